@@ -1,0 +1,42 @@
+# make run    the main job on config.yaml       make test   everything that CI checks
+# Both set the environment up first. CONFIG=workflow/presets/tiny.yaml runs a preset, CORES=8 sets the cores.
+
+PYTHON ?= python3
+CORES ?= all
+CONFIG ?=
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: run test lint lock docs clean
+
+run: .venv/installed
+	python workflow/scripts/unlock.py
+	snakemake --cores $(CORES) --rerun-incomplete $(if $(CONFIG),--configfile $(CONFIG))
+
+test: lint
+	pytest
+
+lint: .venv/installed
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile workflow
+	snakemake --lint
+
+.venv/installed: envs/requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	python -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock
+	python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+# Resolve all dependencies anew in a scratch environment and write the lock and the conda environment.
+lock:
+	$(PYTHON) workflow/scripts/lock.py
+
+# Files that are generated from the code.
+docs: .venv/installed
+	rosetta config-reference > docs/configuration.md
+
+clean:
+	rm -rf .venv .snakemake .pytest_cache .ruff_cache .hypothesis *.egg-info
