@@ -1,0 +1,29 @@
+"""Errors meant for the person at the keyboard.
+
+Every one of them carries a single message that names what is wrong (a key, a file, a unit) and how to
+mend it. The command line prints the message and exits with 2; nothing here is ever caught to be ignored.
+"""
+
+
+class RosettaError(Exception):
+    """Base of all errors that a user can mend."""
+
+
+class ConfigError(RosettaError):
+    """A configuration that cannot be run."""
+
+
+class CorpusError(RosettaError):
+    """A text source that cannot be read or holds nothing usable."""
+
+
+class ModelError(RosettaError):
+    """A model or tokenizer that is missing, unsupported or inconsistent."""
+
+
+class StoreError(RosettaError):
+    """An activation store, manifest or table that is missing, damaged or does not fit the others."""
+
+
+class PlanError(RosettaError):
+    """A computation that does not fit the resources it was given."""

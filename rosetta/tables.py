@@ -1,0 +1,86 @@
+"""Parquet and CSV tables, written whole, with checksums where the format has them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rosetta.errors import StoreError
+from rosetta.files import replacing
+
+_METADATA_KEY = b"rosetta"
+
+
+def write_parquet(path: Path, table: pd.DataFrame, metadata: dict[str, Any] | None = None) -> None:
+    """Write a data frame as Parquet with page checksums and optional JSON metadata."""
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    if metadata is not None:
+        kept = arrow.schema.metadata or {}
+        arrow = arrow.replace_schema_metadata({**kept, _METADATA_KEY: json.dumps(metadata).encode()})
+    with replacing(path) as temporary:
+        pq.write_table(arrow, temporary, write_page_checksum=True, compression="zstd")
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """Read a Parquet table, verifying its page checksums.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, damaged, or lacks one of `columns`.
+    """
+    return _open(path, columns).to_pandas()
+
+
+def read_parquet_metadata(path: Path) -> dict[str, Any]:
+    """Return the JSON metadata that `write_parquet` stored (empty if none)."""
+    return json.loads((_open(path, []).schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+
+
+def _open(path: Path, columns: list[str] | None) -> pa.Table:
+    try:
+        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such table. Make it with the step that writes it.") from None
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(f"{path}: damaged table ({error}). Delete it and run again.") from None
+    missing = [name for name in columns or [] if name not in table.column_names]
+    if missing:
+        raise StoreError(f"{path}: lacks the columns {missing}; it has {table.column_names}.")
+    return table
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a data frame as CSV."""
+    with replacing(path) as temporary:
+        table.to_csv(temporary, index=False)
+
+
+def read_csv(path: Path, columns: list[str], numbers: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Read a CSV table and check that it has `columns`, and that those in `numbers` hold numbers ≥ 0.
+
+    Raises
+    ------
+    StoreError
+        If the file is missing, is not a table, lacks one of `columns`, or holds something else than numbers.
+    """
+    try:
+        table = pd.read_csv(path)
+    except FileNotFoundError:
+        raise StoreError(f"{path}: no such table.") from None
+    except (ValueError, OSError) as error:
+        raise StoreError(f"{path}: not a readable CSV table ({error}).") from None
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise StoreError(f"{path}: lacks the columns {missing}; it has {list(table.columns)}.")
+    for name in numbers:
+        values = pd.to_numeric(table[name], errors="coerce")
+        if not (values >= 0).all():
+            row = int((~(values >= 0)).to_numpy().argmax())
+            raise StoreError(f"{path}: {name} in row {row + 1} is {table[name].iloc[row]!r}, not a number ≥ 0.")
+    return table
