@@ -1,0 +1,406 @@
+"""The configuration: one strict model of everything a run can be told.
+
+`config.yaml` and the presets are instances of `Config`. Unknown keys are refused, references between sections
+are checked, and every field's description is the documentation (`rosetta config-reference` prints it).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from rosetta.errors import ConfigError
+
+T = TypeVar("T")
+PAIR_SEPARATOR = "--"
+SPLITS = ("train", "match", "pool", "heldout")
+ENVIRONMENT_DOMAINS = ("python", "prose", "cpp", "javascript", "licence", "description", "arithmetic")
+
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*")
+
+
+def _check_name(name: str) -> str:
+    if not _NAME.fullmatch(name) or name.endswith("-"):
+        raise ValueError(
+            "names are letters, digits, '.', '_' and single '-', and begin with a letter or digit "
+            "(they become file names)"
+        )
+    return name
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys and silent conversions are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class EnvironmentSource(Section):
+    """Text harvested from the packages installed in the project's own environment."""
+
+    kind: Literal["environment"] = "environment"
+    bytes_per_domain: int = Field(2_000_000, ge=10_000, description="UTF-8 bytes to harvest for each domain")
+    domains: list[Literal[ENVIRONMENT_DOMAINS]] = Field(
+        list(ENVIRONMENT_DOMAINS), min_length=1, description="which domains to harvest or generate"
+    )
+
+
+class FilesSource(Section):
+    """A local file, or a folder of files, in jsonl, jsonl.zst or parquet."""
+
+    kind: Literal["files"]
+    path: str = Field(description="file, or folder whose files are all read")
+    text: str = Field("text", description="column of the text; dots reach into nested records")
+    domain: str | None = Field(None, description="column of the domain label, e.g. meta.pile_set_name")
+
+
+class HubSource(Section):
+    """A Hugging Face dataset, streamed through `datasets`."""
+
+    kind: Literal["hub"]
+    id: str = Field(description="dataset id, or a local folder in the same format")
+    name: str | None = Field(None, description="dataset configuration")
+    revision: str | None = Field(None, description="commit, tag or branch; pin it for reproducible runs")
+    split: str = Field("train", description="split of the dataset")
+    text: str = Field("text", description="column of the text; dots reach into nested records")
+    domain: str | None = Field(None, description="column of the domain label")
+
+
+class SplitFractions(Section):
+    """Shares of the corpus; a document and its near duplicates are in one split only."""
+
+    train: float = Field(0.78, ge=0, le=1, description="trains tokenizers and zoo models")
+    match: float = Field(0.06, ge=0, le=1, description="neurons are correlated on it")
+    pool: float = Field(0.10, ge=0, le=1, description="documents to be filtered")
+    heldout: float = Field(0.06, ge=0, le=1, description="losses and perplexities are measured on it")
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> SplitFractions:
+        total = self.train + self.match + self.pool + self.heldout
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the four fractions must sum to 1; they sum to {total:g}")
+        if self.match == 0:
+            raise ValueError("match must be above 0: neurons are correlated on this split")
+        return self
+
+
+class Corpus(Section):
+    """What text the models see."""
+
+    source: Annotated[
+        EnvironmentSource | FilesSource | HubSource,
+        Field(discriminator="kind", description="where the documents come from"),
+    ] = EnvironmentSource()
+    min_document_bytes: int = Field(64, ge=1, description="shorter documents are dropped")
+    max_document_bytes: int | None = Field(
+        None, ge=16, description="longer documents are cut at line ends into pieces of at most this size"
+    )
+    max_documents: int | None = Field(None, ge=1, description="stop after this many accepted documents")
+    splits: SplitFractions = SplitFractions()
+    seed: int = Field(0, ge=0, description="seed of the split and of generated text")
+
+
+class ZooFamily(Section):
+    """One family of small models trained here: an architecture with its own tokenizer, data order and seed."""
+
+    architecture: Literal["gpt_neox", "gpt2", "opt", "qwen2", "llama", "mistral", "gemma"] = Field(
+        description="`model_type` of the transformers configuration"
+    )
+    vocab_size: int = Field(1024, ge=260, description="size of the byte-level BPE vocabulary")
+    bos: bool = Field(False, description="whether the tokenizer puts a BOS token before every document")
+    seed: int = Field(ge=0, description="seed of the tokenizer's sample, the initialisation and the data order")
+
+
+class ZooSize(Section):
+    """Dimensions of a zoo model."""
+
+    n_layers: int = Field(ge=1)
+    d_model: int = Field(ge=8)
+    d_mlp: int = Field(ge=1)
+    n_heads: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> ZooSize:
+        if self.d_model % (2 * self.n_heads):
+            raise ValueError("d_model must be a multiple of 2 × n_heads (rotary embeddings need even heads)")
+        return self
+
+
+class ZooTraining(Section):
+    """How zoo models are trained."""
+
+    steps: int = Field(400, ge=1)
+    batch_size: int = Field(32, ge=1, description="sequences per step")
+    sequence_length: int = Field(128, ge=8, description="tokens per sequence; also the models' context")
+    learning_rate: float = Field(3e-3, gt=0, description="peak; linear warm-up, then cosine to 10%")
+    warmup_steps: int = Field(40, ge=0)
+    weight_decay: float = Field(0.1, ge=0)
+    checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints to resume from")
+    tokenizer_bytes: int = Field(2_000_000, ge=10_000, description="training text sampled for each tokenizer")
+
+
+class Zoo(Section):
+    """Recipes of models trained here."""
+
+    families: dict[Name, ZooFamily] = Field({}, description="families by name")
+    sizes: dict[Name, ZooSize] = Field({}, description="dimensions by name")
+    training: ZooTraining = ZooTraining()
+
+
+class ZooRecipe(Section):
+    """A family at a size."""
+
+    family: str
+    size: str
+
+
+class Untrained(Section):
+    """The twin of another model with architecture-default random initialisation."""
+
+    of: str = Field(description="name of another model entry")
+    seed: int = Field(0, ge=0)
+
+
+class ModelEntry(Section):
+    """A model: exactly one of `path`, `hub`, `zoo`, `untrained`."""
+
+    path: str | None = Field(None, description="local folder in Hugging Face format")
+    hub: str | None = Field(None, description="model id on the hub")
+    revision: str | None = Field(None, description="commit or tag of the hub model; required with `hub`")
+    zoo: ZooRecipe | None = Field(None, description="a zoo family at a zoo size")
+    untrained: Untrained | None = Field(None, description="random twin of another entry")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="precision of the forward pass")
+
+    @property
+    def kind(self) -> str:
+        """Which of the four kinds of entry this is."""
+        return next(kind for kind in ("path", "hub", "zoo", "untrained") if getattr(self, kind) is not None)
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> ModelEntry:
+        given = [kind for kind in ("path", "hub", "zoo", "untrained") if getattr(self, kind) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of path, hub, zoo, untrained; got {given or 'none'}")
+        if (self.hub is None) != (self.revision is None):
+            raise ValueError("`hub` and `revision` go together: pin the model's commit or tag")
+        return self
+
+
+class Activations(Section):
+    """How activations are captured and stored."""
+
+    n_shards: int = Field(2, ge=1, description="stores per model; also the unit of resuming")
+    max_documents: int | None = Field(None, ge=1, description="use at most this many match documents")
+    sequence_length: int = Field(1024, ge=2, description="tokens kept from the start of each document")
+    batch_size: int = Field(16, ge=1, description="documents per forward pass")
+    dtype: Literal["float16", "float32", "bfloat16"] = Field("float16", description="dtype of the stores")
+
+
+class Alignment(Section):
+    """How the tokens inside an aligned span become one value."""
+
+    pooling: Literal["mean", "max", "median"] = Field("mean", description="over the tokens of a span")
+
+
+class Correlation(Section):
+    """How cross-model correlations are computed."""
+
+    max_k: int = Field(10, ge=1, description="neighbours kept per neuron; one more is kept for margins")
+    memory_gb: float = Field(2.0, gt=0, description="memory budget of one job")
+    n_jobs: int = Field(1, ge=1, description="jobs that share the tiles of a pair")
+    n_workers: int = Field(1, ge=1, description="tiles a job works on at once; they share its memory budget")
+    precision: Literal["float32", "float64"] = Field("float32", description="dtype of the products")
+
+
+class Matching(Section):
+    """What counts as a match."""
+
+    k: int = Field(1, ge=1, description="mutual k-nearest neighbours")
+
+
+class Report(Section):
+    """What the report shows."""
+
+    n_matches: int = Field(10, ge=0, description="matches shown per pair, highest r first")
+    n_contexts: int = Field(5, ge=1, description="top contexts shown per neuron")
+
+
+class Config(Section):
+    """Everything a run can be told."""
+
+    results: str = Field("results", description="folder of all outputs")
+    corpus: Corpus = Corpus()
+    zoo: Zoo = Zoo()
+    models: dict[Name, ModelEntry] = Field(min_length=1, description="models by name")
+    ladders: dict[Name, list[Annotated[list[str], Field(min_length=2)]]] = Field(
+        min_length=1,
+        description="by name, rungs of models of matched size; the first model of a rung is its anchor",
+    )
+    activations: Activations = Activations()
+    alignment: Alignment = Alignment()
+    correlation: Correlation = Correlation()
+    matching: Matching = Matching()
+    report: Report = Report()
+
+    @model_validator(mode="after")
+    def _references(self) -> Config:
+        problems = [*_model_problems(self), *_ladder_problems(self)]
+        if self.matching.k > self.correlation.max_k:
+            problems.append(
+                f"matching.k: {self.matching.k} is above correlation.max_k ({self.correlation.max_k}); raise max_k"
+            )
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def groups(self) -> list[tuple[str, ...]]:
+        """Return the distinct rungs of all ladders, in order of appearance."""
+        return list(dict.fromkeys(tuple(rung) for rungs in self.ladders.values() for rung in rungs))
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Return the distinct (anchor, other) pairs that the rungs need, in order of appearance."""
+        return list(dict.fromkeys(pair for group in self.groups() for pair in group_pairs(group)))
+
+    def used_models(self) -> list[str]:
+        """Return the models that some ladder names, in order of appearance."""
+        return list(dict.fromkeys(model for group in self.groups() for model in group))
+
+
+def entry_of(entries: dict[str, T], name: str, key: str) -> T:
+    """Return an entry of a section by its name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none; the message lists those that there are.
+    """
+    if name not in entries:
+        raise ConfigError(f"{key}: has no {name!r}; it has {', '.join(entries) or 'none'}.")
+    return entries[name]
+
+
+def group_pairs(group: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the (anchor, other) pairs of a rung."""
+    return [(group[0], other) for other in group[1:]]
+
+
+def group_name(group: tuple[str, ...]) -> str:
+    """Return the file name of a pair or larger group of models."""
+    return PAIR_SEPARATOR.join(group)
+
+
+def _model_problems(config: Config) -> list[str]:
+    problems = []
+    for name, entry in config.models.items():
+        if entry.zoo and entry.zoo.family not in config.zoo.families:
+            problems.append(
+                f"models.{name}.zoo.family: {entry.zoo.family!r} is not in zoo.families "
+                f"({', '.join(config.zoo.families) or 'none'})"
+            )
+        if entry.zoo and entry.zoo.size not in config.zoo.sizes:
+            problems.append(
+                f"models.{name}.zoo.size: {entry.zoo.size!r} is not in zoo.sizes "
+                f"({', '.join(config.zoo.sizes) or 'none'})"
+            )
+        if entry.untrained:
+            twin = config.models.get(entry.untrained.of)
+            if twin is None:
+                problems.append(f"models.{name}.untrained.of: no model is named {entry.untrained.of!r}")
+            elif twin.untrained:
+                problems.append(f"models.{name}.untrained.of: {entry.untrained.of!r} is itself untrained")
+    context = config.zoo.training.sequence_length
+    if config.activations.sequence_length > context and any(entry.zoo for entry in config.models.values()):
+        problems.append(
+            f"activations.sequence_length: {config.activations.sequence_length} is above the context of the zoo "
+            f"models (zoo.training.sequence_length {context}); lower it"
+        )
+    return problems
+
+
+def _ladder_problems(config: Config) -> list[str]:
+    problems = []
+    for ladder, rungs in config.ladders.items():
+        if not rungs:
+            problems.append(f"ladders.{ladder}: has no rung; list at least one pair of models")
+        if len({len(rung) for rung in rungs}) > 1:
+            problems.append(f"ladders.{ladder}: its rungs must all have the same number of models")
+        if len({tuple(rung) for rung in rungs}) < len(rungs):
+            problems.append(f"ladders.{ladder}: names the same rung twice")
+        for number, rung in enumerate(rungs):
+            unknown = [model for model in rung if model not in config.models]
+            if unknown:
+                problems.append(
+                    f"ladders.{ladder}[{number}]: no model is named {unknown[0]!r}; "
+                    f"models has {', '.join(config.models)}"
+                )
+            if len(set(rung)) < len(rung):
+                problems.append(f"ladders.{ladder}[{number}]: names a model twice")
+    return problems
+
+
+def parse_config(content: Any, origin: str = "config") -> Config:
+    """Validate a configuration given as plain data.
+
+    Raises
+    ------
+    ConfigError
+        With one line per problem: the key, what is wrong with the value, and the mend.
+    """
+    if not isinstance(content, dict):
+        raise ConfigError(f"{origin}: expected a mapping of settings, got {type(content).__name__}.")
+    try:
+        return Config.model_validate(content)
+    except ValidationError as error:
+        lines = [_describe(problem) for problem in error.errors()]
+        raise ConfigError("\n".join([f"{origin}: not a valid configuration.", *lines])) from None
+
+
+def load_config(path: Path) -> Config:
+    """Read and validate a YAML configuration.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or is not a valid configuration.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot read the configuration ({error}).") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    return parse_config(content, str(path))
+
+
+def dump_config(config: Config) -> str:
+    """Return the complete configuration, defaults included, as YAML."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+_MENDS = {
+    "extra_forbidden": "unknown key; remove it or correct its spelling",
+    "missing": "required key is missing; add it",
+    "union_tag_not_found": "add `kind: environment`, `kind: files` or `kind: hub`",
+}
+
+
+def _describe(problem: Any) -> str:
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
+    message = problem["msg"].removeprefix("Value error, ")
+    message = _MENDS.get(problem["type"], message[0].lower() + message[1:])
+    value = problem["input"]
+    shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) or value is None else ""
+    return f"  {key}: {message}{shown}" if key else f"  {message}"

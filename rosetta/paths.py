@@ -1,0 +1,97 @@
+"""Every path under the results folder, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where the outputs of a run lie.
+
+    The strings returned for Snakemake patterns are obtained by passing its wildcards, such as
+    ``"{model}"``, as arguments.
+    """
+
+    root: Path
+
+    @property
+    def run_config(self) -> Path:
+        """The validated, complete configuration."""
+        return self.root / "run_config.yaml"
+
+    @property
+    def corpus_manifest(self) -> Path:
+        """Manifest of the corpus, beside its splits."""
+        return self.root / "corpus" / "manifest.json"
+
+    def split(self, split: str) -> Path:
+        """Documents of one split."""
+        return self.root / "corpus" / f"{split}.parquet"
+
+    def tokenizer(self, family: str) -> Path:
+        """Folder of a zoo family's tokenizer."""
+        return self.root / "tokenizers" / family
+
+    def tokenizer_manifest(self, family: str) -> Path:
+        """Manifest of a zoo family's tokenizer."""
+        return self.root / "tokenizers" / f"{family}.json"
+
+    def model(self, model: str) -> Path:
+        """Folder of a zoo model in Hugging Face format."""
+        return self.root / "models" / model
+
+    def model_manifest(self, model: str) -> Path:
+        """Manifest of any model."""
+        return self.root / "models" / f"{model}.json"
+
+    def checkpoints(self, model: str) -> Path:
+        """Training checkpoints of a zoo model."""
+        return self.root / "checkpoints" / model
+
+    def stores(self, model: str, n_shards: int | str) -> Path:
+        """Folder of a model's shard stores, for one way of sharding."""
+        return self.root / "activations" / model / f"{n_shards}-shards"
+
+    def store_manifest(self, model: str, n_shards: int | str, shard: int | str) -> Path:
+        """Manifest of one activation store."""
+        return self.stores(model, n_shards) / f"{shard}.json"
+
+    def neighbors(self, pair: str) -> Path:
+        """Folder of the partial neighbour lists of a pair."""
+        return self.root / "neighbors" / pair
+
+    def neighbors_part(self, pair: str, job: int | str, n_jobs: int | str) -> Path:
+        """Neighbour lists made by one of the jobs that share a pair's tiles."""
+        return self.neighbors(pair) / f"{job}-of-{n_jobs}.parquet"
+
+    def matches(self, pair: str) -> Path:
+        """Matches of a pair."""
+        return self.root / "matches" / f"{pair}.parquet"
+
+    def rosetta(self, group: str) -> Path:
+        """Rosetta Neurons of a group of models."""
+        return self.root / "rosetta" / f"{group}.parquet"
+
+    def contexts(self, pair: str) -> Path:
+        """Top contexts of a pair's best matches."""
+        return self.root / "contexts" / f"{pair}.json"
+
+    def table(self, name: str) -> Path:
+        """A CSV table."""
+        return self.root / "tables" / f"{name}.csv"
+
+    def figure(self, name: str, extension: str) -> Path:
+        """A figure."""
+        return self.root / "figures" / f"{name}.{extension}"
+
+    @property
+    def benchmarks(self) -> Path:
+        """Folder of the benchmark files that Snakemake writes."""
+        return self.root / "benchmarks"
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.root / "report.html"

@@ -1,0 +1,89 @@
+"""What each stage's results depend on: its slice of the configuration and the version of its code.
+
+Snakemake keeps these as rule parameters, so editing the configuration reruns what depends on the edit and
+nothing else; manifests keep them to say what made a result. Raise a stage's version when a change of code
+changes its results: Snakemake does not see edits inside the package.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rosetta.config import Config
+
+VERSIONS = {
+    "corpus": 1,
+    "tokenizer": 1,
+    "train": 1,
+    "model": 1,
+    "activations": 1,
+    "correlate": 1,
+    "match": 1,
+    "anchors": 1,
+    "counts": 1,
+    "fit": 1,
+    "contexts": 1,
+    "figures": 1,
+    "report": 1,
+}
+
+
+def made_by(config: Config, stage: str, name: str = "") -> dict[str, Any]:
+    """Return the version and configuration slice of a stage for one model, family or pair.
+
+    Upstream results are not repeated here: a rule has them as inputs.
+    """
+    make_slice = _SLICES.get(stage, lambda _config, _name: {})
+    return {"stage": stage, "version": VERSIONS[stage], **make_slice(config, name)}
+
+
+def _tokenizer(config: Config, family: str) -> dict[str, Any]:
+    return {
+        "family": config.zoo.families[family].model_dump(mode="json"),
+        "tokenizer_bytes": config.zoo.training.tokenizer_bytes,
+    }
+
+
+def _train(config: Config, model: str) -> dict[str, Any]:
+    recipe = config.models[model].zoo
+    assert recipe is not None
+    return {
+        "model": model,
+        "family": config.zoo.families[recipe.family].model_dump(mode="json"),
+        "size": config.zoo.sizes[recipe.size].model_dump(mode="json"),
+        "training": config.zoo.training.model_dump(mode="json", exclude={"tokenizer_bytes", "checkpoint_every"}),
+    }
+
+
+def _model(config: Config, model: str) -> dict[str, Any]:
+    entry = config.models[model]
+    base = {"base": config.models[entry.untrained.of].model_dump(mode="json")} if entry.untrained else {}
+    return {"model": model, "entry": entry.model_dump(mode="json"), **base}
+
+
+def _activations(config: Config, model: str) -> dict[str, Any]:
+    return {
+        "model": model,
+        "model_dtype": config.models[model].dtype,
+        "activations": config.activations.model_dump(mode="json"),
+    }
+
+
+def _correlate(config: Config, _pair: str) -> dict[str, Any]:
+    # The memory budget and the number of workers change how the work is cut, not its result.
+    kept = config.correlation.model_dump(mode="json", exclude={"memory_gb", "n_workers"})
+    return {"alignment": config.alignment.model_dump(mode="json"), "correlation": kept}
+
+
+_SLICES = {
+    "corpus": lambda config, _: {"corpus": config.corpus.model_dump(mode="json")},
+    "tokenizer": _tokenizer,
+    "train": _train,
+    "model": _model,
+    "activations": _activations,
+    "correlate": _correlate,
+    "match": lambda config, _: {"matching": config.matching.model_dump(mode="json")},
+    "counts": lambda config, _: {"ladders": config.ladders},
+    "contexts": lambda config, _: {"report": config.report.model_dump(mode="json")},
+    "report": lambda config, _: {"config": config.model_dump(mode="json")},  # it prints all of it
+}
