@@ -1,0 +1,102 @@
+"""Building the corpus: read a source, clean it, split it, write one Parquet file per split and a manifest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from rosetta.config import SPLITS, Corpus, EnvironmentSource, FilesSource
+from rosetta.corpus.documents import Cleaner, Document, Text, split_of
+from rosetta.corpus.environment import environment_texts
+from rosetta.corpus.records import file_texts, hub_texts
+from rosetta.errors import CorpusError
+from rosetta.files import digest_file, read_manifest, write_manifest
+from rosetta.paths import Paths
+from rosetta.progress import say
+from rosetta.tables import read_parquet, write_parquet
+
+KIND = "corpus"
+
+
+def source_texts(corpus: Corpus) -> Iterable[Text]:
+    """Return the texts of the configured source."""
+    if isinstance(corpus.source, EnvironmentSource):
+        return environment_texts(corpus.source, corpus.seed)
+    if isinstance(corpus.source, FilesSource):
+        return file_texts(corpus.source)
+    return hub_texts(corpus.source)
+
+
+def build_corpus(corpus: Corpus, paths: Paths, made_by: dict) -> None:
+    """Write the documents of every split, ordered by id, and the corpus manifest.
+
+    Ids are hashes of the text, so the order is a random permutation that depends on nothing else, and the
+    first n documents of a split are a random sample of it.
+
+    Raises
+    ------
+    CorpusError
+        If the source has no usable document, or none lands in the match split.
+    """
+    cleaner = Cleaner(corpus.min_document_bytes, corpus.max_document_bytes)
+    by_split: dict[str, list[Document]] = {split: [] for split in SPLITS}
+    for number, document in enumerate(cleaner.documents(source_texts(corpus)), start=1):
+        by_split[split_of(document.source, corpus.splits, corpus.seed)].append(document)
+        if number == corpus.max_documents:
+            break
+    say(f"documents: {cleaner.counts}")
+    if not cleaner.counts["accepted"]:
+        raise CorpusError(
+            f"corpus: the source holds no usable document ({cleaner.counts}). "
+            "Lower corpus.min_document_bytes or give another source."
+        )
+    if not by_split["match"]:
+        raise CorpusError("corpus.splits.match: no document landed in this split. Raise it or give more text.")
+    files = {}
+    for split, documents in by_split.items():
+        write_parquet(paths.split(split), _table(documents))
+        files[split] = digest_file(paths.split(split))
+    held = {split: _summary(documents) for split, documents in by_split.items()}
+    write_manifest(
+        paths.corpus_manifest,
+        {"kind": KIND, "made_by": made_by, "counts": cleaner.counts, "splits": held, "files": files},
+    )
+    say("\n".join(f"{split}: {summary}" for split, summary in held.items()))
+
+
+def read_split(paths: Paths, split: str, limit: int | None = None) -> pd.DataFrame:
+    """Return the first `limit` documents of a split: id, text, domain, source.
+
+    Raises
+    ------
+    CorpusError
+        If the file is not the one that the manifest speaks of.
+    """
+    manifest = read_manifest(paths.corpus_manifest, KIND)
+    path = paths.split(split)
+    if not path.exists() or digest_file(path) != manifest["files"][split]:
+        raise CorpusError(
+            f"{path}: missing or altered since the corpus was built. Delete {paths.corpus_manifest} and rerun."
+        )
+    return read_parquet(path).head(limit if limit is not None else manifest["splits"][split]["documents"])
+
+
+def shard_bounds(n_documents: int, n_shards: int, shard: int) -> tuple[int, int]:
+    """Return the half-open range of documents in a shard; shards differ by one document at most."""
+    return n_documents * shard // n_shards, n_documents * (shard + 1) // n_shards
+
+
+def _table(documents: list[Document]) -> pd.DataFrame:
+    table = pd.DataFrame(documents, columns=list(Document._fields)).astype({"id": np.uint64})
+    return table.sort_values("id", ignore_index=True)
+
+
+def _summary(documents: list[Document]) -> dict:
+    return {
+        "documents": len(documents),
+        "bytes": sum(len(document.text.encode("utf-8")) for document in documents),
+        "domains": dict(sorted(Counter(document.domain for document in documents).items())),
+    }

@@ -1,0 +1,147 @@
+"""Documents: cutting, cleaning, deduplication and the assignment to splits."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from rosetta.config import SPLITS, SplitFractions
+
+
+class Text(NamedTuple):
+    """A text as a source yields it.
+
+    Attributes
+    ----------
+    text : str
+        The text.
+    domain : str
+        Its domain label; empty if the source has none.
+    source : str
+        Where it came from. Texts of one source never land in different splits.
+    """
+
+    text: str
+    domain: str
+    source: str
+
+
+class Document(NamedTuple):
+    """A piece of a text that the models will see; `id` is a 64-bit hash of the text."""
+
+    id: int
+    text: str
+    domain: str
+    source: str
+
+
+def document_name(document_id: int) -> str:
+    """Return the printed form of a document id, 16 hexadecimal digits."""
+    return f"{document_id:016x}"
+
+
+def hash64(*parts: str | int) -> int:
+    """Return an unsigned 64-bit hash of its arguments, the same on every machine."""
+    data = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
+def cut(text: str, max_bytes: int | None) -> Iterator[str]:
+    """Cut a text at line ends into pieces of at most `max_bytes` UTF-8 bytes.
+
+    A line that is longer by itself is cut between characters. With `max_bytes` None the text stays whole.
+    """
+    n_bytes = len(text.encode("utf-8"))  # first, so that a text without UTF-8 form never gets through
+    if max_bytes is None or n_bytes <= max_bytes:
+        yield text
+        return
+    piece, size = [], 0
+    for line in text.splitlines(keepends=True):
+        for part in _cut_line(line, max_bytes):
+            length = len(part.encode("utf-8"))
+            if size + length > max_bytes:
+                yield "".join(piece)
+                piece, size = [], 0
+            piece.append(part)
+            size += length
+    if piece:
+        yield "".join(piece)
+
+
+def _cut_line(line: str, max_bytes: int) -> Iterator[str]:
+    data = line.encode("utf-8")
+    while len(data) > max_bytes:
+        end = max_bytes
+        while data[end] & 0xC0 == 0x80:  # never inside a character
+            end -= 1
+        yield data[:end].decode("utf-8")
+        data = data[end:]
+    yield data.decode("utf-8")
+
+
+@dataclass
+class Cleaner:
+    """Turns raw texts into accepted documents and counts what it drops.
+
+    A document is dropped if it is too short, if its text was accepted before, or if more than half of its
+    informative lines (12 characters or more, case and white space ignored) stand in documents accepted
+    before: headers, licences and generated code repeat with small changes, and a repeat in another split
+    would be a leak.
+    """
+
+    min_bytes: int
+    max_bytes: int | None
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("accepted", "unencodable", "short", "duplicate", "near_duplicate"), 0)
+    )
+    _ids: set[int] = field(default_factory=set)
+    _lines: set[int] = field(default_factory=set)
+
+    def documents(self, texts: Iterable[Text]) -> Iterator[Document]:
+        """Yield the accepted pieces of `texts`, in order."""
+        for raw in texts:
+            try:
+                pieces = list(cut(raw.text, self.max_bytes))
+            except UnicodeEncodeError:  # a lone surrogate has no UTF-8 form
+                self.counts["unencodable"] += 1
+                continue
+            fresh_lines: set[int] = set()
+            for piece in pieces:
+                verdict, lines = self._judge(piece)
+                self.counts[verdict] += 1
+                if verdict == "accepted":
+                    fresh_lines |= lines
+                    document_id = hash64(piece)
+                    self._ids.add(document_id)
+                    yield Document(document_id, piece, raw.domain, raw.source)
+            # Only now: pieces of one text share a split, so repeats among them leak nothing.
+            self._lines |= fresh_lines
+
+    def _judge(self, piece: str) -> tuple[str, set[int]]:
+        if len(piece.strip().encode("utf-8")) < self.min_bytes:
+            return "short", set()
+        if hash64(piece) in self._ids:
+            return "duplicate", set()
+        lines = {hash(line) for line in map(_normalise, piece.splitlines()) if len(line) >= 12}
+        if lines and len(lines & self._lines) > len(lines) / 2:
+            return "near_duplicate", lines
+        return "accepted", lines
+
+
+def _normalise(line: str) -> str:
+    return "".join(line.lower().split())
+
+
+def split_of(source: str, fractions: SplitFractions, seed: int) -> str:
+    """Return the split of all documents of `source`: a hash against the cumulated fractions.
+
+    The answer depends on nothing else, so adding documents moves none of the others.
+    """
+    position = hash64("split", seed, source) / 2**64
+    for split in SPLITS:
+        position -= getattr(fractions, split)
+        if position < 0:
+            return split
+    return SPLITS[-1]

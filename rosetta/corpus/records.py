@@ -1,0 +1,139 @@
+"""Texts from records: local jsonl, jsonl.zst and parquet files, and Hugging Face datasets."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rosetta.config import FilesSource, HubSource
+from rosetta.corpus.documents import Text, hash64
+from rosetta.errors import CorpusError
+
+SUFFIXES = (".jsonl", ".jsonl.zst", ".parquet")
+
+
+def file_texts(source: FilesSource) -> Iterator[Text]:
+    """Yield the texts of a local file or of all readable files in a folder, in the order of their names."""
+    for path in source_files(source.path):
+        yield from _texts(_records(path), str(path), source.text, source.domain)
+
+
+def hub_texts(source: HubSource) -> Iterator[Text]:
+    """Yield the texts of a Hugging Face dataset, streamed.
+
+    Raises
+    ------
+    CorpusError
+        If the dataset cannot be opened, or lacks the text or domain column.
+    """
+    from datasets import load_dataset
+
+    place = f"{source.id}@{source.revision or 'main'}:{source.split}"
+    try:
+        dataset = load_dataset(
+            source.id, name=source.name, revision=source.revision, split=source.split, streaming=True
+        )
+        yield from _texts(dataset, place, source.text, source.domain)
+    except CorpusError:
+        raise
+    except Exception as error:  # `datasets` raises many kinds, the network's among them
+        reason = " ".join(str(error).split())[:300]
+        raise CorpusError(
+            f"corpus.source.id: cannot read the dataset {place} ({type(error).__name__}: {reason}). "
+            "Check id, revision, split and the network, or give a local folder."
+        ) from None
+
+
+def source_files(path: str) -> list[Path]:
+    """Return the files that a `files` source reads.
+
+    Raises
+    ------
+    CorpusError
+        If the path does not exist, or holds no file of a known format.
+    """
+    root = Path(path)
+    if not root.exists():
+        raise CorpusError(f"corpus.source.path: {path} does not exist. Give a file or folder of {_known()}.")
+    files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
+    usable = [p for p in files if p.name.endswith(SUFFIXES)]
+    if not usable:
+        raise CorpusError(f"corpus.source.path: {path} holds no {_known()} file. Convert the corpus to one of them.")
+    return usable
+
+
+def check_files(source: FilesSource, min_bytes: int) -> None:
+    """Read a `files` source up to its first usable document, so that a wrong column is found before any work.
+
+    Raises
+    ------
+    CorpusError
+        If there is no record at all or the columns are not there.
+    """
+    if not any(len(text.text.strip().encode("utf-8", "replace")) >= min_bytes for text in file_texts(source)):
+        raise CorpusError(
+            f"corpus.source.path: {source.path} holds no document of at least {min_bytes} bytes. "
+            "Give a corpus with text, or lower corpus.min_document_bytes."
+        )
+
+
+def _known() -> str:
+    return ", ".join(SUFFIXES)
+
+
+def _texts(records: Iterable[Any], place: str, text: str, domain: str | None) -> Iterator[Text]:
+    for number, record in enumerate(records):
+        content = _field(record, text, "corpus.source.text", place, number)
+        if not isinstance(content, str):
+            if content is None:
+                continue
+            raise CorpusError(
+                f"corpus.source.text: column {text!r} of {place} holds {type(content).__name__} in record "
+                f"{number}, not text. Name a text column."
+            )
+        label = None if domain is None else _field(record, domain, "corpus.source.domain", place, number)
+        # The text names its own source: a renamed file or an inserted record moves no document to another split.
+        yield Text(content, "" if label is None else str(label), f"{hash64(content):016x}")
+
+
+def _field(record: Any, column: str, key: str, place: str, number: int) -> Any:
+    value = record
+    for part in column.split("."):
+        if not isinstance(value, dict) or part not in value:
+            has = ", ".join(record) if isinstance(record, dict) else type(record).__name__
+            raise CorpusError(f"{key}: no column {column!r} in record {number} of {place}; it has: {has}.")
+        value = value[part]
+    return value
+
+
+def _records(path: Path) -> Iterator[Any]:
+    try:
+        if path.suffix == ".parquet":
+            yield from _parquet_records(path)
+        else:
+            yield from _json_records(path)
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        raise CorpusError(f"{path}: cannot be read ({error}). Check that its content fits its suffix.") from None
+
+
+def _parquet_records(path: Path) -> Iterator[Any]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=1024):
+            yield from batch.to_pylist()
+
+
+def _json_records(path: Path) -> Iterator[Any]:
+    # Arrow's stream, unlike others, tells a truncated archive from a whole one.
+    with pa.input_stream(str(path), compression="zstd" if path.suffix == ".zst" else None) as stream:
+        for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8", newline="\n"), start=1):
+            if line.strip():
+                try:
+                    yield json.loads(line)
+                except ValueError as error:
+                    raise CorpusError(f"{path}:{number}: not JSON ({error}). Each line must be one record.") from None
