@@ -1,0 +1,1 @@
+"""From a model entry to a loaded module, its tokenizer, and where its neurons are."""

@@ -1,0 +1,112 @@
+"""Where each architecture keeps its MLP neurons: one table, keyed by the configuration's `model_type`.
+
+A neuron is one coordinate of the input of a layer's MLP down projection (method, section 1; Dravid 2026,
+section 3.1). To support another architecture, add an entry to `ARCHITECTURES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rosetta.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """How to find the neurons of one architecture.
+
+    Attributes
+    ----------
+    down_projection : str
+        Path of the module whose input is the neuron vector, from the causal language model, with `{layer}`
+        for the layer number.
+    d_mlp : callable
+        From a transformers configuration to the number of neurons per layer.
+    """
+
+    down_projection: str
+    d_mlp: Callable[[Any], int]
+
+
+def _intermediate_size(config: Any) -> int:
+    return config.intermediate_size
+
+
+_GATED = Architecture("model.layers.{layer}.mlp.down_proj", _intermediate_size)
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "gpt_neox": Architecture("gpt_neox.layers.{layer}.mlp.dense_4h_to_h", _intermediate_size),
+    "gpt2": Architecture("transformer.h.{layer}.mlp.c_proj", lambda config: config.n_inner or 4 * config.n_embd),
+    "opt": Architecture("model.decoder.layers.{layer}.fc2", lambda config: config.ffn_dim),
+    "qwen2": _GATED,
+    "llama": _GATED,
+    "mistral": _GATED,
+    "gemma": _GATED,
+}
+
+
+def architecture_of(model_type: str | None, place: str) -> Architecture:
+    """Return the table's entry for a `model_type`.
+
+    Raises
+    ------
+    ModelError
+        If the architecture is not supported; the message lists those that are.
+    """
+    try:
+        return ARCHITECTURES[model_type or ""]
+    except KeyError:
+        raise ModelError(
+            f"{place}: architecture {model_type!r} is not supported. Supported: {', '.join(ARCHITECTURES)}."
+        ) from None
+
+
+@dataclass(frozen=True)
+class NeuronShape:
+    """How many MLP neurons a model has: `n_layers` × `d_mlp`."""
+
+    n_layers: int
+    d_mlp: int
+
+    @property
+    def n_neurons(self) -> int:
+        """Total neuron count, the model size x of the scaling law."""
+        return self.n_layers * self.d_mlp
+
+
+def neuron_shape(config: Any, place: str) -> NeuronShape:
+    """Return the neuron counts that a transformers configuration implies."""
+    architecture = architecture_of(config.model_type, place)
+    return NeuronShape(int(config.num_hidden_layers), int(architecture.d_mlp(config)))
+
+
+def down_projections(model: Any, place: str) -> list[Any]:
+    """Return the down projection module of every layer of a loaded causal language model.
+
+    Raises
+    ------
+    ModelError
+        If a module is not where the table says, or its input size is not `d_mlp`.
+    """
+    shape = neuron_shape(model.config, place)
+    path = architecture_of(model.config.model_type, place).down_projection
+    modules = []
+    for layer in range(shape.n_layers):
+        name = path.format(layer=layer)
+        try:
+            module = model.get_submodule(name)
+        except AttributeError:
+            raise ModelError(f"{place}: has no module {name}; the architecture table does not fit it.") from None
+        # A Conv1D (GPT-2) keeps its weight as in × out, a Linear as out × in.
+        d_in = module.in_features if hasattr(module, "in_features") else module.weight.shape[0]
+        if d_in != shape.d_mlp:
+            raise ModelError(f"{place}: {name} takes {d_in} inputs but the configuration says {shape.d_mlp}.")
+        modules.append(module)
+    return modules
+
+
+def neuron_name(layer: int, unit: int) -> str:
+    """Return the printed name of a neuron, for example L16/U11168."""
+    return f"L{layer}/U{unit}"
