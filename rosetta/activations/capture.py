@@ -1,0 +1,145 @@
+"""Capturing activations: one forward pass per (model, shard) fills the arrays of all layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rosetta.activations.store import StoreTokens, write_store
+from rosetta.activations.tokens import ByteTokenizer, TokenizedDocument
+from rosetta.config import Activations
+from rosetta.errors import ModelError
+from rosetta.models.neurons import down_projections, neuron_shape
+from rosetta.progress import bar
+
+
+class NeuronRecorder:
+    """Records the input of every down projection during forward passes, through plain torch hooks."""
+
+    def __init__(self, model: Any, place: str) -> None:
+        self.captured: list[torch.Tensor | None] = []
+        self._modules = down_projections(model, place)
+
+    @contextmanager
+    def recording(self) -> Iterator[NeuronRecorder]:
+        """Keep the hooks in place for the duration of the block."""
+        self.captured = [None] * len(self._modules)
+        handles = [module.register_forward_pre_hook(self._hook(i)) for i, module in enumerate(self._modules)]
+        try:
+            yield self
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def take(self) -> list[torch.Tensor]:
+        """Return what the last forward pass left, by layer, and let go of it."""
+        taken, self.captured = self.captured, [None] * len(self._modules)
+        return taken
+
+    def _hook(self, layer: int) -> Any:
+        def keep(_module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+            self.captured[layer] = inputs[0].detach()
+
+        return keep
+
+
+def capture_shard(
+    model: Any,
+    tokenizer: Any,
+    documents: list[tuple[int, str]],
+    settings: Activations,
+    manifest_path: Path,
+    *,
+    shard: int,
+    made_by: dict,
+    place: str,
+) -> None:
+    """Capture one shard of documents and write its store and manifest.
+
+    Parameters
+    ----------
+    model, tokenizer
+        Loaded model and fast tokenizer.
+    documents : list of (id, text)
+        The shard's documents, in the order of the corpus.
+    settings : Activations
+        Sequence length, batch size, dtype, number of shards.
+    manifest_path : Path
+        Where the manifest goes; the store is written beside it.
+    shard : int
+        Number of this shard.
+    made_by : dict
+        What the store depends on, the same for all shards of a model.
+    place : str
+        What messages name as the culprit.
+
+    Raises
+    ------
+    ModelError
+        If tokens do not rebuild a text, or the sequences are longer than the model's context.
+    StoreError
+        If an activation is not finite in the stored dtype.
+    """
+    limit = getattr(model.config, "max_position_embeddings", None)
+    if limit and settings.sequence_length > limit:
+        raise ModelError(
+            f"{place}: activations.sequence_length {settings.sequence_length} is above its context of {limit}."
+        )
+    tokenized = tokenize(tokenizer, [text for _, text in documents], settings.sequence_length, place)
+    lengths = [len(document.token_ids) for document in tokenized]
+    tokens = StoreTokens(
+        token_ids=_joined(document.token_ids for document in tokenized),
+        byte_start=_joined(document.byte_start for document in tokenized),
+        byte_end=_joined(document.byte_end for document in tokenized),
+        document_index=np.repeat(np.arange(len(tokenized), dtype=np.int32), lengths),
+        document_ids=np.array([id_ for id_, _ in documents], dtype=np.uint64),
+    )
+    write_store(
+        manifest_path,
+        _forward(model, tokenized, settings.batch_size, place),
+        tokens,
+        neuron_shape(model.config, place),
+        dtype=settings.dtype,
+        shard=shard,
+        n_shards=settings.n_shards,
+        made_by=made_by,
+        place=place,
+    )
+
+
+def _joined(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    return np.concatenate([np.empty(0, np.int32), *arrays]).astype(np.int32)
+
+
+def tokenize(tokenizer: Any, texts: list[str], sequence_length: int, place: str) -> list[TokenizedDocument]:
+    """Tokenize documents, each cut to its first `sequence_length` tokens."""
+    to_bytes = ByteTokenizer(tokenizer, place)
+    return [to_bytes(text).head(sequence_length) for text in texts]
+
+
+@torch.inference_mode()
+def _forward(model: Any, tokenized: list[TokenizedDocument], batch_size: int, place: str) -> Iterator[torch.Tensor]:
+    """Yield the activations of successive batches, shape (n_layers, positions of the batch, d_mlp)."""
+    recorder = NeuronRecorder(model, place)
+    total = sum(len(document.token_ids) for document in tokenized)
+    with recorder.recording(), bar(total=total, label=place, unit="tok") as shown:
+        for start in range(0, len(tokenized), batch_size):
+            rows = [document.token_ids for document in tokenized[start : start + batch_size]]
+            width = max(map(len, rows))
+            ids = torch.zeros((len(rows), width), dtype=torch.long)
+            mask = torch.zeros((len(rows), width), dtype=torch.long)
+            for i, row in enumerate(rows):
+                ids[i, : len(row)] = torch.from_numpy(row)
+                mask[i, : len(row)] = 1
+            if not width:
+                continue
+            # The language-model head is not needed for neurons, so only the backbone runs.
+            model.base_model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False)
+            kept = mask.bool().view(-1)
+            yield torch.stack([values.reshape(kept.numel(), -1).cpu()[kept] for values in recorder.take()])
+            shown.update(int(kept.sum()))

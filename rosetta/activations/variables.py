@@ -1,0 +1,41 @@
+"""The registry of everything an activation store holds: name, dtype, dimensions, meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One array of a store."""
+
+    dtypes: tuple[str, ...]
+    dimensions: tuple[str, ...]
+    meaning: str
+
+
+# bfloat16 has no portable Zarr data type: its 16 bits are kept as uint16, and the store's attribute
+# `dtype` says so.
+ACTIVATION_DTYPES = {"float16": "float16", "float32": "float32", "bfloat16": "uint16"}
+
+VARIABLES: dict[str, Variable] = {
+    "token_ids": Variable(("int32",), ("position",), "token id at each position"),
+    "byte_start": Variable(("int32",), ("position",), "first UTF-8 byte of the token in its document"),
+    "byte_end": Variable(
+        ("int32",), ("position",), "byte after the token's last; equal to byte_start for special tokens"
+    ),
+    "document_index": Variable(("int32",), ("position",), "index of the position's document in document_ids"),
+    "document_ids": Variable(("uint64",), ("document",), "64-bit document ids, in the order of the corpus"),
+    "mean": Variable(("float64",), ("layer", "unit"), "mean over the positions with bytes"),
+    "m2": Variable(("float64",), ("layer", "unit"), "sum of squared deviations over the positions with bytes"),
+    "activations": Variable(
+        tuple(ACTIVATION_DTYPES.values()),
+        ("position", "unit"),
+        "one array per layer, activations/{layer}: input of the MLP down projection",
+    ),
+}
+
+
+def activation_path(layer: int) -> str:
+    """Return the path of a layer's activations inside a store."""
+    return f"activations/{layer}"
