@@ -1,0 +1,145 @@
+"""Aligned spans of two or more tokenizations of the same documents, and pooling to them (method, section 2).
+
+Between two consecutive byte boundaries that ALL tokenizations share lies one aligned span. Tokens never cross
+a shared boundary, so every token belongs to at most one span, and the tokens of a span are consecutive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class TokenRanges:
+    """Byte ranges of the tokens of many documents under one tokenization.
+
+    Only tokens that stand for bytes are listed; within a document they are in order and without gaps, from
+    byte 0 on.
+
+    Attributes
+    ----------
+    document_index : ndarray of int, shape (n_tokens,)
+        Document of each token, non-decreasing.
+    byte_start, byte_end : ndarray of int, shape (n_tokens,)
+        Byte range in the document, `byte_start < byte_end`.
+    """
+
+    document_index: np.ndarray
+    byte_start: np.ndarray
+    byte_end: np.ndarray
+
+
+@dataclass(frozen=True)
+class AlignedSpans:
+    """Aligned positions of several tokenizations.
+
+    Attributes
+    ----------
+    document_index, byte_start, byte_end : ndarray of int64, shape (n_spans,)
+        Where each span lies.
+    first, last : tuple of ndarray of int64, each of shape (n_spans,)
+        Per tokenization, the half-open range of tokens that overlap each span.
+    """
+
+    document_index: np.ndarray
+    byte_start: np.ndarray
+    byte_end: np.ndarray
+    first: tuple[np.ndarray, ...]
+    last: tuple[np.ndarray, ...]
+
+    def __len__(self) -> int:
+        return len(self.byte_start)
+
+
+def aligned_spans(tokenizations: Sequence[TokenRanges], n_documents: int) -> AlignedSpans:
+    """Return the aligned spans of two or more tokenizations of the same documents.
+
+    Boundaries are those that all tokenizations have, with 0 and the end of the common covered prefix of each
+    document included. All documents are handled at once: each is given its own stretch of one long axis.
+
+    Parameters
+    ----------
+    tokenizations : sequence of TokenRanges
+        One per model.
+    n_documents : int
+        Number of documents.
+    """
+    covered = np.stack([_covered(ranges, n_documents) for ranges in tokenizations])
+    prefix = covered.min(axis=0)
+    offset = np.concatenate([[0], np.cumsum(covered.max(axis=0) + 1)]).astype(np.int64)
+    starts = [offset[ranges.document_index] + ranges.byte_start for ranges in tokenizations]
+    ends = [offset[ranges.document_index] + ranges.byte_end for ranges in tokenizations]
+
+    used = np.flatnonzero(prefix)
+    shared = reduce(np.intersect1d, [np.union1d(s, e) for s, e in zip(starts, ends, strict=True)])
+    owner = np.searchsorted(offset, shared, side="right") - 1
+    shared = shared[shared <= offset[owner] + prefix[owner]]
+    boundaries = np.union1d(shared, np.concatenate([offset[used], offset[used] + prefix[used]]))
+
+    owner = np.searchsorted(offset, boundaries, side="right") - 1
+    inside = owner[:-1] == owner[1:]
+    low, high, document = boundaries[:-1][inside], boundaries[1:][inside], owner[:-1][inside]
+    return AlignedSpans(
+        document_index=document,
+        byte_start=low - offset[document],
+        byte_end=high - offset[document],
+        first=tuple(np.searchsorted(e, low, side="right") for e in ends),
+        last=tuple(np.searchsorted(s, high, side="left") for s in starts),
+    )
+
+
+def _covered(ranges: TokenRanges, n_documents: int) -> np.ndarray:
+    covered = np.zeros(n_documents, dtype=np.int64)
+    np.maximum.at(covered, ranges.document_index, ranges.byte_end)
+    return covered
+
+
+def pool(values: torch.Tensor, first: np.ndarray, last: np.ndarray, pooling: str) -> torch.Tensor:
+    """Pool token rows to spans.
+
+    Parameters
+    ----------
+    values : Tensor, shape (n_tokens, n_units)
+        Activations, in the precision to pool in.
+    first, last : ndarray of int, shape (n_spans,)
+        Half-open range of rows of each span, never empty.
+    pooling : {'mean', 'max', 'median'}
+        What becomes of the tokens of a span.
+
+    Returns
+    -------
+    Tensor of the dtype of `values`, shape (n_spans, n_units)
+    """
+    result = torch.empty((len(first), values.shape[1]), dtype=values.dtype)
+    lengths = last - first
+    # Spans of equal length are pooled together, as one dense array.
+    for length in np.unique(lengths):
+        spans = np.flatnonzero(lengths == length)
+        rows = torch.from_numpy(first[spans][:, None] + np.arange(length))
+        gathered = values[rows.ravel()].view(len(spans), int(length), values.shape[1])
+        result[torch.from_numpy(spans)] = _POOLINGS[pooling](gathered)
+    return result
+
+
+def _mean(gathered: torch.Tensor) -> torch.Tensor:
+    """Return means over axis 1, exact where all values are equal: dead neurons must stay constant."""
+    first = gathered[:, 0]
+    return first if gathered.shape[1] == 1 else first + (gathered - first[:, None]).mean(dim=1)
+
+
+def _median(gathered: torch.Tensor) -> torch.Tensor:
+    ordered = gathered.sort(dim=1).values
+    middle = ordered.shape[1] // 2
+    return ordered[:, middle] if ordered.shape[1] % 2 else (ordered[:, middle - 1] + ordered[:, middle]) / 2
+
+
+_POOLINGS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "mean": _mean,
+    "max": lambda gathered: gathered.amax(dim=1),
+    "median": _median,
+}

@@ -1,0 +1,99 @@
+"""Neighbour lists as tables: what the correlation jobs write and the matching reads."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rosetta.correlation.neighbors import Neighbors, PairNeighbors
+from rosetta.errors import StoreError
+from rosetta.tables import read_parquet, read_parquet_metadata, write_parquet
+
+COLUMNS = ["side", "layer", "unit", "rank", "partner_layer", "partner_unit", "r"]
+
+
+@dataclass(frozen=True)
+class PairFacts:
+    """What the neighbour lists of a pair are about."""
+
+    model_a: str
+    model_b: str
+    n_layers_a: int
+    d_mlp_a: int
+    n_layers_b: int
+    d_mlp_b: int
+    n_positions: int
+    n_kept: int
+    job: int
+    n_jobs: int
+
+
+def write_lists(path: Path, neighbors: PairNeighbors, facts: PairFacts) -> None:
+    """Write neighbour lists as Parquet.
+
+    One row per neuron and neighbour: `side` (a or b: whose neuron), `layer`, `unit`, `rank` (from 1),
+    `partner_layer`, `partner_unit`, `r`. A dead neuron has a single row of rank 0, without partner.
+    """
+    table = pd.concat(
+        [
+            _table("a", neighbors.a, neighbors.dead_a, facts.d_mlp_a, facts.d_mlp_b),
+            _table("b", neighbors.b, neighbors.dead_b, facts.d_mlp_b, facts.d_mlp_a),
+        ]
+    )
+    write_parquet(path, table, asdict(facts))
+
+
+def read_lists(paths: list[Path]) -> tuple[PairNeighbors, PairFacts]:
+    """Read and merge the partial neighbour lists that the jobs of one pair wrote.
+
+    Raises
+    ------
+    StoreError
+        If a part is missing or the parts are of different computations.
+    """
+    facts = [PairFacts(**read_parquet_metadata(path)) for path in paths]
+    if sorted(fact.job for fact in facts) != list(range(facts[0].n_jobs)):
+        raise StoreError(f"{paths[0].parent}: the parts {[fact.job for fact in facts]} of {facts[0].n_jobs} are there.")
+    if len({(f.model_a, f.model_b, f.n_positions, f.n_kept, f.n_jobs) for f in facts}) > 1:
+        raise StoreError(f"{paths[0].parent}: its parts are of different computations. Delete them and run again.")
+    parts = [_parse(read_parquet(path, COLUMNS), facts[0]) for path in paths]
+    return reduce(PairNeighbors.merge, parts), facts[0]
+
+
+def _table(side: str, neighbors: Neighbors, dead: np.ndarray, d_mlp: int, d_mlp_partner: int) -> pd.DataFrame:
+    rows, ranks = np.nonzero(neighbors.index >= 0)
+    partner = neighbors.index[rows, ranks]
+    lone = np.flatnonzero(dead)
+    none = np.full(len(lone), -1)
+    return pd.DataFrame(
+        {
+            "side": side,
+            "layer": np.concatenate([rows // d_mlp, lone // d_mlp]).astype(np.int32),
+            "unit": np.concatenate([rows % d_mlp, lone % d_mlp]).astype(np.int32),
+            "rank": np.concatenate([ranks + 1, np.zeros(len(lone), int)]).astype(np.int16),
+            "partner_layer": np.concatenate([partner // d_mlp_partner, none]).astype(np.int32),
+            "partner_unit": np.concatenate([partner % d_mlp_partner, none]).astype(np.int32),
+            "r": np.concatenate([neighbors.r[rows, ranks], np.full(len(lone), np.nan)]),
+        }
+    )
+
+
+def _parse(table: pd.DataFrame, facts: PairFacts) -> PairNeighbors:
+    result = PairNeighbors.empty(facts.n_layers_a * facts.d_mlp_a, facts.n_layers_b * facts.d_mlp_b, facts.n_kept)
+    for side, neighbors, dead, d_mlp, d_mlp_partner in (
+        ("a", result.a, result.dead_a, facts.d_mlp_a, facts.d_mlp_b),
+        ("b", result.b, result.dead_b, facts.d_mlp_b, facts.d_mlp_a),
+    ):
+        part = table[table["side"] == side]
+        own = (part["layer"].to_numpy(np.int64) * d_mlp + part["unit"]).to_numpy()
+        partner = (part["partner_layer"].to_numpy(np.int64) * d_mlp_partner + part["partner_unit"]).to_numpy()
+        rank = part["rank"].to_numpy()
+        listed = rank > 0
+        dead[own[~listed]] = True
+        neighbors.index[own[listed], rank[listed] - 1] = partner[listed]
+        neighbors.r[own[listed], rank[listed] - 1] = part["r"].to_numpy()[listed]
+    return result
