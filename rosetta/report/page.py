@@ -1,0 +1,98 @@
+"""The report: one self-contained HTML file with what was run, the tables, the figures and the best matches."""
+
+from __future__ import annotations
+
+import base64
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+
+from rosetta import __version__
+from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.scaling import SCALING_COLUMNS
+from rosetta.config import Config, dump_config, group_name
+from rosetta.corpus.documents import document_name
+from rosetta.files import read_manifest, write_text
+from rosetta.models.neurons import neuron_name
+from rosetta.paths import Paths
+from rosetta.report.phases import phase_table
+from rosetta.tables import read_csv
+
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "zarr",
+    "dask",
+    "snakemake",
+    "numpy",
+    "scipy",
+    "seaborn",
+)
+
+
+def write_report(config: Config, paths: Paths) -> None:
+    """Write `report.html` from the tables, figures, manifests and contexts of a finished run."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rosetta.report"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters.update(neuron=neuron_name, document=document_name, number=_number)
+    page = environment.get_template("report.html.jinja").render(
+        version=__version__,
+        versions={name: version(name) for name in LIBRARIES},
+        machine=f"Python {platform.python_version()} on {platform.machine()}",
+        config=dump_config(config),
+        corpus=read_manifest(paths.corpus_manifest, "corpus"),
+        models=_model_table(config, paths),
+        counts=read_csv(paths.table("counts"), COUNT_COLUMNS),
+        scaling=read_csv(paths.table("scaling"), SCALING_COLUMNS),
+        scaling_figure=_image(paths.figure("scaling", "png")),
+        phases=phase_table(paths.benchmarks),
+        pairs={
+            group_name(pair): json.loads(paths.contexts(group_name(pair)).read_text("utf-8")) for pair in config.pairs()
+        },
+        k=config.matching.k,
+    )
+    write_text(paths.report, page)
+
+
+def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
+    rows = []
+    for name in config.used_models():
+        manifest = read_manifest(paths.model_manifest(name), "model")
+        training = manifest["training"] or {}
+        rows.append(
+            {
+                "model": name,
+                "architecture": manifest["architecture"],
+                "parameters": manifest["n_parameters"],
+                "n_layers": manifest["n_layers"],
+                "d_mlp": manifest["d_mlp"],
+                "neurons": manifest["n_neurons"],
+                "vocabulary": manifest["vocab_size"],
+                "training tokens": training.get("tokens", float("nan")),
+                "final training loss (nats/token)": training.get("train_loss", float("nan")),
+                "held-out bits per byte": training.get("heldout_bits_per_byte", float("nan")),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _image(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+
+
+def _number(value: object) -> str:
+    """Return a number for reading: integers grouped, others with three decimals, NaN as a dash."""
+    if isinstance(value, str):
+        return value
+    if pd.isna(value):
+        return "–"
+    if float(value).is_integer():
+        return f"{int(value):,}"
+    return f"{value:,.3f}"
