@@ -1,0 +1,278 @@
+"""The `rosetta` command: one thin subcommand per step; each rule of the workflow calls one of them."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rosetta.config import Alignment, Config, Correlation, dump_config, load_config
+from rosetta.errors import ConfigError, RosettaError
+from rosetta.files import write_text
+from rosetta.paths import Paths
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Find the neurons that independently trained networks share. Every step of the workflow is a command.",
+)
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="a run's complete configuration, results/run_config.yaml")]
+ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]
+OutOption = Annotated[Path, typer.Option("--out", help="file to write")]
+_CORRELATION = Correlation()
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend are printed as one message, exit code 2."""
+    try:
+        try:
+            app()
+        except OSError as error:
+            if not error.filename:
+                raise
+            raise RosettaError(
+                f"{error.filename}: {error.strerror}. Check the path, its rights and the disk."
+            ) from None
+    except RosettaError as error:
+        print(f"rosetta: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _open(config: Path) -> tuple[Config, Paths]:
+    loaded = load_config(config)
+    return loaded, Paths(Path(loaded.results))
+
+
+@app.command()
+def check(
+    configfile: Annotated[Path, typer.Option(help="configuration to check")] = Path("config.yaml"),
+    out: Annotated[Path | None, typer.Option(help="where to write it whole, defaults included")] = None,
+) -> None:
+    """Check a configuration and the files that it names; write it as the steps read it."""
+    from rosetta.checks import check_config
+
+    config = load_config(configfile)
+    check_config(config)
+    if out:
+        write_text(out, dump_config(config))
+    print(f"{configfile}: valid")
+
+
+@app.command()
+def plan(
+    configfile: Annotated[Path, typer.Option(help="configuration to plan")] = Path("config.yaml"),
+) -> None:
+    """Print jobs, disk, memory, FLOPs and time of a configuration, without running it."""
+    from rosetta.checks import check_config
+    from rosetta.planning import plan_run
+
+    config = load_config(configfile)
+    check_config(config)
+    print(plan_run(config, Paths(Path(config.results))).render())
+
+
+@app.command("config-reference")
+def config_reference() -> None:
+    """Print the documentation of all configuration keys, docs/configuration.md."""
+    from rosetta.config_reference import render_reference
+
+    print(render_reference(Config), end="")
+
+
+@app.command()
+def corpus(config: ConfigOption) -> None:
+    """Build the corpus: harvest or read documents, deduplicate, split."""
+    from rosetta.corpus.build import build_corpus
+    from rosetta.stages import made_by
+
+    loaded, paths = _open(config)
+    build_corpus(loaded.corpus, paths, made_by(loaded, "corpus"))
+
+
+@app.command()
+def tokenizer(config: ConfigOption, family: Annotated[str, typer.Option(help="name of a zoo family")]) -> None:
+    """Train the tokenizer of a zoo family."""
+    from rosetta.steps.models import tokenizer_step
+
+    tokenizer_step(*_open(config), family)
+
+
+@app.command()
+def train(config: ConfigOption, model: ModelOption) -> None:
+    """Train a zoo model, from its last checkpoint if there is one."""
+    from rosetta.steps.models import train_step
+
+    train_step(*_open(config), model)
+
+
+@app.command()
+def model(config: ConfigOption, model: ModelOption) -> None:
+    """Check a model end to end and write its manifest."""
+    from rosetta.steps.models import model_step
+
+    model_step(*_open(config), model)
+
+
+@app.command()
+def activations(
+    config: ConfigOption, model: ModelOption, shard: Annotated[int, typer.Option(help="number of the shard")]
+) -> None:
+    """Capture the activations of all layers of a model on one shard of the match split."""
+    from rosetta.steps.activations import activations_step
+
+    activations_step(*_open(config), model, shard)
+
+
+StoresA = Annotated[Path, typer.Option("--a", help="folder of the first model's shard stores")]
+StoresB = Annotated[Path, typer.Option("--b", help="folder of the second model's shard stores")]
+Pooling = Annotated[str, typer.Option(help="mean, max or median over the tokens of an aligned span")]
+MaxK = Annotated[int, typer.Option(help="neighbours kept per neuron (one more is kept for margins)")]
+MemoryGb = Annotated[float, typer.Option(help="memory budget")]
+Precision = Annotated[str, typer.Option(help="float32 or float64 products")]
+Workers = Annotated[int, typer.Option("--n-workers", help="tiles worked on at once; they share the budget")]
+
+
+@app.command()
+def correlate(
+    a: StoresA,
+    b: StoresB,
+    out: OutOption,
+    pooling: Pooling = "mean",
+    max_k: MaxK = _CORRELATION.max_k,
+    memory_gb: MemoryGb = _CORRELATION.memory_gb,
+    precision: Precision = _CORRELATION.precision,
+    n_workers: Workers = 1,
+    job: Annotated[int, typer.Option(help="number of this job")] = 0,
+    n_jobs: Annotated[int, typer.Option(help="jobs that share the pair's tiles")] = 1,
+) -> None:
+    """Correlate all neurons of two models; write each neuron's nearest neighbours."""
+    from rosetta.correlation.pairs import correlate_stores
+
+    settings = parse_section(
+        Correlation,
+        dict(max_k=max_k, memory_gb=memory_gb, precision=precision, n_jobs=n_jobs, n_workers=n_workers),
+    )
+    pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
+    correlate_stores(a, b, out, pooled, settings, job=job)
+
+
+@app.command("match")
+def match_(
+    out: OutOption,
+    neighbors: Annotated[
+        list[Path] | None, typer.Argument(help="what the jobs of `correlate` wrote for a pair; or give --a and --b")
+    ] = None,
+    a: Annotated[Path | None, typer.Option("--a", help="folder of the first model's shard stores")] = None,
+    b: Annotated[Path | None, typer.Option("--b", help="folder of the second model's shard stores")] = None,
+    k: Annotated[int, typer.Option(min=1, help="mutual k-nearest neighbours")] = 1,
+    pooling: Pooling = "mean",
+    memory_gb: MemoryGb = _CORRELATION.memory_gb,
+    precision: Precision = _CORRELATION.precision,
+) -> None:
+    """Match the neurons of two models: mutual k-nearest neighbours with r, ranks and margins."""
+    from rosetta.steps.matches import match_step
+
+    if bool(neighbors) == bool(a and b) or bool(a) != bool(b):
+        raise ConfigError("give either the files that `rosetta correlate` wrote, or both --a and --b.")
+    if neighbors:
+        match_step(neighbors, out, k)
+        return
+    from rosetta.correlation.pairs import correlate_stores
+
+    settings = parse_section(Correlation, dict(max_k=k, memory_gb=memory_gb, precision=precision))
+    pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".match-") as folder:
+        lists = Path(folder) / "neighbors.parquet"
+        correlate_stores(a, b, lists, pooled, settings)
+        match_step([lists], out, k)
+
+
+@app.command()
+def anchors(
+    matches: Annotated[list[Path], typer.Argument(help="matches of the anchor with each other model")],
+    out: OutOption,
+) -> None:
+    """Write the Rosetta Neurons of a group: anchor neurons matched in every comparison."""
+    from rosetta.steps.matches import anchors_step
+
+    anchors_step(matches, out)
+
+
+@app.command()
+def counts(config: ConfigOption, out: OutOption) -> None:
+    """Count Rosetta Neurons per rung of every ladder."""
+    from rosetta.analysis.counts import count_table
+    from rosetta.tables import write_csv
+
+    write_csv(out, count_table(*_open(config)))
+
+
+@app.command()
+def fit(
+    counts: Annotated[Path, typer.Argument(metavar="COUNTS.csv", help="columns ladder, n_neurons, matches")],
+    out: Annotated[Path | None, typer.Option(help="CSV to write; printed if not given")] = None,
+) -> None:
+    """Fit the power law |R| = c · x^α to every ladder of a table of counts."""
+    from rosetta.analysis.scaling import scaling_table
+    from rosetta.tables import read_csv, write_csv
+
+    table = scaling_table(read_csv(counts, ["ladder", "n_neurons", "matches"], ("n_neurons", "matches")))
+    if out:
+        write_csv(out, table)
+    else:
+        print(table.to_string(index=False))
+
+
+@app.command()
+def contexts(
+    config: ConfigOption,
+    matches: Annotated[Path, typer.Option(help="matches of the pair")],
+    a: StoresA,
+    b: StoresB,
+    out: OutOption,
+) -> None:
+    """Find the top contexts of a pair's best matches."""
+    from rosetta.steps.contexts import contexts_step
+
+    contexts_step(*_open(config), matches, a, b, out)
+
+
+@app.command()
+def figures(
+    counts: Annotated[Path, typer.Option(help="table of counts")],
+    scaling: Annotated[Path, typer.Option(help="table of fitted laws")],
+    out: Annotated[Path, typer.Option(help="figure without its suffix; PNG and PDF are written")],
+) -> None:
+    """Draw the scaling law."""
+    from rosetta.analysis.counts import COUNT_COLUMNS
+    from rosetta.analysis.scaling import SCALING_COLUMNS
+    from rosetta.report.figures import draw_scaling
+    from rosetta.tables import read_csv
+
+    draw_scaling(read_csv(counts, COUNT_COLUMNS), read_csv(scaling, SCALING_COLUMNS), out)
+
+
+@app.command()
+def report(config: ConfigOption) -> None:
+    """Write the self-contained report."""
+    from rosetta.report.page import write_report
+
+    write_report(*_open(config))
+
+
+def parse_section(section: type, values: dict) -> object:
+    """Validate command-line values against a section of the configuration model."""
+    from pydantic import ValidationError
+
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        option = "--" + str(problem["loc"][0]).replace("_", "-")
+        raise ConfigError(f"{option}: {problem['msg']} (got {problem['input']!r})") from None

@@ -1,0 +1,56 @@
+"""Steps that make models."""
+
+from __future__ import annotations
+
+import shutil
+
+from rosetta.config import Config, entry_of
+from rosetta.corpus.build import read_split
+from rosetta.errors import ConfigError
+from rosetta.files import digest_folder, replacing, write_manifest
+from rosetta.models import loading
+from rosetta.models.training import bits_per_byte, train_zoo_model
+from rosetta.models.zoo import save_tokenizer, train_tokenizer
+from rosetta.paths import Paths
+from rosetta.progress import say
+from rosetta.stages import made_by
+
+
+def tokenizer_step(config: Config, paths: Paths, family: str) -> None:
+    """Train and save a zoo family's tokenizer."""
+    recipe = entry_of(config.zoo.families, family, "zoo.families")
+    texts = read_split(paths, "train")["text"].tolist()
+    tokenizer = train_tokenizer(recipe, texts, config.zoo.training.tokenizer_bytes)
+    save_tokenizer(tokenizer, paths.tokenizer(family))
+    say(f"{family}: {len(tokenizer)} tokens")
+    manifest = {"kind": "tokenizer", "made_by": made_by(config, "tokenizer", family)}
+    write_manifest(paths.tokenizer_manifest(family), {**manifest, "digest": digest_folder(paths.tokenizer(family))})
+
+
+def train_step(config: Config, paths: Paths, model: str) -> None:
+    """Train a zoo model, save it in Hugging Face format and write its manifest."""
+    entry = entry_of(config.models, model, "models")
+    if entry.zoo is None:
+        raise ConfigError(f"models.{model}: is not a zoo model, so there is nothing to train.")
+    family, size = config.zoo.families[entry.zoo.family], config.zoo.sizes[entry.zoo.size]
+    training = config.zoo.training
+    tokenizer = loading.load_tokenizer(loading.ModelSource(model, str(paths.tokenizer(entry.zoo.family))))
+    texts = read_split(paths, "train")["text"].tolist()
+    trained, facts = train_zoo_model(family, size, training, tokenizer, texts, paths.checkpoints(model))
+    heldout = read_split(paths, "heldout")["text"].tolist()
+    facts["heldout_bits_per_byte"] = bits_per_byte(trained, tokenizer, heldout, training.sequence_length)
+    say(f"{model}: train loss {facts['train_loss']:.3f}, held-out {facts['heldout_bits_per_byte']:.3f} bits per byte")
+    with replacing(paths.model(model)) as temporary:
+        trained.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+    source = loading.model_source(config, paths, model)
+    loading.write_model_manifest(source, paths.model_manifest(model), made_by(config, "train", model), facts)
+    shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
+
+
+def model_step(config: Config, paths: Paths, model: str) -> None:
+    """Check a model that is not trained here, and write its manifest."""
+    entry_of(config.models, model, "models")
+    source = loading.model_source(config, paths, model)
+    shape = loading.write_model_manifest(source, paths.model_manifest(model), made_by(config, "model", model))
+    say(f"{model}: {shape.n_layers} layers × {shape.d_mlp} units = {shape.n_neurons} neurons")
