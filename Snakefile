@@ -1,0 +1,35 @@
+# The main job: from a configuration to a scaling law, its figure and a report.
+#
+#   snakemake --cores N                                             runs config.yaml
+#   snakemake --cores N --configfile workflow/presets/tiny.yaml     runs a preset in its place
+#
+# Presets stand alone: nothing of config.yaml is merged into them, unless it is named before them.
+
+if not workflow.configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/corpus.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/activations.smk"
+include: "workflow/rules/matches.smk"
+include: "workflow/rules/results.smk"
+
+
+localrules:
+    all,
+
+
+# Every step reads this file. It is no rule's output: Snakemake does not look for changed parameters downstream of a job
+# that is going to run, so a rule that wrote it would hide which steps an edit concerns.
+onstart:
+    write_text(paths.run_config, dump_config(run))
+
+
+rule all:
+    default_target: True
+    input:
+        paths.report,
+        [paths.rosetta(group_name(group)) for group in run.groups()],

@@ -1,0 +1,28 @@
+"""Activation stores.
+
+Needs: the corpus and the models.
+Makes: results/activations/{model}/{n}-shards/{shard}.zarr; rules depend on the manifest {shard}.json beside it.
+"""
+
+
+rule activations:
+    input:
+        corpus=paths.corpus_manifest,
+        model=paths.model_manifest("{model}"),
+    output:
+        paths.store_manifest("{model}", n_shards, "{shard}"),
+    log:
+        log_of("activations", f"{{model}}.{{shard}}-of-{n_shards}"),
+    benchmark:
+        benchmark_of("activations", f"{{model}}.{{shard}}-of-{n_shards}")
+    conda:
+        "../../envs/rosetta.yaml"
+    resources:
+        mem_mb=3000,
+    params:
+        config=paths.run_config,
+        stage=stage("activations", "model"),
+    message:
+        "Capturing {wildcards.model}, shard {wildcards.shard}"
+    shell:
+        "rosetta activations --config {params.config:q} --model {wildcards.model} --shard {wildcards.shard} 2> {log:q}"

@@ -1,0 +1,111 @@
+"""The validated configuration `run`, the `paths`, and the functions that rules share."""
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+from rosetta.checks import check_config
+from rosetta.config import PAIR_SEPARATOR, FilesSource, dump_config, group_name, group_pairs, parse_config
+from rosetta.errors import RosettaError
+from rosetta.files import write_text
+from rosetta.models.folders import model_files
+from rosetta.paths import Paths
+from rosetta.stages import made_by
+
+# Rules call `rosetta`; it lies beside this Snakemake also when their environment is not activated.
+os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
+
+try:
+    run = parse_config(config)
+    check_config(run)
+except RosettaError as error:
+    sys.exit(f"rosetta: {error}")  # the message alone: a WorkflowError would add lines of this file
+
+paths = Paths(Path(run.results))
+n_shards = run.activations.n_shards
+n_jobs = run.correlation.n_jobs
+
+
+def one_of(names):
+    """Return a wildcard constraint that admits these names only."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
+
+
+def models_of_kind(*kinds):
+    return [name for name, entry in run.models.items() if entry.kind in kinds]
+
+
+wildcard_constraints:
+    family=one_of(run.zoo.families),
+    model=one_of(run.models),
+    pair=one_of(map(group_name, run.pairs())),
+    group=one_of(map(group_name, run.groups())),
+    shard=r"\d+",
+    job=r"\d+",
+
+
+def log_of(rule, name="{rule}"):
+    return paths.root / "logs" / rule / f"{name}.log"
+
+
+def benchmark_of(rule, name="all"):
+    return paths.benchmarks / rule / f"{name}.tsv"
+
+
+def stage(name, wildcard=None):
+    """Return the parameter that reruns a rule when its slice of the configuration changes."""
+    return lambda wildcards: json.dumps(made_by(run, name, wildcards[wildcard] if wildcard else ""))
+
+
+def tokenizer_of(wildcards):
+    return paths.tokenizer_manifest(run.models[wildcards.model].zoo.family)
+
+
+def n_neurons(model):
+    size = run.zoo.sizes[run.models[model].zoo.size]
+    return size.n_layers * size.d_mlp
+
+
+zoo_models = sorted(models_of_kind("zoo"), key=n_neurons)
+large_models = zoo_models[len(zoo_models) // 2 :]
+
+
+def model_files_of(wildcards):
+    """The files of a local model, so that replacing its weights reruns what depends on them."""
+    path = run.models[wildcards.model].path
+    return model_files(Path(path)) if path else []
+
+
+def corpus_files():
+    """The files of a local corpus, so that editing them rebuilds it."""
+    if not isinstance(run.corpus.source, FilesSource):
+        return []
+    from rosetta.corpus.records import source_files  # needs pyarrow
+
+    return source_files(run.corpus.source.path)
+
+
+def base_of(wildcards):
+    """An untrained twin takes configuration and tokenizer from its base model."""
+    twin = run.models[wildcards.model].untrained
+    return [paths.model_manifest(twin.of)] if twin else []
+
+
+def stores_of(side):
+    """Return an input function: the manifests of all shards of one model of a pair."""
+
+    def manifests(wildcards):
+        model = wildcards.pair.split(PAIR_SEPARATOR)[side]
+        return [paths.store_manifest(model, n_shards, shard) for shard in range(n_shards)]
+
+    return manifests
+
+
+def store_folder(side):
+    return lambda wildcards: paths.stores(wildcards.pair.split(PAIR_SEPARATOR)[side], n_shards)
+
+
+def matches_of_group(wildcards):
+    return [paths.matches(group_name(pair)) for pair in group_pairs(tuple(wildcards.group.split(PAIR_SEPARATOR)))]

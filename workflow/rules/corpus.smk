@@ -1,0 +1,28 @@
+"""The corpus.
+
+Needs: the installed packages, local files or a hub dataset, as the configuration says.
+Makes: results/corpus/{train,match,pool,heldout}.parquet and manifest.json.
+"""
+
+
+rule corpus:
+    input:
+        corpus_files(),
+    output:
+        manifest=paths.corpus_manifest,
+        splits=[paths.split(split) for split in ("train", "match", "pool", "heldout")],
+    log:
+        log_of("corpus", "all"),
+    benchmark:
+        benchmark_of("corpus")
+    conda:
+        "../../envs/rosetta.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        config=paths.run_config,
+        stage=stage("corpus"),
+    message:
+        "Building the corpus"
+    shell:
+        "rosetta corpus --config {params.config:q} 2> {log:q}"

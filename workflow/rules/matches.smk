@@ -1,0 +1,77 @@
+"""Correlations, matches, Rosetta Neurons.
+
+Needs: the activation stores of both models of a pair.
+Makes: results/neighbors/{pair}, results/matches/{pair}.parquet, results/rosetta/{group}.parquet.
+"""
+
+
+rule correlate:
+    input:
+        a=stores_of(0),
+        b=stores_of(1),
+    output:
+        paths.neighbors_part("{pair}", "{job}", n_jobs),
+    log:
+        log_of("correlate", f"{{pair}}.{{job}}-of-{n_jobs}"),
+    benchmark:
+        benchmark_of("correlate", f"{{pair}}.{{job}}-of-{n_jobs}")
+    conda:
+        "../../envs/rosetta.yaml"
+    resources:
+        # How the work is cut does not change its result: as resources, not parameters, these rerun nothing.
+        mem_mb=int(run.correlation.memory_gb * 1000),
+        memory_gb=str(run.correlation.memory_gb),
+        n_workers=run.correlation.n_workers,
+    params:
+        stage=stage("correlate"),
+        a=store_folder(0),
+        b=store_folder(1),
+        pooling=run.alignment.pooling,
+        max_k=run.correlation.max_k,
+        precision=run.correlation.precision,
+        n_jobs=n_jobs,
+    message:
+        "Correlating {wildcards.pair}"
+    shell:
+        "rosetta correlate --a {params.a:q} --b {params.b:q} --out {output:q} --pooling {params.pooling}"
+        " --max-k {params.max_k} --precision {params.precision} --memory-gb {resources.memory_gb}"
+        " --n-workers {resources.n_workers} --n-jobs {params.n_jobs} --job {wildcards.job} 2> {log:q}"
+
+
+rule match:
+    input:
+        neighbors=[paths.neighbors_part("{pair}", job, n_jobs) for job in range(n_jobs)],
+    output:
+        paths.matches("{pair}"),
+    log:
+        log_of("match", "{pair}"),
+    benchmark:
+        benchmark_of("match", "{pair}")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        stage=stage("match"),
+        k=run.matching.k,
+    message:
+        "Matching {wildcards.pair}"
+    shell:
+        "rosetta match {input.neighbors:q} --k {params.k} --out {output:q} 2> {log:q}"
+
+
+rule anchors:
+    input:
+        matches_of_group,
+    output:
+        paths.rosetta("{group}"),
+    log:
+        log_of("anchors", "{group}"),
+    benchmark:
+        benchmark_of("anchors", "{group}")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        stage=stage("anchors"),
+    message:
+        "Rosetta Neurons of {wildcards.group}"
+    shell:
+        "rosetta anchors {input:q} --out {output:q} 2> {log:q}"

@@ -1,0 +1,120 @@
+"""Counts, scaling laws, contexts, figures and the report.
+
+Needs: Rosetta Neurons of all groups, matches of all pairs, model manifests.
+Makes: results/tables/*.csv, results/contexts/, results/figures/, results/report.html.
+"""
+
+pair_names = [group_name(pair) for pair in run.pairs()]
+
+
+rule counts:
+    input:
+        rosetta=[paths.rosetta(group_name(group)) for group in run.groups()],
+        matches=[paths.matches(pair) for pair in pair_names],
+        models=[paths.model_manifest(model) for model in run.used_models()],
+    output:
+        report(paths.table("counts"), caption="../report/counts.rst", category="Scaling"),
+    log:
+        log_of("counts", "all"),
+    benchmark:
+        benchmark_of("counts")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        config=paths.run_config,
+        stage=stage("counts"),
+    message:
+        "Counting Rosetta Neurons"
+    shell:
+        "rosetta counts --config {params.config:q} --out {output:q} 2> {log:q}"
+
+
+rule fit:
+    input:
+        paths.table("counts"),
+    output:
+        report(paths.table("scaling"), caption="../report/scaling.rst", category="Scaling"),
+    log:
+        log_of("fit", "all"),
+    benchmark:
+        benchmark_of("fit")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        stage=stage("fit"),
+    message:
+        "Fitting scaling laws"
+    shell:
+        "rosetta fit {input:q} --out {output:q} 2> {log:q}"
+
+
+rule figures:
+    input:
+        counts=paths.table("counts"),
+        scaling=paths.table("scaling"),
+    output:
+        png=report(paths.figure("scaling", "png"), caption="../report/scaling_figure.rst", category="Scaling"),
+        pdf=paths.figure("scaling", "pdf"),
+    log:
+        log_of("figures", "scaling"),
+    benchmark:
+        benchmark_of("figures", "scaling")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        stage=stage("figures"),
+        out=lambda wildcards, output: Path(output.png).with_suffix(""),
+    message:
+        "Drawing the scaling law"
+    shell:
+        "rosetta figures --counts {input.counts:q} --scaling {input.scaling:q} --out {params.out:q} 2> {log:q}"
+
+
+rule contexts:
+    input:
+        corpus=paths.corpus_manifest,
+        matches=paths.matches("{pair}"),
+        a=stores_of(0),
+        b=stores_of(1),
+    output:
+        paths.contexts("{pair}"),
+    log:
+        log_of("contexts", "{pair}"),
+    benchmark:
+        benchmark_of("contexts", "{pair}")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        config=paths.run_config,
+        stage=stage("contexts"),
+        a=store_folder(0),
+        b=store_folder(1),
+    message:
+        "Top contexts of {wildcards.pair}"
+    shell:
+        "rosetta contexts --config {params.config:q} --matches {input.matches:q} --a {params.a:q} --b {params.b:q}"
+        " --out {output:q} 2> {log:q}"
+
+
+rule report:
+    input:
+        corpus=paths.corpus_manifest,
+        models=[paths.model_manifest(model) for model in run.used_models()],
+        tables=[paths.table("counts"), paths.table("scaling")],
+        figures=paths.figure("scaling", "png"),
+        contexts=[paths.contexts(pair) for pair in pair_names],
+    output:
+        paths.report,
+    log:
+        log_of("report", "all"),
+    benchmark:
+        benchmark_of("report")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        config=paths.run_config,
+        stage=stage("report"),
+    message:
+        "Writing {output}"
+    shell:
+        "rosetta report --config {params.config:q} 2> {log:q}"
