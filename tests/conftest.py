@@ -1,0 +1,26 @@
+"""Settings shared by all tests: no network, few threads, quiet libraries."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_DATASETS_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "rosetta", deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("rosetta")
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[str]:
+    """A few hundred short documents of code, prose and numbers."""
+    from rosetta.corpus.arithmetic import arithmetic_texts
+
+    numbers = arithmetic_texts(0)
+    code = "def add_{0}(left, right):\n    # the sum of both\n    return left + right * {0}\n"
+    prose = "The {0}th neuron fires on café, naïve and 東京 whenever the river is {0} metres wide.\n"
+    return [t for i in range(100) for t in (next(numbers).text, code.format(i), prose.format(i))]

@@ -1,0 +1,79 @@
+"""Builders for tests: stores with chosen activations, tiny models and tokenizers in Hugging Face format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM
+
+from rosetta.activations.store import StoreTokens, open_stores, write_store
+from rosetta.config import ZooFamily, ZooSize, ZooTraining
+from rosetta.models.neurons import NeuronShape
+from rosetta.models.zoo import save_tokenizer, train_tokenizer, zoo_model_config
+
+ARCHITECTURES = ("gpt_neox", "gpt2", "opt", "qwen2", "llama", "mistral", "gemma")
+
+
+def random_ranges(rng, document_bytes, *, max_token=5, special=False, truncate=True):
+    """Tokenize documents of the given byte lengths at random: (token_ids, start, end, document_index)."""
+    starts, ends, owner = [], [], []
+    for document, n_bytes in enumerate(document_bytes):
+        cuts = [0]
+        while cuts[-1] < n_bytes:
+            cuts.append(min(n_bytes, cuts[-1] + int(rng.integers(1, max_token + 1))))
+        low, high = cuts[:-1], cuts[1:]
+        if truncate and len(low) > 1:
+            kept = int(rng.integers(1, len(low) + 1))
+            low, high = low[:kept], high[:kept]
+        if special:
+            low, high = [0, *low], [0, *high]
+        starts += low
+        ends += high
+        owner += [document] * len(low)
+    as_int = [np.array(values, dtype=np.int32) for values in (starts, ends, owner)]
+    return (np.arange(len(starts), dtype=np.int32), *as_int)
+
+
+def save_stores(folder: Path, activations, ranges, n_documents, *, n_shards=1, dtype="float32", made_by=None):
+    """Write shard stores from activations (n_layers, n_positions, d_mlp) and `random_ranges`."""
+    token_ids, start, end, owner = ranges
+    n_layers, _, d_mlp = activations.shape
+    for shard in range(n_shards):
+        low, high = n_documents * shard // n_shards, n_documents * (shard + 1) // n_shards
+        rows = (owner >= low) & (owner < high)
+        tokens = StoreTokens(
+            token_ids[rows], start[rows], end[rows], owner[rows] - low, np.arange(low, high, dtype=np.uint64)
+        )
+        # Three batches, so that blocks are joined from several.
+        batches = torch.from_numpy(activations[:, rows]).tensor_split(3, dim=1)
+        write_store(
+            folder / f"{shard}.json", batches, tokens, NeuronShape(n_layers, d_mlp),
+            dtype=dtype, shard=shard, n_shards=n_shards, made_by=made_by or {"model": folder.name}, place=folder.name,
+        )  # fmt: skip
+    return open_stores(folder)
+
+
+def tiny_sizes():
+    return ZooSize(n_layers=2, d_model=16, d_mlp=24, n_heads=2), ZooTraining(steps=2, batch_size=2, sequence_length=32)
+
+
+def tiny_tokenizer(texts, *, seed=0, bos=False, vocab_size=300, architecture="gpt2"):
+    family = ZooFamily(architecture=architecture, vocab_size=vocab_size, seed=seed, bos=bos)
+    return train_tokenizer(family, texts, 20_000)
+
+
+def save_tiny_model(folder: Path, texts, architecture, *, seed=0, bos=False) -> Path:
+    """Save a random tiny model and its tokenizer in Hugging Face format."""
+    size, training = tiny_sizes()
+    family = ZooFamily(architecture=architecture, vocab_size=300, seed=seed, bos=bos)
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(zoo_model_config(family, size, training))
+    tokenizer = tiny_tokenizer(texts, seed=seed, bos=bos, architecture=architecture)
+    model.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder / "tok")
+    for file in (folder / "tok").iterdir():
+        file.rename(folder / file.name)
+    (folder / "tok").rmdir()
+    return folder

@@ -1,0 +1,131 @@
+"""Scaling fits against SciPy-free references and planted laws; contexts against brute force; the plan."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import random_ranges, save_stores
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rosetta.analysis.contexts import describe_matches, top_contexts
+from rosetta.analysis.scaling import SCALING_COLUMNS, fit_power_law, scaling_table
+from rosetta.config import load_config
+from rosetta.moments import Moments
+from rosetta.paths import Paths
+from rosetta.planning import plan_run
+
+ROOT = Path(__file__).parent.parent
+
+
+@given(alpha=st.floats(-1, 2), c=st.floats(0.01, 100), n=st.integers(3, 8))
+def test_a_planted_law_is_recovered(alpha, c, n):
+    x = np.geomspace(200, 2_000_000, n)
+    law = fit_power_law(x, c * x**alpha)
+    assert law.alpha == pytest.approx(alpha, abs=1e-9)
+    assert law.c == pytest.approx(c, rel=1e-6)
+    assert law.alpha_ci_high - law.alpha_ci_low == pytest.approx(0, abs=1e-6)
+
+
+def test_the_interval_is_that_of_least_squares():
+    """Against the textbook formulas, with the t quantile of 2 degrees of freedom from a table."""
+    x, y = np.array([256.0, 512, 1024, 2304]), np.array([29.0, 50, 78, 149])
+    law = fit_power_law(x, y)
+    lx, ly = np.log(x), np.log(y)
+    slope, intercept = np.polyfit(lx, ly, 1)
+    residual = ly - slope * lx - intercept
+    error = np.sqrt((residual**2).sum() / 2 / ((lx - lx.mean()) ** 2).sum())
+    assert law.alpha == pytest.approx(slope)
+    assert law.c == pytest.approx(np.exp(intercept))
+    assert law.alpha_ci_low == pytest.approx(slope - 4.302653 * error, rel=1e-6)
+    assert law.alpha_ci_high == pytest.approx(slope + 4.302653 * error, rel=1e-6)
+    assert law.r2 == pytest.approx(1 - (residual**2).sum() / ((ly - ly.mean()) ** 2).sum())
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(0)
+    x = np.array([256.0, 512, 1024, 2304])
+    laws = [fit_power_law(x, 0.5 * x**0.7 * np.exp(rng.normal(0, 0.1, 4))) for _ in range(2000)]
+    covered = np.mean([law.alpha_ci_low < 0.7 < law.alpha_ci_high for law in laws])
+    assert abs(covered - 0.95) < 0.02
+
+
+def test_few_or_empty_rungs_have_no_interval():
+    assert np.isnan(fit_power_law([100, 200], [10, 20]).alpha_ci_low)
+    assert fit_power_law([100, 200], [10, 20]).alpha == pytest.approx(1)
+    flat = fit_power_law([100, 200, 400], [7, 7, 7])
+    assert (flat.alpha, flat.alpha_ci_low, flat.alpha_ci_high) == (0, 0, 0)
+    assert np.isnan(fit_power_law([100], [10]).alpha)
+    assert np.isnan(fit_power_law([100, 100], [10, 20]).alpha)
+    law = fit_power_law([100, 200, 400], [0, 20, 40])
+    assert (law.n_rungs, law.alpha) == (2, pytest.approx(1))
+    counts = pd.DataFrame({"ladder": ["b", "b", "a"], "n_neurons": [10, 20, 10], "matches": [1, 2, 1]})
+    table = scaling_table(counts)
+    assert list(table.columns) == SCALING_COLUMNS
+    assert table["ladder"].tolist() == ["b", "a"]
+
+
+@given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 40), max_size=4))
+def test_merged_moments_are_those_of_the_whole(seed, cuts):
+    values = np.random.default_rng(seed).normal(1e3, 1, size=(40, 3))
+    merged = Moments.zeros((3,))
+    for part in np.split(values, sorted(cuts)):
+        merged = merged.merge(Moments.of(part))
+    assert merged.count == 40
+    np.testing.assert_allclose(merged.mean, values.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(merged.std, values.std(axis=0), rtol=1e-9)
+
+
+def test_top_contexts_match_brute_force(tmp_path):
+    rng = np.random.default_rng(0)
+    lengths = [40, 9, 25, 60, 33, 17]
+    texts = ["".join(rng.choice(list("ab é\n"), size=60)) for _ in lengths]
+    documents = pd.DataFrame({"id": np.arange(6, dtype=np.uint64), "text": texts, "domain": list("xyxyxy")})
+    ranges = random_ranges(rng, lengths, special=True, truncate=False)
+    values = rng.integers(-3, 4, size=(2, len(ranges[0]), 3)).astype(np.float32)  # many ties
+    values[:, ranges[1] == ranges[2]] = 100  # special tokens must not count
+    save_stores(tmp_path / "a", values, ranges, 6, n_shards=2, dtype="float16")
+    found = top_contexts(tmp_path / "a", [(0, 2), (1, 0)], documents, 4)
+    _, start, end, owner = ranges
+    for (layer, unit), contexts in found.items():
+        best = {}
+        for row in np.flatnonzero(end > start):
+            value = values[layer, row, unit]
+            if owner[row] not in best or value > best[owner[row]][0]:
+                best[owner[row]] = (value, start[row], end[row])
+        expected = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))[:4]
+        assert [(c.document, c.value) for c in contexts] == [(d, v) for d, (v, _, _) in expected]
+        for context, (document, (_, low, high)) in zip(contexts, expected, strict=True):
+            data = texts[document].encode()
+            assert context.token == data[low:high].decode("utf-8", "replace")
+            assert context.before == data[:low].decode("utf-8", "replace")
+            assert context.domain == documents["domain"][document]
+
+
+def test_described_matches_are_the_highest(tmp_path):
+    rng = np.random.default_rng(0)
+    ranges = random_ranges(rng, [30] * 4, truncate=False)
+    for side in "ab":
+        save_stores(tmp_path / side, rng.normal(size=(1, len(ranges[0]), 3)).astype(np.float32), ranges, 4)
+    documents = pd.DataFrame({"id": np.arange(4, dtype=np.uint64), "text": ["x" * 30] * 4, "domain": ""})
+    matches = pd.DataFrame({"layer_a": 0, "unit_a": [0, 1, 2], "layer_b": 0, "unit_b": [2, 1, 0], "r": [0.1, 0.9, 0.5]})
+    described = describe_matches(matches, tmp_path / "a", tmp_path / "b", documents, 2, 3)
+    assert [row["r"] for row in described] == [0.9, 0.5]
+    assert all(len(row[f"contexts_{side}"]) == 3 for row in described for side in "ab")
+
+
+def test_the_plan_counts_jobs_and_bytes(tmp_path):
+    config = load_config(ROOT / "config.yaml")
+    plan = plan_run(config, Paths(tmp_path))
+    phases = {phase.name: phase for phase in plan.phases}
+    assert phases["training"].jobs == 12
+    assert phases["activations"].jobs == 24
+    assert phases["correlation"].jobs == 8
+    positions = phases["activations"].disk_bytes / (2 * 3 * (256 + 512 + 1024 + 2304))
+    assert 40_000 < positions < 90_000
+    expected = sum(2 * positions * n * n for n in (256, 512, 1024, 2304)) * 2
+    assert phases["correlation"].flops == pytest.approx(expected, rel=1e-4)
+    text = plan.render()
+    for word in ("training", "FLOPs", "disk GB", "memory GB", "minutes", "2,304 × 2,304"):
+        assert word in text

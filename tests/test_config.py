@@ -1,0 +1,192 @@
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rosetta.checks import check_config
+from rosetta.config import Config, dump_config, load_config, parse_config
+from rosetta.config_reference import render_reference
+from rosetta.errors import ConfigError, ModelError, RosettaError
+from rosetta.stages import VERSIONS, made_by
+
+ROOT = Path(__file__).parent.parent
+GOOD = {
+    "zoo": {
+        "families": {"f": {"architecture": "gpt2", "seed": 1}, "g": {"architecture": "opt", "seed": 2}},
+        "sizes": {"s": {"n_layers": 1, "d_model": 16, "d_mlp": 32, "n_heads": 2}},
+    },
+    "models": {"f-s": {"zoo": {"family": "f", "size": "s"}}, "g-s": {"zoo": {"family": "g", "size": "s"}}},
+    "ladders": {"fg": [["f-s", "g-s"]]},
+    "activations": {"sequence_length": 64},
+}
+
+
+def changed(**changes):
+    return {**GOOD, **changes}
+
+
+def test_shipped_configurations_are_valid():
+    files = [ROOT / "config.yaml", *(ROOT / "workflow" / "presets").glob("*.yaml")]
+    assert len(files) >= 2
+    for file in files:
+        load_config(file)
+
+
+def test_the_written_configuration_is_complete_and_reads_back():
+    config = parse_config(GOOD)
+    assert parse_config(yaml.safe_load(dump_config(config))) == config
+    assert yaml.safe_load(dump_config(config))["matching"] == {"k": 1}
+
+
+def test_the_documentation_is_in_step_with_the_model():
+    assert (ROOT / "docs" / "configuration.md").read_text() == render_reference(Config)
+
+
+TWO_KINDS = {"path": "x", "hub": "y", "revision": "z"}
+ODD_HEADS = {"s": {"n_layers": 1, "d_model": 18, "d_mlp": 8, "n_heads": 4}}
+
+
+def with_model(entry):
+    return changed(models={**GOOD["models"], "m": entry})
+
+
+BAD = [
+    ("not a mapping", ["a"], "expected a mapping"),
+    ("unknown key", changed(matchin={"k": 1}), r"matchin: unknown key"),
+    ("unknown nested key", changed(matching={"kk": 1}), r"matching\.kk: unknown key"),
+    ("missing key", {"models": GOOD["models"]}, r"ladders: required key is missing"),
+    ("wrong type", changed(matching={"k": "1"}), r"matching\.k: .*integer.*'1'"),
+    ("boolean for a number", changed(matching={"k": True}), r"matching\.k"),
+    ("out of range", changed(matching={"k": 0}), r"matching\.k: .*greater than or equal to 1.*got 0"),
+    ("k above max_k", changed(matching={"k": 50}), r"matching\.k: 50 is above correlation\.max_k"),
+    ("bad choice", changed(alignment={"pooling": "sum"}), r"alignment\.pooling: .*'mean', 'max' or 'median'"),
+    ("ladder of no model", changed(ladders={"x": [["f-s", "nobody"]]}), r"ladders\.x\[0\]: no model is named 'nobody'"),
+    ("rung of one", changed(ladders={"x": [["f-s"]]}), r"ladders\.x\[0\]"),
+    ("uneven rungs", changed(ladders={"x": [["f-s", "g-s"], ["f-s", "g-s", "f-s"]]}), r"its rungs must all"),
+    ("model twice in a rung", changed(ladders={"x": [["f-s", "f-s"]]}), "names a model twice"),
+    ("rung twice", changed(ladders={"x": [["f-s", "g-s"]] * 2}), "names the same rung twice"),
+    ("empty ladder", changed(ladders={"x": []}), "has no rung"),
+    ("no ladder", changed(ladders={}), r"ladders"),
+    ("bad name", changed(models={**GOOD["models"], "../evil": {"path": "x"}}), "names are letters"),
+    ("separator in a name", changed(models={**GOOD["models"], "a--b": {"path": "x"}}), "names are letters"),
+    ("no kind", with_model({}), r"models\.m: give exactly one of path"),
+    ("two kinds", with_model(TWO_KINDS), "exactly one"),
+    ("hub without revision", with_model({"hub": "y"}), "`hub` and `revision`"),
+    ("unknown family", with_model({"zoo": {"family": "q", "size": "s"}}), r"zoo\.family: 'q'"),
+    ("unknown size", with_model({"zoo": {"family": "f", "size": "q"}}), r"zoo\.size: 'q'"),
+    ("dangling twin", with_model({"untrained": {"of": "q"}}), r"untrained\.of: no model"),
+    (
+        "twin of a twin",
+        changed(models={**GOOD["models"], "m": {"untrained": {"of": "n"}}, "n": {"untrained": {"of": "m"}}}),
+        "is itself untrained",
+    ),
+    ("fractions", changed(corpus={"splits": {"train": 0.9}}), r"corpus\.splits: the four fractions must sum to 1"),
+    ("no source kind", changed(corpus={"source": {"path": "x"}}), r"corpus\.source: add `kind"),
+    ("context", changed(activations={"sequence_length": 4096}), r"activations\.sequence_length: 4096 is above"),
+    ("odd heads", changed(zoo={**GOOD["zoo"], "sizes": ODD_HEADS}), "multiple"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "message"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
+def test_bad_configurations_name_the_key(content, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_config(content)
+
+
+def test_several_problems_are_told_at_once():
+    with pytest.raises(ConfigError) as caught:
+        parse_config(changed(matching={"k": 0}, corelation={}))
+    assert "matching.k" in str(caught.value)
+    assert "corelation" in str(caught.value)
+
+
+def test_unreadable_files(tmp_path):
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [1")
+    with pytest.raises(ConfigError, match="not YAML"):
+        load_config(tmp_path / "bad.yaml")
+
+
+def model_folder(folder: Path, **files: str) -> dict:
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_text(content)
+    return changed(models={**GOOD["models"], "m": {"path": str(folder)}}, results=str(folder / "out"))
+
+
+GOOD_FILES = {"config__json": '{"model_type": "gpt2"}', "model__safetensors": "x", "tokenizer__json": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({}, r"models\.m\.path: .* has no config\.json"),
+        ({**GOOD_FILES, "config__json": "{"}, r"config\.json cannot be read"),
+        ({**GOOD_FILES, "config__json": '{"model_type": "mamba"}'}, r"'mamba' is not supported. Supported: gpt_neox"),
+        ({**GOOD_FILES, "config__json": '{"model_type": "gpt2", "n_positions": 8}'}, r"reads 8 tokens; lower"),
+        ({**GOOD_FILES, "config__json": '{"auto_map": {}}'}, "code of its own"),
+        ({k: v for k, v in GOOD_FILES.items() if k != "model__safetensors"}, r"no model\.safetensors"),
+        ({k: v for k, v in GOOD_FILES.items() if k != "tokenizer__json"}, "no tokenizer"),
+    ],
+)
+def test_bad_model_folders_are_found_before_any_job(tmp_path, files, message):
+    config = parse_config(model_folder(tmp_path / "m", **files))
+    with pytest.raises(ModelError, match=message):
+        check_config(config)
+
+
+def test_a_missing_model_folder_is_found(tmp_path):
+    config = changed(models={**GOOD["models"], "m": {"path": str(tmp_path / "none")}}, results=str(tmp_path))
+    with pytest.raises(ModelError, match=r"models\.m\.path: .*none is not a folder"):
+        check_config(parse_config(config))
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    files = {k: v for k, v in GOOD_FILES.items() if k != "model__safetensors"}
+    config = parse_config(model_folder(tmp_path / "m", **files, pytorch_model__bin="x"))
+    with pytest.raises(ModelError, match="safetensors only"):
+        check_config(config)
+
+
+def test_an_unwritable_results_folder_is_found(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"results: .*file is not a folder"):
+        check_config(parse_config(changed(results=str(tmp_path / "file" / "out"))))
+    locked = tmp_path / "locked"
+    locked.mkdir(mode=0o500)
+    if not os.access(locked, os.W_OK):  # root may write anywhere
+        with pytest.raises(ConfigError, match="cannot be written"):
+            check_config(parse_config(changed(results=str(locked / "out"))))
+
+
+def test_a_missing_corpus_is_found(tmp_path):
+    source = {"kind": "files", "path": str(tmp_path / "none.jsonl")}
+    with pytest.raises(RosettaError, match=r"corpus\.source\.path: .* does not exist"):
+        check_config(parse_config(changed(corpus={"source": source}, results=str(tmp_path))))
+
+
+def test_a_slice_changes_with_its_part_of_the_configuration_only():
+    names = {"tokenizer": "f", "train": "f-s", "model": "f-s", "activations": "f-s"}
+
+    def slices(content):
+        config = parse_config(content)
+        return {stage: made_by(config, stage, names.get(stage, "")) for stage in VERSIONS}
+
+    base = slices(GOOD)
+    cases = {
+        "matching": ({"k": 2}, {"match"}),
+        "correlation": ({"max_k": 12}, {"correlate"}),
+        "alignment": ({"pooling": "max"}, {"correlate"}),
+        "activations": ({"sequence_length": 32}, {"activations"}),
+        "report": ({"n_matches": 2}, {"contexts"}),
+        "corpus": ({"seed": 1}, {"corpus"}),
+        "ladders": ({"gf": [["g-s", "f-s"]]}, {"counts"}),
+        "results": ("elsewhere", set()),
+    }
+    for key, (value, expected) in cases.items():
+        new = slices(changed(**{key: value}))
+        assert {stage for stage in VERSIONS if new[stage] != base[stage]} == expected | {"report"}, key
+    same = slices(changed(correlation={"memory_gb": 1.0, "n_workers": 2}))
+    assert {stage for stage in VERSIONS if same[stage] != base[stage]} == {"report"}, "how the work is cut"

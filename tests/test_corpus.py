@@ -1,0 +1,203 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rosetta.config import Corpus, parse_config
+from rosetta.corpus.build import build_corpus, read_split, shard_bounds
+from rosetta.corpus.documents import Cleaner, Text, cut, hash64, split_of
+from rosetta.corpus.environment import docstring_prose, without_docstrings
+from rosetta.errors import CorpusError
+from rosetta.files import read_manifest
+from rosetta.paths import Paths
+
+SPLITS = ("train", "match", "pool", "heldout")
+RECORDS = [{"text": f"document {i} says {'word ' * (i % 7)}{i * i}", "meta": {"set": f"d{i % 3}"}} for i in range(300)]
+
+
+def corpus_of(**changes) -> Corpus:
+    base = {"models": {"m": {"path": "x"}, "n": {"path": "y"}}, "ladders": {"l": [["m", "n"]]}}
+    return parse_config({**base, "corpus": {"min_document_bytes": 5, **changes}}).corpus
+
+
+def build(tmp_path, corpus) -> tuple[Paths, dict[str, pd.DataFrame]]:
+    paths = Paths(tmp_path)
+    build_corpus(corpus, paths, {})
+    return paths, {split: read_split(paths, split) for split in SPLITS}
+
+
+def write_jsonl(path, records=RECORDS):
+    data = "".join(json.dumps(record) + "\n" for record in records).encode()
+    path.write_bytes(zstandard.ZstdCompressor().compress(data) if path.suffix == ".zst" else data)
+    return str(path)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.zst", "parquet"])
+def test_local_files_are_read_whole_with_domains(tmp_path, suffix):
+    path = tmp_path / f"c.{suffix}"
+    if suffix == "parquet":
+        pd.DataFrame(RECORDS).to_parquet(path)
+    else:
+        write_jsonl(path)
+    source = {"kind": "files", "path": str(path), "text": "text", "domain": "meta.set"}
+    _, splits = build(tmp_path, corpus_of(source=source))
+    everything = pd.concat(splits.values())
+    assert sorted(everything["text"]) == sorted(record["text"] for record in RECORDS)
+    domains = {record["text"]: record["meta"]["set"] for record in RECORDS}
+    assert all(domains[row.text] == row.domain for row in everything.itertuples())
+
+
+def test_a_hub_dataset_in_a_local_folder_is_streamed(tmp_path):
+    (tmp_path / "data").mkdir()
+    pd.DataFrame(RECORDS).to_parquet(tmp_path / "data" / "train-00000-of-00001.parquet")
+    source = {"kind": "hub", "id": str(tmp_path / "data"), "split": "train", "domain": "meta.set"}
+    _, splits = build(tmp_path / "results", corpus_of(source=source))
+    assert sum(map(len, splits.values())) == len(RECORDS)
+    with pytest.raises(CorpusError, match=r"corpus\.source\.text: no column 'body'.*it has: text, meta"):
+        build(tmp_path / "results", corpus_of(source={**source, "text": "body"}))
+    with pytest.raises(CorpusError, match=r"corpus\.source\.id"):
+        build(tmp_path / "results", corpus_of(source={**source, "split": "nope"}))
+
+
+def test_splits_do_not_depend_on_other_documents_or_their_order(tmp_path):
+    whole = {"kind": "files", "path": write_jsonl(tmp_path / "a.jsonl")}
+    half = {"kind": "files", "path": write_jsonl(tmp_path / "a2.jsonl", RECORDS[:150])}
+    _, first = build(tmp_path / "1", corpus_of(source=whole))
+    paths, again = build(tmp_path / "2", corpus_of(source=whole))
+    for split in SPLITS:
+        pd.testing.assert_frame_equal(first[split], again[split])
+        assert first[split]["id"].is_monotonic_increasing
+        assert first[split]["id"].tolist() == first[split]["text"].map(hash64).tolist()
+    ids = [id_ for table in first.values() for id_ in table["id"]]
+    assert len(ids) == len(set(ids)) == 300
+    _, fewer = build(tmp_path / "3", corpus_of(source=half))
+    where = {id_: split for split, table in first.items() for id_ in table["id"]}
+    moved = {id_ for split, table in fewer.items() for id_ in table["id"] if where[id_] != split}
+    assert sum(map(len, fewer.values())) == 150
+    assert not moved
+    shares = [len(first[split]) / 300 for split in SPLITS]
+    np.testing.assert_allclose(shares, [0.78, 0.06, 0.10, 0.06], atol=0.06)
+    manifest = read_manifest(paths.corpus_manifest, "corpus")
+    assert manifest["splits"]["match"]["documents"] == len(first["match"])
+
+
+def test_texts_of_one_source_share_a_split():
+    corpus = corpus_of()
+    splits = {split_of(f"package/file{i}.py", corpus.splits, 0) for i in range(200)}
+    assert splits == set(SPLITS)
+    other_seed = [split_of(f"package/file{i}.py", corpus.splits, 1) for i in range(200)]
+    assert other_seed != [split_of(f"package/file{i}.py", corpus.splits, 0) for i in range(200)]
+
+
+def test_duplicates_and_near_duplicates_are_dropped_and_counted():
+    lines = [f"this is line number {i} of the licence\n" for i in range(10)]
+    licence = "".join(lines)
+    other_year = "copyright of somebody else entirely\n" + licence
+    half_new = "".join(lines[:4]) + "".join(f"a wholly different sentence {i}\n" for i in range(6))
+    texts = [
+        Text(t, "", f"s{i}")
+        for i, t in enumerate([licence, licence, other_year, half_new, "tiny", "lone \ud800 surrogate"])
+    ]
+    cleaner = Cleaner(min_bytes=10, max_bytes=None)
+    assert [d.text for d in cleaner.documents(texts)] == [licence, half_new]
+    assert cleaner.counts == {"accepted": 2, "unencodable": 1, "short": 1, "duplicate": 1, "near_duplicate": 1}
+
+
+def test_no_document_shares_most_of_its_lines_with_another_split(tmp_path):
+    """The leak that matters: the same header or licence in train and match."""
+    source = {"kind": "environment", "bytes_per_domain": 60_000, "domains": ["licence", "python", "arithmetic"]}
+    corpus = corpus_of(source=source, max_document_bytes=400, min_document_bytes=64)
+    _, splits = build(tmp_path, corpus)
+    lines = {
+        split: [{"".join(line.lower().split()) for line in text.splitlines()} for text in table["text"]]
+        for split, table in splits.items()
+    }
+    sources = {split: set(table["source"]) for split, table in splits.items()}
+    for split in SPLITS[1:]:
+        assert not sources["train"] & sources[split]
+        seen = set().union(*lines["train"])
+        for document in lines[split]:
+            informative = {line for line in document if len(line) >= 12}
+            earlier = informative & seen
+            # Either side may have come first, so a document is compared with all of the other split at once.
+            assert len(earlier) <= max(len(informative) * 0.9, 1)
+    domains = set(pd.concat(splits.values())["domain"])
+    assert domains == {"licence", "python", "arithmetic"}
+
+
+@given(text=st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=300), size=st.integers(16, 64))
+def test_cutting_loses_nothing_and_keeps_the_limit(text, size):
+    pieces = list(cut(text, size))
+    assert "".join(pieces) == text
+    assert all(len(piece.encode()) <= size for piece in pieces)
+
+
+@given(n=st.integers(0, 50), shards=st.integers(1, 9))
+def test_shards_cover_every_document_once(n, shards):
+    bounds = [shard_bounds(n, shards, i) for i in range(shards)]
+    assert [i for low, high in bounds for i in range(low, high)] == list(range(n))
+
+
+def test_docstrings_leave_the_code_and_become_prose():
+    prose = "This function adds two numbers together and then gives the sum back to whoever asked for it."
+    docstring = f'"""Short.\n\n    {prose}\n\n    >>> f(1, 2)\n    3\n    """'
+    code = f'"""Module."""\n\ndef f(a, b):\n    {docstring}\n    return a + b\n'
+    assert without_docstrings(code) == "...\n\ndef f(a, b):\n    ...\n    return a + b\n"
+    assert docstring_prose(code) == prose
+    assert without_docstrings("def broken(:\n") == ""
+    assert without_docstrings('x = 1\n\x0c\ndef f():\n    """Gone."""\n') == "x = 1\n\x0c\ndef f():\n    ...\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "source", "message"),
+    [
+        ("", {}, "holds no document"),
+        ('{"text": "a"}\n{"text"\n', {}, r"c\.jsonl:2: not JSON"),
+        ('{"body": "abc"}\n', {}, r"corpus\.source\.text: no column 'text' in record 0.*it has: body"),
+        ('{"text": 3}\n', {}, "holds int in record 0, not text"),
+        ('{"text": "abc", "meta": {}}\n', {"domain": "meta.set"}, r"corpus\.source\.domain: no column 'meta\.set'"),
+        ('{"text": "abc"}\n' * 3, {}, "holds no document of at least 5 bytes"),
+        ("\x00\xff", {}, "not JSON|cannot be read"),
+    ],
+)
+def test_bad_corpora_are_refused_by_name(tmp_path, content, source, message):
+    from rosetta.corpus.records import check_files
+
+    (tmp_path / "c.jsonl").write_bytes(content.encode("latin-1"))
+    corpus = corpus_of(source={"kind": "files", "path": str(tmp_path / "c.jsonl"), **source})
+
+    def check_and_build():
+        check_files(corpus.source, corpus.min_document_bytes)
+        build(tmp_path / "r", corpus)
+
+    with pytest.raises(CorpusError, match=message):
+        check_and_build()
+
+
+def test_gzip_under_another_name_is_refused(tmp_path):
+    import gzip
+
+    (tmp_path / "c.jsonl.zst").write_bytes(gzip.compress(b'{"text": "abc"}\n'))
+    with pytest.raises(CorpusError, match="cannot be read"):
+        build(tmp_path / "r", corpus_of(source={"kind": "files", "path": str(tmp_path / "c.jsonl.zst")}))
+
+
+def test_a_truncated_archive_is_refused(tmp_path):
+    whole = Path(write_jsonl(tmp_path / "c.jsonl.zst")).read_bytes()
+    (tmp_path / "c.jsonl.zst").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(CorpusError, match=r"Truncated"):
+        build(tmp_path / "r", corpus_of(source={"kind": "files", "path": str(tmp_path / "c.jsonl.zst")}))
+
+
+def test_an_altered_split_is_found(tmp_path):
+    paths, _ = build(tmp_path, corpus_of(source={"kind": "files", "path": write_jsonl(tmp_path / "a.jsonl")}))
+    data = bytearray(paths.split("match").read_bytes())
+    data[len(data) // 2] ^= 1
+    paths.split("match").write_bytes(bytes(data))
+    with pytest.raises(CorpusError, match=r"match\.parquet: missing or altered"):
+        read_split(paths, "match")

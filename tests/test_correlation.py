@@ -1,0 +1,286 @@
+"""The numerical core against NumPy in float64, over ragged shapes, chunkings, shard counts and dtypes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import random_ranges, save_stores
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rosetta.activations.store
+import rosetta.correlation.plan
+import rosetta.correlation.stream
+import rosetta.correlation.tiles
+from rosetta.alignment import aligned_spans
+from rosetta.config import Correlation
+from rosetta.correlation.lists import read_lists
+from rosetta.correlation.pairs import correlate_stores
+from rosetta.correlation.plan import Tile, plan_tiles, tile_bytes
+from rosetta.correlation.stream import align_pair, token_ranges
+from rosetta.correlation.tiles import correlate_tile
+from rosetta.errors import PlanError, StoreError
+
+DOCUMENTS = [40, 1, 25, 0, 60, 33, 7]
+
+
+def planted(rng, n_positions, n_layers, d_mlp, dtype):
+    """Activations with sparse, quiet, loud, shifted and dead neurons among plain ones."""
+    values = rng.normal(size=(n_layers, n_positions, d_mlp)).astype(np.float32)
+    values[0, :, 0] = 0.25  # dead
+    if d_mlp > 3:
+        values[0, :, 1] *= 1e-3  # quiet
+        values[0, :, 2] = values[0, :, 2] * 0.1 + 30  # far from zero
+        values[-1, :, 3] *= rng.random(n_positions) < 0.05  # sparse
+    return values
+
+
+def pooled_reference(stores, spans, side, pooling):
+    """Pool by the definition, in float64."""
+    rows = []
+    for store, shard in zip(stores, spans, strict=True):
+        layers = [store.activations(i, slice(None), slice(None)) for i in range(store.n_layers)]
+        values = np.concatenate(layers, axis=1)
+        if store.dtype == "bfloat16":
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        values = values.astype(np.float64)[store.read("byte_end") > store.read("byte_start")]
+        reduce = getattr(np, pooling)
+        rows += [
+            reduce(values[low:high], axis=0) for low, high in zip(shard.first[side], shard.last[side], strict=True)
+        ]
+    return np.array(rows)
+
+
+def reference(stores_a, stores_b, pooling):
+    spans = [
+        aligned_spans([token_ranges(a), token_ranges(b)], len(a.read("document_ids")))
+        for a, b in zip(stores_a, stores_b, strict=True)
+    ]
+    a, b = (pooled_reference(stores, spans, i, pooling) for i, stores in enumerate((stores_a, stores_b)))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        r = np.corrcoef(a.T, b.T)[: a.shape[1], a.shape[1] :]
+    r[np.ptp(a, axis=0) == 0] = -np.inf
+    r[:, np.ptp(b, axis=0) == 0] = -np.inf
+    return r
+
+
+def use_small_chunks(patch):
+    """Make chunks and runs of rows so small that tiny stores have many of both."""
+    patch.setattr(rosetta.activations.store, "CHUNK_POSITIONS", 16)
+    patch.setattr(rosetta.activations.store, "CHUNK_UNITS", 4)
+    patch.setattr(rosetta.correlation.stream, "CHUNK_POSITIONS", 16)
+    patch.setattr(rosetta.correlation.tiles, "ROWS", 10)
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    use_small_chunks(monkeypatch)
+
+
+def make_pair(folder, seed, shape_a, shape_b, n_shards, dtype, special=True):
+    rng = np.random.default_rng(seed)
+    stores = []
+    for name, (n_layers, d_mlp), max_token in (("a", shape_a, 4), ("b", shape_b, 7)):
+        ranges = random_ranges(rng, DOCUMENTS, max_token=max_token, special=special and name == "a", truncate=False)
+        values = planted(rng, len(ranges[0]), n_layers, d_mlp, dtype)
+        stores.append(save_stores(folder / name, values, ranges, len(DOCUMENTS), n_shards=n_shards, dtype=dtype))
+    return stores
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "median"])
+@pytest.mark.parametrize(
+    ("dtype", "precision"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float64")]
+)
+def test_correlations_match_numpy(tmp_path, small_chunks, pooling, dtype, precision):
+    stores_a, stores_b = make_pair(tmp_path, 1, (2, 9), (3, 6), 2, dtype)
+    pair = align_pair(stores_a, stores_b)
+    r, dead_a, dead_b = correlate_tile(pair, Tile(0, 18, 0, 18), pooling, precision)
+    expected = reference(stores_a, stores_b, pooling)
+    assert np.array_equal(dead_a, np.isneginf(expected).all(axis=1))
+    assert np.array_equal(dead_b, np.isneginf(expected).all(axis=0))
+    assert dead_a[0]
+    assert np.isfinite(expected).sum() >= 16 * 16
+    np.testing.assert_allclose(r.numpy(), expected, atol=1e-5 if precision == "float32" else 1e-9)
+
+
+@settings(max_examples=10)
+@given(
+    seed=st.integers(0, 10**6),
+    shape_a=st.tuples(st.integers(1, 3), st.integers(1, 9)),
+    shape_b=st.tuples(st.integers(1, 3), st.integers(1, 9)),
+    n_shards=st.integers(1, 3),
+    cut=st.tuples(st.integers(4, 20), st.integers(4, 20)),
+)
+def test_any_tiling_and_sharding_matches_numpy(tmp_path_factory, seed, shape_a, shape_b, n_shards, cut):
+    folder = tmp_path_factory.mktemp("pair")
+    with pytest.MonkeyPatch.context() as patch:
+        use_small_chunks(patch)
+        stores_a, stores_b = make_pair(folder, seed, shape_a, shape_b, n_shards, "float32")
+        expected = reference(stores_a, stores_b, "mean")
+        pair = align_pair(stores_a, stores_b)
+        n_a, n_b = expected.shape
+        for low_a in range(0, n_a, cut[0]):
+            for low_b in range(0, n_b, cut[1]):
+                tile = Tile(low_a, min(n_a, low_a + cut[0]), low_b, min(n_b, low_b + cut[1]))
+                r, *_ = correlate_tile(pair, tile, "mean", "float32")
+                np.testing.assert_allclose(
+                    r.numpy(), expected[tile.a_low : tile.a_high, tile.b_low : tile.b_high], atol=1e-5
+                )
+
+
+def brute_force_neighbors(r, k):
+    order = [sorted(np.flatnonzero(np.isfinite(row)), key=lambda j, row=row: (-row[j], j))[:k] for row in r]
+    return [[int(j) for j in row] for row in order]
+
+
+@pytest.mark.parametrize(
+    ("n_shards", "memory_gb", "n_jobs", "n_workers"), [(1, 2.0, 1, 1), (3, 0.75, 1, 2), (2, 0.7, 3, 1)]
+)
+def test_neighbour_lists_match_brute_force(tmp_path, monkeypatch, n_shards, memory_gb, n_jobs, n_workers):
+    monkeypatch.setattr(rosetta.correlation.plan, "BYTES_PER_ROW_VALUE", 200)  # so that a small budget means tiles
+    stores_a, stores_b = make_pair(tmp_path, 3, (2, 40), (1, 70), n_shards, "float32")
+    settings_ = Correlation(max_k=4, memory_gb=memory_gb, n_jobs=n_jobs, n_workers=n_workers, precision="float64")
+    parts = [tmp_path / f"{job}.parquet" for job in range(n_jobs)]
+    for job, part in enumerate(parts):
+        correlate_stores(tmp_path / "a", tmp_path / "b", part, "mean", settings_, job=job)
+    n_tiles = len(plan_tiles(80, 70, memory_gb, n_workers).tiles)
+    assert (n_tiles > 1) == (memory_gb < 1)
+    found, facts = read_lists(parts)
+    r = reference(stores_a, stores_b, "mean")
+    for neighbors, matrix in ((found.a, r), (found.b, r.T)):
+        assert [[int(j) for j in row if j >= 0] for row in neighbors.index] == brute_force_neighbors(matrix, 5)
+        rows, ranks = np.nonzero(neighbors.index >= 0)
+        np.testing.assert_allclose(neighbors.r[rows, ranks], matrix[rows, neighbors.index[rows, ranks]], atol=1e-9)
+    assert found.dead_a.sum() == np.isneginf(r).all(axis=1).sum() == 1
+    assert facts.n_positions == align_pair(stores_a, stores_b).n_positions
+    assert not list(tmp_path.glob(".tiles-*")), "finished tiles are removed"
+
+
+def test_ties_go_to_the_lower_neuron(tmp_path):
+    rng = np.random.default_rng(0)
+    ranges = random_ranges(rng, DOCUMENTS, truncate=False)
+    signal = rng.normal(size=len(ranges[0])).astype(np.float32)
+    same = np.repeat(signal[None, :, None], 6, axis=2)
+    save_stores(tmp_path / "a", same, ranges, len(DOCUMENTS))
+    save_stores(tmp_path / "b", np.concatenate([same, same]), ranges, len(DOCUMENTS))
+    correlate_stores(tmp_path / "a", tmp_path / "b", tmp_path / "n.parquet", "mean", Correlation(max_k=2))
+    found, _ = read_lists([tmp_path / "n.parquet"])
+    assert found.a.index.tolist() == [[0, 1, 2]] * 6
+    assert found.b.index.tolist() == [[0, 1, 2]] * 12
+
+
+def test_sharding_does_not_change_the_sums(tmp_path, small_chunks):
+    lists = []
+    for n_shards in (1, 4):
+        folder = tmp_path / str(n_shards)
+        make_pair(folder, 5, (2, 9), (2, 7), n_shards, "float16")
+        correlate_stores(folder / "a", folder / "b", folder / "n.parquet", "mean", Correlation())
+        lists.append(read_lists([folder / "n.parquet"])[0])
+    assert np.array_equal(lists[0].a.index, lists[1].a.index)
+    # Only the pilot mean and scale, merged in another order, may differ in their last bits.
+    np.testing.assert_allclose(lists[0].a.r, lists[1].a.r, atol=1e-7)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_neurons_that_change_only_beyond_the_common_prefix_are_dead(tmp_path, precision):
+    """Means of equal values over different numbers of tokens must not differ by rounding."""
+    rng = np.random.default_rng(0)
+    lengths = [400] * 3
+    fine = random_ranges(rng, lengths, max_token=2, truncate=False)
+    coarse = random_ranges(rng, lengths, max_token=17, truncate=False)
+    half = coarse[2] <= 200  # the coarse model has read half of each document
+    coarse = tuple(part[half] for part in coarse)
+    values = rng.normal(size=(1, len(fine[0]), 8)).astype(np.float32)
+    read_by_both = fine[1] < 210
+    values[:, read_by_both, :5] = rng.normal(size=5).astype(np.float32)
+    stores_a = save_stores(tmp_path / "a", values, fine, 3)
+    stores_b = save_stores(tmp_path / "b", rng.normal(size=(1, half.sum(), 4)).astype(np.float32), coarse, 3)
+    r, dead_a, _ = correlate_tile(align_pair(stores_a, stores_b), Tile(0, 8, 0, 4), "mean", precision)
+    assert dead_a.tolist() == [True] * 5 + [False] * 3
+    assert np.isneginf(r[:5]).all()
+
+
+def test_a_true_correlation_survives_a_million_positions(tmp_path):
+    """The mistake to avoid: low-precision sums over many rows stall far below the truth."""
+    rng = np.random.default_rng(0)
+    n = 1_000_000
+    x, noise = rng.normal(size=(2, n)).astype(np.float32)
+    y = 0.9 * x + np.sqrt(1 - 0.81).astype(np.float32) * noise
+    ranges = (
+        np.arange(n, dtype=np.int32),
+        np.arange(n, dtype=np.int32),
+        np.arange(1, n + 1, dtype=np.int32),
+        np.zeros(n, np.int32),
+    )
+    stores_a = save_stores(tmp_path / "a", x[None, :, None] + 50, ranges, 1)
+    stores_b = save_stores(tmp_path / "b", y[None, :, None] * 1e-3, ranges, 1)
+    r, *_ = correlate_tile(align_pair(stores_a, stores_b), Tile(0, 1, 0, 1), "mean", "float32")
+    stored = (x + np.float32(50)).astype(np.float64)
+    assert abs(float(r[0, 0]) - np.corrcoef(stored, y)[0, 1]) < 1e-5
+
+
+def test_finished_tiles_are_not_computed_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(rosetta.correlation.plan, "BYTES_PER_ROW_VALUE", 200)
+    make_pair(tmp_path, 3, (2, 40), (1, 70), 1, "float32")
+    settings_ = Correlation(max_k=2, memory_gb=0.665)
+    original, computed = rosetta.correlation.tiles.tile_neighbors, []
+
+    def dies_at_the_third(pair, tile, pooling, settings):
+        if len(computed) == 2 and "restarted" not in computed:
+            raise KeyboardInterrupt
+        computed.append(tile)
+        return original(pair, tile, pooling, settings)
+
+    monkeypatch.setattr(rosetta.correlation.tiles, "tile_neighbors", dies_at_the_third)
+    out = tmp_path / "n.parquet"
+    with pytest.raises(KeyboardInterrupt):
+        correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", settings_)
+    assert not out.exists()
+    done = list(computed)
+    computed.append("restarted")
+    correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", settings_)
+    after = computed[len(done) + 1 :]
+    assert not set(done) & set(after)
+    assert sorted([*done, *after]) == sorted(plan_tiles(80, 70, 0.665).tiles)
+
+
+@given(
+    n_a=st.integers(1, 40_000), n_b=st.integers(1, 40_000), memory_gb=st.floats(1.0, 16.0), n_workers=st.integers(1, 4)
+)
+def test_the_plan_covers_the_matrix_once_within_the_budget(n_a, n_b, memory_gb, n_workers):
+    try:
+        plan = plan_tiles(n_a, n_b, memory_gb, n_workers)
+    except PlanError:
+        assert rosetta.correlation.plan.RESERVED + n_workers * tile_bytes(64, 64) > memory_gb * 1e9 * 0.9
+        return
+    assert plan.peak_bytes <= memory_gb * 1e9
+    assert sum((t.a_high - t.a_low) * (t.b_high - t.b_low) for t in plan.tiles) == n_a * n_b
+    assert {t.a_low for t in plan.tiles} | {t.a_high for t in plan.tiles} >= {0, n_a}
+
+
+def test_a_budget_that_cannot_be_kept_is_refused():
+    with pytest.raises(PlanError, match="memory_gb"):
+        plan_tiles(10_000, 10_000, 0.1)
+
+
+def test_stores_of_other_documents_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    ranges = random_ranges(rng, DOCUMENTS)
+    values = rng.normal(size=(1, len(ranges[0]), 4)).astype(np.float32)
+    a = save_stores(tmp_path / "a", values, ranges, len(DOCUMENTS))
+    b = save_stores(tmp_path / "b", values, ranges, len(DOCUMENTS) + 1)
+    with pytest.raises(StoreError, match="different documents"):
+        align_pair(a, b)
+    c = save_stores(tmp_path / "c", values, ranges, len(DOCUMENTS), n_shards=2)
+    with pytest.raises(StoreError, match="shards"):
+        align_pair(a, c)
+
+
+def test_a_missing_shard_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    ranges = random_ranges(rng, DOCUMENTS)
+    values = rng.normal(size=(1, len(ranges[0]), 4)).astype(np.float32)
+    save_stores(tmp_path / "a", values, ranges, len(DOCUMENTS), n_shards=3)
+    Path(tmp_path / "a" / "1.json").unlink()
+    with pytest.raises(StoreError, match=r"shards \[0, 2\] of 3"):
+        rosetta.activations.store.open_stores(tmp_path / "a")

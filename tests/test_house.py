@@ -1,0 +1,54 @@
+"""The rules of the house: imports point one way, files stay small, heavy libraries stay out of Snakemake's parse."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "rosetta"
+
+# Each module or folder may import those before it, and its own folder.
+ORDER = [
+    "errors", "files", "tables", "progress", "moments", "config", "config_reference", "paths", "stages", "corpus",
+    "models", "activations", "alignment", "correlation", "matching", "analysis", "report", "checks", "planning",
+    "steps", "cli",
+]  # fmt: skip
+
+
+def part_of(module: str) -> str:
+    return module.removeprefix("rosetta.").split(".")[0]
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    if path == PACKAGE / "__init__.py":
+        return
+    here = part_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    for module in imports_of(path):
+        assert not module.startswith("snakemake"), "the package knows nothing of Snakemake"
+        if module.startswith("rosetta."):
+            assert ORDER.index(part_of(module)) <= ORDER.index(here), f"{path.name} imports {module}"
+
+
+def test_files_stay_small():
+    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "workflow").rglob("*.smk"), *(ROOT / "tests").glob("*.py")]:
+        assert len(path.read_text().splitlines()) <= 500, path
+
+
+def test_what_the_snakefile_imports_is_light():
+    code = "import sys, rosetta.checks, rosetta.stages, rosetta.paths; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "transformers", "pandas", "zarr", "dask", "datasets"} & set(loaded)

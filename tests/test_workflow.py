@@ -1,0 +1,323 @@
+"""The whole workflow on the tiny preset, as a user types it: contract, reruns, kills, bad input."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from helpers import save_tiny_model
+from transformers import AutoModelForCausalLM
+
+ROOT = Path(__file__).parent.parent
+TINY = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
+CORES = "2"
+MATCH_COLUMNS = [  # part of the contract, so written out
+    "model_a", "layer_a", "unit_a", "model_b", "layer_b", "unit_b",
+    "r", "rank_a", "rank_b", "margin_a", "margin_b",
+]  # fmt: skip
+
+
+def run_snakemake(folder: Path, *arguments: str, config: dict | None = None, check=True) -> subprocess.CompletedProcess:
+    """Run Snakemake in a project folder, with one configuration file of its own."""
+    if config is not None:
+        (folder / "run.yaml").write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "snakemake", "--cores", CORES, "--configfile", "run.yaml", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    if check and done.returncode:
+        logs = "\n".join(p.read_text() for p in (folder / "results").rglob("*.log"))
+        pytest.fail(f"{done.stderr[-4000:]}\n{logs[-4000:]}")
+    return done
+
+
+def jobs_of(done: subprocess.CompletedProcess) -> dict[str, int]:
+    """Return the job counts of the table that Snakemake prints; empty if there was nothing to do."""
+    table = re.search(r"^job +count\n-+ +-+\n(.*?)^total", done.stdout + done.stderr, re.MULTILINE | re.DOTALL)
+    return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table[1], re.MULTILINE)} if table else {}
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy what a run needs besides the package."""
+    folder.mkdir()
+    for name in ("Snakefile", "workflow", "envs", "config.yaml"):
+        source = ROOT / name
+        shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder)
+    (folder / "profiles").symlink_to("workflow/profiles")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project folder in which the tiny preset has run to the end."""
+    folder = copy_project(tmp_path_factory.mktemp("project") / "p")
+    done = run_snakemake(folder, config={**TINY, "results": "results"})
+    assert jobs_of(done)["activations"] == 10
+    return folder
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A private copy of the finished project, times included."""
+    shutil.copytree(finished, tmp_path / "p", symlinks=True)
+    return tmp_path / "p"
+
+
+def test_the_contract(finished):
+    results = finished / "results"
+    config = yaml.safe_load((results / "run_config.yaml").read_text())
+    assert config["matching"] == {"k": 1}
+    counts = pd.read_csv(results / "tables" / "counts.csv")
+    assert counts.columns.tolist() == (
+        ["ladder", "rung", "models", "n_neurons", "n_positions", "matches", "n_dead_a", "n_dead_b", "mean_r"]
+    )
+    assert counts["ladder"].tolist() == ["pythia-opt", "pythia-opt", "pythia-opt-qwen"]
+    assert counts["n_neurons"].tolist() == [32, 96, 32]
+    scaling = pd.read_csv(results / "tables" / "scaling.csv")
+    assert scaling.columns.tolist() == ["ladder", "alpha", "alpha_ci_low", "alpha_ci_high", "c", "r2", "n_rungs"]
+    for row in counts.itertuples():
+        rosetta = pd.read_parquet(results / "rosetta" / f"{row.models}.parquet")
+        assert len(rosetta.drop_duplicates(["layer_anchor", "unit_anchor"])) == row.matches > 0
+    matches = pd.read_parquet(results / "matches" / "pythia-m--opt-m.parquet")
+    assert matches.columns.tolist() == MATCH_COLUMNS
+    assert matches["r"].between(-1, 1).all()
+    assert (matches[["margin_a", "margin_b"]] >= 0).all(axis=None)
+    for suffix in ("png", "pdf"):
+        assert (results / "figures" / f"scaling.{suffix}").stat().st_size > 5000
+    model = AutoModelForCausalLM.from_pretrained(results / "models" / "qwen-s")
+    assert model.config.model_type == "qwen2"
+
+
+def test_every_job_has_a_log_and_a_benchmark(finished):
+    logs = {
+        p.relative_to(finished / "results/logs").with_suffix("") for p in (finished / "results/logs").rglob("*.log")
+    }
+    benchmarks = {
+        p.relative_to(finished / "results/benchmarks").with_suffix("")
+        for p in (finished / "results/benchmarks").rglob("*.tsv")
+    }
+    assert benchmarks == logs
+    assert {log.parts[0] for log in logs} >= {"train", "activations", "correlate", "report"}
+
+
+def test_the_report_is_self_contained_and_escapes_text(finished):
+    page = (finished / "results" / "report.html").read_text()
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+    for word in (
+        "pythia-m--opt-m",
+        "held-out bits per byte",
+        "torch 2.13.0",
+        "activations",
+        "data:image/png",
+        "vocab_size",
+    ):
+        assert word in page
+    assert "<script" not in page
+
+
+def test_the_matches_are_what_numpy_finds(finished):
+    """The end of the pipeline against its stores, by the definition."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from test_correlation import reference
+
+    from rosetta.activations.store import open_stores
+
+    stores = [open_stores(finished / "results" / "activations" / model / "2-shards") for model in ("pythia-m", "opt-m")]
+    r = reference(*stores, "mean")
+    best_b, best_a = r.argmax(axis=1), r.argmax(axis=0)
+    expected = {(u, v) for u, v in enumerate(best_b) if best_a[v] == u and r[u, v] > -1}
+    table = pd.read_parquet(finished / "results" / "matches" / "pythia-m--opt-m.parquet")
+    found = set(zip(table.layer_a * 48 + table.unit_a, table.layer_b * 48 + table.unit_b, strict=True))
+    assert found == expected
+    errors = [
+        abs(row.r - r[row.layer_a * 48 + row.unit_a, row.layer_b * 48 + row.unit_b]) for row in table.itertuples()
+    ]
+    assert max(errors) < 1e-5
+
+
+def test_a_second_run_does_nothing(finished):
+    assert jobs_of(run_snakemake(finished, "-n")) == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"matching": {"k": 2}}, {"match", "anchors", "counts", "fit", "figures", "contexts", "report"}),
+        (
+            {"ladders": {"opt-pythia": [["opt-s", "pythia-s"], ["opt-m", "pythia-m"]]}},
+            {"correlate", "match", "anchors", "counts", "fit", "figures", "contexts", "report"},
+        ),
+        ({"report": {"n_matches": 2}}, {"contexts", "report"}),
+        ({"correlation": {"max_k": 3, "memory_gb": 1.5}}, {"report"}),
+    ],
+    ids=["k", "ladder", "report", "memory"],
+)
+def test_an_edit_reruns_what_depends_on_it_and_nothing_else(project, change, expected):
+    config = {**TINY, "results": "results", **change}
+    assert set(jobs_of(run_snakemake(project, "-n", config=config))) - {"all"} == expected
+    before = {p: p.stat().st_mtime_ns for p in (project / "results" / "models").rglob("*")}
+    run_snakemake(project, config=config)
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert jobs_of(run_snakemake(project, "-n", config=config)) == {}
+
+
+def read_matches(folder):
+    return {p.name: pd.read_parquet(p) for p in (folder / "results" / "matches").glob("*.parquet")}
+
+
+def test_another_shard_count_gives_the_same_matches(project):
+    before = read_matches(project)
+    config = {**TINY, "results": "results", "activations": {**TINY["activations"], "n_shards": 3}}
+    jobs = jobs_of(run_snakemake(project, "-n", config=config))
+    assert jobs["activations"] == 15
+    assert not {"corpus", "tokenizer", "train", "train_large"} & set(jobs)
+    run_snakemake(project, config=config)
+    for name, table in read_matches(project).items():
+        keys = ["layer_a", "unit_a", "layer_b", "unit_b"]
+        pd.testing.assert_frame_equal(table[keys], before[name][keys])
+        pd.testing.assert_series_equal(table["r"], before[name]["r"], atol=1e-6, rtol=0)
+
+
+def test_a_killed_run_finishes_with_the_same_matches(finished, tmp_path):
+    """SIGKILL the whole process group twice, then run to the end: same matches, no finished shard redone."""
+    folder = copy_project(tmp_path / "p")
+    (folder / "run.yaml").write_text(yaml.safe_dump({**TINY, "results": "results"}))
+    command = [sys.executable, "-m", "snakemake", "--cores", CORES, "--configfile", "run.yaml"]
+    marks = {}
+    for wanted in ("models/*.json", "activations/*/*/*.json"):
+        process = subprocess.Popen(command, cwd=folder, start_new_session=True, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 300
+        while len(list((folder / "results").glob(wanted))) < 3 and time.monotonic() < deadline:
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        stores = sorted((p.stat().st_mtime_ns, p) for p in (folder / "results").glob("activations/*/*/*.json"))
+        marks = {p: t for t, p in stores[: -int(CORES)]}  # the newest may have been in flight
+        subprocess.run([sys.executable, "workflow/scripts/unlock.py"], cwd=folder, check=True, capture_output=True)
+    assert marks
+    run_snakemake(folder)
+    assert {p: p.stat().st_mtime_ns for p in marks} == marks
+    expected = read_matches(finished)
+    for name, table in read_matches(folder).items():
+        pd.testing.assert_frame_equal(table, expected[name])
+
+
+def write_corpus(path, word):
+    lines = [
+        json.dumps({"text": f"{word} {i} and {'more ' * (i % 5)}text {i * i}", "kind": f"k{i % 2}"}) for i in range(200)
+    ]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
+    """Local model folders, an untrained twin, a local corpus: and an edit of a file in place is noticed."""
+    folder = copy_project(tmp_path / "my project")
+    for seed, name in enumerate(["gpt2", "llama"]):
+        save_tiny_model(folder / name, texts, name, seed=seed)
+    write_corpus(folder / "corpus.jsonl", "first")
+    config = {
+        "results": "out/my results",
+        "corpus": {
+            "source": {"kind": "files", "path": "corpus.jsonl", "domain": "kind"},
+            "splits": {"train": 0.0, "match": 1.0, "pool": 0.0, "heldout": 0.0},
+            "min_document_bytes": 5,
+        },
+        "models": {"a": {"path": "gpt2"}, "b": {"path": "llama"}, "b0": {"untrained": {"of": "b", "seed": 7}}},
+        "ladders": {"l": [["a", "b"]], "l0": [["a", "b0"]]},
+        "activations": {"sequence_length": 16, "n_shards": 1},
+    }
+    run_snakemake(folder, config=config)
+    results = folder / "out" / "my results"
+    before = pd.read_csv(results / "tables" / "counts.csv")
+    assert before["ladder"].tolist() == ["l", "l0"]
+    assert before["n_neurons"].tolist() == [48, 48]
+    assert jobs_of(run_snakemake(folder, "-n")) == {}
+    save_tiny_model(folder / "llama", texts, "llama", seed=9)
+    jobs = jobs_of(run_snakemake(folder, "-n"))
+    assert jobs["activations"] >= 1
+    assert "corpus" not in jobs
+    write_corpus(folder / "corpus.jsonl", "second")
+    assert jobs_of(run_snakemake(folder, "-n"))["corpus"] == 1
+
+
+BAD = [
+    ({"matchin": {}}, r"matchin: unknown key"),
+    ({"ladders": {"x": [["pythia-s", "nobody"]]}}, r"ladders\.x\[0\]: no model is named 'nobody'"),
+    ({"models": {**TINY["models"], "m": {"path": "empty"}}}, r"models\.m\.path: empty .*config\.json"),
+    (
+        {"corpus": {"source": {"kind": "files", "path": "corpus.jsonl", "text": "body"}}},
+        r"corpus\.source\.text.*'body'",
+    ),
+    ({"corpus": {"source": {"kind": "files", "path": "empty.jsonl"}}}, r"holds no document"),
+    ({"results": "corpus.jsonl/out"}, r"results: .*corpus\.jsonl is not a folder"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), BAD, ids=[re.sub(r"\\|\[|\]", "", m)[:20] for _, m in BAD])
+def test_bad_input_stops_before_any_job_with_one_message(tmp_path, change, message):
+    folder = copy_project(tmp_path / "p")
+    (folder / "empty").mkdir()
+    (folder / "empty.jsonl").write_text("")
+    (folder / "corpus.jsonl").write_text('{"text": "a document"}\n')
+    done = run_snakemake(folder, config={**TINY, "results": "results", **change}, check=False)
+    assert done.returncode != 0
+    assert re.search(message, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not (folder / "results").exists()
+
+
+def rosetta(*arguments, folder):
+    command = [sys.executable, "-c", "from rosetta.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_steps_run_by_hand(finished, tmp_path):
+    stores = finished / "results" / "activations"
+    done = rosetta(
+        "match", "--a", stores / "pythia-m/2-shards", "--b", stores / "opt-m/2-shards", "--out", tmp_path / "m.parquet",
+        folder=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(tmp_path / "m.parquet"), read_matches(finished)["pythia-m--opt-m.parquet"]
+    )
+    assert os.listdir(tmp_path) == ["m.parquet"]
+    fitted = rosetta("fit", finished / "results" / "tables" / "counts.csv", folder=tmp_path)
+    assert "pythia-opt" in fitted.stdout
+    plan = rosetta("plan", "--configfile", "run.yaml", folder=finished)
+    assert "positions: from the corpus" in plan.stdout
+    help_page = rosetta("--help", folder=tmp_path).stdout
+    for step in ("corpus", "train", "activations", "correlate", "match", "anchors", "fit", "plan", "report"):
+        assert step in help_page
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("fit", "none.csv"), "none.csv: no such table"),
+        (("fit", "other.csv"), r"other.csv: lacks the columns \['ladder', 'n_neurons', 'matches'\]"),
+        (("match", "--a", "none", "--b", "none", "--out", "x.parquet"), "none: holds no store manifest"),
+        (("match", "--a", "x", "--b", "x", "--out", "x.parquet", "--k", "0"), "--k"),
+        (("match", "n.parquet", "--a", "x", "--b", "x", "--out", "x.parquet"), "give either"),
+        (("match", "--a", "x", "--out", "x.parquet"), "give either"),
+        (("fit", "words.csv"), "n_neurons in row 2 is 'abc', not a number"),
+        (("fit", "good.csv", "--out", "/proc/none/x.csv"), "/proc/none"),
+        (("correlate", "--a", "x", "--b", "x", "--out", "o", "--pooling", "sum"), "--pooling"),
+        (("plan", "--configfile", "none.yaml"), "none.yaml: cannot read"),
+    ],
+)
+def test_bad_arguments_get_one_message(tmp_path, arguments, message):
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "good.csv").write_text("ladder,n_neurons,matches\nx,10,2\nx,20,3\n")
+    (tmp_path / "words.csv").write_text("ladder,n_neurons,matches\nx,10,2\nx,abc,3\n")
+    done = rosetta(*arguments, folder=tmp_path)
+    assert done.returncode == 2
+    assert re.search(message, done.stderr)
+    assert "Traceback" not in done.stderr

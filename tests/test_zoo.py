@@ -1,0 +1,130 @@
+"""Zoo models: deterministic, resumable, loadable by anyone."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from helpers import ARCHITECTURES, tiny_tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import rosetta.models.training
+from rosetta.config import ZooFamily, ZooSize, ZooTraining
+from rosetta.errors import CorpusError
+from rosetta.models.training import bits_per_byte, learning_rate, train_zoo_model
+from rosetta.models.zoo import END_OF_TEXT_ID, packed_tokens, save_tokenizer, train_tokenizer, zoo_model_config
+
+SIZE = ZooSize(n_layers=2, d_model=16, d_mlp=24, n_heads=2)
+TRAINING = ZooTraining(steps=12, batch_size=4, sequence_length=16, warmup_steps=2, checkpoint_every=4)
+
+
+def family(architecture="gpt_neox", seed=3):
+    return ZooFamily(architecture=architecture, vocab_size=300, seed=seed)
+
+
+def train(texts, checkpoints, architecture="gpt_neox", seed=3):
+    return train_zoo_model(
+        family(architecture, seed), SIZE, TRAINING, tiny_tokenizer(texts, seed=seed), texts, checkpoints
+    )
+
+
+def same_weights(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("architecture", ["gpt_neox", "opt", "qwen2"])
+def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, texts, monkeypatch, architecture):
+    whole, facts = train(texts, tmp_path / "whole", architecture)
+    original, steps = rosetta.models.training._step, []
+
+    def dies_at_step_ten(*arguments):
+        if len(steps) == 10:
+            steps.append("killed")
+            raise KeyboardInterrupt
+        steps.append(1)
+        return original(*arguments)
+
+    monkeypatch.setattr(rosetta.models.training, "_step", dies_at_step_ten)
+    with pytest.raises(KeyboardInterrupt):
+        train(texts, tmp_path / "killed", architecture)
+    resumed, resumed_facts = train(texts, tmp_path / "killed", architecture)
+    assert len(steps) - 11 == 12 - 8, "only the steps after the last checkpoint are done again"
+    assert same_weights(whole, resumed)
+    assert facts == resumed_facts
+
+
+def test_a_checkpoint_of_another_recipe_is_not_resumed(tmp_path, texts):
+    train(texts, tmp_path, seed=3)
+    fresh, _ = train(texts, tmp_path / "fresh", seed=4)
+    other, _ = train(texts, tmp_path, seed=4)
+    assert same_weights(fresh, other)
+
+
+def test_seeds_make_different_models(tmp_path, texts):
+    first, _ = train(texts, tmp_path / "1", seed=3)
+    second, _ = train(texts, tmp_path / "2", seed=4)
+    assert not same_weights(first, second)
+
+
+def test_training_lowers_the_loss(tmp_path, texts):
+    training = TRAINING.model_copy(update={"steps": 60})
+    tokenizer = tiny_tokenizer(texts)
+    model, facts = train_zoo_model(family(), SIZE, training, tokenizer, texts, tmp_path)
+    assert facts["train_loss"] < np.log(300) - 1
+    untrained = AutoModelForCausalLM.from_config(model.config).eval()
+    assert bits_per_byte(model, tokenizer, texts, 16) < bits_per_byte(untrained, tokenizer, texts, 16) - 0.5
+
+
+def test_bits_per_byte_of_a_uniform_model(texts):
+    """A model that gives every token the same probability costs log2(V) bits per token."""
+    tokenizer = tiny_tokenizer(texts)
+    model = AutoModelForCausalLM.from_config(zoo_model_config(family("gpt2"), SIZE, TRAINING)).eval()
+    torch.nn.init.zeros_(model.transformer.wte.weight)
+    text = texts[0]
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"][:15]
+    expected = len(ids) * np.log2(300) / len(tokenizer.decode(ids).encode())
+    assert bits_per_byte(model, tokenizer, [text], 16) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_saved_models_load_with_plain_transformers(tmp_path, texts, architecture):
+    model = AutoModelForCausalLM.from_config(zoo_model_config(family(architecture), SIZE, TRAINING))
+    model.save_pretrained(tmp_path / "m")
+    loaded = AutoModelForCausalLM.from_pretrained(tmp_path / "m")
+    assert same_weights(model, loaded)
+    assert (tmp_path / "m" / "model.safetensors").exists()
+    down = json.loads((tmp_path / "m" / "config.json").read_text())
+    assert down["model_type"] == architecture
+
+
+def test_families_have_different_tokenizers_that_reload(tmp_path, texts):
+    first, again, second = (tiny_tokenizer(texts * 3, seed=seed, vocab_size=340) for seed in (1, 1, 2))
+    assert first.backend_tokenizer.to_str() == again.backend_tokenizer.to_str()
+    assert first.get_vocab() != second.get_vocab()
+    with_bos = train_tokenizer(ZooFamily(architecture="opt", vocab_size=300, seed=1, bos=True), texts, 20_000)
+    save_tokenizer(with_bos, tmp_path / "t")
+    loaded = AutoTokenizer.from_pretrained(tmp_path / "t")
+    assert loaded("a b")["input_ids"] == with_bos("a b")["input_ids"]
+    assert loaded("a b")["input_ids"][0] == END_OF_TEXT_ID
+
+
+def test_packed_tokens_hold_every_document_once_per_pass(texts):
+    tokenizer = tiny_tokenizer(texts)
+    lengths = [len(ids) + 1 for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+    tokens = packed_tokens(tokenizer, texts, sum(lengths), seed=1)
+    documents = tokenizer.decode(tokens).split(tokenizer.bos_token)[1:]
+    assert sorted(documents) == sorted(texts)
+    assert documents != texts
+    longer = packed_tokens(tokenizer, texts, 2 * sum(lengths), seed=1)
+    assert np.array_equal(longer[: len(tokens)], tokens)
+    assert not np.array_equal(longer[len(tokens) :], tokens), "the second pass has another order"
+    with pytest.raises(CorpusError, match="train"):
+        packed_tokens(tokenizer, [], 10, seed=1)
+
+
+def test_the_learning_rate_warms_up_and_decays():
+    rates = [learning_rate(TRAINING, step) for step in range(TRAINING.steps)]
+    assert rates[0] == pytest.approx(TRAINING.learning_rate / 2)
+    assert max(rates) == pytest.approx(TRAINING.learning_rate)
+    assert rates[2:] == sorted(rates[2:], reverse=True)
+    assert rates[-1] > 0.1 * TRAINING.learning_rate
