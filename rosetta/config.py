@@ -215,14 +215,68 @@ class Alignment(Section):
     pooling: Literal["mean", "max", "median"] = Field("mean", description="over the tokens of a span")
 
 
+class Screening(Section):
+    """How `correlation.method: screened` finds the pairs of neurons that are worth an exact correlation."""
+
+    sketch_rows: int | None = Field(
+        None, ge=64, description="rows m of the sketches, a power of two; chosen by the planner if not given"
+    )
+    n_candidates: int = Field(4, ge=1, description="candidates K per neuron for the first exact pass")
+    failure_probability: float = Field(
+        1e-6, gt=0, lt=0.1, description="that anything in the result of a pair differs from `exact`"
+    )
+    min_r: float | None = Field(
+        None, gt=-1, lt=1, description="give up on matches with r below this; none by default, so all are found"
+    )
+
+    @model_validator(mode="after")
+    def _power_of_two(self) -> Screening:
+        if self.sketch_rows and self.sketch_rows & (self.sketch_rows - 1):
+            raise ValueError(f"sketch_rows must be a power of two (got {self.sketch_rows})")
+        return self
+
+
 class Correlation(Section):
     """How cross-model correlations are computed."""
 
+    method: Literal["exact", "screened"] = Field(
+        "exact", description="all pairs exactly, or candidates found in sketches, exactly and certified"
+    )
     max_k: int = Field(10, ge=1, description="neighbours kept per neuron; one more is kept for margins")
     memory_gb: float = Field(2.0, gt=0, description="memory budget of one job")
     n_jobs: int = Field(1, ge=1, description="jobs that share the tiles of a pair")
-    n_workers: int = Field(1, ge=1, description="tiles a job works on at once; they share its memory budget")
-    precision: Literal["float32", "float64"] = Field("float32", description="dtype of the products")
+    precision: Literal["auto", "float32", "bfloat16", "float64"] = Field(
+        "auto", description="what is multiplied; auto: bfloat16 where the machine has it natively, else float32"
+    )
+    screening: Screening = Screening()
+
+    @model_validator(mode="after")
+    def _one_job(self) -> Correlation:
+        if self.method == "screened" and self.n_jobs > 1:
+            raise ValueError("n_jobs must be 1 with method screened; spread its tasks with dask.n_workers")
+        return self
+
+
+class Dask(Section):
+    """Where the tasks of a correlation job run."""
+
+    scheduler: str = Field(
+        "threads",
+        pattern=r"^(threads|processes|slurm|(tcp|tls)://\S+)$",
+        description="threads, processes, slurm (through dask-jobqueue) or the address of a scheduler",
+    )
+    n_workers: int = Field(
+        1, ge=1, description="tasks at once; threads and processes share correlation.memory_gb, others have it each"
+    )
+    threads_per_worker: int = Field(1, ge=1, description="cores that each task uses")
+    jobqueue: dict[str, Any] = Field(
+        {}, description="options of dask_jobqueue.SLURMCluster: memory, queue, account, walltime, …"
+    )
+
+    @property
+    def local(self) -> bool:
+        """Whether the tasks run on the machine of the job that starts them."""
+        return self.scheduler in ("threads", "processes")
 
 
 class Matching(Section):
@@ -252,6 +306,7 @@ class Config(Section):
     activations: Activations = Activations()
     alignment: Alignment = Alignment()
     correlation: Correlation = Correlation()
+    dask: Dask = Dask()
     matching: Matching = Matching()
     report: Report = Report()
 

@@ -104,3 +104,38 @@ def read_manifest(path: Path, kind: str) -> dict[str, Any]:
     if content.get("kind") != kind:
         raise StoreError(f"{path}: describes a {content.get('kind')!r}, not a {kind!r}. Give the right path.")
     return content
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return size and digest of every file of a folder, by its path inside the folder, for a manifest."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(p.relative_to(folder)): {"bytes": p.stat().st_size, "digest": digest_file(p)} for p in files}
+
+
+def check_files(folder: Path, files: dict[str, dict[str, Any]], *, contents: str = "zarr.json") -> None:
+    """Check that the files of a store are there, whole by their size, and unaltered where that costs nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    files : dict
+        What `describe_files` found when it was written.
+    contents : str
+        Pattern of the names whose content is compared too. Chunks carry checksums of their own, which are checked
+        when they are read.
+
+    Raises
+    ------
+    StoreError
+        Naming the first file that is not as it was written.
+    """
+    mend = f"Delete {folder.with_suffix('.json')} and run again to rebuild this store."
+    for name, facts in files.items():
+        path = folder / name
+        if not path.exists():
+            raise StoreError(f"{path}: missing. {mend}")
+        if path.stat().st_size != facts["bytes"]:
+            raise StoreError(f"{path}: truncated or altered. {mend}")
+        if path.match(contents) and digest_file(path) != facts["digest"]:
+            raise StoreError(f"{path}: altered. {mend}")

@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 
 from rosetta.config import Config, EnvironmentSource, FilesSource, ModelEntry
-from rosetta.correlation.plan import GB, correlation_flops, plan_tiles
+from rosetta.correlation.plan import GB, correlation_flops, plan_screen, plan_tiles, screen_bytes, screen_flops
+from rosetta.correlation.products import resolve_precision
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
 from rosetta.models import loading
@@ -154,23 +155,28 @@ def _activation_phase(config: Config, used: list[_Model], positions: int) -> Pha
 
 
 def _correlation_phase(config: Config, models: dict[str, _Model], positions: int, notes: list[str]) -> Phase:
-    settings = config.correlation
-    flops, peak = 0, 0
+    settings, dask = config.correlation, config.dask
+    workers = {"n_workers": dask.n_workers if dask.local else 1, "processes": dask.scheduler == "processes"}
+    precision = resolve_precision(settings.precision)
+    phase = Phase("correlation", len(config.pairs()) * settings.n_jobs, efficiency=0.8)
     for a, b in config.pairs():
-        n_a, n_b = models[a].shape.n_neurons, models[b].shape.n_neurons
-        tiles = plan_tiles(n_a, n_b, settings.memory_gb, settings.n_workers)
-        notes.append(f"{a} × {b}: {n_a:,} × {n_b:,} neurons in {len(tiles.tiles)} tile(s)")
-        flops += correlation_flops(n_a, n_b, positions)
-        peak = max(peak, tiles.peak_bytes)
-    disk = sum((models[a].shape.n_neurons + models[b].shape.n_neurons) for a, b in config.pairs())
-    return Phase(
-        "correlation",
-        len(config.pairs()) * settings.n_jobs,
-        flops=flops,
-        disk_bytes=disk * (settings.max_k + 1) * 16,
-        peak_bytes=peak,
-        efficiency=0.8,
-    )
+        size = (models[a].shape.n_neurons, models[b].shape.n_neurons, positions)
+        if settings.method == "screened":
+            screen = plan_screen(*size, settings.memory_gb, n_rows=settings.screening.sketch_rows, **workers)
+            kept = screen_bytes(size[0], size[1], screen.n_rows, config.activations.n_shards)
+            flops, peak = screen_flops(*size, screen.n_rows), screen.peak_bytes
+            notes.append(f"{a} × {b}: {size[0]:,} × {size[1]:,} neurons, sketches of {screen.n_rows} rows")
+        else:
+            tiles = plan_tiles(*size, settings.memory_gb, precision=precision, **workers)
+            kept = (size[0] + size[1]) * (settings.max_k + 1) * 16
+            flops, peak = correlation_flops(*size), tiles.peak_bytes
+            notes.append(f"{a} × {b}: {size[0]:,} × {size[1]:,} neurons in {len(tiles.tiles)} tile(s)")
+        phase.flops += flops
+        phase.disk_bytes += kept
+        phase.peak_bytes = max(phase.peak_bytes, peak)
+    if settings.method == "screened":
+        notes.append("screened: FLOPs and time are those of a pair whose neurons the first candidates certify")
+    return phase
 
 
 def _positions(config: Config, paths: Paths) -> tuple[int, str]:

@@ -17,8 +17,8 @@ VERSIONS = {
     "train": 1,
     "model": 1,
     "activations": 1,
-    "correlate": 1,
-    "match": 1,
+    "correlate": 2,
+    "match": 2,
     "anchors": 1,
     "counts": 1,
     "fit": 1,
@@ -70,8 +70,8 @@ def _activations(config: Config, model: str) -> dict[str, Any]:
 
 
 def _correlate(config: Config, _pair: str) -> dict[str, Any]:
-    # The memory budget and the number of workers change how the work is cut, not its result.
-    kept = config.correlation.model_dump(mode="json", exclude={"memory_gb", "n_workers"})
+    # The memory budget changes how the work is cut, not its result; nor does where it runs.
+    kept = config.correlation.model_dump(mode="json", exclude={"memory_gb"})
     return {"alignment": config.alignment.model_dump(mode="json"), "correlation": kept}
 
 

@@ -188,5 +188,5 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     for key, (value, expected) in cases.items():
         new = slices(changed(**{key: value}))
         assert {stage for stage in VERSIONS if new[stage] != base[stage]} == expected | {"report"}, key
-    same = slices(changed(correlation={"memory_gb": 1.0, "n_workers": 2}))
+    same = slices(changed(correlation={"memory_gb": 1.0}, dask={"n_workers": 2}))
     assert {stage for stage in VERSIONS if same[stage] != base[stage]} == {"report"}, "how the work is cut"
