@@ -278,6 +278,12 @@ class Config(Section):
         """Return the models that some ladder names, in order of appearance."""
         return list(dict.fromkeys(model for group in self.groups() for model in group))
 
+    def needed_models(self) -> list[str]:
+        """Return the used models and those whose untrained twins are used, in order of appearance."""
+        used = self.used_models()
+        bases = [twin.of for name in used if (twin := self.models[name].untrained)]
+        return list(dict.fromkeys([*used, *bases]))
+
 
 def entry_of(entries: dict[str, T], name: str, key: str) -> T:
     """Return an entry of a section by its name.

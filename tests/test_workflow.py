@@ -16,6 +16,9 @@ import yaml
 from helpers import save_tiny_model
 from transformers import AutoModelForCausalLM
 
+from rosetta.config import load_config
+from rosetta.jobs import job_names
+
 ROOT = Path(__file__).parent.parent
 TINY = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
 CORES = "2"
@@ -95,15 +98,14 @@ def test_the_contract(finished):
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished):
-    logs = {
-        p.relative_to(finished / "results/logs").with_suffix("") for p in (finished / "results/logs").rglob("*.log")
-    }
-    benchmarks = {
-        p.relative_to(finished / "results/benchmarks").with_suffix("")
-        for p in (finished / "results/benchmarks").rglob("*.tsv")
-    }
-    assert benchmarks == logs
-    assert {log.parts[0] for log in logs} >= {"train", "activations", "correlate", "report"}
+    """Under the names that the package knows them by."""
+    results = finished / "results"
+    logs, benchmarks = (
+        {str(p.relative_to(results / kind).with_suffix("")) for p in (results / kind).rglob(f"*.{suffix}")}
+        for kind, suffix in (("logs", "log"), ("benchmarks", "tsv"))
+    )
+    jobs = job_names(load_config(results / "run_config.yaml"))
+    assert benchmarks == logs == {f"{rule}/{job}" for rule, names in jobs.items() for job in names}
 
 
 def test_the_report_is_self_contained_and_escapes_text(finished):

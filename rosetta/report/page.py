@@ -52,7 +52,7 @@ def write_report(config: Config, paths: Paths) -> None:
         counts=read_csv(paths.table("counts"), COUNT_COLUMNS),
         scaling=read_csv(paths.table("scaling"), SCALING_COLUMNS),
         scaling_figure=_image(paths.figure("scaling", "png")),
-        phases=phase_table(paths.benchmarks),
+        phases=phase_table(config, paths),
         pairs={
             group_name(pair): json.loads(paths.contexts(group_name(pair)).read_text("utf-8")) for pair in config.pairs()
         },

@@ -10,6 +10,7 @@ from rosetta.checks import check_config
 from rosetta.config import PAIR_SEPARATOR, FilesSource, dump_config, group_name, group_pairs, parse_config
 from rosetta.errors import RosettaError
 from rosetta.files import write_text
+from rosetta.jobs import part_name
 from rosetta.models.folders import model_files
 from rosetta.paths import Paths
 from rosetta.stages import made_by
@@ -51,7 +52,7 @@ def log_of(rule, name="{rule}"):
 
 
 def benchmark_of(rule, name="all"):
-    return paths.benchmarks / rule / f"{name}.tsv"
+    return paths.benchmark(rule, name)
 
 
 def stage(name, wildcard=None):
