@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from rosetta.checks import check_config
-from rosetta.config import PAIR_SEPARATOR, FilesSource, dump_config, group_name, group_pairs, parse_config
+from rosetta.config import PAIR_SEPARATOR, SPLITS, FilesSource, dump_config, group_name, group_pairs, parse_config
 from rosetta.errors import RosettaError
 from rosetta.files import write_text
 from rosetta.jobs import part_name
