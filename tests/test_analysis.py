@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rosetta.analysis.contexts import describe_matches, top_contexts
+from rosetta.analysis.counts import count_table
 from rosetta.analysis.scaling import SCALING_COLUMNS, fit_power_law, scaling_table
-from rosetta.config import load_config
+from rosetta.config import load_config, parse_config
+from rosetta.files import write_manifest
 from rosetta.moments import Moments
 from rosetta.paths import Paths
 from rosetta.planning import plan_run
+from rosetta.tables import write_parquet
 
 ROOT = Path(__file__).parent.parent
 
@@ -113,6 +116,31 @@ def test_described_matches_are_the_highest(tmp_path):
     described = describe_matches(matches, tmp_path / "a", tmp_path / "b", documents, 2, 3)
     assert [row["r"] for row in described] == [0.9, 0.5]
     assert all(len(row[f"contexts_{side}"]) == 3 for row in described for side in "ab")
+
+
+def test_what_a_group_counts_over_its_comparisons(tmp_path):
+    """Dead neurons differ between the comparisons of an anchor: each has aligned positions of its own."""
+    models = {name: {"path": name} for name in "abc"}
+    config = parse_config({"models": models, "ladders": {"two": [["a", "b"]], "three": [["a", "b", "c"]]}})
+    paths = Paths(tmp_path)
+    for name, d_mlp in zip("abc", (10, 20, 60), strict=True):
+        write_manifest(paths.model_manifest(name), {"kind": "model", "n_layers": 2, "d_mlp": d_mlp})
+    facts = {"a--b": (1000, 3, 5), "a--c": (900, 4, 2)}
+    for pair, (n_positions, dead_a, dead_b) in facts.items():
+        facts_of_pair = {"n_positions": n_positions, "n_dead_a": dead_a, "n_dead_b": dead_b}
+        write_parquet(paths.matches(pair), pd.DataFrame({"r": [0.0]}), facts_of_pair)
+    anchors = {"a--b": ([0, 1, 2], [0.2, 0.4, 0.6]), "a--b--c": ([0, 0, 1, 1], [0.2, 0.4, 0.6, 0.4])}
+    for group, (units, r) in anchors.items():
+        write_parquet(paths.rosetta(group), pd.DataFrame({"layer_anchor": 0, "unit_anchor": units, "r": r}))
+    two, three = count_table(config, paths).to_dict("records")
+    assert two == {
+        "ladder": "two", "rung": 0, "models": "a--b", "n_neurons": 30, "n_positions": 1000, "matches": 3,
+        "n_dead_a": 3, "n_dead_b": 5, "mean_r": pytest.approx(0.4),
+    }  # fmt: skip
+    assert three == {
+        "ladder": "three", "rung": 0, "models": "a--b--c", "n_neurons": 60, "n_positions": 900, "matches": 2,
+        "n_dead_a": 4, "n_dead_b": 7, "mean_r": pytest.approx(0.4),
+    }  # fmt: skip
 
 
 def test_the_plan_counts_jobs_and_bytes(tmp_path):
