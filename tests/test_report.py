@@ -1,8 +1,12 @@
 """What the report shows."""
 
+import numpy as np
+import pytest
+
 from rosetta.config import parse_config
 from rosetta.jobs import job_names
 from rosetta.paths import Paths
+from rosetta.report.page import format_number
 from rosetta.report.phases import phase_table
 from rosetta.stages import VERSIONS
 
@@ -20,6 +24,17 @@ CONFIG = {
     "ladders": {"l": [["f-s", "twin"]]},
     "activations": {"n_shards": 2, "sequence_length": 64},
 }
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.000123456, "0.0001235"), (1.5e-7, "1.500e-07"), (-0.00071, "-0.0007100"), (0.5, "0.5000"), (99.996, "100.0"),
+        (0.0, "0"), (12_345.67, "12,345.7"), (1_234_567, "1,234,567"), (np.float64(36.0), "36"), (np.nan, "–"),
+    ],
+)  # fmt: skip
+def test_numbers_are_shown_with_significant_digits(value, shown):
+    assert format_number(value) == shown
 
 
 def save_benchmark(paths, rule, job, seconds):
