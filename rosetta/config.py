@@ -132,6 +132,11 @@ class ZooSize(Section):
     d_mlp: int = Field(ge=1)
     n_heads: int = Field(ge=1)
 
+    @property
+    def n_neurons(self) -> int:
+        """Total neuron count, the model size x of the scaling law."""
+        return self.n_layers * self.d_mlp
+
     @model_validator(mode="after")
     def _heads_divide(self) -> ZooSize:
         if self.d_model % (2 * self.n_heads):

@@ -179,6 +179,13 @@ def test_bad_corpora_are_refused_by_name(tmp_path, content, source, message):
         check_and_build()
 
 
+def test_an_empty_match_split_is_refused_by_its_key(tmp_path):
+    splits = {"train": 0.999999, "match": 0.000001, "pool": 0.0, "heldout": 0.0}
+    source = {"kind": "files", "path": write_jsonl(tmp_path / "c.jsonl")}
+    with pytest.raises(CorpusError, match=r"corpus\.splits\.match: no document"):
+        build(tmp_path / "r", corpus_of(source=source, splits=splits))
+
+
 def test_gzip_under_another_name_is_refused(tmp_path):
     import gzip
 

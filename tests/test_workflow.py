@@ -258,6 +258,7 @@ BAD = [
         r"corpus\.source\.text.*'body'",
     ),
     ({"corpus": {"source": {"kind": "files", "path": "empty.jsonl"}}}, r"holds no document"),
+    ({"correlation": {"memory_gb": 0.001}}, r"correlation\.memory_gb: 0\.001"),
     ({"results": "corpus.jsonl/out"}, r"results: .*corpus\.jsonl is not a folder"),
 ]
 

@@ -65,8 +65,7 @@ def tokenizer_of(wildcards):
 
 
 def n_neurons(model):
-    size = run.zoo.sizes[run.models[model].zoo.size]
-    return size.n_layers * size.d_mlp
+    return run.zoo.sizes[run.models[model].zoo.size].n_neurons
 
 
 zoo_models = sorted(models_of_kind("zoo"), key=n_neurons)
