@@ -8,10 +8,12 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rosetta.corpus.size
 from rosetta.config import Corpus, parse_config
 from rosetta.corpus.build import build_corpus, read_split, shard_bounds
 from rosetta.corpus.documents import Cleaner, Text, cut, hash64, split_of
 from rosetta.corpus.environment import docstring_prose, without_docstrings
+from rosetta.corpus.size import estimate_size
 from rosetta.errors import CorpusError
 from rosetta.files import read_manifest
 from rosetta.paths import Paths
@@ -128,6 +130,40 @@ def test_no_document_shares_most_of_its_lines_with_another_split(tmp_path):
             assert len(earlier) <= max(len(informative) * 0.9, 1)
     domains = set(pd.concat(splits.values())["domain"])
     assert domains == {"licence", "python", "arithmetic"}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.zst", "parquet"])
+@pytest.mark.parametrize("sample", [300_000, 10**9], ids=["sampled", "whole"])
+def test_the_size_of_local_files_is_that_of_their_text(tmp_path, monkeypatch, suffix, sample):
+    """Not that of the file: compressed it is smaller, with other columns larger."""
+    monkeypatch.setattr(rosetta.corpus.size, "SAMPLE", sample)
+    rng = np.random.default_rng(0)
+    records = [
+        {"meta": {"text": rng.bytes(int(rng.integers(10, 400))).hex()}, "other": "x" * 600, "text": "not this one"}
+        for _ in range(8000)
+    ]
+    for part in range(2):
+        path = tmp_path / f"{part}.{suffix}"
+        half = records[part::2]
+        pd.DataFrame(half).to_parquet(path, row_group_size=300) if suffix == "parquet" else write_jsonl(path, half)
+    source = {"kind": "files", "path": str(tmp_path), "text": "meta.text"}
+    size = estimate_size(corpus_of(source=source))
+    n_bytes = sum(len(record["meta"]["text"]) for record in records)
+    assert size.n_documents == pytest.approx(8000, rel=0.1)
+    assert size.n_bytes == pytest.approx(n_bytes, rel=0.1)
+    if sample == 10**9 and suffix != "parquet":
+        assert size.n_documents == pytest.approx(8000, rel=1e-12)
+        assert size.n_bytes == pytest.approx(n_bytes, rel=1e-12)
+    pieces = estimate_size(corpus_of(source=source, max_document_bytes=100))
+    assert (pieces.document_bytes, pieces.n_bytes) == (100, pytest.approx(size.n_bytes))
+    assert estimate_size(corpus_of(source=source, max_documents=7)).n_documents == 7
+
+
+def test_a_file_that_cannot_be_sampled_is_named(tmp_path):
+    for name in ("c.jsonl.zst", "c.parquet"):
+        (tmp_path / name).write_bytes(b"not what its suffix says")
+        with pytest.raises(CorpusError, match=rf"{name}: cannot be read"):
+            estimate_size(corpus_of(source={"kind": "files", "path": str(tmp_path / name)}))
 
 
 @given(text=st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=300), size=st.integers(16, 64))

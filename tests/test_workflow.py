@@ -295,7 +295,7 @@ def test_steps_run_by_hand(finished, tmp_path):
     fitted = rosetta("fit", finished / "results" / "tables" / "counts.csv", folder=tmp_path)
     assert "pythia-opt" in fitted.stdout
     plan = rosetta("plan", "--configfile", "run.yaml", folder=finished)
-    assert "positions: from the corpus" in plan.stdout
+    assert "per model, from results/corpus" in plan.stdout
     help_page = rosetta("--help", folder=tmp_path).stdout
     for step in ("corpus", "train", "activations", "correlate", "match", "anchors", "fit", "plan", "report"):
         assert step in help_page
