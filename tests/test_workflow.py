@@ -147,6 +147,31 @@ def test_a_second_run_does_nothing(finished):
     assert jobs_of(run_snakemake(finished, "-n")) == {}
 
 
+def test_a_deleted_result_is_made_again(project):
+    results = project / "results"
+    before = read_matches(project)
+    for deleted, rule in {
+        "matches/pythia-m--opt-m.parquet": "match",
+        "contexts/pythia-m--opt-m.json": "contexts",
+        "rosetta/pythia-m--opt-m.parquet": "anchors",
+        "tables/counts.csv": "counts",
+        "tables/scaling.csv": "fit",
+        "figures/scaling.png": "figures",
+        "figures/scaling.pdf": "figures",
+        "report.html": "report",
+    }.items():
+        (results / deleted).rename(results / "aside")
+        jobs = jobs_of(run_snakemake(project, "-n"))
+        assert jobs[rule] == 1, deleted
+        assert not {"correlate", "activations", "train"} & set(jobs), deleted
+        (results / "aside").rename(results / deleted)
+    (results / "matches/pythia-m--opt-m.parquet").unlink()
+    run_snakemake(project)
+    for name, table in read_matches(project).items():
+        pd.testing.assert_frame_equal(table, before[name])
+    assert jobs_of(run_snakemake(project, "-n")) == {}
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
