@@ -66,6 +66,14 @@ def test_a_hub_dataset_in_a_local_folder_is_streamed(tmp_path):
         build(tmp_path / "results", corpus_of(source={**source, "split": "nope"}))
 
 
+def test_a_compressed_hub_dataset_is_streamed(tmp_path):
+    """What the dependency on zstandard is for: `datasets` does not require it itself."""
+    (tmp_path / "data").mkdir()
+    write_jsonl(tmp_path / "data" / "train.jsonl.zst")
+    _, splits = build(tmp_path / "results", corpus_of(source={"kind": "hub", "id": str(tmp_path / "data")}))
+    assert sorted(pd.concat(splits.values())["text"]) == sorted(record["text"] for record in RECORDS)
+
+
 def test_splits_do_not_depend_on_other_documents_or_their_order(tmp_path):
     whole = {"kind": "files", "path": write_jsonl(tmp_path / "a.jsonl")}
     half = {"kind": "files", "path": write_jsonl(tmp_path / "a2.jsonl", RECORDS[:150])}
