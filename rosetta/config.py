@@ -132,6 +132,11 @@ class ZooSize(Section):
     d_mlp: int = Field(ge=1)
     n_heads: int = Field(ge=1)
 
+    @property
+    def n_neurons(self) -> int:
+        """Total neuron count, the model size x of the scaling law."""
+        return self.n_layers * self.d_mlp
+
     @model_validator(mode="after")
     def _heads_divide(self) -> ZooSize:
         if self.d_model % (2 * self.n_heads):
@@ -332,6 +337,12 @@ class Config(Section):
     def used_models(self) -> list[str]:
         """Return the models that some ladder names, in order of appearance."""
         return list(dict.fromkeys(model for group in self.groups() for model in group))
+
+    def needed_models(self) -> list[str]:
+        """Return the used models and those whose untrained twins are used, in order of appearance."""
+        used = self.used_models()
+        bases = [twin.of for name in used if (twin := self.models[name].untrained)]
+        return list(dict.fromkeys([*used, *bases]))
 
 
 def entry_of(entries: dict[str, T], name: str, key: str) -> T:

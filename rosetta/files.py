@@ -6,6 +6,7 @@ one could take for a result.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -24,10 +25,12 @@ def replacing(destination: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `destination` that takes its place when the block succeeds.
 
     The sibling may be written as a file or created as a folder; on an exception it is removed and
-    `destination` is left as it was. The name is private to the caller, so two writers cannot mix.
+    `destination` is left as it was. A destination has one writer at a time, so siblings that lie there already are
+    those of killed ones, and are removed first.
     """
     destination = Path(destination)
     destination.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(destination)
     temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
@@ -43,7 +46,8 @@ def replacing(destination: Path) -> Iterator[Path]:
 
 def remove_leftovers(destination: Path) -> None:
     """Remove temporary siblings that killed writers of `destination` left behind."""
-    for leftover in destination.parent.glob(f".{destination.name}.*.tmp"):
+    # The whole name: `.pythia.*.tmp` would also be what the writer of `pythia.v2` is working on.
+    for leftover in destination.parent.glob(f".{glob.escape(destination.name)}.{'[0-9a-f]' * 8}.tmp"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:

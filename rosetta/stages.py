@@ -24,7 +24,7 @@ VERSIONS = {
     "fit": 1,
     "contexts": 1,
     "figures": 1,
-    "report": 1,
+    "report": 2,
 }
 
 

@@ -18,7 +18,7 @@ from rosetta.alignment import aligned_spans
 from rosetta.config import Correlation, Dask
 from rosetta.correlation.lists import read_lists
 from rosetta.correlation.pairs import correlate_stores
-from rosetta.correlation.plan import Tile, plan_tiles
+from rosetta.correlation.plan import Tile, Workers, plan_tiles
 from rosetta.correlation.stream import align_pair, token_ranges
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.errors import PlanError, StoreError
@@ -141,7 +141,7 @@ def test_neighbour_lists_match_brute_force(tmp_path, monkeypatch, n_shards, memo
     parts = [tmp_path / f"{job}.parquet" for job in range(n_jobs)]
     for job, part in enumerate(parts):
         correlate_stores(tmp_path / "a", tmp_path / "b", part, "mean", settings_, Dask(n_workers=n_workers), job=job)
-    n_tiles = len(plan_tiles(80, 70, 250, memory_gb, precision="float64", n_workers=n_workers).tiles)
+    n_tiles = len(plan_tiles(80, 70, 250, memory_gb, precision="float64", workers=Workers(n_workers)).tiles)
     assert (n_tiles > 1) == (memory_gb < 1)
     found, facts = read_lists(parts)
     r = reference(stores_a, stores_b, "mean")
@@ -263,7 +263,7 @@ def test_finished_tiles_are_not_computed_again(tmp_path, monkeypatch):
 def test_the_plan_covers_the_matrix_once_within_the_budget(
     n_a, n_b, n_positions, memory_gb, precision, n_workers, processes
 ):
-    workers = {"precision": precision, "n_workers": n_workers, "processes": processes}
+    workers = {"precision": precision, "workers": Workers(n_workers, processes)}
     try:
         plan = plan_tiles(n_a, n_b, n_positions, memory_gb, **workers)
     except PlanError:

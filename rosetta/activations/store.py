@@ -15,7 +15,7 @@ from zarr.codecs import Crc32cCodec
 
 from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, activation_path
 from rosetta.errors import StoreError
-from rosetta.files import check_files, describe_files, read_manifest, remove_leftovers, replacing, write_manifest
+from rosetta.files import check_files, describe_files, read_manifest, replacing, write_manifest
 from rosetta.models.neurons import NeuronShape, neuron_name
 from rosetta.moments import Moments
 
@@ -87,7 +87,6 @@ def write_store(
     if not n_positions:
         raise StoreError(f"{place}: the shard has no token. Lower activations.n_shards or give more documents.")
     store_path = manifest_path.with_suffix(".zarr")
-    remove_leftovers(store_path)
     manifest_path.unlink(missing_ok=True)  # a manifest must never speak of a store that is being replaced
     with_bytes = tokens.byte_end > tokens.byte_start
     with replacing(store_path) as temporary:

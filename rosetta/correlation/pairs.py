@@ -11,7 +11,7 @@ from pathlib import Path
 from rosetta.activations.store import Store, open_stores
 from rosetta.config import Correlation, Dask
 from rosetta.correlation.lists import PairFacts, write_lists
-from rosetta.correlation.plan import GB, plan_screen, plan_tiles
+from rosetta.correlation.plan import GB, plan_screen, plan_tiles, workers_of
 from rosetta.correlation.products import product_device, resolve_precision
 from rosetta.correlation.screened import ScreenTask, correlate_screened
 from rosetta.correlation.stream import open_pair, pair_identity
@@ -66,7 +66,7 @@ def correlate_stores(
         job=job,
         n_jobs=settings.n_jobs,
     )
-    workers = {"n_workers": dask.n_workers if dask.local else 1, "processes": dask.scheduler == "processes"}
+    workers = workers_of(dask)
     size = (pair.a.n_neurons, pair.b.n_neurons, pair.n_positions)
     say(
         f"{facts.model_a} and {facts.model_b}: {size[0]} × {size[1]} neurons, {size[2]} aligned positions; "
@@ -76,7 +76,7 @@ def correlate_stores(
     common = (str(folder_a), str(folder_b), pair_id, pooling, precision)
     if settings.method == "screened":
         n_rows = settings.screening.sketch_rows
-        screen = plan_screen(*size, settings.memory_gb, n_rows=n_rows, **workers)
+        screen = plan_screen(*size, settings.memory_gb, n_rows=n_rows, workers=workers)
         say(f"sketches of {screen.n_rows} rows, {len(screen.tiles)} tile(s), about {screen.peak_bytes / GB:.1f} GB")
         with _scratch(out, [*common, asdict(screen), settings.model_dump(mode="json")]) as scratch:
             task = ScreenTask(*common, str(scratch), screen.n_rows, len(stores_a))
@@ -92,7 +92,7 @@ def correlate_stores(
                 write_lists(out, found.neighbors, certified)
                 return
         say("screening leaves too much open here; the exact method takes over")
-    tiles = plan_tiles(*size, settings.memory_gb, precision=precision, **workers)
+    tiles = plan_tiles(*size, settings.memory_gb, precision=precision, workers=workers)
     mine = tiles.tiles[job :: settings.n_jobs]
     say(f"{len(mine)} of {len(tiles.tiles)} tile(s), about {tiles.peak_bytes / GB:.1f} GB")
     with _scratch(out, [*common, tiles.tiles, asdict(facts)]) as scratch:

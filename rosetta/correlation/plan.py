@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rosetta.config import Correlation, Dask
 from rosetta.errors import PlanError
 
 GB = 1_000_000_000
@@ -21,6 +22,21 @@ STRIP_BYTES = 500_000_000
 POSITION_BYTES = 24
 # Interpreter, libraries and allocator: held back from every budget, once per process.
 RESERVED = 600_000_000
+
+
+class Workers(NamedTuple):
+    """Who shares a memory budget: `n` tasks at once, in one process, or each in its own beside the one that starts it."""
+
+    n: int = 1
+    processes: bool = False
+
+
+ALONE = Workers()
+
+
+def workers_of(dask: Dask) -> Workers:
+    """Return who shares `correlation.memory_gb`; workers on other machines have it each."""
+    return Workers(dask.n_workers, dask.scheduler == "processes") if dask.local else Workers()
 
 
 class Tile(NamedTuple):
@@ -55,10 +71,9 @@ def plan_tiles(
     memory_gb: float,
     *,
     precision: str = "float32",
-    n_workers: int = 1,
-    processes: bool = False,
+    workers: Workers = ALONE,
 ) -> TilePlan:
-    """Cut an n_a × n_b correlation matrix into the fewest near-square tiles of which `n_workers` fit the memory budget.
+    """Cut an n_a × n_b correlation matrix into the fewest near-square tiles that fit the memory budget.
 
     Parameters
     ----------
@@ -70,20 +85,16 @@ def plan_tiles(
         Budget of all workers together.
     precision : {'float32', 'bfloat16', 'float64'}
         What is multiplied.
-    n_workers : int
-        Tiles in memory at once.
-    processes : bool
-        Whether each worker is a process of its own, beside the one that starts them.
+    workers : Workers
+        Who shares the budget.
 
     Raises
     ------
     PlanError
         If not even a tile of 64 × 64 neurons fits.
     """
-    (width_a, width_b), peak = _fit(
-        lambda a, b: tile_bytes(a, b, precision), n_a, n_b, n_positions, memory_gb, n_workers, processes
-    )
-    tiles = tuple(Tile(*a, *b) for a in _edges(n_a, width_a) for b in _edges(n_b, width_b))
+    widths, peak = _fit(lambda a, b: tile_bytes(a, b, precision), (n_a, n_b), n_positions, memory_gb, workers)
+    tiles = tuple(Tile(*a, *b) for a in _edges(n_a, widths[0]) for b in _edges(n_b, widths[1]))
     return TilePlan(tiles, peak)
 
 
@@ -119,8 +130,7 @@ def plan_screen(
     memory_gb: float,
     *,
     n_rows: int | None = None,
-    n_workers: int = 1,
-    processes: bool = False,
+    workers: Workers = ALONE,
 ) -> ScreenPlan:
     """Choose the rows of the sketches, and cut the neurons into ranges that fit the memory budget.
 
@@ -142,36 +152,44 @@ def plan_screen(
         second = (ROW_VALUE_BYTES["float32"] + 4) * ROWS * (width_a + width_b)
         return max(folding, comparing, second)
 
-    widths, peak = _fit(work, n_a, n_b, n_positions, memory_gb, n_workers, processes)
+    widths, peak = _fit(work, (n_a, n_b), n_positions, memory_gb, workers)
     return ScreenPlan(n_rows, tuple(_edges(n_a, widths[0])), tuple(_edges(n_b, widths[1])), peak)
 
 
 def _fit(
-    work: Callable[[int, int], int],
-    n_a: int,
-    n_b: int,
-    n_positions: int,
-    memory_gb: float,
-    n_workers: int,
-    processes: bool,
+    work: Callable[[int, int], int], widths: tuple[int, int], n_positions: int, memory_gb: float, workers: Workers
 ) -> tuple[tuple[int, int], int]:
     """Return the largest widths whose work fits the budget, and the peak memory of all workers together."""
 
     def peak(width_a: int, width_b: int) -> int:
         mine, shared = work(width_a, width_b), RESERVED + POSITION_BYTES * n_positions
-        return n_workers * (mine + shared) + RESERVED if processes else n_workers * mine + shared
+        return workers.n * (mine + shared) + RESERVED if workers.processes else workers.n * mine + shared
 
-    width_a, width_b = n_a, n_b
+    width_a, width_b = widths
     while peak(width_a, width_b) > memory_gb * GB:
         if width_a <= 64 and width_b <= 64:
-            needed = peak(width_a, width_b) / GB
-            raise PlanError(f"correlation.memory_gb: {memory_gb:g} is too little; at least {needed:.1f} is needed.")
+            needed = math.ceil(peak(width_a, width_b) / GB * 100) / 100
+            raise PlanError(f"correlation.memory_gb: {memory_gb:g} is too little; at least {needed:.2f} is needed.")
         # Halve the wider side, in equal parts, until the work fits.
         if width_a >= width_b:
             width_a = -(-width_a // 2)
         else:
             width_b = -(-width_b // 2)
     return (width_a, width_b), peak(width_a, width_b)
+
+
+def check_budget(n_a: int, n_b: int, correlation: Correlation, workers: Workers) -> None:
+    """Check that the smallest tile of a pair fits the memory budget, as far as that is known without its positions.
+
+    Raises
+    ------
+    PlanError
+        If it does not.
+    """
+    smallest = (min(n_a, 64), min(n_b, 64))
+    if correlation.method == "screened":
+        plan_screen(*smallest, 0, correlation.memory_gb, n_rows=correlation.screening.sketch_rows, workers=workers)
+    plan_tiles(*smallest, 0, correlation.memory_gb, workers=workers)
 
 
 def tile_bytes(width_a: int, width_b: int, precision: str) -> int:

@@ -32,7 +32,7 @@ from rosetta.correlation.sketch import Sketch, load_sketch, save_sketch, sketch_
 from rosetta.correlation.stream import open_pair
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.topk import top_k
-from rosetta.files import remove_leftovers, replacing
+from rosetta.files import replacing
 from rosetta.progress import say
 
 # Above this share of all correlations, computing whole neurons costs as much as the exact method.
@@ -295,7 +295,6 @@ def whole_on_disk(task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray,
 
 
 def _once(path: Path, make: Callable[[], tuple[np.ndarray, ...]]) -> Path:
-    remove_leftovers(path)
     if not path.exists():
         with replacing(path) as temporary, open(temporary, "wb") as stream:
             np.savez(stream, *make())

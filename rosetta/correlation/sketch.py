@@ -20,7 +20,7 @@ import zarr
 from rosetta.correlation.plan import ROWS
 from rosetta.correlation.stream import ColumnTotals, Side, centred_blocks, prefetched
 from rosetta.errors import StoreError
-from rosetta.files import check_files, describe_files, read_manifest, remove_leftovers, replacing, write_manifest
+from rosetta.files import check_files, describe_files, read_manifest, replacing, write_manifest
 
 KIND = "sketch"
 SEED = 0x5EED
@@ -142,7 +142,6 @@ def _signs(shard: int, run: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
 def save_sketch(path: Path, sketch: Sketch, identity: str) -> None:
     """Write a sketch as a Zarr group with its manifest beside it; `path` is the manifest's."""
     store = path.with_suffix(".zarr")
-    remove_leftovers(store)
     path.unlink(missing_ok=True)
     with replacing(store) as temporary:
         group = zarr.create_group(temporary, zarr_format=3)

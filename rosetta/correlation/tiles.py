@@ -16,7 +16,7 @@ from rosetta.correlation.products import Products
 from rosetta.correlation.schedule import run_tasks
 from rosetta.correlation.stream import AlignedPair, ColumnSums, centred_blocks, open_pair, prefetched
 from rosetta.correlation.topk import top_k
-from rosetta.files import remove_leftovers, replacing
+from rosetta.files import replacing
 
 
 def correlate_tile(
@@ -144,7 +144,6 @@ def correlate_tiles(task: TileTask, tiles: Sequence[Tile], n_a: int, n_b: int, d
 def tile_on_disk(task: TileTask, tile: Tile) -> Path:
     """Compute one tile, unless a former run finished it, and return the file that holds its neighbours."""
     path = Path(task.scratch) / f"{'-'.join(map(str, tile))}.npz"
-    remove_leftovers(path)
     if not path.exists():
         pair = open_pair(task.folder_a, task.folder_b, task.identity)
         found = tile_neighbors(pair, tile, task.pooling, task.precision, task.n_kept)

@@ -12,9 +12,9 @@ rule correlate:
     output:
         paths.neighbors_part("{pair}", "{job}", n_jobs),
     log:
-        log_of("correlate", f"{{pair}}.{{job}}-of-{n_jobs}"),
+        log_of("correlate", part_name("{pair}", "{job}", n_jobs)),
     benchmark:
-        benchmark_of("correlate", f"{{pair}}.{{job}}-of-{n_jobs}")
+        benchmark_of("correlate", part_name("{pair}", "{job}", n_jobs))
     conda:
         "../../envs/rosetta.yaml"
     threads: run.dask.n_workers * run.dask.threads_per_worker if run.dask.local else 1
