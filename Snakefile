@@ -15,6 +15,7 @@ include: "workflow/rules/corpus.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/matches.smk"
+include: "workflow/rules/controls.smk"
 include: "workflow/rules/results.smk"
 
 
@@ -33,8 +34,8 @@ rule all:
     default_target: True
     input:
         paths.report,
-        [paths.figure("scaling", extension) for extension in ("png", "pdf")],
-        [paths.table(name) for name in ("counts", "scaling")],
+        [paths.figure(name, extension) for name in ("scaling", *control_figures(run)) for extension in ("png", "pdf")],
+        [paths.table(name) for name in ("counts", "scaling", *CONTROL_TABLES)],
         [paths.rosetta(group_name(group)) for group in run.groups()],
         [paths.matches(pair) for pair in pair_names],
         [paths.contexts(pair) for pair in pair_names],

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
+from rosetta.config import NULLS, Alignment, Config, Correlation, Dask, Exclusions, dump_config, load_config
 from rosetta.errors import ConfigError, RosettaError
 from rosetta.files import write_text
 from rosetta.paths import Paths
@@ -163,9 +163,12 @@ def correlate(
     jobqueue: Jobqueue = "{}",
     job: Annotated[int, typer.Option(help="number of this job")] = 0,
     n_jobs: Annotated[int, typer.Option(help="jobs that share the pair's tiles")] = 1,
+    exclusions: Annotated[str, typer.Option(help="JSON: the configuration's section `exclusions`")] = "{}",
+    permute_seed: Annotated[int | None, typer.Option(min=0, help="permute the second model's positions")] = None,
 ) -> None:
     """Correlate all neurons of two models; write each neuron's nearest neighbours."""
     from rosetta.correlation.pairs import correlate_stores
+    from rosetta.correlation.view import View
 
     settings = parse_section(
         Correlation,
@@ -179,7 +182,8 @@ def correlate(
         ),
     )
     pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
-    correlate_stores(a, b, out, pooled, settings, _dask(scheduler, n_workers, threads, jobqueue), job=job)
+    view = View(parse_section(Exclusions, _json("--exclusions", exclusions)), permute_seed=permute_seed)
+    correlate_stores(a, b, out, pooled, settings, _dask(scheduler, n_workers, threads, jobqueue), job=job, view=view)
 
 
 @app.command("match")
@@ -197,6 +201,8 @@ def match_(
     min_r: MinR = None,
     precision: Precision = _CORRELATION.precision,
     threads: Threads = None,
+    null: Annotated[list[str] | None, typer.Option(help="NAME=FILE: what `nulls` wrote, for p-values")] = None,
+    intervals: Annotated[Path | None, typer.Option(help="what `intervals` wrote, for the intervals of r")] = None,
 ) -> None:
     """Match the neurons of two models: mutual k-nearest neighbours with r, ranks and margins."""
     from rosetta.steps.matches import match_step
@@ -204,7 +210,7 @@ def match_(
     if bool(neighbors) == bool(a and b) or bool(a) != bool(b):
         raise ConfigError("give either the files that `rosetta correlate` wrote, or both --a and --b.")
     if neighbors:
-        match_step(neighbors, out, k)
+        match_step(neighbors, out, k, dict(_named_file(text) for text in null or []), intervals)
         return
     from rosetta.correlation.pairs import correlate_stores
 
@@ -218,6 +224,13 @@ def match_(
         lists = Path(folder) / "neighbors.parquet"
         correlate_stores(a, b, lists, pooled, settings, _dask("threads", 1, threads, "{}"))
         match_step([lists], out, k)
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if name not in NULLS or not equals:
+        raise ConfigError(f"--null: {text!r} is not NAME=FILE with a name of {', '.join(NULLS)}.")
+    return name, Path(path)
 
 
 def _dask(scheduler: str, n_workers: int, threads: int | None, jobqueue: str) -> Dask:
@@ -239,6 +252,35 @@ def _json(option: str, text: str) -> dict:
 
 
 @app.command()
+def twins(config: ConfigOption, model: ModelOption) -> None:
+    """Make the untrained twins of a model, one per seed, and capture their activations."""
+    from rosetta.steps.controls import twins_step
+
+    twins_step(*_open(config), model)
+
+
+PairOption = Annotated[str, typer.Option("--pair", help="names of two models, joined by --")]
+
+
+@app.command()
+def nulls(
+    config: ConfigOption, control: Annotated[str, typer.Option(help="permutation or untrained")], pair: PairOption
+) -> None:
+    """Match a pair under a null model, once per seed."""
+    from rosetta.steps.controls import nulls_step
+
+    nulls_step(*_open(config), control, pair)
+
+
+@app.command()
+def intervals(config: ConfigOption, pair: PairOption) -> None:
+    """Match a pair again on half-samples of the documents; write the intervals of its matches' correlations."""
+    from rosetta.steps.controls import intervals_step
+
+    intervals_step(*_open(config), pair)
+
+
+@app.command()
 def anchors(
     matches: Annotated[list[Path], typer.Argument(help="matches of the anchor with each other model")],
     out: OutOption,
@@ -250,24 +292,70 @@ def anchors(
 
 
 @app.command()
-def counts(config: ConfigOption, out: OutOption) -> None:
-    """Count Rosetta Neurons per rung of every ladder."""
-    from rosetta.analysis.counts import count_table
-    from rosetta.tables import write_csv
+def counts(config: ConfigOption) -> None:
+    """Count Rosetta Neurons per rung of every ladder, with intervals."""
+    from rosetta.steps.controls import counts_step
 
-    write_csv(out, count_table(*_open(config)))
+    counts_step(*_open(config))
+
+
+@app.command()
+def sweeps(config: ConfigOption, pair: PairOption) -> None:
+    """Match a pair under smaller budgets, on halves of the documents, with other poolings and exclusions."""
+    from rosetta.steps.controls import sweeps_step
+
+    sweeps_step(*_open(config), pair)
+
+
+@app.command("simulate-stores")
+def simulate_stores_(
+    out: Annotated[Path, typer.Option(help="folder for the stores a/ and b/ and truth.parquet")],
+    ratio: Annotated[list[float], typer.Option(help="signal-to-interference ratios, dealt in turn to sharing pairs")],
+    shared: Annotated[int, typer.Option(min=0, help="pairs of neurons that share a feature")] = 64,
+    layers: Annotated[int, typer.Option(min=1)] = 2,
+    d_mlp: Annotated[int, typer.Option(min=1)] = 128,
+    documents: Annotated[int, typer.Option(min=1)] = 100,
+    document_bytes: Annotated[int, typer.Option(min=1)] = 200,
+    shards: Annotated[int, typer.Option(min=1)] = 2,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Write two models' stores in which known neurons share a feature, with unrelated tokenizations."""
+    from rosetta.models.neurons import NeuronShape
+    from rosetta.planted import Planted, simulate_stores
+
+    if shared > layers * d_mlp:
+        raise ConfigError(f"--shared: {shared} is above the {layers * d_mlp} neurons of a model.")
+    if min(ratio) <= 0:
+        raise ConfigError(f"--ratio: {min(ratio):g} is not above 0.")
+    if shards > documents:
+        raise ConfigError(f"--shards: {shards} is above --documents ({documents}).")
+    ratios = tuple(ratio[i % len(ratio)] for i in range(shared))
+    simulate_stores(out, Planted(NeuronShape(layers, d_mlp), ratios, documents, document_bytes, seed, shards))
+
+
+@app.command("control-tables")
+def control_tables(config: ConfigOption) -> None:
+    """Write the tables of the controls and sweeps."""
+    from rosetta.steps.controls import tables_step
+
+    tables_step(*_open(config))
 
 
 @app.command()
 def fit(
     counts: Annotated[Path, typer.Argument(metavar="COUNTS.csv", help="columns ladder, n_neurons, matches")],
     out: Annotated[Path | None, typer.Option(help="CSV to write; printed if not given")] = None,
+    replicates: Annotated[Path | None, typer.Option(help="counts on half-samples of the documents")] = None,
 ) -> None:
     """Fit the power law |R| = c · x^α to every ladder of a table of counts."""
+    from rosetta.analysis.replicates import REPLICATE_COLUMNS
     from rosetta.analysis.scaling import scaling_table
     from rosetta.tables import read_csv, write_csv
 
-    table = scaling_table(read_csv(counts, ["ladder", "n_neurons", "matches"], ("n_neurons", "matches")))
+    table = scaling_table(
+        read_csv(counts, ["ladder", "n_neurons", "matches"], ("n_neurons", "matches")),
+        read_csv(replicates, REPLICATE_COLUMNS) if replicates else None,
+    )
     if out:
         write_csv(out, table)
     else:
@@ -301,6 +389,14 @@ def figures(
     from rosetta.tables import read_csv
 
     draw_scaling(read_csv(counts, COUNT_COLUMNS), read_csv(scaling, SCALING_COLUMNS), out)
+
+
+@app.command("control-figures")
+def control_figures(config: ConfigOption) -> None:
+    """Draw the nulls, the sweeps and the stability."""
+    from rosetta.report.control_figures import draw_control_figures
+
+    draw_control_figures(*_open(config))
 
 
 @app.command()

@@ -6,6 +6,7 @@ are checked, and every field's description is the documentation (`rosetta config
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -24,6 +25,7 @@ from rosetta.errors import ConfigError
 
 T = TypeVar("T")
 PAIR_SEPARATOR = "--"
+TWIN_SEPARATOR = "~untrained-"  # no entry's own name holds a ~
 SPLITS = ("train", "match", "pool", "heldout")
 ENVIRONMENT_DOMAINS = ("python", "prose", "cpp", "javascript", "licence", "description", "arithmetic")
 
@@ -40,6 +42,10 @@ def _check_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
+
+
+Seed = Annotated[int, Field(ge=0)]
+NULLS = ("permutation", "untrained")
 
 
 class Section(BaseModel):
@@ -304,6 +310,79 @@ class Matching(Section):
     k: int = Field(1, ge=1, description="mutual k-nearest neighbours")
 
 
+class Exclusions(Section):
+    """What takes no part in correlations besides dead neurons and special positions."""
+
+    first_position: bool = Field(
+        False, description="leave out spans that hold the first position of a sequence, where attention sinks lie"
+    )
+    max_norm: float | None = Field(
+        None, gt=1, description="leave out spans with a token whose norm over all neurons exceeds this × the median"
+    )
+    variance_floor: float = Field(
+        0.0, ge=0, description="leave out neurons whose variance over tokens is below this × their model's median"
+    )
+
+
+class Controls(Section):
+    """Null models, through the same code path as the main result (method, section 6)."""
+
+    permutation_seeds: list[Seed] = Field(
+        [0, 1, 2], description="one correlation per pair and seed, the positions of its second model permuted"
+    )
+    untrained_seeds: list[Seed] = Field(
+        [0, 1, 2], description="one correlation per pair and seed, of randomly initialised twins of both models"
+    )
+    null_quantile: float = Field(
+        0.99, gt=0, lt=1, description="matches count as above a null if r exceeds this quantile of its matched r"
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """The null models that have any seed."""
+        return [name for name in NULLS if self.seeds(name)]
+
+    def seeds(self, name: str) -> list[int]:
+        """Return the seeds of a null model."""
+        return {"permutation": self.permutation_seeds, "untrained": self.untrained_seeds}[name]
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Controls:
+        for name in NULLS:
+            if len(set(self.seeds(name))) < len(self.seeds(name)):
+                raise ValueError(f"{name}_seeds must differ from each other (got {self.seeds(name)})")
+        return self
+
+
+class Intervals(Section):
+    """Confidence intervals from half-samples of the documents."""
+
+    n_blocks: int = Field(
+        20, ge=4, multiple_of=2, description="blocks of documents; twice as many random halves of them are drawn"
+    )
+    max_teraflops: float = Field(
+        20.0,
+        ge=0,
+        description="re-match all neurons on every half-sample if that takes at most this many 10¹² operations and "
+        "fits the memory budget; otherwise among each neuron's nearest neighbours",
+    )
+
+
+class Sweeps(Section):
+    """How the result depends on choices. k and threshold cost nothing; each other setting is a correlation anew."""
+
+    k: list[Annotated[int, Field(ge=1)]] | None = Field(
+        None, description="k to match with; 1, 2, 5 and 10, as far as correlation.max_k allows, if not given"
+    )
+    thresholds: list[Annotated[float, Field(ge=-1, lt=1)]] = Field(
+        [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], description="correlations that matches have to exceed"
+    )
+    pooling: list[Literal["mean", "max", "median"]] = Field([], description="poolings in place of alignment.pooling")
+    budgets: bool = Field(False, description="1/2, 1/4, 1/8, … of the documents; together about one correlation more")
+    split_half: bool = Field(False, description="two disjoint halves of the documents; one correlation more")
+    exclusions: list[Exclusions] = Field([], description="exclusions in place of the configuration's")
+
+
 class Report(Section):
     """What the report shows."""
 
@@ -326,7 +405,11 @@ class Config(Section):
     alignment: Alignment = Alignment()
     correlation: Correlation = Correlation()
     dask: Dask = Dask()
+    exclusions: Exclusions = Exclusions()
     matching: Matching = Matching()
+    controls: Controls = Controls()
+    intervals: Intervals = Intervals()
+    sweeps: Sweeps = Sweeps()
     report: Report = Report()
 
     @model_validator(mode="after")
@@ -336,9 +419,23 @@ class Config(Section):
             problems.append(
                 f"matching.k: {self.matching.k} is above correlation.max_k ({self.correlation.max_k}); raise max_k"
             )
+        if max(self.swept_k()) > self.correlation.max_k:
+            problems.append(f"sweeps.k: {max(self.swept_k())} is above correlation.max_k; raise max_k")
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def swept_k(self) -> list[int]:
+        """Return the k of the sweep."""
+        if self.sweeps.k is not None:
+            return sorted(set(self.sweeps.k)) or [self.matching.k]
+        return [k for k in (1, 2, 5, 10) if k <= self.correlation.max_k]
+
+    @property
+    def swept_anew(self) -> bool:
+        """Whether any sweep correlates anew."""
+        sweeps = self.sweeps
+        return bool(sweeps.budgets or sweeps.split_half or sweeps.pooling or sweeps.exclusions)
 
     @property
     def store_mode(self) -> Literal["kept", "temporary", "live"]:
@@ -358,6 +455,23 @@ class Config(Section):
     def used_models(self) -> list[str]:
         """Return the models that some ladder names, in order of appearance."""
         return list(dict.fromkeys(model for group in self.groups() for model in group))
+
+    def entry(self, name: str) -> ModelEntry:
+        """Return a model entry by its name, which may be that of an untrained twin (`twin_name`).
+
+        Raises
+        ------
+        ConfigError
+            If there is none.
+        """
+        model, separator, seed = name.partition(TWIN_SEPARATOR)
+        entry = entry_of(self.models, model, "models")
+        if not separator:
+            return entry
+        of = entry.untrained.of if entry.untrained else model
+        # Twins of one seed must not be alike: with one stream of random numbers, they would share their first weights.
+        drawn = int.from_bytes(hashlib.blake2b(f"{model} {seed}".encode(), digest_size=4).digest())
+        return ModelEntry(untrained=Untrained(of=of, seed=drawn), dtype=entry.dtype)
 
     def needed_models(self) -> list[str]:
         """Return the used models and those whose untrained twins are used, in order of appearance."""
@@ -382,6 +496,11 @@ def entry_of(entries: dict[str, T], name: str, key: str) -> T:
 def group_pairs(group: tuple[str, ...]) -> list[tuple[str, str]]:
     """Return the (anchor, other) pairs of a rung."""
     return [(group[0], other) for other in group[1:]]
+
+
+def twin_name(model: str, seed: int) -> str:
+    """Return the name of a model's untrained twin."""
+    return f"{model}{TWIN_SEPARATOR}{seed}"
 
 
 def group_name(group: tuple[str, ...]) -> str:

@@ -3,12 +3,49 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from rosetta.correlation.plan import ROWS, Tile
-from rosetta.correlation.stream import AlignedPair, ColumnSums, centred_blocks, prefetched
+from rosetta.correlation.stream import AlignedPair, ColumnSums, cut_blocks
+
+
+@dataclass(frozen=True)
+class ListedSums:
+    """Sums of listed pairs over blocks of positions, from which their correlations follow.
+
+    Attributes
+    ----------
+    u, v : ndarray of int64, shape (n,)
+        Neurons of the pairs, counted from the edges of the tile.
+    products : Tensor of float64, shape (n_blocks, n)
+        Sums of products of every block.
+    a, b : list of ColumnSums
+        Moments of the tile's neurons in every block.
+    """
+
+    u: np.ndarray
+    v: np.ndarray
+    products: torch.Tensor
+    a: list[ColumnSums]
+    b: list[ColumnSums]
+
+    def of(self, blocks: np.ndarray) -> ListedSums:
+        """Return the sums of some of the blocks."""
+        a, b = ([sums[i] for i in blocks] for sums in (self.a, self.b))
+        return ListedSums(self.u, self.v, self.products[torch.from_numpy(blocks)], a, b)
+
+    def correlations(self, n: int) -> np.ndarray:
+        """Return the correlations over the n positions of the blocks; -inf where one of the neurons is dead."""
+        a, b = ColumnSums.joined(self.a), ColumnSums.joined(self.b)
+        deviation_a, deviation_b = a.deviation(n), b.deviation(n)
+        u, v = torch.from_numpy(self.u), torch.from_numpy(self.v)
+        scale = deviation_a[u] * deviation_b[v]
+        r = (self.products.sum(dim=0) - a.total[u] * b.total[v] / n) / torch.where(scale > 0, scale, 1.0)
+        return torch.where(scale > 0, r.clamp(-1.0, 1.0), -torch.inf).numpy()
 
 
 def correlate_listed(
@@ -34,31 +71,39 @@ def correlate_listed(
     dead_a, dead_b : ndarray of bool, over the ranges of the tile
         Neurons without variance over the aligned positions.
     """
-    width_a, width_b = tile.a_high - tile.a_low, tile.b_high - tile.b_low
-    used_a, row = np.unique(u - tile.a_low, return_inverse=True)
-    used_b, column = np.unique(v - tile.b_low, return_inverse=True)
-    edges = torch.from_numpy(np.searchsorted(row, np.arange(len(used_a) + 1)))
+    n = pair.n_positions
+    sums = listed_sums(pair, tile, u, v, pooling, [0, n])
+    return sums.correlations(n), (sums.a[0].deviation(n) == 0).numpy(), (sums.b[0].deviation(n) == 0).numpy()
+
+
+def listed_sums(
+    pair: AlignedPair, tile: Tile, u: np.ndarray, v: np.ndarray, pooling: str, edges: Sequence[int]
+) -> ListedSums:
+    """Return the sums of listed pairs over the blocks of positions between `edges`, in one pass.
+
+    Parameters are those of `correlate_listed`.
+    """
+    u, v = u - tile.a_low, v - tile.b_low
+    used_a, row = np.unique(u, return_inverse=True)
+    used_b, column = np.unique(v, return_inverse=True)
+    begins = torch.from_numpy(np.searchsorted(row, np.arange(len(used_a) + 1)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         pattern = torch.sparse_csr_tensor(
-            edges, torch.from_numpy(column), torch.zeros(len(u)), (len(used_a), len(used_b)), check_invariants=True
+            begins, torch.from_numpy(column), torch.zeros(len(u)), (len(used_a), len(used_b)), check_invariants=True
         )
-    sums_a, sums_b = ColumnSums(width_a), ColumnSums(width_b)
-    products = torch.zeros(len(u), dtype=torch.float64)
-    blocks_a = prefetched(centred_blocks(pair.a, tile.a_low, tile.a_high, pooling, ROWS, torch.float32, sums_a))
-    blocks_b = prefetched(centred_blocks(pair.b, tile.b_low, tile.b_high, pooling, ROWS, torch.float32, sums_b))
-    for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
+    n_blocks = len(edges) - 1
+    a = [ColumnSums(tile.a_high - tile.a_low) for _ in range(n_blocks)]
+    b = [ColumnSums(tile.b_high - tile.b_low) for _ in range(n_blocks)]
+    products = torch.zeros((n_blocks, len(u)), dtype=torch.float64)
+    for number, rows_a, rows_b in cut_blocks(pair, tile, pooling, ROWS, torch.float32, edges):
+        a[number].add_rows(rows_a)
+        b[number].add_rows(rows_b)
         # Both factors by neuron, so that each product runs along memory.
-        a, b = _by_neuron(block_a, used_a), _by_neuron(block_b, used_b)
-        products += torch.sparse.sampled_addmm(pattern, a, b.T, beta=0.0).values()
-    n = pair.n_positions
-    deviation_a, deviation_b = sums_a.deviation(n), sums_b.deviation(n)
-    here_a, here_b = torch.from_numpy(u - tile.a_low), torch.from_numpy(v - tile.b_low)
-    scale = deviation_a[here_a] * deviation_b[here_b]
-    r = (products - sums_a.total[here_a] * sums_b.total[here_b] / n) / torch.where(scale > 0, scale, 1.0)
-    r = torch.where(scale > 0, r.clamp(-1.0, 1.0), -torch.inf)
-    return r.numpy(), (deviation_a == 0).numpy(), (deviation_b == 0).numpy()
+        by_a, by_b = _by_neuron(rows_a, used_a), _by_neuron(rows_b, used_b)
+        products[number] += torch.sparse.sampled_addmm(pattern, by_a, by_b.T, beta=0.0).values()
+    return ListedSums(u, v, products, a, b)
 
 
-def _by_neuron(block: torch.Tensor, used: np.ndarray) -> torch.Tensor:
-    return (block if len(used) == block.shape[1] else block[:, torch.from_numpy(used)]).T.contiguous()
+def _by_neuron(rows: torch.Tensor, used: np.ndarray) -> torch.Tensor:
+    return (rows if len(used) == rows.shape[1] else rows[:, torch.from_numpy(used)]).T.contiguous()

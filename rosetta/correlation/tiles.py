@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from rosetta.correlation.products import Products
 from rosetta.correlation.schedule import run_tasks
 from rosetta.correlation.stream import AlignedPair, ColumnSums, centred_blocks, open_pair, prefetched
 from rosetta.correlation.topk import top_k
+from rosetta.correlation.view import View
 from rosetta.files import replacing
 
 
@@ -67,21 +69,33 @@ def correlate_tile(
             block_a if keep_a is None else block_a[:, keep_a], block_b if keep_b is None else block_b[:, keep_b]
         )
     n = pair.n_positions
-    total_a, scale_a, dead_a = _kept(sums_a, n, keep_a)
-    total_b, scale_b, dead_b = _kept(sums_b, n, keep_b)
+    a, b = kept_columns(sums_a, n, keep_a), kept_columns(sums_b, n, keep_b)
     r = products.take()
-    r.addr_(total_a, total_b, alpha=-1.0 / n)
-    r.mul_(scale_a[:, None]).mul_(scale_b).clamp_(-1.0, 1.0)  # rounding may leave 1 + 1e-7
-    r[dead_a] = -torch.inf
-    r[:, dead_b] = -torch.inf
-    return r, dead_a.numpy(), dead_b.numpy()
+    to_correlations(r, a, b, n)
+    return r, a.dead.numpy(), b.dead.numpy()
 
 
-def _kept(sums: ColumnSums, n: int, keep: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return totals, reciprocal deviations and dead neurons of the kept columns."""
+class Columns(NamedTuple):
+    """Totals, reciprocal deviations (1 for dead ones) and dead neurons of one side."""
+
+    total: torch.Tensor
+    scale: torch.Tensor
+    dead: torch.Tensor
+
+
+def kept_columns(sums: ColumnSums, n: int, keep: torch.Tensor | None = None) -> Columns:
+    """Return what the correlations of the kept columns need of their sums over n rows."""
     chosen = slice(None) if keep is None else keep
     deviation = sums.deviation(n)[chosen]
-    return sums.total[chosen], torch.where(deviation > 0, 1 / deviation, 1.0), deviation == 0
+    return Columns(sums.total[chosen], torch.where(deviation > 0, 1 / deviation, 1.0), deviation == 0)
+
+
+def to_correlations(products: torch.Tensor, a: Columns, b: Columns, n: int) -> None:
+    """Turn sums of products over n rows into Pearson correlations, in place; -inf where one of the neurons is dead."""
+    products.addr_(a.total, b.total, alpha=-1.0 / n)
+    products.mul_(a.scale[:, None]).mul_(b.scale).clamp_(-1.0, 1.0)  # rounding may leave 1 + 1e-7
+    products[a.dead] = -torch.inf
+    products[:, b.dead] = -torch.inf
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,8 @@ class TileTask:
         Digest of the stores (`rosetta.correlation.stream.pair_identity`).
     pooling, precision : str
         How tokens become positions, and what is multiplied.
+    view : View
+        Which documents, positions and neurons take part.
     n_kept : int
         Neighbours to keep per neuron.
     scratch : str
@@ -107,6 +123,7 @@ class TileTask:
     identity: str
     pooling: str
     precision: str
+    view: View
     n_kept: int
     scratch: str
 
@@ -145,7 +162,7 @@ def tile_on_disk(task: TileTask, tile: Tile) -> Path:
     """Compute one tile, unless a former run finished it, and return the file that holds its neighbours."""
     path = Path(task.scratch) / f"{'-'.join(map(str, tile))}.npz"
     if not path.exists():
-        pair = open_pair(task.folder_a, task.folder_b, task.identity)
+        pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
         found = tile_neighbors(pair, tile, task.pooling, task.precision, task.n_kept)
         with replacing(path) as temporary, open(temporary, "wb") as stream:
             np.savez(
