@@ -11,7 +11,8 @@ from typing import Annotated
 
 import typer
 
-from rosetta.config import NULLS, Alignment, Config, Correlation, Dask, Exclusions, dump_config, load_config
+from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
+from rosetta.config_controls import NULLS, Exclusions
 from rosetta.errors import ConfigError, RosettaError
 from rosetta.files import write_text
 from rosetta.paths import Paths

@@ -18,7 +18,8 @@ from rosetta.alignment import aligned_spans
 from rosetta.analysis.groups import count_group, group_keys, jaccard
 from rosetta.analysis.intervals import correlation_interval, half_sample_error, half_sample_interval
 from rosetta.analysis.nulls import null_threshold, tail_probability
-from rosetta.config import Exclusions, parse_config, twin_name
+from rosetta.config import parse_config, twin_name
+from rosetta.config_controls import Exclusions
 from rosetta.correlation.lists import PairFacts
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import Tile

@@ -14,7 +14,8 @@ PACKAGE = ROOT / "rosetta"
 
 # Each module or folder may import those before it, and its own folder.
 ORDER = [
-    "errors", "files", "tables", "progress", "moments", "config", "config_reference", "paths", "jobs", "stages",
+    "errors", "files", "tables", "progress", "moments", "config_base", "config_controls", "config", "config_reference",
+    "paths", "jobs", "stages",
     "corpus", "models", "activations", "alignment", "planted", "correlation", "matching", "analysis", "report",
     "checks", "planning", "steps", "cli",
 ]  # fmt: skip

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pandas as pd
 
-from rosetta.config import NULLS, Config
+from rosetta.config import Config
+from rosetta.config_controls import NULLS
 from rosetta.matching import MATCH_COLUMNS
 from rosetta.paths import Paths
 from rosetta.tables import read_parquet

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from rosetta.config import Correlation, Dask, Intervals
+from rosetta.config import Correlation, Dask
+from rosetta.config_controls import Intervals
 from rosetta.errors import PlanError
 
 GB = 1_000_000_000

@@ -246,7 +246,7 @@ def sketch_on_disk(task: ScreenTask, side: str, shard: int, low: int, high: int)
     if not path.exists():
         pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
         made = sketch_shard(pair.a if side == "a" else pair.b, shard, low, high, task.pooling, task.n_rows, task.dtype)
-        save_sketch(path, made, task.identity, task.view)
+        save_sketch(path, made, task.identity)
     return path
 
 

@@ -12,7 +12,7 @@ import torch
 
 from rosetta.activations.store import Store
 from rosetta.alignment import AlignedSpans
-from rosetta.config import Exclusions
+from rosetta.config_controls import Exclusions
 from rosetta.correlation.plan import WINDOW
 from rosetta.moments import Moments
 

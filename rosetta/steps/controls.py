@@ -14,7 +14,8 @@ from rosetta.analysis.counts import count_table
 from rosetta.analysis.intervals import INTERVAL_COLUMNS, correlation_interval
 from rosetta.analysis.replicates import pair_thresholds, replicate_table
 from rosetta.analysis.stability import exclusion_table, k_sweep_table, stability_table, threshold_table
-from rosetta.config import PAIR_SEPARATOR, Config, Exclusions, twin_name
+from rosetta.config import PAIR_SEPARATOR, Config, twin_name
+from rosetta.config_controls import Exclusions
 from rosetta.correlation.lists import PairFacts, read_lists
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import fits_rematch, plan_tiles, workers_of

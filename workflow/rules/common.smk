@@ -9,7 +9,6 @@ from pathlib import Path
 
 from rosetta.checks import check_config
 from rosetta.config import (
-    NULLS,
     PAIR_SEPARATOR,
     SPLITS,
     FilesSource,
@@ -19,6 +18,7 @@ from rosetta.config import (
     parse_config,
     twin_name,
 )
+from rosetta.config_controls import NULLS
 from rosetta.errors import RosettaError
 from rosetta.files import write_text
 from rosetta.jobs import CONTROL_TABLES, control_figures, part_name
