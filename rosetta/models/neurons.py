@@ -24,10 +24,13 @@ class Architecture:
         for the layer number.
     d_mlp : callable
         From a transformers configuration to the number of neurons per layer.
+    final_norm : str
+        Path of the norm between the last layer and the unembedding.
     """
 
     down_projection: str
     d_mlp: Callable[[Any], int]
+    final_norm: str = "model.norm"
 
 
 def _intermediate_size(config: Any) -> int:
@@ -37,9 +40,15 @@ def _intermediate_size(config: Any) -> int:
 _GATED = Architecture("model.layers.{layer}.mlp.down_proj", _intermediate_size)
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "gpt_neox": Architecture("gpt_neox.layers.{layer}.mlp.dense_4h_to_h", _intermediate_size),
-    "gpt2": Architecture("transformer.h.{layer}.mlp.c_proj", lambda config: config.n_inner or 4 * config.n_embd),
-    "opt": Architecture("model.decoder.layers.{layer}.fc2", lambda config: config.ffn_dim),
+    "gpt_neox": Architecture(
+        "gpt_neox.layers.{layer}.mlp.dense_4h_to_h", _intermediate_size, "gpt_neox.final_layer_norm"
+    ),
+    "gpt2": Architecture(
+        "transformer.h.{layer}.mlp.c_proj", lambda config: config.n_inner or 4 * config.n_embd, "transformer.ln_f"
+    ),
+    "opt": Architecture(
+        "model.decoder.layers.{layer}.fc2", lambda config: config.ffn_dim, "model.decoder.final_layer_norm"
+    ),
     "qwen2": _GATED,
     "llama": _GATED,
     "mistral": _GATED,
