@@ -230,17 +230,46 @@ def fit(
 
 
 @app.command()
-def contexts(
-    config: ConfigOption,
-    matches: Annotated[Path, typer.Option(help="matches of the pair")],
-    a: StoresA,
-    b: StoresB,
-    out: OutOption,
-) -> None:
-    """Find the top contexts of a pair's best matches."""
-    from rosetta.steps.contexts import contexts_step
+def vocabulary(config: ConfigOption, model: ModelOption) -> None:
+    """Measure how few tokens each neuron of a model writes to: vocabulary kurtosis."""
+    from rosetta.steps.vocabulary import vocabulary_step
 
-    contexts_step(*_open(config), matches, a, b, out)
+    vocabulary_step(*_open(config), model)
+
+
+@app.command()
+def neurons(config: ConfigOption, model: ModelOption) -> None:
+    """Find how each neuron of a model is distributed, when it fires, and its top contexts, in one pass."""
+    from rosetta.steps.neurons import neurons_step
+
+    neurons_step(*_open(config), model)
+
+
+@app.command()
+def contexts(
+    config: ConfigOption, group: Annotated[str, typer.Option(help="models of a rung joined by --, the anchor first")]
+) -> None:
+    """Read matched neurons' partners on their top contexts; collect what the viewer shows of the group."""
+    from rosetta.steps.neurons import contexts_step
+
+    contexts_step(*_open(config), group)
+
+
+@app.command()
+def describe(config: ConfigOption) -> None:
+    """Compare Rosetta Neurons with the others: selectivity, specialisation, depth, findings."""
+    from rosetta.steps.describe import describe_step
+
+    describe_step(*_open(config))
+
+
+@app.command("neuron-figures")
+def neuron_figures(config: ConfigOption) -> None:
+    """Draw what Rosetta Neurons are like."""
+    from rosetta.report.neuron_figures import draw_neuron_figures
+
+    _, paths = _open(config)
+    draw_neuron_figures(paths)
 
 
 @app.command()

@@ -231,6 +231,48 @@ class Matching(Section):
     k: int = Field(1, ge=1, description="mutual k-nearest neighbours")
 
 
+class Selectivity(Section):
+    """How it is measured how selective a neuron is."""
+
+    fold_final_norm: bool = Field(
+        False, description="carry the final norm's gain over to the unembedding vectors before taking cosines"
+    )
+    firing_std: float | None = Field(
+        None,
+        description="a neuron fires where it exceeds its mean by this many standard deviations; null: where positive",
+    )
+
+
+class Specialization(Section):
+    """Which domains neurons read highest on."""
+
+    n_contexts: int = Field(20, ge=1, description="top contexts found per neuron, each from another document")
+    categories: Literal["pile"] | dict[str, str] | None = Field(
+        None,
+        description="category of each domain; `pile` is the one of the Pile's subsets; null: every domain by itself",
+    )
+    n_random: int = Field(1000, ge=1, description="non-Rosetta neurons in a random draw, the baseline")
+    n_draws: int = Field(3, ge=1, description="random draws")
+    seed: int = Field(0, ge=0, description="seed of the draws")
+
+
+class Bootstrap(Section):
+    """How confidence intervals of means are resampled."""
+
+    n_resamples: int = Field(1000, ge=100, description="resamples")
+    seed: int = Field(0, ge=0)
+
+
+class Viewer(Section):
+    """What the neuron viewer shows."""
+
+    n_neurons: int = Field(500, ge=0, description="Rosetta Neurons per pair or group, highest r first")
+    n_contexts: int = Field(6, ge=1, description="top contexts per neuron and model")
+    context_bytes: int = Field(
+        100, ge=8, description="text on each side of the token; documents up to four times as long are shown whole"
+    )
+
+
 class Report(Section):
     """What the report shows."""
 
@@ -253,6 +295,10 @@ class Config(Section):
     alignment: Alignment = Alignment()
     correlation: Correlation = Correlation()
     matching: Matching = Matching()
+    selectivity: Selectivity = Selectivity()
+    specialization: Specialization = Specialization()
+    bootstrap: Bootstrap = Bootstrap()
+    viewer: Viewer = Viewer()
     report: Report = Report()
 
     @model_validator(mode="after")
@@ -261,6 +307,11 @@ class Config(Section):
         if self.matching.k > self.correlation.max_k:
             problems.append(
                 f"matching.k: {self.matching.k} is above correlation.max_k ({self.correlation.max_k}); raise max_k"
+            )
+        if self.viewer.n_contexts > self.specialization.n_contexts:
+            problems.append(
+                f"viewer.n_contexts: {self.viewer.n_contexts} is above specialization.n_contexts "
+                f"({self.specialization.n_contexts}), the contexts that are found"
             )
         if problems:
             raise ValueError("; ".join(problems))

@@ -74,9 +74,25 @@ class Paths:
         """Rosetta Neurons of a group of models."""
         return self.root / "rosetta" / f"{group}.parquet"
 
-    def contexts(self, pair: str) -> Path:
-        """Top contexts of a pair's best matches."""
-        return self.root / "contexts" / f"{pair}.json"
+    def vocabulary(self, model: str) -> Path:
+        """Selectivity in vocabulary space of a model's neurons."""
+        return self.root / "vocabulary" / f"{model}.parquet"
+
+    def neurons(self, model: str) -> Path:
+        """Statistics of a model's neurons."""
+        return self.root / "neurons" / f"{model}.parquet"
+
+    def contexts(self, model: str) -> Path:
+        """Top contexts of a model's neurons."""
+        return self.root / "contexts" / f"{model}.parquet"
+
+    def shared_contexts(self, group: str) -> Path:
+        """Top contexts of a group's Rosetta Neurons with their partners' values."""
+        return self.root / "shared_contexts" / f"{group}.parquet"
+
+    def excerpts(self, group: str) -> Path:
+        """What the viewer shows of a group."""
+        return self.root / "excerpts" / f"{group}.json"
 
     def table(self, name: str) -> Path:
         """A CSV table."""
@@ -90,6 +106,11 @@ class Paths:
     def benchmarks(self) -> Path:
         """Folder of the benchmark files that Snakemake writes."""
         return self.root / "benchmarks"
+
+    @property
+    def viewer(self) -> Path:
+        """The neuron viewer."""
+        return self.root / "viewer.html"
 
     @property
     def report(self) -> Path:

@@ -29,6 +29,10 @@ STORED_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 START_SECONDS = 5.0
 # A training step or forward pass of a small model reaches about this share of a plain matrix product's speed.
 MODEL_EFFICIENCY = 0.5
+# Moments, firing and top contexts of one activation; they are bound by memory, not arithmetic.
+PROFILE_OPERATIONS = 50
+PROFILE_EFFICIENCY = 0.05
+CONTEXT_BYTES = 30  # one row of the table of top contexts
 
 
 @dataclass
@@ -94,7 +98,8 @@ def plan_run(config: Config, paths: Paths) -> RunPlan:
         *_zoo_phases(config, list(models.values())),
         _activation_phase(config, used, positions),
         _correlation_phase(config, models, positions, plan.notes),
-        Phase("results", 2 * len(config.pairs()) + len(config.groups()) + 5, peak_bytes=0.6 * GB),
+        _neuron_phase(config, used, positions),
+        Phase("results", len(config.pairs()) + 2 * len(config.groups()) + 8, peak_bytes=0.6 * GB),
     ]
     return plan
 
@@ -170,6 +175,18 @@ def _correlation_phase(config: Config, models: dict[str, _Model], positions: int
         disk_bytes=disk * (settings.max_k + 1) * 16,
         peak_bytes=peak,
         efficiency=0.8,
+    )
+
+
+def _neuron_phase(config: Config, used: list[_Model], positions: int) -> Phase:
+    neurons = sum(model.shape.n_neurons for model in used)
+    return Phase(
+        "neurons",
+        2 * len(used),
+        flops=PROFILE_OPERATIONS * positions * neurons,
+        disk_bytes=neurons * config.specialization.n_contexts * CONTEXT_BYTES,
+        peak_bytes=1 * GB + max(model.bytes for model in used),
+        efficiency=PROFILE_EFFICIENCY,
     )
 
 

@@ -22,7 +22,12 @@ VERSIONS = {
     "anchors": 1,
     "counts": 1,
     "fit": 1,
+    "vocabulary": 1,
+    "neurons": 1,
     "contexts": 1,
+    "describe": 1,
+    "neuron_figures": 1,
+    "viewer": 1,
     "figures": 1,
     "report": 1,
 }
@@ -75,6 +80,21 @@ def _correlate(config: Config, _pair: str) -> dict[str, Any]:
     return {"alignment": config.alignment.model_dump(mode="json"), "correlation": kept}
 
 
+def _neurons(config: Config, _model: str) -> dict[str, Any]:
+    return {
+        "firing_std": config.selectivity.firing_std,
+        "n_contexts": config.specialization.n_contexts,
+    }
+
+
+def _describe(config: Config, _name: str) -> dict[str, Any]:
+    return {
+        "ladders": config.ladders,
+        "specialization": config.specialization.model_dump(mode="json"),
+        "bootstrap": config.bootstrap.model_dump(mode="json"),
+    }
+
+
 _SLICES = {
     "corpus": lambda config, _: {"corpus": config.corpus.model_dump(mode="json")},
     "tokenizer": _tokenizer,
@@ -84,6 +104,12 @@ _SLICES = {
     "correlate": _correlate,
     "match": lambda config, _: {"matching": config.matching.model_dump(mode="json")},
     "counts": lambda config, _: {"ladders": config.ladders},
-    "contexts": lambda config, _: {"report": config.report.model_dump(mode="json")},
+    "vocabulary": lambda config, _: {"fold_final_norm": config.selectivity.fold_final_norm},
+    "neurons": _neurons,
+    "contexts": lambda config, _: {
+        "pooling": config.alignment.pooling,
+        "viewer": config.viewer.model_dump(mode="json"),
+    },
+    "describe": _describe,
     "report": lambda config, _: {"config": config.model_dump(mode="json")},  # it prints all of it
 }

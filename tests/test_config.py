@@ -60,6 +60,7 @@ BAD = [
     ("boolean for a number", changed(matching={"k": True}), r"matching\.k"),
     ("out of range", changed(matching={"k": 0}), r"matching\.k: .*greater than or equal to 1.*got 0"),
     ("k above max_k", changed(matching={"k": 50}), r"matching\.k: 50 is above correlation\.max_k"),
+    ("contexts above", changed(viewer={"n_contexts": 30}), r"viewer\.n_contexts: 30 is above specialization"),
     ("bad choice", changed(alignment={"pooling": "sum"}), r"alignment\.pooling: .*'mean', 'max' or 'median'"),
     ("ladder of no model", changed(ladders={"x": [["f-s", "nobody"]]}), r"ladders\.x\[0\]: no model is named 'nobody'"),
     ("rung of one", changed(ladders={"x": [["f-s"]]}), r"ladders\.x\[0\]"),
@@ -161,6 +162,12 @@ def test_an_unwritable_results_folder_is_found(tmp_path):
             check_config(parse_config(changed(results=str(locked / "out"))))
 
 
+def test_a_domain_without_a_category_is_found(tmp_path):
+    config = changed(specialization={"categories": {"python": "code"}}, results=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"specialization\.categories: has no category for 'prose', 'cpp'"):
+        check_config(parse_config(config))
+
+
 def test_a_missing_corpus_is_found(tmp_path):
     source = {"kind": "files", "path": str(tmp_path / "none.jsonl")}
     with pytest.raises(RosettaError, match=r"corpus\.source\.path: .* does not exist"):
@@ -178,11 +185,15 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     cases = {
         "matching": ({"k": 2}, {"match"}),
         "correlation": ({"max_k": 12}, {"correlate"}),
-        "alignment": ({"pooling": "max"}, {"correlate"}),
+        "alignment": ({"pooling": "max"}, {"correlate", "contexts"}),
         "activations": ({"sequence_length": 32}, {"activations"}),
-        "report": ({"n_matches": 2}, {"contexts"}),
+        "report": ({"n_matches": 2}, set()),
+        "selectivity": ({"fold_final_norm": True}, {"vocabulary"}),
+        "specialization": ({"n_contexts": 10}, {"neurons", "describe"}),
+        "bootstrap": ({"seed": 1}, {"describe"}),
+        "viewer": ({"n_neurons": 10}, {"contexts"}),
         "corpus": ({"seed": 1}, {"corpus"}),
-        "ladders": ({"gf": [["g-s", "f-s"]]}, {"counts"}),
+        "ladders": ({"gf": [["g-s", "f-s"]]}, {"counts", "describe"}),
         "results": ("elsewhere", set()),
     }
     for key, (value, expected) in cases.items():

@@ -1,5 +1,6 @@
 """The whole workflow on the tiny preset, as a user types it: contract, reruns, kills, bad input."""
 
+import html
 import json
 import os
 import re
@@ -23,6 +24,9 @@ MATCH_COLUMNS = [  # part of the contract, so written out
     "model_a", "layer_a", "unit_a", "model_b", "layer_b", "unit_b",
     "r", "rank_a", "rank_b", "margin_a", "margin_b",
 ]  # fmt: skip
+
+# What depends on which neurons are matched.
+GROUP_JOBS = ("contexts", "describe", "neuron_figures")
 
 
 def run_snakemake(folder: Path, *arguments: str, config: dict | None = None, check=True) -> subprocess.CompletedProcess:
@@ -94,6 +98,35 @@ def test_the_contract(finished):
     assert model.config.model_type == "qwen2"
 
 
+def test_the_contract_of_single_neurons(finished):
+    results = finished / "results"
+    columns = {
+        "polarization": ["ladder", "rung", "group", "statistic", "mean", "ci_low", "ci_high", "n"],
+        "specialization": ["model", "group", "domain", "normalized_fire", "ci_low", "ci_high"],
+    }
+    tables = {path.stem: pd.read_csv(path) for path in (results / "tables").glob("*.csv")}
+    for name, expected in columns.items():
+        assert tables[name].columns.tolist() == expected
+    selectivity = tables["selectivity"]
+    assert selectivity.columns.tolist()[:5] == ["model", "layer", "unit", "is_rosetta", "excess_kurtosis"]
+    assert selectivity.groupby("model").size().to_dict() == {
+        "opt-m": 96, "opt-s": 32, "pythia-m": 96, "pythia-s": 32, "qwen-s": 32,
+    }  # fmt: skip
+    matched = pd.read_parquet(results / "rosetta" / "pythia-m--opt-m.parquet")
+    assert selectivity.loc[selectivity["model"] == "opt-m", "is_rosetta"].sum() == len(matched)
+    assert set(tables["specialization"]["domain"]) == {"arithmetic", "licence", "python"}
+    assert tables["depth"].groupby(["ladder", "rung", "model"])["share"].sum().tolist() == pytest.approx([1] * 7)
+    assert tables["layer_pairs"].query("model_a == 'pythia-m'")["matches"].sum() == len(matched)
+    assert tables["findings"]["finding"].value_counts().to_dict() == dict.fromkeys(
+        ("count sublinear", "share falling", "polarization", "specialization"), 2
+    )
+    report = (results / "report.html").read_text()
+    assert all(sentence in html.unescape(report) for sentence in tables["findings"]["sentence"])
+    for name in ("polarization", "statistics", "specialization", "depth", "layer_pairs"):
+        for suffix in ("png", "pdf"):
+            assert (results / "figures" / f"{name}.{suffix}").stat().st_size > 5000
+
+
 def test_every_job_has_a_log_and_a_benchmark(finished):
     logs = {
         p.relative_to(finished / "results/logs").with_suffix("") for p in (finished / "results/logs").rglob("*.log")
@@ -148,15 +181,16 @@ def test_a_second_run_does_nothing(finished):
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"matching": {"k": 2}}, {"match", "anchors", "counts", "fit", "figures", "contexts", "report"}),
+        ({"matching": {"k": 2}}, {"match", "anchors", "counts", "fit", "figures", "report", *GROUP_JOBS}),
         (
             {"ladders": {"opt-pythia": [["opt-s", "pythia-s"], ["opt-m", "pythia-m"]]}},
-            {"correlate", "match", "anchors", "counts", "fit", "figures", "contexts", "report"},
+            {"correlate", "match", "anchors", "counts", "fit", "figures", "report", *GROUP_JOBS},
         ),
-        ({"report": {"n_matches": 2}}, {"contexts", "report"}),
+        ({"report": {"n_matches": 2}}, {"report"}),
+        ({"bootstrap": {"seed": 1}}, {"describe", "neuron_figures", "report"}),
         ({"correlation": {"max_k": 3, "memory_gb": 1.5}}, {"report"}),
     ],
-    ids=["k", "ladder", "report", "memory"],
+    ids=["k", "ladder", "report", "bootstrap", "memory"],
 )
 def test_an_edit_reruns_what_depends_on_it_and_nothing_else(project, change, expected):
     config = {**TINY, "results": "results", **change}

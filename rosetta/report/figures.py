@@ -44,13 +44,13 @@ def draw_scaling(counts: pd.DataFrame, scaling: pd.DataFrame, out: Path) -> None
         else:
             axes.plot([], [], "o", color=palette[ladder], label=ladder)
     axes.set(xscale="log", yscale="log", xlabel="neurons per model", ylabel="Rosetta Neurons")
-    _label_sizes(axes, counts["n_neurons"])
+    label_sizes(axes, counts["n_neurons"])
     axes.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
     sns.despine(figure)
     save_figure(figure, out)
 
 
-def _label_sizes(axes: plt.Axes, sizes: pd.Series) -> None:
+def label_sizes(axes: plt.Axes, sizes: pd.Series) -> None:
     """Put ticks at the model sizes themselves, leaving out those too close to the one before."""
     ticks: list[float] = []
     for size in np.unique(sizes):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -14,11 +13,12 @@ import pandas as pd
 from rosetta import __version__
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.scaling import SCALING_COLUMNS
-from rosetta.config import Config, dump_config, group_name
+from rosetta.config import Config, dump_config
 from rosetta.corpus.documents import document_name
 from rosetta.files import read_manifest, write_text
 from rosetta.models.neurons import neuron_name
 from rosetta.paths import Paths
+from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.tables import read_csv
 
@@ -37,11 +37,11 @@ LIBRARIES = (
 
 
 def write_report(config: Config, paths: Paths) -> None:
-    """Write `report.html` from the tables, figures, manifests and contexts of a finished run."""
+    """Write `report.html` from the tables, figures, manifests and top contexts of a finished run."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rosetta.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters.update(neuron=neuron_name, document=document_name, number=_number)
+    environment.filters.update(neuron=neuron_name, document=document_name, number=_number, image=_image)
     page = environment.get_template("report.html.jinja").render(
         version=__version__,
         versions={name: version(name) for name in LIBRARIES},
@@ -53,9 +53,7 @@ def write_report(config: Config, paths: Paths) -> None:
         scaling=read_csv(paths.table("scaling"), SCALING_COLUMNS),
         scaling_figure=_image(paths.figure("scaling", "png")),
         phases=phase_table(paths.benchmarks),
-        pairs={
-            group_name(pair): json.loads(paths.contexts(group_name(pair)).read_text("utf-8")) for pair in config.pairs()
-        },
+        neurons=neuron_section(config, paths),
         k=config.matching.k,
     )
     write_text(paths.report, page)

@@ -109,3 +109,13 @@ def store_folder(side):
 
 def matches_of_group(wildcards):
     return [paths.matches(group_name(pair)) for pair in group_pairs(tuple(wildcards.group.split(PAIR_SEPARATOR)))]
+
+
+def models_of(wildcards):
+    """The models of a group, anchor first."""
+    return wildcards.group.split(PAIR_SEPARATOR)
+
+
+def store_manifests(models):
+    """The manifests of all shards of some models."""
+    return [paths.store_manifest(model, n_shards, shard) for model in models for shard in range(n_shards)]
