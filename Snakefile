@@ -33,4 +33,6 @@ rule all:
     default_target: True
     input:
         paths.report,
+        paths.viewer,
+        [paths.shared_contexts(group_name(group)) for group in run.groups()],
         [paths.rosetta(group_name(group)) for group in run.groups()],

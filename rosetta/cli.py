@@ -288,6 +288,14 @@ def figures(
 
 
 @app.command()
+def viewer(config: ConfigOption) -> None:
+    """Write the self-contained neuron viewer."""
+    from rosetta.report.viewer import write_viewer
+
+    write_viewer(*_open(config))
+
+
+@app.command()
 def report(config: ConfigOption) -> None:
     """Write the self-contained report."""
     from rosetta.report.page import write_report

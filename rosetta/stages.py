@@ -111,5 +111,6 @@ _SLICES = {
         "viewer": config.viewer.model_dump(mode="json"),
     },
     "describe": _describe,
+    "viewer": lambda config, _: {"ladders": config.ladders},
     "report": lambda config, _: {"config": config.model_dump(mode="json")},  # it prints all of it
 }

@@ -193,7 +193,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "bootstrap": ({"seed": 1}, {"describe"}),
         "viewer": ({"n_neurons": 10}, {"contexts"}),
         "corpus": ({"seed": 1}, {"corpus"}),
-        "ladders": ({"gf": [["g-s", "f-s"]]}, {"counts", "describe"}),
+        "ladders": ({"gf": [["g-s", "f-s"]]}, {"counts", "describe", "viewer"}),
         "results": ("elsewhere", set()),
     }
     for key, (value, expected) in cases.items():

@@ -26,7 +26,7 @@ MATCH_COLUMNS = [  # part of the contract, so written out
 ]  # fmt: skip
 
 # What depends on which neurons are matched.
-GROUP_JOBS = ("contexts", "describe", "neuron_figures")
+GROUP_JOBS = ("contexts", "describe", "neuron_figures", "viewer")
 
 
 def run_snakemake(folder: Path, *arguments: str, config: dict | None = None, check=True) -> subprocess.CompletedProcess:

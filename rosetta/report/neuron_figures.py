@@ -127,6 +127,8 @@ def _error(table: pd.DataFrame, value: str) -> np.ndarray:
 def _label(axis: plt.Axes, sizes: pd.Series) -> None:
     axis.set_xscale("log")
     label_sizes(axis, sizes)
+    if sizes.nunique() == 1:
+        axis.set_xlim(sizes.min() / 2, sizes.min() * 2)
     axis.yaxis.set_major_formatter(plt.ScalarFormatter())
 
 

@@ -2,7 +2,7 @@
 
 Needs: the models, their activation stores, the corpus, matches and Rosetta Neurons, the fitted laws.
 Makes: per model results/{vocabulary,neurons,contexts}, per group results/{shared_contexts,excerpts}, tables of
-selectivity, polarization, specialization, depth and findings, and their figures.
+selectivity, polarization, specialization, depth and findings, their figures, and results/viewer.html.
 """
 
 NEURON_FIGURES = ("polarization", "statistics", "specialization", "depth", "layer_pairs")
@@ -149,3 +149,26 @@ rule neuron_figures:
         "Drawing what Rosetta Neurons are like"
     shell:
         "rosetta neuron-figures --config {params.config:q} 2> {log:q}"
+
+
+rule viewer:
+    input:
+        excerpts=[paths.excerpts(group_name(group)) for group in run.groups()],
+        neurons=[paths.neurons(model) for model in run.used_models()],
+        contexts=[paths.contexts(model) for model in run.used_models()],
+        vocabulary=[paths.vocabulary(model) for model in run.used_models()],
+    output:
+        paths.viewer,
+    log:
+        log_of("viewer", "all"),
+    benchmark:
+        benchmark_of("viewer")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        config=paths.run_config,
+        stage=stage("viewer"),
+    message:
+        "Writing {output}"
+    shell:
+        "rosetta viewer --config {params.config:q} 2> {log:q}"
