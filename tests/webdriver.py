@@ -57,8 +57,10 @@ class Browser:
         self._do("url", {"url": page.as_uri()})
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """Return what the body of a JavaScript function returns."""
-        return self._do("execute/sync", {"script": script, "args": list(arguments)})
+        """Return what the body of a JavaScript function returns once the page has drawn what it was about to draw."""
+        frames = "requestAnimationFrame(() => requestAnimationFrame(() => done(body(...given))))"
+        waiting = f"const given = arguments, body = function () {{ {script} }}; return new Promise((done) => {frames});"
+        return self._do("execute/sync", {"script": waiting, "args": list(arguments)})
 
     def press(self, *keys: str) -> None:
         """Press keys, by name or character, one after the other, wherever the focus is."""

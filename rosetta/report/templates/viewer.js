@@ -7,7 +7,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const [detail, list, rows] = [byId("detail"), byId("list"), byId("rows")];
-  const state = { shown: [], chosen: 0, column: 0 };
+  const state = { shown: [], chosen: 0, column: 0, drawing: false };
 
   /** Text of the corpus enters the page here only, as text. */
   function element(tag, className, text) {
@@ -112,7 +112,13 @@
     if (top < list.scrollTop) list.scrollTop = top;
     if (top + ROW_HEIGHT > list.scrollTop + list.clientHeight) list.scrollTop = top + ROW_HEIGHT - list.clientHeight;
     drawRows();
-    drawDetail();
+    drawSoon();
+  }
+
+  /** Draw the neuron before the next frame: a key held down moves on without drawing all that it passes. */
+  function drawSoon() {
+    if (!state.drawing) requestAnimationFrame(() => { state.drawing = false; drawDetail(); });
+    state.drawing = true;
   }
 
   // ---- one neuron ------------------------------------------------------------------------------------------------
