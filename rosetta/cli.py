@@ -288,6 +288,14 @@ def figures(
 
 
 @app.command()
+def annotate(config: ConfigOption) -> None:
+    """Ask a language model what neurons respond to; goes on where a run before stopped."""
+    from rosetta.steps.annotate import annotate_step
+
+    annotate_step(*_open(config))
+
+
+@app.command()
 def viewer(config: ConfigOption) -> None:
     """Write the self-contained neuron viewer."""
     from rosetta.report.viewer import write_viewer

@@ -263,6 +263,24 @@ class Bootstrap(Section):
     seed: int = Field(0, ge=0)
 
 
+class Annotation(Section):
+    """A language model that names neurons from their top contexts, behind an OpenAI-compatible endpoint."""
+
+    base_url: str = Field(description="address of the endpoint, e.g. http://localhost:8000/v1")
+    model: str = Field(description="name of the model there")
+    api_key_variable: str = Field(
+        "OPENAI_API_KEY", description="environment variable that holds the key; the key itself is never in a file"
+    )
+    n_neurons: int = Field(100, ge=1, description="Rosetta Neurons per pair or group, highest r first")
+    n_contexts: int = Field(20, ge=1, description="top contexts shown to the model")
+    context_bytes: int = Field(200, ge=8, description="text on each side of the token")
+    temperature: float | None = Field(0.0, ge=0, description="null: not sent")
+    requests_per_minute: float = Field(60, gt=0, description="upper limit, first tries and renewed ones together")
+    n_parallel: int = Field(4, ge=1, description="requests under way at once")
+    timeout: float = Field(60, gt=0, description="seconds until a request counts as failed")
+    max_retries: int = Field(5, ge=0, description="renewed tries, after growing pauses, before giving up")
+
+
 class Viewer(Section):
     """What the neuron viewer shows."""
 
@@ -298,6 +316,7 @@ class Config(Section):
     selectivity: Selectivity = Selectivity()
     specialization: Specialization = Specialization()
     bootstrap: Bootstrap = Bootstrap()
+    annotation: Annotation | None = Field(None, description="null: neurons are not annotated")
     viewer: Viewer = Viewer()
     report: Report = Report()
 
@@ -311,6 +330,11 @@ class Config(Section):
         if self.viewer.n_contexts > self.specialization.n_contexts:
             problems.append(
                 f"viewer.n_contexts: {self.viewer.n_contexts} is above specialization.n_contexts "
+                f"({self.specialization.n_contexts}), the contexts that are found"
+            )
+        if self.annotation and self.annotation.n_contexts > self.specialization.n_contexts:
+            problems.append(
+                f"annotation.n_contexts: {self.annotation.n_contexts} is above specialization.n_contexts "
                 f"({self.specialization.n_contexts}), the contexts that are found"
             )
         if problems:

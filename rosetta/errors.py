@@ -27,3 +27,7 @@ class StoreError(RosettaError):
 
 class PlanError(RosettaError):
     """A computation that does not fit the resources it was given."""
+
+
+class EndpointError(RosettaError):
+    """A language model's endpoint that does not answer, or refuses the key, the model or the request."""

@@ -108,6 +108,16 @@ class Paths:
         return self.root / "benchmarks"
 
     @property
+    def annotations(self) -> Path:
+        """What a language model says of neurons."""
+        return self.root / "annotations" / "annotations.parquet"
+
+    @property
+    def answers(self) -> Path:
+        """Folder of the language model's answers, by the hash of what it was asked."""
+        return self.root / "annotations" / "answers"
+
+    @property
     def viewer(self) -> Path:
         """The neuron viewer."""
         return self.root / "viewer.html"

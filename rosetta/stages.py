@@ -27,6 +27,7 @@ VERSIONS = {
     "contexts": 1,
     "describe": 1,
     "neuron_figures": 1,
+    "annotate": 1,
     "viewer": 1,
     "figures": 1,
     "report": 1,
@@ -95,6 +96,13 @@ def _describe(config: Config, _name: str) -> dict[str, Any]:
     }
 
 
+def _annotate(config: Config, _name: str) -> dict[str, Any]:
+    # How the endpoint is reached changes how fast answers come, not what is asked.
+    how = {"api_key_variable", "requests_per_minute", "n_parallel", "timeout", "max_retries"}
+    kept = config.annotation.model_dump(mode="json", exclude=how) if config.annotation else None
+    return {"annotation": kept}
+
+
 _SLICES = {
     "corpus": lambda config, _: {"corpus": config.corpus.model_dump(mode="json")},
     "tokenizer": _tokenizer,
@@ -111,6 +119,7 @@ _SLICES = {
         "viewer": config.viewer.model_dump(mode="json"),
     },
     "describe": _describe,
+    "annotate": _annotate,
     "viewer": lambda config, _: {"ladders": config.ladders},
     "report": lambda config, _: {"config": config.model_dump(mode="json")},  # it prints all of it
 }

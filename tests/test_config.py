@@ -20,6 +20,7 @@ GOOD = {
     "ladders": {"fg": [["f-s", "g-s"]]},
     "activations": {"sequence_length": 64},
 }
+ENDPOINT = {"base_url": "http://localhost:1/v1", "model": "m", "api_key_variable": "NO_SUCH_KEY"}
 
 
 def changed(**changes):
@@ -61,6 +62,12 @@ BAD = [
     ("out of range", changed(matching={"k": 0}), r"matching\.k: .*greater than or equal to 1.*got 0"),
     ("k above max_k", changed(matching={"k": 50}), r"matching\.k: 50 is above correlation\.max_k"),
     ("contexts above", changed(viewer={"n_contexts": 30}), r"viewer\.n_contexts: 30 is above specialization"),
+    (
+        "annotated contexts above",
+        changed(annotation={**ENDPOINT, "n_contexts": 30}),
+        r"annotation\.n_contexts: 30 is above",
+    ),
+    ("key in the file", changed(annotation={**ENDPOINT, "api_key": "sk"}), r"annotation\.api_key: unknown key"),
     ("bad choice", changed(alignment={"pooling": "sum"}), r"alignment\.pooling: .*'mean', 'max' or 'median'"),
     ("ladder of no model", changed(ladders={"x": [["f-s", "nobody"]]}), r"ladders\.x\[0\]: no model is named 'nobody'"),
     ("rung of one", changed(ladders={"x": [["f-s"]]}), r"ladders\.x\[0\]"),
@@ -168,6 +175,12 @@ def test_a_domain_without_a_category_is_found(tmp_path):
         check_config(parse_config(config))
 
 
+def test_a_missing_key_is_found(tmp_path):
+    pytest.importorskip("openai")
+    with pytest.raises(ConfigError, match=r"annotation\.api_key_variable: .* NO_SUCH_KEY is not set"):
+        check_config(parse_config(changed(annotation=ENDPOINT, results=str(tmp_path))))
+
+
 def test_a_missing_corpus_is_found(tmp_path):
     source = {"kind": "files", "path": str(tmp_path / "none.jsonl")}
     with pytest.raises(RosettaError, match=r"corpus\.source\.path: .* does not exist"):
@@ -192,6 +205,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "specialization": ({"n_contexts": 10}, {"neurons", "describe"}),
         "bootstrap": ({"seed": 1}, {"describe"}),
         "viewer": ({"n_neurons": 10}, {"contexts"}),
+        "annotation": (ENDPOINT, {"annotate"}),
         "corpus": ({"seed": 1}, {"corpus"}),
         "ladders": ({"gf": [["g-s", "f-s"]]}, {"counts", "describe", "viewer"}),
         "results": ("elsewhere", set()),
@@ -199,5 +213,8 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     for key, (value, expected) in cases.items():
         new = slices(changed(**{key: value}))
         assert {stage for stage in VERSIONS if new[stage] != base[stage]} == expected | {"report"}, key
+    asked = slices(changed(annotation=ENDPOINT))
+    same = slices(changed(annotation={**ENDPOINT, "timeout": 5.0, "n_parallel": 1}))
+    assert {stage for stage in VERSIONS if same[stage] != asked[stage]} == {"report"}, "how the endpoint is reached"
     same = slices(changed(correlation={"memory_gb": 1.0, "n_workers": 2}))
     assert {stage for stage in VERSIONS if same[stage] != base[stage]} == {"report"}, "how the work is cut"

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from chat_server import Server
 from helpers import save_tiny_model
 from transformers import AutoModelForCausalLM
 
@@ -199,6 +200,26 @@ def test_an_edit_reruns_what_depends_on_it_and_nothing_else(project, change, exp
     run_snakemake(project, config=config)
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert jobs_of(run_snakemake(project, "-n", config=config)) == {}
+
+
+def test_annotations_reach_the_viewer_and_are_asked_for_once(project, monkeypatch):
+    pytest.importorskip("openai")
+    monkeypatch.setenv("TEST_KEY", "sk-secret")
+    server = Server()
+    endpoint = {"base_url": server.url, "model": "m", "api_key_variable": "TEST_KEY", "requests_per_minute": 6000.0}
+    config = {**TINY, "results": "results", "annotation": {**endpoint, "n_neurons": 2}}
+    done = run_snakemake(project, config=config)
+    assert set(jobs_of(done)) - {"all"} == {"annotate", "viewer", "report"}
+    table = pd.read_parquet(project / "results" / "annotations" / "annotations.parquet")
+    assert set(table["name"]) == {"rivers"}
+    assert len(server.requests) == len(table)
+    assert "rivers" in (project / "results" / "viewer.html").read_text()
+    assert not any("sk-secret" in path.read_text(errors="ignore") for path in project.rglob("*") if path.is_file())
+    again = {**config, "annotation": {**config["annotation"], "n_neurons": 3}}
+    run_snakemake(project, config=again)
+    table = pd.read_parquet(project / "results" / "annotations" / "annotations.parquet")
+    assert len(server.requests) == len(table), "what was known is not asked for again"
+    server.close()
 
 
 def read_matches(folder):

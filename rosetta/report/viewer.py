@@ -18,6 +18,7 @@ import pandas as pd
 
 from rosetta.analysis.profiles import CONTEXT_COLUMNS, NEURON_COLUMNS
 from rosetta.analysis.selectivity import VOCABULARY_COLUMNS
+from rosetta.annotation.annotate import ANNOTATED, ANNOTATION_COLUMNS
 from rosetta.config import Config, group_name
 from rosetta.files import write_text
 from rosetta.paths import Paths
@@ -39,7 +40,27 @@ def write_viewer(config: Config, paths: Paths) -> None:
         group_name(group): json.loads(paths.excerpts(group_name(group)).read_text("utf-8")) for group in config.groups()
     }
     models = {model: _Model(paths, model) for model in config.used_models()}
+    if config.annotation:
+        _annotate(groups, read_parquet(paths.annotations, ANNOTATION_COLUMNS))
     write_text(paths.viewer, render_viewer(viewer_data(groups, models)))
+
+
+def _annotate(groups: dict[str, dict[str, Any]], annotations: pd.DataFrame) -> None:
+    """Add to the groups' neurons what a language model says of them."""
+    named = annotations[annotations["status"] == ANNOTATED].set_index(["model", "layer", "unit"])
+    about = {
+        neuron: {
+            "name": row["name"],
+            "examples": list(row["examples"]),
+            "is_monosemantic": bool(row["is_monosemantic"]),
+        }
+        for neuron, row in named.iterrows()
+    }
+    for group in groups.values():
+        for neuron in group["neurons"]:
+            for model, partner in zip(group["models"], neuron["partners"], strict=True):
+                if (model, partner["layer"], partner["unit"]) in about:
+                    partner["about"] = about[model, partner["layer"], partner["unit"]]
 
 
 class _Model:

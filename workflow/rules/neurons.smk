@@ -151,8 +151,32 @@ rule neuron_figures:
         "rosetta neuron-figures --config {params.config:q} 2> {log:q}"
 
 
+# Only if the configuration has an endpoint. One job asks for all groups, so that its rate limit is the run's.
+rule annotate:
+    input:
+        corpus=paths.corpus_manifest,
+        excerpts=[paths.excerpts(group_name(group)) for group in run.groups()],
+        contexts=[paths.contexts(model) for model in run.used_models()],
+    output:
+        paths.annotations,
+    log:
+        log_of("annotate", "all"),
+    benchmark:
+        benchmark_of("annotate")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        config=paths.run_config,
+        stage=stage("annotate"),
+    message:
+        "Annotating neurons"
+    shell:
+        "rosetta annotate --config {params.config:q} 2> {log:q}"
+
+
 rule viewer:
     input:
+        annotations=paths.annotations if run.annotation else [],
         excerpts=[paths.excerpts(group_name(group)) for group in run.groups()],
         neurons=[paths.neurons(model) for model in run.used_models()],
         contexts=[paths.contexts(model) for model in run.used_models()],

@@ -167,8 +167,8 @@
 
   function annotation(about) {
     const made = element("p", "about", about.name);
-    const verdict = about.is_monosemantic === null ? "" : about.is_monosemantic ? " · one meaning" : " · several meanings";
-    made.append(element("span", "note", `${verdict} ${about.examples.map((e) => `“${e}”`).join(" ")}`));
+    const verdict = about.is_monosemantic ? "one meaning" : "several meanings";
+    made.append(element("span", "note", ` · ${verdict} ${about.examples.map((e) => `“${e}”`).join(" ")}`));
     return made;
   }
 
