@@ -29,10 +29,15 @@ onstart:
     write_text(paths.run_config, dump_config(run))
 
 
+# Every result is named, also those that the report has read: one that was deleted since is made again.
 rule all:
     default_target: True
     input:
         paths.report,
         paths.viewer,
-        [paths.shared_contexts(group_name(group)) for group in run.groups()],
+        [paths.figure(name, extension) for name in ("scaling", *NEURON_FIGURES) for extension in ("png", "pdf")],
+        [paths.table(name) for name in ("counts", "scaling", *NEURON_TABLES)],
         [paths.rosetta(group_name(group)) for group in run.groups()],
+        [paths.matches(pair) for pair in pair_names],
+        [path(model) for path in (paths.vocabulary, paths.neurons, paths.contexts) for model in run.used_models()],
+        [path(group_name(group)) for path in (paths.shared_contexts, paths.excerpts) for group in run.groups()],

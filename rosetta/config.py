@@ -13,13 +13,20 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
 )
 
+from rosetta.config_neurons import (
+    Annotation,
+    Bootstrap,
+    Selectivity,
+    Specialization,
+    Viewer,
+    context_problems,
+)
+from rosetta.config_section import Section
 from rosetta.errors import ConfigError
 
 T = TypeVar("T")
@@ -40,12 +47,6 @@ def _check_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys and silent conversions are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class EnvironmentSource(Section):
@@ -132,6 +133,11 @@ class ZooSize(Section):
     d_mlp: int = Field(ge=1)
     n_heads: int = Field(ge=1)
 
+    @property
+    def n_neurons(self) -> int:
+        """Total neuron count, the model size x of the scaling law."""
+        return self.n_layers * self.d_mlp
+
     @model_validator(mode="after")
     def _heads_divide(self) -> ZooSize:
         if self.d_model % (2 * self.n_heads):
@@ -174,6 +180,14 @@ class Untrained(Section):
     seed: int = Field(0, ge=0)
 
 
+class Dimensions(Section):
+    """Dimensions of a model that is not at hand, so that a plan needs no network; checked when the model is loaded."""
+
+    n_layers: int = Field(ge=1)
+    d_mlp: int = Field(ge=1)
+    n_parameters: int = Field(ge=1)
+
+
 class ModelEntry(Section):
     """A model: exactly one of `path`, `hub`, `zoo`, `untrained`."""
 
@@ -182,6 +196,7 @@ class ModelEntry(Section):
     revision: str | None = Field(None, description="commit or tag of the hub model; required with `hub`")
     zoo: ZooRecipe | None = Field(None, description="a zoo family at a zoo size")
     untrained: Untrained | None = Field(None, description="random twin of another entry")
+    dimensions: Dimensions | None = Field(None, description="of a hub model, for planning without the network")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="precision of the forward pass")
 
     @property
@@ -207,6 +222,11 @@ class Activations(Section):
     sequence_length: int = Field(1024, ge=2, description="tokens kept from the start of each document")
     batch_size: int = Field(16, ge=1, description="documents per forward pass")
     dtype: Literal["float16", "float32", "bfloat16"] = Field("float16", description="dtype of the stores")
+    keep: bool = Field(
+        True,
+        description="keep the stores; if not, they are deleted once used (correlation.method exact) or never written, "
+        "the models running again instead (screened)",
+    )
 
 
 class Alignment(Section):
@@ -215,80 +235,74 @@ class Alignment(Section):
     pooling: Literal["mean", "max", "median"] = Field("mean", description="over the tokens of a span")
 
 
+class Screening(Section):
+    """How `correlation.method: screened` finds the pairs of neurons that are worth an exact correlation."""
+
+    sketch_rows: int | None = Field(
+        None, ge=64, description="rows m of the sketches, a power of two; chosen by the planner if not given"
+    )
+    n_candidates: int = Field(4, ge=1, description="candidates K per neuron for the first exact pass")
+    failure_probability: float = Field(
+        1e-6, gt=0, lt=0.1, description="that anything in the result of a pair differs from `exact`"
+    )
+    min_r: float | None = Field(
+        None, gt=-1, lt=1, description="give up on matches with r below this; none by default, so all are found"
+    )
+
+    @model_validator(mode="after")
+    def _power_of_two(self) -> Screening:
+        if self.sketch_rows and self.sketch_rows & (self.sketch_rows - 1):
+            raise ValueError(f"sketch_rows must be a power of two (got {self.sketch_rows})")
+        return self
+
+
 class Correlation(Section):
     """How cross-model correlations are computed."""
 
+    method: Literal["exact", "screened"] = Field(
+        "exact", description="all pairs exactly, or candidates found in sketches, exactly and certified"
+    )
     max_k: int = Field(10, ge=1, description="neighbours kept per neuron; one more is kept for margins")
     memory_gb: float = Field(2.0, gt=0, description="memory budget of one job")
     n_jobs: int = Field(1, ge=1, description="jobs that share the tiles of a pair")
-    n_workers: int = Field(1, ge=1, description="tiles a job works on at once; they share its memory budget")
-    precision: Literal["float32", "float64"] = Field("float32", description="dtype of the products")
+    precision: Literal["auto", "float32", "bfloat16", "float64"] = Field(
+        "auto", description="what is multiplied; auto: bfloat16 where the machine has it natively, else float32"
+    )
+    screening: Screening = Screening()
+
+    @model_validator(mode="after")
+    def _one_job(self) -> Correlation:
+        if self.method == "screened" and self.n_jobs > 1:
+            raise ValueError("n_jobs must be 1 with method screened; spread its tasks with dask.n_workers")
+        return self
+
+
+class Dask(Section):
+    """Where the tasks of a correlation job run."""
+
+    scheduler: str = Field(
+        "threads",
+        pattern=r"^(threads|processes|slurm|(tcp|tls)://\S+)$",
+        description="threads, processes, slurm (through dask-jobqueue) or the address of a scheduler",
+    )
+    n_workers: int = Field(
+        1, ge=1, description="tasks at once; threads and processes share correlation.memory_gb, others have it each"
+    )
+    threads_per_worker: int = Field(1, ge=1, description="cores that each task uses")
+    jobqueue: dict[str, Any] = Field(
+        {}, description="options of dask_jobqueue.SLURMCluster: memory, queue, account, walltime, …"
+    )
+
+    @property
+    def local(self) -> bool:
+        """Whether the tasks run on the machine of the job that starts them."""
+        return self.scheduler in ("threads", "processes")
 
 
 class Matching(Section):
     """What counts as a match."""
 
     k: int = Field(1, ge=1, description="mutual k-nearest neighbours")
-
-
-class Selectivity(Section):
-    """How it is measured how selective a neuron is."""
-
-    fold_final_norm: bool = Field(
-        False, description="carry the final norm's gain over to the unembedding vectors before taking cosines"
-    )
-    firing_std: float | None = Field(
-        None,
-        description="a neuron fires where it exceeds its mean by this many standard deviations; null: where positive",
-    )
-
-
-class Specialization(Section):
-    """Which domains neurons read highest on."""
-
-    n_contexts: int = Field(20, ge=1, description="top contexts found per neuron, each from another document")
-    categories: Literal["pile"] | dict[str, str] | None = Field(
-        None,
-        description="category of each domain; `pile` is the one of the Pile's subsets; null: every domain by itself",
-    )
-    n_random: int = Field(1000, ge=1, description="non-Rosetta neurons in a random draw, the baseline")
-    n_draws: int = Field(3, ge=1, description="random draws")
-    seed: int = Field(0, ge=0, description="seed of the draws")
-
-
-class Bootstrap(Section):
-    """How confidence intervals of means are resampled."""
-
-    n_resamples: int = Field(1000, ge=100, description="resamples")
-    seed: int = Field(0, ge=0)
-
-
-class Annotation(Section):
-    """A language model that names neurons from their top contexts, behind an OpenAI-compatible endpoint."""
-
-    base_url: str = Field(description="address of the endpoint, e.g. http://localhost:8000/v1")
-    model: str = Field(description="name of the model there")
-    api_key_variable: str = Field(
-        "OPENAI_API_KEY", description="environment variable that holds the key; the key itself is never in a file"
-    )
-    n_neurons: int = Field(100, ge=1, description="Rosetta Neurons per pair or group, highest r first")
-    n_contexts: int = Field(20, ge=1, description="top contexts shown to the model")
-    context_bytes: int = Field(200, ge=8, description="text on each side of the token")
-    temperature: float | None = Field(0.0, ge=0, description="null: not sent")
-    requests_per_minute: float = Field(60, gt=0, description="upper limit, first tries and renewed ones together")
-    n_parallel: int = Field(4, ge=1, description="requests under way at once")
-    timeout: float = Field(60, gt=0, description="seconds until a request counts as failed")
-    max_retries: int = Field(5, ge=0, description="renewed tries, after growing pauses, before giving up")
-
-
-class Viewer(Section):
-    """What the neuron viewer shows."""
-
-    n_neurons: int = Field(500, ge=0, description="Rosetta Neurons per pair or group, highest r first")
-    n_contexts: int = Field(6, ge=1, description="top contexts per neuron and model")
-    context_bytes: int = Field(
-        100, ge=8, description="text on each side of the token; documents up to four times as long are shown whole"
-    )
 
 
 class Report(Section):
@@ -312,6 +326,7 @@ class Config(Section):
     activations: Activations = Activations()
     alignment: Alignment = Alignment()
     correlation: Correlation = Correlation()
+    dask: Dask = Dask()
     matching: Matching = Matching()
     selectivity: Selectivity = Selectivity()
     specialization: Specialization = Specialization()
@@ -323,23 +338,21 @@ class Config(Section):
     @model_validator(mode="after")
     def _references(self) -> Config:
         problems = [*_model_problems(self), *_ladder_problems(self)]
+        problems += context_problems(self.specialization, self.viewer, self.annotation)
         if self.matching.k > self.correlation.max_k:
             problems.append(
                 f"matching.k: {self.matching.k} is above correlation.max_k ({self.correlation.max_k}); raise max_k"
             )
-        if self.viewer.n_contexts > self.specialization.n_contexts:
-            problems.append(
-                f"viewer.n_contexts: {self.viewer.n_contexts} is above specialization.n_contexts "
-                f"({self.specialization.n_contexts}), the contexts that are found"
-            )
-        if self.annotation and self.annotation.n_contexts > self.specialization.n_contexts:
-            problems.append(
-                f"annotation.n_contexts: {self.annotation.n_contexts} is above specialization.n_contexts "
-                f"({self.specialization.n_contexts}), the contexts that are found"
-            )
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def store_mode(self) -> Literal["kept", "temporary", "live"]:
+        """What becomes of activation stores: kept, deleted once used, or never written."""
+        if self.activations.keep:
+            return "kept"
+        return "live" if self.correlation.method == "screened" else "temporary"
 
     def groups(self) -> list[tuple[str, ...]]:
         """Return the distinct rungs of all ladders, in order of appearance."""
@@ -352,6 +365,12 @@ class Config(Section):
     def used_models(self) -> list[str]:
         """Return the models that some ladder names, in order of appearance."""
         return list(dict.fromkeys(model for group in self.groups() for model in group))
+
+    def needed_models(self) -> list[str]:
+        """Return the used models and those whose untrained twins are used, in order of appearance."""
+        used = self.used_models()
+        bases = [twin.of for name in used if (twin := self.models[name].untrained)]
+        return list(dict.fromkeys([*used, *bases]))
 
 
 def entry_of(entries: dict[str, T], name: str, key: str) -> T:

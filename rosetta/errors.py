@@ -29,5 +29,9 @@ class PlanError(RosettaError):
     """A computation that does not fit the resources it was given."""
 
 
+class ClusterError(RosettaError):
+    """A cluster that cannot be reached or started."""
+
+
 class EndpointError(RosettaError):
     """A language model's endpoint that does not answer, or refuses the key, the model or the request."""

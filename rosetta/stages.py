@@ -16,21 +16,21 @@ VERSIONS = {
     "tokenizer": 1,
     "train": 1,
     "model": 1,
-    "activations": 1,
-    "correlate": 1,
-    "match": 1,
+    "activations": 2,
+    "correlate": 2,
+    "match": 2,
     "anchors": 1,
     "counts": 1,
     "fit": 1,
     "vocabulary": 1,
     "neurons": 1,
-    "contexts": 1,
+    "contexts": 2,
     "describe": 1,
     "neuron_figures": 1,
     "annotate": 1,
     "viewer": 1,
     "figures": 1,
-    "report": 1,
+    "report": 3,
 }
 
 
@@ -71,13 +71,14 @@ def _activations(config: Config, model: str) -> dict[str, Any]:
     return {
         "model": model,
         "model_dtype": config.models[model].dtype,
-        "activations": config.activations.model_dump(mode="json"),
+        "activations": config.activations.model_dump(mode="json", exclude={"keep"}),
+        "live": config.store_mode == "live",
     }
 
 
 def _correlate(config: Config, _pair: str) -> dict[str, Any]:
-    # The memory budget and the number of workers change how the work is cut, not its result.
-    kept = config.correlation.model_dump(mode="json", exclude={"memory_gb", "n_workers"})
+    # The memory budget changes how the work is cut, not its result; nor does where it runs.
+    kept = config.correlation.model_dump(mode="json", exclude={"memory_gb"})
     return {"alignment": config.alignment.model_dump(mode="json"), "correlation": kept}
 
 

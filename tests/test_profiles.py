@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rosetta.activations.store import open_stores
+from rosetta.activations import store
+from rosetta.activations.folders import open_stores
 from rosetta.analysis import profiles
 from rosetta.analysis.profiles import mutual_information, profile_neurons
 
@@ -29,7 +30,7 @@ def brute_contexts(values, ranges, n):
     return [(int(document), *place) for document, place in ranked]
 
 
-@given(seed=st.integers(0, 10**6), n_shards=st.integers(1, 3), chunk=st.integers(1, 40), n=st.integers(1, 7))
+@given(seed=st.integers(0, 10**6), n_shards=st.integers(1, 3), chunk=st.integers(5, 60), n=st.integers(1, 7))
 def test_top_contexts_are_those_of_brute_force(seed, n_shards, chunk, n, tmp_path_factory):
     """Many ties, special tokens, documents that reach over chunks and shards of any size."""
     rng = np.random.default_rng(seed)
@@ -37,10 +38,10 @@ def test_top_contexts_are_those_of_brute_force(seed, n_shards, chunk, n, tmp_pat
     values = rng.integers(-3, 3, size=(2, len(ranges[0]), 3)).astype(np.float32)
     values[:, ranges[1] == ranges[2]] = 100  # special tokens must not count
     folder = tmp_path_factory.mktemp("stores")
-    stores = save_stores(folder / "a", values, ranges, 6, n_shards=n_shards, dtype="float16")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(profiles, "CHUNK_POSITIONS", chunk)
+        patch.setattr(store, "CHUNK_POSITIONS", chunk)
         patch.setattr(profiles, "CHUNK_UNITS", 2)
+        stores = save_stores(folder / "a", values, ranges, 6, n_shards=n_shards, dtype="float16")
         found = profile_neurons(stores, corpus(6), n).contexts
     for layer in range(2):
         for unit in range(3):
@@ -53,7 +54,7 @@ def test_top_contexts_are_those_of_brute_force(seed, n_shards, chunk, n, tmp_pat
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 def test_statistics_are_those_of_scipy(tmp_path, dtype, monkeypatch):
-    monkeypatch.setattr(profiles, "CHUNK_POSITIONS", 50)
+    monkeypatch.setattr(store, "CHUNK_POSITIONS", 50)
     rng = np.random.default_rng(0)
     ranges = random_ranges(rng, [80] * 6, special=True)
     values = (rng.gamma(1.0, size=(2, len(ranges[0]), 4)) - 0.7).astype(np.float32)

@@ -18,6 +18,9 @@ from chat_server import Server
 from helpers import save_tiny_model
 from transformers import AutoModelForCausalLM
 
+from rosetta.config import load_config
+from rosetta.jobs import job_names
+
 ROOT = Path(__file__).parent.parent
 TINY = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
 CORES = "2"
@@ -129,15 +132,14 @@ def test_the_contract_of_single_neurons(finished):
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished):
-    logs = {
-        p.relative_to(finished / "results/logs").with_suffix("") for p in (finished / "results/logs").rglob("*.log")
-    }
-    benchmarks = {
-        p.relative_to(finished / "results/benchmarks").with_suffix("")
-        for p in (finished / "results/benchmarks").rglob("*.tsv")
-    }
-    assert benchmarks == logs
-    assert {log.parts[0] for log in logs} >= {"train", "activations", "correlate", "report"}
+    """Under the names that the package knows them by."""
+    results = finished / "results"
+    logs, benchmarks = (
+        {str(p.relative_to(results / kind).with_suffix("")) for p in (results / kind).rglob(f"*.{suffix}")}
+        for kind, suffix in (("logs", "log"), ("benchmarks", "tsv"))
+    )
+    jobs = job_names(load_config(results / "run_config.yaml"))
+    assert benchmarks == logs == {f"{rule}/{job}" for rule, names in jobs.items() for job in names}
 
 
 def test_the_report_is_self_contained_and_escapes_text(finished):
@@ -160,7 +162,7 @@ def test_the_matches_are_what_numpy_finds(finished):
     sys.path.insert(0, str(ROOT / "tests"))
     from test_correlation import reference
 
-    from rosetta.activations.store import open_stores
+    from rosetta.activations.folders import open_stores
 
     stores = [open_stores(finished / "results" / "activations" / model / "2-shards") for model in ("pythia-m", "opt-m")]
     r = reference(*stores, "mean")
@@ -177,6 +179,36 @@ def test_the_matches_are_what_numpy_finds(finished):
 
 def test_a_second_run_does_nothing(finished):
     assert jobs_of(run_snakemake(finished, "-n")) == {}
+
+
+def test_a_deleted_result_is_made_again(project):
+    results = project / "results"
+    before = read_matches(project)
+    for deleted, rule in {
+        "matches/pythia-m--opt-m.parquet": "match",
+        "contexts/pythia-m.parquet": "neurons",
+        "shared_contexts/pythia-m--opt-m.parquet": "contexts",
+        "vocabulary/pythia-m.parquet": "vocabulary",
+        "tables/depth.csv": "describe",
+        "figures/depth.pdf": "neuron_figures",
+        "viewer.html": "viewer",
+        "rosetta/pythia-m--opt-m.parquet": "anchors",
+        "tables/counts.csv": "counts",
+        "tables/scaling.csv": "fit",
+        "figures/scaling.png": "figures",
+        "figures/scaling.pdf": "figures",
+        "report.html": "report",
+    }.items():
+        (results / deleted).rename(results / "aside")
+        jobs = jobs_of(run_snakemake(project, "-n"))
+        assert jobs[rule] == 1, deleted
+        assert not {"correlate", "activations", "train"} & set(jobs), deleted
+        (results / "aside").rename(results / deleted)
+    (results / "matches/pythia-m--opt-m.parquet").unlink()
+    run_snakemake(project)
+    for name, table in read_matches(project).items():
+        pd.testing.assert_frame_equal(table, before[name])
+    assert jobs_of(run_snakemake(project, "-n")) == {}
 
 
 @pytest.mark.parametrize(
@@ -311,6 +343,7 @@ BAD = [
         r"corpus\.source\.text.*'body'",
     ),
     ({"corpus": {"source": {"kind": "files", "path": "empty.jsonl"}}}, r"holds no document"),
+    ({"correlation": {"memory_gb": 0.001}}, r"correlation\.memory_gb: 0\.001"),
     ({"results": "corpus.jsonl/out"}, r"results: .*corpus\.jsonl is not a folder"),
 ]
 
@@ -347,7 +380,7 @@ def test_steps_run_by_hand(finished, tmp_path):
     fitted = rosetta("fit", finished / "results" / "tables" / "counts.csv", folder=tmp_path)
     assert "pythia-opt" in fitted.stdout
     plan = rosetta("plan", "--configfile", "run.yaml", folder=finished)
-    assert "positions: from the corpus" in plan.stdout
+    assert "per model, from results/corpus" in plan.stdout
     help_page = rosetta("--help", folder=tmp_path).stdout
     for step in ("corpus", "train", "activations", "correlate", "match", "anchors", "fit", "plan", "report"):
         assert step in help_page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ import pandas as pd
 from rosetta.activations.store import Store
 from rosetta.analysis.points import values_on_bytes
 from rosetta.analysis.positions import Positions
+
+if TYPE_CHECKING:
+    from rosetta.activations.live import LiveStore
 
 CONTEXT_BYTES = 120  # shown on each side of the token in the report
 SHARED_COLUMNS = [
@@ -32,7 +36,7 @@ class Reader:
         `profiles.CONTEXT_COLUMNS` of all its neurons.
     """
 
-    stores: list[Store]
+    stores: list[Store | LiveStore]
     positions: Positions
     contexts: pd.DataFrame
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from rosetta.activations.store import CHUNK_POSITIONS, CHUNK_UNITS, Store
-from rosetta.alignment import pool
-from rosetta.analysis.positions import Positions, read_float32
+from rosetta.alignment import pool_into
+from rosetta.analysis.positions import Positions, runs_the_model
+
+if TYPE_CHECKING:
+    from rosetta.activations.live import LiveStore
 
 
 def covering_tokens(
@@ -37,28 +41,45 @@ def covering_tokens(
 
 
 def values_at(
-    stores: list[Store], positions: Positions, position: np.ndarray, layer: np.ndarray, unit: np.ndarray
+    stores: list[Store | LiveStore], positions: Positions, position: np.ndarray, layer: np.ndarray, unit: np.ndarray
 ) -> np.ndarray:
     """Return the activation of one neuron at one position for each of n points, float32 of shape (n,)."""
     shard = np.searchsorted(positions.offsets, position, side="right") - 1
-    row = np.empty(len(position), dtype=np.int64)
-    for number, rows in enumerate(positions.rows):
-        mine = shard == number
-        row[mine] = rows[position[mine] - positions.offsets[number]]
     found = np.empty(len(position), dtype=np.float32)
-    for points in _by_chunk(shard, layer, row // CHUNK_POSITIONS, unit // CHUNK_UNITS):
-        store = stores[shard[points[0]]]
+    for number, (store, rows) in enumerate(zip(stores, positions.rows, strict=True)):
+        mine = np.flatnonzero(shard == number)
+        row = rows[position[mine] - positions.offsets[number]]
+        read = _in_one_pass if runs_the_model(store) else _chunk_by_chunk
+        found[mine] = read(store, row, layer[mine], unit[mine])
+    return found
+
+
+def _chunk_by_chunk(store: Store, row: np.ndarray, layer: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Read the chunks that hold a point, and of each only the rows and units between the first and the last."""
+    found = np.empty(len(row), dtype=np.float32)
+    for points in _groups(layer, row // CHUNK_POSITIONS, unit // CHUNK_UNITS):
         rows, units = row[points], unit[points]
         low, left = rows.min(), units.min()
-        chunk = read_float32(
-            store, int(layer[points[0]]), slice(int(low), int(rows.max()) + 1), slice(int(left), int(units.max()) + 1)
-        )
+        across, down = slice(int(low), int(rows.max()) + 1), slice(int(left), int(units.max()) + 1)
+        chunk = store.activations(int(layer[points[0]]), across, down).float().numpy()
         found[points] = chunk[rows - low, units - left]
     return found
 
 
-def _by_chunk(*keys: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the points that agree in all keys, one array of indices per chunk of a store."""
+def _in_one_pass(store: LiveStore, row: np.ndarray, layer: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Read the whole store once, because every reading runs the model, and keep the points."""
+    found = np.empty(len(row), dtype=np.float32)
+    order = np.argsort(row, kind="stable")
+    for start, parts in store.chunks(0, store.n_layers * store.d_mlp) if len(row) else ():
+        here = order[slice(*np.searchsorted(row[order], [start, start + len(parts[0][1])]))]
+        for number, (_, values) in enumerate(parts):
+            points = here[layer[here] == number]
+            found[points] = values[row[points] - start, unit[points]].float().numpy()
+    return found
+
+
+def _groups(*keys: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the points that agree in all keys, one array of indices for each combination."""
     order = np.lexsort(keys[::-1])
     if len(order):
         changes = np.any([np.diff(key[order]) != 0 for key in keys], axis=0)
@@ -73,7 +94,7 @@ def expand(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def values_on_bytes(
-    stores: list[Store],
+    stores: list[Store | LiveStore],
     positions: Positions,
     spans: tuple[np.ndarray, np.ndarray, np.ndarray],
     neurons: tuple[np.ndarray, np.ndarray],
@@ -102,6 +123,8 @@ def values_on_bytes(
     of_span = np.repeat(np.arange(len(first)), last - first)
     values = torch.from_numpy(values_at(stores, positions, members, neurons[0][of_span], neurons[1][of_span]))
     read = np.flatnonzero(last > first)
+    pooled = torch.empty((len(read), 1))
+    pool_into(pooled, values[:, None], np.arange(len(values)), offsets[read], offsets[read + 1], pooling)
     found = np.full(len(first), np.nan, dtype=np.float32)
-    found[read] = pool(values[:, None], offsets[read], offsets[read + 1], pooling)[:, 0].numpy()
+    found[read] = pooled[:, 0].numpy()
     return found

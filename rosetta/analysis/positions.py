@@ -1,14 +1,17 @@
-"""What the rows of a model's stores stand for, and reading their activations as float32."""
+"""What the rows of a model's stores stand for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from rosetta.activations.store import Store
 from rosetta.errors import StoreError
+
+if TYPE_CHECKING:
+    from rosetta.activations.live import LiveStore
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Positions:
         return len(self.document)
 
     @classmethod
-    def of(cls, stores: list[Store]) -> Positions:
+    def of(cls, stores: list[Store | LiveStore]) -> Positions:
         """Return the positions of a model's shard stores."""
         rows, documents, starts, ends, ids = [], [], [], [], []
         n_documents = 0
@@ -78,7 +81,6 @@ class Positions:
         return found
 
 
-def read_float32(store: Store, layer: int, rows: slice, units: slice) -> np.ndarray:
-    """Return activations (rows, units) of a layer as float32, whatever they are stored as."""
-    values = torch.from_numpy(store.activations(layer, rows, units))
-    return (values.view(torch.bfloat16) if store.dtype == "bfloat16" else values).float().numpy()
+def runs_the_model(store: Store | LiveStore) -> bool:
+    """Tell whether reading a store runs the model, so that all that is wanted of it is best read at once."""
+    return "live" in store.manifest

@@ -1,7 +1,8 @@
 """One pass over a model's stores: how every neuron is distributed, when it fires, and where it reads highest.
 
 Neurons are taken in blocks of units; a block streams over all positions, so every chunk of a store is read once and
-memory does not grow with the number of positions or layers.
+memory does not grow with the number of positions or layers. Of a live store all blocks are filled at once, because
+every reading runs the model.
 """
 
 from __future__ import annotations
@@ -9,15 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import reduce
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy.special import rel_entr
 
-from rosetta.activations.store import CHUNK_POSITIONS, CHUNK_UNITS, Store
-from rosetta.analysis.positions import Positions, read_float32
+from rosetta.activations.store import CHUNK_UNITS, Store
+from rosetta.analysis.positions import Positions, runs_the_model
 from rosetta.moments import HigherMoments, Moments
 from rosetta.progress import bar
+
+if TYPE_CHECKING:
+    from rosetta.activations.live import LiveStore
 
 NEURON_COLUMNS = [
     "layer", "unit", "activation_mean", "activation_variance", "activation_skewness", "activation_kurtosis",
@@ -51,7 +57,11 @@ class Profiles:
 
 
 def profile_neurons(
-    stores: list[Store], documents: pd.DataFrame, n_contexts: int, firing_std: float | None = None, label: str = ""
+    stores: list[Store | LiveStore],
+    documents: pd.DataFrame,
+    n_contexts: int,
+    firing_std: float | None = None,
+    label: str = "",
 ) -> Profiles:
     """Profile all neurons of a model.
 
@@ -77,18 +87,17 @@ def profile_neurons(
     totals = np.bincount(of_document[positions.document], minlength=len(domains))
     thresholds = _thresholds(stores, firing_std)
     neurons, contexts = [], []
-    d_mlp = stores[0].d_mlp
-    blocks = [(layer, low) for layer in range(stores[0].n_layers) for low in range(0, d_mlp, CHUNK_UNITS)]
-    for layer, low in bar(blocks, total=len(blocks), label=label, unit="block"):
-        units = slice(low, min(low + CHUNK_UNITS, d_mlp))
-        block = _Block(thresholds[layer, units], len(domains), n_contexts)
-        for start, values in _chunks(stores, positions, layer, units):
-            document = positions.document[start : start + len(values)]
-            block.add(values, start, document, of_document[document])
-        block.close()
-        names = {"layer": np.int32(layer), "unit": np.arange(units.start, units.stop, dtype=np.int32)}
-        neurons.append(pd.DataFrame({**names, **_statistics(block, totals)}))
-        contexts.append(_contexts(block, names, positions, domains, of_document))
+    places = _places(stores[0].n_layers, stores[0].d_mlp)
+    passes = [places] if any(map(runs_the_model, stores)) else [[place] for place in places]
+    for some in bar(passes, total=len(passes), label=label, unit="pass"):
+        blocks = {place: _Block(thresholds[place.layer, place.units], len(domains), n_contexts) for place in some}
+        _fill(blocks, stores, positions, of_document)
+        for place, block in blocks.items():
+            block.close()
+            units = np.arange(place.units.start, place.units.stop, dtype=np.int32)
+            names = {"layer": np.int32(place.layer), "unit": units}
+            neurons.append(pd.DataFrame({**names, **_statistics(block, totals)}))
+            contexts.append(_contexts(block, names, positions, domains, of_document))
     return Profiles(
         pd.concat(neurons, ignore_index=True)[NEURON_COLUMNS],
         pd.concat(contexts, ignore_index=True)[CONTEXT_COLUMNS],
@@ -105,7 +114,7 @@ def _domains(positions: Positions, documents: pd.DataFrame) -> tuple[list[str], 
     return domains, np.array([by_id[id_] for id_ in positions.document_ids.tolist()], dtype=np.int64)
 
 
-def _thresholds(stores: list[Store], firing_std: float | None) -> np.ndarray:
+def _thresholds(stores: list[Store | LiveStore], firing_std: float | None) -> np.ndarray:
     shape = (stores[0].n_layers, stores[0].d_mlp)
     if firing_std is None:
         return np.zeros(shape)
@@ -113,15 +122,56 @@ def _thresholds(stores: list[Store], firing_std: float | None) -> np.ndarray:
     return (moments.mean + firing_std * moments.std).reshape(shape)
 
 
-def _chunks(stores: list[Store], positions: Positions, layer: int, units: slice) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first position, activations of the positions with bytes) chunk by chunk over all shards."""
+class _Place(NamedTuple):
+    """A block's neurons: some units of one layer, and where they begin in the flat order of all neurons."""
+
+    layer: int
+    low: int
+    high: int
+    first: int
+
+    @property
+    def units(self) -> slice:
+        return slice(self.low, self.high)
+
+
+def _places(n_layers: int, d_mlp: int) -> list[_Place]:
+    return [
+        _Place(layer, low, min(low + CHUNK_UNITS, d_mlp), layer * d_mlp + low)
+        for layer in range(n_layers)
+        for low in range(0, d_mlp, CHUNK_UNITS)
+    ]
+
+
+def _fill(
+    blocks: dict[_Place, _Block], stores: list[Store | LiveStore], positions: Positions, of_document: np.ndarray
+) -> None:
+    """Stream the activations of successive places, at the positions with bytes, into their blocks."""
+    places = list(blocks)
+    low, high = places[0].first, places[-1].first + places[-1].high - places[-1].low
     for store, rows, offset in zip(stores, positions.rows, positions.offsets, strict=False):
-        for low in range(0, store.n_positions, CHUNK_POSITIONS):
-            bounds = np.searchsorted(rows, [low, low + CHUNK_POSITIONS])
-            if bounds[0] < bounds[1]:
-                values = read_float32(store, layer, slice(low, min(low + CHUNK_POSITIONS, store.n_positions)), units)
-                kept = rows[bounds[0] : bounds[1]] - low
-                yield int(offset + bounds[0]), values if len(kept) == len(values) else values[kept]
+        for start, parts in store.chunks(low, high):
+            bounds = np.searchsorted(rows, [start, start + len(parts[0][1])])
+            if bounds[0] == bounds[1]:
+                continue
+            kept = rows[bounds[0] : bounds[1]] - start
+            first = int(offset + bounds[0])
+            document = positions.document[first : first + len(kept)]
+            for place, values in _cut(places, low, parts):
+                values = values.float().numpy()
+                values = values if len(kept) == len(values) else values[kept]
+                blocks[place].add(values, first, document, of_document[document])
+
+
+def _cut(
+    places: list[_Place], low: int, parts: list[tuple[int, torch.Tensor]]
+) -> Iterator[tuple[_Place, torch.Tensor]]:
+    """Yield the columns of each place in the parts, one per layer, of a chunk that begins with neuron `low`."""
+    for offset, values in parts:
+        for place in places:
+            column = place.first - low - offset
+            if 0 <= column < values.shape[1]:
+                yield place, values[:, column : column + place.high - place.low]
 
 
 class _Block:

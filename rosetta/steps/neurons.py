@@ -6,7 +6,7 @@ import json
 
 import torch
 
-from rosetta.activations.store import open_stores
+from rosetta.activations.folders import open_stores
 from rosetta.analysis.contexts import Reader, members_of, shared_contexts, with_margins
 from rosetta.analysis.excerpts import group_excerpts
 from rosetta.analysis.positions import Positions

@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 from rosetta.checks import check_config
-from rosetta.config import PAIR_SEPARATOR, FilesSource, dump_config, group_name, group_pairs, parse_config
+from rosetta.config import PAIR_SEPARATOR, SPLITS, FilesSource, dump_config, group_name, group_pairs, parse_config
 from rosetta.errors import RosettaError
 from rosetta.files import write_text
+from rosetta.jobs import part_name
 from rosetta.models.folders import model_files
 from rosetta.paths import Paths
 from rosetta.stages import made_by
@@ -51,7 +52,7 @@ def log_of(rule, name="{rule}"):
 
 
 def benchmark_of(rule, name="all"):
-    return paths.benchmarks / rule / f"{name}.tsv"
+    return paths.benchmark(rule, name)
 
 
 def stage(name, wildcard=None):
@@ -64,8 +65,7 @@ def tokenizer_of(wildcards):
 
 
 def n_neurons(model):
-    size = run.zoo.sizes[run.models[model].zoo.size]
-    return size.n_layers * size.d_mlp
+    return run.zoo.sizes[run.models[model].zoo.size].n_neurons
 
 
 zoo_models = sorted(models_of_kind("zoo"), key=n_neurons)
@@ -93,14 +93,22 @@ def base_of(wildcards):
     return [paths.model_manifest(twin.of)] if twin else []
 
 
+def temporary_stores(model, shards):
+    """Stores as files of the workflow: only those that Snakemake is to delete once they are used."""
+    if run.store_mode != "temporary":
+        return []
+    return [paths.store_manifest(model, n_shards, shard).with_suffix(".zarr") for shard in shards]
+
+
+def model_stores(model):
+    """All shards of a model: their manifests, and the stores themselves where Snakemake is to delete them."""
+    manifests = [paths.store_manifest(model, n_shards, shard) for shard in range(n_shards)]
+    return manifests + temporary_stores(model, range(n_shards))
+
+
 def stores_of(side):
-    """Return an input function: the manifests of all shards of one model of a pair."""
-
-    def manifests(wildcards):
-        model = wildcards.pair.split(PAIR_SEPARATOR)[side]
-        return [paths.store_manifest(model, n_shards, shard) for shard in range(n_shards)]
-
-    return manifests
+    """Return an input function: the shards of one model of a pair."""
+    return lambda wildcards: model_stores(wildcards.pair.split(PAIR_SEPARATOR)[side])
 
 
 def store_folder(side):
@@ -114,8 +122,3 @@ def matches_of_group(wildcards):
 def models_of(wildcards):
     """The models of a group, anchor first."""
     return wildcards.group.split(PAIR_SEPARATOR)
-
-
-def store_manifests(models):
-    """The manifests of all shards of some models."""
-    return [paths.store_manifest(model, n_shards, shard) for model in models for shard in range(n_shards)]

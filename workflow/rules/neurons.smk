@@ -6,6 +6,16 @@ selectivity, polarization, specialization, depth and findings, their figures, an
 """
 
 NEURON_FIGURES = ("polarization", "statistics", "specialization", "depth", "layer_pairs")
+NEURON_TABLES = (
+    "selectivity",
+    "polarization",
+    "polarization_by_model",
+    "specialization",
+    "specialization_by_rung",
+    "depth",
+    "layer_pairs",
+    "findings",
+)
 
 
 rule vocabulary:
@@ -33,7 +43,7 @@ rule vocabulary:
 rule neurons:
     input:
         corpus=paths.corpus_manifest,
-        stores=lambda wildcards: store_manifests([wildcards.model]),
+        stores=lambda wildcards: model_stores(wildcards.model),
     output:
         neurons=paths.neurons("{model}"),
         contexts=paths.contexts("{model}"),
@@ -60,7 +70,7 @@ rule contexts:
         rosetta=paths.rosetta("{group}"),
         matches=matches_of_group,
         contexts=lambda wildcards: [paths.contexts(model) for model in models_of(wildcards)],
-        stores=lambda wildcards: store_manifests(models_of(wildcards)),
+        stores=lambda wildcards: [file for model in models_of(wildcards) for file in model_stores(model)],
     output:
         shared=paths.shared_contexts("{group}"),
         excerpts=paths.excerpts("{group}"),
@@ -90,18 +100,7 @@ rule describe:
         matches=[paths.matches(group_name(pair)) for pair in run.pairs()],
         scaling=paths.table("scaling"),
     output:
-        [
-            paths.table(name)
-            for name in (
-                "selectivity",
-                "polarization",
-                "polarization_by_model",
-                "specialization",
-                "specialization_by_rung",
-                "depth",
-                "layer_pairs",
-            )
-        ],
+        [paths.table(name) for name in NEURON_TABLES if name != "findings"],
         report(paths.table("findings"), caption="../report/findings.rst", category="Neurons"),
     log:
         log_of("describe", "all"),

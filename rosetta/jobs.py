@@ -1,0 +1,40 @@
+"""The jobs that a configuration asks for, by the names under which their logs and benchmarks are kept."""
+
+from __future__ import annotations
+
+from rosetta.config import Config, group_name
+
+
+def part_name(whole: str, part: int | str, n_parts: int) -> str:
+    """Return the name of one of the jobs that share the work on a model or a pair."""
+    return f"{whole}.{part}-of-{n_parts}"
+
+
+def job_names(config: Config) -> dict[str, list[str]]:
+    """Return the names of the jobs of every rule, rules in the order of the workflow."""
+    models = config.needed_models()
+    recipes = {model: recipe for model in models if (recipe := config.models[model].zoo)}
+    pairs = [group_name(pair) for pair in config.pairs()]
+    groups = [group_name(group) for group in config.groups()]
+    n_shards, n_jobs = config.activations.n_shards, config.correlation.n_jobs
+    return {
+        "corpus": ["all"],
+        "tokenizer": list(dict.fromkeys(recipe.family for recipe in recipes.values())),
+        "train": list(recipes),
+        "model": [model for model in models if model not in recipes],
+        "activations": [part_name(model, i, n_shards) for model in config.used_models() for i in range(n_shards)],
+        "correlate": [part_name(pair, i, n_jobs) for pair in pairs for i in range(n_jobs)],
+        "match": pairs,
+        "anchors": groups,
+        "counts": ["all"],
+        "fit": ["all"],
+        "figures": ["scaling"],
+        "vocabulary": config.used_models(),
+        "neurons": config.used_models(),
+        "contexts": groups,
+        "describe": ["all"],
+        "neuron_figures": ["all"],
+        "annotate": ["all"] if config.annotation else [],
+        "viewer": ["all"],
+        "report": ["all"],
+    }
