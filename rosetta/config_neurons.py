@@ -73,8 +73,8 @@ def context_problems(specialization: Specialization, viewer: Viewer, annotation:
     """Return what is wrong between the sections: one that asks for more contexts than are found."""
     asked = {"viewer": viewer.n_contexts, **({"annotation": annotation.n_contexts} if annotation else {})}
     return [
-        f"{key}.n_contexts: {n} is above specialization.n_contexts ({specialization.n_contexts}), the contexts that are "
-        "found"
+        f"{key}.n_contexts: {n} is above specialization.n_contexts ({specialization.n_contexts}), the contexts "
+        "that are found"
         for key, n in asked.items()
         if n > specialization.n_contexts
     ]
