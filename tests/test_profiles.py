@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import random_ranges, save_stores
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -12,6 +12,7 @@ from rosetta.activations import store
 from rosetta.activations.folders import open_stores
 from rosetta.analysis import profiles
 from rosetta.analysis.profiles import mutual_information, profile_neurons
+from rosetta.errors import StoreError
 
 
 def corpus(n_documents, domains="xyz"):
@@ -30,7 +31,8 @@ def brute_contexts(values, ranges, n):
     return [(int(document), *place) for document, place in ranked]
 
 
-@given(seed=st.integers(0, 10**6), n_shards=st.integers(1, 3), chunk=st.integers(5, 60), n=st.integers(1, 7))
+@settings(max_examples=12)  # each writes a store of many small chunks
+@given(seed=st.integers(0, 10**6), n_shards=st.integers(1, 3), chunk=st.integers(8, 60), n=st.integers(1, 7))
 def test_top_contexts_are_those_of_brute_force(seed, n_shards, chunk, n, tmp_path_factory):
     """Many ties, special tokens, documents that reach over chunks and shards of any size."""
     rng = np.random.default_rng(seed)
@@ -130,3 +132,11 @@ def test_shards_do_not_matter(tmp_path):
     pd.testing.assert_frame_equal(one.contexts, three.contexts)
     pd.testing.assert_frame_equal(one.neurons, three.neurons, rtol=1e-12)
     assert open_stores(tmp_path / "3")[0].n_positions < len(ranges[0])
+
+
+def test_stores_of_another_corpus_are_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    ranges = random_ranges(rng, [20] * 4)
+    stores = save_stores(tmp_path / "a", rng.normal(size=(1, len(ranges[0]), 3)).astype(np.float32), ranges, 4)
+    with pytest.raises(StoreError, match="hold document 0000000000000003, which the corpus lacks"):
+        profile_neurons(stores, corpus(3), 2)

@@ -19,6 +19,8 @@ from scipy.special import rel_entr
 
 from rosetta.activations.store import CHUNK_UNITS, Store
 from rosetta.analysis.positions import Positions, runs_the_model
+from rosetta.corpus.documents import document_name
+from rosetta.errors import StoreError
 from rosetta.moments import HigherMoments, Moments
 from rosetta.progress import bar
 
@@ -81,11 +83,16 @@ def profile_neurons(
         is positive.
     label : str
         Name on the progress bar.
+
+    Raises
+    ------
+    StoreError
+        If the stores hold a document that is not among `documents`.
     """
     positions = Positions.of(stores)
     domains, of_document = _domains(positions, documents)
     totals = np.bincount(of_document[positions.document], minlength=len(domains))
-    thresholds = _thresholds(stores, firing_std)
+    thresholds = _thresholds(stores, positions, firing_std)
     neurons, contexts = [], []
     places = _places(stores[0].n_layers, stores[0].d_mlp)
     passes = [places] if any(map(runs_the_model, stores)) else [[place] for place in places]
@@ -111,15 +118,33 @@ def _domains(positions: Positions, documents: pd.DataFrame) -> tuple[list[str], 
     domains = sorted(documents["domain"].unique())
     number = {domain: i for i, domain in enumerate(domains)}
     by_id = dict(zip(documents["id"].tolist(), documents["domain"].map(number).tolist(), strict=True))
+    missing = set(positions.document_ids.tolist()) - by_id.keys()
+    if missing:
+        raise StoreError(
+            f"the stores hold document {document_name(min(missing))}, which the corpus lacks. Capture the model anew."
+        )
     return domains, np.array([by_id[id_] for id_ in positions.document_ids.tolist()], dtype=np.int64)
 
 
-def _thresholds(stores: list[Store | LiveStore], firing_std: float | None) -> np.ndarray:
+def _thresholds(stores: list[Store | LiveStore], positions: Positions, firing_std: float | None) -> np.ndarray:
     shape = (stores[0].n_layers, stores[0].d_mlp)
     if firing_std is None:
         return np.zeros(shape)
-    moments = reduce(Moments.merge, [store.moments() for store in stores])
+    of_shards = [_moments(store, rows) for store, rows in zip(stores, positions.rows, strict=True)]
+    moments = reduce(Moments.merge, of_shards)
     return (moments.mean + firing_std * moments.std).reshape(shape)
+
+
+def _moments(store: Store | LiveStore, rows: np.ndarray) -> Moments:
+    """Return the moments of all neurons over the rows with bytes; of a live store by a pass of their own."""
+    if not runs_the_model(store):
+        return store.moments()
+    moments = Moments.zeros((store.n_layers * store.d_mlp,))  # those that it tells are of its first batch only
+    for start, parts in store.chunks(0, store.n_layers * store.d_mlp):
+        low, high = np.searchsorted(rows, [start, start + len(parts[0][1])])
+        values = [part[rows[low:high] - start].float().numpy() for _, part in parts]
+        moments = moments.merge(Moments.of(np.concatenate(values, axis=1)))
+    return moments
 
 
 class _Place(NamedTuple):
