@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from rosetta.activations.store import StoreTokens, write_store
+from rosetta.activations.store import write_store
 from rosetta.activations.tokens import ByteTokenizer, TokenizedDocument
+from rosetta.activations.variables import StoreTokens
 from rosetta.config import Activations
 from rosetta.errors import ModelError
 from rosetta.models.neurons import down_projections, neuron_shape
@@ -98,6 +99,7 @@ def capture_shard(
         byte_end=_joined(document.byte_end for document in tokenized),
         document_index=np.repeat(np.arange(len(tokenized), dtype=np.int32), lengths),
         document_ids=np.array([id_ for id_, _ in documents], dtype=np.uint64),
+        document_bytes=np.array([len(text.encode("utf-8")) for _, text in documents], dtype=np.int64),
     )
     write_store(
         manifest_path,
