@@ -179,7 +179,17 @@ def correlate(
     """Correlate all neurons of two models; write each neuron's nearest neighbours."""
     from rosetta.correlation.pairs import correlate_stores
 
-    settings = parse_section(Correlation, dict(max_k=max_k, memory_gb=memory_gb, precision=precision, n_jobs=n_jobs))
+    settings = parse_section(
+        Correlation,
+        dict(
+            method=method,
+            max_k=max_k,
+            memory_gb=memory_gb,
+            precision=precision,
+            n_jobs=n_jobs,
+            screening=_json("--screening", screening),
+        ),
+    )
     pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
     correlate_stores(a, b, out, pooled, settings, _dask(scheduler, n_workers, threads, jobqueue), job=job)
 

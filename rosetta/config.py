@@ -212,6 +212,11 @@ class Activations(Section):
     sequence_length: int = Field(1024, ge=2, description="tokens kept from the start of each document")
     batch_size: int = Field(16, ge=1, description="documents per forward pass")
     dtype: Literal["float16", "float32", "bfloat16"] = Field("float16", description="dtype of the stores")
+    keep: bool = Field(
+        True,
+        description="keep the stores; if not, they are deleted once used (correlation.method exact) or never written, "
+        "the models running again instead (screened)",
+    )
 
 
 class Alignment(Section):
@@ -325,6 +330,13 @@ class Config(Section):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def store_mode(self) -> Literal["kept", "temporary", "live"]:
+        """What becomes of activation stores: kept, deleted once used, or never written."""
+        if self.activations.keep:
+            return "kept"
+        return "live" if self.correlation.method == "screened" else "temporary"
 
     def groups(self) -> list[tuple[str, ...]]:
         """Return the distinct rungs of all ladders, in order of appearance."""

@@ -16,7 +16,7 @@ VERSIONS = {
     "tokenizer": 1,
     "train": 1,
     "model": 1,
-    "activations": 2,
+    "activations": 3,
     "correlate": 2,
     "match": 2,
     "anchors": 1,
@@ -65,7 +65,8 @@ def _activations(config: Config, model: str) -> dict[str, Any]:
     return {
         "model": model,
         "model_dtype": config.models[model].dtype,
-        "activations": config.activations.model_dump(mode="json"),
+        "activations": config.activations.model_dump(mode="json", exclude={"keep"}),
+        "live": config.store_mode == "live",
     }
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from rosetta.activations.store import open_stores, write_store
+from rosetta.activations.folders import open_stores
+from rosetta.activations.store import write_store
 from rosetta.activations.variables import StoreTokens
 from rosetta.config import ZooFamily, ZooSize, ZooTraining
 from rosetta.models.neurons import NeuronShape

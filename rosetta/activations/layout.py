@@ -48,17 +48,28 @@ class _Manifest(_Keys):
     files: dict[str, _File]
 
 
+def check_version(manifest: dict[str, Any], place: str) -> None:
+    """Check the version of the format.
+
+    Raises
+    ------
+    StoreError
+        If it is another one.
+    """
+    version = manifest.get("format_version")
+    if version != FORMAT_VERSION:
+        raise StoreError(f"{place}: format_version is {version}; this version reads {FORMAT_VERSION}. Make it again.")
+
+
 def check_manifest(manifest: dict[str, Any], place: str) -> None:
-    """Check the version and the keys of a store's manifest; further keys are welcome.
+    """Check the version and the keys of a written store's manifest; further keys are welcome.
 
     Raises
     ------
     StoreError
         Naming the first key that is missing or wrong.
     """
-    version = manifest.get("format_version")
-    if version != FORMAT_VERSION:
-        raise StoreError(f"{place}: format_version is {version}; this version reads {FORMAT_VERSION}. Make it again.")
+    check_version(manifest, place)
     try:
         holds = _Manifest.model_validate(manifest).holds
     except ValidationError as error:

@@ -18,7 +18,6 @@ from rosetta.activations.layout import (
     KIND,
     MAX_CHUNK_POSITIONS,
     check_arrays,
-    check_distinct,
     check_manifest,
     check_tokens,
     group_attributes,
@@ -74,24 +73,11 @@ def write_store(
         If there is no position, or an activation is not finite in the stored dtype; the message names the
         layer and unit.
     """
-    n_positions = len(tokens.token_ids)
-    if not n_positions:
-        raise StoreError(f"{place}: the shard has no token. Lower activations.n_shards or give more documents.")
-    check_tokens(tokens, place)
+    holds = describe(tokens, shape, dtype=dtype, shard=shard, n_shards=n_shards, place=place)
+    holds["chunks"] = [min(CHUNK_POSITIONS, holds["n_positions"]), min(CHUNK_UNITS, shape.d_mlp)]
     store_path = manifest_path.with_suffix(".zarr")
     manifest_path.unlink(missing_ok=True)  # a manifest must never speak of a store that is being replaced
     rounding = Rounding(tokens.with_bytes, dtype, place)
-    holds = {
-        "n_positions": n_positions,
-        "n_with_bytes": int(tokens.with_bytes.sum()),
-        "n_documents": len(tokens.document_ids),
-        "n_layers": shape.n_layers,
-        "d_mlp": shape.d_mlp,
-        "dtype": dtype,
-        "chunks": [min(CHUNK_POSITIONS, n_positions), min(CHUNK_UNITS, shape.d_mlp)],
-        "shard": shard,
-        "n_shards": n_shards,
-    }
     with replacing(store_path) as temporary:
         group = _create(temporary, holds)
         moments = _fill(group, map(rounding, batches), tokens, holds, place)
@@ -102,6 +88,31 @@ def write_store(
     holds |= {"n_dead": int((moments.m2 == 0).sum()), "n_clamped": rounding.n_clamped}
     manifest = {"kind": KIND, "format_version": FORMAT_VERSION, "made_by": made_by, "holds": holds, "files": files}
     write_manifest(manifest_path, manifest)
+
+
+def describe(
+    tokens: StoreTokens, shape: NeuronShape, *, dtype: str, shard: int, n_shards: int, place: str
+) -> dict[str, Any]:
+    """Return what a manifest says of any store, written or live.
+
+    Raises
+    ------
+    StoreError
+        If there is no position, or the tokens are not in order.
+    """
+    if not len(tokens.token_ids):
+        raise StoreError(f"{place}: the shard has no token. Lower activations.n_shards or give more documents.")
+    check_tokens(tokens, place)
+    return {
+        "n_positions": len(tokens.token_ids),
+        "n_with_bytes": int(tokens.with_bytes.sum()),
+        "n_documents": len(tokens.document_ids),
+        "n_layers": shape.n_layers,
+        "d_mlp": shape.d_mlp,
+        "dtype": dtype,
+        "shard": shard,
+        "n_shards": n_shards,
+    }
 
 
 def _create(folder: Path, holds: dict[str, Any]) -> zarr.Group:
@@ -324,34 +335,3 @@ class Store:
                 f"{self.path}: {what} is damaged ({error}). Delete {self.path.with_suffix('.json').name} beside it "
                 "and run again to rebuild this store."
             ) from None
-
-
-def open_stores(folder: Path) -> list[Store]:
-    """Open all shard stores of a folder, in the order of their shard numbers.
-
-    Raises
-    ------
-    StoreError
-        If there is none, a shard is missing, or they are of different models or sharded differently.
-    """
-    manifests = sorted(Path(folder).glob("*.json"), key=lambda path: (len(path.stem), path.stem))
-    if not manifests:
-        raise StoreError(f"{folder}: holds no store manifest. Give a folder of shard stores.")
-    stores = [Store(path) for path in manifests]
-    n_shards = stores[0].manifest["holds"]["n_shards"]
-    shards = [store.manifest["holds"]["shard"] for store in stores]
-    if shards != list(range(n_shards)):
-        raise StoreError(f"{folder}: has the shards {shards} of {n_shards}. Make the missing ones.")
-    _check_together(stores)
-    return stores
-
-
-def _check_together(stores: list[Store]) -> None:
-    first = stores[0].manifest
-    for store in stores[1:]:
-        if store.manifest["made_by"] != first["made_by"]:
-            raise StoreError(f"{store.path}: was made from another model or corpus than {stores[0].path.name}.")
-        for key in ("n_shards", "n_layers", "d_mlp", "dtype"):
-            if store.manifest["holds"][key] != first["holds"][key]:
-                raise StoreError(f"{store.path}: holds another {key} than {stores[0].path.name}.")
-    check_distinct(np.concatenate([store.read("document_ids") for store in stores]), str(stores[0].path.parent))

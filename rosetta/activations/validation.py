@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from rosetta.activations.folders import open_store, open_stores
 from rosetta.activations.layout import SPECIFICATION, array_names
-from rosetta.activations.store import Store, open_stores
+from rosetta.activations.live import LiveStore
+from rosetta.activations.store import Store
 from rosetta.activations.variables import activation_path
 from rosetta.errors import StoreError
 from rosetta.files import check_files
@@ -39,9 +41,12 @@ def check_path(path: Path) -> Iterator[str]:
         At the first thing that is wrong.
     """
     path = path.with_suffix(".json") if path.suffix == ".zarr" else path
-    for store in open_stores(path) if path.is_dir() else [Store(path)]:
-        check_store(store)
-        yield summary(store)
+    for store in open_stores(path) if path.is_dir() else [open_store(path)]:
+        if isinstance(store, LiveStore):
+            yield f"{store.path}: live, made by running the model again; there is nothing to check"
+        else:
+            check_store(store)
+            yield summary(store)
 
 
 def check_store(store: Store) -> None:

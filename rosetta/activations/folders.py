@@ -1,0 +1,59 @@
+"""Folders of shard stores, written or live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from rosetta.activations.layout import KIND, check_distinct
+from rosetta.activations.live import LiveStore
+from rosetta.activations.store import Store
+from rosetta.errors import StoreError
+from rosetta.files import read_manifest
+
+
+def open_store(manifest_path: Path) -> Store | LiveStore:
+    """Open one store by its manifest.
+
+    Raises
+    ------
+    StoreError
+        If it is missing, damaged or not what its manifest says.
+    """
+    return LiveStore(manifest_path) if "live" in read_manifest(manifest_path, KIND) else Store(manifest_path)
+
+
+def open_stores(folder: Path) -> list[Store | LiveStore]:
+    """Open all shard stores of a folder, in the order of their shard numbers.
+
+    Raises
+    ------
+    StoreError
+        If there is none, a shard is missing, or they are of different models or sharded differently.
+    """
+    manifests = sorted(Path(folder).glob("*.json"), key=lambda path: (len(path.stem), path.stem))
+    if not manifests:
+        raise StoreError(f"{folder}: holds no store manifest. Give a folder of shard stores.")
+    stores = [open_store(path) for path in manifests]
+    n_shards = stores[0].manifest["holds"]["n_shards"]
+    shards = [store.manifest["holds"]["shard"] for store in stores]
+    if shards != list(range(n_shards)):
+        raise StoreError(f"{folder}: has the shards {shards} of {n_shards}. Make the missing ones.")
+    _check_together(stores)
+    return stores
+
+
+def _check_together(stores: list[Store | LiveStore]) -> None:
+    first = stores[0]
+    for store in stores[1:]:
+        if store.manifest["made_by"] != first.manifest["made_by"]:
+            raise StoreError(f"{store.path}: was made from another model or corpus than {first.path.name}.")
+        for key in ("n_shards", "n_layers", "d_mlp", "dtype"):
+            value, expected = store.manifest["holds"][key], first.manifest["holds"][key]
+            if value != expected:
+                raise StoreError(f"{store.path}: holds.{key} is {value}, but {expected} in {first.path.name}.")
+    # Live stores read a corpus without duplicates; asking them would load their models.
+    ids = [store.read("document_ids") for store in stores if isinstance(store, Store)]
+    if ids:
+        check_distinct(np.concatenate(ids), str(first.path.parent))
