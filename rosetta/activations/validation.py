@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from rosetta.activations.folders import open_store, open_stores
 from rosetta.activations.layout import SPECIFICATION, array_names
@@ -78,7 +79,7 @@ def summary(store: Store) -> str:
         f"{store.path.with_suffix('.json')}: shard {holds['shard']} of {holds['n_shards']}, "
         f"{holds['n_layers']} × {holds['d_mlp']} neurons ({int((moments.m2 == 0).sum())} dead), {holds['dtype']}, "
         f"{holds['n_positions']} positions ({holds['n_with_bytes']} with bytes) of {holds['n_documents']} documents, "
-        f"{n_bytes / 1e9:.3g} GB"
+        f"{tqdm.format_sizeof(n_bytes, 'B')}"
     )
 
 
