@@ -71,6 +71,8 @@ def check(
 @app.command()
 def plan(
     configfile: Annotated[Path, typer.Option(help="configuration to plan")] = Path("config.yaml"),
+    tflops: Annotated[float | None, typer.Option(help="speed of a device; this machine's cores if not given")] = None,
+    devices: Annotated[int, typer.Option(min=1, help="number of such devices")] = 1,
 ) -> None:
     """Print jobs, disk, memory, FLOPs and time of a configuration, without running it."""
     from rosetta.checks import check_config
@@ -78,7 +80,7 @@ def plan(
 
     config = load_config(configfile)
     check_config(config)
-    print(plan_run(config, Paths(Path(config.results))).render())
+    print(plan_run(config, Paths(Path(config.results)), tflops, devices).render())
 
 
 @app.command("config-reference")

@@ -179,6 +179,14 @@ class Untrained(Section):
     seed: int = Field(0, ge=0)
 
 
+class Dimensions(Section):
+    """Dimensions of a model that is not at hand, so that a plan needs no network; checked when the model is loaded."""
+
+    n_layers: int = Field(ge=1)
+    d_mlp: int = Field(ge=1)
+    n_parameters: int = Field(ge=1)
+
+
 class ModelEntry(Section):
     """A model: exactly one of `path`, `hub`, `zoo`, `untrained`."""
 
@@ -187,6 +195,7 @@ class ModelEntry(Section):
     revision: str | None = Field(None, description="commit or tag of the hub model; required with `hub`")
     zoo: ZooRecipe | None = Field(None, description="a zoo family at a zoo size")
     untrained: Untrained | None = Field(None, description="random twin of another entry")
+    dimensions: Dimensions | None = Field(None, description="of a hub model, for planning without the network")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="precision of the forward pass")
 
     @property

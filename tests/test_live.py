@@ -50,7 +50,7 @@ def run(tmp_path_factory):
                     "precision": "float32",
                     "screening": {"sketch_rows": 256},
                 },
-            }  # fmt: skip
+            }
         )
         paths = Paths(folder / "results")
         write_text(paths.run_config, dump_config(config))
