@@ -23,6 +23,9 @@ app = typer.Typer(
     help="Find the neurons that independently trained networks share. Every step of the workflow is a command.",
 )
 
+store_app = typer.Typer(no_args_is_help=True, help="Activation stores, of this or another program (docs/stores.md).")
+app.add_typer(store_app, name="store")
+
 ConfigOption = Annotated[Path, typer.Option("--config", help="a run's complete configuration, results/run_config.yaml")]
 ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]
 OutOption = Annotated[Path, typer.Option("--out", help="file to write")]
@@ -144,6 +147,17 @@ Scheduler = Annotated[str, typer.Option(help="threads, processes, slurm or the a
 Workers = Annotated[int, typer.Option("--n-workers", help="tasks at once; local ones share the budget")]
 Threads = Annotated[int | None, typer.Option(help="cores that each task uses; all of them if not given")]
 Jobqueue = Annotated[str, typer.Option(help="JSON: options of dask_jobqueue.SLURMCluster")]
+
+
+@store_app.command("check")
+def store_check(
+    path: Annotated[Path, typer.Argument(help="a store's manifest, or a folder of shard stores")],
+) -> None:
+    """Check every byte and value of stores against docs/stores.md; print what they hold."""
+    from rosetta.activations.validation import check_path
+
+    for line in check_path(path):
+        print(line)
 
 
 @app.command()
