@@ -189,5 +189,5 @@ def test_listed_pairs_match_numpy(tmp_path_factory, seed, n_listed, n_shards):
         expected = np.corrcoef(stored.T)[u, v]
     expected[(u == 3) | (v == 3)] = -np.inf
     np.testing.assert_allclose(r, expected, atol=1e-5)
-    assert np.flatnonzero(dead_a).tolist() == [1]
-    assert np.flatnonzero(dead_b).tolist() == [3]
+    assert np.flatnonzero(dead_a).tolist() == ([1] if 3 in u else [])
+    assert np.flatnonzero(dead_b).tolist() == ([3] if 3 in v else [])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rosetta.activations.layout import KIND, check_distinct
-from rosetta.activations.live import LiveStore
 from rosetta.activations.store import Store
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
+
+if TYPE_CHECKING:
+    from rosetta.activations.live import LiveStore
 
 
 def open_store(manifest_path: Path) -> Store | LiveStore:
@@ -21,7 +24,11 @@ def open_store(manifest_path: Path) -> Store | LiveStore:
     StoreError
         If it is missing, damaged or not what its manifest says.
     """
-    return LiveStore(manifest_path) if "live" in read_manifest(manifest_path, KIND) else Store(manifest_path)
+    if "live" not in read_manifest(manifest_path, KIND):
+        return Store(manifest_path)
+    from rosetta.activations.live import LiveStore  # brings transformers, seconds that only live stores need
+
+    return LiveStore(manifest_path)
 
 
 def open_stores(folder: Path) -> list[Store | LiveStore]:

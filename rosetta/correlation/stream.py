@@ -155,9 +155,18 @@ class ColumnSums(ColumnTotals):
 
 
 def centred_blocks(
-    side: Side, low: int, high: int, pooling: str, rows: int, dtype: torch.dtype, sums: ColumnTotals
+    side: Side,
+    low: int,
+    high: int,
+    pooling: str,
+    rows: int,
+    dtype: torch.dtype,
+    sums: ColumnTotals,
+    only: np.ndarray | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Yield blocks (rows, high − low) of pooled activations less their pilot means, over all aligned positions.
+    """Yield blocks of pooled activations less their pilot means, neurons [low, high), over all aligned positions.
+
+    `only` picks some of these neurons, ordered and counted from `low`; the others are read and dropped at once.
 
     All blocks but the last have exactly `rows` rows wherever the shards end, so what is summed over them does
     not depend on the sharding. Every chunk is read once. A block may be used until the next but one is taken.
@@ -167,11 +176,12 @@ def centred_blocks(
     StoreError
         If a store is damaged or holds a non-finite value.
     """
-    center = torch.from_numpy(side.center[low:high]).to(dtype)
-    buffers = cycle(torch.empty((rows, high - low), dtype=dtype) for _ in range(2))
+    neurons = np.arange(low, high) if only is None else low + only
+    center = torch.from_numpy(side.center[neurons]).to(dtype)
+    buffers = cycle(torch.empty((rows, len(neurons)), dtype=dtype) for _ in range(2))
     block, filled = next(buffers), 0
     for shard in range(len(side.stores)):
-        for piece in _pieces(side, shard, low, high):
+        for piece in _pieces(side, shard, low, high, only):
             done = 0
             while done < len(piece.first):
                 spans = slice(done, min(done + rows - filled, len(piece.first)))
@@ -181,10 +191,10 @@ def centred_blocks(
                     pool_into(out, values, piece.rows, piece.first[spans], piece.last[spans], pooling)
                 filled, done = end, spans.stop
                 if filled == rows:
-                    yield _centred(block, center, sums, side, low)
+                    yield _centred(block, center, sums, side, neurons)
                     block, filled = next(buffers), 0
     if filled:
-        yield _centred(block[:filled], center, sums, side, low)
+        yield _centred(block[:filled], center, sums, side, neurons)
 
 
 def prefetched(items: Iterator[T]) -> Iterator[T]:
@@ -197,12 +207,14 @@ def prefetched(items: Iterator[T]) -> Iterator[T]:
             yield item
 
 
-def _centred(block: torch.Tensor, center: torch.Tensor, sums: ColumnTotals, side: Side, low: int) -> torch.Tensor:
+def _centred(
+    block: torch.Tensor, center: torch.Tensor, sums: ColumnTotals, side: Side, neurons: np.ndarray
+) -> torch.Tensor:
     for start in range(0, len(block), STRIP):
         sums.add(block[start : start + STRIP].sub_(center))
     bad = torch.nonzero(~torch.isfinite(sums.total))
     if len(bad):
-        name = neuron_name(*divmod(low + int(bad[0]), side.stores[0].d_mlp))
+        name = neuron_name(*divmod(int(neurons[int(bad[0])]), side.stores[0].d_mlp))
         raise StoreError(f"{side.stores[0].path.parent}: neuron {name} holds non-finite values. Capture it again.")
     return block
 
@@ -217,7 +229,7 @@ class _Piece:
     last: np.ndarray
 
 
-def _pieces(side: Side, shard: int, low: int, high: int) -> Iterator[_Piece]:
+def _pieces(side: Side, shard: int, low: int, high: int, only: np.ndarray | None) -> Iterator[_Piece]:
     """Yield all spans of a shard in order. The rows of a span that a chunk's end cuts are carried to the next."""
     tokens, first, last = side.with_bytes[shard], side.first[shard], side.last[shard]
     begin, end = tokens[first], tokens[last - 1] + 1  # in positions of the store
@@ -228,7 +240,8 @@ def _pieces(side: Side, shard: int, low: int, high: int) -> Iterator[_Piece]:
         return _Piece(parts, rows, first[spans] - skipped, last[spans] - skipped)
 
     done, carried, carried_from = 0, [], 0
-    for start, parts in side.stores[shard].chunks(low, high):
+    for start, whole in side.stores[shard].chunks(low, high):
+        parts = whole if only is None else _picked(whole, only)
         stop = start + len(parts[0][1])
         ready = int(np.searchsorted(end, stop, side="right"))
         if carried:
@@ -246,6 +259,14 @@ def _pieces(side: Side, shard: int, low: int, high: int) -> Iterator[_Piece]:
         if begin[done] < stop:
             carried_from = int(begin[done])
             carried = [(offset, values[carried_from - start :].clone()) for offset, values in parts]
+
+
+def _picked(parts: list[tuple[int, torch.Tensor]], only: np.ndarray) -> list[tuple[int, torch.Tensor]]:
+    picked = []
+    for offset, values in parts:
+        first, last = np.searchsorted(only, [offset, offset + values.shape[1]])
+        picked.append((int(first), values[:, torch.from_numpy(only[first:last] - offset)]))
+    return picked
 
 
 @lru_cache(maxsize=1)
