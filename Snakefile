@@ -15,6 +15,7 @@ include: "workflow/rules/corpus.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/matches.smk"
+include: "workflow/rules/theory.smk"
 include: "workflow/rules/results.smk"
 
 

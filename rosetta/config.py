@@ -269,10 +269,11 @@ class TheoryDecay(Section):
     max_units: int = Field(1024, ge=8, description="neurons sampled per model for the activation covariance")
     first_rank: int = Field(10, ge=1, description="first rank of every fitted range")
     last_share: float = Field(0.25, gt=0, le=1, description="last rank of the spectrum, as a share of the units")
+    corpus_bytes: int = Field(20_000_000, ge=1000, description="text sampled from the corpus for its n-grams")
     max_order: int = Field(3, ge=1, le=5, description="longest n-gram of the corpus features")
     min_count: int = Field(10, ge=2, description="an n-gram must be seen this often to count as a feature")
     n_blocks: int = Field(20, ge=3, description="blocks of documents for the jackknife interval")
-    seed: int = Field(0, ge=0, description="seed of the sample of neurons")
+    seed: int = Field(0, ge=0, description="seed of the samples of neurons and documents")
 
 
 class Theory(Section):
@@ -281,6 +282,9 @@ class Theory(Section):
     kappa: float = Field(1.0, gt=0, description="isolation budget per neuron, κ")
     gamma: float = Field(4.0, gt=0, description="features per neuron, γ")
     tau: float = Field(2.0, gt=1, description="isolation from which a feature is detectable, τ")
+    predict_sizes: list[Annotated[float, Field(gt=0)]] = Field(
+        [25_000.0, 250_000.0], description="neurons per model to which every ladder is extrapolated in the report"
+    )
     simulation: TheorySimulation = TheorySimulation()
     sweep: TheorySweep = TheorySweep()
     decay: TheoryDecay = TheoryDecay()

@@ -13,8 +13,8 @@ PACKAGE = ROOT / "rosetta"
 # Each module or folder may import those before it, and its own folder.
 ORDER = [
     "errors", "files", "tables", "progress", "moments", "config", "config_reference", "paths", "stages", "corpus",
-    "models", "activations", "alignment", "correlation", "matching", "analysis", "report", "checks", "planning",
-    "steps", "cli",
+    "models", "activations", "alignment", "correlation", "matching", "analysis", "theory", "report",
+    "checks", "planning", "steps", "cli_options", "cli_theory", "cli",
 ]  # fmt: skip
 
 

@@ -214,8 +214,8 @@ def predicted_correlation(s: np.ndarray, s_other: np.ndarray) -> np.ndarray:
 
 
 def matched_r_survival(r: np.ndarray, beta: float, floor: float) -> np.ndarray:
-    """Return P(matched r > r | matched r > floor) in the continuum, ((1 − r)/(1 − floor))^(1/β) (docs/theory.md, Eq. 17).
+    """Return P(matched r > r | matched r > floor) = ((1 − r)/(1 − floor))^(1/β) (docs/theory.md, Eq. 17).
 
-    It depends on β alone: N, κ, γ and, above `floor` ≥ τ/(1 + τ), τ drop out.
+    The continuum's. It depends on β alone: N, κ, γ and, above `floor` ≥ τ/(1 + τ), τ drop out.
     """
     return np.clip((1.0 - np.asarray(r, dtype=np.float64)) / (1.0 - floor), 0.0, 1.0) ** (1.0 / beta)

@@ -96,9 +96,7 @@ def _loadings(s: np.ndarray, pool: int, settings: TheorySimulation, rng: np.rand
     return (sparse.diags_array(settings.interference / norms) @ mixture + diagonal).tocsr().astype(np.float32)
 
 
-def activation_blocks(
-    planted: PlantedPair, cell: Cell, side: int, settings: TheorySimulation
-) -> Iterator[np.ndarray]:
+def activation_blocks(planted: PlantedPair, cell: Cell, side: int, settings: TheorySimulation) -> Iterator[np.ndarray]:
     """Yield one model's activations in blocks of at most `BLOCK_INPUTS` inputs.
 
     Parameters
