@@ -120,6 +120,7 @@ def _draw_prediction(config: Config, paths: Paths, compared: pd.DataFrame, betas
         left.plot([], [], "o", color=colour, label=f"predicted: {route}")
     left.plot([], [], "s", color="black", label="measured")
     left.set(xlabel="exponent α of the count", yticks=range(len(ladders)), yticklabels=ladders)
+    left.set_ylim(-0.4, max(len(ladders), 1))
     left.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
     _draw_matched_r(config, paths, betas, right)
     _save(figure, out)
@@ -144,7 +145,7 @@ def _draw_matched_r(config: Config, paths: Paths, betas: pd.DataFrame, axes: plt
     for estimate in prediction.estimates_of(betas, next(iter(config.ladders))):
         survival = matched_r_survival(grid, max(estimate.beta, 1e-6), floor)
         axes.plot(grid, survival, "--", color=_ROUTE_COLOURS[estimate.route])
-    axes.set(xlabel="matched r", ylabel=f"share of matches above, given r > {floor:.2f}", ylim=(0, 1.02))
+    axes.set(xlabel="matched r", ylabel=f"share above r, of r > {floor:.2f}", ylim=(0, 1.02))
     axes.legend(frameon=False, fontsize="small")
 
 
