@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from rosetta.config import Config, EnvironmentSource, FilesSource, ModelEntry
+from rosetta.config import Config, EnvironmentSource, FilesSource, ModelEntry, Theory
 from rosetta.correlation.plan import GB, correlation_flops, plan_tiles
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
@@ -22,6 +22,8 @@ from rosetta.models import loading
 from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.models.zoo import zoo_model_config
 from rosetta.paths import Paths
+from rosetta.theory.allocation import AllocationModel
+from rosetta.theory.simulation import Cell, expected_cost
 
 BYTES_PER_TOKEN = 3.0  # of mixed text and code under a byte-level BPE; for the estimate only
 STORED_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
@@ -29,6 +31,9 @@ STORED_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 START_SECONDS = 5.0
 # A training step or forward pass of a small model reaches about this share of a plain matrix product's speed.
 MODEL_EFFICIENCY = 0.5
+# In operations of a matrix product: a normal deviate, and what a simulation of any size costs (stores, correlation).
+FLOPS_PER_DEVIATE = 1000.0
+FLOPS_PER_SIMULATION = 3e10
 
 
 @dataclass
@@ -94,6 +99,7 @@ def plan_run(config: Config, paths: Paths) -> RunPlan:
         *_zoo_phases(config, list(models.values())),
         _activation_phase(config, used, positions),
         _correlation_phase(config, models, positions, plan.notes),
+        _theory_phase(config, plan.notes, plan.flops_per_second),
         Phase("results", 2 * len(config.pairs()) + len(config.groups()) + 5, peak_bytes=0.6 * GB),
     ]
     return plan
@@ -171,6 +177,41 @@ def _correlation_phase(config: Config, models: dict[str, _Model], positions: int
         peak_bytes=peak,
         efficiency=0.8,
     )
+
+
+def _theory_phase(config: Config, notes: list[str], flops_per_second: float) -> Phase:
+    theory, models = config.theory, len(config.used_models())
+    flops, stored = _simulation_cost(theory, theory.kappa, theory.gamma, theory.simulation.n_inputs)
+    swept = sum(
+        _simulation_cost(theory, **{"kappa": theory.kappa, "gamma": theory.gamma,
+                                    "n_inputs": theory.simulation.n_inputs, name: value})[0]
+        for name, value in theory.sweep.points()
+    )  # fmt: skip
+    if not swept:
+        minutes = flops / flops_per_second / 60
+        notes.append(
+            f"theory.sweep: off; each value in its lists would cost about {max(minutes, 0.1):.1f} core minutes"
+        )
+    return Phase(
+        "theory",
+        len(theory.simulation.betas) + len(theory.sweep.points()) + models + 6,
+        flops=flops + swept,
+        disk_bytes=stored,
+        peak_bytes=1 * GB + 40 * theory.decay.max_units**2,
+    )
+
+
+def _simulation_cost(theory: Theory, kappa: float, gamma: float, n_inputs: float) -> tuple[float, float]:
+    """Return what simulating the grid costs in operations, and the largest run's bytes."""
+    settings = theory.simulation.model_copy(update={"n_inputs": int(n_inputs)})
+    cells = [
+        Cell(AllocationModel(beta, kappa, gamma), n, run)
+        for beta in settings.betas
+        for n in settings.sizes
+        for run in range(settings.runs)
+    ]
+    deviates, stored = expected_cost(cells, settings)
+    return deviates * FLOPS_PER_DEVIATE + len(cells) * FLOPS_PER_SIMULATION, stored
 
 
 def _positions(config: Config, paths: Paths) -> tuple[int, str]:
