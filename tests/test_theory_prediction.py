@@ -14,7 +14,7 @@ from rosetta.analysis.scaling import scaling_table
 from rosetta.cli import main
 from rosetta.config import Theory, load_config
 from rosetta.stages import VERSIONS
-from rosetta.theory import identifiability, prediction
+from rosetta.theory import comparison, identifiability, prediction
 from rosetta.theory.allocation import AllocationModel, continuum_frontier, continuum_r0
 from rosetta.theory.prediction import FIT, Interval
 from rosetta.theory.routes import BETA_COLUMNS, BetaEstimate
@@ -40,8 +40,8 @@ def polarization(slope):
 
 def test_predicted_and_measured_stand_side_by_side():
     counts, betas = planted()
-    table = prediction.compare(Theory(), betas, scaling_table(counts), counts, polarization(0.5))
-    assert table.columns.tolist() == prediction.COMPARISON_COLUMNS
+    table = comparison.compare(Theory(), betas, scaling_table(counts), counts, polarization(0.5))
+    assert table.columns.tolist() == comparison.COMPARISON_COLUMNS
     assert table["quantity"].tolist() == ["matches", "isolation_rest", "isolation_rosetta"]
     assert set(table["route"]) == {"spectrum"}, "a route without an estimate predicts nothing"
     np.testing.assert_allclose(table["predicted"], [0.5, -0.5, 0.5])
@@ -58,10 +58,27 @@ def test_predicted_and_measured_stand_side_by_side():
 def test_disagreement_is_said_and_missing_intervals_are_not_judged():
     counts, betas = planted(0.5)
     far = betas.assign(beta=1.25, ci_low=1.2, ci_high=1.3)
-    assert prediction.compare(Theory(), far, scaling_table(counts), counts)["overlap"].tolist() == [False, False]
+    assert comparison.compare(Theory(), far, scaling_table(counts), counts)["overlap"].tolist() == [False, False]
     two = counts.iloc[:2]
-    judged = prediction.compare(Theory(), betas, scaling_table(two), two)["overlap"]
+    judged = comparison.compare(Theory(), betas, scaling_table(two), two)["overlap"]
     assert judged.tolist() == [None]
+
+
+def test_the_verdict_names_what_disagrees():
+    counts, betas = planted(0.5)
+    estimates = [BetaEstimate("spectrum", 1.25, 1.2, 1.3, 8)]
+    r = 1 - 0.4 * np.random.default_rng(0).random(500) ** 2.0
+    sentences = comparison.verdict(
+        comparison.compare(
+            Theory(), betas.assign(beta=1.25, ci_low=1.2, ci_high=1.3), scaling_table(counts), counts
+        ).dropna(subset=["predicted"]).head(1),
+        pd.DataFrame(comparison.compare_matched_r("l", 0, r, estimates, 0.6)),
+        prediction.leave_one_out(betas, counts),
+    )  # fmt: skip
+    text = " ".join(sentences)
+    assert "overlap on 0 of 1 ladders. They disagree on l." in text
+    assert "rejected at 5% on 1 of 1 rungs" in text
+    assert "fitted law: half of the counts are predicted within a factor of 1.00" in text
 
 
 def test_matched_r_of_the_law_are_recognised():
@@ -71,7 +88,7 @@ def test_matched_r_of_the_law_are_recognised():
     covered, p_values, wrong = [], [], []
     for _ in range(200):
         r = 1 - 0.4 * rng.random(80) ** 2.0  # survival ((1 − r)/0.4)^(1/2)
-        right, other = prediction.compare_matched_r("l", 0, np.append(r, [0.1, 0.5]), estimates, 0.6)
+        right, other = comparison.compare_matched_r("l", 0, np.append(r, [0.1, 0.5]), estimates, 0.6)
         assert right["n"] == 80
         covered.append(right["ci_low"] <= 0.5 <= right["ci_high"])
         p_values.append(right["ks_p"])
@@ -84,8 +101,8 @@ def test_matched_r_of_the_law_are_recognised():
 
 def test_a_perfect_and_an_absent_match_are_no_accident():
     estimate = [BetaEstimate("spectrum", 2.0, 1.9, 2.1, 3)]
-    assert math.isfinite(prediction.compare_matched_r("l", 0, np.array([1.0, 0.9]), estimate, 0.5)[0]["alpha_from_r"])
-    row = prediction.compare_matched_r("l", 0, np.array([0.1]), estimate, 0.5)[0]
+    assert math.isfinite(comparison.compare_matched_r("l", 0, np.array([1.0, 0.9]), estimate, 0.5)[0]["alpha_from_r"])
+    row = comparison.compare_matched_r("l", 0, np.array([0.1]), estimate, 0.5)[0]
     assert row["n"] == 0
     assert math.isnan(row["ks"])
 
@@ -94,7 +111,7 @@ def test_a_perfect_and_an_absent_match_are_no_accident():
 @pytest.mark.parametrize("to_size", [600.0, 40_000.0])
 def test_prediction_intervals_cover_new_counts_as_often_as_they_say(method, to_size):
     rng, covered = np.random.default_rng(1), []
-    for _ in range(1500):
+    for _ in range(1000):
         counts = 2 * SIZES**0.6 * np.exp(rng.normal(0, 0.1, 4))
         truth = 2 * to_size**0.6 * math.exp(rng.normal(0, 0.1))
         if method == "fit":

@@ -22,6 +22,7 @@ from rosetta.models.neurons import neuron_name
 from rosetta.paths import Paths
 from rosetta.report.phases import phase_table
 from rosetta.tables import read_csv
+from rosetta.theory.comparison import verdict
 
 LIBRARIES = (
     "torch",
@@ -101,8 +102,10 @@ THEORY_FIGURES = ("frontiers", "exponents", "beta", "prediction", "identifiabili
 def _theory(config: Config, paths: Paths) -> dict[str, Any]:
     """Return the theory's tables (those that the configuration asks for) and figures."""
     absent = {"predicted": not config.theory.predict_sizes, "swept": not config.theory.sweep.points()}
+    tables = {key: read_csv(paths.table(name), []) for key, name in THEORY_TABLES.items() if not absent.get(key)}
     return {
-        **{key: read_csv(paths.table(name), []) for key, name in THEORY_TABLES.items() if not absent.get(key)},
+        **tables,
+        "verdict": verdict(tables["compared"], tables["matched_r"], tables["left_out"]),
         **{f"{name}_figure": _image(paths.figure(f"theory_{name}", "png")) for name in THEORY_FIGURES},
     }
 

@@ -13,7 +13,7 @@ from rosetta.config import Config, group_name
 from rosetta.paths import Paths
 from rosetta.report.figures import save_figure
 from rosetta.tables import read_csv, read_parquet
-from rosetta.theory import exponents, identifiability, prediction
+from rosetta.theory import comparison, exponents, identifiability, prediction
 from rosetta.theory.allocation import QUANTITIES, matched_r_survival, predicted_exponents
 from rosetta.theory.decay import binned_curve
 from rosetta.theory.ngrams import LAST_SHARE
@@ -41,7 +41,7 @@ def draw_theory(config: Config, paths: Paths) -> None:
     _draw_exponents(fitted, exact, out("theory_exponents"))
     _draw_beta(config, paths, out("theory_beta"))
     betas = read_csv(paths.table("theory_beta"), BETA_COLUMNS)
-    compared = read_csv(paths.table("theory_vs_measured"), prediction.COMPARISON_COLUMNS)
+    compared = read_csv(paths.table("theory_vs_measured"), comparison.COMPARISON_COLUMNS)
     _draw_prediction(config, paths, compared, betas, out("theory_prediction"))
     profiles = read_csv(paths.table("theory_identifiability"), identifiability.PROFILE_COLUMNS)
     _draw_profiles(profiles, out("theory_identifiability"))

@@ -17,7 +17,7 @@ from rosetta.files import read_manifest
 from rosetta.paths import Paths
 from rosetta.progress import bar, say
 from rosetta.tables import read_csv, read_parquet, read_parquet_metadata, write_csv, write_parquet
-from rosetta.theory import exponents, identifiability, prediction, routes
+from rosetta.theory import comparison, exponents, identifiability, prediction, routes
 from rosetta.theory.allocation import AllocationModel
 from rosetta.theory.decay import Decay
 from rosetta.theory.losses import fit_loss_exponent
@@ -147,7 +147,7 @@ def compare_step(config: Config, paths: Paths, polarization: Path | None) -> Non
     counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
     scaling = read_csv(paths.table("scaling"), SCALING_COLUMNS)
     measured = read_polarization(polarization)
-    write_csv(paths.table("theory_vs_measured"), prediction.compare(config.theory, betas, scaling, counts, measured))
+    write_csv(paths.table("theory_vs_measured"), comparison.compare(config.theory, betas, scaling, counts, measured))
     write_csv(paths.table("theory_leave_one_out"), prediction.leave_one_out(betas, counts))
     rows = []
     floor = config.theory.tau / (1 + config.theory.tau)
@@ -155,8 +155,8 @@ def compare_step(config: Config, paths: Paths, polarization: Path | None) -> Non
         estimates = prediction.estimates_of(betas, ladder)
         for number, rung in enumerate(rungs):
             r = read_parquet(paths.rosetta(group_name(tuple(rung))), ["r"])["r"].to_numpy()
-            rows += prediction.compare_matched_r(ladder, number, r, estimates, floor)
-    write_csv(paths.table("theory_matched_r"), pd.DataFrame(rows, columns=prediction.MATCHED_R_COLUMNS))
+            rows += comparison.compare_matched_r(ladder, number, r, estimates, floor)
+    write_csv(paths.table("theory_matched_r"), pd.DataFrame(rows, columns=comparison.MATCHED_R_COLUMNS))
     profiles = [
         identifiability.count_profiles(str(ladder), part["n_neurons"].to_numpy(), part["matches"].to_numpy())
         for ladder, part in counts.groupby("ladder", sort=False)
