@@ -29,8 +29,14 @@ onstart:
     write_text(paths.run_config, dump_config(run))
 
 
+# Every result is named, also those that the report has read: one that was deleted since is made again.
 rule all:
     default_target: True
     input:
         paths.report,
+        [paths.figure("scaling", extension) for extension in ("png", "pdf")],
+        [paths.table(name) for name in ("counts", "scaling", *theory_tables)],
+        [paths.figure(name, extension) for name in theory_figures for extension in ("png", "pdf")],
         [paths.rosetta(group_name(group)) for group in run.groups()],
+        [paths.matches(pair) for pair in pair_names],
+        [paths.contexts(pair) for pair in pair_names],

@@ -13,6 +13,8 @@ from functools import reduce
 import numpy as np
 import torch
 
+STRIP = 256  # rows worked on at once, so that they stay in the processor's cache
+
 
 @dataclass(frozen=True)
 class TokenRanges:
@@ -99,37 +101,47 @@ def _covered(ranges: TokenRanges, n_documents: int) -> np.ndarray:
     return covered
 
 
-def pool(values: torch.Tensor, first: np.ndarray, last: np.ndarray, pooling: str) -> torch.Tensor:
-    """Pool token rows to spans.
+def pool_into(
+    out: torch.Tensor, values: torch.Tensor, rows: np.ndarray, first: np.ndarray, last: np.ndarray, pooling: str
+) -> None:
+    """Pool token rows to spans, in the precision of `out`.
 
     Parameters
     ----------
-    values : Tensor, shape (n_tokens, n_units)
-        Activations, in the precision to pool in.
+    out : Tensor, shape (n_spans, n_units)
+        Where the spans go; its dtype is the precision to pool in.
+    values : Tensor, shape (n_rows, n_units)
+        Activations as stored.
+    rows : ndarray of int, shape (n_tokens,)
+        Row of `values` of every token.
     first, last : ndarray of int, shape (n_spans,)
-        Half-open range of rows of each span, never empty.
+        Half-open range of tokens of each span, never empty.
     pooling : {'mean', 'max', 'median'}
         What becomes of the tokens of a span.
-
-    Returns
-    -------
-    Tensor of the dtype of `values`, shape (n_spans, n_units)
     """
-    result = torch.empty((len(first), values.shape[1]), dtype=values.dtype)
+    if not len(first):
+        return
+    # Most spans are one token; the others are then overwritten.
+    for low in range(0, len(first), STRIP):
+        head = rows[first[low : low + STRIP]]
+        taken = slice(int(head[0]), int(head[0]) + len(head))
+        consecutive = np.array_equal(head, np.arange(taken.start, taken.stop))
+        out[low : low + STRIP].copy_(values[taken] if consecutive else values[torch.from_numpy(head)])
     lengths = last - first
-    # Spans of equal length are pooled together, as one dense array.
-    for length in np.unique(lengths):
+    for length in np.unique(lengths[lengths > 1]):
         spans = np.flatnonzero(lengths == length)
-        rows = torch.from_numpy(first[spans][:, None] + np.arange(length))
-        gathered = values[rows.ravel()].view(len(spans), int(length), values.shape[1])
-        result[torch.from_numpy(spans)] = _POOLINGS[pooling](gathered)
-    return result
+        step = max(1, STRIP // int(length))
+        for low in range(0, len(spans), step):
+            some = spans[low : low + step]
+            tokens = rows[first[some][:, None] + np.arange(length)]
+            gathered = values[torch.from_numpy(tokens.ravel())].to(out.dtype)
+            out[torch.from_numpy(some)] = _POOLINGS[pooling](gathered.view(len(some), int(length), -1))
 
 
 def _mean(gathered: torch.Tensor) -> torch.Tensor:
     """Return means over axis 1, exact where all values are equal: dead neurons must stay constant."""
     first = gathered[:, 0]
-    return first if gathered.shape[1] == 1 else first + (gathered - first[:, None]).mean(dim=1)
+    return first + (gathered - first[:, None]).mean(dim=1)
 
 
 def _median(gathered: torch.Tensor) -> torch.Tensor:

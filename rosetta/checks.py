@@ -6,24 +6,29 @@ import os
 from pathlib import Path
 
 from rosetta.config import Config, FilesSource
+from rosetta.correlation.plan import check_budget, workers_of
 from rosetta.errors import ConfigError
-from rosetta.models.folders import check_model_folder
+from rosetta.models.folders import check_model_folder, folder_shape
 
 
 def check_config(config: Config) -> None:
-    """Check the files and folders that a valid configuration speaks of.
+    """Check the files and folders that a valid configuration speaks of, and whether its jobs can succeed at all.
 
     Raises
     ------
     RosettaError
         With the key, the value and the mend: a results folder that cannot be written, a model folder that
-        cannot be used, a corpus that is missing, empty or lacks a column.
+        cannot be used, no text to train on, more shards than documents, too little memory for a pair of models of
+        known size, a corpus that is missing, empty or lacks a column.
     """
     _check_results(Path(config.results))
     for name in config.models:
         entry = config.models[name]
         if entry.path is not None:
             check_model_folder(Path(entry.path), f"models.{name}.path", config.activations.sequence_length)
+    _check_training(config)
+    _check_shards(config)
+    _check_memory(config)
     if isinstance(config.corpus.source, FilesSource):
         from rosetta.corpus.records import check_files  # needs pyarrow, so only when it is used
 
@@ -36,3 +41,43 @@ def _check_results(results: Path) -> None:
         raise ConfigError(f"results: {existing} is not a folder. Name another folder.")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise ConfigError(f"results: {results} cannot be written ({existing} is read-only). Name another folder.")
+
+
+def _check_training(config: Config) -> None:
+    trained = [name for name in config.needed_models() if config.models[name].zoo]
+    if trained and config.corpus.splits.train == 0:
+        raise ConfigError(
+            f"corpus.splits.train: is 0, but models.{trained[0]} is trained on this split. "
+            "Raise it, or leave zoo models out of the ladders."
+        )
+
+
+def _check_shards(config: Config) -> None:
+    n_shards = config.activations.n_shards
+    for key, limit in (
+        ("activations.max_documents", config.activations.max_documents),
+        ("corpus.max_documents", config.corpus.max_documents),
+    ):
+        if limit is not None and n_shards > limit:
+            raise ConfigError(
+                f"activations.n_shards: {n_shards} is above {key} ({limit}), so that a shard would have no document. "
+                f"Lower it, or raise {key}."
+            )
+
+
+def _check_memory(config: Config) -> None:
+    for a, b in config.pairs():
+        n_a, n_b = _known_neurons(config, a), _known_neurons(config, b)
+        if n_a and n_b:
+            check_budget(n_a, n_b, config.correlation, workers_of(config.dask))
+
+
+def _known_neurons(config: Config, name: str) -> int | None:
+    """Return a model's neuron count, or None if it is not known before the model is downloaded or loaded."""
+    twin = config.models[name].untrained
+    base = twin.of if twin else name
+    entry = config.models[base]
+    if entry.zoo:
+        return config.zoo.sizes[entry.zoo.size].n_neurons
+    shape = folder_shape(Path(entry.path), f"models.{base}.path") if entry.path else None
+    return shape.n_neurons if shape else None

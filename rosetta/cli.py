@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -12,7 +14,7 @@ import typer
 from rosetta.cli_options import ConfigOption, OutOption
 from rosetta.cli_options import open_run as _open
 from rosetta.cli_theory import theory_app
-from rosetta.config import Alignment, Config, Correlation, dump_config, load_config
+from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
 from rosetta.errors import ConfigError, RosettaError
 from rosetta.files import write_text
 from rosetta.paths import Paths
@@ -130,8 +132,13 @@ StoresB = Annotated[Path, typer.Option("--b", help="folder of the second model's
 Pooling = Annotated[str, typer.Option(help="mean, max or median over the tokens of an aligned span")]
 MaxK = Annotated[int, typer.Option(help="neighbours kept per neuron (one more is kept for margins)")]
 MemoryGb = Annotated[float, typer.Option(help="memory budget")]
-Precision = Annotated[str, typer.Option(help="float32 or float64 products")]
-Workers = Annotated[int, typer.Option("--n-workers", help="tiles worked on at once; they share the budget")]
+Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float64 products")]
+Method = Annotated[str, typer.Option(help="exact, or screened: candidates from sketches, exact and certified")]
+MinR = Annotated[float | None, typer.Option("--min-r", help="screened: give up on matches with r below this")]
+Scheduler = Annotated[str, typer.Option(help="threads, processes, slurm or the address of a Dask scheduler")]
+Workers = Annotated[int, typer.Option("--n-workers", help="tasks at once; local ones share the budget")]
+Threads = Annotated[int | None, typer.Option(help="cores that each task uses; all of them if not given")]
+Jobqueue = Annotated[str, typer.Option(help="JSON: options of dask_jobqueue.SLURMCluster")]
 
 
 @app.command()
@@ -142,20 +149,22 @@ def correlate(
     pooling: Pooling = "mean",
     max_k: MaxK = _CORRELATION.max_k,
     memory_gb: MemoryGb = _CORRELATION.memory_gb,
+    method: Method = _CORRELATION.method,
+    screening: Annotated[str, typer.Option(help="JSON: settings of the screened method")] = "{}",
     precision: Precision = _CORRELATION.precision,
+    scheduler: Scheduler = "threads",
     n_workers: Workers = 1,
+    threads: Threads = None,
+    jobqueue: Jobqueue = "{}",
     job: Annotated[int, typer.Option(help="number of this job")] = 0,
     n_jobs: Annotated[int, typer.Option(help="jobs that share the pair's tiles")] = 1,
 ) -> None:
     """Correlate all neurons of two models; write each neuron's nearest neighbours."""
     from rosetta.correlation.pairs import correlate_stores
 
-    settings = parse_section(
-        Correlation,
-        dict(max_k=max_k, memory_gb=memory_gb, precision=precision, n_jobs=n_jobs, n_workers=n_workers),
-    )
+    settings = parse_section(Correlation, dict(max_k=max_k, memory_gb=memory_gb, precision=precision, n_jobs=n_jobs))
     pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
-    correlate_stores(a, b, out, pooled, settings, job=job)
+    correlate_stores(a, b, out, pooled, settings, _dask(scheduler, n_workers, threads, jobqueue), job=job)
 
 
 @app.command("match")
@@ -169,7 +178,10 @@ def match_(
     k: Annotated[int, typer.Option(min=1, help="mutual k-nearest neighbours")] = 1,
     pooling: Pooling = "mean",
     memory_gb: MemoryGb = _CORRELATION.memory_gb,
+    method: Method = _CORRELATION.method,
+    min_r: MinR = None,
     precision: Precision = _CORRELATION.precision,
+    threads: Threads = None,
 ) -> None:
     """Match the neurons of two models: mutual k-nearest neighbours with r, ranks and margins."""
     from rosetta.steps.matches import match_step
@@ -181,13 +193,34 @@ def match_(
         return
     from rosetta.correlation.pairs import correlate_stores
 
-    settings = parse_section(Correlation, dict(max_k=k, memory_gb=memory_gb, precision=precision))
+    settings = parse_section(
+        Correlation,
+        dict(method=method, max_k=k, memory_gb=memory_gb, precision=precision, screening=dict(min_r=min_r)),
+    )
     pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".match-") as folder:
         lists = Path(folder) / "neighbors.parquet"
-        correlate_stores(a, b, lists, pooled, settings)
+        correlate_stores(a, b, lists, pooled, settings, _dask("threads", 1, threads, "{}"))
         match_step([lists], out, k)
+
+
+def _dask(scheduler: str, n_workers: int, threads: int | None, jobqueue: str) -> Dask:
+    """Return where tasks run; without a number of threads, every core of this machine works."""
+    options = _json("--jobqueue", jobqueue)
+    threads = threads or max(1, (os.cpu_count() or 1) // n_workers)
+    values = dict(scheduler=scheduler, n_workers=n_workers, threads_per_worker=threads, jobqueue=options)
+    return parse_section(Dask, values)
+
+
+def _json(option: str, text: str) -> dict:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{option}: not a JSON object: {text}")
+    return values
 
 
 @app.command()

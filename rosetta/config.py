@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
 )
 
+from rosetta.config_base import Section
+from rosetta.config_theory import Theory
 from rosetta.errors import ConfigError
 
 T = TypeVar("T")
@@ -40,12 +40,6 @@ def _check_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys and silent conversions are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class EnvironmentSource(Section):
@@ -132,6 +126,11 @@ class ZooSize(Section):
     d_mlp: int = Field(ge=1)
     n_heads: int = Field(ge=1)
 
+    @property
+    def n_neurons(self) -> int:
+        """Total neuron count, the model size x of the scaling law."""
+        return self.n_layers * self.d_mlp
+
     @model_validator(mode="after")
     def _heads_divide(self) -> ZooSize:
         if self.d_model % (2 * self.n_heads):
@@ -215,85 +214,74 @@ class Alignment(Section):
     pooling: Literal["mean", "max", "median"] = Field("mean", description="over the tokens of a span")
 
 
+class Screening(Section):
+    """How `correlation.method: screened` finds the pairs of neurons that are worth an exact correlation."""
+
+    sketch_rows: int | None = Field(
+        None, ge=64, description="rows m of the sketches, a power of two; chosen by the planner if not given"
+    )
+    n_candidates: int = Field(4, ge=1, description="candidates K per neuron for the first exact pass")
+    failure_probability: float = Field(
+        1e-6, gt=0, lt=0.1, description="that anything in the result of a pair differs from `exact`"
+    )
+    min_r: float | None = Field(
+        None, gt=-1, lt=1, description="give up on matches with r below this; none by default, so all are found"
+    )
+
+    @model_validator(mode="after")
+    def _power_of_two(self) -> Screening:
+        if self.sketch_rows and self.sketch_rows & (self.sketch_rows - 1):
+            raise ValueError(f"sketch_rows must be a power of two (got {self.sketch_rows})")
+        return self
+
+
 class Correlation(Section):
     """How cross-model correlations are computed."""
 
+    method: Literal["exact", "screened"] = Field(
+        "exact", description="all pairs exactly, or candidates found in sketches, exactly and certified"
+    )
     max_k: int = Field(10, ge=1, description="neighbours kept per neuron; one more is kept for margins")
     memory_gb: float = Field(2.0, gt=0, description="memory budget of one job")
     n_jobs: int = Field(1, ge=1, description="jobs that share the tiles of a pair")
-    n_workers: int = Field(1, ge=1, description="tiles a job works on at once; they share its memory budget")
-    precision: Literal["float32", "float64"] = Field("float32", description="dtype of the products")
+    precision: Literal["auto", "float32", "bfloat16", "float64"] = Field(
+        "auto", description="what is multiplied; auto: bfloat16 where the machine has it natively, else float32"
+    )
+    screening: Screening = Screening()
+
+    @model_validator(mode="after")
+    def _one_job(self) -> Correlation:
+        if self.method == "screened" and self.n_jobs > 1:
+            raise ValueError("n_jobs must be 1 with method screened; spread its tasks with dask.n_workers")
+        return self
+
+
+class Dask(Section):
+    """Where the tasks of a correlation job run."""
+
+    scheduler: str = Field(
+        "threads",
+        pattern=r"^(threads|processes|slurm|(tcp|tls)://\S+)$",
+        description="threads, processes, slurm (through dask-jobqueue) or the address of a scheduler",
+    )
+    n_workers: int = Field(
+        1, ge=1, description="tasks at once; threads and processes share correlation.memory_gb, others have it each"
+    )
+    threads_per_worker: int = Field(1, ge=1, description="cores that each task uses")
+    jobqueue: dict[str, Any] = Field(
+        {}, description="options of dask_jobqueue.SLURMCluster: memory, queue, account, walltime, …"
+    )
+
+    @property
+    def local(self) -> bool:
+        """Whether the tasks run on the machine of the job that starts them."""
+        return self.scheduler in ("threads", "processes")
 
 
 class Matching(Section):
     """What counts as a match."""
 
     k: int = Field(1, ge=1, description="mutual k-nearest neighbours")
-
-
-class TheorySimulation(Section):
-    """The synthetic validation of the analytical model (Dravid 2026, App. D.7)."""
-
-    betas: list[Annotated[float, Field(gt=1)]] = Field(
-        [1.5, 2.0, 2.5], min_length=1, description="decays of importance to simulate"
-    )
-    sizes: list[Annotated[int, Field(ge=2)]] = Field(
-        [256, 512, 1024, 2048, 4096], min_length=1, description="numbers of neurons N"
-    )
-    runs: int = Field(3, ge=1, description="runs per decay and size")
-    n_inputs: int = Field(10_000, ge=8, description="inputs M on which the two models are correlated")
-    background: int = Field(8, ge=1, description="features sampled for each neuron's interfering mixture")
-    background_pool: Literal["served", "all"] = Field(
-        "served", description="sampled from the features that have a neuron, or from all A features"
-    )
-    interference: float = Field(1.0, gt=0, description="norm of the mixture")
-    noise: float = Field(1.0, ge=0, description="noise level σ∞")
-    seed: int = Field(0, ge=0)
-
-
-class TheorySweep(Section):
-    """Robustness of the simulated exponents; empty lists switch it off, and `rosetta plan` tells what it would cost."""
-
-    kappa: list[Annotated[float, Field(gt=0)]] = Field([], description="values of κ, at the other defaults")
-    gamma: list[Annotated[float, Field(gt=0)]] = Field([], description="values of γ")
-    n_inputs: list[Annotated[int, Field(ge=8)]] = Field([], description="values of M")
-
-    def points(self) -> list[tuple[str, float]]:
-        """Return the swept parameters and values, in order."""
-        return [(name, value) for name in ("kappa", "gamma", "n_inputs") for value in getattr(self, name)]
-
-
-class TheoryDecay(Section):
-    """How β is estimated without the match counts (docs/theory.md, section 5)."""
-
-    max_units: int = Field(1024, ge=8, description="neurons sampled per model for the activation covariance")
-    first_rank: int = Field(10, ge=1, description="first rank of every fitted range")
-    last_share: float = Field(0.25, gt=0, le=1, description="last rank of the spectrum, as a share of the units")
-    corpus_bytes: int = Field(20_000_000, ge=1000, description="text sampled from the corpus for its n-grams")
-    max_order: int = Field(3, ge=1, le=5, description="longest n-gram of the corpus features")
-    min_count: int = Field(10, ge=2, description="an n-gram must be seen this often to count as a feature")
-    n_blocks: int = Field(20, ge=3, description="blocks of documents for the jackknife interval")
-    seed: int = Field(0, ge=0, description="seed of the samples of neurons and documents")
-
-
-class Theory(Section):
-    """The analytical model: parameters, simulation and tests (docs/theory.md)."""
-
-    kappa: float = Field(1.0, gt=0, description="isolation budget per neuron, κ")
-    gamma: float = Field(4.0, gt=0, description="features per neuron, γ")
-    tau: float = Field(2.0, gt=1, description="isolation from which a feature is detectable, τ")
-    predict_sizes: list[Annotated[float, Field(gt=0)]] = Field(
-        [25_000.0, 250_000.0], description="neurons per model to which every ladder is extrapolated in the report"
-    )
-    simulation: TheorySimulation = TheorySimulation()
-    sweep: TheorySweep = TheorySweep()
-    decay: TheoryDecay = TheoryDecay()
-
-    @model_validator(mode="after")
-    def _enough_ranks(self) -> Theory:
-        if self.decay.first_rank > self.decay.max_units * self.decay.last_share / 2:
-            raise ValueError("decay: first_rank must lie below half of max_units × last_share; nothing is left to fit")
-        return self
 
 
 class Report(Section):
@@ -317,6 +305,7 @@ class Config(Section):
     activations: Activations = Activations()
     alignment: Alignment = Alignment()
     correlation: Correlation = Correlation()
+    dask: Dask = Dask()
     matching: Matching = Matching()
     theory: Theory = Theory()
     report: Report = Report()
@@ -343,6 +332,12 @@ class Config(Section):
     def used_models(self) -> list[str]:
         """Return the models that some ladder names, in order of appearance."""
         return list(dict.fromkeys(model for group in self.groups() for model in group))
+
+    def needed_models(self) -> list[str]:
+        """Return the used models and those whose untrained twins are used, in order of appearance."""
+        used = self.used_models()
+        bases = [twin.of for name in used if (twin := self.models[name].untrained)]
+        return list(dict.fromkeys([*used, *bases]))
 
 
 def entry_of(entries: dict[str, T], name: str, key: str) -> T:

@@ -27,3 +27,7 @@ class StoreError(RosettaError):
 
 class PlanError(RosettaError):
     """A computation that does not fit the resources it was given."""
+
+
+class ClusterError(RosettaError):
+    """A cluster that cannot be reached or started."""

@@ -6,6 +6,7 @@ one could take for a result.
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
@@ -24,10 +25,12 @@ def replacing(destination: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `destination` that takes its place when the block succeeds.
 
     The sibling may be written as a file or created as a folder; on an exception it is removed and
-    `destination` is left as it was. The name is private to the caller, so two writers cannot mix.
+    `destination` is left as it was. A destination has one writer at a time, so siblings that lie there already are
+    those of killed ones, and are removed first.
     """
     destination = Path(destination)
     destination.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(destination)
     temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
         yield temporary
@@ -43,7 +46,8 @@ def replacing(destination: Path) -> Iterator[Path]:
 
 def remove_leftovers(destination: Path) -> None:
     """Remove temporary siblings that killed writers of `destination` left behind."""
-    for leftover in destination.parent.glob(f".{destination.name}.*.tmp"):
+    # The whole name: `.pythia.*.tmp` would also be what the writer of `pythia.v2` is working on.
+    for leftover in destination.parent.glob(f".{glob.escape(destination.name)}.{'[0-9a-f]' * 8}.tmp"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
@@ -104,3 +108,38 @@ def read_manifest(path: Path, kind: str) -> dict[str, Any]:
     if content.get("kind") != kind:
         raise StoreError(f"{path}: describes a {content.get('kind')!r}, not a {kind!r}. Give the right path.")
     return content
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return size and digest of every file of a folder, by its path inside the folder, for a manifest."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(p.relative_to(folder)): {"bytes": p.stat().st_size, "digest": digest_file(p)} for p in files}
+
+
+def check_files(folder: Path, files: dict[str, dict[str, Any]], *, contents: str = "zarr.json") -> None:
+    """Check that the files of a store are there, whole by their size, and unaltered where that costs nothing.
+
+    Parameters
+    ----------
+    folder : Path
+        The store.
+    files : dict
+        What `describe_files` found when it was written.
+    contents : str
+        Pattern of the names whose content is compared too. Chunks carry checksums of their own, which are checked
+        when they are read.
+
+    Raises
+    ------
+    StoreError
+        Naming the first file that is not as it was written.
+    """
+    mend = f"Delete {folder.with_suffix('.json')} and run again to rebuild this store."
+    for name, facts in files.items():
+        path = folder / name
+        if not path.exists():
+            raise StoreError(f"{path}: missing. {mend}")
+        if path.stat().st_size != facts["bytes"]:
+            raise StoreError(f"{path}: truncated or altered. {mend}")
+        if path.match(contents) and digest_file(path) != facts["digest"]:
+            raise StoreError(f"{path}: altered. {mend}")

@@ -108,10 +108,9 @@ class Paths:
         """A figure."""
         return self.root / "figures" / f"{name}.{extension}"
 
-    @property
-    def benchmarks(self) -> Path:
-        """Folder of the benchmark files that Snakemake writes."""
-        return self.root / "benchmarks"
+    def benchmark(self, rule: str, job: str) -> Path:
+        """Time and memory of a job, as Snakemake measured them."""
+        return self.root / "benchmarks" / rule / f"{job}.tsv"
 
     @property
     def report(self) -> Path:

@@ -1,32 +1,46 @@
 """`rosetta plan`: what a configuration will cost, computed without running it.
 
-Counts of jobs and shapes of models are exact. The number of positions is exact once the corpus is built, and an
-estimate from the configuration before. Times are operations over the speed that this machine shows in a short
-matrix product, so they are meant for orientation.
+Counts of jobs and shapes of models are exact. The number of positions follows from the documents of the corpus once
+it is built, before from an estimate of the source; of a hub dataset it is not known. Times are operations over the
+speed that this machine shows in a short matrix product, so they are meant for orientation.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 
-from rosetta.config import Config, EnvironmentSource, FilesSource, ModelEntry, Theory
-from rosetta.correlation.plan import GB, correlation_flops, plan_tiles
+from rosetta.config import Config, ModelEntry
+from rosetta.config_theory import Theory
+from rosetta.corpus.size import CorpusSize, estimate_size
+from rosetta.correlation.plan import (
+    GB,
+    correlation_flops,
+    plan_screen,
+    plan_tiles,
+    screen_bytes,
+    screen_flops,
+    workers_of,
+)
+from rosetta.correlation.products import resolve_precision
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
 from rosetta.models import loading
 from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.models.zoo import zoo_model_config
 from rosetta.paths import Paths
+from rosetta.stages import made_by
 from rosetta.theory.allocation import AllocationModel
 from rosetta.theory.simulation import Cell, expected_cost
 
 BYTES_PER_TOKEN = 3.0  # of mixed text and code under a byte-level BPE; for the estimate only
 STORED_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
+# What a run is planned for where the size of its corpus is not known.
+REFERENCE_POSITIONS = 1_000_000
 # What a job costs before it does anything: interpreter and libraries.
 START_SECONDS = 5.0
 # A training step or forward pass of a small model reaches about this share of a plain matrix product's speed.
@@ -38,12 +52,12 @@ FLOPS_PER_SIMULATION = 3e10
 
 @dataclass
 class Phase:
-    """Cost of one phase of a run."""
+    """Cost of one phase of a run; `disk_bytes` is None if it is not known."""
 
     name: str
     jobs: int
     flops: float = 0.0
-    disk_bytes: float = 0.0
+    disk_bytes: float | None = 0.0
     peak_bytes: float = 0.0
     efficiency: float = 1.0
 
@@ -54,8 +68,9 @@ class Phase:
 
 @dataclass
 class RunPlan:
-    """Cost of a whole run."""
+    """Cost of a whole run; `positions` says for how many positions per model, and how that is known."""
 
+    positions: str
     phases: list[Phase] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     flops_per_second: float = 1.0
@@ -63,21 +78,28 @@ class RunPlan:
 
     def render(self) -> str:
         """Return the plan as text for a terminal."""
-        lines = [f"{'phase':<14}{'jobs':>6}{'FLOPs':>12}{'disk GB':>10}{'memory GB':>11}{'minutes':>10}"]
+        head = f"{'phase':<14}{'jobs':>6}{'FLOPs':>12}{'disk GB':>10}{'memory GB':>11}{'minutes':>10}"
+        lines = [self.positions, "", head]
         for phase in self.phases:
             minutes = phase.seconds(self.flops_per_second, self.cores) / 60
             lines.append(
-                f"{phase.name:<14}{phase.jobs:>6}{phase.flops:>12.2e}{phase.disk_bytes / GB:>10.2f}"
+                f"{phase.name:<14}{phase.jobs:>6}{phase.flops:>12.2e}{_gigabytes(phase.disk_bytes):>10}"
                 f"{phase.peak_bytes / GB:>11.1f}{minutes:>10.1f}"
             )
         total = sum(phase.seconds(self.flops_per_second, self.cores) for phase in self.phases) / 60
+        disk = _gigabytes(sum(phase.disk_bytes or 0 for phase in self.phases))
+        at_least = "≥" if any(phase.disk_bytes is None for phase in self.phases) else ""
         lines.append(
             f"{'total':<14}{sum(p.jobs for p in self.phases):>6}{sum(p.flops for p in self.phases):>12.2e}"
-            f"{sum(p.disk_bytes for p in self.phases) / GB:>10.2f}{max(p.peak_bytes for p in self.phases) / GB:>11.1f}"
+            f"{at_least + disk:>10}{max(p.peak_bytes for p in self.phases) / GB:>11.1f}"
             f"{total:>10.1f}"
         )
         speed = f"{self.flops_per_second / 1e9:.0f} GFLOP/s per core in a float32 matrix product, {self.cores} cores"
         return "\n".join([*lines, "", f"times assume {speed}", *self.notes])
+
+
+def _gigabytes(n_bytes: float | None) -> str:
+    return "?" if n_bytes is None else f"{n_bytes / GB:.2f}"
 
 
 def plan_run(config: Config, paths: Paths) -> RunPlan:
@@ -90,12 +112,13 @@ def plan_run(config: Config, paths: Paths) -> RunPlan:
     ModelError
         If a model's configuration cannot be read (hub models need the network or a local cache).
     """
-    models = {name: _Model(config, paths, name) for name in config.models}
+    models = {name: _Model(config, paths, name) for name in config.needed_models()}
     used = [models[name] for name in config.used_models()]
-    positions, note = _positions(config, paths)
-    plan = RunPlan(notes=[note], flops_per_second=_matmul_speed(), cores=os.cpu_count() or 1)
+    match, corpus_bytes, origin = _corpus_size(config, paths)
+    positions, note = _positions(config, match, origin)
+    plan = RunPlan(note, flops_per_second=_matmul_speed(), cores=os.cpu_count() or 1)
     plan.phases = [
-        Phase("corpus", 1, disk_bytes=_corpus_bytes(config), peak_bytes=1 * GB),
+        Phase("corpus", 1, disk_bytes=corpus_bytes, peak_bytes=1 * GB),
         *_zoo_phases(config, list(models.values())),
         _activation_phase(config, used, positions),
         _correlation_phase(config, models, positions, plan.notes),
@@ -161,22 +184,27 @@ def _activation_phase(config: Config, used: list[_Model], positions: int) -> Pha
 
 def _correlation_phase(config: Config, models: dict[str, _Model], positions: int, notes: list[str]) -> Phase:
     settings = config.correlation
-    flops, peak = 0, 0
+    workers = workers_of(config.dask)
+    precision = resolve_precision(settings.precision)
+    phase = Phase("correlation", len(config.pairs()) * settings.n_jobs, efficiency=0.8)
     for a, b in config.pairs():
-        n_a, n_b = models[a].shape.n_neurons, models[b].shape.n_neurons
-        tiles = plan_tiles(n_a, n_b, settings.memory_gb, settings.n_workers)
-        notes.append(f"{a} × {b}: {n_a:,} × {n_b:,} neurons in {len(tiles.tiles)} tile(s)")
-        flops += correlation_flops(n_a, n_b, positions)
-        peak = max(peak, tiles.peak_bytes)
-    disk = sum((models[a].shape.n_neurons + models[b].shape.n_neurons) for a, b in config.pairs())
-    return Phase(
-        "correlation",
-        len(config.pairs()) * settings.n_jobs,
-        flops=flops,
-        disk_bytes=disk * (settings.max_k + 1) * 16,
-        peak_bytes=peak,
-        efficiency=0.8,
-    )
+        size = (models[a].shape.n_neurons, models[b].shape.n_neurons, positions)
+        if settings.method == "screened":
+            screen = plan_screen(*size, settings.memory_gb, n_rows=settings.screening.sketch_rows, workers=workers)
+            kept = screen_bytes(size[0], size[1], screen.n_rows, config.activations.n_shards)
+            flops, peak = screen_flops(*size, screen.n_rows), screen.peak_bytes
+            notes.append(f"{a} × {b}: {size[0]:,} × {size[1]:,} neurons, sketches of {screen.n_rows} rows")
+        else:
+            tiles = plan_tiles(*size, settings.memory_gb, precision=precision, workers=workers)
+            kept = (size[0] + size[1]) * (settings.max_k + 1) * 16
+            flops, peak = correlation_flops(*size), tiles.peak_bytes
+            notes.append(f"{a} × {b}: {size[0]:,} × {size[1]:,} neurons in {len(tiles.tiles)} tile(s)")
+        phase.flops += flops
+        phase.disk_bytes += kept
+        phase.peak_bytes = max(phase.peak_bytes, peak)
+    if settings.method == "screened":
+        notes.append("screened: FLOPs and time are those of a pair whose neurons the first candidates certify")
+    return phase
 
 
 def _theory_phase(config: Config, notes: list[str], flops_per_second: float) -> Phase:
@@ -187,6 +215,7 @@ def _theory_phase(config: Config, notes: list[str], flops_per_second: float) -> 
                                     "n_inputs": theory.simulation.n_inputs, name: value})[0]
         for name, value in theory.sweep.points()
     )  # fmt: skip
+    notes.append(f"theory: simulations take up to {stored / GB:.2f} GB of disk while they run")
     if not swept:
         minutes = flops / flops_per_second / 60
         notes.append(
@@ -196,7 +225,6 @@ def _theory_phase(config: Config, notes: list[str], flops_per_second: float) -> 
         "theory",
         len(theory.simulation.betas) + len(theory.sweep.points()) + models + 6,
         flops=flops + swept,
-        disk_bytes=stored,
         peak_bytes=1 * GB + 40 * theory.decay.max_units**2,
     )
 
@@ -214,31 +242,38 @@ def _simulation_cost(theory: Theory, kappa: float, gamma: float, n_inputs: float
     return deviates * FLOPS_PER_DEVIATE + len(cells) * FLOPS_PER_SIMULATION, stored
 
 
-def _positions(config: Config, paths: Paths) -> tuple[int, str]:
-    """Return the number of positions per model, and how it was found."""
-    limit = config.activations.max_documents or 10**12
-    length = config.activations.sequence_length
+def _corpus_size(config: Config, paths: Paths) -> tuple[CorpusSize, float | None, str]:
+    """Return the size of the match split, the bytes of the whole corpus (None if not known), and how both are known."""
     try:
-        match = read_manifest(paths.corpus_manifest, "corpus")["splits"]["match"]
-        documents = min(match["documents"], limit)
-        per_document = min(length, match["bytes"] / max(match["documents"], 1) / BYTES_PER_TOKEN)
-        return int(documents * per_document), f"positions: from the corpus in {paths.corpus_manifest.parent}"
+        manifest = read_manifest(paths.corpus_manifest, "corpus")
     except StoreError:
-        size = _corpus_bytes(config) * config.corpus.splits.match
-        per_document = min(length * BYTES_PER_TOKEN, config.corpus.max_document_bytes or 1e12)
-        documents = min(limit, size / per_document)
-        return int(documents * per_document / BYTES_PER_TOKEN), "positions: estimated; the corpus is not built yet"
+        manifest = {}
+    if manifest.get("made_by") == made_by(config, "corpus"):
+        splits = manifest["splits"]
+        n_documents, n_bytes = splits["match"]["documents"], splits["match"]["bytes"]
+        whole_bytes = sum(split["bytes"] for split in splits.values())
+        return CorpusSize(n_documents, n_bytes / n_documents), whole_bytes, f"from {paths.corpus_manifest.parent}"
+    whole = estimate_size(config.corpus)
+    n_documents = None if whole.n_documents is None else whole.n_documents * config.corpus.splits.match
+    return CorpusSize(n_documents, whole.document_bytes), whole.n_bytes, "estimated; the corpus is not built yet"
 
 
-def _corpus_bytes(config: Config) -> float:
-    source = config.corpus.source
-    if isinstance(source, EnvironmentSource):
-        return source.bytes_per_domain * len(source.domains)
-    if isinstance(source, FilesSource):
-        root = Path(source.path)
-        return sum(p.stat().st_size for p in ([root] if root.is_file() else root.rglob("*")) if p.is_file())
-    limit = config.corpus.max_documents or config.activations.max_documents or 0
-    return limit * config.activations.sequence_length * BYTES_PER_TOKEN / config.corpus.splits.match
+def _positions(config: Config, match: CorpusSize, origin: str) -> tuple[int, str]:
+    """Return the number of positions per model, and a line that says how it was found."""
+    length = config.activations.sequence_length
+    known = [n for n in (match.n_documents, config.activations.max_documents) if n is not None]
+    if not known:
+        return REFERENCE_POSITIONS, (
+            "positions: NOT KNOWN, because a hub dataset does not tell its size before it is read.\n"
+            f"FLOPs, disk and minutes are those of {REFERENCE_POSITIONS:,} positions per model; what activations and\n"
+            "correlation take grows in proportion. Set activations.max_documents for a plan of the whole run."
+        )
+    if match.document_bytes is None:
+        tokens, origin = length, f"{origin}; as if every document had activations.sequence_length tokens or more"
+    else:
+        tokens = min(length, match.document_bytes / BYTES_PER_TOKEN)
+    positions = math.ceil(min(known) * tokens)
+    return positions, f"positions: {positions:,} per model, {origin}"
 
 
 def _matmul_speed() -> float:

@@ -18,14 +18,15 @@ VERSIONS = {
     "train": 1,
     "model": 1,
     "activations": 1,
-    "correlate": 1,
-    "match": 1,
+    "correlate": 2,
+    "match": 2,
     "anchors": 1,
     "counts": 1,
     "fit": 1,
     "contexts": 1,
     "theory_simulate": 1,
     "theory_sweep": 1,
+    "theory_sweep_table": 1,
     "theory_exponents": 1,
     "theory_frontiers": 1,
     "theory_spectrum": 1,
@@ -35,7 +36,7 @@ VERSIONS = {
     "theory_predict": 1,
     "theory_figures": 1,
     "figures": 1,
-    "report": 1,
+    "report": 2,
 }
 
 
@@ -81,8 +82,8 @@ def _activations(config: Config, model: str) -> dict[str, Any]:
 
 
 def _correlate(config: Config, _pair: str) -> dict[str, Any]:
-    # The memory budget and the number of workers change how the work is cut, not its result.
-    kept = config.correlation.model_dump(mode="json", exclude={"memory_gb", "n_workers"})
+    # The memory budget changes how the work is cut, not its result; nor does where it runs.
+    kept = config.correlation.model_dump(mode="json", exclude={"memory_gb"})
     return {"alignment": config.alignment.model_dump(mode="json"), "correlation": kept}
 
 
@@ -90,7 +91,7 @@ def _simulated(config: Config, _name: str) -> dict[str, Any]:
     # The lists of decays and swept values say which jobs there are, not what one of them makes.
     theory = config.theory.model_dump(mode="json", include={"kappa", "gamma", "simulation"})
     del theory["simulation"]["betas"]
-    return {"theory": theory, "precision": config.correlation.precision}
+    return {"theory": theory}
 
 
 def _theory(*keys: str) -> Callable[[Config, str], dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Scaling fits against SciPy-free references and planted laws; contexts against brute force; the plan."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rosetta.analysis.contexts import describe_matches, top_contexts
+from rosetta.analysis.counts import count_table
 from rosetta.analysis.scaling import SCALING_COLUMNS, fit_power_law, scaling_table
-from rosetta.config import load_config
+from rosetta.config import load_config, parse_config
+from rosetta.files import write_manifest
 from rosetta.moments import Moments
 from rosetta.paths import Paths
 from rosetta.planning import plan_run
+from rosetta.stages import made_by
+from rosetta.tables import write_parquet
 
 ROOT = Path(__file__).parent.parent
 
@@ -115,10 +120,39 @@ def test_described_matches_are_the_highest(tmp_path):
     assert all(len(row[f"contexts_{side}"]) == 3 for row in described for side in "ab")
 
 
+def test_what_a_group_counts_over_its_comparisons(tmp_path):
+    """Dead neurons differ between the comparisons of an anchor: each has aligned positions of its own."""
+    models = {name: {"path": name} for name in "abc"}
+    config = parse_config({"models": models, "ladders": {"two": [["a", "b"]], "three": [["a", "b", "c"]]}})
+    paths = Paths(tmp_path)
+    for name, d_mlp in zip("abc", (10, 20, 60), strict=True):
+        write_manifest(paths.model_manifest(name), {"kind": "model", "n_layers": 2, "d_mlp": d_mlp})
+    facts = {"a--b": (1000, 3, 5), "a--c": (900, 4, 2)}
+    for pair, (n_positions, dead_a, dead_b) in facts.items():
+        facts_of_pair = {"n_positions": n_positions, "n_dead_a": dead_a, "n_dead_b": dead_b}
+        write_parquet(paths.matches(pair), pd.DataFrame({"r": [0.0]}), facts_of_pair)
+    anchors = {"a--b": ([0, 1, 2], [0.2, 0.4, 0.6]), "a--b--c": ([0, 0, 1, 1], [0.2, 0.4, 0.6, 0.4])}
+    for group, (units, r) in anchors.items():
+        write_parquet(paths.rosetta(group), pd.DataFrame({"layer_anchor": 0, "unit_anchor": units, "r": r}))
+    two, three = count_table(config, paths).to_dict("records")
+    assert two == {
+        "ladder": "two", "rung": 0, "models": "a--b", "n_neurons": 30, "n_positions": 1000, "matches": 3,
+        "n_dead_a": 3, "n_dead_b": 5, "mean_r": pytest.approx(0.4),
+    }  # fmt: skip
+    assert three == {
+        "ladder": "three", "rung": 0, "models": "a--b--c", "n_neurons": 60, "n_positions": 900, "matches": 2,
+        "n_dead_a": 4, "n_dead_b": 7, "mean_r": pytest.approx(0.4),
+    }  # fmt: skip
+
+
+def phases_of(plan):
+    return {phase.name: phase for phase in plan.phases}
+
+
 def test_the_plan_counts_jobs_and_bytes(tmp_path):
     config = load_config(ROOT / "config.yaml")
     plan = plan_run(config, Paths(tmp_path))
-    phases = {phase.name: phase for phase in plan.phases}
+    phases = phases_of(plan)
     assert phases["training"].jobs == 12
     assert phases["activations"].jobs == 24
     assert phases["correlation"].jobs == 8
@@ -129,3 +163,59 @@ def test_the_plan_counts_jobs_and_bytes(tmp_path):
     text = plan.render()
     for word in ("training", "FLOPs", "disk GB", "memory GB", "minutes", "2,304 × 2,304"):
         assert word in text
+
+
+def small_plan(tmp_path, corpus, **activations):
+    """Plan two zoo models of 32 neurons, and one that no ladder needs."""
+    families = {"f": {"architecture": "gpt2", "seed": 1}, "g": {"architecture": "opt", "seed": 2}}
+    sizes = {"s": {"n_layers": 1, "d_model": 16, "d_mlp": 32, "n_heads": 2}}
+    models = {name: {"zoo": {"family": name[0], "size": "s"}} for name in ("f", "g", "f-unused")}
+    content = {
+        "zoo": {"families": families, "sizes": sizes}, "models": models, "ladders": {"l": [["f", "g"]]},
+        "corpus": corpus, "activations": {"sequence_length": 64, **activations},
+    }  # fmt: skip
+    config = parse_config(content)
+    return config, plan_run(config, Paths(tmp_path))
+
+
+def positions_of(plan):
+    return phases_of(plan)["activations"].disk_bytes / (2 * 2 * 32)
+
+
+HUB = {"kind": "hub", "id": "somebody/dataset"}
+
+
+def test_a_plan_for_a_hub_dataset_says_that_its_size_is_not_known(tmp_path):
+    _, plan = small_plan(tmp_path, {"source": HUB})
+    text = plan.render()
+    assert re.search(r"NOT KNOWN.*1,000,000 positions per model.*Set\s+activations\.max_documents", text, re.DOTALL)
+    assert positions_of(plan) == 1_000_000
+    assert phases_of(plan)["correlation"].flops == 2 * 1_000_000 * 32 * 32
+    assert re.search(r"^corpus .* \? ", text, re.MULTILINE)
+    assert re.search(r"^total .* ≥0\.13 ", text, re.MULTILINE)
+    assert phases_of(plan)["training"].jobs == 2, "models that no ladder needs are not trained"
+
+
+def test_limits_make_the_plan_of_a_hub_dataset(tmp_path):
+    _, plan = small_plan(tmp_path, {"source": HUB}, max_documents=50)
+    assert positions_of(plan) == 50 * 64
+    assert "as if every document had activations.sequence_length tokens" in plan.render()
+    _, plan = small_plan(tmp_path, {"source": HUB, "max_documents": 1000})
+    assert positions_of(plan) == 0.06 * 1000 * 64
+    assert phases_of(plan)["corpus"].disk_bytes is None, "nothing tells how long a document is"
+    _, plan = small_plan(tmp_path, {"source": HUB, "max_documents": 1000, "max_document_bytes": 96})
+    assert positions_of(plan) == 0.06 * 1000 * 32
+    assert phases_of(plan)["corpus"].disk_bytes == 96_000
+
+
+def test_the_plan_counts_the_documents_of_the_corpus_once_it_is_built(tmp_path):
+    config, _ = small_plan(tmp_path, {"source": HUB})
+    split = {"documents": 10, "bytes": 900, "domains": {}}
+    splits = {name: split for name in ("train", "match", "pool", "heldout")}
+    paths = Paths(tmp_path)
+    write_manifest(paths.corpus_manifest, {"kind": "corpus", "made_by": made_by(config, "corpus"), "splits": splits})
+    built = plan_run(config, paths)
+    assert positions_of(built) == 10 * 30
+    assert phases_of(built)["corpus"].disk_bytes == 3600
+    _, plan = small_plan(tmp_path, {"source": HUB, "seed": 1})
+    assert "NOT KNOWN" in plan.render(), "the corpus there is of another configuration"

@@ -1,13 +1,18 @@
+import json
 import os
 from pathlib import Path
 
 import pytest
 import yaml
+from helpers import ARCHITECTURES, save_tiny_model
+from transformers import AutoConfig
 
 from rosetta.checks import check_config
 from rosetta.config import Config, dump_config, load_config, parse_config
 from rosetta.config_reference import render_reference
-from rosetta.errors import ConfigError, ModelError, RosettaError
+from rosetta.errors import ConfigError, ModelError, PlanError, RosettaError
+from rosetta.models.folders import folder_shape
+from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.stages import VERSIONS, made_by
 
 ROOT = Path(__file__).parent.parent
@@ -82,6 +87,7 @@ BAD = [
         "is itself untrained",
     ),
     ("fractions", changed(corpus={"splits": {"train": 0.9}}), r"corpus\.splits: the four fractions must sum to 1"),
+    ("no share to match", changed(corpus={"splits": {"train": 0.84, "match": 0.0}}), r"splits: match must be above 0"),
     ("no source kind", changed(corpus={"source": {"path": "x"}}), r"corpus\.source: add `kind"),
     ("context", changed(activations={"sequence_length": 4096}), r"activations\.sequence_length: 4096 is above"),
     ("undetectable", changed(theory={"tau": 1.0}), r"theory\.tau: .*greater than 1"),
@@ -113,7 +119,7 @@ def test_unreadable_files(tmp_path):
 
 
 def model_folder(folder: Path, **files: str) -> dict:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True, parents=True)
     for name, content in files.items():
         (folder / name.replace("__", ".")).write_text(content)
     return changed(models={**GOOD["models"], "m": {"path": str(folder)}}, results=str(folder / "out"))
@@ -170,6 +176,69 @@ def test_a_missing_corpus_is_found(tmp_path):
         check_config(parse_config(changed(corpus={"source": source}, results=str(tmp_path))))
 
 
+NO_TRAINING = {"splits": {"train": 0.0, "match": 0.84}}
+LOCAL = {
+    "gpt2": {"model_type": "gpt2", "n_layer": 3, "n_embd": 8},
+    "gpt_neox": {"model_type": "gpt_neox", "num_hidden_layers": 2, "intermediate_size": 12},
+    "opt": {"model_type": "opt", "num_hidden_layers": 2, "ffn_dim": 12},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"corpus": NO_TRAINING}, r"corpus\.splits\.train: is 0, but models\.f-s is trained"),
+        (
+            {"activations": {**GOOD["activations"], "n_shards": 9, "max_documents": 8}},
+            r"n_shards: 9 is above activations\.",
+        ),
+        (
+            {"activations": {**GOOD["activations"], "n_shards": 9}, "corpus": {"max_documents": 8}},
+            r"9 is above corpus\.max",
+        ),
+        ({"correlation": {"memory_gb": 0.001}}, r"correlation\.memory_gb: 0\.001"),
+    ],
+)
+def test_what_can_only_fail_inside_a_job_is_refused_before_any(tmp_path, change, message):
+    check_config(parse_config(changed(results=str(tmp_path))))
+    with pytest.raises(RosettaError, match=message):
+        check_config(parse_config(changed(results=str(tmp_path), **change)))
+
+
+def local_models(tmp_path, **more):
+    for name, content in LOCAL.items():
+        model_folder(tmp_path / name, **{**GOOD_FILES, "config__json": json.dumps(content)})
+    models = {name: {"path": str(tmp_path / name)} for name in LOCAL}
+    twin = {"twin": {"untrained": {"of": "opt"}}}
+    unused = {"unused": GOOD["models"]["f-s"], "hub": {"hub": "somebody/model", "revision": "main"}}
+    return changed(models={**models, **twin, **unused}, results=str(tmp_path / "r"), **more)
+
+
+@pytest.mark.parametrize("pair", [["gpt2", "gpt_neox"], ["gpt_neox", "opt"], ["gpt2", "twin"]])
+def test_memory_is_checked_for_local_models_too(tmp_path, pair):
+    """And what nobody needs, here training, is not."""
+    config = local_models(tmp_path, ladders={"l": [pair]}, corpus=NO_TRAINING)
+    check_config(parse_config(config))
+    with pytest.raises(PlanError, match=r"correlation\.memory_gb"):
+        check_config(parse_config({**config, "correlation": {"memory_gb": 0.001}}))
+
+
+def test_models_of_unknown_size_are_left_to_their_jobs(tmp_path):
+    config = local_models(tmp_path, ladders={"l": [["gpt2", "hub"]]}, correlation={"memory_gb": 0.001})
+    check_config(parse_config(config))
+    model_folder(tmp_path / "opt", config__json=json.dumps({"model_type": "opt"}))
+    assert folder_shape(tmp_path / "opt", "models.opt.path") is None
+
+
+def test_a_folder_tells_its_neurons_without_transformers(tmp_path, texts):
+    """As transformers reads them, for every architecture; GPT-2 may leave its MLP's size out."""
+    for architecture in ARCHITECTURES:
+        folder = save_tiny_model(tmp_path / architecture, texts, architecture)
+        assert folder_shape(folder, "models.m.path") == neuron_shape(AutoConfig.from_pretrained(folder), "m")
+    local_models(tmp_path / "local")
+    assert folder_shape(tmp_path / "local" / "gpt2", "models.m.path") == NeuronShape(3, 32)
+
+
 def test_a_slice_changes_with_its_part_of_the_configuration_only():
     names = {"tokenizer": "f", "train": "f-s", "model": "f-s", "activations": "f-s", "theory_spectrum": "f-s"}
 
@@ -201,5 +270,5 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     more = slices(changed(theory={"simulation": {"betas": [1.7]}, "sweep": {"kappa": [2.0]}}))
     expected = {"theory_frontiers", "report"}
     assert {stage for stage in VERSIONS if more[stage] != base[stage]} == expected, "finished simulations are kept"
-    same = slices(changed(correlation={"memory_gb": 1.0, "n_workers": 2}))
+    same = slices(changed(correlation={"memory_gb": 1.0}, dask={"n_workers": 2}))
     assert {stage for stage in VERSIONS if same[stage] != base[stage]} == {"report"}, "how the work is cut"

@@ -8,10 +8,12 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rosetta.corpus.size
 from rosetta.config import Corpus, parse_config
-from rosetta.corpus.build import build_corpus, read_split, shard_bounds
+from rosetta.corpus.build import build_corpus, read_split, shard_bounds, source_texts
 from rosetta.corpus.documents import Cleaner, Text, cut, hash64, split_of
 from rosetta.corpus.environment import docstring_prose, without_docstrings
+from rosetta.corpus.size import estimate_size
 from rosetta.errors import CorpusError
 from rosetta.files import read_manifest
 from rosetta.paths import Paths
@@ -64,6 +66,14 @@ def test_a_hub_dataset_in_a_local_folder_is_streamed(tmp_path):
         build(tmp_path / "results", corpus_of(source={**source, "split": "nope"}))
 
 
+def test_a_compressed_hub_dataset_is_streamed(tmp_path):
+    """What the dependency on zstandard is for: `datasets` does not require it itself."""
+    (tmp_path / "data").mkdir()
+    write_jsonl(tmp_path / "data" / "train.jsonl.zst")
+    _, splits = build(tmp_path / "results", corpus_of(source={"kind": "hub", "id": str(tmp_path / "data")}))
+    assert sorted(pd.concat(splits.values())["text"]) == sorted(record["text"] for record in RECORDS)
+
+
 def test_splits_do_not_depend_on_other_documents_or_their_order(tmp_path):
     whole = {"kind": "files", "path": write_jsonl(tmp_path / "a.jsonl")}
     half = {"kind": "files", "path": write_jsonl(tmp_path / "a2.jsonl", RECORDS[:150])}
@@ -108,26 +118,71 @@ def test_duplicates_and_near_duplicates_are_dropped_and_counted():
     assert cleaner.counts == {"accepted": 2, "unencodable": 1, "short": 1, "duplicate": 1, "near_duplicate": 1}
 
 
-def test_no_document_shares_most_of_its_lines_with_another_split(tmp_path):
-    """The leak that matters: the same header or licence in train and match."""
+def informative_lines(text: str) -> set[str]:
+    return {line for line in ("".join(line.lower().split()) for line in text.splitlines()) if len(line) >= 12}
+
+
+def test_no_document_has_most_of_its_lines_from_another_split(tmp_path):
+    """The leak that matters: the same header or licence in train and match.
+
+    What `Cleaner` promises: at most half of a document's lines stand in those accepted before it, pieces of its own
+    text aside, which share its split.
+    """
     source = {"kind": "environment", "bytes_per_domain": 60_000, "domains": ["licence", "python", "arithmetic"]}
     corpus = corpus_of(source=source, max_document_bytes=400, min_document_bytes=64)
     _, splits = build(tmp_path, corpus)
-    lines = {
-        split: [{"".join(line.lower().split()) for line in text.splitlines()} for text in table["text"]]
-        for split, table in splits.items()
-    }
-    sources = {split: set(table["source"]) for split, table in splits.items()}
-    for split in SPLITS[1:]:
-        assert not sources["train"] & sources[split]
-        seen = set().union(*lines["train"])
-        for document in lines[split]:
-            informative = {line for line in document if len(line) >= 12}
-            earlier = informative & seen
-            # Either side may have come first, so a document is compared with all of the other split at once.
-            assert len(earlier) <= max(len(informative) * 0.9, 1)
+    split_of_id = {id_: split for split, table in splits.items() for id_ in table["id"]}
+    cleaner = Cleaner(corpus.min_document_bytes, corpus.max_document_bytes)
+    accepted = list(cleaner.documents(source_texts(corpus)))
+    assert {document.id for document in accepted} == set(split_of_id)
+    assert cleaner.counts["near_duplicate"] > 0, "something was there to be dropped"
+    earlier = {split: set() for split in SPLITS}
+    repeats = 0
+    for document in accepted:
+        lines = informative_lines(document.text)
+        elsewhere = set().union(*(earlier[split] for split in SPLITS if split != split_of_id[document.id]))
+        assert len(lines & elsewhere) <= len(lines) * 0.5
+        repeats += bool(lines & elsewhere)
+        earlier[split_of_id[document.id]] |= lines
+    assert repeats > 0
+    sources = [set(table["source"]) for table in splits.values()]
+    assert len(set().union(*sources)) == sum(map(len, sources)), "a source is in one split only"
     domains = set(pd.concat(splits.values())["domain"])
     assert domains == {"licence", "python", "arithmetic"}
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "jsonl.zst", "parquet"])
+@pytest.mark.parametrize("sample", [300_000, 10**9], ids=["sampled", "whole"])
+def test_the_size_of_local_files_is_that_of_their_text(tmp_path, monkeypatch, suffix, sample):
+    """Not that of the file: compressed it is smaller, with other columns larger."""
+    monkeypatch.setattr(rosetta.corpus.size, "SAMPLE", sample)
+    rng = np.random.default_rng(0)
+    records = [
+        {"meta": {"text": rng.bytes(int(rng.integers(10, 400))).hex()}, "other": "x" * 600, "text": "not this one"}
+        for _ in range(8000)
+    ]
+    for part in range(2):
+        path = tmp_path / f"{part}.{suffix}"
+        half = records[part::2]
+        pd.DataFrame(half).to_parquet(path, row_group_size=300) if suffix == "parquet" else write_jsonl(path, half)
+    source = {"kind": "files", "path": str(tmp_path), "text": "meta.text"}
+    size = estimate_size(corpus_of(source=source))
+    n_bytes = sum(len(record["meta"]["text"]) for record in records)
+    assert size.n_documents == pytest.approx(8000, rel=0.1)
+    assert size.n_bytes == pytest.approx(n_bytes, rel=0.1)
+    if sample == 10**9 and suffix != "parquet":
+        assert size.n_documents == pytest.approx(8000, rel=1e-12)
+        assert size.n_bytes == pytest.approx(n_bytes, rel=1e-12)
+    pieces = estimate_size(corpus_of(source=source, max_document_bytes=100))
+    assert (pieces.document_bytes, pieces.n_bytes) == (100, pytest.approx(size.n_bytes))
+    assert estimate_size(corpus_of(source=source, max_documents=7)).n_documents == 7
+
+
+def test_a_file_that_cannot_be_sampled_is_named(tmp_path):
+    for name in ("c.jsonl.zst", "c.parquet"):
+        (tmp_path / name).write_bytes(b"not what its suffix says")
+        with pytest.raises(CorpusError, match=rf"{name}: cannot be read"):
+            estimate_size(corpus_of(source={"kind": "files", "path": str(tmp_path / name)}))
 
 
 @given(text=st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=300), size=st.integers(16, 64))
@@ -177,6 +232,13 @@ def test_bad_corpora_are_refused_by_name(tmp_path, content, source, message):
 
     with pytest.raises(CorpusError, match=message):
         check_and_build()
+
+
+def test_an_empty_match_split_is_refused_by_its_key(tmp_path):
+    splits = {"train": 0.999999, "match": 0.000001, "pool": 0.0, "heldout": 0.0}
+    source = {"kind": "files", "path": write_jsonl(tmp_path / "c.jsonl")}
+    with pytest.raises(CorpusError, match=r"corpus\.splits\.match: no document"):
+        build(tmp_path / "r", corpus_of(source=source, splits=splits))
 
 
 def test_gzip_under_another_name_is_refused(tmp_path):

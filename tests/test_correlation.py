@@ -1,9 +1,11 @@
 """The numerical core against NumPy in float64, over ragged shapes, chunkings, shard counts and dtypes."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from helpers import random_ranges, save_stores
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,10 +15,10 @@ import rosetta.correlation.plan
 import rosetta.correlation.stream
 import rosetta.correlation.tiles
 from rosetta.alignment import aligned_spans
-from rosetta.config import Correlation
+from rosetta.config import Correlation, Dask
 from rosetta.correlation.lists import read_lists
 from rosetta.correlation.pairs import correlate_stores
-from rosetta.correlation.plan import Tile, plan_tiles, tile_bytes
+from rosetta.correlation.plan import Tile, Workers, plan_tiles
 from rosetta.correlation.stream import align_pair, token_ranges
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.errors import PlanError, StoreError
@@ -40,10 +42,7 @@ def pooled_reference(stores, spans, side, pooling):
     rows = []
     for store, shard in zip(stores, spans, strict=True):
         layers = [store.activations(i, slice(None), slice(None)) for i in range(store.n_layers)]
-        values = np.concatenate(layers, axis=1)
-        if store.dtype == "bfloat16":
-            values = (values.astype(np.uint32) << 16).view(np.float32)
-        values = values.astype(np.float64)[store.read("byte_end") > store.read("byte_start")]
+        values = torch.cat(layers, dim=1).double().numpy()[store.read("byte_end") > store.read("byte_start")]
         reduce = getattr(np, pooling)
         rows += [
             reduce(values[low:high], axis=0) for low, high in zip(shard.first[side], shard.last[side], strict=True)
@@ -68,7 +67,6 @@ def use_small_chunks(patch):
     """Make chunks and runs of rows so small that tiny stores have many of both."""
     patch.setattr(rosetta.activations.store, "CHUNK_POSITIONS", 16)
     patch.setattr(rosetta.activations.store, "CHUNK_UNITS", 4)
-    patch.setattr(rosetta.correlation.stream, "CHUNK_POSITIONS", 16)
     patch.setattr(rosetta.correlation.tiles, "ROWS", 10)
 
 
@@ -137,13 +135,13 @@ def brute_force_neighbors(r, k):
     ("n_shards", "memory_gb", "n_jobs", "n_workers"), [(1, 2.0, 1, 1), (3, 0.75, 1, 2), (2, 0.7, 3, 1)]
 )
 def test_neighbour_lists_match_brute_force(tmp_path, monkeypatch, n_shards, memory_gb, n_jobs, n_workers):
-    monkeypatch.setattr(rosetta.correlation.plan, "BYTES_PER_ROW_VALUE", 200)  # so that a small budget means tiles
+    monkeypatch.setitem(rosetta.correlation.plan.ROW_VALUE_BYTES, "float64", 200)  # so that a small budget means tiles
     stores_a, stores_b = make_pair(tmp_path, 3, (2, 40), (1, 70), n_shards, "float32")
-    settings_ = Correlation(max_k=4, memory_gb=memory_gb, n_jobs=n_jobs, n_workers=n_workers, precision="float64")
+    settings_ = Correlation(max_k=4, memory_gb=memory_gb, n_jobs=n_jobs, precision="float64")
     parts = [tmp_path / f"{job}.parquet" for job in range(n_jobs)]
     for job, part in enumerate(parts):
-        correlate_stores(tmp_path / "a", tmp_path / "b", part, "mean", settings_, job=job)
-    n_tiles = len(plan_tiles(80, 70, memory_gb, n_workers).tiles)
+        correlate_stores(tmp_path / "a", tmp_path / "b", part, "mean", settings_, Dask(n_workers=n_workers), job=job)
+    n_tiles = len(plan_tiles(80, 70, 250, memory_gb, precision="float64", workers=Workers(n_workers)).tiles)
     assert (n_tiles > 1) == (memory_gb < 1)
     found, facts = read_lists(parts)
     r = reference(stores_a, stores_b, "mean")
@@ -163,7 +161,14 @@ def test_ties_go_to_the_lower_neuron(tmp_path):
     same = np.repeat(signal[None, :, None], 6, axis=2)
     save_stores(tmp_path / "a", same, ranges, len(DOCUMENTS))
     save_stores(tmp_path / "b", np.concatenate([same, same]), ranges, len(DOCUMENTS))
-    correlate_stores(tmp_path / "a", tmp_path / "b", tmp_path / "n.parquet", "mean", Correlation(max_k=2))
+    correlate_stores(
+        tmp_path / "a",
+        tmp_path / "b",
+        tmp_path / "n.parquet",
+        "mean",
+        Correlation(max_k=2, precision="float32"),
+        Dask(),
+    )
     found, _ = read_lists([tmp_path / "n.parquet"])
     assert found.a.index.tolist() == [[0, 1, 2]] * 6
     assert found.b.index.tolist() == [[0, 1, 2]] * 12
@@ -174,7 +179,9 @@ def test_sharding_does_not_change_the_sums(tmp_path, small_chunks):
     for n_shards in (1, 4):
         folder = tmp_path / str(n_shards)
         make_pair(folder, 5, (2, 9), (2, 7), n_shards, "float16")
-        correlate_stores(folder / "a", folder / "b", folder / "n.parquet", "mean", Correlation())
+        correlate_stores(
+            folder / "a", folder / "b", folder / "n.parquet", "mean", Correlation(precision="float32"), Dask()
+        )
         lists.append(read_lists([folder / "n.parquet"])[0])
     assert np.array_equal(lists[0].a.index, lists[1].a.index)
     # Only the pilot mean and scale, merged in another order, may differ in their last bits.
@@ -220,47 +227,61 @@ def test_a_true_correlation_survives_a_million_positions(tmp_path):
 
 
 def test_finished_tiles_are_not_computed_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(rosetta.correlation.plan, "BYTES_PER_ROW_VALUE", 200)
+    monkeypatch.setitem(rosetta.correlation.plan.ROW_VALUE_BYTES, "float64", 200)
     make_pair(tmp_path, 3, (2, 40), (1, 70), 1, "float32")
-    settings_ = Correlation(max_k=2, memory_gb=0.665)
+    settings_ = Correlation(max_k=2, memory_gb=0.665, precision="float64")
     original, computed = rosetta.correlation.tiles.tile_neighbors, []
 
-    def dies_at_the_third(pair, tile, pooling, settings):
+    def dies_at_the_third(pair, tile, *args):
         if len(computed) == 2 and "restarted" not in computed:
             raise KeyboardInterrupt
         computed.append(tile)
-        return original(pair, tile, pooling, settings)
+        return original(pair, tile, *args)
 
     monkeypatch.setattr(rosetta.correlation.tiles, "tile_neighbors", dies_at_the_third)
     out = tmp_path / "n.parquet"
     with pytest.raises(KeyboardInterrupt):
-        correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", settings_)
+        correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", settings_, Dask())
     assert not out.exists()
     done = list(computed)
     computed.append("restarted")
-    correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", settings_)
+    correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", settings_, Dask())
     after = computed[len(done) + 1 :]
     assert not set(done) & set(after)
-    assert sorted([*done, *after]) == sorted(plan_tiles(80, 70, 0.665).tiles)
+    assert sorted([*done, *after]) == sorted(plan_tiles(80, 70, 250, 0.665, precision="float64").tiles)
 
 
 @given(
-    n_a=st.integers(1, 40_000), n_b=st.integers(1, 40_000), memory_gb=st.floats(1.0, 16.0), n_workers=st.integers(1, 4)
+    n_a=st.integers(1, 40_000),
+    n_b=st.integers(1, 40_000),
+    n_positions=st.integers(2, 10**7),
+    memory_gb=st.floats(0.61, 16.0),
+    precision=st.sampled_from(["float32", "bfloat16", "float64"]),
+    n_workers=st.integers(1, 4),
+    processes=st.booleans(),
 )
-def test_the_plan_covers_the_matrix_once_within_the_budget(n_a, n_b, memory_gb, n_workers):
+def test_the_plan_covers_the_matrix_once_within_the_budget(
+    n_a, n_b, n_positions, memory_gb, precision, n_workers, processes
+):
+    workers = {"precision": precision, "workers": Workers(n_workers, processes)}
     try:
-        plan = plan_tiles(n_a, n_b, memory_gb, n_workers)
+        plan = plan_tiles(n_a, n_b, n_positions, memory_gb, **workers)
     except PlanError:
-        assert rosetta.correlation.plan.RESERVED + n_workers * tile_bytes(64, 64) > memory_gb * 1e9 * 0.9
+        smallest = plan_tiles(min(n_a, 64), min(n_b, 64), n_positions, 1000, **workers)
+        assert smallest.peak_bytes > memory_gb * 1e9
         return
     assert plan.peak_bytes <= memory_gb * 1e9
-    assert sum((t.a_high - t.a_low) * (t.b_high - t.b_low) for t in plan.tiles) == n_a * n_b
-    assert {t.a_low for t in plan.tiles} | {t.a_high for t in plan.tiles} >= {0, n_a}
+    edges_a, edges_b = ({t[side : side + 2] for t in plan.tiles} for side in (0, 2))
+    assert sorted(plan.tiles) == sorted((*a, *b) for a in edges_a for b in edges_b)
+    for edges, n in ((sorted(edges_a), n_a), (sorted(edges_b), n_b)):
+        assert edges[0][0] == 0
+        assert edges[-1][1] == n
+        assert all(one[1] == following[0] for one, following in pairwise(edges))
 
 
 def test_a_budget_that_cannot_be_kept_is_refused():
     with pytest.raises(PlanError, match="memory_gb"):
-        plan_tiles(10_000, 10_000, 0.1)
+        plan_tiles(10_000, 10_000, 1000, 0.1)
 
 
 def test_stores_of_other_documents_are_refused(tmp_path):

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from rosetta.config import SPLITS
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "rosetta"
 
 # Each module or folder may import those before it, and its own folder.
 ORDER = [
-    "errors", "files", "tables", "progress", "moments", "config", "config_reference", "paths", "stages", "corpus",
-    "models", "activations", "alignment", "correlation", "matching", "analysis", "theory", "report",
-    "checks", "planning", "steps", "cli_options", "cli_theory", "cli",
+    "errors", "files", "tables", "progress", "moments", "config_base", "config_theory", "config", "config_reference",
+    "paths", "jobs", "stages", "corpus", "models", "activations", "alignment", "correlation", "matching", "analysis",
+    "theory", "report", "checks", "planning", "steps", "cli_options", "cli_theory", "cli",
 ]  # fmt: skip
 
 
@@ -46,6 +48,11 @@ def test_imports_point_one_way(path):
 def test_files_stay_small():
     for path in [*PACKAGE.rglob("*.py"), *(ROOT / "workflow").rglob("*.smk"), *(ROOT / "tests").glob("*.py")]:
         assert len(path.read_text().splitlines()) <= 500, path
+
+
+def test_the_rules_take_the_splits_from_the_package():
+    rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    assert ", ".join(f'"{split}"' for split in SPLITS) not in rules
 
 
 def test_what_the_snakefile_imports_is_light():

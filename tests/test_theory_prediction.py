@@ -12,7 +12,8 @@ import pytest
 
 from rosetta.analysis.scaling import scaling_table
 from rosetta.cli import main
-from rosetta.config import Theory, load_config
+from rosetta.config import load_config
+from rosetta.config_theory import Theory
 from rosetta.stages import VERSIONS
 from rosetta.theory import comparison, identifiability, prediction
 from rosetta.theory.allocation import AllocationModel, continuum_frontier, continuum_r0

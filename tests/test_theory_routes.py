@@ -9,7 +9,7 @@ from helpers import random_ranges, save_stores
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rosetta.config import TheoryDecay
+from rosetta.config_theory import TheoryDecay
 from rosetta.theory.decay import binned_curve, fit_decay
 from rosetta.theory.losses import fit_loss_exponent
 from rosetta.theory.ngrams import WORD, count_ngrams, ngram_decay, savings

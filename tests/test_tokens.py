@@ -84,6 +84,54 @@ def test_byte_ranges_rebuild_any_text(byte_tokenizer, text):
     check(byte_tokenizer, text)
 
 
+def handmade_byte_level():
+    """A byte-level BPE of five merges, two of which cut characters: é is C3 A9, 東 is E6 9D B1."""
+    merges = [("n", "Ã"), ("Ŀ", "±"), ("Ġ", "x")]  # n C3, 9D B1, space x
+    tokens = ["<s>", *"nxÃ©æĿ±Ġ", *map("".join, merges)]
+    backend = Tokenizer(models.BPE({token: id_ for id_, token in enumerate(tokens)}, merges))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    return backend
+
+
+def handmade_sentencepiece():
+    """A BPE with metaspace that knows a, b and 東, and falls back to bytes for é."""
+    merges = [("▁", "a"), ("▁", "b")]
+    tokens = ["<s>", "<unk>", "<0xC3>", "<0xA9>", *"▁ab東", *map("".join, merges)]
+    vocabulary = {token: id_ for id_, token in enumerate(tokens)}
+    backend = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True))
+    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    return backend
+
+
+@pytest.mark.parametrize(
+    ("make", "text", "expected"),
+    [
+        (
+            handmade_byte_level, "né東 x",
+            [("<s>", 0, 0), ("nÃ", 0, 2), ("©", 2, 3), ("æ", 3, 4), ("Ŀ±", 4, 6), ("Ġx", 6, 8)],
+        ),
+        (handmade_byte_level, "x<s> n", [("<s>", 0, 0), ("x", 0, 1), ("<s>", 1, 4), ("Ġ", 4, 5), ("n", 5, 6)]),
+        (handmade_byte_level, "", [("<s>", 0, 0)]),
+        (
+            handmade_sentencepiece, "a bé",
+            [("<s>", 0, 0), ("▁a", 0, 1), ("▁b", 1, 3), ("<0xC3>", 3, 4), ("<0xA9>", 4, 5)],
+        ),
+        # The added space is a token of its own here, and none of the text's.
+        (handmade_sentencepiece, "東 a", [("<s>", 0, 0), ("▁", 0, 0), ("東", 0, 3), ("▁a", 3, 5)]),
+    ],
+)  # fmt: skip
+def test_every_token_covers_its_own_bytes(make, text, expected):
+    """Token by token: ranges that only rebuild the text together could still be shifted against the tokens."""
+    backend = make()
+    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>")
+    found = ByteTokenizer(tokenizer, "m")(text)
+    tokens = tokenizer.convert_ids_to_tokens(found.token_ids.tolist())
+    assert list(zip(tokens, found.byte_start.tolist(), found.byte_end.tolist(), strict=True)) == expected
+
+
 def test_truncation_keeps_the_first_tokens(byte_tokenizer):
     whole = byte_tokenizer("return naïve 東京")
     assert np.array_equal(whole.head(3).byte_end, whole.byte_end[:3])

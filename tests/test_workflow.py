@@ -16,6 +16,9 @@ import yaml
 from helpers import save_tiny_model
 from transformers import AutoModelForCausalLM
 
+from rosetta.config import load_config
+from rosetta.jobs import job_names
+
 ROOT = Path(__file__).parent.parent
 TINY = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
 CORES = "2"
@@ -105,15 +108,14 @@ def test_the_contract(finished):
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished):
-    logs = {
-        p.relative_to(finished / "results/logs").with_suffix("") for p in (finished / "results/logs").rglob("*.log")
-    }
-    benchmarks = {
-        p.relative_to(finished / "results/benchmarks").with_suffix("")
-        for p in (finished / "results/benchmarks").rglob("*.tsv")
-    }
-    assert benchmarks == logs
-    assert {log.parts[0] for log in logs} >= {"train", "activations", "correlate", "report"}
+    """Under the names that the package knows them by."""
+    results = finished / "results"
+    logs, benchmarks = (
+        {str(p.relative_to(results / kind).with_suffix("")) for p in (results / kind).rglob(f"*.{suffix}")}
+        for kind, suffix in (("logs", "log"), ("benchmarks", "tsv"))
+    )
+    jobs = job_names(load_config(results / "run_config.yaml"))
+    assert benchmarks == logs == {f"{rule}/{job}" for rule, names in jobs.items() for job in names}
 
 
 def test_the_report_is_self_contained_and_escapes_text(finished):
@@ -153,6 +155,33 @@ def test_the_matches_are_what_numpy_finds(finished):
 
 def test_a_second_run_does_nothing(finished):
     assert jobs_of(run_snakemake(finished, "-n")) == {}
+
+
+def test_a_deleted_result_is_made_again(project):
+    results = project / "results"
+    before = read_matches(project)
+    for deleted, rule in {
+        "matches/pythia-m--opt-m.parquet": "match",
+        "contexts/pythia-m--opt-m.json": "contexts",
+        "rosetta/pythia-m--opt-m.parquet": "anchors",
+        "tables/counts.csv": "counts",
+        "tables/scaling.csv": "fit",
+        "figures/scaling.png": "figures",
+        "figures/scaling.pdf": "figures",
+        "tables/theory_predictions.csv": "theory_predict",
+        "figures/theory_beta.pdf": "theory_figures",
+        "report.html": "report",
+    }.items():
+        (results / deleted).rename(results / "aside")
+        jobs = jobs_of(run_snakemake(project, "-n"))
+        assert jobs[rule] == 1, deleted
+        assert not {"correlate", "activations", "train"} & set(jobs), deleted
+        (results / "aside").rename(results / deleted)
+    (results / "matches/pythia-m--opt-m.parquet").unlink()
+    run_snakemake(project)
+    for name, table in read_matches(project).items():
+        pd.testing.assert_frame_equal(table, before[name])
+    assert jobs_of(run_snakemake(project, "-n")) == {}
 
 
 FROM_MATCHES = {
@@ -272,6 +301,7 @@ BAD = [
         r"corpus\.source\.text.*'body'",
     ),
     ({"corpus": {"source": {"kind": "files", "path": "empty.jsonl"}}}, r"holds no document"),
+    ({"correlation": {"memory_gb": 0.001}}, r"correlation\.memory_gb: 0\.001"),
     ({"results": "corpus.jsonl/out"}, r"results: .*corpus\.jsonl is not a folder"),
 ]
 
@@ -308,7 +338,7 @@ def test_steps_run_by_hand(finished, tmp_path):
     fitted = rosetta("fit", finished / "results" / "tables" / "counts.csv", folder=tmp_path)
     assert "pythia-opt" in fitted.stdout
     plan = rosetta("plan", "--configfile", "run.yaml", folder=finished)
-    assert "positions: from the corpus" in plan.stdout
+    assert "per model, from results/corpus" in plan.stdout
     help_page = rosetta("--help", folder=tmp_path).stdout
     for step in ("corpus", "train", "activations", "correlate", "match", "anchors", "fit", "plan", "report"):
         assert step in help_page

@@ -118,8 +118,14 @@ def test_packed_tokens_hold_every_document_once_per_pass(texts):
     longer = packed_tokens(tokenizer, texts, 2 * sum(lengths), seed=1)
     assert np.array_equal(longer[: len(tokens)], tokens)
     assert not np.array_equal(longer[len(tokens) :], tokens), "the second pass has another order"
-    with pytest.raises(CorpusError, match="train"):
-        packed_tokens(tokenizer, [], 10, seed=1)
+
+
+@pytest.mark.parametrize(
+    "step", [lambda: packed_tokens(None, [], 10, seed=1), lambda: train_tokenizer(family(), [], 9)]
+)
+def test_an_empty_training_split_is_refused_by_its_key(step):
+    with pytest.raises(CorpusError, match=r"corpus\.splits\.train: no document"):
+        step()
 
 
 def test_the_learning_rate_warms_up_and_decays():

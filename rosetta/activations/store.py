@@ -15,7 +15,7 @@ from zarr.codecs import Crc32cCodec
 
 from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, activation_path
 from rosetta.errors import StoreError
-from rosetta.files import digest_file, read_manifest, remove_leftovers, replacing, write_manifest
+from rosetta.files import check_files, describe_files, read_manifest, replacing, write_manifest
 from rosetta.models.neurons import NeuronShape, neuron_name
 from rosetta.moments import Moments
 
@@ -87,7 +87,6 @@ def write_store(
     if not n_positions:
         raise StoreError(f"{place}: the shard has no token. Lower activations.n_shards or give more documents.")
     store_path = manifest_path.with_suffix(".zarr")
-    remove_leftovers(store_path)
     manifest_path.unlink(missing_ok=True)  # a manifest must never speak of a store that is being replaced
     with_bytes = tokens.byte_end > tokens.byte_start
     with replacing(store_path) as temporary:
@@ -104,7 +103,7 @@ def write_store(
             raise StoreError(f"{place}: {position} positions of activations for {n_positions} tokens.")
         for name, values in {**vars(tokens), "mean": moments.mean, "m2": moments.m2}.items():
             _add_variable(group, name, values)
-        files = _describe_files(temporary)
+        files = describe_files(temporary)
     holds = {
         "n_positions": n_positions,
         "n_with_bytes": moments.count,
@@ -187,12 +186,6 @@ def _add_variable(group: Any, name: str, values: np.ndarray) -> None:
     )
 
 
-def _describe_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return size and digest of every file of a store, by its path inside the store."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {str(p.relative_to(folder)): {"bytes": p.stat().st_size, "digest": digest_file(p)} for p in files}
-
-
 class Store:
     """A store opened for reading, checked against its manifest and the registry of variables.
 
@@ -210,7 +203,7 @@ class Store:
     def __init__(self, manifest_path: Path) -> None:
         self.path = Path(manifest_path).with_suffix(".zarr")
         self.manifest = read_manifest(manifest_path, KIND)
-        self._check_files()
+        check_files(self.path, self.manifest["files"])
         self.group = zarr.open_group(self.path, mode="r", zarr_format=3)
         holds = self.manifest["holds"]
         self.n_layers: int = holds["n_layers"]
@@ -235,15 +228,35 @@ class Store:
         """Return the moments of every neuron, arrays of shape (n_layers · d_mlp,)."""
         return Moments(self.manifest["holds"]["n_with_bytes"], self.read("mean").ravel(), self.read("m2").ravel())
 
-    def activations(self, layer: int, rows: slice, units: slice) -> np.ndarray:
-        """Return activations (rows, units) of a layer in the stored dtype (bfloat16 as uint16).
+    def activations(self, layer: int, rows: slice, units: slice) -> torch.Tensor:
+        """Return activations (rows, units) of a layer in the stored dtype.
 
         Raises
         ------
         StoreError
             If a chunk is damaged.
         """
-        return self._guard(activation_path(layer), lambda: self._layers[layer][rows, units])
+        values = torch.from_numpy(self._guard(activation_path(layer), lambda: self._layers[layer][rows, units]))
+        return values.view(torch.bfloat16) if self.dtype == "bfloat16" else values
+
+    def chunks(self, low: int, high: int) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
+        """Read the flat neuron range [low, high), every chunk once.
+
+        Yields
+        ------
+        start : int
+            First position of the chunk.
+        parts : list of (offset, Tensor of shape (n_rows, n_units))
+            Activations by layer; `offset` is the first neuron's distance from `low`.
+        """
+        step = self._layers[0].chunks[0]
+        for start in range(0, self.n_positions, step):
+            parts = []
+            for layer in range(low // self.d_mlp, -(-high // self.d_mlp)):
+                first = layer * self.d_mlp
+                units = slice(max(low - first, 0), min(high - first, self.d_mlp))
+                parts.append((first + units.start - low, self.activations(layer, slice(start, start + step), units)))
+            yield start, parts
 
     def _guard(self, what: str, read: Any) -> np.ndarray:
         try:
@@ -253,16 +266,6 @@ class Store:
                 f"{self.path}: {what} is damaged ({error}). Delete {self.path.with_suffix('.json').name} beside it "
                 "and run again to rebuild this store."
             ) from None
-
-    def _check_files(self) -> None:
-        """Check every file's size, and the content of the metadata (chunks carry checksums of their own)."""
-        for name, facts in self.manifest["files"].items():
-            path = self.path / name
-            if not path.exists() or path.stat().st_size != facts["bytes"]:
-                state = "truncated or altered" if path.exists() else "missing"
-                raise StoreError(f"{path}: {state}. Delete {self.path.with_suffix('.json')} and run again to rebuild.")
-            if path.name == "zarr.json" and digest_file(path) != facts["digest"]:
-                raise StoreError(f"{path}: altered. Delete {self.path.with_suffix('.json')} and run again to rebuild.")
 
 
 def open_stores(folder: Path) -> list[Store]:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
-from rosetta.activations.store import CHUNK_POSITIONS, Store, open_stores
+from rosetta.activations.store import Store, open_stores
 
 CONTEXT_BYTES = 120  # shown on each side of the token
 
@@ -97,12 +96,8 @@ def _neurons(matches: pd.DataFrame, side: str) -> list[tuple[int, int]]:
 
 
 def _column(store: Store, layer: int, unit: int) -> np.ndarray:
-    parts = [
-        store.activations(layer, slice(low, low + CHUNK_POSITIONS), slice(unit, unit + 1))
-        for low in range(0, store.n_positions, CHUNK_POSITIONS)
-    ]
-    values = torch.from_numpy(np.concatenate(parts)[:, 0])
-    return (values.view(torch.bfloat16) if store.dtype == "bfloat16" else values).float().numpy()
+    neuron = layer * store.d_mlp + unit
+    return np.concatenate([parts[0][1][:, 0].float().numpy() for _, parts in store.chunks(neuron, neuron + 1)])
 
 
 def _best_per_document(values: np.ndarray, index: np.ndarray) -> np.ndarray:

@@ -21,8 +21,12 @@ def count_table(config: Config, paths: Paths) -> pd.DataFrame:
 
     `n_neurons` is the mean neuron count of the rung's models, the size x of the scaling law. `matches` is the
     number of matches of a pair, or of anchor neurons matched with every other model in larger groups; `mean_r`
-    is the mean correlation of those matches. For larger groups `n_positions` is the smallest of the
-    comparisons', and `n_dead_b` sums over the models that are not the anchor.
+    is the mean correlation of those matches. `n_dead_a` and `n_dead_b` are the dead neurons of both models on the
+    positions that they share.
+
+    A larger group has one comparison, with aligned positions of its own, per model that is not the anchor. There
+    `n_positions` is the minimum over the comparisons, `n_dead_a` the maximum over them of the anchor's dead neurons,
+    `n_dead_b` the sum over them of the other model's, and `mean_r` the mean over all of their matches.
     """
     rows = [
         {"ladder": ladder, "rung": number, **_count_group(tuple(rung), paths)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ SUFFIXES = (".jsonl", ".jsonl.zst", ".parquet")
 def file_texts(source: FilesSource) -> Iterator[Text]:
     """Yield the texts of a local file or of all readable files in a folder, in the order of their names."""
     for path in source_files(source.path):
-        yield from _texts(_records(path), str(path), source.text, source.domain)
+        yield from record_texts(_records(path), str(path), source.text, source.domain)
 
 
 def hub_texts(source: HubSource) -> Iterator[Text]:
@@ -39,7 +40,7 @@ def hub_texts(source: HubSource) -> Iterator[Text]:
         dataset = load_dataset(
             source.id, name=source.name, revision=source.revision, split=source.split, streaming=True
         )
-        yield from _texts(dataset, place, source.text, source.domain)
+        yield from record_texts(dataset, place, source.text, source.domain)
     except CorpusError:
         raise
     except Exception as error:  # `datasets` raises many kinds, the network's among them
@@ -87,7 +88,14 @@ def _known() -> str:
     return ", ".join(SUFFIXES)
 
 
-def _texts(records: Iterable[Any], place: str, text: str, domain: str | None) -> Iterator[Text]:
+def record_texts(records: Iterable[Any], place: str, text: str, domain: str | None) -> Iterator[Text]:
+    """Yield the texts of records that have one.
+
+    Raises
+    ------
+    CorpusError
+        If a record lacks the text or domain column, or holds something else than text; `place` is named.
+    """
     for number, record in enumerate(records):
         content = _field(record, text, "corpus.source.text", place, number)
         if not isinstance(content, str):
@@ -112,14 +120,28 @@ def _field(record: Any, column: str, key: str, place: str, number: int) -> Any:
     return value
 
 
-def _records(path: Path) -> Iterator[Any]:
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while a file is read into a message that names it.
+
+    Raises
+    ------
+    CorpusError
+        If the file cannot be opened, or its content is not what its suffix says.
+    """
     try:
+        yield
+    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
+        raise CorpusError(f"{path}: cannot be read ({error}). Check that its content fits its suffix.") from None
+
+
+def _records(path: Path) -> Iterator[Any]:
+    with reading(path):
         if path.suffix == ".parquet":
             yield from _parquet_records(path)
         else:
-            yield from _json_records(path)
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
-        raise CorpusError(f"{path}: cannot be read ({error}). Check that its content fits its suffix.") from None
+            with pa.OSFile(str(path)) as file:
+                yield from json_records(path, file)
 
 
 def _parquet_records(path: Path) -> Iterator[Any]:
@@ -128,12 +150,19 @@ def _parquet_records(path: Path) -> Iterator[Any]:
             yield from batch.to_pylist()
 
 
-def _json_records(path: Path) -> Iterator[Any]:
+def json_records(path: Path, file: pa.NativeFile) -> Iterator[Any]:
+    """Yield the records of an open jsonl or jsonl.zst file.
+
+    Raises
+    ------
+    CorpusError
+        If a line is not JSON.
+    """
     # Arrow's stream, unlike others, tells a truncated archive from a whole one.
-    with pa.input_stream(str(path), compression="zstd" if path.suffix == ".zst" else None) as stream:
-        for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8", newline="\n"), start=1):
-            if line.strip():
-                try:
-                    yield json.loads(line)
-                except ValueError as error:
-                    raise CorpusError(f"{path}:{number}: not JSON ({error}). Each line must be one record.") from None
+    stream = pa.CompressedInputStream(file, "zstd") if path.suffix == ".zst" else file
+    for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8", newline="\n"), start=1):
+        if line.strip():
+            try:
+                yield json.loads(line)
+            except ValueError as error:
+                raise CorpusError(f"{path}:{number}: not JSON ({error}). Each line must be one record.") from None

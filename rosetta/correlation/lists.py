@@ -18,7 +18,11 @@ COLUMNS = ["side", "layer", "unit", "rank", "partner_layer", "partner_unit", "r"
 
 @dataclass(frozen=True)
 class PairFacts:
-    """What the neighbour lists of a pair are about."""
+    """What the neighbour lists of a pair are about.
+
+    `n_uncertified` counts the neurons that the screened method's first candidates did not settle: they took further
+    exact correlations. `failure_probability` bounds the chance that a match of the pair is not the exact method's.
+    """
 
     model_a: str
     model_b: str
@@ -30,6 +34,9 @@ class PairFacts:
     n_kept: int
     job: int
     n_jobs: int
+    method: str = "exact"
+    n_uncertified: int = 0
+    failure_probability: float = 0.0
 
 
 def write_lists(path: Path, neighbors: PairNeighbors, facts: PairFacts) -> None:

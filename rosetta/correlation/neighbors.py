@@ -27,6 +27,10 @@ class Neighbors:
         """Return neighbour lists without entries."""
         return cls(np.full((n, k), -1, dtype=np.int64), np.full((n, k), np.nan))
 
+    def head(self, k: int) -> Neighbors:
+        """Return the k nearest of each."""
+        return Neighbors(self.index[:, :k], self.r[:, :k])
+
     def merge(self, other: Neighbors) -> Neighbors:
         """Return the best k of two lists over disjoint sets of partners."""
         index = np.concatenate([self.index, other.index], axis=1)
@@ -65,3 +69,13 @@ class PairNeighbors:
             self.dead_a | other.dead_a,
             self.dead_b | other.dead_b,
         )
+
+    def placed(self, n_a: int, n_b: int, a_low: int, b_low: int) -> PairNeighbors:
+        """Return lists of a tile's neurons as lists of all n_a and n_b neurons of the pair."""
+        result = PairNeighbors.empty(n_a, n_b, self.a.index.shape[1])
+        for to, part, low in ((result.a, self.a, a_low), (result.b, self.b, b_low)):
+            to.index[low : low + len(part.index)] = part.index
+            to.r[low : low + len(part.index)] = part.r
+        result.dead_a[a_low : a_low + len(self.dead_a)] = self.dead_a
+        result.dead_b[b_low : b_low + len(self.dead_b)] = self.dead_b
+        return result

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rosetta.activations.store import Store, open_stores
-from rosetta.config import Correlation
+from rosetta.config import Correlation, Dask
 from rosetta.correlation.lists import PairFacts, write_lists
-from rosetta.correlation.stream import align_pair
-from rosetta.correlation.tiles import correlate_pair
+from rosetta.correlation.plan import GB, plan_screen, plan_tiles, workers_of
+from rosetta.correlation.products import product_device, resolve_precision
+from rosetta.correlation.screened import ScreenTask, correlate_screened
+from rosetta.correlation.stream import open_pair, pair_identity
+from rosetta.correlation.tiles import TileTask, correlate_tiles
 from rosetta.errors import ConfigError
 from rosetta.files import digest_json
+from rosetta.progress import say
 
 
 def correlate_stores(
-    folder_a: Path, folder_b: Path, out: Path, pooling: str, settings: Correlation, *, job: int = 0
+    folder_a: Path, folder_b: Path, out: Path, pooling: str, settings: Correlation, dask: Dask, *, job: int = 0
 ) -> None:
     """Correlate all neurons of two models and write one job's neighbour lists.
 
@@ -28,21 +35,25 @@ def correlate_stores(
     pooling : str
         Pooling of tokens to aligned spans.
     settings : Correlation
-        Budget, neighbours to keep, precision, number of jobs.
+        Method, budget, neighbours to keep, precision, number of jobs.
+    dask : Dask
+        Where the tiles are computed.
     job : int
-        Number of this job.
+        Number of this job; it takes every `n_jobs`-th tile.
+
+    Raises
+    ------
+    StoreError
+        If the stores do not fit together, are damaged or hold non-finite values.
+    PlanError
+        If no tile fits the memory budget.
     """
     if not 0 <= job < settings.n_jobs:
         raise ConfigError(f"--job: {job} is not among the {settings.n_jobs} jobs (--n-jobs).")
+    precision = resolve_precision(settings.precision)
     stores_a, stores_b = open_stores(folder_a), open_stores(folder_b)
-    pair = align_pair(stores_a, stores_b)
-    made_from = [store.manifest for store in (*stores_a, *stores_b)]
-    identity = digest_json([made_from, pooling, settings.model_dump(), job])
-    scratch = out.parent / f".tiles-{out.stem}-{identity[:16]}"
-    for stale in out.parent.glob(f".tiles-{out.stem}-*"):
-        if stale != scratch:
-            shutil.rmtree(stale)
-    neighbors = correlate_pair(pair, pooling, settings, job=job, scratch=scratch)
+    pair_id = pair_identity(stores_a, stores_b)
+    pair = open_pair(str(folder_a), str(folder_b), pair_id)
     facts = PairFacts(
         model_a=model_name(stores_a[0]),
         model_b=model_name(stores_b[0]),
@@ -55,7 +66,52 @@ def correlate_stores(
         job=job,
         n_jobs=settings.n_jobs,
     )
-    write_lists(out, neighbors, facts)
+    workers = workers_of(dask)
+    size = (pair.a.n_neurons, pair.b.n_neurons, pair.n_positions)
+    say(
+        f"{facts.model_a} and {facts.model_b}: {size[0]} × {size[1]} neurons, {size[2]} aligned positions; "
+        f"{precision} products on {product_device(precision)}, "
+        f"{dask.n_workers} × {dask.threads_per_worker} threads ({dask.scheduler})"
+    )
+    common = (str(folder_a), str(folder_b), pair_id, pooling, precision)
+    if settings.method == "screened":
+        n_rows = settings.screening.sketch_rows
+        screen = plan_screen(*size, settings.memory_gb, n_rows=n_rows, workers=workers)
+        say(f"sketches of {screen.n_rows} rows, {len(screen.tiles)} tile(s), about {screen.peak_bytes / GB:.1f} GB")
+        with _scratch(out, [*common, asdict(screen), settings.model_dump(mode="json")]) as scratch:
+            task = ScreenTask(*common, str(scratch), screen.n_rows, len(stores_a))
+            found = correlate_screened(task, *size[:2], screen, settings.screening, settings.max_k, dask)
+            if found:
+                say(f"{found.n_listed} pairs and {found.n_whole} whole neurons were correlated exactly")
+                certified = replace(
+                    facts,
+                    method="screened",
+                    n_uncertified=found.n_uncertified,
+                    failure_probability=settings.screening.failure_probability,
+                )
+                write_lists(out, found.neighbors, certified)
+                return
+        say("screening leaves too much open here; the exact method takes over")
+    tiles = plan_tiles(*size, settings.memory_gb, precision=precision, workers=workers)
+    mine = tiles.tiles[job :: settings.n_jobs]
+    say(f"{len(mine)} of {len(tiles.tiles)} tile(s), about {tiles.peak_bytes / GB:.1f} GB")
+    with _scratch(out, [*common, tiles.tiles, asdict(facts)]) as scratch:
+        task = TileTask(*common, settings.max_k + 1, str(scratch))
+        write_lists(out, correlate_tiles(task, mine, *size[:2], dask), facts)
+
+
+@contextmanager
+def _scratch(out: Path, identity: list) -> Iterator[Path]:
+    """Yield a folder for what is finished on the way to `out`; it is removed when the block succeeds.
+
+    A former run of the same computation left its folder, to be gone on with; those of others are removed.
+    """
+    scratch = out.parent / f".tiles-{out.stem}-{digest_json(identity)[:16]}"
+    for stale in out.parent.glob(f".tiles-{out.stem}-*"):
+        if stale != scratch:
+            shutil.rmtree(stale)
+    scratch.mkdir(parents=True, exist_ok=True)
+    yield scratch.resolve()
     shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from rosetta.config import Correlation, Dask
 from rosetta.errors import PlanError
 
 GB = 1_000_000_000
-ROWS = 4096  # aligned positions per product; sums of this many float32 terms are flushed into float64
-# Bytes per cell of a tile: the float64 sums, the float32 product and half again for the reduction's copies.
-BYTES_PER_CELL = 18
-# Bytes per value of a row buffer: raw chunks, pooled rows, standardised rows, and the copies between them.
-BYTES_PER_ROW_VALUE = 24
-# Interpreter, libraries and allocator: held back from every budget.
+ROWS = 4096  # aligned positions per block of rows
+# Bytes per cell of a tile: the float64 sums and, but for float64 products, the run summed in float32.
+CELL_BYTES = {"float32": 12, "bfloat16": 12, "float64": 8}
+# Bytes per value of a block of rows: two blocks, the raw chunk and the copies made while it is decoded.
+ROW_VALUE_BYTES = {"float32": 20, "bfloat16": 22, "float64": 28}
+# Strips that the reduction to nearest neighbours copies.
+STRIP_BYTES = 500_000_000
+# Where each aligned position lies in either model's stores.
+POSITION_BYTES = 24
+# Interpreter, libraries and allocator: held back from every budget, once per process.
 RESERVED = 600_000_000
+
+
+class Workers(NamedTuple):
+    """Who shares a memory budget: `n` tasks at once, in one process, or each in its own beside the one that starts it."""
+
+    n: int = 1
+    processes: bool = False
+
+
+ALONE = Workers()
+
+
+def workers_of(dask: Dask) -> Workers:
+    """Return who shares `correlation.memory_gb`; workers on other machines have it each."""
+    return Workers(dask.n_workers, dask.scheduler == "processes") if dask.local else Workers()
 
 
 class Tile(NamedTuple):
@@ -36,47 +58,165 @@ class TilePlan:
         In row-major order; together they cover the matrix once.
     peak_bytes : int
         Estimated peak memory of a job.
-    n_reads : int
-        How often each neuron's activations are read, at most.
     """
 
     tiles: tuple[Tile, ...]
     peak_bytes: int
-    n_reads: int
 
 
-def plan_tiles(n_a: int, n_b: int, memory_gb: float, n_workers: int = 1) -> TilePlan:
-    """Cut an n_a × n_b correlation matrix into the fewest near-square tiles of which `n_workers` fit the memory budget.
+def plan_tiles(
+    n_a: int,
+    n_b: int,
+    n_positions: int,
+    memory_gb: float,
+    *,
+    precision: str = "float32",
+    workers: Workers = ALONE,
+) -> TilePlan:
+    """Cut an n_a × n_b correlation matrix into the fewest near-square tiles that fit the memory budget.
+
+    Parameters
+    ----------
+    n_a, n_b : int
+        Neurons of either model.
+    n_positions : int
+        Aligned positions.
+    memory_gb : float
+        Budget of all workers together.
+    precision : {'float32', 'bfloat16', 'float64'}
+        What is multiplied.
+    workers : Workers
+        Who shares the budget.
 
     Raises
     ------
     PlanError
         If not even a tile of 64 × 64 neurons fits.
     """
-    budget = (int(memory_gb * GB) - RESERVED) // n_workers
-    width_a, width_b = n_a, n_b
-    while tile_bytes(width_a, width_b) > budget:
+    widths, peak = _fit(lambda a, b: tile_bytes(a, b, precision), (n_a, n_b), n_positions, memory_gb, workers)
+    tiles = tuple(Tile(*a, *b) for a in _edges(n_a, widths[0]) for b in _edges(n_b, widths[1]))
+    return TilePlan(tiles, peak)
+
+
+@dataclass(frozen=True)
+class ScreenPlan:
+    """How a pair is screened.
+
+    Attributes
+    ----------
+    n_rows : int
+        Rows m of the sketches.
+    edges_a, edges_b : tuple of (int, int)
+        Ranges of neurons that are worked on together.
+    peak_bytes : int
+        Estimated peak memory of a job.
+    """
+
+    n_rows: int
+    edges_a: tuple[tuple[int, int], ...]
+    edges_b: tuple[tuple[int, int], ...]
+    peak_bytes: int
+
+    @property
+    def tiles(self) -> tuple[Tile, ...]:
+        """All rectangles of a range of A and a range of B."""
+        return tuple(Tile(*a, *b) for a in self.edges_a for b in self.edges_b)
+
+
+def plan_screen(
+    n_a: int,
+    n_b: int,
+    n_positions: int,
+    memory_gb: float,
+    *,
+    n_rows: int | None = None,
+    workers: Workers = ALONE,
+) -> ScreenPlan:
+    """Choose the rows of the sketches, and cut the neurons into ranges that fit the memory budget.
+
+    Parameters are those of `plan_tiles`; `n_rows` is a choice of the user.
+
+    Raises
+    ------
+    PlanError
+        If not even ranges of 64 neurons fit.
+    """
+    # The more rows, the more neurons are certified by their first candidates; one sixteenth of the positions costs
+    # one sixteenth of the exact method to compare.
+    n_rows = n_rows or min(max(1024, 2 ** int(math.log2(max(n_positions // 16, 1)))), 16_384)
+
+    def work(width_a: int, width_b: int) -> int:
+        # The widest of the phases: folding one side, comparing sketches, exact pairs in a second pass.
+        folding = (ROW_VALUE_BYTES["float32"] * min(n_rows, ROWS) + 8 * n_rows) * max(width_a, width_b)
+        comparing = 10 * n_rows * (width_a + width_b) + 4 * width_a * width_b + STRIP_BYTES
+        second = (ROW_VALUE_BYTES["float32"] + 4) * ROWS * (width_a + width_b)
+        return max(folding, comparing, second)
+
+    widths, peak = _fit(work, (n_a, n_b), n_positions, memory_gb, workers)
+    return ScreenPlan(n_rows, tuple(_edges(n_a, widths[0])), tuple(_edges(n_b, widths[1])), peak)
+
+
+def _fit(
+    work: Callable[[int, int], int], widths: tuple[int, int], n_positions: int, memory_gb: float, workers: Workers
+) -> tuple[tuple[int, int], int]:
+    """Return the largest widths whose work fits the budget, and the peak memory of all workers together."""
+
+    def peak(width_a: int, width_b: int) -> int:
+        mine, shared = work(width_a, width_b), RESERVED + POSITION_BYTES * n_positions
+        return workers.n * (mine + shared) + RESERVED if workers.processes else workers.n * mine + shared
+
+    width_a, width_b = widths
+    while peak(width_a, width_b) > memory_gb * GB:
         if width_a <= 64 and width_b <= 64:
-            needed = (RESERVED + n_workers * tile_bytes(width_a, width_b)) / GB
-            raise PlanError(f"correlation.memory_gb: {memory_gb:g} is too little; at least {needed:.1f} is needed.")
-        # Halve the wider side, in equal parts, until the tile fits.
+            needed = math.ceil(peak(width_a, width_b) / GB * 100) / 100
+            raise PlanError(f"correlation.memory_gb: {memory_gb:g} is too little; at least {needed:.2f} is needed.")
+        # Halve the wider side, in equal parts, until the work fits.
         if width_a >= width_b:
             width_a = -(-width_a // 2)
         else:
             width_b = -(-width_b // 2)
-    a_edges, b_edges = _edges(n_a, width_a), _edges(n_b, width_b)
-    tiles = tuple(Tile(*a, *b) for a in a_edges for b in b_edges)
-    return TilePlan(tiles, RESERVED + n_workers * tile_bytes(width_a, width_b), max(len(a_edges), len(b_edges)))
+    return (width_a, width_b), peak(width_a, width_b)
 
 
-def tile_bytes(width_a: int, width_b: int) -> int:
+def check_budget(n_a: int, n_b: int, correlation: Correlation, workers: Workers) -> None:
+    """Check that the smallest tile of a pair fits the memory budget, as far as that is known without its positions.
+
+    Raises
+    ------
+    PlanError
+        If it does not.
+    """
+    smallest = (min(n_a, 64), min(n_b, 64))
+    if correlation.method == "screened":
+        plan_screen(*smallest, 0, correlation.memory_gb, n_rows=correlation.screening.sketch_rows, workers=workers)
+    plan_tiles(*smallest, 0, correlation.memory_gb, workers=workers)
+
+
+def tile_bytes(width_a: int, width_b: int, precision: str) -> int:
     """Return the estimated memory of working on one tile."""
-    return BYTES_PER_CELL * width_a * width_b + BYTES_PER_ROW_VALUE * ROWS * (width_a + width_b)
+    cells = width_a * width_b
+    rows = ROW_VALUE_BYTES[precision] * ROWS * (width_a + width_b)
+    return CELL_BYTES[precision] * cells + rows + min(STRIP_BYTES, 8 * cells)
 
 
 def correlation_flops(n_a: int, n_b: int, n_positions: int) -> int:
     """Return the floating-point operations of the products of one pair."""
     return 2 * n_positions * n_a * n_b
+
+
+def screen_flops(n_a: int, n_b: int, n_positions: int, n_rows: int) -> int:
+    """Return the operations of screening a pair whose neurons the first candidates certify.
+
+    Rotating every row (twice the order of both Hadamard factors), comparing the sketches, and one candidate per neuron.
+    """
+    run = min(n_rows, ROWS)
+    factors = 2 ** ((run.bit_length() - 1) // 2) + 2 ** (run.bit_length() // 2)
+    return (n_a + n_b) * n_positions * (2 * factors + 2) + 2 * n_rows * n_a * n_b
+
+
+def screen_bytes(n_a: int, n_b: int, n_rows: int, n_shards: int) -> int:
+    """Return the bytes on disk of a pair's sketches."""
+    return 4 * n_rows * (n_a + n_b) * n_shards
 
 
 def _edges(n: int, width: int) -> list[tuple[int, int]]:

@@ -1,18 +1,26 @@
-"""Streaming a pair of models: aligned, pooled, standardised rows of a range of neurons, block by block."""
+"""Streaming a pair of models: aligned, pooled and centred rows of a range of neurons, block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import reduce
+from functools import lru_cache, reduce
+from itertools import cycle
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from rosetta.activations.store import CHUNK_POSITIONS, Store
-from rosetta.alignment import AlignedSpans, TokenRanges, aligned_spans, pool
+from rosetta.activations.store import Store, open_stores
+from rosetta.alignment import STRIP, AlignedSpans, TokenRanges, aligned_spans, pool_into
 from rosetta.errors import StoreError
+from rosetta.files import digest_json
+from rosetta.models.neurons import neuron_name
 from rosetta.moments import Moments
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -23,13 +31,13 @@ class Side:
     ----------
     stores : list of Store
         Shard stores in order.
-    with_bytes : list of ndarray of int64
+    with_bytes : list of ndarray of int32
         Per shard, the positions that stand for bytes; tokens are counted along these.
-    first, last : list of ndarray of int64
+    first, last : list of ndarray of int32
         Per shard, the token range of each aligned span.
-    center, scale : ndarray of float64, shape (n_neurons,)
-        Pilot mean and standard deviation over tokens (1 where it is zero). Any values would give the same
-        correlations; these keep float32 sums free of cancellation.
+    center : ndarray of float64, shape (n_neurons,)
+        Pilot mean over tokens. Any values would give the same correlations; these keep float32 sums free of
+        cancellation.
     """
 
     stores: list[Store]
@@ -37,12 +45,16 @@ class Side:
     first: list[np.ndarray]
     last: list[np.ndarray]
     center: np.ndarray
-    scale: np.ndarray
 
     @property
     def n_neurons(self) -> int:
         """Total neuron count of the model."""
         return len(self.center)
+
+    def of_shard(self, shard: int) -> Side:
+        """Return the same side with one of its shards only."""
+        one = slice(shard, shard + 1)
+        return Side(self.stores[one], self.with_bytes[one], self.first[one], self.last[one], self.center)
 
 
 @dataclass(frozen=True)
@@ -51,12 +63,11 @@ class AlignedPair:
 
     a: Side
     b: Side
-    spans: list[AlignedSpans]
 
     @property
     def n_positions(self) -> int:
         """Number N of aligned positions."""
-        return sum(map(len, self.spans))
+        return sum(map(len, self.a.first))
 
 
 def align_pair(stores_a: list[Store], stores_b: list[Store]) -> AlignedPair:
@@ -73,7 +84,7 @@ def align_pair(stores_a: list[Store], stores_b: list[Store]) -> AlignedPair:
             "Capture both with the same activations.n_shards."
         )
     spans = [_shard_spans(a, b) for a, b in zip(stores_a, stores_b, strict=True)]
-    pair = AlignedPair(_side(stores_a, spans, 0), _side(stores_b, spans, 1), spans)
+    pair = AlignedPair(_side(stores_a, spans, 0), _side(stores_b, spans, 1))
     if pair.n_positions < 2:
         raise StoreError(f"{stores_a[0].path.parent}: only {pair.n_positions} aligned positions; give more documents.")
     return pair
@@ -99,73 +110,163 @@ def _side(stores: list[Store], spans: list[AlignedSpans], side: int) -> Side:
     pilot = reduce(Moments.merge, [store.moments() for store in stores])
     return Side(
         stores=stores,
-        with_bytes=[np.flatnonzero(store.read("byte_end") > store.read("byte_start")) for store in stores],
-        first=[shard.first[side] for shard in spans],
-        last=[shard.last[side] for shard in spans],
+        with_bytes=[
+            np.flatnonzero(store.read("byte_end") > store.read("byte_start")).astype(np.int32) for store in stores
+        ],
+        first=[shard.first[side].astype(np.int32) for shard in spans],
+        last=[shard.last[side].astype(np.int32) for shard in spans],
         center=pilot.mean,
-        scale=np.where(pilot.std > 0, pilot.std, 1.0),
     )
 
 
-def standardised_blocks(
-    side: Side, low: int, high: int, pooling: str, rows: int, dtype: torch.dtype
-) -> Iterator[torch.Tensor]:
-    """Yield blocks (rows, high − low) of pilot-standardised and pooled activations over all aligned positions.
+class ColumnTotals:
+    """Sums over the rows of one side, in float64.
 
-    All blocks but the last have exactly `rows` rows wherever the shards end, so the sums made of them do not
-    depend on the sharding. Every chunk is read once.
+    Parameters
+    ----------
+    width : int
+        Number of neurons.
     """
-    block, filled = torch.empty((rows, high - low), dtype=dtype), 0
-    for shard in range(len(side.stores)):
-        for pooled in _pooled_pieces(side, shard, low, high, pooling, dtype):
-            start = 0
-            while start < len(pooled):
-                taken = min(rows - filled, len(pooled) - start)
-                block[filled : filled + taken] = pooled[start : start + taken]
-                filled, start = filled + taken, start + taken
-                if filled == rows:
-                    yield block
-                    block, filled = torch.empty_like(block), 0
-    if filled:
-        yield block[:filled]
+
+    def __init__(self, width: int) -> None:
+        self.total = torch.zeros(width, dtype=torch.float64)
+
+    def add(self, rows: torch.Tensor) -> None:
+        """Add a strip of rows, few enough that sums in its own precision lose nothing."""
+        self.total += rows.sum(dim=0)
 
 
-def _pooled_pieces(
-    side: Side, shard: int, low: int, high: int, pooling: str, dtype: torch.dtype
+class ColumnSums(ColumnTotals):
+    """Sums and sums of squares over the rows of one side, and whether a neuron ever changes."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.squares = torch.zeros(width, dtype=torch.float64)
+        self._low = torch.full((width,), torch.inf)
+        self._high = torch.full((width,), -torch.inf)
+
+    def add(self, rows: torch.Tensor) -> None:
+        """Add a strip of rows, few enough that sums in its own precision lose nothing."""
+        super().add(rows)
+        self.squares += rows.square().sum(dim=0)
+        self._low = torch.minimum(self._low, rows.amin(dim=0))
+        self._high = torch.maximum(self._high, rows.amax(dim=0))
+
+    def deviation(self, n: int) -> torch.Tensor:
+        """Return √Σ(x − x̄)² of n rows; zero exactly for neurons that never change."""
+        centred = (self.squares - self.total.square() / n).clamp_min(0).sqrt()
+        return torch.where(self._low == self._high, 0.0, centred)
+
+
+def centred_blocks(
+    side: Side, low: int, high: int, pooling: str, rows: int, dtype: torch.dtype, sums: ColumnTotals
 ) -> Iterator[torch.Tensor]:
-    """Yield pooled rows chunk by chunk; tokens of a span that a chunk's end cuts are carried over."""
-    store, with_bytes = side.stores[shard], side.with_bytes[shard]
-    first, last = side.first[shard], side.last[shard]
+    """Yield blocks (rows, high − low) of pooled activations less their pilot means, over all aligned positions.
+
+    All blocks but the last have exactly `rows` rows wherever the shards end, so what is summed over them does
+    not depend on the sharding. Every chunk is read once. A block may be used until the next but one is taken.
+
+    Raises
+    ------
+    StoreError
+        If a store is damaged or holds a non-finite value.
+    """
     center = torch.from_numpy(side.center[low:high]).to(dtype)
-    inverse = torch.from_numpy(1.0 / side.scale[low:high]).to(dtype)
-    carried = torch.empty((0, high - low), dtype=dtype)
-    tokens_read = done = 0
-    for position in range(0, store.n_positions, CHUNK_POSITIONS):
-        end = min(position + CHUNK_POSITIONS, store.n_positions)
-        bounds = np.searchsorted(with_bytes, [position, end])
-        chunk = _read_units(store, slice(position, end), low, high).to(dtype)
-        kept = with_bytes[bounds[0] : bounds[1]] - position
-        if len(kept) < len(chunk):
-            chunk = chunk[torch.from_numpy(kept)]
-        # Before pooling: means of values far from zero would lose digits that a shift by a constant keeps.
-        chunk = (chunk - center).mul_(inverse)
-        tokens = torch.cat([carried, chunk]) if len(carried) else chunk
-        origin = tokens_read - len(carried)
-        tokens_read += len(kept)
-        ready = int(np.searchsorted(last, tokens_read, side="right"))
+    buffers = cycle(torch.empty((rows, high - low), dtype=dtype) for _ in range(2))
+    block, filled = next(buffers), 0
+    for shard in range(len(side.stores)):
+        for piece in _pieces(side, shard, low, high):
+            done = 0
+            while done < len(piece.first):
+                spans = slice(done, min(done + rows - filled, len(piece.first)))
+                end = filled + spans.stop - done
+                for offset, values in piece.parts:
+                    out = block[filled:end, offset : offset + values.shape[1]]
+                    pool_into(out, values, piece.rows, piece.first[spans], piece.last[spans], pooling)
+                filled, done = end, spans.stop
+                if filled == rows:
+                    yield _centred(block, center, sums, side, low)
+                    block, filled = next(buffers), 0
+    if filled:
+        yield _centred(block[:filled], center, sums, side, low)
+
+
+def prefetched(items: Iterator[T]) -> Iterator[T]:
+    """Yield the items of an iterator; a thread makes the next one while the present one is used."""
+    # One torch thread each: the strips are small, and all cores belong to the product.
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as thread:
+        ahead = thread.submit(next, items, None)
+        while (item := ahead.result()) is not None:
+            ahead = thread.submit(next, items, None)
+            yield item
+
+
+def _centred(block: torch.Tensor, center: torch.Tensor, sums: ColumnTotals, side: Side, low: int) -> torch.Tensor:
+    for start in range(0, len(block), STRIP):
+        sums.add(block[start : start + STRIP].sub_(center))
+    bad = torch.nonzero(~torch.isfinite(sums.total))
+    if len(bad):
+        name = neuron_name(*divmod(low + int(bad[0]), side.stores[0].d_mlp))
+        raise StoreError(f"{side.stores[0].path.parent}: neuron {name} holds non-finite values. Capture it again.")
+    return block
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Complete spans of one stretch of a store: raw values, and which rows make each span (see `pool_into`)."""
+
+    parts: list[tuple[int, torch.Tensor]]
+    rows: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+
+
+def _pieces(side: Side, shard: int, low: int, high: int) -> Iterator[_Piece]:
+    """Yield all spans of a shard in order. The rows of a span that a chunk's end cuts are carried to the next."""
+    tokens, first, last = side.with_bytes[shard], side.first[shard], side.last[shard]
+    begin, end = tokens[first], tokens[last - 1] + 1  # in positions of the store
+
+    def piece(parts: list[tuple[int, torch.Tensor]], spans: slice, origin: int) -> _Piece:
+        skipped = first[spans.start]
+        rows = tokens[skipped : last[spans.stop - 1]] - origin
+        return _Piece(parts, rows, first[spans] - skipped, last[spans] - skipped)
+
+    done, carried, carried_from = 0, [], 0
+    for start, parts in side.stores[shard].chunks(low, high):
+        stop = start + len(parts[0][1])
+        ready = int(np.searchsorted(end, stop, side="right"))
+        if carried:
+            cut = int(end[done]) - start
+            carried = [(o, torch.cat([c, v[:cut]])) for (o, c), (_, v) in zip(carried, parts, strict=True)]
+            if ready == done:  # a span longer than a chunk
+                continue
+            yield piece(carried, slice(done, done + 1), carried_from)
+            done, carried = done + 1, []
         if ready > done:
-            yield pool(tokens, first[done:ready] - origin, last[done:ready] - origin, pooling)
+            yield piece(parts, slice(done, ready), start)
             done = ready
         if done == len(first):
             return
-        carried = tokens[max(0, first[done] - origin) :]
+        if begin[done] < stop:
+            carried_from = int(begin[done])
+            carried = [(offset, values[carried_from - start :].clone()) for offset, values in parts]
 
 
-def _read_units(store: Store, rows: slice, low: int, high: int) -> torch.Tensor:
-    """Read the flat neuron range [low, high), which may reach over several layers."""
-    parts = []
-    for layer in range(low // store.d_mlp, -(-high // store.d_mlp)):
-        start, stop = max(low - layer * store.d_mlp, 0), min(high - layer * store.d_mlp, store.d_mlp)
-        parts.append(store.activations(layer, rows, slice(start, stop)))
-    values = torch.from_numpy(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1))
-    return values.view(torch.bfloat16) if store.dtype == "bfloat16" else values
+@lru_cache(maxsize=1)
+def open_pair(folder_a: str, folder_b: str, identity: str) -> AlignedPair:
+    """Open and align the stores of two folders; a process that works on many tiles of a pair does it once.
+
+    Raises
+    ------
+    StoreError
+        If the stores are not those of `identity` (see `pair_identity`), or do not fit together.
+    """
+    stores_a, stores_b = open_stores(Path(folder_a)), open_stores(Path(folder_b))
+    if pair_identity(stores_a, stores_b) != identity:
+        raise StoreError(f"{folder_a}, {folder_b}: the stores changed while they were being worked on. Run again.")
+    return align_pair(stores_a, stores_b)
+
+
+def pair_identity(stores_a: list[Store], stores_b: list[Store]) -> str:
+    """Return a digest of what the stores of both models hold."""
+    return digest_json([[store.manifest for store in stores] for stores in (stores_a, stores_b)])

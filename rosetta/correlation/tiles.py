@@ -2,59 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import dask
 import numpy as np
 import torch
-from dask.callbacks import Callback
 
-from rosetta.config import Correlation
-from rosetta.correlation.neighbors import PairNeighbors
-from rosetta.correlation.plan import ROWS, Tile, plan_tiles
-from rosetta.correlation.stream import AlignedPair, Side, standardised_blocks
+from rosetta.config import Dask
+from rosetta.correlation.neighbors import Neighbors, PairNeighbors
+from rosetta.correlation.plan import ROWS, Tile
+from rosetta.correlation.products import Products
+from rosetta.correlation.schedule import run_tasks
+from rosetta.correlation.stream import AlignedPair, ColumnSums, centred_blocks, open_pair, prefetched
 from rosetta.correlation.topk import top_k
-from rosetta.errors import StoreError
-from rosetta.files import remove_leftovers, replacing
-from rosetta.progress import bar, say
-
-FLUSH_ROWS = 1024
-_DTYPES = {"float32": torch.float32, "float64": torch.float64}
-
-
-class _SideSums:
-    """Sums of one side of a tile, in float64."""
-
-    def __init__(self, width: int) -> None:
-        self.total = torch.zeros(width, dtype=torch.float64)
-        self.squares = torch.zeros(width, dtype=torch.float64)
-        self.low = torch.full((width,), torch.inf, dtype=torch.float64)
-        self.high = torch.full((width,), -torch.inf, dtype=torch.float64)
-
-    def add(self, block: torch.Tensor) -> None:
-        """Add a block of rows."""
-        self.total += block.sum(dim=0, dtype=torch.float64)
-        self.squares += torch.einsum("ij,ij->j", block, block).double()
-        low, high = torch.aminmax(block, dim=0)
-        self.low = torch.minimum(self.low, low.double())
-        self.high = torch.maximum(self.high, high.double())
-
-    def deviation(self, n: int) -> torch.Tensor:
-        """Return √Σ(x − x̄)²; zero exactly for neurons that never change."""
-        centred = (self.squares - self.total.square() / n).clamp_min(0).sqrt()
-        return torch.where(self.low == self.high, 0.0, centred)
+from rosetta.files import replacing
 
 
 def correlate_tile(
-    pair: AlignedPair, tile: Tile, pooling: str, precision: str
+    pair: AlignedPair,
+    tile: Tile,
+    pooling: str,
+    precision: str,
+    only_a: np.ndarray | None = None,
+    only_b: np.ndarray | None = None,
 ) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
     """Return the exact Pearson correlations of a tile (method, section 3; Dravid 2026, Eq. 2).
 
-    Products are summed in `precision` over runs of `ROWS` positions and flushed into float64.
+    One pass over both sides: threads read, pool and centre the next rows while the present ones are multiplied.
+
+    Parameters
+    ----------
+    pair : AlignedPair
+        The aligned stores.
+    tile : Tile
+        Ranges of neurons.
+    pooling, precision : str
+        How tokens become positions, and what is multiplied.
+    only_a, only_b : ndarray of int, optional
+        Neurons of the tile to keep, counted from its edges; all of them if not given.
 
     Returns
     -------
-    r : Tensor of float64, shape (a_high − a_low, b_high − b_low)
+    r : Tensor of float64, shape (neurons of a, neurons of b)
         -inf where one of the neurons is dead.
     dead_a, dead_b : ndarray of bool
         Neurons without variance over the aligned positions.
@@ -62,93 +52,101 @@ def correlate_tile(
     Raises
     ------
     StoreError
-        If a store holds a non-finite value.
+        If a store is damaged or holds a non-finite value.
     """
-    dtype = _DTYPES[precision]
-    sums_a, sums_b = _SideSums(tile.a_high - tile.a_low), _SideSums(tile.b_high - tile.b_low)
-    products = torch.zeros((tile.a_high - tile.a_low, tile.b_high - tile.b_low), dtype=torch.float64)
-    blocks_a = standardised_blocks(pair.a, tile.a_low, tile.a_high, pooling, ROWS, dtype)
-    blocks_b = standardised_blocks(pair.b, tile.b_low, tile.b_high, pooling, ROWS, dtype)
+    dtype = torch.float64 if precision == "float64" else torch.float32
+    width_a, width_b = tile.a_high - tile.a_low, tile.b_high - tile.b_low
+    sums_a, sums_b = ColumnSums(width_a), ColumnSums(width_b)
+    keep_a, keep_b = (None if only is None else torch.from_numpy(only) for only in (only_a, only_b))
+    n_a, n_b = (width if keep is None else len(keep) for width, keep in ((width_a, keep_a), (width_b, keep_b)))
+    products = Products(n_a, n_b, precision)
+    blocks_a = prefetched(centred_blocks(pair.a, tile.a_low, tile.a_high, pooling, ROWS, dtype, sums_a))
+    blocks_b = prefetched(centred_blocks(pair.b, tile.b_low, tile.b_high, pooling, ROWS, dtype, sums_b))
     for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
-        sums_a.add(block_a)
-        sums_b.add(block_b)
-        for low in range(0, len(products), FLUSH_ROWS):  # in strips: adding float32 to float64 makes a copy
-            products[low : low + FLUSH_ROWS] += block_a[:, low : low + FLUSH_ROWS].T @ block_b
-    _check_finite(sums_a, pair.a, tile.a_low)
-    _check_finite(sums_b, pair.b, tile.b_low)
+        products.add(
+            block_a if keep_a is None else block_a[:, keep_a], block_b if keep_b is None else block_b[:, keep_b]
+        )
     n = pair.n_positions
-    deviation_a, deviation_b = sums_a.deviation(n), sums_b.deviation(n)
-    products.addr_(sums_a.total, sums_b.total, alpha=-1.0 / n)
-    dead_a, dead_b = deviation_a == 0, deviation_b == 0
-    products.div_(torch.where(dead_a, 1.0, deviation_a)[:, None]).div_(torch.where(dead_b, 1.0, deviation_b))
-    products.clamp_(-1.0, 1.0)  # rounding may leave 1 + 1e-7
-    products[dead_a] = -torch.inf
-    products[:, dead_b] = -torch.inf
-    return products, dead_a.numpy(), dead_b.numpy()
+    total_a, scale_a, dead_a = _kept(sums_a, n, keep_a)
+    total_b, scale_b, dead_b = _kept(sums_b, n, keep_b)
+    r = products.take()
+    r.addr_(total_a, total_b, alpha=-1.0 / n)
+    r.mul_(scale_a[:, None]).mul_(scale_b).clamp_(-1.0, 1.0)  # rounding may leave 1 + 1e-7
+    r[dead_a] = -torch.inf
+    r[:, dead_b] = -torch.inf
+    return r, dead_a.numpy(), dead_b.numpy()
 
 
-def tile_neighbors(pair: AlignedPair, tile: Tile, pooling: str, settings: Correlation) -> PairNeighbors:
+def _kept(sums: ColumnSums, n: int, keep: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return totals, reciprocal deviations and dead neurons of the kept columns."""
+    chosen = slice(None) if keep is None else keep
+    deviation = sums.deviation(n)[chosen]
+    return sums.total[chosen], torch.where(deviation > 0, 1 / deviation, 1.0), deviation == 0
+
+
+@dataclass(frozen=True)
+class TileTask:
+    """What every tile of a pair needs to know; small, so that it can be sent to a worker.
+
+    Attributes
+    ----------
+    folder_a, folder_b : str
+        Folders of the shard stores.
+    identity : str
+        Digest of the stores (`rosetta.correlation.stream.pair_identity`).
+    pooling, precision : str
+        How tokens become positions, and what is multiplied.
+    n_kept : int
+        Neighbours to keep per neuron.
+    scratch : str
+        Folder of finished tiles.
+    """
+
+    folder_a: str
+    folder_b: str
+    identity: str
+    pooling: str
+    precision: str
+    n_kept: int
+    scratch: str
+
+
+def tile_neighbors(pair: AlignedPair, tile: Tile, pooling: str, precision: str, n_kept: int) -> PairNeighbors:
     """Return a tile's contribution to the neighbour lists (those of its own neurons, in their own ranges)."""
-    r, dead_a, dead_b = correlate_tile(pair, tile, pooling, settings.precision)
-    kept = settings.max_k + 1  # one more than the largest k, so that every match has a margin
-    return PairNeighbors(top_k(r, kept, tile.b_low), top_k(r.T, kept, tile.a_low), dead_a, dead_b)
+    r, dead_a, dead_b = correlate_tile(pair, tile, pooling, precision)
+    return PairNeighbors(top_k(r, n_kept, tile.b_low), top_k(r.T, n_kept, tile.a_low), dead_a, dead_b)
 
 
-def correlate_pair(pair: AlignedPair, pooling: str, settings: Correlation, *, job: int, scratch: Path) -> PairNeighbors:
-    """Compute one job's share of a pair's tiles and merge their neighbour lists.
+def correlate_tiles(task: TileTask, tiles: Sequence[Tile], n_a: int, n_b: int, dask: Dask) -> PairNeighbors:
+    """Compute tiles of a pair and merge their neighbour lists.
 
-    Finished tiles are kept under `scratch` until the caller has saved the result, so that a killed job
+    Finished tiles are kept under `task.scratch` until the caller has saved the result, so that a killed job
     repeats none of them.
 
     Parameters
     ----------
-    pair : AlignedPair
-        The aligned stores.
-    pooling : str
-        Pooling of tokens to spans.
-    settings : Correlation
-        Memory budget, neighbours to keep, precision, number of jobs.
-    job : int
-        This job's number; it takes every `n_jobs`-th tile.
-    scratch : Path
-        Folder for finished tiles, private to this computation.
+    task : TileTask
+        The pair and how it is computed.
+    tiles : sequence of Tile
+        Which tiles.
+    n_a, n_b : int
+        Neurons of either model.
+    dask : Dask
+        Where the tiles are computed.
     """
-    plan = plan_tiles(pair.a.n_neurons, pair.b.n_neurons, settings.memory_gb, settings.n_workers)
-    mine = plan.tiles[job :: settings.n_jobs]
-    say(
-        f"{pair.n_positions} aligned positions, {pair.a.n_neurons} × {pair.b.n_neurons} neurons, {len(mine)} of "
-        f"{len(plan.tiles)} tiles, about {plan.peak_bytes / 1e9:.1f} GB, {settings.precision} products"
-    )
-    tasks = [dask.delayed(_tile_on_disk)(pair, tile, pooling, settings, scratch) for tile in mine]
-    with _TileBar(len(mine)):
-        paths = dask.compute(*tasks, scheduler="threads", num_workers=settings.n_workers)
-    merged = PairNeighbors.empty(pair.a.n_neurons, pair.b.n_neurons, settings.max_k + 1)
-    for path, tile in zip(paths, mine, strict=True):
-        merged = merged.merge(_expand(path, tile, merged))
+    paths = run_tasks(tile_on_disk, [(task, tile) for tile in tiles], dask, label="tiles")
+    merged = PairNeighbors.empty(n_a, n_b, task.n_kept)
+    for path, tile in zip(paths, tiles, strict=True):
+        merged = merged.merge(_load(path).placed(n_a, n_b, tile.a_low, tile.b_low))
     return merged
 
 
-class _TileBar(Callback):
-    """Shows a Dask computation's finished tiles."""
-
-    def __init__(self, total: int) -> None:
-        super().__init__(posttask=self._finished)
-        self._bar = bar(total=total, label="tiles", unit="tile")
-
-    def _finished(self, _key: object, result: object, *_: object) -> None:
-        if isinstance(result, Path):
-            self._bar.update()
-
-    def __exit__(self, *args: object) -> None:
-        self._bar.close()
-        super().__exit__(*args)
-
-
-def _tile_on_disk(pair: AlignedPair, tile: Tile, pooling: str, settings: Correlation, scratch: Path) -> Path:
-    path = scratch / f"{'-'.join(map(str, tile))}.npz"
-    remove_leftovers(path)
+def tile_on_disk(task: TileTask, tile: Tile) -> Path:
+    """Compute one tile, unless a former run finished it, and return the file that holds its neighbours."""
+    path = Path(task.scratch) / f"{'-'.join(map(str, tile))}.npz"
     if not path.exists():
-        found = tile_neighbors(pair, tile, pooling, settings)
+        pair = open_pair(task.folder_a, task.folder_b, task.identity)
+        found = tile_neighbors(pair, tile, task.pooling, task.precision, task.n_kept)
         with replacing(path) as temporary, open(temporary, "wb") as stream:
             np.savez(
                 stream,
@@ -158,24 +156,7 @@ def _tile_on_disk(pair: AlignedPair, tile: Tile, pooling: str, settings: Correla
     return path
 
 
-def _expand(path: Path, tile: Tile, like: PairNeighbors) -> PairNeighbors:
-    """Return a saved tile's lists as lists of all neurons of the pair."""
-    result = PairNeighbors.empty(len(like.dead_a), len(like.dead_b), like.a.index.shape[1])
+def _load(path: Path) -> PairNeighbors:
     with np.load(path, allow_pickle=False) as saved:
-        for side, low, high, neighbors, dead in (
-            ("a", tile.a_low, tile.a_high, result.a, result.dead_a),
-            ("b", tile.b_low, tile.b_high, result.b, result.dead_b),
-        ):
-            neighbors.index[low:high] = saved[f"{side}_index"]
-            neighbors.r[low:high] = saved[f"{side}_r"]
-            dead[low:high] = saved[f"dead_{side}"]
-    return result
-
-
-def _check_finite(sums: _SideSums, side: Side, low: int) -> None:
-    bad = torch.nonzero(~torch.isfinite(sums.squares))
-    if len(bad):
-        layer, unit = divmod(low + int(bad[0]), side.stores[0].d_mlp)
-        raise StoreError(
-            f"{side.stores[0].path.parent}: neuron L{layer}/U{unit} holds non-finite values. Capture it again."
-        )
+        a, b = (Neighbors(saved[f"{side}_index"], saved[f"{side}_r"]) for side in "ab")
+        return PairNeighbors(a, b, saved["dead_a"], saved["dead_b"])

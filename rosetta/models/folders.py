@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 from rosetta.errors import ModelError
-from rosetta.models.neurons import architecture_of
+from rosetta.models.neurons import NeuronShape, architecture_of, neuron_shape
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
@@ -42,6 +43,16 @@ def check_model_folder(folder: Path, key: str, sequence_length: int = 0) -> None
     _check_weights(folder, place)
     if not any((folder / name).exists() for name in _TOKENIZER_FILES):
         raise ModelError(f"{place} has no tokenizer ({', '.join(_TOKENIZER_FILES)}). Save the tokenizer there.")
+
+
+def folder_shape(folder: Path, key: str) -> NeuronShape | None:
+    """Return the neuron counts of a model folder, or None if its configuration file does not tell them."""
+    place = f"{key}: {folder}"
+    content = SimpleNamespace(**_read_json(folder / "config.json", place))
+    try:
+        return neuron_shape(content, place)
+    except (AttributeError, TypeError, ValueError):
+        return None
 
 
 def model_files(folder: Path) -> list[Path]:

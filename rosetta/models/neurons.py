@@ -23,22 +23,29 @@ class Architecture:
         Path of the module whose input is the neuron vector, from the causal language model, with `{layer}`
         for the layer number.
     d_mlp : callable
-        From a transformers configuration to the number of neurons per layer.
+        From a configuration to the number of neurons per layer.
+    n_layers : str
+        Key of the number of layers in the configuration.
     """
 
     down_projection: str
     d_mlp: Callable[[Any], int]
+    n_layers: str = "num_hidden_layers"
 
 
 def _intermediate_size(config: Any) -> int:
     return config.intermediate_size
 
 
+def _gpt2_size(config: Any) -> int:
+    return getattr(config, "n_inner", None) or 4 * config.n_embd
+
+
 _GATED = Architecture("model.layers.{layer}.mlp.down_proj", _intermediate_size)
 
 ARCHITECTURES: dict[str, Architecture] = {
     "gpt_neox": Architecture("gpt_neox.layers.{layer}.mlp.dense_4h_to_h", _intermediate_size),
-    "gpt2": Architecture("transformer.h.{layer}.mlp.c_proj", lambda config: config.n_inner or 4 * config.n_embd),
+    "gpt2": Architecture("transformer.h.{layer}.mlp.c_proj", _gpt2_size, n_layers="n_layer"),
     "opt": Architecture("model.decoder.layers.{layer}.fc2", lambda config: config.ffn_dim),
     "qwen2": _GATED,
     "llama": _GATED,
@@ -77,9 +84,9 @@ class NeuronShape:
 
 
 def neuron_shape(config: Any, place: str) -> NeuronShape:
-    """Return the neuron counts that a transformers configuration implies."""
+    """Return the neuron counts that a configuration of transformers, or the content of its file, implies."""
     architecture = architecture_of(config.model_type, place)
-    return NeuronShape(int(config.num_hidden_layers), int(architecture.d_mlp(config)))
+    return NeuronShape(int(getattr(config, architecture.n_layers)), int(architecture.d_mlp(config)))
 
 
 def down_projections(model: Any, place: str) -> list[Any]:

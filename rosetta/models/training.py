@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rosetta.config import ZooFamily, ZooSize, ZooTraining
-from rosetta.files import digest_bytes, digest_json, remove_leftovers, replacing
+from rosetta.files import digest_bytes, digest_json, replacing
 from rosetta.models.zoo import packed_tokens, zoo_model_config
 from rosetta.progress import bar, say
 
@@ -128,7 +128,6 @@ def _save_checkpoint(folder: Path, run: str, model: Any, optimizer: Any, losses:
 
 def _resume(folder: Path, run: str, model: Any, optimizer: Any) -> list[float]:
     path = _checkpoint(folder)
-    remove_leftovers(path)
     if not path.exists():
         return []
     state = torch.load(path, weights_only=True)

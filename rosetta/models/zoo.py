@@ -18,7 +18,14 @@ END_OF_TEXT_ID = 0
 
 
 def train_tokenizer(family: ZooFamily, texts: list[str], sample_bytes: int) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE tokenizer on a family's own random sample of the training texts."""
+    """Train a byte-level BPE tokenizer on a family's own random sample of the training texts.
+
+    Raises
+    ------
+    CorpusError
+        If the training split is empty.
+    """
+    _check_training_texts(texts)
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()
@@ -69,8 +76,7 @@ def packed_tokens(tokenizer: Any, texts: list[str], n_tokens: int, seed: int) ->
     CorpusError
         If the training split is empty.
     """
-    if not texts:
-        raise CorpusError("corpus.splits.train: no document to train on. Raise it or give more text.")
+    _check_training_texts(texts)
     rng = np.random.default_rng(seed)
     pieces: list[np.ndarray] = []
     total = 0
@@ -84,6 +90,13 @@ def packed_tokens(tokenizer: Any, texts: list[str], n_tokens: int, seed: int) ->
             if total >= n_tokens:
                 break
     return np.concatenate(pieces)[:n_tokens]
+
+
+def _check_training_texts(texts: list[str]) -> None:
+    if not texts:
+        raise CorpusError(
+            "corpus.splits.train: no document landed in this split to train on. Raise it or give more text."
+        )
 
 
 def _sample(texts: list[str], seed: int, n_bytes: int) -> list[str]:

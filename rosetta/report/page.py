@@ -43,7 +43,7 @@ def write_report(config: Config, paths: Paths) -> None:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rosetta.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters.update(neuron=neuron_name, document=document_name, number=_number)
+    environment.filters.update(neuron=neuron_name, document=document_name, number=format_number)
     page = environment.get_template("report.html.jinja").render(
         version=__version__,
         versions={name: version(name) for name in LIBRARIES},
@@ -55,7 +55,7 @@ def write_report(config: Config, paths: Paths) -> None:
         scaling=read_csv(paths.table("scaling"), SCALING_COLUMNS),
         scaling_figure=_image(paths.figure("scaling", "png")),
         theory=_theory(config, paths),
-        phases=phase_table(paths.benchmarks),
+        phases=phase_table(config, paths),
         pairs={
             group_name(pair): json.loads(paths.contexts(group_name(pair)).read_text("utf-8")) for pair in config.pairs()
         },
@@ -114,12 +114,15 @@ def _image(path: Path) -> str:
     return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
 
 
-def _number(value: object) -> str:
-    """Return a number for reading: integers grouped, others with three decimals, NaN as a dash."""
+def format_number(value: object) -> str:
+    """Return a number for reading: integers grouped, others with four significant digits or more, NaN as a dash.
+
+    A prefactor c is small when its exponent is large, so a fixed number of decimals would print it as 0.
+    """
     if isinstance(value, str):
         return value
     if pd.isna(value):
         return "–"
     if float(value).is_integer():
         return f"{int(value):,}"
-    return f"{value:,.3f}"
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:#.4g}"

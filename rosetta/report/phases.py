@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
+
+from rosetta.config import Config
+from rosetta.jobs import job_names
+from rosetta.paths import Paths
 
 PHASE_COLUMNS = ["phase", "jobs", "seconds", "longest_seconds", "peak_memory_mb"]
 
 
-def phase_table(benchmarks: Path) -> pd.DataFrame:
+def phase_table(config: Config, paths: Paths) -> pd.DataFrame:
     """Return one row per rule: number of jobs, their seconds summed, the longest, and the peak memory.
 
-    The files are `benchmarks/{rule}/**.tsv`; the time is that of the jobs as they last ran, so it covers
-    the phases of a resumed run too.
+    Only jobs that the configuration asks for count, each as it last ran, so the table covers the phases of a resumed
+    run too, and leaves out what another configuration left in the folder. The report is not among them: it is
+    being written.
     """
     rows = []
-    for folder in sorted(path for path in benchmarks.glob("*") if path.is_dir()):
-        jobs = [pd.read_csv(path, sep="\t", na_values=["-"]) for path in sorted(folder.rglob("*.tsv"))]
-        if jobs:
-            table = pd.concat(jobs)
-            rows.append((folder.name, len(jobs), table["s"].sum(), table["s"].max(), table["max_rss"].max()))
+    for rule, names in job_names(config).items():
+        files = [path for path in (paths.benchmark(rule, name) for name in names) if path.exists()]
+        if files and rule != "report":
+            table = pd.concat([pd.read_csv(path, sep="\t", na_values=["-"]) for path in files])
+            rows.append((rule, len(files), table["s"].sum(), table["s"].max(), table["max_rss"].max()))
     return pd.DataFrame(rows, columns=PHASE_COLUMNS).sort_values("seconds", ascending=False, ignore_index=True)

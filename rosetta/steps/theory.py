@@ -37,7 +37,7 @@ def simulate_step(config: Config, paths: Paths, betas: list[float], out: Path) -
         for run in range(settings.runs)
     ]
     shown = bar(cells, total=len(cells), label="simulations", unit="run")
-    rows = [simulate(cell, settings, config.correlation, paths.theory) for cell in shown]
+    rows = [simulate(cell, settings, config.correlation.memory_gb, paths.theory) for cell in shown]
     write_csv(out, pd.DataFrame(rows, columns=SIMULATION_COLUMNS))
 
 

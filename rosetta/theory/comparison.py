@@ -9,7 +9,7 @@ import pandas as pd
 from scipy.stats import chi2, kstest
 
 from rosetta.analysis.scaling import CONFIDENCE, fit_power_law
-from rosetta.config import Theory
+from rosetta.config_theory import Theory
 from rosetta.theory.allocation import continuum_r0, matched_r_survival
 from rosetta.theory.prediction import Interval, estimates_of
 from rosetta.theory.routes import BetaEstimate, alpha_interval

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from rosetta.analysis.scaling import PowerLaw, fit_power_law
-from rosetta.config import Theory
+from rosetta.config_theory import Theory
 from rosetta.theory.allocation import (
     QUANTITIES,
     AllocationModel,

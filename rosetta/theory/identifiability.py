@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.interpolate import CubicSpline
 
-from rosetta.config import Theory
+from rosetta.config_theory import Theory
 from rosetta.theory.allocation import AllocationModel, continuum_frontier, continuum_r0, local_exponent
 
 SENSITIVITY_COLUMNS = ["beta", "n", "parameter", "value", "r_tau", "elasticity"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rosetta.config import TheoryDecay
+from rosetta.config_theory import TheoryDecay
 from rosetta.theory.decay import Decay, fit_decay
 
 WORD = re.compile(r"\w+|[^\w\s]")

@@ -14,7 +14,8 @@ import pandas as pd
 import torch
 
 from rosetta.activations.store import StoreTokens, write_store
-from rosetta.config import Correlation, TheorySimulation
+from rosetta.config import Correlation, Dask
+from rosetta.config_theory import TheorySimulation
 from rosetta.correlation.lists import read_lists
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.matching import mutual_matches
@@ -25,7 +26,7 @@ from rosetta.theory.simulation import Cell, activation_blocks, isolations, plant
 SIMULATION_COLUMNS = ["beta", "n", "run", "matches", "isolation_rosetta", "isolation_rest"]
 
 
-def simulate(cell: Cell, settings: TheorySimulation, correlation: Correlation, scratch: Path) -> dict:
+def simulate(cell: Cell, settings: TheorySimulation, memory_gb: float, scratch: Path) -> dict:
     """Simulate one cell and recover its matches; return a row of `SIMULATION_COLUMNS`.
 
     A match is what the pipeline calls one, mutual nearest neighbours, right or wrong; how many are right is said
@@ -37,8 +38,8 @@ def simulate(cell: Cell, settings: TheorySimulation, correlation: Correlation, s
         Which model of the theory, size and run.
     settings : TheorySimulation
         Inputs, mixtures, noise, seed.
-    correlation : Correlation
-        Memory budget and precision.
+    memory_gb : float
+        Memory budget of the correlation.
     scratch : Path
         Folder for the two stores; they are removed at the end.
     """
@@ -48,7 +49,7 @@ def simulate(cell: Cell, settings: TheorySimulation, correlation: Correlation, s
         for side, name in enumerate("ab"):
             blocks = activation_blocks(planted, cell, side, settings)
             _save_store(Path(folder) / name, blocks, settings.n_inputs, len(planted.s))
-        found = _match_stores(Path(folder) / "a", Path(folder) / "b", correlation)
+        found = _match_stores(Path(folder) / "a", Path(folder) / "b", memory_gb)
     matched = found["unit_a"].to_numpy()
     right = int((matched == found["unit_b"].to_numpy()).sum())
     say(
@@ -77,9 +78,9 @@ def _save_store(folder: Path, blocks: Iterable[np.ndarray], n_inputs: int, n_neu
     )
 
 
-def _match_stores(folder_a: Path, folder_b: Path, correlation: Correlation) -> pd.DataFrame:
+def _match_stores(folder_a: Path, folder_b: Path, memory_gb: float) -> pd.DataFrame:
     """Return the mutual nearest neighbours of two folders of stores: columns unit_a, unit_b and r among others."""
-    settings = correlation.model_copy(update={"max_k": 1, "n_jobs": 1, "n_workers": 1})
+    settings = Correlation(max_k=1, memory_gb=memory_gb, precision="float32")
     lists = folder_a.parent / "neighbors.parquet"
-    correlate_stores(folder_a, folder_b, lists, "mean", settings)
+    correlate_stores(folder_a, folder_b, lists, "mean", settings, Dask())
     return mutual_matches(*read_lists([lists]), k=1)

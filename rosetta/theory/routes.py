@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import norm, t
 
 from rosetta.analysis.scaling import CONFIDENCE
-from rosetta.config import TheoryDecay
+from rosetta.config_theory import TheoryDecay
 from rosetta.theory.decay import fit_decay
 from rosetta.theory.losses import LossExponent
 from rosetta.theory.ngrams import NgramDecay

@@ -102,12 +102,9 @@ def cross_validated_spectrum(halves: tuple[Covariance, Covariance]) -> np.ndarra
 
 
 def _read(store: Store, rows: slice, units: np.ndarray) -> np.ndarray:
-    """Return the activations of chosen neurons as float64, shape (n_rows, n_units)."""
-    parts = []
+    """Return the activations of chosen neurons as float64, shape (n_rows, n_units), one layer in memory at a time."""
+    columns = []
     for layer in np.unique(units // store.d_mlp):
-        chosen = units[units // store.d_mlp == layer] % store.d_mlp
-        low, high = int(chosen[0]), int(chosen[-1]) + 1
-        values = torch.from_numpy(store.activations(int(layer), rows, slice(low, high)))
-        values = values.view(torch.bfloat16) if store.dtype == "bfloat16" else values
-        parts.append(values[:, torch.from_numpy(chosen - low)].double().numpy())
-    return np.concatenate(parts, axis=1)
+        chosen = torch.from_numpy(units[units // store.d_mlp == layer] % store.d_mlp)
+        columns.append(store.activations(int(layer), rows, slice(0, store.d_mlp))[:, chosen].double().numpy())
+    return np.concatenate(columns, axis=1)

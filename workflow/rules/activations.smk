@@ -12,9 +12,9 @@ rule activations:
     output:
         paths.store_manifest("{model}", n_shards, "{shard}"),
     log:
-        log_of("activations", f"{{model}}.{{shard}}-of-{n_shards}"),
+        log_of("activations", part_name("{model}", "{shard}", n_shards)),
     benchmark:
-        benchmark_of("activations", f"{{model}}.{{shard}}-of-{n_shards}")
+        benchmark_of("activations", part_name("{model}", "{shard}", n_shards))
     conda:
         "../../envs/rosetta.yaml"
     resources:

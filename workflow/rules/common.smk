@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 from rosetta.checks import check_config
-from rosetta.config import PAIR_SEPARATOR, FilesSource, dump_config, group_name, group_pairs, parse_config
+from rosetta.config import PAIR_SEPARATOR, SPLITS, FilesSource, dump_config, group_name, group_pairs, parse_config
 from rosetta.errors import RosettaError
 from rosetta.files import write_text
+from rosetta.jobs import part_name
 from rosetta.models.folders import model_files
 from rosetta.paths import Paths
 from rosetta.stages import made_by
@@ -51,7 +52,7 @@ def log_of(rule, name="{rule}"):
 
 
 def benchmark_of(rule, name="all"):
-    return paths.benchmarks / rule / f"{name}.tsv"
+    return paths.benchmark(rule, name)
 
 
 def stage(name, wildcard=None):
@@ -64,8 +65,7 @@ def tokenizer_of(wildcards):
 
 
 def n_neurons(model):
-    size = run.zoo.sizes[run.models[model].zoo.size]
-    return size.n_layers * size.d_mlp
+    return run.zoo.sizes[run.models[model].zoo.size].n_neurons
 
 
 zoo_models = sorted(models_of_kind("zoo"), key=n_neurons)

@@ -10,7 +10,7 @@ rule corpus:
         corpus_files(),
     output:
         manifest=paths.corpus_manifest,
-        splits=[paths.split(split) for split in ("train", "match", "pool", "heldout")],
+        splits=[paths.split(split) for split in SPLITS],
     log:
         log_of("corpus", "all"),
     benchmark:

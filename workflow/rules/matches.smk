@@ -12,30 +12,38 @@ rule correlate:
     output:
         paths.neighbors_part("{pair}", "{job}", n_jobs),
     log:
-        log_of("correlate", f"{{pair}}.{{job}}-of-{n_jobs}"),
+        log_of("correlate", part_name("{pair}", "{job}", n_jobs)),
     benchmark:
-        benchmark_of("correlate", f"{{pair}}.{{job}}-of-{n_jobs}")
+        benchmark_of("correlate", part_name("{pair}", "{job}", n_jobs))
     conda:
         "../../envs/rosetta.yaml"
+    threads: run.dask.n_workers * run.dask.threads_per_worker if run.dask.local else 1
     resources:
-        # How the work is cut does not change its result: as resources, not parameters, these rerun nothing.
-        mem_mb=int(run.correlation.memory_gb * 1000),
+        # How the work is cut and where it runs do not change its result: as resources, not parameters, these rerun nothing.
+        mem_mb=int(run.correlation.memory_gb * 1000) if run.dask.local else 2000,
         memory_gb=str(run.correlation.memory_gb),
-        n_workers=run.correlation.n_workers,
+        scheduler=run.dask.scheduler,
+        n_workers=run.dask.n_workers,
+        threads_per_worker=run.dask.threads_per_worker,
+        jobqueue=json.dumps(run.dask.jobqueue),
     params:
         stage=stage("correlate"),
         a=store_folder(0),
         b=store_folder(1),
         pooling=run.alignment.pooling,
+        method=run.correlation.method,
         max_k=run.correlation.max_k,
         precision=run.correlation.precision,
+        screening=run.correlation.screening.model_dump_json(),
         n_jobs=n_jobs,
     message:
         "Correlating {wildcards.pair}"
     shell:
         "rosetta correlate --a {params.a:q} --b {params.b:q} --out {output:q} --pooling {params.pooling}"
-        " --max-k {params.max_k} --precision {params.precision} --memory-gb {resources.memory_gb}"
-        " --n-workers {resources.n_workers} --n-jobs {params.n_jobs} --job {wildcards.job} 2> {log:q}"
+        " --method {params.method} --screening {params.screening:q} --max-k {params.max_k}"
+        " --precision {params.precision} --memory-gb {resources.memory_gb} --scheduler {resources.scheduler:q}"
+        " --n-workers {resources.n_workers} --threads {resources.threads_per_worker}"
+        " --jobqueue {resources.jobqueue:q} --n-jobs {params.n_jobs} --job {wildcards.job} 2> {log:q}"
 
 
 rule match:

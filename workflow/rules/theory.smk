@@ -102,7 +102,7 @@ rule theory_sweep_table:
     conda:
         "../../envs/rosetta.yaml"
     params:
-        stage=stage("theory_sweep"),
+        stage=stage("theory_sweep_table"),
     message:
         "Fitting the exponents of the sweep"
     shell:

@@ -1,0 +1,99 @@
+"""Backends of the products Σ a·b: what the numbers are multiplied in, and where their sums live."""
+
+from __future__ import annotations
+
+import torch
+
+from rosetta.errors import ConfigError
+
+# Rows summed in float32 before they are flushed into float64.
+RUN_ROWS = 16_384
+# On CPUs torch rounds a bfloat16 product to bfloat16 when it is done. Short runs keep those single roundings small and
+# independent: their relative error is 2⁻⁹ at most each, and falls with the square root of the number of runs.
+BFLOAT16_ROWS = 2048
+# Columns of A per product, so that temporaries stay small.
+STRIP_COLUMNS = 1024
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether this machine multiplies bfloat16 natively: a CUDA device, AVX512-BF16 or AMX."""
+    return torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+
+
+def resolve_precision(precision: str) -> str:
+    """Return the backend that `auto` stands for on this machine; other names are returned as they are.
+
+    Parameters
+    ----------
+    precision : {'auto', 'float32', 'bfloat16', 'float64'}
+        `correlation.precision`.
+
+    Raises
+    ------
+    ConfigError
+        If bfloat16 is asked for where only emulation is at hand, which is slower than float32.
+    """
+    if precision == "auto":
+        return "bfloat16" if has_fast_bfloat16() else "float32"
+    if precision == "bfloat16" and not has_fast_bfloat16():
+        raise ConfigError("correlation.precision: bfloat16 is not native to this machine. Use float32 or auto.")
+    return precision
+
+
+def product_device(precision: str) -> torch.device:
+    """Return where products are made: the CUDA device if there is one, but the CPU for verification in float64."""
+    return torch.device("cuda" if torch.cuda.is_available() and precision != "float64" else "cpu")
+
+
+class Products:
+    """The sums Σ_n a_nu b_nv of a tile.
+
+    Parameters
+    ----------
+    n_a, n_b : int
+        Neurons of either side.
+    precision : {'float32', 'bfloat16', 'float64'}
+        What is multiplied. float32 and bfloat16 products are summed in float32 over runs of at most `RUN_ROWS` rows,
+        and the runs in float64.
+    """
+
+    def __init__(self, n_a: int, n_b: int, precision: str) -> None:
+        self.device = product_device(precision)
+        self._total = torch.zeros((n_a, n_b), dtype=torch.float64, device=self.device)
+        self._precision = precision
+        self._run = None if precision == "float64" else torch.zeros((n_a, n_b), device=self.device)
+        self._rows_in_run = 0
+
+    def add(self, a: torch.Tensor, b: torch.Tensor) -> None:
+        """Add rows a (n, n_a) and b (n, n_b)."""
+        a, b = a.to(self.device), b.to(self.device)
+        if self._run is None:
+            self._total.addmm_(a.T, b)
+            return
+        if self._rows_in_run + len(a) > RUN_ROWS:
+            self._flush()
+        self._rows_in_run += len(a)
+        if self._precision == "float32":
+            self._run.addmm_(a.T, b)
+        elif self.device.type == "cuda":
+            self._run += torch.mm(a.bfloat16().T, b.bfloat16(), out_dtype=torch.float32)
+        else:
+            a, b = a.bfloat16(), b.bfloat16()
+            for row in range(0, len(a), BFLOAT16_ROWS):
+                some_a, some_b = a[row : row + BFLOAT16_ROWS], b[row : row + BFLOAT16_ROWS]
+                for low in range(0, a.shape[1], STRIP_COLUMNS):
+                    self._run[low : low + STRIP_COLUMNS] += some_a[:, low : low + STRIP_COLUMNS].T @ some_b
+
+    def take(self) -> torch.Tensor:
+        """Return the sums, float64 of shape (n_a, n_b) on the CPU, and let go of all memory."""
+        self._flush()
+        total, self._total, self._run = self._total.cpu(), torch.empty(0), None
+        return total
+
+    def _flush(self) -> None:
+        if self._run is None or not self._rows_in_run:
+            return
+        for low in range(0, len(self._run), STRIP_COLUMNS):  # in strips: adding float32 to float64 makes a copy
+            self._total[low : low + STRIP_COLUMNS] += self._run[low : low + STRIP_COLUMNS]
+        self._run.zero_()
+        self._rows_in_run = 0

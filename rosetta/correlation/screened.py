@@ -1,0 +1,322 @@
+"""The screened computation of a pair: sketches, candidates, exact rounds. Every finished task is kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rosetta.config import Dask, Screening
+from rosetta.correlation.listed import correlate_listed
+from rosetta.correlation.neighbors import Neighbors, PairNeighbors
+from rosetta.correlation.plan import ScreenPlan, Tile
+from rosetta.correlation.schedule import run_tasks
+from rosetta.correlation.screen import (
+    ROUNDING,
+    Computed,
+    Open,
+    best_missing,
+    estimate_neighbors,
+    first_candidates,
+    group_by_tile,
+    margin,
+    open_pairs,
+    tentative_matches,
+    thresholds,
+)
+from rosetta.correlation.sketch import Sketch, load_sketch, save_sketch, sketch_shard
+from rosetta.correlation.stream import open_pair
+from rosetta.correlation.tiles import correlate_tile
+from rosetta.correlation.topk import top_k
+from rosetta.files import replacing
+from rosetta.progress import say
+
+# Above this share of all correlations, computing whole neurons costs as much as the exact method.
+MAX_DENSE_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class ScreenTask:
+    """What every task of a screened pair needs to know; small, so that it can be sent to a worker.
+
+    Attributes
+    ----------
+    folder_a, folder_b, identity, pooling, precision, scratch : str
+        As in `rosetta.correlation.tiles.TileTask`.
+    n_rows : int
+        Rows m of the sketches.
+    n_shards : int
+        Shards of either model.
+    """
+
+    folder_a: str
+    folder_b: str
+    identity: str
+    pooling: str
+    precision: str
+    scratch: str
+    n_rows: int
+    n_shards: int
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What sketches are rotated and compared in."""
+        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+
+    def sketch(self, side: str, shard: int, low: int, high: int) -> Path:
+        """Manifest of one sketch."""
+        return Path(self.scratch) / f"sketch-{side}-{shard}-{low}-{high}.json"
+
+
+@dataclass(frozen=True)
+class Screened:
+    """Result of the screened method.
+
+    Attributes
+    ----------
+    neighbors : PairNeighbors
+        Exact nearest neighbours as far as they decide about matches.
+    n_uncertified : int
+        Neurons of both models that the first candidates did not settle.
+    n_listed, n_whole : int
+        Pairs correlated one by one, and neurons correlated with all others.
+    """
+
+    neighbors: PairNeighbors
+    n_uncertified: int
+    n_listed: int
+    n_whole: int
+
+
+def correlate_screened(
+    task: ScreenTask, n_a: int, n_b: int, plan: ScreenPlan, settings: Screening, max_k: int, dask: Dask
+) -> Screened | None:
+    """Find the mutual k-nearest neighbours of a pair for all k ≤ max_k.
+
+    Returns
+    -------
+    Screened or None
+        None if so many neurons stay undecided that the exact method costs no more.
+    """
+    sides = [("a", edge) for edge in plan.edges_a] + [("b", edge) for edge in plan.edges_b]
+    run_tasks(
+        sketch_on_disk,
+        [(task, side, shard, *edge) for side, edge in sides for shard in range(task.n_shards)],
+        dask,
+        label="sketches",
+    )
+    estimates = _estimates(task, n_a, n_b, plan, max(settings.n_candidates, max_k + 1), dask)
+    computed = Computed.nothing(n_a, n_b)
+    computed.dead_a[:], computed.dead_b[:] = estimates.dead_a, estimates.dead_b
+    rounds = _Rounds(task, plan, settings, max_k, dask, computed)
+    rounds.compute(*first_candidates(estimates.a, estimates.b, max_k))
+    uncertified = [
+        best_missing(side, own_is_a, computed) for side, own_is_a in ((estimates.a, True), (estimates.b, False))
+    ]
+    n_uncertified = rounds.start(*uncertified)
+    say(f"{len(computed.key)} candidates computed; {n_uncertified} of {n_a + n_b} neurons are not certified by them")
+    while rounds.any_open():
+        if not rounds.advance():
+            return None
+    kept = PairNeighbors(
+        *(_above(computed.neighbors(side, max_k + 1), settings.min_r) for side in "ab"),
+        computed.dead_a,
+        computed.dead_b,
+    )
+    return Screened(kept, n_uncertified, rounds.n_listed, int(computed.full_a.sum() + computed.full_b.sum()))
+
+
+class _Rounds:
+    """The exact rounds: what is open, and computing it."""
+
+    def __init__(
+        self, task: ScreenTask, plan: ScreenPlan, settings: Screening, max_k: int, dask: Dask, computed: Computed
+    ) -> None:
+        self.n_listed = 0
+        self._task, self._plan, self._dask, self._computed = task, plan, dask, computed
+        self._k = max_k
+        self._min_r = -np.inf if settings.min_r is None else settings.min_r
+        self._margin = margin(settings.failure_probability, computed.n_a, computed.n_b, task.n_rows)
+        self._mutual = True
+        self._number = 0
+        self._uncertified = [np.ones(computed.n_a, bool), np.ones(computed.n_b, bool)]
+
+    def start(self, missing_a: np.ndarray, missing_b: np.ndarray) -> int:
+        """Take the bounds on what the candidates left out; return the number of neurons not certified by them."""
+        alive = (~self._computed.dead_a, ~self._computed.dead_b)
+        for side, missing in enumerate((missing_a, missing_b)):
+            self._uncertified[side] = alive[side] & (missing >= self._thresholds()[side])
+        return int(sum(side.sum() for side in self._uncertified))
+
+    def any_open(self) -> bool:
+        """Whether any neuron's state may still change a match."""
+        self._open = self._state()
+        tentative = any(side.tentative.any() for side in self._open)
+        return tentative or (self._mutual and all(side.uncertified.any() for side in self._open))
+
+    def advance(self) -> bool:
+        """Compute all that is open; return whether that is cheaper than the exact method."""
+        open_a, open_b = self._open
+        tasks = [
+            (self._task, t, open_a.part(t.a_low, t.a_high), open_b.part(t.b_low, t.b_high), self._mutual)
+            for t in self._plan.tiles
+        ]
+        found = run_tasks(find_open, tasks, self._dask, label="open pairs")
+        u, v, heavy_a, heavy_b = (np.concatenate([part[i] for part in found]) for i in range(4))
+        computed = self._computed
+        heavy_a, heavy_b = np.unique(heavy_a), np.unique(heavy_b)
+        rest_a, rest_b = (~computed.full_a).sum() - len(heavy_a), (~computed.full_b).sum()
+        dense = (len(heavy_a) * rest_b + len(heavy_b) * rest_a) / (computed.n_a * computed.n_b)
+        say(f"{len(u)} open pairs, {len(heavy_a) + len(heavy_b)} neurons to correlate whole ({dense:.0%} of all pairs)")
+        if dense > MAX_DENSE_SHARE:
+            return False
+        self._compute_whole(heavy_a, heavy_b)
+        self.compute(*computed.missing(u, v))
+        for side, state in enumerate(self._open):
+            self._uncertified[side] &= ~state.tentative
+        self._uncertified[0] &= ~computed.full_a
+        self._uncertified[1] &= ~computed.full_b
+        self._mutual = False
+        return True
+
+    def compute(self, u: np.ndarray, v: np.ndarray) -> None:
+        """Compute the exact correlations of listed pairs."""
+        self._number += 1
+        self.n_listed += len(u)
+        groups = group_by_tile(u, v, self._plan.tiles)
+        done = run_tasks(
+            listed_on_disk,
+            [(self._task, self._number, tile, u[inside], v[inside]) for tile, inside in groups],
+            self._dask,
+            label="exact pairs",
+        )
+        for path, (tile, inside) in zip(done, groups, strict=True):
+            r, dead_a, dead_b = _load(path)
+            self._computed.dead_a[tile.a_low : tile.a_high] |= dead_a
+            self._computed.dead_b[tile.b_low : tile.b_high] |= dead_b
+            self._computed.add(u[inside], v[inside], r)
+
+    def _compute_whole(self, heavy_a: np.ndarray, heavy_b: np.ndarray) -> None:
+        """Correlate neurons of A with all of B, then neurons of B with those of A that are left."""
+        everything = [np.arange(self._computed.n_a), np.arange(self._computed.n_b)]
+        for only_a, only_b in ((heavy_a, everything[1]), (np.setdiff1d(everything[0], heavy_a), heavy_b)):
+            self._number += 1
+            tasks = []
+            for tile in self._plan.tiles:
+                some_a = only_a[(only_a >= tile.a_low) & (only_a < tile.a_high)]
+                some_b = only_b[(only_b >= tile.b_low) & (only_b < tile.b_high)]
+                if len(some_a) and len(some_b):
+                    tasks.append((self._task, self._number, tile, some_a, some_b, self._k + 1))
+            for path in run_tasks(whole_on_disk, tasks, self._dask, label="whole neurons"):
+                self._computed.add(*_load(path))
+        self._computed.full_a[heavy_a] = True
+        self._computed.full_b[heavy_b] = True
+
+    def _best(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the k-th best known correlation of every neuron, -inf where there are fewer."""
+        lists = [self._computed.neighbors(side, self._k) for side in "ab"]
+        return tuple(np.nan_to_num(side.r[:, -1], nan=-np.inf) for side in lists)
+
+    def _thresholds(self) -> list[np.ndarray]:
+        rounding = ROUNDING[self._task.dtype]
+        result = []
+        for best, dead in zip(self._best(), (self._computed.dead_a, self._computed.dead_b), strict=True):
+            needed = thresholds(np.maximum(best, self._min_r), self._margin, rounding)
+            result.append(np.where(dead, np.inf, needed))
+        return result
+
+    def _state(self) -> tuple[Open, Open]:
+        lists = [self._computed.neighbors(side, self._k) for side in "ab"]
+        matched = tentative_matches(*lists, self._min_r)
+        return tuple(
+            Open(threshold, uncertified, uncertified & tentative)
+            for threshold, uncertified, tentative in zip(self._thresholds(), self._uncertified, matched, strict=True)
+        )
+
+
+def sketch_on_disk(task: ScreenTask, side: str, shard: int, low: int, high: int) -> Path:
+    """Make the sketch of one shard and range of neurons, unless a former run did; return its manifest's path."""
+    path = task.sketch(side, shard, low, high)
+    if not path.exists():
+        pair = open_pair(task.folder_a, task.folder_b, task.identity)
+        made = sketch_shard(pair.a if side == "a" else pair.b, shard, low, high, task.pooling, task.n_rows, task.dtype)
+        save_sketch(path, made, task.identity)
+    return path
+
+
+def directions(task: ScreenTask, side: str, low: int, high: int) -> torch.Tensor:
+    """Return the directions of a range of neurons over all shards, shape (m, high − low)."""
+    parts = (load_sketch(task.sketch(side, shard, low, high)) for shard in range(task.n_shards))
+    return reduce(Sketch.merge, parts).directions().to(task.dtype)
+
+
+def estimate_tile(task: ScreenTask, tile: Tile, k: int) -> PairNeighbors:
+    """Return the best estimates of a tile's neurons, and which are dead."""
+    a, b = directions(task, "a", tile.a_low, tile.a_high), directions(task, "b", tile.b_low, tile.b_high)
+    dead_a, dead_b = ((side == 0).all(dim=0).numpy() for side in (a, b))
+    return PairNeighbors(*estimate_neighbors(a, b, k, tile), dead_a, dead_b)
+
+
+def find_open(
+    task: ScreenTask, tile: Tile, open_a: Open, open_b: Open, mutual: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the open pairs and heavy neurons of a tile (see `open_pairs`), as flat indices."""
+    a, b = directions(task, "a", tile.a_low, tile.a_high), directions(task, "b", tile.b_low, tile.b_high)
+    u, v, heavy_a, heavy_b = open_pairs(a, b, open_a, open_b, mutual=mutual)
+    return u + tile.a_low, v + tile.b_low, heavy_a + tile.a_low, heavy_b + tile.b_low
+
+
+def listed_on_disk(task: ScreenTask, number: int, tile: Tile, u: np.ndarray, v: np.ndarray) -> Path:
+    """Compute listed pairs of a tile, unless a former run did; return the file of (r, dead_a, dead_b)."""
+    return _once(
+        Path(task.scratch) / f"listed-{number}-{'-'.join(map(str, tile))}.npz",
+        lambda: correlate_listed(open_pair(task.folder_a, task.folder_b, task.identity), tile, u, v, task.pooling),
+    )
+
+
+def whole_on_disk(task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray, only_b: np.ndarray, k: int) -> Path:
+    """Correlate chosen neurons of a tile with each other, unless a former run did; return the file of (u, v, r)."""
+
+    def make() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        pair = open_pair(task.folder_a, task.folder_b, task.identity)
+        r, *_ = correlate_tile(pair, tile, task.pooling, "float32", only_a - tile.a_low, only_b - tile.b_low)
+        of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)
+        i, rank = np.nonzero(of_a.index >= 0)
+        j, back = np.nonzero(of_b.index >= 0)
+        u = np.concatenate([only_a[i], only_a[of_b.index[j, back]]])
+        v = np.concatenate([only_b[of_a.index[i, rank]], only_b[j]])
+        return u, v, np.concatenate([of_a.r[i, rank], of_b.r[j, back]])
+
+    return _once(Path(task.scratch) / f"whole-{number}-{'-'.join(map(str, tile))}.npz", make)
+
+
+def _once(path: Path, make: Callable[[], tuple[np.ndarray, ...]]) -> Path:
+    if not path.exists():
+        with replacing(path) as temporary, open(temporary, "wb") as stream:
+            np.savez(stream, *make())
+    return path
+
+
+def _load(path: Path) -> list[np.ndarray]:
+    with np.load(path, allow_pickle=False) as saved:
+        return [saved[f"arr_{i}"] for i in range(len(saved.files))]
+
+
+def _estimates(task: ScreenTask, n_a: int, n_b: int, plan: ScreenPlan, k: int, dask: Dask) -> PairNeighbors:
+    found = run_tasks(estimate_tile, [(task, tile, k) for tile in plan.tiles], dask, label="estimates")
+    merged = PairNeighbors.empty(n_a, n_b, k)
+    for part, tile in zip(found, plan.tiles, strict=True):
+        merged = merged.merge(part.placed(n_a, n_b, tile.a_low, tile.b_low))
+    return merged
+
+
+def _above(neighbors: Neighbors, min_r: float | None) -> Neighbors:
+    """Leave out partners below the floor: they are not certified."""
+    if min_r is None:
+        return neighbors
+    kept = neighbors.r >= min_r
+    return Neighbors(np.where(kept, neighbors.index, -1), np.where(kept, neighbors.r, np.nan))

@@ -1,0 +1,173 @@
+"""Sketches: all rows of a model's activations folded into m rows that keep every correlation within ≈ 1/√m.
+
+A sketch is linear and the same random map is applied to both models, so that inner products of sketches estimate inner
+products of activations. Aligned positions are taken in runs of R = min(m, 4096) rows. Each run is flipped by random
+signs, rotated by a Hadamard matrix, flipped again, and added to R of the m rows (docs/screening.md derives the error).
+The rotation is what a plain count sketch lacks: it spreads a neuron that fires at a handful of positions over all rows,
+so that errors are Gaussian for every neuron, however sparse. Within a run the map is orthogonal and loses nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import zarr
+
+from rosetta.correlation.plan import ROWS
+from rosetta.correlation.stream import ColumnTotals, Side, centred_blocks, prefetched
+from rosetta.errors import StoreError
+from rosetta.files import check_files, describe_files, read_manifest, replacing, write_manifest
+
+KIND = "sketch"
+SEED = 0x5EED
+COLUMNS = 1024  # rotated at once, so that they stay in the processor's cache
+
+
+@dataclass
+class Sketch:
+    """Sketch of some neurons over some positions.
+
+    Attributes
+    ----------
+    rows : Tensor of float32, shape (m, n)
+        The folded activations, less their pilot means.
+    ones : Tensor of float32, shape (m,)
+        The folded constant 1: what a shift of all activations adds to `rows`.
+    total : Tensor of float64, shape (n,)
+        Sums of the activations less their pilot means.
+    n_positions : int
+        Positions folded in.
+    """
+
+    rows: torch.Tensor
+    ones: torch.Tensor
+    total: torch.Tensor
+    n_positions: int
+
+    def merge(self, other: Sketch) -> Sketch:
+        """Return the sketch of the positions of both."""
+        return Sketch(
+            self.rows.add_(other.rows),
+            self.ones + other.ones,
+            self.total + other.total,
+            self.n_positions + other.n_positions,
+        )
+
+    def directions(self) -> torch.Tensor:
+        """Return centred columns of unit length; columns of dead neurons are zero. Works in place."""
+        mean = (self.total / max(self.n_positions, 1)).float()
+        rows = self.rows.addr_(self.ones, mean, alpha=-1.0)
+        lengths = torch.linalg.vector_norm(rows, dim=0)
+        return rows.mul_(torch.where(lengths > 0, 1 / lengths, 0.0))
+
+
+def sketch_shard(side: Side, shard: int, low: int, high: int, pooling: str, n_rows: int, dtype: torch.dtype) -> Sketch:
+    """Fold the aligned positions of one shard, neurons [low, high), into `n_rows` rows.
+
+    Parameters
+    ----------
+    side : Side
+        One model of a pair.
+    shard : int
+        Which of its shards; it also seeds the signs, which must differ between shards.
+    low, high : int
+        Range of flat neuron indices.
+    pooling : str
+        Pooling of tokens to spans.
+    n_rows : int
+        m, a power of two.
+    dtype : torch.dtype
+        What the rotation is multiplied in. bfloat16 adds an error far below that of the sketch.
+    """
+    run_rows = min(n_rows, ROWS)
+    result = Sketch(
+        torch.zeros((n_rows, high - low)), torch.zeros(n_rows), torch.zeros(high - low, dtype=torch.float64), 0
+    )
+    sums = ColumnTotals(high - low)
+    ones = torch.ones((run_rows, 1))
+    blocks = centred_blocks(side.of_shard(shard), low, high, pooling, run_rows, torch.float32, sums)
+    for run, block in enumerate(prefetched(blocks)):
+        before, after = _signs(shard, run, run_rows)
+        start = run % (n_rows // run_rows) * run_rows
+        into = slice(start, start + run_rows)
+        for column in range(0, high - low, COLUMNS):
+            columns = slice(column, column + COLUMNS)
+            _fold(block[:, columns], before, after, result.rows[into, columns], dtype)
+        _fold(ones[: len(block)], before, after, result.ones[into, None], torch.float32)
+        result.n_positions += len(block)
+    result.total = sums.total
+    return result
+
+
+def _fold(
+    values: torch.Tensor, before: torch.Tensor, after: torch.Tensor, out: torch.Tensor, dtype: torch.dtype
+) -> None:
+    """Add diag(after) · H · diag(before) · values / √R to `out`; a last, shorter run counts as padded with zeros."""
+    width, run_rows = values.shape[1], len(before)
+    first, second = _hadamard(run_rows, dtype)
+    padded = (
+        torch.zeros((run_rows, width), dtype=dtype)
+        if len(values) < run_rows
+        else torch.empty((run_rows, width), dtype=dtype)
+    )
+    torch.mul(values, before[: len(values), None], out=padded[: len(values)])
+    inner = torch.bmm(second.expand(len(first), -1, -1), padded.view(len(first), len(second), width))
+    out.addcmul_((first @ inner.view(len(first), -1)).view(run_rows, width), after[:, None], value=run_rows**-0.5)
+
+
+@lru_cache(maxsize=4)
+def _hadamard(n: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return two Sylvester–Hadamard matrices whose Kronecker product is the one of order n."""
+
+    def matrix(order: int) -> torch.Tensor:
+        result = torch.ones((1, 1))
+        while len(result) < order:
+            result = torch.cat([torch.cat([result, result], dim=1), torch.cat([result, -result], dim=1)])
+        return result.to(dtype)
+
+    exponent = n.bit_length() - 1
+    return matrix(2 ** (exponent - exponent // 2)), matrix(2 ** (exponent // 2))
+
+
+def _signs(shard: int, run: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+    bits = np.random.default_rng([SEED, shard, run]).integers(0, 2, size=(2, n), dtype=np.int8)
+    before, after = torch.from_numpy(bits * 2 - 1).float()
+    return before, after
+
+
+def save_sketch(path: Path, sketch: Sketch, identity: str) -> None:
+    """Write a sketch as a Zarr group with its manifest beside it; `path` is the manifest's."""
+    store = path.with_suffix(".zarr")
+    path.unlink(missing_ok=True)
+    with replacing(store) as temporary:
+        group = zarr.create_group(temporary, zarr_format=3)
+        for name in ("rows", "ones", "total"):
+            values = getattr(sketch, name).numpy()
+            chunks = tuple(min(n, COLUMNS * 4) for n in values.shape)
+            group.create_array(name, data=values, chunks=chunks, compressors=[zarr.codecs.Crc32cCodec()])
+        files = describe_files(temporary)
+    write_manifest(
+        path, {"kind": KIND, "made_by": identity, "holds": {"n_positions": sketch.n_positions}, "files": files}
+    )
+
+
+def load_sketch(path: Path) -> Sketch:
+    """Read a sketch that `save_sketch` wrote.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged.
+    """
+    manifest = read_manifest(path, KIND)
+    check_files(path.with_suffix(".zarr"), manifest["files"])
+    group = zarr.open_group(path.with_suffix(".zarr"), mode="r", zarr_format=3)
+    try:
+        rows, ones, total = (torch.from_numpy(group[name][...]) for name in ("rows", "ones", "total"))
+    except (ValueError, RuntimeError) as error:
+        raise StoreError(f"{path.with_suffix('.zarr')}: damaged ({error}). Delete {path} and run again.") from None
+    return Sketch(rows, ones, total, manifest["holds"]["n_positions"])

@@ -1,0 +1,44 @@
+"""The jobs that a configuration asks for, by the names under which their logs and benchmarks are kept."""
+
+from __future__ import annotations
+
+from rosetta.config import Config, group_name
+
+
+def part_name(whole: str, part: int | str, n_parts: int) -> str:
+    """Return the name of one of the jobs that share the work on a model or a pair."""
+    return f"{whole}.{part}-of-{n_parts}"
+
+
+def job_names(config: Config) -> dict[str, list[str]]:
+    """Return the names of the jobs of every rule, rules in the order of the workflow."""
+    models = config.needed_models()
+    recipes = {model: recipe for model in models if (recipe := config.models[model].zoo)}
+    pairs = [group_name(pair) for pair in config.pairs()]
+    n_shards, n_jobs = config.activations.n_shards, config.correlation.n_jobs
+    return {
+        "corpus": ["all"],
+        "tokenizer": list(dict.fromkeys(recipe.family for recipe in recipes.values())),
+        "train": list(recipes),
+        "model": [model for model in models if model not in recipes],
+        "activations": [part_name(model, i, n_shards) for model in config.used_models() for i in range(n_shards)],
+        "correlate": [part_name(pair, i, n_jobs) for pair in pairs for i in range(n_jobs)],
+        "match": pairs,
+        "anchors": [group_name(group) for group in config.groups()],
+        "counts": ["all"],
+        "fit": ["all"],
+        "figures": ["scaling"],
+        "theory_simulate": [f"beta-{beta}" for beta in config.theory.simulation.betas],
+        "theory_exponents": ["all"],
+        "theory_sweep": [f"{parameter}-{value}" for parameter, value in config.theory.sweep.points()],
+        "theory_sweep_table": ["all"] if config.theory.sweep.points() else [],
+        "theory_frontiers": ["all"],
+        "theory_spectrum": config.used_models(),
+        "theory_ngrams": ["all"],
+        "theory_beta": ["all"],
+        "theory_compare": ["all"],
+        "theory_predict": ["all"] if config.theory.predict_sizes else [],
+        "theory_figures": ["all"],
+        "contexts": pairs,
+        "report": ["all"],
+    }

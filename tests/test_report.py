@@ -1,0 +1,201 @@
+"""What the report shows: the best matches with their contexts, times, readable numbers."""
+
+import html
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from helpers import random_ranges, save_stores
+
+from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.scaling import SCALING_COLUMNS
+from rosetta.config import parse_config
+from rosetta.files import digest_file, write_manifest
+from rosetta.jobs import job_names
+from rosetta.matching import MATCH_COLUMNS
+from rosetta.paths import Paths
+from rosetta.report.figures import draw_scaling
+from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number, write_report
+from rosetta.report.phases import phase_table
+from rosetta.stages import VERSIONS
+from rosetta.steps.contexts import contexts_step
+from rosetta.tables import write_csv, write_parquet
+from rosetta.theory.comparison import COMPARISON_COLUMNS, MATCHED_R_COLUMNS
+from rosetta.theory.prediction import LEAVE_ONE_OUT_COLUMNS
+
+ZOO = {
+    "families": {"f": {"architecture": "gpt2", "seed": 1}, "g": {"architecture": "opt", "seed": 2}},
+    "sizes": {"s": {"n_layers": 1, "d_model": 16, "d_mlp": 32, "n_heads": 2}},
+}
+CONFIG = {
+    "zoo": ZOO,
+    "models": {
+        **{f"{family}-s": {"zoo": {"family": family, "size": "s"}} for family in "fg"},
+        "twin": {"untrained": {"of": "g-s"}},
+        "unused": {"hub": "somebody/unused", "revision": "main"},
+    },
+    "ladders": {"l": [["f-s", "twin"]]},
+    "activations": {"n_shards": 2, "sequence_length": 64},
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.000123456, "0.0001235"), (1.5e-7, "1.500e-07"), (-0.00071, "-0.0007100"), (0.5, "0.5000"), (99.996, "100.0"),
+        (0.0, "0"), (12_345.67, "12,345.7"), (1_234_567, "1,234,567"), (np.float64(36.0), "36"), (np.nan, "–"),
+    ],
+)  # fmt: skip
+def test_numbers_are_shown_with_significant_digits(value, shown):
+    assert format_number(value) == shown
+
+
+def save_benchmark(paths, rule, job, seconds):
+    path = paths.benchmark(rule, job)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t{100 * seconds}\n")
+
+
+def test_every_rule_has_its_jobs_and_no_model_that_nobody_needs():
+    jobs = job_names(parse_config(CONFIG))
+    assert set(jobs) == set(VERSIONS)
+    assert jobs["tokenizer"] == ["f", "g"]
+    assert jobs["train"] == ["f-s", "g-s"]
+    assert jobs["model"] == ["twin"]
+    assert jobs["activations"] == ["f-s.0-of-2", "f-s.1-of-2", "twin.0-of-2", "twin.1-of-2"]
+    assert jobs["correlate"] == ["f-s--twin.0-of-1"]
+
+
+def test_the_times_are_those_of_the_jobs_that_the_configuration_asks_for(tmp_path):
+    paths = Paths(tmp_path)
+    for rule, job, seconds in [
+        ("corpus", "all", 5), ("train", "f-s", 2), ("train", "g-s", 3), ("report", "all", 1),
+        ("activations", "f-s.0-of-2", 1), ("activations", "f-s.1-of-2", 1),
+        ("activations", "twin.0-of-2", 1), ("activations", "twin.1-of-2", 4),
+        # of other shard counts, ladders and versions of the workflow
+        ("activations", "f-s.0-of-1", 100), ("train", "q-s", 100), ("match", "f-s--g-s", 100), ("retired", "all", 100),
+    ]:  # fmt: skip
+        save_benchmark(paths, rule, job, seconds)
+    rows = {row.phase: tuple(row)[1:] for row in phase_table(parse_config(CONFIG), paths).itertuples(index=False)}
+    assert rows == {"activations": (4, 7, 4, 400), "corpus": (1, 5, 5, 500), "train": (2, 5, 3, 300)}
+    more = parse_config({**CONFIG, "activations": {**CONFIG["activations"], "n_shards": 1}})
+    assert phase_table(more, paths).set_index("phase")["seconds"].to_dict() == {
+        "activations": 100,
+        "corpus": 5,
+        "train": 5,
+    }
+
+
+N_UNITS = 15
+
+
+def save_theory(paths):
+    """The theory's tables and figures, so far as the report looks into them."""
+    compared = pd.DataFrame([["l", "matches", "matches", "ngrams", *[0.5] * 6, False, 0.5]], columns=COMPARISON_COLUMNS)
+    matched_r = pd.DataFrame([["l", 0, "ngrams", *[0.5] * 9, 0.001]], columns=MATCHED_R_COLUMNS)
+    left_out = pd.DataFrame([["l", 0, 15, "ngrams", 15, 15, 9, 20, 0.0, True]], columns=LEAVE_ONE_OUT_COLUMNS)
+    known = {"theory_vs_measured": compared, "theory_matched_r": matched_r, "theory_leave_one_out": left_out}
+    for name in THEORY_TABLES.values():
+        write_csv(paths.table(name), known.get(name, pd.DataFrame({"value": [0.25]})))
+    for name in THEORY_FIGURES:
+        figure = paths.figure(f"theory_{name}", "png")
+        figure.parent.mkdir(exist_ok=True)
+        figure.write_bytes(b"drawn")
+
+
+@pytest.fixture
+def reported(tmp_path):
+    """The report of a pair with 15 matches and random activations: texts, activations with ranges, matches, page."""
+    texts = [f"document <{i}> & what it says: {'word ' * (i % 9)}{i * i}" for i in range(40)]
+    models = {"x": {"path": "x"}, "y": {"path": "y"}}
+    config = parse_config({"models": models, "ladders": {"l": [["x", "y"]]}, "activations": {"n_shards": 2}})
+    paths = Paths(tmp_path)
+    documents = pd.DataFrame({"id": np.arange(40, dtype=np.uint64), "text": texts, "domain": "d<1>", "source": ""})
+    write_parquet(paths.split("match"), documents)
+    split = {"documents": 40, "bytes": sum(map(len, texts)), "domains": {"d<1>": 40}}
+    files = {"match": digest_file(paths.split("match"))}
+    write_manifest(paths.corpus_manifest, {"kind": "corpus", "counts": {}, "splits": {"match": split}, "files": files})
+    rng = np.random.default_rng(0)
+    stores = {}
+    for name in "xy":
+        ranges = random_ranges(rng, [len(text) for text in texts], truncate=False)
+        values = rng.normal(size=(1, len(ranges[0]), N_UNITS)).astype(np.float32)
+        save_stores(paths.stores(name, 2), values, ranges, len(texts), n_shards=2)
+        stores[name] = (values[0], ranges)
+        shape = {"n_layers": 1, "d_mlp": N_UNITS, "n_neurons": N_UNITS, "n_parameters": 99, "vocab_size": 300}
+        write_manifest(paths.model_manifest(name), {"kind": "model", "architecture": "opt", "training": None, **shape})
+    matches = pd.DataFrame(
+        {
+            "model_a": "x", "layer_a": 0, "unit_a": np.arange(N_UNITS), "model_b": "y", "layer_b": 0,
+            "unit_b": rng.permutation(N_UNITS), "r": rng.permutation(N_UNITS) / 16 + 0.001, "rank_a": 1, "rank_b": 1,
+            "margin_a": 0.25, "margin_b": 0.125,
+        }, columns=MATCH_COLUMNS,
+    )  # fmt: skip
+    write_parquet(paths.matches("x--y"), matches)
+    contexts_step(
+        config, paths, paths.matches("x--y"), paths.stores("x", 2), paths.stores("y", 2), paths.contexts("x--y")
+    )
+    counts = pd.DataFrame([("l", 0, "x--y", 15, 900, 15, 0, 0, 0.4)], columns=COUNT_COLUMNS)
+    scaling = pd.DataFrame([("l", *[np.nan] * 5, 1)], columns=SCALING_COLUMNS)
+    write_csv(paths.table("counts"), counts)
+    write_csv(paths.table("scaling"), scaling)
+    save_theory(paths)
+    draw_scaling(counts, scaling, paths.figure("scaling", "png").with_suffix(""))
+    for shard in range(2):
+        save_benchmark(paths, "activations", f"x.{shard}-of-2", 1.25 + shard)
+    save_benchmark(paths, "corpus", "all", 7.5)
+    write_report(config, paths)
+    return texts, stores, matches, paths.report.read_text("utf-8")
+
+
+def top_tokens(texts, values, ranges, n):
+    """By brute force: the highest position of every document, the n highest of these; as (text, value)."""
+    _, start, end, owner = ranges
+    best = [max((row for row in range(len(values)) if owner[row] == i), key=lambda row: values[row]) for i in range(40)]
+    best = sorted(best, key=lambda row: -values[row])[:n]
+    return [(texts[owner[row]][start[row] : end[row]], f"{values[row]:#.4g}") for row in best]
+
+
+def test_the_ten_best_matches_are_listed_in_order_with_their_top_contexts(reported):
+    texts, stores, matches, page = reported
+    best = matches.sort_values("r", ascending=False).head(10)
+    shown = page.split('<div class="match">')[1:]
+    assert len(shown) == 10
+    for row, part in zip(best.itertuples(), shown, strict=True):
+        assert f"<h3>x L0/U{row.unit_a} ↔ y L0/U{row.unit_b}</h3>" in part
+        assert f"r = {row.r:#.4g}, margins to the runner-up 0.2500 and 0.1250" in part
+        contexts = re.findall(r"<mark>(.*?)</mark>.*?</div>\s*<div class=\"note\">(\S+) ·", part, re.DOTALL)
+        expected = [
+            context
+            for name, unit in (("x", row.unit_a), ("y", row.unit_b))
+            for context in top_tokens(texts, stores[name][0][:, unit], stores[name][1], 5)
+        ]
+        assert [(html.unescape(token), value) for token, value in contexts] == expected
+
+
+def test_a_context_is_shown_with_the_text_around_it(reported):
+    texts, *_, page = reported
+    contexts = re.findall(r'<div class="context">(.*?)</div>', page)
+    assert len(contexts) == 10 * 2 * 5
+    for context in contexts:
+        before, token, after = map(html.unescape, re.split("</?mark>", context))
+        assert token
+        assert before + token + after in texts
+
+
+def test_the_report_says_where_theory_and_measurement_disagree(reported):
+    *_, page = reported
+    assert "overlap on 0 of 1 ladders. They disagree on l." in page
+    assert "rejected at 5% on 1 of 1 rungs" in page
+    assert page.count("data:image/png;base64,ZHJhd24=") == len(THEORY_FIGURES)
+
+
+def test_the_time_of_every_phase_is_shown(reported):
+    *_, page = reported
+    table = page[page.index("<h3>Time</h3>") : page.index("<h3>Versions</h3>")]
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", table)]
+    assert [row for row in rows if row] == [
+        ["corpus", "1", "7.500", "7.500", "750"],
+        ["activations", "2", "3.500", "2.250", "225"],
+    ]

@@ -1,0 +1,193 @@
+"""The screened method: sketches, their bounds, and the same matches as the exact method."""
+
+import numpy as np
+import pytest
+import torch
+from helpers import random_ranges, save_stores
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import norm
+
+import rosetta.correlation.screen
+import rosetta.correlation.screened
+from rosetta.config import Correlation, Dask, Screening
+from rosetta.correlation.listed import correlate_listed
+from rosetta.correlation.lists import read_lists
+from rosetta.correlation.pairs import correlate_stores
+from rosetta.correlation.plan import Tile
+from rosetta.correlation.screen import margin, thresholds
+from rosetta.correlation.sketch import Sketch, load_sketch, save_sketch, sketch_shard
+from rosetta.correlation.stream import align_pair
+from rosetta.errors import StoreError
+from rosetta.matching import mutual_matches
+
+
+def planted_pair(folder, seed, *, n=200, n_shared=200, n_bytes=6000, noise=(0.3, 1.0), sparse=0.1, n_shards=2):
+    """Two stores whose first `n_shared` neurons, shuffled in B, share sparse features."""
+    rng = np.random.default_rng(seed)
+    lengths = [n_bytes // 10] * 10
+    order = rng.permutation(n)
+    features = rng.exponential(size=(n_bytes, n)) * (rng.random((n_bytes, n)) < sparse)
+    features[:, n_shared:] = 0
+    scale = rng.uniform(*noise, size=n)
+    stores = []
+    for name, columns, max_token in (("a", np.arange(n), 2), ("b", order, 3)):
+        ranges = random_ranges(rng, lengths, max_token=max_token, truncate=False)
+        at = ranges[1] + ranges[3].astype(int) * lengths[0]
+        values = features[at][:, columns] + scale[columns] * 0.3 * rng.normal(size=(len(at), n))
+        values = values.astype(np.float32)[None]
+        stores.append(save_stores(folder / name, values.reshape(1, len(at), n), ranges, 10, n_shards=n_shards))
+    return stores
+
+
+def matches_by(folder, method, **options):
+    out = folder / f"{method}.parquet"
+    screening = Screening(**{"sketch_rows": 1024, **options.pop("screening", {})})
+    chosen = Correlation(method=method, max_k=options.pop("k", 1), precision="float32", screening=screening, **options)
+    correlate_stores(folder / "a", folder / "b", out, "mean", chosen, Dask())
+    lists, facts = read_lists([out])
+    found = mutual_matches(lists, facts, facts.n_kept - 1)
+    return found[["unit_a", "unit_b", "r"]], facts
+
+
+@pytest.mark.parametrize("k", [1, 2])
+@pytest.mark.parametrize("n_shared", [200, 150])
+def test_screened_matches_are_the_exact_ones(tmp_path, k, n_shared, monkeypatch):
+    monkeypatch.setattr(rosetta.correlation.screened, "MAX_DENSE_SHARE", 1.1)  # never give up
+    planted_pair(tmp_path, 1, n_shared=n_shared)
+    exact, _ = matches_by(tmp_path, "exact", k=k)
+    screened, facts = matches_by(tmp_path, "screened", k=k)
+    assert facts.method == "screened"
+    assert facts.failure_probability == 1e-6
+    assert len(exact) >= 150
+    assert list(zip(screened["unit_a"], screened["unit_b"], strict=True)) == list(
+        zip(exact["unit_a"], exact["unit_b"], strict=True)
+    )
+    np.testing.assert_allclose(screened["r"], exact["r"], atol=1e-5)
+    # Neurons without a partner have nothing but near ties, which no sketch can tell apart.
+    assert facts.n_uncertified >= 2 * (200 - n_shared)
+
+
+def test_screening_gives_way_where_it_does_not_pay(tmp_path):
+    planted_pair(tmp_path, 2, n_shared=20)
+    exact, _ = matches_by(tmp_path, "exact")
+    found, facts = matches_by(tmp_path, "screened")
+    assert facts.method == "exact", "the result says how it was made"
+    assert found.equals(exact)
+
+
+def test_a_floor_finds_all_matches_above_it_and_only_those(tmp_path):
+    planted_pair(tmp_path, 2, n_shared=60)
+    exact, _ = matches_by(tmp_path, "exact")
+    found, facts = matches_by(tmp_path, "screened", screening={"min_r": 0.3})
+    above = exact[exact["r"] >= 0.3]
+    assert facts.method == "screened"
+    assert 40 < len(above) < len(exact)
+    assert found[["unit_a", "unit_b"]].reset_index(drop=True).equals(above[["unit_a", "unit_b"]].reset_index(drop=True))
+
+
+def test_a_killed_screening_goes_on_where_it_was(tmp_path, monkeypatch):
+    planted_pair(tmp_path, 1)
+    calls = []
+    original = rosetta.correlation.screened.sketch_shard
+    monkeypatch.setattr(rosetta.correlation.screened, "sketch_shard", lambda *a: calls.append(a) or original(*a))
+    monkeypatch.setattr(rosetta.correlation.screened, "first_candidates", lambda *a: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        matches_by(tmp_path, "screened")
+    assert len(calls) == 4
+    monkeypatch.setattr(rosetta.correlation.screened, "first_candidates", rosetta.correlation.screen.first_candidates)
+    matches_by(tmp_path, "screened")
+    assert len(calls) == 4
+    assert not list(tmp_path.glob(".tiles-*"))
+
+
+def as_side(folder, values, n_shards=1):
+    """Store values (n, units) at one byte per position and return the pair's side and the values as stored."""
+    n = len(values)
+    at = np.arange(n, dtype=np.int32)
+    per_document = n // 10
+    ranges = (at, at % per_document, at % per_document + 1, at // per_document)
+    stores = save_stores(folder, values[None].astype(np.float32), ranges, 10, n_shards=n_shards)
+    return align_pair(stores, stores).a
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("n_rows", [256, 8192])
+def test_sketches_keep_correlations_within_their_standard_error(tmp_path, n_rows, dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+    n = 20_000
+    shared = rng.normal(size=(n, 60))
+    values = rng.normal(size=(n, 60)) + shared[:, rng.permutation(60)] * rng.uniform(0, 3, 60) + 40
+    side = as_side(tmp_path / "a", values, n_shards=2)
+    sketch = sketch_shard(side, 0, 0, 60, "mean", n_rows, dtype).merge(
+        sketch_shard(side, 1, 0, 60, "mean", n_rows, dtype)
+    )
+    assert sketch.n_positions == n
+    directions = sketch.directions().double()
+    got, true = (directions.T @ directions).numpy(), np.corrcoef(values.T)
+    pairs = np.triu_indices(60, 1)
+    error = (np.arctanh(got[pairs]) - np.arctanh(true[pairs])) * np.sqrt(n_rows - 3)
+    # Runs lose nothing within themselves, so the error is a little below that of random rows.
+    assert 0.5 < error.std() < 1.1
+    assert abs(error.mean()) < 0.2
+
+
+def test_the_bound_holds_for_neurons_that_fire_at_a_handful_of_positions(tmp_path):
+    """A count sketch without rotation fails here: two lone spikes that share a row look like a perfect match."""
+    rng = np.random.default_rng(1)
+    n, units, n_rows = 40_000, 250, 256
+    values = rng.normal(size=(n, units)) * 1e-3
+    for unit in range(units):
+        values[rng.choice(n, size=rng.integers(1, 6), replace=False), unit] += rng.normal() * 10
+    side = as_side(tmp_path / "a", values)
+    directions = sketch_shard(side, 0, 0, units, "mean", n_rows, torch.float32).directions().double()
+    pairs = np.triu_indices(units, 1)
+    estimate, true = (directions.T @ directions).numpy()[pairs], np.corrcoef(values.T)[pairs]
+    for z in (2.0, 3.0):
+        bound = np.tanh(np.arctanh(estimate) + z / np.sqrt(n_rows - 3))
+        failed = (true > bound).mean()
+        assert failed < 1.5 * norm.sf(z)
+    assert (np.abs(estimate - true) > 0.4).sum() == 0
+
+
+def test_margins_share_the_failure_probability_among_all_pairs():
+    z = margin(1e-6, 8192, 8192, 4096) * np.sqrt(4093)
+    assert norm.sf(z) * 8192**2 == pytest.approx(1e-6)
+    best = np.array([-np.inf, 0.2, 0.9])
+    needed = thresholds(best, 0.1, 0.0)
+    assert needed[0] == -np.inf
+    np.testing.assert_allclose(np.tanh(np.arctanh(needed[1:]) + 0.1), best[1:], atol=3e-6)
+
+
+def test_saved_sketches_are_read_back_and_damage_is_found(tmp_path):
+    sketch = Sketch(torch.randn(64, 5), torch.randn(64), torch.randn(5, dtype=torch.float64), 70)
+    save_sketch(tmp_path / "s.json", sketch, "made by a test")
+    back = load_sketch(tmp_path / "s.json")
+    assert torch.equal(back.rows, sketch.rows)
+    assert back.n_positions == 70
+    chunk = next(p for p in (tmp_path / "s.zarr" / "rows").rglob("*") if p.name != "zarr.json" and p.is_file())
+    data = bytearray(chunk.read_bytes())
+    data[10] ^= 1
+    chunk.write_bytes(data)
+    with pytest.raises(StoreError, match="damaged"):
+        load_sketch(tmp_path / "s.json")
+
+
+@settings(max_examples=15)
+@given(seed=st.integers(0, 10**6), n_listed=st.integers(1, 40), n_shards=st.integers(1, 2))
+def test_listed_pairs_match_numpy(tmp_path_factory, seed, n_listed, n_shards):
+    rng = np.random.default_rng(seed)
+    folder = tmp_path_factory.mktemp("pair")
+    values = rng.normal(size=(200, 12)) + rng.normal(size=(200, 1)) + 100 * rng.normal(size=12)
+    values[:, 3] = 5.0
+    side = as_side(folder / "a", values, n_shards=n_shards)
+    stored = values.astype(np.float32).astype(np.float64)
+    key = np.unique(rng.integers(0, 6 * 12, n_listed))
+    u, v = key // 12 + 2, key % 12
+    r, dead_a, dead_b = correlate_listed(align_pair(side.stores, side.stores), Tile(2, 8, 0, 12), u, v, "mean")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = np.corrcoef(stored.T)[u, v]
+    expected[(u == 3) | (v == 3)] = -np.inf
+    np.testing.assert_allclose(r, expected, atol=1e-5)
+    assert np.flatnonzero(dead_a).tolist() == [1]
+    assert np.flatnonzero(dead_b).tolist() == [3]
