@@ -199,7 +199,7 @@ FROM_MATCHES = {
             {*FROM_MATCHES, "correlate", "theory_beta"},
         ),
         ({"report": {"n_matches": 2}}, {"contexts", "report"}),
-        ({"correlation": {"max_k": 3, "memory_gb": 1.5}}, {"report"}),
+        ({"correlation": {**TINY["correlation"], "memory_gb": 1.5}}, {"report"}),
     ],
     ids=["k", "ladder", "report", "memory"],
 )

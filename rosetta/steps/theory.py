@@ -107,7 +107,7 @@ def ngrams_step(config: Config, paths: Paths, out: Path) -> None:
     split = "train" if config.corpus.splits.train > 0 else "match"
     documents = read_split(paths, split)["text"]
     order = np.random.default_rng(settings.seed).permutation(len(documents))
-    size = documents.str.len().to_numpy()[order].cumsum()
+    size = documents.str.encode("utf-8").str.len().to_numpy()[order].cumsum()
     chosen = order[: int(np.searchsorted(size, settings.corpus_bytes)) + 1]
     found = ngram_decay(documents.iloc[chosen].tolist(), settings)
     say(f"{split} split, {len(chosen)} documents, {len(found.curve)} features: beta {found.decay.beta:.3f}")
