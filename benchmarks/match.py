@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from rosetta.activations.store import open_stores
+from rosetta.activations.folders import open_stores
 
 ROWS = 4096
 

@@ -79,5 +79,7 @@ def _known_neurons(config: Config, name: str) -> int | None:
     entry = config.models[base]
     if entry.zoo:
         return config.zoo.sizes[entry.zoo.size].n_neurons
+    if entry.dimensions:
+        return entry.dimensions.n_layers * entry.dimensions.d_mlp
     shape = folder_shape(Path(entry.path), f"models.{base}.path") if entry.path else None
     return shape.n_neurons if shape else None

@@ -65,6 +65,8 @@ def check(
 @app.command()
 def plan(
     configfile: Annotated[Path, typer.Option(help="configuration to plan")] = Path("config.yaml"),
+    tflops: Annotated[float | None, typer.Option(help="speed of a device; this machine's cores if not given")] = None,
+    devices: Annotated[int, typer.Option(min=1, help="number of such devices")] = 1,
 ) -> None:
     """Print jobs, disk, memory, FLOPs and time of a configuration, without running it."""
     from rosetta.checks import check_config
@@ -72,7 +74,7 @@ def plan(
 
     config = load_config(configfile)
     check_config(config)
-    print(plan_run(config, Paths(Path(config.results))).render())
+    print(plan_run(config, Paths(Path(config.results)), tflops, devices).render())
 
 
 @app.command("config-reference")
@@ -162,7 +164,17 @@ def correlate(
     """Correlate all neurons of two models; write each neuron's nearest neighbours."""
     from rosetta.correlation.pairs import correlate_stores
 
-    settings = parse_section(Correlation, dict(max_k=max_k, memory_gb=memory_gb, precision=precision, n_jobs=n_jobs))
+    settings = parse_section(
+        Correlation,
+        dict(
+            method=method,
+            max_k=max_k,
+            memory_gb=memory_gb,
+            precision=precision,
+            n_jobs=n_jobs,
+            screening=_json("--screening", screening),
+        ),
+    )
     pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
     correlate_stores(a, b, out, pooled, settings, _dask(scheduler, n_workers, threads, jobqueue), job=job)
 

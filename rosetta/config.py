@@ -173,6 +173,14 @@ class Untrained(Section):
     seed: int = Field(0, ge=0)
 
 
+class Dimensions(Section):
+    """Dimensions of a model that is not at hand, so that a plan needs no network; checked when the model is loaded."""
+
+    n_layers: int = Field(ge=1)
+    d_mlp: int = Field(ge=1)
+    n_parameters: int = Field(ge=1)
+
+
 class ModelEntry(Section):
     """A model: exactly one of `path`, `hub`, `zoo`, `untrained`."""
 
@@ -181,6 +189,7 @@ class ModelEntry(Section):
     revision: str | None = Field(None, description="commit or tag of the hub model; required with `hub`")
     zoo: ZooRecipe | None = Field(None, description="a zoo family at a zoo size")
     untrained: Untrained | None = Field(None, description="random twin of another entry")
+    dimensions: Dimensions | None = Field(None, description="of a hub model, for planning without the network")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="precision of the forward pass")
 
     @property
@@ -206,6 +215,11 @@ class Activations(Section):
     sequence_length: int = Field(1024, ge=2, description="tokens kept from the start of each document")
     batch_size: int = Field(16, ge=1, description="documents per forward pass")
     dtype: Literal["float16", "float32", "bfloat16"] = Field("float16", description="dtype of the stores")
+    keep: bool = Field(
+        True,
+        description="keep the stores; if not, they are deleted once used (correlation.method exact) or never written, "
+        "the models running again instead (screened)",
+    )
 
 
 class Alignment(Section):
@@ -320,6 +334,13 @@ class Config(Section):
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    @property
+    def store_mode(self) -> Literal["kept", "temporary", "live"]:
+        """What becomes of activation stores: kept, deleted once used, or never written."""
+        if self.activations.keep:
+            return "kept"
+        return "live" if self.correlation.method == "screened" else "temporary"
 
     def groups(self) -> list[tuple[str, ...]]:
         """Return the distinct rungs of all ladders, in order of appearance."""

@@ -75,6 +75,12 @@ class RunPlan:
     notes: list[str] = field(default_factory=list)
     flops_per_second: float = 1.0
     cores: int = 1
+    device: str = "core"
+
+    @property
+    def device_hours(self) -> float:
+        """Hours of one device, or core, that the operations take."""
+        return sum(phase.flops / phase.efficiency for phase in self.phases) / self.flops_per_second / 3600
 
     def render(self) -> str:
         """Return the plan as text for a terminal."""
@@ -94,16 +100,25 @@ class RunPlan:
             f"{at_least + disk:>10}{max(p.peak_bytes for p in self.phases) / GB:>11.1f}"
             f"{total:>10.1f}"
         )
-        speed = f"{self.flops_per_second / 1e9:.0f} GFLOP/s per core in a float32 matrix product, {self.cores} cores"
-        return "\n".join([*lines, "", f"times assume {speed}", *self.notes])
+        speed = f"{self.flops_per_second / 1e9:.0f} GFLOP/s per {self.device}, {self.cores} {self.device}(s)"
+        return "\n".join([*lines, "", f"{self.device_hours:.2f} {self.device}-hours at {speed}", *self.notes])
 
 
 def _gigabytes(n_bytes: float | None) -> str:
     return "?" if n_bytes is None else f"{n_bytes / GB:.2f}"
 
 
-def plan_run(config: Config, paths: Paths) -> RunPlan:
+def plan_run(config: Config, paths: Paths, tflops: float | None = None, devices: int = 1) -> RunPlan:
     """Return the cost of a run.
+
+    Parameters
+    ----------
+    config, paths : Config, Paths
+        The run.
+    tflops : float, optional
+        Speed of a device in 10¹² operations per second; the speed and cores of this machine if not given.
+    devices : int
+        Number of such devices.
 
     Raises
     ------
@@ -116,7 +131,10 @@ def plan_run(config: Config, paths: Paths) -> RunPlan:
     used = [models[name] for name in config.used_models()]
     match, corpus_bytes, origin = _corpus_size(config, paths)
     positions, note = _positions(config, match, origin)
-    plan = RunPlan(note, flops_per_second=_matmul_speed(), cores=os.cpu_count() or 1)
+    if tflops:
+        plan = RunPlan(note, flops_per_second=tflops * 1e12, cores=devices, device="device")
+    else:
+        plan = RunPlan(note, flops_per_second=_matmul_speed(), cores=os.cpu_count() or 1)
     plan.phases = [
         Phase("corpus", 1, disk_bytes=corpus_bytes, peak_bytes=1 * GB),
         *_zoo_phases(config, list(models.values())),
@@ -133,15 +151,21 @@ class _Model:
 
     def __init__(self, config: Config, paths: Paths, name: str) -> None:
         self.entry: ModelEntry = config.models[name]
+        said = self.entry.dimensions
+        if said:
+            self.shape, self.parameters = NeuronShape(said.n_layers, said.d_mlp), said.n_parameters
+        else:
+            self.shape, self.parameters = self._look_up(config, paths, name)
+        self.bytes = self.parameters * STORED_BYTES[self.entry.dtype]
+
+    def _look_up(self, config: Config, paths: Paths, name: str) -> tuple[NeuronShape, int]:
         recipe = self.entry.zoo or (self.entry.untrained and config.models[self.entry.untrained.of].zoo)
         if recipe:
             family, size = config.zoo.families[recipe.family], config.zoo.sizes[recipe.size]
             hf_config = zoo_model_config(family, size, config.zoo.training)
         else:
             hf_config = loading.load_config_of(loading.model_source(config, paths, name))
-        self.shape: NeuronShape = neuron_shape(hf_config, f"models.{name}")
-        self.parameters = loading.count_parameters(hf_config)
-        self.bytes = self.parameters * STORED_BYTES[self.entry.dtype]
+        return neuron_shape(hf_config, f"models.{name}"), loading.count_parameters(hf_config)
 
 
 def _zoo_phases(config: Config, models: list[_Model]) -> list[Phase]:
@@ -169,6 +193,8 @@ def _zoo_phases(config: Config, models: list[_Model]) -> list[Phase]:
 
 def _activation_phase(config: Config, used: list[_Model], positions: int) -> Phase:
     settings = config.activations
+    if config.store_mode == "live":  # the models run in the correlation jobs
+        return Phase("activations", len(used) * settings.n_shards, peak_bytes=0.8 * GB + max(m.bytes for m in used))
     stored = STORED_BYTES[settings.dtype]
     width = max(model.shape.n_neurons for model in used)
     batch = settings.batch_size * settings.sequence_length + 4096
@@ -193,6 +219,8 @@ def _correlation_phase(config: Config, models: dict[str, _Model], positions: int
             screen = plan_screen(*size, settings.memory_gb, n_rows=settings.screening.sketch_rows, workers=workers)
             kept = screen_bytes(size[0], size[1], screen.n_rows, config.activations.n_shards)
             flops, peak = screen_flops(*size, screen.n_rows), screen.peak_bytes
+            if config.store_mode == "live":  # once for the sketches, once for the exact pairs
+                flops += 2 * 2 * (models[a].parameters + models[b].parameters) * positions
             notes.append(f"{a} × {b}: {size[0]:,} × {size[1]:,} neurons, sketches of {screen.n_rows} rows")
         else:
             tiles = plan_tiles(*size, settings.memory_gb, precision=precision, workers=workers)

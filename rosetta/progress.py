@@ -16,6 +16,7 @@ def bar(items: Iterable | None = None, *, total: int, label: str, unit: str = "i
         total=total,
         desc=label,
         unit=unit,
+        position=0,  # a bar inside another prints lines of its own, no cursor movements
         unit_scale=unit in ("tok", "B"),
         mininterval=0.2 if interactive else 5.0,
         ascii=not interactive,

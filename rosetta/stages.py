@@ -17,7 +17,7 @@ VERSIONS = {
     "tokenizer": 1,
     "train": 1,
     "model": 1,
-    "activations": 1,
+    "activations": 2,
     "correlate": 2,
     "match": 2,
     "anchors": 1,
@@ -77,7 +77,8 @@ def _activations(config: Config, model: str) -> dict[str, Any]:
     return {
         "model": model,
         "model_dtype": config.models[model].dtype,
-        "activations": config.activations.model_dump(mode="json"),
+        "activations": config.activations.model_dump(mode="json", exclude={"keep"}),
+        "live": config.store_mode == "live",
     }
 
 

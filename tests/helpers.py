@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from rosetta.activations.store import StoreTokens, open_stores, write_store
+from rosetta.activations.folders import open_stores
+from rosetta.activations.store import StoreTokens, write_store
 from rosetta.config import ZooFamily, ZooSize, ZooTraining
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.zoo import save_tokenizer, train_tokenizer, zoo_model_config

@@ -14,6 +14,7 @@ import rosetta.activations.store
 import rosetta.correlation.plan
 import rosetta.correlation.stream
 import rosetta.correlation.tiles
+from rosetta.activations.folders import open_stores
 from rosetta.alignment import aligned_spans
 from rosetta.config import Correlation, Dask
 from rosetta.correlation.lists import read_lists
@@ -304,4 +305,4 @@ def test_a_missing_shard_is_refused(tmp_path):
     save_stores(tmp_path / "a", values, ranges, len(DOCUMENTS), n_shards=3)
     Path(tmp_path / "a" / "1.json").unlink()
     with pytest.raises(StoreError, match=r"shards \[0, 2\] of 3"):
-        rosetta.activations.store.open_stores(tmp_path / "a")
+        open_stores(tmp_path / "a")

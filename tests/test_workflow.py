@@ -138,7 +138,7 @@ def test_the_matches_are_what_numpy_finds(finished):
     sys.path.insert(0, str(ROOT / "tests"))
     from test_correlation import reference
 
-    from rosetta.activations.store import open_stores
+    from rosetta.activations.folders import open_stores
 
     stores = [open_stores(finished / "results" / "activations" / model / "2-shards") for model in ("pythia-m", "opt-m")]
     r = reference(*stores, "mean")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.store import StoreTokens, write_store
 from rosetta.activations.tokens import ByteTokenizer, TokenizedDocument
 from rosetta.config import Activations
@@ -48,35 +49,19 @@ class NeuronRecorder:
         return keep
 
 
-def capture_shard(
-    model: Any,
-    tokenizer: Any,
-    documents: list[tuple[int, str]],
-    settings: Activations,
-    manifest_path: Path,
-    *,
-    shard: int,
-    made_by: dict,
-    place: str,
-) -> None:
+def capture_shard(inputs: ShardInputs, settings: Activations, manifest_path: Path, shard: int) -> None:
     """Capture one shard of documents and write its store and manifest.
 
     Parameters
     ----------
-    model, tokenizer
-        Loaded model and fast tokenizer.
-    documents : list of (id, text)
-        The shard's documents, in the order of the corpus.
+    inputs : ShardInputs
+        The model and the shard's documents.
     settings : Activations
         Sequence length, batch size, dtype, number of shards.
     manifest_path : Path
         Where the manifest goes; the store is written beside it.
     shard : int
         Number of this shard.
-    made_by : dict
-        What the store depends on, the same for all shards of a model.
-    place : str
-        What messages name as the culprit.
 
     Raises
     ------
@@ -85,30 +70,49 @@ def capture_shard(
     StoreError
         If an activation is not finite in the stored dtype.
     """
-    limit = getattr(model.config, "max_position_embeddings", None)
-    if limit and settings.sequence_length > limit:
+    tokenized, tokens = tokenize_shard(inputs, settings.sequence_length)
+    write_store(
+        manifest_path,
+        forward(inputs.model, tokenized, settings.batch_size, inputs.place),
+        tokens,
+        neuron_shape(inputs.model.config, inputs.place),
+        dtype=settings.dtype,
+        shard=shard,
+        n_shards=settings.n_shards,
+        made_by=inputs.made_by,
+        place=inputs.place,
+    )
+
+
+def tokenize_shard(inputs: ShardInputs, sequence_length: int) -> tuple[list[TokenizedDocument], StoreTokens]:
+    """Tokenize a shard's documents, each cut to its first `sequence_length` tokens.
+
+    Returns
+    -------
+    tokenized : list of TokenizedDocument
+        By document.
+    tokens : StoreTokens
+        The same as the variables of a store.
+
+    Raises
+    ------
+    ModelError
+        If tokens do not rebuild a text, or the sequences are longer than the model's context.
+    """
+    limit = getattr(inputs.model.config, "max_position_embeddings", None)
+    if limit and sequence_length > limit:
         raise ModelError(
-            f"{place}: activations.sequence_length {settings.sequence_length} is above its context of {limit}."
+            f"{inputs.place}: activations.sequence_length {sequence_length} is above its context of {limit}."
         )
-    tokenized = tokenize(tokenizer, [text for _, text in documents], settings.sequence_length, place)
+    texts = [text for _, text in inputs.documents]
+    tokenized = tokenize(inputs.tokenizer, texts, sequence_length, inputs.place)
     lengths = [len(document.token_ids) for document in tokenized]
-    tokens = StoreTokens(
+    return tokenized, StoreTokens(
         token_ids=_joined(document.token_ids for document in tokenized),
         byte_start=_joined(document.byte_start for document in tokenized),
         byte_end=_joined(document.byte_end for document in tokenized),
         document_index=np.repeat(np.arange(len(tokenized), dtype=np.int32), lengths),
-        document_ids=np.array([id_ for id_, _ in documents], dtype=np.uint64),
-    )
-    write_store(
-        manifest_path,
-        _forward(model, tokenized, settings.batch_size, place),
-        tokens,
-        neuron_shape(model.config, place),
-        dtype=settings.dtype,
-        shard=shard,
-        n_shards=settings.n_shards,
-        made_by=made_by,
-        place=place,
+        document_ids=np.array([id_ for id_, _ in inputs.documents], dtype=np.uint64),
     )
 
 
@@ -123,7 +127,7 @@ def tokenize(tokenizer: Any, texts: list[str], sequence_length: int, place: str)
 
 
 @torch.inference_mode()
-def _forward(model: Any, tokenized: list[TokenizedDocument], batch_size: int, place: str) -> Iterator[torch.Tensor]:
+def forward(model: Any, tokenized: list[TokenizedDocument], batch_size: int, place: str) -> Iterator[torch.Tensor]:
     """Yield the activations of successive batches, shape (n_layers, positions of the batch, d_mlp)."""
     recorder = NeuronRecorder(model, place)
     total = sum(len(document.token_ids) for document in tokenized)

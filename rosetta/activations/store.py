@@ -92,7 +92,7 @@ def write_store(
     with replacing(store_path) as temporary:
         group, layers, rows = _create(temporary, n_positions, shape, dtype)
         moments, position = Moments.zeros((shape.n_layers, shape.d_mlp)), 0
-        for block in _blocks((_rounded(batch, dtype, place) for batch in batches), rows):
+        for block in _blocks((rounded(batch, dtype, place) for batch in batches), rows):
             end = position + block.shape[1]
             moments = moments.merge(_block_moments(block, torch.from_numpy(with_bytes[position:end])))
             raw = block.contiguous().view(torch.uint16) if dtype == "bfloat16" else block
@@ -142,7 +142,7 @@ def _create(folder: Path, n_positions: int, shape: NeuronShape, dtype: str) -> t
     return group, layers, rows
 
 
-def _rounded(values: torch.Tensor, dtype: str, place: str) -> torch.Tensor:
+def rounded(values: torch.Tensor, dtype: str, place: str) -> torch.Tensor:
     """Return a batch in the stored dtype, or name the first neuron that it cannot hold."""
     stored = values.to(getattr(torch, dtype))
     finite = torch.isfinite(stored)
@@ -266,28 +266,6 @@ class Store:
                 f"{self.path}: {what} is damaged ({error}). Delete {self.path.with_suffix('.json').name} beside it "
                 "and run again to rebuild this store."
             ) from None
-
-
-def open_stores(folder: Path) -> list[Store]:
-    """Open all shard stores of a folder, in the order of their shard numbers.
-
-    Raises
-    ------
-    StoreError
-        If there is none, a shard is missing, or they are of different models or sharded differently.
-    """
-    manifests = sorted(Path(folder).glob("*.json"), key=lambda path: (len(path.stem), path.stem))
-    if not manifests:
-        raise StoreError(f"{folder}: holds no store manifest. Give a folder of shard stores.")
-    stores = [Store(path) for path in manifests]
-    n_shards = stores[0].manifest["holds"]["n_shards"]
-    shards = [store.manifest["holds"]["shard"] for store in stores]
-    if shards != list(range(n_shards)):
-        raise StoreError(f"{folder}: has the shards {shards} of {n_shards}. Make the missing ones.")
-    for store in stores[1:]:
-        if store.manifest["made_by"] != stores[0].manifest["made_by"]:
-            raise StoreError(f"{store.path}: was made from another model or corpus than {stores[0].path.name}.")
-    return stores
 
 
 def _check_variable(name: str, values: np.ndarray) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rosetta.activations.store import Store, open_stores
+from rosetta.activations.folders import open_stores
+from rosetta.activations.store import Store
 
 CONTEXT_BYTES = 120  # shown on each side of the token
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from rosetta.activations.store import Store, open_stores
+from rosetta.activations.folders import open_stores
+from rosetta.activations.store import Store
 from rosetta.config import Correlation, Dask
 from rosetta.correlation.lists import PairFacts, write_lists
 from rosetta.correlation.plan import GB, plan_screen, plan_tiles, workers_of

@@ -25,7 +25,7 @@ RESERVED = 600_000_000
 
 
 class Workers(NamedTuple):
-    """Who shares a memory budget: `n` tasks at once, in one process, or each in its own beside the one that starts it."""
+    """Who shares a memory budget: `n` tasks at once, in one process or each in a process of its own."""
 
     n: int = 1
     processes: bool = False
@@ -148,7 +148,7 @@ def plan_screen(
     def work(width_a: int, width_b: int) -> int:
         # The widest of the phases: folding one side, comparing sketches, exact pairs in a second pass.
         folding = (ROW_VALUE_BYTES["float32"] * min(n_rows, ROWS) + 8 * n_rows) * max(width_a, width_b)
-        comparing = 10 * n_rows * (width_a + width_b) + 4 * width_a * width_b + STRIP_BYTES
+        comparing = 10 * n_rows * (width_a + width_b) + 4 * width_a * width_b + min(STRIP_BYTES, 8 * width_a * width_b)
         second = (ROW_VALUE_BYTES["float32"] + 4) * ROWS * (width_a + width_b)
         return max(folding, comparing, second)
 

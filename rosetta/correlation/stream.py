@@ -13,7 +13,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from rosetta.activations.store import Store, open_stores
+from rosetta.activations.folders import open_stores
+from rosetta.activations.store import Store
 from rosetta.alignment import STRIP, AlignedSpans, TokenRanges, aligned_spans, pool_into
 from rosetta.errors import StoreError
 from rosetta.files import digest_json

@@ -50,7 +50,13 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
 
 def model_step(config: Config, paths: Paths, model: str) -> None:
     """Check a model that is not trained here, and write its manifest."""
-    entry_of(config.models, model, "models")
+    entry = entry_of(config.models, model, "models")
     source = loading.model_source(config, paths, model)
     shape = loading.write_model_manifest(source, paths.model_manifest(model), made_by(config, "model", model))
+    said = entry.dimensions
+    if said and (said.n_layers, said.d_mlp) != (shape.n_layers, shape.d_mlp):
+        raise ConfigError(
+            f"models.{model}.dimensions: says {said.n_layers} layers × {said.d_mlp} units; "
+            f"the model has {shape.n_layers} × {shape.d_mlp}. Correct it."
+        )
     say(f"{model}: {shape.n_layers} layers × {shape.d_mlp} units = {shape.n_neurons} neurons")

@@ -1,7 +1,8 @@
 """Activation stores.
 
 Needs: the corpus and the models.
-Makes: results/activations/{model}/{n}-shards/{shard}.zarr; rules depend on the manifest {shard}.json beside it.
+Makes: results/activations/{model}/{n}-shards/{shard}.zarr; rules depend on the manifest {shard}.json beside it. With
+activations.keep: false the stores are deleted once they are used, or never written (method screened).
 """
 
 
@@ -11,6 +12,7 @@ rule activations:
         model=paths.model_manifest("{model}"),
     output:
         paths.store_manifest("{model}", n_shards, "{shard}"),
+        [temp(directory(store)) for store in temporary_stores("{model}", ["{shard}"])],
     log:
         log_of("activations", part_name("{model}", "{shard}", n_shards)),
     benchmark:

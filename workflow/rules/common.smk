@@ -93,14 +93,22 @@ def base_of(wildcards):
     return [paths.model_manifest(twin.of)] if twin else []
 
 
+def temporary_stores(model, shards):
+    """Stores as files of the workflow: only those that Snakemake is to delete once they are used."""
+    if run.store_mode != "temporary":
+        return []
+    return [paths.store_manifest(model, n_shards, shard).with_suffix(".zarr") for shard in shards]
+
+
 def stores_of(side):
     """Return an input function: the manifests of all shards of one model of a pair."""
 
-    def manifests(wildcards):
+    def files(wildcards):
         model = wildcards.pair.split(PAIR_SEPARATOR)[side]
-        return [paths.store_manifest(model, n_shards, shard) for shard in range(n_shards)]
+        manifests = [paths.store_manifest(model, n_shards, shard) for shard in range(n_shards)]
+        return manifests + temporary_stores(model, range(n_shards))
 
-    return manifests
+    return files
 
 
 def store_folder(side):

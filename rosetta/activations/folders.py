@@ -1,0 +1,43 @@
+"""Folders of shard stores, written or live."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rosetta.activations.live import LiveStore
+from rosetta.activations.store import KIND, Store
+from rosetta.errors import StoreError
+from rosetta.files import read_manifest
+
+
+def open_store(manifest_path: Path) -> Store | LiveStore:
+    """Open one store by its manifest.
+
+    Raises
+    ------
+    StoreError
+        If it is missing, damaged or not what its manifest says.
+    """
+    return LiveStore(manifest_path) if "live" in read_manifest(manifest_path, KIND) else Store(manifest_path)
+
+
+def open_stores(folder: Path) -> list[Store | LiveStore]:
+    """Open all shard stores of a folder, in the order of their shard numbers.
+
+    Raises
+    ------
+    StoreError
+        If there is none, a shard is missing, or they are of different models or sharded differently.
+    """
+    manifests = sorted(Path(folder).glob("*.json"), key=lambda path: (len(path.stem), path.stem))
+    if not manifests:
+        raise StoreError(f"{folder}: holds no store manifest. Give a folder of shard stores.")
+    stores = [open_store(path) for path in manifests]
+    n_shards = stores[0].manifest["holds"]["n_shards"]
+    shards = [store.manifest["holds"]["shard"] for store in stores]
+    if shards != list(range(n_shards)):
+        raise StoreError(f"{folder}: has the shards {shards} of {n_shards}. Make the missing ones.")
+    for store in stores[1:]:
+        if store.manifest["made_by"] != stores[0].manifest["made_by"]:
+            raise StoreError(f"{store.path}: was made from another model or corpus than {stores[0].path.name}.")
+    return stores

@@ -1,0 +1,129 @@
+"""Live stores: activations that are made by running the model again instead of being read from disk.
+
+For sweeps too large for the disk (`activations.keep: false` with `correlation.method: screened`). A live store is a
+manifest that says which model reads which shard; its rows are those that a written store would hold, in its dtype.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rosetta.activations.capture import forward, tokenize_shard
+from rosetta.activations.inputs import ShardInputs
+from rosetta.activations.store import KIND, StoreTokens, rounded
+from rosetta.activations.tokens import TokenizedDocument
+from rosetta.config import Config, load_config
+from rosetta.errors import StoreError
+from rosetta.files import read_manifest, write_manifest
+from rosetta.models.neurons import neuron_shape
+from rosetta.moments import Moments
+from rosetta.paths import Paths
+
+
+def write_live_store(config: Config, paths: Paths, model: str, shard: int) -> None:
+    """Write the manifest of a live store: that of a store, but for the files, and how its rows are made.
+
+    Raises
+    ------
+    StoreError
+        If the shard has no token.
+    """
+    settings = config.activations
+    inputs = ShardInputs.of(config, paths, model, shard)
+    _, tokens = tokenize_shard(inputs, settings.sequence_length)
+    shape = neuron_shape(inputs.model.config, model)
+    path = paths.store_manifest(model, settings.n_shards, shard)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    holds = {
+        "n_positions": len(tokens.token_ids),
+        "n_with_bytes": int((tokens.byte_end > tokens.byte_start).sum()),
+        "n_documents": len(tokens.document_ids),
+        "n_layers": shape.n_layers,
+        "d_mlp": shape.d_mlp,
+        "dtype": settings.dtype,
+        "shard": shard,
+        "n_shards": settings.n_shards,
+    }
+    if not holds["n_positions"]:
+        raise StoreError(f"{model}: the shard has no token. Lower activations.n_shards or give more documents.")
+    live = {"config": os.path.relpath(paths.run_config, path.parent), "model": model}
+    write_manifest(path, {"kind": KIND, "made_by": inputs.made_by, "holds": holds, "files": {}, "live": live})
+
+
+class LiveStore:
+    """A live store, read like a `rosetta.activations.store.Store`; every call of `chunks` runs the model.
+
+    Parameters
+    ----------
+    manifest_path : Path
+        The JSON manifest that `write_live_store` wrote.
+    """
+
+    def __init__(self, manifest_path: Path) -> None:
+        self.path = Path(manifest_path)
+        self.manifest = read_manifest(manifest_path, KIND)
+        holds = self.manifest["holds"]
+        self.n_layers: int = holds["n_layers"]
+        self.d_mlp: int = holds["d_mlp"]
+        self.n_positions: int = holds["n_positions"]
+        self.dtype: str = holds["dtype"]
+
+    @cached_property
+    def _tokenized(self) -> tuple[list[TokenizedDocument], StoreTokens]:
+        inputs = self._inputs()
+        if inputs.made_by != self.manifest["made_by"]:
+            raise StoreError(
+                f"{self.path}: the model, the corpus or the configuration changed. Delete it and run again."
+            )
+        return tokenize_shard(inputs, self._config().activations.sequence_length)
+
+    def read(self, variable: str) -> np.ndarray:
+        """Return one of the small variables that say what the positions are."""
+        return getattr(self._tokenized[1], variable)
+
+    def moments(self) -> Moments:
+        """Return pilot moments of every neuron: those of the first batch of documents."""
+        for start, parts in self.chunks(0, self.n_layers * self.d_mlp):
+            rows = slice(start, start + len(parts[0][1]))
+            kept = torch.from_numpy(self.read("byte_end")[rows] > self.read("byte_start")[rows])
+            return Moments.of(torch.cat([values[kept] for _, values in parts], dim=1).float().numpy())
+        raise StoreError(f"{self.path}: holds no position.")
+
+    def chunks(self, low: int, high: int) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
+        """Run the model over the shard; yields what `rosetta.activations.store.Store.chunks` does."""
+        layers = range(low // self.d_mlp, -(-high // self.d_mlp))
+        inputs, start = self._inputs(), 0
+        batch_size = self._config().activations.batch_size
+        for batch in forward(inputs.model, self._tokenized[0], batch_size, inputs.place):
+            values = rounded(batch, self.dtype, str(self.path))
+            parts = []
+            for layer in layers:
+                first = layer * self.d_mlp
+                units = slice(max(low - first, 0), min(high - first, self.d_mlp))
+                parts.append((first + units.start - low, values[layer, :, units]))
+            yield start, parts
+            start += values.shape[1]
+
+    @property
+    def _config_path(self) -> Path:
+        return (self.path.parent / self.manifest["live"]["config"]).resolve()
+
+    def _config(self) -> Config:
+        return load_config(self._config_path)
+
+    def _inputs(self) -> ShardInputs:
+        path = self._config_path
+        written = path.stat().st_mtime_ns
+        return _shard_inputs(path, written, self.manifest["live"]["model"], self.manifest["holds"]["shard"])
+
+
+@lru_cache(maxsize=2)
+def _shard_inputs(config_path: Path, _written: int, model: str, shard: int) -> ShardInputs:
+    """Return a shard's inputs; the two sides of a pair are read in turns, so two are remembered."""
+    return ShardInputs.of(load_config(config_path), Paths(config_path.parent), model, shard)

@@ -1,0 +1,105 @@
+"""Stores that are never written: the models run again, and give the same matches."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from helpers import save_tiny_model
+
+import rosetta.correlation.screened
+from rosetta.activations.folders import open_stores
+from rosetta.activations.live import LiveStore
+from rosetta.config import dump_config, parse_config
+from rosetta.corpus.build import build_corpus
+from rosetta.correlation.lists import read_lists
+from rosetta.correlation.pairs import correlate_stores
+from rosetta.errors import StoreError
+from rosetta.files import write_text
+from rosetta.paths import Paths
+from rosetta.stages import made_by
+from rosetta.steps.activations import activations_step
+from rosetta.steps.models import model_step
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Return a function that makes the stores of two tiny models, kept or live, in one results folder."""
+    folder = tmp_path_factory.mktemp("live")
+    rng = np.random.default_rng(0)
+    words = ["αβγ", "value", "return", "x += 1", "snow ❄", "and", "the", "list"]
+    texts = [" ".join(rng.choice(words, size=30)) + f" {i}" for i in range(120)]
+    (folder / "corpus.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
+    models = {name: save_tiny_model(folder / name, texts, name, seed=i) for i, name in enumerate(("gpt2", "qwen2"))}
+
+    def make(keep):
+        config = parse_config(
+            {
+                "results": str(folder / "results"),
+                "corpus": {
+                    "source": {"kind": "files", "path": str(folder / "corpus.jsonl")},
+                    "splits": {"train": 0.0, "match": 0.98, "pool": 0.01, "heldout": 0.01},
+                    "min_document_bytes": 1,
+                },
+                "models": {name: {"path": str(path)} for name, path in models.items()},
+                "ladders": {"tiny": [list(models)]},
+                "activations": {"keep": keep, "n_shards": 2, "sequence_length": 32, "batch_size": 8},
+                "correlation": {
+                    "method": "screened",
+                    "max_k": 1,
+                    "precision": "float32",
+                    "screening": {"sketch_rows": 256},
+                },
+            }
+        )
+        paths = Paths(folder / "results")
+        write_text(paths.run_config, dump_config(config))
+        if not paths.corpus_manifest.exists():
+            build_corpus(config.corpus, paths, made_by(config, "corpus"))
+            for name in models:
+                model_step(config, paths, name)
+        for name in models:
+            for shard in range(2):
+                activations_step(config, paths, name, shard)
+        return config, paths
+
+    return make
+
+
+def test_live_rows_are_those_of_a_written_store(run):
+    _, paths = run(keep=True)
+    folder = paths.stores("qwen2", 2)
+    written = [
+        (store.n_positions, store.read("byte_end"), torch.cat([p[0][1] for _, p in store.chunks(5, 20)]))
+        for store in open_stores(folder)
+    ]
+    run(keep=False)
+    live = open_stores(folder)
+    for store, (n_positions, byte_end, rows) in zip(live, written, strict=True):
+        assert isinstance(store, LiveStore)
+        assert store.n_positions == n_positions
+        assert np.array_equal(store.read("byte_end"), byte_end)
+        assert torch.equal(torch.cat([parts[0][1] for _, parts in store.chunks(5, 20)]), rows)
+
+
+def test_live_pairs_have_the_matches_of_written_ones(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(rosetta.correlation.screened, "MAX_DENSE_SHARE", 1.1)
+    found = []
+    for keep in (True, False):
+        config, paths = run(keep=keep)
+        out = tmp_path / f"{keep}.parquet"
+        folders = (paths.stores(name, 2) for name in config.models)
+        correlate_stores(*folders, out, "mean", config.correlation, config.dask)
+        found.append(read_lists([out]))
+    (kept, facts), (live, _) = found
+    assert facts.method == "screened"
+    assert np.array_equal(kept.a.index[:, 0], live.a.index[:, 0])
+    np.testing.assert_allclose(kept.a.r[:, 0], live.a.r[:, 0], atol=1e-6)
+
+
+def test_a_live_store_of_another_run_is_refused(run):
+    _, paths = run(keep=False)
+    changed = paths.run_config.read_text().replace("sequence_length: 32", "sequence_length: 16")
+    paths.run_config.write_text(changed)
+    with pytest.raises(StoreError, match="changed"):
+        open_stores(paths.stores("gpt2", 2))[0].read("byte_end")
