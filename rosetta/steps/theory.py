@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rosetta.activations.store import open_stores
+from rosetta.activations.folders import open_stores
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.scaling import SCALING_COLUMNS
 from rosetta.config import Config, group_name

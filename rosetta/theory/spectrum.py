@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from rosetta.activations.store import CHUNK_POSITIONS, Store
+from rosetta.activations.live import LiveStore
+from rosetta.activations.store import Store
 from rosetta.moments import Moments
 from rosetta.progress import bar
 
@@ -58,10 +59,10 @@ def sample_units(n_neurons: int, max_units: int, seed: int) -> np.ndarray:
     return np.sort(np.random.default_rng([seed, n_neurons]).choice(n_neurons, max_units, replace=False))
 
 
-def covariance_halves(stores: list[Store], units: np.ndarray) -> tuple[Covariance, Covariance]:
+def covariance_halves(stores: list[Store | LiveStore], units: np.ndarray) -> tuple[Covariance, Covariance]:
     """Return the covariance sums of a sample of neurons over the even and over the odd documents.
 
-    Every chunk is read once; positions without bytes take no part.
+    Every chunk is read once (a live store runs its model once); positions without bytes take no part.
     """
     pilot = Moments.zeros((stores[0].n_layers * stores[0].d_mlp,))
     for store in stores:
@@ -72,12 +73,13 @@ def covariance_halves(stores: list[Store], units: np.ndarray) -> tuple[Covarianc
     for store in stores:
         kept = store.read("byte_end") > store.read("byte_start")
         parity = (store.read("document_index") + first_document) % 2
-        blocks = range(0, store.n_positions, CHUNK_POSITIONS)
-        for low in bar(blocks, total=len(blocks), label=f"covariance {store.path.stem}", unit="block"):
-            rows = slice(low, low + CHUNK_POSITIONS)
-            values = _read(store, rows, units) - center
-            for half in (0, 1):
-                halves[half].add(values[kept[rows] & (parity[rows] == half)])
+        with bar(total=store.n_positions, label=f"covariance {store.path.stem}", unit="pos") as shown:
+            for start, parts in store.chunks(0, store.n_layers * store.d_mlp):
+                values = _sampled(parts, units) - center
+                rows = slice(start, start + len(values))
+                for half in (0, 1):
+                    halves[half].add(values[kept[rows] & (parity[rows] == half)])
+                shown.update(len(values))
         first_document += len(store.read("document_ids"))
     return halves
 
@@ -101,10 +103,10 @@ def cross_validated_spectrum(halves: tuple[Covariance, Covariance]) -> np.ndarra
     return np.mean(spectra, axis=0)
 
 
-def _read(store: Store, rows: slice, units: np.ndarray) -> np.ndarray:
-    """Return the activations of chosen neurons as float64, shape (n_rows, n_units), one layer in memory at a time."""
+def _sampled(parts: list[tuple[int, torch.Tensor]], units: np.ndarray) -> np.ndarray:
+    """Return the sampled neurons of a chunk as float64, shape (n_rows, n_units)."""
     columns = []
-    for layer in np.unique(units // store.d_mlp):
-        chosen = torch.from_numpy(units[units // store.d_mlp == layer] % store.d_mlp)
-        columns.append(store.activations(int(layer), rows, slice(0, store.d_mlp))[:, chosen].double().numpy())
+    for first, values in parts:
+        chosen = units[(units >= first) & (units < first + values.shape[1])] - first
+        columns.append(values[:, torch.from_numpy(chosen)].double().numpy())
     return np.concatenate(columns, axis=1)

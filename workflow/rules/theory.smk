@@ -131,6 +131,7 @@ rule theory_frontiers:
 rule theory_spectrum:
     input:
         [paths.store_manifest("{model}", n_shards, shard) for shard in range(n_shards)],
+        temporary_stores("{model}", range(n_shards)),
     output:
         paths.spectrum("{model}"),
     log:
