@@ -91,11 +91,11 @@ def test_a_killed_screening_goes_on_where_it_was(tmp_path, monkeypatch):
     calls = []
     original = rosetta.correlation.screened.sketch_shard
     monkeypatch.setattr(rosetta.correlation.screened, "sketch_shard", lambda *a: calls.append(a) or original(*a))
-    monkeypatch.setattr(rosetta.correlation.screened, "first_candidates", lambda *a: 1 / 0)
+    monkeypatch.setattr(rosetta.correlation.screened, "candidates", lambda *a: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         matches_by(tmp_path, "screened")
     assert len(calls) == 4
-    monkeypatch.setattr(rosetta.correlation.screened, "first_candidates", rosetta.correlation.screen.first_candidates)
+    monkeypatch.setattr(rosetta.correlation.screened, "candidates", rosetta.correlation.screen.candidates)
     matches_by(tmp_path, "screened")
     assert len(calls) == 4
     assert not list(tmp_path.glob(".tiles-*"))

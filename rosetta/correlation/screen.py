@@ -103,19 +103,10 @@ class Computed:
         return result
 
 
-def first_candidates(a: Neighbors, b: Neighbors, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs to compute first: each neuron's k best estimates, and all that are listed by both neurons.
-
-    Parameters
-    ----------
-    a, b : Neighbors
-        Best estimates of the neurons of either side, at least k.
-    k : int
-        Neighbours that are wanted.
-    """
+def candidates(a: Neighbors, b: Neighbors) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs that either neuron lists among its best estimates, each once, ordered."""
     n_b = len(b.index)
-    shared = np.intersect1d(_keys(a, n_b, turned=False), _keys(b, n_b, turned=True))
-    key = np.unique(np.concatenate([shared, _keys(a.head(k), n_b, turned=False), _keys(b.head(k), n_b, turned=True)]))
+    key = np.union1d(_keys(a, n_b, turned=False), _keys(b, n_b, turned=True))
     return key // n_b, key % n_b
 
 
