@@ -1,7 +1,7 @@
 """Time of `rosetta match`, everything included, over the time of one plain float32 product of the same shape.
 
-Both are timed in one run, in turns, so that other load on the machine falls on both. `cpu` is processor time, which other
-load changes least.
+Both are timed in one run, in turns, so that other load on the machine falls on both. `cpu` is processor time, which
+other load changes least.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROWS = 4096
 
 
 def plain_product(n_positions: int, n_a: int, n_b: int, precision: str) -> tuple[float, float]:
-    """Return the seconds, and processor seconds, of Aᵀ·B, n_positions × n_a by n_positions × n_b, made of resident blocks of rows."""
+    """Return the seconds, and processor seconds, of Aᵀ·B, both with n_positions rows, from blocks in memory."""
     dtype = getattr(torch, precision)
     a, b = torch.randn(ROWS, n_a, dtype=dtype), torch.randn(ROWS, n_b, dtype=dtype)
     out = torch.zeros(n_a, n_b, dtype=dtype)

@@ -29,6 +29,7 @@ class MemoryStore:
         self._values = torch.randn(CHUNK, d_mlp).half()
 
     def chunks(self, low: int, high: int) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
+        """Yield the chunks of all positions, as a store does."""
         for start in range(0, self.n_positions, CHUNK):
             yield start, [(0, self._values[: self.n_positions - start, low:high])]
 

@@ -27,6 +27,9 @@ app = typer.Typer(
 )
 app.add_typer(theory_app, name="theory")
 
+store_app = typer.Typer(no_args_is_help=True, help="Activation stores, of this or another program (docs/stores.md).")
+app.add_typer(store_app, name="store")
+
 ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]
 _CORRELATION = Correlation()
 
@@ -141,6 +144,17 @@ Scheduler = Annotated[str, typer.Option(help="threads, processes, slurm or the a
 Workers = Annotated[int, typer.Option("--n-workers", help="tasks at once; local ones share the budget")]
 Threads = Annotated[int | None, typer.Option(help="cores that each task uses; all of them if not given")]
 Jobqueue = Annotated[str, typer.Option(help="JSON: options of dask_jobqueue.SLURMCluster")]
+
+
+@store_app.command("check")
+def store_check(
+    path: Annotated[Path, typer.Argument(help="a store's manifest, or a folder of shard stores")],
+) -> None:
+    """Check every byte and value of stores against docs/stores.md; print what they hold."""
+    from rosetta.activations.validation import check_path
+
+    for line in check_path(path):
+        print(line)
 
 
 @app.command()

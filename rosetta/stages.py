@@ -17,7 +17,7 @@ VERSIONS = {
     "tokenizer": 1,
     "train": 1,
     "model": 1,
-    "activations": 2,
+    "activations": 3,
     "correlate": 2,
     "match": 2,
     "anchors": 1,

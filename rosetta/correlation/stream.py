@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from rosetta.activations.folders import open_stores
+from rosetta.activations.layout import check_same_documents
 from rosetta.activations.store import Store
 from rosetta.alignment import STRIP, AlignedSpans, TokenRanges, aligned_spans, pool_into
 from rosetta.errors import StoreError
@@ -93,27 +94,21 @@ def align_pair(stores_a: list[Store], stores_b: list[Store]) -> AlignedPair:
 
 def token_ranges(store: Store) -> TokenRanges:
     """Return the byte ranges of a store's positions that stand for bytes."""
-    start, end, document = (store.read(name) for name in ("byte_start", "byte_end", "document_index"))
-    kept = end > start
-    return TokenRanges(document[kept], start[kept], end[kept])
+    tokens = store.tokens()
+    kept = tokens.with_bytes
+    return TokenRanges(tokens.document_index[kept], tokens.byte_start[kept], tokens.byte_end[kept])
 
 
 def _shard_spans(a: Store, b: Store) -> AlignedSpans:
-    documents_a, documents_b = a.read("document_ids"), b.read("document_ids")
-    if not np.array_equal(documents_a, documents_b):
-        raise StoreError(
-            f"{a.path} and {b.path} hold different documents. Capture both models on the same corpus and shards."
-        )
-    return aligned_spans([token_ranges(a), token_ranges(b)], len(documents_a))
+    check_same_documents(a.tokens(), b.tokens(), (str(a.path), str(b.path)))
+    return aligned_spans([token_ranges(a), token_ranges(b)], a.manifest["holds"]["n_documents"])
 
 
 def _side(stores: list[Store], spans: list[AlignedSpans], side: int) -> Side:
     pilot = reduce(Moments.merge, [store.moments() for store in stores])
     return Side(
         stores=stores,
-        with_bytes=[
-            np.flatnonzero(store.read("byte_end") > store.read("byte_start")).astype(np.int32) for store in stores
-        ],
+        with_bytes=[np.flatnonzero(store.tokens().with_bytes).astype(np.int32) for store in stores],
         first=[shard.first[side].astype(np.int32) for shard in spans],
         last=[shard.last[side].astype(np.int32) for shard in spans],
         center=pilot.mean,

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from rosetta.activations.store import StoreTokens, write_store
+from rosetta.activations.store import write_store
+from rosetta.activations.variables import StoreTokens
 from rosetta.config import Correlation, Dask
 from rosetta.config_theory import TheorySimulation
 from rosetta.correlation.lists import read_lists
@@ -68,7 +69,7 @@ def _save_store(folder: Path, blocks: Iterable[np.ndarray], n_inputs: int, n_neu
     write_store(
         folder / "0.json",
         (torch.from_numpy(np.ascontiguousarray(block))[None] for block in blocks),
-        StoreTokens(zeros, zeros, zeros + 1, index, index.astype(np.uint64)),
+        StoreTokens(zeros, zeros, zeros + 1, index, index.astype(np.uint64), np.ones(n_inputs, np.int64)),
         NeuronShape(1, n_neurons),
         dtype="float32",
         shard=0,
