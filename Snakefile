@@ -15,6 +15,7 @@ include: "workflow/rules/corpus.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/matches.smk"
+include: "workflow/rules/theory.smk"
 include: "workflow/rules/results.smk"
 
 
@@ -34,7 +35,8 @@ rule all:
     input:
         paths.report,
         [paths.figure("scaling", extension) for extension in ("png", "pdf")],
-        [paths.table(name) for name in ("counts", "scaling")],
+        [paths.table(name) for name in ("counts", "scaling", *theory_tables)],
+        [paths.figure(name, extension) for name in theory_figures for extension in ("png", "pdf")],
         [paths.rosetta(group_name(group)) for group in run.groups()],
         [paths.matches(pair) for pair in pair_names],
         [paths.contexts(pair) for pair in pair_names],

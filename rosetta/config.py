@@ -13,13 +13,13 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     model_validator,
 )
 
+from rosetta.config_base import Section
+from rosetta.config_theory import Theory
 from rosetta.errors import ConfigError
 
 T = TypeVar("T")
@@ -40,12 +40,6 @@ def _check_name(name: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_check_name)]
-
-
-class Section(BaseModel):
-    """Base of all sections: unknown keys and silent conversions are refused."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class EnvironmentSource(Section):
@@ -327,6 +321,7 @@ class Config(Section):
     correlation: Correlation = Correlation()
     dask: Dask = Dask()
     matching: Matching = Matching()
+    theory: Theory = Theory()
     report: Report = Report()
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ changes its results: Snakemake does not see edits inside the package.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rosetta.config import Config
@@ -23,6 +24,17 @@ VERSIONS = {
     "counts": 1,
     "fit": 1,
     "contexts": 1,
+    "theory_simulate": 1,
+    "theory_sweep": 1,
+    "theory_sweep_table": 1,
+    "theory_exponents": 1,
+    "theory_frontiers": 1,
+    "theory_spectrum": 1,
+    "theory_ngrams": 1,
+    "theory_beta": 1,
+    "theory_compare": 1,
+    "theory_predict": 1,
+    "theory_figures": 1,
     "figures": 1,
     "report": 2,
 }
@@ -76,6 +88,21 @@ def _correlate(config: Config, _pair: str) -> dict[str, Any]:
     return {"alignment": config.alignment.model_dump(mode="json"), "correlation": kept}
 
 
+def _simulated(config: Config, _name: str) -> dict[str, Any]:
+    # The lists of decays and swept values say which jobs there are, not what one of them makes.
+    theory = config.theory.model_dump(mode="json", include={"kappa", "gamma", "simulation"})
+    del theory["simulation"]["betas"]
+    return {"theory": theory}
+
+
+def _theory(*keys: str) -> Callable[[Config, str], dict[str, Any]]:
+    return lambda config, _: {"theory": config.theory.model_dump(mode="json", include=set(keys))}
+
+
+def _spectrum(config: Config, model: str) -> dict[str, Any]:
+    return {"model": model, "decay": config.theory.decay.model_dump(mode="json", include={"max_units", "seed"})}
+
+
 _SLICES = {
     "corpus": lambda config, _: {"corpus": config.corpus.model_dump(mode="json")},
     "tokenizer": _tokenizer,
@@ -85,6 +112,19 @@ _SLICES = {
     "correlate": _correlate,
     "match": lambda config, _: {"matching": config.matching.model_dump(mode="json")},
     "counts": lambda config, _: {"ladders": config.ladders},
+    "theory_simulate": _simulated,
+    "theory_sweep": _simulated,
+    "theory_exponents": _theory("kappa", "gamma", "tau"),
+    "theory_frontiers": _theory("kappa", "gamma", "tau", "simulation"),
+    "theory_spectrum": _spectrum,
+    "theory_ngrams": _theory("decay"),
+    "theory_beta": lambda config, name: {"ladders": config.ladders, **_theory("decay")(config, name)},
+    "theory_compare": lambda config, name: {
+        "ladders": config.ladders,
+        **_theory("kappa", "gamma", "tau")(config, name),
+    },
+    "theory_predict": _theory("predict_sizes"),
+    "theory_figures": lambda config, name: {"ladders": config.ladders, **_theory("tau", "decay")(config, name)},
     "contexts": lambda config, _: {"report": config.report.model_dump(mode="json")},
     "report": lambda config, _: {"config": config.model_dump(mode="json")},  # it prints all of it
 }

@@ -14,9 +14,9 @@ PACKAGE = ROOT / "rosetta"
 
 # Each module or folder may import those before it, and its own folder.
 ORDER = [
-    "errors", "files", "tables", "progress", "moments", "config", "config_reference", "paths", "jobs", "stages",
-    "corpus", "models", "activations", "alignment", "correlation", "matching", "analysis", "report", "checks",
-    "planning", "steps", "cli",
+    "errors", "files", "tables", "progress", "moments", "config_base", "config_theory", "config", "config_reference",
+    "paths", "jobs", "stages", "corpus", "models", "activations", "alignment", "correlation", "matching", "analysis",
+    "theory", "report", "checks", "planning", "steps", "cli_options", "cli_theory", "cli",
 ]  # fmt: skip
 
 

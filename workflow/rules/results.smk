@@ -100,8 +100,8 @@ rule report:
     input:
         corpus=paths.corpus_manifest,
         models=[paths.model_manifest(model) for model in run.used_models()],
-        tables=[paths.table("counts"), paths.table("scaling")],
-        figures=paths.figure("scaling", "png"),
+        tables=[paths.table(name) for name in ["counts", "scaling", *theory_tables]],
+        figures=[paths.figure(name, "png") for name in ["scaling", *theory_figures]],
         contexts=[paths.contexts(pair) for pair in pair_names],
     output:
         paths.report,
