@@ -328,6 +328,7 @@ def test_steps_run_by_hand(finished, tmp_path):
     stores = finished / "results" / "activations"
     done = rosetta(
         "match", "--a", stores / "pythia-m/2-shards", "--b", stores / "opt-m/2-shards", "--out", tmp_path / "m.parquet",
+        "--precision", "float32",
         folder=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
