@@ -11,6 +11,9 @@ from typing import Annotated
 
 import typer
 
+from rosetta.cli_options import ConfigOption, OutOption
+from rosetta.cli_options import open_run as _open
+from rosetta.cli_theory import theory_app
 from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
 from rosetta.errors import ConfigError, RosettaError
 from rosetta.files import write_text
@@ -22,10 +25,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find the neurons that independently trained networks share. Every step of the workflow is a command.",
 )
+app.add_typer(theory_app, name="theory")
 
-ConfigOption = Annotated[Path, typer.Option("--config", help="a run's complete configuration, results/run_config.yaml")]
+store_app = typer.Typer(no_args_is_help=True, help="Activation stores, of this or another program (docs/stores.md).")
+app.add_typer(store_app, name="store")
+
 ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]
-OutOption = Annotated[Path, typer.Option("--out", help="file to write")]
 _CORRELATION = Correlation()
 
 
@@ -43,11 +48,6 @@ def main() -> None:
     except RosettaError as error:
         print(f"rosetta: {error}", file=sys.stderr)
         sys.exit(2)
-
-
-def _open(config: Path) -> tuple[Config, Paths]:
-    loaded = load_config(config)
-    return loaded, Paths(Path(loaded.results))
 
 
 @app.command()
@@ -144,6 +144,17 @@ Scheduler = Annotated[str, typer.Option(help="threads, processes, slurm or the a
 Workers = Annotated[int, typer.Option("--n-workers", help="tasks at once; local ones share the budget")]
 Threads = Annotated[int | None, typer.Option(help="cores that each task uses; all of them if not given")]
 Jobqueue = Annotated[str, typer.Option(help="JSON: options of dask_jobqueue.SLURMCluster")]
+
+
+@store_app.command("check")
+def store_check(
+    path: Annotated[Path, typer.Argument(help="a store's manifest, or a folder of shard stores")],
+) -> None:
+    """Check every byte and value of stores against docs/stores.md; print what they hold."""
+    from rosetta.activations.validation import check_path
+
+    for line in check_path(path):
+        print(line)
 
 
 @app.command()

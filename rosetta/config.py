@@ -18,15 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from rosetta.config_neurons import (
-    Annotation,
-    Bootstrap,
-    Selectivity,
-    Specialization,
-    Viewer,
-    context_problems,
-)
-from rosetta.config_section import Section
+from rosetta.config_base import Section
+from rosetta.config_neurons import Annotation, Bootstrap, Selectivity, Specialization, Viewer, context_problems
+from rosetta.config_theory import Theory
 from rosetta.errors import ConfigError
 
 T = TypeVar("T")
@@ -333,6 +327,7 @@ class Config(Section):
     bootstrap: Bootstrap = Bootstrap()
     annotation: Annotation | None = Field(None, description="null: neurons are not annotated")
     viewer: Viewer = Viewer()
+    theory: Theory = Theory()
     report: Report = Report()
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rosetta.config_section import Section
+from rosetta.config_base import Section
 
 
 class Selectivity(Section):

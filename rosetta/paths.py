@@ -94,6 +94,28 @@ class Paths:
         """What the viewer shows of a group."""
         return self.root / "excerpts" / f"{group}.json"
 
+    @property
+    def theory(self) -> Path:
+        """Folder of what the theory's tables are made from."""
+        return self.root / "theory"
+
+    def theory_simulation(self, beta: float | str) -> Path:
+        """Simulations of one decay of importance."""
+        return self.theory / "simulation" / f"beta-{beta}.csv"
+
+    def theory_sweep(self, parameter: str, value: float | str) -> Path:
+        """Simulations at one value of a swept parameter."""
+        return self.theory / "sweep" / f"{parameter}-{value}.csv"
+
+    def spectrum(self, model: str) -> Path:
+        """Covariance spectrum of a model's activations."""
+        return self.theory / "spectrum" / f"{model}.parquet"
+
+    @property
+    def ngrams(self) -> Path:
+        """What the corpus's n-grams save, by rank."""
+        return self.theory / "ngrams.parquet"
+
     def table(self, name: str) -> Path:
         """A CSV table."""
         return self.root / "tables" / f"{name}.csv"

@@ -7,6 +7,7 @@ changes its results: Snakemake does not see edits inside the package.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rosetta.config import Config
@@ -16,7 +17,7 @@ VERSIONS = {
     "tokenizer": 1,
     "train": 1,
     "model": 1,
-    "activations": 2,
+    "activations": 3,
     "correlate": 2,
     "match": 2,
     "anchors": 1,
@@ -29,6 +30,17 @@ VERSIONS = {
     "neuron_figures": 1,
     "annotate": 1,
     "viewer": 1,
+    "theory_simulate": 1,
+    "theory_sweep": 1,
+    "theory_sweep_table": 1,
+    "theory_exponents": 1,
+    "theory_frontiers": 1,
+    "theory_spectrum": 1,
+    "theory_ngrams": 1,
+    "theory_beta": 1,
+    "theory_compare": 1,
+    "theory_predict": 1,
+    "theory_figures": 1,
     "figures": 1,
     "report": 3,
 }
@@ -104,6 +116,21 @@ def _annotate(config: Config, _name: str) -> dict[str, Any]:
     return {"annotation": kept}
 
 
+def _simulated(config: Config, _name: str) -> dict[str, Any]:
+    # The lists of decays and swept values say which jobs there are, not what one of them makes.
+    theory = config.theory.model_dump(mode="json", include={"kappa", "gamma", "simulation"})
+    del theory["simulation"]["betas"]
+    return {"theory": theory}
+
+
+def _theory(*keys: str) -> Callable[[Config, str], dict[str, Any]]:
+    return lambda config, _: {"theory": config.theory.model_dump(mode="json", include=set(keys))}
+
+
+def _spectrum(config: Config, model: str) -> dict[str, Any]:
+    return {"model": model, "decay": config.theory.decay.model_dump(mode="json", include={"max_units", "seed"})}
+
+
 _SLICES = {
     "corpus": lambda config, _: {"corpus": config.corpus.model_dump(mode="json")},
     "tokenizer": _tokenizer,
@@ -122,5 +149,18 @@ _SLICES = {
     "describe": _describe,
     "annotate": _annotate,
     "viewer": lambda config, _: {"ladders": config.ladders},
+    "theory_simulate": _simulated,
+    "theory_sweep": _simulated,
+    "theory_exponents": _theory("kappa", "gamma", "tau"),
+    "theory_frontiers": _theory("kappa", "gamma", "tau", "simulation"),
+    "theory_spectrum": _spectrum,
+    "theory_ngrams": _theory("decay"),
+    "theory_beta": lambda config, name: {"ladders": config.ladders, **_theory("decay")(config, name)},
+    "theory_compare": lambda config, name: {
+        "ladders": config.ladders,
+        **_theory("kappa", "gamma", "tau")(config, name),
+    },
+    "theory_predict": _theory("predict_sizes"),
+    "theory_figures": lambda config, name: {"ladders": config.ladders, **_theory("tau", "decay")(config, name)},
     "report": lambda config, _: {"config": config.model_dump(mode="json")},  # it prints all of it
 }

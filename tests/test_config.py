@@ -98,6 +98,9 @@ BAD = [
     ("no share to match", changed(corpus={"splits": {"train": 0.84, "match": 0.0}}), r"splits: match must be above 0"),
     ("no source kind", changed(corpus={"source": {"path": "x"}}), r"corpus\.source: add `kind"),
     ("context", changed(activations={"sequence_length": 4096}), r"activations\.sequence_length: 4096 is above"),
+    ("undetectable", changed(theory={"tau": 1.0}), r"theory\.tau: .*greater than 1"),
+    ("flat importance", changed(theory={"simulation": {"betas": [1.0]}}), r"theory\.simulation\.betas\[0\]"),
+    ("no rank left", changed(theory={"decay": {"max_units": 40}}), r"theory: decay: first_rank must lie below"),
     ("odd heads", changed(zoo={**GOOD["zoo"], "sizes": ODD_HEADS}), "multiple"),
 ]  # fmt: skip
 
@@ -257,7 +260,7 @@ def test_a_folder_tells_its_neurons_without_transformers(tmp_path, texts):
 
 
 def test_a_slice_changes_with_its_part_of_the_configuration_only():
-    names = {"tokenizer": "f", "train": "f-s", "model": "f-s", "activations": "f-s"}
+    names = {"tokenizer": "f", "train": "f-s", "model": "f-s", "activations": "f-s", "theory_spectrum": "f-s"}
 
     def slices(content):
         config = parse_config(content)
@@ -267,6 +270,10 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     cases = {
         "matching": ({"k": 2}, {"match"}),
         "correlation": ({"max_k": 12}, {"correlate"}),
+        "theory": (
+            {"tau": 3.0},
+            {"theory_exponents", "theory_frontiers", "theory_compare", "theory_figures"},
+        ),
         "alignment": ({"pooling": "max"}, {"correlate", "contexts"}),
         "activations": ({"sequence_length": 32}, {"activations"}),
         "report": ({"n_matches": 2}, set()),
@@ -276,7 +283,10 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "viewer": ({"n_neurons": 10}, {"contexts"}),
         "annotation": (ENDPOINT, {"annotate"}),
         "corpus": ({"seed": 1}, {"corpus"}),
-        "ladders": ({"gf": [["g-s", "f-s"]]}, {"counts", "describe", "viewer"}),
+        "ladders": (
+            {"gf": [["g-s", "f-s"]]},
+            {"counts", "describe", "viewer", "theory_beta", "theory_compare", "theory_figures"},
+        ),
         "results": ("elsewhere", set()),
     }
     for key, (value, expected) in cases.items():
@@ -285,5 +295,8 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     asked = slices(changed(annotation=ENDPOINT))
     same = slices(changed(annotation={**ENDPOINT, "timeout": 5.0, "n_parallel": 1}))
     assert {stage for stage in VERSIONS if same[stage] != asked[stage]} == {"report"}, "how the endpoint is reached"
+    more = slices(changed(theory={"simulation": {"betas": [1.7]}, "sweep": {"kappa": [2.0]}}))
+    expected = {"theory_frontiers", "report"}
+    assert {stage for stage in VERSIONS if more[stage] != base[stage]} == expected, "finished simulations are kept"
     same = slices(changed(correlation={"memory_gb": 1.0}, dask={"n_workers": 2}))
     assert {stage for stage in VERSIONS if same[stage] != base[stage]} == {"report"}, "how the work is cut"

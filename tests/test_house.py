@@ -14,9 +14,10 @@ PACKAGE = ROOT / "rosetta"
 
 # Each module or folder may import those before it, and its own folder.
 ORDER = [
-    "errors", "files", "tables", "progress", "moments", "config_section", "config_neurons", "config",
+    "errors", "files", "tables", "progress", "moments", "config_base", "config_neurons", "config_theory", "config",
     "config_reference", "paths", "jobs", "stages", "corpus", "models", "activations", "alignment", "correlation",
-    "matching", "analysis", "annotation", "report", "checks", "planning", "steps", "cli",
+    "matching", "analysis", "theory", "annotation", "report", "checks", "planning", "steps", "cli_options",
+    "cli_theory", "cli",
 ]  # fmt: skip
 
 

@@ -17,12 +17,14 @@ from rosetta.matching import MATCH_COLUMNS, rosetta_neurons
 from rosetta.paths import Paths
 from rosetta.report.figures import draw_scaling
 from rosetta.report.neuron_figures import FIGURES
-from rosetta.report.page import format_number, write_report
+from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number, write_report
 from rosetta.report.phases import phase_table
 from rosetta.stages import VERSIONS
 from rosetta.steps.describe import describe_step
 from rosetta.steps.neurons import neurons_step
 from rosetta.tables import write_csv, write_parquet
+from rosetta.theory.comparison import COMPARISON_COLUMNS, MATCHED_R_COLUMNS
+from rosetta.theory.prediction import LEAVE_ONE_OUT_COLUMNS
 
 ZOO = {
     "families": {"f": {"architecture": "gpt2", "seed": 1}, "g": {"architecture": "opt", "seed": 2}},
@@ -90,6 +92,20 @@ def test_the_times_are_those_of_the_jobs_that_the_configuration_asks_for(tmp_pat
 N_UNITS = 15
 
 
+def save_theory(paths):
+    """The theory's tables and figures, so far as the report looks into them."""
+    compared = pd.DataFrame([["l", "matches", "matches", "ngrams", *[0.5] * 6, False, 0.5]], columns=COMPARISON_COLUMNS)
+    matched_r = pd.DataFrame([["l", 0, "ngrams", *[0.5] * 9, 0.001]], columns=MATCHED_R_COLUMNS)
+    left_out = pd.DataFrame([["l", 0, 15, "ngrams", 15, 15, 9, 20, 0.0, True]], columns=LEAVE_ONE_OUT_COLUMNS)
+    known = {"theory_vs_measured": compared, "theory_matched_r": matched_r, "theory_leave_one_out": left_out}
+    for name in THEORY_TABLES.values():
+        write_csv(paths.table(name), known.get(name, pd.DataFrame({"value": [0.25]})))
+    for name in THEORY_FIGURES:
+        figure = paths.figure(f"theory_{name}", "png")
+        figure.parent.mkdir(exist_ok=True)
+        figure.write_bytes(b"drawn")
+
+
 @pytest.fixture
 def reported(tmp_path):
     """The report of a pair with 15 matches and random activations: texts, activations with ranges, matches, page."""
@@ -128,6 +144,7 @@ def reported(tmp_path):
     scaling = pd.DataFrame([("l", *[np.nan] * 5, 1)], columns=SCALING_COLUMNS)
     write_csv(paths.table("counts"), counts)
     write_csv(paths.table("scaling"), scaling)
+    save_theory(paths)
     draw_scaling(counts, scaling, paths.figure("scaling", "png").with_suffix(""))
     describe_step(config, paths)
     for name in FIGURES:
@@ -172,6 +189,13 @@ def test_a_context_is_shown_with_the_text_around_it(reported):
         before, token, after = map(html.unescape, re.split("</?mark>", context))
         assert token
         assert before + token + after in texts
+
+
+def test_the_report_says_where_theory_and_measurement_disagree(reported):
+    *_, page = reported
+    assert "overlap on 0 of 1 ladders. They disagree on l." in page
+    assert "rejected at 5% on 1 of 1 rungs" in page
+    assert page.count("data:image/png;base64,ZHJhd24=") == len(THEORY_FIGURES)
 
 
 def test_the_time_of_every_phase_is_shown(reported):

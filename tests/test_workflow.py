@@ -29,9 +29,6 @@ MATCH_COLUMNS = [  # part of the contract, so written out
     "r", "rank_a", "rank_b", "margin_a", "margin_b",
 ]  # fmt: skip
 
-# What depends on which neurons are matched.
-GROUP_JOBS = ("contexts", "describe", "neuron_figures", "viewer")
-
 
 def run_snakemake(folder: Path, *arguments: str, config: dict | None = None, check=True) -> subprocess.CompletedProcess:
     """Run Snakemake in a project folder, with one configuration file of its own."""
@@ -92,6 +89,16 @@ def test_the_contract(finished):
     for row in counts.itertuples():
         rosetta = pd.read_parquet(results / "rosetta" / f"{row.models}.parquet")
         assert len(rosetta.drop_duplicates(["layer_anchor", "unit_anchor"])) == row.matches > 0
+    theory = {
+        "simulation": ["beta", "n", "run", "matches", "isolation_rosetta", "isolation_rest"],
+        "exponents": ["beta", "quantity", "predicted", "fitted", "ci_low", "ci_high"],
+        "beta": ["ladder", "route", "beta", "ci_low", "ci_high", "n"],
+    }
+    for name, columns in theory.items():
+        assert pd.read_csv(results / "tables" / f"theory_{name}.csv").columns.tolist() == columns
+    compared = pd.read_csv(results / "tables" / "theory_vs_measured.csv")
+    assert set(compared["ladder"]) == {"pythia-opt", "pythia-opt-qwen"}
+    assert set(compared["route"]) <= {"spectrum", "ngrams", "loss"}
     matches = pd.read_parquet(results / "matches" / "pythia-m--opt-m.parquet")
     assert matches.columns.tolist() == MATCH_COLUMNS
     assert matches["r"].between(-1, 1).all()
@@ -197,6 +204,8 @@ def test_a_deleted_result_is_made_again(project):
         "tables/scaling.csv": "fit",
         "figures/scaling.png": "figures",
         "figures/scaling.pdf": "figures",
+        "tables/theory_predictions.csv": "theory_predict",
+        "figures/theory_beta.pdf": "theory_figures",
         "report.html": "report",
     }.items():
         (results / deleted).rename(results / "aside")
@@ -211,17 +220,23 @@ def test_a_deleted_result_is_made_again(project):
     assert jobs_of(run_snakemake(project, "-n")) == {}
 
 
+FROM_MATCHES = {
+    "match", "anchors", "counts", "fit", "figures", "contexts", "report",
+    "describe", "neuron_figures", "viewer", "theory_compare", "theory_predict", "theory_figures",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"matching": {"k": 2}}, {"match", "anchors", "counts", "fit", "figures", "report", *GROUP_JOBS}),
+        ({"matching": {"k": 2}}, FROM_MATCHES),
         (
             {"ladders": {"opt-pythia": [["opt-s", "pythia-s"], ["opt-m", "pythia-m"]]}},
-            {"correlate", "match", "anchors", "counts", "fit", "figures", "report", *GROUP_JOBS},
+            {*FROM_MATCHES, "correlate", "theory_beta"},
         ),
         ({"report": {"n_matches": 2}}, {"report"}),
         ({"bootstrap": {"seed": 1}}, {"describe", "neuron_figures", "report"}),
-        ({"correlation": {"max_k": 3, "memory_gb": 1.5}}, {"report"}),
+        ({"correlation": {**TINY["correlation"], "memory_gb": 1.5}}, {"report"}),
     ],
     ids=["k", "ladder", "report", "bootstrap", "memory"],
 )
@@ -370,6 +385,7 @@ def test_steps_run_by_hand(finished, tmp_path):
     stores = finished / "results" / "activations"
     done = rosetta(
         "match", "--a", stores / "pythia-m/2-shards", "--b", stores / "opt-m/2-shards", "--out", tmp_path / "m.parquet",
+        "--precision", "float32",
         folder=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

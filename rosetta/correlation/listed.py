@@ -32,9 +32,8 @@ def correlate_listed(
     r : ndarray of float64, shape (n,)
         -inf where one of the neurons is dead.
     dead_a, dead_b : ndarray of bool, over the ranges of the tile
-        Neurons without variance over the aligned positions.
+        Listed neurons without variance over the aligned positions.
     """
-    width_a, width_b = tile.a_high - tile.a_low, tile.b_high - tile.b_low
     used_a, row = np.unique(u - tile.a_low, return_inverse=True)
     used_b, column = np.unique(v - tile.b_low, return_inverse=True)
     edges = torch.from_numpy(np.searchsorted(row, np.arange(len(used_a) + 1)))
@@ -43,22 +42,29 @@ def correlate_listed(
         pattern = torch.sparse_csr_tensor(
             edges, torch.from_numpy(column), torch.zeros(len(u)), (len(used_a), len(used_b)), check_invariants=True
         )
-    sums_a, sums_b = ColumnSums(width_a), ColumnSums(width_b)
+    sums_a, sums_b = ColumnSums(len(used_a)), ColumnSums(len(used_b))
     products = torch.zeros(len(u), dtype=torch.float64)
-    blocks_a = prefetched(centred_blocks(pair.a, tile.a_low, tile.a_high, pooling, ROWS, torch.float32, sums_a))
-    blocks_b = prefetched(centred_blocks(pair.b, tile.b_low, tile.b_high, pooling, ROWS, torch.float32, sums_b))
-    for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
+    streams = [
+        prefetched(centred_blocks(side, low, high, pooling, ROWS, torch.float32, sums, _some(used, high - low)))
+        for side, low, high, sums, used in (
+            (pair.a, tile.a_low, tile.a_high, sums_a, used_a),
+            (pair.b, tile.b_low, tile.b_high, sums_b, used_b),
+        )
+    ]
+    for block_a, block_b in zip(*streams, strict=True):
         # Both factors by neuron, so that each product runs along memory.
-        a, b = _by_neuron(block_a, used_a), _by_neuron(block_b, used_b)
+        a, b = block_a.T.contiguous(), block_b.T.contiguous()
         products += torch.sparse.sampled_addmm(pattern, a, b.T, beta=0.0).values()
     n = pair.n_positions
     deviation_a, deviation_b = sums_a.deviation(n), sums_b.deviation(n)
-    here_a, here_b = torch.from_numpy(u - tile.a_low), torch.from_numpy(v - tile.b_low)
-    scale = deviation_a[here_a] * deviation_b[here_b]
-    r = (products - sums_a.total[here_a] * sums_b.total[here_b] / n) / torch.where(scale > 0, scale, 1.0)
+    scale = deviation_a[row] * deviation_b[column]
+    r = (products - sums_a.total[row] * sums_b.total[column] / n) / torch.where(scale > 0, scale, 1.0)
     r = torch.where(scale > 0, r.clamp(-1.0, 1.0), -torch.inf)
-    return r.numpy(), (deviation_a == 0).numpy(), (deviation_b == 0).numpy()
+    dead_a, dead_b = np.zeros(tile.a_high - tile.a_low, bool), np.zeros(tile.b_high - tile.b_low, bool)
+    dead_a[used_a], dead_b[used_b] = (deviation_a == 0).numpy(), (deviation_b == 0).numpy()
+    return r.numpy(), dead_a, dead_b
 
 
-def _by_neuron(block: torch.Tensor, used: np.ndarray) -> torch.Tensor:
-    return (block if len(used) == block.shape[1] else block[:, torch.from_numpy(used)]).T.contiguous()
+def _some(used: np.ndarray, width: int) -> np.ndarray | None:
+    """Return which neurons to pick; None if that is all of them."""
+    return None if len(used) == width else used

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from rosetta.activations.folders import open_stores
+from rosetta.activations.layout import check_same_documents
 from rosetta.activations.store import Store
 from rosetta.alignment import STRIP, AlignedSpans, TokenRanges, aligned_spans, pool_into
 from rosetta.errors import StoreError
@@ -93,27 +94,21 @@ def align_pair(stores_a: list[Store], stores_b: list[Store]) -> AlignedPair:
 
 def token_ranges(store: Store) -> TokenRanges:
     """Return the byte ranges of a store's positions that stand for bytes."""
-    start, end, document = (store.read(name) for name in ("byte_start", "byte_end", "document_index"))
-    kept = end > start
-    return TokenRanges(document[kept], start[kept], end[kept])
+    tokens = store.tokens()
+    kept = tokens.with_bytes
+    return TokenRanges(tokens.document_index[kept], tokens.byte_start[kept], tokens.byte_end[kept])
 
 
 def _shard_spans(a: Store, b: Store) -> AlignedSpans:
-    documents_a, documents_b = a.read("document_ids"), b.read("document_ids")
-    if not np.array_equal(documents_a, documents_b):
-        raise StoreError(
-            f"{a.path} and {b.path} hold different documents. Capture both models on the same corpus and shards."
-        )
-    return aligned_spans([token_ranges(a), token_ranges(b)], len(documents_a))
+    check_same_documents(a.tokens(), b.tokens(), (str(a.path), str(b.path)))
+    return aligned_spans([token_ranges(a), token_ranges(b)], a.manifest["holds"]["n_documents"])
 
 
 def _side(stores: list[Store], spans: list[AlignedSpans], side: int) -> Side:
     pilot = reduce(Moments.merge, [store.moments() for store in stores])
     return Side(
         stores=stores,
-        with_bytes=[
-            np.flatnonzero(store.read("byte_end") > store.read("byte_start")).astype(np.int32) for store in stores
-        ],
+        with_bytes=[np.flatnonzero(store.tokens().with_bytes).astype(np.int32) for store in stores],
         first=[shard.first[side].astype(np.int32) for shard in spans],
         last=[shard.last[side].astype(np.int32) for shard in spans],
         center=pilot.mean,
@@ -160,9 +155,18 @@ class ColumnSums(ColumnTotals):
 
 
 def centred_blocks(
-    side: Side, low: int, high: int, pooling: str, rows: int, dtype: torch.dtype, sums: ColumnTotals
+    side: Side,
+    low: int,
+    high: int,
+    pooling: str,
+    rows: int,
+    dtype: torch.dtype,
+    sums: ColumnTotals,
+    only: np.ndarray | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Yield blocks (rows, high − low) of pooled activations less their pilot means, over all aligned positions.
+    """Yield blocks of pooled activations less their pilot means, neurons [low, high), over all aligned positions.
+
+    `only` picks some of these neurons, ordered and counted from `low`; the others are read and dropped at once.
 
     All blocks but the last have exactly `rows` rows wherever the shards end, so what is summed over them does
     not depend on the sharding. Every chunk is read once. A block may be used until the next but one is taken.
@@ -172,11 +176,12 @@ def centred_blocks(
     StoreError
         If a store is damaged or holds a non-finite value.
     """
-    center = torch.from_numpy(side.center[low:high]).to(dtype)
-    buffers = cycle(torch.empty((rows, high - low), dtype=dtype) for _ in range(2))
+    neurons = np.arange(low, high) if only is None else low + only
+    center = torch.from_numpy(side.center[neurons]).to(dtype)
+    buffers = cycle(torch.empty((rows, len(neurons)), dtype=dtype) for _ in range(2))
     block, filled = next(buffers), 0
     for shard in range(len(side.stores)):
-        for piece in _pieces(side, shard, low, high):
+        for piece in _pieces(side, shard, low, high, only):
             done = 0
             while done < len(piece.first):
                 spans = slice(done, min(done + rows - filled, len(piece.first)))
@@ -186,10 +191,10 @@ def centred_blocks(
                     pool_into(out, values, piece.rows, piece.first[spans], piece.last[spans], pooling)
                 filled, done = end, spans.stop
                 if filled == rows:
-                    yield _centred(block, center, sums, side, low)
+                    yield _centred(block, center, sums, side, neurons)
                     block, filled = next(buffers), 0
     if filled:
-        yield _centred(block[:filled], center, sums, side, low)
+        yield _centred(block[:filled], center, sums, side, neurons)
 
 
 def prefetched(items: Iterator[T]) -> Iterator[T]:
@@ -202,12 +207,14 @@ def prefetched(items: Iterator[T]) -> Iterator[T]:
             yield item
 
 
-def _centred(block: torch.Tensor, center: torch.Tensor, sums: ColumnTotals, side: Side, low: int) -> torch.Tensor:
+def _centred(
+    block: torch.Tensor, center: torch.Tensor, sums: ColumnTotals, side: Side, neurons: np.ndarray
+) -> torch.Tensor:
     for start in range(0, len(block), STRIP):
         sums.add(block[start : start + STRIP].sub_(center))
     bad = torch.nonzero(~torch.isfinite(sums.total))
     if len(bad):
-        name = neuron_name(*divmod(low + int(bad[0]), side.stores[0].d_mlp))
+        name = neuron_name(*divmod(int(neurons[int(bad[0])]), side.stores[0].d_mlp))
         raise StoreError(f"{side.stores[0].path.parent}: neuron {name} holds non-finite values. Capture it again.")
     return block
 
@@ -222,7 +229,7 @@ class _Piece:
     last: np.ndarray
 
 
-def _pieces(side: Side, shard: int, low: int, high: int) -> Iterator[_Piece]:
+def _pieces(side: Side, shard: int, low: int, high: int, only: np.ndarray | None) -> Iterator[_Piece]:
     """Yield all spans of a shard in order. The rows of a span that a chunk's end cuts are carried to the next."""
     tokens, first, last = side.with_bytes[shard], side.first[shard], side.last[shard]
     begin, end = tokens[first], tokens[last - 1] + 1  # in positions of the store
@@ -233,7 +240,8 @@ def _pieces(side: Side, shard: int, low: int, high: int) -> Iterator[_Piece]:
         return _Piece(parts, rows, first[spans] - skipped, last[spans] - skipped)
 
     done, carried, carried_from = 0, [], 0
-    for start, parts in side.stores[shard].chunks(low, high):
+    for start, whole in side.stores[shard].chunks(low, high):
+        parts = whole if only is None else _picked(whole, only)
         stop = start + len(parts[0][1])
         ready = int(np.searchsorted(end, stop, side="right"))
         if carried:
@@ -251,6 +259,14 @@ def _pieces(side: Side, shard: int, low: int, high: int) -> Iterator[_Piece]:
         if begin[done] < stop:
             carried_from = int(begin[done])
             carried = [(offset, values[carried_from - start :].clone()) for offset, values in parts]
+
+
+def _picked(parts: list[tuple[int, torch.Tensor]], only: np.ndarray) -> list[tuple[int, torch.Tensor]]:
+    picked = []
+    for offset, values in parts:
+        first, last = np.searchsorted(only, [offset, offset + values.shape[1]])
+        picked.append((int(first), values[:, torch.from_numpy(only[first:last] - offset)]))
+    return picked
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from rosetta.alignment import STRIP
 from rosetta.config import Dask
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.correlation.plan import ROWS, Tile
@@ -55,33 +56,26 @@ def correlate_tile(
         If a store is damaged or holds a non-finite value.
     """
     dtype = torch.float64 if precision == "float64" else torch.float32
-    width_a, width_b = tile.a_high - tile.a_low, tile.b_high - tile.b_low
+    width_a = tile.a_high - tile.a_low if only_a is None else len(only_a)
+    width_b = tile.b_high - tile.b_low if only_b is None else len(only_b)
     sums_a, sums_b = ColumnSums(width_a), ColumnSums(width_b)
-    keep_a, keep_b = (None if only is None else torch.from_numpy(only) for only in (only_a, only_b))
-    n_a, n_b = (width if keep is None else len(keep) for width, keep in ((width_a, keep_a), (width_b, keep_b)))
-    products = Products(n_a, n_b, precision)
-    blocks_a = prefetched(centred_blocks(pair.a, tile.a_low, tile.a_high, pooling, ROWS, dtype, sums_a))
-    blocks_b = prefetched(centred_blocks(pair.b, tile.b_low, tile.b_high, pooling, ROWS, dtype, sums_b))
+    products = Products(width_a, width_b, precision)
+    blocks_a = prefetched(centred_blocks(pair.a, tile.a_low, tile.a_high, pooling, ROWS, dtype, sums_a, only_a))
+    blocks_b = prefetched(centred_blocks(pair.b, tile.b_low, tile.b_high, pooling, ROWS, dtype, sums_b, only_b))
     for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
-        products.add(
-            block_a if keep_a is None else block_a[:, keep_a], block_b if keep_b is None else block_b[:, keep_b]
-        )
+        products.add(block_a, block_b)
     n = pair.n_positions
-    total_a, scale_a, dead_a = _kept(sums_a, n, keep_a)
-    total_b, scale_b, dead_b = _kept(sums_b, n, keep_b)
+    deviation_a, deviation_b = sums_a.deviation(n), sums_b.deviation(n)
+    dead_a, dead_b = deviation_a == 0, deviation_b == 0
+    scale_a, scale_b = (torch.where(deviation > 0, 1 / deviation, 1.0) for deviation in (deviation_a, deviation_b))
     r = products.take()
-    r.addr_(total_a, total_b, alpha=-1.0 / n)
-    r.mul_(scale_a[:, None]).mul_(scale_b).clamp_(-1.0, 1.0)  # rounding may leave 1 + 1e-7
+    for low in range(0, width_a, STRIP):
+        rows = slice(low, low + STRIP)
+        r[rows].addr_(sums_a.total[rows], sums_b.total, alpha=-1.0 / n).mul_(scale_a[rows, None]).mul_(scale_b)
+        r[rows].clamp_(-1.0, 1.0)  # rounding may leave 1 + 1e-7
     r[dead_a] = -torch.inf
     r[:, dead_b] = -torch.inf
     return r, dead_a.numpy(), dead_b.numpy()
-
-
-def _kept(sums: ColumnSums, n: int, keep: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return totals, reciprocal deviations and dead neurons of the kept columns."""
-    chosen = slice(None) if keep is None else keep
-    deviation = sums.deviation(n)[chosen]
-    return sums.total[chosen], torch.where(deviation > 0, 1 / deviation, 1.0), deviation == 0
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import base64
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -21,6 +22,7 @@ from rosetta.paths import Paths
 from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.tables import read_csv
+from rosetta.theory.comparison import verdict
 
 LIBRARIES = (
     "torch",
@@ -52,6 +54,7 @@ def write_report(config: Config, paths: Paths) -> None:
         counts=read_csv(paths.table("counts"), COUNT_COLUMNS),
         scaling=read_csv(paths.table("scaling"), SCALING_COLUMNS),
         scaling_figure=_image(paths.figure("scaling", "png")),
+        theory=_theory(config, paths),
         phases=phase_table(config, paths),
         neurons=neuron_section(config, paths),
         k=config.matching.k,
@@ -79,6 +82,30 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+THEORY_TABLES = {
+    "simulated": "theory_exponents",
+    "finite_size": "theory_finite_size",
+    "betas": "theory_beta",
+    "compared": "theory_vs_measured",
+    "matched_r": "theory_matched_r",
+    "left_out": "theory_leave_one_out",
+    "predicted": "theory_predictions",
+    "swept": "theory_sweep_exponents",
+}
+THEORY_FIGURES = ("frontiers", "exponents", "beta", "prediction", "identifiability")
+
+
+def _theory(config: Config, paths: Paths) -> dict[str, Any]:
+    """Return the theory's tables (those that the configuration asks for) and figures."""
+    absent = {"predicted": not config.theory.predict_sizes, "swept": not config.theory.sweep.points()}
+    tables = {key: read_csv(paths.table(name), []) for key, name in THEORY_TABLES.items() if not absent.get(key)}
+    return {
+        **tables,
+        "verdict": verdict(tables["compared"], tables["matched_r"], tables["left_out"]),
+        **{f"{name}_figure": _image(paths.figure(f"theory_{name}", "png")) for name in THEORY_FIGURES},
+    }
 
 
 def _image(path: Path) -> str:

@@ -74,8 +74,10 @@ rule report:
     input:
         corpus=paths.corpus_manifest,
         models=[paths.model_manifest(model) for model in run.used_models()],
-        tables=[paths.table(name) for name in ("counts", "scaling", "polarization_by_model", "findings")],
-        figures=[paths.figure(name, "png") for name in ("scaling", *NEURON_FIGURES)],
+        tables=[
+            paths.table(name) for name in ["counts", "scaling", "polarization_by_model", "findings", *theory_tables]
+        ],
+        figures=[paths.figure(name, "png") for name in ["scaling", *NEURON_FIGURES, *theory_figures]],
         matches=[paths.matches(pair) for pair in pair_names],
         contexts=[paths.contexts(model) for model in run.used_models()],
     output:
