@@ -16,6 +16,8 @@ include: "workflow/rules/models.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/matches.smk"
 include: "workflow/rules/controls.smk"
+include: "workflow/rules/neurons.smk"
+include: "workflow/rules/theory.smk"
 include: "workflow/rules/results.smk"
 
 
@@ -34,8 +36,14 @@ rule all:
     default_target: True
     input:
         paths.report,
-        [paths.figure(name, extension) for name in ("scaling", *control_figures(run)) for extension in ("png", "pdf")],
-        [paths.table(name) for name in ("counts", "scaling", *CONTROL_TABLES)],
+        paths.viewer,
+        [
+            paths.figure(name, extension)
+            for name in ("scaling", *control_figures(run), *NEURON_FIGURES, *theory_figures)
+            for extension in ("png", "pdf")
+        ],
+        [paths.table(name) for name in ("counts", "scaling", *CONTROL_TABLES, *NEURON_TABLES, *theory_tables)],
         [paths.rosetta(group_name(group)) for group in run.groups()],
         [paths.matches(pair) for pair in pair_names],
-        [paths.contexts(pair) for pair in pair_names],
+        [path(model) for path in (paths.vocabulary, paths.neurons, paths.contexts) for model in run.used_models()],
+        [path(group_name(group)) for path in (paths.shared_contexts, paths.excerpts) for group in run.groups()],

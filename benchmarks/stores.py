@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rosetta.activations.store import StoreTokens, write_store
+from rosetta.activations.store import write_store
+from rosetta.activations.variables import StoreTokens
 from rosetta.models.neurons import NeuronShape
 
 BACKGROUND = 64  # dense latents that all neurons of both models mix, so that no correlation is exactly zero
@@ -37,7 +38,8 @@ def planted_stores(
             low, high = n_positions * shard // n_shards, n_positions * (shard + 1) // n_shards
             count = high - low
             start = np.arange(count, dtype=np.int32)
-            tokens = StoreTokens(start, start, start + 1, np.zeros(count, np.int32), np.array([shard], np.uint64))
+            document = np.zeros(count, np.int32), np.array([shard], np.uint64), np.array([count], np.int64)
+            tokens = StoreTokens(start, start, start + 1, *document)
             write_store(
                 sides[-1] / f"{shard}.json",
                 _batches(low, high, shape, load, order, mixing, ord(side)),

@@ -133,25 +133,36 @@ def pool_into(
         step = max(1, STRIP // int(length))
         for low in range(0, len(spans), step):
             some = spans[low : low + step]
-            tokens = rows[first[some][:, None] + np.arange(length)]
-            gathered = values[torch.from_numpy(tokens.ravel())].to(out.dtype)
-            out[torch.from_numpy(some)] = _POOLINGS[pooling](gathered.view(len(some), int(length), -1))
+            tokens = torch.from_numpy(rows[first[some] + np.arange(length)[:, None]])
+            _POOLINGS[pooling](out, torch.from_numpy(some), values, tokens)
 
 
-def _mean(gathered: torch.Tensor) -> torch.Tensor:
-    """Return means over axis 1, exact where all values are equal: dead neurons must stay constant."""
-    first = gathered[:, 0]
-    return first + (gathered - first[:, None]).mean(dim=1)
+def _mean(out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> None:
+    """Write means over axis 0 of `tokens`, exact where all values are equal: dead neurons must stay constant."""
+    first = out[spans]
+    above = torch.zeros_like(first)
+    for row in tokens[1:]:
+        above += values[row].to(out.dtype).sub_(first)
+    out[spans] = first.add_(above, alpha=1 / len(tokens))
 
 
-def _median(gathered: torch.Tensor) -> torch.Tensor:
-    ordered = gathered.sort(dim=1).values
-    middle = ordered.shape[1] // 2
-    return ordered[:, middle] if ordered.shape[1] % 2 else (ordered[:, middle - 1] + ordered[:, middle]) / 2
+def _max(out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> None:
+    out[spans] = _gathered(out, values, tokens).amax(dim=0)
 
 
-_POOLINGS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+def _median(out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> None:
+    ordered = _gathered(out, values, tokens).sort(dim=0).values
+    middle = len(ordered) // 2
+    out[spans] = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def _gathered(out: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+    return values[tokens.ravel()].to(out.dtype).view(*tokens.shape, -1)
+
+
+# Each takes the tokens of some spans, (length, n_spans) rows of `values`; `out` holds their first tokens already.
+_POOLINGS: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], None]] = {
     "mean": _mean,
-    "max": lambda gathered: gathered.amax(dim=1),
+    "max": _max,
     "median": _median,
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from rosetta.config import Config, FilesSource
+from rosetta.annotation.endpoint import check_endpoint
+from rosetta.config import Config, EnvironmentSource, FilesSource
 from rosetta.correlation.plan import check_budget, workers_of
 from rosetta.errors import ConfigError
 from rosetta.models.folders import check_model_folder, folder_shape
@@ -19,7 +20,8 @@ def check_config(config: Config) -> None:
     RosettaError
         With the key, the value and the mend: a results folder that cannot be written, a model folder that
         cannot be used, no text to train on, more shards than documents, too little memory for a pair of models of
-        known size, a corpus that is missing, empty or lacks a column.
+        known size, a corpus that is missing, empty or lacks a column, a domain without a category, an endpoint
+        without its key.
     """
     _check_results(Path(config.results))
     for name in config.models:
@@ -33,6 +35,12 @@ def check_config(config: Config) -> None:
         from rosetta.corpus.records import check_files  # needs pyarrow, so only when it is used
 
         check_files(config.corpus.source, config.corpus.min_document_bytes)
+    if config.annotation:
+        check_endpoint(config.annotation)
+    if isinstance(config.corpus.source, EnvironmentSource) and config.specialization.categories is not None:
+        from rosetta.analysis.specialization import categories_of  # needs pandas
+
+        categories_of(list(config.corpus.source.domains), config.specialization.categories)
 
 
 def _check_results(results: Path) -> None:

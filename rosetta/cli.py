@@ -11,6 +11,10 @@ from typing import Annotated
 
 import typer
 
+from rosetta.cli_controls import add_control_commands
+from rosetta.cli_options import ConfigOption, ModelOption, OutOption
+from rosetta.cli_options import open_run as _open
+from rosetta.cli_theory import theory_app
 from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
 from rosetta.config_controls import NULLS, Exclusions
 from rosetta.errors import ConfigError, RosettaError
@@ -23,10 +27,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find the neurons that independently trained networks share. Every step of the workflow is a command.",
 )
+app.add_typer(theory_app, name="theory")
+add_control_commands(app)
 
-ConfigOption = Annotated[Path, typer.Option("--config", help="a run's complete configuration, results/run_config.yaml")]
-ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]
-OutOption = Annotated[Path, typer.Option("--out", help="file to write")]
+store_app = typer.Typer(no_args_is_help=True, help="Activation stores, of this or another program (docs/stores.md).")
+app.add_typer(store_app, name="store")
+
 _CORRELATION = Correlation()
 
 
@@ -44,11 +50,6 @@ def main() -> None:
     except RosettaError as error:
         print(f"rosetta: {error}", file=sys.stderr)
         sys.exit(2)
-
-
-def _open(config: Path) -> tuple[Config, Paths]:
-    loaded = load_config(config)
-    return loaded, Paths(Path(loaded.results))
 
 
 @app.command()
@@ -145,6 +146,17 @@ Scheduler = Annotated[str, typer.Option(help="threads, processes, slurm or the a
 Workers = Annotated[int, typer.Option("--n-workers", help="tasks at once; local ones share the budget")]
 Threads = Annotated[int | None, typer.Option(help="cores that each task uses; all of them if not given")]
 Jobqueue = Annotated[str, typer.Option(help="JSON: options of dask_jobqueue.SLURMCluster")]
+
+
+@store_app.command("check")
+def store_check(
+    path: Annotated[Path, typer.Argument(help="a store's manifest, or a folder of shard stores")],
+) -> None:
+    """Check every byte and value of stores against docs/stores.md; print what they hold."""
+    from rosetta.activations.validation import check_path
+
+    for line in check_path(path):
+        print(line)
 
 
 @app.command()
@@ -253,35 +265,6 @@ def _json(option: str, text: str) -> dict:
 
 
 @app.command()
-def twins(config: ConfigOption, model: ModelOption) -> None:
-    """Make the untrained twins of a model, one per seed, and capture their activations."""
-    from rosetta.steps.controls import twins_step
-
-    twins_step(*_open(config), model)
-
-
-PairOption = Annotated[str, typer.Option("--pair", help="names of two models, joined by --")]
-
-
-@app.command()
-def nulls(
-    config: ConfigOption, control: Annotated[str, typer.Option(help="permutation or untrained")], pair: PairOption
-) -> None:
-    """Match a pair under a null model, once per seed."""
-    from rosetta.steps.controls import nulls_step
-
-    nulls_step(*_open(config), control, pair)
-
-
-@app.command()
-def intervals(config: ConfigOption, pair: PairOption) -> None:
-    """Match a pair again on half-samples of the documents; write the intervals of its matches' correlations."""
-    from rosetta.steps.controls import intervals_step
-
-    intervals_step(*_open(config), pair)
-
-
-@app.command()
 def anchors(
     matches: Annotated[list[Path], typer.Argument(help="matches of the anchor with each other model")],
     out: OutOption,
@@ -298,48 +281,6 @@ def counts(config: ConfigOption) -> None:
     from rosetta.steps.controls import counts_step
 
     counts_step(*_open(config))
-
-
-@app.command()
-def sweeps(config: ConfigOption, pair: PairOption) -> None:
-    """Match a pair under smaller budgets, on halves of the documents, with other poolings and exclusions."""
-    from rosetta.steps.controls import sweeps_step
-
-    sweeps_step(*_open(config), pair)
-
-
-@app.command("simulate-stores")
-def simulate_stores_(
-    out: Annotated[Path, typer.Option(help="folder for the stores a/ and b/ and truth.parquet")],
-    ratio: Annotated[list[float], typer.Option(help="signal-to-interference ratios, dealt in turn to sharing pairs")],
-    shared: Annotated[int, typer.Option(min=0, help="pairs of neurons that share a feature")] = 64,
-    layers: Annotated[int, typer.Option(min=1)] = 2,
-    d_mlp: Annotated[int, typer.Option(min=1)] = 128,
-    documents: Annotated[int, typer.Option(min=1)] = 100,
-    document_bytes: Annotated[int, typer.Option(min=1)] = 200,
-    shards: Annotated[int, typer.Option(min=1)] = 2,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-) -> None:
-    """Write two models' stores in which known neurons share a feature, with unrelated tokenizations."""
-    from rosetta.models.neurons import NeuronShape
-    from rosetta.planted import Planted, simulate_stores
-
-    if shared > layers * d_mlp:
-        raise ConfigError(f"--shared: {shared} is above the {layers * d_mlp} neurons of a model.")
-    if min(ratio) <= 0:
-        raise ConfigError(f"--ratio: {min(ratio):g} is not above 0.")
-    if shards > documents:
-        raise ConfigError(f"--shards: {shards} is above --documents ({documents}).")
-    ratios = tuple(ratio[i % len(ratio)] for i in range(shared))
-    simulate_stores(out, Planted(NeuronShape(layers, d_mlp), ratios, documents, document_bytes, seed, shards))
-
-
-@app.command("control-tables")
-def control_tables(config: ConfigOption) -> None:
-    """Write the tables of the controls and sweeps."""
-    from rosetta.steps.controls import tables_step
-
-    tables_step(*_open(config))
 
 
 @app.command()
@@ -364,17 +305,46 @@ def fit(
 
 
 @app.command()
-def contexts(
-    config: ConfigOption,
-    matches: Annotated[Path, typer.Option(help="matches of the pair")],
-    a: StoresA,
-    b: StoresB,
-    out: OutOption,
-) -> None:
-    """Find the top contexts of a pair's best matches."""
-    from rosetta.steps.contexts import contexts_step
+def vocabulary(config: ConfigOption, model: ModelOption) -> None:
+    """Measure how few tokens each neuron of a model writes to: vocabulary kurtosis."""
+    from rosetta.steps.vocabulary import vocabulary_step
 
-    contexts_step(*_open(config), matches, a, b, out)
+    vocabulary_step(*_open(config), model)
+
+
+@app.command()
+def neurons(config: ConfigOption, model: ModelOption) -> None:
+    """Find how each neuron of a model is distributed, when it fires, and its top contexts, in one pass."""
+    from rosetta.steps.neurons import neurons_step
+
+    neurons_step(*_open(config), model)
+
+
+@app.command()
+def contexts(
+    config: ConfigOption, group: Annotated[str, typer.Option(help="models of a rung joined by --, the anchor first")]
+) -> None:
+    """Read matched neurons' partners on their top contexts; collect what the viewer shows of the group."""
+    from rosetta.steps.neurons import contexts_step
+
+    contexts_step(*_open(config), group)
+
+
+@app.command()
+def describe(config: ConfigOption) -> None:
+    """Compare Rosetta Neurons with the others: selectivity, specialisation, depth, findings."""
+    from rosetta.steps.describe import describe_step
+
+    describe_step(*_open(config))
+
+
+@app.command("neuron-figures")
+def neuron_figures(config: ConfigOption) -> None:
+    """Draw what Rosetta Neurons are like."""
+    from rosetta.report.neuron_figures import draw_neuron_figures
+
+    _, paths = _open(config)
+    draw_neuron_figures(paths)
 
 
 @app.command()
@@ -392,12 +362,20 @@ def figures(
     draw_scaling(read_csv(counts, COUNT_COLUMNS), read_csv(scaling, SCALING_COLUMNS), out)
 
 
-@app.command("control-figures")
-def control_figures(config: ConfigOption) -> None:
-    """Draw the nulls, the sweeps and the stability."""
-    from rosetta.report.control_figures import draw_control_figures
+@app.command()
+def annotate(config: ConfigOption) -> None:
+    """Ask a language model what neurons respond to; goes on where a run before stopped."""
+    from rosetta.steps.annotate import annotate_step
 
-    draw_control_figures(*_open(config))
+    annotate_step(*_open(config))
+
+
+@app.command()
+def viewer(config: ConfigOption) -> None:
+    """Write the self-contained neuron viewer."""
+    from rosetta.report.viewer import write_viewer
+
+    write_viewer(*_open(config))
 
 
 @app.command()

@@ -16,6 +16,9 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from rosetta.config_base import Section
 from rosetta.config_controls import Controls, Exclusions, Intervals, Sweeps
+from rosetta.config_neurons import Annotation, Bootstrap, Selectivity, Specialization, Viewer, context_problems
+from rosetta.config_problems import ladder_problems, model_problems
+from rosetta.config_theory import Theory
 from rosetta.errors import ConfigError
 
 T = TypeVar("T")
@@ -322,11 +325,18 @@ class Config(Section):
     controls: Controls = Controls()
     intervals: Intervals = Intervals()
     sweeps: Sweeps = Sweeps()
+    selectivity: Selectivity = Selectivity()
+    specialization: Specialization = Specialization()
+    bootstrap: Bootstrap = Bootstrap()
+    annotation: Annotation | None = Field(None, description="null: neurons are not annotated")
+    viewer: Viewer = Viewer()
+    theory: Theory = Theory()
     report: Report = Report()
 
     @model_validator(mode="after")
     def _references(self) -> Config:
-        problems = [*_model_problems(self), *_ladder_problems(self)]
+        problems = [*model_problems(self), *ladder_problems(self)]
+        problems += context_problems(self.specialization, self.viewer, self.annotation)
         if self.matching.k > self.correlation.max_k:
             problems.append(
                 f"matching.k: {self.matching.k} is above correlation.max_k ({self.correlation.max_k}); raise max_k"
@@ -418,55 +428,6 @@ def twin_name(model: str, seed: int) -> str:
 def group_name(group: tuple[str, ...]) -> str:
     """Return the file name of a pair or larger group of models."""
     return PAIR_SEPARATOR.join(group)
-
-
-def _model_problems(config: Config) -> list[str]:
-    problems = []
-    for name, entry in config.models.items():
-        if entry.zoo and entry.zoo.family not in config.zoo.families:
-            problems.append(
-                f"models.{name}.zoo.family: {entry.zoo.family!r} is not in zoo.families "
-                f"({', '.join(config.zoo.families) or 'none'})"
-            )
-        if entry.zoo and entry.zoo.size not in config.zoo.sizes:
-            problems.append(
-                f"models.{name}.zoo.size: {entry.zoo.size!r} is not in zoo.sizes "
-                f"({', '.join(config.zoo.sizes) or 'none'})"
-            )
-        if entry.untrained:
-            twin = config.models.get(entry.untrained.of)
-            if twin is None:
-                problems.append(f"models.{name}.untrained.of: no model is named {entry.untrained.of!r}")
-            elif twin.untrained:
-                problems.append(f"models.{name}.untrained.of: {entry.untrained.of!r} is itself untrained")
-    context = config.zoo.training.sequence_length
-    if config.activations.sequence_length > context and any(entry.zoo for entry in config.models.values()):
-        problems.append(
-            f"activations.sequence_length: {config.activations.sequence_length} is above the context of the zoo "
-            f"models (zoo.training.sequence_length {context}); lower it"
-        )
-    return problems
-
-
-def _ladder_problems(config: Config) -> list[str]:
-    problems = []
-    for ladder, rungs in config.ladders.items():
-        if not rungs:
-            problems.append(f"ladders.{ladder}: has no rung; list at least one pair of models")
-        if len({len(rung) for rung in rungs}) > 1:
-            problems.append(f"ladders.{ladder}: its rungs must all have the same number of models")
-        if len({tuple(rung) for rung in rungs}) < len(rungs):
-            problems.append(f"ladders.{ladder}: names the same rung twice")
-        for number, rung in enumerate(rungs):
-            unknown = [model for model in rung if model not in config.models]
-            if unknown:
-                problems.append(
-                    f"ladders.{ladder}[{number}]: no model is named {unknown[0]!r}; "
-                    f"models has {', '.join(config.models)}"
-                )
-            if len(set(rung)) < len(rung):
-                problems.append(f"ladders.{ladder}[{number}]: names a model twice")
-    return problems
 
 
 def parse_config(content: Any, origin: str = "config") -> Config:

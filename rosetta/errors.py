@@ -31,3 +31,7 @@ class PlanError(RosettaError):
 
 class ClusterError(RosettaError):
     """A cluster that cannot be reached or started."""
+
+
+class EndpointError(RosettaError):
+    """A language model's endpoint that does not answer, or refuses the key, the model or the request."""

@@ -15,6 +15,7 @@ def job_names(config: Config) -> dict[str, list[str]]:
     models = config.needed_models()
     recipes = {model: recipe for model in models if (recipe := config.models[model].zoo)}
     pairs = [group_name(pair) for pair in config.pairs()]
+    groups = [group_name(group) for group in config.groups()]
     n_shards, n_jobs = config.activations.n_shards, config.correlation.n_jobs
     return {
         "corpus": ["all"],
@@ -28,13 +29,30 @@ def job_names(config: Config) -> dict[str, list[str]]:
         "intervals": pairs,
         "sweeps": pairs if config.swept_anew else [],
         "match": pairs,
-        "anchors": [group_name(group) for group in config.groups()],
+        "anchors": groups,
         "counts": ["all"],
         "fit": ["all"],
         "figures": ["scaling"],
         "control_tables": ["all"],
         "control_figures": ["all"],
-        "contexts": pairs,
+        "vocabulary": config.used_models(),
+        "neurons": config.used_models(),
+        "contexts": groups,
+        "describe": ["all"],
+        "neuron_figures": ["all"],
+        "annotate": ["all"] if config.annotation else [],
+        "viewer": ["all"],
+        "theory_simulate": [f"beta-{beta}" for beta in config.theory.simulation.betas],
+        "theory_exponents": ["all"],
+        "theory_sweep": [f"{parameter}-{value}" for parameter, value in config.theory.sweep.points()],
+        "theory_sweep_table": ["all"] if config.theory.sweep.points() else [],
+        "theory_frontiers": ["all"],
+        "theory_spectrum": config.used_models(),
+        "theory_ngrams": ["all"],
+        "theory_beta": ["all"],
+        "theory_compare": ["all"],
+        "theory_predict": ["all"] if config.theory.predict_sizes else [],
+        "theory_figures": ["all"],
         "report": ["all"],
     }
 

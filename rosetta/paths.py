@@ -90,9 +90,47 @@ class Paths:
         """Rosetta Neurons of a group of models."""
         return self.root / "rosetta" / f"{group}.parquet"
 
-    def contexts(self, pair: str) -> Path:
-        """Top contexts of a pair's best matches."""
-        return self.root / "contexts" / f"{pair}.json"
+    def vocabulary(self, model: str) -> Path:
+        """Selectivity in vocabulary space of a model's neurons."""
+        return self.root / "vocabulary" / f"{model}.parquet"
+
+    def neurons(self, model: str) -> Path:
+        """Statistics of a model's neurons."""
+        return self.root / "neurons" / f"{model}.parquet"
+
+    def contexts(self, model: str) -> Path:
+        """Top contexts of a model's neurons."""
+        return self.root / "contexts" / f"{model}.parquet"
+
+    def shared_contexts(self, group: str) -> Path:
+        """Top contexts of a group's Rosetta Neurons with their partners' values."""
+        return self.root / "shared_contexts" / f"{group}.parquet"
+
+    def excerpts(self, group: str) -> Path:
+        """What the viewer shows of a group."""
+        return self.root / "excerpts" / f"{group}.json"
+
+    @property
+    def theory(self) -> Path:
+        """Folder of what the theory's tables are made from."""
+        return self.root / "theory"
+
+    def theory_simulation(self, beta: float | str) -> Path:
+        """Simulations of one decay of importance."""
+        return self.theory / "simulation" / f"beta-{beta}.csv"
+
+    def theory_sweep(self, parameter: str, value: float | str) -> Path:
+        """Simulations at one value of a swept parameter."""
+        return self.theory / "sweep" / f"{parameter}-{value}.csv"
+
+    def spectrum(self, model: str) -> Path:
+        """Covariance spectrum of a model's activations."""
+        return self.theory / "spectrum" / f"{model}.parquet"
+
+    @property
+    def ngrams(self) -> Path:
+        """What the corpus's n-grams save, by rank."""
+        return self.theory / "ngrams.parquet"
 
     def table(self, name: str) -> Path:
         """A CSV table."""
@@ -105,6 +143,21 @@ class Paths:
     def benchmark(self, rule: str, job: str) -> Path:
         """Time and memory of a job, as Snakemake measured them."""
         return self.root / "benchmarks" / rule / f"{job}.tsv"
+
+    @property
+    def annotations(self) -> Path:
+        """What a language model says of neurons."""
+        return self.root / "annotations" / "annotations.parquet"
+
+    @property
+    def answers(self) -> Path:
+        """Folder of the language model's answers, by the hash of what it was asked."""
+        return self.root / "annotations" / "answers"
+
+    @property
+    def viewer(self) -> Path:
+        """The neuron viewer."""
+        return self.root / "viewer.html"
 
     @property
     def report(self) -> Path:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import torch
 
 from rosetta.config import Config, ModelEntry
+from rosetta.config_theory import Theory
 from rosetta.corpus.size import CorpusSize, estimate_size
 from rosetta.correlation.plan import (
     GB,
@@ -33,6 +34,8 @@ from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.models.zoo import zoo_model_config
 from rosetta.paths import Paths
 from rosetta.stages import made_by
+from rosetta.theory.allocation import AllocationModel
+from rosetta.theory.simulation import Cell, expected_cost
 
 BYTES_PER_TOKEN = 3.0  # of mixed text and code under a byte-level BPE; for the estimate only
 STORED_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
@@ -42,6 +45,13 @@ REFERENCE_POSITIONS = 1_000_000
 START_SECONDS = 5.0
 # A training step or forward pass of a small model reaches about this share of a plain matrix product's speed.
 MODEL_EFFICIENCY = 0.5
+# Moments, firing and top contexts of one activation; they are bound by memory, not arithmetic.
+PROFILE_OPERATIONS = 50
+PROFILE_EFFICIENCY = 0.05
+CONTEXT_BYTES = 30  # one row of the table of top contexts
+# In operations of a matrix product: a normal deviate, and what a simulation of any size costs (stores, correlation).
+FLOPS_PER_DEVIATE = 1000.0
+FLOPS_PER_SIMULATION = 3e10
 
 
 @dataclass
@@ -134,7 +144,9 @@ def plan_run(config: Config, paths: Paths, tflops: float | None = None, devices:
         *_zoo_phases(config, list(models.values())),
         _activation_phase(config, used, positions),
         _correlation_phase(config, models, positions, plan.notes),
-        Phase("results", 2 * len(config.pairs()) + len(config.groups()) + 5, peak_bytes=0.6 * GB),
+        _neuron_phase(config, used, positions),
+        _theory_phase(config, plan.notes, plan.flops_per_second),
+        Phase("results", len(config.pairs()) + 2 * len(config.groups()) + 8, peak_bytes=0.6 * GB),
     ]
     return plan
 
@@ -226,6 +238,53 @@ def _correlation_phase(config: Config, models: dict[str, _Model], positions: int
     if settings.method == "screened":
         notes.append("screened: FLOPs and time are those of a pair whose neurons the first candidates certify")
     return phase
+
+
+def _neuron_phase(config: Config, used: list[_Model], positions: int) -> Phase:
+    neurons = sum(model.shape.n_neurons for model in used)
+    return Phase(
+        "neurons",
+        2 * len(used),
+        flops=PROFILE_OPERATIONS * positions * neurons,
+        disk_bytes=neurons * config.specialization.n_contexts * CONTEXT_BYTES,
+        peak_bytes=1 * GB + max(model.bytes for model in used),
+        efficiency=PROFILE_EFFICIENCY,
+    )
+
+
+def _theory_phase(config: Config, notes: list[str], flops_per_second: float) -> Phase:
+    theory, models = config.theory, len(config.used_models())
+    flops, stored = _simulation_cost(theory, theory.kappa, theory.gamma, theory.simulation.n_inputs)
+    swept = sum(
+        _simulation_cost(theory, **{"kappa": theory.kappa, "gamma": theory.gamma,
+                                    "n_inputs": theory.simulation.n_inputs, name: value})[0]
+        for name, value in theory.sweep.points()
+    )  # fmt: skip
+    notes.append(f"theory: simulations take up to {stored / GB:.2f} GB of disk while they run")
+    if not swept:
+        minutes = flops / flops_per_second / 60
+        notes.append(
+            f"theory.sweep: off; each value in its lists would cost about {max(minutes, 0.1):.1f} core minutes"
+        )
+    return Phase(
+        "theory",
+        len(theory.simulation.betas) + len(theory.sweep.points()) + models + 6,
+        flops=flops + swept,
+        peak_bytes=1 * GB + 40 * theory.decay.max_units**2,
+    )
+
+
+def _simulation_cost(theory: Theory, kappa: float, gamma: float, n_inputs: float) -> tuple[float, float]:
+    """Return what simulating the grid costs in operations, and the largest run's bytes."""
+    settings = theory.simulation.model_copy(update={"n_inputs": int(n_inputs)})
+    cells = [
+        Cell(AllocationModel(beta, kappa, gamma), n, run)
+        for beta in settings.betas
+        for n in settings.sizes
+        for run in range(settings.runs)
+    ]
+    deviates, stored = expected_cost(cells, settings)
+    return deviates * FLOPS_PER_DEVIATE + len(cells) * FLOPS_PER_SIMULATION, stored
 
 
 def _corpus_size(config: Config, paths: Paths) -> tuple[CorpusSize, float | None, str]:

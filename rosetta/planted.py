@@ -19,6 +19,7 @@ from rosetta.activations.store import StoreTokens, write_store
 from rosetta.alignment import TokenRanges, aligned_spans
 from rosetta.models.neurons import NeuronShape
 from rosetta.tables import write_parquet
+from rosetta.theory.allocation import predicted_correlation
 
 TRUTH_COLUMNS = ["layer_a", "unit_a", "layer_b", "unit_b", "ratio", "expected_r"]
 LONGEST_TOKENS = (4, 7)  # bytes, of either model
@@ -51,18 +52,13 @@ class Planted:
     n_shards: int = 2
 
 
-def expected_correlation(s: np.ndarray, s_other: np.ndarray) -> np.ndarray:
-    """Return the correlation of two models' neurons for a feature, 1/√((1 + 1/s)(1 + 1/s′)) (Dravid 2026, Eq. 62)."""
-    return 1 / np.sqrt((1 + 1 / np.asarray(s, float)) * (1 + 1 / np.asarray(s_other, float)))
-
-
 def simulate_stores(folder: Path, planted: Planted) -> pd.DataFrame:
     """Write the stores of both models to `folder`/a and `folder`/b, and the truth to `folder`/truth.parquet.
 
     Returns
     -------
     DataFrame
-        `TRUTH_COLUMNS`: the planted pairs.
+        `TRUTH_COLUMNS`: the planted pairs; `expected_r` by Eq. 62 (Dravid 2026).
     """
     shape, n_shared = planted.shape, len(planted.ratios)
     places = [np.random.default_rng([planted.seed, side, 0]).permutation(shape.n_neurons)[:n_shared] for side in (0, 1)]
@@ -83,7 +79,7 @@ def simulate_stores(folder: Path, planted: Planted) -> pd.DataFrame:
             )
     ratios = np.array(planted.ratios)
     columns = [index for place in places for index in (place // shape.d_mlp, place % shape.d_mlp)]
-    values = [*columns, ratios, expected_correlation(ratios, ratios)]
+    values = [*columns, ratios, predicted_correlation(ratios, ratios)]
     truth = pd.DataFrame(dict(zip(TRUTH_COLUMNS, values, strict=True)))
     write_parquet(folder / "truth.parquet", truth)
     return truth
@@ -106,7 +102,8 @@ def _tokens(planted: Planted, side: int, documents: range) -> StoreTokens:
     ranges = _ranges(planted, side, documents)
     as_int = [values.astype(np.int32) for values in (ranges.byte_start, ranges.byte_end, ranges.document_index)]
     ids = np.arange(len(as_int[0]), dtype=np.int32)
-    return StoreTokens(ids, *as_int, np.array(documents, dtype=np.uint64))
+    lengths = np.full(len(documents), planted.document_bytes, np.int64)
+    return StoreTokens(ids, *as_int, np.array(documents, dtype=np.uint64), lengths)
 
 
 def _batches(planted: Planted, side: int, places: np.ndarray, groups: list[range]) -> Iterator[torch.Tensor]:

@@ -7,6 +7,7 @@ changes its results: Snakemake does not see edits inside the package.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rosetta.config import Config, twin_name
@@ -17,7 +18,7 @@ VERSIONS = {
     "tokenizer": 1,
     "train": 1,
     "model": 1,
-    "activations": 2,
+    "activations": 3,
     "twins": 1,
     "correlate": 3,
     "nulls": 1,
@@ -27,10 +28,27 @@ VERSIONS = {
     "anchors": 1,
     "counts": 2,
     "fit": 2,
-    "contexts": 1,
-    "figures": 2,
     "control_tables": 1,
     "control_figures": 1,
+    "vocabulary": 1,
+    "neurons": 1,
+    "contexts": 2,
+    "describe": 1,
+    "neuron_figures": 1,
+    "annotate": 1,
+    "viewer": 1,
+    "theory_simulate": 1,
+    "theory_sweep": 1,
+    "theory_sweep_table": 1,
+    "theory_exponents": 1,
+    "theory_frontiers": 1,
+    "theory_spectrum": 1,
+    "theory_ngrams": 1,
+    "theory_beta": 1,
+    "theory_compare": 1,
+    "theory_predict": 1,
+    "theory_figures": 1,
+    "figures": 2,
     "report": 3,
 }
 
@@ -101,6 +119,43 @@ def _twins(config: Config, model: str) -> dict[str, Any]:
     return {"twins": [{**_model(config, twin), **_activations(config, twin)} for twin in twins]}
 
 
+def _neurons(config: Config, _model: str) -> dict[str, Any]:
+    return {
+        "firing_std": config.selectivity.firing_std,
+        "n_contexts": config.specialization.n_contexts,
+    }
+
+
+def _describe(config: Config, _name: str) -> dict[str, Any]:
+    return {
+        "ladders": config.ladders,
+        "specialization": config.specialization.model_dump(mode="json"),
+        "bootstrap": config.bootstrap.model_dump(mode="json"),
+    }
+
+
+def _annotate(config: Config, _name: str) -> dict[str, Any]:
+    # How the endpoint is reached changes how fast answers come, not what is asked.
+    how = {"api_key_variable", "requests_per_minute", "n_parallel", "timeout", "max_retries"}
+    kept = config.annotation.model_dump(mode="json", exclude=how) if config.annotation else None
+    return {"annotation": kept}
+
+
+def _simulated(config: Config, _name: str) -> dict[str, Any]:
+    # The lists of decays and swept values say which jobs there are, not what one of them makes.
+    theory = config.theory.model_dump(mode="json", include={"kappa", "gamma", "simulation"})
+    del theory["simulation"]["betas"]
+    return {"theory": theory}
+
+
+def _theory(*keys: str) -> Callable[[Config, str], dict[str, Any]]:
+    return lambda config, _: {"theory": config.theory.model_dump(mode="json", include=set(keys))}
+
+
+def _spectrum(config: Config, model: str) -> dict[str, Any]:
+    return {"model": model, "decay": config.theory.decay.model_dump(mode="json", include={"max_units", "seed"})}
+
+
 _SLICES = {
     "corpus": lambda config, _: {"corpus": config.corpus.model_dump(mode="json")},
     "tokenizer": _tokenizer,
@@ -120,6 +175,27 @@ _SLICES = {
         "thresholds": config.sweeps.thresholds,
     },
     "control_figures": lambda config, _: {"figures": control_figures(config)},
-    "contexts": lambda config, _: {"report": config.report.model_dump(mode="json")},
+    "vocabulary": lambda config, _: {"fold_final_norm": config.selectivity.fold_final_norm},
+    "neurons": _neurons,
+    "contexts": lambda config, _: {
+        "pooling": config.alignment.pooling,
+        "viewer": config.viewer.model_dump(mode="json"),
+    },
+    "describe": _describe,
+    "annotate": _annotate,
+    "viewer": lambda config, _: {"ladders": config.ladders},
+    "theory_simulate": _simulated,
+    "theory_sweep": _simulated,
+    "theory_exponents": _theory("kappa", "gamma", "tau"),
+    "theory_frontiers": _theory("kappa", "gamma", "tau", "simulation"),
+    "theory_spectrum": _spectrum,
+    "theory_ngrams": _theory("decay"),
+    "theory_beta": lambda config, name: {"ladders": config.ladders, **_theory("decay")(config, name)},
+    "theory_compare": lambda config, name: {
+        "ladders": config.ladders,
+        **_theory("kappa", "gamma", "tau")(config, name),
+    },
+    "theory_predict": _theory("predict_sizes"),
+    "theory_figures": lambda config, name: {"ladders": config.ladders, **_theory("tau", "decay")(config, name)},
     "report": lambda config, _: {"config": config.model_dump(mode="json")},  # it prints all of it
 }

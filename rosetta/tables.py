@@ -70,7 +70,7 @@ def read_csv(path: Path, columns: list[str], numbers: tuple[str, ...] = ()) -> p
         If the file is missing, is not a table, lacks one of `columns`, or holds something else than numbers.
     """
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a domain may be called NA
     except FileNotFoundError:
         raise StoreError(f"{path}: no such table.") from None
     except (ValueError, OSError) as error:

@@ -9,7 +9,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rosetta.activations.folders import open_stores
-from rosetta.activations.store import StoreTokens, write_store
+from rosetta.activations.store import write_store
+from rosetta.activations.variables import StoreTokens
 from rosetta.config import ZooFamily, ZooSize, ZooTraining
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.zoo import save_tokenizer, train_tokenizer, zoo_model_config
@@ -44,9 +45,9 @@ def save_stores(folder: Path, activations, ranges, n_documents, *, n_shards=1, d
     for shard in range(n_shards):
         low, high = n_documents * shard // n_shards, n_documents * (shard + 1) // n_shards
         rows = (owner >= low) & (owner < high)
-        tokens = StoreTokens(
-            token_ids[rows], start[rows], end[rows], owner[rows] - low, np.arange(low, high, dtype=np.uint64)
-        )
+        # Documents go on far beyond what was read of them, so that models may have read different prefixes.
+        documents = np.arange(low, high, dtype=np.uint64), np.full(high - low, 10**9)
+        tokens = StoreTokens(token_ids[rows], start[rows], end[rows], owner[rows] - low, *documents)
         # Three batches, so that blocks are joined from several.
         batches = torch.from_numpy(activations[:, rows]).tensor_split(3, dim=1)
         write_store(

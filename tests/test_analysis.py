@@ -1,4 +1,4 @@
-"""Scaling fits against SciPy-free references and planted laws; contexts against brute force; the plan."""
+"""Scaling fits against SciPy-free references and planted laws; the plan."""
 
 import re
 from pathlib import Path
@@ -6,12 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from helpers import random_ranges, save_stores
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rosetta.analysis.contexts import describe_matches, top_contexts
 from rosetta.analysis.controls import control_table
 from rosetta.analysis.counts import count_table
 from rosetta.analysis.replicates import REPLICATE_COLUMNS, pair_thresholds, replicate_table
@@ -84,44 +82,6 @@ def test_merged_moments_are_those_of_the_whole(seed, cuts):
     assert merged.count == 40
     np.testing.assert_allclose(merged.mean, values.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(merged.std, values.std(axis=0), rtol=1e-9)
-
-
-def test_top_contexts_match_brute_force(tmp_path):
-    rng = np.random.default_rng(0)
-    lengths = [40, 9, 25, 60, 33, 17]
-    texts = ["".join(rng.choice(list("ab é\n"), size=60)) for _ in lengths]
-    documents = pd.DataFrame({"id": np.arange(6, dtype=np.uint64), "text": texts, "domain": list("xyxyxy")})
-    ranges = random_ranges(rng, lengths, special=True, truncate=False)
-    values = rng.integers(-3, 4, size=(2, len(ranges[0]), 3)).astype(np.float32)  # many ties
-    values[:, ranges[1] == ranges[2]] = 100  # special tokens must not count
-    save_stores(tmp_path / "a", values, ranges, 6, n_shards=2, dtype="float16")
-    found = top_contexts(tmp_path / "a", [(0, 2), (1, 0)], documents, 4)
-    _, start, end, owner = ranges
-    for (layer, unit), contexts in found.items():
-        best = {}
-        for row in np.flatnonzero(end > start):
-            value = values[layer, row, unit]
-            if owner[row] not in best or value > best[owner[row]][0]:
-                best[owner[row]] = (value, start[row], end[row])
-        expected = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))[:4]
-        assert [(c.document, c.value) for c in contexts] == [(d, v) for d, (v, _, _) in expected]
-        for context, (document, (_, low, high)) in zip(contexts, expected, strict=True):
-            data = texts[document].encode()
-            assert context.token == data[low:high].decode("utf-8", "replace")
-            assert context.before == data[:low].decode("utf-8", "replace")
-            assert context.domain == documents["domain"][document]
-
-
-def test_described_matches_are_the_highest(tmp_path):
-    rng = np.random.default_rng(0)
-    ranges = random_ranges(rng, [30] * 4, truncate=False)
-    for side in "ab":
-        save_stores(tmp_path / side, rng.normal(size=(1, len(ranges[0]), 3)).astype(np.float32), ranges, 4)
-    documents = pd.DataFrame({"id": np.arange(4, dtype=np.uint64), "text": ["x" * 30] * 4, "domain": ""})
-    matches = pd.DataFrame({"layer_a": 0, "unit_a": [0, 1, 2], "layer_b": 0, "unit_b": [2, 1, 0], "r": [0.1, 0.9, 0.5]})
-    described = describe_matches(matches, tmp_path / "a", tmp_path / "b", documents, 2, 3)
-    assert [row["r"] for row in described] == [0.9, 0.5]
-    assert all(len(row[f"contexts_{side}"]) == 3 for row in described for side in "ab")
 
 
 def test_what_a_group_counts_over_its_comparisons(tmp_path):

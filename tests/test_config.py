@@ -26,6 +26,7 @@ GOOD = {
     "ladders": {"fg": [["f-s", "g-s"]]},
     "activations": {"sequence_length": 64},
 }
+ENDPOINT = {"base_url": "http://localhost:1/v1", "model": "m", "api_key_variable": "NO_SUCH_KEY"}
 
 
 def changed(**changes):
@@ -66,6 +67,13 @@ BAD = [
     ("boolean for a number", changed(matching={"k": True}), r"matching\.k"),
     ("out of range", changed(matching={"k": 0}), r"matching\.k: .*greater than or equal to 1.*got 0"),
     ("k above max_k", changed(matching={"k": 50}), r"matching\.k: 50 is above correlation\.max_k"),
+    ("contexts above", changed(viewer={"n_contexts": 30}), r"viewer\.n_contexts: 30 is above specialization"),
+    (
+        "annotated contexts above",
+        changed(annotation={**ENDPOINT, "n_contexts": 30}),
+        r"annotation\.n_contexts: 30 is above",
+    ),
+    ("key in the file", changed(annotation={**ENDPOINT, "api_key": "sk"}), r"annotation\.api_key: unknown key"),
     ("bad choice", changed(alignment={"pooling": "sum"}), r"alignment\.pooling: .*'mean', 'max' or 'median'"),
     ("ladder of no model", changed(ladders={"x": [["f-s", "nobody"]]}), r"ladders\.x\[0\]: no model is named 'nobody'"),
     ("rung of one", changed(ladders={"x": [["f-s"]]}), r"ladders\.x\[0\]"),
@@ -95,6 +103,9 @@ BAD = [
     ("no share to match", changed(corpus={"splits": {"train": 0.84, "match": 0.0}}), r"splits: match must be above 0"),
     ("no source kind", changed(corpus={"source": {"path": "x"}}), r"corpus\.source: add `kind"),
     ("context", changed(activations={"sequence_length": 4096}), r"activations\.sequence_length: 4096 is above"),
+    ("undetectable", changed(theory={"tau": 1.0}), r"theory\.tau: .*greater than 1"),
+    ("flat importance", changed(theory={"simulation": {"betas": [1.0]}}), r"theory\.simulation\.betas\[0\]"),
+    ("no rank left", changed(theory={"decay": {"max_units": 40}}), r"theory: decay: first_rank must lie below"),
     ("odd heads", changed(zoo={**GOOD["zoo"], "sizes": ODD_HEADS}), "multiple"),
 ]  # fmt: skip
 
@@ -172,6 +183,18 @@ def test_an_unwritable_results_folder_is_found(tmp_path):
             check_config(parse_config(changed(results=str(locked / "out"))))
 
 
+def test_a_domain_without_a_category_is_found(tmp_path):
+    config = changed(specialization={"categories": {"python": "code"}}, results=str(tmp_path))
+    with pytest.raises(ConfigError, match=r"specialization\.categories: has no category for 'prose', 'cpp'"):
+        check_config(parse_config(config))
+
+
+def test_a_missing_key_is_found(tmp_path):
+    pytest.importorskip("openai")
+    with pytest.raises(ConfigError, match=r"annotation\.api_key_variable: .* NO_SUCH_KEY is not set"):
+        check_config(parse_config(changed(annotation=ENDPOINT, results=str(tmp_path))))
+
+
 def test_a_missing_corpus_is_found(tmp_path):
     source = {"kind": "files", "path": str(tmp_path / "none.jsonl")}
     with pytest.raises(RosettaError, match=r"corpus\.source\.path: .* does not exist"):
@@ -242,7 +265,14 @@ def test_a_folder_tells_its_neurons_without_transformers(tmp_path, texts):
 
 
 def test_a_slice_changes_with_its_part_of_the_configuration_only():
-    names = {"tokenizer": "f", "train": "f-s", "model": "f-s", "activations": "f-s", "twins": "f-s"}
+    names = {
+        "tokenizer": "f",
+        "train": "f-s",
+        "model": "f-s",
+        "activations": "f-s",
+        "twins": "f-s",
+        "theory_spectrum": "f-s",
+    }
     anew = {"nulls of permutation", "nulls of untrained", "intervals", "sweeps"}
 
     def slices(content):
@@ -255,19 +285,37 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     cases = {
         "matching": ({"k": 2}, {"match", *anew}),
         "correlation": ({"max_k": 12}, {"correlate"}),
-        "alignment": ({"pooling": "max"}, {"correlate", *anew}),
+        "theory": (
+            {"tau": 3.0},
+            {"theory_exponents", "theory_frontiers", "theory_compare", "theory_figures"},
+        ),
+        "alignment": ({"pooling": "max"}, {"correlate", "contexts", *anew}),
         "exclusions": ({"first_position": True}, {"correlate", *anew}),
         "controls": ({"untrained_seeds": [5]}, {"twins", "nulls of untrained"}),
         "intervals": ({"n_blocks": 4}, {"intervals"}),
         "sweeps": ({"budgets": True}, {"sweeps", "control_figures"}),
         "activations": ({"sequence_length": 32}, {"activations", "twins"}),
-        "report": ({"n_matches": 2}, {"contexts"}),
+        "report": ({"n_matches": 2}, set()),
+        "selectivity": ({"fold_final_norm": True}, {"vocabulary"}),
+        "specialization": ({"n_contexts": 10}, {"neurons", "describe"}),
+        "bootstrap": ({"seed": 1}, {"describe"}),
+        "viewer": ({"n_neurons": 10}, {"contexts"}),
+        "annotation": (ENDPOINT, {"annotate"}),
         "corpus": ({"seed": 1}, {"corpus"}),
-        "ladders": ({"gf": [["g-s", "f-s"]]}, {"counts", "control_tables"}),
+        "ladders": (
+            {"gf": [["g-s", "f-s"]]},
+            {"counts", "control_tables", "describe", "viewer", "theory_beta", "theory_compare", "theory_figures"},
+        ),
         "results": ("elsewhere", set()),
     }
     for key, (value, expected) in cases.items():
         new = slices(changed(**{key: value}))
         assert {stage for stage in base if new[stage] != base[stage]} == expected | {"report"}, key
+    asked = slices(changed(annotation=ENDPOINT))
+    same = slices(changed(annotation={**ENDPOINT, "timeout": 5.0, "n_parallel": 1}))
+    assert {stage for stage in base if same[stage] != asked[stage]} == {"report"}, "how the endpoint is reached"
+    more = slices(changed(theory={"simulation": {"betas": [1.7]}, "sweep": {"kappa": [2.0]}}))
+    expected = {"theory_frontiers", "report"}
+    assert {stage for stage in base if more[stage] != base[stage]} == expected, "finished simulations are kept"
     same = slices(changed(correlation={"memory_gb": 1.0}, dask={"n_workers": 2}))
     assert {stage for stage in base if same[stage] != base[stage]} == {"report"}, "how the work is cut"

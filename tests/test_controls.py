@@ -15,7 +15,7 @@ import rosetta.correlation.tiles
 import rosetta.correlation.view
 from rosetta.activations.folders import open_stores
 from rosetta.alignment import aligned_spans
-from rosetta.analysis.groups import count_group, group_keys, jaccard
+from rosetta.analysis.group_counts import count_group, group_keys, jaccard
 from rosetta.analysis.intervals import correlation_interval, half_sample_error, half_sample_interval
 from rosetta.analysis.nulls import null_threshold, tail_probability
 from rosetta.config import parse_config, twin_name
@@ -31,7 +31,8 @@ from rosetta.correlation.view import View
 from rosetta.errors import ConfigError
 from rosetta.matching import MATCH_COLUMNS, mutual_matches
 from rosetta.models.neurons import NeuronShape
-from rosetta.planted import Planted, expected_correlation, simulate_stores
+from rosetta.planted import Planted, simulate_stores
+from rosetta.theory.allocation import predicted_correlation
 
 SHAPES = ((2, 9), (3, 6))
 
@@ -307,7 +308,7 @@ def test_planted_neurons_correlate_as_the_formula_says(simulated):
     found = pd.Series(r.numpy()[truth["unit_a"], truth["unit_b"]]).groupby(truth["ratio"]).mean()
     for ratio, value in found.items():
         expected = 1 / np.sqrt((1 + 1 / ratio) * (1 + 1 / ratio))
-        assert expected_correlation(ratio, ratio) == pytest.approx(expected)
+        assert predicted_correlation(ratio, ratio) == pytest.approx(expected)
         error = (1 - expected**2) / np.sqrt(pair.n_positions * 20)
         assert abs(value - expected) < 4 * error
     a, b, _ = pooled(open_stores(folder / "a"), open_stores(folder / "b"))
@@ -326,12 +327,12 @@ def test_recall_and_precision_follow_from_the_formula(simulated):
     rivals = rng.normal(size=(4000, 2 * 159)).max(axis=1)
     own = rng.normal(size=4000)
     for ratio, part in truth.groupby("ratio"):
-        expected = expected_correlation(ratio, ratio)
+        expected = predicted_correlation(ratio, ratio)
         predicted = np.mean(np.arctanh(expected) * np.sqrt(n - 3) + own > rivals)
         recall = np.mean([pair in found for pair in zip(part["unit_a"], part["unit_b"], strict=True)])
         low, high = stats.binom.interval(0.999, 20, np.clip(predicted, 0.001, 0.999))
         assert low <= 20 * recall <= high, ratio
-    strong = matches[matches["r"] > expected_correlation(0.2, 0.2)]
+    strong = matches[matches["r"] > predicted_correlation(0.2, 0.2)]
     assert all(pair in planted for pair in zip(strong["unit_a"], strong["unit_b"], strict=True))
     assert len(found - planted) < 40, "40 neurons a side have no partner"
 

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from helpers import save_tiny_model
@@ -10,8 +11,11 @@ from helpers import save_tiny_model
 import rosetta.correlation.screened
 from rosetta.activations.folders import open_stores
 from rosetta.activations.live import LiveStore
+from rosetta.analysis.points import values_at
+from rosetta.analysis.positions import Positions
+from rosetta.analysis.profiles import profile_neurons
 from rosetta.config import dump_config, parse_config
-from rosetta.corpus.build import build_corpus
+from rosetta.corpus.build import build_corpus, read_split
 from rosetta.correlation.lists import read_lists
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.errors import StoreError
@@ -103,3 +107,21 @@ def test_a_live_store_of_another_run_is_refused(run):
     paths.run_config.write_text(changed)
     with pytest.raises(StoreError, match="changed"):
         open_stores(paths.stores("gpt2", 2))[0].read("byte_end")
+
+
+def test_neurons_are_profiled_and_read_without_stores(run):
+    def profiled():
+        _, paths = run(keep)
+        documents = read_split(paths, "match")
+        stores = open_stores(paths.stores("gpt2", 2))
+        positions = Positions.of(stores)
+        points = [np.random.default_rng(0).integers(n, size=50) for n in (len(positions), 2, 24)]
+        return profile_neurons(stores, documents, 5, firing_std=1.5), values_at(stores, positions, *points)
+
+    keep = True
+    written, values = profiled()
+    keep = False
+    live, same_values = profiled()
+    pd.testing.assert_frame_equal(live.contexts, written.contexts)
+    pd.testing.assert_frame_equal(live.neurons, written.neurons, rtol=1e-9)
+    np.testing.assert_array_equal(same_values, values)

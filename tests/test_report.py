@@ -15,15 +15,19 @@ from rosetta.analysis.stability import EXCLUSION_COLUMNS, K_COLUMNS, STABILITY_C
 from rosetta.config import parse_config
 from rosetta.files import digest_file, write_manifest
 from rosetta.jobs import job_names
-from rosetta.matching import MATCH_COLUMNS
+from rosetta.matching import MATCH_COLUMNS, rosetta_neurons
 from rosetta.paths import Paths
 from rosetta.report.control_figures import draw_control_figures
 from rosetta.report.figures import draw_scaling
-from rosetta.report.page import format_number, write_report
+from rosetta.report.neuron_figures import FIGURES
+from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number, write_report
 from rosetta.report.phases import phase_table
 from rosetta.stages import VERSIONS
-from rosetta.steps.contexts import contexts_step
+from rosetta.steps.describe import describe_step
+from rosetta.steps.neurons import neurons_step
 from rosetta.tables import write_csv, write_parquet
+from rosetta.theory.comparison import COMPARISON_COLUMNS, MATCHED_R_COLUMNS
+from rosetta.theory.prediction import LEAVE_ONE_OUT_COLUMNS
 
 CONTROLS = {
     "controls": CONTROL_COLUMNS,
@@ -97,6 +101,20 @@ def test_the_times_are_those_of_the_jobs_that_the_configuration_asks_for(tmp_pat
 N_UNITS = 15
 
 
+def save_theory(paths):
+    """The theory's tables and figures, so far as the report looks into them."""
+    compared = pd.DataFrame([["l", "matches", "matches", "ngrams", *[0.5] * 6, False, 0.5]], columns=COMPARISON_COLUMNS)
+    matched_r = pd.DataFrame([["l", 0, "ngrams", *[0.5] * 9, 0.001]], columns=MATCHED_R_COLUMNS)
+    left_out = pd.DataFrame([["l", 0, 15, "ngrams", 15, 15, 9, 20, 0.0, True]], columns=LEAVE_ONE_OUT_COLUMNS)
+    known = {"theory_vs_measured": compared, "theory_matched_r": matched_r, "theory_leave_one_out": left_out}
+    for name in THEORY_TABLES.values():
+        write_csv(paths.table(name), known.get(name, pd.DataFrame({"value": [0.25]})))
+    for name in THEORY_FIGURES:
+        figure = paths.figure(f"theory_{name}", "png")
+        figure.parent.mkdir(exist_ok=True)
+        figure.write_bytes(b"drawn")
+
+
 @pytest.fixture
 def reported(tmp_path):
     """The report of a pair with 15 matches and random activations: texts, activations with ranges, matches, page."""
@@ -127,9 +145,11 @@ def reported(tmp_path):
         }, columns=MATCH_COLUMNS,
     )  # fmt: skip
     write_parquet(paths.matches("x--y"), matches)
-    contexts_step(
-        config, paths, paths.matches("x--y"), paths.stores("x", 2), paths.stores("y", 2), paths.contexts("x--y")
-    )
+    write_parquet(paths.rosetta("x--y"), rosetta_neurons([matches]))
+    for name in "xy":
+        neurons_step(config, paths, name)
+        kurtosis = pd.DataFrame({"layer": 0, "unit": np.arange(N_UNITS), "excess_kurtosis": rng.normal(size=N_UNITS)})
+        write_parquet(paths.vocabulary(name), kurtosis)
     row = {
         "ladder": "l",
         "rung": 0,
@@ -148,7 +168,11 @@ def reported(tmp_path):
     k_row = {"ladder": "l", "rung": 0, "k": 1, "matches": 15}
     write_csv(paths.table("k_sweep"), pd.DataFrame([k_row], columns=K_COLUMNS))
     draw_control_figures(config, paths)
+    save_theory(paths)
     draw_scaling(counts, scaling, paths.figure("scaling", "png").with_suffix(""))
+    describe_step(config, paths)
+    for name in FIGURES:
+        paths.figure(name, "png").write_bytes(name.encode())
     for shard in range(2):
         save_benchmark(paths, "activations", f"x.{shard}-of-2", 1.25 + shard)
     save_benchmark(paths, "corpus", "all", 7.5)
@@ -191,6 +215,13 @@ def test_a_context_is_shown_with_the_text_around_it(reported):
         assert before + token + after in texts
 
 
+def test_the_report_says_where_theory_and_measurement_disagree(reported):
+    *_, page = reported
+    assert "overlap on 0 of 1 ladders. They disagree on l." in page
+    assert "rejected at 5% on 1 of 1 rungs" in page
+    assert page.count("data:image/png;base64,ZHJhd24=") == len(THEORY_FIGURES)
+
+
 def test_the_time_of_every_phase_is_shown(reported):
     *_, page = reported
     table = page[page.index("<h3>Time</h3>") : page.index("<h3>Versions</h3>")]
@@ -199,3 +230,10 @@ def test_the_time_of_every_phase_is_shown(reported):
         ["corpus", "1", "7.500", "7.500", "750"],
         ["activations", "2", "3.500", "2.250", "225"],
     ]
+
+
+def test_the_findings_are_told_where_they_cannot_be_judged(reported):
+    *_, page = reported
+    section = page[page.index("<h2>What this run says") : page.index("<h2>What Rosetta Neurons are like")]
+    assert section.count("<b>cannot be judged</b>") == 4
+    assert section.count("The ladder has one rung") == 3

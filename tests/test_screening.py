@@ -91,11 +91,11 @@ def test_a_killed_screening_goes_on_where_it_was(tmp_path, monkeypatch):
     calls = []
     original = rosetta.correlation.screened.sketch_shard
     monkeypatch.setattr(rosetta.correlation.screened, "sketch_shard", lambda *a: calls.append(a) or original(*a))
-    monkeypatch.setattr(rosetta.correlation.screened, "first_candidates", lambda *a: 1 / 0)
+    monkeypatch.setattr(rosetta.correlation.screened, "candidates", lambda *a: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         matches_by(tmp_path, "screened")
     assert len(calls) == 4
-    monkeypatch.setattr(rosetta.correlation.screened, "first_candidates", rosetta.correlation.screen.first_candidates)
+    monkeypatch.setattr(rosetta.correlation.screened, "candidates", rosetta.correlation.screen.candidates)
     matches_by(tmp_path, "screened")
     assert len(calls) == 4
     assert not list(tmp_path.glob(".tiles-*"))
@@ -189,5 +189,5 @@ def test_listed_pairs_match_numpy(tmp_path_factory, seed, n_listed, n_shards):
         expected = np.corrcoef(stored.T)[u, v]
     expected[(u == 3) | (v == 3)] = -np.inf
     np.testing.assert_allclose(r, expected, atol=1e-5)
-    assert np.flatnonzero(dead_a).tolist() == [1]
-    assert np.flatnonzero(dead_b).tolist() == [3]
+    assert np.flatnonzero(dead_a).tolist() == ([1] if 3 in u else [])
+    assert np.flatnonzero(dead_b).tolist() == ([3] if 3 in v else [])

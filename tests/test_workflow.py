@@ -1,5 +1,6 @@
 """The whole workflow on the tiny preset, as a user types it: contract, reruns, kills, bad input."""
 
+import html
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from chat_server import Server
 from helpers import save_tiny_model
 from transformers import AutoModelForCausalLM
 
@@ -94,6 +96,16 @@ def test_the_contract(finished):
     for row in counts.itertuples():
         rosetta = pd.read_parquet(results / "rosetta" / f"{row.models}.parquet")
         assert len(rosetta.drop_duplicates(["layer_anchor", "unit_anchor"])) == row.matches > 0
+    theory = {
+        "simulation": ["beta", "n", "run", "matches", "isolation_rosetta", "isolation_rest"],
+        "exponents": ["beta", "quantity", "predicted", "fitted", "ci_low", "ci_high"],
+        "beta": ["ladder", "route", "beta", "ci_low", "ci_high", "n"],
+    }
+    for name, columns in theory.items():
+        assert pd.read_csv(results / "tables" / f"theory_{name}.csv").columns.tolist() == columns
+    compared = pd.read_csv(results / "tables" / "theory_vs_measured.csv")
+    assert set(compared["ladder"]) == {"pythia-opt", "pythia-opt-qwen"}
+    assert set(compared["route"]) <= {"spectrum", "ngrams", "loss"}
     matches = pd.read_parquet(results / "matches" / "pythia-m--opt-m.parquet")
     assert matches.columns.tolist() == MATCH_COLUMNS
     assert matches["r"].between(-1, 1).all()
@@ -123,6 +135,35 @@ def check_controls(tables, counts):
     exclusions = pd.read_csv(tables / "exclusions.csv")
     assert exclusions["exclusions"].unique().tolist() == ["main", "first_position"]
     assert (exclusions.loc[exclusions["exclusions"] == "first_position", "n_first_position"] > 0).all()
+
+
+def test_the_contract_of_single_neurons(finished):
+    results = finished / "results"
+    columns = {
+        "polarization": ["ladder", "rung", "group", "statistic", "mean", "ci_low", "ci_high", "n"],
+        "specialization": ["model", "group", "domain", "normalized_fire", "ci_low", "ci_high"],
+    }
+    tables = {path.stem: pd.read_csv(path) for path in (results / "tables").glob("*.csv")}
+    for name, expected in columns.items():
+        assert tables[name].columns.tolist() == expected
+    selectivity = tables["selectivity"]
+    assert selectivity.columns.tolist()[:5] == ["model", "layer", "unit", "is_rosetta", "excess_kurtosis"]
+    assert selectivity.groupby("model").size().to_dict() == {
+        "opt-m": 96, "opt-s": 32, "pythia-m": 96, "pythia-s": 32, "qwen-s": 32,
+    }  # fmt: skip
+    matched = pd.read_parquet(results / "rosetta" / "pythia-m--opt-m.parquet")
+    assert selectivity.loc[selectivity["model"] == "opt-m", "is_rosetta"].sum() == len(matched)
+    assert set(tables["specialization"]["domain"]) == {"arithmetic", "licence", "python"}
+    assert tables["depth"].groupby(["ladder", "rung", "model"])["share"].sum().tolist() == pytest.approx([1] * 7)
+    assert tables["layer_pairs"].query("model_a == 'pythia-m'")["matches"].sum() == len(matched)
+    assert tables["findings"]["finding"].value_counts().to_dict() == dict.fromkeys(
+        ("count sublinear", "share falling", "polarization", "specialization"), 2
+    )
+    report = (results / "report.html").read_text()
+    assert all(sentence in html.unescape(report) for sentence in tables["findings"]["sentence"])
+    for name in ("polarization", "statistics", "specialization", "depth", "layer_pairs"):
+        for suffix in ("png", "pdf"):
+            assert (results / "figures" / f"{name}.{suffix}").stat().st_size > 5000
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished):
@@ -180,7 +221,12 @@ def test_a_deleted_result_is_made_again(project):
     before = read_matches(project)
     for deleted, rule in {
         "matches/pythia-m--opt-m.parquet": "match",
-        "contexts/pythia-m--opt-m.json": "contexts",
+        "contexts/pythia-m.parquet": "neurons",
+        "shared_contexts/pythia-m--opt-m.parquet": "contexts",
+        "vocabulary/pythia-m.parquet": "vocabulary",
+        "tables/depth.csv": "describe",
+        "figures/depth.pdf": "neuron_figures",
+        "viewer.html": "viewer",
         "rosetta/pythia-m--opt-m.parquet": "anchors",
         "tables/counts.csv": "counts",
         "tables/scaling.csv": "fit",
@@ -188,6 +234,8 @@ def test_a_deleted_result_is_made_again(project):
         "figures/scaling.pdf": "figures",
         "tables/stability.csv": "control_tables",
         "figures/budget.png": "control_figures",
+        "tables/theory_predictions.csv": "theory_predict",
+        "figures/theory_beta.pdf": "theory_figures",
         "report.html": "report",
     }.items():
         (results / deleted).rename(results / "aside")
@@ -202,7 +250,11 @@ def test_a_deleted_result_is_made_again(project):
     assert jobs_of(run_snakemake(project, "-n")) == {}
 
 
-AFTER_MATCHES = {"match", "anchors", "counts", "fit", "figures", "control_tables", "control_figures", "report"}
+FROM_MATCHES = {
+    "match", "anchors", "counts", "fit", "figures", "contexts", "report", "control_tables", "control_figures",
+    "describe", "neuron_figures", "viewer", "theory_compare", "theory_predict", "theory_figures",
+}  # fmt: skip
+ANEW = {"nulls", "intervals", "sweeps"}
 
 
 @pytest.mark.parametrize(
@@ -210,17 +262,30 @@ AFTER_MATCHES = {"match", "anchors", "counts", "fit", "figures", "control_tables
     [
         (
             {"controls": {**TINY["controls"], "null_quantile": 0.9}},
-            {"counts", "fit", "figures", "control_figures", "report"},
+            {
+                "counts",
+                "fit",
+                "figures",
+                "control_figures",
+                "report",
+                "theory_compare",
+                "theory_predict",
+                "theory_figures",
+                "describe",
+                "neuron_figures",
+                "viewer",
+            },
         ),
-        ({"matching": {"k": 2}}, {"nulls", "intervals", "sweeps", "contexts"} | AFTER_MATCHES),
+        ({"matching": {"k": 2}}, FROM_MATCHES | ANEW),
         (
             {"ladders": {"opt-pythia": [["opt-s", "pythia-s"], ["opt-m", "pythia-m"]]}},
-            {"correlate", "nulls", "intervals", "sweeps", "contexts"} | AFTER_MATCHES,
+            {*FROM_MATCHES, *ANEW, "correlate", "theory_beta"},
         ),
-        ({"report": {"n_matches": 2}}, {"contexts", "report"}),
-        ({"correlation": {"max_k": 3, "memory_gb": 1.5}}, {"report"}),
+        ({"report": {"n_matches": 2}}, {"report"}),
+        ({"bootstrap": {"seed": 1}}, {"describe", "neuron_figures", "report"}),
+        ({"correlation": {**TINY["correlation"], "memory_gb": 1.5}}, {"report"}),
     ],
-    ids=["quantile", "k", "ladder", "report", "memory"],
+    ids=["quantile", "k", "ladder", "report", "bootstrap", "memory"],
 )
 def test_an_edit_reruns_what_depends_on_it_and_nothing_else(project, change, expected):
     config = {**TINY, "results": "results", **change}
@@ -229,6 +294,26 @@ def test_an_edit_reruns_what_depends_on_it_and_nothing_else(project, change, exp
     run_snakemake(project, config=config)
     assert {p: p.stat().st_mtime_ns for p in before} == before
     assert jobs_of(run_snakemake(project, "-n", config=config)) == {}
+
+
+def test_annotations_reach_the_viewer_and_are_asked_for_once(project, monkeypatch):
+    pytest.importorskip("openai")
+    monkeypatch.setenv("TEST_KEY", "sk-secret")
+    server = Server()
+    endpoint = {"base_url": server.url, "model": "m", "api_key_variable": "TEST_KEY", "requests_per_minute": 6000.0}
+    config = {**TINY, "results": "results", "annotation": {**endpoint, "n_neurons": 2}}
+    done = run_snakemake(project, config=config)
+    assert set(jobs_of(done)) - {"all"} == {"annotate", "viewer", "report"}
+    table = pd.read_parquet(project / "results" / "annotations" / "annotations.parquet")
+    assert set(table["name"]) == {"rivers"}
+    assert len(server.requests) == len(table)
+    assert "rivers" in (project / "results" / "viewer.html").read_text()
+    assert not any("sk-secret" in path.read_text(errors="ignore") for path in project.rglob("*") if path.is_file())
+    again = {**config, "annotation": {**config["annotation"], "n_neurons": 3}}
+    run_snakemake(project, config=again)
+    table = pd.read_parquet(project / "results" / "annotations" / "annotations.parquet")
+    assert len(server.requests) == len(table), "what was known is not asked for again"
+    server.close()
 
 
 def read_matches(folder):
@@ -347,6 +432,7 @@ def test_steps_run_by_hand(finished, tmp_path):
     stores = finished / "results" / "activations"
     done = rosetta(
         "match", "--a", stores / "pythia-m/2-shards", "--b", stores / "opt-m/2-shards", "--out", tmp_path / "m.parquet",
+        "--precision", "float32",
         folder=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

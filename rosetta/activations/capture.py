@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from rosetta.activations.inputs import ShardInputs
-from rosetta.activations.store import StoreTokens, write_store
+from rosetta.activations.store import write_store
 from rosetta.activations.tokens import ByteTokenizer, TokenizedDocument
+from rosetta.activations.variables import StoreTokens
 from rosetta.config import Activations
 from rosetta.errors import ModelError
 from rosetta.models.neurons import down_projections, neuron_shape
@@ -113,6 +114,7 @@ def tokenize_shard(inputs: ShardInputs, sequence_length: int) -> tuple[list[Toke
         byte_end=_joined(document.byte_end for document in tokenized),
         document_index=np.repeat(np.arange(len(tokenized), dtype=np.int32), lengths),
         document_ids=np.array([id_ for id_, _ in inputs.documents], dtype=np.uint64),
+        document_bytes=np.array([len(text.encode("utf-8")) for text in texts], dtype=np.int64),
     )
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rosetta.activations.live import LiveStore
-from rosetta.activations.store import KIND, Store
+import numpy as np
+
+from rosetta.activations.layout import KIND, check_distinct
+from rosetta.activations.store import Store
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
+
+if TYPE_CHECKING:
+    from rosetta.activations.live import LiveStore
 
 
 def open_store(manifest_path: Path) -> Store | LiveStore:
@@ -18,7 +24,11 @@ def open_store(manifest_path: Path) -> Store | LiveStore:
     StoreError
         If it is missing, damaged or not what its manifest says.
     """
-    return LiveStore(manifest_path) if "live" in read_manifest(manifest_path, KIND) else Store(manifest_path)
+    if "live" not in read_manifest(manifest_path, KIND):
+        return Store(manifest_path)
+    from rosetta.activations.live import LiveStore  # brings transformers, seconds that only live stores need
+
+    return LiveStore(manifest_path)
 
 
 def open_stores(folder: Path) -> list[Store | LiveStore]:
@@ -37,7 +47,20 @@ def open_stores(folder: Path) -> list[Store | LiveStore]:
     shards = [store.manifest["holds"]["shard"] for store in stores]
     if shards != list(range(n_shards)):
         raise StoreError(f"{folder}: has the shards {shards} of {n_shards}. Make the missing ones.")
-    for store in stores[1:]:
-        if store.manifest["made_by"] != stores[0].manifest["made_by"]:
-            raise StoreError(f"{store.path}: was made from another model or corpus than {stores[0].path.name}.")
+    _check_together(stores)
     return stores
+
+
+def _check_together(stores: list[Store | LiveStore]) -> None:
+    first = stores[0]
+    for store in stores[1:]:
+        if store.manifest["made_by"] != first.manifest["made_by"]:
+            raise StoreError(f"{store.path}: was made from another model or corpus than {first.path.name}.")
+        for key in ("n_shards", "n_layers", "d_mlp", "dtype"):
+            value, expected = store.manifest["holds"][key], first.manifest["holds"][key]
+            if value != expected:
+                raise StoreError(f"{store.path}: holds.{key} is {value}, but {expected} in {first.path.name}.")
+    # Live stores read a corpus without duplicates; asking them would load their models.
+    ids = [store.read("document_ids") for store in stores if isinstance(store, Store)]
+    if ids:
+        check_distinct(np.concatenate(ids), str(first.path.parent))

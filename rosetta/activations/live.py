@@ -16,8 +16,10 @@ import torch
 
 from rosetta.activations.capture import forward, tokenize_shard
 from rosetta.activations.inputs import ShardInputs
-from rosetta.activations.store import KIND, StoreTokens, rounded
+from rosetta.activations.layout import FORMAT_VERSION, KIND, check_version
+from rosetta.activations.store import Rounding, describe
 from rosetta.activations.tokens import TokenizedDocument
+from rosetta.activations.variables import StoreTokens
 from rosetta.config import Config, load_config
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest, write_manifest
@@ -40,20 +42,10 @@ def write_live_store(config: Config, paths: Paths, model: str, shard: int) -> No
     shape = neuron_shape(inputs.model.config, model)
     path = paths.store_manifest(model, settings.n_shards, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
-    holds = {
-        "n_positions": len(tokens.token_ids),
-        "n_with_bytes": int((tokens.byte_end > tokens.byte_start).sum()),
-        "n_documents": len(tokens.document_ids),
-        "n_layers": shape.n_layers,
-        "d_mlp": shape.d_mlp,
-        "dtype": settings.dtype,
-        "shard": shard,
-        "n_shards": settings.n_shards,
-    }
-    if not holds["n_positions"]:
-        raise StoreError(f"{model}: the shard has no token. Lower activations.n_shards or give more documents.")
+    holds = describe(tokens, shape, dtype=settings.dtype, shard=shard, n_shards=settings.n_shards, place=inputs.place)
     live = {"config": os.path.relpath(paths.run_config, path.parent), "model": model}
-    write_manifest(path, {"kind": KIND, "made_by": inputs.made_by, "holds": holds, "files": {}, "live": live})
+    manifest = {"kind": KIND, "format_version": FORMAT_VERSION, "made_by": inputs.made_by, "holds": holds}
+    write_manifest(path, {**manifest, "files": {}, "live": live})
 
 
 class LiveStore:
@@ -68,6 +60,7 @@ class LiveStore:
     def __init__(self, manifest_path: Path) -> None:
         self.path = Path(manifest_path)
         self.manifest = read_manifest(manifest_path, KIND)
+        check_version(self.manifest, str(manifest_path))
         holds = self.manifest["holds"]
         self.n_layers: int = holds["n_layers"]
         self.d_mlp: int = holds["d_mlp"]
@@ -85,13 +78,17 @@ class LiveStore:
 
     def read(self, variable: str) -> np.ndarray:
         """Return one of the small variables that say what the positions are."""
-        return getattr(self._tokenized[1], variable)
+        return getattr(self.tokens(), variable)
+
+    def tokens(self) -> StoreTokens:
+        """Return what the positions are."""
+        return self._tokenized[1]
 
     def moments(self) -> Moments:
         """Return pilot moments of every neuron: those of the first batch of documents."""
         for start, parts in self.chunks(0, self.n_layers * self.d_mlp):
             rows = slice(start, start + len(parts[0][1]))
-            kept = torch.from_numpy(self.read("byte_end")[rows] > self.read("byte_start")[rows])
+            kept = torch.from_numpy(self.tokens().with_bytes[rows])
             return Moments.of(torch.cat([values[kept] for _, values in parts], dim=1).float().numpy())
         raise StoreError(f"{self.path}: holds no position.")
 
@@ -99,9 +96,10 @@ class LiveStore:
         """Run the model over the shard; yields what `rosetta.activations.store.Store.chunks` does."""
         layers = range(low // self.d_mlp, -(-high // self.d_mlp))
         inputs, start = self._inputs(), 0
+        rounding = Rounding(self.tokens().with_bytes, self.dtype, str(self.path))
         batch_size = self._config().activations.batch_size
         for batch in forward(inputs.model, self._tokenized[0], batch_size, inputs.place):
-            values = rounded(batch, self.dtype, str(self.path))
+            values = rounding(batch)
             parts = []
             for layer in layers:
                 first = layer * self.d_mlp

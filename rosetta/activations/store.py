@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +13,25 @@ import torch
 import zarr
 from zarr.codecs import Crc32cCodec
 
-from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, activation_path
+from rosetta.activations.layout import (
+    FORMAT_VERSION,
+    KIND,
+    MAX_CHUNK_POSITIONS,
+    check_arrays,
+    check_manifest,
+    check_tokens,
+    group_attributes,
+)
+from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, StoreTokens, activation_path
 from rosetta.errors import StoreError
 from rosetta.files import check_files, describe_files, read_manifest, replacing, write_manifest
 from rosetta.models.neurons import NeuronShape, neuron_name
 from rosetta.moments import Moments
 
-KIND = "activations"
-FORMAT_VERSION = 1
 # A chunk holds all positions of a block for a tile's width of units. Blocks are written whole: the sharding
 # codec would otherwise read and rewrite a file for every batch.
-CHUNK_POSITIONS = 4096
+CHUNK_POSITIONS = MAX_CHUNK_POSITIONS
 CHUNK_UNITS = 1024
-
-
-@dataclass(frozen=True)
-class StoreTokens:
-    """The small arrays of a store (see the registry of variables).
-
-    Attributes
-    ----------
-    token_ids, byte_start, byte_end, document_index : ndarray of int32, shape (n_positions,)
-    document_ids : ndarray of uint64, shape (n_documents,)
-    """
-
-    token_ids: np.ndarray
-    byte_start: np.ndarray
-    byte_end: np.ndarray
-    document_index: np.ndarray
-    document_ids: np.ndarray
 
 
 def write_store(
@@ -83,77 +73,140 @@ def write_store(
         If there is no position, or an activation is not finite in the stored dtype; the message names the
         layer and unit.
     """
-    n_positions = len(tokens.token_ids)
-    if not n_positions:
-        raise StoreError(f"{place}: the shard has no token. Lower activations.n_shards or give more documents.")
+    holds = describe(tokens, shape, dtype=dtype, shard=shard, n_shards=n_shards, place=place)
+    holds["chunks"] = [min(CHUNK_POSITIONS, holds["n_positions"]), min(CHUNK_UNITS, shape.d_mlp)]
     store_path = manifest_path.with_suffix(".zarr")
     manifest_path.unlink(missing_ok=True)  # a manifest must never speak of a store that is being replaced
-    with_bytes = tokens.byte_end > tokens.byte_start
+    rounding = Rounding(tokens.with_bytes, dtype, place)
     with replacing(store_path) as temporary:
-        group, layers, rows = _create(temporary, n_positions, shape, dtype)
-        moments, position = Moments.zeros((shape.n_layers, shape.d_mlp)), 0
-        for block in _blocks((rounded(batch, dtype, place) for batch in batches), rows):
-            end = position + block.shape[1]
-            moments = moments.merge(_block_moments(block, torch.from_numpy(with_bytes[position:end])))
-            raw = block.contiguous().view(torch.uint16) if dtype == "bfloat16" else block
-            for array, values in zip(layers, raw.numpy(), strict=True):
-                array[position:end] = values
-            position = end
-        if position != n_positions:
-            raise StoreError(f"{place}: {position} positions of activations for {n_positions} tokens.")
+        group = _create(temporary, holds)
+        moments = _fill(group, map(rounding, batches), tokens, holds, place)
         for name, values in {**vars(tokens), "mean": moments.mean, "m2": moments.m2}.items():
             _add_variable(group, name, values)
+        check_arrays(zarr.open_group(temporary, mode="r", zarr_format=3), holds, place)
         files = describe_files(temporary)
-    holds = {
-        "n_positions": n_positions,
-        "n_with_bytes": moments.count,
+    holds |= {"n_dead": int((moments.m2 == 0).sum()), "n_clamped": rounding.n_clamped}
+    manifest = {"kind": KIND, "format_version": FORMAT_VERSION, "made_by": made_by, "holds": holds, "files": files}
+    write_manifest(manifest_path, manifest)
+
+
+def describe(
+    tokens: StoreTokens, shape: NeuronShape, *, dtype: str, shard: int, n_shards: int, place: str
+) -> dict[str, Any]:
+    """Return what a manifest says of any store, written or live.
+
+    Raises
+    ------
+    StoreError
+        If there is no position, or the tokens are not in order.
+    """
+    if not len(tokens.token_ids):
+        raise StoreError(f"{place}: the shard has no token. Lower activations.n_shards or give more documents.")
+    check_tokens(tokens, place)
+    return {
+        "n_positions": len(tokens.token_ids),
+        "n_with_bytes": int(tokens.with_bytes.sum()),
         "n_documents": len(tokens.document_ids),
         "n_layers": shape.n_layers,
         "d_mlp": shape.d_mlp,
         "dtype": dtype,
-        "n_dead": int((moments.m2 == 0).sum()),
-        "n_non_finite": 0,  # a store with any is never written
         "shard": shard,
         "n_shards": n_shards,
     }
-    write_manifest(manifest_path, {"kind": KIND, "made_by": made_by, "holds": holds, "files": files})
-    Store(manifest_path)
 
 
-def _create(folder: Path, n_positions: int, shape: NeuronShape, dtype: str) -> tuple[Any, list[Any], int]:
-    """Create the group and the arrays of all layers; return them with the number of rows to write at once."""
+def _create(folder: Path, holds: dict[str, Any]) -> zarr.Group:
+    """Create the group and the arrays of all layers."""
     group = zarr.create_group(folder, zarr_format=3)
-    group.attrs.update(
-        {"rosetta_store": FORMAT_VERSION, "n_layers": shape.n_layers, "d_mlp": shape.d_mlp, "dtype": dtype}
-    )
-    rows, units = min(CHUNK_POSITIONS, n_positions), min(CHUNK_UNITS, shape.d_mlp)
-    layers = [
+    group.attrs.update(group_attributes(holds))
+    rows, units = holds["chunks"]
+    for layer in range(holds["n_layers"]):
         group.create_array(
             activation_path(layer),
-            shape=(n_positions, shape.d_mlp),
-            dtype=ACTIVATION_DTYPES[dtype],
+            shape=(holds["n_positions"], holds["d_mlp"]),
+            dtype=ACTIVATION_DTYPES[holds["dtype"]],
             chunks=(rows, units),
-            shards=(rows, -(-shape.d_mlp // units) * units),
+            shards=(rows, -(-holds["d_mlp"] // units) * units),
             compressors=[Crc32cCodec()],
             dimension_names=VARIABLES["activations"].dimensions,
         )
-        for layer in range(shape.n_layers)
-    ]
-    return group, layers, rows
+    return group
 
 
-def rounded(values: torch.Tensor, dtype: str, place: str) -> torch.Tensor:
-    """Return a batch in the stored dtype, or name the first neuron that it cannot hold."""
-    stored = values.to(getattr(torch, dtype))
-    finite = torch.isfinite(stored)
-    if not bool(finite.all()):
-        layer, row, unit = (int(i) for i in torch.nonzero(~finite)[0])
+def _fill(
+    group: zarr.Group, batches: Iterable[torch.Tensor], tokens: StoreTokens, holds: dict[str, Any], place: str
+) -> Moments:
+    """Write the activations and return their moments over the positions with bytes."""
+    layers = [group[activation_path(layer)] for layer in range(holds["n_layers"])]
+    moments, position = Moments.zeros((holds["n_layers"], holds["d_mlp"])), 0
+    for block in _blocks(batches, holds["chunks"][0]):
+        rows = slice(position, position + block.shape[1])
+        moments = moments.merge(_block_moments(block, torch.from_numpy(tokens.with_bytes[rows])))
+        raw = block.contiguous().view(torch.uint16) if holds["dtype"] == "bfloat16" else block
+        for array, values in zip(layers, raw.numpy(), strict=True):
+            _write(array, rows, values)
+        position = rows.stop
+    if position != holds["n_positions"]:
+        raise StoreError(f"{place}: {position} positions of activations for {holds['n_positions']} tokens.")
+    return moments
+
+
+class Rounding:
+    """Rounds successive batches to the stored dtype.
+
+    Positions without bytes take no part, so what overflows there (the first token of many models reads huge values) is
+    clamped to the largest finite value. Everything else must be finite.
+
+    Parameters
+    ----------
+    with_bytes : ndarray of bool, shape (n_positions,)
+        Which positions stand for bytes.
+    dtype : {'float16', 'float32', 'bfloat16'}
+        Stored precision.
+    place : str
+        What messages name as the culprit.
+
+    Attributes
+    ----------
+    n_clamped : int
+        Values that were clamped so far.
+    """
+
+    def __init__(self, with_bytes: np.ndarray, dtype: str, place: str) -> None:
+        self.n_clamped = 0
+        self._with_bytes, self._dtype, self._place = torch.from_numpy(with_bytes), dtype, place
+        self._position = 0
+
+    def __call__(self, values: torch.Tensor) -> torch.Tensor:
+        """Return a batch (n_layers, n_rows, d_mlp) in the stored dtype.
+
+        Raises
+        ------
+        StoreError
+            If there are more rows than positions, or naming the first neuron that the dtype cannot hold.
+        """
+        rows = self._with_bytes[self._position : self._position + values.shape[1]]
+        if len(rows) < values.shape[1]:
+            raise StoreError(f"{self._place}: more activations than the {len(self._with_bytes)} positions of tokens.")
+        self._position += len(rows)
+        stored = values.to(getattr(torch, self._dtype))
+        finite = torch.isfinite(stored)
+        if bool(finite.all()):
+            return stored
+        limit = torch.finfo(stored.dtype).max
+        clamped = stored.isinf() & ~rows[None, :, None]
+        self.n_clamped += int(clamped.sum())
+        held = finite | clamped
+        if not bool(held.all()):
+            raise StoreError(self._message(values, torch.nonzero(~held)[0].tolist()))
+        return torch.where(clamped, stored.clamp(-limit, limit), stored)
+
+    def _message(self, values: torch.Tensor, at: list[int]) -> str:
+        layer, row, unit = at
         value = float(values[layer, row, unit])
         mend = "Set activations.dtype to bfloat16 or float32." if math.isfinite(value) else "Check the weights."
-        raise StoreError(
-            f"{place}: neuron {neuron_name(layer, unit)} reads {value:g}, which {dtype} cannot hold. {mend}"
-        )
-    return stored
+        name = neuron_name(layer, unit)
+        return f"{self._place}: neuron {name} reads {value:g}, which {self._dtype} cannot hold. {mend}"
 
 
 def _blocks(batches: Iterable[torch.Tensor], rows: int) -> Iterator[torch.Tensor]:
@@ -175,15 +228,23 @@ def _block_moments(block: torch.Tensor, kept: torch.Tensor) -> Moments:
     return Moments(layers[0].count, np.stack([m.mean for m in layers]), np.stack([m.m2 for m in layers]))
 
 
-def _add_variable(group: Any, name: str, values: np.ndarray) -> None:
-    _check_variable(name, values)
-    group.create_array(
+def _add_variable(group: zarr.Group, name: str, values: np.ndarray) -> None:
+    array = group.create_array(
         name,
-        data=np.ascontiguousarray(values),
+        shape=values.shape,
+        dtype=values.dtype,
         chunks=tuple(max(1, n) for n in values.shape),
         compressors=[Crc32cCodec()],
         dimension_names=VARIABLES[name].dimensions,
     )
+    _write(array, slice(None), values)
+
+
+def _write(array: zarr.Array, rows: slice, values: np.ndarray) -> None:
+    """Write rows and read them back, so that a store is whole before it gets its name."""
+    array[rows] = values
+    if not np.array_equal(array[rows], values):
+        raise StoreError(f"{array.store_path}: does not read back as it was written. Check the disk.")
 
 
 class Store:
@@ -203,14 +264,20 @@ class Store:
     def __init__(self, manifest_path: Path) -> None:
         self.path = Path(manifest_path).with_suffix(".zarr")
         self.manifest = read_manifest(manifest_path, KIND)
+        check_manifest(self.manifest, str(manifest_path))
         check_files(self.path, self.manifest["files"])
-        self.group = zarr.open_group(self.path, mode="r", zarr_format=3)
         holds = self.manifest["holds"]
+        self.group = self._guard("zarr.json", lambda: zarr.open_group(self.path, mode="r", zarr_format=3))
+        self._guard("zarr.json", lambda: check_arrays(self.group, holds, str(self.path)))
         self.n_layers: int = holds["n_layers"]
         self.d_mlp: int = holds["d_mlp"]
         self.n_positions: int = holds["n_positions"]
         self.dtype: str = holds["dtype"]
         self._layers = [self.group[activation_path(layer)] for layer in range(self.n_layers)]
+        tokens = self.tokens()
+        check_tokens(tokens, str(self.path))
+        if int(tokens.with_bytes.sum()) != holds["n_with_bytes"]:
+            raise StoreError(f"{manifest_path}: holds.n_with_bytes: should be {int(tokens.with_bytes.sum())}.")
 
     def read(self, variable: str) -> np.ndarray:
         """Return a small variable of the registry, whole.
@@ -218,11 +285,13 @@ class Store:
         Raises
         ------
         StoreError
-            If its chunk is damaged or it is not as registered.
+            If its chunk is damaged.
         """
-        values = self._guard(variable, lambda: self.group[variable][...])
-        _check_variable(variable, values)
-        return values
+        return self._guard(variable, lambda: self.group[variable][...])
+
+    def tokens(self) -> StoreTokens:
+        """Return what the positions are."""
+        return StoreTokens(**{field.name: self.read(field.name) for field in fields(StoreTokens)})
 
     def moments(self) -> Moments:
         """Return the moments of every neuron, arrays of shape (n_layers · d_mlp,)."""
@@ -261,17 +330,8 @@ class Store:
     def _guard(self, what: str, read: Any) -> np.ndarray:
         try:
             return read()
-        except (ValueError, KeyError, OSError, RuntimeError) as error:
+        except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
             raise StoreError(
                 f"{self.path}: {what} is damaged ({error}). Delete {self.path.with_suffix('.json').name} beside it "
                 "and run again to rebuild this store."
             ) from None
-
-
-def _check_variable(name: str, values: np.ndarray) -> None:
-    registered = VARIABLES[name]
-    if values.dtype.name not in registered.dtypes or values.ndim != len(registered.dimensions):
-        raise StoreError(
-            f"{name}: is {values.dtype.name} with {values.ndim} dimensions; registered as "
-            f"{'/'.join(registered.dtypes)} with {registered.dimensions}"
-        )

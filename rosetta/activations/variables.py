@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -26,6 +28,7 @@ VARIABLES: dict[str, Variable] = {
     ),
     "document_index": Variable(("int32",), ("position",), "index of the position's document in document_ids"),
     "document_ids": Variable(("uint64",), ("document",), "64-bit document ids, in the order of the corpus"),
+    "document_bytes": Variable(("int64",), ("document",), "length of the whole document's UTF-8 text"),
     "mean": Variable(("float64",), ("layer", "unit"), "mean over the positions with bytes"),
     "m2": Variable(("float64",), ("layer", "unit"), "sum of squared deviations over the positions with bytes"),
     "activations": Variable(
@@ -39,3 +42,27 @@ VARIABLES: dict[str, Variable] = {
 def activation_path(layer: int) -> str:
     """Return the path of a layer's activations inside a store."""
     return f"activations/{layer}"
+
+
+@dataclass(frozen=True)
+class StoreTokens:
+    """What the positions of a store are (see the registry).
+
+    Attributes
+    ----------
+    token_ids, byte_start, byte_end, document_index : ndarray of int32, shape (n_positions,)
+    document_ids : ndarray of uint64, shape (n_documents,)
+    document_bytes : ndarray of int64, shape (n_documents,)
+    """
+
+    token_ids: np.ndarray
+    byte_start: np.ndarray
+    byte_end: np.ndarray
+    document_index: np.ndarray
+    document_ids: np.ndarray
+    document_bytes: np.ndarray
+
+    @property
+    def with_bytes(self) -> np.ndarray:
+        """Whether each position stands for bytes; the others take no part, shape (n_positions,)."""
+        return self.byte_end > self.byte_start

@@ -1,119 +1,165 @@
-"""Top contexts: where in the corpus a neuron reads highest, one context per document."""
+"""Top contexts of matched neurons, with what their partners read on the same bytes."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from rosetta.activations.folders import open_stores
 from rosetta.activations.store import Store
+from rosetta.analysis.points import values_on_bytes
+from rosetta.analysis.positions import Positions
 
-CONTEXT_BYTES = 120  # shown on each side of the token
+if TYPE_CHECKING:
+    from rosetta.activations.live import LiveStore
+
+CONTEXT_BYTES = 120  # shown on each side of the token in the report
+SHARED_COLUMNS = [
+    "layer_anchor", "unit_anchor", "model", "layer", "unit", "rank", "document", "domain", "byte_start", "byte_end",
+    "value", "partner", "partner_layer", "partner_unit", "partner_value",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Context:
-    """A place where a neuron reads high: `text[byte_start:byte_end]` of a document."""
+class Reader:
+    """A model whose activations are read: its stores, their positions, and the top contexts of its neurons.
 
-    document: int
-    domain: str
-    value: float
-    before: str
-    token: str
-    after: str
+    Attributes
+    ----------
+    stores : list of Store
+        Shard stores in order.
+    positions : Positions
+        Their positions with bytes.
+    contexts : DataFrame
+        `profiles.CONTEXT_COLUMNS` of all its neurons.
+    """
+
+    stores: list[Store | LiveStore]
+    positions: Positions
+    contexts: pd.DataFrame
 
 
-def top_contexts(
-    folder: Path, neurons: list[tuple[int, int]], documents: pd.DataFrame, n: int
-) -> dict[tuple[int, int], list[Context]]:
-    """Return the n highest contexts of each neuron, from different documents, highest first.
+def members_of(rosetta: pd.DataFrame) -> pd.DataFrame:
+    """Return the neurons that each Rosetta Neuron of a group consists of, the anchor's own first.
 
-    A document's context is its highest position (the first one on ties); ties between documents go to the
-    earlier one. Positions without bytes take no part.
+    Returns
+    -------
+    DataFrame
+        model_anchor, layer_anchor, unit_anchor, model, layer, unit, r: with the anchor neuron, or 1 for itself.
+    """
+    key = ["model_anchor", "layer_anchor", "unit_anchor"]
+    anchors = rosetta.drop_duplicates(key)
+    own = anchors.assign(
+        model=anchors["model_anchor"], layer=anchors["layer_anchor"], unit=anchors["unit_anchor"], r=1.0
+    )
+    members = pd.concat([own, rosetta], ignore_index=True)[[*key, "model", "layer", "unit", "r"]]
+    return members.sort_values(key, kind="stable", ignore_index=True)
+
+
+def with_margins(members: pd.DataFrame, matches: list[pd.DataFrame]) -> pd.DataFrame:
+    """Return `members` with the smaller margin of each match in a column `margin`; NaN for the anchor's own neurons.
 
     Parameters
     ----------
-    folder : Path
-        Shard stores of the model.
-    neurons : list of (layer, unit)
-        Which neurons.
-    documents : DataFrame
-        The match split: id, text, domain.
-    n : int
-        Contexts per neuron.
+    members : DataFrame
+        Of `members_of`.
+    matches : list of DataFrame
+        Of `matching.mutual_matches`, the anchor with each other model of the group.
     """
-    found: dict[tuple[int, int], list[tuple[float, int, int, int]]] = {neuron: [] for neuron in neurons}
-    by_id = documents.set_index("id")
-    for store in open_stores(folder):
-        kept = np.flatnonzero(store.read("byte_end") > store.read("byte_start"))
-        index = store.read("document_index")[kept]
-        ids, starts, ends = (
-            store.read("document_ids"),
-            store.read("byte_start")[kept],
-            store.read("byte_end")[kept],
-        )
-        for neuron in found:
-            values = _column(store, *neuron)[kept]
-            best = _best_per_document(values, index)
-            best = best[np.argsort(-values[best], kind="stable")][:n]
-            found[neuron] += [(float(values[p]), int(ids[index[p]]), int(starts[p]), int(ends[p])) for p in best]
-    return {
-        neuron: [_context(by_id, *place) for place in sorted(places, key=lambda place: -place[0])[:n]]
-        for neuron, places in found.items()
+    names = {
+        "layer_a": "layer_anchor",
+        "unit_a": "unit_anchor",
+        "model_b": "model",
+        "layer_b": "layer",
+        "unit_b": "unit",
     }
+    table = pd.concat(matches, ignore_index=True).rename(columns=names)
+    table["margin"] = table[["margin_a", "margin_b"]].min(axis=1)
+    return members.merge(table[[*names.values(), "margin"]], on=list(names.values()), how="left", validate="one_to_one")
 
 
-def describe_matches(
+def shared_contexts(members: pd.DataFrame, readers: dict[str, Reader], pooling: str) -> pd.DataFrame:
+    """Return the top contexts of every matched neuron with the value of each of its partners on the same bytes.
+
+    Parameters
+    ----------
+    members : DataFrame
+        Of `members_of`.
+    readers : dict of str to Reader
+        The group's models.
+    pooling : {'mean', 'max', 'median'}
+        What becomes of a partner's tokens where several overlap the context's token.
+
+    Returns
+    -------
+    DataFrame
+        `SHARED_COLUMNS`, ordered by anchor neuron, model, neuron, rank and partner; `partner_value` is NaN where the
+        partner's model did not read that far into the document.
+    """
+    key, place = ["layer_anchor", "unit_anchor"], ["model", "layer", "unit"]
+    partners = members[[*key, *place]].set_axis([*key, "partner", "partner_layer", "partner_unit"], axis=1)
+    pairs = members[[*key, *place]].merge(partners, on=key)
+    pairs = pairs[pairs["model"] != pairs["partner"]]
+    rows = pd.concat(
+        [
+            pairs[pairs["model"] == model].merge(reader.contexts, on=["layer", "unit"])
+            for model, reader in readers.items()
+        ],
+        ignore_index=True,
+    )
+    rows["partner_value"] = np.float32(np.nan)
+    for model, reader in readers.items():
+        mine = np.flatnonzero(rows["partner"] == model)
+        part = rows.iloc[mine]
+        document = reader.positions.index_of(part["document"].to_numpy(np.uint64))
+        spans = document, part["byte_start"].to_numpy(np.int64), part["byte_end"].to_numpy(np.int64)
+        neurons = part["partner_layer"].to_numpy(np.int64), part["partner_unit"].to_numpy(np.int64)
+        values = values_on_bytes(reader.stores, reader.positions, spans, neurons, pooling)
+        rows.iloc[mine, rows.columns.get_loc("partner_value")] = values
+    order = [*key, "model", "layer", "unit", "rank", "partner", "partner_layer", "partner_unit"]
+    return rows.sort_values(order, kind="stable", ignore_index=True)[SHARED_COLUMNS]
+
+
+def best_matches(
     matches: pd.DataFrame,
-    folder_a: Path,
-    folder_b: Path,
+    contexts: tuple[pd.DataFrame, pd.DataFrame],
     documents: pd.DataFrame,
     n_matches: int,
     n_contexts: int,
 ) -> list[dict]:
-    """Return the matches of highest r, each with its numbers and the top contexts of both neurons."""
+    """Return the matches of highest r, each with its numbers and the top contexts of both neurons as text.
+
+    Parameters
+    ----------
+    matches : DataFrame
+        Of `matching.mutual_matches`.
+    contexts : (DataFrame, DataFrame)
+        Top contexts of the neurons of model a and model b.
+    documents : DataFrame
+        The match split: id, text.
+    n_matches, n_contexts : int
+        How many to return, and how many contexts of each.
+    """
     best = matches.sort_values("r", ascending=False, kind="stable").head(n_matches)
-    contexts = {
-        side: top_contexts(folder, _neurons(best, side), documents, n_contexts)
-        for side, folder in (("a", folder_a), ("b", folder_b))
-    }
+    texts = dict(zip(documents["id"].tolist(), documents["text"].tolist(), strict=True))
+    shown = {}
+    for side, table in zip("ab", contexts, strict=True):
+        key = [f"layer_{side}", f"unit_{side}"]
+        kept = table[table["rank"] <= n_contexts].rename(columns={"layer": key[0], "unit": key[1]})
+        for neuron, rows in best[key].drop_duplicates().merge(kept, on=key).groupby(key):
+            shown[side, *neuron] = [_context(texts, row) for row in rows.itertuples()]
     return [
-        {
-            **{key: value.item() if hasattr(value, "item") else value for key, value in row.items()},
-            **{
-                f"contexts_{side}": [asdict(c) for c in contexts[side][row[f"layer_{side}"], row[f"unit_{side}"]]]
-                for side in "ab"
-            },
-        }
+        {**row, **{f"contexts_{side}": shown[side, row[f"layer_{side}"], row[f"unit_{side}"]] for side in "ab"}}
         for row in best.to_dict("records")
     ]
 
 
-def _neurons(matches: pd.DataFrame, side: str) -> list[tuple[int, int]]:
-    return list(zip(matches[f"layer_{side}"].tolist(), matches[f"unit_{side}"].tolist(), strict=True))
-
-
-def _column(store: Store, layer: int, unit: int) -> np.ndarray:
-    neuron = layer * store.d_mlp + unit
-    return np.concatenate([parts[0][1][:, 0].float().numpy() for _, parts in store.chunks(neuron, neuron + 1)])
-
-
-def _best_per_document(values: np.ndarray, index: np.ndarray) -> np.ndarray:
-    order = np.lexsort((np.arange(len(values)), -values, index))
-    return order[np.unique(index[order], return_index=True)[1]]
-
-
-def _context(documents: pd.DataFrame, value: float, document: int, start: int, end: int) -> Context:
-    row = documents.loc[np.uint64(document)]
-    data = row["text"].encode("utf-8")
-    before, token, after = (
-        data[max(0, start - CONTEXT_BYTES) : start],
-        data[start:end],
-        data[end : end + CONTEXT_BYTES],
-    )
-    return Context(
-        document, row["domain"], value, *(part.decode("utf-8", "replace") for part in (before, token, after))
-    )
+def _context(texts: dict[int, str], place: tuple) -> dict:
+    data = texts[place.document].encode("utf-8")
+    start, end = place.byte_start, place.byte_end
+    parts = data[max(0, start - CONTEXT_BYTES) : start], data[start:end], data[end : end + CONTEXT_BYTES]
+    before, token, after = (part.decode("utf-8", "replace") for part in parts)
+    found = {"document": place.document, "domain": place.domain, "value": place.value}
+    return {**found, "before": before, "token": token, "after": after}

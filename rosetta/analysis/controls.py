@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from rosetta.analysis.groups import count_group
+from rosetta.analysis.group_counts import count_group
 from rosetta.analysis.nulls import read_nulls
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.paths import Paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rosetta.analysis.groups import count_group
+from rosetta.analysis.group_counts import count_group
 from rosetta.analysis.nulls import STATISTICS
 from rosetta.analysis.replicates import clipped, intervals_of
 from rosetta.config import Config, group_name, group_pairs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rosetta.analysis.groups import count_group
+from rosetta.analysis.group_counts import count_group
 from rosetta.analysis.intervals import half_sample_interval
 from rosetta.analysis.nulls import read_nulls, thresholds
 from rosetta.config import Config, group_name, group_pairs

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pandas as pd
 
 from rosetta.analysis.counts import model_shape
-from rosetta.analysis.groups import count_group, group_keys, jaccard
+from rosetta.analysis.group_counts import count_group, group_keys, jaccard
 from rosetta.analysis.scaling import fit_power_law
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.correlation.lists import read_lists

@@ -20,11 +20,11 @@ class ListedSums:
     Attributes
     ----------
     u, v : ndarray of int64, shape (n,)
-        Neurons of the pairs, counted from the edges of the tile.
+        Neurons of the pairs, counted among those that `a` and `b` hold.
     products : Tensor of float64, shape (n_blocks, n)
         Sums of products of every block.
     a, b : list of ColumnSums
-        Moments of the tile's neurons in every block.
+        Moments of the listed neurons in every block.
     """
 
     u: np.ndarray
@@ -69,11 +69,14 @@ def correlate_listed(
     r : ndarray of float64, shape (n,)
         -inf where one of the neurons is dead.
     dead_a, dead_b : ndarray of bool, over the ranges of the tile
-        Neurons without variance over the aligned positions.
+        Listed neurons without variance over the aligned positions.
     """
     n = pair.n_positions
     sums = listed_sums(pair, tile, u, v, pooling, [0, n])
-    return sums.correlations(n), (sums.a[0].deviation(n) == 0).numpy(), (sums.b[0].deviation(n) == 0).numpy()
+    dead_a, dead_b = np.zeros(tile.a_high - tile.a_low, bool), np.zeros(tile.b_high - tile.b_low, bool)
+    dead_a[np.unique(u - tile.a_low)] = (sums.a[0].deviation(n) == 0).numpy()
+    dead_b[np.unique(v - tile.b_low)] = (sums.b[0].deviation(n) == 0).numpy()
+    return sums.correlations(n), dead_a, dead_b
 
 
 def listed_sums(
@@ -83,9 +86,8 @@ def listed_sums(
 
     Parameters are those of `correlate_listed`.
     """
-    u, v = u - tile.a_low, v - tile.b_low
-    used_a, row = np.unique(u, return_inverse=True)
-    used_b, column = np.unique(v, return_inverse=True)
+    used_a, row = np.unique(u - tile.a_low, return_inverse=True)
+    used_b, column = np.unique(v - tile.b_low, return_inverse=True)
     begins = torch.from_numpy(np.searchsorted(row, np.arange(len(used_a) + 1)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
@@ -93,17 +95,18 @@ def listed_sums(
             begins, torch.from_numpy(column), torch.zeros(len(u)), (len(used_a), len(used_b)), check_invariants=True
         )
     n_blocks = len(edges) - 1
-    a = [ColumnSums(tile.a_high - tile.a_low) for _ in range(n_blocks)]
-    b = [ColumnSums(tile.b_high - tile.b_low) for _ in range(n_blocks)]
+    a, b = ([ColumnSums(len(used)) for _ in range(n_blocks)] for used in (used_a, used_b))
     products = torch.zeros((n_blocks, len(u)), dtype=torch.float64)
-    for number, rows_a, rows_b in cut_blocks(pair, tile, pooling, ROWS, torch.float32, edges):
+    some_a, some_b = _some(used_a, tile.a_high - tile.a_low), _some(used_b, tile.b_high - tile.b_low)
+    for number, rows_a, rows_b in cut_blocks(pair, tile, pooling, ROWS, torch.float32, edges, some_a, some_b):
         a[number].add_rows(rows_a)
         b[number].add_rows(rows_b)
         # Both factors by neuron, so that each product runs along memory.
-        by_a, by_b = _by_neuron(rows_a, used_a), _by_neuron(rows_b, used_b)
+        by_a, by_b = rows_a.T.contiguous(), rows_b.T.contiguous()
         products[number] += torch.sparse.sampled_addmm(pattern, by_a, by_b.T, beta=0.0).values()
-    return ListedSums(u, v, products, a, b)
+    return ListedSums(row, column, products, a, b)
 
 
-def _by_neuron(rows: torch.Tensor, used: np.ndarray) -> torch.Tensor:
-    return (rows if len(used) == rows.shape[1] else rows[:, torch.from_numpy(used)]).T.contiguous()
+def _some(used: np.ndarray, width: int) -> np.ndarray | None:
+    """Return which neurons to pick; None if that is all of them."""
+    return None if len(used) == width else used

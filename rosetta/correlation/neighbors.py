@@ -27,10 +27,6 @@ class Neighbors:
         """Return neighbour lists without entries."""
         return cls(np.full((n, k), -1, dtype=np.int64), np.full((n, k), np.nan))
 
-    def head(self, k: int) -> Neighbors:
-        """Return the k nearest of each."""
-        return Neighbors(self.index[:, :k], self.r[:, :k])
-
     def merge(self, other: Neighbors) -> Neighbors:
         """Return the best k of two lists over disjoint sets of partners."""
         index = np.concatenate([self.index, other.index], axis=1)

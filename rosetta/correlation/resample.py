@@ -26,7 +26,7 @@ from rosetta.correlation.plan import ROWS, Tile
 from rosetta.correlation.products import Products
 from rosetta.correlation.screen import group_by_tile
 from rosetta.correlation.stream import AlignedPair, ColumnSums, cut_blocks
-from rosetta.correlation.tiles import kept_columns, to_correlations
+from rosetta.correlation.tiles import reduced, to_correlations
 from rosetta.correlation.topk import top_k
 from rosetta.progress import bar
 
@@ -120,7 +120,7 @@ def rematch(
             r = torch.zeros(products[0].shape, dtype=torch.float64)
             for block in blocks:
                 r += products[block]
-            a, b = (kept_columns(ColumnSums.joined([sums[i] for i in blocks]), n) for sums in (sums_a, sums_b))
+            a, b = (reduced(ColumnSums.joined([sums[i] for i in blocks]), n) for sums in (sums_a, sums_b))
             to_correlations(r, a, b, n)
             r_of_matches[:, number] = r.numpy()[u, v]
             of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)

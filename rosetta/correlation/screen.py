@@ -8,12 +8,13 @@ exact r of k better partners. docs/screening.md has the argument.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import torch
-from scipy.stats import norm
 
 from rosetta.correlation.neighbors import Neighbors
 from rosetta.correlation.plan import Tile
@@ -33,7 +34,7 @@ def margin(failure_probability: float, n_a: int, n_b: int, n_rows: int) -> float
     Each of the n_a · n_b estimates may be that wrong with the same probability, so that all of them together are with
     `failure_probability` at most.
     """
-    return float(norm.isf(failure_probability / (n_a * n_b)) / np.sqrt(n_rows - 3))
+    return -NormalDist().inv_cdf(failure_probability / (n_a * n_b)) / math.sqrt(n_rows - 3)
 
 
 def thresholds(best: np.ndarray, margin_: float, rounding: float) -> np.ndarray:
@@ -103,19 +104,10 @@ class Computed:
         return result
 
 
-def first_candidates(a: Neighbors, b: Neighbors, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs to compute first: each neuron's k best estimates, and all that are listed by both neurons.
-
-    Parameters
-    ----------
-    a, b : Neighbors
-        Best estimates of the neurons of either side, at least k.
-    k : int
-        Neighbours that are wanted.
-    """
+def candidates(a: Neighbors, b: Neighbors) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs that either neuron lists among its best estimates, each once, ordered."""
     n_b = len(b.index)
-    shared = np.intersect1d(_keys(a, n_b, turned=False), _keys(b, n_b, turned=True))
-    key = np.unique(np.concatenate([shared, _keys(a.head(k), n_b, turned=False), _keys(b.head(k), n_b, turned=True)]))
+    key = np.union1d(_keys(a, n_b, turned=False), _keys(b, n_b, turned=True))
     return key // n_b, key % n_b
 
 

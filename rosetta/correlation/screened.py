@@ -20,8 +20,8 @@ from rosetta.correlation.screen import (
     Computed,
     Open,
     best_missing,
+    candidates,
     estimate_neighbors,
-    first_candidates,
     group_by_tile,
     margin,
     open_pairs,
@@ -111,11 +111,11 @@ def correlate_screened(
         dask,
         label="sketches",
     )
-    estimates = _estimates(task, n_a, n_b, plan, max(settings.n_candidates, max_k + 1), dask)
+    estimates = _estimates(task, n_a, n_b, plan, max(settings.n_candidates, max_k), dask)
     computed = Computed.nothing(n_a, n_b)
     computed.dead_a[:], computed.dead_b[:] = estimates.dead_a, estimates.dead_b
     rounds = _Rounds(task, plan, settings, max_k, dask, computed)
-    rounds.compute(*first_candidates(estimates.a, estimates.b, max_k))
+    rounds.compute(*candidates(estimates.a, estimates.b))
     uncertified = [
         best_missing(side, own_is_a, computed) for side, own_is_a in ((estimates.a, True), (estimates.b, False))
     ]

@@ -9,6 +9,7 @@ so that errors are Gaussian for every neuron, however sparse. Within a run the m
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -90,15 +91,21 @@ def sketch_shard(side: Side, shard: int, low: int, high: int, pooling: str, n_ro
     sums = ColumnTotals(high - low)
     ones = torch.ones((run_rows, 1))
     blocks = centred_blocks(side.of_shard(shard), low, high, pooling, run_rows, torch.float32, sums)
-    for run, block in enumerate(prefetched(blocks)):
-        before, after = _signs(shard, run, run_rows)
-        start = run % (n_rows // run_rows) * run_rows
-        into = slice(start, start + run_rows)
-        for column in range(0, high - low, COLUMNS):
-            columns = slice(column, column + COLUMNS)
-            _fold(block[:, columns], before, after, result.rows[into, columns], dtype)
-        _fold(ones[: len(block)], before, after, result.ones[into, None], torch.float32)
-        result.n_positions += len(block)
+    n_threads = torch.get_num_threads()
+    # Strips of columns side by side: the rotation's products are too small to be split themselves.
+    with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as threads:
+        for run, block in enumerate(prefetched(blocks)):
+            before, after = _signs(shard, run, run_rows)
+            start = run % (n_rows // run_rows) * run_rows
+            into = result.rows[start : start + run_rows]
+
+            def fold(low: int, block: torch.Tensor = block, into: torch.Tensor = into, signs: tuple = (before, after)):
+                columns = slice(low, low + COLUMNS)
+                _fold(block[:, columns], *signs, into[:, columns], dtype)
+
+            list(threads.map(fold, range(0, high - low, COLUMNS)))
+            _fold(ones[: len(block)], before, after, result.ones[start : start + run_rows, None], torch.float32)
+            result.n_positions += len(block)
     result.total = sums.total
     return result
 

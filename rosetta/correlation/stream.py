@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from rosetta.activations.folders import open_stores
+from rosetta.activations.layout import check_same_documents
 from rosetta.activations.store import Store
 from rosetta.alignment import STRIP, AlignedSpans, TokenRanges, aligned_spans, pool_into
 from rosetta.correlation.plan import Tile
@@ -118,18 +119,14 @@ def align_pair(stores_a: list[Store], stores_b: list[Store], view: View = WHOLE)
 
 def token_ranges(store: Store) -> TokenRanges:
     """Return the byte ranges of a store's positions that stand for bytes."""
-    start, end, document = (store.read(name) for name in ("byte_start", "byte_end", "document_index"))
-    kept = end > start
-    return TokenRanges(document[kept], start[kept], end[kept])
+    tokens = store.tokens()
+    kept = tokens.with_bytes
+    return TokenRanges(tokens.document_index[kept], tokens.byte_start[kept], tokens.byte_end[kept])
 
 
 def _shard_spans(a: Store, b: Store) -> AlignedSpans:
-    documents_a, documents_b = a.read("document_ids"), b.read("document_ids")
-    if not np.array_equal(documents_a, documents_b):
-        raise StoreError(
-            f"{a.path} and {b.path} hold different documents. Capture both models on the same corpus and shards."
-        )
-    return aligned_spans([token_ranges(a), token_ranges(b)], len(documents_a))
+    check_same_documents(a.tokens(), b.tokens(), (str(a.path), str(b.path)))
+    return aligned_spans([token_ranges(a), token_ranges(b)], a.manifest["holds"]["n_documents"])
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ class _Aligned:
         marks = [mark_tokens(stores, view.exclusions) for stores in (stores_a, stores_b)]
         found, counts, n_special, n_first, n_high, offset = [], [], 0, 0, 0, 0
         for shard, stores in enumerate(zip(stores_a, stores_b, strict=True)):
-            spans, ids = _shard_spans(*stores), stores[0].read("document_ids")
+            spans, ids = _shard_spans(*stores), stores[0].tokens().document_ids
             taken = view.takes(ids, offset)
             n_special += sum(int(taken[special_positions(store)].sum()) for store in stores)
             kept = taken[spans.document_index]
@@ -162,16 +159,15 @@ class _Aligned:
 
 def special_positions(store: Store) -> np.ndarray:
     """Return the document of every position that stands for no byte."""
-    return store.read("document_index")[store.read("byte_end") <= store.read("byte_start")]
+    tokens = store.tokens()
+    return tokens.document_index[~tokens.with_bytes]
 
 
 def _side(stores: list[Store], spans: list[AlignedSpans], side: int, view: View) -> Side:
     pilot = reduce(Moments.merge, [store.moments() for store in stores])
     return Side(
         stores=stores,
-        with_bytes=[
-            np.flatnonzero(store.read("byte_end") > store.read("byte_start")).astype(np.int32) for store in stores
-        ],
+        with_bytes=[np.flatnonzero(store.tokens().with_bytes).astype(np.int32) for store in stores],
         first=[shard.first[side].astype(np.int32) for shard in spans],
         last=[shard.last[side].astype(np.int32) for shard in spans],
         center=pilot.mean,
@@ -235,9 +231,18 @@ class ColumnSums(ColumnTotals):
 
 
 def centred_blocks(
-    side: Side, low: int, high: int, pooling: str, rows: int, dtype: torch.dtype, sums: ColumnTotals
+    side: Side,
+    low: int,
+    high: int,
+    pooling: str,
+    rows: int,
+    dtype: torch.dtype,
+    sums: ColumnTotals,
+    only: np.ndarray | None = None,
 ) -> Iterator[torch.Tensor]:
-    """Yield blocks (rows, high − low) of pooled activations less their pilot means, over all aligned positions.
+    """Yield blocks of pooled activations less their pilot means, neurons [low, high), over all aligned positions.
+
+    `only` picks some of these neurons, ordered and counted from `low`; the others are read and dropped at once.
 
     All blocks but the last have exactly `rows` rows wherever the shards end, so what is summed over them does
     not depend on the sharding. Every chunk is read once. A block may be used until the next but one is taken.
@@ -248,20 +253,29 @@ def centred_blocks(
     StoreError
         If a store is damaged or holds a non-finite value.
     """
-    blocks = _ordered_blocks(side, low, high, pooling, rows, dtype, sums)
+    neurons = np.arange(low, high) if only is None else low + only
+    blocks = _ordered_blocks(side, low, high, pooling, rows, dtype, sums, only, neurons)
     if side.permute_seed is None:
         return blocks
     return permuted(blocks, sum(map(len, side.first)), rows, side.permute_seed)
 
 
 def _ordered_blocks(
-    side: Side, low: int, high: int, pooling: str, rows: int, dtype: torch.dtype, sums: ColumnTotals
+    side: Side,
+    low: int,
+    high: int,
+    pooling: str,
+    rows: int,
+    dtype: torch.dtype,
+    sums: ColumnTotals,
+    only: np.ndarray | None,
+    neurons: np.ndarray,
 ) -> Iterator[torch.Tensor]:
-    center = torch.from_numpy(side.center[low:high]).to(dtype)
-    buffers = cycle(torch.empty((rows, high - low), dtype=dtype) for _ in range(2))
+    center = torch.from_numpy(side.center[neurons]).to(dtype)
+    buffers = cycle(torch.empty((rows, len(neurons)), dtype=dtype) for _ in range(2))
     block, filled = next(buffers), 0
     for shard in range(len(side.stores)):
-        for piece in _pieces(side, shard, low, high):
+        for piece in _pieces(side, shard, low, high, only):
             done = 0
             while done < len(piece.first):
                 spans = slice(done, min(done + rows - filled, len(piece.first)))
@@ -271,10 +285,10 @@ def _ordered_blocks(
                     pool_into(out, values, piece.rows, piece.first[spans], piece.last[spans], pooling)
                 filled, done = end, spans.stop
                 if filled == rows:
-                    yield _centred(block, center, sums, side, low)
+                    yield _centred(block, center, sums, side, neurons)
                     block, filled = next(buffers), 0
     if filled:
-        yield _centred(block[:filled], center, sums, side, low)
+        yield _centred(block[:filled], center, sums, side, neurons)
 
 
 def prefetched(items: Iterator[T]) -> Iterator[T]:
@@ -288,7 +302,14 @@ def prefetched(items: Iterator[T]) -> Iterator[T]:
 
 
 def cut_blocks(
-    pair: AlignedPair, tile: Tile, pooling: str, rows: int, dtype: torch.dtype, edges: Sequence[int]
+    pair: AlignedPair,
+    tile: Tile,
+    pooling: str,
+    rows: int,
+    dtype: torch.dtype,
+    edges: Sequence[int],
+    only_a: np.ndarray | None = None,
+    only_b: np.ndarray | None = None,
 ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
     """Yield (number, rows of A, rows of B): the blocks of `centred_blocks`, cut where they cross an edge.
 
@@ -296,8 +317,12 @@ def cut_blocks(
     """
     bounds, start = np.asarray(edges), 0
     blocks_a, blocks_b = (
-        prefetched(centred_blocks(side, low, high, pooling, rows, dtype, ColumnTotals(high - low)))
-        for side, low, high in ((pair.a, tile.a_low, tile.a_high), (pair.b, tile.b_low, tile.b_high))
+        prefetched(centred_blocks(side, low, high, pooling, rows, dtype, ColumnTotals(width), only))
+        for side, low, high, only in (
+            (pair.a, tile.a_low, tile.a_high, only_a),
+            (pair.b, tile.b_low, tile.b_high, only_b),
+        )
+        for width in [high - low if only is None else len(only)]
     )
     for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
         stop = start + len(block_a)
@@ -308,14 +333,16 @@ def cut_blocks(
         start = stop
 
 
-def _centred(block: torch.Tensor, center: torch.Tensor, sums: ColumnTotals, side: Side, low: int) -> torch.Tensor:
-    quiet = torch.from_numpy(side.quiet[low : low + block.shape[1]])
+def _centred(
+    block: torch.Tensor, center: torch.Tensor, sums: ColumnTotals, side: Side, neurons: np.ndarray
+) -> torch.Tensor:
+    quiet = torch.from_numpy(side.quiet[neurons])
     for start in range(0, len(block), STRIP):
         strip = block[start : start + STRIP].sub_(center)
         sums.add(strip.masked_fill_(quiet, 0.0) if bool(quiet.any()) else strip)
     bad = torch.nonzero(~torch.isfinite(sums.total))
     if len(bad):
-        name = neuron_name(*divmod(low + int(bad[0]), side.stores[0].d_mlp))
+        name = neuron_name(*divmod(int(neurons[int(bad[0])]), side.stores[0].d_mlp))
         raise StoreError(f"{side.stores[0].path.parent}: neuron {name} holds non-finite values. Capture it again.")
     return block
 
@@ -330,7 +357,7 @@ class _Piece:
     last: np.ndarray
 
 
-def _pieces(side: Side, shard: int, low: int, high: int) -> Iterator[_Piece]:
+def _pieces(side: Side, shard: int, low: int, high: int, only: np.ndarray | None) -> Iterator[_Piece]:
     """Yield all spans of a shard in order. The rows of a span that a chunk's end cuts are carried to the next."""
     tokens, first, last = side.with_bytes[shard], side.first[shard], side.last[shard]
     begin, end = tokens[first], tokens[last - 1] + 1  # in positions of the store
@@ -341,7 +368,8 @@ def _pieces(side: Side, shard: int, low: int, high: int) -> Iterator[_Piece]:
         return _Piece(parts, rows, first[spans] - skipped, last[spans] - skipped)
 
     done, carried, carried_from = 0, [], 0
-    for start, parts in side.stores[shard].chunks(low, high):
+    for start, whole in side.stores[shard].chunks(low, high):
+        parts = whole if only is None else _picked(whole, only)
         stop = start + len(parts[0][1])
         ready = int(np.searchsorted(end, stop, side="right"))
         if carried:
@@ -359,6 +387,14 @@ def _pieces(side: Side, shard: int, low: int, high: int) -> Iterator[_Piece]:
         if begin[done] < stop:
             carried_from = int(begin[done])
             carried = [(offset, values[carried_from - start :].clone()) for offset, values in parts]
+
+
+def _picked(parts: list[tuple[int, torch.Tensor]], only: np.ndarray) -> list[tuple[int, torch.Tensor]]:
+    picked = []
+    for offset, values in parts:
+        first, last = np.searchsorted(only, [offset, offset + values.shape[1]])
+        picked.append((int(first), values[:, torch.from_numpy(only[first:last] - offset)]))
+    return picked
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from rosetta.alignment import STRIP
 from rosetta.config import Dask
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.correlation.plan import ROWS, Tile
@@ -57,19 +58,16 @@ def correlate_tile(
         If a store is damaged or holds a non-finite value.
     """
     dtype = torch.float64 if precision == "float64" else torch.float32
-    width_a, width_b = tile.a_high - tile.a_low, tile.b_high - tile.b_low
+    width_a = tile.a_high - tile.a_low if only_a is None else len(only_a)
+    width_b = tile.b_high - tile.b_low if only_b is None else len(only_b)
     sums_a, sums_b = ColumnSums(width_a), ColumnSums(width_b)
-    keep_a, keep_b = (None if only is None else torch.from_numpy(only) for only in (only_a, only_b))
-    n_a, n_b = (width if keep is None else len(keep) for width, keep in ((width_a, keep_a), (width_b, keep_b)))
-    products = Products(n_a, n_b, precision)
-    blocks_a = prefetched(centred_blocks(pair.a, tile.a_low, tile.a_high, pooling, ROWS, dtype, sums_a))
-    blocks_b = prefetched(centred_blocks(pair.b, tile.b_low, tile.b_high, pooling, ROWS, dtype, sums_b))
+    products = Products(width_a, width_b, precision)
+    blocks_a = prefetched(centred_blocks(pair.a, tile.a_low, tile.a_high, pooling, ROWS, dtype, sums_a, only_a))
+    blocks_b = prefetched(centred_blocks(pair.b, tile.b_low, tile.b_high, pooling, ROWS, dtype, sums_b, only_b))
     for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
-        products.add(
-            block_a if keep_a is None else block_a[:, keep_a], block_b if keep_b is None else block_b[:, keep_b]
-        )
+        products.add(block_a, block_b)
     n = pair.n_positions
-    a, b = kept_columns(sums_a, n, keep_a), kept_columns(sums_b, n, keep_b)
+    a, b = reduced(sums_a, n), reduced(sums_b, n)
     r = products.take()
     to_correlations(r, a, b, n)
     return r, a.dead.numpy(), b.dead.numpy()
@@ -83,17 +81,18 @@ class Columns(NamedTuple):
     dead: torch.Tensor
 
 
-def kept_columns(sums: ColumnSums, n: int, keep: torch.Tensor | None = None) -> Columns:
-    """Return what the correlations of the kept columns need of their sums over n rows."""
-    chosen = slice(None) if keep is None else keep
-    deviation = sums.deviation(n)[chosen]
-    return Columns(sums.total[chosen], torch.where(deviation > 0, 1 / deviation, 1.0), deviation == 0)
+def reduced(sums: ColumnSums, n: int) -> Columns:
+    """Return what correlations need of the sums over n rows."""
+    deviation = sums.deviation(n)
+    return Columns(sums.total, torch.where(deviation > 0, 1 / deviation, 1.0), deviation == 0)
 
 
 def to_correlations(products: torch.Tensor, a: Columns, b: Columns, n: int) -> None:
     """Turn sums of products over n rows into Pearson correlations, in place; -inf where one of the neurons is dead."""
-    products.addr_(a.total, b.total, alpha=-1.0 / n)
-    products.mul_(a.scale[:, None]).mul_(b.scale).clamp_(-1.0, 1.0)  # rounding may leave 1 + 1e-7
+    for low in range(0, len(products), STRIP):
+        rows = slice(low, low + STRIP)
+        products[rows].addr_(a.total[rows], b.total, alpha=-1.0 / n).mul_(a.scale[rows, None]).mul_(b.scale)
+        products[rows].clamp_(-1.0, 1.0)  # rounding may leave 1 + 1e-7
     products[a.dead] = -torch.inf
     products[:, b.dead] = -torch.inf
 

@@ -91,9 +91,9 @@ def mark_tokens(stores: list[Store], exclusions: Exclusions) -> list[TokenMarks]
     limit = exclusions.max_norm * np.median(np.concatenate(norms)) if norms and exclusions.max_norm else np.inf
     marks = []
     for shard, store in enumerate(stores):
-        with_bytes = store.read("byte_end") > store.read("byte_start")
-        document = store.read("document_index")
-        begins = np.diff(document, prepend=-1) != 0
+        tokens = store.tokens()
+        with_bytes = tokens.with_bytes
+        begins = np.diff(tokens.document_index, prepend=-1) != 0
         first = begins[with_bytes] if exclusions.first_position else np.zeros(int(with_bytes.sum()), bool)
         marks.append(TokenMarks(first, norms[shard] > limit if norms else np.zeros_like(first)))
     return marks
@@ -104,7 +104,7 @@ def _norms(store: Store) -> np.ndarray:
         sum(values.double().square().sum(dim=1) for _, values in parts)
         for _, parts in store.chunks(0, store.n_layers * store.d_mlp)
     ]
-    return torch.cat(squares).sqrt().numpy()[store.read("byte_end") > store.read("byte_start")]
+    return torch.cat(squares).sqrt().numpy()[store.tokens().with_bytes]
 
 
 def marked(spans: AlignedSpans, side: int, marks: np.ndarray) -> np.ndarray:

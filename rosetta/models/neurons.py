@@ -26,11 +26,14 @@ class Architecture:
         From a configuration to the number of neurons per layer.
     n_layers : str
         Key of the number of layers in the configuration.
+    final_norm : str
+        Path of the norm between the last layer and the unembedding.
     """
 
     down_projection: str
     d_mlp: Callable[[Any], int]
     n_layers: str = "num_hidden_layers"
+    final_norm: str = "model.norm"
 
 
 def _intermediate_size(config: Any) -> int:
@@ -44,9 +47,17 @@ def _gpt2_size(config: Any) -> int:
 _GATED = Architecture("model.layers.{layer}.mlp.down_proj", _intermediate_size)
 
 ARCHITECTURES: dict[str, Architecture] = {
-    "gpt_neox": Architecture("gpt_neox.layers.{layer}.mlp.dense_4h_to_h", _intermediate_size),
-    "gpt2": Architecture("transformer.h.{layer}.mlp.c_proj", _gpt2_size, n_layers="n_layer"),
-    "opt": Architecture("model.decoder.layers.{layer}.fc2", lambda config: config.ffn_dim),
+    "gpt_neox": Architecture(
+        "gpt_neox.layers.{layer}.mlp.dense_4h_to_h", _intermediate_size, final_norm="gpt_neox.final_layer_norm"
+    ),
+    "gpt2": Architecture(
+        "transformer.h.{layer}.mlp.c_proj", _gpt2_size, n_layers="n_layer", final_norm="transformer.ln_f"
+    ),
+    "opt": Architecture(
+        "model.decoder.layers.{layer}.fc2",
+        lambda config: config.ffn_dim,
+        final_norm="model.decoder.final_layer_norm",
+    ),
     "qwen2": _GATED,
     "llama": _GATED,
     "mistral": _GATED,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import json
 import platform
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import pandas as pd
@@ -14,14 +14,16 @@ import pandas as pd
 from rosetta import __version__
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.scaling import SCALING_COLUMNS
-from rosetta.config import Config, dump_config, group_name
+from rosetta.config import Config, dump_config
 from rosetta.corpus.documents import document_name
 from rosetta.files import read_manifest, write_text
 from rosetta.jobs import CONTROL_TABLES, control_figures
 from rosetta.models.neurons import neuron_name
 from rosetta.paths import Paths
+from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.tables import read_csv
+from rosetta.theory.comparison import verdict
 
 LIBRARIES = (
     "torch",
@@ -38,11 +40,11 @@ LIBRARIES = (
 
 
 def write_report(config: Config, paths: Paths) -> None:
-    """Write `report.html` from the tables, figures, manifests and contexts of a finished run."""
+    """Write `report.html` from the tables, figures, manifests and top contexts of a finished run."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rosetta.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters.update(neuron=neuron_name, document=document_name, number=format_number)
+    environment.filters.update(neuron=neuron_name, document=document_name, number=format_number, image=_image)
     page = environment.get_template("report.html.jinja").render(
         version=__version__,
         versions={name: version(name) for name in LIBRARIES},
@@ -54,10 +56,9 @@ def write_report(config: Config, paths: Paths) -> None:
         scaling=read_csv(paths.table("scaling"), SCALING_COLUMNS),
         scaling_figure=_image(paths.figure("scaling", "png")),
         controls=_controls(config, paths),
+        theory=_theory(config, paths),
         phases=phase_table(config, paths),
-        pairs={
-            group_name(pair): json.loads(paths.contexts(group_name(pair)).read_text("utf-8")) for pair in config.pairs()
-        },
+        neurons=neuron_section(config, paths),
         k=config.matching.k,
     )
     write_text(paths.report, page)
@@ -94,6 +95,30 @@ def _controls(config: Config, paths: Paths) -> dict:
         "seeds": {name: len(settings.seeds(name)) for name in settings.names},
         "null_quantile": settings.null_quantile,
         "n_blocks": config.intervals.n_blocks,
+    }
+
+
+THEORY_TABLES = {
+    "simulated": "theory_exponents",
+    "finite_size": "theory_finite_size",
+    "betas": "theory_beta",
+    "compared": "theory_vs_measured",
+    "matched_r": "theory_matched_r",
+    "left_out": "theory_leave_one_out",
+    "predicted": "theory_predictions",
+    "swept": "theory_sweep_exponents",
+}
+THEORY_FIGURES = ("frontiers", "exponents", "beta", "prediction", "identifiability")
+
+
+def _theory(config: Config, paths: Paths) -> dict[str, Any]:
+    """Return the theory's tables (those that the configuration asks for) and figures."""
+    absent = {"predicted": not config.theory.predict_sizes, "swept": not config.theory.sweep.points()}
+    tables = {key: read_csv(paths.table(name), []) for key, name in THEORY_TABLES.items() if not absent.get(key)}
+    return {
+        **tables,
+        "verdict": verdict(tables["compared"], tables["matched_r"], tables["left_out"]),
+        **{f"{name}_figure": _image(paths.figure(f"theory_{name}", "png")) for name in THEORY_FIGURES},
     }
 
 

@@ -114,15 +114,15 @@ def temporary_stores(model, shards):
     return [paths.store_manifest(model, n_shards, shard).with_suffix(".zarr") for shard in shards]
 
 
+def model_stores(model):
+    """All shards of a model: their manifests, and the stores themselves where Snakemake is to delete them."""
+    manifests = [paths.store_manifest(model, n_shards, shard) for shard in range(n_shards)]
+    return manifests + temporary_stores(model, range(n_shards))
+
+
 def stores_of(side):
-    """Return an input function: the manifests of all shards of one model of a pair."""
-
-    def files(wildcards):
-        model = wildcards.pair.split(PAIR_SEPARATOR)[side]
-        manifests = [paths.store_manifest(model, n_shards, shard) for shard in range(n_shards)]
-        return manifests + temporary_stores(model, range(n_shards))
-
-    return files
+    """Return an input function: the shards of one model of a pair."""
+    return lambda wildcards: model_stores(wildcards.pair.split(PAIR_SEPARATOR)[side])
 
 
 def store_folder(side):
@@ -131,3 +131,8 @@ def store_folder(side):
 
 def matches_of_group(wildcards):
     return [paths.matches(group_name(pair)) for pair in group_pairs(tuple(wildcards.group.split(PAIR_SEPARATOR)))]
+
+
+def models_of(wildcards):
+    """The models of a group, anchor first."""
+    return wildcards.group.split(PAIR_SEPARATOR)

@@ -1,7 +1,7 @@
-"""Counts, scaling laws, contexts, figures and the report.
+"""Counts, scaling laws and the report.
 
-Needs: Rosetta Neurons of all groups, matches of all pairs, model manifests.
-Makes: results/tables/*.csv, results/contexts/, results/figures/, results/report.html.
+Needs: Rosetta Neurons of all groups, matches of all pairs, model manifests, what is known of single neurons.
+Makes: results/tables/{counts,scaling}.csv, results/figures/scaling, results/report.html.
 """
 
 
@@ -71,39 +71,16 @@ rule figures:
         "rosetta figures --counts {input.counts:q} --scaling {input.scaling:q} --out {params.out:q} 2> {log:q}"
 
 
-rule contexts:
-    input:
-        corpus=paths.corpus_manifest,
-        matches=paths.matches("{pair}"),
-        a=stores_of(0),
-        b=stores_of(1),
-    output:
-        paths.contexts("{pair}"),
-    log:
-        log_of("contexts", "{pair}"),
-    benchmark:
-        benchmark_of("contexts", "{pair}")
-    conda:
-        "../../envs/rosetta.yaml"
-    params:
-        config=paths.run_config,
-        stage=stage("contexts"),
-        a=store_folder(0),
-        b=store_folder(1),
-    message:
-        "Top contexts of {wildcards.pair}"
-    shell:
-        "rosetta contexts --config {params.config:q} --matches {input.matches:q} --a {params.a:q} --b {params.b:q}"
-        " --out {output:q} 2> {log:q}"
-
-
 rule report:
     input:
         corpus=paths.corpus_manifest,
         models=[paths.model_manifest(model) for model in run.used_models()],
-        tables=[paths.table(name) for name in ("counts", "scaling", *CONTROL_TABLES)],
-        figures=[paths.figure(name, "png") for name in ("scaling", *control_figures(run))],
-        contexts=[paths.contexts(pair) for pair in pair_names],
+        tables=[
+            paths.table(name) for name in ["counts", "scaling", *CONTROL_TABLES, "polarization_by_model", "findings", *theory_tables]
+        ],
+        figures=[paths.figure(name, "png") for name in ["scaling", *control_figures(run), *NEURON_FIGURES, *theory_figures]],
+        matches=[paths.matches(pair) for pair in pair_names],
+        contexts=[paths.contexts(model) for model in run.used_models()],
     output:
         paths.report,
     log:

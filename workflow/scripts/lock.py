@@ -20,7 +20,7 @@ def resolved() -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         python = Path(folder) / "venv" / "bin" / "python"
         subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
-        project = f"{ENVS.parent}[test,slurm]"
+        project = f"{ENVS.parent}[test,slurm,annotate]"
         # torch first: a plain dependency could otherwise pull another build.
         for requirement in ("torch==2.13.0", project):
             subprocess.run([python, "-m", "pip", "install", "--quiet", requirement], check=True)

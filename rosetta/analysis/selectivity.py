@@ -1,0 +1,66 @@
+"""Selectivity in vocabulary space: how few tokens a neuron writes to (method, section 8; Dravid 2026, section 5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+import torch
+
+from rosetta.moments import HigherMoments
+from rosetta.progress import bar
+
+# Cosines held at once: 8,192 tokens × 1,024 neurons are 64 MiB in float64.
+CHUNK_TOKENS = 8192
+CHUNK_UNITS = 1024
+
+VOCABULARY_COLUMNS = ["layer", "unit", "excess_kurtosis"]
+
+
+def vocabulary_kurtosis(weights: torch.Tensor, directions: torch.Tensor) -> np.ndarray:
+    """Return the excess kurtosis of the cosines between each output weight vector and all unembedding vectors.
+
+    The products are float32, the moments float64, and |V| × neurons cosines never exist at once.
+
+    Parameters
+    ----------
+    weights : Tensor, shape (n_units, d_model)
+        Output weight vectors.
+    directions : Tensor, shape (|V|, d_model)
+        Unembedding vectors. Zero vectors have no direction and take no part.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_units,)
+        Population excess kurtosis; NaN for a zero weight vector, or where all cosines are equal.
+    """
+    directions = _unit_vectors(directions.float())
+    directions = directions[directions.any(dim=1)]
+    weights = _unit_vectors(weights.float())
+    kurtosis = np.empty(len(weights))
+    for low in range(0, len(weights), CHUNK_UNITS):
+        moments = HigherMoments.zeros((len(weights[low : low + CHUNK_UNITS]),))
+        for start in range(0, len(directions), CHUNK_TOKENS):
+            cosines = directions[start : start + CHUNK_TOKENS] @ weights[low : low + CHUNK_UNITS].T
+            moments = moments.merge(HigherMoments.of(cosines.numpy()))
+        kurtosis[low : low + CHUNK_UNITS] = moments.excess_kurtosis
+    kurtosis[~weights.any(dim=1).numpy()] = np.nan
+    return kurtosis
+
+
+def vocabulary_table(
+    weights: Iterable[torch.Tensor], directions: torch.Tensor, n_layers: int, place: str
+) -> pd.DataFrame:
+    """Return `VOCABULARY_COLUMNS` for all neurons of a model, from its layers' output weights in order."""
+    layers = []
+    for layer, part in enumerate(bar(weights, total=n_layers, label=place, unit="layer")):
+        kurtosis = vocabulary_kurtosis(part, directions)
+        units = np.arange(len(part), dtype=np.int32)
+        layers.append(pd.DataFrame({"layer": np.int32(layer), "unit": units, "excess_kurtosis": kurtosis}))
+    return pd.concat(layers, ignore_index=True)[VOCABULARY_COLUMNS]
+
+
+def _unit_vectors(vectors: torch.Tensor) -> torch.Tensor:
+    norms = vectors.norm(dim=1, keepdim=True)
+    return vectors / torch.where(norms > 0, norms, torch.ones_like(norms))

@@ -1,0 +1,107 @@
+"""Which domains neurons read highest on (method, section 9; Dravid 2026, section 5.2)."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from rosetta.config import Specialization
+from rosetta.corpus.documents import hash64
+from rosetta.errors import ConfigError
+
+
+def categories_of(domains: list[str], mapping: str | dict[str, str] | None) -> tuple[list[str], np.ndarray]:
+    """Return the categories of a corpus and the category of each of its domains.
+
+    Parameters
+    ----------
+    domains : list of str
+        Domains of the corpus.
+    mapping : 'pile', dict or None
+        From domain to category: the one that ships for the Pile, or one's own. None keeps every domain apart.
+
+    Returns
+    -------
+    names : list of str
+        Categories, in the order of the mapping.
+    category : ndarray of int64, shape (n_domains,)
+        Index into `names`.
+
+    Raises
+    ------
+    ConfigError
+        If the mapping lacks a domain.
+    """
+    if mapping == "pile":
+        mapping = yaml.safe_load((resources.files("rosetta.analysis") / "pile_categories.yaml").read_text("utf-8"))
+    if mapping is None:
+        mapping = {domain: domain or "(none)" for domain in domains}
+    missing = [domain for domain in domains if domain not in mapping]
+    if missing:
+        raise ConfigError(f"specialization.categories: has no category for {', '.join(map(repr, missing))}. Add them.")
+    names = list(dict.fromkeys(category for domain, category in mapping.items() if domain in domains))
+    return names, np.array([names.index(mapping[domain]) for domain in domains], dtype=np.int64)
+
+
+def normalized_fire(
+    contexts: pd.DataFrame, means: np.ndarray, d_mlp: int, category: dict[str, int], tokens: np.ndarray
+) -> np.ndarray:
+    """Return NormalizedFire(c) = (share of top activations in c) / (share of tokens in c) of every neuron.
+
+    A context at which the neuron does not exceed its own mean is no activation and does not count: a sparse neuron
+    may have fewer activating documents than contexts.
+
+    Parameters
+    ----------
+    contexts : DataFrame
+        Top contexts of the model (`profiles.CONTEXT_COLUMNS`).
+    means : ndarray, shape (n_neurons,)
+        Mean activations, in the order of (layer, unit).
+    d_mlp : int
+        Units per layer.
+    category : dict
+        From domain to the index of its category.
+    tokens : ndarray, shape (n_categories,)
+        Tokens in each category.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_neurons, n_categories)
+        NaN for neurons without any activating context, and for categories without tokens.
+    """
+    neuron = contexts["layer"].to_numpy(np.int64) * d_mlp + contexts["unit"].to_numpy(np.int64)
+    activating = contexts["value"].to_numpy() > means[neuron]
+    column = contexts["domain"].map(category).to_numpy(np.int64)
+    flat = (neuron * len(tokens) + column)[activating]
+    counts = np.bincount(flat, minlength=len(means) * len(tokens)).reshape(len(means), len(tokens))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return (counts / counts.sum(axis=1, keepdims=True)) / (tokens / tokens.sum())
+
+
+def random_draws(candidates: np.ndarray, settings: Specialization, *name: str | int) -> np.ndarray:
+    """Return how often each candidate is in the baseline: `n_draws` random samples of at most `n_random` each.
+
+    Each sample is without replacement, so with no more than `n_random` candidates it is all of them.
+
+    Parameters
+    ----------
+    candidates : ndarray of bool, shape (n_neurons,)
+        The non-Rosetta neurons.
+    settings : Specialization
+        Sizes and seed.
+    *name : str or int
+        What the draws are for.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_neurons,)
+    """
+    rng = np.random.default_rng(hash64(settings.seed, "baseline", *name))
+    indices = np.flatnonzero(candidates)
+    times = np.zeros(len(candidates), dtype=np.int64)
+    for _ in range(settings.n_draws):
+        times[rng.choice(indices, size=min(settings.n_random, len(indices)), replace=False)] += 1
+    return times

@@ -1,0 +1,1 @@
+"""Names for neurons, asked of a language model."""

@@ -1,0 +1,74 @@
+"""The configuration of the analytical model (docs/theory.md)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from rosetta.config_base import Section
+
+
+class TheorySimulation(Section):
+    """The synthetic validation of the analytical model (Dravid 2026, App. D.7)."""
+
+    betas: list[Annotated[float, Field(gt=1)]] = Field(
+        [1.5, 2.0, 2.5], min_length=1, description="decays of importance to simulate"
+    )
+    sizes: list[Annotated[int, Field(ge=2)]] = Field(
+        [256, 512, 1024, 2048, 4096], min_length=1, description="numbers of neurons N"
+    )
+    runs: int = Field(3, ge=1, description="runs per decay and size")
+    n_inputs: int = Field(10_000, ge=8, description="inputs M on which the two models are correlated")
+    background: int = Field(8, ge=1, description="features sampled for each neuron's interfering mixture")
+    background_pool: Literal["served", "all"] = Field(
+        "served", description="sampled from the features that have a neuron, or from all A features"
+    )
+    interference: float = Field(1.0, gt=0, description="norm of the mixture")
+    noise: float = Field(1.0, ge=0, description="noise level σ∞")
+    seed: int = Field(0, ge=0)
+
+
+class TheorySweep(Section):
+    """Robustness of the simulated exponents; empty lists switch it off, and `rosetta plan` tells what it would cost."""
+
+    kappa: list[Annotated[float, Field(gt=0)]] = Field([], description="values of κ, at the other defaults")
+    gamma: list[Annotated[float, Field(gt=0)]] = Field([], description="values of γ")
+    n_inputs: list[Annotated[int, Field(ge=8)]] = Field([], description="values of M")
+
+    def points(self) -> list[tuple[str, float]]:
+        """Return the swept parameters and values, in order."""
+        return [(name, value) for name in ("kappa", "gamma", "n_inputs") for value in getattr(self, name)]
+
+
+class TheoryDecay(Section):
+    """How β is estimated without the match counts (docs/theory.md, section 5)."""
+
+    max_units: int = Field(1024, ge=8, description="neurons sampled per model for the activation covariance")
+    first_rank: int = Field(10, ge=1, description="first rank of every fitted range")
+    last_share: float = Field(0.25, gt=0, le=1, description="last rank of the spectrum, as a share of the units")
+    corpus_bytes: int = Field(20_000_000, ge=1000, description="text sampled from the corpus for its n-grams")
+    max_order: int = Field(3, ge=1, le=5, description="longest n-gram of the corpus features")
+    min_count: int = Field(10, ge=2, description="an n-gram must be seen this often to count as a feature")
+    n_blocks: int = Field(20, ge=3, description="blocks of documents for the jackknife interval")
+    seed: int = Field(0, ge=0, description="seed of the samples of neurons and documents")
+
+
+class Theory(Section):
+    """The analytical model: parameters, simulation and tests (docs/theory.md)."""
+
+    kappa: float = Field(1.0, gt=0, description="isolation budget per neuron, κ")
+    gamma: float = Field(4.0, gt=0, description="features per neuron, γ")
+    tau: float = Field(2.0, gt=1, description="isolation from which a feature is detectable, τ")
+    predict_sizes: list[Annotated[float, Field(gt=0)]] = Field(
+        [25_000.0, 250_000.0], description="neurons per model to which every ladder is extrapolated in the report"
+    )
+    simulation: TheorySimulation = TheorySimulation()
+    sweep: TheorySweep = TheorySweep()
+    decay: TheoryDecay = TheoryDecay()
+
+    @model_validator(mode="after")
+    def _enough_ranks(self) -> Theory:
+        if self.decay.first_rank > self.decay.max_units * self.decay.last_share / 2:
+            raise ValueError("decay: first_rank must lie below half of max_units × last_share; nothing is left to fit")
+        return self

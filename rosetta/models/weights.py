@@ -1,0 +1,84 @@
+"""What a neuron writes and what the vocabulary reads: output weights and unembedding vectors of a loaded model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from rosetta.errors import ModelError
+from rosetta.models.neurons import architecture_of, down_projections
+
+
+def output_weights(model: Any, place: str) -> Iterator[torch.Tensor]:
+    """Yield the output weight vectors of every layer's neurons, float32 of shape (d_mlp, d_model).
+
+    They are the columns of the down projection: what one unit of a neuron's activation adds to the residual
+    stream, gated MLPs included.
+    """
+    for module in down_projections(model, place):
+        # A Conv1D (GPT-2) keeps its weight as in × out, a Linear as out × in.
+        weight = module.weight.T if hasattr(module, "in_features") else module.weight
+        yield weight.detach().float()
+
+
+def unembedding(model: Any, place: str, n_tokens: int, *, fold_final_norm: bool = False) -> torch.Tensor:
+    """Return the directions of the residual stream that raise the logit of each token.
+
+    Rows of the embedding matrix beyond the tokenizer's vocabulary only pad it, and are left out. Where the model
+    projects the residual stream before unembedding (OPT-350M), that projection is part of the directions.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        A causal language model with tied or untied embeddings.
+    place : str
+        What messages name as the culprit.
+    n_tokens : int
+        Size of the tokenizer's vocabulary.
+    fold_final_norm : bool
+        Whether to carry the final norm's gain (and a LayerNorm's centring) over to the directions.
+
+    Returns
+    -------
+    Tensor of float32, shape (|V|, d_model)
+
+    Raises
+    ------
+    ModelError
+        If the model has no unembedding, or one that does not fit the residual stream.
+    """
+    head = model.get_output_embeddings()
+    if head is None:
+        raise ModelError(f"{place}: has no output embedding, so its neurons have no vocabulary to write to.")
+    directions = head.weight.detach().float()[:n_tokens]
+    projection = getattr(model.get_decoder(), "project_out", None)
+    if projection is not None:
+        directions = directions @ projection.weight.detach().float()
+    d_model = model.config.hidden_size
+    if directions.shape[1] != d_model:
+        raise ModelError(
+            f"{place}: its unembedding vectors have {directions.shape[1]} entries and its residual stream {d_model}; "
+            "how the one is projected to the other is not known."
+        )
+    return _fold(directions, _final_norm(model)) if fold_final_norm else directions
+
+
+def _final_norm(model: Any) -> Any:
+    """Return the norm before the unembedding, or None where there is none (OPT-350M normalises after each layer)."""
+    path = architecture_of(model.config.model_type, "").final_norm
+    parent, _, name = path.rpartition(".")
+    return getattr(model.get_submodule(parent), name)
+
+
+@torch.no_grad()
+def _fold(directions: torch.Tensor, norm: Any) -> torch.Tensor:
+    if norm is None:
+        return directions
+    if not isinstance(norm, torch.nn.LayerNorm):
+        # A root-mean-square norm maps the vector of ones to its gain, however it stores it (Gemma: as gain − 1).
+        gain = norm(torch.ones(directions.shape[1], dtype=norm.weight.dtype, device=norm.weight.device))
+        return directions * gain.float().to(directions.device)
+    scaled = directions if norm.weight is None else directions * norm.weight.detach().float()
+    return scaled - scaled.mean(dim=1, keepdim=True)

@@ -1,0 +1,74 @@
+"""The part of the report on what Rosetta Neurons are like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from rosetta.analysis.contexts import best_matches
+from rosetta.analysis.findings import FINDING_COLUMNS
+from rosetta.analysis.groups import MODEL_POLARIZATION_COLUMNS
+from rosetta.analysis.profiles import CONTEXT_COLUMNS
+from rosetta.config import Config, group_name
+from rosetta.corpus.build import read_split
+from rosetta.matching import MATCH_COLUMNS
+from rosetta.paths import Paths
+from rosetta.report.neuron_figures import FIGURES
+from rosetta.tables import read_csv, read_parquet
+
+CAPTIONS = {
+    "polarization": (
+        "Selectivity in vocabulary space: mean excess kurtosis of the cosines between a neuron's output "
+        "weight vector and all unembedding vectors (0 for a normal distribution, high if the neuron writes to"
+        " few tokens), for the Rosetta Neurons of each model of a ladder and for its other neurons that are "
+        "not dead."
+    ),
+    "statistics": (
+        "Statistics of the activations over all tokens: mean, variance, skewness, excess kurtosis, the "
+        "fraction of tokens at which a neuron fires, and the mutual information between its firing and the "
+        "domain of the document. Means over the Rosetta Neurons and over the other neurons, the models of a "
+        "rung pooled."
+    ),
+    "specialization": (
+        "NormalizedFire: the share of a domain among a neuron's top contexts, one per document, over the "
+        "domain's share of all tokens; 1 means no preference. Bars: mean over the Rosetta Neurons of a rung, "
+        "the smallest models first. Squares: mean over random other neurons."
+    ),
+    "depth": (
+        "Where Rosetta Neurons lie in depth: share of a model's Rosetta Neurons in each of 12 equal bins of "
+        "layer / (L − 1), smallest models on top. Bins in which a model has no layer are blank."
+    ),
+    "layer_pairs": ("Number of matches between the neurons of every pair of layers, one panel per pair of models."),
+}
+
+
+def neuron_section(config: Config, paths: Paths) -> dict[str, Any]:
+    """Return what the report's template shows of single neurons: findings, figures, table, best matches."""
+    polarization = read_csv(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)
+    selectivity = polarization[polarization["statistic"] == "excess_kurtosis"].drop(columns="statistic")
+    return {
+        "findings": read_csv(paths.table("findings"), FINDING_COLUMNS),
+        "figures": {name: (paths.figure(name, "png"), CAPTIONS[name]) for name in FIGURES},
+        "selectivity": selectivity,
+        "pairs": _best_matches(config, paths),
+        "specialization": config.specialization,
+        "viewer": paths.viewer.name,
+    }
+
+
+def _best_matches(config: Config, paths: Paths) -> dict[str, list[dict]]:
+    documents = read_split(paths, "match", config.activations.max_documents)
+    contexts: dict[str, pd.DataFrame] = {
+        model: read_parquet(paths.contexts(model), CONTEXT_COLUMNS) for model in config.used_models()
+    }
+    return {
+        group_name((a, b)): best_matches(
+            read_parquet(paths.matches(group_name((a, b))), MATCH_COLUMNS),
+            (contexts[a], contexts[b]),
+            documents,
+            config.report.n_matches,
+            config.report.n_contexts,
+        )
+        for a, b in config.pairs()
+    }

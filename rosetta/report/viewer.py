@@ -1,0 +1,180 @@
+"""The neuron viewer: one HTML file with its data, script and style inside, which opens without server or network.
+
+Text of the corpus reaches the page as JSON in which no character can end the script element, and the script shows it
+through textContent only. A content security policy lets nothing run but the viewer's own script.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from importlib import resources
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+from rosetta.analysis.profiles import CONTEXT_COLUMNS, NEURON_COLUMNS
+from rosetta.analysis.selectivity import VOCABULARY_COLUMNS
+from rosetta.annotation.annotate import ANNOTATED, ANNOTATION_COLUMNS
+from rosetta.config import Config, group_name
+from rosetta.files import write_text
+from rosetta.paths import Paths
+from rosetta.tables import read_parquet, read_parquet_metadata
+
+# What the viewer shows of every neuron, by the name of its column.
+NUMBERS = {
+    "excess_kurtosis": "vocabulary kurtosis",
+    "activation_mean": "mean",
+    "activation_kurtosis": "excess kurtosis",
+    "fraction_active": "fraction active",
+    "domain_information": "bits about the domain",
+}
+
+
+def write_viewer(config: Config, paths: Paths) -> None:
+    """Write the viewer of a finished run."""
+    groups = {
+        group_name(group): json.loads(paths.excerpts(group_name(group)).read_text("utf-8")) for group in config.groups()
+    }
+    models = {model: _Model(paths, model) for model in config.used_models()}
+    if config.annotation:
+        _annotate(groups, read_parquet(paths.annotations, ANNOTATION_COLUMNS))
+    write_text(paths.viewer, render_viewer(viewer_data(groups, models)))
+
+
+def _annotate(groups: dict[str, dict[str, Any]], annotations: pd.DataFrame) -> None:
+    """Add to the groups' neurons what a language model says of them."""
+    named = annotations[annotations["status"] == ANNOTATED].set_index(["model", "layer", "unit"])
+    about = {
+        neuron: {
+            "name": row["name"],
+            "examples": list(row["examples"]),
+            "is_monosemantic": bool(row["is_monosemantic"]),
+        }
+        for neuron, row in named.iterrows()
+    }
+    for group in groups.values():
+        for neuron in group["neurons"]:
+            for model, partner in zip(group["models"], neuron["partners"], strict=True):
+                if (model, partner["layer"], partner["unit"]) in about:
+                    partner["about"] = about[model, partner["layer"], partner["unit"]]
+
+
+class _Model:
+    """What is known of the neurons of a model.
+
+    Attributes
+    ----------
+    domains : list of str
+        Domains of the corpus.
+    """
+
+    def __init__(self, paths: Paths, model: str) -> None:
+        neurons = read_parquet(paths.neurons(model), NEURON_COLUMNS)
+        vocabulary = read_parquet(paths.vocabulary(model), VOCABULARY_COLUMNS)
+        self._neurons = neurons.merge(vocabulary, on=["layer", "unit"], validate="one_to_one")
+        self._neurons = self._neurons.set_index(["layer", "unit"])
+        self._contexts = read_parquet(paths.contexts(model), CONTEXT_COLUMNS)
+        self.domains: list[str] = read_parquet_metadata(paths.neurons(model))["domains"]
+
+    def describe(self, layer: int, unit: int) -> dict[str, Any]:
+        """Return the numbers of a neuron and the share of each domain's tokens at which it fires."""
+        row = self._neurons.loc[layer, unit]
+        return {
+            "numbers": [_number(row[name]) for name in NUMBERS],
+            "firing": [_number(share) for share in row["domain_firing"]],
+        }
+
+    def main_domains(self, neurons: list[tuple[int, int]]) -> list[int]:
+        """Return for each neuron the domain that most of its top contexts are from; the first one on ties."""
+        wanted = pd.DataFrame(neurons, columns=["layer", "unit"]).drop_duplicates()
+        contexts = wanted.merge(self._contexts, on=["layer", "unit"])
+        number = contexts["domain"].map({domain: i for i, domain in enumerate(self.domains)}).to_numpy(np.int64)
+        counts = pd.crosstab([contexts["layer"], contexts["unit"]], number)
+        main = counts.idxmax(axis=1).to_dict()
+        return [int(main[neuron]) for neuron in neurons]
+
+
+def viewer_data(groups: dict[str, dict[str, Any]], models: dict[str, Any]) -> dict[str, Any]:
+    """Join the groups' excerpts and what is known of their neurons into the viewer's data.
+
+    Parameters
+    ----------
+    groups : dict
+        By name, what `analysis.excerpts.group_excerpts` returns.
+    models : dict
+        By name, an object with `domains`, `describe` and `main_domains`.
+
+    Returns
+    -------
+    dict
+        `models`, `domains`, `numbers` (names), `groups` (name and numbers of models), `excerpts` (shared by the
+        groups), `neurons` of all groups.
+    """
+    names = list(models)
+    excerpts: dict[tuple, dict[str, Any]] = {}
+    neurons = []
+    for number, group in enumerate(groups.values()):
+        of_group = [names.index(model) for model in group["models"]]
+        merged = [_merge_excerpt(excerpts, excerpt, of_group) for excerpt in group["excerpts"]]
+        anchors = [(neuron["partners"][0]["layer"], neuron["partners"][0]["unit"]) for neuron in group["neurons"]]
+        domains = models[group["models"][0]].main_domains(anchors) if anchors else []
+        for neuron, domain in zip(group["neurons"], domains, strict=True):
+            partners = [
+                {**partner, **models[model].describe(partner["layer"], partner["unit"])}
+                for model, partner in zip(group["models"], neuron["partners"], strict=True)
+            ]
+            contexts = [{**context, "excerpt": merged[context["excerpt"]]} for context in neuron["contexts"]]
+            neurons.append({**neuron, "group": number, "domain": domain, "partners": partners, "contexts": contexts})
+    return {
+        "models": names,
+        "domains": next((model.domains for model in models.values()), []),
+        "numbers": list(NUMBERS.values()),
+        "groups": [
+            {"name": name, "models": [names.index(model) for model in group["models"]]}
+            for name, group in groups.items()
+        ],
+        "excerpts": list(excerpts.values()),
+        "neurons": neurons,
+    }
+
+
+def _merge_excerpt(excerpts: dict[tuple, dict[str, Any]], excerpt: dict[str, Any], models: list[int]) -> int:
+    """Add an excerpt, or only its models' tokens if another group has it; return its number."""
+    key = excerpt["document"], excerpt["byte_start"], len(excerpt["text"])
+    if key not in excerpts:
+        excerpts[key] = {**excerpt, "number": len(excerpts), "tokens": {}}
+    excerpts[key]["tokens"].update(zip(map(str, models), excerpt["tokens"], strict=True))
+    return excerpts[key]["number"]
+
+
+def render_viewer(data: dict[str, Any]) -> str:
+    """Return the page that shows `viewer_data`."""
+    templates = resources.files("rosetta.report") / "templates"
+    script, style = ((templates / name).read_text("utf-8") for name in ("viewer.js", "viewer.css"))
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("rosetta.report"), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("viewer.html.jinja").render(
+        script=script, style=style, script_hash=_hash(script), style_hash=_hash(style), data=embedded_json(data)
+    )
+
+
+def embedded_json(data: Any) -> str:
+    """Return JSON that may stand in a script element: without `<`, `>` and `&`, which JSON can write as escapes."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _hash(text: str) -> str:
+    """Return the digest by which a content security policy names an inline element."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+
+
+def _number(value: float) -> float | None:
+    return float(f"{value:.4g}") if np.isfinite(value) else None

@@ -1,0 +1,177 @@
+"""Steps of the analytical model: simulate, estimate β, compare, predict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from rosetta.activations.folders import open_stores
+from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.scaling import SCALING_COLUMNS
+from rosetta.config import Config, group_name
+from rosetta.corpus.build import read_split
+from rosetta.errors import ConfigError
+from rosetta.files import read_manifest
+from rosetta.paths import Paths
+from rosetta.progress import bar, say
+from rosetta.tables import read_csv, read_parquet, read_parquet_metadata, write_csv, write_parquet
+from rosetta.theory import comparison, exponents, identifiability, prediction, routes
+from rosetta.theory.allocation import AllocationModel
+from rosetta.theory.decay import Decay
+from rosetta.theory.losses import fit_loss_exponent
+from rosetta.theory.ngrams import NgramDecay, ngram_decay
+from rosetta.theory.recovery import SIMULATION_COLUMNS, simulate
+from rosetta.theory.simulation import Cell
+from rosetta.theory.spectrum import covariance_halves, cross_validated_spectrum, sample_units
+
+
+def simulate_step(config: Config, paths: Paths, betas: list[float], out: Path) -> None:
+    """Simulate the planted models of some decays at all configured sizes and runs."""
+    settings, theory = config.theory.simulation, config.theory
+    cells = [
+        Cell(AllocationModel(beta, theory.kappa, theory.gamma, theory.tau), n, run)
+        for beta in betas
+        for n in settings.sizes
+        for run in range(settings.runs)
+    ]
+    shown = bar(cells, total=len(cells), label="simulations", unit="run")
+    rows = [simulate(cell, settings, config.correlation.memory_gb, paths.theory) for cell in shown]
+    write_csv(out, pd.DataFrame(rows, columns=SIMULATION_COLUMNS))
+
+
+def sweep_step(config: Config, paths: Paths, parameter: str, value: float, out: Path) -> None:
+    """Simulate all configured decays, sizes and runs at another value of one parameter."""
+    if parameter not in ("kappa", "gamma", "n_inputs"):
+        raise ConfigError(f"--parameter: {parameter!r} is not kappa, gamma or n_inputs.")
+    if parameter == "n_inputs":
+        simulation = config.theory.simulation.model_copy(update={"n_inputs": int(value)})
+        theory = config.theory.model_copy(update={"simulation": simulation})
+    else:
+        theory = config.theory.model_copy(update={parameter: value})
+    simulate_step(config.model_copy(update={"theory": theory}), paths, theory.simulation.betas, out)
+    table = read_csv(out, SIMULATION_COLUMNS)
+    table.insert(0, "parameter", parameter)
+    table.insert(1, "value", value)
+    write_csv(out, table)
+
+
+def sweep_table_step(parts: list[Path], simulation: Path, fitted: Path) -> None:
+    """Join the swept simulations and fit their exponents."""
+    table = pd.concat([read_csv(path, ["parameter", "value", *SIMULATION_COLUMNS]) for path in parts])
+    write_csv(simulation, table)
+    tables = []
+    for (parameter, value), part in table.groupby(["parameter", "value"], sort=False):
+        found = exponents.exponent_table(part)
+        found.insert(0, "parameter", parameter)
+        found.insert(1, "value", value)
+        tables.append(found)
+    write_csv(fitted, pd.concat(tables))
+
+
+def exponents_step(config: Config, paths: Paths, parts: list[Path]) -> None:
+    """Join the simulations, fit their exponents and set them beside those of the exact solution."""
+    table = pd.concat([read_csv(path, SIMULATION_COLUMNS) for path in parts], ignore_index=True)
+    write_csv(paths.table("theory_simulation"), table)
+    fitted = exponents.exponent_table(table)
+    write_csv(paths.table("theory_exponents"), fitted)
+    write_csv(paths.table("theory_finite_size"), exponents.finite_size_table(table, config.theory))
+    error = (fitted["fitted"] - fitted["predicted"]).abs()
+    say(
+        f"{(error <= 0.05).sum()} of {len(fitted)} exponents within 0.05 of their prediction; largest {error.max():.3f}"
+    )
+
+
+def frontiers_step(config: Config, paths: Paths) -> None:
+    """Write the frontiers and the sensitivity of the predicted count."""
+    sizes = sorted({*exponents.FRONTIER_SIZES, *config.theory.simulation.sizes})
+    write_csv(paths.table("theory_frontiers"), exponents.frontier_table(config.theory, sizes))
+    write_csv(paths.table("theory_sensitivity"), identifiability.sensitivity_table(config.theory))
+
+
+def spectrum_step(config: Config, folder: Path, out: Path) -> None:
+    """Write the cross-validated covariance spectrum of a model's activations."""
+    stores = open_stores(folder)
+    n_neurons = stores[0].n_layers * stores[0].d_mlp
+    units = sample_units(n_neurons, config.theory.decay.max_units, config.theory.decay.seed)
+    halves = covariance_halves(stores, units)
+    values = cross_validated_spectrum(halves)
+    table = pd.DataFrame({"rank": np.arange(1, len(values) + 1), "variance": values})
+    write_parquet(out, table, {"n_neurons": n_neurons, "n_positions": sum(half.count for half in halves)})
+
+
+def ngrams_step(config: Config, paths: Paths, out: Path) -> None:
+    """Write what the corpus's n-grams save, by rank: of the text that trained the models, or else of what they read."""
+    settings = config.theory.decay
+    split = "train" if config.corpus.splits.train > 0 else "match"
+    documents = read_split(paths, split)["text"]
+    order = np.random.default_rng(settings.seed).permutation(len(documents))
+    size = documents.str.encode("utf-8").str.len().to_numpy()[order].cumsum()
+    chosen = order[: int(np.searchsorted(size, settings.corpus_bytes)) + 1]
+    found = ngram_decay(documents.iloc[chosen].tolist(), settings)
+    say(f"{split} split, {len(chosen)} documents, {len(found.curve)} features: beta {found.decay.beta:.3f}")
+    table = pd.DataFrame({"rank": np.arange(1, len(found.curve) + 1), "bits": found.curve})
+    facts = {"range_error": found.decay.range_error, "beta": found.decay.beta, "standard_error": found.standard_error}
+    write_parquet(out, table, facts)
+
+
+def beta_step(config: Config, paths: Paths, out: Path) -> None:
+    """Estimate β of every ladder by all routes. No match, and nothing made from one, is read here."""
+    settings, rows = config.theory.decay, []
+    facts = read_parquet_metadata(paths.ngrams)
+    corpus = NgramDecay(np.empty(0), Decay(facts["beta"], facts["range_error"]), facts["standard_error"])
+    for ladder, rungs in config.ladders.items():
+        models = list(dict.fromkeys(model for rung in rungs for model in rung))
+        spectra = [read_parquet(paths.spectrum(model), ["variance"])["variance"].to_numpy() for model in models]
+        estimates = [routes.spectrum_route(spectra, settings), routes.ngram_route(corpus, settings)]
+        estimates += _loss_route(config, paths, models)
+        rows += [(ladder, e.route, e.beta, e.ci_low, e.ci_high, e.n) for e in estimates]
+    write_csv(out, pd.DataFrame(rows, columns=routes.BETA_COLUMNS))
+
+
+def _loss_route(config: Config, paths: Paths, models: list[str]) -> list[routes.BetaEstimate]:
+    """Return the loss route of a ladder; nothing if the losses of some of its models were not measured here."""
+    manifests = [read_manifest(paths.model_manifest(model), "model") for model in models]
+    if not all(manifest["training"] for manifest in manifests):
+        return []
+    families = [config.models[model].zoo.family for model in models]
+    losses = np.array([manifest["training"]["heldout_bits_per_byte"] for manifest in manifests])
+    sizes = np.array([manifest["n_neurons"] for manifest in manifests])
+    return [routes.loss_route(fit_loss_exponent(sizes, losses, families))]
+
+
+def compare_step(config: Config, paths: Paths, polarization: Path | None) -> None:
+    """Set predictions and measurements side by side: exponents, matched r, left-out sizes, identifiability."""
+    betas = read_csv(paths.table("theory_beta"), routes.BETA_COLUMNS)
+    counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
+    scaling = read_csv(paths.table("scaling"), SCALING_COLUMNS)
+    scaling = scaling[scaling["statistic"] == "plain"]
+    measured = read_polarization(polarization)
+    write_csv(paths.table("theory_vs_measured"), comparison.compare(config.theory, betas, scaling, counts, measured))
+    write_csv(paths.table("theory_leave_one_out"), prediction.leave_one_out(betas, counts))
+    rows = []
+    floor = config.theory.tau / (1 + config.theory.tau)
+    for ladder, rungs in config.ladders.items():
+        estimates = prediction.estimates_of(betas, ladder)
+        for number, rung in enumerate(rungs):
+            r = read_parquet(paths.rosetta(group_name(tuple(rung))), ["r"])["r"].to_numpy()
+            rows += comparison.compare_matched_r(ladder, number, r, estimates, floor)
+    write_csv(paths.table("theory_matched_r"), pd.DataFrame(rows, columns=comparison.MATCHED_R_COLUMNS))
+    profiles = [
+        identifiability.count_profiles(str(ladder), part["n_neurons"].to_numpy(), part["matches"].to_numpy())
+        for ladder, part in counts.groupby("ladder", sort=False)
+    ]
+    write_csv(paths.table("theory_identifiability"), pd.concat(profiles))
+
+
+def predict_step(betas: Path, counts: Path, to_sizes: list[float], polarization: Path | None) -> pd.DataFrame:
+    """Extrapolate the ladders of a table of counts."""
+    tables = [read_csv(betas, routes.BETA_COLUMNS), read_csv(counts, ["ladder", "rung", "n_neurons", "matches"])]
+    measured = read_polarization(polarization)
+    return pd.concat([prediction.predict_to(size, *tables, measured) for size in to_sizes], ignore_index=True)
+
+
+def read_polarization(path: Path | None) -> pd.DataFrame | None:
+    """Read a table of selectivity by rung and group, if one is given."""
+    return read_csv(path, prediction.POLARIZATION_COLUMNS) if path else None

@@ -1,0 +1,27 @@
+"""The step that measures selectivity in vocabulary space, from a model's weights."""
+
+from __future__ import annotations
+
+import torch
+
+from rosetta.analysis.selectivity import vocabulary_table
+from rosetta.config import Config, entry_of
+from rosetta.files import read_manifest
+from rosetta.models import loading
+from rosetta.models.weights import output_weights, unembedding
+from rosetta.paths import Paths
+from rosetta.tables import write_parquet
+
+
+def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
+    """Write the vocabulary kurtosis of all neurons of a model."""
+    entry_of(config.models, model, "models")
+    manifest = read_manifest(paths.model_manifest(model), loading.KIND)
+    source = loading.model_source(config, paths, model)
+    loading.check_weights(source, manifest)
+    torch.set_num_threads(1)  # sums split over threads round differently
+    loaded, place = loading.load_model(source), f"models.{model}"
+    fold = config.selectivity.fold_final_norm
+    directions = unembedding(loaded, place, manifest["vocab_size"], fold_final_norm=fold)
+    table = vocabulary_table(output_weights(loaded, place), directions, manifest["n_layers"], model)
+    write_parquet(paths.vocabulary(model), table, {"n_tokens": len(directions), "fold_final_norm": fold})

@@ -1,0 +1,102 @@
+"""A browser for tests: headless Chromium through chromedriver, spoken to in the W3C WebDriver protocol."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+KEYS = {
+    "Escape": "\ue00c",
+    "Enter": "\ue007",
+    "ArrowDown": "\ue015",
+    "ArrowUp": "\ue013",
+    "End": "\ue010",
+    "Home": "\ue011",
+}
+_FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,900"]
+
+
+def missing() -> str:
+    """Return which of the two programs is not installed, or nothing."""
+    return next((name for name in ("chromium", "chromedriver") if shutil.which(name) is None), "")
+
+
+class Browser:
+    """One session; use it as a context."""
+
+    def __enter__(self) -> Browser:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self._url = f"http://127.0.0.1:{port}"
+        self._driver = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL)
+        try:
+            options = {"binary": shutil.which("chromium"), "args": _FLAGS}
+            wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+            self._wait_for_driver()
+            self._session = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
+        except BaseException:
+            self._driver.kill()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._ask("DELETE", f"/session/{self._session}")
+        self._driver.terminate()
+        self._driver.wait(20)
+
+    def open(self, page: Path) -> None:
+        """Open a local file and wait until it is loaded."""
+        self._do("url", {"url": page.as_uri()})
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """Return what the body of a JavaScript function returns once the page has drawn what it was about to draw."""
+        frames = "requestAnimationFrame(() => requestAnimationFrame(() => done(body(...given))))"
+        waiting = f"const given = arguments, body = function () {{ {script} }}; return new Promise((done) => {frames});"
+        return self._do("execute/sync", {"script": waiting, "args": list(arguments)})
+
+    def press(self, *keys: str) -> None:
+        """Press keys, by name or character, one after the other, wherever the focus is."""
+        actions = [{"type": kind, "value": KEYS.get(key, key)} for key in keys for kind in ("keyDown", "keyUp")]
+        self._do("actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
+
+    def fill(self, selector: str, text: str) -> None:
+        """Type into a field, in place of what it holds."""
+        field = self._do("element", {"using": "css selector", "value": selector})
+        (number,) = field.values()
+        self._do(f"element/{number}/clear", {})
+        self._do(f"element/{number}/value", {"text": text})
+
+    def console(self) -> list[str]:
+        """Return the messages of the console since the last call: errors, refusals, logs."""
+        return [entry["message"] for entry in self._do("se/log", {"type": "browser"})]
+
+    def _do(self, command: str, body: dict) -> Any:
+        return self._ask("POST", f"/session/{self._session}/{command}", body)
+
+    def _ask(self, method: str, path: str, body: dict | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self._url + path, data, {"Content-Type": "application/json"}, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as response:
+                return json.load(response)["value"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from None
+
+    def _wait_for_driver(self) -> None:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                if self._ask("GET", "/status")["ready"]:
+                    return
+            except urllib.error.URLError:
+                pass
+            assert time.monotonic() < deadline, "chromedriver does not answer"
+            time.sleep(0.1)

@@ -1,0 +1,278 @@
+"""The analytical model: allocation, simulation, β by routes that see no match, prediction against measurement.
+
+Needs: the corpus, activation stores and model manifests (β); counts, scaling laws and Rosetta Neurons (comparison only).
+Makes: results/tables/theory_*.csv, results/figures/theory_*; parts under results/theory/.
+"""
+
+theory = run.theory
+theory_figures = ["theory_frontiers", "theory_exponents", "theory_beta", "theory_prediction", "theory_identifiability"]
+compared_tables = ["theory_vs_measured", "theory_leave_one_out", "theory_matched_r", "theory_identifiability"]
+simulated_tables = ["theory_simulation", "theory_exponents", "theory_finite_size"]
+swept_tables = ["theory_sweep", "theory_sweep_exponents"] if theory.sweep.points() else []
+predicted_tables = ["theory_predictions"] if theory.predict_sizes else []
+theory_tables = [
+    *simulated_tables,
+    "theory_frontiers",
+    "theory_sensitivity",
+    "theory_beta",
+    *compared_tables,
+    *predicted_tables,
+    *swept_tables,
+]
+
+
+wildcard_constraints:
+    beta=r"[0-9.e+-]+",
+    parameter="kappa|gamma|n_inputs",
+    value=r"[0-9.e+-]+",
+
+
+rule theory_simulate:
+    output:
+        paths.theory_simulation("{beta}"),
+    log:
+        log_of("theory_simulate", "beta-{beta}"),
+    benchmark:
+        benchmark_of("theory_simulate", "beta-{beta}")
+    conda:
+        "../../envs/rosetta.yaml"
+    resources:
+        mem_mb=int(run.correlation.memory_gb * 1000),
+    params:
+        config=paths.run_config,
+        stage=stage("theory_simulate"),
+    message:
+        "Simulating the allocation model at beta {wildcards.beta}"
+    shell:
+        "rosetta theory simulate --config {params.config:q} --beta {wildcards.beta} --out {output:q} 2> {log:q}"
+
+
+rule theory_exponents:
+    input:
+        [paths.theory_simulation(beta) for beta in theory.simulation.betas],
+    output:
+        [paths.table(name) for name in simulated_tables if name != "theory_exponents"],
+        report(paths.table("theory_exponents"), caption="../report/theory_exponents.rst", category="Theory"),
+    log:
+        log_of("theory_exponents", "all"),
+    benchmark:
+        benchmark_of("theory_exponents")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        config=paths.run_config,
+        stage=stage("theory_exponents"),
+    message:
+        "Fitting the simulated exponents"
+    shell:
+        "rosetta theory exponents --config {params.config:q} {input:q} 2> {log:q}"
+
+
+rule theory_sweep:
+    output:
+        paths.theory_sweep("{parameter}", "{value}"),
+    log:
+        log_of("theory_sweep", "{parameter}-{value}"),
+    benchmark:
+        benchmark_of("theory_sweep", "{parameter}-{value}")
+    conda:
+        "../../envs/rosetta.yaml"
+    resources:
+        mem_mb=int(run.correlation.memory_gb * 1000),
+    params:
+        config=paths.run_config,
+        stage=stage("theory_sweep"),
+    message:
+        "Simulating the allocation model at {wildcards.parameter} = {wildcards.value}"
+    shell:
+        "rosetta theory sweep --config {params.config:q} --parameter {wildcards.parameter} --value {wildcards.value}"
+        " --out {output:q} 2> {log:q}"
+
+
+rule theory_sweep_table:
+    input:
+        [paths.theory_sweep(parameter, value) for parameter, value in theory.sweep.points()],
+    output:
+        simulation=paths.table("theory_sweep"),
+        exponents=paths.table("theory_sweep_exponents"),
+    log:
+        log_of("theory_sweep_table", "all"),
+    benchmark:
+        benchmark_of("theory_sweep_table")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        stage=stage("theory_sweep_table"),
+    message:
+        "Fitting the exponents of the sweep"
+    shell:
+        "rosetta theory sweep-table {input:q} --out {output.simulation:q} --exponents {output.exponents:q} 2> {log:q}"
+
+
+rule theory_frontiers:
+    output:
+        paths.table("theory_frontiers"),
+        paths.table("theory_sensitivity"),
+    log:
+        log_of("theory_frontiers", "all"),
+    benchmark:
+        benchmark_of("theory_frontiers")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        config=paths.run_config,
+        stage=stage("theory_frontiers"),
+    message:
+        "Solving the allocation model"
+    shell:
+        "rosetta theory frontiers --config {params.config:q} 2> {log:q}"
+
+
+rule theory_spectrum:
+    input:
+        [paths.store_manifest("{model}", n_shards, shard) for shard in range(n_shards)],
+        temporary_stores("{model}", range(n_shards)),
+    output:
+        paths.spectrum("{model}"),
+    log:
+        log_of("theory_spectrum", "{model}"),
+    benchmark:
+        benchmark_of("theory_spectrum", "{model}")
+    conda:
+        "../../envs/rosetta.yaml"
+    resources:
+        mem_mb=2000 + theory.decay.max_units**2 * 40 // 1_000_000,
+    params:
+        config=paths.run_config,
+        stage=stage("theory_spectrum", "model"),
+        stores=lambda wildcards: paths.stores(wildcards.model, n_shards),
+    message:
+        "Covariance spectrum of {wildcards.model}"
+    shell:
+        "rosetta theory spectrum --config {params.config:q} --stores {params.stores:q} --out {output:q} 2> {log:q}"
+
+
+rule theory_ngrams:
+    input:
+        paths.corpus_manifest,
+    output:
+        paths.ngrams,
+    log:
+        log_of("theory_ngrams", "all"),
+    benchmark:
+        benchmark_of("theory_ngrams")
+    conda:
+        "../../envs/rosetta.yaml"
+    resources:
+        mem_mb=4000,
+    params:
+        config=paths.run_config,
+        stage=stage("theory_ngrams"),
+    message:
+        "What the corpus's n-grams save"
+    shell:
+        "rosetta theory ngrams --config {params.config:q} --out {output:q} 2> {log:q}"
+
+
+# The prediction: nothing made from a match is among its inputs.
+rule theory_beta:
+    input:
+        ngrams=paths.ngrams,
+        spectra=[paths.spectrum(model) for model in run.used_models()],
+        models=[paths.model_manifest(model) for model in run.used_models()],
+    output:
+        report(paths.table("theory_beta"), caption="../report/theory_beta.rst", category="Theory"),
+    log:
+        log_of("theory_beta", "all"),
+    benchmark:
+        benchmark_of("theory_beta")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        config=paths.run_config,
+        stage=stage("theory_beta"),
+    message:
+        "Estimating beta without the counts"
+    shell:
+        "rosetta theory beta --config {params.config:q} --out {output:q} 2> {log:q}"
+
+
+# A table of selectivity by rung, when a rule makes one: add it to the inputs, and `--polarization` to both commands below.
+rule theory_compare:
+    input:
+        betas=paths.table("theory_beta"),
+        counts=paths.table("counts"),
+        scaling=paths.table("scaling"),
+        rosetta=[paths.rosetta(group_name(group)) for group in run.groups()],
+    output:
+        [paths.table(name) for name in compared_tables if name != "theory_vs_measured"],
+        report(paths.table("theory_vs_measured"), caption="../report/theory_vs_measured.rst", category="Theory"),
+    log:
+        log_of("theory_compare", "all"),
+    benchmark:
+        benchmark_of("theory_compare")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        config=paths.run_config,
+        stage=stage("theory_compare"),
+    message:
+        "Comparing predictions with measurements"
+    shell:
+        "rosetta theory compare --config {params.config:q} 2> {log:q}"
+
+
+rule theory_predict:
+    input:
+        betas=paths.table("theory_beta"),
+        counts=paths.table("counts"),
+    output:
+        paths.table("theory_predictions"),
+    log:
+        log_of("theory_predict", "all"),
+    benchmark:
+        benchmark_of("theory_predict")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        stage=stage("theory_predict"),
+        sizes=" ".join(f"--to-size {size}" for size in theory.predict_sizes),
+    message:
+        "Predicting beyond the ladders"
+    shell:
+        "rosetta theory predict {params.sizes} --betas {input.betas:q} --counts {input.counts:q} --out {output:q}"
+        " 2> {log:q}"
+
+
+rule theory_figures:
+    input:
+        tables=[paths.table(name) for name in [*simulated_tables, *compared_tables, "theory_frontiers", "theory_beta"]],
+        rosetta=[paths.rosetta(group_name(group)) for group in run.groups()],
+        spectra=[paths.spectrum(model) for model in run.used_models()],
+        ngrams=paths.ngrams,
+    output:
+        [paths.figure(name, "pdf") for name in theory_figures],
+        report(
+            [paths.figure(name, "png") for name in theory_figures],
+            caption="../report/theory_figure.rst",
+            category="Theory",
+        ),
+    log:
+        log_of("theory_figures", "all"),
+    benchmark:
+        benchmark_of("theory_figures")
+    conda:
+        "../../envs/rosetta.yaml"
+    params:
+        config=paths.run_config,
+        stage=stage("theory_figures"),
+    message:
+        "Drawing the theory"
+    shell:
+        "rosetta theory figures --config {params.config:q} 2> {log:q}"
+
+
+# The simulations alone, whatever the zoo: snakemake --cores N theory_simulations --configfile workflow/presets/theory.yaml
+rule theory_simulations:
+    input:
+        [paths.table(name) for name in [*simulated_tables, *swept_tables]],
