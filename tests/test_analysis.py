@@ -162,6 +162,12 @@ def test_the_plan_counts_jobs_and_bytes(tmp_path):
     assert 40_000 < positions < 90_000
     expected = sum(2 * positions * n * n for n in (256, 512, 1024, 2304)) * 2
     assert phases["correlation"].flops == pytest.approx(expected, rel=1e-4)
+    correlated = phases["correlation"].flops
+    assert phases["twins"].jobs == 12
+    assert phases["twins"].flops == 3 * phases["activations"].flops
+    assert phases["nulls"].flops == pytest.approx(6 * correlated)
+    assert phases["sweeps"].flops == pytest.approx((1 + 1 + 1 + 3) * correlated)
+    assert correlated < phases["intervals"].flops < 1.1 * correlated
     text = plan.render()
     for word in ("training", "FLOPs", "disk GB", "memory GB", "minutes", "2,304 × 2,304"):
         assert word in text

@@ -16,8 +16,8 @@ PACKAGE = ROOT / "rosetta"
 ORDER = [
     "errors", "files", "tables", "progress", "moments", "config_base", "config_controls", "config_neurons",
     "config_problems", "config_theory", "config", "config_reference", "paths", "jobs", "stages", "corpus", "models",
-    "activations", "alignment", "correlation", "matching", "analysis", "theory", "planted", "annotation", "report", "checks",
-    "planning", "steps", "cli_options", "cli_theory", "cli_controls", "cli",
+    "activations", "alignment", "correlation", "matching", "analysis", "theory", "planted", "annotation", "report",
+    "checks", "planning", "steps", "cli_options", "cli_theory", "cli_controls", "cli",
 ]  # fmt: skip
 
 
