@@ -33,7 +33,9 @@ class Controls(Section):
         [0, 1, 2], description="one correlation per pair and seed, the positions of its second model permuted"
     )
     untrained_seeds: list[Seed] = Field(
-        [0, 1, 2], description="one correlation per pair and seed, of randomly initialised twins of both models"
+        [0, 1, 2],
+        description="one correlation per pair and seed, of randomly initialised twins of both models; "
+        "their stores are deleted once used",
     )
     null_quantile: float = Field(
         0.99, gt=0, lt=1, description="matches count as above a null if r exceeds this quantile of its matched r"

@@ -254,7 +254,8 @@ FROM_MATCHES = {
     "match", "anchors", "counts", "fit", "figures", "contexts", "report", "control_tables", "control_figures",
     "describe", "neuron_figures", "viewer", "theory_compare", "theory_predict", "theory_figures",
 }  # fmt: skip
-ANEW = {"nulls", "intervals", "sweeps"}
+# Twins are deleted once they are used, so they are made again for other null models.
+ANEW = {"twins", "nulls", "intervals", "sweeps"}
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,12 @@ twin_seeds = run.controls.untrained_seeds
 
 
 def twin_stores(model):
-    """The stores of a model's untrained twins: manifests, and those that Snakemake is to delete once they are used."""
+    """The stores of a model's untrained twins: manifests, and stores, which are deleted once they are used."""
     twins = [twin_name(model, seed) for seed in twin_seeds]
     manifests = [paths.store_manifest(twin, n_shards, shard) for twin in twins for shard in range(n_shards)]
-    return manifests, [store for twin in twins for store in temporary_stores(twin, range(n_shards))]
+    # They would take several times the disk of the models' own stores, and only null models need them.
+    written = [] if run.store_mode == "live" else manifests
+    return manifests, [manifest.with_suffix(".zarr") for manifest in written]
 
 
 def null_stores(wildcards):
@@ -64,6 +66,7 @@ rule nulls:
         log_of("nulls", "{control}.{pair}"),
     benchmark:
         benchmark_of("nulls", "{control}.{pair}")
+    priority: 5  # before more twins take disk
     conda:
         "../../envs/rosetta.yaml"
     threads: correlation_threads
