@@ -294,3 +294,9 @@ def test_finite_sizes_and_frontiers():
     frontiers = frontier_table(theory, [256, 512])
     assert frontiers["r0"].tolist() == [discrete_frontier(AllocationModel(1.5), n).r0 for n in (256, 512)]
     assert (frontiers["r_tau"] < frontiers["r0"]).all()
+
+
+def test_a_very_steep_decay_does_not_overflow():
+    """The loss route may find next to no improvement with size, and then a β in the hundreds."""
+    r0 = continuum_r0(2304.0, 200.0, 9216.0)
+    assert r0**200.0 / 199.0 - 200.0 * r0 / 199.0 + 1.0 == pytest.approx(2304.0)

@@ -165,7 +165,9 @@ def continuum_r0(budget: float, beta: float, n_features: float = math.inf) -> fl
 
     def excess(log_r0: float) -> float:
         r0 = math.exp(log_r0)
-        return r0**beta * _integral(r0, beta) - (r0 - 1.0) - budget
+        # Cut off where the budget is long exceeded: a steep β would overflow there.
+        power = math.exp(min(beta * log_r0, 700.0))
+        return power * _integral(r0, beta) - (r0 - 1.0) - budget
 
     if n_features < math.inf and excess(math.log(n_features)) <= 0:
         if n_features <= 1:
