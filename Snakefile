@@ -15,6 +15,7 @@ include: "workflow/rules/corpus.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/matches.smk"
+include: "workflow/rules/controls.smk"
 include: "workflow/rules/neurons.smk"
 include: "workflow/rules/theory.smk"
 include: "workflow/rules/results.smk"
@@ -38,10 +39,10 @@ rule all:
         paths.viewer,
         [
             paths.figure(name, extension)
-            for name in ("scaling", *NEURON_FIGURES, *theory_figures)
+            for name in ("scaling", *control_figures(run), *NEURON_FIGURES, *theory_figures)
             for extension in ("png", "pdf")
         ],
-        [paths.table(name) for name in ("counts", "scaling", *NEURON_TABLES, *theory_tables)],
+        [paths.table(name) for name in ("counts", "scaling", *CONTROL_TABLES, *NEURON_TABLES, *theory_tables)],
         [paths.rosetta(group_name(group)) for group in run.groups()],
         [paths.matches(pair) for pair in pair_names],
         [path(model) for path in (paths.vocabulary, paths.neurons, paths.contexts) for model in run.used_models()],

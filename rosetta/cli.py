@@ -11,10 +11,12 @@ from typing import Annotated
 
 import typer
 
-from rosetta.cli_options import ConfigOption, OutOption
+from rosetta.cli_controls import add_control_commands
+from rosetta.cli_options import ConfigOption, ModelOption, OutOption
 from rosetta.cli_options import open_run as _open
 from rosetta.cli_theory import theory_app
 from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
+from rosetta.config_controls import NULLS, Exclusions
 from rosetta.errors import ConfigError, RosettaError
 from rosetta.files import write_text
 from rosetta.paths import Paths
@@ -26,11 +28,11 @@ app = typer.Typer(
     help="Find the neurons that independently trained networks share. Every step of the workflow is a command.",
 )
 app.add_typer(theory_app, name="theory")
+add_control_commands(app)
 
 store_app = typer.Typer(no_args_is_help=True, help="Activation stores, of this or another program (docs/stores.md).")
 app.add_typer(store_app, name="store")
 
-ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]
 _CORRELATION = Correlation()
 
 
@@ -174,9 +176,12 @@ def correlate(
     jobqueue: Jobqueue = "{}",
     job: Annotated[int, typer.Option(help="number of this job")] = 0,
     n_jobs: Annotated[int, typer.Option(help="jobs that share the pair's tiles")] = 1,
+    exclusions: Annotated[str, typer.Option(help="JSON: the configuration's section `exclusions`")] = "{}",
+    permute_seed: Annotated[int | None, typer.Option(min=0, help="permute the second model's positions")] = None,
 ) -> None:
     """Correlate all neurons of two models; write each neuron's nearest neighbours."""
     from rosetta.correlation.pairs import correlate_stores
+    from rosetta.correlation.view import View
 
     settings = parse_section(
         Correlation,
@@ -190,7 +195,8 @@ def correlate(
         ),
     )
     pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
-    correlate_stores(a, b, out, pooled, settings, _dask(scheduler, n_workers, threads, jobqueue), job=job)
+    view = View(parse_section(Exclusions, _json("--exclusions", exclusions)), permute_seed=permute_seed)
+    correlate_stores(a, b, out, pooled, settings, _dask(scheduler, n_workers, threads, jobqueue), job=job, view=view)
 
 
 @app.command("match")
@@ -208,6 +214,8 @@ def match_(
     min_r: MinR = None,
     precision: Precision = _CORRELATION.precision,
     threads: Threads = None,
+    null: Annotated[list[str] | None, typer.Option(help="NAME=FILE: what `nulls` wrote, for p-values")] = None,
+    intervals: Annotated[Path | None, typer.Option(help="what `intervals` wrote, for the intervals of r")] = None,
 ) -> None:
     """Match the neurons of two models: mutual k-nearest neighbours with r, ranks and margins."""
     from rosetta.steps.matches import match_step
@@ -215,7 +223,7 @@ def match_(
     if bool(neighbors) == bool(a and b) or bool(a) != bool(b):
         raise ConfigError("give either the files that `rosetta correlate` wrote, or both --a and --b.")
     if neighbors:
-        match_step(neighbors, out, k)
+        match_step(neighbors, out, k, dict(_named_file(text) for text in null or []), intervals)
         return
     from rosetta.correlation.pairs import correlate_stores
 
@@ -229,6 +237,13 @@ def match_(
         lists = Path(folder) / "neighbors.parquet"
         correlate_stores(a, b, lists, pooled, settings, _dask("threads", 1, threads, "{}"))
         match_step([lists], out, k)
+
+
+def _named_file(text: str) -> tuple[str, Path]:
+    name, equals, path = text.partition("=")
+    if name not in NULLS or not equals:
+        raise ConfigError(f"--null: {text!r} is not NAME=FILE with a name of {', '.join(NULLS)}.")
+    return name, Path(path)
 
 
 def _dask(scheduler: str, n_workers: int, threads: int | None, jobqueue: str) -> Dask:
@@ -261,24 +276,28 @@ def anchors(
 
 
 @app.command()
-def counts(config: ConfigOption, out: OutOption) -> None:
-    """Count Rosetta Neurons per rung of every ladder."""
-    from rosetta.analysis.counts import count_table
-    from rosetta.tables import write_csv
+def counts(config: ConfigOption) -> None:
+    """Count Rosetta Neurons per rung of every ladder, with intervals."""
+    from rosetta.steps.controls import counts_step
 
-    write_csv(out, count_table(*_open(config)))
+    counts_step(*_open(config))
 
 
 @app.command()
 def fit(
     counts: Annotated[Path, typer.Argument(metavar="COUNTS.csv", help="columns ladder, n_neurons, matches")],
     out: Annotated[Path | None, typer.Option(help="CSV to write; printed if not given")] = None,
+    replicates: Annotated[Path | None, typer.Option(help="counts on half-samples of the documents")] = None,
 ) -> None:
     """Fit the power law |R| = c · x^α to every ladder of a table of counts."""
+    from rosetta.analysis.replicates import REPLICATE_COLUMNS
     from rosetta.analysis.scaling import scaling_table
     from rosetta.tables import read_csv, write_csv
 
-    table = scaling_table(read_csv(counts, ["ladder", "n_neurons", "matches"], ("n_neurons", "matches")))
+    table = scaling_table(
+        read_csv(counts, ["ladder", "n_neurons", "matches"], ("n_neurons", "matches")),
+        read_csv(replicates, REPLICATE_COLUMNS) if replicates else None,
+    )
     if out:
         write_csv(out, table)
     else:

@@ -11,6 +11,7 @@ from rosetta.config import Config, load_config
 from rosetta.paths import Paths
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="a run's complete configuration, results/run_config.yaml")]
+ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]
 OutOption = Annotated[Path, typer.Option("--out", help="file to write")]
 
 

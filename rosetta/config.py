@@ -6,25 +6,24 @@ are checked, and every field's description is the documentation (`rosetta config
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from rosetta.config_base import Section
+from rosetta.config_controls import Controls, Exclusions, Intervals, Sweeps
 from rosetta.config_neurons import Annotation, Bootstrap, Selectivity, Specialization, Viewer, context_problems
+from rosetta.config_problems import ladder_problems, model_problems
 from rosetta.config_theory import Theory
 from rosetta.errors import ConfigError
 
 T = TypeVar("T")
 PAIR_SEPARATOR = "--"
+TWIN_SEPARATOR = "~untrained-"  # no entry's own name holds a ~
 SPLITS = ("train", "match", "pool", "heldout")
 ENVIRONMENT_DOMAINS = ("python", "prose", "cpp", "javascript", "licence", "description", "arithmetic")
 
@@ -321,7 +320,11 @@ class Config(Section):
     alignment: Alignment = Alignment()
     correlation: Correlation = Correlation()
     dask: Dask = Dask()
+    exclusions: Exclusions = Exclusions()
     matching: Matching = Matching()
+    controls: Controls = Controls()
+    intervals: Intervals = Intervals()
+    sweeps: Sweeps = Sweeps()
     selectivity: Selectivity = Selectivity()
     specialization: Specialization = Specialization()
     bootstrap: Bootstrap = Bootstrap()
@@ -332,15 +335,29 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _references(self) -> Config:
-        problems = [*_model_problems(self), *_ladder_problems(self)]
+        problems = [*model_problems(self), *ladder_problems(self)]
         problems += context_problems(self.specialization, self.viewer, self.annotation)
         if self.matching.k > self.correlation.max_k:
             problems.append(
                 f"matching.k: {self.matching.k} is above correlation.max_k ({self.correlation.max_k}); raise max_k"
             )
+        if max(self.swept_k()) > self.correlation.max_k:
+            problems.append(f"sweeps.k: {max(self.swept_k())} is above correlation.max_k; raise max_k")
         if problems:
             raise ValueError("; ".join(problems))
         return self
+
+    def swept_k(self) -> list[int]:
+        """Return the k of the sweep."""
+        if self.sweeps.k is not None:
+            return sorted(set(self.sweeps.k)) or [self.matching.k]
+        return [k for k in (1, 2, 5, 10) if k <= self.correlation.max_k]
+
+    @property
+    def swept_anew(self) -> bool:
+        """Whether any sweep correlates anew."""
+        sweeps = self.sweeps
+        return bool(sweeps.budgets or sweeps.split_half or sweeps.pooling or sweeps.exclusions)
 
     @property
     def store_mode(self) -> Literal["kept", "temporary", "live"]:
@@ -360,6 +377,23 @@ class Config(Section):
     def used_models(self) -> list[str]:
         """Return the models that some ladder names, in order of appearance."""
         return list(dict.fromkeys(model for group in self.groups() for model in group))
+
+    def entry(self, name: str) -> ModelEntry:
+        """Return a model entry by its name, which may be that of an untrained twin (`twin_name`).
+
+        Raises
+        ------
+        ConfigError
+            If there is none.
+        """
+        model, separator, seed = name.partition(TWIN_SEPARATOR)
+        entry = entry_of(self.models, model, "models")
+        if not separator:
+            return entry
+        of = entry.untrained.of if entry.untrained else model
+        # Twins of one seed must not be alike: with one stream of random numbers, they would share their first weights.
+        drawn = int.from_bytes(hashlib.blake2b(f"{model} {seed}".encode(), digest_size=4).digest())
+        return ModelEntry(untrained=Untrained(of=of, seed=drawn), dtype=entry.dtype)
 
     def needed_models(self) -> list[str]:
         """Return the used models and those whose untrained twins are used, in order of appearance."""
@@ -386,58 +420,14 @@ def group_pairs(group: tuple[str, ...]) -> list[tuple[str, str]]:
     return [(group[0], other) for other in group[1:]]
 
 
+def twin_name(model: str, seed: int) -> str:
+    """Return the name of a model's untrained twin."""
+    return f"{model}{TWIN_SEPARATOR}{seed}"
+
+
 def group_name(group: tuple[str, ...]) -> str:
     """Return the file name of a pair or larger group of models."""
     return PAIR_SEPARATOR.join(group)
-
-
-def _model_problems(config: Config) -> list[str]:
-    problems = []
-    for name, entry in config.models.items():
-        if entry.zoo and entry.zoo.family not in config.zoo.families:
-            problems.append(
-                f"models.{name}.zoo.family: {entry.zoo.family!r} is not in zoo.families "
-                f"({', '.join(config.zoo.families) or 'none'})"
-            )
-        if entry.zoo and entry.zoo.size not in config.zoo.sizes:
-            problems.append(
-                f"models.{name}.zoo.size: {entry.zoo.size!r} is not in zoo.sizes "
-                f"({', '.join(config.zoo.sizes) or 'none'})"
-            )
-        if entry.untrained:
-            twin = config.models.get(entry.untrained.of)
-            if twin is None:
-                problems.append(f"models.{name}.untrained.of: no model is named {entry.untrained.of!r}")
-            elif twin.untrained:
-                problems.append(f"models.{name}.untrained.of: {entry.untrained.of!r} is itself untrained")
-    context = config.zoo.training.sequence_length
-    if config.activations.sequence_length > context and any(entry.zoo for entry in config.models.values()):
-        problems.append(
-            f"activations.sequence_length: {config.activations.sequence_length} is above the context of the zoo "
-            f"models (zoo.training.sequence_length {context}); lower it"
-        )
-    return problems
-
-
-def _ladder_problems(config: Config) -> list[str]:
-    problems = []
-    for ladder, rungs in config.ladders.items():
-        if not rungs:
-            problems.append(f"ladders.{ladder}: has no rung; list at least one pair of models")
-        if len({len(rung) for rung in rungs}) > 1:
-            problems.append(f"ladders.{ladder}: its rungs must all have the same number of models")
-        if len({tuple(rung) for rung in rungs}) < len(rungs):
-            problems.append(f"ladders.{ladder}: names the same rung twice")
-        for number, rung in enumerate(rungs):
-            unknown = [model for model in rung if model not in config.models]
-            if unknown:
-                problems.append(
-                    f"ladders.{ladder}[{number}]: no model is named {unknown[0]!r}; "
-                    f"models has {', '.join(config.models)}"
-                )
-            if len(set(rung)) < len(rung):
-                problems.append(f"ladders.{ladder}[{number}]: names a model twice")
-    return problems
 
 
 def parse_config(content: Any, origin: str = "config") -> Config:

@@ -23,12 +23,18 @@ def job_names(config: Config) -> dict[str, list[str]]:
         "train": list(recipes),
         "model": [model for model in models if model not in recipes],
         "activations": [part_name(model, i, n_shards) for model in config.used_models() for i in range(n_shards)],
+        "twins": config.used_models() if config.controls.untrained_seeds else [],
         "correlate": [part_name(pair, i, n_jobs) for pair in pairs for i in range(n_jobs)],
+        "nulls": [f"{control}.{pair}" for control in config.controls.names for pair in pairs],
+        "intervals": pairs,
+        "sweeps": pairs if config.swept_anew else [],
         "match": pairs,
         "anchors": groups,
         "counts": ["all"],
         "fit": ["all"],
         "figures": ["scaling"],
+        "control_tables": ["all"],
+        "control_figures": ["all"],
         "vocabulary": config.used_models(),
         "neurons": config.used_models(),
         "contexts": groups,
@@ -49,3 +55,17 @@ def job_names(config: Config) -> dict[str, list[str]]:
         "theory_figures": ["all"],
         "report": ["all"],
     }
+
+
+CONTROL_TABLES = ("controls", "k_sweep", "threshold_sweep", "stability", "exclusions")
+
+
+def control_figures(config: Config) -> list[str]:
+    """Return the names of the figures of controls and sweeps."""
+    wanted = {
+        "nulls": bool(config.controls.names),
+        "k_sweep": True,
+        "threshold_sweep": bool(config.sweeps.thresholds),
+        "budget": config.sweeps.budgets,
+    }
+    return [name for name, drawn in wanted.items() if drawn]

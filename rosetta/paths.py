@@ -66,6 +66,22 @@ class Paths:
         """Neighbour lists made by one of the jobs that share a pair's tiles."""
         return self.neighbors(pair) / f"{job}-of-{n_jobs}.parquet"
 
+    def null_matches(self, control: str, pair: str) -> Path:
+        """Matches of a pair under a null model, all seeds."""
+        return self.root / "nulls" / control / f"{pair}.parquet"
+
+    def intervals(self, pair: str) -> Path:
+        """Confidence intervals of the correlations of a pair's matches."""
+        return self.root / "intervals" / f"{pair}.parquet"
+
+    def replicates(self, pair: str) -> Path:
+        """Matches of a pair on half-samples of the documents."""
+        return self.root / "intervals" / f"{pair}.replicates.parquet"
+
+    def sweeps(self, pair: str) -> Path:
+        """Matches of a pair under the settings of the sweeps that correlate anew."""
+        return self.root / "sweeps" / f"{pair}.parquet"
+
     def matches(self, pair: str) -> Path:
         """Matches of a pair."""
         return self.root / "matches" / f"{pair}.parquet"

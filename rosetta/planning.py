@@ -20,8 +20,10 @@ from rosetta.corpus.size import CorpusSize, estimate_size
 from rosetta.correlation.plan import (
     GB,
     correlation_flops,
+    fits_rematch,
     plan_screen,
     plan_tiles,
+    rematch_flops,
     screen_bytes,
     screen_flops,
     workers_of,
@@ -144,6 +146,7 @@ def plan_run(config: Config, paths: Paths, tflops: float | None = None, devices:
         *_zoo_phases(config, list(models.values())),
         _activation_phase(config, used, positions),
         _correlation_phase(config, models, positions, plan.notes),
+        *_control_phases(config, models, positions, plan.notes),
         _neuron_phase(config, used, positions),
         _theory_phase(config, plan.notes, plan.flops_per_second),
         Phase("results", len(config.pairs()) + 2 * len(config.groups()) + 8, peak_bytes=0.6 * GB),
@@ -285,6 +288,50 @@ def _simulation_cost(theory: Theory, kappa: float, gamma: float, n_inputs: float
     ]
     deviates, stored = expected_cost(cells, settings)
     return deviates * FLOPS_PER_DEVIATE + len(cells) * FLOPS_PER_SIMULATION, stored
+
+
+# A listed pair costs about this many times a pair of a dense product.
+LISTED_COST = 50
+
+
+def _control_phases(config: Config, models: dict[str, _Model], positions: int, notes: list[str]) -> list[Phase]:
+    """Return the phases of twins, null models, intervals and sweeps; each null and sweep is a correlation anew."""
+    controls, pairs, used = config.controls, config.pairs(), [models[name] for name in config.used_models()]
+    sizes = [(models[a].shape.n_neurons, models[b].shape.n_neurons, positions) for a, b in pairs]
+    once, peak = sum(correlation_flops(*size) for size in sizes), config.correlation.memory_gb * GB
+    phases, n_twins = [], len(controls.untrained_seeds)
+    if n_twins:
+        live = config.store_mode == "live"
+        stored = 0 if live else STORED_BYTES[config.activations.dtype] * positions
+        phases.append(
+            Phase(
+                "twins",
+                len(used),
+                flops=0 if live else n_twins * sum(2 * model.parameters * positions for model in used),
+                disk_bytes=n_twins * sum(model.shape.n_neurons for model in used) * stored,
+                peak_bytes=_activation_phase(config, used, positions).peak_bytes,
+                efficiency=MODEL_EFFICIENCY,
+            )
+        )
+    n_nulls = sum(len(controls.seeds(name)) for name in controls.names)
+    if n_nulls:
+        phases.append(Phase("nulls", len(pairs) * len(controls.names), n_nulls * once, 0.0, peak, 0.8))
+    intervals = Phase("intervals", len(pairs), peak_bytes=peak, efficiency=0.8)
+    for (a, b), size in zip(pairs, sizes, strict=True):
+        limits = (config.correlation.memory_gb, config.intervals)
+        precision = resolve_precision(config.correlation.precision)
+        if fits_rematch(*size, *limits, precision=precision, workers=workers_of(config.dask)):
+            intervals.flops += rematch_flops(*size, config.intervals)
+        else:
+            candidates = (size[0] + size[1]) * (config.correlation.max_k + 1)
+            intervals.flops += LISTED_COST * 2 * positions * candidates
+            notes.append(f"{a} × {b}: intervals of counts from each neuron's nearest neighbours, not from all neurons")
+    phases.append(intervals)
+    sweeps = config.sweeps
+    n_settings = sweeps.budgets + sweeps.split_half + len(sweeps.pooling) + len(sweeps.exclusions)
+    if n_settings:
+        phases.append(Phase("sweeps", len(pairs), n_settings * once, 0.0, peak, 0.8))
+    return phases
 
 
 def _corpus_size(config: Config, paths: Paths) -> tuple[CorpusSize, float | None, str]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rosetta.config import Config
+from rosetta.config import Config, twin_name
+from rosetta.jobs import control_figures
 
 VERSIONS = {
     "corpus": 1,
@@ -18,11 +19,17 @@ VERSIONS = {
     "train": 1,
     "model": 1,
     "activations": 3,
-    "correlate": 2,
-    "match": 2,
+    "twins": 1,
+    "correlate": 3,
+    "nulls": 1,
+    "intervals": 1,
+    "sweeps": 1,
+    "match": 3,
     "anchors": 1,
-    "counts": 1,
-    "fit": 1,
+    "counts": 2,
+    "fit": 2,
+    "control_tables": 1,
+    "control_figures": 1,
     "vocabulary": 1,
     "neurons": 1,
     "contexts": 2,
@@ -41,7 +48,7 @@ VERSIONS = {
     "theory_compare": 1,
     "theory_predict": 1,
     "theory_figures": 1,
-    "figures": 1,
+    "figures": 2,
     "report": 3,
 }
 
@@ -74,7 +81,7 @@ def _train(config: Config, model: str) -> dict[str, Any]:
 
 
 def _model(config: Config, model: str) -> dict[str, Any]:
-    entry = config.models[model]
+    entry = config.entry(model)
     base = {"base": config.models[entry.untrained.of].model_dump(mode="json")} if entry.untrained else {}
     return {"model": model, "entry": entry.model_dump(mode="json"), **base}
 
@@ -82,7 +89,7 @@ def _model(config: Config, model: str) -> dict[str, Any]:
 def _activations(config: Config, model: str) -> dict[str, Any]:
     return {
         "model": model,
-        "model_dtype": config.models[model].dtype,
+        "model_dtype": config.entry(model).dtype,
         "activations": config.activations.model_dump(mode="json", exclude={"keep"}),
         "live": config.store_mode == "live",
     }
@@ -91,7 +98,25 @@ def _activations(config: Config, model: str) -> dict[str, Any]:
 def _correlate(config: Config, _pair: str) -> dict[str, Any]:
     # The memory budget changes how the work is cut, not its result; nor does where it runs.
     kept = config.correlation.model_dump(mode="json", exclude={"memory_gb"})
-    return {"alignment": config.alignment.model_dump(mode="json"), "correlation": kept}
+    return {**_seen(config), "correlation": kept}
+
+
+def _seen(config: Config) -> dict[str, Any]:
+    """Return how tokens become positions, and which take part."""
+    return {
+        "alignment": config.alignment.model_dump(mode="json"),
+        "exclusions": config.exclusions.model_dump(mode="json"),
+    }
+
+
+def _anew(config: Config) -> dict[str, Any]:
+    """Return what stages that correlate and match again depend on."""
+    return {**_seen(config), "precision": config.correlation.precision, "matching": config.matching.model_dump()}
+
+
+def _twins(config: Config, model: str) -> dict[str, Any]:
+    twins = [twin_name(model, seed) for seed in config.controls.untrained_seeds]
+    return {"twins": [{**_model(config, twin), **_activations(config, twin)} for twin in twins]}
 
 
 def _neurons(config: Config, _model: str) -> dict[str, Any]:
@@ -137,9 +162,19 @@ _SLICES = {
     "train": _train,
     "model": _model,
     "activations": _activations,
+    "twins": _twins,
     "correlate": _correlate,
+    "nulls": lambda config, control: {**_anew(config), "seeds": config.controls.seeds(control)},
+    "intervals": lambda config, _: {**_anew(config), "intervals": config.intervals.model_dump(mode="json")},
+    "sweeps": lambda config, _: {**_anew(config), "sweeps": config.sweeps.model_dump(exclude={"k", "thresholds"})},
     "match": lambda config, _: {"matching": config.matching.model_dump(mode="json")},
-    "counts": lambda config, _: {"ladders": config.ladders},
+    "counts": lambda config, _: {"ladders": config.ladders, "null_quantile": config.controls.null_quantile},
+    "control_tables": lambda config, _: {
+        "ladders": config.ladders,
+        "k": config.swept_k(),
+        "thresholds": config.sweeps.thresholds,
+    },
+    "control_figures": lambda config, _: {"figures": control_figures(config)},
     "vocabulary": lambda config, _: {"fold_final_norm": config.selectivity.fold_final_norm},
     "neurons": _neurons,
     "contexts": lambda config, _: {

@@ -9,6 +9,7 @@ from transformers import AutoConfig
 
 from rosetta.checks import check_config
 from rosetta.config import Config, dump_config, load_config, parse_config
+from rosetta.config_controls import NULLS
 from rosetta.config_reference import render_reference
 from rosetta.errors import ConfigError, ModelError, PlanError, RosettaError
 from rosetta.models.folders import folder_shape
@@ -94,6 +95,10 @@ BAD = [
         changed(models={**GOOD["models"], "m": {"untrained": {"of": "n"}}, "n": {"untrained": {"of": "m"}}}),
         "is itself untrained",
     ),
+    ("k of the sweep above max_k", changed(sweeps={"k": [1, 50]}), r"sweeps\.k: 50 is above correlation\.max_k"),
+    ("seed twice", changed(controls={"permutation_seeds": [1, 1]}), r"controls: permutation_seeds must differ"),
+    ("odd blocks", changed(intervals={"n_blocks": 5}), r"intervals\.n_blocks: .*multiple of 2"),
+    ("reserved name", changed(models={**GOOD["models"], "f-s~untrained-0": {"path": "x"}}), "names are letters"),
     ("fractions", changed(corpus={"splits": {"train": 0.9}}), r"corpus\.splits: the four fractions must sum to 1"),
     ("no share to match", changed(corpus={"splits": {"train": 0.84, "match": 0.0}}), r"splits: match must be above 0"),
     ("no source kind", changed(corpus={"source": {"path": "x"}}), r"corpus\.source: add `kind"),
@@ -260,22 +265,36 @@ def test_a_folder_tells_its_neurons_without_transformers(tmp_path, texts):
 
 
 def test_a_slice_changes_with_its_part_of_the_configuration_only():
-    names = {"tokenizer": "f", "train": "f-s", "model": "f-s", "activations": "f-s", "theory_spectrum": "f-s"}
+    names = {
+        "tokenizer": "f",
+        "train": "f-s",
+        "model": "f-s",
+        "activations": "f-s",
+        "twins": "f-s",
+        "theory_spectrum": "f-s",
+    }
+    anew = {"nulls of permutation", "nulls of untrained", "intervals", "sweeps"}
 
     def slices(content):
         config = parse_config(content)
-        return {stage: made_by(config, stage, names.get(stage, "")) for stage in VERSIONS}
+        nulls = {f"nulls of {name}": made_by(config, "nulls", name) for name in NULLS}
+        others = {stage: made_by(config, stage, names.get(stage, "")) for stage in VERSIONS if stage != "nulls"}
+        return {**others, **nulls}
 
     base = slices(GOOD)
     cases = {
-        "matching": ({"k": 2}, {"match"}),
+        "matching": ({"k": 2}, {"match", *anew}),
         "correlation": ({"max_k": 12}, {"correlate"}),
         "theory": (
             {"tau": 3.0},
             {"theory_exponents", "theory_frontiers", "theory_compare", "theory_figures"},
         ),
-        "alignment": ({"pooling": "max"}, {"correlate", "contexts"}),
-        "activations": ({"sequence_length": 32}, {"activations"}),
+        "alignment": ({"pooling": "max"}, {"correlate", "contexts", *anew}),
+        "exclusions": ({"first_position": True}, {"correlate", *anew}),
+        "controls": ({"untrained_seeds": [5]}, {"twins", "nulls of untrained"}),
+        "intervals": ({"n_blocks": 4}, {"intervals"}),
+        "sweeps": ({"budgets": True}, {"sweeps", "control_figures"}),
+        "activations": ({"sequence_length": 32}, {"activations", "twins"}),
         "report": ({"n_matches": 2}, set()),
         "selectivity": ({"fold_final_norm": True}, {"vocabulary"}),
         "specialization": ({"n_contexts": 10}, {"neurons", "describe"}),
@@ -285,18 +304,18 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "corpus": ({"seed": 1}, {"corpus"}),
         "ladders": (
             {"gf": [["g-s", "f-s"]]},
-            {"counts", "describe", "viewer", "theory_beta", "theory_compare", "theory_figures"},
+            {"counts", "control_tables", "describe", "viewer", "theory_beta", "theory_compare", "theory_figures"},
         ),
         "results": ("elsewhere", set()),
     }
     for key, (value, expected) in cases.items():
         new = slices(changed(**{key: value}))
-        assert {stage for stage in VERSIONS if new[stage] != base[stage]} == expected | {"report"}, key
+        assert {stage for stage in base if new[stage] != base[stage]} == expected | {"report"}, key
     asked = slices(changed(annotation=ENDPOINT))
     same = slices(changed(annotation={**ENDPOINT, "timeout": 5.0, "n_parallel": 1}))
-    assert {stage for stage in VERSIONS if same[stage] != asked[stage]} == {"report"}, "how the endpoint is reached"
+    assert {stage for stage in base if same[stage] != asked[stage]} == {"report"}, "how the endpoint is reached"
     more = slices(changed(theory={"simulation": {"betas": [1.7]}, "sweep": {"kappa": [2.0]}}))
     expected = {"theory_frontiers", "report"}
-    assert {stage for stage in VERSIONS if more[stage] != base[stage]} == expected, "finished simulations are kept"
+    assert {stage for stage in base if more[stage] != base[stage]} == expected, "finished simulations are kept"
     same = slices(changed(correlation={"memory_gb": 1.0}, dask={"n_workers": 2}))
-    assert {stage for stage in VERSIONS if same[stage] != base[stage]} == {"report"}, "how the work is cut"
+    assert {stage for stage in base if same[stage] != base[stage]} == {"report"}, "how the work is cut"

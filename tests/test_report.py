@@ -8,13 +8,16 @@ import pandas as pd
 import pytest
 from helpers import random_ranges, save_stores
 
+from rosetta.analysis.controls import CONTROL_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.scaling import SCALING_COLUMNS
+from rosetta.analysis.stability import EXCLUSION_COLUMNS, K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import parse_config
 from rosetta.files import digest_file, write_manifest
 from rosetta.jobs import job_names
 from rosetta.matching import MATCH_COLUMNS, rosetta_neurons
 from rosetta.paths import Paths
+from rosetta.report.control_figures import draw_control_figures
 from rosetta.report.figures import draw_scaling
 from rosetta.report.neuron_figures import FIGURES
 from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number, write_report
@@ -26,6 +29,12 @@ from rosetta.tables import write_csv, write_parquet
 from rosetta.theory.comparison import COMPARISON_COLUMNS, MATCHED_R_COLUMNS
 from rosetta.theory.prediction import LEAVE_ONE_OUT_COLUMNS
 
+CONTROLS = {
+    "controls": CONTROL_COLUMNS,
+    "threshold_sweep": THRESHOLD_COLUMNS,
+    "stability": STABILITY_COLUMNS,
+    "exclusions": EXCLUSION_COLUMNS,
+}
 ZOO = {
     "families": {"f": {"architecture": "gpt2", "seed": 1}, "g": {"architecture": "opt", "seed": 2}},
     "sizes": {"s": {"n_layers": 1, "d_model": 16, "d_mlp": 32, "n_heads": 2}},
@@ -111,7 +120,8 @@ def reported(tmp_path):
     """The report of a pair with 15 matches and random activations: texts, activations with ranges, matches, page."""
     texts = [f"document <{i}> & what it says: {'word ' * (i % 9)}{i * i}" for i in range(40)]
     models = {"x": {"path": "x"}, "y": {"path": "y"}}
-    config = parse_config({"models": models, "ladders": {"l": [["x", "y"]]}, "activations": {"n_shards": 2}})
+    off = {"controls": {"permutation_seeds": [], "untrained_seeds": []}, "sweeps": {"thresholds": []}}
+    config = parse_config({"models": models, "ladders": {"l": [["x", "y"]]}, "activations": {"n_shards": 2}, **off})
     paths = Paths(tmp_path)
     documents = pd.DataFrame({"id": np.arange(40, dtype=np.uint64), "text": texts, "domain": "d<1>", "source": ""})
     write_parquet(paths.split("match"), documents)
@@ -140,10 +150,24 @@ def reported(tmp_path):
         neurons_step(config, paths, name)
         kurtosis = pd.DataFrame({"layer": 0, "unit": np.arange(N_UNITS), "excess_kurtosis": rng.normal(size=N_UNITS)})
         write_parquet(paths.vocabulary(name), kurtosis)
-    counts = pd.DataFrame([("l", 0, "x--y", 15, 900, 15, 0, 0, 0.4)], columns=COUNT_COLUMNS)
-    scaling = pd.DataFrame([("l", *[np.nan] * 5, 1)], columns=SCALING_COLUMNS)
+    row = {
+        "ladder": "l",
+        "rung": 0,
+        "models": "x--y",
+        "n_neurons": 15,
+        "n_positions": 900,
+        "matches": 15,
+        "mean_r": 0.4,
+    }
+    counts = pd.DataFrame([row], columns=COUNT_COLUMNS)
+    scaling = pd.DataFrame([("l", "plain", *[np.nan] * 7, 1)], columns=SCALING_COLUMNS)
     write_csv(paths.table("counts"), counts)
     write_csv(paths.table("scaling"), scaling)
+    for name, columns in CONTROLS.items():
+        write_csv(paths.table(name), pd.DataFrame(columns=columns))
+    k_row = {"ladder": "l", "rung": 0, "k": 1, "matches": 15}
+    write_csv(paths.table("k_sweep"), pd.DataFrame([k_row], columns=K_COLUMNS))
+    draw_control_figures(config, paths)
     save_theory(paths)
     draw_scaling(counts, scaling, paths.figure("scaling", "png").with_suffix(""))
     describe_step(config, paths)

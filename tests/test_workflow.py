@@ -27,6 +27,7 @@ CORES = "2"
 MATCH_COLUMNS = [  # part of the contract, so written out
     "model_a", "layer_a", "unit_a", "model_b", "layer_b", "unit_b",
     "r", "rank_a", "rank_b", "margin_a", "margin_b",
+    "r_ci_low", "r_ci_high", "p_permutation", "p_untrained",
 ]  # fmt: skip
 
 
@@ -79,13 +80,19 @@ def test_the_contract(finished):
     config = yaml.safe_load((results / "run_config.yaml").read_text())
     assert config["matching"] == {"k": 1}
     counts = pd.read_csv(results / "tables" / "counts.csv")
-    assert counts.columns.tolist() == (
-        ["ladder", "rung", "models", "n_neurons", "n_positions", "matches", "n_dead_a", "n_dead_b", "mean_r"]
-    )
+    assert counts.columns.tolist()[:11] == [
+        "ladder", "rung", "models", "n_neurons", "n_positions", "matches", "n_dead_a", "n_dead_b", "mean_r",
+        "above_permutation", "above_untrained",
+    ]  # fmt: skip
     assert counts["ladder"].tolist() == ["pythia-opt", "pythia-opt", "pythia-opt-qwen"]
     assert counts["n_neurons"].tolist() == [32, 96, 32]
     scaling = pd.read_csv(results / "tables" / "scaling.csv")
-    assert scaling.columns.tolist() == ["ladder", "alpha", "alpha_ci_low", "alpha_ci_high", "c", "r2", "n_rungs"]
+    assert scaling.columns.tolist() == [
+        "ladder", "statistic", "alpha", "alpha_ci_low", "alpha_ci_high", "alpha_resampled_low", "alpha_resampled_high",
+        "c", "r2", "n_rungs",
+    ]  # fmt: skip
+    assert scaling["statistic"].tolist() == ["plain", "above_permutation", "above_untrained"] * 2
+    check_controls(results / "tables", counts)
     for row in counts.itertuples():
         rosetta = pd.read_parquet(results / "rosetta" / f"{row.models}.parquet")
         assert len(rosetta.drop_duplicates(["layer_anchor", "unit_anchor"])) == row.matches > 0
@@ -102,11 +109,32 @@ def test_the_contract(finished):
     matches = pd.read_parquet(results / "matches" / "pythia-m--opt-m.parquet")
     assert matches.columns.tolist() == MATCH_COLUMNS
     assert matches["r"].between(-1, 1).all()
+    assert matches[["p_permutation", "p_untrained"]].gt(0).all(axis=None)
+    assert (matches["r_ci_low"] < matches["r"]).all()
+    assert (matches["r"] < matches["r_ci_high"]).all()
     assert (matches[["margin_a", "margin_b"]] >= 0).all(axis=None)
     for suffix in ("png", "pdf"):
         assert (results / "figures" / f"scaling.{suffix}").stat().st_size > 5000
     model = AutoModelForCausalLM.from_pretrained(results / "models" / "qwen-s")
     assert model.config.model_type == "qwen2"
+
+
+def check_controls(tables, counts):
+    controls = pd.read_csv(tables / "controls.csv")
+    assert controls.columns.tolist() == ["ladder", "rung", "control", "seed", "matches", "mean_r"]
+    assert len(controls) == 3 * 2 * 2, "rungs × controls × seeds"
+    k_sweep = pd.read_csv(tables / "k_sweep.csv")
+    assert k_sweep["k"].tolist() == [1] * 3 + [2] * 3 + [3] * 3
+    assert k_sweep["matches"].tolist()[:3] == counts["matches"].tolist()
+    assert (k_sweep.groupby(["ladder", "rung"])["matches"].diff().dropna() > 0).all()
+    stability = pd.read_csv(tables / "stability.csv")
+    assert set(stability["sweep"]) == {"budget", "split_half", "pooling"}
+    for _, part in stability[stability["setting"] == "main"].groupby("sweep"):
+        assert part["matches"].tolist() == counts["matches"].tolist()
+    assert stability["jaccard"].dropna().between(0, 1).all()
+    exclusions = pd.read_csv(tables / "exclusions.csv")
+    assert exclusions["exclusions"].unique().tolist() == ["main", "first_position"]
+    assert (exclusions.loc[exclusions["exclusions"] == "first_position", "n_first_position"] > 0).all()
 
 
 def test_the_contract_of_single_neurons(finished):
@@ -204,6 +232,8 @@ def test_a_deleted_result_is_made_again(project):
         "tables/scaling.csv": "fit",
         "figures/scaling.png": "figures",
         "figures/scaling.pdf": "figures",
+        "tables/stability.csv": "control_tables",
+        "figures/budget.png": "control_figures",
         "tables/theory_predictions.csv": "theory_predict",
         "figures/theory_beta.pdf": "theory_figures",
         "report.html": "report",
@@ -221,24 +251,42 @@ def test_a_deleted_result_is_made_again(project):
 
 
 FROM_MATCHES = {
-    "match", "anchors", "counts", "fit", "figures", "contexts", "report",
+    "match", "anchors", "counts", "fit", "figures", "contexts", "report", "control_tables", "control_figures",
     "describe", "neuron_figures", "viewer", "theory_compare", "theory_predict", "theory_figures",
 }  # fmt: skip
+# Twins are deleted once they are used, so they are made again for other null models.
+ANEW = {"twins", "nulls", "intervals", "sweeps"}
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"matching": {"k": 2}}, FROM_MATCHES),
+        (
+            {"controls": {**TINY["controls"], "null_quantile": 0.9}},
+            {
+                "counts",
+                "fit",
+                "figures",
+                "control_figures",
+                "report",
+                "theory_compare",
+                "theory_predict",
+                "theory_figures",
+                "describe",
+                "neuron_figures",
+                "viewer",
+            },
+        ),
+        ({"matching": {"k": 2}}, FROM_MATCHES | ANEW),
         (
             {"ladders": {"opt-pythia": [["opt-s", "pythia-s"], ["opt-m", "pythia-m"]]}},
-            {*FROM_MATCHES, "correlate", "theory_beta"},
+            {*FROM_MATCHES, *ANEW, "correlate", "theory_beta"},
         ),
         ({"report": {"n_matches": 2}}, {"report"}),
         ({"bootstrap": {"seed": 1}}, {"describe", "neuron_figures", "report"}),
         ({"correlation": {**TINY["correlation"], "memory_gb": 1.5}}, {"report"}),
     ],
-    ids=["k", "ladder", "report", "bootstrap", "memory"],
+    ids=["quantile", "k", "ladder", "report", "bootstrap", "memory"],
 )
 def test_an_edit_reruns_what_depends_on_it_and_nothing_else(project, change, expected):
     config = {**TINY, "results": "results", **change}

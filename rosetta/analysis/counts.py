@@ -5,50 +5,93 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from rosetta.analysis.group_counts import count_group
+from rosetta.analysis.nulls import STATISTICS
+from rosetta.analysis.replicates import clipped, intervals_of
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.files import read_manifest
+from rosetta.matching import MATCH_COLUMNS
 from rosetta.models.neurons import NeuronShape
 from rosetta.paths import Paths
 from rosetta.tables import read_parquet, read_parquet_metadata
 
+# How the column of a statistic's count is called.
+COUNT_OF = {"plain": "matches", **{name: name for name in STATISTICS[1:]}}
 COUNT_COLUMNS = [
     "ladder", "rung", "models", "n_neurons", "n_positions", "matches", "n_dead_a", "n_dead_b", "mean_r",
+    *STATISTICS[1:],
+    *(f"{name}_ci_{end}" for name in (*COUNT_OF.values(), "mean_r") for end in ("low", "high")),
+    "interval", "n_quiet_a", "n_quiet_b", "n_special", "n_first_position", "n_high_norm",
 ]  # fmt: skip
 
 
-def count_table(config: Config, paths: Paths) -> pd.DataFrame:
+def count_table(
+    config: Config, paths: Paths, limits: dict[str, dict[str, float]], replicates: pd.DataFrame
+) -> pd.DataFrame:
     """Return one row per rung of every ladder.
 
     `n_neurons` is the mean neuron count of the rung's models, the size x of the scaling law. `matches` is the
     number of matches of a pair, or of anchor neurons matched with every other model in larger groups; `mean_r`
-    is the mean correlation of those matches. `n_dead_a` and `n_dead_b` are the dead neurons of both models on the
-    positions that they share.
+    is the mean correlation of those matches. `above_permutation` and `above_untrained` count only matches whose r
+    exceeds the configured quantile of that null's matched r (NaN without the null). `_ci_low` and `_ci_high` are
+    95% intervals from half-samples of the documents, and `interval` says how the pairs were matched on these:
+    `rematched`, or among `candidates` (`rosetta.correlation.resample`).
+
+    `n_dead_a` and `n_dead_b` are the dead neurons of both models on the positions that they share, `n_quiet_a` and
+    `n_quiet_b` those below the variance floor; `n_special` counts token positions without bytes, `n_first_position` and
+    `n_high_norm` aligned positions, that are left out.
 
     A larger group has one comparison, with aligned positions of its own, per model that is not the anchor. There
-    `n_positions` is the minimum over the comparisons, `n_dead_a` the maximum over them of the anchor's dead neurons,
-    `n_dead_b` the sum over them of the other model's, and `mean_r` the mean over all of their matches.
+    `n_positions` is the minimum over the comparisons, `n_dead_a` and `n_quiet_a` the maximum over them of the anchor's
+    neurons, the other numbers left out are sums over them, and `mean_r` the mean over all of their matches.
+
+    Parameters
+    ----------
+    config, paths : Config, Paths
+        The run.
+    limits : dict
+        What r has to exceed, by pair and statistic (`rosetta.analysis.replicates.pair_thresholds`).
+    replicates : DataFrame
+        `rosetta.analysis.replicates.replicate_table`.
     """
-    rows = [
-        {"ladder": ladder, "rung": number, **_count_group(tuple(rung), paths)}
-        for ladder, rungs in config.ladders.items()
-        for number, rung in enumerate(rungs)
-    ]
+    rows = []
+    for ladder, rungs in config.ladders.items():
+        for number, rung in enumerate(rungs):
+            mine = replicates[(replicates["ladder"] == ladder) & (replicates["rung"] == number)]
+            rows.append({"ladder": ladder, "rung": number, **_count_rung(tuple(rung), paths, limits, mine)})
     return pd.DataFrame(rows, columns=COUNT_COLUMNS)
 
 
-def _count_group(group: tuple[str, ...], paths: Paths) -> dict:
-    neurons = read_parquet(paths.rosetta(group_name(group)))
-    facts = [read_parquet_metadata(paths.matches(group_name(pair))) for pair in group_pairs(group)]
-    anchors = neurons.drop_duplicates(["layer_anchor", "unit_anchor"])
-    return {
+def _count_rung(
+    group: tuple[str, ...], paths: Paths, limits: dict[str, dict[str, float]], replicates: pd.DataFrame
+) -> dict:
+    names = [group_name(pair) for pair in group_pairs(group)]
+    tables = [read_parquet(paths.matches(name), MATCH_COLUMNS) for name in names]
+    facts = [read_parquet_metadata(paths.matches(name)) for name in names]
+    methods = [read_parquet_metadata(paths.replicates(name))["interval"] for name in names]
+    row = {
         "models": group_name(group),
         "n_neurons": float(np.mean([model_shape(paths, model).n_neurons for model in group])),
         "n_positions": min(fact["n_positions"] for fact in facts),
-        "matches": len(neurons) if len(group) == 2 else len(anchors),
-        "n_dead_a": max(fact["n_dead_a"] for fact in facts),
-        "n_dead_b": sum(fact["n_dead_b"] for fact in facts),
-        "mean_r": float(neurons["r"].mean()) if len(neurons) else float("nan"),
+        "interval": ", ".join(dict.fromkeys(methods)),
+        **{name: max(fact[name] for fact in facts) for name in ("n_dead_a", "n_quiet_a")},
+        **{name: sum(fact[name] for fact in facts) for name in _SUMMED},
     }
+    for statistic in limits[names[0]]:
+        above = [table[table["r"] > limits[name][statistic]] for name, table in zip(names, tables, strict=True)]
+        counted, column = count_group(above), COUNT_OF[statistic]
+        mine = replicates[replicates["statistic"] == statistic]
+        row[column] = counted.matches
+        interval = clipped(intervals_of(mine, "matches", counted.matches), 0.0)
+        row[f"{column}_ci_low"], row[f"{column}_ci_high"] = interval
+        if statistic == "plain":
+            row["mean_r"] = counted.mean_r
+            interval = clipped(intervals_of(mine, "mean_r", counted.mean_r), -1.0, 1.0)
+            row["mean_r_ci_low"], row["mean_r_ci_high"] = interval
+    return row
+
+
+_SUMMED = ("n_dead_b", "n_quiet_b", "n_special", "n_first_position", "n_high_norm")
 
 
 def model_shape(paths: Paths, model: str) -> NeuronShape:

@@ -8,10 +8,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from rosetta.analysis.counts import COUNT_OF
+from rosetta.analysis.intervals import CONFIDENCE, half_sample_interval
 from rosetta.progress import say
 
-SCALING_COLUMNS = ["ladder", "alpha", "alpha_ci_low", "alpha_ci_high", "c", "r2", "n_rungs"]
-CONFIDENCE = 0.95
+SCALING_COLUMNS = [
+    "ladder", "statistic", "alpha", "alpha_ci_low", "alpha_ci_high", "alpha_resampled_low", "alpha_resampled_high",
+    "c", "r2", "n_rungs",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -60,12 +64,42 @@ def fit_power_law(sizes: np.ndarray, counts: np.ndarray) -> PowerLaw:
     )
 
 
-def scaling_table(counts: pd.DataFrame) -> pd.DataFrame:
-    """Return the fitted law of every ladder in a table of counts (columns ladder, n_neurons, matches)."""
+def scaling_table(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Return the fitted law of every ladder and statistic.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        Columns ladder, n_neurons, matches, and optionally the counts above each null, `above_…`.
+    replicates : DataFrame, optional
+        Counts on half-samples of the documents (`rosetta.analysis.replicates`), for the resampled intervals: those
+        of the laws fitted on each. They tell what the choice of documents does to the
+        exponent; the interval of the fit tells how far the rungs lie from a power law.
+    """
     rows = []
     for ladder, part in counts.groupby("ladder", sort=False):
-        law = fit_power_law(part["n_neurons"].to_numpy(), part["matches"].to_numpy())
-        if law.n_rungs < len(part):
-            say(f"{ladder}: {len(part) - law.n_rungs} rung(s) without any match cannot enter a log–log fit")
-        rows.append({"ladder": ladder, **asdict(law)})
+        for statistic, column in COUNT_OF.items():
+            if column not in part or part[column].isna().all():
+                continue
+            law = fit_power_law(part["n_neurons"].to_numpy(), part[column].to_numpy())
+            if law.n_rungs < len(part):
+                say(f"{ladder}, {statistic}: {len(part) - law.n_rungs} rung(s) without any match cannot enter the fit")
+            low, high = _resampled(law.alpha, part, ladder, statistic, replicates)
+            rows.append(
+                {"ladder": ladder, "statistic": statistic, **asdict(law)}
+                | {"alpha_resampled_low": low, "alpha_resampled_high": high}
+            )
     return pd.DataFrame(rows, columns=SCALING_COLUMNS)
+
+
+def _resampled(
+    alpha: float, counts: pd.DataFrame, ladder: object, statistic: str, replicates: pd.DataFrame | None
+) -> tuple[float, float]:
+    if replicates is None:
+        return float("nan"), float("nan")
+    mine = replicates[(replicates["ladder"] == ladder) & (replicates["statistic"] == statistic)]
+    by_half = mine.pivot(index="rung", columns="half_sample", values="matches").loc[counts["rung"]].dropna(axis=1)
+    sizes = counts["n_neurons"].to_numpy()
+    alphas = np.array([fit_power_law(sizes, column).alpha for column in by_half.to_numpy().T])
+    low, high = half_sample_interval(alpha, alphas)
+    return float(low), float(high)

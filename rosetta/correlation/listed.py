@@ -3,12 +3,49 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from rosetta.correlation.plan import ROWS, Tile
-from rosetta.correlation.stream import AlignedPair, ColumnSums, centred_blocks, prefetched
+from rosetta.correlation.stream import AlignedPair, ColumnSums, cut_blocks
+
+
+@dataclass(frozen=True)
+class ListedSums:
+    """Sums of listed pairs over blocks of positions, from which their correlations follow.
+
+    Attributes
+    ----------
+    u, v : ndarray of int64, shape (n,)
+        Neurons of the pairs, counted among those that `a` and `b` hold.
+    products : Tensor of float64, shape (n_blocks, n)
+        Sums of products of every block.
+    a, b : list of ColumnSums
+        Moments of the listed neurons in every block.
+    """
+
+    u: np.ndarray
+    v: np.ndarray
+    products: torch.Tensor
+    a: list[ColumnSums]
+    b: list[ColumnSums]
+
+    def of(self, blocks: np.ndarray) -> ListedSums:
+        """Return the sums of some of the blocks."""
+        a, b = ([sums[i] for i in blocks] for sums in (self.a, self.b))
+        return ListedSums(self.u, self.v, self.products[torch.from_numpy(blocks)], a, b)
+
+    def correlations(self, n: int) -> np.ndarray:
+        """Return the correlations over the n positions of the blocks; -inf where one of the neurons is dead."""
+        a, b = ColumnSums.joined(self.a), ColumnSums.joined(self.b)
+        deviation_a, deviation_b = a.deviation(n), b.deviation(n)
+        u, v = torch.from_numpy(self.u), torch.from_numpy(self.v)
+        scale = deviation_a[u] * deviation_b[v]
+        r = (self.products.sum(dim=0) - a.total[u] * b.total[v] / n) / torch.where(scale > 0, scale, 1.0)
+        return torch.where(scale > 0, r.clamp(-1.0, 1.0), -torch.inf).numpy()
 
 
 def correlate_listed(
@@ -34,35 +71,40 @@ def correlate_listed(
     dead_a, dead_b : ndarray of bool, over the ranges of the tile
         Listed neurons without variance over the aligned positions.
     """
+    n = pair.n_positions
+    sums = listed_sums(pair, tile, u, v, pooling, [0, n])
+    dead_a, dead_b = np.zeros(tile.a_high - tile.a_low, bool), np.zeros(tile.b_high - tile.b_low, bool)
+    dead_a[np.unique(u - tile.a_low)] = (sums.a[0].deviation(n) == 0).numpy()
+    dead_b[np.unique(v - tile.b_low)] = (sums.b[0].deviation(n) == 0).numpy()
+    return sums.correlations(n), dead_a, dead_b
+
+
+def listed_sums(
+    pair: AlignedPair, tile: Tile, u: np.ndarray, v: np.ndarray, pooling: str, edges: Sequence[int]
+) -> ListedSums:
+    """Return the sums of listed pairs over the blocks of positions between `edges`, in one pass.
+
+    Parameters are those of `correlate_listed`.
+    """
     used_a, row = np.unique(u - tile.a_low, return_inverse=True)
     used_b, column = np.unique(v - tile.b_low, return_inverse=True)
-    edges = torch.from_numpy(np.searchsorted(row, np.arange(len(used_a) + 1)))
+    begins = torch.from_numpy(np.searchsorted(row, np.arange(len(used_a) + 1)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         pattern = torch.sparse_csr_tensor(
-            edges, torch.from_numpy(column), torch.zeros(len(u)), (len(used_a), len(used_b)), check_invariants=True
+            begins, torch.from_numpy(column), torch.zeros(len(u)), (len(used_a), len(used_b)), check_invariants=True
         )
-    sums_a, sums_b = ColumnSums(len(used_a)), ColumnSums(len(used_b))
-    products = torch.zeros(len(u), dtype=torch.float64)
-    streams = [
-        prefetched(centred_blocks(side, low, high, pooling, ROWS, torch.float32, sums, _some(used, high - low)))
-        for side, low, high, sums, used in (
-            (pair.a, tile.a_low, tile.a_high, sums_a, used_a),
-            (pair.b, tile.b_low, tile.b_high, sums_b, used_b),
-        )
-    ]
-    for block_a, block_b in zip(*streams, strict=True):
+    n_blocks = len(edges) - 1
+    a, b = ([ColumnSums(len(used)) for _ in range(n_blocks)] for used in (used_a, used_b))
+    products = torch.zeros((n_blocks, len(u)), dtype=torch.float64)
+    some_a, some_b = _some(used_a, tile.a_high - tile.a_low), _some(used_b, tile.b_high - tile.b_low)
+    for number, rows_a, rows_b in cut_blocks(pair, tile, pooling, ROWS, torch.float32, edges, some_a, some_b):
+        a[number].add_rows(rows_a)
+        b[number].add_rows(rows_b)
         # Both factors by neuron, so that each product runs along memory.
-        a, b = block_a.T.contiguous(), block_b.T.contiguous()
-        products += torch.sparse.sampled_addmm(pattern, a, b.T, beta=0.0).values()
-    n = pair.n_positions
-    deviation_a, deviation_b = sums_a.deviation(n), sums_b.deviation(n)
-    scale = deviation_a[row] * deviation_b[column]
-    r = (products - sums_a.total[row] * sums_b.total[column] / n) / torch.where(scale > 0, scale, 1.0)
-    r = torch.where(scale > 0, r.clamp(-1.0, 1.0), -torch.inf)
-    dead_a, dead_b = np.zeros(tile.a_high - tile.a_low, bool), np.zeros(tile.b_high - tile.b_low, bool)
-    dead_a[used_a], dead_b[used_b] = (deviation_a == 0).numpy(), (deviation_b == 0).numpy()
-    return r.numpy(), dead_a, dead_b
+        by_a, by_b = rows_a.T.contiguous(), rows_b.T.contiguous()
+        products[number] += torch.sparse.sampled_addmm(pattern, by_a, by_b.T, beta=0.0).values()
+    return ListedSums(row, column, products, a, b)
 
 
 def _some(used: np.ndarray, width: int) -> np.ndarray | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import reduce
 from pathlib import Path
 
@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
+from rosetta.correlation.view import LeftOut
 from rosetta.errors import StoreError
 from rosetta.tables import read_parquet, read_parquet_metadata, write_parquet
 
+LEFT_OUT = [field.name for field in fields(LeftOut)]
 COLUMNS = ["side", "layer", "unit", "rank", "partner_layer", "partner_unit", "r"]
 
 
@@ -22,6 +24,7 @@ class PairFacts:
 
     `n_uncertified` counts the neurons that the screened method's first candidates did not settle: they took further
     exact correlations. `failure_probability` bounds the chance that a match of the pair is not the exact method's.
+    The last five are what the exclusions left out (`rosetta.correlation.view.LeftOut`).
     """
 
     model_a: str
@@ -37,6 +40,11 @@ class PairFacts:
     method: str = "exact"
     n_uncertified: int = 0
     failure_probability: float = 0.0
+    n_special: int = 0
+    n_first_position: int = 0
+    n_high_norm: int = 0
+    n_quiet_a: int = 0
+    n_quiet_b: int = 0
 
 
 def write_lists(path: Path, neighbors: PairNeighbors, facts: PairFacts) -> None:
@@ -69,6 +77,19 @@ def read_lists(paths: list[Path]) -> tuple[PairNeighbors, PairFacts]:
         raise StoreError(f"{paths[0].parent}: its parts are of different computations. Delete them and run again.")
     parts = [_parse(read_parquet(path, COLUMNS), facts[0]) for path in paths]
     return reduce(PairNeighbors.merge, parts), facts[0]
+
+
+def pair_counts(neighbors: PairNeighbors, facts: PairFacts) -> dict[str, int]:
+    """Return the positions of a pair, its dead neurons and what the exclusions left out.
+
+    Neurons below the variance floor read zero everywhere, as dead ones do, but are counted apart.
+    """
+    return {
+        "n_positions": facts.n_positions,
+        "n_dead_a": int(neighbors.dead_a.sum()) - facts.n_quiet_a,
+        "n_dead_b": int(neighbors.dead_b.sum()) - facts.n_quiet_b,
+        **{name: getattr(facts, name) for name in LEFT_OUT},
+    }
 
 
 def _table(side: str, neighbors: Neighbors, dead: np.ndarray, d_mlp: int, d_mlp_partner: int) -> pd.DataFrame:

@@ -15,15 +15,24 @@ from rosetta.correlation.lists import PairFacts, write_lists
 from rosetta.correlation.plan import GB, plan_screen, plan_tiles, workers_of
 from rosetta.correlation.products import product_device, resolve_precision
 from rosetta.correlation.screened import ScreenTask, correlate_screened
-from rosetta.correlation.stream import open_pair, pair_identity
+from rosetta.correlation.stream import WHOLE, open_pair, pair_identity
 from rosetta.correlation.tiles import TileTask, correlate_tiles
+from rosetta.correlation.view import View
 from rosetta.errors import ConfigError
 from rosetta.files import digest_json
 from rosetta.progress import say
 
 
 def correlate_stores(
-    folder_a: Path, folder_b: Path, out: Path, pooling: str, settings: Correlation, dask: Dask, *, job: int = 0
+    folder_a: Path,
+    folder_b: Path,
+    out: Path,
+    pooling: str,
+    settings: Correlation,
+    dask: Dask,
+    *,
+    job: int = 0,
+    view: View = WHOLE,
 ) -> None:
     """Correlate all neurons of two models and write one job's neighbour lists.
 
@@ -41,9 +50,13 @@ def correlate_stores(
         Where the tiles are computed.
     job : int
         Number of this job; it takes every `n_jobs`-th tile.
+    view : View
+        Which documents, positions and neurons take part; all of them, in order, by default.
 
     Raises
     ------
+    ConfigError
+        If positions are to be permuted under the screened method.
     StoreError
         If the stores do not fit together, are damaged or hold non-finite values.
     PlanError
@@ -51,10 +64,12 @@ def correlate_stores(
     """
     if not 0 <= job < settings.n_jobs:
         raise ConfigError(f"--job: {job} is not among the {settings.n_jobs} jobs (--n-jobs).")
+    if view.permute_seed is not None and settings.method == "screened":
+        raise ConfigError("--permute-seed: sketches take no permutation. Use method exact.")
     precision = resolve_precision(settings.precision)
     stores_a, stores_b = open_stores(folder_a), open_stores(folder_b)
     pair_id = pair_identity(stores_a, stores_b)
-    pair = open_pair(str(folder_a), str(folder_b), pair_id)
+    pair = open_pair(str(folder_a), str(folder_b), pair_id, view)
     facts = PairFacts(
         model_a=model_name(stores_a[0]),
         model_b=model_name(stores_b[0]),
@@ -66,6 +81,7 @@ def correlate_stores(
         n_kept=settings.max_k + 1,
         job=job,
         n_jobs=settings.n_jobs,
+        **asdict(pair.left_out),
     )
     workers = workers_of(dask)
     size = (pair.a.n_neurons, pair.b.n_neurons, pair.n_positions)
@@ -74,12 +90,13 @@ def correlate_stores(
         f"{precision} products on {product_device(precision)}, "
         f"{dask.n_workers} × {dask.threads_per_worker} threads ({dask.scheduler})"
     )
-    common = (str(folder_a), str(folder_b), pair_id, pooling, precision)
+    common = (str(folder_a), str(folder_b), pair_id, pooling, precision, view)
+    identity = [*common[:-1], view.describe()]
     if settings.method == "screened":
         n_rows = settings.screening.sketch_rows
         screen = plan_screen(*size, settings.memory_gb, n_rows=n_rows, workers=workers)
         say(f"sketches of {screen.n_rows} rows, {len(screen.tiles)} tile(s), about {screen.peak_bytes / GB:.1f} GB")
-        with _scratch(out, [*common, asdict(screen), settings.model_dump(mode="json")]) as scratch:
+        with _scratch(out, [*identity, asdict(screen), settings.model_dump(mode="json")]) as scratch:
             task = ScreenTask(*common, str(scratch), screen.n_rows, len(stores_a))
             found = correlate_screened(task, *size[:2], screen, settings.screening, settings.max_k, dask)
             if found:
@@ -93,10 +110,12 @@ def correlate_stores(
                 write_lists(out, found.neighbors, certified)
                 return
         say("screening leaves too much open here; the exact method takes over")
-    tiles = plan_tiles(*size, settings.memory_gb, precision=precision, workers=workers)
+    tiles = plan_tiles(
+        *size, settings.memory_gb, precision=precision, workers=workers, permuted=view.permute_seed is not None
+    )
     mine = tiles.tiles[job :: settings.n_jobs]
     say(f"{len(mine)} of {len(tiles.tiles)} tile(s), about {tiles.peak_bytes / GB:.1f} GB")
-    with _scratch(out, [*common, tiles.tiles, asdict(facts)]) as scratch:
+    with _scratch(out, [*identity, tiles.tiles, asdict(facts)]) as scratch:
         task = TileTask(*common, settings.max_k + 1, str(scratch))
         write_lists(out, correlate_tiles(task, mine, *size[:2], dask), facts)
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rosetta.config import Correlation, Dask
+from rosetta.config_controls import Intervals
 from rosetta.errors import PlanError
 
 GB = 1_000_000_000
 ROWS = 4096  # aligned positions per block of rows
+WINDOW = 16_384  # aligned positions that are permuted among themselves, in memory
 # Bytes per cell of a tile: the float64 sums and, but for float64 products, the run summed in float32.
 CELL_BYTES = {"float32": 12, "bfloat16": 12, "float64": 8}
 # Bytes per value of a block of rows: two blocks, the raw chunk and the copies made while it is decoded.
@@ -72,6 +74,7 @@ def plan_tiles(
     *,
     precision: str = "float32",
     workers: Workers = ALONE,
+    permuted: bool = False,
 ) -> TilePlan:
     """Cut an n_a × n_b correlation matrix into the fewest near-square tiles that fit the memory budget.
 
@@ -87,13 +90,17 @@ def plan_tiles(
         What is multiplied.
     workers : Workers
         Who shares the budget.
+    permuted : bool
+        Whether windows of the second model's rows are held to be permuted.
 
     Raises
     ------
     PlanError
         If not even a tile of 64 × 64 neurons fits.
     """
-    widths, peak = _fit(lambda a, b: tile_bytes(a, b, precision), (n_a, n_b), n_positions, memory_gb, workers)
+    widths, peak = _fit(
+        lambda a, b: tile_bytes(a, b, precision, permuted=permuted), (n_a, n_b), n_positions, memory_gb, workers
+    )
     tiles = tuple(Tile(*a, *b) for a in _edges(n_a, widths[0]) for b in _edges(n_b, widths[1]))
     return TilePlan(tiles, peak)
 
@@ -192,11 +199,40 @@ def check_budget(n_a: int, n_b: int, correlation: Correlation, workers: Workers)
     plan_tiles(*smallest, 0, correlation.memory_gb, workers=workers)
 
 
-def tile_bytes(width_a: int, width_b: int, precision: str) -> int:
+def tile_bytes(width_a: int, width_b: int, precision: str, *, permuted: bool = False) -> int:
     """Return the estimated memory of working on one tile."""
     cells = width_a * width_b
     rows = ROW_VALUE_BYTES[precision] * ROWS * (width_a + width_b)
+    if permuted:  # a window of rows, and two blocks gathered from it
+        rows += (8 if precision == "float64" else 4) * (WINDOW + 2 * ROWS) * width_b
     return CELL_BYTES[precision] * cells + rows + min(STRIP_BYTES, 8 * cells)
+
+
+def fits_rematch(
+    n_a: int,
+    n_b: int,
+    n_positions: int,
+    memory_gb: float,
+    settings: Intervals,
+    *,
+    precision: str = "float32",
+    workers: Workers = ALONE,
+) -> bool:
+    """Whether a pair is matched anew on every half-sample (`rosetta.correlation.resample.rematch`).
+
+    It makes all products once, adds up half of the blocks' for every half-sample, and holds those of all blocks.
+    """
+    cells = n_a * n_b
+    rows = ROW_VALUE_BYTES[precision] * ROWS * (n_a + n_b)
+    working = (4 * settings.n_blocks + 8 + CELL_BYTES[precision]) * cells + min(STRIP_BYTES, 8 * cells) + rows
+    share = memory_gb * GB / (workers.n if workers.processes else 1)
+    fits = RESERVED + POSITION_BYTES * n_positions + working <= share
+    return fits and rematch_flops(n_a, n_b, n_positions, settings) <= settings.max_teraflops * 1e12
+
+
+def rematch_flops(n_a: int, n_b: int, n_positions: int, settings: Intervals) -> int:
+    """Return the operations of matching a pair anew on every half-sample."""
+    return correlation_flops(n_a, n_b, n_positions) + settings.n_blocks**2 * n_a * n_b
 
 
 def correlation_flops(n_a: int, n_b: int, n_positions: int) -> int:

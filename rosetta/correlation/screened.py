@@ -32,6 +32,7 @@ from rosetta.correlation.sketch import Sketch, load_sketch, save_sketch, sketch_
 from rosetta.correlation.stream import open_pair
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.topk import top_k
+from rosetta.correlation.view import View
 from rosetta.files import replacing
 from rosetta.progress import say
 
@@ -45,7 +46,7 @@ class ScreenTask:
 
     Attributes
     ----------
-    folder_a, folder_b, identity, pooling, precision, scratch : str
+    folder_a, folder_b, identity, pooling, precision, view, scratch
         As in `rosetta.correlation.tiles.TileTask`.
     n_rows : int
         Rows m of the sketches.
@@ -58,6 +59,7 @@ class ScreenTask:
     identity: str
     pooling: str
     precision: str
+    view: View
     scratch: str
     n_rows: int
     n_shards: int
@@ -242,7 +244,7 @@ def sketch_on_disk(task: ScreenTask, side: str, shard: int, low: int, high: int)
     """Make the sketch of one shard and range of neurons, unless a former run did; return its manifest's path."""
     path = task.sketch(side, shard, low, high)
     if not path.exists():
-        pair = open_pair(task.folder_a, task.folder_b, task.identity)
+        pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
         made = sketch_shard(pair.a if side == "a" else pair.b, shard, low, high, task.pooling, task.n_rows, task.dtype)
         save_sketch(path, made, task.identity)
     return path
@@ -274,7 +276,9 @@ def listed_on_disk(task: ScreenTask, number: int, tile: Tile, u: np.ndarray, v: 
     """Compute listed pairs of a tile, unless a former run did; return the file of (r, dead_a, dead_b)."""
     return _once(
         Path(task.scratch) / f"listed-{number}-{'-'.join(map(str, tile))}.npz",
-        lambda: correlate_listed(open_pair(task.folder_a, task.folder_b, task.identity), tile, u, v, task.pooling),
+        lambda: correlate_listed(
+            open_pair(task.folder_a, task.folder_b, task.identity, task.view), tile, u, v, task.pooling
+        ),
     )
 
 
@@ -282,7 +286,7 @@ def whole_on_disk(task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray,
     """Correlate chosen neurons of a tile with each other, unless a former run did; return the file of (u, v, r)."""
 
     def make() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        pair = open_pair(task.folder_a, task.folder_b, task.identity)
+        pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
         r, *_ = correlate_tile(pair, tile, task.pooling, "float32", only_a - tile.a_low, only_b - tile.b_low)
         of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)
         i, rank = np.nonzero(of_a.index >= 0)

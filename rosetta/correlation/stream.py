@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
-from itertools import cycle
+from itertools import cycle, pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,12 +17,15 @@ from rosetta.activations.folders import open_stores
 from rosetta.activations.layout import check_same_documents
 from rosetta.activations.store import Store
 from rosetta.alignment import STRIP, AlignedSpans, TokenRanges, aligned_spans, pool_into
+from rosetta.correlation.plan import Tile
+from rosetta.correlation.view import LeftOut, View, mark_tokens, marked, permuted, quiet_neurons, subset
 from rosetta.errors import StoreError
 from rosetta.files import digest_json
 from rosetta.models.neurons import neuron_name
 from rosetta.moments import Moments
 
 T = TypeVar("T")
+WHOLE = View()
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,10 @@ class Side:
     center : ndarray of float64, shape (n_neurons,)
         Pilot mean over tokens. Any values would give the same correlations; these keep float32 sums free of
         cancellation.
+    quiet : ndarray of bool, shape (n_neurons,)
+        Neurons below the variance floor: they read zero everywhere, as if they were dead.
+    permute_seed : int, optional
+        Seed of the permutation of the positions, if they are permuted.
     """
 
     stores: list[Store]
@@ -47,6 +54,8 @@ class Side:
     first: list[np.ndarray]
     last: list[np.ndarray]
     center: np.ndarray
+    quiet: np.ndarray
+    permute_seed: int | None = None
 
     @property
     def n_neurons(self) -> int:
@@ -56,15 +65,29 @@ class Side:
     def of_shard(self, shard: int) -> Side:
         """Return the same side with one of its shards only."""
         one = slice(shard, shard + 1)
-        return Side(self.stores[one], self.with_bytes[one], self.first[one], self.last[one], self.center)
+        return replace(
+            self, stores=self.stores[one], with_bytes=self.with_bytes[one], first=self.first[one], last=self.last[one]
+        )
 
 
 @dataclass(frozen=True)
 class AlignedPair:
-    """Two models aligned on the same documents."""
+    """Two models aligned on the same documents.
+
+    Attributes
+    ----------
+    a, b : Side
+        The models.
+    document_positions : ndarray of int64, shape (n_documents,)
+        Aligned positions of each document, in the order of the corpus.
+    left_out : LeftOut
+        What the view excludes.
+    """
 
     a: Side
     b: Side
+    document_positions: np.ndarray
+    left_out: LeftOut
 
     @property
     def n_positions(self) -> int:
@@ -72,8 +95,8 @@ class AlignedPair:
         return sum(map(len, self.a.first))
 
 
-def align_pair(stores_a: list[Store], stores_b: list[Store]) -> AlignedPair:
-    """Align the shard stores of two models.
+def align_pair(stores_a: list[Store], stores_b: list[Store], view: View = WHOLE) -> AlignedPair:
+    """Align the shard stores of two models, as far as the view takes them in.
 
     Raises
     ------
@@ -85,8 +108,10 @@ def align_pair(stores_a: list[Store], stores_b: list[Store]) -> AlignedPair:
             f"{stores_a[0].path.parent} has {len(stores_a)} shards, {stores_b[0].path.parent} has {len(stores_b)}. "
             "Capture both with the same activations.n_shards."
         )
-    spans = [_shard_spans(a, b) for a, b in zip(stores_a, stores_b, strict=True)]
-    pair = AlignedPair(_side(stores_a, spans, 0), _side(stores_b, spans, 1))
+    aligned = _Aligned.of(stores_a, stores_b, view)
+    a, b = _side(stores_a, aligned.spans, 0, view), _side(stores_b, aligned.spans, 1, view)
+    left_out = replace(aligned.left_out, n_quiet_a=int(a.quiet.sum()), n_quiet_b=int(b.quiet.sum()))
+    pair = AlignedPair(a, b, aligned.document_positions, left_out)
     if pair.n_positions < 2:
         raise StoreError(f"{stores_a[0].path.parent}: only {pair.n_positions} aligned positions; give more documents.")
     return pair
@@ -104,7 +129,41 @@ def _shard_spans(a: Store, b: Store) -> AlignedSpans:
     return aligned_spans([token_ranges(a), token_ranges(b)], a.manifest["holds"]["n_documents"])
 
 
-def _side(stores: list[Store], spans: list[AlignedSpans], side: int) -> Side:
+@dataclass(frozen=True)
+class _Aligned:
+    """Spans of all shards that a view takes in, the number of them in every document, and what it leaves out."""
+
+    spans: list[AlignedSpans]
+    document_positions: np.ndarray
+    left_out: LeftOut
+
+    @classmethod
+    def of(cls, stores_a: list[Store], stores_b: list[Store], view: View) -> _Aligned:
+        marks = [mark_tokens(stores, view.exclusions) for stores in (stores_a, stores_b)]
+        found, counts, n_special, n_first, n_high, offset = [], [], 0, 0, 0, 0
+        for shard, stores in enumerate(zip(stores_a, stores_b, strict=True)):
+            spans, ids = _shard_spans(*stores), stores[0].tokens().document_ids
+            taken = view.takes(ids, offset)
+            n_special += sum(int(taken[special_positions(store)].sum()) for store in stores)
+            kept = taken[spans.document_index]
+            first, high = (
+                kept & reduce(np.logical_or, [marked(spans, i, getattr(marks[i][shard], mark)) for i in (0, 1)])
+                for mark in ("first_position", "high_norm")
+            )
+            found.append(subset(spans, kept & ~first & ~high))
+            counts.append(np.bincount(found[-1].document_index, minlength=len(ids)))
+            n_first, n_high = n_first + int(first.sum()), n_high + int((high & ~first).sum())
+            offset += len(ids)
+        return cls(found, np.concatenate(counts), LeftOut(n_special, n_first, n_high))
+
+
+def special_positions(store: Store) -> np.ndarray:
+    """Return the document of every position that stands for no byte."""
+    tokens = store.tokens()
+    return tokens.document_index[~tokens.with_bytes]
+
+
+def _side(stores: list[Store], spans: list[AlignedSpans], side: int, view: View) -> Side:
     pilot = reduce(Moments.merge, [store.moments() for store in stores])
     return Side(
         stores=stores,
@@ -112,6 +171,8 @@ def _side(stores: list[Store], spans: list[AlignedSpans], side: int) -> Side:
         first=[shard.first[side].astype(np.int32) for shard in spans],
         last=[shard.last[side].astype(np.int32) for shard in spans],
         center=pilot.mean,
+        quiet=quiet_neurons(pilot, view.exclusions.variance_floor),
+        permute_seed=view.permute_seed if side == 1 else None,
     )
 
 
@@ -148,6 +209,21 @@ class ColumnSums(ColumnTotals):
         self._low = torch.minimum(self._low, rows.amin(dim=0))
         self._high = torch.maximum(self._high, rows.amax(dim=0))
 
+    def add_rows(self, rows: torch.Tensor) -> None:
+        """Add any number of rows, in strips."""
+        for strip in rows.split(STRIP):
+            self.add(strip)
+
+    @classmethod
+    def joined(cls, parts: list[ColumnSums]) -> ColumnSums:
+        """Return the sums over the rows of all parts."""
+        whole = cls(len(parts[0].total))
+        whole.total = torch.stack([part.total for part in parts]).sum(dim=0)
+        whole.squares = torch.stack([part.squares for part in parts]).sum(dim=0)
+        whole._low = torch.stack([part._low for part in parts]).amin(dim=0)
+        whole._high = torch.stack([part._high for part in parts]).amax(dim=0)
+        return whole
+
     def deviation(self, n: int) -> torch.Tensor:
         """Return √Σ(x − x̄)² of n rows; zero exactly for neurons that never change."""
         centred = (self.squares - self.total.square() / n).clamp_min(0).sqrt()
@@ -170,6 +246,7 @@ def centred_blocks(
 
     All blocks but the last have exactly `rows` rows wherever the shards end, so what is summed over them does
     not depend on the sharding. Every chunk is read once. A block may be used until the next but one is taken.
+    If the side's positions are permuted, so are the rows (`rosetta.correlation.view.permuted`).
 
     Raises
     ------
@@ -177,6 +254,23 @@ def centred_blocks(
         If a store is damaged or holds a non-finite value.
     """
     neurons = np.arange(low, high) if only is None else low + only
+    blocks = _ordered_blocks(side, low, high, pooling, rows, dtype, sums, only, neurons)
+    if side.permute_seed is None:
+        return blocks
+    return permuted(blocks, sum(map(len, side.first)), rows, side.permute_seed)
+
+
+def _ordered_blocks(
+    side: Side,
+    low: int,
+    high: int,
+    pooling: str,
+    rows: int,
+    dtype: torch.dtype,
+    sums: ColumnTotals,
+    only: np.ndarray | None,
+    neurons: np.ndarray,
+) -> Iterator[torch.Tensor]:
     center = torch.from_numpy(side.center[neurons]).to(dtype)
     buffers = cycle(torch.empty((rows, len(neurons)), dtype=dtype) for _ in range(2))
     block, filled = next(buffers), 0
@@ -207,11 +301,45 @@ def prefetched(items: Iterator[T]) -> Iterator[T]:
             yield item
 
 
+def cut_blocks(
+    pair: AlignedPair,
+    tile: Tile,
+    pooling: str,
+    rows: int,
+    dtype: torch.dtype,
+    edges: Sequence[int],
+    only_a: np.ndarray | None = None,
+    only_b: np.ndarray | None = None,
+) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
+    """Yield (number, rows of A, rows of B): the blocks of `centred_blocks`, cut where they cross an edge.
+
+    `edges` are positions from 0 to the last; a cut block lies between the edges `number` and `number` + 1.
+    """
+    bounds, start = np.asarray(edges), 0
+    blocks_a, blocks_b = (
+        prefetched(centred_blocks(side, low, high, pooling, rows, dtype, ColumnTotals(width), only))
+        for side, low, high, only in (
+            (pair.a, tile.a_low, tile.a_high, only_a),
+            (pair.b, tile.b_low, tile.b_high, only_b),
+        )
+        for width in [high - low if only is None else len(only)]
+    )
+    for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
+        stop = start + len(block_a)
+        inner = bounds[(bounds > start) & (bounds < stop)]
+        for low, high in pairwise([start, *np.unique(inner).tolist(), stop]):
+            number = int(np.searchsorted(bounds, low, side="right")) - 1
+            yield number, block_a[low - start : high - start], block_b[low - start : high - start]
+        start = stop
+
+
 def _centred(
     block: torch.Tensor, center: torch.Tensor, sums: ColumnTotals, side: Side, neurons: np.ndarray
 ) -> torch.Tensor:
+    quiet = torch.from_numpy(side.quiet[neurons])
     for start in range(0, len(block), STRIP):
-        sums.add(block[start : start + STRIP].sub_(center))
+        strip = block[start : start + STRIP].sub_(center)
+        sums.add(strip.masked_fill_(quiet, 0.0) if bool(quiet.any()) else strip)
     bad = torch.nonzero(~torch.isfinite(sums.total))
     if len(bad):
         name = neuron_name(*divmod(int(neurons[int(bad[0])]), side.stores[0].d_mlp))
@@ -270,8 +398,10 @@ def _picked(parts: list[tuple[int, torch.Tensor]], only: np.ndarray) -> list[tup
 
 
 @lru_cache(maxsize=1)
-def open_pair(folder_a: str, folder_b: str, identity: str) -> AlignedPair:
-    """Open and align the stores of two folders; a process that works on many tiles of a pair does it once.
+def open_pair(folder_a: str, folder_b: str, identity: str, view: View) -> AlignedPair:
+    """Open and align the stores of two folders, as far as a view takes them in.
+
+    A process that works on many tiles of a pair does it once.
 
     Raises
     ------
@@ -281,7 +411,7 @@ def open_pair(folder_a: str, folder_b: str, identity: str) -> AlignedPair:
     stores_a, stores_b = open_stores(Path(folder_a)), open_stores(Path(folder_b))
     if pair_identity(stores_a, stores_b) != identity:
         raise StoreError(f"{folder_a}, {folder_b}: the stores changed while they were being worked on. Run again.")
-    return align_pair(stores_a, stores_b)
+    return align_pair(stores_a, stores_b, view)
 
 
 def pair_identity(stores_a: list[Store], stores_b: list[Store]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from rosetta.correlation.products import Products
 from rosetta.correlation.schedule import run_tasks
 from rosetta.correlation.stream import AlignedPair, ColumnSums, centred_blocks, open_pair, prefetched
 from rosetta.correlation.topk import top_k
+from rosetta.correlation.view import View
 from rosetta.files import replacing
 
 
@@ -65,17 +67,34 @@ def correlate_tile(
     for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
         products.add(block_a, block_b)
     n = pair.n_positions
-    deviation_a, deviation_b = sums_a.deviation(n), sums_b.deviation(n)
-    dead_a, dead_b = deviation_a == 0, deviation_b == 0
-    scale_a, scale_b = (torch.where(deviation > 0, 1 / deviation, 1.0) for deviation in (deviation_a, deviation_b))
+    a, b = reduced(sums_a, n), reduced(sums_b, n)
     r = products.take()
-    for low in range(0, width_a, STRIP):
+    to_correlations(r, a, b, n)
+    return r, a.dead.numpy(), b.dead.numpy()
+
+
+class Columns(NamedTuple):
+    """Totals, reciprocal deviations (1 for dead ones) and dead neurons of one side."""
+
+    total: torch.Tensor
+    scale: torch.Tensor
+    dead: torch.Tensor
+
+
+def reduced(sums: ColumnSums, n: int) -> Columns:
+    """Return what correlations need of the sums over n rows."""
+    deviation = sums.deviation(n)
+    return Columns(sums.total, torch.where(deviation > 0, 1 / deviation, 1.0), deviation == 0)
+
+
+def to_correlations(products: torch.Tensor, a: Columns, b: Columns, n: int) -> None:
+    """Turn sums of products over n rows into Pearson correlations, in place; -inf where one of the neurons is dead."""
+    for low in range(0, len(products), STRIP):
         rows = slice(low, low + STRIP)
-        r[rows].addr_(sums_a.total[rows], sums_b.total, alpha=-1.0 / n).mul_(scale_a[rows, None]).mul_(scale_b)
-        r[rows].clamp_(-1.0, 1.0)  # rounding may leave 1 + 1e-7
-    r[dead_a] = -torch.inf
-    r[:, dead_b] = -torch.inf
-    return r, dead_a.numpy(), dead_b.numpy()
+        products[rows].addr_(a.total[rows], b.total, alpha=-1.0 / n).mul_(a.scale[rows, None]).mul_(b.scale)
+        products[rows].clamp_(-1.0, 1.0)  # rounding may leave 1 + 1e-7
+    products[a.dead] = -torch.inf
+    products[:, b.dead] = -torch.inf
 
 
 @dataclass(frozen=True)
@@ -90,6 +109,8 @@ class TileTask:
         Digest of the stores (`rosetta.correlation.stream.pair_identity`).
     pooling, precision : str
         How tokens become positions, and what is multiplied.
+    view : View
+        Which documents, positions and neurons take part.
     n_kept : int
         Neighbours to keep per neuron.
     scratch : str
@@ -101,6 +122,7 @@ class TileTask:
     identity: str
     pooling: str
     precision: str
+    view: View
     n_kept: int
     scratch: str
 
@@ -139,7 +161,7 @@ def tile_on_disk(task: TileTask, tile: Tile) -> Path:
     """Compute one tile, unless a former run finished it, and return the file that holds its neighbours."""
     path = Path(task.scratch) / f"{'-'.join(map(str, tile))}.npz"
     if not path.exists():
-        pair = open_pair(task.folder_a, task.folder_b, task.identity)
+        pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
         found = tile_neighbors(pair, tile, task.pooling, task.precision, task.n_kept)
         with replacing(path) as temporary, open(temporary, "wb") as stream:
             np.savez(

@@ -50,7 +50,7 @@ class ModelSource:
 
 def model_source(config: Config, paths: Paths, name: str) -> ModelSource:
     """Return where the model entry `name` of a configuration comes from."""
-    entry = config.models[name]
+    entry = config.entry(name)
     if entry.untrained:
         base = model_source(config, paths, entry.untrained.of)
         return ModelSource(name, base.location, base.revision, entry.untrained.seed, entry.dtype)

@@ -14,13 +14,18 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
+from rosetta.analysis.counts import COUNT_OF
 from rosetta.files import replacing
 
 DPI = 200
 
 
+# What the panels of counts are titled.
+TITLES = {"plain": "all matches", "above_permutation": "above permuted", "above_untrained": "above untrained"}
+
+
 def draw_scaling(counts: pd.DataFrame, scaling: pd.DataFrame, out: Path) -> None:
-    """Draw the number of Rosetta Neurons against model size in log–log, with the fitted laws.
+    """Draw the number of Rosetta Neurons against model size in log–log, with the fitted laws: a panel per statistic.
 
     Parameters
     ----------
@@ -30,24 +35,43 @@ def draw_scaling(counts: pd.DataFrame, scaling: pd.DataFrame, out: Path) -> None
         File without suffix; `.png` and `.pdf` are written.
     """
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
+    statistics = [name for name in TITLES if (scaling["statistic"] == name).any()]
+    figure, panels = plt.subplots(
+        1, len(statistics), figsize=(4.6 * len(statistics), 4.0), layout="constrained", squeeze=False, sharey=True
+    )
+    for axes, statistic in zip(panels[0], statistics, strict=True):
+        laws = scaling[scaling["statistic"] == statistic].set_index("ladder")
+        draw_counts(axes, counts.assign(matches_shown=counts[COUNT_OF[statistic]]), laws, COUNT_OF[statistic])
+        axes.set_title(TITLES[statistic], loc="right", fontsize="medium")
+    panels[0, 0].set_ylabel("Rosetta Neurons")
+    sns.despine(figure)
+    save_figure(figure, out)
+
+
+def draw_counts(axes: plt.Axes, counts: pd.DataFrame, laws: pd.DataFrame, column: str) -> None:
+    """Draw one statistic's counts with their intervals and laws."""
     ladders = list(counts["ladder"].unique())
-    palette = dict(zip(ladders, sns.color_palette("colorblind", len(ladders)), strict=True))
-    laws = scaling.set_index("ladder")
-    figure, axes = plt.subplots(figsize=(5.2, 3.8), layout="constrained")
-    for ladder in ladders:
-        part = counts[(counts["ladder"] == ladder) & (counts["matches"] > 0)]
-        axes.scatter(part["n_neurons"], part["matches"], s=28, color=palette[ladder], zorder=3, label=None)
+    for ladder, color in ladder_palette(ladders).items():
+        part = counts[(counts["ladder"] == ladder) & (counts["matches_shown"] > 0)]
+        low, high = (part[f"{column}_ci_{end}"] for end in ("low", "high"))
+        bars = np.stack([part["matches_shown"] - low, high - part["matches_shown"]])
+        axes.errorbar(
+            part["n_neurons"], part["matches_shown"], np.nan_to_num(bars), fmt="o", ms=5, lw=1, color=color, zorder=3
+        )
         law = laws.loc[ladder]
         if np.isfinite(law["alpha"]):
             x = np.geomspace(part["n_neurons"].min(), part["n_neurons"].max(), 50)
-            axes.plot(x, law["c"] * x ** law["alpha"], color=palette[ladder], lw=1.5, label=_law_label(ladder, law))
+            axes.plot(x, law["c"] * x ** law["alpha"], color=color, lw=1.5, label=_law_label(ladder, law))
         else:
-            axes.plot([], [], "o", color=palette[ladder], label=ladder)
-    axes.set(xscale="log", yscale="log", xlabel="neurons per model", ylabel="Rosetta Neurons")
+            axes.plot([], [], "o", color=color, label=ladder)
+    axes.set(xscale="log", yscale="log", xlabel="neurons per model")
     label_sizes(axes, counts["n_neurons"])
-    axes.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
-    sns.despine(figure)
-    save_figure(figure, out)
+    axes.legend(frameon=False, fontsize="x-small", loc="lower left", bbox_to_anchor=(0, 1.06), borderaxespad=0)
+
+
+def ladder_palette(ladders: list[str]) -> dict[str, tuple]:
+    """Return the colour of every ladder, the same in all figures."""
+    return dict(zip(ladders, sns.color_palette("colorblind", len(ladders)), strict=True))
 
 
 def label_sizes(axes: plt.Axes, sizes: pd.Series) -> None:
@@ -73,5 +97,5 @@ def save_figure(figure: plt.Figure, out: Path) -> None:
 def _law_label(ladder: str, law: pd.Series) -> str:
     label = f"{ladder}: α = {law['alpha']:.2f}"
     if np.isfinite(law["alpha_ci_low"]):
-        label += f" [{law['alpha_ci_low']:.2f}, {law['alpha_ci_high']:.2f}], R² = {law['r2']:.3f}"
+        label += f" [{law['alpha_ci_low']:.2f}, {law['alpha_ci_high']:.2f}], R² = {law['r2']:.2f}"
     return label

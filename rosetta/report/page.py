@@ -17,6 +17,7 @@ from rosetta.analysis.scaling import SCALING_COLUMNS
 from rosetta.config import Config, dump_config
 from rosetta.corpus.documents import document_name
 from rosetta.files import read_manifest, write_text
+from rosetta.jobs import CONTROL_TABLES, control_figures
 from rosetta.models.neurons import neuron_name
 from rosetta.paths import Paths
 from rosetta.report.neuron_section import neuron_section
@@ -54,6 +55,7 @@ def write_report(config: Config, paths: Paths) -> None:
         counts=read_csv(paths.table("counts"), COUNT_COLUMNS),
         scaling=read_csv(paths.table("scaling"), SCALING_COLUMNS),
         scaling_figure=_image(paths.figure("scaling", "png")),
+        controls=_controls(config, paths),
         theory=_theory(config, paths),
         phases=phase_table(config, paths),
         neurons=neuron_section(config, paths),
@@ -82,6 +84,18 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _controls(config: Config, paths: Paths) -> dict:
+    """Return the tables and figures of controls and sweeps."""
+    settings = config.controls
+    return {
+        "figures": {name: _image(paths.figure(name, "png")) for name in control_figures(config)},
+        "tables": {name: read_csv(paths.table(name), []) for name in CONTROL_TABLES},
+        "seeds": {name: len(settings.seeds(name)) for name in settings.names},
+        "null_quantile": settings.null_quantile,
+        "n_blocks": config.intervals.n_blocks,
+    }
 
 
 THEORY_TABLES = {

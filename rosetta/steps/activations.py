@@ -7,7 +7,7 @@ import torch
 from rosetta.activations.capture import capture_shard
 from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.live import write_live_store
-from rosetta.config import Config, entry_of
+from rosetta.config import Config
 from rosetta.errors import ConfigError
 from rosetta.paths import Paths
 
@@ -15,7 +15,7 @@ from rosetta.paths import Paths
 def activations_step(config: Config, paths: Paths, model: str, shard: int) -> None:
     """Capture one shard of the match split; where stores are never written, say how its rows are made."""
     settings = config.activations
-    entry_of(config.models, model, "models")
+    config.entry(model)
     if not 0 <= shard < settings.n_shards:
         raise ConfigError(f"--shard: {shard} is not among the {settings.n_shards} shards (activations.n_shards).")
     # One thread: sums split over threads round differently, and shards are the unit of parallelism.

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rosetta.correlation.lists import read_lists
+import numpy as np
+import pandas as pd
+
+from rosetta.analysis.intervals import INTERVAL_COLUMNS
+from rosetta.analysis.nulls import tail_probability
+from rosetta.correlation.lists import pair_counts, read_lists
 from rosetta.errors import ConfigError
-from rosetta.matching import MATCH_COLUMNS, mutual_matches, rosetta_neurons
+from rosetta.matching import MATCH_COLUMNS, NOTE_COLUMNS, mutual_matches, rosetta_neurons
 from rosetta.progress import say
 from rosetta.tables import read_parquet, read_parquet_metadata, write_parquet
 
 
-def match_step(neighbors: list[Path], out: Path, k: int) -> None:
-    """Turn a pair's neighbour lists into matches."""
+def match_step(
+    neighbors: list[Path], out: Path, k: int, nulls: dict[str, Path] | None = None, intervals: Path | None = None
+) -> None:
+    """Turn a pair's neighbour lists into matches, with p-values from null models and intervals if they are given."""
     lists, facts = read_lists(neighbors)
     if not 1 <= k < facts.n_kept:
         raise ConfigError(
@@ -20,13 +27,19 @@ def match_step(neighbors: list[Path], out: Path, k: int) -> None:
         )
     matches = mutual_matches(lists, facts, k)
     say(f"{len(matches)} matches of {facts.model_a} and {facts.model_b}, mean r {matches['r'].mean():.3f}")
-    metadata = {
-        "n_positions": facts.n_positions,
-        "k": k,
-        "n_dead_a": int(lists.dead_a.sum()),
-        "n_dead_b": int(lists.dead_b.sum()),
-    }
-    write_parquet(out, matches, metadata)
+    write_parquet(out, _noted(matches, nulls or {}, intervals), {"k": k, **pair_counts(lists, facts)})
+
+
+def _noted(matches: pd.DataFrame, nulls: dict[str, Path], intervals: Path | None) -> pd.DataFrame:
+    noted = matches.assign(**dict.fromkeys(NOTE_COLUMNS, np.nan))
+    for name, path in nulls.items():
+        null_r = read_parquet(path, ["r"])["r"].to_numpy()
+        noted[f"p_{name}"] = tail_probability(matches["r"].to_numpy(), null_r)
+    if intervals:
+        keys = ["layer_a", "unit_a", "layer_b", "unit_b"]
+        found = matches[keys].merge(read_parquet(intervals, [*keys, *INTERVAL_COLUMNS]), on=keys, how="left")
+        noted[INTERVAL_COLUMNS] = found[INTERVAL_COLUMNS].to_numpy()
+    return noted
 
 
 def anchors_step(matches: list[Path], out: Path) -> None:

@@ -146,6 +146,7 @@ def compare_step(config: Config, paths: Paths, polarization: Path | None) -> Non
     betas = read_csv(paths.table("theory_beta"), routes.BETA_COLUMNS)
     counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
     scaling = read_csv(paths.table("scaling"), SCALING_COLUMNS)
+    scaling = scaling[scaling["statistic"] == "plain"]
     measured = read_polarization(polarization)
     write_csv(paths.table("theory_vs_measured"), comparison.compare(config.theory, betas, scaling, counts, measured))
     write_csv(paths.table("theory_leave_one_out"), prediction.leave_one_out(betas, counts))

@@ -3,14 +3,25 @@
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
 from rosetta.checks import check_config
-from rosetta.config import PAIR_SEPARATOR, SPLITS, FilesSource, dump_config, group_name, group_pairs, parse_config
+from rosetta.config import (
+    PAIR_SEPARATOR,
+    SPLITS,
+    FilesSource,
+    dump_config,
+    group_name,
+    group_pairs,
+    parse_config,
+    twin_name,
+)
+from rosetta.config_controls import NULLS
 from rosetta.errors import RosettaError
 from rosetta.files import write_text
-from rosetta.jobs import part_name
+from rosetta.jobs import CONTROL_TABLES, control_figures, part_name
 from rosetta.models.folders import model_files
 from rosetta.paths import Paths
 from rosetta.stages import made_by
@@ -27,6 +38,9 @@ except RosettaError as error:
 paths = Paths(Path(run.results))
 n_shards = run.activations.n_shards
 n_jobs = run.correlation.n_jobs
+pair_names = [group_name(pair) for pair in run.pairs()]
+correlation_threads = run.dask.n_workers * run.dask.threads_per_worker if run.dask.local else 1
+correlation_mb = int(run.correlation.memory_gb * 1000) if run.dask.local else 2000
 
 
 def one_of(names):

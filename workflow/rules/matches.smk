@@ -1,6 +1,6 @@
 """Correlations, matches, Rosetta Neurons.
 
-Needs: the activation stores of both models of a pair.
+Needs: the activation stores of both models of a pair; matches under null models and intervals (controls.smk).
 Makes: results/neighbors/{pair}, results/matches/{pair}.parquet, results/rosetta/{group}.parquet.
 """
 
@@ -17,10 +17,10 @@ rule correlate:
         benchmark_of("correlate", part_name("{pair}", "{job}", n_jobs))
     conda:
         "../../envs/rosetta.yaml"
-    threads: run.dask.n_workers * run.dask.threads_per_worker if run.dask.local else 1
+    threads: correlation_threads
     resources:
         # How the work is cut and where it runs do not change its result: as resources, not parameters, these rerun nothing.
-        mem_mb=int(run.correlation.memory_gb * 1000) if run.dask.local else 2000,
+        mem_mb=correlation_mb,
         memory_gb=str(run.correlation.memory_gb),
         scheduler=run.dask.scheduler,
         n_workers=run.dask.n_workers,
@@ -36,6 +36,7 @@ rule correlate:
         precision=run.correlation.precision,
         screening=run.correlation.screening.model_dump_json(),
         n_jobs=n_jobs,
+        exclusions=run.exclusions.model_dump_json(),
     message:
         "Correlating {wildcards.pair}"
     shell:
@@ -43,12 +44,15 @@ rule correlate:
         " --method {params.method} --screening {params.screening:q} --max-k {params.max_k}"
         " --precision {params.precision} --memory-gb {resources.memory_gb} --scheduler {resources.scheduler:q}"
         " --n-workers {resources.n_workers} --threads {resources.threads_per_worker}"
-        " --jobqueue {resources.jobqueue:q} --n-jobs {params.n_jobs} --job {wildcards.job} 2> {log:q}"
+        " --jobqueue {resources.jobqueue:q} --n-jobs {params.n_jobs} --job {wildcards.job}"
+        " --exclusions {params.exclusions:q} 2> {log:q}"
 
 
 rule match:
     input:
         neighbors=[paths.neighbors_part("{pair}", job, n_jobs) for job in range(n_jobs)],
+        nulls=[paths.null_matches(control, "{pair}") for control in run.controls.names],
+        intervals=paths.intervals("{pair}"),
     output:
         paths.matches("{pair}"),
     log:
@@ -60,10 +64,14 @@ rule match:
     params:
         stage=stage("match"),
         k=run.matching.k,
+        nulls=lambda wildcards, input: [
+            f"--null {name}={shlex.quote(path)}" for name, path in zip(run.controls.names, input.nulls, strict=True)
+        ],
     message:
         "Matching {wildcards.pair}"
     shell:
-        "rosetta match {input.neighbors:q} --k {params.k} --out {output:q} 2> {log:q}"
+        "rosetta match {input.neighbors:q} --k {params.k} {params.nulls} --intervals {input.intervals:q}"
+        " --out {output:q} 2> {log:q}"
 
 
 rule anchors:

@@ -4,16 +4,16 @@ Needs: Rosetta Neurons of all groups, matches of all pairs, model manifests, wha
 Makes: results/tables/{counts,scaling}.csv, results/figures/scaling, results/report.html.
 """
 
-pair_names = [group_name(pair) for pair in run.pairs()]
-
 
 rule counts:
     input:
-        rosetta=[paths.rosetta(group_name(group)) for group in run.groups()],
+        replicates=[paths.replicates(pair) for pair in pair_names],
+        nulls=[paths.null_matches(control, pair) for control in run.controls.names for pair in pair_names],
         matches=[paths.matches(pair) for pair in pair_names],
         models=[paths.model_manifest(model) for model in run.used_models()],
     output:
         report(paths.table("counts"), caption="../report/counts.rst", category="Scaling"),
+        paths.table("replicates"),
     log:
         log_of("counts", "all"),
     benchmark:
@@ -26,12 +26,13 @@ rule counts:
     message:
         "Counting Rosetta Neurons"
     shell:
-        "rosetta counts --config {params.config:q} --out {output:q} 2> {log:q}"
+        "rosetta counts --config {params.config:q} 2> {log:q}"
 
 
 rule fit:
     input:
-        paths.table("counts"),
+        counts=paths.table("counts"),
+        replicates=paths.table("replicates"),
     output:
         report(paths.table("scaling"), caption="../report/scaling.rst", category="Scaling"),
     log:
@@ -45,7 +46,7 @@ rule fit:
     message:
         "Fitting scaling laws"
     shell:
-        "rosetta fit {input:q} --out {output:q} 2> {log:q}"
+        "rosetta fit {input.counts:q} --replicates {input.replicates:q} --out {output:q} 2> {log:q}"
 
 
 rule figures:
@@ -75,9 +76,12 @@ rule report:
         corpus=paths.corpus_manifest,
         models=[paths.model_manifest(model) for model in run.used_models()],
         tables=[
-            paths.table(name) for name in ["counts", "scaling", "polarization_by_model", "findings", *theory_tables]
+            paths.table(name)
+            for name in ["counts", "scaling", *CONTROL_TABLES, "polarization_by_model", "findings", *theory_tables]
         ],
-        figures=[paths.figure(name, "png") for name in ["scaling", *NEURON_FIGURES, *theory_figures]],
+        figures=[
+            paths.figure(name, "png") for name in ["scaling", *control_figures(run), *NEURON_FIGURES, *theory_figures]
+        ],
         matches=[paths.matches(pair) for pair in pair_names],
         contexts=[paths.contexts(model) for model in run.used_models()],
     output:

@@ -1,0 +1,206 @@
+"""How counts and exponents depend on choices: k, threshold, pooling, token budget, halves, exclusions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+
+import pandas as pd
+
+from rosetta.analysis.counts import model_shape
+from rosetta.analysis.group_counts import count_group, group_keys, jaccard
+from rosetta.analysis.scaling import fit_power_law
+from rosetta.config import Config, group_name, group_pairs
+from rosetta.correlation.lists import read_lists
+from rosetta.matching import MATCH_COLUMNS, mutual_matches
+from rosetta.paths import Paths
+from rosetta.tables import read_parquet, read_parquet_metadata
+
+_LAW = ["alpha", "alpha_ci_low", "alpha_ci_high"]
+K_COLUMNS = ["ladder", "rung", "models", "n_neurons", "k", "matches", "mean_r", *_LAW]
+THRESHOLD_COLUMNS = ["ladder", "rung", "models", "n_neurons", "threshold", "matches", "mean_r", *_LAW]
+STABILITY_COLUMNS = [
+    "ladder", "rung", "models", "n_neurons", "sweep", "setting", "n_positions", "matches", "mean_r",
+    "compared_with", "jaccard", "kept_partner", *_LAW,
+]  # fmt: skip
+EXCLUSION_COLUMNS = [
+    "ladder", "rung", "models", "exclusions", "n_positions", "n_dead", "n_quiet", "n_special", "n_first_position",
+    "n_high_norm", "matches", "difference", "jaccard",
+]  # fmt: skip
+MAIN = "main"
+
+# Matches by pair.
+Tables = dict[tuple[str, str], pd.DataFrame]
+
+
+def k_sweep_table(config: Config, paths: Paths) -> pd.DataFrame:
+    """Return counts of mutual k-nearest neighbours for every k of the sweep, and the exponent at each k.
+
+    Neighbours up to correlation.max_k are stored, so nothing is correlated anew.
+    """
+    n_jobs = config.correlation.n_jobs
+    lists = {
+        pair: read_lists([paths.neighbors_part(group_name(pair), job, n_jobs) for job in range(n_jobs)])
+        for pair in config.pairs()
+    }
+    rows = []
+    for k in config.swept_k():
+        tables = {pair: mutual_matches(*lists[pair], k) for pair in config.pairs()}
+        rows += [{"k": k, **row} for row in _counted(config, paths, tables)]
+    return _with_laws(pd.DataFrame(rows), "k")[K_COLUMNS]
+
+
+def threshold_table(config: Config, paths: Paths) -> pd.DataFrame:
+    """Return counts of matches whose r exceeds every threshold of the sweep, and the exponent at each."""
+    main = _main(config, paths)
+    rows = []
+    for threshold in config.sweeps.thresholds:
+        tables = {pair: table[table["r"] > threshold] for pair, table in main.items()}
+        rows += [{"threshold": threshold, **row} for row in _counted(config, paths, tables)]
+    columns = pd.DataFrame(rows, columns=[name for name in THRESHOLD_COLUMNS if name not in _LAW])
+    return _with_laws(columns, "threshold")[THRESHOLD_COLUMNS]
+
+
+def stability_table(config: Config, paths: Paths) -> pd.DataFrame:
+    """Return counts under smaller token budgets, on halves of the documents and with other poolings.
+
+    `setting` is the number of documents, the half or the pooling, and `main` the main result. `compared_with` names
+    the setting that `jaccard` and `kept_partner` compare with: the next smaller budget, the other half, the main
+    result. `kept_partner` is the fraction of the matched neurons of the anchor, in the setting compared with, that have
+    the same partner here (in larger groups: the same partners). The exponent is that of the ladder under the setting.
+    """
+    swept, main = _swept(config, paths), _main(config, paths)
+    rows = []
+    for sweep, compare in _COMPARISONS.items():
+        settings = {setting: tables for (name, setting), tables in swept.items() if name == sweep}
+        if not settings:
+            continue
+        if sweep != "split_half":
+            settings = {MAIN: main, **settings}
+        partner = dict(compare(list(settings)))
+        for setting, tables in settings.items():
+            other = partner.get(setting)
+            for row in _counted(config, paths, tables):
+                agreement = _agreement(row["group"], tables, settings[other]) if other else {}
+                positions = [_positions(paths, pair, sweep, setting) for pair in group_pairs(row["group"])]
+                rows.append(
+                    {"sweep": sweep, "setting": setting, "compared_with": other, "n_positions": min(positions)}
+                    | row
+                    | agreement
+                )
+    columns = [name for name in STABILITY_COLUMNS if name not in _LAW]
+    return _with_laws(pd.DataFrame(rows, columns=columns), "sweep", "setting")[STABILITY_COLUMNS]
+
+
+def exclusion_table(config: Config, paths: Paths) -> pd.DataFrame:
+    """Return what each set of exclusions leaves out and does to the count; `main` is the configuration's own.
+
+    Dead neurons have no correlation and special positions no bytes, so both are left out under every setting.
+    """
+    main, swept = _main(config, paths), _swept(config, paths)
+    settings = {MAIN: main, **{name: tables for (sweep, name), tables in swept.items() if sweep == "exclusions"}}
+    rows = []
+    for setting, tables in settings.items():
+        for row, reference in zip(_counted(config, paths, tables), _counted(config, paths, main), strict=True):
+            facts = [_facts(paths, pair, "exclusions", setting) for pair in group_pairs(row["group"])]
+            same = _agreement(row["group"], tables, main)["jaccard"]
+            rows.append(
+                {
+                    **row,
+                    "exclusions": setting,
+                    "n_positions": min(fact["n_positions"] for fact in facts),
+                    **{name: sum(fact[name] for fact in facts) for name in EXCLUSION_COLUMNS[7:10]},
+                    **{name: sum(fact[f"{name}_a"] + fact[f"{name}_b"] for fact in facts) for name in _BY_SIDE},
+                    "difference": row["matches"] - reference["matches"],
+                    "jaccard": same,
+                }
+            )
+    return pd.DataFrame(rows, columns=EXCLUSION_COLUMNS)
+
+
+_BY_SIDE = ("n_dead", "n_quiet")
+
+
+def _counted(config: Config, paths: Paths, tables: Tables) -> list[dict]:
+    """Return one row per rung with its group, size, count and mean r."""
+    rows = []
+    for ladder, rungs in config.ladders.items():
+        for number, rung in enumerate(map(tuple, rungs)):
+            counted = count_group([tables[pair] for pair in group_pairs(rung)])
+            size = sum(model_shape(paths, model).n_neurons for model in rung) / len(rung)
+            facts = {"ladder": ladder, "rung": number, "group": rung, "models": group_name(rung), "n_neurons": size}
+            rows.append({**facts, **counted._asdict()})
+    return rows
+
+
+def _with_laws(table: pd.DataFrame, *by: str) -> pd.DataFrame:
+    """Add the exponent of each ladder under each setting to all of its rows."""
+    table = table.assign(**dict.fromkeys(_LAW, float("nan")))
+    for _, part in table.groupby(["ladder", *by], sort=False):
+        law = fit_power_law(part["n_neurons"].to_numpy(), part["matches"].to_numpy())
+        table.loc[part.index, _LAW] = [law.alpha, law.alpha_ci_low, law.alpha_ci_high]
+    return table
+
+
+def _agreement(group: tuple[str, ...], tables: Tables, others: Tables) -> dict[str, float]:
+    mine, theirs = ([found[pair] for pair in group_pairs(group)] for found in (tables, others))
+    anchors = theirs[0].groupby(["layer_a", "unit_a"]).ngroups
+    kept = None
+    for one, other in zip(mine, theirs, strict=True):
+        keys = ["layer_a", "unit_a"]
+        same = one.merge(other, on=[*keys, "layer_b", "unit_b"])[keys].drop_duplicates()
+        kept = same if kept is None else kept.merge(same, on=keys)
+    if len(group) > 2:
+        anchors = len(group_keys(theirs))
+    share = len(kept) / anchors if kept is not None and anchors else float("nan")
+    return {"jaccard": jaccard(group_keys(mine), group_keys(theirs)), "kept_partner": share}
+
+
+def _budgets(settings: list[str]) -> Iterable[tuple[str, str]]:
+    return pairwise(settings)  # from the main result down: each with the next smaller one
+
+
+def _halves(settings: list[str]) -> Iterable[tuple[str, str]]:
+    return [(settings[0], settings[1]), (settings[1], settings[0])]
+
+
+def _against_main(settings: list[str]) -> Iterable[tuple[str, str]]:
+    return [(setting, MAIN) for setting in settings if setting != MAIN]
+
+
+_COMPARISONS: dict[str, Callable[[list[str]], Iterable[tuple[str, str]]]] = {
+    "budget": _budgets,
+    "split_half": _halves,
+    "pooling": _against_main,
+}
+
+
+def _main(config: Config, paths: Paths) -> Tables:
+    return {pair: read_parquet(paths.matches(group_name(pair)), MATCH_COLUMNS) for pair in config.pairs()}
+
+
+def _swept(config: Config, paths: Paths) -> dict[tuple[str, str], Tables]:
+    """Return the matches of every sweep and setting, in the order of the configuration; budgets fall."""
+    if not config.swept_anew:
+        return {}
+    found: dict[tuple[str, str], Tables] = {}
+    for pair in config.pairs():
+        path = paths.sweeps(group_name(pair))
+        table = read_parquet(path, ["sweep", "setting", *MATCH_COLUMNS])
+        for fact in read_parquet_metadata(path)["settings"]:
+            key = (fact["sweep"], fact["setting"])
+            rows = table[(table["sweep"] == key[0]) & (table["setting"] == key[1])]
+            found.setdefault(key, {})[pair] = rows
+    return found
+
+
+def _facts(paths: Paths, pair: tuple[str, str], sweep: str, setting: str) -> dict:
+    name = group_name(pair)
+    if setting == MAIN:
+        return read_parquet_metadata(paths.matches(name))
+    settings = read_parquet_metadata(paths.sweeps(name))["settings"]
+    return next(fact for fact in settings if (fact["sweep"], fact["setting"]) == (sweep, setting))
+
+
+def _positions(paths: Paths, pair: tuple[str, str], sweep: str, setting: str) -> int:
+    return _facts(paths, pair, sweep, setting)["n_positions"]

@@ -1,0 +1,87 @@
+"""The configuration of controls and uncertainty: exclusions, null models, intervals, sweeps."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from rosetta.config_base import Section
+
+Seed = Annotated[int, Field(ge=0)]
+NULLS = ("permutation", "untrained")
+
+
+class Exclusions(Section):
+    """What takes no part in correlations besides dead neurons and special positions."""
+
+    first_position: bool = Field(
+        False, description="leave out spans that hold the first position of a sequence, where attention sinks lie"
+    )
+    max_norm: float | None = Field(
+        None, gt=1, description="leave out spans with a token whose norm over all neurons exceeds this × the median"
+    )
+    variance_floor: float = Field(
+        0.0, ge=0, description="leave out neurons whose variance over tokens is below this × their model's median"
+    )
+
+
+class Controls(Section):
+    """Null models, through the same code path as the main result (method, section 6)."""
+
+    permutation_seeds: list[Seed] = Field(
+        [0, 1, 2], description="one correlation per pair and seed, the positions of its second model permuted"
+    )
+    untrained_seeds: list[Seed] = Field(
+        [0, 1, 2],
+        description="one correlation per pair and seed, of randomly initialised twins of both models; "
+        "their stores are deleted once used",
+    )
+    null_quantile: float = Field(
+        0.99, gt=0, lt=1, description="matches count as above a null if r exceeds this quantile of its matched r"
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """The null models that have any seed."""
+        return [name for name in NULLS if self.seeds(name)]
+
+    def seeds(self, name: str) -> list[int]:
+        """Return the seeds of a null model."""
+        return {"permutation": self.permutation_seeds, "untrained": self.untrained_seeds}[name]
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> Controls:
+        for name in NULLS:
+            if len(set(self.seeds(name))) < len(self.seeds(name)):
+                raise ValueError(f"{name}_seeds must differ from each other (got {self.seeds(name)})")
+        return self
+
+
+class Intervals(Section):
+    """Confidence intervals from half-samples of the documents."""
+
+    n_blocks: int = Field(
+        20, ge=4, multiple_of=2, description="blocks of documents; twice as many random halves of them are drawn"
+    )
+    max_teraflops: float = Field(
+        20.0,
+        ge=0,
+        description="re-match all neurons on every half-sample if that takes at most this many 10¹² operations and "
+        "fits the memory budget; otherwise among each neuron's nearest neighbours",
+    )
+
+
+class Sweeps(Section):
+    """How the result depends on choices. k and threshold cost nothing; each other setting is a correlation anew."""
+
+    k: list[Annotated[int, Field(ge=1)]] | None = Field(
+        None, description="k to match with; 1, 2, 5 and 10, as far as correlation.max_k allows, if not given"
+    )
+    thresholds: list[Annotated[float, Field(ge=-1, lt=1)]] = Field(
+        [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], description="correlations that matches have to exceed"
+    )
+    pooling: list[Literal["mean", "max", "median"]] = Field([], description="poolings in place of alignment.pooling")
+    budgets: bool = Field(False, description="1/2, 1/4, 1/8, … of the documents; together about one correlation more")
+    split_half: bool = Field(False, description="two disjoint halves of the documents; one correlation more")
+    exclusions: list[Exclusions] = Field([], description="exclusions in place of the configuration's")

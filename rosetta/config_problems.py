@@ -1,0 +1,56 @@
+"""References between sections of the configuration that do not hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def model_problems(config: Any) -> list[str]:
+    """Return what is wrong with the models of a `rosetta.config.Config`."""
+    problems = []
+    for name, entry in config.models.items():
+        if entry.zoo and entry.zoo.family not in config.zoo.families:
+            problems.append(
+                f"models.{name}.zoo.family: {entry.zoo.family!r} is not in zoo.families "
+                f"({', '.join(config.zoo.families) or 'none'})"
+            )
+        if entry.zoo and entry.zoo.size not in config.zoo.sizes:
+            problems.append(
+                f"models.{name}.zoo.size: {entry.zoo.size!r} is not in zoo.sizes "
+                f"({', '.join(config.zoo.sizes) or 'none'})"
+            )
+        if entry.untrained:
+            twin = config.models.get(entry.untrained.of)
+            if twin is None:
+                problems.append(f"models.{name}.untrained.of: no model is named {entry.untrained.of!r}")
+            elif twin.untrained:
+                problems.append(f"models.{name}.untrained.of: {entry.untrained.of!r} is itself untrained")
+    context = config.zoo.training.sequence_length
+    if config.activations.sequence_length > context and any(entry.zoo for entry in config.models.values()):
+        problems.append(
+            f"activations.sequence_length: {config.activations.sequence_length} is above the context of the zoo "
+            f"models (zoo.training.sequence_length {context}); lower it"
+        )
+    return problems
+
+
+def ladder_problems(config: Any) -> list[str]:
+    """Return what is wrong with the ladders of a `rosetta.config.Config`."""
+    problems = []
+    for ladder, rungs in config.ladders.items():
+        if not rungs:
+            problems.append(f"ladders.{ladder}: has no rung; list at least one pair of models")
+        if len({len(rung) for rung in rungs}) > 1:
+            problems.append(f"ladders.{ladder}: its rungs must all have the same number of models")
+        if len({tuple(rung) for rung in rungs}) < len(rungs):
+            problems.append(f"ladders.{ladder}: names the same rung twice")
+        for number, rung in enumerate(rungs):
+            unknown = [model for model in rung if model not in config.models]
+            if unknown:
+                problems.append(
+                    f"ladders.{ladder}[{number}]: no model is named {unknown[0]!r}; "
+                    f"models has {', '.join(config.models)}"
+                )
+            if len(set(rung)) < len(rung):
+                problems.append(f"ladders.{ladder}[{number}]: names a model twice")
+    return problems

@@ -1,0 +1,155 @@
+"""Views of a pair: which documents, positions and neurons of its stores are looked at, and in what order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+
+from rosetta.activations.store import Store
+from rosetta.alignment import AlignedSpans
+from rosetta.config_controls import Exclusions
+from rosetta.correlation.plan import WINDOW
+from rosetta.moments import Moments
+
+
+@dataclass(frozen=True)
+class View:
+    """What of a pair's stores is correlated. Stores are never copied: a view is applied as they are read.
+
+    Attributes
+    ----------
+    exclusions : Exclusions
+        Positions and neurons that take no part.
+    first : int, optional
+        Look at this many documents from the first on; all of them if not given.
+    half : int, optional
+        Look at the documents with an even (0) or odd (1) id only. Ids are hashes, so halves are random.
+    permute_seed : int, optional
+        Permute the positions of the second model with this seed (`permuted`).
+    """
+
+    exclusions: Exclusions = field(default_factory=Exclusions)
+    first: int | None = None
+    half: int | None = None
+    permute_seed: int | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return the view as plain data."""
+        return {**vars(self), "exclusions": self.exclusions.model_dump(mode="json")}
+
+    def takes(self, document_ids: np.ndarray, offset: int) -> np.ndarray:
+        """Return which documents of a shard take part; `offset` is the number of documents in the shards before."""
+        taken = np.ones(len(document_ids), bool)
+        if self.first is not None:
+            taken &= np.arange(offset, offset + len(taken)) < self.first
+        if self.half is not None:
+            taken &= document_ids % 2 == self.half
+        return taken
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Numbers of what a view's exclusions leave out.
+
+    Attributes
+    ----------
+    n_special : int
+        Token positions of both models that stand for no byte, in the documents looked at.
+    n_first_position, n_high_norm : int
+        Aligned spans with the first position of a sequence, and others with a token of high norm.
+    n_quiet_a, n_quiet_b : int
+        Neurons below the variance floor that are not dead.
+    """
+
+    n_special: int = 0
+    n_first_position: int = 0
+    n_high_norm: int = 0
+    n_quiet_a: int = 0
+    n_quiet_b: int = 0
+
+
+@dataclass(frozen=True)
+class TokenMarks:
+    """Marks of a shard's tokens that stand for bytes, shape (n_tokens,) each: reasons to leave a span out."""
+
+    first_position: np.ndarray
+    high_norm: np.ndarray
+
+
+def mark_tokens(stores: list[Store], exclusions: Exclusions) -> list[TokenMarks]:
+    """Mark the tokens of one model whose spans the exclusions leave out, by shard.
+
+    The norm of a token is that of its activations over all neurons, compared with the median over tokens; it takes a
+    pass over the stores, made only if `max_norm` is set.
+    """
+    norms = [_norms(store) for store in stores] if exclusions.max_norm else None
+    limit = exclusions.max_norm * np.median(np.concatenate(norms)) if norms and exclusions.max_norm else np.inf
+    marks = []
+    for shard, store in enumerate(stores):
+        tokens = store.tokens()
+        with_bytes = tokens.with_bytes
+        begins = np.diff(tokens.document_index, prepend=-1) != 0
+        first = begins[with_bytes] if exclusions.first_position else np.zeros(int(with_bytes.sum()), bool)
+        marks.append(TokenMarks(first, norms[shard] > limit if norms else np.zeros_like(first)))
+    return marks
+
+
+def _norms(store: Store) -> np.ndarray:
+    squares = [
+        sum(values.double().square().sum(dim=1) for _, values in parts)
+        for _, parts in store.chunks(0, store.n_layers * store.d_mlp)
+    ]
+    return torch.cat(squares).sqrt().numpy()[store.tokens().with_bytes]
+
+
+def marked(spans: AlignedSpans, side: int, marks: np.ndarray) -> np.ndarray:
+    """Return which spans hold a marked token of one side."""
+    until = np.concatenate([[0], np.cumsum(marks)])
+    return until[spans.last[side]] > until[spans.first[side]]
+
+
+def subset(spans: AlignedSpans, kept: np.ndarray) -> AlignedSpans:
+    """Return some of the spans, in order."""
+    return AlignedSpans(
+        document_index=spans.document_index[kept],
+        byte_start=spans.byte_start[kept],
+        byte_end=spans.byte_end[kept],
+        first=tuple(first[kept] for first in spans.first),
+        last=tuple(last[kept] for last in spans.last),
+    )
+
+
+def quiet_neurons(pilot: Moments, variance_floor: float) -> np.ndarray:
+    """Return the neurons, not dead, whose variance over tokens is below a multiple of their model's median."""
+    living = pilot.m2 > 0
+    if not variance_floor or not living.any():
+        return np.zeros(len(pilot.m2), bool)
+    return living & (pilot.m2 < variance_floor * np.median(pilot.m2[living]))
+
+
+def permuted(blocks: Iterator[torch.Tensor], n_positions: int, rows: int, seed: int) -> Iterator[torch.Tensor]:
+    """Yield blocks of the same shapes with their rows permuted (Dravid 2026, App. C.3).
+
+    Rows move within windows of whole blocks, of near equal length and at most `WINDOW` rows (one block if that is
+    more), so a set of up to `WINDOW` positions is permuted as a whole. The corpus is in random order, so a window is a
+    random sample of it. The permutation depends on the seed, the window and the number of positions only.
+    """
+    n_blocks = -(-n_positions // rows)
+    n_windows = -(-n_blocks // max(1, WINDOW // rows))
+    edges = [min(i * n_blocks // n_windows * rows, n_positions) for i in range(n_windows + 1)]
+    for number, (low, high) in enumerate(pairwise(edges)):
+        order = torch.from_numpy(np.random.default_rng([seed, number]).permutation(high - low))
+        window, filled = None, 0
+        while filled < high - low:
+            block = next(blocks)
+            if window is None:
+                window = torch.empty((high - low, block.shape[1]), dtype=block.dtype)
+            window[filled : filled + len(block)] = block
+            filled += len(block)
+        for start in range(0, high - low, rows):
+            yield window[order[start : start + rows]]

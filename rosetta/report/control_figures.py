@@ -1,0 +1,127 @@
+"""Figures of the controls and sweeps: null models, k, threshold of r, token budget."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from scipy import stats
+
+from rosetta.analysis.controls import CONTROL_COLUMNS
+from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.intervals import CONFIDENCE
+from rosetta.analysis.nulls import read_nulls
+from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
+from rosetta.config import Config, group_name
+from rosetta.jobs import control_figures
+from rosetta.paths import Paths
+from rosetta.report.figures import label_sizes, ladder_palette, save_figure
+from rosetta.tables import read_csv, read_parquet
+
+_MARKERS = {"permutation": "v", "untrained": "s"}
+_SIZE = (4.2, 3.4)
+
+
+def draw_control_figures(config: Config, paths: Paths) -> None:
+    """Draw the figures that the configuration asks for (`rosetta.jobs.control_figures`)."""
+    sns.set_theme(context="paper", style="ticks", font_scale=1.1)
+    for name in control_figures(config):
+        figure = _DRAW[name](config, paths)
+        sns.despine(figure)
+        save_figure(figure, paths.figure(name, "png").with_suffix(""))
+
+
+def _panels(n: int) -> tuple[plt.Figure, np.ndarray]:
+    return plt.subplots(1, n, figsize=(_SIZE[0] * n, _SIZE[1]), layout="constrained", squeeze=False)
+
+
+def mean_interval(values: pd.Series) -> tuple[float, float]:
+    """Return the mean and the half width of its 95% interval (Student's t); NaN width for a single value."""
+    n = len(values)
+    if n < 2:
+        return float(values.mean()), float("nan")
+    return float(values.mean()), float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1) * values.sem())
+
+
+def _nulls(config: Config, paths: Paths) -> plt.Figure:
+    """Counts under the nulls beside the plain ones, and the distributions of matched r of the largest pair."""
+    counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
+    controls = read_csv(paths.table("controls"), CONTROL_COLUMNS)
+    figure, panels = _panels(2)
+    axes = panels[0, 0]
+    for ladder, color in ladder_palette(list(counts["ladder"].unique())).items():
+        part = counts[counts["ladder"] == ladder].set_index("rung")
+        axes.plot(part["n_neurons"], part["matches"], "o-", color=color, ms=5, lw=1.2, label=ladder)
+        for control, rows in controls[controls["ladder"] == ladder].groupby("control"):
+            found = rows.groupby("rung")["matches"].apply(lambda values: pd.Series(mean_interval(values))).unstack()
+            axes.errorbar(
+                part.loc[found.index, "n_neurons"], found[0], np.nan_to_num(found[1].to_numpy()),
+                fmt=f"{_MARKERS[control]}--", color=color, ms=4, lw=0.8, mfc="none",
+            )  # fmt: skip
+    for control in config.controls.names:
+        axes.plot([], [], f"{_MARKERS[control]}--", color="0.4", mfc="none", label=control)
+    axes.set(xscale="log", yscale="symlog", xlabel="neurons per model", ylabel="matches")
+    label_sizes(axes, counts["n_neurons"])
+    axes.legend(frameon=False, fontsize="x-small")
+    pair = group_name(max(config.pairs(), key=lambda pair: _size(counts, pair)))
+    found = {"matches": read_parquet(paths.matches(pair), ["r"]), **read_nulls(config, paths, pair)}
+    for (name, table), color in zip(found.items(), sns.color_palette("deep"), strict=False):
+        sns.ecdfplot(x=table["r"], complementary=True, ax=panels[0, 1], label=name, color=color)
+    panels[0, 1].set(xlabel="r of matches", ylabel="share above", title=pair)
+    panels[0, 1].legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _size(counts: pd.DataFrame, pair: tuple[str, str]) -> float:
+    return float(counts.loc[counts["models"] == group_name(pair), "n_neurons"].max())
+
+
+def _k_sweep(_config: Config, paths: Paths) -> plt.Figure:
+    return _sweep(read_csv(paths.table("k_sweep"), K_COLUMNS), "k", "neighbours k")
+
+
+def _threshold_sweep(_config: Config, paths: Paths) -> plt.Figure:
+    return _sweep(read_csv(paths.table("threshold_sweep"), THRESHOLD_COLUMNS), "threshold", "r above")
+
+
+def _sweep(table: pd.DataFrame, setting: str, label: str) -> plt.Figure:
+    """Counts of all rungs against a setting, one line per rung, and the exponent with its interval."""
+    figure, panels = _panels(2)
+    for ladder, color in ladder_palette(list(table["ladder"].unique())).items():
+        part = table[table["ladder"] == ladder]
+        for rung, rows in part.groupby("rung"):
+            axes = panels[0, 0]
+            axes.plot(rows[setting], rows["matches"], "o-", color=color, ms=3, lw=0.6 + 0.3 * rung)
+        _draw_alpha(panels[0, 1], part.drop_duplicates(setting), setting, ladder, color)
+    panels[0, 0].set(xlabel=label, ylabel="matches", yscale="symlog")
+    panels[0, 1].set(xlabel=label, ylabel="exponent α")
+    panels[0, 1].legend(frameon=False, fontsize="small")
+    return figure
+
+
+def _draw_alpha(axes: plt.Axes, rows: pd.DataFrame, setting: str, ladder: str, color: tuple) -> None:
+    bars = np.nan_to_num(np.stack([rows["alpha"] - rows["alpha_ci_low"], rows["alpha_ci_high"] - rows["alpha"]]))
+    axes.errorbar(rows[setting], rows["alpha"], bars, fmt="o-", color=color, ms=4, lw=1, capsize=2, label=ladder)
+
+
+def _budget(_config: Config, paths: Paths) -> plt.Figure:
+    """Count, agreement with the next smaller budget and exponent against the token budget."""
+    table = read_csv(paths.table("stability"), STABILITY_COLUMNS)
+    table = table[table["sweep"] == "budget"]
+    figure, panels = _panels(3)
+    for ladder, color in ladder_palette(list(table["ladder"].unique())).items():
+        part = table[table["ladder"] == ladder]
+        for rung, rows in part.groupby("rung"):
+            style = {"color": color, "ms": 3, "lw": 0.6 + 0.3 * rung}
+            panels[0, 0].plot(rows["n_positions"], rows["matches"], "o-", **style)
+            panels[0, 1].plot(rows["n_positions"], rows["jaccard"], "o-", **style)
+        widest = part[part["rung"] == part["rung"].max()]
+        _draw_alpha(panels[0, 2], widest, "n_positions", ladder, color)
+    for axes, label in zip(panels[0], ("matches", "Jaccard with the next smaller budget", "exponent α"), strict=True):
+        axes.set(xscale="log", xlabel="aligned positions", ylabel=label)
+    panels[0, 2].legend(frameon=False, fontsize="small")
+    return figure
+
+
+_DRAW = {"nulls": _nulls, "k_sweep": _k_sweep, "threshold_sweep": _threshold_sweep, "budget": _budget}
