@@ -57,7 +57,7 @@ def job_names(config: Config) -> dict[str, list[str]]:
     }
 
 
-CONTROL_TABLES = ("controls", "k_sweep", "threshold_sweep", "stability", "exclusions")
+CONTROL_TABLES = ("controls", "null_summary", "k_sweep", "threshold_sweep", "stability", "exclusions")
 
 
 def control_figures(config: Config) -> list[str]:

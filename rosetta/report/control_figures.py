@@ -6,11 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from scipy import stats
 
-from rosetta.analysis.controls import CONTROL_COLUMNS
+from rosetta.analysis.controls import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS
-from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.analysis.nulls import read_nulls
 from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import Config, group_name
@@ -36,27 +34,19 @@ def _panels(n: int) -> tuple[plt.Figure, np.ndarray]:
     return plt.subplots(1, n, figsize=(_SIZE[0] * n, _SIZE[1]), layout="constrained", squeeze=False)
 
 
-def mean_interval(values: pd.Series) -> tuple[float, float]:
-    """Return the mean and the half width of its 95% interval (Student's t); NaN width for a single value."""
-    n = len(values)
-    if n < 2:
-        return float(values.mean()), float("nan")
-    return float(values.mean()), float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1) * values.sem())
-
-
 def _nulls(config: Config, paths: Paths) -> plt.Figure:
     """Counts under the nulls beside the plain ones, and the distributions of matched r of the largest pair."""
     counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
-    controls = read_csv(paths.table("controls"), CONTROL_COLUMNS)
+    nulls = read_csv(paths.table("null_summary"), NULL_SUMMARY_COLUMNS)
     figure, panels = _panels(2)
     axes = panels[0, 0]
     for ladder, color in ladder_palette(list(counts["ladder"].unique())).items():
         part = counts[counts["ladder"] == ladder].set_index("rung")
         axes.plot(part["n_neurons"], part["matches"], "o-", color=color, ms=5, lw=1.2, label=ladder)
-        for control, rows in controls[controls["ladder"] == ladder].groupby("control"):
-            found = rows.groupby("rung")["matches"].apply(lambda values: pd.Series(mean_interval(values))).unstack()
+        for control, rows in nulls[nulls["ladder"] == ladder].groupby("control"):
             axes.errorbar(
-                part.loc[found.index, "n_neurons"], found[0], np.nan_to_num(found[1].to_numpy()),
+                part.loc[rows["rung"], "n_neurons"], rows["matches"],
+                np.nan_to_num((rows["matches"] - rows["matches_ci_low"]).to_numpy()),
                 fmt=f"{_MARKERS[control]}--", color=color, ms=4, lw=0.8, mfc="none",
             )  # fmt: skip
     for control in config.controls.names:

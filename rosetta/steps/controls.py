@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from rosetta.activations.folders import open_stores
-from rosetta.analysis.controls import control_table
+from rosetta.analysis.controls import control_table, null_summary
 from rosetta.analysis.counts import count_table
 from rosetta.analysis.intervals import INTERVAL_COLUMNS, correlation_interval
 from rosetta.analysis.replicates import pair_thresholds, replicate_table
@@ -162,8 +162,10 @@ def describe_exclusions(exclusions: Exclusions) -> str:
 
 def tables_step(config: Config, paths: Paths) -> None:
     """Write the tables of the controls and of the sweeps."""
+    controls = control_table(config, paths)
+    write_csv(paths.table("controls"), controls)
+    write_csv(paths.table("null_summary"), null_summary(config, paths, controls))
     tables = {
-        "controls": control_table,
         "k_sweep": k_sweep_table,
         "threshold_sweep": threshold_table,
         "stability": stability_table,
