@@ -278,7 +278,7 @@ def anchors(
 @app.command()
 def counts(config: ConfigOption) -> None:
     """Count Rosetta Neurons per rung of every ladder, with intervals."""
-    from rosetta.steps.controls import counts_step
+    from rosetta.steps.counts import counts_step
 
     counts_step(*_open(config))
 

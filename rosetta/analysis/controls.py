@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pandas as pd
-from scipy import stats
 
 from rosetta.analysis.group_counts import count_group
-from rosetta.analysis.intervals import CONFIDENCE
+from rosetta.analysis.intervals import t_quantile
 from rosetta.analysis.nulls import read_nulls
 from rosetta.analysis.replicates import pair_thresholds
 from rosetta.config import Config, group_name, group_pairs
@@ -67,4 +66,4 @@ def mean_interval(values: pd.Series) -> tuple[float, float]:
     n = len(values)
     if n < 2:
         return float(values.mean()), float("nan")
-    return float(values.mean()), float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1) * values.sem())
+    return float(values.mean()), t_quantile(n - 1) * float(values.sem())
