@@ -154,10 +154,12 @@ def test_the_contract_of_single_neurons(finished):
     matched = pd.read_parquet(results / "rosetta" / "pythia-m--opt-m.parquet")
     assert selectivity.loc[selectivity["model"] == "opt-m", "is_rosetta"].sum() == len(matched)
     assert set(tables["specialization"]["domain"]) == {"arithmetic", "licence", "python"}
-    assert tables["depth"].groupby(["ladder", "rung", "model"])["share"].sum().tolist() == pytest.approx([1] * 7)
+    shares = tables["depth"].query("n > 0").groupby(["ladder", "rung", "model", "statistic"])["share"].sum()
+    assert shares.xs("plain", level="statistic").tolist() == pytest.approx([1] * 7)
+    assert shares.tolist() == pytest.approx([1] * len(shares))
     assert tables["layer_pairs"].query("model_a == 'pythia-m'")["matches"].sum() == len(matched)
     assert tables["findings"]["finding"].value_counts().to_dict() == dict.fromkeys(
-        ("count sublinear", "share falling", "polarization", "specialization"), 2
+        ("count sublinear", "share falling", "polarization", "specialization"), 2 * 3
     )
     report = (results / "report.html").read_text()
     assert all(sentence in html.unescape(report) for sentence in tables["findings"]["sentence"])
