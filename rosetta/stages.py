@@ -33,7 +33,7 @@ VERSIONS = {
     "vocabulary": 1,
     "neurons": 1,
     "contexts": 2,
-    "describe": 2,
+    "describe": 3,
     "neuron_figures": 2,
     "annotate": 1,
     "viewer": 1,

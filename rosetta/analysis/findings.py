@@ -1,7 +1,7 @@
 """Whether a run supports each finding of the study, in one plain sentence with its numbers and interval.
 
-A finding compares the smallest and the largest rung of a ladder. Its interval is a bootstrap over neurons with the
-models held fixed: it says how well these models were measured, not how other trainings would turn out.
+A finding compares the smallest and the largest rung of a ladder. Its interval is a bootstrap over neurons (matched ones
+together) with the models held fixed: it says how well these models were measured, not how other trainings would turn out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 from rosetta.analysis.bootstrap import CONFIDENCE, Estimate, mean_estimate
 from rosetta.analysis.groups import OTHERS, difference_group, polarization, rosetta_group, specialization
 from rosetta.analysis.nulls import PLAIN
-from rosetta.analysis.populations import STATISTICS, Rung
+from rosetta.analysis.populations import MEASURES, Rung
 from rosetta.config import Config
 
 FINDING_COLUMNS = ["ladder", "finding", "statistic", "verdict", "value", "ci_low", "ci_high", "sentence"]
@@ -142,7 +142,7 @@ def polarization_finding(small: Measured, large: Measured, statistic: str, _conf
     Supported if the gap in mean vocabulary kurtosis at the largest rung and its change since the smallest are both
     above zero with 95% confidence; the number that decides is the change.
     """
-    column = STATISTICS.index("excess_kurtosis")
+    column = MEASURES.index("excess_kurtosis")
     gaps = [measured.polarization[difference_group(statistic)][column : column + 1] for measured in (small, large)]
     (gap, (gap_low, gap_high)), (change, (low, high)) = _scalars(gaps[1]), _scalars(gaps[1] - gaps[0])
     if not np.isfinite([gap_low, low]).all():

@@ -19,7 +19,7 @@ from rosetta.analysis.groups import (
     rosetta_group,
 )
 from rosetta.analysis.nulls import PLAIN
-from rosetta.analysis.populations import STATISTICS
+from rosetta.analysis.populations import MEASURES
 from rosetta.config import group_name
 from rosetta.paths import Paths
 from rosetta.report.figures import label_sizes, save_figure
@@ -96,7 +96,7 @@ def _statistics(by_rung: pd.DataFrame, by_model: pd.DataFrame) -> plt.Figure:
     """Means of the activation statistics against size, one row each, the models of a rung pooled."""
     sizes = by_model.groupby(["ladder", "rung"], as_index=False)["n_neurons"].mean()
     table = by_rung.merge(sizes, on=["ladder", "rung"])
-    ladders, statistics = list(table["ladder"].unique()), STATISTICS[1:]
+    ladders, statistics = list(table["ladder"].unique()), MEASURES[1:]
     figure, axes = _panels(len(ladders), len(statistics), height=1.7)
     colors = dict(zip(_shown(table), sns.color_palette("colorblind"), strict=False))
     for row, statistic in zip(axes, statistics, strict=True):
