@@ -34,7 +34,7 @@ VERSIONS = {
     "neurons": 1,
     "contexts": 2,
     "describe": 3,
-    "neuron_figures": 2,
+    "neuron_figures": 3,
     "annotate": 1,
     "viewer": 1,
     "theory_simulate": 1,

@@ -1,7 +1,8 @@
 """Whether a run supports each finding of the study, in one plain sentence with its numbers and interval.
 
 A finding compares the smallest and the largest rung of a ladder. Its interval is a bootstrap over neurons (matched ones
-together) with the models held fixed: it says how well these models were measured, not how other trainings would turn out.
+together) with the models held fixed: it says how well these models were measured, not how other trainings would turn
+out.
 """
 
 from __future__ import annotations
