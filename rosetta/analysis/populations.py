@@ -133,12 +133,22 @@ class Rung:
 def load_populations(config: Config, paths: Paths) -> dict[str, Population]:
     """Return the populations of all models that some ladder names."""
     limits = pair_thresholds(config, paths)
-    above = {group: _above(paths, group, limits) for group in config.groups()}
+    above = {group: rosetta_above(paths, group, limits) for group in config.groups()}
     return {model: _load(config, paths, model, above) for model in config.used_models()}
 
 
-def _above(paths: Paths, group: tuple[str, ...], limits: dict[str, dict[str, float]]) -> dict[str, pd.DataFrame]:
-    """Return the Rosetta Neurons of a group from matches above each null, by statistic."""
+def rosetta_above(paths: Paths, group: tuple[str, ...], limits: dict[str, dict[str, float]]) -> dict[str, pd.DataFrame]:
+    """Return the Rosetta Neurons of a group (`matching.ROSETTA_COLUMNS`) from matches above each null, by statistic.
+
+    Parameters
+    ----------
+    paths : Paths
+        The run.
+    group : tuple of str
+        The group's models, anchor first.
+    limits : dict
+        What r has to exceed, by pair and statistic (`rosetta.analysis.replicates.pair_thresholds`).
+    """
     names = [group_name(pair) for pair in group_pairs(group)]
     tables = {name: read_parquet(paths.matches(name), MATCH_COLUMNS) for name in names}
     return {
