@@ -215,10 +215,11 @@ def test_one_rung_cannot_be_judged():
         (0.4, 0.8, SUPPORTED, "sublinearly"),
         (0.4, 1.2, NOT_SUPPORTED, "includes 1"),
         (1.1, 1.3, NOT_SUPPORTED, "above 1"),
+        (-0.9, -0.1, NOT_SUPPORTED, "does not grow"),
     ],
 )
 def test_the_count_is_judged_by_its_interval(low, high, verdict, words):
-    law = LAWS.assign(alpha_ci_low=low, alpha_ci_high=high).iloc[0]
+    law = LAWS.assign(alpha=(low + high) / 2, alpha_ci_low=low, alpha_ci_high=high).iloc[0]
     found = count_finding("l", "plain", law)
     assert (found.verdict, words in found.sentence) == (verdict, True)
 

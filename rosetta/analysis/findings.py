@@ -106,13 +106,15 @@ def _told(finding: Finding) -> Finding:
 
 
 def count_finding(ladder: str, statistic: str, law: pd.Series) -> Finding:
-    """Judge whether the number of Rosetta Neurons grows more slowly than the models: α < 1."""
+    """Judge whether the number of Rosetta Neurons grows, and more slowly than the models: 0 < α < 1."""
     alpha, low, high = (float(law[key]) for key in ("alpha", "alpha_ci_low", "alpha_ci_high"))
     if not np.isfinite(low):
         sentence = "Fewer than three rungs have matches, so the exponent α has no interval."
         return _undecided(ladder, "count sublinear", statistic, sentence)
     numbers = f"the exponent α is {alpha:.2f} (95% interval {low:.2f} to {high:.2f}, {int(law['n_rungs'])} rungs)"
-    if high < 1:
+    if alpha <= 0:
+        verdict, sentence = NOT_SUPPORTED, f"The number of Rosetta Neurons does not grow with size: {numbers}."
+    elif high < 1:
         verdict, sentence = SUPPORTED, f"The number of Rosetta Neurons grows sublinearly with size: {numbers}."
     else:
         verdict = NOT_SUPPORTED

@@ -69,13 +69,11 @@ def _findings(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _best_matches(config: Config, paths: Paths) -> dict[str, list[dict]]:
     documents = read_split(paths, "match", config.activations.max_documents)
-    contexts: dict[str, pd.DataFrame] = {
-        model: read_parquet(paths.contexts(model), CONTEXT_COLUMNS) for model in config.used_models()
-    }
     return {
         group_name((a, b)): best_matches(
             read_parquet(paths.matches(group_name((a, b))), MATCH_COLUMNS),
-            (contexts[a], contexts[b]),
+            # Two models at a time: those of all neurons of all models would take much memory.
+            (read_parquet(paths.contexts(a), CONTEXT_COLUMNS), read_parquet(paths.contexts(b), CONTEXT_COLUMNS)),
             documents,
             config.report.n_matches,
             config.report.n_contexts,

@@ -114,7 +114,7 @@ class _Model:
         vocabulary = read_parquet(paths.vocabulary(model), VOCABULARY_COLUMNS)
         self._neurons = neurons.merge(vocabulary, on=["layer", "unit"], validate="one_to_one")
         self._neurons = self._neurons.set_index(["layer", "unit"])
-        self._contexts = read_parquet(paths.contexts(model), CONTEXT_COLUMNS)
+        self._contexts = paths.contexts(model)
         self.domains: list[str] = read_parquet_metadata(paths.neurons(model))["domains"]
 
     def describe(self, layer: int, unit: int) -> dict[str, Any]:
@@ -128,7 +128,8 @@ class _Model:
     def main_domains(self, neurons: list[tuple[int, int]]) -> list[int]:
         """Return for each neuron the domain that most of its top contexts are from; the first one on ties."""
         wanted = pd.DataFrame(neurons, columns=["layer", "unit"]).drop_duplicates()
-        contexts = wanted.merge(self._contexts, on=["layer", "unit"])
+        # Read when asked for: of all models at once, the contexts of all neurons would take much memory.
+        contexts = wanted.merge(read_parquet(self._contexts, CONTEXT_COLUMNS), on=["layer", "unit"])
         number = contexts["domain"].map({domain: i for i, domain in enumerate(self.domains)}).to_numpy(np.int64)
         counts = pd.crosstab([contexts["layer"], contexts["unit"]], number)
         main = counts.idxmax(axis=1).to_dict()
