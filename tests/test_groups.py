@@ -186,6 +186,22 @@ def test_a_gap_that_narrows_or_a_shift_of_all_neurons_is_not_supported():
     assert said["polarization"] == said["specialization"] == said["share falling"] == NOT_SUPPORTED
 
 
+def test_a_gap_that_widens_but_is_still_below_zero_is_no_polarization():
+    said, table = verdicts({"share": 0.3, "kurtosis": (-4, 0)}, {"share": 0.3, "kurtosis": (-1, 0)})
+    assert table.set_index("finding").loc["polarization", "ci_low"] > 0, "the change alone would do"
+    assert said["polarization"] == NOT_SUPPORTED
+
+
+def test_intervals_of_domains_hold_together():
+    """Two domains: each interval has a confidence of 97.5%."""
+    members = rungs({"share": 0.3}, {"share": 0.3, "fire": ((1.5, 1.0), (1.0, 1.0))})
+    found = findings_table(members, LAWS, CONFIG).set_index(["finding", "statistic"]).loc["specialization", "plain"]
+    means = [specialization(rung.sample, CONFIG, rung.ladder, rung.number) for rung in members]
+    excess = [mean["rosetta"] - mean["non_rosetta"] for mean in means]
+    low, high = (excess[1] - excess[0]).interval(0.975)
+    assert (found["ci_low"], found["ci_high"]) == (low[0], high[0])
+
+
 def test_findings_are_judged_on_matches_above_a_null_too():
     """Every other Rosetta Neuron is above the null; the others are the same neurons as for all matches."""
     members = rungs({"share": 0.4, "kurtosis": (1, 0)}, {"share": 0.2, "kurtosis": (4, 0)})
