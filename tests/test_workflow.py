@@ -35,7 +35,7 @@ def run_snakemake(folder: Path, *arguments: str, config: dict | None = None, che
     """Run Snakemake in a project folder, with one configuration file of its own."""
     if config is not None:
         (folder / "run.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "--cores", CORES, "--configfile", "run.yaml", *arguments]
+    command = [sys.executable, "-m", "snakemake", "--configfile", "run.yaml", "--cores", CORES, *arguments]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1800, check=False)
     if check and done.returncode:
         logs = "\n".join(p.read_text() for p in (folder / "results").rglob("*.log"))
@@ -345,7 +345,7 @@ def test_a_killed_run_finishes_with_the_same_matches(finished, tmp_path):
     """SIGKILL the whole process group twice, then run to the end: same matches, no finished shard redone."""
     folder = copy_project(tmp_path / "p")
     (folder / "run.yaml").write_text(yaml.safe_dump(TO_MATCHES))
-    command = [sys.executable, "-m", "snakemake", "--cores", CORES, "--configfile", "run.yaml", *MATCHES]
+    command = [sys.executable, "-m", "snakemake", "--configfile", "run.yaml", "--cores", CORES, *MATCHES]
     marks = {}
     for wanted in ("models/*.json", "activations/*/*/*.json"):
         process = subprocess.Popen(command, cwd=folder, start_new_session=True, stderr=subprocess.DEVNULL)
