@@ -1,6 +1,7 @@
 """The routes to β against brute force and planted decays."""
 
 import math
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,7 @@ from helpers import random_ranges, save_stores
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rosetta.activations.store import Store
 from rosetta.config_theory import TheoryDecay
 from rosetta.theory.decay import binned_curve, fit_decay
 from rosetta.theory.losses import fit_loss_exponent
@@ -61,6 +63,25 @@ def test_covariances_are_those_of_numpy(tmp_path):
         rows = (end > start) & (owner % 2 == parity)
         np.testing.assert_allclose(half.matrix(), np.cov(flat[rows].T, bias=True), rtol=1e-9, atol=1e-9)
         assert half.count == rows.sum()
+
+
+def test_one_layer_of_a_block_is_in_memory_at_a_time(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    ranges = random_ranges(rng, [50] * 6)
+    values = rng.normal(size=(8, len(ranges[0]), 6)).astype(np.float32)
+    (store,) = save_stores(tmp_path / "m", values, ranges, 6, n_shards=1)
+    read, alive, plain = [], [], Store.activations
+
+    def counted(self, *where):
+        found = plain(self, *where)
+        read.append(weakref.ref(found))
+        alive.append(sum(reference() is not None for reference in read))
+        return found
+
+    monkeypatch.setattr(Store, "activations", counted)
+    covariance_halves([store], np.array([0, 7, 8, 20, 47]))
+    assert len(alive) == 4, "the layers of the sample, once"
+    assert max(alive) <= 2, "the one being read and at most its predecessor"
 
 
 def test_the_spectrum_of_a_model_gives_its_decay(tmp_path):

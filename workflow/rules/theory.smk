@@ -141,7 +141,7 @@ rule theory_spectrum:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=2000 + theory.decay.max_units**2 * 40 // 1_000_000,
+        mem_mb=2000 + theory.decay.max_units**2 * 80 // 1_000_000,
     params:
         config=paths.run_config,
         stage=stage("theory_spectrum", "model"),
