@@ -224,6 +224,22 @@ def test_the_loss_interval_covers_the_truth_as_often_as_it_says():
     assert 0.9 <= covered <= 1.0
 
 
+@pytest.mark.parametrize("losses", [[2.0, 2.0, 2.0, 2.0, 2.0], [2.0, 2.1, 2.2, 2.4, 2.5]], ids=["flat", "rising"])
+def test_losses_that_do_not_fall_have_no_exponent(losses):
+    sizes = np.array([256.0, 512, 1024, 2304, 5000])
+    found = fit_loss_exponent(sizes, np.array(losses), ["a"] * 5)
+    assert math.isnan(found.exponent)
+    assert (found.ci_low, found.ci_high) == (0.0, 1.0)
+
+
+def test_the_end_of_the_grid_is_no_estimate():
+    """Losses that fall as if by x^(-3) prefer the end of (0, 1)."""
+    sizes = np.geomspace(256, 5000, 6)
+    found = fit_loss_exponent(sizes, 2.0 + 1e7 * sizes**-3.0, ["a"] * 6)
+    assert math.isnan(found.exponent)
+    assert found.ci_high == 1.0
+
+
 def test_few_losses_say_nothing():
     found = fit_loss_exponent(np.array([10.0, 20, 40]), np.array([3.0, 2.5, 2.2]), ["a"] * 3)
     assert (found.ci_low, found.ci_high) == (0.0, 1.0)
