@@ -180,9 +180,9 @@ def _draw_matched_r(config: Config, paths: Paths, betas: pd.DataFrame, axes: plt
         above = np.sort(r[r > floor])
         share = 1 - np.arange(len(above)) / max(len(above), 1)
         axes.step(above, share, where="post", color=colour, label=f"{ladder}, largest ({len(above)})")
-    for estimate in prediction.estimates_of(betas, next(iter(config.ladders))):
-        survival = matched_r_survival(grid, max(estimate.beta, 1e-6), floor)
-        axes.plot(grid, survival, "--", color=_ROUTE_COLOURS[estimate.route])
+        for estimate in prediction.estimates_of(betas, ladder):
+            survival = matched_r_survival(grid, max(estimate.beta, 1e-6), floor)
+            axes.plot(grid, survival, "--", color=_ROUTE_COLOURS[estimate.route], lw=0.9)
     axes.set(xlabel="matched r", ylabel=f"share above r, of r > {floor:.2f}", ylim=(0, 1.02))
     axes.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
