@@ -29,12 +29,12 @@ VERSIONS = {
     "counts": 2,
     "fit": 2,
     "control_tables": 2,
-    "control_figures": 1,
+    "control_figures": 2,
     "vocabulary": 1,
     "neurons": 1,
     "contexts": 2,
-    "describe": 1,
-    "neuron_figures": 1,
+    "describe": 2,
+    "neuron_figures": 2,
     "annotate": 1,
     "viewer": 1,
     "theory_simulate": 1,
@@ -49,7 +49,7 @@ VERSIONS = {
     "theory_predict": 2,
     "theory_figures": 2,
     "figures": 2,
-    "report": 3,
+    "report": 4,
 }
 
 
@@ -129,6 +129,7 @@ def _neurons(config: Config, _model: str) -> dict[str, Any]:
 def _describe(config: Config, _name: str) -> dict[str, Any]:
     return {
         "ladders": config.ladders,
+        "null_quantile": config.controls.null_quantile,
         "specialization": config.specialization.model_dump(mode="json"),
         "bootstrap": config.bootstrap.model_dump(mode="json"),
     }

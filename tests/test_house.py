@@ -14,10 +14,10 @@ PACKAGE = ROOT / "rosetta"
 
 # Each module or folder may import those before it, and its own folder.
 ORDER = [
-    "errors", "files", "tables", "progress", "moments", "config_base", "config_controls", "config_neurons",
+    "errors", "files", "tables", "processes", "progress", "moments", "config_base", "config_controls", "config_neurons",
     "config_problems", "config_theory", "config", "config_reference", "paths", "jobs", "stages", "corpus", "models",
     "activations", "alignment", "correlation", "matching", "analysis", "theory", "planted", "annotation", "report",
-    "checks", "planning", "steps", "cli_options", "cli_theory", "cli_controls", "cli",
+    "checks", "planning", "status", "steps", "cli_options", "cli_theory", "cli_controls", "cli",
 ]  # fmt: skip
 
 

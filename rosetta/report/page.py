@@ -20,6 +20,7 @@ from rosetta.files import read_manifest, write_text
 from rosetta.jobs import CONTROL_TABLES, control_figures
 from rosetta.models.neurons import neuron_name
 from rosetta.paths import Paths
+from rosetta.report.figures import TITLES
 from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.tables import read_csv
@@ -59,6 +60,7 @@ def write_report(config: Config, paths: Paths) -> None:
         theory=_theory(config, paths),
         phases=phase_table(config, paths),
         neurons=neuron_section(config, paths),
+        titles=TITLES,
         k=config.matching.k,
     )
     write_text(paths.report, page)
