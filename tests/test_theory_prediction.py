@@ -36,7 +36,7 @@ def polarization(slope):
     rows = [
         ("l", rung, group, statistic, mean, 0.9 * mean, 1.1 * mean, 50)
         for rung, size in enumerate(SIZES)
-        for group, sign in (("rosetta", 1), ("non_rosetta", -1), ("difference", 0.3))
+        for group, sign in (("rosetta", 1), ("rosetta_above_untrained", 1.5), ("non_rosetta", -1), ("difference", 0.3))
         for statistic, mean in (
             ("excess_kurtosis", 2.0 * size ** (sign * slope)),
             ("domain_information", rung - 1.0),
@@ -52,17 +52,22 @@ def test_predicted_and_measured_stand_side_by_side():
     assert table.columns.tolist() == comparison.COMPARISON_COLUMNS
     assert set(table["route"]) == {"spectrum"}, "a route without an estimate predicts nothing"
     missing = table[table["statistic"] == "domain_information"]
-    assert len(missing) == 2
+    assert len(missing) == 3
     assert missing[["measured", "overlap", "overlap_resampled"]].isna().all(axis=None), "a mean of -1 has no power law"
     table = table.drop(missing.index)
-    assert table["quantity"].tolist() == ["matches", "isolation_rest", "isolation_rosetta"], "no difference of groups"
-    assert table["statistic"].tolist() == ["plain", "excess_kurtosis", "excess_kurtosis"], "no selectivity, no slope"
-    np.testing.assert_allclose(table["predicted"], [0.5, -0.5, 0.5])
-    np.testing.assert_allclose(table["measured"], [0.5, -0.5, 0.5])
+    groups = ["rosetta", "rosetta", "rosetta_above_untrained", "non_rosetta"]
+    assert table["group"].tolist() == groups, "no difference of groups"
+    assert table["quantity"].tolist() == ["matches", "isolation_rosetta", "isolation_rosetta", "isolation_rest"]
+    assert table["statistic"].tolist() == ["plain", *["excess_kurtosis"] * 3], "no selectivity, no slope"
+    np.testing.assert_allclose(table["predicted"], [0.5, 0.5, 0.5, -0.5])
+    np.testing.assert_allclose(table["measured"], [0.5, 0.5, 0.75, -0.5])
     assert (table["predicted_ci_low"] <= table["predicted"]).all()
     assert (table["predicted"] <= table["predicted_ci_high"]).all()
-    assert table["overlap"].tolist() == [True] * 3
-    assert table["overlap_resampled"].tolist() == [None, True, True], "no half-samples of these counts"
+    assert table["overlap"].tolist() == [True, True, False, True]
+    assert table["overlap_resampled"].tolist() == [None, True, False, True], "no half-samples of these counts"
+    said = " ".join(comparison.verdict(table, *no_other_tables()))
+    assert "rosetta_above_untrained rises with size, as predicted: excess_kurtosis 1 of 1 (1 beyond" in said
+    assert "non_rosetta falls with size, as predicted: excess_kurtosis 1 of 1 (1 beyond" in said
     ends = [continuum_r0(n, 2.0) for n in SIZES]
     slope = np.polyfit(np.log(SIZES), np.log(ends), 1)[0]
     assert table["predicted_at_sizes"][0] == pytest.approx(slope)
@@ -84,6 +89,7 @@ def test_every_statistic_is_compared_with_its_own_law_and_intervals():
     )
     table = comparison.compare(Theory(), betas, scaling_table(counts, replicates), counts).set_index("statistic")
     assert table.index.tolist() == ["plain", "above_untrained"]
+    assert table["group"].tolist() == ["rosetta", "rosetta_above_untrained"]
     np.testing.assert_allclose(table["measured"], [0.5, 0.9])
     np.testing.assert_allclose(table["measured_resampled_low"], [0.5, 0.9])
     assert table["overlap_resampled"].tolist() == [True, False]
@@ -269,7 +275,7 @@ def test_ladders_without_matches_or_of_one_rung_predict_nothing():
         assert len(prediction.leave_one_out(betas, few)["log_error"].dropna()) == 0
         assert not len(identifiability.count_profiles("l", "plain", few["n_neurons"], few["matches"]))
     compared = comparison.compare(
-        Theory(), betas, scaling_table(counts.head(1)), counts.head(1), polarization(0.5).head(6)
+        Theory(), betas, scaling_table(counts.head(1)), counts.head(1), polarization(0.5).head(12)
     )
     assert compared[["measured", "overlap", "overlap_resampled"]].isna().all(axis=None)
 

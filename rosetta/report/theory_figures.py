@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from rosetta.analysis.groups import OTHERS, ROSETTA
 from rosetta.config import Config, group_name
 from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.paths import Paths
 from rosetta.report.figures import TITLES, save_figure
+from rosetta.report.neuron_figures import ABOVE, ABOVE_LABEL
 from rosetta.tables import read_csv, read_parquet
 from rosetta.theory import comparison, exponents, identifiability, prediction
 from rosetta.theory.allocation import QUANTITIES, matched_r_survival, predicted_exponents
@@ -28,7 +30,7 @@ QUANTITY_LABELS = {
 }
 # How a measured statistic is drawn, and what it is called.
 COUNT_MARKERS = {name: (marker, TITLES[name]) for name, marker in zip(TITLES, "sD^", strict=True)}
-GROUP_MARKERS = {"isolation_rosetta": ("s", "Rosetta Neurons"), "isolation_rest": ("o", "others")}
+GROUP_MARKERS = {ROSETTA: ("s", "Rosetta Neurons"), ABOVE: ("^", ABOVE_LABEL), OTHERS: ("o", "others")}
 _ROUTE_COLOURS = dict(zip(ROUTES, sns.color_palette("colorblind", len(ROUTES)), strict=True))
 
 
@@ -119,7 +121,8 @@ def _draw_prediction(config: Config, paths: Paths, compared: pd.DataFrame, betas
     _draw_exponent_rows(counts, counted, COUNT_MARKERS)
     counts.set(xlabel="exponent α of the count")
     polarized = compared[(compared["quantity"] != "matches") & (compared["statistic"] == SELECTIVITY[0])]
-    _draw_exponent_rows(slopes, polarized.assign(statistic=polarized["quantity"]), GROUP_MARKERS)
+    polarized = polarized[polarized["group"].isin(GROUP_MARKERS)]
+    _draw_exponent_rows(slopes, polarized.assign(statistic=polarized["group"]), GROUP_MARKERS)
     slopes.axvline(0, color="grey", ls=":", lw=1)
     slopes.set(xlabel="exponent of mean vocabulary kurtosis")
     _draw_matched_r(config, paths, betas, matched)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2, kstest
 
-from rosetta.analysis.groups import ROSETTA
+from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.analysis.scaling import fit_power_law
 from rosetta.config_theory import Theory
@@ -17,7 +17,7 @@ from rosetta.theory.prediction import Interval, estimates_of, selectivity_series
 from rosetta.theory.routes import BetaEstimate, alpha_interval
 
 COMPARISON_COLUMNS = [
-    "ladder", "quantity", "statistic", "route", "predicted", "predicted_ci_low", "predicted_ci_high",
+    "ladder", "quantity", "group", "statistic", "route", "predicted", "predicted_ci_low", "predicted_ci_high",
     "measured", "measured_ci_low", "measured_ci_high", "measured_resampled_low", "measured_resampled_high",
     "overlap", "overlap_resampled", "predicted_at_sizes",
 ]  # fmt: skip
@@ -53,29 +53,33 @@ def compare(
     scaling, counts : DataFrame
         Fitted laws of every statistic, all matches or those above a null, and counts of the ladders.
     polarization : DataFrame, optional
-        `groups.POLARIZATION_COLUMNS`. The slopes of the selectivity of Rosetta Neurons and of the others are set beside
-        those predicted for their isolation.
+        `groups.POLARIZATION_COLUMNS`. The slopes of the selectivity of Rosetta Neurons, of those above each null and of
+        the others are set beside those predicted for their isolation.
     """
     rows = []
     for ladder, laws in scaling.groupby("ladder", sort=False):
         sizes = counts[counts["ladder"] == ladder]["n_neurons"].to_numpy()
-        measured = [("matches", law["statistic"], *_count_slopes(law)) for law in laws.to_dict("records")]
+        measured = [_count_slopes(law) for law in laws.to_dict("records")]
         if polarization is not None:
             measured += _selectivity_slopes(polarization, counts, ladder)
-        for quantity, statistic, fitted, resampled in measured:
+        for quantity, group, statistic, fitted, resampled in measured:
             for estimate in estimates_of(betas, ladder):
                 predicted = _exponent(quantity, estimate)
                 values = [getattr(side, name) for side in (predicted, fitted) for name in ("value", "low", "high")]
                 values += [resampled.low, resampled.high, _overlap(predicted, fitted), _overlap(predicted, resampled)]
                 finite = _slope_at(theory, estimate.beta, sizes) if quantity == "matches" else math.nan
-                rows.append((ladder, quantity, statistic, estimate.route, *values, finite))
+                rows.append((ladder, quantity, group, statistic, estimate.route, *values, finite))
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
-def _count_slopes(law: dict) -> tuple[Interval, Interval]:
-    """Return a fitted law's exponent with the interval of the fit, and with the resampled one."""
+# Quantity, group of neurons, statistic, and its exponent with the interval of the fit and with the resampled one.
+_Measured = tuple[str, str, str, Interval, Interval]
+
+
+def _count_slopes(law: dict) -> _Measured:
     fitted = Interval(law["alpha"], law["alpha_ci_low"], law["alpha_ci_high"])
-    return fitted, Interval(law["alpha"], law["alpha_resampled_low"], law["alpha_resampled_high"])
+    resampled = Interval(law["alpha"], law["alpha_resampled_low"], law["alpha_resampled_high"])
+    return "matches", rosetta_group(law["statistic"]), law["statistic"], fitted, resampled
 
 
 def _slope_at(theory: Theory, beta: float, sizes: np.ndarray) -> float:
@@ -98,9 +102,7 @@ def _exponent(quantity: str, estimate: BetaEstimate) -> Interval:
     return Interval(value - 1, low - 1, high - 1)
 
 
-def _selectivity_slopes(
-    polarization: pd.DataFrame, counts: pd.DataFrame, ladder: str
-) -> list[tuple[str, str, Interval, Interval]]:
+def _selectivity_slopes(polarization: pd.DataFrame, counts: pd.DataFrame, ladder: str) -> list[_Measured]:
     """Return the slopes of every selectivity statistic, with the interval of the fit and that of resampled neurons.
 
     The latter follows from the means' own bootstrap intervals, which are independent between rungs: to first order
@@ -113,9 +115,10 @@ def _selectivity_slopes(
         spread = (part["ci_high"] - part["ci_low"]) / 2 / part["mean"]
         squares = float(np.square(distance).sum())
         half = float(np.linalg.norm(distance * spread)) / squares if squares else math.nan
-        quantity = "isolation_rosetta" if group == ROSETTA else "isolation_rest"
+        quantity = "isolation_rest" if group == OTHERS else "isolation_rosetta"
         fitted = Interval(law.alpha, law.alpha_ci_low, law.alpha_ci_high)
-        found.append((quantity, statistic, fitted, Interval(law.alpha, law.alpha - half, law.alpha + half)))
+        resampled = Interval(law.alpha, law.alpha - half, law.alpha + half)
+        found.append((quantity, group, statistic, fitted, resampled))
     return found
 
 
@@ -206,15 +209,17 @@ def _overlap_said(route: str, part: pd.DataFrame) -> str:
 
 def _signs_said(compared: pd.DataFrame) -> list[str]:
     """Return what the slopes of selectivity say: their sign is all that the model predicts firmly."""
+    slopes = compared[(compared["quantity"] != "matches") & compared["measured"].notna()]
     sentences = []
-    for quantity, name, sign in (("isolation_rosetta", "rises", 1), ("isolation_rest", "falls", -1)):
-        slopes = compared[compared["quantity"] == quantity].drop_duplicates(["ladder", "statistic"])
-        for statistic, part in slopes[slopes["measured"].notna()].groupby("statistic"):
+    for group, mine in slopes.drop_duplicates(["ladder", "group", "statistic"]).groupby("group", sort=False):
+        sign, name = (-1, "falls") if group == OTHERS else (1, "rises")
+        said = []
+        for statistic, part in mine.groupby("statistic", sort=False):
             towards = int((part["measured"] * sign > 0).sum())
             nearer = part[["measured_resampled_low", "measured_resampled_high"]].mul(sign).min(axis=1)
-            of = "Rosetta Neurons" if sign > 0 else "the others"
-            sentences.append(
-                f"Mean {statistic} of {of} {name} with size, as predicted, on {towards} of {len(part)} ladders "
-                f"({int((nearer > 0).sum())} beyond the sampling of neurons)."
-            )
+            surely = int((nearer > 0).sum())
+            said.append(f"{statistic} {towards} of {len(part)} ({surely} beyond the sampling of neurons)")
+        sentences.append(
+            f"Ladders on which the mean selectivity of {group} {name} with size, as predicted: {'; '.join(said)}."
+        )
     return sentences

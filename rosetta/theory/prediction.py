@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import t
 
 from rosetta.analysis.counts import COUNT_OF
-from rosetta.analysis.groups import OTHERS, ROSETTA
+from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.analysis.scaling import fit_power_law
 from rosetta.theory.routes import BetaEstimate, alpha_interval
@@ -93,15 +93,17 @@ def _exponential(center: float, below: float, above: float) -> Interval:
 def selectivity_series(
     polarization: pd.DataFrame, counts: pd.DataFrame, ladder: str
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Yield group, statistic and rows of every selectivity statistic of a ladder's Rosetta Neurons and the others.
+    """Yield group, statistic and rows of every selectivity statistic of a ladder's neurons.
 
-    The rows have the columns of `polarization` and `n_neurons`, the rung's size. The difference of the groups is left
-    out: a difference of power laws is none. Where a mean is not positive on some rung, all means are NaN: it has no
-    logarithm, and the rungs that are left would be chosen by their values.
+    Groups are Rosetta Neurons, those whose matches are above a null, and the others. The rows have the columns of
+    `polarization` and `n_neurons`, the rung's size. The differences of groups are left out: a difference of power laws
+    is none. Where a mean is not positive on some rung, all means are NaN: it has no logarithm, and the rungs that are
+    left would be chosen by their values.
     """
     sizes = counts[counts["ladder"] == ladder].drop_duplicates("rung").set_index("rung")["n_neurons"]
     mine = polarization[(polarization["ladder"] == ladder) & polarization["statistic"].isin(SELECTIVITY)]
-    for (group, statistic), part in mine[mine["group"].isin((ROSETTA, OTHERS))].groupby(["group", "statistic"]):
+    groups = (*map(rosetta_group, COUNT_OF), OTHERS)
+    for (group, statistic), part in mine[mine["group"].isin(groups)].groupby(["group", "statistic"], sort=False):
         means = part["mean"] if (part["mean"] > 0).all() else math.nan
         yield group, statistic, part.assign(n_neurons=part["rung"].map(sizes), mean=means)
 
@@ -112,7 +114,7 @@ def predict_to(
     """Return what the fitted law and each route predict for a size, rows of `PREDICTION_COLUMNS`.
 
     Quantities: `count`; `fraction` of all neurons; `isolation_gain`, the factor by which the mean isolation of Rosetta
-    Neurons grows from the ladder's largest size; and, if `polarization` is given, `selectivity of …` both groups, by
+    Neurons grows from the ladder's largest size; and, if `polarization` is given, `selectivity of …` each group, by
     its own slope or the predicted one. `statistic` says which count or which selectivity.
     """
     rows = []
@@ -153,7 +155,7 @@ def _predict_selectivity(
     rows = []
     for group, statistic, part in selectivity_series(polarization, counts, ladder):
         sizes, means = part["n_neurons"].to_numpy(), part["mean"].to_numpy()
-        sign = 1.0 if group == ROSETTA else -1.0
+        sign = -1.0 if group == OTHERS else 1.0
         for method, alpha in {FIT: None, **alphas}.items():
             slope = Interval(*(sign * (1 - end) for end in (alpha.value, alpha.low, alpha.high))) if alpha else None
             found = _predict(method, sizes, means, to_size, slope and slope.ordered())
