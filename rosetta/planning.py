@@ -273,7 +273,7 @@ def _theory_phase(config: Config, notes: list[str], flops_per_second: float) -> 
         "theory",
         len(theory.simulation.betas) + len(theory.sweep.points()) + models + 6,
         flops=flops + swept,
-        peak_bytes=1 * GB + 40 * theory.decay.max_units**2,
+        peak_bytes=1 * GB + 80 * theory.decay.max_units**2,
     )
 
 

@@ -106,6 +106,11 @@ def test_the_contract(finished):
     compared = pd.read_csv(results / "tables" / "theory_vs_measured.csv")
     assert set(compared["ladder"]) == {"pythia-opt", "pythia-opt-qwen"}
     assert set(compared["route"]) <= {"spectrum", "ngrams", "loss"}
+    by_quantity = compared.groupby("quantity")["statistic"].agg(set)
+    assert by_quantity["matches"] == {"plain", "above_permutation", "above_untrained"}
+    assert "excess_kurtosis" in by_quantity["isolation_rosetta"] & by_quantity["isolation_rest"]
+    predicted = pd.read_csv(results / "tables" / "theory_predictions.csv")
+    assert {"count", "fraction", "isolation_gain", "selectivity of rosetta"} <= set(predicted["quantity"])
     matches = pd.read_parquet(results / "matches" / "pythia-m--opt-m.parquet")
     assert matches.columns.tolist() == MATCH_COLUMNS
     assert matches["r"].between(-1, 1).all()
@@ -282,7 +287,10 @@ ANEW = {"twins", "nulls", "intervals", "sweeps"}
             {*FROM_MATCHES, *ANEW, "correlate", "theory_beta"},
         ),
         ({"report": {"n_matches": 2}}, {"report"}),
-        ({"bootstrap": {"seed": 1}}, {"describe", "neuron_figures", "report"}),
+        (
+            {"bootstrap": {"seed": 1}},
+            {"describe", "neuron_figures", "report", "theory_compare", "theory_predict", "theory_figures"},
+        ),
         ({"correlation": {**TINY["correlation"], "memory_gb": 1.5}}, {"report"}),
     ],
     ids=["quantile", "k", "ladder", "report", "bootstrap", "memory"],
