@@ -47,7 +47,8 @@ if twin_seeds:
         conda:
             "../../envs/rosetta.yaml"
         resources:
-            mem_mb=3000,
+            mem_mb=model_needs("twins", "mb"),
+            runtime=model_needs("twins", "minutes"),
         params:
             config=paths.run_config,
             stage=stage("twins", "model"),
@@ -71,7 +72,8 @@ rule nulls:
         "../../envs/rosetta.yaml"
     threads: correlation_threads
     resources:
-        mem_mb=correlation_mb,
+        mem_mb=pair_needs("nulls", "mb"),
+        runtime=pair_needs("nulls", "minutes"),
     params:
         config=paths.run_config,
         stage=stage("nulls", "control"),
@@ -97,7 +99,8 @@ rule intervals:
         "../../envs/rosetta.yaml"
     threads: run.dask.threads_per_worker
     resources:
-        mem_mb=int(run.correlation.memory_gb * 1000),
+        mem_mb=pair_needs("intervals", "mb"),
+        runtime=pair_needs("intervals", "minutes"),
     params:
         config=paths.run_config,
         stage=stage("intervals"),
@@ -121,7 +124,8 @@ rule sweeps:
         "../../envs/rosetta.yaml"
     threads: correlation_threads
     resources:
-        mem_mb=correlation_mb,
+        mem_mb=pair_needs("sweeps", "mb"),
+        runtime=pair_needs("sweeps", "minutes"),
     params:
         config=paths.run_config,
         stage=stage("sweeps"),
