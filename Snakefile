@@ -21,8 +21,23 @@ include: "workflow/rules/theory.smk"
 include: "workflow/rules/results.smk"
 
 
+# On a cluster, what takes less than a job's start runs beside Snakemake itself.
 localrules:
     all,
+    anchors,
+    match,
+    counts,
+    fit,
+    figures,
+    control_figures,
+    neuron_figures,
+    theory_exponents,
+    theory_frontiers,
+    theory_beta,
+    theory_compare,
+    theory_predict,
+    theory_figures,
+    report,
 
 
 # Every step reads this file. It is no rule's output: Snakemake does not look for changed parameters downstream of a job

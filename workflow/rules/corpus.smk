@@ -18,7 +18,7 @@ rule corpus:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         config=paths.run_config,
         stage=stage("corpus"),

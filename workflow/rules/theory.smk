@@ -38,7 +38,7 @@ rule theory_simulate:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=int(run.correlation.memory_gb * 1000),
+        mem_mb=growing(int(run.correlation.memory_gb * 1000)),
     params:
         config=paths.run_config,
         stage=stage("theory_simulate"),
@@ -79,7 +79,7 @@ rule theory_sweep:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=int(run.correlation.memory_gb * 1000),
+        mem_mb=growing(int(run.correlation.memory_gb * 1000)),
     params:
         config=paths.run_config,
         stage=stage("theory_sweep"),
@@ -142,7 +142,8 @@ rule theory_spectrum:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=2000 + theory.decay.max_units**2 * 80 // 1_000_000,
+        mem_mb=model_needs("theory_spectrum", "mb"),
+        runtime=model_needs("theory_spectrum", "minutes"),
     params:
         config=paths.run_config,
         stage=stage("theory_spectrum", "model"),
@@ -165,7 +166,7 @@ rule theory_ngrams:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         config=paths.run_config,
         stage=stage("theory_ngrams"),
