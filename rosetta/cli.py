@@ -107,11 +107,9 @@ def config_reference() -> None:
 @app.command()
 def corpus(config: ConfigOption) -> None:
     """Build the corpus: harvest or read documents, deduplicate, split."""
-    from rosetta.corpus.build import build_corpus
-    from rosetta.stages import made_by
+    from rosetta.steps.corpus import corpus_step
 
-    loaded, paths = _open(config)
-    build_corpus(loaded.corpus, paths, made_by(loaded, "corpus"))
+    corpus_step(*_open(config))
 
 
 @app.command()

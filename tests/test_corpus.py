@@ -14,9 +14,10 @@ from rosetta.corpus.build import build_corpus, read_split, shard_bounds, source_
 from rosetta.corpus.documents import Cleaner, Text, cut, hash64, split_of
 from rosetta.corpus.environment import docstring_prose, without_docstrings
 from rosetta.corpus.size import estimate_size
-from rosetta.errors import CorpusError
+from rosetta.errors import ConfigError, CorpusError
 from rosetta.files import read_manifest
 from rosetta.paths import Paths
+from rosetta.steps.corpus import corpus_step
 
 SPLITS = ("train", "match", "pool", "heldout")
 RECORDS = [{"text": f"document {i} says {'word ' * (i % 7)}{i * i}", "meta": {"set": f"d{i % 3}"}} for i in range(300)]
@@ -263,3 +264,13 @@ def test_an_altered_split_is_found(tmp_path):
     paths.split("match").write_bytes(bytes(data))
     with pytest.raises(CorpusError, match=r"match\.parquet: missing or altered"):
         read_split(paths, "match")
+
+
+def test_a_domain_without_a_category_is_told_before_any_model_reads(tmp_path):
+    source = {"kind": "files", "path": write_jsonl(tmp_path / "a.jsonl"), "domain": "meta.set"}
+    content = {"models": {"x": {"path": "x"}, "y": {"path": "y"}}, "ladders": {"l": [["x", "y"]]}}
+    content |= {"corpus": {"source": source, "min_document_bytes": 1}}
+    corpus_step(parse_config(content), Paths(tmp_path / "every domain by itself"))
+    own = {"specialization": {"categories": {"d0": "x", "d1": "x"}}}
+    with pytest.raises(ConfigError, match=r"specialization\.categories: has no category for 'd2'"):
+        corpus_step(parse_config(content | own), Paths(tmp_path / "own"))

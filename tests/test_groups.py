@@ -1,6 +1,7 @@
 """Rosetta Neurons against the others: intervals against SciPy, tables and findings where the answer is known."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,11 +14,13 @@ from rosetta.analysis.findings import NOT_SUPPORTED, SUPPORTED, UNDECIDED, count
 from rosetta.analysis.groups import (
     POLARIZATION_COLUMNS,
     SPECIALIZATION_COLUMNS,
+    polarization,
     polarization_tables,
     selectivity_table,
+    specialization,
     specialization_tables,
 )
-from rosetta.analysis.populations import STATISTICS, Population, Rung, rosetta_mask
+from rosetta.analysis.populations import MEASURES, Population, Rung, cluster_numbers
 from rosetta.analysis.specialization import categories_of, normalized_fire, random_draws
 from rosetta.config import Bootstrap, Config, Specialization
 from rosetta.errors import ConfigError
@@ -53,6 +56,21 @@ def test_intervals_cover_the_truth_as_often_as_they_say():
 def test_weights_count_rows_several_times():
     values = np.array([[1.0], [2.0], [6.0]])
     assert mean_estimate(values, SETTINGS, weights=np.array([2, 1, 0])).value == pytest.approx(4 / 3)
+
+
+def test_clusters_are_resampled_whole():
+    """Against SciPy on the means of clusters of equal size, which then are what is resampled."""
+    values = np.repeat(np.random.default_rng(0).gamma(1.0, size=(60, 1)), 3, axis=0)
+    values += np.random.default_rng(1).normal(0, 0.01, size=values.shape)
+    clusters = np.repeat(np.arange(60), 3)
+    order = np.random.default_rng(2).permutation(180)
+    low, high = mean_estimate(values[order], SETTINGS, "x", clusters=clusters[order]).interval()
+    means = values.reshape(60, 3).mean(axis=1)
+    expected = stats.bootstrap((means,), np.mean, n_resamples=20_000, method="percentile", rng=1).confidence_interval
+    assert (low[0], high[0]) == pytest.approx(expected, abs=0.05)
+    apart = mean_estimate(values, SETTINGS, "x").interval()
+    assert high[0] - low[0] > 1.5 * (apart[1][0] - apart[0][0])
+    assert np.isnan(mean_estimate(values[:3], SETTINGS, clusters=np.zeros(3, int)).interval()).all()
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -104,15 +122,16 @@ def population(model, n_layers, d_mlp, share, kurtosis=(0.0, 0.0), fire=((1.0, 1
     shape = NeuronShape(n_layers, d_mlp)
     n = shape.n_neurons
     rosetta = np.arange(n) < share * n
-    neurons = pd.DataFrame(rng.normal(size=(n, len(STATISTICS))), columns=STATISTICS)
+    neurons = pd.DataFrame(rng.normal(size=(n, len(MEASURES))), columns=MEASURES)
     neurons["excess_kurtosis"] += np.where(rosetta, *kurtosis)
     neurons.insert(0, "layer", np.arange(n) // d_mlp)
     neurons.insert(1, "unit", np.arange(n) % d_mlp)
     dead = np.arange(n) == n - 1
-    neurons.loc[dead, STATISTICS] = 1e6  # must not count
+    neurons.loc[dead, MEASURES] = 1e6  # must not count
     firing = np.where(rosetta[:, None], *map(np.array, fire)) + rng.normal(0, 0.1, size=(n, 2))
     above = {"above_untrained": {"g": rosetta & (np.arange(n) % 2 == 0)}}
-    return Population(model, shape, neurons, dead, firing, ["code", "prose"], {"g": rosetta}, above)
+    clusters = {"g": np.where(rosetta, np.arange(n), -1)}
+    return Population(model, shape, neurons, dead, firing, ["code", "prose"], clusters, above)
 
 
 def rungs(small, large):
@@ -196,10 +215,11 @@ def test_one_rung_cannot_be_judged():
         (0.4, 0.8, SUPPORTED, "sublinearly"),
         (0.4, 1.2, NOT_SUPPORTED, "includes 1"),
         (1.1, 1.3, NOT_SUPPORTED, "above 1"),
+        (-0.9, -0.1, NOT_SUPPORTED, "does not grow"),
     ],
 )
 def test_the_count_is_judged_by_its_interval(low, high, verdict, words):
-    law = LAWS.assign(alpha_ci_low=low, alpha_ci_high=high).iloc[0]
+    law = LAWS.assign(alpha=(low + high) / 2, alpha_ci_low=low, alpha_ci_high=high).iloc[0]
     found = count_finding("l", "plain", law)
     assert (found.verdict, words in found.sentence) == (verdict, True)
 
@@ -228,15 +248,43 @@ def test_the_tables_hold_the_means():
     assert table.groupby("model", sort=False)["is_rosetta"].sum().tolist() == [80, 160]
     assert set(table.loc[table["is_rosetta"], "groups"]) == {"g"}
     assert table["dead"].sum() == 2
+    assert table.groupby("model", sort=False)["above_untrained"].sum().tolist() == [40, 80]
+    assert table["above_permutation"].isna().all(), "there is no such null"
 
 
-def test_masks_are_of_both_sides():
+def test_clusters_are_of_both_sides():
     table = pd.DataFrame(
         [("a", 1, 2, "b", 0, 1, 0.9), ("a", 1, 2, "c", 1, 0, 0.9)],
         columns=["model_anchor", "layer_anchor", "unit_anchor", "model", "layer", "unit", "r"],
     )
     shape = NeuronShape(2, 3)
-    assert [np.flatnonzero(rosetta_mask(table, model, shape)).tolist() for model in "abc"] == [[5], [1], [3]]
+    numbers = {model: cluster_numbers(table, model, shape) for model in "abc"}
+    assert [np.flatnonzero(numbers[model] >= 0).tolist() for model in "abc"] == [[5], [1], [3]]
+    assert numbers["a"][5] == numbers["b"][1] == numbers["c"][3]
+    assert (cluster_numbers(table[:0], "a", shape) == -1).all()
+
+
+def test_what_matches_join_is_one_cluster():
+    """With k > 1: anchors 0 and 1 share a partner, 1 and 2 another one; 4 stands apart."""
+    links = [(0, 0), (1, 0), (1, 3), (2, 3), (4, 5)]
+    columns = ["model_anchor", "layer_anchor", "unit_anchor", "model", "layer", "unit", "r"]
+    table = pd.DataFrame([("a", 0, u, "b", 0, v, 0.5) for u, v in links], columns=columns)
+    shape = NeuronShape(1, 6)
+    a, b = (cluster_numbers(table, model, shape) for model in "ab")
+    assert a[0] == a[1] == a[2] == b[0] == b[3] != a[4] == b[5]
+    assert (a[[3, 5]] == -1).all()
+
+
+def test_matched_neurons_of_a_rung_are_resampled_together():
+    """A model beside its own copy, matched neuron by neuron, says no more than the model alone."""
+    one = population("s", 2, 100, share=0.4, kurtosis=(1, 0))
+    pair = Rung("l", 0, "g", [one, replace(one, model="t")])
+    both, alone = (polarization(sample, CONFIG, "x") for sample in (pair.sample, pair.sample[:1]))
+    specialized = [specialization(sample, CONFIG, "x") for sample in (pair.sample, pair.sample[:1])]
+    for double, single in ((both, alone), specialized):
+        for group in ("rosetta", "rosetta_above_untrained"):
+            np.testing.assert_allclose(double[group].interval(), single[group].interval())
+            np.testing.assert_array_equal(double[group].n, 2 * single[group].n)
 
 
 @pytest.mark.parametrize("n_layers", [1, 2, 6, 12, 13, 32])

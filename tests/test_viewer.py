@@ -6,10 +6,15 @@ import os
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import webdriver
 
-from rosetta.report.viewer import NUMBERS, embedded_json, render_viewer, viewer_data
+from rosetta.analysis.populations import rosetta_above
+from rosetta.matching import MATCH_COLUMNS, NOTE_COLUMNS
+from rosetta.paths import Paths
+from rosetta.report.viewer import NUMBERS, embedded_json, note_matches, render_viewer, viewer_data
+from rosetta.tables import write_parquet
 
 EVIL = "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'> &amp; ünïcode 𝄞 \u2028"
 DOMAINS = ["code", "prose", ""]
@@ -56,6 +61,7 @@ def group(models, n_neurons, first_layer):
         {
             "r": 1 - i / n_neurons,
             "margin": 0.1 if i % 4 else None,
+            "above": [True, i % 5 == 0],
             "partners": [
                 {"layer": first_layer + i // 100 + side, "unit": i, "r": 0.5, "scale": 2.0}
                 for side in range(len(models))
@@ -73,7 +79,10 @@ def group(models, n_neurons, first_layer):
 @pytest.fixture(scope="module")
 def data():
     groups = {"a--b": group(["a", "b"], N - 500, 0), "a--b--c": group(["a", "b", "c"], 500, 50)}
-    made = viewer_data(groups, {name: KnownModel() for name in "abc"})
+    groups["a--b"]["neurons"][0]["partners"][1]["match"] = {
+        "r_ci_low": 0.45, "r_ci_high": 0.55, "p_permutation": 0.001, "p_untrained": None, "margin": 0.02,
+    }  # fmt: skip
+    made = viewer_data(groups, {name: KnownModel() for name in "abc"}, ["above permuted", "above untrained"])
     about = {"name": "rivers <b>", "examples": ["the Oder"], "is_monosemantic": True}
     made["neurons"][3]["partners"][0]["about"] = about
     return made
@@ -101,6 +110,26 @@ def test_the_page_holds_the_data_and_nothing_of_it_is_markup(data):
 def test_numbers_that_json_lacks_are_refused():
     with pytest.raises(ValueError, match="Out of range"):
         embedded_json({"r": float("nan")})
+
+
+def test_partners_carry_what_is_known_of_their_match(tmp_path):
+    """Of three models: anchor 0/1 is matched with both others, above the null by one match only."""
+    paths = Paths(tmp_path)
+    facts = {"margin_a": 0.3, "margin_b": 0.1, "rank_a": 1, "rank_b": 1, "r_ci_low": 0.4, "r_ci_high": 0.6}
+    for number, other in enumerate("bc"):
+        row = {"model_a": "a", "layer_a": 0, "unit_a": 1, "model_b": other, "layer_b": 2, "unit_b": number, "r": 0.5}
+        row |= facts | {"p_permutation": 0.01 * (number + 1), "p_untrained": np.nan}
+        rows = [{**row, "unit_a": 7, "unit_b": 9}, row]
+        write_parquet(paths.matches(f"a--{other}"), pd.DataFrame(rows)[[*MATCH_COLUMNS, *NOTE_COLUMNS]])
+    partners = [{"layer": 0, "unit": 1}, {"layer": 2, "unit": 0}, {"layer": 2, "unit": 1}]
+    group = {"models": ["a", "b", "c"], "neurons": [{"partners": partners}]}
+    limits = {"a--b": {"plain": -1.0, "above_x": 0.4, "above_y": 0.4}}
+    limits["a--c"] = {**limits["a--b"], "above_y": 0.6}
+    note_matches(group, paths, rosetta_above(paths, ("a", "b", "c"), limits))
+    assert group["neurons"][0]["above"] == [True, False]
+    known = {"r_ci_low": 0.4, "r_ci_high": 0.6, "p_untrained": None, "margin": 0.1}
+    assert partners[1]["match"] == {**known, "p_permutation": 0.01}
+    assert partners[2]["match"] == {**known, "p_permutation": 0.02}
 
 
 # ---- in a browser ------------------------------------------------------------------------------------------------
@@ -169,6 +198,10 @@ def test_words_are_found_in_contexts_and_annotations(opened):
     opened.fill("#search", "Number 17 TELLS")
     expected = sum(17 in {(i + rank) % 60 for rank in range(3)} for n in (N - 500, 500) for i in range(n))
     assert count(opened) == expected
+    shown = opened.run("return [...document.querySelectorAll('.context')].map((c) => [c.className, c.innerText])")
+    assert {("number 17 tells" in text, name) for name, text in shown} == {(True, "context found"), (False, "context")}
+    buttons = opened.run("return [...document.querySelectorAll('.toolbar button')].map((b) => b.textContent)")
+    assert buttons == ["a · 1 found", "b · 1 found"]
     opened.fill("#search", "rivers <b>")
     assert names(opened) == ["L0/U3 ↔ L1/U3 · rivers <b>"]
     assert "“the Oder”" in opened.run("return document.querySelector('.about').textContent")
@@ -195,11 +228,26 @@ def set_filter(browser, name, value):
         ("r", "0.5", 750 + 250 + 2),
         ("margin", "0.05", N * 3 // 4),
         ("kurtosis", "10", 500),
+        ("above", "0", N),
+        ("above", "1", N // 5),
     ],
 )
 def test_a_filter_narrows_the_list(opened, name, value, expected):
     set_filter(opened, name, value)
     assert count(opened) == expected
+
+
+def test_a_match_is_shown_with_what_chance_makes(opened):
+    rows = opened.run("return [...document.querySelectorAll('.row .small')].map((row) => row.textContent)")
+    assert ["not above untrained" in row for row in rows[:4]] == [False, False, True, True]
+    cards = opened.run("return [...document.querySelectorAll('.model')].map((card) => card.innerText)")
+    assert re.search(r"r with the anchor\s+itself", cards[0])
+    assert re.search(r"r with the anchor\s+0\.5 \(0\.45 to 0\.55\)", cards[1])
+    assert re.search(r"margin to the runner-up\s+0\.02\s+p, permuted positions\s+0\.001", cards[1])
+    assert re.search(r"margin to the runner-up\s+–\s+p, permuted positions\s+–", cards[0]), "charts are level"
+    assert "untrained twins" not in cards[0] + cards[1], "there is no such null"
+    facts = opened.run("return document.querySelector('h1 + .note').textContent")
+    assert facts == "a--b · lowest r 1 · margin – · above permuted · above untrained"
 
 
 def test_filters_go_together_and_are_cleared(opened):

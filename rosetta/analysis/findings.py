@@ -1,7 +1,8 @@
 """Whether a run supports each finding of the study, in one plain sentence with its numbers and interval.
 
-A finding compares the smallest and the largest rung of a ladder. Its interval is a bootstrap over neurons with the
-models held fixed: it says how well these models were measured, not how other trainings would turn out.
+A finding compares the smallest and the largest rung of a ladder. Its interval is a bootstrap over neurons (matched ones
+together) with the models held fixed: it says how well these models were measured, not how other trainings would turn
+out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pandas as pd
 from rosetta.analysis.bootstrap import CONFIDENCE, Estimate, mean_estimate
 from rosetta.analysis.groups import OTHERS, difference_group, polarization, rosetta_group, specialization
 from rosetta.analysis.nulls import PLAIN
-from rosetta.analysis.populations import STATISTICS, Rung
+from rosetta.analysis.populations import MEASURES, Rung
 from rosetta.config import Config
 
 FINDING_COLUMNS = ["ladder", "finding", "statistic", "verdict", "value", "ci_low", "ci_high", "sentence"]
@@ -105,13 +106,15 @@ def _told(finding: Finding) -> Finding:
 
 
 def count_finding(ladder: str, statistic: str, law: pd.Series) -> Finding:
-    """Judge whether the number of Rosetta Neurons grows more slowly than the models: α < 1."""
+    """Judge whether the number of Rosetta Neurons grows, and more slowly than the models: 0 < α < 1."""
     alpha, low, high = (float(law[key]) for key in ("alpha", "alpha_ci_low", "alpha_ci_high"))
     if not np.isfinite(low):
         sentence = "Fewer than three rungs have matches, so the exponent α has no interval."
         return _undecided(ladder, "count sublinear", statistic, sentence)
     numbers = f"the exponent α is {alpha:.2f} (95% interval {low:.2f} to {high:.2f}, {int(law['n_rungs'])} rungs)"
-    if high < 1:
+    if alpha <= 0:
+        verdict, sentence = NOT_SUPPORTED, f"The number of Rosetta Neurons does not grow with size: {numbers}."
+    elif high < 1:
         verdict, sentence = SUPPORTED, f"The number of Rosetta Neurons grows sublinearly with size: {numbers}."
     else:
         verdict = NOT_SUPPORTED
@@ -142,7 +145,7 @@ def polarization_finding(small: Measured, large: Measured, statistic: str, _conf
     Supported if the gap in mean vocabulary kurtosis at the largest rung and its change since the smallest are both
     above zero with 95% confidence; the number that decides is the change.
     """
-    column = STATISTICS.index("excess_kurtosis")
+    column = MEASURES.index("excess_kurtosis")
     gaps = [measured.polarization[difference_group(statistic)][column : column + 1] for measured in (small, large)]
     (gap, (gap_low, gap_high)), (change, (low, high)) = _scalars(gaps[1]), _scalars(gaps[1] - gaps[0])
     if not np.isfinite([gap_low, low]).all():

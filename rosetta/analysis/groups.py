@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 
 from rosetta.analysis.bootstrap import Estimate, mean_estimate
-from rosetta.analysis.nulls import PLAIN
-from rosetta.analysis.populations import STATISTICS, Population, Rung, Selection
+from rosetta.analysis.nulls import PLAIN, STATISTICS
+from rosetta.analysis.populations import MEASURES, Population, Rung, Selection
 from rosetta.analysis.specialization import random_draws
 from rosetta.config import Config
 
-SELECTIVITY_COLUMNS = ["model", "layer", "unit", "is_rosetta", *STATISTICS, "dead", "groups"]
+SELECTIVITY_COLUMNS = ["model", "layer", "unit", "is_rosetta", *MEASURES, "dead", "groups", *STATISTICS[1:]]
 POLARIZATION_COLUMNS = ["ladder", "rung", "group", "statistic", "mean", "ci_low", "ci_high", "n"]
 MODEL_POLARIZATION_COLUMNS = ["ladder", "rung", "model", "n_neurons", *POLARIZATION_COLUMNS[2:]]
 SPECIALIZATION_COLUMNS = ["model", "group", "domain", "normalized_fire", "ci_low", "ci_high"]
@@ -36,16 +36,19 @@ def selectivity_table(populations: Iterable[Population]) -> pd.DataFrame:
     """Return one row per neuron of every model.
 
     `is_rosetta` says whether the neuron is a Rosetta Neuron of at least one group; `groups` names those groups,
-    joined by spaces.
+    joined by spaces. `above_permutation` and `above_untrained` say whether a match that makes it one is above that null
+    (empty without the null).
     """
     parts = []
     for population in populations:
         names = np.full(population.shape.n_neurons, "", dtype=object)
         for group, mask in population.rosetta.items():
             names[mask] += f" {group}"
+        found = population.of_any_group()
         added = {
             "model": population.model,
-            "is_rosetta": population.of_any_group().rosetta,
+            "is_rosetta": found.rosetta,
+            **{statistic: found.above.get(statistic, np.nan) for statistic in STATISTICS[1:]},
             "dead": population.dead,
             "groups": [name.strip() for name in names],
         }
@@ -54,25 +57,15 @@ def selectivity_table(populations: Iterable[Population]) -> pd.DataFrame:
 
 
 def polarization(sample: list[Selection], config: Config, *name: str | int) -> dict[str, Estimate]:
-    """Return the means of `STATISTICS` over Rosetta Neurons, over the others, and their difference.
+    """Return the means of `MEASURES` over Rosetta Neurons, over the others, and their difference.
 
     Rosetta Neurons are all matched ones, and by null model those whose matches are above it. The others are the
     same for all: neurons without any match.
     """
-    values = {
-        rosetta_group(statistic): [
-            one.population.neurons.loc[one.by_statistic()[statistic], STATISTICS] for one in sample
-        ]
-        for statistic in sample[0].by_statistic()
-    }
-    values[OTHERS] = [one.population.neurons.loc[one.others, STATISTICS] for one in sample]
-    means = {
-        # Rosetta Neurons of all statistics are resampled alike, so that equal selections have equal intervals.
-        group: mean_estimate(
-            np.concatenate(tables), config.bootstrap, "polarization", OTHERS if group == OTHERS else ROSETTA, *name
-        )
-        for group, tables in values.items()
-    }
+    values = [one.population.neurons[MEASURES].to_numpy() for one in sample]
+    means = _rosetta_means(sample, values, config, "polarization", *name)
+    others = np.concatenate([part[one.others] for one, part in zip(sample, values, strict=True)])
+    means[OTHERS] = mean_estimate(others, config.bootstrap, "polarization", OTHERS, *name)
     differences = {
         difference_group(statistic): means[rosetta_group(statistic)] - means[OTHERS]
         for statistic in sample[0].by_statistic()
@@ -80,14 +73,29 @@ def polarization(sample: list[Selection], config: Config, *name: str | int) -> d
     return {**means, **differences}
 
 
-def specialization(sample: list[Selection], config: Config, *name: str | int) -> dict[str, Estimate]:
-    """Return mean NormalizedFire over Rosetta Neurons (see `polarization`), and over random draws of the others."""
+def _rosetta_means(
+    sample: list[Selection], values: list[np.ndarray], config: Config, *name: str | int
+) -> dict[str, Estimate]:
+    """Return the means of `values`, one array per model, over the Rosetta Neurons that each statistic counts.
+
+    All statistics are resampled alike, so that equal selections have equal intervals.
+    """
     means = {}
     for statistic in sample[0].by_statistic():
-        fire = np.concatenate([one.population.fire[one.by_statistic()[statistic]] for one in sample])
-        means[rosetta_group(statistic)] = mean_estimate(fire, config.bootstrap, "specialization", ROSETTA, *name)
+        masks = [one.by_statistic()[statistic] for one in sample]
+        rows = np.concatenate([part[mask] for part, mask in zip(values, masks, strict=True)])
+        clusters = np.concatenate([one.clusters[mask] for one, mask in zip(sample, masks, strict=True)])
+        estimate = mean_estimate(rows, config.bootstrap, *name, ROSETTA, clusters=clusters)
+        means[rosetta_group(statistic)] = estimate
+    return means
+
+
+def specialization(sample: list[Selection], config: Config, *name: str | int) -> dict[str, Estimate]:
+    """Return mean NormalizedFire over Rosetta Neurons (see `polarization`), and over random draws of the others."""
+    fires = [one.population.fire for one in sample]
+    means = _rosetta_means(sample, fires, config, "specialization", *name)
     draws = [random_draws(one.others, config.specialization, one.population.model, *name) for one in sample]
-    fire = np.concatenate([one.population.fire[times > 0] for one, times in zip(sample, draws, strict=True)])
+    fire = np.concatenate([fire[times > 0] for fire, times in zip(fires, draws, strict=True)])
     weights = np.concatenate([times[times > 0] for times in draws])
     means[OTHERS] = mean_estimate(fire, config.bootstrap, "specialization", OTHERS, *name, weights=weights)
     return means
@@ -99,12 +107,12 @@ def polarization_tables(rungs: list[Rung], config: Config) -> tuple[pd.DataFrame
     for rung in rungs:
         place = {"ladder": rung.ladder, "rung": rung.number}
         pooled = polarization(rung.sample, config, rung.ladder, rung.number)
-        by_rung += [{**place, **row} for row in _rows(pooled, "statistic", STATISTICS, "mean")]
+        by_rung += [{**place, **row} for row in _rows(pooled, "statistic", MEASURES, "mean")]
         for one in rung.sample:
             model = one.population.model
             own = polarization([one], config, rung.ladder, rung.number, model)
             named = {**place, "model": model, "n_neurons": one.population.shape.n_neurons}
-            by_model += [{**named, **row} for row in _rows(own, "statistic", STATISTICS, "mean")]
+            by_model += [{**named, **row} for row in _rows(own, "statistic", MEASURES, "mean")]
     return pd.DataFrame(by_rung, columns=POLARIZATION_COLUMNS), pd.DataFrame(
         by_model, columns=MODEL_POLARIZATION_COLUMNS
     )

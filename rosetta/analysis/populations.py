@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.profiles import CONTEXT_COLUMNS, NEURON_COLUMNS
@@ -21,7 +23,7 @@ from rosetta.paths import Paths
 from rosetta.tables import read_parquet, read_parquet_metadata
 
 # Per-neuron numbers whose means are compared; the first is from the weights, the others from the activations.
-STATISTICS = [
+MEASURES = [
     "excess_kurtosis", "activation_mean", "activation_variance", "activation_skewness", "activation_kurtosis",
     "fraction_active", "domain_information",
 ]  # fmt: skip
@@ -38,17 +40,17 @@ class Population:
     shape : NeuronShape
         Layers and units.
     neurons : DataFrame
-        layer, unit and `STATISTICS`.
+        layer, unit and `MEASURES`.
     dead : ndarray of bool, shape (n_neurons,)
         Whether the neuron never changed: such neurons belong to neither group.
     fire : ndarray of float32, shape (n_neurons, n_categories)
         `NormalizedFire` of each neuron.
     categories : list of str
         Names of the columns of `fire`.
-    rosetta : dict of str to ndarray of bool, shape (n_neurons,)
-        By group, which neurons are its Rosetta Neurons.
+    clusters : dict of str to ndarray of int64, shape (n_neurons,)
+        By group, which neurons are its Rosetta Neurons, and which of them belong together (`cluster_numbers`).
     above : dict of str to dict of str to ndarray of bool, shape (n_neurons,)
-        The same by statistic (`above_…`), counting only matches above that null (`rosetta.analysis.nulls`).
+        By statistic (`above_…`) and group, those of them whose matches are above that null (`rosetta.analysis.nulls`).
     """
 
     model: str
@@ -57,17 +59,24 @@ class Population:
     dead: np.ndarray
     fire: np.ndarray
     categories: list[str]
-    rosetta: dict[str, np.ndarray]
+    clusters: dict[str, np.ndarray]
     above: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+
+    @property
+    def rosetta(self) -> dict[str, np.ndarray]:
+        """By group, which neurons are its Rosetta Neurons: ndarray of bool, shape (n_neurons,)."""
+        return {group: clusters >= 0 for group, clusters in self.clusters.items()}
 
     def of_group(self, group: str) -> Selection:
         """Return the Rosetta Neurons of one group."""
-        return Selection(self, self.rosetta[group], {name: masks[group] for name, masks in self.above.items()})
+        above = {name: masks[group] for name, masks in self.above.items()}
+        return Selection(self, self.rosetta[group], above, self.clusters[group])
 
     def of_any_group(self) -> Selection:
         """Return the neurons that are Rosetta Neurons of at least one group."""
         above = {name: np.any(list(masks.values()), axis=0) for name, masks in self.above.items()}
-        return Selection(self, np.any(list(self.rosetta.values()), axis=0), above)
+        rosetta = np.any(list(self.rosetta.values()), axis=0)
+        return Selection(self, rosetta, above, np.arange(len(rosetta)))  # one model: every neuron by itself
 
 
 @dataclass(frozen=True)
@@ -82,11 +91,14 @@ class Selection:
         Its Rosetta Neurons.
     above : dict of str to ndarray of bool, shape (n_neurons,)
         By statistic, those of them whose matches are above that null.
+    clusters : ndarray of int64, shape (n_neurons,)
+        Numbers that matched Rosetta Neurons of several models share.
     """
 
     population: Population
     rosetta: np.ndarray
     above: dict[str, np.ndarray]
+    clusters: np.ndarray
 
     @property
     def others(self) -> np.ndarray:
@@ -120,12 +132,23 @@ class Rung:
 
 def load_populations(config: Config, paths: Paths) -> dict[str, Population]:
     """Return the populations of all models that some ladder names."""
-    above = {group: _above(paths, group, pair_thresholds(config, paths)) for group in config.groups()}
+    limits = pair_thresholds(config, paths)
+    above = {group: rosetta_above(paths, group, limits) for group in config.groups()}
     return {model: _load(config, paths, model, above) for model in config.used_models()}
 
 
-def _above(paths: Paths, group: tuple[str, ...], limits: dict[str, dict[str, float]]) -> dict[str, pd.DataFrame]:
-    """Return the Rosetta Neurons of a group from matches above each null, by statistic."""
+def rosetta_above(paths: Paths, group: tuple[str, ...], limits: dict[str, dict[str, float]]) -> dict[str, pd.DataFrame]:
+    """Return the Rosetta Neurons of a group (`matching.ROSETTA_COLUMNS`) from matches above each null, by statistic.
+
+    Parameters
+    ----------
+    paths : Paths
+        The run.
+    group : tuple of str
+        The group's models, anchor first.
+    limits : dict
+        What r has to exceed, by pair and statistic (`rosetta.analysis.replicates.pair_thresholds`).
+    """
     names = [group_name(pair) for pair in group_pairs(group)]
     tables = {name: read_parquet(paths.matches(name), MATCH_COLUMNS) for name in names}
     return {
@@ -142,14 +165,43 @@ def rungs_of(config: Config, populations: dict[str, Population]) -> Iterator[Run
             yield Rung(ladder, number, group_name(tuple(group)), [populations[model] for model in group])
 
 
-def rosetta_mask(rosetta: pd.DataFrame, model: str, shape: NeuronShape) -> np.ndarray:
-    """Return which neurons of a model are in a group's table of Rosetta Neurons (`matching.ROSETTA_COLUMNS`)."""
-    own = rosetta["model"] == model
-    layer = np.concatenate([rosetta.loc[rosetta["model_anchor"] == model, "layer_anchor"], rosetta.loc[own, "layer"]])
-    unit = np.concatenate([rosetta.loc[rosetta["model_anchor"] == model, "unit_anchor"], rosetta.loc[own, "unit"]])
-    mask = np.zeros(shape.n_neurons, dtype=bool)
-    mask[layer.astype(np.int64) * shape.d_mlp + unit.astype(np.int64)] = True
-    return mask
+def cluster_numbers(rosetta: pd.DataFrame, model: str, shape: NeuronShape) -> np.ndarray:
+    """Return for every neuron of a model the number of its cluster among a group's Rosetta Neurons.
+
+    A cluster is an anchor neuron with its partners; with k > 1, where partners are shared, all that matches join.
+
+    Parameters
+    ----------
+    rosetta : DataFrame
+        `matching.ROSETTA_COLUMNS`.
+    model : str
+        One of the group's models.
+    shape : NeuronShape
+        Its layers and units.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_neurons,)
+        -1 for neurons that are not among the Rosetta Neurons; matched neurons of all models have the same number.
+    """
+    sides = ["model_anchor", "layer_anchor", "unit_anchor"], ["model", "layer", "unit"]
+    numbers = np.full(shape.n_neurons, -1, dtype=np.int64)
+    if not len(rosetta):
+        return numbers
+    clusters = _connected(*(rosetta.groupby(side).ngroup().to_numpy() for side in sides))
+    for name, layer, unit in sides:
+        own = (rosetta[name] == model).to_numpy()
+        neuron = rosetta.loc[own, layer].to_numpy(np.int64) * shape.d_mlp + rosetta.loc[own, unit].to_numpy(np.int64)
+        numbers[neuron] = clusters[own]
+    return numbers
+
+
+def _connected(anchor: np.ndarray, partner: np.ndarray) -> np.ndarray:
+    """Return for every match the number of the component that it is in, given the numbers of both neurons."""
+    n_anchors = int(anchor.max()) + 1
+    n = n_anchors + int(partner.max()) + 1
+    joined = coo_array((np.ones(len(anchor)), (anchor, n_anchors + partner)), shape=(n, n))
+    return connected_components(joined, directed=False)[1][anchor]
 
 
 def _load(
@@ -174,13 +226,14 @@ def _load(
         np.bincount(category, weights=facts["domain_tokens"], minlength=len(names)),
     )
     groups = [group for group in config.groups() if model in group]
-    masks = {
-        group_name(group): rosetta_mask(read_parquet(paths.rosetta(group_name(group)), ROSETTA_COLUMNS), model, shape)
-        for group in groups
+    clusters = {
+        name: cluster_numbers(read_parquet(paths.rosetta(name), ROSETTA_COLUMNS), model, shape)
+        for name in map(group_name, groups)
     }
     masks_above: dict[str, dict[str, np.ndarray]] = {}
     for group in groups:
-        for statistic, table in above[group].items():
-            masks_above.setdefault(statistic, {})[group_name(group)] = rosetta_mask(table, model, shape)
+        for statistic, rosetta in above[group].items():
+            mask = cluster_numbers(rosetta, model, shape) >= 0
+            masks_above.setdefault(statistic, {})[group_name(group)] = mask
     dead = (neurons["activation_variance"] == 0).to_numpy()
-    return Population(model, shape, neurons[["layer", "unit", *STATISTICS]], dead, fire, names, masks, masks_above)
+    return Population(model, shape, neurons[["layer", "unit", *MEASURES]], dead, fire, names, clusters, masks_above)

@@ -18,11 +18,11 @@ from rosetta.analysis.groups import (
     RUNG_SPECIALIZATION_COLUMNS,
     rosetta_group,
 )
-from rosetta.analysis.nulls import PLAIN
-from rosetta.analysis.populations import STATISTICS
+from rosetta.analysis.nulls import PLAIN, STATISTICS
+from rosetta.analysis.populations import MEASURES
 from rosetta.config import group_name
 from rosetta.paths import Paths
-from rosetta.report.figures import label_sizes, save_figure
+from rosetta.report.figures import TITLES, label_sizes, save_figure
 from rosetta.tables import read_csv
 
 FIGURES = ("polarization", "statistics", "specialization", "depth", "layer_pairs")
@@ -36,9 +36,12 @@ STATISTIC_NAMES = {
     "fraction_active": "fraction active",
     "domain_information": "information about\nthe domain (bits)",
 }
-ABOVE = rosetta_group("above_untrained")  # the stricter of the nulls; permuted positions leave hardly any correlation
-ABOVE_LABEL = "Rosetta, above untrained"
-_STYLES = {ROSETTA: ("-", "o", "Rosetta"), ABOVE: (":", "D", ABOVE_LABEL), OTHERS: ("--", "s", "other")}
+_ABOVE = {statistic: rosetta_group(statistic) for statistic in STATISTICS[1:]}  # the stricter null last
+_STYLES = {
+    ROSETTA: ("-", "o", "Rosetta"),
+    **{group: (":", "D", f"Rosetta, {TITLES[statistic]}") for statistic, group in _ABOVE.items()},
+    OTHERS: ("--", "s", "other"),
+}
 
 
 def draw_neuron_figures(paths: Paths) -> None:
@@ -65,29 +68,23 @@ def _panels(
 
 
 def _polarization(by_model: pd.DataFrame) -> plt.Figure:
-    """Mean vocabulary kurtosis of Rosetta Neurons and of the others against size, one colour per family."""
+    """Mean vocabulary kurtosis of Rosetta Neurons and of the others against size, one row of panels per family."""
     table = by_model[by_model["statistic"] == "excess_kurtosis"]
     place = table.groupby(["ladder", "rung"])["model"].transform(lambda names: pd.factorize(names)[0])
     table = table.assign(family=table["model"].groupby([table["ladder"], place]).transform(_family))
-    families = list(table["family"].unique())
-    colors = dict(zip(families, sns.color_palette("colorblind", len(families)), strict=True))
-    ladders = list(table["ladder"].unique())
-    figure, axes = _panels(len(ladders))
-    for axis, ladder in zip(axes[0], ladders, strict=True):
-        part = table[table["ladder"] == ladder]
-        for i, (family, own) in enumerate(part.groupby("family", sort=False)):
-            for j, group in enumerate(_shown(own)):
-                shift = 1 + 0.06 * i + 0.02 * j
-                _line(axis, own[own["group"] == group], group, colors[family], shift=shift)
-        _label(axis, part["n_neurons"])
-        axis.set(title=ladder, xlabel="neurons per model")
-    handles = [plt.Line2D([], [], color=color, lw=3, label=family) for family, color in colors.items()]
-    for group in _shown(table):
-        style, marker, name = _STYLES[group]
-        face = "white" if group == OTHERS else "0.4"
-        handles.append(plt.Line2D([], [], color="0.4", ls=style, marker=marker, ms=4, mfc=face, label=name))
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
-    axes[0, 0].set_ylabel("mean excess kurtosis of cosines\nwith the unembedding vectors")
+    ladders, families = list(table["ladder"].unique()), list(table["family"].unique())
+    figure, axes = _panels(len(ladders), len(families), height=2.2)
+    for row, family in zip(axes, families, strict=True):
+        for axis, ladder in zip(row, ladders, strict=True):
+            part = table[(table["ladder"] == ladder) & (table["family"] == family)]
+            if len(part):
+                _lines(axis, part)
+                axis.set_title(f"{family} in {ladder}", fontsize="medium")
+            else:
+                axis.remove()
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    figure.supylabel("mean excess kurtosis of cosines with the unembedding vectors", fontsize="medium")
+    figure.supxlabel("neurons per model", fontsize="medium")
     sns.despine(figure)
     return figure
 
@@ -96,42 +93,43 @@ def _statistics(by_rung: pd.DataFrame, by_model: pd.DataFrame) -> plt.Figure:
     """Means of the activation statistics against size, one row each, the models of a rung pooled."""
     sizes = by_model.groupby(["ladder", "rung"], as_index=False)["n_neurons"].mean()
     table = by_rung.merge(sizes, on=["ladder", "rung"])
-    ladders, statistics = list(table["ladder"].unique()), STATISTICS[1:]
+    ladders, statistics = list(table["ladder"].unique()), MEASURES[1:]
     figure, axes = _panels(len(ladders), len(statistics), height=1.7)
-    colors = dict(zip(_shown(table), sns.color_palette("colorblind"), strict=False))
     for row, statistic in zip(axes, statistics, strict=True):
         for axis, ladder in zip(row, ladders, strict=True):
-            part = table[(table["ladder"] == ladder) & (table["statistic"] == statistic)]
-            for group, color in colors.items():
-                _line(axis, part[part["group"] == group], group, color, _STYLES[group][2])
-            _label(axis, part["n_neurons"])
+            _lines(axis, table[(table["ladder"] == ladder) & (table["statistic"] == statistic)])
         row[0].set_ylabel(STATISTIC_NAMES[statistic])
     for axis, ladder in zip(axes[0], ladders, strict=True):
         axis.set_title(ladder)
     for axis in axes[-1]:
         axis.set_xlabel("neurons per model")
-    axes[0, 0].legend(frameon=False, fontsize="x-small")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     figure.align_ylabels(axes[:, 0])
     sns.despine(figure)
     return figure
 
 
 def _shown(table: pd.DataFrame) -> list[str]:
-    """Return which groups of a table are drawn."""
-    return [group for group in _STYLES if (table["group"] == group).any()]
+    """Return which groups of a table are drawn: of the null models the stricter one, or the only one, if any."""
+    present = [group for group in _STYLES if (table["group"] == group).any()]
+    return [group for group in present if group not in _ABOVE.values() or group == _stricter(present)]
 
 
-def _line(
-    axis: plt.Axes, table: pd.DataFrame, group: str, color: tuple, label: str | None = None, shift: float = 1.0
-) -> None:
-    """Draw means with their intervals; `shift` moves them sideways, so that error bars do not hide each other."""
-    style, marker, _ = _STYLES[group]
-    ordered = table.dropna(subset="mean").sort_values("n_neurons")
-    axis.errorbar(
-        ordered["n_neurons"] * shift, ordered["mean"], yerr=_error(ordered, "mean"), color=color, linestyle=style,
-        marker=marker, markersize=4, markerfacecolor="white" if group == OTHERS else color, capsize=2, lw=1.3,
-        label=label,
-    )  # fmt: skip
+def _stricter(present: list[str]) -> str | None:
+    return next((group for group in reversed(_ABOVE.values()) if group in present), None)
+
+
+def _lines(axis: plt.Axes, table: pd.DataFrame) -> None:
+    """Draw the means of every group with their intervals, a little apart, so that error bars do not hide each other."""
+    for i, (group, color) in enumerate(zip(_shown(table), sns.color_palette("colorblind"), strict=False)):
+        style, marker, label = _STYLES[group]
+        ordered = table[table["group"] == group].dropna(subset="mean").sort_values("n_neurons")
+        axis.errorbar(
+            ordered["n_neurons"] * 1.04**i, ordered["mean"], yerr=_error(ordered, "mean"), color=color, linestyle=style,
+            marker=marker, markersize=4, markerfacecolor="white" if group == OTHERS else color, capsize=2, lw=1.3,
+            label=label,
+        )  # fmt: skip
+    _label(axis, table["n_neurons"])
 
 
 def _error(table: pd.DataFrame, value: str) -> np.ndarray:
@@ -149,7 +147,7 @@ def _label(axis: plt.Axes, sizes: pd.Series) -> None:
 
 
 def _specialization(table: pd.DataFrame) -> plt.Figure:
-    """NormalizedFire of Rosetta Neurons as bars, one per size; of random other neurons as open squares."""
+    """NormalizedFire of Rosetta Neurons as bars, one per size; above a null as diamonds; of others as squares."""
     ladders, domains = list(table["ladder"].unique()), list(table["domain"].unique())
     figure, axes = _panels(1, len(ladders), width=max(5.0, 1.15 * len(domains)), height=2.4)
     for axis, ladder in zip(axes[:, 0], ladders, strict=True):
@@ -165,14 +163,14 @@ def _specialization(table: pd.DataFrame) -> plt.Figure:
                 error = _error(rows, "normalized_fire")
                 if group == ROSETTA:
                     axis.bar(x, mean, width, color=color, label=f"{rows['n_neurons'].iloc[0]:,.0f} neurons")
-                    axis.errorbar(x, mean, yerr=error, fmt="none", ecolor="0.2", elinewidth=0.8)
+                    axis.errorbar(x - 0.25 * width, mean, yerr=error, fmt="none", ecolor="0.2", elinewidth=0.8)
                     continue
-                mark, color_of, label = (
-                    ("s", "C1", "random other neurons") if group == OTHERS else ("D", "0.2", ABOVE_LABEL)
-                )
+                mark_color, place, label = ("C1", 0.0, "random other neurons")
+                if group != OTHERS:
+                    mark_color, place, label = ("C4", 0.25, _STYLES[group][2])
                 axis.errorbar(
-                    x, mean, yerr=error if group == OTHERS else None, fmt=mark, ms=3, mfc="white", color=color_of, lw=1,
-                    label=label if i == len(rungs) - 1 else None,
+                    x + place * width, mean, yerr=error, fmt=_STYLES[group][1], ms=2.5, mfc="white", color=mark_color,
+                    lw=0.8, label=label if i == len(rungs) - 1 else None,
                 )  # fmt: skip
         axis.axhline(1, color="0.6", lw=0.8, zorder=0)
         axis.set(title=ladder, ylabel="NormalizedFire", ylim=(0, None))
@@ -183,24 +181,34 @@ def _specialization(table: pd.DataFrame) -> plt.Figure:
 
 
 def _depth(table: pd.DataFrame) -> plt.Figure:
-    """Share of a model's Rosetta Neurons in each bin of depth; bins without a layer are left blank."""
-    table = table[table["statistic"] == PLAIN]
+    """Share of a model's Rosetta Neurons in each bin of depth, all of them and those above a null, in rows."""
     ladders = list(table["ladder"].unique())
-    rows = max(table[table["ladder"] == ladder].groupby(["rung", "model"]).ngroups for ladder in ladders)
-    figure, axes = _panels(len(ladders), width=3.9, height=max(2.0, 0.26 * rows + 1.0))
-    for axis, ladder in zip(axes[0], ladders, strict=True):
-        part = table[table["ladder"] == ladder].sort_values(["n_neurons", "rung"], kind="stable")
-        share = part.where(part["n_layers"] > 0).assign(model=part["model"], bin=part["bin"])
-        grid = share.pivot_table(index="model", columns="bin", values="share", sort=False, dropna=False)
-        grid = grid.loc[list(part["model"].unique())].sort_index(axis=1)
-        sns.heatmap(
-            grid, ax=axis, vmin=0, vmax=1, cmap="rocket_r", cbar=axis is axes[0, -1], linewidths=0.5,
-            cbar_kws={"label": "share of Rosetta Neurons"},
-        )  # fmt: skip
-        axis.set(title=ladder, xlabel="depth, layer / (L − 1), in 12 bins", ylabel="")
-        axis.set_xticks([0, 6, 12], ["0", "0.5", "1"], rotation=0)
-        axis.tick_params(axis="y", rotation=0)
+    groups = _shown(table.assign(group=table["statistic"].map({PLAIN: ROSETTA, **_ABOVE})))
+    models = max(table[table["ladder"] == ladder].groupby(["rung", "model"]).ngroups for ladder in ladders)
+    figure, axes = _panels(len(ladders), len(groups), width=3.9, height=max(2.0, 0.26 * models + 1.0))
+    for row, group in zip(axes, groups, strict=True):
+        of_group = table[table["statistic"].map({PLAIN: ROSETTA, **_ABOVE}) == group]
+        for axis, ladder in zip(row, ladders, strict=True):
+            part = of_group[of_group["ladder"] == ladder].sort_values(["n_neurons", "rung"], kind="stable")
+            _depth_panel(axis, part, legend=axis is row[-1])
+            axis.set_title(ladder if group == ROSETTA else f"{ladder}: {_STYLES[group][2]}", fontsize="medium")
     return figure
+
+
+def _depth_panel(axis: plt.Axes, part: pd.DataFrame, *, legend: bool) -> None:
+    """Draw one heat map: bins in which a model has no layer, and models without Rosetta Neurons, are left blank."""
+    share = part.assign(share=part["share"].where(part["n_layers"] > 0))
+    label = part["model"] + part["n"].map("  {:,d}".format)
+    rows = ["n_neurons", "rung", "model"]
+    places = share[rows].assign(label=label).drop_duplicates()
+    grid = share.pivot(index=rows, columns="bin", values="share").loc[list(places[rows].itertuples(index=False))]
+    sns.heatmap(
+        grid, ax=axis, yticklabels=places["label"].tolist(), vmin=0, vmax=1, cmap="rocket_r", cbar=legend,
+        linewidths=0.5, cbar_kws={"label": "share of Rosetta Neurons"},
+    )  # fmt: skip
+    axis.set(xlabel="depth, layer / (L − 1), in 12 bins", ylabel="")
+    axis.set_xticks([0, 6, 12], ["0", "0.5", "1"], rotation=0)
+    axis.tick_params(axis="y", rotation=0)
 
 
 def _layer_pairs(table: pd.DataFrame) -> plt.Figure:

@@ -22,23 +22,24 @@ CAPTIONS = {
         "Selectivity in vocabulary space: mean excess kurtosis of the cosines between a neuron's output "
         "weight vector and all unembedding vectors (0 for a normal distribution, high if the neuron writes to"
         " few tokens), for the Rosetta Neurons of each model of a ladder (all, and those whose matches are above "
-        "the null of untrained twins) and for its other neurons that are not dead."
+        "the stricter null model) and for its other neurons that are not dead."
     ),
     "statistics": (
         "Statistics of the activations over all tokens: mean, variance, skewness, excess kurtosis, the "
         "fraction of tokens at which a neuron fires, and the mutual information between its firing and the "
-        "domain of the document. Means over the Rosetta Neurons (all, and those above the null of untrained "
-        "twins) and over the other neurons, the models of a rung pooled."
+        "domain of the document. Means over the Rosetta Neurons (all, and those above the stricter null "
+        "model) and over the other neurons, the models of a rung pooled."
     ),
     "specialization": (
         "NormalizedFire: the share of a domain among a neuron's top contexts, one per document, over the "
         "domain's share of all tokens; 1 means no preference. Bars: mean over the Rosetta Neurons of a rung, "
-        "the smallest models first. Diamonds: over those whose matches are above the null of untrained twins. "
+        "the smallest models first. Diamonds: over those whose matches are above the stricter null model. "
         "Squares: mean over random other neurons."
     ),
     "depth": (
         "Where Rosetta Neurons lie in depth: share of a model's Rosetta Neurons in each of 12 equal bins of "
-        "layer / (L − 1), smallest models on top. Bins in which a model has no layer are blank."
+        "layer / (L − 1), smallest models on top. Bins in which a model has no layer are blank. "
+        "Beside a model's name: its number of Rosetta Neurons. Below: of those above the stricter null model."
     ),
     "layer_pairs": ("Number of matches between the neurons of every pair of layers, one panel per pair of models."),
 }
@@ -68,13 +69,11 @@ def _findings(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _best_matches(config: Config, paths: Paths) -> dict[str, list[dict]]:
     documents = read_split(paths, "match", config.activations.max_documents)
-    contexts: dict[str, pd.DataFrame] = {
-        model: read_parquet(paths.contexts(model), CONTEXT_COLUMNS) for model in config.used_models()
-    }
     return {
         group_name((a, b)): best_matches(
             read_parquet(paths.matches(group_name((a, b))), MATCH_COLUMNS),
-            (contexts[a], contexts[b]),
+            # Two models at a time: those of all neurons of all models would take much memory.
+            (read_parquet(paths.contexts(a), CONTEXT_COLUMNS), read_parquet(paths.contexts(b), CONTEXT_COLUMNS)),
             documents,
             config.report.n_matches,
             config.report.n_contexts,

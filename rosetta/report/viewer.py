@@ -16,19 +16,23 @@ import jinja2
 import numpy as np
 import pandas as pd
 
+from rosetta.analysis.populations import rosetta_above
 from rosetta.analysis.profiles import CONTEXT_COLUMNS, NEURON_COLUMNS
+from rosetta.analysis.replicates import pair_thresholds
 from rosetta.analysis.selectivity import VOCABULARY_COLUMNS
 from rosetta.annotation.annotate import ANNOTATED, ANNOTATION_COLUMNS
 from rosetta.config import Config, group_name
 from rosetta.files import write_text
+from rosetta.matching import MATCH_COLUMNS, NOTE_COLUMNS
 from rosetta.paths import Paths
+from rosetta.report.figures import TITLES
 from rosetta.tables import read_parquet, read_parquet_metadata
 
 # What the viewer shows of every neuron, by the name of its column.
 NUMBERS = {
     "excess_kurtosis": "vocabulary kurtosis",
-    "activation_mean": "mean",
-    "activation_kurtosis": "excess kurtosis",
+    "activation_mean": "activation mean",
+    "activation_kurtosis": "activation kurtosis",
     "fraction_active": "fraction active",
     "domain_information": "bits about the domain",
 }
@@ -42,7 +46,40 @@ def write_viewer(config: Config, paths: Paths) -> None:
     models = {model: _Model(paths, model) for model in config.used_models()}
     if config.annotation:
         _annotate(groups, read_parquet(paths.annotations, ANNOTATION_COLUMNS))
-    write_text(paths.viewer, render_viewer(viewer_data(groups, models)))
+    limits = pair_thresholds(config, paths)
+    for group in config.groups():
+        note_matches(groups[group_name(group)], paths, rosetta_above(paths, group, limits))
+    nulls = [f"above_{name}" for name in config.controls.names]
+    write_text(paths.viewer, render_viewer(viewer_data(groups, models, [TITLES[name] for name in nulls])))
+
+
+def note_matches(group: dict[str, Any], paths: Paths, above: dict[str, pd.DataFrame]) -> None:
+    """Add to a group's neurons which nulls they are above, and to their partners what is known of the match.
+
+    Parameters
+    ----------
+    group : dict
+        Of `analysis.excerpts.group_excerpts`; changed in place.
+    paths : Paths
+        The run, for the matches of the anchor with each other model.
+    above : dict
+        By statistic, the group's Rosetta Neurons above that null (`populations.rosetta_above`).
+    """
+    anchor, *others = group["models"]
+    exceeding = [set(zip(table["layer_anchor"], table["unit_anchor"], strict=True)) for table in above.values()]
+    key = ["layer_a", "unit_a", "layer_b", "unit_b"]
+    tables = [
+        read_parquet(paths.matches(group_name((anchor, other))), [*MATCH_COLUMNS, *NOTE_COLUMNS]).set_index(key)
+        for other in others
+    ]
+    for neuron in group["neurons"]:
+        own, *partners = neuron["partners"]
+        place = own["layer"], own["unit"]
+        neuron["above"] = [place in neurons for neurons in exceeding]
+        for partner, table in zip(partners, tables, strict=True):
+            match = table.loc[(*place, partner["layer"], partner["unit"])]
+            partner["match"] = {name: _number(match[name]) for name in NOTE_COLUMNS}
+            partner["match"]["margin"] = _number(min(match["margin_a"], match["margin_b"]))
 
 
 def _annotate(groups: dict[str, dict[str, Any]], annotations: pd.DataFrame) -> None:
@@ -77,7 +114,7 @@ class _Model:
         vocabulary = read_parquet(paths.vocabulary(model), VOCABULARY_COLUMNS)
         self._neurons = neurons.merge(vocabulary, on=["layer", "unit"], validate="one_to_one")
         self._neurons = self._neurons.set_index(["layer", "unit"])
-        self._contexts = read_parquet(paths.contexts(model), CONTEXT_COLUMNS)
+        self._contexts = paths.contexts(model)
         self.domains: list[str] = read_parquet_metadata(paths.neurons(model))["domains"]
 
     def describe(self, layer: int, unit: int) -> dict[str, Any]:
@@ -91,28 +128,32 @@ class _Model:
     def main_domains(self, neurons: list[tuple[int, int]]) -> list[int]:
         """Return for each neuron the domain that most of its top contexts are from; the first one on ties."""
         wanted = pd.DataFrame(neurons, columns=["layer", "unit"]).drop_duplicates()
-        contexts = wanted.merge(self._contexts, on=["layer", "unit"])
+        # Read when asked for: of all models at once, the contexts of all neurons would take much memory.
+        contexts = wanted.merge(read_parquet(self._contexts, CONTEXT_COLUMNS), on=["layer", "unit"])
         number = contexts["domain"].map({domain: i for i, domain in enumerate(self.domains)}).to_numpy(np.int64)
         counts = pd.crosstab([contexts["layer"], contexts["unit"]], number)
         main = counts.idxmax(axis=1).to_dict()
         return [int(main[neuron]) for neuron in neurons]
 
 
-def viewer_data(groups: dict[str, dict[str, Any]], models: dict[str, Any]) -> dict[str, Any]:
+def viewer_data(groups: dict[str, dict[str, Any]], models: dict[str, Any], nulls: list[str]) -> dict[str, Any]:
     """Join the groups' excerpts and what is known of their neurons into the viewer's data.
 
     Parameters
     ----------
     groups : dict
-        By name, what `analysis.excerpts.group_excerpts` returns.
+        By name, what `analysis.excerpts.group_excerpts` returns; to every neuron, `above` is added: for each null
+        model, whether its matches are above it.
     models : dict
         By name, an object with `domains`, `describe` and `main_domains`.
+    nulls : list of str
+        What it is called to be above each null model.
 
     Returns
     -------
     dict
-        `models`, `domains`, `numbers` (names), `groups` (name and numbers of models), `excerpts` (shared by the
-        groups), `neurons` of all groups.
+        `models`, `domains`, `numbers` (names), `nulls`, `groups` (name and numbers of models), `excerpts` (shared
+        by the groups), `neurons` of all groups.
     """
     names = list(models)
     excerpts: dict[tuple, dict[str, Any]] = {}
@@ -133,6 +174,7 @@ def viewer_data(groups: dict[str, dict[str, Any]], models: dict[str, Any]) -> di
         "models": names,
         "domains": next((model.domains for model in models.values()), []),
         "numbers": list(NUMBERS.values()),
+        "nulls": nulls,
         "groups": [
             {"name": name, "models": [names.index(model) for model in group["models"]]}
             for name, group in groups.items()

@@ -179,6 +179,8 @@ rule annotate:
 rule viewer:
     input:
         annotations=paths.annotations if run.annotation else [],
+        matches=[paths.matches(pair) for pair in pair_names],
+        nulls=[paths.null_matches(control, pair) for control in run.controls.names for pair in pair_names],
         excerpts=[paths.excerpts(group_name(group)) for group in run.groups()],
         neurons=[paths.neurons(model) for model in run.used_models()],
         contexts=[paths.contexts(model) for model in run.used_models()],

@@ -7,7 +7,7 @@
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
   const [detail, list, rows] = [byId("detail"), byId("list"), byId("rows")];
-  const state = { shown: [], chosen: 0, column: 0, drawing: false };
+  const state = { shown: [], chosen: 0, column: 0, drawing: false, found: new Set() };
 
   /** Text of the corpus enters the page here only, as text. */
   function element(tag, className, text) {
@@ -27,6 +27,7 @@
   const lowered = data.excerpts.map((excerpt) => excerpt.text.toLowerCase());
 
   function matching(query) {
+    state.found = new Set();
     const place = NEURON.exec(query);
     if (place) {
       const [layer, unit] = [Number(place[1]), Number(place[2])];
@@ -35,6 +36,7 @@
     const words = query.trim().toLowerCase();
     if (!words) return () => true;
     const found = new Set(lowered.flatMap((text, number) => (text.includes(words) ? [number] : [])));
+    state.found = found;
     const about = (p) => p.about !== undefined && JSON.stringify(p.about).toLowerCase().includes(words);
     return (neuron) => neuron.contexts.some((c) => found.has(c.excerpt)) || neuron.partners.some(about);
   }
@@ -48,6 +50,15 @@
     const wanted = byId(id).value;
     return wanted === "" ? () => true : (neuron) => value(neuron) === Number(wanted);
   }
+
+  function aboveNull() {
+    const wanted = byId("above").value;
+    return wanted === "" ? () => true : (neuron) => neuron.above[Number(wanted)];
+  }
+
+  const domainOf = (neuron) => data.domains[neuron.domain] || "(none)";
+  /** The strictest null model that a neuron's matches are not above, as words; nothing if there is no such. */
+  const notAbove = (neuron) => data.nulls.filter((_, n) => !neuron.above[n]).map((name) => `not ${name}`).slice(-1);
 
   const ORDERS = {
     r: (a, b) => b.r - a.r,
@@ -65,6 +76,7 @@
       atLeast("r", (neuron) => neuron.r),
       atLeast("margin", (neuron) => neuron.margin),
       atLeast("kurtosis", kurtosis),
+      aboveNull(),
     ];
     const before = state.shown[state.chosen];
     state.shown = data.neurons.filter((neuron) => tests.every((test) => test(neuron)));
@@ -100,8 +112,9 @@
     const group = data.groups[neuron.group].name;
     made.append(
       element("div", "", neuron.partners.map(named).join(" ↔ ") + (about ? ` · ${about.name}` : "")),
-      element("div", "small", `r ${round(neuron.r)} · margin ${round(neuron.margin, 2)} · ${group}`),
+      element("div", "small", [`r ${round(neuron.r)}`, ...notAbove(neuron), domainOf(neuron), group].join(" · ")),
     );
+    made.title = `${group}, margin ${round(neuron.margin, 2)}`;
     made.addEventListener("click", () => choose(i));
     return made;
   }
@@ -131,25 +144,36 @@
       return;
     }
     const models = modelsOf(neuron);
+    const facts = [data.groups[neuron.group].name, `lowest r ${round(neuron.r)}`, `margin ${round(neuron.margin, 2)}`];
+    data.nulls.forEach((name, n) => facts.push(neuron.above[n] ? name : `not ${name}`));
     const title = neuron.partners.map((partner, i) => `${models[i]} ${named(partner)}`).join(" ↔ ");
     const columns = element("div", "models");
-    columns.append(...neuron.partners.map((partner, i) => modelCard(partner, models[i], i)));
+    columns.append(...models.map((model, i) => modelCard(neuron, model, i)));
     columns.style.gridTemplateColumns = `repeat(${models.length}, minmax(0, 1fr))`;
     state.column = Math.min(state.column, models.length - 1);
     const contexts = neuron.contexts.filter((c) => c.ranks[state.column]);
     contexts.sort((a, b) => a.ranks[state.column] - b.ranks[state.column]);
     detail.replaceChildren(
-      element("h1", "", title), columns, toolbar(models), ...contexts.map((c) => contextRow(neuron, models, c)),
+      element("h1", "", title), element("p", "note", facts.join(" · ")), columns, toolbar(neuron, models), ...contexts.map((c) => contextRow(neuron, models, c)),
     );
   }
 
-  function modelCard(partner, model, i) {
+  const MATCH_FACTS = {
+    margin: "margin to the runner-up", p_permutation: "p, permuted positions", p_untrained: "p, untrained twins",
+  };
+
+  function modelCard(neuron, model, i) {
+    const partner = neuron.partners[i];
     const card = element("div", "model");
     card.append(element("h2", "", `${model} ${named(partner)}`));
     if (partner.about) card.append(annotation(partner.about));
     const facts = element("dl");
     const add = (name, value) => facts.append(element("dt", "", name), element("dd", "", value));
-    add("r with the anchor", i === 0 ? "itself" : round(partner.r));
+    add("r with the anchor", i === 0 ? "itself" : round(partner.r) + interval(partner.match));
+    for (const [field, name] of Object.entries(MATCH_FACTS)) {
+      // Rows that some partner has stand in every card, so that the charts are level.
+      if (neuron.partners.some((p) => p.match?.[field] != null)) add(name, round(partner.match?.[field] ?? null, 2));
+    }
     data.numbers.forEach((name, n) => add(name, round(partner.numbers[n])));
     const chart = element("div", "chart");
     const highest = Math.max(...partner.firing, 1e-9);
@@ -163,6 +187,7 @@
     return card;
   }
 
+  const interval = (match) => (match?.r_ci_low == null ? "" : ` (${round(match.r_ci_low)} to ${round(match.r_ci_high)})`);
   const percent = (share) => `${(100 * share).toFixed(1)}%`;
 
   function annotation(about) {
@@ -172,15 +197,20 @@
     return made;
   }
 
-  function toolbar(models) {
+  function toolbar(neuron, models) {
     const made = element("div", "toolbar", "top contexts of");
     models.forEach((model, i) => {
-      const button = element("button", "", model);
+      const found = neuron.contexts.filter((c) => c.ranks[i] && state.found.has(c.excerpt)).length;
+      const button = element("button", "", found ? `${model} · ${found} found` : model);
       button.type = "button";
       button.setAttribute("aria-pressed", i === state.column);
       button.addEventListener("click", () => showColumn(i));
       made.append(button);
     });
+    const legend = element("span", "legend", "tokens: ");
+    legend.append(element("span", "above", "above zero"), element("span", "below", "below"));
+    legend.append(element("span", "top", "highest"), " relative to the neuron's largest value shown; point at one for it");
+    made.append(legend);
     return made;
   }
 
@@ -191,7 +221,7 @@
 
   function contextRow(neuron, models, context) {
     const excerpt = data.excerpts[context.excerpt];
-    const made = element("div", "context");
+    const made = element("div", state.found.has(context.excerpt) ? "context found" : "context");
     const ranks = models.map((model, i) => (context.ranks[i] ? `#${context.ranks[i]} of ${model}` : "")).filter(Boolean);
     made.append(
       element("div", "note", `${ranks.join(", ")} · ${excerpt.domain || "no domain"} · document ${excerpt.document}`),
@@ -216,6 +246,7 @@
       const share = (codes[i] - 128) / 127;
       const token = element("span", codes[i] === highest && share > 0 ? "top" : "", excerpt.text.slice(at, at + length));
       token.style.background = share > 0 ? `rgba(255, 140, 0, ${share})` : `rgba(60, 120, 255, ${-share})`;
+      if (token.textContent.includes("\n")) token.classList.add("newline");
       token.title = (share * scale).toPrecision(2);
       made.append(token);
       at += length;
@@ -270,6 +301,7 @@
   byId("filters").addEventListener("reset", () => setTimeout(refresh)); // after the fields are empty
 
   options("group", data.groups.map((group, i) => [group.name, i]), "all");
+  options("above", data.nulls.map((name, n) => [name, n]), "all");
   options("domain", data.domains.map((domain, i) => [domain || "(none)", i]), "all");
   const layers = [...new Set(data.neurons.map((neuron) => neuron.partners[0].layer))].sort((a, b) => a - b);
   options("layer", layers.map((layer) => [layer, layer]), "all");

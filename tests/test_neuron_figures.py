@@ -1,0 +1,95 @@
+"""Figures of single neurons: which groups they show, and what becomes of rungs without Rosetta Neurons."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from rosetta.analysis.depth import depth_table, layer_pairs
+from rosetta.analysis.groups import polarization_tables, specialization_tables
+from rosetta.analysis.populations import MEASURES, Population, Rung
+from rosetta.config import Bootstrap, Config, Specialization
+from rosetta.models.neurons import NeuronShape
+from rosetta.paths import Paths
+from rosetta.report import neuron_figures
+from rosetta.report.neuron_figures import FIGURES, draw_neuron_figures
+from rosetta.tables import write_csv
+
+CONFIG = Config.model_construct(bootstrap=Bootstrap(n_resamples=100), specialization=Specialization(n_random=50))
+BOTH = ("above_permutation", "above_untrained")
+
+
+def population(model, n_layers, nulls, n_above=4):
+    rng = np.random.default_rng(0)
+    shape = NeuronShape(n_layers, 20)
+    n = shape.n_neurons
+    neurons = pd.DataFrame(rng.normal(size=(n, len(MEASURES))), columns=MEASURES)
+    neurons.insert(0, "layer", np.arange(n) // 20)
+    neurons.insert(1, "unit", np.arange(n) % 20)
+    clusters = {"g": np.where(np.arange(n) < 8, np.arange(n), -1)}
+    above = {name: {"g": np.arange(n) < n_above} for name in nulls}
+    fire = rng.random((n, 2))
+    return Population(model, shape, neurons, np.zeros(n, bool), fire, ["code", "prose"], clusters, above)
+
+
+def ladder(nulls):
+    """A model of one layer is in two rungs; the largest model has nothing above any null."""
+    small, partner, large = (population(name, layers, nulls) for name, layers in (("x-s", 1), ("y-s", 1), ("y-m", 2)))
+    largest = population("x-l", 4, nulls, n_above=0)
+    rungs = [[small, partner], [small, large], [largest, large]]
+    return [Rung("l", number, "g", members) for number, members in enumerate(rungs)]
+
+
+def draw(paths, nulls, monkeypatch):
+    """Draw all figures; return them before they are saved, by name."""
+    rungs = ladder(nulls)
+    populations = {one.model: one for rung in rungs for one in rung.populations}.values()
+    for name, table in zip(("polarization", "polarization_by_model"), polarization_tables(rungs, CONFIG), strict=True):
+        write_csv(paths.table(name), table)
+    write_csv(paths.table("specialization_by_rung"), specialization_tables(populations, rungs, CONFIG)[1])
+    write_csv(paths.table("depth"), depth_table(rungs, CONFIG.bootstrap))
+    matches = pd.DataFrame({"layer_a": [0, 0], "layer_b": [0, 0], "r": [0.5, 0.7]})
+    pairs = layer_pairs(matches, NeuronShape(1, 20), NeuronShape(2, 20)).assign(model_a="x-s", model_b="y-m")
+    write_csv(paths.table("layer_pairs"), pairs)
+    drawn = {}
+
+    def keep(figure, out):
+        figure.canvas.draw()
+        drawn[out.name] = figure
+
+    monkeypatch.setattr(neuron_figures, "save_figure", keep)
+    draw_neuron_figures(paths)
+    plt.close("all")
+    return drawn
+
+
+def legend(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
+
+
+@pytest.mark.parametrize(
+    ("nulls", "shown"),
+    [
+        ((), ["Rosetta", "other"]),
+        (("above_permutation",), ["Rosetta", "Rosetta, above permuted", "other"]),
+        (BOTH, ["Rosetta", "Rosetta, above untrained", "other"]),
+    ],
+    ids=["no null", "permutation", "both"],
+)
+def test_the_stricter_null_that_there_is_is_shown_beside_all_matches(tmp_path, nulls, shown, monkeypatch):
+    drawn = draw(Paths(tmp_path), nulls, monkeypatch)
+    assert set(drawn) == set(FIGURES)
+    assert legend(drawn["polarization"]) == legend(drawn["statistics"]) == shown
+    assert [text for text in legend(drawn["specialization"]) if "neurons" not in text] == shown[1:-1]
+    titles = [axis.get_title() for axis in drawn["depth"].axes if axis.get_title()]
+    assert titles == ["l", *(f"l: {name}" for name in shown[1:-1])]
+
+
+def test_a_model_is_drawn_in_each_of_its_rungs_and_blank_without_rosetta_neurons(tmp_path, monkeypatch):
+    everything, above = (axis for axis in draw(Paths(tmp_path), BOTH, monkeypatch)["depth"].axes if axis.get_title())
+    labels = [label.get_text() for label in above.get_yticklabels()]
+    assert labels == ["x-s  4", "y-s  4", "x-s  4", "y-m  4", "y-m  4", "x-l  0"]
+    filled = [~np.ma.getmaskarray(axis.collections[0].get_array()).reshape(6, -1) for axis in (everything, above)]
+    assert [np.flatnonzero(row).tolist() for row in filled[0]] == [[0], [0], [0], [0, 11], [0, 11], [0, 4, 8, 11]]
+    assert not filled[1][5].any(), "no Rosetta Neuron above the null"
+    np.testing.assert_array_equal(filled[0][:5], filled[1][:5])
