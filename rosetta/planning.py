@@ -146,7 +146,7 @@ def plan_run(config: Config, paths: Paths, tflops: float | None = None, devices:
         *_zoo_phases(config, list(models.values())),
         _activation_phase(config, used, positions),
         _correlation_phase(config, models, positions, plan.notes),
-        *_control_phases(config, models, positions, plan.notes),
+        *_control_phases(config, models, positions, plan),
         _neuron_phase(config, used, positions),
         _theory_phase(config, plan.notes, plan.flops_per_second),
         Phase("results", len(config.pairs()) + 2 * len(config.groups()) + 8, peak_bytes=0.6 * GB),
@@ -294,7 +294,7 @@ def _simulation_cost(theory: Theory, kappa: float, gamma: float, n_inputs: float
 LISTED_COST = 50
 
 
-def _control_phases(config: Config, models: dict[str, _Model], positions: int, notes: list[str]) -> list[Phase]:
+def _control_phases(config: Config, models: dict[str, _Model], positions: int, plan: RunPlan) -> list[Phase]:
     """Return the phases of twins, null models, intervals and sweeps; each null and sweep is a correlation anew."""
     controls, pairs, used = config.controls, config.pairs(), [models[name] for name in config.used_models()]
     sizes = [(models[a].shape.n_neurons, models[b].shape.n_neurons, positions) for a, b in pairs]
@@ -325,10 +325,17 @@ def _control_phases(config: Config, models: dict[str, _Model], positions: int, n
         else:
             candidates = (size[0] + size[1]) * (config.correlation.max_k + 1)
             intervals.flops += LISTED_COST * 2 * positions * candidates
-            notes.append(f"{a} × {b}: intervals of counts from each neuron's nearest neighbours, not from all neurons")
+            plan.notes.append(
+                f"{a} × {b}: intervals of counts from each neuron's nearest neighbours, not from all neurons"
+            )
     phases.append(intervals)
     sweeps = config.sweeps
     n_settings = sweeps.budgets + sweeps.split_half + len(sweeps.pooling) + len(sweeps.exclusions)
+    minutes = once / plan.flops_per_second / 0.8 / 60
+    plan.notes.append(
+        f"controls, sweeps: {n_nulls} seeds of null models and {n_settings} settings of sweeps; each costs about "
+        f"{max(minutes, 0.1):.1f} {plan.device} minutes"
+    )
     if n_settings:
         phases.append(Phase("sweeps", len(pairs), n_settings * once, 0.0, peak, 0.8))
     return phases
