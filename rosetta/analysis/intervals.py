@@ -10,6 +10,7 @@ half-samples of several pairs belong together.
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 CONFIDENCE = 0.95
@@ -45,3 +46,11 @@ def correlation_interval(r: np.ndarray, replicates: np.ndarray) -> tuple[np.ndar
     z_replicates = np.arctanh(np.clip(np.where(defined[:, None], replicates, 0.0), -_LARGEST_R, _LARGEST_R))
     low, high = half_sample_interval(z, z_replicates)
     return np.where(defined, np.tanh(low), np.nan), np.where(defined, np.tanh(high), np.nan)
+
+
+def mean_interval(values: pd.Series) -> tuple[float, float]:
+    """Return the mean and the half width of its 95% interval (Student's t); NaN width for a single value."""
+    n = len(values)
+    if n < 2:
+        return float(values.mean()), float("nan")
+    return float(values.mean()), float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1) * values.sem())

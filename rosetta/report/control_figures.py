@@ -6,11 +6,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from scipy import stats
 
 from rosetta.analysis.controls import CONTROL_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS
-from rosetta.analysis.intervals import CONFIDENCE
+from rosetta.analysis.intervals import mean_interval
 from rosetta.analysis.nulls import read_nulls
 from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import Config, group_name
@@ -34,14 +33,6 @@ def draw_control_figures(config: Config, paths: Paths) -> None:
 
 def _panels(n: int) -> tuple[plt.Figure, np.ndarray]:
     return plt.subplots(1, n, figsize=(_SIZE[0] * n, _SIZE[1]), layout="constrained", squeeze=False)
-
-
-def mean_interval(values: pd.Series) -> tuple[float, float]:
-    """Return the mean and the half width of its 95% interval (Student's t); NaN width for a single value."""
-    n = len(values)
-    if n < 2:
-        return float(values.mean()), float("nan")
-    return float(values.mean()), float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1) * values.sem())
 
 
 def _nulls(config: Config, paths: Paths) -> plt.Figure:
