@@ -166,6 +166,22 @@ def test_the_contract_of_single_neurons(finished):
             assert (results / "figures" / f"{name}.{suffix}").stat().st_size > 5000
 
 
+def test_the_contract_of_filtering(finished):
+    results = finished / "results"
+    table = pd.read_csv(results / "tables" / "filtering.csv")
+    assert table.columns.tolist() == ["filter", "seed", "precision", "recall", "f1", "selected_tokens", "perplexity"]
+    assert table["filter"].tolist() == [
+        "base", "random", "non_rosetta", "non_rosetta_best", "classifier", "rosetta", "oracle",
+    ]  # fmt: skip
+    assert table.set_index("filter").loc[["base", "rosetta"], "perplexity"].gt(1).all()
+    folder = results / "filtering" / "sums"
+    counts = json.loads((folder / "corpus.json").read_text())["counts"]
+    scores = pd.read_parquet(folder / "scores.parquet")
+    corpus = pd.concat(pd.read_parquet(path) for path in (folder / "corpus").glob("*.parquet"))
+    assert counts["selected"] + counts["not_selected"] == counts["pool"] == len(scores) == scores["id"].nunique()
+    assert len(corpus) == corpus["id"].nunique() == counts["selected"] == scores["selected"].sum()
+
+
 def test_every_job_has_a_log_and_a_benchmark(finished):
     """Under the names that the package knows them by."""
     results = finished / "results"
@@ -236,6 +252,8 @@ def test_a_deleted_result_is_made_again(project):
         "figures/budget.png": "control_figures",
         "tables/theory_predictions.csv": "theory_predict",
         "figures/theory_beta.pdf": "theory_figures",
+        "filtering/sums/corpus.json": "filter_select",
+        "tables/filtering.csv": "filter_tables",
         "report.html": "report",
     }.items():
         (results / deleted).rename(results / "aside")
@@ -253,6 +271,7 @@ def test_a_deleted_result_is_made_again(project):
 FROM_MATCHES = {
     "match", "anchors", "counts", "fit", "figures", "contexts", "report", "control_tables", "control_figures",
     "describe", "neuron_figures", "viewer", "theory_compare", "theory_predict", "theory_figures",
+    "filter_choose", "filter_score", "filter_select", "filter_pretrain", "filter_tables", "filter_figure",
 }  # fmt: skip
 # Twins are deleted once they are used, so they are made again for other null models.
 ANEW = {"twins", "nulls", "intervals", "sweeps"}
@@ -279,7 +298,10 @@ ANEW = {"twins", "nulls", "intervals", "sweeps"}
         ),
         ({"matching": {"k": 2}}, FROM_MATCHES | ANEW),
         (
-            {"ladders": {"opt-pythia": [["opt-s", "pythia-s"], ["opt-m", "pythia-m"]]}},
+            {
+                "ladders": {"opt-pythia": [["opt-s", "pythia-s"], ["opt-m", "pythia-m"]]},
+                "filtering": {**TINY["filtering"], "ladder": "opt-pythia"},
+            },
             {*FROM_MATCHES, *ANEW, "correlate", "theory_beta"},
         ),
         ({"report": {"n_matches": 2}}, {"report"}),

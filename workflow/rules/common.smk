@@ -21,7 +21,7 @@ from rosetta.config import (
 from rosetta.config_controls import NULLS
 from rosetta.errors import RosettaError
 from rosetta.files import write_text
-from rosetta.jobs import CONTROL_TABLES, control_figures, part_name
+from rosetta.jobs import CONTROL_TABLES, FILTER_TABLES, control_figures, part_name, training_name
 from rosetta.models.folders import model_files
 from rosetta.paths import Paths
 from rosetta.stages import made_by
@@ -92,13 +92,13 @@ def model_files_of(wildcards):
     return model_files(Path(path)) if path else []
 
 
-def corpus_files():
-    """The files of a local corpus, so that editing them rebuilds it."""
-    if not isinstance(run.corpus.source, FilesSource):
+def files_of(source):
+    """The files of a local source, so that editing them rebuilds what is made of it."""
+    if not isinstance(source, FilesSource):
         return []
     from rosetta.corpus.records import source_files  # needs pyarrow
 
-    return source_files(run.corpus.source.path)
+    return source_files(source.path)
 
 
 def base_of(wildcards):
