@@ -85,6 +85,20 @@ def plan(
     print(plan_run(config, Paths(Path(config.results)), tflops, devices).render())
 
 
+@app.command()
+def status(
+    results: Annotated[Path, typer.Argument(help="results folder of a run")] = Path("results"),
+) -> None:
+    """Show what of a run is done, running, missing or failed, its disk, and the time left."""
+    from rosetta.status import status_text
+
+    path = Paths(results).run_config
+    if not path.exists():
+        raise ConfigError(f"{path}: no such file. Name the results folder of a run that has begun.")
+    config = load_config(path)
+    print(status_text(config, Paths(results), Path.cwd()))
+
+
 @app.command("config-reference")
 def config_reference() -> None:
     """Print the documentation of all configuration keys, docs/configuration.md."""
@@ -281,7 +295,7 @@ def anchors(
 @app.command()
 def counts(config: ConfigOption) -> None:
     """Count Rosetta Neurons per rung of every ladder, with intervals."""
-    from rosetta.steps.controls import counts_step
+    from rosetta.steps.counts import counts_step
 
     counts_step(*_open(config))
 

@@ -19,7 +19,7 @@ def add_control_commands(app: typer.Typer) -> None:
 
 def twins(config: ConfigOption, model: ModelOption) -> None:
     """Make the untrained twins of a model, one per seed, and capture their activations."""
-    from rosetta.steps.controls import twins_step
+    from rosetta.steps.twins import twins_step
 
     twins_step(*open_run(config), model)
 
@@ -79,7 +79,7 @@ def simulate_stores(
 
 def control_tables(config: ConfigOption) -> None:
     """Write the tables of the controls and sweeps."""
-    from rosetta.steps.controls import tables_step
+    from rosetta.steps.counts import tables_step
 
     tables_step(*open_run(config))
 

@@ -89,7 +89,7 @@ FILTER_RULES = (
     "filter_figure",
 )
 FILTER_TABLES = ("filtering", "filtering_summary", "filtering_domains", "filtering_candidates")
-CONTROL_TABLES = ("controls", "k_sweep", "threshold_sweep", "stability", "exclusions")
+CONTROL_TABLES = ("controls", "null_summary", "k_sweep", "threshold_sweep", "stability", "exclusions")
 
 
 def control_figures(config: Config) -> list[str]:

@@ -144,6 +144,10 @@ class Paths:
         """A figure."""
         return self.root / "figures" / f"{name}.{extension}"
 
+    def log(self, rule: str, job: str) -> Path:
+        """What a job said."""
+        return self.root / "logs" / rule / f"{job}.log"
+
     def benchmark(self, rule: str, job: str) -> Path:
         """Time and memory of a job, as Snakemake measured them."""
         return self.root / "benchmarks" / rule / f"{job}.tsv"

@@ -28,13 +28,13 @@ VERSIONS = {
     "anchors": 1,
     "counts": 2,
     "fit": 2,
-    "control_tables": 1,
-    "control_figures": 1,
+    "control_tables": 2,
+    "control_figures": 2,
     "vocabulary": 1,
     "neurons": 1,
     "contexts": 2,
-    "describe": 1,
-    "neuron_figures": 1,
+    "describe": 2,
+    "neuron_figures": 2,
     "annotate": 1,
     "viewer": 1,
     "filter_choose": 1,
@@ -56,7 +56,7 @@ VERSIONS = {
     "theory_predict": 1,
     "theory_figures": 1,
     "figures": 2,
-    "report": 3,
+    "report": 4,
 }
 
 
@@ -136,6 +136,7 @@ def _neurons(config: Config, _model: str) -> dict[str, Any]:
 def _describe(config: Config, _name: str) -> dict[str, Any]:
     return {
         "ladders": config.ladders,
+        "null_quantile": config.controls.null_quantile,
         "specialization": config.specialization.model_dump(mode="json"),
         "bootstrap": config.bootstrap.model_dump(mode="json"),
     }
@@ -212,6 +213,7 @@ _SLICES = {
         "ladders": config.ladders,
         "k": config.swept_k(),
         "thresholds": config.sweeps.thresholds,
+        "null_quantile": config.controls.null_quantile,
     },
     "control_figures": lambda config, _: {"figures": control_figures(config)},
     "vocabulary": lambda config, _: {"fold_final_norm": config.selectivity.fold_final_norm},

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rosetta.analysis.controls import control_table
+from rosetta.analysis.controls import control_table, null_summary
 from rosetta.analysis.counts import count_table
 from rosetta.analysis.replicates import REPLICATE_COLUMNS, pair_thresholds, replicate_table
 from rosetta.analysis.scaling import SCALING_COLUMNS, fit_power_law, scaling_table
@@ -131,6 +131,16 @@ def test_what_a_group_counts_over_its_comparisons(tmp_path):
     assert of_three["matches"].tolist() == [2, 2, 1, 2]
     controls = control_table(config, paths)
     assert controls.groupby("ladder")["matches"].unique().map(list).to_dict() == {"two": [3], "three": [2]}
+    two_seeds = pd.concat([controls, controls.assign(seed=1, matches=controls["matches"] + 2)])
+    summary = null_summary(config, paths, two_seeds).set_index(["ladder", "control"])
+    assert summary["matches"].groupby("ladder").unique().map(list).to_dict() == {"two": [4], "three": [3]}
+    half = stats.t.ppf(0.975, 1) * np.std([3, 5], ddof=1) / np.sqrt(2)
+    assert summary.loc[("two", "untrained"), "matches_ci_high"] == pytest.approx(4 + half)
+    assert summary["r_threshold"].groupby("control").unique().map(list).to_dict() == {
+        "permutation": [0.1],
+        "untrained": [0.3],
+    }
+    assert null_summary(config, paths, controls)["matches_ci_low"].isna().all(), "one seed has no interval"
 
 
 def test_the_resampled_interval_of_the_exponent_is_that_of_the_laws_on_half_samples():

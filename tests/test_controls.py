@@ -323,6 +323,9 @@ def test_recall_and_precision_follow_from_the_formula(simulated):
     n = align_pair(open_stores(folder / "a"), open_stores(folder / "b")).n_positions
     planted = set(zip(truth["unit_a"], truth["unit_b"], strict=True))
     found = set(zip(matches["unit_a"], matches["unit_b"], strict=True))
+    a, b, _ = pooled(open_stores(folder / "a"), open_stores(folder / "b"))
+    of_a, of_b = (np.argmax(np.corrcoef(a.T, b.T)[:160, 160:], axis=axis) for axis in (1, 0))
+    assert found == {(u, v) for u, v in enumerate(of_a) if of_b[v] == u}, "as by brute force"
     rng = np.random.default_rng(0)
     rivals = rng.normal(size=(4000, 2 * 159)).max(axis=1)
     own = rng.normal(size=4000)

@@ -111,7 +111,8 @@ def population(model, n_layers, d_mlp, share, kurtosis=(0.0, 0.0), fire=((1.0, 1
     dead = np.arange(n) == n - 1
     neurons.loc[dead, STATISTICS] = 1e6  # must not count
     firing = np.where(rosetta[:, None], *map(np.array, fire)) + rng.normal(0, 0.1, size=(n, 2))
-    return Population(model, shape, neurons, dead, firing, ["code", "prose"], {"g": rosetta})
+    above = {"above_untrained": {"g": rosetta & (np.arange(n) % 2 == 0)}}
+    return Population(model, shape, neurons, dead, firing, ["code", "prose"], {"g": rosetta}, above)
 
 
 def rungs(small, large):
@@ -121,11 +122,22 @@ def rungs(small, large):
     ]
 
 
-LAWS = pd.DataFrame({"ladder": ["l"], "alpha": 0.6, "alpha_ci_low": 0.4, "alpha_ci_high": 0.8, "n_rungs": 4})
+LAWS = pd.DataFrame(
+    {
+        "ladder": "l",
+        "statistic": ["plain", "above_untrained"],
+        "alpha": [0.6, 0.7],
+        "alpha_ci_low": 0.4,
+        "alpha_ci_high": 0.8,
+        "n_rungs": 4,
+    }
+)
 
 
 def verdicts(small, large):
+    """Judge all matches; the table of matches above the null is checked where it is spoken of."""
     table = findings_table(rungs(small, large), LAWS, CONFIG)
+    table = table[table["statistic"] == "plain"]
     return dict(zip(table["finding"], table["verdict"], strict=True)), table
 
 
@@ -146,13 +158,31 @@ def test_what_is_not_there_is_not_supported():
     said, table = verdicts({"share": 0.2}, {"share": 0.2})
     assert said.pop("count sublinear") == SUPPORTED
     assert set(said.values()) == {NOT_SUPPORTED}
-    assert table.loc[1:, "sentence"].str.contains("not shown").all()
+    assert table["sentence"].iloc[1:].str.contains("not shown").all()
 
 
 def test_a_gap_that_narrows_or_a_shift_of_all_neurons_is_not_supported():
     both = ((2.0, 0.5), (2.0, 0.5))
     said, _ = verdicts({"share": 0.1, "kurtosis": (4, 0)}, {"share": 0.3, "kurtosis": (1, 0), "fire": both})
     assert said["polarization"] == said["specialization"] == said["share falling"] == NOT_SUPPORTED
+
+
+def test_findings_are_judged_on_matches_above_a_null_too():
+    """Every other Rosetta Neuron is above the null; the others are the same neurons as for all matches."""
+    members = rungs({"share": 0.4, "kurtosis": (1, 0)}, {"share": 0.2, "kurtosis": (4, 0)})
+    table = findings_table(members, LAWS, CONFIG).set_index(["finding", "statistic"])
+    above = table.xs("above_untrained", level="statistic")
+    assert len(above) == 4
+    assert above["sentence"].str.startswith("Of matches above the null of untrained twins: ").all()
+    assert above.loc["count sublinear", "value"] == 0.7
+    assert above.loc["share falling", "value"] == pytest.approx(-0.1)
+    own = [one.populations[0] for one in members]
+    gaps = [
+        one.neurons.loc[one.above["above_untrained"]["g"], "excess_kurtosis"].mean()
+        - one.neurons.loc[~one.rosetta["g"] & ~one.dead, "excess_kurtosis"].mean()
+        for one in own
+    ]
+    assert above.loc["polarization", "value"] == pytest.approx(gaps[1] - gaps[0])
 
 
 def test_one_rung_cannot_be_judged():
@@ -170,7 +200,7 @@ def test_one_rung_cannot_be_judged():
 )
 def test_the_count_is_judged_by_its_interval(low, high, verdict, words):
     law = LAWS.assign(alpha_ci_low=low, alpha_ci_high=high).iloc[0]
-    found = count_finding("l", law)
+    found = count_finding("l", "plain", law)
     assert (found.verdict, words in found.sentence) == (verdict, True)
 
 
@@ -189,7 +219,11 @@ def test_the_tables_hold_the_means():
     populations = [rung.populations[0] for rung in members]
     per_model, per_rung = specialization_tables(populations, members, CONFIG)
     assert per_model.columns.tolist() == SPECIALIZATION_COLUMNS
-    assert len(per_model) == len(per_rung) == 8
+    assert len(per_model) == len(per_rung) == 12
+    assert per_model["group"].unique().tolist() == ["rosetta", "rosetta_above_untrained", "non_rosetta"]
+    half = by_rung.set_index(["rung", "group", "statistic"]).loc[0, "rosetta_above_untrained", "excess_kurtosis"]
+    assert half["n"] == 40
+    assert half["mean"] == pytest.approx(own.neurons.loc[own.above["above_untrained"]["g"], "excess_kurtosis"].mean())
     table = selectivity_table(populations)
     assert table.groupby("model", sort=False)["is_rosetta"].sum().tolist() == [80, 160]
     assert set(table.loc[table["is_rosetta"], "groups"]) == {"g"}
@@ -217,6 +251,8 @@ def test_depth_bins_are_equal_parts_of_the_depth(n_layers):
 
 def test_shares_over_depth_and_pairs_of_layers():
     table = depth_table(rungs({"share": 0.75}, {"share": 0.25}), Bootstrap())
+    assert table["statistic"].value_counts().to_dict() == {"plain": 24, "above_untrained": 24}
+    table = table[table["statistic"] == "plain"]
     small = table[table["model"] == "s"].set_index("bin")
     assert small.loc[[0, 11], "share"].tolist() == pytest.approx([2 / 3, 1 / 3])
     assert small.loc[[0, 11], "share_all"].tolist() == [0.5, 0.5]

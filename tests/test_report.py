@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from helpers import random_ranges, save_stores
 
-from rosetta.analysis.controls import CONTROL_COLUMNS
+from rosetta.analysis.controls import CONTROL_COLUMNS, NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.scaling import SCALING_COLUMNS
 from rosetta.analysis.stability import EXCLUSION_COLUMNS, K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
@@ -31,6 +31,7 @@ from rosetta.theory.prediction import LEAVE_ONE_OUT_COLUMNS
 
 CONTROLS = {
     "controls": CONTROL_COLUMNS,
+    "null_summary": NULL_SUMMARY_COLUMNS,
     "threshold_sweep": THRESHOLD_COLUMNS,
     "stability": STABILITY_COLUMNS,
     "exclusions": EXCLUSION_COLUMNS,

@@ -5,11 +5,17 @@ from __future__ import annotations
 import pandas as pd
 
 from rosetta.analysis.group_counts import count_group
+from rosetta.analysis.intervals import t_quantile
 from rosetta.analysis.nulls import read_nulls
+from rosetta.analysis.replicates import pair_thresholds
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.paths import Paths
 
 CONTROL_COLUMNS = ["ladder", "rung", "control", "seed", "matches", "mean_r"]
+NULL_SUMMARY_COLUMNS = [
+    "ladder", "rung", "models", "control", "n_seeds", "matches", "matches_ci_low", "matches_ci_high",
+    "mean_r", "mean_r_ci_low", "mean_r_ci_high", "r_threshold",
+]  # fmt: skip
 
 
 def control_table(config: Config, paths: Paths) -> pd.DataFrame:
@@ -27,3 +33,37 @@ def control_table(config: Config, paths: Paths) -> pd.DataFrame:
                     counted = count_group([table[table["seed"] == seed] for table in tables])
                     rows.append((ladder, number, control, seed, *counted))
     return pd.DataFrame(rows, columns=CONTROL_COLUMNS)
+
+
+def null_summary(config: Config, paths: Paths, controls: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per rung and null model: means over its seeds with 95% intervals, and what r has to exceed.
+
+    The intervals are Student's t over the seeds, NaN for a single one. `r_threshold` is the null's quantile that
+    `above_…` counts with, the largest of the comparisons in larger groups.
+
+    Parameters
+    ----------
+    config, paths : Config, Paths
+        The run.
+    controls : DataFrame
+        `control_table`.
+    """
+    limits = pair_thresholds(config, paths)
+    rows = []
+    for (ladder, rung, control), found in controls.groupby(["ladder", "rung", "control"], sort=False):
+        group = tuple(config.ladders[ladder][rung])
+        row = {"ladder": ladder, "rung": rung, "models": group_name(group), "control": control, "n_seeds": len(found)}
+        for column in ("matches", "mean_r"):
+            mean, half = mean_interval(found[column])
+            row |= {column: mean, f"{column}_ci_low": mean - half, f"{column}_ci_high": mean + half}
+        row["r_threshold"] = max(limits[group_name(pair)][f"above_{control}"] for pair in group_pairs(group))
+        rows.append(row)
+    return pd.DataFrame(rows, columns=NULL_SUMMARY_COLUMNS)
+
+
+def mean_interval(values: pd.Series) -> tuple[float, float]:
+    """Return the mean and the half width of its 95% interval (Student's t); NaN width for a single value."""
+    n = len(values)
+    if n < 2:
+        return float(values.mean()), float("nan")
+    return float(values.mean()), t_quantile(n - 1) * float(values.sem())

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rosetta.analysis.group_counts import count_group
-from rosetta.analysis.nulls import STATISTICS
+from rosetta.analysis.nulls import PLAIN, STATISTICS
 from rosetta.analysis.replicates import clipped, intervals_of
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.files import read_manifest
@@ -16,7 +16,7 @@ from rosetta.paths import Paths
 from rosetta.tables import read_parquet, read_parquet_metadata
 
 # How the column of a statistic's count is called.
-COUNT_OF = {"plain": "matches", **{name: name for name in STATISTICS[1:]}}
+COUNT_OF = {PLAIN: "matches", **{name: name for name in STATISTICS[1:]}}
 COUNT_COLUMNS = [
     "ladder", "rung", "models", "n_neurons", "n_positions", "matches", "n_dead_a", "n_dead_b", "mean_r",
     *STATISTICS[1:],
@@ -84,7 +84,7 @@ def _count_rung(
         row[column] = counted.matches
         interval = clipped(intervals_of(mine, "matches", counted.matches), 0.0)
         row[f"{column}_ci_low"], row[f"{column}_ci_high"] = interval
-        if statistic == "plain":
+        if statistic == PLAIN:
             row["mean_r"] = counted.mean_r
             interval = clipped(intervals_of(mine, "mean_r", counted.mean_r), -1.0, 1.0)
             row["mean_r_ci_low"], row["mean_r_ci_high"] = interval

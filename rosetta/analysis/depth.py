@@ -12,7 +12,8 @@ from rosetta.models.neurons import NeuronShape
 
 N_BINS = 12
 DEPTH_COLUMNS = [
-    "ladder", "rung", "model", "n_neurons", "bin", "n_layers", "share", "ci_low", "ci_high", "n", "share_all",
+    "ladder", "rung", "model", "n_neurons", "statistic", "bin", "n_layers", "share", "ci_low", "ci_high", "n",
+    "share_all",
 ]  # fmt: skip
 LAYER_PAIR_COLUMNS = ["model_a", "layer_a", "model_b", "layer_b", "matches", "mean_r"]
 
@@ -23,29 +24,31 @@ def depth_bins(n_layers: int) -> np.ndarray:
 
 
 def depth_table(rungs: list[Rung], settings: Bootstrap) -> pd.DataFrame:
-    """Return, per model of every rung and bin of depth, the share of its Rosetta Neurons.
+    """Return, per model of every rung, statistic and bin of depth, the share of its Rosetta Neurons.
 
+    `statistic` is `plain` for all Rosetta Neurons, `above_…` for those whose matches are above that null.
     `n_layers` is the number of the model's layers in the bin (a model of few layers leaves bins empty), `n` its number
     of Rosetta Neurons, and `share_all` the bin's share of all its neurons: what the share would be if Rosetta
     Neurons were spread evenly.
     """
     rows = []
     for rung in rungs:
-        for population in rung.populations:
-            shape, mask = population.shape, population.rosetta[rung.group]
+        for one in rung.sample:
+            model, shape = one.population.model, one.population.shape
             bins = depth_bins(shape.n_layers)
-            of_neuron = bins[population.neurons["layer"].to_numpy()]
-            inside = of_neuron[mask][:, None] == np.arange(N_BINS)
-            share = mean_estimate(inside, settings, "depth", rung.ladder, rung.number, population.model)
-            low, high = share.interval()
             layers = np.bincount(bins, minlength=N_BINS)
-            rows += [
-                (
-                    *(rung.ladder, rung.number, population.model, shape.n_neurons, i, layers[i]),
-                    *(share.value[i], low[i], high[i], share.n[i], layers[i] / shape.n_layers),
-                )
-                for i in range(N_BINS)
-            ]
+            of_neuron = bins[one.population.neurons["layer"].to_numpy()]
+            for statistic, mask in one.by_statistic().items():
+                inside = of_neuron[mask][:, None] == np.arange(N_BINS)
+                share = mean_estimate(inside, settings, "depth", rung.ladder, rung.number, model)
+                low, high = share.interval()
+                rows += [
+                    (
+                        *(rung.ladder, rung.number, model, shape.n_neurons, statistic, i, layers[i]),
+                        *(share.value[i], low[i], high[i], share.n[i], layers[i] / shape.n_layers),
+                    )
+                    for i in range(N_BINS)
+                ]
     return pd.DataFrame(rows, columns=DEPTH_COLUMNS)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from rosetta.analysis.bootstrap import Estimate, mean_estimate
-from rosetta.analysis.populations import STATISTICS, Population, Rung
+from rosetta.analysis.nulls import PLAIN
+from rosetta.analysis.populations import STATISTICS, Population, Rung, Selection
 from rosetta.analysis.specialization import random_draws
 from rosetta.config import Config
 
@@ -19,7 +20,16 @@ SPECIALIZATION_COLUMNS = ["model", "group", "domain", "normalized_fire", "ci_low
 RUNG_SPECIALIZATION_COLUMNS = ["ladder", "rung", "n_neurons", *SPECIALIZATION_COLUMNS[1:], "n"]
 
 ROSETTA, OTHERS, DIFFERENCE = "rosetta", "non_rosetta", "difference"
-Sample = list[tuple[Population, np.ndarray]]  # populations with the mask of their Rosetta Neurons
+
+
+def rosetta_group(statistic: str) -> str:
+    """Return the name of the group of Rosetta Neurons that a statistic counts: `rosetta`, `rosetta_above_…`."""
+    return ROSETTA if statistic == PLAIN else f"{ROSETTA}_{statistic}"
+
+
+def difference_group(statistic: str) -> str:
+    """Return the name of their difference from the others: `difference`, `difference_above_…`."""
+    return DIFFERENCE if statistic == PLAIN else f"{DIFFERENCE}_{statistic}"
 
 
 def selectivity_table(populations: Iterable[Population]) -> pd.DataFrame:
@@ -35,7 +45,7 @@ def selectivity_table(populations: Iterable[Population]) -> pd.DataFrame:
             names[mask] += f" {group}"
         added = {
             "model": population.model,
-            "is_rosetta": population.any_rosetta,
+            "is_rosetta": population.of_any_group().rosetta,
             "dead": population.dead,
             "groups": [name.strip() for name in names],
         }
@@ -43,37 +53,44 @@ def selectivity_table(populations: Iterable[Population]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[SELECTIVITY_COLUMNS]
 
 
-def rung_sample(rung: Rung) -> Sample:
-    """Return the neurons of a rung's models, pooled."""
-    return [(population, population.rosetta[rung.group]) for population in rung.populations]
+def polarization(sample: list[Selection], config: Config, *name: str | int) -> dict[str, Estimate]:
+    """Return the means of `STATISTICS` over Rosetta Neurons, over the others, and their difference.
 
-
-def polarization(sample: Sample, config: Config, *name: str | int) -> dict[str, Estimate]:
-    """Return the means of `STATISTICS` over Rosetta Neurons, over the others, and their difference."""
+    Rosetta Neurons are all matched ones, and by null model those whose matches are above it. The others are the
+    same for all: neurons without any match.
+    """
     values = {
-        ROSETTA: [population.neurons.loc[mask, STATISTICS] for population, mask in sample],
-        OTHERS: [population.neurons.loc[population.others(mask), STATISTICS] for population, mask in sample],
+        rosetta_group(statistic): [
+            one.population.neurons.loc[one.by_statistic()[statistic], STATISTICS] for one in sample
+        ]
+        for statistic in sample[0].by_statistic()
     }
+    values[OTHERS] = [one.population.neurons.loc[one.others, STATISTICS] for one in sample]
     means = {
-        group: mean_estimate(np.concatenate(tables), config.bootstrap, "polarization", group, *name)
+        # Rosetta Neurons of all statistics are resampled alike, so that equal selections have equal intervals.
+        group: mean_estimate(
+            np.concatenate(tables), config.bootstrap, "polarization", OTHERS if group == OTHERS else ROSETTA, *name
+        )
         for group, tables in values.items()
     }
-    return {**means, DIFFERENCE: means[ROSETTA] - means[OTHERS]}
-
-
-def specialization(sample: Sample, config: Config, *name: str | int) -> dict[str, Estimate]:
-    """Return mean NormalizedFire over Rosetta Neurons, and over random draws of the others (the baseline)."""
-    draws = [
-        random_draws(population.others(mask), config.specialization, population.model, *name)
-        for population, mask in sample
-    ]
-    rosetta = np.concatenate([population.fire[mask] for population, mask in sample])
-    others = np.concatenate([population.fire[times > 0] for (population, _), times in zip(sample, draws, strict=True)])
-    weights = np.concatenate([times[times > 0] for times in draws])
-    return {
-        ROSETTA: mean_estimate(rosetta, config.bootstrap, "specialization", ROSETTA, *name),
-        OTHERS: mean_estimate(others, config.bootstrap, "specialization", OTHERS, *name, weights=weights),
+    differences = {
+        difference_group(statistic): means[rosetta_group(statistic)] - means[OTHERS]
+        for statistic in sample[0].by_statistic()
     }
+    return {**means, **differences}
+
+
+def specialization(sample: list[Selection], config: Config, *name: str | int) -> dict[str, Estimate]:
+    """Return mean NormalizedFire over Rosetta Neurons (see `polarization`), and over random draws of the others."""
+    means = {}
+    for statistic in sample[0].by_statistic():
+        fire = np.concatenate([one.population.fire[one.by_statistic()[statistic]] for one in sample])
+        means[rosetta_group(statistic)] = mean_estimate(fire, config.bootstrap, "specialization", ROSETTA, *name)
+    draws = [random_draws(one.others, config.specialization, one.population.model, *name) for one in sample]
+    fire = np.concatenate([one.population.fire[times > 0] for one, times in zip(sample, draws, strict=True)])
+    weights = np.concatenate([times[times > 0] for times in draws])
+    means[OTHERS] = mean_estimate(fire, config.bootstrap, "specialization", OTHERS, *name, weights=weights)
+    return means
 
 
 def polarization_tables(rungs: list[Rung], config: Config) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -81,11 +98,12 @@ def polarization_tables(rungs: list[Rung], config: Config) -> tuple[pd.DataFrame
     by_rung, by_model = [], []
     for rung in rungs:
         place = {"ladder": rung.ladder, "rung": rung.number}
-        pooled = polarization(rung_sample(rung), config, rung.ladder, rung.number)
+        pooled = polarization(rung.sample, config, rung.ladder, rung.number)
         by_rung += [{**place, **row} for row in _rows(pooled, "statistic", STATISTICS, "mean")]
-        for population, mask in rung_sample(rung):
-            own = polarization([(population, mask)], config, rung.ladder, rung.number, population.model)
-            named = {**place, "model": population.model, "n_neurons": population.shape.n_neurons}
+        for one in rung.sample:
+            model = one.population.model
+            own = polarization([one], config, rung.ladder, rung.number, model)
+            named = {**place, "model": model, "n_neurons": one.population.shape.n_neurons}
             by_model += [{**named, **row} for row in _rows(own, "statistic", STATISTICS, "mean")]
     return pd.DataFrame(by_rung, columns=POLARIZATION_COLUMNS), pd.DataFrame(
         by_model, columns=MODEL_POLARIZATION_COLUMNS
@@ -98,11 +116,11 @@ def specialization_tables(
     """Return NormalizedFire per model (Rosetta Neurons of any group), and per rung (its models' neurons pooled)."""
     by_model, by_rung = [], []
     for population in populations:
-        means = specialization([(population, population.any_rosetta)], config, population.model)
+        means = specialization([population.of_any_group()], config, population.model)
         rows = _rows(means, "domain", population.categories, "normalized_fire")
         by_model += [{"model": population.model, **row} for row in rows]
     for rung in rungs:
-        means = specialization(rung_sample(rung), config, rung.ladder, rung.number)
+        means = specialization(rung.sample, config, rung.ladder, rung.number)
         place = {"ladder": rung.ladder, "rung": rung.number, "n_neurons": rung.n_neurons}
         rows = _rows(means, "domain", rung.populations[0].categories, "normalized_fire")
         by_rung += [{**place, **row} for row in rows]

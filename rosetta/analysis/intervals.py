@@ -10,12 +10,16 @@ half-samples of several pairs belong together.
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 INTERVAL_COLUMNS = ["r_ci_low", "r_ci_high"]
 _LARGEST_R = 1 - 1e-12  # keeps Fisher's transform finite
+
+
+def t_quantile(freedom: float) -> float:
+    """Return the number of standard errors to either side of a 95% interval by Student's t."""
+    return float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))  # scipy.stats would take a second to import
 
 
 def half_sample_error(replicates: np.ndarray) -> np.ndarray:
@@ -27,7 +31,7 @@ def half_sample_interval(estimate: np.ndarray | float, replicates: np.ndarray) -
     """Return the 95% intervals of estimates (...) with replicates (..., R)."""
     g = replicates.shape[-1] / 2
     freedom = 1 / (1 / (g - 1) + 1 / g)
-    half = stats.t.ppf(0.5 + CONFIDENCE / 2, freedom) * half_sample_error(replicates)
+    half = t_quantile(freedom) * half_sample_error(replicates)
     return estimate - half, estimate + half
 
 
@@ -46,11 +50,3 @@ def correlation_interval(r: np.ndarray, replicates: np.ndarray) -> tuple[np.ndar
     z_replicates = np.arctanh(np.clip(np.where(defined[:, None], replicates, 0.0), -_LARGEST_R, _LARGEST_R))
     low, high = half_sample_interval(z, z_replicates)
     return np.where(defined, np.tanh(low), np.nan), np.where(defined, np.tanh(high), np.nan)
-
-
-def mean_interval(values: pd.Series) -> tuple[float, float]:
-    """Return the mean and the half width of its 95% interval (Student's t); NaN width for a single value."""
-    n = len(values)
-    if n < 2:
-        return float(values.mean()), float("nan")
-    return float(values.mean()), float(stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1) * values.sem())

@@ -14,6 +14,8 @@ from rosetta.paths import Paths
 from rosetta.tables import read_parquet
 
 NULL_COLUMNS = ["seed", *MATCH_COLUMNS]
+PLAIN = "plain"  # the statistic that counts all matches
+STATISTICS = (PLAIN, *(f"above_{name}" for name in NULLS))
 
 
 def null_threshold(null_r: np.ndarray, quantile: float) -> float:
@@ -41,7 +43,4 @@ def read_nulls(config: Config, paths: Paths, pair: str) -> dict[str, pd.DataFram
 def thresholds(nulls: dict[str, pd.DataFrame], quantile: float) -> dict[str, float]:
     """Return what r has to exceed, by statistic: `plain` (nothing), and `above_…` each null, its seeds pooled."""
     limits = {f"above_{name}": null_threshold(null["r"].to_numpy(), quantile) for name, null in nulls.items()}
-    return {"plain": -np.inf, **limits}
-
-
-STATISTICS = ("plain", *(f"above_{name}" for name in NULLS))
+    return {PLAIN: -np.inf, **limits}

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from rosetta.analysis.counts import COUNT_OF
-from rosetta.analysis.intervals import CONFIDENCE, half_sample_interval
+from rosetta.analysis.intervals import half_sample_interval, t_quantile
 from rosetta.progress import say
 
 SCALING_COLUMNS = [
@@ -53,7 +53,7 @@ def fit_power_law(sizes: np.ndarray, counts: np.ndarray) -> PowerLaw:
     fit = stats.linregress(np.log(sizes[used]), np.log(counts[used]))
     # Equal counts lie on a flat line exactly; SciPy leaves its error undefined.
     error = fit.stderr if np.ptp(counts[used]) else 0.0
-    half = stats.t.ppf(0.5 + CONFIDENCE / 2, n - 2) * error if n > 2 else float("nan")
+    half = t_quantile(n - 2) * error if n > 2 else float("nan")
     return PowerLaw(
         alpha=float(fit.slope),
         alpha_ci_low=float(fit.slope - half),

@@ -10,9 +10,30 @@ import numpy as np
 import pandas as pd
 
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
-from rosetta.correlation.view import LeftOut
 from rosetta.errors import StoreError
 from rosetta.tables import read_parquet, read_parquet_metadata, write_parquet
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Numbers of what a view's exclusions leave out.
+
+    Attributes
+    ----------
+    n_special : int
+        Token positions of both models that stand for no byte, in the documents looked at.
+    n_first_position, n_high_norm : int
+        Aligned spans with the first position of a sequence, and others with a token of high norm.
+    n_quiet_a, n_quiet_b : int
+        Neurons below the variance floor that are not dead.
+    """
+
+    n_special: int = 0
+    n_first_position: int = 0
+    n_high_norm: int = 0
+    n_quiet_a: int = 0
+    n_quiet_b: int = 0
+
 
 LEFT_OUT = [field.name for field in fields(LeftOut)]
 COLUMNS = ["side", "layer", "unit", "rank", "partner_layer", "partner_unit", "r"]
@@ -24,7 +45,7 @@ class PairFacts:
 
     `n_uncertified` counts the neurons that the screened method's first candidates did not settle: they took further
     exact correlations. `failure_probability` bounds the chance that a match of the pair is not the exact method's.
-    The last five are what the exclusions left out (`rosetta.correlation.view.LeftOut`).
+    The last five are what the exclusions left out (`LeftOut`).
     """
 
     model_a: str

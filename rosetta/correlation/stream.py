@@ -17,8 +17,9 @@ from rosetta.activations.folders import open_stores
 from rosetta.activations.layout import check_same_documents
 from rosetta.activations.store import Store
 from rosetta.alignment import STRIP, AlignedSpans, TokenRanges, aligned_spans, pool_into
+from rosetta.correlation.lists import LeftOut
 from rosetta.correlation.plan import Tile
-from rosetta.correlation.view import LeftOut, View, mark_tokens, marked, permuted, quiet_neurons, subset
+from rosetta.correlation.view import View, mark_tokens, marked, permuted, quiet_neurons, subset
 from rosetta.errors import StoreError
 from rosetta.files import digest_json
 from rosetta.models.neurons import neuron_name

@@ -53,27 +53,6 @@ class View:
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Numbers of what a view's exclusions leave out.
-
-    Attributes
-    ----------
-    n_special : int
-        Token positions of both models that stand for no byte, in the documents looked at.
-    n_first_position, n_high_norm : int
-        Aligned spans with the first position of a sequence, and others with a token of high norm.
-    n_quiet_a, n_quiet_b : int
-        Neurons below the variance floor that are not dead.
-    """
-
-    n_special: int = 0
-    n_first_position: int = 0
-    n_high_norm: int = 0
-    n_quiet_a: int = 0
-    n_quiet_b: int = 0
-
-
-@dataclass(frozen=True)
 class TokenMarks:
     """Marks of a shard's tokens that stand for bytes, shape (n_tokens,) each: reasons to leave a span out."""
 

@@ -16,7 +16,9 @@ from rosetta.analysis.groups import (
     POLARIZATION_COLUMNS,
     ROSETTA,
     RUNG_SPECIALIZATION_COLUMNS,
+    rosetta_group,
 )
+from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.populations import STATISTICS
 from rosetta.config import group_name
 from rosetta.paths import Paths
@@ -34,7 +36,9 @@ STATISTIC_NAMES = {
     "fraction_active": "fraction active",
     "domain_information": "information about\nthe domain (bits)",
 }
-_STYLES = {ROSETTA: ("-", "o", "Rosetta"), OTHERS: ("--", "s", "other")}
+ABOVE = rosetta_group("above_untrained")  # the stricter of the nulls; permuted positions leave hardly any correlation
+ABOVE_LABEL = "Rosetta, above untrained"
+_STYLES = {ROSETTA: ("-", "o", "Rosetta"), ABOVE: (":", "D", ABOVE_LABEL), OTHERS: ("--", "s", "other")}
 
 
 def draw_neuron_figures(paths: Paths) -> None:
@@ -72,12 +76,17 @@ def _polarization(by_model: pd.DataFrame) -> plt.Figure:
     for axis, ladder in zip(axes[0], ladders, strict=True):
         part = table[table["ladder"] == ladder]
         for i, (family, own) in enumerate(part.groupby("family", sort=False)):
-            for group in (ROSETTA, OTHERS):
-                label = f"{family}, {_STYLES[group][2]}"
-                _line(axis, own[own["group"] == group], group, colors[family], label, shift=1 + 0.03 * i)
+            for j, group in enumerate(_shown(own)):
+                shift = 1 + 0.06 * i + 0.02 * j
+                _line(axis, own[own["group"] == group], group, colors[family], shift=shift)
         _label(axis, part["n_neurons"])
         axis.set(title=ladder, xlabel="neurons per model")
-        axis.legend(frameon=False, fontsize="x-small")
+    handles = [plt.Line2D([], [], color=color, lw=3, label=family) for family, color in colors.items()]
+    for group in _shown(table):
+        style, marker, name = _STYLES[group]
+        face = "white" if group == OTHERS else "0.4"
+        handles.append(plt.Line2D([], [], color="0.4", ls=style, marker=marker, ms=4, mfc=face, label=name))
+    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False)
     axes[0, 0].set_ylabel("mean excess kurtosis of cosines\nwith the unembedding vectors")
     sns.despine(figure)
     return figure
@@ -89,7 +98,7 @@ def _statistics(by_rung: pd.DataFrame, by_model: pd.DataFrame) -> plt.Figure:
     table = by_rung.merge(sizes, on=["ladder", "rung"])
     ladders, statistics = list(table["ladder"].unique()), STATISTICS[1:]
     figure, axes = _panels(len(ladders), len(statistics), height=1.7)
-    colors = dict(zip((ROSETTA, OTHERS), sns.color_palette("colorblind"), strict=False))
+    colors = dict(zip(_shown(table), sns.color_palette("colorblind"), strict=False))
     for row, statistic in zip(axes, statistics, strict=True):
         for axis, ladder in zip(row, ladders, strict=True):
             part = table[(table["ladder"] == ladder) & (table["statistic"] == statistic)]
@@ -107,13 +116,20 @@ def _statistics(by_rung: pd.DataFrame, by_model: pd.DataFrame) -> plt.Figure:
     return figure
 
 
-def _line(axis: plt.Axes, table: pd.DataFrame, group: str, color: tuple, label: str, shift: float = 1.0) -> None:
+def _shown(table: pd.DataFrame) -> list[str]:
+    """Return which groups of a table are drawn."""
+    return [group for group in _STYLES if (table["group"] == group).any()]
+
+
+def _line(
+    axis: plt.Axes, table: pd.DataFrame, group: str, color: tuple, label: str | None = None, shift: float = 1.0
+) -> None:
     """Draw means with their intervals; `shift` moves them sideways, so that error bars do not hide each other."""
     style, marker, _ = _STYLES[group]
     ordered = table.dropna(subset="mean").sort_values("n_neurons")
     axis.errorbar(
         ordered["n_neurons"] * shift, ordered["mean"], yerr=_error(ordered, "mean"), color=color, linestyle=style,
-        marker=marker, markersize=4, markerfacecolor=color if group == ROSETTA else "white", capsize=2, lw=1.3,
+        marker=marker, markersize=4, markerfacecolor="white" if group == OTHERS else color, capsize=2, lw=1.3,
         label=label,
     )  # fmt: skip
 
@@ -143,26 +159,32 @@ def _specialization(table: pd.DataFrame) -> plt.Figure:
         for i, (rung, color) in enumerate(zip(rungs, sns.color_palette("crest", len(rungs)), strict=True)):
             of_rung = part[part["rung"] == rung]
             x = np.arange(len(domains)) + (i - (len(rungs) - 1) / 2) * width
-            for group in (ROSETTA, OTHERS):
+            for group in _shown(part):
                 rows = of_rung[of_rung["group"] == group].set_index("domain").loc[domains]
                 mean = rows["normalized_fire"].to_numpy()
                 error = _error(rows, "normalized_fire")
                 if group == ROSETTA:
                     axis.bar(x, mean, width, color=color, label=f"{rows['n_neurons'].iloc[0]:,.0f} neurons")
                     axis.errorbar(x, mean, yerr=error, fmt="none", ecolor="0.2", elinewidth=0.8)
-                else:
-                    label = "random other neurons" if i == len(rungs) - 1 else None
-                    axis.errorbar(x, mean, yerr=error, fmt="s", ms=3, mfc="white", color="C1", lw=1, label=label)
+                    continue
+                mark, color_of, label = (
+                    ("s", "C1", "random other neurons") if group == OTHERS else ("D", "0.2", ABOVE_LABEL)
+                )
+                axis.errorbar(
+                    x, mean, yerr=error if group == OTHERS else None, fmt=mark, ms=3, mfc="white", color=color_of, lw=1,
+                    label=label if i == len(rungs) - 1 else None,
+                )  # fmt: skip
         axis.axhline(1, color="0.6", lw=0.8, zorder=0)
         axis.set(title=ladder, ylabel="NormalizedFire", ylim=(0, None))
         axis.set_xticks(range(len(domains)), domains)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=6, frameon=False)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     sns.despine(figure)
     return figure
 
 
 def _depth(table: pd.DataFrame) -> plt.Figure:
     """Share of a model's Rosetta Neurons in each bin of depth; bins without a layer are left blank."""
+    table = table[table["statistic"] == PLAIN]
     ladders = list(table["ladder"].unique())
     rows = max(table[table["ladder"] == ladder].groupby(["rung", "model"]).ngroups for ladder in ladders)
     figure, axes = _panels(len(ladders), width=3.9, height=max(2.0, 0.26 * rows + 1.0))

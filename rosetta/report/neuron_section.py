@@ -21,19 +21,20 @@ CAPTIONS = {
     "polarization": (
         "Selectivity in vocabulary space: mean excess kurtosis of the cosines between a neuron's output "
         "weight vector and all unembedding vectors (0 for a normal distribution, high if the neuron writes to"
-        " few tokens), for the Rosetta Neurons of each model of a ladder and for its other neurons that are "
-        "not dead."
+        " few tokens), for the Rosetta Neurons of each model of a ladder (all, and those whose matches are above "
+        "the null of untrained twins) and for its other neurons that are not dead."
     ),
     "statistics": (
         "Statistics of the activations over all tokens: mean, variance, skewness, excess kurtosis, the "
         "fraction of tokens at which a neuron fires, and the mutual information between its firing and the "
-        "domain of the document. Means over the Rosetta Neurons and over the other neurons, the models of a "
-        "rung pooled."
+        "domain of the document. Means over the Rosetta Neurons (all, and those above the null of untrained "
+        "twins) and over the other neurons, the models of a rung pooled."
     ),
     "specialization": (
         "NormalizedFire: the share of a domain among a neuron's top contexts, one per document, over the "
         "domain's share of all tokens; 1 means no preference. Bars: mean over the Rosetta Neurons of a rung, "
-        "the smallest models first. Squares: mean over random other neurons."
+        "the smallest models first. Diamonds: over those whose matches are above the null of untrained twins. "
+        "Squares: mean over random other neurons."
     ),
     "depth": (
         "Where Rosetta Neurons lie in depth: share of a model's Rosetta Neurons in each of 12 equal bins of "
@@ -48,13 +49,21 @@ def neuron_section(config: Config, paths: Paths) -> dict[str, Any]:
     polarization = read_csv(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)
     selectivity = polarization[polarization["statistic"] == "excess_kurtosis"].drop(columns="statistic")
     return {
-        "findings": read_csv(paths.table("findings"), FINDING_COLUMNS),
+        "findings": _findings(read_csv(paths.table("findings"), FINDING_COLUMNS)),
         "figures": {name: (paths.figure(name, "png"), CAPTIONS[name]) for name in FIGURES},
         "selectivity": selectivity,
         "pairs": _best_matches(config, paths),
         "specialization": config.specialization,
         "viewer": paths.viewer.name,
     }
+
+
+def _findings(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return one entry per ladder and finding: its rows by statistic, `plain` first."""
+    return [
+        {"ladder": ladder, "finding": finding, "rows": list(rows.itertuples())}
+        for (ladder, finding), rows in table.groupby(["ladder", "finding"], sort=False)
+    ]
 
 
 def _best_matches(config: Config, paths: Paths) -> dict[str, list[dict]]:

@@ -20,6 +20,7 @@ from rosetta.files import read_manifest, write_text
 from rosetta.jobs import CONTROL_TABLES, control_figures
 from rosetta.models.neurons import neuron_name
 from rosetta.paths import Paths
+from rosetta.report.figures import TITLES
 from rosetta.report.filtering_section import filtering_section
 from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
@@ -61,6 +62,7 @@ def write_report(config: Config, paths: Paths) -> None:
         filtering=filtering_section(config, paths),
         phases=phase_table(config, paths),
         neurons=neuron_section(config, paths),
+        titles=TITLES,
         k=config.matching.k,
     )
     write_text(paths.report, page)

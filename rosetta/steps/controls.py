@@ -1,4 +1,4 @@
-"""Steps of the controls: untrained twins, matches under null models, resampling."""
+"""Steps that match a pair anew: under null models, on half-samples, under other settings."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ import pandas as pd
 import torch
 
 from rosetta.activations.folders import open_stores
-from rosetta.analysis.controls import control_table
-from rosetta.analysis.counts import count_table
 from rosetta.analysis.intervals import INTERVAL_COLUMNS, correlation_interval
-from rosetta.analysis.replicates import pair_thresholds, replicate_table
-from rosetta.analysis.stability import exclusion_table, k_sweep_table, stability_table, threshold_table
 from rosetta.config import PAIR_SEPARATOR, Config, twin_name
 from rosetta.config_controls import Exclusions
 from rosetta.correlation.lists import PairFacts, read_lists
@@ -24,23 +20,10 @@ from rosetta.correlation.resample import Resampled, block_edges, rematch, rematc
 from rosetta.correlation.stream import align_pair
 from rosetta.correlation.view import View
 from rosetta.matching import mutual_matches
-from rosetta.models import loading
 from rosetta.paths import Paths
 from rosetta.progress import say
-from rosetta.stages import made_by
-from rosetta.steps.activations import activations_step
 from rosetta.steps.views import match_view
-from rosetta.tables import write_csv, write_parquet
-
-
-def twins_step(config: Config, paths: Paths, model: str) -> None:
-    """Write the manifests of a model's untrained twins and capture all of their shards."""
-    for seed in config.controls.untrained_seeds:
-        twin = twin_name(model, seed)
-        source = loading.model_source(config, paths, twin)
-        loading.write_model_manifest(source, paths.model_manifest(twin), made_by(config, "model", twin))
-        for shard in range(config.activations.n_shards):
-            activations_step(config, paths, twin, shard)
+from rosetta.tables import write_parquet
 
 
 def nulls_step(config: Config, paths: Paths, control: str, pair: str) -> None:
@@ -158,24 +141,3 @@ def describe_exclusions(exclusions: Exclusions) -> str:
     """Return the exclusions that are in force, in words; `none` if there are none."""
     given = exclusions.model_dump(exclude_defaults=True)
     return ", ".join(name if value is True else f"{name} {value:g}" for name, value in given.items()) or "none"
-
-
-def tables_step(config: Config, paths: Paths) -> None:
-    """Write the tables of the controls and of the sweeps."""
-    tables = {
-        "controls": control_table,
-        "k_sweep": k_sweep_table,
-        "threshold_sweep": threshold_table,
-        "stability": stability_table,
-        "exclusions": exclusion_table,
-    }
-    for name, make in tables.items():
-        write_csv(paths.table(name), make(config, paths))
-
-
-def counts_step(config: Config, paths: Paths) -> None:
-    """Count Rosetta Neurons per rung of every ladder, in the whole data and on half-samples of the documents."""
-    limits = pair_thresholds(config, paths)
-    replicates = replicate_table(config, paths, limits)
-    write_csv(paths.table("replicates"), replicates)
-    write_csv(paths.table("counts"), count_table(config, paths, limits, replicates))

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2, kstest
 
-from rosetta.analysis.scaling import CONFIDENCE, fit_power_law
+from rosetta.analysis.intervals import CONFIDENCE
+from rosetta.analysis.scaling import fit_power_law
 from rosetta.config_theory import Theory
 from rosetta.theory.allocation import continuum_r0, matched_r_survival
 from rosetta.theory.prediction import Interval, estimates_of

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import nnls
 from scipy.stats import f as f_distribution
 
-from rosetta.analysis.scaling import CONFIDENCE
+from rosetta.analysis.intervals import CONFIDENCE
 
 EXPONENTS = np.linspace(0.005, 0.995, 199)
 

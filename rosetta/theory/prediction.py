@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t
 
-from rosetta.analysis.scaling import CONFIDENCE, fit_power_law
+from rosetta.analysis.intervals import CONFIDENCE
+from rosetta.analysis.scaling import fit_power_law
 from rosetta.theory.routes import BetaEstimate, alpha_interval
 
 PREDICTION_COLUMNS = ["ladder", "method", "n_neurons", "quantity", "predicted", "ci_low", "ci_high"]

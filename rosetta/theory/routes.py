@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm, t
 
-from rosetta.analysis.scaling import CONFIDENCE
+from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.config_theory import TheoryDecay
 from rosetta.theory.decay import fit_decay
 from rosetta.theory.losses import LossExponent

@@ -62,7 +62,7 @@ wildcard_constraints:
 
 
 def log_of(rule, name="{rule}"):
-    return paths.root / "logs" / rule / f"{name}.log"
+    return paths.log(rule, name)
 
 
 def benchmark_of(rule, name="all"):

@@ -2,7 +2,7 @@
 
 Needs: the corpus and the models; activation stores and neighbour lists of all pairs.
 Makes: stores of untrained twins, results/nulls/{control}/{pair}.parquet, results/intervals/, results/sweeps/,
-results/tables/{controls,k_sweep,threshold_sweep,stability,exclusions}.csv and their figures.
+results/tables/{controls,null_summary,k_sweep,threshold_sweep,stability,exclusions}.csv and their figures.
 """
 
 twin_seeds = run.controls.untrained_seeds

@@ -97,7 +97,8 @@ rule describe:
         neurons=[paths.neurons(model) for model in run.used_models()],
         contexts=[paths.contexts(model) for model in run.used_models()],
         rosetta=[paths.rosetta(group_name(group)) for group in run.groups()],
-        matches=[paths.matches(group_name(pair)) for pair in run.pairs()],
+        matches=[paths.matches(pair) for pair in pair_names],
+        nulls=[paths.null_matches(control, pair) for control in run.controls.names for pair in pair_names],
         scaling=paths.table("scaling"),
     output:
         [paths.table(name) for name in NEURON_TABLES if name != "findings"],

@@ -4,24 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
+from rosetta.processes import running_here
 
 LOCKS = Path(".snakemake/locks")
 
 
-def running_here() -> list[int]:
-    """Return the processes that run Snakemake, or a job that a killed one left alive, in this folder."""
-    here = Path.cwd()
-    found = []
-    for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
-        words = [Path(word).name for word in (process.info["cmdline"] or [])[:3]]
-        if {"snakemake", "rosetta"} & set(words) and process.info["cwd"] and Path(process.info["cwd"]) == here:
-            found.append(process.info["pid"])
-    return found
-
-
 if LOCKS.is_dir() and any(LOCKS.iterdir()):
-    alive = running_here()
+    alive = running_here(Path.cwd())
     if alive:
         sys.exit(f"Another run is working in this folder (process {alive[0]}). Wait for it, or stop it first.")
     print("Removing the lock of a run that was killed.", file=sys.stderr)

@@ -1,0 +1,34 @@
+"""Steps that count: Rosetta Neurons, and what becomes of them under the controls and sweeps."""
+
+from __future__ import annotations
+
+from rosetta.analysis.controls import control_table, null_summary
+from rosetta.analysis.counts import count_table
+from rosetta.analysis.replicates import pair_thresholds, replicate_table
+from rosetta.analysis.stability import exclusion_table, k_sweep_table, stability_table, threshold_table
+from rosetta.config import Config
+from rosetta.paths import Paths
+from rosetta.tables import write_csv
+
+
+def tables_step(config: Config, paths: Paths) -> None:
+    """Write the tables of the controls and of the sweeps."""
+    controls = control_table(config, paths)
+    write_csv(paths.table("controls"), controls)
+    write_csv(paths.table("null_summary"), null_summary(config, paths, controls))
+    tables = {
+        "k_sweep": k_sweep_table,
+        "threshold_sweep": threshold_table,
+        "stability": stability_table,
+        "exclusions": exclusion_table,
+    }
+    for name, make in tables.items():
+        write_csv(paths.table(name), make(config, paths))
+
+
+def counts_step(config: Config, paths: Paths) -> None:
+    """Count Rosetta Neurons per rung of every ladder, in the whole data and on half-samples of the documents."""
+    limits = pair_thresholds(config, paths)
+    replicates = replicate_table(config, paths, limits)
+    write_csv(paths.table("replicates"), replicates)
+    write_csv(paths.table("counts"), count_table(config, paths, limits, replicates))
