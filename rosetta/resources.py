@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rosetta.config import Config, ModelEntry
+from rosetta.corpus.size import estimate_size
 from rosetta.correlation.plan import correlation_flops
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
@@ -19,9 +20,12 @@ from rosetta.paths import Paths
 MB = 1_000_000
 BASE_MB = 1500  # interpreter, libraries, and what a cluster's own wrapper takes
 START_MINUTES = 15
+DAY = 24 * 60  # what most partitions admit; further attempts ask for more
 SLOW_FLOPS = 3e9  # per core and second: what an old node surely does
 STORED_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 UNKNOWN_DOCUMENTS = 10_000  # of a corpus that is not built yet and has no limit
+UNKNOWN_POOL = 300_000_000  # tokens
+LARGE_VOCABULARY = 50_000
 OPTIMIZER_BYTES = 24  # per parameter: weights, gradients, two moments, and a checkpoint that is being written
 
 
@@ -120,9 +124,40 @@ def needs_of_pair(config: Config, paths: Paths, rule: str, pair: tuple[str, str]
     return Needs(BASE_MB + budget, _minutes(times * (once + live), threads))
 
 
+def needs_of_filter(config: Config, paths: Paths, rule: str) -> Needs:
+    """Return what the jobs of the filter that run a model need: filter_score, filter_pretrain."""
+    filtering = config.filtering
+    assert filtering is not None, "the rules exist only with a filter"
+    pretraining, tokens = filtering.pretraining, _pool_tokens(config, paths)
+    if rule == "filter_score":
+        size, scoring = model_size(config, paths, config.filter_model()), filtering.scoring
+        batch = scoring.batch_size * scoring.sequence_length * size.n_neurons * 12
+        flops = 2 * size.n_parameters * tokens / filtering.pool.n_shards
+    else:
+        assert pretraining is not None, "the rule exists only with a training"
+        size = model_size(config, paths, pretraining.model)
+        # What the backward pass keeps: activations of all neurons, and logits and their gradients.
+        per_token = size.n_neurons * 24 + LARGE_VOCABULARY * 12
+        batch = pretraining.batch_size * pretraining.sequence_length * per_token
+        selected = filtering.selection.budget_tokens or tokens * (filtering.pool.target_share or 1.0)
+        flops = 6 * size.n_parameters * min(tokens, selected)
+    return Needs(BASE_MB + _mb(1.3 * 4 * size.n_parameters + batch), _minutes(flops))
+
+
+def _pool_tokens(config: Config, paths: Paths) -> int:
+    assert config.filtering is not None
+    if config.filtering.pool.source:
+        return UNKNOWN_POOL
+    try:
+        return read_manifest(paths.corpus_manifest, "corpus")["splits"]["pool"]["bytes"]
+    except StoreError:
+        whole = estimate_size(config.corpus).n_bytes
+        return UNKNOWN_POOL if whole is None else int(whole * config.corpus.splits.pool)
+
+
 def _mb(n_bytes: float) -> int:
     return int(-(-n_bytes // MB))
 
 
 def _minutes(flops: float, threads: int = 1) -> int:
-    return START_MINUTES + int(flops / (SLOW_FLOPS * threads) / 60)
+    return min(START_MINUTES + int(flops / (SLOW_FLOPS * threads) / 60), DAY)

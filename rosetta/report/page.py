@@ -22,6 +22,7 @@ from rosetta.jobs import CONTROL_TABLES, control_figures
 from rosetta.models.neurons import neuron_name
 from rosetta.paths import Paths
 from rosetta.report.figures import TITLES
+from rosetta.report.filtering_section import filtering_section
 from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.tables import read_csv
@@ -60,6 +61,7 @@ def write_report(config: Config, paths: Paths) -> None:
         scaling_figure=_image(paths.figure("scaling", "png")),
         controls=_controls(config, paths),
         theory=_theory(config, paths),
+        filtering=filtering_section(config, paths),
         phases=phase_table(config, paths),
         neurons=neuron_section(config, paths),
         titles=TITLES,

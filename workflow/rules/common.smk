@@ -21,10 +21,10 @@ from rosetta.config import (
 from rosetta.config_controls import NULLS
 from rosetta.errors import RosettaError
 from rosetta.files import write_text
-from rosetta.jobs import CONTROL_TABLES, control_figures, part_name
+from rosetta.jobs import CONTROL_TABLES, FILTER_TABLES, control_figures, part_name, training_name
 from rosetta.models.folders import model_files
 from rosetta.paths import Paths
-from rosetta.resources import needs_of_model, needs_of_pair
+from rosetta.resources import needs_of_filter, needs_of_model, needs_of_pair
 from rosetta.stages import made_by
 
 # Rules call `rosetta`; it lies beside this Snakemake also when their environment is not activated.
@@ -90,6 +90,11 @@ def pair_needs(rule, what):
     return resource
 
 
+def filter_needs(rule, what):
+    """Return the resource `mb` or `minutes` of a job of the filter, more with every attempt."""
+    return lambda wildcards, attempt: attempt * getattr(needs_of_filter(run, paths, rule), what)
+
+
 def growing(mb):
     """Return memory that grows with every attempt."""
     return lambda wildcards, attempt: attempt * mb
@@ -113,13 +118,13 @@ def model_files_of(wildcards):
     return model_files(Path(path)) if path else []
 
 
-def corpus_files():
-    """The files of a local corpus, so that editing them rebuilds it."""
-    if not isinstance(run.corpus.source, FilesSource):
+def files_of(source):
+    """The files of a local source, so that editing them rebuilds what is made of it."""
+    if not isinstance(source, FilesSource):
         return []
     from rosetta.corpus.records import source_files  # needs pyarrow
 
-    return source_files(run.corpus.source.path)
+    return source_files(source.path)
 
 
 def base_of(wildcards):

@@ -7,7 +7,7 @@ Makes: results/corpus/{train,match,pool,heldout}.parquet and manifest.json.
 
 rule corpus:
     input:
-        corpus_files(),
+        files_of(run.corpus.source),
     output:
         manifest=paths.corpus_manifest,
         splits=[paths.split(split) for split in SPLITS],
