@@ -7,7 +7,7 @@ CONFIG ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test lint lock docs clean
+.PHONY: run test test-slurm lint lock docs clean
 
 run: .venv/installed
 	python workflow/scripts/unlock.py
@@ -15,6 +15,11 @@ run: .venv/installed
 
 test: lint
 	pytest
+
+# A real cluster of one node, started and stopped by the tests. As root on Debian it installs SLURM first.
+test-slurm: .venv/installed
+	command -v slurmctld > /dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge; }
+	pytest -m slurm tests/slurm
 
 lint: .venv/installed
 	ruff check .

@@ -18,11 +18,27 @@ include: "workflow/rules/matches.smk"
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/neurons.smk"
 include: "workflow/rules/theory.smk"
+include: "workflow/rules/filtering.smk"
 include: "workflow/rules/results.smk"
 
 
+# On a cluster, what takes less than a job's start runs beside Snakemake itself.
 localrules:
     all,
+    anchors,
+    match,
+    counts,
+    fit,
+    figures,
+    control_figures,
+    neuron_figures,
+    theory_exponents,
+    theory_frontiers,
+    theory_beta,
+    theory_compare,
+    theory_predict,
+    theory_figures,
+    report,
 
 
 # Every step reads this file. It is no rule's output: Snakemake does not look for changed parameters downstream of a job
@@ -39,10 +55,14 @@ rule all:
         paths.viewer,
         [
             paths.figure(name, extension)
-            for name in ("scaling", *control_figures(run), *NEURON_FIGURES, *theory_figures)
+            for name in ("scaling", *control_figures(run), *NEURON_FIGURES, *theory_figures, *filter_figures)
             for extension in ("png", "pdf")
         ],
-        [paths.table(name) for name in ("counts", "scaling", *CONTROL_TABLES, *NEURON_TABLES, *theory_tables)],
+        [
+            paths.table(name)
+            for name in ("counts", "scaling", *CONTROL_TABLES, *NEURON_TABLES, *theory_tables, *filter_tables)
+        ],
+        [filtered.corpus_manifest, filtered.scores] if run.filtering else [],
         [paths.rosetta(group_name(group)) for group in run.groups()],
         [paths.matches(pair) for pair in pair_names],
         [path(model) for path in (paths.vocabulary, paths.neurons, paths.contexts) for model in run.used_models()],

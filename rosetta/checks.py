@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rosetta.annotation.endpoint import check_endpoint
 from rosetta.config import Config, EnvironmentSource, FilesSource
+from rosetta.config_filtering import Filtering
 from rosetta.correlation.plan import check_budget, workers_of
 from rosetta.errors import ConfigError
 from rosetta.models.folders import check_model_folder, folder_shape
@@ -35,12 +36,30 @@ def check_config(config: Config) -> None:
         from rosetta.corpus.records import check_files  # needs pyarrow, so only when it is used
 
         check_files(config.corpus.source, config.corpus.min_document_bytes)
+    if config.filtering:
+        _check_filtering(config, config.filtering)
     if config.annotation:
         check_endpoint(config.annotation)
     if isinstance(config.corpus.source, EnvironmentSource) and config.specialization.categories is not None:
         from rosetta.analysis.specialization import categories_of  # needs pandas
 
         categories_of(list(config.corpus.source.domains), config.specialization.categories)
+
+
+def _check_filtering(config: Config, filtering: Filtering) -> None:
+    read = [("scoring", config.filter_model(), filtering.scoring.sequence_length)]
+    if filtering.pretraining:
+        trained = filtering.pretraining
+        read.append(("pretraining", trained.model, trained.sequence_length))
+    for section, name, length in read:
+        path = config.models[name].path
+        if path is not None:
+            key = f"filtering.{section}.sequence_length"
+            check_model_folder(Path(path), f"models.{name}.path", length, key)
+    if isinstance(filtering.pool.source, FilesSource):
+        from rosetta.corpus.records import check_files, keys_of
+
+        check_files(filtering.pool.source, 1, keys_of("filtering.pool.source"))
 
 
 def _check_results(results: Path) -> None:

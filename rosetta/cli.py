@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from rosetta.cli_controls import add_control_commands
-from rosetta.cli_options import ConfigOption, ModelOption, OutOption
+from rosetta.cli_filtering import filter_, filtering_app
+from rosetta.cli_options import ConfigOption, ModelOption, OutOption, parse_section
 from rosetta.cli_options import open_run as _open
 from rosetta.cli_theory import theory_app
 from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
@@ -28,6 +29,8 @@ app = typer.Typer(
     help="Find the neurons that independently trained networks share. Every step of the workflow is a command.",
 )
 app.add_typer(theory_app, name="theory")
+app.add_typer(filtering_app, name="filtering")
+app.command("filter")(filter_)
 add_control_commands(app)
 
 store_app = typer.Typer(no_args_is_help=True, help="Activation stores, of this or another program (docs/stores.md).")
@@ -396,15 +399,3 @@ def report(config: ConfigOption) -> None:
     from rosetta.report.page import write_report
 
     write_report(*_open(config))
-
-
-def parse_section(section: type, values: dict) -> object:
-    """Validate command-line values against a section of the configuration model."""
-    from pydantic import ValidationError
-
-    try:
-        return section.model_validate(values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        option = "--" + str(problem["loc"][0]).replace("_", "-")
-        raise ConfigError(f"{option}: {problem['msg']} (got {problem['input']!r})") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ theory_app = typer.Typer(no_args_is_help=True, help="The analytical model: simul
 
 Parts = Annotated[list[Path], typer.Argument(help="tables of simulations")]
 Polarization = Annotated[
-    Path | None, typer.Option(help="selectivity by rung: ladder, rung, group, statistic, mean, ci_low, ci_high, n")
+    Path | None, typer.Option(help="selectivity of both groups by rung, tables/polarization.csv of a run")
 ]
 
 
@@ -28,8 +29,8 @@ def simulate(
     from rosetta.steps.theory import simulate_step
 
     loaded, paths = open_run(config)
-    if any(value <= 1 for value in beta or []):
-        raise ConfigError("--beta: must be above 1; below, the sum of importances does not converge.")
+    if not all(1 < value < math.inf for value in beta or []):
+        raise ConfigError("--beta: must be a number above 1; below, the sum of importances does not converge.")
     simulate_step(loaded, paths, beta or loaded.theory.simulation.betas, out)
 
 
@@ -115,13 +116,18 @@ def predict(
     to_size: Annotated[list[float], typer.Option(min=1.0, help="neurons per model; may be given several times")],
     betas: Annotated[Path, typer.Option(help="table of β")] = Path("results/tables/theory_beta.csv"),
     counts: Annotated[Path, typer.Option(help="table of counts")] = Path("results/tables/counts.csv"),
-    polarization: Polarization = None,
+    polarization: Annotated[
+        Path | None,
+        typer.Option(help="selectivity of both groups; if not given, polarization.csv beside the counts"),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="CSV to write; printed if not given")] = None,
 ) -> None:
     """Extrapolate count, fraction and selectivity of every ladder to other sizes, with 95% intervals."""
     from rosetta.steps.theory import predict_step
     from rosetta.tables import write_csv
 
+    if not all(map(math.isfinite, to_size)):
+        raise ConfigError("--to-size: must be a finite number of neurons.")
     table = predict_step(betas, counts, to_size, polarization)
     if out:
         write_csv(out, table)

@@ -7,17 +7,18 @@ are checked, and every field's description is the documentation (`rosetta config
 from __future__ import annotations
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from rosetta.config_base import Section
+from rosetta.config_base import Name, Section
 from rosetta.config_controls import Controls, Exclusions, Intervals, Sweeps
+from rosetta.config_filtering import Filtering, filtering_problems
 from rosetta.config_neurons import Annotation, Bootstrap, Selectivity, Specialization, Viewer, context_problems
 from rosetta.config_problems import ladder_problems, model_problems
+from rosetta.config_sources import EnvironmentSource, FilesSource, HubSource
 from rosetta.config_theory import Theory
 from rosetta.errors import ConfigError
 
@@ -25,52 +26,6 @@ T = TypeVar("T")
 PAIR_SEPARATOR = "--"
 TWIN_SEPARATOR = "~untrained-"  # no entry's own name holds a ~
 SPLITS = ("train", "match", "pool", "heldout")
-ENVIRONMENT_DOMAINS = ("python", "prose", "cpp", "javascript", "licence", "description", "arithmetic")
-
-_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*")
-
-
-def _check_name(name: str) -> str:
-    if not _NAME.fullmatch(name) or name.endswith("-"):
-        raise ValueError(
-            "names are letters, digits, '.', '_' and single '-', and begin with a letter or digit "
-            "(they become file names)"
-        )
-    return name
-
-
-Name = Annotated[str, AfterValidator(_check_name)]
-
-
-class EnvironmentSource(Section):
-    """Text harvested from the packages installed in the project's own environment."""
-
-    kind: Literal["environment"] = "environment"
-    bytes_per_domain: int = Field(2_000_000, ge=10_000, description="UTF-8 bytes to harvest for each domain")
-    domains: list[Literal[ENVIRONMENT_DOMAINS]] = Field(
-        list(ENVIRONMENT_DOMAINS), min_length=1, description="which domains to harvest or generate"
-    )
-
-
-class FilesSource(Section):
-    """A local file, or a folder of files, in jsonl, jsonl.zst or parquet."""
-
-    kind: Literal["files"]
-    path: str = Field(description="file, or folder whose files are all read")
-    text: str = Field("text", description="column of the text; dots reach into nested records")
-    domain: str | None = Field(None, description="column of the domain label, e.g. meta.pile_set_name")
-
-
-class HubSource(Section):
-    """A Hugging Face dataset, streamed through `datasets`."""
-
-    kind: Literal["hub"]
-    id: str = Field(description="dataset id, or a local folder in the same format")
-    name: str | None = Field(None, description="dataset configuration")
-    revision: str | None = Field(None, description="commit, tag or branch; pin it for reproducible runs")
-    split: str = Field("train", description="split of the dataset")
-    text: str = Field("text", description="column of the text; dots reach into nested records")
-    domain: str | None = Field(None, description="column of the domain label")
 
 
 class SplitFractions(Section):
@@ -330,6 +285,7 @@ class Config(Section):
     bootstrap: Bootstrap = Bootstrap()
     annotation: Annotation | None = Field(None, description="null: neurons are not annotated")
     viewer: Viewer = Viewer()
+    filtering: Filtering | None = Field(None, description="null: no corpus is filtered")
     theory: Theory = Theory()
     report: Report = Report()
 
@@ -337,6 +293,7 @@ class Config(Section):
     def _references(self) -> Config:
         problems = [*model_problems(self), *ladder_problems(self)]
         problems += context_problems(self.specialization, self.viewer, self.annotation)
+        problems += filtering_problems(self)
         if self.matching.k > self.correlation.max_k:
             problems.append(
                 f"matching.k: {self.matching.k} is above correlation.max_k ({self.correlation.max_k}); raise max_k"
@@ -395,9 +352,20 @@ class Config(Section):
         drawn = int.from_bytes(hashlib.blake2b(f"{model} {seed}".encode(), digest_size=4).digest())
         return ModelEntry(untrained=Untrained(of=of, seed=drawn), dtype=entry.dtype)
 
+    def filter_group(self) -> tuple[str, ...]:
+        """Return the rung whose Rosetta Neurons are candidates for the filter."""
+        assert self.filtering is not None
+        return tuple(self.ladders[self.filtering.ladder][self.filtering.rung])
+
+    def filter_model(self) -> str:
+        """Return the model whose neuron filters."""
+        assert self.filtering is not None
+        return self.filtering.model or self.filter_group()[0]
+
     def needed_models(self) -> list[str]:
-        """Return the used models and those whose untrained twins are used, in order of appearance."""
-        used = self.used_models()
+        """Return the used models, the one that filtering trains, and those whose untrained twins are used."""
+        trained = self.filtering.pretraining.model if self.filtering and self.filtering.pretraining else None
+        used = [*self.used_models(), *([trained] if trained else [])]
         bases = [twin.of for name in used if (twin := self.models[name].untrained)]
         return list(dict.fromkeys([*used, *bases]))
 

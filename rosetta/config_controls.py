@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rosetta.config_base import Section
+from rosetta.config_base import Section, Seed
 
-Seed = Annotated[int, Field(ge=0)]
 NULLS = ("permutation", "untrained")
 
 

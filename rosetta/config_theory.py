@@ -8,11 +8,13 @@ from pydantic import Field, model_validator
 
 from rosetta.config_base import Section
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
 
 class TheorySimulation(Section):
     """The synthetic validation of the analytical model (Dravid 2026, App. D.7)."""
 
-    betas: list[Annotated[float, Field(gt=1)]] = Field(
+    betas: list[Annotated[float, Field(gt=1, allow_inf_nan=False)]] = Field(
         [1.5, 2.0, 2.5], min_length=1, description="decays of importance to simulate"
     )
     sizes: list[Annotated[int, Field(ge=2)]] = Field(
@@ -32,8 +34,8 @@ class TheorySimulation(Section):
 class TheorySweep(Section):
     """Robustness of the simulated exponents; empty lists switch it off, and `rosetta plan` tells what it would cost."""
 
-    kappa: list[Annotated[float, Field(gt=0)]] = Field([], description="values of κ, at the other defaults")
-    gamma: list[Annotated[float, Field(gt=0)]] = Field([], description="values of γ")
+    kappa: list[Positive] = Field([], description="values of κ, at the other defaults")
+    gamma: list[Positive] = Field([], description="values of γ")
     n_inputs: list[Annotated[int, Field(ge=8)]] = Field([], description="values of M")
 
     def points(self) -> list[tuple[str, float]]:
@@ -57,10 +59,10 @@ class TheoryDecay(Section):
 class Theory(Section):
     """The analytical model: parameters, simulation and tests (docs/theory.md)."""
 
-    kappa: float = Field(1.0, gt=0, description="isolation budget per neuron, κ")
-    gamma: float = Field(4.0, gt=0, description="features per neuron, γ")
-    tau: float = Field(2.0, gt=1, description="isolation from which a feature is detectable, τ")
-    predict_sizes: list[Annotated[float, Field(gt=0)]] = Field(
+    kappa: Positive = Field(1.0, description="isolation budget per neuron, κ")
+    gamma: Positive = Field(4.0, description="features per neuron, γ")
+    tau: float = Field(2.0, gt=1, allow_inf_nan=False, description="isolation from which a feature is detectable, τ")
+    predict_sizes: list[Positive] = Field(
         [25_000.0, 250_000.0], description="neurons per model to which every ladder is extrapolated in the report"
     )
     simulation: TheorySimulation = TheorySimulation()

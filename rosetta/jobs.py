@@ -10,6 +10,11 @@ def part_name(whole: str, part: int | str, n_parts: int) -> str:
     return f"{whole}.{part}-of-{n_parts}"
 
 
+def training_name(name: str, seed: int) -> str:
+    """Return the name of the job that trains on what a filter selected."""
+    return f"{name}-{seed}"
+
+
 def job_names(config: Config) -> dict[str, list[str]]:
     """Return the names of the jobs of every rule, rules in the order of the workflow."""
     models = config.needed_models()
@@ -42,6 +47,7 @@ def job_names(config: Config) -> dict[str, list[str]]:
         "neuron_figures": ["all"],
         "annotate": ["all"] if config.annotation else [],
         "viewer": ["all"],
+        **_filter_jobs(config),
         "theory_simulate": [f"beta-{beta}" for beta in config.theory.simulation.betas],
         "theory_exponents": ["all"],
         "theory_sweep": [f"{parameter}-{value}" for parameter, value in config.theory.sweep.points()],
@@ -57,6 +63,32 @@ def job_names(config: Config) -> dict[str, list[str]]:
     }
 
 
+def _filter_jobs(config: Config) -> dict[str, list[str]]:
+    filtering = config.filtering
+    if filtering is None:
+        return {name: [] for name in FILTER_RULES}
+    n_shards = filtering.pool.n_shards
+    return {
+        "filter_choose": ["all"],
+        "filter_pool": ["all"],
+        "filter_score": [part_name("pool", shard, n_shards) for shard in range(n_shards)],
+        "filter_select": ["all"],
+        "filter_pretrain": [training_name(*job) for job in filtering.trainings()],
+        "filter_tables": ["all"],
+        "filter_figure": ["all"],
+    }
+
+
+FILTER_RULES = (
+    "filter_choose",
+    "filter_pool",
+    "filter_score",
+    "filter_select",
+    "filter_pretrain",
+    "filter_tables",
+    "filter_figure",
+)
+FILTER_TABLES = ("filtering", "filtering_summary", "filtering_domains", "filtering_candidates")
 CONTROL_TABLES = ("controls", "null_summary", "k_sweep", "threshold_sweep", "stability", "exclusions")
 
 

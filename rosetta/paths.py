@@ -110,6 +110,10 @@ class Paths:
         """What the viewer shows of a group."""
         return self.root / "excerpts" / f"{group}.json"
 
+    def filtering(self, name: str) -> FilterPaths:
+        """What a filter makes."""
+        return FilterPaths(self.root / "filtering" / name)
+
     @property
     def theory(self) -> Path:
         """Folder of what the theory's tables are made from."""
@@ -167,3 +171,89 @@ class Paths:
     def report(self) -> Path:
         """The report."""
         return self.root / "report.html"
+
+
+@dataclass(frozen=True)
+class FilterPaths:
+    """Where what a filter makes lies: under `results/filtering/{name}` of a run, or in a folder of its own."""
+
+    root: Path
+
+    @property
+    def candidates(self) -> Path:
+        """All neurons that the filter was chosen from, with their numbers."""
+        return self.root / "candidates.parquet"
+
+    @property
+    def choice(self) -> Path:
+        """Manifest of the chosen neurons."""
+        return self.root / "choice.json"
+
+    @property
+    def classifier(self) -> Path:
+        """Weights of the bag-of-tokens classifier."""
+        return self.root / "classifier.parquet"
+
+    @property
+    def pool(self) -> Path:
+        """Folder of the pool's shards."""
+        return self.root / "pool"
+
+    @property
+    def pool_manifest(self) -> Path:
+        """Manifest of the pool."""
+        return self.root / "pool.json"
+
+    def pool_shard(self, shard: int | str) -> Path:
+        """Documents of one shard of the pool."""
+        return self.pool / f"{shard}.parquet"
+
+    def shard_scores(self, shard: int | str) -> Path:
+        """Scores of one shard of the pool."""
+        return self.root / "scores" / f"{shard}.parquet"
+
+    def shard_scores_manifest(self, shard: int | str) -> Path:
+        """Manifest of the scores of one shard."""
+        return self.root / "scores" / f"{shard}.json"
+
+    @property
+    def scores(self) -> Path:
+        """Scores of all documents of the pool."""
+        return self.root / "scores.parquet"
+
+    def selection(self, name: str) -> Path:
+        """What one filter selected: ids and scores of documents, best first."""
+        return self.root / "selections" / f"{name}.parquet"
+
+    @property
+    def selections_manifest(self) -> Path:
+        """Manifest of what all filters selected."""
+        return self.root / "selections.json"
+
+    @property
+    def recovery(self) -> Path:
+        """How well each filter recovers the target domain."""
+        return self.root / "recovery.csv"
+
+    @property
+    def shares(self) -> Path:
+        """What of each domain each filter selects."""
+        return self.root / "shares.csv"
+
+    @property
+    def corpus(self) -> Path:
+        """Folder of the filtered corpus, a data set that `datasets` opens."""
+        return self.root / "corpus"
+
+    @property
+    def corpus_manifest(self) -> Path:
+        """Manifest of the filtered corpus."""
+        return self.root / "corpus.json"
+
+    def training(self, name: str) -> Path:
+        """Manifest of a model trained on a selection, by the job's name."""
+        return self.root / "trainings" / f"{name}.json"
+
+    def checkpoints(self, name: str) -> Path:
+        """Checkpoints of a model trained on a selection."""
+        return self.root / "checkpoints" / name

@@ -50,6 +50,8 @@ MODEL_EFFICIENCY = 0.5
 # Moments, firing and top contexts of one activation; they are bound by memory, not arithmetic.
 PROFILE_OPERATIONS = 50
 PROFILE_EFFICIENCY = 0.05
+# Share of a pool that a filter takes, where nothing tells how large the target domain is.
+UNKNOWN_SHARE = 0.1
 CONTEXT_BYTES = 30  # one row of the table of top contexts
 # In operations of a matrix product: a normal deviate, and what a simulation of any size costs (stores, correlation).
 FLOPS_PER_DEVIATE = 1000.0
@@ -146,9 +148,10 @@ def plan_run(config: Config, paths: Paths, tflops: float | None = None, devices:
         *_zoo_phases(config, list(models.values())),
         _activation_phase(config, used, positions),
         _correlation_phase(config, models, positions, plan.notes),
-        *_control_phases(config, models, positions, plan.notes),
+        *_control_phases(config, models, positions, plan),
         _neuron_phase(config, used, positions),
         _theory_phase(config, plan.notes, plan.flops_per_second),
+        *_filter_phases(config, models, corpus_bytes, plan.notes),
         Phase("results", len(config.pairs()) + 2 * len(config.groups()) + 8, peak_bytes=0.6 * GB),
     ]
     return plan
@@ -273,7 +276,7 @@ def _theory_phase(config: Config, notes: list[str], flops_per_second: float) -> 
         "theory",
         len(theory.simulation.betas) + len(theory.sweep.points()) + models + 6,
         flops=flops + swept,
-        peak_bytes=1 * GB + 40 * theory.decay.max_units**2,
+        peak_bytes=1 * GB + 80 * theory.decay.max_units**2,
     )
 
 
@@ -294,7 +297,7 @@ def _simulation_cost(theory: Theory, kappa: float, gamma: float, n_inputs: float
 LISTED_COST = 50
 
 
-def _control_phases(config: Config, models: dict[str, _Model], positions: int, notes: list[str]) -> list[Phase]:
+def _control_phases(config: Config, models: dict[str, _Model], positions: int, plan: RunPlan) -> list[Phase]:
     """Return the phases of twins, null models, intervals and sweeps; each null and sweep is a correlation anew."""
     controls, pairs, used = config.controls, config.pairs(), [models[name] for name in config.used_models()]
     sizes = [(models[a].shape.n_neurons, models[b].shape.n_neurons, positions) for a, b in pairs]
@@ -325,12 +328,59 @@ def _control_phases(config: Config, models: dict[str, _Model], positions: int, n
         else:
             candidates = (size[0] + size[1]) * (config.correlation.max_k + 1)
             intervals.flops += LISTED_COST * 2 * positions * candidates
-            notes.append(f"{a} × {b}: intervals of counts from each neuron's nearest neighbours, not from all neurons")
+            plan.notes.append(
+                f"{a} × {b}: intervals of counts from each neuron's nearest neighbours, not from all neurons"
+            )
     phases.append(intervals)
     sweeps = config.sweeps
     n_settings = sweeps.budgets + sweeps.split_half + len(sweeps.pooling) + len(sweeps.exclusions)
+    minutes = once / plan.flops_per_second / 0.8 / 60
+    plan.notes.append(
+        f"controls, sweeps: {n_nulls} seeds of null models and {n_settings} settings of sweeps; each costs about "
+        f"{max(minutes, 0.1):.1f} {plan.device} minutes"
+    )
     if n_settings:
         phases.append(Phase("sweeps", len(pairs), n_settings * once, 0.0, peak, 0.8))
+    return phases
+
+
+def _filter_phases(
+    config: Config, models: dict[str, _Model], corpus_bytes: float | None, notes: list[str]
+) -> list[Phase]:
+    """Return the phases of the filtered corpus: choosing, scoring, selecting; and training on selections."""
+    filtering = config.filtering
+    if filtering is None:
+        return []
+    own = filtering.pool.source
+    if own is None:
+        n_bytes = None if corpus_bytes is None else corpus_bytes * config.corpus.splits.pool
+    else:
+        n_bytes = estimate_size(config.corpus.model_copy(update={"source": own, "max_documents": None})).n_bytes
+    if n_bytes is None:
+        notes.append(f"filtering: the size of its pool is not known; planned for {REFERENCE_POSITIONS:,} tokens of it")
+    tokens = REFERENCE_POSITIONS if n_bytes is None else n_bytes / BYTES_PER_TOKEN
+    selected = filtering.selection.budget_tokens
+    if selected is None:
+        share = filtering.pool.target_share or UNKNOWN_SHARE
+        selected = math.ceil(share * tokens)
+        notes.append(f"filtering: planned for {selected:,} selected tokens, {share:.0%} of the pool")
+    scorer = models[config.filter_model()]
+    copied = None if n_bytes is None else n_bytes * (1 + selected / tokens)
+    phases = [
+        Phase(
+            "filtering",
+            5 + filtering.pool.n_shards,
+            flops=2 * scorer.parameters * tokens,  # at most: the pass ends at the neuron's layer
+            disk_bytes=copied,
+            peak_bytes=1 * GB + scorer.bytes,
+            efficiency=MODEL_EFFICIENCY,
+        )
+    ]
+    if filtering.pretraining:
+        base, n = models[filtering.pretraining.model], len(filtering.trainings())
+        heldout = (corpus_bytes or 0) * config.corpus.splits.heldout / BYTES_PER_TOKEN
+        flops = base.parameters * (6 * selected * (n - 1) + 2 * heldout * n)
+        phases.append(Phase("pretraining", n, flops, peak_bytes=1 * GB + 3 * base.bytes, efficiency=MODEL_EFFICIENCY))
     return phases
 
 

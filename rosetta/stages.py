@@ -37,6 +37,13 @@ VERSIONS = {
     "neuron_figures": 3,
     "annotate": 1,
     "viewer": 2,
+    "filter_choose": 1,
+    "filter_pool": 1,
+    "filter_score": 1,
+    "filter_select": 1,
+    "filter_pretrain": 1,
+    "filter_tables": 1,
+    "filter_figure": 1,
     "theory_simulate": 1,
     "theory_sweep": 1,
     "theory_sweep_table": 1,
@@ -44,10 +51,10 @@ VERSIONS = {
     "theory_frontiers": 1,
     "theory_spectrum": 1,
     "theory_ngrams": 1,
-    "theory_beta": 1,
-    "theory_compare": 1,
-    "theory_predict": 1,
-    "theory_figures": 1,
+    "theory_beta": 2,
+    "theory_compare": 2,
+    "theory_predict": 2,
+    "theory_figures": 2,
     "figures": 2,
     "report": 4,
 }
@@ -142,6 +149,38 @@ def _annotate(config: Config, _name: str) -> dict[str, Any]:
     return {"annotation": kept}
 
 
+def _filter(config: Config, *keys: str) -> dict[str, Any]:
+    """Return parts of the section `filtering`, which a run may not have."""
+    if config.filtering is None:
+        return {}
+    return config.filtering.model_dump(mode="json", include={"name", *keys})
+
+
+def _filter_choose(config: Config, _name: str) -> dict[str, Any]:
+    place = {"model": config.filter_model(), "group": config.filter_group()} if config.filtering else {}
+    return {**place, **_filter(config, "target", "n_contexts")}
+
+
+def _filter_pool(config: Config, _name: str) -> dict[str, Any]:
+    seed = {"seed": config.corpus.seed} if config.filtering else {}
+    return {**seed, **_filter(config, "target", "pool")}
+
+
+def _filter_score(config: Config, _name: str) -> dict[str, Any]:
+    if config.filtering is None:
+        return {}
+    trained = config.filtering.pretraining
+    # A document's size is told in the tokens of the model that is trained on it.
+    models = {"model": config.filter_model(), "counter": trained.model if trained else None}
+    return {**models, **_filter(config, "scoring")}
+
+
+def _filter_pretrain(config: Config, _name: str) -> dict[str, Any]:
+    # Which filters there are decides how many steps each takes: as many as the smallest selection has.
+    kept = _filter(config, "target", "seeds", "pretraining")
+    return {**kept, "pretraining": {**(kept.get("pretraining") or {}), "checkpoint_every": None}} if kept else {}
+
+
 def _simulated(config: Config, _name: str) -> dict[str, Any]:
     # The lists of decays and swept values say which jobs there are, not what one of them makes.
     theory = config.theory.model_dump(mode="json", include={"kappa", "gamma", "simulation"})
@@ -186,6 +225,12 @@ _SLICES = {
     "describe": _describe,
     "annotate": _annotate,
     "viewer": lambda config, _: {"ladders": config.ladders, "null_quantile": config.controls.null_quantile},
+    "filter_choose": _filter_choose,
+    "filter_pool": _filter_pool,
+    "filter_score": _filter_score,
+    "filter_select": lambda config, _: _filter(config, "target", "selection", "seeds"),
+    "filter_pretrain": _filter_pretrain,
+    "filter_tables": lambda config, _: _filter(config, "seeds"),
     "theory_simulate": _simulated,
     "theory_sweep": _simulated,
     "theory_exponents": _theory("kappa", "gamma", "tau"),

@@ -14,10 +14,11 @@ PACKAGE = ROOT / "rosetta"
 
 # Each module or folder may import those before it, and its own folder.
 ORDER = [
-    "errors", "files", "tables", "processes", "progress", "moments", "config_base", "config_controls", "config_neurons",
-    "config_problems", "config_theory", "config", "config_reference", "paths", "jobs", "stages", "corpus", "models",
-    "activations", "alignment", "correlation", "matching", "analysis", "theory", "planted", "annotation", "report",
-    "checks", "planning", "status", "steps", "cli_options", "cli_theory", "cli_controls", "cli",
+    "errors", "files", "tables", "processes", "progress", "moments", "config_base", "config_sources", "config_controls",
+    "config_filtering", "config_neurons", "config_problems", "config_theory", "config", "config_reference", "paths",
+    "jobs", "stages", "corpus", "models", "activations", "alignment", "correlation", "matching", "analysis", "theory",
+    "planted", "annotation", "filtering", "report", "checks", "resources", "planning", "status", "steps", "cli_options",
+    "cli_theory", "cli_controls", "cli_filtering", "cli",
 ]  # fmt: skip
 
 
@@ -57,6 +58,6 @@ def test_the_rules_take_the_splits_from_the_package():
 
 
 def test_what_the_snakefile_imports_is_light():
-    code = "import sys, rosetta.checks, rosetta.stages, rosetta.paths; print(*sys.modules)"
+    code = "import sys, rosetta.checks, rosetta.resources, rosetta.stages, rosetta.paths; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "transformers", "pandas", "zarr", "dask", "datasets"} & set(loaded)

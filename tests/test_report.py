@@ -104,12 +104,14 @@ N_UNITS = 15
 
 def save_theory(paths):
     """The theory's tables and figures, so far as the report looks into them."""
-    compared = pd.DataFrame([["l", "matches", "matches", "ngrams", *[0.5] * 6, False, 0.5]], columns=COMPARISON_COLUMNS)
+    compared = pd.DataFrame(
+        [["l", "matches", "rosetta", "plain", "ngrams", *[0.5] * 8, False, False, 0.5]], columns=COMPARISON_COLUMNS
+    )
     matched_r = pd.DataFrame([["l", 0, "ngrams", *[0.5] * 9, 0.001]], columns=MATCHED_R_COLUMNS)
-    left_out = pd.DataFrame([["l", 0, 15, "ngrams", 15, 15, 9, 20, 0.0, True]], columns=LEAVE_ONE_OUT_COLUMNS)
+    left_out = pd.DataFrame([["l", 0, 15, "plain", "ngrams", 15, 15, 9, 20, 0.0, True]], columns=LEAVE_ONE_OUT_COLUMNS)
     known = {"theory_vs_measured": compared, "theory_matched_r": matched_r, "theory_leave_one_out": left_out}
     for name in THEORY_TABLES.values():
-        write_csv(paths.table(name), known.get(name, pd.DataFrame({"value": [0.25]})))
+        write_csv(paths.table(name), known.get(name, pd.DataFrame({"statistic": ["plain"], "value": [0.25]})))
     for name in THEORY_FIGURES:
         figure = paths.figure(f"theory_{name}", "png")
         figure.parent.mkdir(exist_ok=True)
@@ -218,7 +220,7 @@ def test_a_context_is_shown_with_the_text_around_it(reported):
 
 def test_the_report_says_where_theory_and_measurement_disagree(reported):
     *_, page = reported
-    assert "overlap on 0 of 1 ladders. They disagree on l." in page
+    assert "plain, interval of the fit: 0 of 1 (not l)" in page
     assert "rejected at 5% on 1 of 1 rungs" in page
     assert page.count("data:image/png;base64,ZHJhd24=") == len(THEORY_FIGURES)
 

@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rosetta.analysis.groups import POLARIZATION_COLUMNS
 from rosetta.analysis.scaling import scaling_table
 from rosetta.cli import main
 from rosetta.config import load_config
 from rosetta.config_theory import Theory
+from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.stages import VERSIONS
 from rosetta.theory import comparison, identifiability, prediction
 from rosetta.theory.allocation import AllocationModel, continuum_frontier, continuum_r0
@@ -32,28 +34,110 @@ def planted(alpha=0.5, ladder="l"):
 
 def polarization(slope):
     rows = [
-        ("l", rung, group, "kurtosis", 2.0 * size ** (sign * slope), 0.0, 9.0, 50)
+        ("l", rung, group, statistic, mean, 0.9 * mean, 1.1 * mean, 50)
         for rung, size in enumerate(SIZES)
-        for group, sign in (("rosetta", 1), ("other", -1))
+        for group, sign in (("rosetta", 1), ("rosetta_above_untrained", 1.5), ("non_rosetta", -1), ("difference", 0.3))
+        for statistic, mean in (
+            ("excess_kurtosis", 2.0 * size ** (sign * slope)),
+            ("domain_information", rung - 1.0),
+            ("fraction_active", 0.3),
+        )
     ]
-    return pd.DataFrame(rows, columns=prediction.POLARIZATION_COLUMNS)
+    return pd.DataFrame(rows, columns=POLARIZATION_COLUMNS)
 
 
 def test_predicted_and_measured_stand_side_by_side():
     counts, betas = planted()
     table = comparison.compare(Theory(), betas, scaling_table(counts), counts, polarization(0.5))
     assert table.columns.tolist() == comparison.COMPARISON_COLUMNS
-    assert table["quantity"].tolist() == ["matches", "isolation_rest", "isolation_rosetta"]
     assert set(table["route"]) == {"spectrum"}, "a route without an estimate predicts nothing"
-    np.testing.assert_allclose(table["predicted"], [0.5, -0.5, 0.5])
-    np.testing.assert_allclose(table["measured"], [0.5, -0.5, 0.5])
+    missing = table[table["statistic"] == "domain_information"]
+    assert len(missing) == 3
+    assert missing[["measured", "overlap", "overlap_resampled"]].isna().all(axis=None), "a mean of -1 has no power law"
+    table = table.drop(missing.index)
+    groups = ["rosetta", "rosetta", "rosetta_above_untrained", "non_rosetta"]
+    assert table["group"].tolist() == groups, "no difference of groups"
+    assert table["quantity"].tolist() == ["matches", "isolation_rosetta", "isolation_rosetta", "isolation_rest"]
+    assert table["statistic"].tolist() == ["plain", *["excess_kurtosis"] * 3], "no selectivity, no slope"
+    np.testing.assert_allclose(table["predicted"], [0.5, 0.5, 0.5, -0.5])
+    np.testing.assert_allclose(table["measured"], [0.5, 0.5, 0.75, -0.5])
     assert (table["predicted_ci_low"] <= table["predicted"]).all()
     assert (table["predicted"] <= table["predicted_ci_high"]).all()
-    assert table["overlap"].tolist() == [True] * 3
+    assert table["overlap"].tolist() == [True, True, False, True]
+    assert table["overlap_resampled"].tolist() == [None, True, False, True], "no half-samples of these counts"
+    said = " ".join(comparison.verdict(table, *no_other_tables()))
+    assert "rosetta_above_untrained rises with size, as predicted: excess_kurtosis 1 of 1 (1 beyond" in said
+    assert "non_rosetta falls with size, as predicted: excess_kurtosis 1 of 1 (1 beyond" in said
     ends = [continuum_r0(n, 2.0) for n in SIZES]
     slope = np.polyfit(np.log(SIZES), np.log(ends), 1)[0]
     assert table["predicted_at_sizes"][0] == pytest.approx(slope)
     assert slope < 0.5
+
+
+def test_every_statistic_is_compared_with_its_own_law_and_intervals():
+    """Counts above a null keep another exponent than all matches, and half-samples give each its own interval."""
+    counts, betas = planted(0.5)
+    counts["above_untrained"] = 0.1 * SIZES**0.9
+    replicates = pd.DataFrame(
+        [
+            ("l", rung, statistic, half, factor * size**alpha)
+            for rung, size in enumerate(SIZES)
+            for statistic, alpha, factor in (("plain", 0.5, 3.0), ("above_untrained", 0.9, 0.1))
+            for half in range(6)
+        ],
+        columns=["ladder", "rung", "statistic", "half_sample", "matches"],
+    )
+    table = comparison.compare(Theory(), betas, scaling_table(counts, replicates), counts).set_index("statistic")
+    assert table.index.tolist() == ["plain", "above_untrained"]
+    assert table["group"].tolist() == ["rosetta", "rosetta_above_untrained"]
+    np.testing.assert_allclose(table["measured"], [0.5, 0.9])
+    np.testing.assert_allclose(table["measured_resampled_low"], [0.5, 0.9])
+    assert table["overlap_resampled"].tolist() == [True, False]
+    said = " ".join(comparison.verdict(table.reset_index(), *no_other_tables()))
+    assert "plain, interval of the fit: 1 of 1" in said
+    assert "above_untrained, interval resampled: 0 of 1 (not l)" in said
+
+
+def no_other_tables():
+    return pd.DataFrame(columns=comparison.MATCHED_R_COLUMNS), pd.DataFrame(columns=prediction.LEAVE_ONE_OUT_COLUMNS)
+
+
+def test_two_rungs_are_judged_by_the_resampled_interval():
+    counts, betas = planted(0.5)
+    two, laws = counts.iloc[:2], scaling_table(counts.iloc[:2])
+    laws["alpha_resampled_low"], laws["alpha_resampled_high"] = 0.45, 0.55
+    row = comparison.compare(Theory(), betas, laws, two).iloc[0]
+    assert row["overlap"] is None
+    assert row["overlap_resampled"]
+
+
+def test_the_interval_of_a_slope_of_selectivity_is_that_of_resampled_means():
+    counts, betas = planted()
+    rng, table = np.random.default_rng(0), polarization(0.5)
+    table = table[(table["statistic"] == "excess_kurtosis") & (table["group"] == "rosetta")]
+    row = comparison.compare(Theory(), betas, scaling_table(counts), counts, table).iloc[1]
+    drawn = table["mean"].to_numpy() * (1 + 0.1 / 1.96 * rng.normal(size=(20_000, 4)))
+    slopes = np.polyfit(np.log(SIZES), np.log(drawn.T), 1)[0]
+    ends = np.quantile(slopes, [0.025, 0.975])
+    np.testing.assert_allclose(
+        row[["measured_resampled_low", "measured_resampled_high"]].astype(float), ends, atol=0.003
+    )
+
+
+def test_a_route_that_leaves_all_open_is_not_judged():
+    counts, betas = planted()
+    row = comparison.compare(Theory(), betas.assign(ci_low=1.0, ci_high=math.inf), scaling_table(counts), counts).iloc[
+        0
+    ]
+    assert (row["predicted_ci_low"], row["predicted_ci_high"], row["overlap"]) == (0.0, 1.0, None)
+
+
+def test_a_flat_spectrum_has_no_slope_at_the_ladders_sizes():
+    counts, betas = planted()
+    flat = betas.assign(beta=-0.01, ci_low=0.0, ci_high=0.4).head(1)
+    row = comparison.compare(Theory(), flat, scaling_table(counts), counts).iloc[0]
+    assert (row["predicted"], row["predicted_ci_low"]) == (1.0, 1.0)
+    assert math.isnan(row["predicted_at_sizes"])
 
 
 def test_disagreement_is_said_and_missing_intervals_are_not_judged():
@@ -77,9 +161,9 @@ def test_the_verdict_names_what_disagrees():
         prediction.leave_one_out(betas, counts),
     )  # fmt: skip
     text = " ".join(sentences)
-    assert "overlap on 0 of 1 ladders. They disagree on l." in text
+    assert "plain, interval of the fit: 0 of 1 (not l)" in text
     assert "rejected at 5% on 1 of 1 rungs" in text
-    assert "fitted law: half of the counts are predicted within a factor of 1.00" in text
+    assert "fitted law: half of the counts (plain) are predicted within a factor of 1.00" in text
 
 
 def test_matched_r_of_the_law_are_recognised():
@@ -157,17 +241,48 @@ def test_leaving_a_size_out_of_an_exact_law_costs_nothing():
 
 def test_predictions_beyond_the_ladder():
     counts, betas = planted()
+    counts["above_untrained"] = 0.5 * SIZES**0.5
     table = prediction.predict_to(230_400.0, betas, counts, polarization(0.5))
     assert table.columns.tolist() == prediction.PREDICTION_COLUMNS
-    by = table.set_index(["method", "quantity"])["predicted"]
+    by = table.set_index(["method", "quantity", "statistic"])["predicted"]
     for method in (FIT, "spectrum"):
-        assert by[method, "count"] == pytest.approx(3 * 230_400**0.5)
-        assert by[method, "fraction"] == pytest.approx(3 * 230_400**-0.5)
-        assert by[method, "selectivity"] == pytest.approx(10)
-        assert by[method, "kurtosis of rosetta"] == pytest.approx(2 * 230_400**0.5)
-        assert by[method, "kurtosis of other"] == pytest.approx(2 * 230_400**-0.5)
-    assert (table["ci_low"] <= table["predicted"] * (1 + 1e-9)).all()
-    assert (table["predicted"] <= table["ci_high"] * (1 + 1e-9)).all()
+        assert by[method, "count", "plain"] == pytest.approx(3 * 230_400**0.5)
+        assert by[method, "count", "above_untrained"] == pytest.approx(0.5 * 230_400**0.5)
+        assert by[method, "fraction", "plain"] == pytest.approx(3 * 230_400**-0.5)
+        assert by[method, "isolation_gain", "plain"] == pytest.approx(10)
+        assert by[method, "selectivity of rosetta", "excess_kurtosis"] == pytest.approx(2 * 230_400**0.5)
+        assert by[method, "selectivity of non_rosetta", "excess_kurtosis"] == pytest.approx(2 * 230_400**-0.5)
+        assert math.isnan(by[method, "selectivity of rosetta", "domain_information"]), "its means are not positive"
+    assert not table["quantity"].str.contains("difference").any()
+    known = table[table["predicted"].notna()]
+    assert (known["ci_low"] <= known["predicted"] * (1 + 1e-9)).all()
+    assert (known["predicted"] <= known["ci_high"] * (1 + 1e-9)).all()
+
+
+def test_no_more_neurons_can_be_shared_than_there_are():
+    counts, betas = planted(1.0)
+    counts["matches"] = [200.0, 300, 900, 1200]
+    table = prediction.predict_to(1e6, betas.assign(ci_low=1.0, ci_high=9.0), counts).set_index(["method", "quantity"])
+    assert table.loc[(FIT, "count"), "ci_high"] == 1e6
+    assert table.loc[(FIT, "fraction"), "ci_high"] == 1.0
+
+
+def test_ladders_without_matches_or_of_one_rung_predict_nothing():
+    counts, betas = planted()
+    for few in (counts.assign(matches=0.0), counts.head(1)):
+        table = prediction.predict_to(5000.0, betas, few)
+        assert table[table["method"] == FIT]["predicted"].isna().all()
+        assert len(prediction.leave_one_out(betas, few)["log_error"].dropna()) == 0
+        assert not len(identifiability.count_profiles("l", "plain", few["n_neurons"], few["matches"]))
+    compared = comparison.compare(
+        Theory(), betas, scaling_table(counts.head(1)), counts.head(1), polarization(0.5).head(12)
+    )
+    assert compared[["measured", "overlap", "overlap_resampled"]].isna().all(axis=None)
+
+
+def test_every_rosetta_neuron_of_a_larger_group_counts_once():
+    rows = [("a", 0, 1, "b", 0, 3, 0.9), ("a", 0, 1, "c", 1, 4, 0.7), ("a", 1, 1, "b", 0, 5, 0.5)]
+    np.testing.assert_allclose(comparison.anchor_r(pd.DataFrame(rows, columns=ROSETTA_COLUMNS)), [0.8, 0.5])
 
 
 @pytest.mark.parametrize(
@@ -195,13 +310,25 @@ def test_the_sensitivity_table_is_the_model():
     assert doubled == continuum_frontier(AllocationModel(2.0, kappa=2.0), 500).r_tau
 
 
+def test_the_bound_of_a_deviance_excludes_the_truth_one_time_in_twenty():
+    """A line through n points whose true slope is known: n log(RSS/RSS_min) exceeds the bound in 5% of draws."""
+    rng, x = np.random.default_rng(0), np.arange(4.0) - 1.5
+    deviances = []
+    for y in rng.normal(size=(4000, 4)):
+        y = y - y.mean()
+        rest = y - x * (x @ y) / (x @ x)
+        deviances.append(4 * math.log((y @ y) / (rest @ rest)))
+    assert np.mean(np.array(deviances) > identifiability.deviance_bound(4)) == pytest.approx(0.05, abs=0.012)
+    assert identifiability.deviance_bound(10**6) == pytest.approx(3.8415, abs=1e-3)
+
+
 def test_counts_tell_beta_but_not_tau():
     model = AllocationModel(1.6, kappa=4.0, tau=3.0)
     sizes = np.geomspace(500, 500_000, 6)
     noise = np.exp(np.random.default_rng(0).normal(0, 0.03, 6))
     counts = np.array([continuum_frontier(model, int(n)).r_tau for n in sizes]) * noise
-    profiles = identifiability.count_profiles("l", sizes, counts).groupby("parameter")
-    within = {name: part[part["deviance"] < 3.84]["value"] for name, part in profiles}
+    profiles = identifiability.count_profiles("l", "plain", sizes, counts).groupby("parameter")
+    within = {name: part[part["deviance"] < part["bound"]]["value"] for name, part in profiles}
     assert within["beta"].min() <= 1.6 <= within["beta"].max()
     assert within["beta"].max() - within["beta"].min() < 0.3
     tau = profiles.get_group("tau")
@@ -209,7 +336,7 @@ def test_counts_tell_beta_but_not_tau():
     # Only κ/(1 + τ) is told, here 1: κ runs along with τ from one of its bounds to the other.
     assert within["kappa"].min() == pytest.approx(1 + identifiability.TAUS[0], rel=0.35)
     assert within["kappa"].max() == pytest.approx(1 + identifiability.TAUS[-1], rel=0.35)
-    assert not len(identifiability.count_profiles("l", sizes[:2], counts[:2]))
+    assert not len(identifiability.count_profiles("l", "plain", sizes[:2], counts[:2]))
 
 
 def test_the_stages_of_the_theory_have_versions():
@@ -225,7 +352,8 @@ def test_no_match_is_upstream_of_the_prediction(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
     jobs = set(re.findall(r"^(\w+) +\d+$", done.stdout + done.stderr, re.MULTILINE))
     assert {"theory_beta", "theory_spectrum", "theory_ngrams", "activations"} <= jobs
-    assert not {"correlate", "match", "anchors", "counts", "fit"} & jobs
+    seen = {"correlate", "nulls", "intervals", "sweeps", "match", "anchors", "counts", "fit", "contexts", "describe"}
+    assert not seen & jobs
 
 
 @pytest.fixture
@@ -246,11 +374,15 @@ def test_the_commands_work_by_hand(tmp_path, command):
     counts, betas = planted()
     counts.to_csv(tmp_path / "counts.csv", index=False)
     betas.to_csv(tmp_path / "betas.csv", index=False)
-    sizes = ("--to-size", 5000, "--to-size", 50000)
-    assert command(
-        "predict", *sizes, "--betas", "betas.csv", "--counts", "counts.csv", "--out", "predicted.csv"
-    ) == (0, "")  # fmt: skip
-    assert sorted(pd.read_csv(tmp_path / "predicted.csv")["n_neurons"].unique()) == [5000, 50_000]
+    predict = ("predict", "--to-size", 5000, "--to-size", 50000, "--betas", "betas.csv", "--counts", "counts.csv")
+    code, said = command(*predict, "--out", "predicted.csv")
+    assert (code, "polarization.csv: no such table" in said) == (0, True)
+    table = pd.read_csv(tmp_path / "predicted.csv")
+    assert sorted(table["n_neurons"].unique()) == [5000, 50_000]
+    assert set(table["quantity"]) == {"count", "fraction", "isolation_gain"}
+    polarization(0.5).to_csv(tmp_path / "polarization.csv", index=False)
+    assert command(*predict, "--out", "predicted.csv") == (0, "")
+    assert "selectivity of rosetta" in set(pd.read_csv(tmp_path / "predicted.csv")["quantity"])
     config = ("--config", ROOT / "workflow" / "presets" / "tiny.yaml")
     assert command("simulate", *config, "--beta", 2.5, "--out", "s.csv")[0] == 0
     assert pd.read_csv(tmp_path / "s.csv")["n"].tolist() == load_config(config[1]).theory.simulation.sizes
@@ -263,8 +395,13 @@ def test_the_commands_work_by_hand(tmp_path, command):
     ("arguments", "message"),
     [
         (("predict", "--to-size", "100", "--betas", "none.csv"), "none.csv: no such table"),
-        (("simulate", "--config", "TINY", "--beta", "0.9", "--out", "x.csv"), "--beta: must be above 1"),
+        (("compare", "--config", "TINY", "--polarization", "none.csv"), "no such table"),
+        (("simulate", "--config", "TINY", "--beta", "0.9", "--out", "x.csv"), "--beta: must be a number above 1"),
+        (("simulate", "--config", "TINY", "--beta", "nan", "--out", "x.csv"), "--beta: must be a number above 1"),
         (("sweep", "--config", "TINY", "--parameter", "mu", "--value", "1", "--out", "x.csv"), "--parameter: 'mu'"),
+        (("sweep", "--config", "TINY", "--parameter", "kappa", "--value", "0", "--out", "x.csv"), "theory.kappa"),
+        (("sweep", "--config", "TINY", "--parameter", "n_inputs", "--value", "12.5", "--out", "x.csv"), "n_inputs"),
+        (("predict", "--to-size", "inf"), "--to-size: must be a finite number"),
     ],
 )
 def test_bad_arguments_get_one_message(command, arguments, message):

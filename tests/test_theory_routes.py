@@ -1,6 +1,7 @@
 """The routes to β against brute force and planted decays."""
 
 import math
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -9,6 +10,7 @@ from helpers import random_ranges, save_stores
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rosetta.activations.store import Store
 from rosetta.config_theory import TheoryDecay
 from rosetta.theory.decay import binned_curve, fit_decay
 from rosetta.theory.losses import fit_loss_exponent
@@ -61,6 +63,25 @@ def test_covariances_are_those_of_numpy(tmp_path):
         rows = (end > start) & (owner % 2 == parity)
         np.testing.assert_allclose(half.matrix(), np.cov(flat[rows].T, bias=True), rtol=1e-9, atol=1e-9)
         assert half.count == rows.sum()
+
+
+def test_one_layer_of_a_block_is_in_memory_at_a_time(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    ranges = random_ranges(rng, [50] * 6)
+    values = rng.normal(size=(8, len(ranges[0]), 6)).astype(np.float32)
+    (store,) = save_stores(tmp_path / "m", values, ranges, 6, n_shards=1)
+    read, alive, plain = [], [], Store.activations
+
+    def counted(self, *where):
+        found = plain(self, *where)
+        read.append(weakref.ref(found))
+        alive.append(sum(reference() is not None for reference in read))
+        return found
+
+    monkeypatch.setattr(Store, "activations", counted)
+    covariance_halves([store], np.array([0, 7, 8, 20, 47]))
+    assert len(alive) == 4, "the layers of the sample, once"
+    assert max(alive) <= 2, "the one being read and at most its predecessor"
 
 
 def test_the_spectrum_of_a_model_gives_its_decay(tmp_path):
@@ -201,6 +222,22 @@ def test_the_loss_interval_covers_the_truth_as_often_as_it_says():
     fits = [fit_loss_exponent(sizes, 2 + 10 * sizes**-0.5 + rng.normal(0, 0.005, 6), families) for _ in range(150)]
     covered = np.mean([fit.ci_low <= 0.5 <= fit.ci_high for fit in fits])
     assert 0.9 <= covered <= 1.0
+
+
+@pytest.mark.parametrize("losses", [[2.0, 2.0, 2.0, 2.0, 2.0], [2.0, 2.1, 2.2, 2.4, 2.5]], ids=["flat", "rising"])
+def test_losses_that_do_not_fall_have_no_exponent(losses):
+    sizes = np.array([256.0, 512, 1024, 2304, 5000])
+    found = fit_loss_exponent(sizes, np.array(losses), ["a"] * 5)
+    assert math.isnan(found.exponent)
+    assert (found.ci_low, found.ci_high) == (0.0, 1.0)
+
+
+def test_the_end_of_the_grid_is_no_estimate():
+    """Losses that fall as if by x^(-3) prefer the end of (0, 1)."""
+    sizes = np.geomspace(256, 5000, 6)
+    found = fit_loss_exponent(sizes, 2.0 + 1e7 * sizes**-3.0, ["a"] * 6)
+    assert math.isnan(found.exponent)
+    assert found.ci_high == 1.0
 
 
 def test_few_losses_say_nothing():

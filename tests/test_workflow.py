@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -17,46 +16,16 @@ import yaml
 from chat_server import Server
 from helpers import save_tiny_model
 from transformers import AutoModelForCausalLM
+from workflow_runs import CORES, ROOT, TINY, copy_project, jobs_of, rosetta, run_snakemake
 
 from rosetta.config import load_config
 from rosetta.jobs import job_names
 
-ROOT = Path(__file__).parent.parent
-TINY = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
-CORES = "2"
 MATCH_COLUMNS = [  # part of the contract, so written out
     "model_a", "layer_a", "unit_a", "model_b", "layer_b", "unit_b",
     "r", "rank_a", "rank_b", "margin_a", "margin_b",
     "r_ci_low", "r_ci_high", "p_permutation", "p_untrained",
 ]  # fmt: skip
-
-
-def run_snakemake(folder: Path, *arguments: str, config: dict | None = None, check=True) -> subprocess.CompletedProcess:
-    """Run Snakemake in a project folder, with one configuration file of its own."""
-    if config is not None:
-        (folder / "run.yaml").write_text(yaml.safe_dump(config))
-    command = [sys.executable, "-m", "snakemake", "--cores", CORES, "--configfile", "run.yaml", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=1800, check=False)
-    if check and done.returncode:
-        logs = "\n".join(p.read_text() for p in (folder / "results").rglob("*.log"))
-        pytest.fail(f"{done.stderr[-4000:]}\n{logs[-4000:]}")
-    return done
-
-
-def jobs_of(done: subprocess.CompletedProcess) -> dict[str, int]:
-    """Return the job counts of the table that Snakemake prints; empty if there was nothing to do."""
-    table = re.search(r"^job +count\n-+ +-+\n(.*?)^total", done.stdout + done.stderr, re.MULTILINE | re.DOTALL)
-    return {rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", table[1], re.MULTILINE)} if table else {}
-
-
-def copy_project(folder: Path) -> Path:
-    """Copy what a run needs besides the package."""
-    folder.mkdir()
-    for name in ("Snakefile", "workflow", "envs", "config.yaml"):
-        source = ROOT / name
-        shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder)
-    (folder / "profiles").symlink_to("workflow/profiles")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +75,11 @@ def test_the_contract(finished):
     compared = pd.read_csv(results / "tables" / "theory_vs_measured.csv")
     assert set(compared["ladder"]) == {"pythia-opt", "pythia-opt-qwen"}
     assert set(compared["route"]) <= {"spectrum", "ngrams", "loss"}
+    by_quantity = compared.groupby("quantity")["statistic"].agg(set)
+    assert by_quantity["matches"] == {"plain", "above_permutation", "above_untrained"}
+    assert "excess_kurtosis" in by_quantity["isolation_rosetta"] & by_quantity["isolation_rest"]
+    predicted = pd.read_csv(results / "tables" / "theory_predictions.csv")
+    assert {"count", "fraction", "isolation_gain", "selectivity of rosetta"} <= set(predicted["quantity"])
     matches = pd.read_parquet(results / "matches" / "pythia-m--opt-m.parquet")
     assert matches.columns.tolist() == MATCH_COLUMNS
     assert matches["r"].between(-1, 1).all()
@@ -168,6 +142,16 @@ def test_the_contract_of_single_neurons(finished):
             assert (results / "figures" / f"{name}.{suffix}").stat().st_size > 5000
 
 
+def test_the_contract_of_filtering(finished):
+    table = pd.read_csv(finished / "results" / "tables" / "filtering.csv")
+    assert table.columns.tolist() == ["filter", "seed", "precision", "recall", "f1", "selected_tokens", "perplexity"]
+    assert table.set_index("filter").loc[["base", "rosetta"], "perplexity"].gt(1).all()
+    folder = finished / "results" / "filtering" / "sums"
+    counts = json.loads((folder / "corpus.json").read_text())["counts"]
+    scores = pd.read_parquet(folder / "scores.parquet")
+    assert counts["selected"] + counts["not_selected"] == counts["pool"] == len(scores) == scores["id"].nunique()
+
+
 def test_every_job_has_a_log_and_a_benchmark(finished):
     """Under the names that the package knows them by."""
     results = finished / "results"
@@ -226,8 +210,10 @@ def test_a_deleted_result_is_made_again(project):
         {
             "figures/depth.pdf": "neuron_figures", "viewer.html": "viewer", "figures/scaling.pdf": "figures",
             "figures/budget.png": "control_figures", "figures/theory_beta.pdf": "theory_figures",
+            "filtering/sums/corpus.json": "filter_select",
         },
-        {"tables/depth.csv": "describe", "tables/stability.csv": "control_tables", "tables/scaling.csv": "fit"},
+        {"tables/depth.csv": "describe", "tables/stability.csv": "control_tables", "tables/scaling.csv": "fit",
+         "tables/filtering.csv": "filter_tables"},
         {"shared_contexts/pythia-m--opt-m.parquet": "contexts", "tables/counts.csv": "counts"},
         {"contexts/pythia-m.parquet": "neurons", "vocabulary/pythia-m.parquet": "vocabulary"},
         {"rosetta/pythia-m--opt-m.parquet": "anchors"},
@@ -252,6 +238,7 @@ def test_a_deleted_result_is_made_again(project):
 FROM_MATCHES = {
     "match", "anchors", "counts", "fit", "figures", "contexts", "report", "control_tables", "control_figures",
     "describe", "neuron_figures", "viewer", "theory_compare", "theory_predict", "theory_figures",
+    "filter_choose", "filter_score", "filter_select", "filter_pretrain", "filter_tables", "filter_figure",
 }  # fmt: skip
 # Twins are deleted once they are used, so they are made again for other null models.
 ANEW = {"twins", "nulls", "intervals", "sweeps"}
@@ -278,11 +265,17 @@ ANEW = {"twins", "nulls", "intervals", "sweeps"}
         ),
         ({"matching": {"k": 2}}, FROM_MATCHES | ANEW),
         (
-            {"ladders": {"opt-pythia": [["opt-s", "pythia-s"], ["opt-m", "pythia-m"]]}},
+            {
+                "ladders": {"opt-pythia": [["opt-s", "pythia-s"], ["opt-m", "pythia-m"]]},
+                "filtering": {**TINY["filtering"], "ladder": "opt-pythia"},
+            },
             {*FROM_MATCHES, *ANEW, "correlate", "theory_beta"},
         ),
         ({"report": {"n_matches": 2}}, {"report"}),
-        ({"bootstrap": {"seed": 1}}, {"describe", "neuron_figures", "report"}),
+        (
+            {"bootstrap": {"seed": 1}},
+            {"describe", "neuron_figures", "report", "theory_compare", "theory_predict", "theory_figures"},
+        ),
         ({"correlation": {**TINY["correlation"], "memory_gb": 1.5}}, {"report"}),
     ],
     ids=["quantile", "k", "ladder", "report", "bootstrap", "memory"],
@@ -345,7 +338,7 @@ def test_a_killed_run_finishes_with_the_same_matches(finished, tmp_path):
     """SIGKILL the whole process group twice, then run to the end: same matches, no finished shard redone."""
     folder = copy_project(tmp_path / "p")
     (folder / "run.yaml").write_text(yaml.safe_dump(TO_MATCHES))
-    command = [sys.executable, "-m", "snakemake", "--cores", CORES, "--configfile", "run.yaml", *MATCHES]
+    command = [sys.executable, "-m", "snakemake", "--configfile", "run.yaml", "--cores", CORES, *MATCHES]
     marks = {}
     for wanted in ("models/*.json", "activations/*/*/*.json"):
         process = subprocess.Popen(command, cwd=folder, start_new_session=True, stderr=subprocess.DEVNULL)
@@ -405,38 +398,6 @@ def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
     assert jobs_of(run_snakemake(folder, "-n"))["corpus"] == 1
 
 
-BAD = [
-    ({"matchin": {}}, r"matchin: unknown key"),
-    ({"ladders": {"x": [["pythia-s", "nobody"]]}}, r"ladders\.x\[0\]: no model is named 'nobody'"),
-    ({"models": {**TINY["models"], "m": {"path": "empty"}}}, r"models\.m\.path: empty .*config\.json"),
-    (
-        {"corpus": {"source": {"kind": "files", "path": "corpus.jsonl", "text": "body"}}},
-        r"corpus\.source\.text.*'body'",
-    ),
-    ({"corpus": {"source": {"kind": "files", "path": "empty.jsonl"}}}, r"holds no document"),
-    ({"correlation": {"memory_gb": 0.001}}, r"correlation\.memory_gb: 0\.001"),
-    ({"results": "corpus.jsonl/out"}, r"results: .*corpus\.jsonl is not a folder"),
-]
-
-
-@pytest.mark.parametrize(("change", "message"), BAD, ids=[re.sub(r"\\|\[|\]", "", m)[:20] for _, m in BAD])
-def test_bad_input_stops_before_any_job_with_one_message(tmp_path, change, message):
-    folder = copy_project(tmp_path / "p")
-    (folder / "empty").mkdir()
-    (folder / "empty.jsonl").write_text("")
-    (folder / "corpus.jsonl").write_text('{"text": "a document"}\n')
-    done = run_snakemake(folder, config={**TINY, "results": "results", **change}, check=False)
-    assert done.returncode != 0
-    assert re.search(message, done.stderr)
-    assert "Traceback" not in done.stderr
-    assert not (folder / "results").exists()
-
-
-def rosetta(*arguments, folder):
-    command = [sys.executable, "-c", "from rosetta.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
-
-
 def test_steps_run_by_hand(finished, tmp_path):
     stores = finished / "results" / "activations"
     done = rosetta(
@@ -456,28 +417,3 @@ def test_steps_run_by_hand(finished, tmp_path):
     help_page = rosetta("--help", folder=tmp_path).stdout
     for step in ("corpus", "train", "activations", "correlate", "match", "anchors", "fit", "plan", "report"):
         assert step in help_page
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("fit", "none.csv"), "none.csv: no such table"),
-        (("fit", "other.csv"), r"other.csv: lacks the columns \['ladder', 'n_neurons', 'matches'\]"),
-        (("match", "--a", "none", "--b", "none", "--out", "x.parquet"), "none: holds no store manifest"),
-        (("match", "--a", "x", "--b", "x", "--out", "x.parquet", "--k", "0"), "--k"),
-        (("match", "n.parquet", "--a", "x", "--b", "x", "--out", "x.parquet"), "give either"),
-        (("match", "--a", "x", "--out", "x.parquet"), "give either"),
-        (("fit", "words.csv"), "n_neurons in row 2 is 'abc', not a number"),
-        (("fit", "good.csv", "--out", "/proc/none/x.csv"), "/proc/none"),
-        (("correlate", "--a", "x", "--b", "x", "--out", "o", "--pooling", "sum"), "--pooling"),
-        (("plan", "--configfile", "none.yaml"), "none.yaml: cannot read"),
-    ],
-)
-def test_bad_arguments_get_one_message(tmp_path, arguments, message):
-    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    (tmp_path / "good.csv").write_text("ladder,n_neurons,matches\nx,10,2\nx,20,3\n")
-    (tmp_path / "words.csv").write_text("ladder,n_neurons,matches\nx,10,2\nx,abc,3\n")
-    done = rosetta(*arguments, folder=tmp_path)
-    assert done.returncode == 2
-    assert re.search(message, done.stderr)
-    assert "Traceback" not in done.stderr

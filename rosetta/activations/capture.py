@@ -128,6 +128,17 @@ def tokenize(tokenizer: Any, texts: list[str], sequence_length: int, place: str)
     return [to_bytes(text).head(sequence_length) for text in texts]
 
 
+def padded(rows: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids padded on the right, and the attention mask, both int64 of shape (n_rows, longest row)."""
+    width = max(map(len, rows))
+    ids = torch.zeros((len(rows), width), dtype=torch.long)
+    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.from_numpy(row)
+        mask[i, : len(row)] = 1
+    return ids, mask
+
+
 @torch.inference_mode()
 def forward(model: Any, tokenized: list[TokenizedDocument], batch_size: int, place: str) -> Iterator[torch.Tensor]:
     """Yield the activations of successive batches, shape (n_layers, positions of the batch, d_mlp)."""
@@ -135,14 +146,8 @@ def forward(model: Any, tokenized: list[TokenizedDocument], batch_size: int, pla
     total = sum(len(document.token_ids) for document in tokenized)
     with recorder.recording(), bar(total=total, label=place, unit="tok") as shown:
         for start in range(0, len(tokenized), batch_size):
-            rows = [document.token_ids for document in tokenized[start : start + batch_size]]
-            width = max(map(len, rows))
-            ids = torch.zeros((len(rows), width), dtype=torch.long)
-            mask = torch.zeros((len(rows), width), dtype=torch.long)
-            for i, row in enumerate(rows):
-                ids[i, : len(row)] = torch.from_numpy(row)
-                mask[i, : len(row)] = 1
-            if not width:
+            ids, mask = padded([document.token_ids for document in tokenized[start : start + batch_size]])
+            if not ids.shape[1]:
                 continue
             # The language-model head is not needed for neurons, so only the backbone runs.
             model.base_model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,13 +19,29 @@ from rosetta.errors import CorpusError
 SUFFIXES = (".jsonl", ".jsonl.zst", ".parquet")
 
 
-def file_texts(source: FilesSource) -> Iterator[Text]:
+class Keys(NamedTuple):
+    """What messages name as the culprit: keys of the configuration, or options of a command."""
+
+    path: str
+    text: str
+    domain: str
+
+
+def keys_of(section: str) -> Keys:
+    """Return the keys of a source in the configuration."""
+    return Keys(f"{section}.path", f"{section}.text", f"{section}.domain")
+
+
+CORPUS_KEYS = keys_of("corpus.source")
+
+
+def file_texts(source: FilesSource, keys: Keys = CORPUS_KEYS) -> Iterator[Text]:
     """Yield the texts of a local file or of all readable files in a folder, in the order of their names."""
-    for path in source_files(source.path):
-        yield from record_texts(_records(path), str(path), source.text, source.domain)
+    for path in source_files(source.path, keys.path):
+        yield from record_texts(_records(path), str(path), source.text, source.domain, keys)
 
 
-def hub_texts(source: HubSource) -> Iterator[Text]:
+def hub_texts(source: HubSource, keys: Keys = CORPUS_KEYS) -> Iterator[Text]:
     """Yield the texts of a Hugging Face dataset, streamed.
 
     Raises
@@ -40,18 +56,18 @@ def hub_texts(source: HubSource) -> Iterator[Text]:
         dataset = load_dataset(
             source.id, name=source.name, revision=source.revision, split=source.split, streaming=True
         )
-        yield from record_texts(dataset, place, source.text, source.domain)
+        yield from record_texts(dataset, place, source.text, source.domain, keys)
     except CorpusError:
         raise
     except Exception as error:  # `datasets` raises many kinds, the network's among them
         reason = " ".join(str(error).split())[:300]
         raise CorpusError(
-            f"corpus.source.id: cannot read the dataset {place} ({type(error).__name__}: {reason}). "
+            f"{keys.path.removesuffix('path')}id: cannot read the dataset {place} ({type(error).__name__}: {reason}). "
             "Check id, revision, split and the network, or give a local folder."
         ) from None
 
 
-def source_files(path: str) -> list[Path]:
+def source_files(path: str, key: str = CORPUS_KEYS.path) -> list[Path]:
     """Return the files that a `files` source reads.
 
     Raises
@@ -61,15 +77,15 @@ def source_files(path: str) -> list[Path]:
     """
     root = Path(path)
     if not root.exists():
-        raise CorpusError(f"corpus.source.path: {path} does not exist. Give a file or folder of {_known()}.")
+        raise CorpusError(f"{key}: {path} does not exist. Give a file or folder of {_known()}.")
     files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
     usable = [p for p in files if p.name.endswith(SUFFIXES)]
     if not usable:
-        raise CorpusError(f"corpus.source.path: {path} holds no {_known()} file. Convert the corpus to one of them.")
+        raise CorpusError(f"{key}: {path} holds no {_known()} file. Convert the text to one of them.")
     return usable
 
 
-def check_files(source: FilesSource, min_bytes: int) -> None:
+def check_files(source: FilesSource, min_bytes: int, keys: Keys = CORPUS_KEYS) -> None:
     """Read a `files` source up to its first usable document, so that a wrong column is found before any work.
 
     Raises
@@ -77,10 +93,10 @@ def check_files(source: FilesSource, min_bytes: int) -> None:
     CorpusError
         If there is no record at all or the columns are not there.
     """
-    if not any(len(text.text.strip().encode("utf-8", "replace")) >= min_bytes for text in file_texts(source)):
+    if not any(len(text.text.strip().encode("utf-8", "replace")) >= min_bytes for text in file_texts(source, keys)):
         raise CorpusError(
-            f"corpus.source.path: {source.path} holds no document of at least {min_bytes} bytes. "
-            "Give a corpus with text, or lower corpus.min_document_bytes."
+            f"{keys.path}: {source.path} holds no document of at least {min_bytes} bytes. "
+            "Give files with text, or lower corpus.min_document_bytes."
         )
 
 
@@ -88,7 +104,9 @@ def _known() -> str:
     return ", ".join(SUFFIXES)
 
 
-def record_texts(records: Iterable[Any], place: str, text: str, domain: str | None) -> Iterator[Text]:
+def record_texts(
+    records: Iterable[Any], place: str, text: str, domain: str | None, keys: Keys = CORPUS_KEYS
+) -> Iterator[Text]:
     """Yield the texts of records that have one.
 
     Raises
@@ -97,15 +115,15 @@ def record_texts(records: Iterable[Any], place: str, text: str, domain: str | No
         If a record lacks the text or domain column, or holds something else than text; `place` is named.
     """
     for number, record in enumerate(records):
-        content = _field(record, text, "corpus.source.text", place, number)
+        content = _field(record, text, keys.text, place, number)
         if not isinstance(content, str):
             if content is None:
                 continue
             raise CorpusError(
-                f"corpus.source.text: column {text!r} of {place} holds {type(content).__name__} in record "
+                f"{keys.text}: column {text!r} of {place} holds {type(content).__name__} in record "
                 f"{number}, not text. Name a text column."
             )
-        label = None if domain is None else _field(record, domain, "corpus.source.domain", place, number)
+        label = None if domain is None else _field(record, domain, keys.domain, place, number)
         # The text names its own source: a renamed file or an inserted record moves no document to another split.
         yield Text(content, "" if label is None else str(label), f"{hash64(content):016x}")
 

@@ -79,11 +79,17 @@ def mark_tokens(stores: list[Store], exclusions: Exclusions) -> list[TokenMarks]
 
 
 def _norms(store: Store) -> np.ndarray:
-    squares = [
-        sum(values.double().square().sum(dim=1) for _, values in parts)
-        for _, parts in store.chunks(0, store.n_layers * store.d_mlp)
-    ]
-    return torch.cat(squares).sqrt().numpy()[store.tokens().with_bytes]
+    """Return the norms of a shard's tokens that stand for bytes, over all neurons.
+
+    Of a written store one layer is in memory at a time; a live one gives all layers in one run of its model.
+    """
+    n, width = store.n_layers * store.d_mlp, store.d_mlp if isinstance(store, Store) else store.n_layers * store.d_mlp
+    squares = np.zeros(store.n_positions)
+    for low in range(0, n, width):
+        for start, parts in store.chunks(low, low + width):
+            for _, values in parts:
+                squares[start : start + len(values)] += values.double().square().sum(dim=1).numpy()
+    return np.sqrt(squares)[store.tokens().with_bytes]
 
 
 def marked(spans: AlignedSpans, side: int, marks: np.ndarray) -> np.ndarray:

@@ -12,7 +12,9 @@ from rosetta.models.neurons import NeuronShape, architecture_of, neuron_shape
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
-def check_model_folder(folder: Path, key: str, sequence_length: int = 0) -> None:
+def check_model_folder(
+    folder: Path, key: str, sequence_length: int = 0, length_key: str = "activations.sequence_length"
+) -> None:
     """Check that a folder holds a supported model in Hugging Face format.
 
     Parameters
@@ -23,6 +25,8 @@ def check_model_folder(folder: Path, key: str, sequence_length: int = 0) -> None
         What the message names as the culprit, for example ``models.mine.path``.
     sequence_length : int
         Tokens that the model will be given.
+    length_key : str
+        Where that number is said.
 
     Raises
     ------
@@ -39,7 +43,7 @@ def check_model_folder(folder: Path, key: str, sequence_length: int = 0) -> None
     architecture_of(config.get("model_type"), place)
     context = next((config[name] for name in ("max_position_embeddings", "n_positions") if name in config), None)
     if context and sequence_length > context:
-        raise ModelError(f"{place} reads {context} tokens; lower activations.sequence_length ({sequence_length}).")
+        raise ModelError(f"{place} reads {context} tokens; lower {length_key} ({sequence_length}).")
     _check_weights(folder, place)
     if not any((folder / name).exists() for name in _TOKENIZER_FILES):
         raise ModelError(f"{place} has no tokenizer ({', '.join(_TOKENIZER_FILES)}). Save the tokenizer there.")

@@ -6,6 +6,7 @@ section 3.1). To support another architecture, add an entry to `ARCHITECTURES`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -28,10 +29,13 @@ class Architecture:
         Key of the number of layers in the configuration.
     final_norm : str
         Path of the norm between the last layer and the unembedding.
+    projections : tuple of str
+        Ends of the paths of the attention's and MLP's linear modules, which LoRA updates.
     """
 
     down_projection: str
     d_mlp: Callable[[Any], int]
+    projections: tuple[str, ...]
     n_layers: str = "num_hidden_layers"
     final_norm: str = "model.norm"
 
@@ -44,18 +48,30 @@ def _gpt2_size(config: Any) -> int:
     return getattr(config, "n_inner", None) or 4 * config.n_embd
 
 
-_GATED = Architecture("model.layers.{layer}.mlp.down_proj", _intermediate_size)
+_GATED = Architecture(
+    "model.layers.{layer}.mlp.down_proj",
+    _intermediate_size,
+    ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+)
 
 ARCHITECTURES: dict[str, Architecture] = {
     "gpt_neox": Architecture(
-        "gpt_neox.layers.{layer}.mlp.dense_4h_to_h", _intermediate_size, final_norm="gpt_neox.final_layer_norm"
+        "gpt_neox.layers.{layer}.mlp.dense_4h_to_h",
+        _intermediate_size,
+        ("query_key_value", "attention.dense", "dense_h_to_4h", "dense_4h_to_h"),
+        final_norm="gpt_neox.final_layer_norm",
     ),
     "gpt2": Architecture(
-        "transformer.h.{layer}.mlp.c_proj", _gpt2_size, n_layers="n_layer", final_norm="transformer.ln_f"
+        "transformer.h.{layer}.mlp.c_proj",
+        _gpt2_size,
+        ("c_attn", "c_proj", "c_fc"),
+        n_layers="n_layer",
+        final_norm="transformer.ln_f",
     ),
     "opt": Architecture(
         "model.decoder.layers.{layer}.fc2",
         lambda config: config.ffn_dim,
+        ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
         final_norm="model.decoder.final_layer_norm",
     ),
     "qwen2": _GATED,
@@ -128,3 +144,26 @@ def down_projections(model: Any, place: str) -> list[Any]:
 def neuron_name(layer: int, unit: int) -> str:
     """Return the printed name of a neuron, for example L16/U11168."""
     return f"L{layer}/U{unit}"
+
+
+_NEURON_FORMS = re.compile(r"(?:L(\d+)[/.][UN]|(\d+)\.)(\d+)", re.IGNORECASE)
+
+
+def parse_neuron(text: str, shape: NeuronShape, place: str) -> tuple[int, int]:
+    """Return the (layer, unit) of a neuron written L3/U12, L3.N12 or 3.12.
+
+    Raises
+    ------
+    ModelError
+        If it is none of these forms, or the model has no such neuron.
+    """
+    found = _NEURON_FORMS.fullmatch(text.strip())
+    if not found:
+        raise ModelError(f"{place}: {text!r} is not a neuron. Write it like L3/U12 (layer 3, unit 12, both from 0).")
+    layer, unit = int(found[1] or found[2]), int(found[3])
+    if layer >= shape.n_layers or unit >= shape.d_mlp:
+        raise ModelError(
+            f"{place}: {text} is not in the model, whose {shape.n_layers} layers of {shape.d_mlp} units go from L0/U0 "
+            f"to {neuron_name(shape.n_layers - 1, shape.d_mlp - 1)}."
+        )
+    return layer, unit

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,55 @@ LAST_STEPS = 20  # the reported training loss is the mean over this many last st
 HELDOUT_TOKENS = 65_536
 
 
+@dataclass(frozen=True)
+class Steps:
+    """What `run_steps` does at each step, and where it saves that.
+
+    Attributes
+    ----------
+    batches : Tensor of int64, shape (n_steps, batch size, sequence length)
+        Token ids.
+    rate : callable
+        From the number of a step to its learning rate.
+    checkpoints : Path
+        Folder of the checkpoint.
+    checkpoint_every : int
+        Steps between checkpoints.
+    run : str
+        Digest of all that shapes the weights; a checkpoint of another run is not resumed from.
+    """
+
+    batches: torch.Tensor
+    rate: Callable[[int], float]
+    checkpoints: Path
+    checkpoint_every: int
+    run: str
+
+
+def run_steps(model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype: torch.dtype) -> list[float]:
+    """Train a model's trainable parameters, from the last checkpoint of the same run if there is one.
+
+    The data of a step depend on its number only, so the weights are the same whether or not the training was
+    interrupted. Products are made in `dtype`, weights and sums are kept as they are.
+
+    Returns
+    -------
+    list of float
+        Loss of every step, nats per token.
+    """
+    n_tokens = steps.batches[0].numel()
+    losses = _resume(steps, model, optimizer)
+    with bar(total=steps.batches.numel(), label="train", unit="tok") as shown:
+        shown.update(len(losses) * n_tokens)
+        for step in range(len(losses), len(steps.batches)):
+            losses.append(_step(model, optimizer, steps.batches[step], steps.rate(step), dtype))
+            shown.set_postfix_str(f"step {step + 1}/{len(steps.batches)} loss {losses[-1]:.3f}", refresh=False)
+            shown.update(n_tokens)
+            if (step + 1) % steps.checkpoint_every == 0 and step + 1 < len(steps.batches):
+                _save_checkpoint(steps, model, optimizer, losses)
+    return losses
+
+
 def train_zoo_model(
     family: ZooFamily,
     size: ZooSize,
@@ -29,8 +81,7 @@ def train_zoo_model(
 ) -> tuple[Any, dict[str, float]]:
     """Train one zoo model, from its newest checkpoint if there is one.
 
-    One thread does the arithmetic, and the data of a step depend on its number only, so the weights are the
-    same whether or not the training was interrupted, and at any number of cores.
+    One thread does the arithmetic, so the weights are the same at any number of cores.
 
     Returns
     -------
@@ -49,29 +100,33 @@ def train_zoo_model(
         weight_decay=training.weight_decay,
         fused=True,
     )
-    tokens_per_step = training.batch_size * training.sequence_length
-    tokens = packed_tokens(tokenizer, texts, training.steps * tokens_per_step, family.seed)
+    tokens = packed_tokens(
+        tokenizer, texts, training.steps * training.batch_size * training.sequence_length, family.seed
+    )
     batches = torch.from_numpy(tokens).long().view(training.steps, training.batch_size, training.sequence_length)
     run = digest_json([config.to_dict(), _recipe(training), family.model_dump(), digest_bytes(tokens.tobytes())])
-    losses = _resume(checkpoints, run, model, optimizer)
-    with bar(total=training.steps * tokens_per_step, label="train", unit="tok") as shown:
-        shown.update(len(losses) * tokens_per_step)
-        for step in range(len(losses), training.steps):
-            losses.append(_step(model, optimizer, batches[step], learning_rate(training, step)))
-            shown.set_postfix_str(f"step {step + 1}/{training.steps} loss {losses[-1]:.3f}", refresh=False)
-            shown.update(tokens_per_step)
-            if (step + 1) % training.checkpoint_every == 0 and step + 1 < training.steps:
-                _save_checkpoint(checkpoints, run, model, optimizer, losses)
-    facts = {"train_loss": float(np.mean(losses[-LAST_STEPS:])), "tokens": float(len(tokens))}
+    steps = Steps(batches, partial(learning_rate, training), checkpoints, training.checkpoint_every, run)
+    losses = run_steps(model, optimizer, steps, torch.float32)
+    facts = {"train_loss": mean_of_last(losses), "tokens": float(len(tokens))}
     return model.eval(), facts
 
 
+def mean_of_last(losses: list[float]) -> float:
+    """Return the mean loss of the last steps."""
+    return float(np.mean(losses[-LAST_STEPS:]))
+
+
 def learning_rate(training: ZooTraining, step: int) -> float:
-    """Return the rate at a step: linear warm-up to the peak, then a cosine down to a tenth of it."""
-    if step < training.warmup_steps:
-        return training.learning_rate * (step + 1) / training.warmup_steps
-    done = (step - training.warmup_steps) / max(1, training.steps - training.warmup_steps)
-    return training.learning_rate * (0.55 + 0.45 * math.cos(math.pi * done))
+    """Return a zoo model's rate at a step: linear warm-up to the peak, then a cosine down to a tenth of it."""
+    return warmup_cosine(training.learning_rate, step, training.steps, training.warmup_steps, floor=0.1)
+
+
+def warmup_cosine(peak: float, step: int, n_steps: int, warmup_steps: int, floor: float) -> float:
+    """Return the rate at a step: linear warm-up to `peak`, then a cosine down to `floor` of it."""
+    if step < warmup_steps:
+        return peak * (step + 1) / warmup_steps
+    done = (step - warmup_steps) / max(1, n_steps - warmup_steps)
+    return peak * ((1 + floor) / 2 + (1 - floor) / 2 * math.cos(math.pi * done))
 
 
 @torch.no_grad()
@@ -94,12 +149,14 @@ def bits_per_byte(model: Any, tokenizer: Any, texts: list[str], sequence_length:
     return nats / math.log(2) / n_bytes if n_bytes else float("nan")
 
 
-def _step(model: Any, optimizer: torch.optim.Optimizer, batch: torch.Tensor, rate: float) -> float:
+def _step(model: Any, optimizer: torch.optim.Optimizer, batch: torch.Tensor, rate: float, dtype: torch.dtype) -> float:
     for group in optimizer.param_groups:
         group["lr"] = rate
-    loss = model(input_ids=batch, labels=batch, use_cache=False).loss
+    batch = batch.to(model.device)
+    with torch.autocast(batch.device.type, dtype, enabled=dtype != torch.float32):
+        loss = model(input_ids=batch, labels=batch, use_cache=False).loss
     loss.backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return float(loss.detach())
@@ -114,11 +171,16 @@ def _checkpoint(folder: Path) -> Path:
     return folder / "last.pt"
 
 
-def _save_checkpoint(folder: Path, run: str, model: Any, optimizer: Any, losses: list[float]) -> None:
-    with replacing(_checkpoint(folder)) as temporary:
+def _trained(model: Any) -> dict[str, torch.Tensor]:
+    """Return the parameters that are trained: all of a zoo model, the updates alone of one with LoRA."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _save_checkpoint(steps: Steps, model: Any, optimizer: Any, losses: list[float]) -> None:
+    with replacing(_checkpoint(steps.checkpoints)) as temporary:
         state = {
-            "run": run,
-            "model": model.state_dict(),
+            "run": steps.run,
+            "model": {name: parameter.detach() for name, parameter in _trained(model).items()},
             "optimizer": optimizer.state_dict(),
             "losses": losses,
         }
@@ -126,15 +188,17 @@ def _save_checkpoint(folder: Path, run: str, model: Any, optimizer: Any, losses:
     say(f"checkpoint at step {len(losses)}")
 
 
-def _resume(folder: Path, run: str, model: Any, optimizer: Any) -> list[float]:
-    path = _checkpoint(folder)
+@torch.no_grad()
+def _resume(steps: Steps, model: Any, optimizer: Any) -> list[float]:
+    path = _checkpoint(steps.checkpoints)
     if not path.exists():
         return []
-    state = torch.load(path, weights_only=True)
-    if state["run"] != run:
+    state = torch.load(path, weights_only=True, map_location=model.device)
+    if state["run"] != steps.run:
         say(f"{path} is of another recipe; starting from step 0")
         return []
-    model.load_state_dict(state["model"])
+    for name, parameter in _trained(model).items():
+        parameter.copy_(state["model"][name])
     optimizer.load_state_dict(state["optimizer"])
     say(f"resuming at step {len(state['losses'])}")
     return list(state["losses"])

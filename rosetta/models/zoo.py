@@ -62,8 +62,10 @@ def zoo_model_config(family: ZooFamily, size: ZooSize, training: ZooTraining) ->
     )
 
 
-def packed_tokens(tokenizer: Any, texts: list[str], n_tokens: int, seed: int) -> np.ndarray:
-    """Return `n_tokens` training tokens: documents in a seeded order, END_OF_TEXT before each.
+def packed_tokens(
+    tokenizer: Any, texts: list[str], n_tokens: int, seed: int, separator: int = END_OF_TEXT_ID
+) -> np.ndarray:
+    """Return `n_tokens` training tokens: documents in a seeded order, END_OF_TEXT (or another separator) before each.
 
     The order is drawn anew for every pass over the documents.
 
@@ -85,7 +87,7 @@ def packed_tokens(tokenizer: Any, texts: list[str], n_tokens: int, seed: int) ->
         for start in range(0, len(order), 1000):
             batch = [texts[i] for i in order[start : start + 1000]]
             for ids in tokenizer(batch, add_special_tokens=False)["input_ids"]:
-                pieces.append(np.asarray([END_OF_TEXT_ID, *ids], dtype=np.int32))
+                pieces.append(np.asarray([separator, *ids], dtype=np.int32))
                 total += len(pieces[-1])
             if total >= n_tokens:
                 break

@@ -12,7 +12,8 @@ import jinja2
 import pandas as pd
 
 from rosetta import __version__
-from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF
+from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.scaling import SCALING_COLUMNS
 from rosetta.config import Config, dump_config
 from rosetta.corpus.documents import document_name
@@ -21,10 +22,12 @@ from rosetta.jobs import CONTROL_TABLES, control_figures
 from rosetta.models.neurons import neuron_name
 from rosetta.paths import Paths
 from rosetta.report.figures import TITLES
+from rosetta.report.filtering_section import filtering_section
 from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.tables import read_csv
 from rosetta.theory.comparison import verdict
+from rosetta.theory.prediction import SELECTIVITY
 
 LIBRARIES = (
     "torch",
@@ -58,6 +61,7 @@ def write_report(config: Config, paths: Paths) -> None:
         scaling_figure=_image(paths.figure("scaling", "png")),
         controls=_controls(config, paths),
         theory=_theory(config, paths),
+        filtering=filtering_section(config, paths),
         phases=phase_table(config, paths),
         neurons=neuron_section(config, paths),
         titles=TITLES,
@@ -110,6 +114,8 @@ THEORY_TABLES = {
     "predicted": "theory_predictions",
     "swept": "theory_sweep_exponents",
 }
+# All statistics of all groups are hundreds of rows. The page shows those that its text speaks of.
+_SHOWN = {"compared": (*COUNT_OF, SELECTIVITY[0]), "left_out": (PLAIN,), "predicted": (PLAIN, SELECTIVITY[0])}
 THEORY_FIGURES = ("frontiers", "exponents", "beta", "prediction", "identifiability")
 
 
@@ -117,9 +123,12 @@ def _theory(config: Config, paths: Paths) -> dict[str, Any]:
     """Return the theory's tables (those that the configuration asks for) and figures."""
     absent = {"predicted": not config.theory.predict_sizes, "swept": not config.theory.sweep.points()}
     tables = {key: read_csv(paths.table(name), []) for key, name in THEORY_TABLES.items() if not absent.get(key)}
+    said = verdict(tables["compared"], tables["matched_r"], tables["left_out"])
+    for key in _SHOWN.keys() & tables.keys():
+        tables[key] = tables[key][tables[key]["statistic"].isin(_SHOWN[key])]
     return {
         **tables,
-        "verdict": verdict(tables["compared"], tables["matched_r"], tables["left_out"]),
+        "verdict": said,
         **{f"{name}_figure": _image(paths.figure(f"theory_{name}", "png")) for name in THEORY_FIGURES},
     }
 

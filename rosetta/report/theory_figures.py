@@ -9,14 +9,18 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
+from rosetta.analysis.groups import OTHERS, ROSETTA
 from rosetta.config import Config, group_name
+from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.paths import Paths
-from rosetta.report.figures import save_figure
+from rosetta.report.figures import TITLES, save_figure
+from rosetta.report.neuron_figures import ABOVE, ABOVE_LABEL
 from rosetta.tables import read_csv, read_parquet
 from rosetta.theory import comparison, exponents, identifiability, prediction
 from rosetta.theory.allocation import QUANTITIES, matched_r_survival, predicted_exponents
 from rosetta.theory.decay import binned_curve
 from rosetta.theory.ngrams import LAST_SHARE
+from rosetta.theory.prediction import SELECTIVITY
 from rosetta.theory.routes import BETA_COLUMNS, ROUTES
 
 QUANTITY_LABELS = {
@@ -24,6 +28,9 @@ QUANTITY_LABELS = {
     "isolation_rosetta": "isolation, Rosetta",
     "isolation_rest": "isolation, others",
 }
+# How a measured statistic is drawn, and what it is called.
+COUNT_MARKERS = {name: (marker, TITLES[name]) for name, marker in zip(TITLES, "sD^", strict=True)}
+GROUP_MARKERS = {ROSETTA: ("s", "Rosetta Neurons"), ABOVE: ("^", ABOVE_LABEL), OTHERS: ("o", "others")}
 _ROUTE_COLOURS = dict(zip(ROUTES, sns.color_palette("colorblind", len(ROUTES)), strict=True))
 
 
@@ -107,30 +114,64 @@ def _draw_curve(axes: plt.Axes, values: np.ndarray, first: int, last_share: floa
 
 
 def _draw_prediction(config: Config, paths: Paths, compared: pd.DataFrame, betas: pd.DataFrame, out: Path) -> None:
-    """Draw α predicted by each route beside α measured, and matched r beside its predicted distribution."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    """Draw exponents predicted by each route beside those measured, and matched r beside its predicted distribution."""
+    figure, panels = plt.subplots(1, 3, figsize=(13, 4.6), layout="constrained", width_ratios=(1.2, 1, 1))
+    counts, slopes, matched = panels
     counted = compared[compared["quantity"] == "matches"]
-    ladders = list(dict.fromkeys(counted["ladder"]))
-    for height, ladder in enumerate(ladders):
-        part = counted[counted["ladder"] == ladder]
-        _draw_interval(left, height, part.iloc[0], "measured", "black", "s")
-        for step, (_, row) in enumerate(part.iterrows(), start=1):
-            _draw_interval(left, height + 0.18 * step, row, "predicted", _ROUTE_COLOURS[row["route"]], "o")
-    for route, colour in _ROUTE_COLOURS.items():
-        left.plot([], [], "o", color=colour, label=f"predicted: {route}")
-    left.plot([], [], "s", color="black", label="measured")
-    left.set(xlabel="exponent α of the count", yticks=range(len(ladders)), yticklabels=ladders)
-    left.set_ylim(-0.4, max(len(ladders), 1))
-    left.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
-    _draw_matched_r(config, paths, betas, right)
+    _draw_exponent_rows(counts, counted, COUNT_MARKERS)
+    counts.set(xlabel="exponent α of the count")
+    polarized = compared[(compared["quantity"] != "matches") & (compared["statistic"] == SELECTIVITY[0])]
+    polarized = polarized[polarized["group"].isin(GROUP_MARKERS)]
+    _draw_exponent_rows(slopes, polarized.assign(statistic=polarized["group"]), GROUP_MARKERS)
+    slopes.axvline(0, color="grey", ls=":", lw=1)
+    slopes.set(xlabel="exponent of mean vocabulary kurtosis")
+    _draw_matched_r(config, paths, betas, matched)
     _save(figure, out)
 
 
-def _draw_interval(axes: plt.Axes, height: float, row: pd.Series, side: str, colour: object, marker: str) -> None:
-    ends = [row[f"{side}_ci_low"], row[f"{side}_ci_high"]]
-    if np.isfinite(ends).all():
-        axes.plot(np.clip(ends, -0.5, 2.0), [height, height], color=colour, lw=1.5)
-    axes.plot([row[side]], [height], marker, color=colour, ms=5)
+def _draw_exponent_rows(axes: plt.Axes, compared: pd.DataFrame, markers: dict[str, tuple[str, str]]) -> None:
+    """Draw, ladder by ladder, every statistic's measured exponent in black and what each route predicts in colour.
+
+    Statistics that share a quantity share its prediction, which is drawn once. Thick bars are the intervals of the fit,
+    thin ones the resampled ones.
+    """
+    ladders, ticks, height = list(dict.fromkeys(compared["ladder"])), [], 0.0
+    for ladder in ladders:
+        mine, start = compared[compared["ladder"] == ladder], height
+        for statistic, part in mine.groupby("statistic", sort=False):
+            row, (marker, _) = part.iloc[0], markers[statistic]
+            ends = (row["measured_ci_low"], row["measured_ci_high"])
+            _draw_interval(axes, height, row["measured"], *ends, "black", marker)
+            resampled = _clipped(row["measured_resampled_low"], row["measured_resampled_high"])
+            axes.plot(resampled, [height + 0.25] * 2, color="black", lw=0.8)
+            height += 1
+        for _, row in mine.drop_duplicates(["route", "quantity"]).iterrows():
+            marker = markers[row["statistic"]][0]
+            ends = (row["predicted_ci_low"], row["predicted_ci_high"])
+            _draw_interval(axes, height, row["predicted"], *ends, _ROUTE_COLOURS[row["route"]], marker)
+            height += 1
+        ticks.append((start + height - 1) / 2)
+        height += 1.5
+    for statistic in dict.fromkeys(compared["statistic"]):
+        marker, label = markers[statistic]
+        axes.plot([], [], marker, color="black", label=f"measured: {label}")
+    for route in dict.fromkeys(compared["route"]):
+        axes.plot([], [], color=_ROUTE_COLOURS[route], label=f"predicted: {route}")
+    axes.set(yticks=ticks, yticklabels=ladders)
+    if ladders:
+        axes.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
+
+
+def _draw_interval(
+    axes: plt.Axes, height: float, value: float, low: float, high: float, colour: object, marker: str
+) -> None:
+    axes.plot(_clipped(low, high), [height, height], color=colour, lw=1.5)
+    axes.plot([value], [height], marker, color=colour, ms=5)
+
+
+def _clipped(low: float, high: float) -> np.ndarray:
+    """Return the ends of an interval, cut where a very wide one would hide all others."""
+    return np.clip([low, high], -1.5, 2.0)
 
 
 def _draw_matched_r(config: Config, paths: Paths, betas: pd.DataFrame, axes: plt.Axes) -> None:
@@ -138,32 +179,34 @@ def _draw_matched_r(config: Config, paths: Paths, betas: pd.DataFrame, axes: plt
     grid = np.linspace(floor, 1, 200)
     greys = sns.color_palette("Greys", len(config.ladders) + 2)[2:]
     for (ladder, rungs), colour in zip(config.ladders.items(), greys, strict=True):
-        r = read_parquet(paths.rosetta(group_name(tuple(rungs[-1]))), ["r"])["r"].to_numpy()
+        r = comparison.anchor_r(read_parquet(paths.rosetta(group_name(tuple(rungs[-1]))), ROSETTA_COLUMNS))
         above = np.sort(r[r > floor])
         share = 1 - np.arange(len(above)) / max(len(above), 1)
         axes.step(above, share, where="post", color=colour, label=f"{ladder}, largest ({len(above)})")
-    for estimate in prediction.estimates_of(betas, next(iter(config.ladders))):
-        survival = matched_r_survival(grid, max(estimate.beta, 1e-6), floor)
-        axes.plot(grid, survival, "--", color=_ROUTE_COLOURS[estimate.route])
+        for estimate in prediction.estimates_of(betas, ladder):
+            survival = matched_r_survival(grid, max(estimate.beta, 1e-6), floor)
+            axes.plot(grid, survival, "--", color=_ROUTE_COLOURS[estimate.route], lw=0.9)
     axes.set(xlabel="matched r", ylabel=f"share above r, of r > {floor:.2f}", ylim=(0, 1.02))
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
 def _draw_profiles(profiles: pd.DataFrame, out: Path) -> None:
     """Draw the profile deviances of β, κ and τ given the counts of each ladder."""
-    figure, panels = plt.subplots(1, 3, figsize=(9, 3.0), layout="constrained", sharey=True)
+    figure, panels = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained", sharey=True)
     labels = {"beta": "β", "kappa": "κ", "tau": "τ"}
     for axes, (parameter, label) in zip(panels, labels.items(), strict=True):
         part = profiles[profiles["parameter"] == parameter]
-        for ladder, profile in part.groupby("ladder", sort=False):
-            axes.plot(profile["value"], profile["deviance"], label=ladder)
-        axes.axhline(3.84, color="grey", ls=":", lw=1)
-        axes.set(xlabel=label, ylim=(-0.3, 12))
+        sns.lineplot(part, x="value", y="deviance", hue="ladder", style="statistic", ax=axes,
+                     legend="brief" if axes is panels[0] else False)  # fmt: skip
+        for bound in profiles["bound"].unique():
+            axes.axhline(bound, color="grey", ls=":", lw=1)
+        axes.set(xlabel=label, ylabel="profile deviance", ylim=(-0.3, 1.5 * max(profiles["bound"], default=8)))
         if parameter != "beta":
             axes.set_xscale("log", base=2)
-    panels[0].set_ylabel("profile deviance")
     if len(profiles):
-        panels[0].legend(frameon=False, fontsize="small")
+        handles, names = panels[0].get_legend_handles_labels()
+        panels[0].get_legend().remove()
+        figure.legend(handles, names, frameon=False, fontsize="small", loc="outside right center")
     _save(figure, out)
 
 

@@ -9,11 +9,13 @@ import pandas as pd
 
 from rosetta.activations.folders import open_stores
 from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.groups import POLARIZATION_COLUMNS
 from rosetta.analysis.scaling import SCALING_COLUMNS
-from rosetta.config import Config, group_name
+from rosetta.config import Config, group_name, parse_config
 from rosetta.corpus.build import read_split
 from rosetta.errors import ConfigError
 from rosetta.files import read_manifest
+from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.paths import Paths
 from rosetta.progress import bar, say
 from rosetta.tables import read_csv, read_parquet, read_parquet_metadata, write_csv, write_parquet
@@ -45,12 +47,11 @@ def sweep_step(config: Config, paths: Paths, parameter: str, value: float, out: 
     """Simulate all configured decays, sizes and runs at another value of one parameter."""
     if parameter not in ("kappa", "gamma", "n_inputs"):
         raise ConfigError(f"--parameter: {parameter!r} is not kappa, gamma or n_inputs.")
-    if parameter == "n_inputs":
-        simulation = config.theory.simulation.model_copy(update={"n_inputs": int(value)})
-        theory = config.theory.model_copy(update={"simulation": simulation})
-    else:
-        theory = config.theory.model_copy(update={parameter: value})
-    simulate_step(config.model_copy(update={"theory": theory}), paths, theory.simulation.betas, out)
+    data = config.model_dump(mode="json")
+    section = data["theory"]["simulation"] if parameter == "n_inputs" else data["theory"]
+    section[parameter] = int(value) if value.is_integer() else value
+    swept = parse_config(data)
+    simulate_step(swept, paths, swept.theory.simulation.betas, out)
     table = read_csv(out, SIMULATION_COLUMNS)
     table.insert(0, "parameter", parameter)
     table.insert(1, "value", value)
@@ -146,7 +147,6 @@ def compare_step(config: Config, paths: Paths, polarization: Path | None) -> Non
     betas = read_csv(paths.table("theory_beta"), routes.BETA_COLUMNS)
     counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
     scaling = read_csv(paths.table("scaling"), SCALING_COLUMNS)
-    scaling = scaling[scaling["statistic"] == "plain"]
     measured = read_polarization(polarization)
     write_csv(paths.table("theory_vs_measured"), comparison.compare(config.theory, betas, scaling, counts, measured))
     write_csv(paths.table("theory_leave_one_out"), prediction.leave_one_out(betas, counts))
@@ -155,23 +155,34 @@ def compare_step(config: Config, paths: Paths, polarization: Path | None) -> Non
     for ladder, rungs in config.ladders.items():
         estimates = prediction.estimates_of(betas, ladder)
         for number, rung in enumerate(rungs):
-            r = read_parquet(paths.rosetta(group_name(tuple(rung))), ["r"])["r"].to_numpy()
+            r = comparison.anchor_r(read_parquet(paths.rosetta(group_name(tuple(rung))), ROSETTA_COLUMNS))
             rows += comparison.compare_matched_r(ladder, number, r, estimates, floor)
     write_csv(paths.table("theory_matched_r"), pd.DataFrame(rows, columns=comparison.MATCHED_R_COLUMNS))
     profiles = [
-        identifiability.count_profiles(str(ladder), part["n_neurons"].to_numpy(), part["matches"].to_numpy())
+        identifiability.count_profiles(ladder, statistic, part["n_neurons"].to_numpy(), part[column].to_numpy())
         for ladder, part in counts.groupby("ladder", sort=False)
+        for statistic, column in prediction.count_columns(part)
     ]
     write_csv(paths.table("theory_identifiability"), pd.concat(profiles))
 
 
 def predict_step(betas: Path, counts: Path, to_sizes: list[float], polarization: Path | None) -> pd.DataFrame:
-    """Extrapolate the ladders of a table of counts."""
-    tables = [read_csv(betas, routes.BETA_COLUMNS), read_csv(counts, ["ladder", "rung", "n_neurons", "matches"])]
-    measured = read_polarization(polarization)
+    """Extrapolate the ladders of a table of counts.
+
+    `polarization` is `polarization.csv` beside the counts if not given; without that, selectivity is told only as the
+    gain in isolation.
+    """
+    tables = [
+        read_csv(betas, routes.BETA_COLUMNS),
+        read_csv(counts, ["ladder", "rung", "n_neurons", "matches"], ("n_neurons", "matches")),
+    ]
+    beside = counts.with_name("polarization.csv")
+    if polarization is None and not beside.exists():
+        say(f"{beside}: no such table, so selectivity is predicted only as the gain in isolation (--polarization)")
+    measured = read_polarization(polarization or (beside if beside.exists() else None))
     return pd.concat([prediction.predict_to(size, *tables, measured) for size in to_sizes], ignore_index=True)
 
 
 def read_polarization(path: Path | None) -> pd.DataFrame | None:
     """Read a table of selectivity by rung and group, if one is given."""
-    return read_csv(path, prediction.POLARIZATION_COLUMNS) if path else None
+    return read_csv(path, POLARIZATION_COLUMNS) if path else None

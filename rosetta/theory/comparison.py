@@ -8,16 +8,18 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chi2, kstest
 
+from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.analysis.scaling import fit_power_law
 from rosetta.config_theory import Theory
 from rosetta.theory.allocation import continuum_r0, matched_r_survival
-from rosetta.theory.prediction import Interval, estimates_of
+from rosetta.theory.prediction import Interval, estimates_of, selectivity_series
 from rosetta.theory.routes import BetaEstimate, alpha_interval
 
 COMPARISON_COLUMNS = [
-    "ladder", "quantity", "statistic", "route", "predicted", "predicted_ci_low", "predicted_ci_high",
-    "measured", "measured_ci_low", "measured_ci_high", "overlap", "predicted_at_sizes",
+    "ladder", "quantity", "group", "statistic", "route", "predicted", "predicted_ci_low", "predicted_ci_high",
+    "measured", "measured_ci_low", "measured_ci_high", "measured_resampled_low", "measured_resampled_high",
+    "overlap", "overlap_resampled", "predicted_at_sizes",
 ]  # fmt: skip
 MATCHED_R_COLUMNS = [
     "ladder", "rung", "route", "floor", "n", "alpha_predicted", "alpha_from_r", "ci_low", "ci_high",
@@ -32,11 +34,15 @@ def compare(
     counts: pd.DataFrame,
     polarization: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return predicted and measured exponents of every ladder and route, with both intervals.
+    """Return predicted and measured exponents of every ladder, statistic and route, with their intervals.
 
-    `overlap` says whether the intervals meet; it is empty where one is missing. Wide intervals meet easily, so
-    overlap is no proof of the theory, but its absence speaks against it. `predicted_at_sizes` is the slope of the
-    continuum's count over the ladder's own sizes at the configured κ and γ, which lies below the asymptotic 1/β.
+    Two measured intervals stand beside the predicted one: that of the fit (how far the rungs lie from a power law;
+    none with two rungs), and the resampled one (what the choice of documents, or for selectivity that of neurons,
+    does to the slope). `overlap` and `overlap_resampled` say whether each meets the predicted interval; they are empty
+    where one is missing, and where a route leaves all exponents open that the model knows, and so predicts nothing.
+    Wide intervals meet easily, so overlap is no proof of the theory, but its absence speaks against it.
+    `predicted_at_sizes` is the slope of the continuum's count over the ladder's own sizes at the configured κ and γ,
+    which lies below the asymptotic 1/β.
 
     Parameters
     ----------
@@ -45,29 +51,44 @@ def compare(
     betas : DataFrame
         `routes.BETA_COLUMNS`.
     scaling, counts : DataFrame
-        Fitted laws and counts of the ladders.
+        Fitted laws of every statistic, all matches or those above a null, and counts of the ladders.
     polarization : DataFrame, optional
-        `POLARIZATION_COLUMNS`: a selectivity statistic of each group of neurons, `rosetta` and others, per rung. Its
-        slopes are set beside those predicted for the isolation of the same group.
+        `groups.POLARIZATION_COLUMNS`. The slopes of the selectivity of Rosetta Neurons, of those above each null and of
+        the others are set beside those predicted for their isolation.
     """
     rows = []
-    for ladder in scaling["ladder"]:
-        law = scaling[scaling["ladder"] == ladder].iloc[0]
-        measured = [("matches", "matches", Interval(law["alpha"], law["alpha_ci_low"], law["alpha_ci_high"]))]
+    for ladder, laws in scaling.groupby("ladder", sort=False):
+        sizes = counts[counts["ladder"] == ladder]["n_neurons"].to_numpy()
+        measured = [_count_slopes(law) for law in laws.to_dict("records")]
         if polarization is not None:
-            measured += _polarization_slopes(polarization, counts, ladder)
-        for quantity, statistic, slope in measured:
+            measured += _selectivity_slopes(polarization, counts, ladder)
+        for quantity, group, statistic, fitted, resampled in measured:
             for estimate in estimates_of(betas, ladder):
                 predicted = _exponent(quantity, estimate)
-                values = [getattr(side, name) for side in (predicted, slope) for name in ("value", "low", "high")]
-                sizes = counts[counts["ladder"] == ladder]["n_neurons"].to_numpy()
+                values = [getattr(side, name) for side in (predicted, fitted) for name in ("value", "low", "high")]
+                values += [resampled.low, resampled.high, _overlap(predicted, fitted), _overlap(predicted, resampled)]
                 finite = _slope_at(theory, estimate.beta, sizes) if quantity == "matches" else math.nan
-                rows.append((ladder, quantity, statistic, estimate.route, *values, _overlap(predicted, slope), finite))
+                rows.append((ladder, quantity, group, statistic, estimate.route, *values, finite))
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
+# Quantity, group of neurons, statistic, and its exponent with the interval of the fit and with the resampled one.
+_Measured = tuple[str, str, str, Interval, Interval]
+
+
+def _count_slopes(law: dict) -> _Measured:
+    fitted = Interval(law["alpha"], law["alpha_ci_low"], law["alpha_ci_high"])
+    resampled = Interval(law["alpha"], law["alpha_resampled_low"], law["alpha_resampled_high"])
+    return "matches", rosetta_group(law["statistic"]), law["statistic"], fitted, resampled
+
+
 def _slope_at(theory: Theory, beta: float, sizes: np.ndarray) -> float:
-    """Return the slope of log r_τ over sizes in the continuum; τ shifts all sizes alike, so it does not matter."""
+    """Return the slope of log r_τ over sizes in the continuum; τ shifts all sizes alike, so it does not matter.
+
+    NaN if β is not positive, as the slope of a flat spectrum may be by chance: the model has no such β.
+    """
+    if beta <= 0:
+        return math.nan
     frontiers = [continuum_r0(theory.kappa * n, beta, theory.gamma * n) for n in sizes]
     return fit_power_law(sizes, np.array(frontiers)).alpha
 
@@ -81,21 +102,39 @@ def _exponent(quantity: str, estimate: BetaEstimate) -> Interval:
     return Interval(value - 1, low - 1, high - 1)
 
 
-def _polarization_slopes(
-    polarization: pd.DataFrame, counts: pd.DataFrame, ladder: str
-) -> list[tuple[str, str, Interval]]:
-    sizes = counts[counts["ladder"] == ladder].set_index("rung")["n_neurons"]
+def _selectivity_slopes(polarization: pd.DataFrame, counts: pd.DataFrame, ladder: str) -> list[_Measured]:
+    """Return the slopes of every selectivity statistic, with the interval of the fit and that of resampled neurons.
+
+    The latter follows from the means' own bootstrap intervals, which are independent between rungs: to first order
+    the slope is a weighted sum of log means.
+    """
     found = []
-    for (group, statistic), part in polarization[polarization["ladder"] == ladder].groupby(["group", "statistic"]):
-        law = fit_power_law(part["rung"].map(sizes).to_numpy(), part["mean"].to_numpy())
-        quantity = "isolation_rosetta" if group == "rosetta" else "isolation_rest"
-        found.append((quantity, f"{statistic} of {group}", Interval(law.alpha, law.alpha_ci_low, law.alpha_ci_high)))
+    for group, statistic, part in selectivity_series(polarization, counts, ladder):
+        law = fit_power_law(part["n_neurons"].to_numpy(), part["mean"].to_numpy())
+        distance = np.log(part["n_neurons"]) - np.log(part["n_neurons"]).mean()
+        spread = (part["ci_high"] - part["ci_low"]) / 2 / part["mean"]
+        squares = float(np.square(distance).sum())
+        half = float(np.linalg.norm(distance * spread)) / squares if squares else math.nan
+        quantity = "isolation_rest" if group == OTHERS else "isolation_rosetta"
+        fitted = Interval(law.alpha, law.alpha_ci_low, law.alpha_ci_high)
+        resampled = Interval(law.alpha, law.alpha - half, law.alpha + half)
+        found.append((quantity, group, statistic, fitted, resampled))
     return found
 
 
-def _overlap(a: Interval, b: Interval) -> bool | None:
-    ends = (a.low, a.high, b.low, b.high)
-    return None if any(math.isnan(end) for end in ends) else a.low <= b.high and b.low <= a.high
+def _overlap(predicted: Interval, measured: Interval) -> bool | None:
+    ends = (predicted.low, predicted.high, measured.low, measured.high)
+    if any(math.isnan(end) for end in ends) or predicted.high - predicted.low >= 1:
+        return None
+    return predicted.low <= measured.high and measured.low <= predicted.high
+
+
+def anchor_r(rosetta: pd.DataFrame) -> np.ndarray:
+    """Return one r per Rosetta Neuron of a group (`matching.ROSETTA_COLUMNS`): the mean over its partners.
+
+    The correlations of one neuron with its partners in several models are no independent observations.
+    """
+    return rosetta.groupby(["layer_anchor", "unit_anchor"])["r"].mean().to_numpy()
 
 
 def compare_matched_r(ladder: str, rung: int, r: np.ndarray, estimates: list[BetaEstimate], floor: float) -> list[dict]:
@@ -126,16 +165,9 @@ def compare_matched_r(ladder: str, rung: int, r: np.ndarray, estimates: list[Bet
 
 def verdict(compared: pd.DataFrame, matched_r: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
     """Return sentences that say where predictions and measurements agree and where they do not."""
-    sentences = []
-    for quantity, name in (("matches", "the count's exponent"), ("isolation_rosetta", "selectivity's exponent")):
-        judged = compared[(compared["quantity"] == quantity) & compared["overlap"].notna()]
-        for route, part in judged.groupby("route", sort=False):
-            apart = part[~part["overlap"].astype(bool)]["ladder"].tolist()
-            said = f"They disagree on {', '.join(apart)}." if apart else "Wide intervals meet easily."
-            sentences.append(
-                f"Route {route}: predicted and measured intervals of {name} overlap on {len(part) - len(apart)} of "
-                f"{len(part)} ladders. {said}"
-            )
+    counted = compared[compared["quantity"] == "matches"]
+    sentences = [_overlap_said(route, part) for route, part in counted.groupby("route", sort=False)]
+    sentences += _signs_said(compared)
     tested = matched_r[matched_r["ks_p"].notna()]
     for route, part in tested.groupby("route", sort=False):
         rejected = int((part["ks_p"] < 1 - CONFIDENCE).sum())
@@ -144,10 +176,50 @@ def verdict(compared: pd.DataFrame, matched_r: pd.DataFrame, left_out: pd.DataFr
             "rungs."
         )
     for method, part in left_out[left_out["log_error"].notna()].groupby("method", sort=False):
+        sentences.append(f"Leaving one size out, {method}: {'; '.join(_errors_said(part))}.")
+    return sentences
+
+
+def _errors_said(left_out: pd.DataFrame) -> list[str]:
+    said = []
+    for statistic, part in left_out.groupby("statistic", sort=False):
         error = math.exp(part["log_error"].abs().median())
         covered = part["covered"].dropna().astype(bool)
+        said.append(
+            f"half of the counts ({statistic}) are predicted within a factor of {error:.2f}, and {int(covered.sum())} "
+            f"of {len(covered)} lie inside their 95% interval"
+        )
+    return said
+
+
+def _overlap_said(route: str, part: pd.DataFrame) -> str:
+    said = []
+    for statistic, laws in part.groupby("statistic", sort=False):
+        for column, interval in (("overlap", "of the fit"), ("overlap_resampled", "resampled")):
+            judged = laws[laws[column].notna()]
+            apart = judged[~judged[column].astype(bool)]["ladder"].tolist()
+            if len(judged):
+                but = f" (not {', '.join(apart)})" if apart else ""
+                said.append(f"{statistic}, interval {interval}: {len(judged) - len(apart)} of {len(judged)}{but}")
+    return (
+        f"Route {route}: ladders on which the predicted interval of the count's exponent overlaps the measured one: "
+        f"{'; '.join(said) or 'none can be judged'}. Wide intervals meet easily."
+    )
+
+
+def _signs_said(compared: pd.DataFrame) -> list[str]:
+    """Return what the slopes of selectivity say: their sign is all that the model predicts firmly."""
+    slopes = compared[(compared["quantity"] != "matches") & compared["measured"].notna()]
+    sentences = []
+    for group, mine in slopes.drop_duplicates(["ladder", "group", "statistic"]).groupby("group", sort=False):
+        sign, name = (-1, "falls") if group == OTHERS else (1, "rises")
+        said = []
+        for statistic, part in mine.groupby("statistic", sort=False):
+            towards = int((part["measured"] * sign > 0).sum())
+            nearer = part[["measured_resampled_low", "measured_resampled_high"]].mul(sign).min(axis=1)
+            surely = int((nearer > 0).sum())
+            said.append(f"{statistic} {towards} of {len(part)} ({surely} beyond the sampling of neurons)")
         sentences.append(
-            f"Leaving one size out, {method}: half of the counts are predicted within a factor of {error:.2f}; "
-            f"{int(covered.sum())} of {len(covered)} lie inside their 95% interval."
+            f"Ladders on which the mean selectivity of {group} {name} with size, as predicted: {'; '.join(said)}."
         )
     return sentences

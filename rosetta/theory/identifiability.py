@@ -7,12 +7,14 @@ import math
 import numpy as np
 import pandas as pd
 from scipy.interpolate import CubicSpline
+from scipy.stats import f as f_distribution
 
+from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.config_theory import Theory
 from rosetta.theory.allocation import AllocationModel, continuum_frontier, continuum_r0, local_exponent
 
 SENSITIVITY_COLUMNS = ["beta", "n", "parameter", "value", "r_tau", "elasticity"]
-PROFILE_COLUMNS = ["ladder", "parameter", "value", "deviance"]
+PROFILE_COLUMNS = ["ladder", "statistic", "parameter", "value", "deviance", "bound"]
 FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 BETAS = np.linspace(1.02, 4.0, 150)
 KAPPAS = np.geomspace(2.0**-6, 2.0**10, 65)
@@ -59,13 +61,22 @@ def sensitivity_table(theory: Theory) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=SENSITIVITY_COLUMNS)
 
 
-def count_profiles(ladder: str, sizes: np.ndarray, counts: np.ndarray) -> pd.DataFrame:
+def deviance_bound(n: int) -> float:
+    """Return the deviance that excludes a value at 95%, given n counts (docs/theory.md, Eq. 24).
+
+    Counts have a slope and a height, whatever the parameters, so n − 2 degrees of freedom are left. The 3.84 of many
+    counts would be far too strict on four rungs.
+    """
+    return n * math.log1p(f_distribution.ppf(CONFIDENCE, 1, n - 2) / (n - 2))
+
+
+def count_profiles(ladder: str, statistic: str, sizes: np.ndarray, counts: np.ndarray) -> pd.DataFrame:
     """Return the profile deviance of β, κ and τ given counts, rows of `PROFILE_COLUMNS`.
 
     Log counts scatter normally about log r_τ(N; β, κ, τ) with unknown variance. The deviance of a value is
     n log(RSS/RSS_min), with the residual sum of squares minimised over the other two parameters within the bounds of
-    their grids: 3.84 and more excludes the value at 95%. A profile that stays near 0 says that counts cannot tell the
-    parameter. γ does not appear, because r_τ does not depend on it while r0 < A.
+    their grids; what exceeds `bound` (`deviance_bound`) is excluded at 95%. A profile that stays near 0 says that
+    counts cannot tell the parameter. γ does not appear, because r_τ does not depend on it while r0 < A.
     """
     used = np.asarray(counts, float) > 0
     sizes, y = np.asarray(sizes, float)[used], np.log(np.asarray(counts, float)[used])
@@ -88,8 +99,9 @@ def count_profiles(ladder: str, sizes: np.ndarray, counts: np.ndarray) -> pd.Dat
     tables = []
     for name, values in (("beta", BETAS), ("kappa", KAPPAS), ("tau", TAUS)):
         deviance = len(y) * np.log(np.maximum(squares[name], floor) / floor)
-        tables.append(pd.DataFrame({"ladder": ladder, "parameter": name, "value": values, "deviance": deviance}))
-    return pd.concat(tables, ignore_index=True)
+        tables.append(pd.DataFrame({"parameter": name, "value": values, "deviance": deviance}))
+    found = pd.concat(tables, ignore_index=True)
+    return found.assign(ladder=ladder, statistic=statistic, bound=deviance_bound(len(y)))[PROFILE_COLUMNS]
 
 
 def _log_frontiers(beta: float, budgets: np.ndarray) -> np.ndarray:

@@ -19,7 +19,10 @@ EXPONENTS = np.linspace(0.005, 0.995, 199)
 
 @dataclass(frozen=True)
 class LossExponent:
-    """A fitted loss-versus-size exponent, its interval, and the number of losses."""
+    """A fitted loss-versus-size exponent, its interval, and the number of losses.
+
+    The exponent is NaN where the losses prefer none inside (0, 1): they do not fall, or one of its ends fits best.
+    """
 
     exponent: float
     ci_low: float
@@ -51,10 +54,14 @@ def fit_loss_exponent(sizes: np.ndarray, losses: np.ndarray, families: list[str]
     squares = np.array(
         [nnls(np.column_stack([np.ones(n), member * relative[:, None] ** -e]), losses)[1] ** 2 for e in EXPONENTS]
     )
+    constant = np.square(losses - losses.mean()).sum()
+    if squares.min() >= constant * (1 - 1e-6):  # no exponent does better than losses that do not fall at all
+        return LossExponent(float("nan"), 0.0, 1.0, n)
     best = int(squares.argmin())
+    exponent = float(EXPONENTS[best]) if 0 < best < len(EXPONENTS) - 1 else float("nan")
     if freedom < 1:
-        return LossExponent(float(EXPONENTS[best]), 0.0, 1.0, n)
+        return LossExponent(exponent, 0.0, 1.0, n)
     accepted = EXPONENTS[squares <= squares[best] * (1 + f_distribution.ppf(CONFIDENCE, 1, freedom) / freedom)]
     low = 0.0 if accepted[0] == EXPONENTS[0] else float(accepted[0])
     high = 1.0 if accepted[-1] == EXPONENTS[-1] else float(accepted[-1])
-    return LossExponent(float(EXPONENTS[best]), low, high, n)
+    return LossExponent(exponent, low, high, n)

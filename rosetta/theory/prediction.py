@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.stats import t
 
+from rosetta.analysis.counts import COUNT_OF
+from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.analysis.scaling import fit_power_law
 from rosetta.theory.routes import BetaEstimate, alpha_interval
 
-PREDICTION_COLUMNS = ["ladder", "method", "n_neurons", "quantity", "predicted", "ci_low", "ci_high"]
+PREDICTION_COLUMNS = ["ladder", "method", "n_neurons", "quantity", "statistic", "predicted", "ci_low", "ci_high"]
 LEAVE_ONE_OUT_COLUMNS = [
-    "ladder", "rung", "n_neurons", "method", "measured", "predicted", "ci_low", "ci_high", "log_error", "covered",
+    "ladder", "rung", "n_neurons", "statistic", "method", "measured", "predicted", "ci_low", "ci_high", "log_error",
+    "covered",
 ]  # fmt: skip
-POLARIZATION_COLUMNS = ["ladder", "rung", "group", "statistic", "mean", "ci_low", "ci_high", "n"]
 FIT = "fitted law"  # the method that takes its slope from the counts; the others are named after their route
+# What tells, of a neuron, how well its feature stands out. The other measured statistics are no selectivity.
+SELECTIVITY = ("excess_kurtosis", "activation_kurtosis", "activation_variance", "domain_information")
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,14 @@ class Interval:
     value: float
     low: float
     high: float
+
+    def ordered(self) -> Interval:
+        """Return the interval with its ends in order: a falling function swaps them."""
+        return Interval(self.value, min(self.low, self.high), max(self.low, self.high))
+
+    def clipped(self, largest: float) -> Interval:
+        """Return the interval within what can be: no more than `largest`."""
+        return Interval(*(min(end, largest) if end == end else end for end in (self.value, self.low, self.high)))
 
 
 def estimates_of(betas: pd.DataFrame, ladder: str) -> list[BetaEstimate]:
@@ -77,74 +90,102 @@ def _exponential(center: float, below: float, above: float) -> Interval:
     return Interval(math.exp(center), math.exp(center - below), math.exp(center + above))
 
 
+def selectivity_series(
+    polarization: pd.DataFrame, counts: pd.DataFrame, ladder: str
+) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Yield group, statistic and rows of every selectivity statistic of a ladder's neurons.
+
+    Groups are Rosetta Neurons, those whose matches are above a null, and the others. The rows have the columns of
+    `polarization` and `n_neurons`, the rung's size. The differences of groups are left out: a difference of power laws
+    is none. Where a mean is not positive on some rung, all means are NaN: it has no logarithm, and the rungs that are
+    left would be chosen by their values.
+    """
+    sizes = counts[counts["ladder"] == ladder].drop_duplicates("rung").set_index("rung")["n_neurons"]
+    mine = polarization[(polarization["ladder"] == ladder) & polarization["statistic"].isin(SELECTIVITY)]
+    groups = (*map(rosetta_group, COUNT_OF), OTHERS)
+    for (group, statistic), part in mine[mine["group"].isin(groups)].groupby(["group", "statistic"], sort=False):
+        means = part["mean"] if (part["mean"] > 0).all() else math.nan
+        yield group, statistic, part.assign(n_neurons=part["rung"].map(sizes), mean=means)
+
+
 def predict_to(
     to_size: float, betas: pd.DataFrame, counts: pd.DataFrame, polarization: pd.DataFrame | None = None
 ) -> pd.DataFrame:
     """Return what the fitted law and each route predict for a size, rows of `PREDICTION_COLUMNS`.
 
-    Quantities: `count`; `fraction` of all neurons; `selectivity`, the factor by which the mean isolation of Rosetta
-    Neurons grows from the ladder's largest size; and each statistic of `polarization`, if given, by its own slope or
-    the predicted one.
+    Quantities: `count`; `fraction` of all neurons; `isolation_gain`, the factor by which the mean isolation of Rosetta
+    Neurons grows from the ladder's largest size; and, if `polarization` is given, `selectivity of …` each group, by
+    its own slope or the predicted one. `statistic` says which count or which selectivity.
     """
     rows = []
     for ladder, part in counts.groupby("ladder", sort=False):
-        used = part[part["matches"] > 0]
-        sizes, matches, largest = used["n_neurons"].to_numpy(), used["matches"].to_numpy(), part["n_neurons"].max()
-        law = fit_power_law(sizes, matches)
-        slopes = {FIT: Interval(law.alpha, law.alpha_ci_low, law.alpha_ci_high)}
-        slopes |= {e.route: Interval(*alpha_interval(e)) for e in estimates_of(betas, ladder)}
-        for method, alpha in slopes.items():
-            count = _predict(method, sizes, matches, to_size, alpha)
-            fraction = Interval(*(end / to_size for end in (count.value, count.low, count.high)))
-            gain = Interval(*((to_size / largest) ** (1 - end) for end in (alpha.value, alpha.high, alpha.low)))
-            found = {"count": count, "fraction": fraction, "selectivity": Interval(gain.value, *_sorted(gain))}
-            found |= _predict_polarization(polarization, part, ladder, method, alpha, to_size)
-            rows += [(ladder, method, to_size, name, i.value, i.low, i.high) for name, i in found.items()]
+        for statistic, column in count_columns(part):
+            used = part[part[column] > 0]
+            sizes, matches, largest = used["n_neurons"].to_numpy(), used[column].to_numpy(), part["n_neurons"].max()
+            law = fit_power_law(sizes, matches)
+            slopes = {FIT: Interval(law.alpha, law.alpha_ci_low, law.alpha_ci_high), **_slopes(betas, ladder)}
+            for method, alpha in slopes.items():
+                count = _predict(method, sizes, matches, to_size, alpha).clipped(to_size)
+                fraction = Interval(*(end / to_size for end in (count.value, count.low, count.high)))
+                gain = Interval(*((to_size / largest) ** (1 - end) for end in (alpha.value, alpha.high, alpha.low)))
+                found = {"count": count, "fraction": fraction, "isolation_gain": gain.ordered()}
+                place = (ladder, method, to_size)
+                rows += [(*place, name, statistic, i.value, i.low, i.high) for name, i in found.items()]
+        if polarization is not None:
+            rows += _predict_selectivity(polarization, part, ladder, _slopes(betas, ladder), to_size)
     return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
 
 
-def _sorted(interval: Interval) -> tuple[float, float]:
-    return min(interval.low, interval.high), max(interval.low, interval.high)
+def count_columns(counts: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the statistics that a table of counts has, all matches or those above a null, and their columns."""
+    return [(name, column) for name, column in COUNT_OF.items() if column in counts and counts[column].notna().any()]
+
+
+def _slopes(betas: pd.DataFrame, ladder: str) -> dict[str, Interval]:
+    return {e.route: Interval(*alpha_interval(e)) for e in estimates_of(betas, ladder)}
 
 
 def _predict(method: str, sizes: np.ndarray, values: np.ndarray, to_size: float, slope: Interval) -> Interval:
     return predict_by_fit(sizes, values, to_size) if method == FIT else predict_by_slope(sizes, values, to_size, slope)
 
 
-def _predict_polarization(
-    polarization: pd.DataFrame | None, counts: pd.DataFrame, ladder: str, method: str, alpha: Interval, to_size: float
-) -> dict[str, Interval]:
-    if polarization is None:
-        return {}
-    sizes, found = counts.set_index("rung")["n_neurons"], {}
-    for (group, statistic), part in polarization[polarization["ladder"] == ladder].groupby(["group", "statistic"]):
-        used = part[part["mean"] > 0]
-        sign = 1.0 if group == "rosetta" else -1.0
-        slope = Interval(*(sign * (1 - end) for end in (alpha.value, alpha.low, alpha.high)))
-        slope = Interval(slope.value, *_sorted(slope))
-        at = used["rung"].map(sizes).to_numpy()
-        found[f"{statistic} of {group}"] = _predict(method, at, used["mean"].to_numpy(), to_size, slope)
-    return found
+def _predict_selectivity(
+    polarization: pd.DataFrame, counts: pd.DataFrame, ladder: str, alphas: dict[str, Interval], to_size: float
+) -> list[tuple]:
+    rows = []
+    for group, statistic, part in selectivity_series(polarization, counts, ladder):
+        sizes, means = part["n_neurons"].to_numpy(), part["mean"].to_numpy()
+        sign = -1.0 if group == OTHERS else 1.0
+        for method, alpha in {FIT: None, **alphas}.items():
+            slope = Interval(*(sign * (1 - end) for end in (alpha.value, alpha.low, alpha.high))) if alpha else None
+            found = _predict(method, sizes, means, to_size, slope and slope.ordered())
+            numbers = (found.value, found.low, found.high)
+            rows.append((ladder, method, to_size, f"selectivity of {group}", statistic, *numbers))
+    return rows
 
 
 def leave_one_out(betas: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
-    """Return the errors of predicting each rung's count from the other rungs, rows of `LEAVE_ONE_OUT_COLUMNS`.
+    """Return the errors of predicting each rung's counts from the other rungs, rows of `LEAVE_ONE_OUT_COLUMNS`.
 
     The routes' β never saw a count, but the spectrum and loss routes saw the models of the rung that is left out.
     `log_error` is log(predicted/measured).
     """
     rows = []
     for ladder, part in counts.groupby("ladder", sort=False):
-        used = part[part["matches"] > 0]
-        slopes = {FIT: Interval(math.nan, math.nan, math.nan)}
-        slopes |= {e.route: Interval(*alpha_interval(e)) for e in estimates_of(betas, ladder)}
-        for row in used.itertuples():
-            others = used[used["rung"] != row.rung]
-            sizes, matches = others["n_neurons"].to_numpy(), others["matches"].to_numpy()
-            for method, slope in slopes.items():
-                found = _predict(method, sizes, matches, row.n_neurons, slope)
-                covered = None if math.isnan(found.low + found.high) else found.low <= row.matches <= found.high
-                error = math.log(found.value / row.matches) if found.value > 0 else math.nan
-                values = (row.matches, found.value, found.low, found.high, error, covered)
-                rows.append((ladder, row.rung, row.n_neurons, method, *values))
+        slopes = {FIT: Interval(math.nan, math.nan, math.nan), **_slopes(betas, ladder)}
+        for statistic, column in count_columns(part):
+            used = part[part[column] > 0]
+            for row in used.to_dict("records"):
+                others = used[used["rung"] != row["rung"]]
+                sizes, matches = others["n_neurons"].to_numpy(), others[column].to_numpy()
+                for method, slope in slopes.items():
+                    found = _predict(method, sizes, matches, row["n_neurons"], slope)
+                    place = (ladder, row["rung"], row["n_neurons"], statistic, method)
+                    rows.append((*place, row[column], *_error(found, row[column])))
     return pd.DataFrame(rows, columns=LEAVE_ONE_OUT_COLUMNS)
+
+
+def _error(found: Interval, measured: float) -> tuple[float, float, float, float, bool | None]:
+    covered = None if math.isnan(found.low + found.high) else found.low <= measured <= found.high
+    error = math.log(found.value / measured) if found.value > 0 else math.nan
+    return found.value, found.low, found.high, error, covered

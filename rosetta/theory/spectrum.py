@@ -5,6 +5,7 @@ No matching takes part: one model, its own activations.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from rosetta.activations.live import LiveStore
 from rosetta.activations.store import Store
+from rosetta.analysis.positions import runs_the_model
 from rosetta.moments import Moments
 from rosetta.progress import bar
 
@@ -74,8 +76,8 @@ def covariance_halves(stores: list[Store | LiveStore], units: np.ndarray) -> tup
         kept = store.read("byte_end") > store.read("byte_start")
         parity = (store.read("document_index") + first_document) % 2
         with bar(total=store.n_positions, label=f"covariance {store.path.stem}", unit="pos") as shown:
-            for start, parts in store.chunks(0, store.n_layers * store.d_mlp):
-                values = _sampled(parts, units) - center
+            for start, sampled in _sampled_blocks(store, units):
+                values = sampled - center
                 rows = slice(start, start + len(values))
                 for half in (0, 1):
                     halves[half].add(values[kept[rows] & (parity[rows] == half)])
@@ -103,10 +105,24 @@ def cross_validated_spectrum(halves: tuple[Covariance, Covariance]) -> np.ndarra
     return np.mean(spectra, axis=0)
 
 
-def _sampled(parts: list[tuple[int, torch.Tensor]], units: np.ndarray) -> np.ndarray:
-    """Return the sampled neurons of a chunk as float64, shape (n_rows, n_units)."""
-    columns = []
-    for first, values in parts:
-        chosen = units[(units >= first) & (units < first + values.shape[1])] - first
-        columns.append(values[:, torch.from_numpy(chosen)].double().numpy())
-    return np.concatenate(columns, axis=1)
+def _sampled_blocks(store: Store | LiveStore, units: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield the sampled neurons in blocks of rows: the first row, and values as float64 (n_rows, n_units).
+
+    Of a written store, one layer of a block is in memory at a time: the block of all layers of a large model would be
+    gigabytes. A live store yields a batch of documents, which its model's forward pass holds anyway.
+    """
+    layers = [units[units // store.d_mlp == layer] % store.d_mlp for layer in range(store.n_layers)]
+    if runs_the_model(store):
+        for start, parts in store.chunks(0, store.n_layers * store.d_mlp):
+            yield start, np.concatenate([_columns(v, own) for (_, v), own in zip(parts, layers, strict=True)], axis=1)
+        return
+    step = store.manifest["holds"]["chunks"][0]
+    for start in range(0, store.n_positions, step):
+        rows = slice(start, start + step)
+        sampled = [(layer, own) for layer, own in enumerate(layers) if len(own)]
+        parts = (_columns(store.activations(layer, rows, slice(0, store.d_mlp)), own) for layer, own in sampled)
+        yield start, np.concatenate(list(parts), axis=1)
+
+
+def _columns(values: torch.Tensor, units: np.ndarray) -> np.ndarray:
+    return values[:, torch.from_numpy(units)].double().numpy()

@@ -20,7 +20,8 @@ rule activations:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=3000,
+        mem_mb=model_needs("activations", "mb"),
+        runtime=model_needs("activations", "minutes"),
     params:
         config=paths.run_config,
         stage=stage("activations", "model"),

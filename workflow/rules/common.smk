@@ -21,9 +21,10 @@ from rosetta.config import (
 from rosetta.config_controls import NULLS
 from rosetta.errors import RosettaError
 from rosetta.files import write_text
-from rosetta.jobs import CONTROL_TABLES, control_figures, part_name
+from rosetta.jobs import CONTROL_TABLES, FILTER_TABLES, control_figures, part_name, training_name
 from rosetta.models.folders import model_files
 from rosetta.paths import Paths
+from rosetta.resources import needs_of_filter, needs_of_model, needs_of_pair
 from rosetta.stages import made_by
 
 # Rules call `rosetta`; it lies beside this Snakemake also when their environment is not activated.
@@ -38,9 +39,9 @@ except RosettaError as error:
 paths = Paths(Path(run.results))
 n_shards = run.activations.n_shards
 n_jobs = run.correlation.n_jobs
+twin_seeds = run.controls.untrained_seeds
 pair_names = [group_name(pair) for pair in run.pairs()]
 correlation_threads = run.dask.n_workers * run.dask.threads_per_worker if run.dask.local else 1
-correlation_mb = int(run.correlation.memory_gb * 1000) if run.dask.local else 2000
 
 
 def one_of(names):
@@ -74,6 +75,31 @@ def stage(name, wildcard=None):
     return lambda wildcards: json.dumps(made_by(run, name, wildcards[wildcard] if wildcard else ""))
 
 
+def model_needs(rule, what, wildcard="model"):
+    """Return the resource `mb` or `minutes` of a job on one model, more with every attempt."""
+    return lambda wildcards, attempt: attempt * getattr(needs_of_model(run, paths, rule, wildcards[wildcard]), what)
+
+
+def pair_needs(rule, what):
+    """Return the resource `mb` or `minutes` of a job on a pair, more with every attempt."""
+
+    def resource(wildcards, attempt):
+        pair = tuple(wildcards.pair.split(PAIR_SEPARATOR))
+        return attempt * getattr(needs_of_pair(run, paths, rule, pair, wildcards.get("control", "")), what)
+
+    return resource
+
+
+def filter_needs(rule, what):
+    """Return the resource `mb` or `minutes` of a job of the filter, more with every attempt."""
+    return lambda wildcards, attempt: attempt * getattr(needs_of_filter(run, paths, rule), what)
+
+
+def growing(mb):
+    """Return memory that grows with every attempt."""
+    return lambda wildcards, attempt: attempt * mb
+
+
 def tokenizer_of(wildcards):
     return paths.tokenizer_manifest(run.models[wildcards.model].zoo.family)
 
@@ -92,13 +118,13 @@ def model_files_of(wildcards):
     return model_files(Path(path)) if path else []
 
 
-def corpus_files():
-    """The files of a local corpus, so that editing them rebuilds it."""
-    if not isinstance(run.corpus.source, FilesSource):
+def files_of(source):
+    """The files of a local source, so that editing them rebuilds what is made of it."""
+    if not isinstance(source, FilesSource):
         return []
     from rosetta.corpus.records import source_files  # needs pyarrow
 
-    return source_files(run.corpus.source.path)
+    return source_files(source.path)
 
 
 def base_of(wildcards):
@@ -136,3 +162,18 @@ def matches_of_group(wildcards):
 def models_of(wildcards):
     """The models of a group, anchor first."""
     return wildcards.group.split(PAIR_SEPARATOR)
+
+
+def twin_stores(model):
+    """The stores of a model's untrained twins: manifests, and stores, which are deleted once they are used."""
+    twins = [twin_name(model, seed) for seed in twin_seeds]
+    manifests = [paths.store_manifest(twin, n_shards, shard) for twin in twins for shard in range(n_shards)]
+    # They would take several times the disk of the models' own stores, and only null models need them.
+    written = [] if run.store_mode == "live" else manifests
+    return manifests, [manifest.with_suffix(".zarr") for manifest in written]
+
+
+def null_stores(wildcards):
+    if wildcards.control == "permutation":
+        return [*stores_of(0)(wildcards), *stores_of(1)(wildcards)]
+    return [file for model in wildcards.pair.split(PAIR_SEPARATOR) for files in twin_stores(model) for file in files]

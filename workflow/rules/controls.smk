@@ -5,23 +5,6 @@ Makes: stores of untrained twins, results/nulls/{control}/{pair}.parquet, result
 results/tables/{controls,null_summary,k_sweep,threshold_sweep,stability,exclusions}.csv and their figures.
 """
 
-twin_seeds = run.controls.untrained_seeds
-
-
-def twin_stores(model):
-    """The stores of a model's untrained twins: manifests, and stores, which are deleted once they are used."""
-    twins = [twin_name(model, seed) for seed in twin_seeds]
-    manifests = [paths.store_manifest(twin, n_shards, shard) for twin in twins for shard in range(n_shards)]
-    # They would take several times the disk of the models' own stores, and only null models need them.
-    written = [] if run.store_mode == "live" else manifests
-    return manifests, [manifest.with_suffix(".zarr") for manifest in written]
-
-
-def null_stores(wildcards):
-    if wildcards.control == "permutation":
-        return [*stores_of(0)(wildcards), *stores_of(1)(wildcards)]
-    return [file for model in wildcards.pair.split(PAIR_SEPARATOR) for files in twin_stores(model) for file in files]
-
 
 wildcard_constraints:
     control=one_of(NULLS),
@@ -47,7 +30,8 @@ if twin_seeds:
         conda:
             "../../envs/rosetta.yaml"
         resources:
-            mem_mb=3000,
+            mem_mb=model_needs("twins", "mb"),
+            runtime=model_needs("twins", "minutes"),
         params:
             config=paths.run_config,
             stage=stage("twins", "model"),
@@ -71,7 +55,8 @@ rule nulls:
         "../../envs/rosetta.yaml"
     threads: correlation_threads
     resources:
-        mem_mb=correlation_mb,
+        mem_mb=pair_needs("nulls", "mb"),
+        runtime=pair_needs("nulls", "minutes"),
     params:
         config=paths.run_config,
         stage=stage("nulls", "control"),
@@ -97,7 +82,8 @@ rule intervals:
         "../../envs/rosetta.yaml"
     threads: run.dask.threads_per_worker
     resources:
-        mem_mb=int(run.correlation.memory_gb * 1000),
+        mem_mb=pair_needs("intervals", "mb"),
+        runtime=pair_needs("intervals", "minutes"),
     params:
         config=paths.run_config,
         stage=stage("intervals"),
@@ -121,7 +107,8 @@ rule sweeps:
         "../../envs/rosetta.yaml"
     threads: correlation_threads
     resources:
-        mem_mb=correlation_mb,
+        mem_mb=pair_needs("sweeps", "mb"),
+        runtime=pair_needs("sweeps", "minutes"),
     params:
         config=paths.run_config,
         stage=stage("sweeps"),

@@ -7,7 +7,7 @@ Makes: results/corpus/{train,match,pool,heldout}.parquet and manifest.json.
 
 rule corpus:
     input:
-        corpus_files(),
+        files_of(run.corpus.source),
     output:
         manifest=paths.corpus_manifest,
         splits=[paths.split(split) for split in SPLITS],
@@ -18,7 +18,7 @@ rule corpus:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         config=paths.run_config,
         stage=stage("corpus"),

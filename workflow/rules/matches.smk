@@ -20,7 +20,8 @@ rule correlate:
     threads: correlation_threads
     resources:
         # How the work is cut and where it runs do not change its result: as resources, not parameters, these rerun nothing.
-        mem_mb=correlation_mb,
+        mem_mb=pair_needs("correlate", "mb"),
+        runtime=pair_needs("correlate", "minutes"),
         memory_gb=str(run.correlation.memory_gb),
         scheduler=run.dask.scheduler,
         n_workers=run.dask.n_workers,

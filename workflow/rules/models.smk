@@ -17,7 +17,7 @@ rule tokenizer:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=growing(2000),
     params:
         config=paths.run_config,
         stage=stage("tokenizer", "family"),
@@ -42,7 +42,8 @@ rule train:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=3000,
+        mem_mb=model_needs("train", "mb"),
+        runtime=model_needs("train", "minutes"),
     params:
         config=paths.run_config,
         stage=stage("train", "model"),
@@ -74,7 +75,8 @@ rule model:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=2000,
+        mem_mb=model_needs("model", "mb"),
+        runtime=model_needs("model", "minutes"),
     params:
         config=paths.run_config,
         stage=stage("model", "model"),

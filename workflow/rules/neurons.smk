@@ -30,7 +30,8 @@ rule vocabulary:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=3000,
+        mem_mb=model_needs("vocabulary", "mb"),
+        runtime=model_needs("vocabulary", "minutes"),
     params:
         config=paths.run_config,
         stage=stage("vocabulary"),
@@ -54,7 +55,8 @@ rule neurons:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=3000,
+        mem_mb=model_needs("neurons", "mb"),
+        runtime=model_needs("neurons", "minutes"),
     params:
         config=paths.run_config,
         stage=stage("neurons"),
@@ -81,7 +83,7 @@ rule contexts:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=3000,
+        mem_mb=growing(3000),
     params:
         config=paths.run_config,
         stage=stage("contexts"),

@@ -77,10 +77,19 @@ rule report:
         models=[paths.model_manifest(model) for model in run.used_models()],
         tables=[
             paths.table(name)
-            for name in ["counts", "scaling", *CONTROL_TABLES, "polarization_by_model", "findings", *theory_tables]
+            for name in [
+                "counts",
+                "scaling",
+                *CONTROL_TABLES,
+                "polarization_by_model",
+                "findings",
+                *theory_tables,
+                *filter_tables,
+            ]
         ],
         figures=[
-            paths.figure(name, "png") for name in ["scaling", *control_figures(run), *NEURON_FIGURES, *theory_figures]
+            paths.figure(name, "png")
+            for name in ["scaling", *control_figures(run), *NEURON_FIGURES, *theory_figures, *filter_figures]
         ],
         matches=[paths.matches(pair) for pair in pair_names],
         contexts=[paths.contexts(model) for model in run.used_models()],

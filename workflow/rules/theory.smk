@@ -1,6 +1,7 @@
 """The analytical model: allocation, simulation, β by routes that see no match, prediction against measurement.
 
-Needs: the corpus, activation stores and model manifests (β); counts, scaling laws and Rosetta Neurons (comparison only).
+Needs: the corpus, activation stores and model manifests (β); counts, scaling laws, Rosetta Neurons and their
+selectivity (comparison only).
 Makes: results/tables/theory_*.csv, results/figures/theory_*; parts under results/theory/.
 """
 
@@ -37,7 +38,7 @@ rule theory_simulate:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=int(run.correlation.memory_gb * 1000),
+        mem_mb=growing(int(run.correlation.memory_gb * 1000)),
     params:
         config=paths.run_config,
         stage=stage("theory_simulate"),
@@ -78,7 +79,7 @@ rule theory_sweep:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=int(run.correlation.memory_gb * 1000),
+        mem_mb=growing(int(run.correlation.memory_gb * 1000)),
     params:
         config=paths.run_config,
         stage=stage("theory_sweep"),
@@ -141,7 +142,8 @@ rule theory_spectrum:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=2000 + theory.decay.max_units**2 * 40 // 1_000_000,
+        mem_mb=model_needs("theory_spectrum", "mb"),
+        runtime=model_needs("theory_spectrum", "minutes"),
     params:
         config=paths.run_config,
         stage=stage("theory_spectrum", "model"),
@@ -164,7 +166,7 @@ rule theory_ngrams:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=4000,
+        mem_mb=growing(4000),
     params:
         config=paths.run_config,
         stage=stage("theory_ngrams"),
@@ -197,12 +199,12 @@ rule theory_beta:
         "rosetta theory beta --config {params.config:q} --out {output:q} 2> {log:q}"
 
 
-# A table of selectivity by rung, when a rule makes one: add it to the inputs, and `--polarization` to both commands below.
 rule theory_compare:
     input:
         betas=paths.table("theory_beta"),
         counts=paths.table("counts"),
         scaling=paths.table("scaling"),
+        polarization=paths.table("polarization"),
         rosetta=[paths.rosetta(group_name(group)) for group in run.groups()],
     output:
         [paths.table(name) for name in compared_tables if name != "theory_vs_measured"],
@@ -219,13 +221,14 @@ rule theory_compare:
     message:
         "Comparing predictions with measurements"
     shell:
-        "rosetta theory compare --config {params.config:q} 2> {log:q}"
+        "rosetta theory compare --config {params.config:q} --polarization {input.polarization:q} 2> {log:q}"
 
 
 rule theory_predict:
     input:
         betas=paths.table("theory_beta"),
         counts=paths.table("counts"),
+        polarization=paths.table("polarization"),
     output:
         paths.table("theory_predictions"),
     log:
@@ -240,8 +243,8 @@ rule theory_predict:
     message:
         "Predicting beyond the ladders"
     shell:
-        "rosetta theory predict {params.sizes} --betas {input.betas:q} --counts {input.counts:q} --out {output:q}"
-        " 2> {log:q}"
+        "rosetta theory predict {params.sizes} --betas {input.betas:q} --counts {input.counts:q}"
+        " --polarization {input.polarization:q} --out {output:q} 2> {log:q}"
 
 
 rule theory_figures:

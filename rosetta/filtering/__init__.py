@@ -1,0 +1,1 @@
+"""From a pool of documents and one neuron to a corpus, and what that corpus is worth."""

@@ -1,0 +1,58 @@
+"""Perplexity of held-out documents."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from rosetta.activations.capture import padded
+from rosetta.errors import CorpusError
+from rosetta.filtering.score import encode
+
+
+@torch.inference_mode()
+def perplexity(
+    model: Any, tokenizer: Any, texts: list[str], separator: int, sequence_length: int, batch_size: int
+) -> tuple[float, int]:
+    """Return exp(mean negative log likelihood per token), and the number of tokens.
+
+    Every token of every document is predicted once: the first from the separator, the others from what precedes them
+    in the document, at most `sequence_length` tokens back. Longer documents are read in windows, each of which begins
+    with the last token of the one before.
+
+    Parameters
+    ----------
+    model, tokenizer
+        A causal language model and its fast tokenizer.
+    texts : list of str
+        Documents.
+    separator : int
+        Token before a document.
+    sequence_length : int
+        Tokens that the model reads at a time.
+    batch_size : int
+        Windows per forward pass.
+
+    Raises
+    ------
+    CorpusError
+        If there is no token to predict.
+    """
+    windows = []
+    for found in encode(tokenizer, texts):
+        ids = torch.cat([torch.tensor([separator]), torch.from_numpy(found.ids[found.is_text])]).numpy()
+        windows += [ids[at : at + sequence_length + 1] for at in range(0, len(ids) - 1, sequence_length)]
+    if not windows:
+        raise CorpusError("perplexity: no held-out document of the target domain. Raise corpus.splits.heldout.")
+    windows.sort(key=len)
+    nats, n_tokens = 0.0, 0
+    for start in range(0, len(windows), batch_size):
+        ids, mask = (batch.to(model.device) for batch in padded(windows[start : start + batch_size]))
+        logits = model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], use_cache=False).logits.float()
+        wanted = ids[:, 1:].masked_fill(mask[:, 1:] == 0, -100)
+        losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
+        nats += float(losses.double().sum())
+        n_tokens += int((wanted != -100).sum())
+    return math.exp(nats / n_tokens), n_tokens

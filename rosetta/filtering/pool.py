@@ -1,0 +1,178 @@
+"""The pool: the documents that are filtered, in shards of Parquet, written and read without holding all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rosetta.corpus.documents import Document, Text, hash64
+from rosetta.errors import CorpusError, StoreError
+from rosetta.files import digest_file, read_manifest, replacing, write_manifest
+from rosetta.paths import FilterPaths
+from rosetta.tables import read_parquet
+
+KIND = "filter-pool"
+SCHEMA = pa.schema([("id", pa.uint64()), ("text", pa.string()), ("domain", pa.string()), ("source", pa.string())])
+BUFFERED = 512  # documents held back per shard, which become one row group
+
+
+@dataclass
+class Fresh:
+    """Turns texts into documents of the pool, and counts what it drops.
+
+    A text is dropped if it is blank, has no UTF-8 form, was met before, or is one of `known`: documents on which the
+    neuron was chosen or perplexity is measured.
+    """
+
+    known: set[int] = field(default_factory=set)
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("accepted", "blank", "unencodable", "duplicate", "known"), 0)
+    )
+    _ids: set[int] = field(default_factory=set)
+
+    def documents(self, texts: Iterable[Text]) -> Iterator[Document]:
+        """Yield the accepted texts as documents, in order."""
+        for text in texts:
+            verdict, document_id = self._judge(text.text)
+            self.counts[verdict] += 1
+            if verdict == "accepted":
+                self._ids.add(document_id)
+                yield Document(document_id, text.text, text.domain, text.source)
+
+    def _judge(self, text: str) -> tuple[str, int]:
+        if not text.strip():
+            return "blank", 0
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:  # a lone surrogate
+            return "unencodable", 0
+        document_id = hash64(text)
+        if document_id in self.known:
+            return "known", document_id
+        return ("duplicate" if document_id in self._ids else "accepted"), document_id
+
+
+def thinned(documents: pd.DataFrame, target: str, share: float, seed: int) -> pd.DataFrame:
+    """Return documents with so few of the target domain left that they are `share` of the bytes.
+
+    Those that stay are the first in the order of a hash of their ids.
+
+    Parameters
+    ----------
+    documents : DataFrame
+        id, text, domain.
+    target : str
+        The domain.
+    share : float
+        Its largest share of the bytes.
+    seed : int
+        Of the hash.
+    """
+    size = documents["text"].str.encode("utf-8").str.len().to_numpy()
+    mine = (documents["domain"] == target).to_numpy()
+    allowed = share / (1 - share) * size[~mine].sum()
+    rows = np.flatnonzero(mine)
+    order = np.argsort([hash64("thin", seed, id_) for id_ in documents["id"].to_numpy()[rows].tolist()])
+    kept = rows[order][np.cumsum(size[rows[order]]) <= allowed]
+    return documents[~mine | np.isin(np.arange(len(documents)), kept)]
+
+
+def write_pool(
+    documents: Iterable[Document], where: FilterPaths, n_shards: int, made_by: dict[str, Any], counts: dict[str, int]
+) -> None:
+    """Write the pool's shards and their manifest; memory does not grow with the number of documents.
+
+    A document's shard is its id, a hash of its text, modulo the number of shards.
+
+    Parameters
+    ----------
+    documents : iterable of Document
+        With distinct ids.
+    where : FilterPaths
+        Where the shards go.
+    n_shards : int
+        Number of shards.
+    made_by : dict
+        What the pool depends on.
+    counts : dict
+        What became of the texts that were read; kept in the manifest, and filled while `documents` are taken.
+
+    Raises
+    ------
+    CorpusError
+        If there is no document.
+    """
+    held: Counter[str] = Counter()
+    held_by_shard = [{"documents": 0, "bytes": 0} for _ in range(n_shards)]
+    with replacing(where.pool) as folder:
+        folder.mkdir()
+        with ExitStack() as stack:
+            shards = [stack.enter_context(_Shard(folder / f"{i}.parquet")) for i in range(n_shards)]
+            for document in documents:
+                shard = document.id % n_shards
+                shards[shard].add(document)
+                held_by_shard[shard]["documents"] += 1
+                held_by_shard[shard]["bytes"] += len(document.text.encode("utf-8"))
+                held[document.domain] += 1
+        if not held:
+            raise CorpusError(f"the pool holds no document with text ({counts}). Give another pool.")
+        digests = [digest_file(folder / f"{i}.parquet") for i in range(n_shards)]
+    shards_held = [{**size, "digest": digest} for size, digest in zip(held_by_shard, digests, strict=True)]
+    content = {"kind": KIND, "made_by": made_by, "counts": counts, "domains": dict(sorted(held.items()))}
+    write_manifest(where.pool_manifest, {**content, "shards": shards_held})
+
+
+class _Shard:
+    """A shard that is being written."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", write_page_checksum=True)
+        self._buffer: list[dict] = []
+
+    def __enter__(self) -> _Shard:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._flush()
+        self._writer.close()
+
+    def add(self, document: Document) -> None:
+        self._buffer.append(document._asdict())
+        if len(self._buffer) >= BUFFERED:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._buffer:
+            self._writer.write_table(pa.Table.from_pylist(self._buffer, schema=SCHEMA))
+        self._buffer = []
+
+
+def read_shard(where: FilterPaths, shard: int) -> pd.DataFrame:
+    """Return the documents of a shard: id, text, domain, source.
+
+    Raises
+    ------
+    StoreError
+        If the shard is not the one that the manifest speaks of.
+    """
+    manifest = read_manifest(where.pool_manifest, KIND)
+    path = where.pool_shard(shard)
+    if not path.exists() or digest_file(path) != manifest["shards"][shard]["digest"]:
+        raise StoreError(
+            f"{path}: missing or altered since the pool was written. Delete {where.pool_manifest} and run again."
+        )
+    return read_parquet(path, SCHEMA.names)
+
+
+def n_shards(where: FilterPaths) -> int:
+    """Return the number of shards of a pool."""
+    return len(read_manifest(where.pool_manifest, KIND)["shards"])

@@ -1,0 +1,131 @@
+"""Continued pre-training with LoRA on what a filter selected (Dravid 2026, App. F)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rosetta.config_filtering import FilterPretraining
+from rosetta.errors import ModelError, PlanError
+from rosetta.files import digest_bytes, digest_json
+from rosetta.models.neurons import architecture_of
+from rosetta.models.training import Steps, mean_of_last, run_steps, warmup_cosine
+from rosetta.models.zoo import packed_tokens
+
+
+def separator_of(tokenizer: Any, place: str) -> int:
+    """Return the token that goes before a document: the beginning of a sequence, or else the end of one.
+
+    Raises
+    ------
+    ModelError
+        If the tokenizer has neither.
+    """
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    raise ModelError(f"{place}: its tokenizer has neither a BOS nor an EOS token to set documents apart. Define one.")
+
+
+def count_steps(tokens: int, settings: FilterPretraining) -> int:
+    """Return the steps of one epoch over so many tokens; what does not fill a step is left out.
+
+    Raises
+    ------
+    PlanError
+        If the tokens do not fill a step.
+    """
+    n_steps = tokens // (settings.batch_size * settings.sequence_length)
+    if not n_steps:
+        raise PlanError(
+            f"filtering.pretraining: the smallest selection has {tokens:,} tokens, less than one step of "
+            f"{settings.batch_size} × {settings.sequence_length}. Lower batch_size or sequence_length, or select more."
+        )
+    return n_steps
+
+
+def compute_dtype(setting: str, device: torch.device) -> torch.dtype:
+    """Return the dtype of the products of a training."""
+    if setting == "auto":
+        fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if fast else torch.float32
+    return getattr(torch, setting)
+
+
+def with_lora(model: Any, settings: FilterPretraining, seed: int, place: str) -> Any:
+    """Return the model with LoRA updates on the projections of attention and MLP, which alone are trained."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    transposed = model.config.model_type == "gpt2"  # whose Conv1D keeps its weight as in × out
+    config = LoraConfig(
+        r=settings.lora_rank,
+        lora_alpha=settings.lora_alpha,
+        target_modules=list(architecture_of(model.config.model_type, place).projections),
+        fan_in_fan_out=transposed,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)
+
+
+def continue_training(
+    model: Any,
+    tokenizer: Any,
+    texts: list[str],
+    n_steps: int,
+    settings: FilterPretraining,
+    seed: int,
+    checkpoints: Path,
+    weights: str,
+) -> tuple[Any, dict[str, float]]:
+    """Train a model's LoRA updates for one epoch at most, from the last checkpoint if there is one.
+
+    Documents come in an order of the seed's, the separator before each. AdamW, linear warm-up, cosine to 0.
+
+    Parameters
+    ----------
+    model, tokenizer
+        The base model and its tokenizer.
+    texts : list of str
+        What was selected; more tokens than `n_steps` take.
+    n_steps : int
+        Steps, the same for all selections that are compared.
+    settings : FilterPretraining
+        The recipe.
+    seed : int
+        Of the order and of LoRA's initialisation.
+    checkpoints : Path
+        Folder of the checkpoint.
+    weights : str
+        Digest of the base model's weights.
+
+    Returns
+    -------
+    model : PeftModel
+        In evaluation mode.
+    facts : dict
+        steps, tokens, train_loss (nats per token, mean of the last steps).
+    """
+    place = f"models.{settings.model}"
+    length = settings.sequence_length
+    n_tokens = n_steps * settings.batch_size * length
+    tokens = packed_tokens(tokenizer, texts, n_tokens, seed, separator_of(tokenizer, place))
+    batches = torch.from_numpy(tokens).long().view(n_steps, settings.batch_size, length)
+    tuned = with_lora(model, settings, seed, place).train()
+    trained = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate)
+    warmup = max(1, round(settings.warmup * n_steps)) if settings.warmup else 0
+    recipe = settings.model_dump(exclude={"checkpoint_every", "filters"})
+    run = digest_json([weights, recipe, seed, n_steps, digest_bytes(tokens.tobytes())])
+    steps = Steps(
+        batches,
+        lambda step: warmup_cosine(settings.learning_rate, step, n_steps, warmup, floor=0.0),
+        checkpoints,
+        settings.checkpoint_every,
+        run,
+    )
+    dtype = compute_dtype(settings.dtype, tuned.device)
+    losses = run_steps(tuned, optimizer, steps, dtype)
+    return tuned.eval(), {"steps": n_steps, "tokens": n_tokens, "train_loss": mean_of_last(losses)}

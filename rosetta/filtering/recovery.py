@@ -1,0 +1,66 @@
+"""How well a filter finds the target domain, where documents are labelled (method, section 10)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+RECOVERY_COLUMNS = [
+    "filter", "seed", "precision", "recall", "f1", "average_precision", "selected_documents", "selected_tokens",
+]  # fmt: skip
+SHARE_COLUMNS = ["filter", "seed", "domain", "pool_documents", "pool_tokens", "selected_documents", "selected_tokens",
+                 "share"]  # fmt: skip
+
+
+def recovery(selected: np.ndarray, is_target: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """Return precision, recall, their harmonic mean and average precision, each document counting alike.
+
+    Parameters
+    ----------
+    selected, is_target : ndarray of bool, shape (n_documents,)
+        What was taken, and what should have been.
+    scores : ndarray of float64, shape (n_documents,)
+        By which documents were taken. Average precision is Σ (R_i − R_{i−1}) P_i over the distinct scores, highest
+        first, whatever the number taken.
+
+    Returns
+    -------
+    dict of str to float
+        NaN where nothing was taken (precision) or nothing should have been (recall, average precision).
+    """
+    from sklearn.metrics import average_precision_score
+
+    hits = int((selected & is_target).sum())
+    precision = hits / selected.sum() if selected.any() else float("nan")
+    recall = hits / is_target.sum() if is_target.any() else float("nan")
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * hits / (selected.sum() + is_target.sum()) if selected.any() and is_target.any() else float("nan"),
+        "average_precision": float(average_precision_score(is_target, scores)) if is_target.any() else float("nan"),
+    }
+
+
+def domain_shares(domains: pd.Series, tokens: np.ndarray, selected: np.ndarray) -> pd.DataFrame:
+    """Return per domain what the pool holds and what was taken of it; `share` is that of the selected tokens.
+
+    Parameters
+    ----------
+    domains : Series of str
+        Domain of every document.
+    tokens : ndarray of int64, shape (n_documents,)
+        Tokens of every document.
+    selected : ndarray of bool, shape (n_documents,)
+        What was taken.
+    """
+    rows = pd.DataFrame(
+        {
+            "domain": np.asarray(domains, dtype=object),
+            "pool_documents": 1,
+            "pool_tokens": tokens,
+            "selected_documents": selected.astype(int),
+            "selected_tokens": np.where(selected, tokens, 0),
+        }
+    )
+    table = rows.groupby("domain", as_index=False).sum()
+    return table.assign(share=table["selected_tokens"] / max(1, table["selected_tokens"].sum()))

@@ -1,0 +1,65 @@
+"""The table of all filters in the paper's form (Dravid 2026, section 5.3): how well each finds, and its worth."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from rosetta.analysis.controls import mean_interval
+
+RESULT_COLUMNS = ["filter", "seed", "precision", "recall", "f1", "selected_tokens", "perplexity"]
+SUMMARY_COLUMNS = [
+    "filter", "f1", "precision", "recall", "average_precision", "selected_tokens", "perplexity", "perplexity_ci_low",
+    "perplexity_ci_high", "n_trainings",
+]  # fmt: skip
+NUMBERS = ["f1", "precision", "recall", "average_precision", "selected_tokens"]
+
+
+def results_table(recovered: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per filter and seed.
+
+    Parameters
+    ----------
+    recovered : DataFrame
+        `recovery.RECOVERY_COLUMNS`; the seed is that of a random selection, and missing for the other filters.
+    trained : DataFrame
+        filter, seed, perplexity of every training; may be empty.
+
+    Returns
+    -------
+    DataFrame
+        `RESULT_COLUMNS`. `seed` is that of the training, and of the selection where that is random. A filter that no
+        model was trained on has one row per selection, without a perplexity; the base model has no selection.
+    """
+    rows = []
+    for found in recovered.to_dict("records"):
+        mine = trained[trained["filter"] == found["filter"]]
+        if not pd.isna(found["seed"]):
+            mine = mine[mine["seed"] == found["seed"]]
+        for training in mine.to_dict("records") or [{"seed": found["seed"], "perplexity": float("nan")}]:
+            rows.append({**found, **training})
+    base = trained[trained["filter"] == "base"].assign(seed=float("nan"))
+    table = pd.concat([base, pd.DataFrame(rows)], ignore_index=True)[RESULT_COLUMNS]
+    return table.astype({"seed": "Int64", "selected_tokens": "Int64"})
+
+
+def summary_table(results: pd.DataFrame, recovered: pd.DataFrame, order: list[str]) -> pd.DataFrame:
+    """Return one row per filter: means over its selections and its trainings, the latter with 95% intervals.
+
+    Parameters
+    ----------
+    results, recovered : DataFrame
+        Of `results_table`, and what it was made of.
+    order : list of str
+        Filters in the order of the rows; those without a row in `results` are left out.
+    """
+    rows = []
+    for name in order:
+        mine = results[results["filter"] == name]
+        if not len(mine):
+            continue
+        values = mine["perplexity"].dropna().astype(float)
+        mean, half = mean_interval(values)
+        means = recovered.loc[recovered["filter"] == name, NUMBERS].mean()
+        interval = {"perplexity_ci_low": mean - half, "perplexity_ci_high": mean + half}
+        rows.append({"filter": name, **means, "perplexity": mean, **interval, "n_trainings": len(values)})
+    return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)

@@ -1,0 +1,71 @@
+"""Scores on disk: a table and a manifest per shard, and one table of all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rosetta.errors import StoreError
+from rosetta.files import digest_file, read_manifest, replacing, write_manifest
+from rosetta.filtering import pool
+from rosetta.filtering.select import membership
+from rosetta.paths import FilterPaths
+from rosetta.tables import read_parquet, write_parquet
+
+KIND = "filter-scores"
+
+
+def write_scores(where: FilterPaths, shard: int, table: pd.DataFrame, made_by: dict[str, Any]) -> None:
+    """Write the scores of a shard, and then their manifest."""
+    path = where.shard_scores(shard)
+    write_parquet(path, table)
+    content = {"kind": KIND, "made_by": made_by, "documents": len(table), "digest": digest_file(path)}
+    write_manifest(where.shard_scores_manifest(shard), content)
+
+
+def is_scored(where: FilterPaths, shard: int, made_by: dict[str, Any]) -> bool:
+    """Tell whether the scores of a shard are there, whole, and made by the same means."""
+    try:
+        manifest = read_manifest(where.shard_scores_manifest(shard), KIND)
+    except StoreError:  # not there, or left half written: it is made again
+        return False
+    path = where.shard_scores(shard)
+    return manifest["made_by"] == made_by and path.exists() and digest_file(path) == manifest["digest"]
+
+
+def read_scores(where: FilterPaths, columns: list[str] | None = None) -> Iterator[pd.DataFrame]:
+    """Yield the scores of every shard of the pool.
+
+    Raises
+    ------
+    StoreError
+        If a shard's scores are missing, altered, or not of the documents that the pool has there.
+    """
+    shards = read_manifest(where.pool_manifest, pool.KIND)["shards"]
+    for shard, held in enumerate(shards):
+        manifest = read_manifest(where.shard_scores_manifest(shard), KIND)
+        path = where.shard_scores(shard)
+        if not path.exists() or digest_file(path) != manifest["digest"] or manifest["documents"] != held["documents"]:
+            raise StoreError(
+                f"{path}: missing, altered, or of another pool. Delete {where.shard_scores_manifest(shard)} "
+                "and run again."
+            )
+        yield read_parquet(path, columns)
+
+
+def write_all_scores(where: FilterPaths, selected: Any) -> None:
+    """Write the scores of all documents into one table, with whether each was `selected` (sorted ids)."""
+    with replacing(where.scores) as temporary:
+        writer = None
+        for table in read_scores(where):
+            marked = table.assign(selected=membership(table["id"].to_numpy(), selected))
+            arrow = pa.Table.from_pandas(marked, preserve_index=False)
+            if writer is None:
+                writer = pq.ParquetWriter(temporary, arrow.schema, compression="zstd", write_page_checksum=True)
+            writer.write_table(arrow.cast(writer.schema))
+        assert writer is not None, "a pool has one shard at least"
+        writer.close()

@@ -1,0 +1,163 @@
+"""What single jobs need, for a scheduler that has to know beforehand: memory and time.
+
+Light, because Snakemake asks while it plans. Sizes are exact once a model's manifest or the corpus is there, and
+estimated before; a job that was given too little is tried again with more (`attempt` in workflow/rules/common.smk).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from rosetta.config import Config, ModelEntry
+from rosetta.corpus.size import estimate_size
+from rosetta.correlation.plan import correlation_flops
+from rosetta.errors import StoreError
+from rosetta.files import read_manifest
+from rosetta.models.folders import folder_shape
+from rosetta.paths import Paths
+
+MB = 1_000_000
+BASE_MB = 1500  # interpreter, libraries, and what a cluster's own wrapper takes
+START_MINUTES = 15
+DAY = 24 * 60  # what most partitions admit; further attempts ask for more
+SLOW_FLOPS = 3e9  # per core and second: what an old node surely does
+STORED_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
+UNKNOWN_DOCUMENTS = 10_000  # of a corpus that is not built yet and has no limit
+UNKNOWN_POOL = 300_000_000  # tokens
+LARGE_VOCABULARY = 50_000
+OPTIMIZER_BYTES = 24  # per parameter: weights, gradients, two moments, and a checkpoint that is being written
+
+
+class Needs(NamedTuple):
+    """Memory in MB and time in minutes of a job."""
+
+    mb: int
+    minutes: int
+
+
+class Size(NamedTuple):
+    """Neurons and parameters of a model; 0 where they are not known yet."""
+
+    n_neurons: int
+    n_parameters: int
+
+
+def model_size(config: Config, paths: Paths, model: str) -> Size:
+    """Return a model's size: from its manifest, its entry's dimensions, its zoo recipe or its folder."""
+    try:
+        manifest = read_manifest(paths.model_manifest(model), "model")
+    except StoreError:
+        twin = config.entry(model).untrained
+        return _expected(config, config.entry(twin.of if twin else model))
+    return Size(manifest["n_neurons"], manifest["n_parameters"])
+
+
+def _expected(config: Config, entry: ModelEntry) -> Size:
+    if entry.dimensions:
+        return Size(entry.dimensions.n_layers * entry.dimensions.d_mlp, entry.dimensions.n_parameters)
+    if entry.zoo:
+        size, vocabulary = config.zoo.sizes[entry.zoo.size], config.zoo.families[entry.zoo.family].vocab_size
+        layers = size.n_layers * (4 * size.d_model**2 + 3 * size.d_model * size.d_mlp)
+        return Size(size.n_neurons, layers + 2 * vocabulary * size.d_model)
+    if entry.path:
+        shape = folder_shape(Path(entry.path), entry.path)
+        weights = sum(file.stat().st_size for file in Path(entry.path).glob("*.safetensors"))
+        return Size(shape.n_neurons if shape else 0, weights // 2)
+    return Size(0, 0)
+
+
+def expected_positions(config: Config, paths: Paths) -> int:
+    """Return no fewer positions per model than the match split has."""
+    try:
+        documents = read_manifest(paths.corpus_manifest, "corpus")["splits"]["match"]["documents"]
+    except StoreError:
+        documents = UNKNOWN_DOCUMENTS
+    return min(documents, config.activations.max_documents or documents) * config.activations.sequence_length
+
+
+def needs_of_model(config: Config, paths: Paths, rule: str, model: str) -> Needs:
+    """Return what a job on one model needs: train, model, activations, twins, vocabulary, neurons, theory_spectrum."""
+    size, settings = model_size(config, paths, model), config.activations
+    positions, weights = expected_positions(config, paths), size.n_parameters * STORED_BYTES[config.entry(model).dtype]
+    forward = 2 * size.n_parameters * positions
+    batch = (settings.batch_size * settings.sequence_length + 4096) * size.n_neurons * 12
+    training = config.zoo.training
+    live = forward if config.store_mode == "live" else 0
+    n_bytes, flops = {
+        "train": (
+            size.n_parameters * OPTIMIZER_BYTES,
+            6 * size.n_parameters * training.steps * training.batch_size * training.sequence_length,
+        ),
+        "model": (0, 0),
+        "activations": (1.3 * weights + batch, forward / settings.n_shards),
+        "twins": (1.3 * weights + batch, forward * len(config.controls.untrained_seeds)),
+        "vocabulary": (1.3 * 4 * size.n_parameters, 0),
+        "neurons": (
+            size.n_neurons * config.specialization.n_contexts * 64 + (weights + batch if live else 0),
+            1000 * positions * size.n_neurons + live,
+        ),
+        "theory_spectrum": (
+            config.theory.decay.max_units**2 * 80 + (weights + batch if live else 0),
+            4 * config.theory.decay.max_units**2 * positions + live,
+        ),
+    }[rule]
+    return Needs(BASE_MB + _mb(n_bytes), _minutes(flops))
+
+
+def needs_of_pair(config: Config, paths: Paths, rule: str, pair: tuple[str, str], control: str = "") -> Needs:
+    """Return what a job on a pair needs: correlate, nulls, intervals, sweeps."""
+    sizes = [model_size(config, paths, model) for model in pair]
+    positions = expected_positions(config, paths)
+    once = correlation_flops(sizes[0].n_neurons, sizes[1].n_neurons, positions)
+    sweeps = config.sweeps
+    times = {
+        "correlate": 1 / config.correlation.n_jobs,
+        "nulls": len(config.controls.seeds(control)) if control else 0,
+        "intervals": 4,  # products of all blocks, and a reduction for every half-sample
+        "sweeps": sweeps.budgets + sweeps.split_half + len(sweeps.pooling) + len(sweeps.exclusions),
+    }[rule]
+    live = 4 * sum(size.n_parameters for size in sizes) * positions if config.store_mode == "live" else 0
+    threads = config.dask.n_workers * config.dask.threads_per_worker if config.dask.local else 1
+    # Workers on other machines have memory of their own; this job only waits for them.
+    budget = int(config.correlation.memory_gb * 1000) if config.dask.local else 0
+    return Needs(BASE_MB + budget, _minutes(times * (once + live), threads))
+
+
+def needs_of_filter(config: Config, paths: Paths, rule: str) -> Needs:
+    """Return what the jobs of the filter that run a model need: filter_score, filter_pretrain."""
+    filtering = config.filtering
+    assert filtering is not None, "the rules exist only with a filter"
+    pretraining, tokens = filtering.pretraining, _pool_tokens(config, paths)
+    if rule == "filter_score":
+        size, scoring = model_size(config, paths, config.filter_model()), filtering.scoring
+        batch = scoring.batch_size * scoring.sequence_length * size.n_neurons * 12
+        flops = 2 * size.n_parameters * tokens / filtering.pool.n_shards
+    else:
+        assert pretraining is not None, "the rule exists only with a training"
+        size = model_size(config, paths, pretraining.model)
+        # What the backward pass keeps: activations of all neurons, and logits and their gradients.
+        per_token = size.n_neurons * 24 + LARGE_VOCABULARY * 12
+        batch = pretraining.batch_size * pretraining.sequence_length * per_token
+        selected = filtering.selection.budget_tokens or tokens * (filtering.pool.target_share or 1.0)
+        flops = 6 * size.n_parameters * min(tokens, selected)
+    return Needs(BASE_MB + _mb(1.3 * 4 * size.n_parameters + batch), _minutes(flops))
+
+
+def _pool_tokens(config: Config, paths: Paths) -> int:
+    assert config.filtering is not None
+    if config.filtering.pool.source:
+        return UNKNOWN_POOL
+    try:
+        return read_manifest(paths.corpus_manifest, "corpus")["splits"]["pool"]["bytes"]
+    except StoreError:
+        whole = estimate_size(config.corpus).n_bytes
+        return UNKNOWN_POOL if whole is None else int(whole * config.corpus.splits.pool)
+
+
+def _mb(n_bytes: float) -> int:
+    return int(-(-n_bytes // MB))
+
+
+def _minutes(flops: float, threads: int = 1) -> int:
+    return min(START_MINUTES + int(flops / (SLOW_FLOPS * threads) / 60), DAY)

@@ -1,0 +1,221 @@
+"""`rosetta filter`: any pool of documents, any model, one neuron, without a configuration and without Snakemake."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rosetta import __version__
+from rosetta.config import FilesSource
+from rosetta.config_filtering import FilterScoring, FilterSelection
+from rosetta.corpus.documents import Text
+from rosetta.corpus.records import Keys, file_texts, source_files
+from rosetta.errors import ConfigError, ModelError, PlanError, StoreError
+from rosetta.files import digest_file, read_manifest
+from rosetta.filtering import corpus, pool
+from rosetta.filtering.corpus_card import render_card
+from rosetta.filtering.score import Neuron, Scorer
+from rosetta.filtering.scores import is_scored, read_scores, write_all_scores, write_scores
+from rosetta.filtering.select import Amount, check_amount, percentile_of, read_blocks, select
+from rosetta.models import loading
+from rosetta.models.folders import check_model_folder
+from rosetta.models.neurons import neuron_shape, parse_neuron
+from rosetta.paths import FilterPaths
+from rosetta.progress import say
+from rosetta.steps.filter_card import domain_points, model_point, rule_points
+
+POOL_VERSION, SCORE_VERSION = 1, 1  # raise when a change of code changes what a killed run left behind
+MAX_SHARDS = 4096  # each is an open file while the pool is written
+COLUMN = "neuron"
+KEYS = Keys("--pool", "--text-column", "--domain-column")
+LABEL = "--model"
+AMOUNT_KEYS = {"tokens": "--budget-tokens", "count": "--count"}
+
+
+@dataclass(frozen=True)
+class FileFilter:
+    """What `rosetta filter` was asked for.
+
+    Attributes
+    ----------
+    model, revision, neuron, dtype : str
+        Folder or hub id, its revision, the neuron's name, the precision of the forward pass.
+    pool : Path
+        File or folder.
+    text_column : str
+        Column of the text.
+    domain_column : str or None
+        Column of a label.
+    shard_bytes : float
+        Size of the pool's files per shard.
+    scoring : FilterScoring
+        How a score is made.
+    selection : FilterSelection
+        How much is taken; one of its rules has to be given.
+    whole_context : bool
+        Lower the sequence length to the model's context if that is shorter.
+    """
+
+    model: str
+    revision: str
+    neuron: str
+    dtype: str
+    pool: Path
+    text_column: str
+    domain_column: str | None
+    shard_bytes: float
+    scoring: FilterScoring
+    selection: FilterSelection
+    whole_context: bool
+
+    @property
+    def source(self) -> FilesSource:
+        """The pool as a source of texts."""
+        return FilesSource(kind="files", path=str(self.pool), text=self.text_column, domain=self.domain_column)
+
+
+def filter_files(wanted: FileFilter, out: Path) -> None:
+    """Score every document of a pool, and write the best of them as a corpus.
+
+    What is finished is not made again: the pool's shards if the files are the same, the scores of a shard if pool,
+    model, neuron and scoring are. All that can be wrong with the request is found before the pool is scored.
+
+    Raises
+    ------
+    RosettaError
+        If the pool is empty, lacks the text column or holds less than is to be taken; if the model cannot be loaded,
+        or has no such neuron.
+    """
+    if wanted.selection == FilterSelection():
+        raise ConfigError("--budget-tokens, --count, --percentile: give one of them, to say how much is taken.")
+    files = source_files(str(wanted.pool), KEYS.path)
+    first = next((text for text in file_texts(wanted.source, KEYS) if text.text.strip()), None)
+    if first is None:
+        raise ConfigError(f"--pool: {wanted.pool} holds no document with text. Give another pool.")
+    source, neuron, scoring = _checked_model(wanted)
+    where = FilterPaths(out)
+    _write_pool(wanted, files, where)
+    _check_early(wanted.selection, where)
+    _score_pool(wanted, source, neuron, scoring, where)
+    amount = _amount(wanted.selection, where)
+    selected = select(read_blocks(read_scores(where, ["id", "tokens", COLUMN]), COLUMN), amount)
+    if not len(selected.id):
+        raise PlanError("--percentile: no document's score exceeds it, so none is left. Lower it.")
+    write_all_scores(where, np.sort(selected.id))
+    counts = corpus.count(where, selected)
+    card = render_card(
+        f"{wanted.pool.name}: filtered by {neuron}",
+        counts,
+        [
+            ("Neuron", [f"{neuron} of {model_point(source)}, layer and unit counted from 0"]),
+            ("Rule", rule_points(scoring, amount, wanted.selection.percentile)),
+            ("Pool", [f"source: {wanted.pool}, column `{wanted.text_column}`", *domain_points(where)]),
+        ],
+    )
+    made_by = {"version": __version__, "neuron": list(neuron), "selection": wanted.selection.model_dump()}
+    corpus.write_corpus(where, selected, counts, card, made_by)
+    say(
+        f"{counts.selected:,} of {counts.pool:,} documents, {counts.selected_tokens:,} of {counts.pool_tokens:,} "
+        f"tokens, are in {where.corpus}; {counts.not_selected:,} documents are not"
+    )
+
+
+def _checked_model(wanted: FileFilter) -> tuple[loading.ModelSource, Neuron, FilterScoring]:
+    """Check what can be checked without weights; return the model, the neuron and how to score."""
+    if wanted.dtype not in ("float32", "bfloat16", "float16"):
+        raise ConfigError(f"--dtype: {wanted.dtype!r} is not float32, bfloat16 or float16.")
+    local = Path(wanted.model).exists()
+    if local:
+        check_model_folder(Path(wanted.model), LABEL)
+    revision = None if local else wanted.revision
+    source = loading.ModelSource(wanted.model, wanted.model, revision, dtype=wanted.dtype)
+    config = loading.load_config_of(source)
+    neuron = Neuron(*parse_neuron(wanted.neuron, neuron_shape(config, LABEL), "--neuron"))
+    context = getattr(config, "max_position_embeddings", None)
+    scoring = wanted.scoring
+    if context and scoring.sequence_length > context:
+        if not wanted.whole_context:
+            raise ModelError(f"--sequence-length: the model reads {context} tokens; lower {scoring.sequence_length}.")
+        scoring = scoring.model_copy(update={"sequence_length": context})
+    return source, neuron, scoring
+
+
+def _write_pool(wanted: FileFilter, files: list[Path], where: FilterPaths) -> None:
+    """Write the pool's shards, unless they are there and the files are the same."""
+    facts = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    columns = [wanted.text_column, wanted.domain_column]
+    n_shards = int(min(MAX_SHARDS, max(1, -(-sum(fact[1] for fact in facts) // wanted.shard_bytes))))
+    made_by = {"version": POOL_VERSION, "files": facts, "columns": columns, "n_shards": n_shards}
+    try:
+        if read_manifest(where.pool_manifest, pool.KIND)["made_by"] == made_by and where.pool.is_dir():
+            say(f"{where.pool}: the pool's {n_shards} shards are there")
+            return
+    except StoreError:  # not there, or half written: it is made again
+        pass
+    shutil.rmtree(where.root / "scores", ignore_errors=True)
+    fresh = pool.Fresh()
+    pool.write_pool(fresh.documents(_texts(wanted, files)), where, n_shards, made_by, fresh.counts)
+    say(f"{where.pool}: {n_shards} shards of the pool, {fresh.counts}")
+
+
+def _texts(wanted: FileFilter, files: list[Path]) -> Iterator[Text]:
+    """Yield the texts of the pool, each with the file that it comes from as its source."""
+    for path in files:
+        one = wanted.source.model_copy(update={"path": str(path)})
+        for text in file_texts(one, KEYS):
+            yield text._replace(source=path.name)
+
+
+def _check_early(selection: FilterSelection, where: FilterPaths) -> None:
+    """Refuse what the pool cannot hold before it is scored: a token of text has one byte at least."""
+    shards = read_manifest(where.pool_manifest, pool.KIND)["shards"]
+    documents, n_bytes = (sum(shard[key] for shard in shards) for key in ("documents", "bytes"))
+    check_amount(Amount(tokens=selection.budget_tokens, count=selection.count), n_bytes, documents, AMOUNT_KEYS)
+
+
+def _score_pool(
+    wanted: FileFilter, source: loading.ModelSource, neuron: Neuron, scoring: FilterScoring, where: FilterPaths
+) -> None:
+    """Score the shards that are not scored yet; the model is loaded only if there are any."""
+    shards = read_manifest(where.pool_manifest, pool.KIND)["shards"]
+    recipe = _recipe(source, neuron, scoring)
+    made = [{**recipe, "shard": shard["digest"]} for shard in shards]
+    waiting = [shard for shard, by in enumerate(made) if not is_scored(where, shard, by)]
+    say(f"{len(shards) - len(waiting)} of {len(shards)} shards are scored")
+    if not waiting:
+        return
+    model = loading.load_model(source).to(loading.best_device())
+    tokenizer = loading.load_tokenizer(source)
+    for shard in waiting:
+        scorer = Scorer(model, tokenizer, {COLUMN: neuron}, scoring, f"shard {shard + 1}/{len(shards)}")
+        write_scores(where, shard, scorer.score(pool.read_shard(where, shard)), made[shard])
+
+
+def _recipe(source: loading.ModelSource, neuron: Neuron, scoring: FilterScoring) -> dict[str, Any]:
+    """Return what the scores of a document depend on, besides its text."""
+    weights = source.revision or sorted(digest_file(path) for path in Path(source.location).glob("*.safetensors"))
+    return {
+        "version": SCORE_VERSION,
+        "model": source.location,
+        "weights": weights,
+        "dtype": source.dtype,
+        "neuron": list(neuron),
+        "scoring": scoring.model_dump(exclude={"batch_size"}),
+        "torch": torch.__version__,
+    }
+
+
+def _amount(selection: FilterSelection, where: FilterPaths) -> Amount:
+    if selection.percentile is not None:
+        scores = (table[COLUMN].to_numpy() for table in read_scores(where, [COLUMN]))
+        return Amount(above=percentile_of(scores, selection.percentile))
+    amount = Amount(tokens=selection.budget_tokens, count=selection.count)
+    documents, tokens = corpus.pool_size(where)
+    check_amount(amount, tokens, documents, AMOUNT_KEYS)
+    return amount

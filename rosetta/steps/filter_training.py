@@ -1,0 +1,96 @@
+"""Steps that train on selections, and put together what all filters are worth."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pandas as pd
+import torch
+
+from rosetta.config import Config
+from rosetta.config_filtering import FILTERS, Filtering
+from rosetta.corpus.build import read_split
+from rosetta.errors import ConfigError
+from rosetta.files import read_manifest, write_manifest
+from rosetta.filtering.assess import Filter
+from rosetta.filtering.corpus import pool_shards
+from rosetta.filtering.perplexity import perplexity
+from rosetta.filtering.pretrain import continue_training, count_steps, separator_of
+from rosetta.filtering.recovery import RECOVERY_COLUMNS, SHARE_COLUMNS
+from rosetta.filtering.results import results_table, summary_table
+from rosetta.filtering.select import membership
+from rosetta.jobs import training_name
+from rosetta.models import loading
+from rosetta.paths import FilterPaths, Paths
+from rosetta.progress import say
+from rosetta.stages import made_by
+from rosetta.steps.filtering import SELECTIONS, filter_of
+from rosetta.tables import read_csv, read_parquet, write_csv
+
+TRAINING = "filter-training"
+
+
+def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
+    """Train a model on what a filter selected, and measure its perplexity; `base` is measured as it is."""
+    filtering, where = filter_of(config, paths)
+    settings = filtering.pretraining
+    if settings is None or (name, seed) not in filtering.trainings():
+        raise ConfigError(f"--filter, --seed: filtering.pretraining has no training {training_name(name, seed)}.")
+    torch.set_num_threads(1)
+    source = loading.model_source(config, paths, settings.model)
+    manifest = read_manifest(paths.model_manifest(settings.model), loading.KIND)
+    loading.check_weights(source, manifest)
+    model = loading.load_model(source).to(loading.best_device())
+    tokenizer = loading.load_tokenizer(source)
+    checkpoints = where.checkpoints(training_name(name, seed))
+    facts: dict[str, float] = {"steps": 0, "tokens": 0}
+    if name != "base":
+        texts = list(_selected_texts(where, Filter(name, filtering.target, seed if name == "random" else None)))
+        n_steps = count_steps(_least_tokens(filtering, where), settings)
+        model, facts = continue_training(
+            model, tokenizer, texts, n_steps, settings, seed, checkpoints, manifest["weights"]
+        )
+    heldout = read_split(paths, "heldout")
+    texts = heldout.loc[heldout["domain"] == filtering.target, "text"].tolist()
+    separator = separator_of(tokenizer, f"models.{settings.model}")
+    value, n_tokens = perplexity(model, tokenizer, texts, separator, settings.sequence_length, settings.batch_size)
+    say(f"{training_name(name, seed)}: {facts}, perplexity {value:.4f} on {n_tokens:,} tokens")
+    made = made_by(config, "filter_pretrain", training_name(name, seed))
+    found = {"filter": name, "seed": seed, **facts, "perplexity": value, "heldout_tokens": n_tokens}
+    write_manifest(where.training(training_name(name, seed)), {"kind": TRAINING, "made_by": made, **found})
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _least_tokens(filtering: Filtering, where: FilterPaths) -> int:
+    """Return the tokens of the smallest selection that is trained on, so that all trainings have the same steps."""
+    assert filtering.pretraining is not None
+    held = read_manifest(where.selections_manifest, SELECTIONS)["held"]
+    return min(
+        held[Filter(name, filtering.target, seed if name == "random" else None).file]["tokens"]
+        for name in filtering.pretraining.filters
+        for seed in filtering.seeds
+    )
+
+
+def _selected_texts(where: FilterPaths, chosen: Filter) -> Iterator[str]:
+    """Yield the texts of a selection in the order of the pool."""
+    ids = read_parquet(where.selection(chosen.file), ["id"])["id"].sort_values().to_numpy()
+    for documents in pool_shards(where):
+        yield from documents.loc[membership(documents["id"].to_numpy(), ids), "text"]
+
+
+def filter_tables_step(config: Config, paths: Paths) -> None:
+    """Write the tables of all filters: per seed, their means, and what they take of each domain."""
+    filtering, where = filter_of(config, paths)
+    recovered = read_csv(where.recovery, RECOVERY_COLUMNS)
+    trained = pd.DataFrame(
+        [read_manifest(where.training(training_name(*job)), TRAINING) for job in filtering.trainings()],
+        columns=["filter", "seed", "perplexity"],
+    )
+    table = results_table(recovered, trained)
+    write_csv(paths.table("filtering"), table)
+    summary = summary_table(table, recovered, ["base", *FILTERS])
+    write_csv(paths.table("filtering_summary"), summary)
+    write_csv(paths.table("filtering_domains"), read_csv(where.shares, SHARE_COLUMNS))
+    say(summary.to_string(index=False))

@@ -1,0 +1,128 @@
+"""The tiny preset through a real SLURM cluster of one node: to the end, and after a job was cancelled.
+
+Run by `make test-slurm`; needs Debian's slurm-wlm and munge.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from cluster import Cluster, missing_programs
+
+ROOT = Path(__file__).parent.parent.parent
+TINY = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
+SMALL = {  # the way to the matches, without what only takes time here
+    **TINY,
+    "results": "results",
+    "controls": {"permutation_seeds": [0], "untrained_seeds": []},
+}
+PAIRS = ("pythia-s--opt-s", "pythia-m--opt-m", "pythia-s--qwen-s")
+TARGETS = [f"results/matches/{pair}.parquet" for pair in PAIRS]
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(bool(missing_programs()), reason=f"no SLURM here: {', '.join(missing_programs())} not found"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    started = Cluster()
+    yield started
+    started.stop()
+
+
+def copy_project(folder: Path) -> Path:
+    folder.mkdir()
+    for name in ("Snakefile", "workflow", "envs", "config.yaml"):
+        source = ROOT / name
+        shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder)
+    (folder / "run.yaml").write_text(yaml.safe_dump(SMALL))
+    return folder
+
+
+def command(*arguments: str) -> list[str]:
+    return [
+        sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/slurm", "--configfile", "run.yaml",
+        "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "10",
+        *arguments, *TARGETS,
+    ]  # fmt: skip
+
+
+def run(folder, cluster, *arguments):
+    done = subprocess.run(
+        command(*arguments),
+        cwd=folder,
+        env=cluster.environment,
+        capture_output=True,
+        text=True,
+        timeout=2400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    return done
+
+
+def matches(folder):
+    return {pair: pd.read_parquet(folder / "results" / "matches" / f"{pair}.parquet") for pair in PAIRS}
+
+
+def wait_for(condition, seconds=600):
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.3)
+    return found
+
+
+def test_a_sweep_goes_through_slurm_survives_a_cancelled_job_and_a_killed_driver(cluster, tmp_path):
+    """One run: a training job is cancelled, the driver is killed later on; what was finished is not made again."""
+    folder = copy_project(tmp_path / "p")
+    driver = subprocess.Popen(
+        command(), cwd=folder, env=cluster.environment, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=(tmp_path / "driver.log").open("w"),
+    )  # fmt: skip
+
+    def running(rule):
+        assert driver.poll() is None, (tmp_path / "driver.log").read_text()[-3000:]
+        return [job for job in cluster.jobs() if rule in job["comment"] and job["state"] == "RUNNING"]
+
+    cancelled = wait_for(lambda: running("rule_train"))[0]
+    cluster.run("scancel", cancelled["id"])
+    wait_for(lambda: list((folder / "results").glob("activations/*/*/*.json")))
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.wait()
+    # Jobs of a killed driver live on: the README says to cancel them before the next run.
+    cluster.run("scancel", "--user", cluster.environment.get("USER", "root"), check=False)
+    cluster.run("scancel", "--state=RUNNING", check=False)
+    wait_for(lambda: not [job for job in cluster.jobs() if job["state"] in ("RUNNING", "PENDING", "COMPLETING")])
+    finished = {path: path.stat().st_mtime_ns for path in (folder / "results").glob("models/*.json")}
+    assert finished
+    unlock = [sys.executable, "workflow/scripts/unlock.py"]
+    wait_for(
+        lambda: subprocess.run(unlock, cwd=folder, check=False).returncode == 0, 60
+    )  # processes take a moment to die
+    run(folder, cluster)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    again = run(folder, cluster, "-n")
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+    jobs = cluster.jobs()
+    rules = {job["comment"].split("_wildcards_")[0] for job in jobs if job["state"] == "COMPLETED"}
+    assert {"rule_corpus", "rule_tokenizer", "rule_train", "rule_activations", "rule_correlate", "rule_nulls"} <= rules
+    assert next(job for job in jobs if job["id"] == cancelled["id"])["state"] == "CANCELLED"
+
+    local = copy_project(tmp_path / "local")
+    subprocess.run(
+        [sys.executable, "-m", "snakemake", "--configfile", "run.yaml", "--cores", "2", *TARGETS],
+        cwd=local, check=True, capture_output=True, timeout=1800,
+    )  # fmt: skip
+    for pair, table in matches(local).items():
+        pd.testing.assert_frame_equal(matches(folder)[pair], table)

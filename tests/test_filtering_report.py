@@ -1,0 +1,43 @@
+"""What the report says of filters."""
+
+import numpy as np
+import pandas as pd
+
+from rosetta.filtering.results import SUMMARY_COLUMNS
+from rosetta.report.filtering_section import in_words, verdict
+
+NAN = float("nan")
+ROWS = {  # F1, perplexity, low, high
+    "base": (NAN, 9.0, NAN, NAN),
+    "random": (0.1, 5.0, 4.5, 5.5),
+    "non_rosetta": (0.2, 4.2, 3.9, 4.5),
+    "non_rosetta_best": (0.9, 3.0, 2.9, 3.1),
+    "classifier": (0.8, NAN, NAN, NAN),
+    "rosetta": (0.8, 4.0, 3.9, 4.1),
+    "oracle": (1.0, 3.9, 3.85, 3.95),
+}
+SUMMARY = pd.DataFrame(
+    [(name, f1, f1, f1, f1, 50, mean, low, high, 3) for name, (f1, mean, low, high) in ROWS.items()],
+    columns=SUMMARY_COLUMNS,
+)
+
+
+def test_the_verdict_follows_the_intervals():
+    said = dict(
+        zip(("random", "non_rosetta", "non_rosetta_best", "classifier", "oracle"), verdict(SUMMARY), strict=True)
+    )
+    assert "F1 is 0.80, and 0.10 of: random" in said["random"]
+    assert "lower perplexity" in said["random"]
+    assert "higher perplexity" in said["non_rosetta_best"]
+    for name in ("non_rosetta", "oracle"):
+        assert "does not tell" in said[name]
+    assert "no intervals" in said["classifier"]
+
+
+def test_the_table_is_in_the_papers_form():
+    table = in_words(SUMMARY).set_index("filter")
+    assert table.loc["random", "held-out perplexity"] == "5.000 ± 0.500"
+    assert table.loc["base model", "held-out perplexity"] == "9.000"
+    assert table.loc["bag-of-tokens classifier", "held-out perplexity"] == "–"
+    assert np.isnan(table.loc["base model", "f1"])
+    assert table.index.tolist()[-1] == "oracle"

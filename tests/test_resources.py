@@ -1,0 +1,67 @@
+"""What jobs ask of a cluster: exact where sizes are known, monotone in the model, for every rule that says so."""
+
+from pathlib import Path
+
+import pytest
+
+from rosetta.config import load_config, parse_config
+from rosetta.files import write_manifest
+from rosetta.paths import Paths
+from rosetta.resources import BASE_MB, model_size, needs_of_filter, needs_of_model, needs_of_pair
+
+ROOT = Path(__file__).parent.parent
+MODEL_RULES = ("train", "model", "activations", "twins", "vocabulary", "neurons", "theory_spectrum")
+
+
+def test_the_default_run_fits_a_workstation(tmp_path):
+    config, paths = load_config(ROOT / "config.yaml"), Paths(tmp_path)
+    needs = [needs_of_model(config, paths, rule, model) for rule in MODEL_RULES for model in config.used_models()]
+    needs += [
+        needs_of_pair(config, paths, rule, pair)
+        for rule in ("correlate", "intervals", "sweeps")
+        for pair in config.pairs()
+    ]
+    needs += [needs_of_filter(config, paths, rule) for rule in ("filter_score", "filter_pretrain")]
+    assert all(BASE_MB <= need.mb < 8000 for need in needs)
+    assert all(15 <= need.minutes < 24 * 60 for need in needs)
+
+
+def test_the_size_of_a_zoo_model_is_near_the_truth_before_and_exact_after(tmp_path):
+    config, paths = load_config(ROOT / "config.yaml"), Paths(tmp_path)
+    before = model_size(config, paths, "opt-l")
+    assert before.n_neurons == 2304
+    content = {"kind": "model", "n_neurons": 2304, "n_parameters": 900_000}
+    write_manifest(paths.model_manifest("opt-l"), content)
+    assert model_size(config, paths, "opt-l") == (2304, 900_000)
+    assert before.n_parameters == pytest.approx(900_000, rel=0.5)
+
+
+def test_large_models_need_more(tmp_path):
+    def model(n_layers, n_parameters):
+        return {
+            "hub": "a/b",
+            "revision": "x",
+            "dimensions": {"n_layers": n_layers, "d_mlp": 1000, "n_parameters": n_parameters},
+        }
+
+    config = parse_config(
+        {
+            "models": {"s": model(4, 10**8), "l": model(40, 10**10)},
+            "ladders": {"x": [["s", "l"]]},
+            "correlation": {"memory_gb": 32},
+            "activations": {"max_documents": 2},
+            "corpus": {"max_documents": 100},
+        }
+    )
+    paths = Paths(tmp_path)
+    for rule in ("activations", "twins", "vocabulary", "neurons"):
+        small, large = (needs_of_model(config, paths, rule, name) for name in "sl")
+        assert large.mb > small.mb, rule
+        assert large.minutes >= small.minutes, rule
+    assert needs_of_model(config, paths, "activations", "l").mb > 1.3 * 4 * 10**4, "the weights, in MB"
+    one = needs_of_pair(config, paths, "correlate", ("s", "l"))
+    assert one.mb == BASE_MB + 32_000
+    three = needs_of_pair(config, paths, "nulls", ("s", "l"), "permutation")
+    assert three.minutes > one.minutes
+    cluster = config.model_copy(update={"dask": config.dask.model_copy(update={"scheduler": "tcp://head:1"})})
+    assert needs_of_pair(cluster, paths, "correlate", ("s", "l")).mb == BASE_MB, "its workers have their own"
