@@ -1,6 +1,8 @@
 """The rules of the house: imports point one way, files stay small, heavy libraries stay out of Snakemake's parse."""
 
 import ast
+import importlib
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +57,12 @@ def test_files_stay_small():
 def test_the_rules_take_the_splits_from_the_package():
     rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
     assert ", ".join(f'"{split}"' for split in SPLITS) not in rules
+
+
+def test_every_module_can_be_imported():
+    """Names that one module takes from another are there; steps import late, so a command would fail in mid run."""
+    for module in pkgutil.walk_packages([str(PACKAGE)], "rosetta."):
+        importlib.import_module(module.name)
 
 
 def test_what_the_snakefile_imports_is_light():

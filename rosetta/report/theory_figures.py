@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from rosetta.analysis.groups import OTHERS, ROSETTA
+from rosetta.analysis.groups import OTHERS, ROSETTA, rosetta_group
 from rosetta.config import Config, group_name
 from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.paths import Paths
 from rosetta.report.figures import TITLES, save_figure
-from rosetta.report.neuron_figures import ABOVE, ABOVE_LABEL
 from rosetta.tables import read_csv, read_parquet
 from rosetta.theory import comparison, exponents, identifiability, prediction
 from rosetta.theory.allocation import QUANTITIES, matched_r_survival, predicted_exponents
@@ -30,7 +29,11 @@ QUANTITY_LABELS = {
 }
 # How a measured statistic is drawn, and what it is called.
 COUNT_MARKERS = {name: (marker, TITLES[name]) for name, marker in zip(TITLES, "sD^", strict=True)}
-GROUP_MARKERS = {ROSETTA: ("s", "Rosetta Neurons"), ABOVE: ("^", ABOVE_LABEL), OTHERS: ("o", "others")}
+GROUP_MARKERS = {
+    ROSETTA: ("s", "Rosetta Neurons"),
+    rosetta_group("above_untrained"): ("^", f"Rosetta, {TITLES['above_untrained']}"),
+    OTHERS: ("o", "others"),
+}
 _ROUTE_COLOURS = dict(zip(ROUTES, sns.color_palette("colorblind", len(ROUTES)), strict=True))
 
 

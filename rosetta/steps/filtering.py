@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from rosetta.analysis.populations import rosetta_mask
+from rosetta.analysis.populations import cluster_numbers
 from rosetta.analysis.profiles import CONTEXT_COLUMNS, NEURON_COLUMNS
 from rosetta.config import Config, group_name
 from rosetta.config_filtering import NEURON_FILTERS, Filtering, HubSource
@@ -55,7 +55,7 @@ def choose_step(config: Config, paths: Paths) -> None:
     model, group = config.filter_model(), group_name(config.filter_group())
     neurons = read_parquet(paths.neurons(model), NEURON_COLUMNS)
     shape = NeuronShape(int(neurons["layer"].max()) + 1, int(neurons["unit"].max()) + 1)
-    mask = rosetta_mask(read_parquet(paths.rosetta(group), ROSETTA_COLUMNS), model, shape)
+    mask = cluster_numbers(read_parquet(paths.rosetta(group), ROSETTA_COLUMNS), model, shape) >= 0
     contexts = read_parquet(paths.contexts(model), CONTEXT_COLUMNS)
     table = candidates(neurons, contexts, mask, filtering.target, filtering.n_contexts)
     chosen = choose(table)
