@@ -222,12 +222,12 @@ def test_a_deleted_result_is_made_again(project):
         {"report.html": "report"},
     ):  # fmt: skip
         for deleted in together:
-            (results / deleted).rename(results / deleted.replace("/", "-"))
+            (results / deleted).rename(project / deleted.replace("/", "-"))
         jobs = jobs_of(run_snakemake(project, "-n"))
         assert all(jobs.get(rule) == 1 for rule in together.values()), jobs
         assert not {"correlate", "activations", "train"} & set(jobs), together
         for deleted in together:
-            (results / deleted.replace("/", "-")).rename(results / deleted)
+            (project / deleted.replace("/", "-")).rename(results / deleted)
     (results / "matches/pythia-m--opt-m.parquet").unlink()
     run_snakemake(project)
     for name, table in read_matches(project).items():
@@ -253,6 +253,7 @@ ANEW = {"twins", "nulls", "intervals", "sweeps"}
                 "counts",
                 "fit",
                 "figures",
+                "control_tables",
                 "control_figures",
                 "report",
                 "theory_compare",
