@@ -156,3 +156,34 @@ def test_a_gate_that_nothing_passes_is_told(monkeypatch, capsys, tmp_path, model
     code, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", "--percentile", 50)
     assert code == 2
     assert "--percentile: no document's score exceeds it" in printed
+
+
+@pytest.mark.parametrize("name", ["pool", "scores", "corpus"])
+def test_what_lies_there_is_never_replaced(monkeypatch, capsys, tmp_path, model, texts, name):
+    pool = write_pool(tmp_path / "pool.jsonl", texts)
+    mine = tmp_path / "out" / name / "0.parquet"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    code, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", "--count", 1)
+    assert code == 2
+    assert f"{name} is not from this command" in " ".join(printed.split())
+    assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize(("pool", "out"), [("pool", "."), ("pool", "pool"), ("pool", "pool/out"), ("corpus", ".")])
+def test_a_pool_is_not_written_into_nor_over(monkeypatch, capsys, tmp_path, model, texts, pool, out):
+    (tmp_path / pool).mkdir()
+    file = write_pool(tmp_path / pool / "a.jsonl", texts)
+    before = file.read_bytes()
+    code, printed = run(monkeypatch, capsys, model, tmp_path / pool, tmp_path / out, "--count", 1)
+    assert code == 2
+    assert "overlap. Give a folder outside the pool" in " ".join(printed.split())
+    assert file.read_bytes() == before
+
+
+def test_out_that_is_a_file_is_refused(monkeypatch, capsys, tmp_path, model, texts):
+    pool = write_pool(tmp_path / "pool.jsonl", texts)
+    (tmp_path / "out").write_text("")
+    code, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", "--count", 1)
+    assert code == 2
+    assert "is a file. Give a folder" in " ".join(printed.split())

@@ -17,7 +17,7 @@ from rosetta.config_filtering import FilterScoring, FilterSelection
 from rosetta.corpus.documents import Text
 from rosetta.corpus.records import Keys, file_texts, source_files
 from rosetta.errors import ConfigError, ModelError, PlanError, StoreError
-from rosetta.files import digest_file, read_manifest
+from rosetta.files import digest_file, read_manifest, write_manifest
 from rosetta.filtering import corpus, pool
 from rosetta.filtering.corpus_card import render_card
 from rosetta.filtering.score import Neuron, Scorer
@@ -94,12 +94,14 @@ def filter_files(wanted: FileFilter, out: Path) -> None:
     """
     if wanted.selection == FilterSelection():
         raise ConfigError("--budget-tokens, --count, --percentile: give one of them, to say how much is taken.")
+    where = FilterPaths(out)
     files = source_files(str(wanted.pool), KEYS.path)
+    _check_out(wanted.pool, where)
     first = next((text for text in file_texts(wanted.source, KEYS) if text.text.strip()), None)
     if first is None:
         raise ConfigError(f"--pool: {wanted.pool} holds no document with text. Give another pool.")
     source, neuron, scoring = _checked_model(wanted)
-    where = FilterPaths(out)
+    write_manifest(where.mark, {"kind": "filter", "version": __version__})
     _write_pool(wanted, files, where)
     _check_early(wanted.selection, where)
     _score_pool(wanted, source, neuron, scoring, where)
@@ -124,6 +126,19 @@ def filter_files(wanted: FileFilter, out: Path) -> None:
         f"{counts.selected:,} of {counts.pool:,} documents, {counts.selected_tokens:,} of {counts.pool_tokens:,} "
         f"tokens, are in {where.corpus}; {counts.not_selected:,} documents are not"
     )
+
+
+def _check_out(pool: Path, where: FilterPaths) -> None:
+    """Refuse a folder in which something else would be replaced, or taken for a part of the pool later on."""
+    given, root = pool.resolve(), where.root.resolve()
+    outputs = [where.pool, where.shard_scores(0).parent, where.corpus, where.scores]
+    if root.is_relative_to(given) or any(given.is_relative_to(path.resolve()) for path in outputs):
+        raise ConfigError(f"--out: {where.root} and --pool {pool} overlap. Give a folder outside the pool.")
+    if where.root.exists() and not where.root.is_dir():
+        raise ConfigError(f"--out: {where.root} is a file. Give a folder.")
+    found = next((path for path in outputs if path.exists()), None)
+    if found and not where.mark.exists():
+        raise ConfigError(f"--out: {found} is not from this command, and would be replaced. Give another folder.")
 
 
 def _checked_model(wanted: FileFilter) -> tuple[loading.ModelSource, Neuron, FilterScoring]:
