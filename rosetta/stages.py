@@ -41,7 +41,7 @@ VERSIONS = {
     "filter_pool": 1,
     "filter_score": 1,
     "filter_select": 1,
-    "filter_pretrain": 1,
+    "filter_pretrain": 2,
     "filter_tables": 1,
     "filter_figure": 1,
     "theory_simulate": 1,

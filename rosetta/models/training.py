@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rosetta.config import ZooFamily, ZooSize, ZooTraining
+from rosetta.corpus.documents import hash64
 from rosetta.files import digest_bytes, digest_json, replacing
 from rosetta.models.zoo import packed_tokens, zoo_model_config
 from rosetta.progress import bar, say
@@ -50,8 +51,8 @@ class Steps:
 def run_steps(model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype: torch.dtype) -> list[float]:
     """Train a model's trainable parameters, from the last checkpoint of the same run if there is one.
 
-    The data of a step depend on its number only, so the weights are the same whether or not the training was
-    interrupted. Products are made in `dtype`, weights and sums are kept as they are.
+    The data of a step, and what dropout draws there, depend on its number only, so the weights are the same whether
+    or not the training was interrupted. Products are made in `dtype`, weights and sums are kept as they are.
 
     Returns
     -------
@@ -63,6 +64,7 @@ def run_steps(model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype:
     with bar(total=steps.batches.numel(), label="train", unit="tok") as shown:
         shown.update(len(losses) * n_tokens)
         for step in range(len(losses), len(steps.batches)):
+            torch.manual_seed(hash64("step", steps.run, step))  # of dropout
             losses.append(_step(model, optimizer, steps.batches[step], steps.rate(step), dtype))
             shown.set_postfix_str(f"step {step + 1}/{len(steps.batches)} loss {losses[-1]:.3f}", refresh=False)
             shown.update(n_tokens)
