@@ -75,6 +75,12 @@ class FilterPretraining(Section):
     )
     checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints to resume from")
 
+    @model_validator(mode="after")
+    def _filters_differ(self) -> FilterPretraining:
+        if len(set(self.filters)) < len(self.filters):
+            raise ValueError(f"filters must differ from each other (got {self.filters})")
+        return self
+
 
 class Filtering(Section):
     """One neuron as a filter: the corpus that it selects from a pool, and what that corpus is worth."""
@@ -160,8 +166,30 @@ def _pool_problems(config: Any, filtering: Filtering) -> list[str]:
             f"filtering.target: {filtering.target!r} is not in corpus.source.domains "
             f"({', '.join(corpus.source.domains)})"
         )
+    elif not isinstance(corpus.source, EnvironmentSource) and corpus.source.domain is None:
+        problems.append(
+            f"filtering.target: no document is labelled {filtering.target!r}, because corpus.source.domain is not "
+            "given; name the column"
+        )
+    if pool.source is not None and pool.source.domain is None:
+        problems += _problems_without_labels(filtering)
     if pool.source is None and corpus.splits.pool == 0:
         problems.append("filtering.pool: corpus.splits.pool is 0; raise it, or give filtering.pool.source")
     if pool.source is not None and pool.target_share is not None:
         problems.append("filtering.pool.target_share: thins out the corpus's split `pool` only; leave out pool.source")
+    return problems
+
+
+def _problems_without_labels(filtering: Filtering) -> list[str]:
+    problems = []
+    if filtering.selection == FilterSelection():
+        problems.append(
+            "filtering.selection: without filtering.pool.source.domain the size of the target is not known; give "
+            "budget_tokens, count or percentile, or name the column"
+        )
+    if filtering.pretraining and "oracle" in filtering.pretraining.filters:
+        problems.append(
+            "filtering.pretraining.filters: without filtering.pool.source.domain the oracle finds nothing to train "
+            "on; leave it out, or name the column"
+        )
     return problems

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from rosetta.config_filtering import FilterSelection
+from rosetta.config_filtering import Filtering, FilterSelection
 from rosetta.corpus.documents import Text, document_name, hash64
 from rosetta.errors import CorpusError, PlanError, StoreError
 from rosetta.filtering import corpus, pool
 from rosetta.filtering import select as selecting
-from rosetta.filtering.assess import Filter, amount_of, apply, assess, filters_of
+from rosetta.filtering.assess import Filter, amount_of, apply, assess, check_target, filters_of
 from rosetta.filtering.baselines import Classifier, random_scores
 from rosetta.filtering.choose import best_candidates, candidates, choose, with_roles
 from rosetta.filtering.corpus_card import render_card
@@ -336,6 +336,17 @@ def test_what_the_pool_does_not_hold_is_refused(tmp_path):
         amount_of(where, FilterSelection(budget_tokens=10**6), "js")
     with pytest.raises(CorpusError, match="no document labelled 'rust'"):
         amount_of(where, FilterSelection(), "rust")
+
+
+def test_a_pool_without_the_target_is_told_before_it_is_scored():
+    filtering = {"name": "n", "target": "js", "ladder": "l"}
+    trained = {"selection": {"count": 3}, "pretraining": {"model": "m"}}
+    check_target({"js": 1, "py": 2}, Filtering(**filtering))
+    check_target({"py": 2}, Filtering(**filtering, selection={"count": 3}))
+    with pytest.raises(CorpusError, match="no document labelled 'js', so its size cannot be the budget"):
+        check_target({"py": 2}, Filtering(**filtering))
+    with pytest.raises(CorpusError, match="the oracle selects nothing to train on"):
+        check_target({"": 2}, Filtering(**filtering, **trained))
 
 
 def test_results_in_the_papers_form():

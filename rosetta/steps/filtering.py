@@ -16,7 +16,7 @@ from rosetta.corpus.records import file_texts, hub_texts, keys_of
 from rosetta.errors import ConfigError, PlanError
 from rosetta.files import read_manifest, write_manifest
 from rosetta.filtering import corpus, pool
-from rosetta.filtering.assess import Filter, amount_of, apply, assess, filters_of
+from rosetta.filtering.assess import Filter, amount_of, apply, assess, check_target, filters_of
 from rosetta.filtering.baselines import Classifier
 from rosetta.filtering.choose import CHOICE, best_candidates, candidates, choose, with_roles
 from rosetta.filtering.recovery import RECOVERY_COLUMNS
@@ -106,6 +106,7 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
     filtering, where = filter_of(config, paths)
     if not 0 <= shard < filtering.pool.n_shards:
         raise ConfigError(f"--shard: {shard} is not among the {filtering.pool.n_shards} shards of filtering.pool.")
+    check_target(read_manifest(where.pool_manifest, pool.KIND)["domains"], filtering)
     torch.set_num_threads(1)
     model = config.filter_model()
     source = loading.model_source(config, paths, model)
