@@ -1,9 +1,12 @@
 """Selecting, recovering and choosing against brute force; the pool and the corpus lose and double nothing."""
 
+import resource
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 from hypothesis import given
@@ -216,6 +219,31 @@ def test_the_pool_holds_every_new_text_once(tmp_path, n_shards):
     assert Counter(held["text"]) == Counter(text.text for text in texts)
     assert (held["id"] == [hash64(text) for text in held["text"]]).all()
     assert dict(zip(held["text"], held["source"], strict=True)) == {text.text: text.source for text in texts}
+
+
+def test_long_documents_are_not_held_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "BUFFERED_BYTES", 1)
+    monkeypatch.setattr(pool, "SMALLEST_GROUP", 300)
+    where = FilterPaths(tmp_path)
+    texts = [Text(f"{i:0100d}", "", "") for i in range(10)]
+    pool.write_pool(pool.Fresh().documents(texts), where, 1, {}, {})
+    groups = pq.ParquetFile(where.pool_shard(0)).metadata
+    assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [3, 3, 3, 1]
+    assert pool.read_shard(where, 0)["text"].tolist() == [text.text for text in texts]
+
+
+def test_more_shards_than_open_files(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    low = len(list(Path("/proc/self/fd").iterdir())) + 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
+    try:
+        where = FilterPaths(tmp_path)
+        make_pool(where, n_shards=low + 1)
+        assert pool.n_shards(where) == low + 1
+        with pytest.raises(PlanError, match="shards of a pool are more files than may be open"):
+            pool.write_pool([], where, hard, {}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_an_altered_shard_is_refused(tmp_path):
