@@ -1,6 +1,7 @@
 """`rosetta filter` as a user types it: any pool, restarts, and mistakes told before any work."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -187,3 +188,28 @@ def test_out_that_is_a_file_is_refused(monkeypatch, capsys, tmp_path, model, tex
     code, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", "--count", 1)
     assert code == 2
     assert "is a file. Give a folder" in " ".join(printed.split())
+
+
+def test_a_source_is_a_files_path_in_the_pool(monkeypatch, capsys, tmp_path, model, texts):
+    for name, part in (("a", texts[:5]), ("b", texts[5:9])):
+        (tmp_path / "pool" / name).mkdir(parents=True)
+        write_pool(tmp_path / "pool" / name / "part.jsonl", part)
+    code, printed = run(monkeypatch, capsys, model, tmp_path / "pool", tmp_path / "out", "--count", len(set(texts[:9])))
+    assert code == 0, printed
+    (data,) = (tmp_path / "out" / "corpus").glob("*.parquet")
+    assert set(pd.read_parquet(data)["source"]) == {"a/part.jsonl", "b/part.jsonl"}
+
+
+def test_another_tokenizer_makes_other_scores_and_the_manifest_says_what_made_the_corpus(
+    monkeypatch, capsys, tmp_path, model, texts
+):
+    pool, copied = write_pool(tmp_path / "pool.jsonl", texts[:9]), tmp_path / "model"
+    shutil.copytree(model, copied)
+    run(monkeypatch, capsys, copied, pool, tmp_path / "out", "--count", 2)
+    made_by = json.loads((tmp_path / "out" / "corpus.json").read_text())["made_by"]
+    assert made_by["model"] == str(copied)
+    assert made_by["scoring"]["score"] == "mean"
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(made_by["files"])
+    (copied / "tokenizer.json").write_text((copied / "tokenizer.json").read_text() + "\n")
+    _, printed = run(monkeypatch, capsys, copied, pool, tmp_path / "out", "--count", 2)
+    assert "0 of 1 shards are scored" in printed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,13 @@ from rosetta.filtering.score import Neuron, Scorer
 from rosetta.filtering.scores import is_scored, read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount, check_amount, percentile_of, read_blocks, select
 from rosetta.models import loading
-from rosetta.models.folders import check_model_folder
+from rosetta.models.folders import check_model_folder, model_files
 from rosetta.models.neurons import neuron_shape, parse_neuron
 from rosetta.paths import FilterPaths
 from rosetta.progress import say
 from rosetta.steps.filter_card import domain_points, model_point, rule_points
 
-POOL_VERSION, SCORE_VERSION = 1, 1  # raise when a change of code changes what a killed run left behind
+POOL_VERSION, SCORE_VERSION = 2, 2  # raise when a change of code changes what a killed run left behind
 MAX_SHARDS = 4096  # each is an open file while the pool is written
 COLUMN = "neuron"
 KEYS = Keys("--pool", "--text-column", "--domain-column")
@@ -104,7 +104,8 @@ def filter_files(wanted: FileFilter, out: Path) -> None:
     write_manifest(where.mark, {"kind": "filter", "version": __version__})
     _write_pool(wanted, files, where)
     _check_early(wanted.selection, where)
-    _score_pool(wanted, source, neuron, scoring, where)
+    recipe = _recipe(source, neuron, scoring)
+    _score_pool(source, neuron, scoring, recipe, where)
     amount = _amount(wanted.selection, where)
     selected = select(read_blocks(read_scores(where, ["id", "tokens", COLUMN]), COLUMN), amount)
     if not len(selected.id):
@@ -120,7 +121,7 @@ def filter_files(wanted: FileFilter, out: Path) -> None:
             ("Pool", [f"source: {wanted.pool}, column `{wanted.text_column}`", *domain_points(where)]),
         ],
     )
-    made_by = {"version": __version__, "neuron": list(neuron), "selection": wanted.selection.model_dump()}
+    made_by = {"rosetta": __version__, **recipe, "selection": wanted.selection.model_dump()}
     corpus.write_corpus(where, selected, counts, card, made_by)
     say(
         f"{counts.selected:,} of {counts.pool:,} documents, {counts.selected_tokens:,} of {counts.pool_tokens:,} "
@@ -151,6 +152,8 @@ def _checked_model(wanted: FileFilter) -> tuple[loading.ModelSource, Neuron, Fil
     revision = None if local else wanted.revision
     source = loading.ModelSource(wanted.model, wanted.model, revision, dtype=wanted.dtype)
     config = loading.load_config_of(source)
+    if not local:  # a branch may move, a commit does not
+        source = replace(source, revision=getattr(config, "_commit_hash", None) or revision)
     neuron = Neuron(*parse_neuron(wanted.neuron, neuron_shape(config, LABEL), "--neuron"))
     context = getattr(config, "max_position_embeddings", None)
     scoring = wanted.scoring
@@ -180,11 +183,12 @@ def _write_pool(wanted: FileFilter, files: list[Path], where: FilterPaths) -> No
 
 
 def _texts(wanted: FileFilter, files: list[Path]) -> Iterator[Text]:
-    """Yield the texts of the pool, each with the file that it comes from as its source."""
+    """Yield the texts of the pool, each with the file that it comes from, as its path in the pool, as its source."""
+    root = wanted.pool if wanted.pool.is_dir() else wanted.pool.parent
     for path in files:
         one = wanted.source.model_copy(update={"path": str(path)})
         for text in file_texts(one, KEYS):
-            yield text._replace(source=path.name)
+            yield text._replace(source=path.relative_to(root).as_posix())
 
 
 def _check_early(selection: FilterSelection, where: FilterPaths) -> None:
@@ -195,11 +199,10 @@ def _check_early(selection: FilterSelection, where: FilterPaths) -> None:
 
 
 def _score_pool(
-    wanted: FileFilter, source: loading.ModelSource, neuron: Neuron, scoring: FilterScoring, where: FilterPaths
+    source: loading.ModelSource, neuron: Neuron, scoring: FilterScoring, recipe: dict[str, Any], where: FilterPaths
 ) -> None:
     """Score the shards that are not scored yet; the model is loaded only if there are any."""
     shards = read_manifest(where.pool_manifest, pool.KIND)["shards"]
-    recipe = _recipe(source, neuron, scoring)
     made = [{**recipe, "shard": shard["digest"]} for shard in shards]
     waiting = [shard for shard, by in enumerate(made) if not is_scored(where, shard, by)]
     say(f"{len(shards) - len(waiting)} of {len(shards)} shards are scored")
@@ -214,11 +217,11 @@ def _score_pool(
 
 def _recipe(source: loading.ModelSource, neuron: Neuron, scoring: FilterScoring) -> dict[str, Any]:
     """Return what the scores of a document depend on, besides its text."""
-    weights = source.revision or sorted(digest_file(path) for path in Path(source.location).glob("*.safetensors"))
+    folder = Path(source.location)
     return {
         "version": SCORE_VERSION,
         "model": source.location,
-        "weights": weights,
+        "files": source.revision or {path.name: digest_file(path) for path in model_files(folder)},
         "dtype": source.dtype,
         "neuron": list(neuron),
         "scoring": scoring.model_dump(exclude={"batch_size"}),
