@@ -1,5 +1,6 @@
 """Selecting, recovering and choosing against brute force; the pool and the corpus lose and double nothing."""
 
+import json
 import resource
 from collections import Counter
 from pathlib import Path
@@ -14,8 +15,11 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
+from rosetta.config import Corpus, FilesSource
 from rosetta.config_filtering import Filtering, FilterSelection
+from rosetta.corpus.build import build_corpus, read_split
 from rosetta.corpus.documents import Text, document_name, hash64
+from rosetta.corpus.records import file_texts
 from rosetta.errors import CorpusError, PlanError, StoreError
 from rosetta.filtering import corpus, pool
 from rosetta.filtering import select as selecting
@@ -27,7 +31,8 @@ from rosetta.filtering.recovery import recovery
 from rosetta.filtering.results import results_table, summary_table
 from rosetta.filtering.scores import is_scored, read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount, Scored, membership, percentile_of, select
-from rosetta.paths import FilterPaths
+from rosetta.paths import FilterPaths, Paths
+from rosetta.steps.filtering import known_names
 
 # Few distinct scores, so that ties are the rule.
 POOLS = st.lists(st.tuples(st.integers(-3, 3), st.integers(1, 20)), min_size=1, max_size=60)
@@ -80,6 +85,12 @@ def test_the_percentile_gate_keeps_what_exceeds_it(values, percentile):
     at_most = [v for v in sorted(values) if sum(w <= v for w in values) >= percentile / 100 * len(values)]
     assert threshold == at_most[0]
     assert (scores > threshold).mean() <= 1 - percentile / 100 + 1e-12
+
+
+@pytest.mark.parametrize("percentile", [7, 14.0, 28, 29, 55, 57, 58, 99.0])
+def test_the_gate_is_where_the_percentile_says(percentile):
+    """Where the product with n is off by a rounding, one document more or less would pass."""
+    assert percentile_of([np.arange(100.0)], percentile) == percentile - 1
 
 
 def test_membership_of_nothing_is_false():
@@ -195,7 +206,7 @@ def test_no_context_or_no_candidate_is_told():
 
 def make_pool(where, n=200, n_shards=3):
     texts = [Text(f"document {i} " + "x" * (i % 17), ("js", "py", "")[i % 3], f"file-{i % 4}") for i in range(n)]
-    fresh = pool.Fresh(known={hash64(texts[5].text)})
+    fresh = pool.Fresh(known={document_name(hash64(texts[5].text))})
     again = [*texts[:40], Text("  \n", "py", "f"), Text("bad \ud800", "py", "f"), *texts]
     pool.write_pool(fresh.documents(again), where, n_shards, {"v": 1}, fresh.counts)
     return [text for i, text in enumerate(texts) if i != 5], fresh.counts
@@ -244,6 +255,20 @@ def test_more_shards_than_open_files(tmp_path):
             pool.write_pool([], where, hard, {}, {})
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_texts_whose_pieces_are_held_out_stay_out_of_the_pool(tmp_path):
+    texts = ["".join(f"line {i} of text {n} is {(n * 37 + i) ** 3}\n" for i in range(20)) for n in range(60)]
+    file = tmp_path / "texts.jsonl"
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    splits = {"train": 0.4, "match": 0.2, "pool": 0.2, "heldout": 0.2}
+    source = FilesSource(kind="files", path=str(file))
+    paths = Paths(tmp_path / "results")
+    build_corpus(Corpus(source=source, max_document_bytes=100, splits=splits), paths, {})
+    pieces = [text for split in ("match", "heldout") for text in read_split(paths, split)["text"]]
+    kept = list(pool.Fresh(known_names(paths)).documents(file_texts(source)))
+    assert 0 < len(kept) < len(texts)
+    assert not any(piece in document.text for document in kept for piece in pieces)
 
 
 def test_an_altered_shard_is_refused(tmp_path):

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rosetta.corpus.documents import Document, Text, hash64
+from rosetta.corpus.documents import Document, Text, document_name, hash64
 from rosetta.errors import CorpusError, PlanError, StoreError
 from rosetta.files import digest_file, read_manifest, replacing, write_manifest
 from rosetta.paths import FilterPaths
@@ -33,11 +33,12 @@ SPARE_FILES = 200  # that a process has open besides the shards
 class Fresh:
     """Turns texts into documents of the pool, and counts what it drops.
 
-    A text is dropped if it is blank, has no UTF-8 form, was met before, or is one of `known`: documents on which the
-    neuron was chosen or perplexity is measured.
+    A text is dropped if it is blank, has no UTF-8 form, was met before, or has one of the names `known`
+    (`document_name`): of documents on which the neuron was chosen or perplexity is measured, and of the texts that
+    they are pieces of, which are their sources.
     """
 
-    known: set[int] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("accepted", "blank", "unencodable", "duplicate", "known"), 0)
     )
@@ -60,7 +61,7 @@ class Fresh:
         except UnicodeEncodeError:  # a lone surrogate
             return "unencodable", 0
         document_id = hash64(text)
-        if document_id in self.known:
+        if document_name(document_id) in self.known:
             return "known", document_id
         return ("duplicate" if document_id in self._ids else "accepted"), document_id
 
