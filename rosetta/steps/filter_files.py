@@ -16,7 +16,7 @@ from rosetta.config import FilesSource
 from rosetta.config_filtering import FilterScoring, FilterSelection
 from rosetta.corpus.documents import Text
 from rosetta.corpus.records import Keys, file_texts, source_files
-from rosetta.errors import ConfigError, ModelError, PlanError, StoreError
+from rosetta.errors import ConfigError, PlanError, StoreError
 from rosetta.files import digest_file, read_manifest, write_manifest
 from rosetta.filtering import corpus, pool
 from rosetta.filtering.corpus_card import render_card
@@ -155,12 +155,11 @@ def _checked_model(wanted: FileFilter) -> tuple[loading.ModelSource, Neuron, Fil
     if not local:  # a branch may move, a commit does not
         source = replace(source, revision=getattr(config, "_commit_hash", None) or revision)
     neuron = Neuron(*parse_neuron(wanted.neuron, neuron_shape(config, LABEL), "--neuron"))
-    context = getattr(config, "max_position_embeddings", None)
     scoring = wanted.scoring
-    if context and scoring.sequence_length > context:
-        if not wanted.whole_context:
-            raise ModelError(f"--sequence-length: the model reads {context} tokens; lower {scoring.sequence_length}.")
-        scoring = scoring.model_copy(update={"sequence_length": context})
+    if wanted.whole_context:
+        context = getattr(config, "max_position_embeddings", None) or scoring.sequence_length
+        scoring = scoring.model_copy(update={"sequence_length": min(context, scoring.sequence_length)})
+    loading.check_context(config, scoring.sequence_length, "--sequence-length")
     return source, neuron, scoring
 
 

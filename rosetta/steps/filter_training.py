@@ -42,6 +42,8 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     source = loading.model_source(config, paths, settings.model)
     manifest = read_manifest(paths.model_manifest(settings.model), loading.KIND)
     loading.check_weights(source, manifest)
+    length = settings.sequence_length
+    loading.check_context(loading.load_config_of(source), length, "filtering.pretraining.sequence_length")
     model = loading.load_model(source).to(loading.best_device())
     tokenizer = loading.load_tokenizer(source)
     checkpoints = where.checkpoints(training_name(name, seed))

@@ -116,6 +116,8 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
     model = config.filter_model()
     source = loading.model_source(config, paths, model)
     loading.check_weights(source, read_manifest(paths.model_manifest(model), loading.KIND))
+    length = filtering.scoring.sequence_length
+    loading.check_context(loading.load_config_of(source), length, "filtering.scoring.sequence_length")
     choice = read_manifest(where.choice, CHOICE)
     counter = None
     if filtering.pretraining and filtering.pretraining.model != model:
