@@ -66,6 +66,9 @@ class FilterPretraining(Section):
     filters: list[Literal[FILTERS]] = Field(list(FILTERS), min_length=1, description="whose selections are trained on")
     sequence_length: int = Field(1024, ge=2, description="tokens per sequence")
     batch_size: int = Field(32, ge=1, description="sequences per step")
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="sequences per forward pass, for less memory; gradients add up; null: batch_size"
+    )
     learning_rate: float = Field(1e-3, gt=0, description="peak; linear warm-up, then cosine to 0")
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps that warm up")
     lora_rank: int = Field(1, ge=1, description="rank of the LoRA updates of the attention's and MLP's projections")
@@ -74,6 +77,11 @@ class FilterPretraining(Section):
         "auto", description="of the products; auto: bfloat16 on a GPU that has it, else float32"
     )
     checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints to resume from")
+
+    @property
+    def sequences_at_a_time(self) -> int:
+        """Sequences of one forward pass."""
+        return min(self.batch_size, self.micro_batch_size or self.batch_size)
 
     @model_validator(mode="after")
     def _filters_differ(self) -> FilterPretraining:

@@ -88,6 +88,19 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, texts, tmp_path, m
         assert torch.equal(updates(resumed)[name], value), name
 
 
+def test_a_step_in_parts_is_the_step(loaded, texts, tmp_path):
+    """Gradients add up to the whole batch's, the loss is its mean, also where the parts are not of one size."""
+    base = loaded("gpt_neox")
+    settings = SETTINGS.model_copy(update={"batch_size": 5})
+    whole, facts = train(base, texts, tmp_path / "whole", settings, n_steps=4)
+    parts, again = train(
+        base, texts, tmp_path / "parts", settings.model_copy(update={"micro_batch_size": 2}), n_steps=4
+    )
+    assert again["train_loss"] == pytest.approx(facts["train_loss"], rel=1e-5)
+    for name, value in updates(whole).items():
+        torch.testing.assert_close(updates(parts)[name], value, rtol=1e-2, atol=1e-4)
+
+
 def test_seeds_make_different_trainings(loaded, texts, tmp_path):
     base = loaded("gpt_neox")
     first, second = (updates(train(base, texts, tmp_path / str(seed), seed=seed)[0]) for seed in (1, 2))

@@ -55,7 +55,9 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
             model, tokenizer, texts, n_steps, settings, seed, checkpoints, manifest["weights"]
         )
     separator = separator_of(tokenizer, f"models.{settings.model}")
-    value, n_tokens = perplexity(model, tokenizer, heldout, separator, settings.sequence_length, settings.batch_size)
+    value, n_tokens = perplexity(
+        model, tokenizer, heldout, separator, settings.sequence_length, settings.sequences_at_a_time
+    )
     say(f"{training_name(name, seed)}: {facts}, perplexity {value:.4f} on {n_tokens:,} tokens")
     made = made_by(config, "filter_pretrain", training_name(name, seed))
     found = {"filter": name, "seed": seed, **facts, "perplexity": value, "heldout_tokens": n_tokens}
