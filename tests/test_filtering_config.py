@@ -1,5 +1,8 @@
 """The configuration of filtering: references between sections, stages, jobs, and the plan."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -145,3 +148,14 @@ def test_the_plan_has_the_filters_costs(tmp_path):
     )
     assert "the size of its pool is not known" in hub.render()
     assert "pretraining" not in {phase.name for phase in hub.phases}
+
+
+def test_nothing_of_the_pool_is_upstream_of_the_choice(tmp_path):
+    """What `filter_choose` needs, by the workflow itself."""
+    choice = tmp_path / "filtering" / "sums" / "choice.json"
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--configfile", "workflow/presets/tiny.yaml"]
+    command += ["--config", f"results={tmp_path}", "--", str(choice)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    jobs = set(re.findall(r"^(\w+) +\d+$", done.stdout + done.stderr, re.MULTILINE))
+    assert {"filter_choose", "neurons", "match"} <= jobs
+    assert not {job for job in jobs if job.startswith("filter_")} - {"filter_choose"}
