@@ -66,6 +66,9 @@ class FilterPretraining(Section):
     filters: list[Literal[FILTERS]] = Field(list(FILTERS), min_length=1, description="whose selections are trained on")
     sequence_length: int = Field(1024, ge=2, description="tokens per sequence")
     batch_size: int = Field(32, ge=1, description="sequences per step")
+    micro_batch_size: int | None = Field(
+        None, ge=1, description="sequences per forward pass, for less memory; gradients add up; null: batch_size"
+    )
     learning_rate: float = Field(1e-3, gt=0, description="peak; linear warm-up, then cosine to 0")
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps that warm up")
     lora_rank: int = Field(1, ge=1, description="rank of the LoRA updates of the attention's and MLP's projections")
@@ -74,6 +77,17 @@ class FilterPretraining(Section):
         "auto", description="of the products; auto: bfloat16 on a GPU that has it, else float32"
     )
     checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints to resume from")
+
+    @property
+    def sequences_at_a_time(self) -> int:
+        """Sequences of one forward pass."""
+        return min(self.batch_size, self.micro_batch_size or self.batch_size)
+
+    @model_validator(mode="after")
+    def _filters_differ(self) -> FilterPretraining:
+        if len(set(self.filters)) < len(self.filters):
+            raise ValueError(f"filters must differ from each other (got {self.filters})")
+        return self
 
 
 class Filtering(Section):
@@ -160,8 +174,30 @@ def _pool_problems(config: Any, filtering: Filtering) -> list[str]:
             f"filtering.target: {filtering.target!r} is not in corpus.source.domains "
             f"({', '.join(corpus.source.domains)})"
         )
+    elif not isinstance(corpus.source, EnvironmentSource) and corpus.source.domain is None:
+        problems.append(
+            f"filtering.target: no document is labelled {filtering.target!r}, because corpus.source.domain is not "
+            "given; name the column"
+        )
+    if pool.source is not None and pool.source.domain is None:
+        problems += _problems_without_labels(filtering)
     if pool.source is None and corpus.splits.pool == 0:
         problems.append("filtering.pool: corpus.splits.pool is 0; raise it, or give filtering.pool.source")
     if pool.source is not None and pool.target_share is not None:
         problems.append("filtering.pool.target_share: thins out the corpus's split `pool` only; leave out pool.source")
+    return problems
+
+
+def _problems_without_labels(filtering: Filtering) -> list[str]:
+    problems = []
+    if filtering.selection == FilterSelection():
+        problems.append(
+            "filtering.selection: without filtering.pool.source.domain the size of the target is not known; give "
+            "budget_tokens, count or percentile, or name the column"
+        )
+    if filtering.pretraining and "oracle" in filtering.pretraining.filters:
+        problems.append(
+            "filtering.pretraining.filters: without filtering.pool.source.domain the oracle finds nothing to train "
+            "on; leave it out, or name the column"
+        )
     return problems

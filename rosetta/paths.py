@@ -195,6 +195,11 @@ class FilterPaths:
         return self.root / "classifier.parquet"
 
     @property
+    def mark(self) -> Path:
+        """Says that `rosetta filter` made the folder, so that it may replace what lies there."""
+        return self.root / "filter.json"
+
+    @property
     def pool(self) -> Path:
         """Folder of the pool's shards."""
         return self.root / "pool"

@@ -138,7 +138,7 @@ def needs_of_filter(config: Config, paths: Paths, rule: str) -> Needs:
         size = model_size(config, paths, pretraining.model)
         # What the backward pass keeps: activations of all neurons, and logits and their gradients.
         per_token = size.n_neurons * 24 + LARGE_VOCABULARY * 12
-        batch = pretraining.batch_size * pretraining.sequence_length * per_token
+        batch = pretraining.sequences_at_a_time * pretraining.sequence_length * per_token
         selected = filtering.selection.budget_tokens or tokens * (filtering.pool.target_share or 1.0)
         flops = 6 * size.n_parameters * min(tokens, selected)
     return Needs(BASE_MB + _mb(1.3 * 4 * size.n_parameters + batch), _minutes(flops))

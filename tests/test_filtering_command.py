@@ -1,6 +1,7 @@
 """`rosetta filter` as a user types it: any pool, restarts, and mistakes told before any work."""
 
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -156,3 +157,59 @@ def test_a_gate_that_nothing_passes_is_told(monkeypatch, capsys, tmp_path, model
     code, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", "--percentile", 50)
     assert code == 2
     assert "--percentile: no document's score exceeds it" in printed
+
+
+@pytest.mark.parametrize("name", ["pool", "scores", "corpus"])
+def test_what_lies_there_is_never_replaced(monkeypatch, capsys, tmp_path, model, texts, name):
+    pool = write_pool(tmp_path / "pool.jsonl", texts)
+    mine = tmp_path / "out" / name / "0.parquet"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    code, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", "--count", 1)
+    assert code == 2
+    assert f"{name} is not from this command" in " ".join(printed.split())
+    assert mine.read_text() == "mine"
+
+
+@pytest.mark.parametrize(("pool", "out"), [("pool", "."), ("pool", "pool"), ("pool", "pool/out"), ("corpus", ".")])
+def test_a_pool_is_not_written_into_nor_over(monkeypatch, capsys, tmp_path, model, texts, pool, out):
+    (tmp_path / pool).mkdir()
+    file = write_pool(tmp_path / pool / "a.jsonl", texts)
+    before = file.read_bytes()
+    code, printed = run(monkeypatch, capsys, model, tmp_path / pool, tmp_path / out, "--count", 1)
+    assert code == 2
+    assert "overlap. Give a folder outside the pool" in " ".join(printed.split())
+    assert file.read_bytes() == before
+
+
+def test_out_that_is_a_file_is_refused(monkeypatch, capsys, tmp_path, model, texts):
+    pool = write_pool(tmp_path / "pool.jsonl", texts)
+    (tmp_path / "out").write_text("")
+    code, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", "--count", 1)
+    assert code == 2
+    assert "is a file. Give a folder" in " ".join(printed.split())
+
+
+def test_a_source_is_a_files_path_in_the_pool(monkeypatch, capsys, tmp_path, model, texts):
+    for name, part in (("a", texts[:5]), ("b", texts[5:9])):
+        (tmp_path / "pool" / name).mkdir(parents=True)
+        write_pool(tmp_path / "pool" / name / "part.jsonl", part)
+    code, printed = run(monkeypatch, capsys, model, tmp_path / "pool", tmp_path / "out", "--count", len(set(texts[:9])))
+    assert code == 0, printed
+    (data,) = (tmp_path / "out" / "corpus").glob("*.parquet")
+    assert set(pd.read_parquet(data)["source"]) == {"a/part.jsonl", "b/part.jsonl"}
+
+
+def test_another_tokenizer_makes_other_scores_and_the_manifest_says_what_made_the_corpus(
+    monkeypatch, capsys, tmp_path, model, texts
+):
+    pool, copied = write_pool(tmp_path / "pool.jsonl", texts[:9]), tmp_path / "model"
+    shutil.copytree(model, copied)
+    run(monkeypatch, capsys, copied, pool, tmp_path / "out", "--count", 2)
+    made_by = json.loads((tmp_path / "out" / "corpus.json").read_text())["made_by"]
+    assert made_by["model"] == str(copied)
+    assert made_by["scoring"]["score"] == "mean"
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= set(made_by["files"])
+    (copied / "tokenizer.json").write_text((copied / "tokenizer.json").read_text() + "\n")
+    _, printed = run(monkeypatch, capsys, copied, pool, tmp_path / "out", "--count", 2)
+    assert "0 of 1 shards are scored" in printed

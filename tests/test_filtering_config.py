@@ -1,5 +1,8 @@
 """The configuration of filtering: references between sections, stages, jobs, and the plan."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,6 +65,13 @@ def test_the_model_that_is_trained_need_not_be_in_a_ladder():
         (filtering(pretraining={"model": "h"}), r"filtering\.pretraining\.model: no model is named 'h'"),
         (filtering(selection={"count": 3, "percentile": 50.0}), "give at most one of budget_tokens, count, percentile"),
         (filtering(seeds=[1, 1]), "seeds must differ"),
+        (filtering(pretraining={"model": "g-s", "filters": ["rosetta", "rosetta"]}), "filters must differ"),
+        (filtering(pool=OWN), r"filtering\.selection: without filtering\.pool\.source\.domain the size of the target"),
+        (filtering(pool=OWN, selection={"count": 3}), r"filters: without .* the oracle finds nothing to train on"),
+        (
+            {**filtering(), "corpus": OWN},
+            r"filtering\.target: no document is labelled 'python', because corpus\.source\.domain is not given",
+        ),
         (filtering(name="../x"), "names are letters"),
         (filtering(pool={**OWN, "target_share": 0.1}), r"filtering\.pool\.target_share: thins out"),
         (filtering(threshold=1.0), r"filtering\.threshold: unknown key"),
@@ -109,7 +119,7 @@ def test_what_can_only_fail_inside_a_job_is_refused_before_any(tmp_path, texts):
     with pytest.raises(ModelError, match=r"reads 32 tokens; lower filtering\.pretraining\.sequence_length \(33\)"):
         check_config(parse_config({**trained, "models": models, "results": str(tmp_path), "activations": SHORT}))
     (tmp_path / "x.jsonl").write_text('{"body": "text"}\n')
-    pool = filtering(pool={"source": {"kind": "files", "path": str(tmp_path / "x.jsonl")}})
+    pool = filtering(pool={"source": {"kind": "files", "path": str(tmp_path / "x.jsonl"), "domain": "label"}})
     with pytest.raises(CorpusError, match=r"filtering\.pool\.source\.text: no column 'text'"):
         check_config(parse_config({**pool, "results": str(tmp_path)}))
 
@@ -131,7 +141,21 @@ def test_the_plan_has_the_filters_costs(tmp_path):
     assert phases["filtering"].disk_bytes == pytest.approx(0.1 * 14_000_000 * 1.05, rel=1e-3)
     assert "5% of the pool" in plan.render()
     hub = plan_run(
-        parse_config(filtering(pool={"source": {"kind": "hub", "id": "some/pool"}}, pretraining=None)), Paths(tmp_path)
+        parse_config(
+            filtering(pool={"source": {"kind": "hub", "id": "some/pool", "domain": "label"}}, pretraining=None)
+        ),
+        Paths(tmp_path),
     )
     assert "the size of its pool is not known" in hub.render()
     assert "pretraining" not in {phase.name for phase in hub.phases}
+
+
+def test_nothing_of_the_pool_is_upstream_of_the_choice(tmp_path):
+    """What `filter_choose` needs, by the workflow itself."""
+    choice = tmp_path / "filtering" / "sums" / "choice.json"
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--configfile", "workflow/presets/tiny.yaml"]
+    command += ["--config", f"results={tmp_path}", "--", str(choice)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    jobs = set(re.findall(r"^(\w+) +\d+$", done.stdout + done.stderr, re.MULTILINE))
+    assert {"filter_choose", "neurons", "match"} <= jobs
+    assert not {job for job in jobs if job.startswith("filter_")} - {"filter_choose"}

@@ -1,10 +1,19 @@
 """What the report says of filters."""
 
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+import pytest
 
+from rosetta.config_filtering import FILTERS
+from rosetta.filtering.recovery import SHARE_COLUMNS
 from rosetta.filtering.results import SUMMARY_COLUMNS
+from rosetta.paths import Paths
+from rosetta.report import filtering_figures
 from rosetta.report.filtering_section import in_words, verdict
+from rosetta.tables import write_csv
 
 NAN = float("nan")
 ROWS = {  # F1, perplexity, low, high
@@ -41,3 +50,18 @@ def test_the_table_is_in_the_papers_form():
     assert table.loc["bag-of-tokens classifier", "held-out perplexity"] == "–"
     assert np.isnan(table.loc["base model", "f1"])
     assert table.index.tolist()[-1] == "oracle"
+
+
+@pytest.mark.parametrize("domains", [("js", ""), ("",)])
+def test_the_figure_has_documents_without_a_label(tmp_path, monkeypatch, domains):
+    config = SimpleNamespace(filtering=SimpleNamespace(target="js"))
+    paths = Paths(tmp_path)
+    write_csv(paths.table("filtering_summary"), SUMMARY)
+    rows = [(name, None, domain, 9, 90, 3, 30, 1 / len(domains)) for name in FILTERS for domain in domains]
+    write_csv(paths.table("filtering_domains"), pd.DataFrame(rows, columns=SHARE_COLUMNS))
+    drawn = []
+    monkeypatch.setattr(filtering_figures, "save_figure", lambda figure, _path: drawn.append(figure))
+    filtering_figures.draw_filtering(config, paths)
+    bars = [bar for bar in drawn[0].axes[1].patches if bar.get_width() > 0]
+    assert sum(bar.get_width() for bar in bars) == pytest.approx(len(FILTERS)), "all that each filter takes"
+    plt.close("all")

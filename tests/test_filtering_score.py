@@ -1,5 +1,6 @@
 """Scores: the forward pass that ends at the neuron, what a score is, and that it does not depend on how work is cut."""
 
+from fractions import Fraction
 from types import SimpleNamespace
 
 import numpy as np
@@ -140,7 +141,8 @@ def test_a_score_that_is_not_finite_names_the_document(loaded, texts):
 def test_a_score_is_what_its_definition_says(values, kind, fraction):
     settings = FilterScoring(score=kind, top_fraction=fraction, threshold=0.5)
     ordered = sorted(values, reverse=True)
-    n_top = next(n for n in range(1, len(values) + 1) if n >= fraction * len(values) or n == len(values))
+    wanted = Fraction(str(fraction)) * len(values)
+    n_top = next(n for n in range(1, len(values) + 1) if n >= wanted or n == len(values))
     expected = {
         "mean": sum(values) / len(values),
         "max": ordered[0],
@@ -149,6 +151,11 @@ def test_a_score_is_what_its_definition_says(values, kind, fraction):
     }
     found = document_score(np.array([values, values]), settings)
     assert found == pytest.approx([expected[kind]] * 2, abs=1e-9)
+
+
+def test_the_top_fraction_is_not_off_by_a_rounding():
+    settings = FilterScoring(score="top_mean", top_fraction=0.07)
+    assert document_score(np.arange(100.0)[None], settings) == np.arange(93, 100).mean()
 
 
 SHAPE = NeuronShape(6, 384)

@@ -1,9 +1,13 @@
 """Selecting, recovering and choosing against brute force; the pool and the corpus lose and double nothing."""
 
+import json
+import resource
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 from hypothesis import given
@@ -11,12 +15,15 @@ from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from rosetta.config_filtering import FilterSelection
+from rosetta.config import Corpus, FilesSource
+from rosetta.config_filtering import Filtering, FilterSelection
+from rosetta.corpus.build import build_corpus, read_split
 from rosetta.corpus.documents import Text, document_name, hash64
+from rosetta.corpus.records import file_texts
 from rosetta.errors import CorpusError, PlanError, StoreError
 from rosetta.filtering import corpus, pool
 from rosetta.filtering import select as selecting
-from rosetta.filtering.assess import Filter, amount_of, apply, assess, filters_of
+from rosetta.filtering.assess import Filter, amount_of, apply, assess, check_target, filters_of
 from rosetta.filtering.baselines import Classifier, random_scores
 from rosetta.filtering.choose import best_candidates, candidates, choose, with_roles
 from rosetta.filtering.corpus_card import render_card
@@ -24,7 +31,8 @@ from rosetta.filtering.recovery import recovery
 from rosetta.filtering.results import results_table, summary_table
 from rosetta.filtering.scores import is_scored, read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount, Scored, membership, percentile_of, select
-from rosetta.paths import FilterPaths
+from rosetta.paths import FilterPaths, Paths
+from rosetta.steps.filtering import known_names
 
 # Few distinct scores, so that ties are the rule.
 POOLS = st.lists(st.tuples(st.integers(-3, 3), st.integers(1, 20)), min_size=1, max_size=60)
@@ -77,6 +85,12 @@ def test_the_percentile_gate_keeps_what_exceeds_it(values, percentile):
     at_most = [v for v in sorted(values) if sum(w <= v for w in values) >= percentile / 100 * len(values)]
     assert threshold == at_most[0]
     assert (scores > threshold).mean() <= 1 - percentile / 100 + 1e-12
+
+
+@pytest.mark.parametrize("percentile", [7, 14.0, 28, 29, 55, 57, 58, 99.0])
+def test_the_gate_is_where_the_percentile_says(percentile):
+    """Where the product with n is off by a rounding, one document more or less would pass."""
+    assert percentile_of([np.arange(100.0)], percentile) == percentile - 1
 
 
 def test_membership_of_nothing_is_false():
@@ -192,7 +206,7 @@ def test_no_context_or_no_candidate_is_told():
 
 def make_pool(where, n=200, n_shards=3):
     texts = [Text(f"document {i} " + "x" * (i % 17), ("js", "py", "")[i % 3], f"file-{i % 4}") for i in range(n)]
-    fresh = pool.Fresh(known={hash64(texts[5].text)})
+    fresh = pool.Fresh(known={document_name(hash64(texts[5].text))})
     again = [*texts[:40], Text("  \n", "py", "f"), Text("bad \ud800", "py", "f"), *texts]
     pool.write_pool(fresh.documents(again), where, n_shards, {"v": 1}, fresh.counts)
     return [text for i, text in enumerate(texts) if i != 5], fresh.counts
@@ -216,6 +230,45 @@ def test_the_pool_holds_every_new_text_once(tmp_path, n_shards):
     assert Counter(held["text"]) == Counter(text.text for text in texts)
     assert (held["id"] == [hash64(text) for text in held["text"]]).all()
     assert dict(zip(held["text"], held["source"], strict=True)) == {text.text: text.source for text in texts}
+
+
+def test_long_documents_are_not_held_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "BUFFERED_BYTES", 1)
+    monkeypatch.setattr(pool, "SMALLEST_GROUP", 300)
+    where = FilterPaths(tmp_path)
+    texts = [Text(f"{i:0100d}", "", "") for i in range(10)]
+    pool.write_pool(pool.Fresh().documents(texts), where, 1, {}, {})
+    groups = pq.ParquetFile(where.pool_shard(0)).metadata
+    assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [3, 3, 3, 1]
+    assert pool.read_shard(where, 0)["text"].tolist() == [text.text for text in texts]
+
+
+def test_more_shards_than_open_files(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    low = len(list(Path("/proc/self/fd").iterdir())) + 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, (low, hard))
+    try:
+        where = FilterPaths(tmp_path)
+        make_pool(where, n_shards=low + 1)
+        assert pool.n_shards(where) == low + 1
+        with pytest.raises(PlanError, match="shards of a pool are more files than may be open"):
+            pool.write_pool([], where, hard, {}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_texts_whose_pieces_are_held_out_stay_out_of_the_pool(tmp_path):
+    texts = ["".join(f"line {i} of text {n} is {(n * 37 + i) ** 3}\n" for i in range(20)) for n in range(60)]
+    file = tmp_path / "texts.jsonl"
+    file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    splits = {"train": 0.4, "match": 0.2, "pool": 0.2, "heldout": 0.2}
+    source = FilesSource(kind="files", path=str(file))
+    paths = Paths(tmp_path / "results")
+    build_corpus(Corpus(source=source, max_document_bytes=100, splits=splits), paths, {})
+    pieces = [text for split in ("match", "heldout") for text in read_split(paths, split)["text"]]
+    kept = list(pool.Fresh(known_names(paths)).documents(file_texts(source)))
+    assert 0 < len(kept) < len(texts)
+    assert not any(piece in document.text for document in kept for piece in pieces)
 
 
 def test_an_altered_shard_is_refused(tmp_path):
@@ -336,6 +389,17 @@ def test_what_the_pool_does_not_hold_is_refused(tmp_path):
         amount_of(where, FilterSelection(budget_tokens=10**6), "js")
     with pytest.raises(CorpusError, match="no document labelled 'rust'"):
         amount_of(where, FilterSelection(), "rust")
+
+
+def test_a_pool_without_the_target_is_told_before_it_is_scored():
+    filtering = {"name": "n", "target": "js", "ladder": "l"}
+    trained = {"selection": {"count": 3}, "pretraining": {"model": "m"}}
+    check_target({"js": 1, "py": 2}, Filtering(**filtering))
+    check_target({"py": 2}, Filtering(**filtering, selection={"count": 3}))
+    with pytest.raises(CorpusError, match="no document labelled 'js', so its size cannot be the budget"):
+        check_target({"py": 2}, Filtering(**filtering))
+    with pytest.raises(CorpusError, match="the oracle selects nothing to train on"):
+        check_target({"": 2}, Filtering(**filtering, **trained))
 
 
 def test_results_in_the_papers_form():

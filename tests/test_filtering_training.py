@@ -62,8 +62,12 @@ def test_lora_starts_as_the_base_model(loaded, texts):
     torch.testing.assert_close(tuned(input_ids=ids).logits, model(input_ids=ids).logits)
 
 
-def test_a_killed_training_ends_as_if_it_had_not_been(loaded, texts, tmp_path, monkeypatch):
-    base = loaded("gpt_neox")
+@pytest.mark.parametrize("dropout", [0.0, 0.3])  # GPT-2 of the hub has some
+def test_a_killed_training_ends_as_if_it_had_not_been(loaded, texts, tmp_path, monkeypatch, dropout):
+    base = loaded("gpt2")
+    for module in base[0].modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = dropout
     whole, facts = train(base, texts, tmp_path / "whole")
     real, calls = training._step, []
 
@@ -82,6 +86,19 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, texts, tmp_path, m
     assert again == facts
     for name, value in updates(whole).items():
         assert torch.equal(updates(resumed)[name], value), name
+
+
+def test_a_step_in_parts_is_the_step(loaded, texts, tmp_path):
+    """Gradients add up to the whole batch's, the loss is its mean, also where the parts are not of one size."""
+    base = loaded("gpt_neox")
+    settings = SETTINGS.model_copy(update={"batch_size": 5})
+    whole, facts = train(base, texts, tmp_path / "whole", settings, n_steps=4)
+    parts, again = train(
+        base, texts, tmp_path / "parts", settings.model_copy(update={"micro_batch_size": 2}), n_steps=4
+    )
+    assert again["train_loss"] == pytest.approx(facts["train_loss"], rel=1e-5)
+    for name, value in updates(whole).items():
+        torch.testing.assert_close(updates(parts)[name], value, rtol=1e-2, atol=1e-4)
 
 
 def test_seeds_make_different_trainings(loaded, texts, tmp_path):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rosetta.config_filtering import FILTERS, FilterSelection
+from rosetta.config_filtering import FILTERS, Filtering, FilterSelection
 from rosetta.errors import CorpusError
 from rosetta.filtering.baselines import random_scores
 from rosetta.filtering.recovery import SHARE_COLUMNS, domain_shares, recovery
@@ -57,6 +57,32 @@ def filters_of(target: str, seeds: list[int]) -> list[Filter]:
     ]  # fmt: skip
 
 
+def check_target(domains: dict[str, int], filtering: Filtering) -> None:
+    """Check, before a pool is scored, that it has documents of the target domain if anything needs them.
+
+    Raises
+    ------
+    CorpusError
+        If it has none, and the budget is the target's size or a model is to be trained on what the oracle selects.
+    """
+    if domains.get(filtering.target):
+        return
+    if filtering.selection == FilterSelection():
+        raise _no_size(filtering.target)
+    if filtering.pretraining and "oracle" in filtering.pretraining.filters:
+        raise CorpusError(
+            f"filtering.target: the pool has no document labelled {filtering.target!r}, so the oracle selects nothing "
+            "to train on. Leave it out of filtering.pretraining.filters, or name another target."
+        )
+
+
+def _no_size(target: str) -> CorpusError:
+    return CorpusError(
+        f"filtering.target: the pool has no document labelled {target!r}, so its size cannot be the budget. "
+        "Set filtering.selection.budget_tokens, or name another target."
+    )
+
+
 def amount_of(where: FilterPaths, settings: FilterSelection, target: str) -> Amount:
     """Return how much the neuron takes: what the settings say, or else the tokens of the target domain.
 
@@ -78,10 +104,7 @@ def amount_of(where: FilterPaths, settings: FilterSelection, target: str) -> Amo
     check_amount(amount, tokens, documents, keys)
     if amount.tokens is None and amount.count is None:
         if not target_tokens:
-            raise CorpusError(
-                f"filtering.target: the pool has no document labelled {target!r}, so its size cannot be the budget. "
-                "Set filtering.selection.budget_tokens, or name another target."
-            )
+            raise _no_size(target)
         amount = Amount(tokens=target_tokens)
     return amount
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
@@ -14,8 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rosetta.corpus.documents import Document, Text, hash64
-from rosetta.errors import CorpusError, StoreError
+from rosetta.corpus.documents import Document, Text, document_name, hash64
+from rosetta.errors import CorpusError, PlanError, StoreError
 from rosetta.files import digest_file, read_manifest, replacing, write_manifest
 from rosetta.paths import FilterPaths
 from rosetta.tables import read_parquet
@@ -23,17 +24,21 @@ from rosetta.tables import read_parquet
 KIND = "filter-pool"
 SCHEMA = pa.schema([("id", pa.uint64()), ("text", pa.string()), ("domain", pa.string()), ("source", pa.string())])
 BUFFERED = 512  # documents held back per shard, which become one row group
+BUFFERED_BYTES = 2**29  # of text held back for all shards together
+SMALLEST_GROUP = 2**18  # bytes, below which a row group of its own is a waste
+SPARE_FILES = 200  # that a process has open besides the shards
 
 
 @dataclass
 class Fresh:
     """Turns texts into documents of the pool, and counts what it drops.
 
-    A text is dropped if it is blank, has no UTF-8 form, was met before, or is one of `known`: documents on which the
-    neuron was chosen or perplexity is measured.
+    A text is dropped if it is blank, has no UTF-8 form, was met before, or has one of the names `known`
+    (`document_name`): of documents on which the neuron was chosen or perplexity is measured, and of the texts that
+    they are pieces of, which are their sources.
     """
 
-    known: set[int] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
     counts: dict[str, int] = field(
         default_factory=lambda: dict.fromkeys(("accepted", "blank", "unencodable", "duplicate", "known"), 0)
     )
@@ -56,7 +61,7 @@ class Fresh:
         except UnicodeEncodeError:  # a lone surrogate
             return "unencodable", 0
         document_id = hash64(text)
-        if document_id in self.known:
+        if document_name(document_id) in self.known:
             return "known", document_id
         return ("duplicate" if document_id in self._ids else "accepted"), document_id
 
@@ -89,7 +94,7 @@ def thinned(documents: pd.DataFrame, target: str, share: float, seed: int) -> pd
 def write_pool(
     documents: Iterable[Document], where: FilterPaths, n_shards: int, made_by: dict[str, Any], counts: dict[str, int]
 ) -> None:
-    """Write the pool's shards and their manifest; memory does not grow with the number of documents.
+    """Write the pool's shards and their manifest; at most `BUFFERED_BYTES` of text, or a group per shard, are held.
 
     A document's shard is its id, a hash of its text, modulo the number of shards.
 
@@ -110,18 +115,23 @@ def write_pool(
     ------
     CorpusError
         If there is no document.
+    PlanError
+        If there are more shards than this process may open files.
     """
+    _allow_files(n_shards + SPARE_FILES)
+    limit = max(SMALLEST_GROUP, BUFFERED_BYTES // n_shards)
     held: Counter[str] = Counter()
     held_by_shard = [{"documents": 0, "bytes": 0} for _ in range(n_shards)]
     with replacing(where.pool) as folder:
         folder.mkdir()
         with ExitStack() as stack:
-            shards = [stack.enter_context(_Shard(folder / f"{i}.parquet")) for i in range(n_shards)]
+            shards = [stack.enter_context(_Shard(folder / f"{i}.parquet", limit)) for i in range(n_shards)]
             for document in documents:
                 shard = document.id % n_shards
-                shards[shard].add(document)
+                size = len(document.text.encode("utf-8"))
+                shards[shard].add(document, size)
                 held_by_shard[shard]["documents"] += 1
-                held_by_shard[shard]["bytes"] += len(document.text.encode("utf-8"))
+                held_by_shard[shard]["bytes"] += size
                 held[document.domain] += 1
         if not held:
             raise CorpusError(f"the pool holds no document with text ({counts}). Give another pool.")
@@ -131,12 +141,22 @@ def write_pool(
     write_manifest(where.pool_manifest, {**content, "shards": shards_held})
 
 
-class _Shard:
-    """A shard that is being written."""
+def _allow_files(n: int) -> None:
+    """Let this process have so many files open, if the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and n > hard:
+        raise PlanError(f"{n - SPARE_FILES} shards of a pool are more files than may be open ({hard}). Lower n_shards.")
+    if soft != resource.RLIM_INFINITY and n > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (n, hard))
 
-    def __init__(self, path: Path) -> None:
+
+class _Shard:
+    """A shard that is being written; `limit` bytes of text are held back at most, and one document more."""
+
+    def __init__(self, path: Path, limit: int) -> None:
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", write_page_checksum=True)
         self._buffer: list[dict] = []
+        self._limit, self._size = limit, 0
 
     def __enter__(self) -> _Shard:
         return self
@@ -145,15 +165,16 @@ class _Shard:
         self._flush()
         self._writer.close()
 
-    def add(self, document: Document) -> None:
+    def add(self, document: Document, size: int) -> None:
         self._buffer.append(document._asdict())
-        if len(self._buffer) >= BUFFERED:
+        self._size += size
+        if len(self._buffer) >= BUFFERED or self._size >= self._limit:
             self._flush()
 
     def _flush(self) -> None:
         if self._buffer:
             self._writer.write_table(pa.Table.from_pylist(self._buffer, schema=SCHEMA))
-        self._buffer = []
+        self._buffer, self._size = [], 0
 
 
 def read_shard(where: FilterPaths, shard: int) -> pd.DataFrame:

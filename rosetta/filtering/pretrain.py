@@ -125,6 +125,7 @@ def continue_training(
         checkpoints,
         settings.checkpoint_every,
         run,
+        settings.sequences_at_a_time,
     )
     dtype = compute_dtype(settings.dtype, tuned.device)
     losses = run_steps(tuned, optimizer, steps, dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,6 +17,7 @@ from rosetta.config_filtering import FilterScoring
 from rosetta.corpus.documents import document_name
 from rosetta.errors import ModelError
 from rosetta.filtering.baselines import Classifier
+from rosetta.filtering.select import exactly
 from rosetta.models.neurons import down_projections, neuron_name
 from rosetta.progress import bar
 
@@ -123,7 +125,7 @@ def document_score(values: np.ndarray, settings: FilterScoring) -> np.ndarray:
     if settings.score == "above":
         return (values > settings.threshold).mean(axis=1)
     n = values.shape[1]
-    n_top = min(n, int(np.ceil(settings.top_fraction * n)))
+    n_top = min(n, math.ceil(exactly(settings.top_fraction) * n))
     return np.partition(values, n - n_top, axis=1)[:, n - n_top :].mean(axis=1)
 
 

@@ -6,7 +6,9 @@ long as those before hold fewer tokens than the budget, so the document that rea
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -90,10 +92,16 @@ def _best(blocks: list[Scored], amount: Amount) -> Scored:
     return ordered.take(slice(min(n, amount.count) if amount.count is not None else n))
 
 
+def exactly(value: float) -> Fraction:
+    """Return the number that was written: 7 percent of 100 are 7, though 0.07 * 100 > 7 in floating point."""
+    return Fraction(str(value))
+
+
 def percentile_of(scores: Iterable[np.ndarray], percentile: float) -> float:
     """Return the lowest score that at least `percentile` percent of the scores do not exceed; one column is held."""
     column = np.concatenate(list(scores))
-    return float(np.quantile(column, percentile / 100, method="inverted_cdf"))
+    rank = max(1, math.ceil(exactly(percentile) * len(column) / 100))
+    return float(np.partition(column, rank - 1)[rank - 1])
 
 
 def check_amount(amount: Amount, tokens: int, documents: int, keys: dict[str, str]) -> None:

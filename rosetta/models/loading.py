@@ -77,6 +77,19 @@ def load_config_of(source: ModelSource) -> Any:
     return config
 
 
+def check_context(config: Any, sequence_length: int, key: str) -> None:
+    """Check that a model of a transformers configuration reads so many tokens; `key` says where that number is given.
+
+    Raises
+    ------
+    ModelError
+        If it reads fewer.
+    """
+    context = getattr(config, "max_position_embeddings", None)
+    if context and sequence_length > context:
+        raise ModelError(f"{key}: the model reads {context} tokens; lower {sequence_length}.")
+
+
 def load_tokenizer(source: ModelSource) -> Any:
     """Return the fast tokenizer of a model.
 

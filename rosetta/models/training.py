@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rosetta.config import ZooFamily, ZooSize, ZooTraining
+from rosetta.corpus.documents import hash64
 from rosetta.files import digest_bytes, digest_json, replacing
 from rosetta.models.zoo import packed_tokens, zoo_model_config
 from rosetta.progress import bar, say
@@ -38,6 +39,8 @@ class Steps:
         Steps between checkpoints.
     run : str
         Digest of all that shapes the weights; a checkpoint of another run is not resumed from.
+    sequences_at_a_time : int or None
+        Of a forward pass; None for a whole step.
     """
 
     batches: torch.Tensor
@@ -45,13 +48,14 @@ class Steps:
     checkpoints: Path
     checkpoint_every: int
     run: str
+    sequences_at_a_time: int | None = None
 
 
 def run_steps(model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype: torch.dtype) -> list[float]:
     """Train a model's trainable parameters, from the last checkpoint of the same run if there is one.
 
-    The data of a step depend on its number only, so the weights are the same whether or not the training was
-    interrupted. Products are made in `dtype`, weights and sums are kept as they are.
+    The data of a step, and what dropout draws there, depend on its number only, so the weights are the same whether
+    or not the training was interrupted. Products are made in `dtype`, weights and sums are kept as they are.
 
     Returns
     -------
@@ -63,7 +67,9 @@ def run_steps(model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype:
     with bar(total=steps.batches.numel(), label="train", unit="tok") as shown:
         shown.update(len(losses) * n_tokens)
         for step in range(len(losses), len(steps.batches)):
-            losses.append(_step(model, optimizer, steps.batches[step], steps.rate(step), dtype))
+            torch.manual_seed(hash64("step", steps.run, step))  # of dropout
+            parts = steps.batches[step].split(steps.sequences_at_a_time or len(steps.batches[step]))
+            losses.append(_step(model, optimizer, parts, steps.rate(step), dtype))
             shown.set_postfix_str(f"step {step + 1}/{len(steps.batches)} loss {losses[-1]:.3f}", refresh=False)
             shown.update(n_tokens)
             if (step + 1) % steps.checkpoint_every == 0 and step + 1 < len(steps.batches):
@@ -149,17 +155,23 @@ def bits_per_byte(model: Any, tokenizer: Any, texts: list[str], sequence_length:
     return nats / math.log(2) / n_bytes if n_bytes else float("nan")
 
 
-def _step(model: Any, optimizer: torch.optim.Optimizer, batch: torch.Tensor, rate: float, dtype: torch.dtype) -> float:
+def _step(
+    model: Any, optimizer: torch.optim.Optimizer, parts: Sequence[torch.Tensor], rate: float, dtype: torch.dtype
+) -> float:
+    """Make one step on a batch that is given in parts, whose gradients add up to its own; return its loss."""
     for group in optimizer.param_groups:
         group["lr"] = rate
-    batch = batch.to(model.device)
-    with torch.autocast(batch.device.type, dtype, enabled=dtype != torch.float32):
-        loss = model(input_ids=batch, labels=batch, use_cache=False).loss
-    loss.backward()
+    total, n_sequences = 0.0, sum(map(len, parts))
+    for part in parts:
+        batch = part.to(model.device)
+        with torch.autocast(batch.device.type, dtype, enabled=dtype != torch.float32):
+            loss = model(input_ids=batch, labels=batch, use_cache=False).loss * (len(batch) / n_sequences)
+        loss.backward()
+        total += float(loss.detach())
     torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return float(loss.detach())
+    return total
 
 
 def _recipe(training: ZooTraining) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def draw_filtering(config: Config, paths: Paths) -> None:
     """Draw F1, the selected shares of the domains, and perplexity: a panel each, filters from top to bottom."""
     assert config.filtering is not None
     summary = read_csv(paths.table("filtering_summary"), SUMMARY_COLUMNS).set_index("filter")
-    shares = read_csv(paths.table("filtering_domains"), SHARE_COLUMNS)
+    shares = read_csv(paths.table("filtering_domains"), SHARE_COLUMNS).fillna({"domain": ""})
     filters = [name for name in summary.index if name != "base"]
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
     figure, panels = plt.subplots(1, 3, figsize=(12.5, 3.4), layout="constrained", sharey=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,21 @@ from rosetta.config import FilesSource
 from rosetta.config_filtering import FilterScoring, FilterSelection
 from rosetta.corpus.documents import Text
 from rosetta.corpus.records import Keys, file_texts, source_files
-from rosetta.errors import ConfigError, ModelError, PlanError, StoreError
-from rosetta.files import digest_file, read_manifest
+from rosetta.errors import ConfigError, PlanError, StoreError
+from rosetta.files import digest_file, read_manifest, write_manifest
 from rosetta.filtering import corpus, pool
 from rosetta.filtering.corpus_card import render_card
 from rosetta.filtering.score import Neuron, Scorer
 from rosetta.filtering.scores import is_scored, read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount, check_amount, percentile_of, read_blocks, select
 from rosetta.models import loading
-from rosetta.models.folders import check_model_folder
+from rosetta.models.folders import check_model_folder, model_files
 from rosetta.models.neurons import neuron_shape, parse_neuron
 from rosetta.paths import FilterPaths
 from rosetta.progress import say
 from rosetta.steps.filter_card import domain_points, model_point, rule_points
 
-POOL_VERSION, SCORE_VERSION = 1, 1  # raise when a change of code changes what a killed run left behind
+POOL_VERSION, SCORE_VERSION = 2, 2  # raise when a change of code changes what a killed run left behind
 MAX_SHARDS = 4096  # each is an open file while the pool is written
 COLUMN = "neuron"
 KEYS = Keys("--pool", "--text-column", "--domain-column")
@@ -94,15 +94,18 @@ def filter_files(wanted: FileFilter, out: Path) -> None:
     """
     if wanted.selection == FilterSelection():
         raise ConfigError("--budget-tokens, --count, --percentile: give one of them, to say how much is taken.")
+    where = FilterPaths(out)
     files = source_files(str(wanted.pool), KEYS.path)
+    _check_out(wanted.pool, where)
     first = next((text for text in file_texts(wanted.source, KEYS) if text.text.strip()), None)
     if first is None:
         raise ConfigError(f"--pool: {wanted.pool} holds no document with text. Give another pool.")
     source, neuron, scoring = _checked_model(wanted)
-    where = FilterPaths(out)
+    write_manifest(where.mark, {"kind": "filter", "version": __version__})
     _write_pool(wanted, files, where)
     _check_early(wanted.selection, where)
-    _score_pool(wanted, source, neuron, scoring, where)
+    recipe = _recipe(source, neuron, scoring)
+    _score_pool(source, neuron, scoring, recipe, where)
     amount = _amount(wanted.selection, where)
     selected = select(read_blocks(read_scores(where, ["id", "tokens", COLUMN]), COLUMN), amount)
     if not len(selected.id):
@@ -118,12 +121,25 @@ def filter_files(wanted: FileFilter, out: Path) -> None:
             ("Pool", [f"source: {wanted.pool}, column `{wanted.text_column}`", *domain_points(where)]),
         ],
     )
-    made_by = {"version": __version__, "neuron": list(neuron), "selection": wanted.selection.model_dump()}
+    made_by = {"rosetta": __version__, **recipe, "selection": wanted.selection.model_dump()}
     corpus.write_corpus(where, selected, counts, card, made_by)
     say(
         f"{counts.selected:,} of {counts.pool:,} documents, {counts.selected_tokens:,} of {counts.pool_tokens:,} "
         f"tokens, are in {where.corpus}; {counts.not_selected:,} documents are not"
     )
+
+
+def _check_out(pool: Path, where: FilterPaths) -> None:
+    """Refuse a folder in which something else would be replaced, or taken for a part of the pool later on."""
+    given, root = pool.resolve(), where.root.resolve()
+    outputs = [where.pool, where.shard_scores(0).parent, where.corpus, where.scores]
+    if root.is_relative_to(given) or any(given.is_relative_to(path.resolve()) for path in outputs):
+        raise ConfigError(f"--out: {where.root} and --pool {pool} overlap. Give a folder outside the pool.")
+    if where.root.exists() and not where.root.is_dir():
+        raise ConfigError(f"--out: {where.root} is a file. Give a folder.")
+    found = next((path for path in outputs if path.exists()), None)
+    if found and not where.mark.exists():
+        raise ConfigError(f"--out: {found} is not from this command, and would be replaced. Give another folder.")
 
 
 def _checked_model(wanted: FileFilter) -> tuple[loading.ModelSource, Neuron, FilterScoring]:
@@ -136,13 +152,14 @@ def _checked_model(wanted: FileFilter) -> tuple[loading.ModelSource, Neuron, Fil
     revision = None if local else wanted.revision
     source = loading.ModelSource(wanted.model, wanted.model, revision, dtype=wanted.dtype)
     config = loading.load_config_of(source)
+    if not local:  # a branch may move, a commit does not
+        source = replace(source, revision=getattr(config, "_commit_hash", None) or revision)
     neuron = Neuron(*parse_neuron(wanted.neuron, neuron_shape(config, LABEL), "--neuron"))
-    context = getattr(config, "max_position_embeddings", None)
     scoring = wanted.scoring
-    if context and scoring.sequence_length > context:
-        if not wanted.whole_context:
-            raise ModelError(f"--sequence-length: the model reads {context} tokens; lower {scoring.sequence_length}.")
-        scoring = scoring.model_copy(update={"sequence_length": context})
+    if wanted.whole_context:
+        context = getattr(config, "max_position_embeddings", None) or scoring.sequence_length
+        scoring = scoring.model_copy(update={"sequence_length": min(context, scoring.sequence_length)})
+    loading.check_context(config, scoring.sequence_length, "--sequence-length")
     return source, neuron, scoring
 
 
@@ -165,11 +182,12 @@ def _write_pool(wanted: FileFilter, files: list[Path], where: FilterPaths) -> No
 
 
 def _texts(wanted: FileFilter, files: list[Path]) -> Iterator[Text]:
-    """Yield the texts of the pool, each with the file that it comes from as its source."""
+    """Yield the texts of the pool, each with the file that it comes from, as its path in the pool, as its source."""
+    root = wanted.pool if wanted.pool.is_dir() else wanted.pool.parent
     for path in files:
         one = wanted.source.model_copy(update={"path": str(path)})
         for text in file_texts(one, KEYS):
-            yield text._replace(source=path.name)
+            yield text._replace(source=path.relative_to(root).as_posix())
 
 
 def _check_early(selection: FilterSelection, where: FilterPaths) -> None:
@@ -180,11 +198,10 @@ def _check_early(selection: FilterSelection, where: FilterPaths) -> None:
 
 
 def _score_pool(
-    wanted: FileFilter, source: loading.ModelSource, neuron: Neuron, scoring: FilterScoring, where: FilterPaths
+    source: loading.ModelSource, neuron: Neuron, scoring: FilterScoring, recipe: dict[str, Any], where: FilterPaths
 ) -> None:
     """Score the shards that are not scored yet; the model is loaded only if there are any."""
     shards = read_manifest(where.pool_manifest, pool.KIND)["shards"]
-    recipe = _recipe(source, neuron, scoring)
     made = [{**recipe, "shard": shard["digest"]} for shard in shards]
     waiting = [shard for shard, by in enumerate(made) if not is_scored(where, shard, by)]
     say(f"{len(shards) - len(waiting)} of {len(shards)} shards are scored")
@@ -199,11 +216,11 @@ def _score_pool(
 
 def _recipe(source: loading.ModelSource, neuron: Neuron, scoring: FilterScoring) -> dict[str, Any]:
     """Return what the scores of a document depend on, besides its text."""
-    weights = source.revision or sorted(digest_file(path) for path in Path(source.location).glob("*.safetensors"))
+    folder = Path(source.location)
     return {
         "version": SCORE_VERSION,
         "model": source.location,
-        "weights": weights,
+        "files": source.revision or {path.name: digest_file(path) for path in model_files(folder)},
         "dtype": source.dtype,
         "neuron": list(neuron),
         "scoring": scoring.model_dump(exclude={"batch_size"}),

@@ -11,7 +11,7 @@ import torch
 from rosetta.config import Config
 from rosetta.config_filtering import FILTERS, Filtering
 from rosetta.corpus.build import read_split
-from rosetta.errors import ConfigError
+from rosetta.errors import ConfigError, CorpusError
 from rosetta.files import read_manifest, write_manifest
 from rosetta.filtering.assess import Filter
 from rosetta.filtering.corpus import pool_shards
@@ -37,10 +37,13 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     settings = filtering.pretraining
     if settings is None or (name, seed) not in filtering.trainings():
         raise ConfigError(f"--filter, --seed: filtering.pretraining has no training {training_name(name, seed)}.")
+    heldout = _heldout_texts(paths, filtering.target)
     torch.set_num_threads(1)
     source = loading.model_source(config, paths, settings.model)
     manifest = read_manifest(paths.model_manifest(settings.model), loading.KIND)
     loading.check_weights(source, manifest)
+    length = settings.sequence_length
+    loading.check_context(loading.load_config_of(source), length, "filtering.pretraining.sequence_length")
     model = loading.load_model(source).to(loading.best_device())
     tokenizer = loading.load_tokenizer(source)
     checkpoints = where.checkpoints(training_name(name, seed))
@@ -51,15 +54,27 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
         model, facts = continue_training(
             model, tokenizer, texts, n_steps, settings, seed, checkpoints, manifest["weights"]
         )
-    heldout = read_split(paths, "heldout")
-    texts = heldout.loc[heldout["domain"] == filtering.target, "text"].tolist()
     separator = separator_of(tokenizer, f"models.{settings.model}")
-    value, n_tokens = perplexity(model, tokenizer, texts, separator, settings.sequence_length, settings.batch_size)
+    value, n_tokens = perplexity(
+        model, tokenizer, heldout, separator, settings.sequence_length, settings.sequences_at_a_time
+    )
     say(f"{training_name(name, seed)}: {facts}, perplexity {value:.4f} on {n_tokens:,} tokens")
     made = made_by(config, "filter_pretrain", training_name(name, seed))
     found = {"filter": name, "seed": seed, **facts, "perplexity": value, "heldout_tokens": n_tokens}
     write_manifest(where.training(training_name(name, seed)), {"kind": TRAINING, "made_by": made, **found})
     shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def _heldout_texts(paths: Paths, target: str) -> list[str]:
+    """Return the held-out documents of the target domain; that there are none is told before anything is trained."""
+    heldout = read_split(paths, "heldout")
+    texts = heldout.loc[heldout["domain"] == target, "text"].tolist()
+    if not texts:
+        raise CorpusError(
+            f"filtering.target: none of the {len(heldout)} held-out documents is labelled {target!r}. "
+            "Raise corpus.splits.heldout, or give more text."
+        )
+    return texts
 
 
 def _least_tokens(filtering: Filtering, where: FilterPaths) -> int:

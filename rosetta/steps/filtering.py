@@ -11,12 +11,12 @@ from rosetta.analysis.profiles import CONTEXT_COLUMNS, NEURON_COLUMNS
 from rosetta.config import Config, group_name
 from rosetta.config_filtering import NEURON_FILTERS, Filtering, HubSource
 from rosetta.corpus.build import read_split
-from rosetta.corpus.documents import Document, Text
+from rosetta.corpus.documents import Document, Text, document_name
 from rosetta.corpus.records import file_texts, hub_texts, keys_of
 from rosetta.errors import ConfigError, PlanError
 from rosetta.files import read_manifest, write_manifest
 from rosetta.filtering import corpus, pool
-from rosetta.filtering.assess import Filter, amount_of, apply, assess, filters_of
+from rosetta.filtering.assess import Filter, amount_of, apply, assess, check_target, filters_of
 from rosetta.filtering.baselines import Classifier
 from rosetta.filtering.choose import CHOICE, best_candidates, candidates, choose, with_roles
 from rosetta.filtering.recovery import RECOVERY_COLUMNS
@@ -93,12 +93,17 @@ def pool_step(config: Config, paths: Paths) -> None:
         counts = {"split": n_split, "thinned_out": n_split - len(documents), "accepted": len(documents)}
         taken = map(Document._make, documents[list(Document._fields)].itertuples(index=False))
     else:
-        known = {int(id_) for split in ("match", "heldout") for id_ in read_split(paths, split)["id"]}
-        fresh, keys = pool.Fresh(known), keys_of("filtering.pool.source")
+        fresh, keys = pool.Fresh(known_names(paths)), keys_of("filtering.pool.source")
         texts = hub_texts(source, keys) if isinstance(source, HubSource) else file_texts(source, keys)
         counts, taken = fresh.counts, fresh.documents(Text._make(text) for text in texts)
     pool.write_pool(taken, where, filtering.pool.n_shards, made_by(config, "filter_pool"), counts)
     say(f"pool: {counts}, {read_manifest(where.pool_manifest, pool.KIND)['domains']}")
+
+
+def known_names(paths: Paths) -> set[str]:
+    """Return the names of the documents that no pool of its own may hold, and of the texts that they are pieces of."""
+    splits = [read_split(paths, split) for split in ("match", "heldout")]
+    return {name for split in splits for name in (*map(document_name, split["id"].tolist()), *split["source"].tolist())}
 
 
 def score_step(config: Config, paths: Paths, shard: int) -> None:
@@ -106,10 +111,13 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
     filtering, where = filter_of(config, paths)
     if not 0 <= shard < filtering.pool.n_shards:
         raise ConfigError(f"--shard: {shard} is not among the {filtering.pool.n_shards} shards of filtering.pool.")
+    check_target(read_manifest(where.pool_manifest, pool.KIND)["domains"], filtering)
     torch.set_num_threads(1)
     model = config.filter_model()
     source = loading.model_source(config, paths, model)
     loading.check_weights(source, read_manifest(paths.model_manifest(model), loading.KIND))
+    length = filtering.scoring.sequence_length
+    loading.check_context(loading.load_config_of(source), length, "filtering.scoring.sequence_length")
     choice = read_manifest(where.choice, CHOICE)
     counter = None
     if filtering.pretraining and filtering.pretraining.model != model:
