@@ -10,10 +10,13 @@ BAD = [
     ({"ladders": {"x": [["pythia-s", "nobody"]]}}, r"ladders\.x\[0\]: no model is named 'nobody'"),
     ({"models": {**TINY["models"], "m": {"path": "empty"}}}, r"models\.m\.path: empty .*config\.json"),
     (
-        {"corpus": {"source": {"kind": "files", "path": "corpus.jsonl", "text": "body"}}},
+        {"filtering": None, "corpus": {"source": {"kind": "files", "path": "corpus.jsonl", "text": "body"}}},
         r"corpus\.source\.text.*'body'",
     ),
-    ({"corpus": {"source": {"kind": "files", "path": "empty.jsonl"}}}, r"holds no document"),
+    (
+        {"filtering": None, "corpus": {"source": {"kind": "files", "path": "empty.jsonl"}}},
+        r"holds no document",
+    ),
     ({"correlation": {"memory_gb": 0.001}}, r"correlation\.memory_gb: 0\.001"),
     ({"results": "corpus.jsonl/out"}, r"results: .*corpus\.jsonl is not a folder"),
 ]
