@@ -35,12 +35,12 @@ from rosetta.models import loading
 from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.models.zoo import zoo_model_config
 from rosetta.paths import Paths
+from rosetta.resources import STORED_BYTES
 from rosetta.stages import made_by
 from rosetta.theory.allocation import AllocationModel
 from rosetta.theory.simulation import Cell, expected_cost
 
 BYTES_PER_TOKEN = 3.0  # of mixed text and code under a byte-level BPE; for the estimate only
-STORED_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 # What a run is planned for where the size of its corpus is not known.
 REFERENCE_POSITIONS = 1_000_000
 # What a job costs before it does anything: interpreter and libraries.

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rosetta.config import Config, ModelEntry
-from rosetta.corpus.size import estimate_size
 from rosetta.correlation.plan import correlation_flops
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
@@ -151,6 +150,8 @@ def _pool_tokens(config: Config, paths: Paths) -> int:
     try:
         return read_manifest(paths.corpus_manifest, "corpus")["splits"]["pool"]["bytes"]
     except StoreError:
+        from rosetta.corpus.size import estimate_size  # needs pyarrow
+
         whole = estimate_size(config.corpus).n_bytes
         return UNKNOWN_POOL if whole is None else int(whole * config.corpus.splits.pool)
 
