@@ -31,6 +31,7 @@ from rosetta.correlation.plan import (
 from rosetta.correlation.products import resolve_precision
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
+from rosetta.jobs import job_names
 from rosetta.models import loading
 from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.models.zoo import zoo_model_config
@@ -152,8 +153,9 @@ def plan_run(config: Config, paths: Paths, tflops: float | None = None, devices:
         _neuron_phase(config, used, positions),
         _theory_phase(config, plan.notes, plan.flops_per_second),
         *_filter_phases(config, models, corpus_bytes, plan.notes),
-        Phase("results", len(config.pairs()) + 2 * len(config.groups()) + 8, peak_bytes=0.6 * GB),
     ]
+    others = sum(map(len, job_names(config).values())) - sum(phase.jobs for phase in plan.phases)
+    plan.phases.append(Phase("results", others, peak_bytes=0.6 * GB))
     return plan
 
 
@@ -259,7 +261,7 @@ def _neuron_phase(config: Config, used: list[_Model], positions: int) -> Phase:
 
 
 def _theory_phase(config: Config, notes: list[str], flops_per_second: float) -> Phase:
-    theory, models = config.theory, len(config.used_models())
+    theory = config.theory
     flops, stored = _simulation_cost(theory, theory.kappa, theory.gamma, theory.simulation.n_inputs)
     swept = sum(
         _simulation_cost(theory, **{"kappa": theory.kappa, "gamma": theory.gamma,
@@ -274,7 +276,7 @@ def _theory_phase(config: Config, notes: list[str], flops_per_second: float) -> 
         )
     return Phase(
         "theory",
-        len(theory.simulation.betas) + len(theory.sweep.points()) + models + 6,
+        sum(len(names) for rule, names in job_names(config).items() if rule.startswith("theory_")),
         flops=flops + swept,
         peak_bytes=1 * GB + 80 * theory.decay.max_units**2,
     )

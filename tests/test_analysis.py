@@ -17,6 +17,7 @@ from rosetta.analysis.scaling import SCALING_COLUMNS, fit_power_law, scaling_tab
 from rosetta.config import load_config, parse_config
 from rosetta.correlation.lists import LEFT_OUT
 from rosetta.files import write_manifest
+from rosetta.jobs import job_names
 from rosetta.moments import Moments
 from rosetta.paths import Paths
 from rosetta.planning import plan_run
@@ -165,6 +166,11 @@ def test_the_plan_counts_jobs_and_bytes(tmp_path):
     config = load_config(ROOT / "config.yaml")
     plan = plan_run(config, Paths(tmp_path))
     phases = phases_of(plan)
+    names, results = job_names(config), (
+        "match", "anchors", "counts", "fit", "figures", "control_tables", "control_figures", "contexts", "describe",
+        "neuron_figures", "viewer", "report",
+    )  # fmt: skip
+    assert phases["results"].jobs == sum(len(names[rule]) for rule in results), "what no other phase counts"
     assert phases["training"].jobs == 12
     assert phases["activations"].jobs == 24
     assert phases["correlation"].jobs == 8
