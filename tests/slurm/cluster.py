@@ -120,9 +120,13 @@ class Cluster:
         listed = self.run("squeue", "--states=all", "-h", "-o", "%i|%T|%k|%C").stdout
         return [dict(zip(("id", "state", "comment", "cores"), line.split("|"), strict=True)) for line in listed.split()]
 
+    def cancel_all(self) -> None:
+        """Cancel all jobs of this user."""
+        self.run("scancel", "--user", psutil.Process().username(), check=False)
+
     def stop(self) -> None:
         """Cancel all jobs, stop the daemons, remove the folder."""
-        self.run("scancel", "--user", psutil.Process().username(), check=False)
+        self.cancel_all()
         for name in ("slurmd", "slurmctld", "munged"):
             file = self.folder / f"{name}.pid"
             if file.exists():

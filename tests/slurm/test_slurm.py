@@ -4,7 +4,6 @@ Run by `make test-slurm`; needs Debian's slurm-wlm and munge.
 """
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,9 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 from cluster import Cluster, missing_programs
+from workflow_runs import TINY, copy_project
 
-ROOT = Path(__file__).parent.parent.parent
-TINY = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
 SMALL = {  # the way to the matches, without what only takes time here
     **TINY,
     "results": "results",
@@ -39,11 +37,8 @@ def cluster():
     started.stop()
 
 
-def copy_project(folder: Path) -> Path:
-    folder.mkdir()
-    for name in ("Snakefile", "workflow", "envs", "config.yaml"):
-        source = ROOT / name
-        shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder)
+def project(folder: Path) -> Path:
+    copy_project(folder)
     (folder / "run.yaml").write_text(yaml.safe_dump(SMALL))
     return folder
 
@@ -84,7 +79,7 @@ def wait_for(condition, seconds=600):
 
 def test_a_sweep_goes_through_slurm_survives_a_cancelled_job_and_a_killed_driver(cluster, tmp_path):
     """One run: a training job is cancelled, the driver is killed later on; what was finished is not made again."""
-    folder = copy_project(tmp_path / "p")
+    folder = project(tmp_path / "p")
     driver = subprocess.Popen(
         command(), cwd=folder, env=cluster.environment, start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=(tmp_path / "driver.log").open("w"),
@@ -100,8 +95,7 @@ def test_a_sweep_goes_through_slurm_survives_a_cancelled_job_and_a_killed_driver
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
     # Jobs of a killed driver live on: the README says to cancel them before the next run.
-    cluster.run("scancel", "--user", cluster.environment.get("USER", "root"), check=False)
-    cluster.run("scancel", "--state=RUNNING", check=False)
+    cluster.cancel_all()
     wait_for(lambda: not [job for job in cluster.jobs() if job["state"] in ("RUNNING", "PENDING", "COMPLETING")])
     finished = {path: path.stat().st_mtime_ns for path in (folder / "results").glob("models/*.json")}
     assert finished
@@ -119,7 +113,7 @@ def test_a_sweep_goes_through_slurm_survives_a_cancelled_job_and_a_killed_driver
     assert {"rule_corpus", "rule_tokenizer", "rule_train", "rule_activations", "rule_correlate", "rule_nulls"} <= rules
     assert next(job for job in jobs if job["id"] == cancelled["id"])["state"] == "CANCELLED"
 
-    local = copy_project(tmp_path / "local")
+    local = project(tmp_path / "local")
     subprocess.run(
         [sys.executable, "-m", "snakemake", "--configfile", "run.yaml", "--cores", "2", *TARGETS],
         cwd=local, check=True, capture_output=True, timeout=1800,
