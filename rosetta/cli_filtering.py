@@ -18,7 +18,7 @@ filtering_app = typer.Typer(
 @filtering_app.command("choose")
 def choose_(config: ConfigOption) -> None:
     """Choose the neuron, and those it is compared with, by their top contexts on the split `match`."""
-    from rosetta.steps.filtering import choose_step
+    from rosetta.steps.filter_scoring import choose_step
 
     choose_step(*open_run(config))
 
@@ -34,7 +34,7 @@ def pool(config: ConfigOption) -> None:
 @filtering_app.command()
 def score(config: ConfigOption, shard: Annotated[int, typer.Option(help="number of the shard")]) -> None:
     """Score one shard of the pool."""
-    from rosetta.steps.filtering import score_step
+    from rosetta.steps.filter_scoring import score_step
 
     score_step(*open_run(config), shard)
 
@@ -62,7 +62,7 @@ def pretrain(
 @filtering_app.command()
 def tables(config: ConfigOption) -> None:
     """Write the tables of all filters."""
-    from rosetta.steps.filter_training import filter_tables_step
+    from rosetta.steps.filtering import filter_tables_step
 
     filter_tables_step(*open_run(config))
 

@@ -26,7 +26,7 @@ def simulate(
     beta: Annotated[list[float] | None, typer.Option(help="decay of importance; all configured ones if none")] = None,
 ) -> None:
     """Simulate two models with planted isolations and recover their matches, at every size and run."""
-    from rosetta.steps.theory import simulate_step
+    from rosetta.steps.theory_measure import simulate_step
 
     loaded, paths = open_run(config)
     if not all(1 < value < math.inf for value in beta or []):
@@ -42,7 +42,7 @@ def sweep(
     out: OutOption,
 ) -> None:
     """Simulate at another value of one parameter."""
-    from rosetta.steps.theory import sweep_step
+    from rosetta.steps.theory_measure import sweep_step
 
     sweep_step(*open_run(config), parameter, value, out)
 
@@ -82,7 +82,7 @@ def spectrum(
     out: OutOption,
 ) -> None:
     """Compute the covariance spectrum of a model's activations."""
-    from rosetta.steps.theory import spectrum_step
+    from rosetta.steps.theory_measure import spectrum_step
 
     spectrum_step(open_run(config)[0], stores, out)
 

@@ -275,6 +275,12 @@ class Config(Section):
     alignment: Alignment = Alignment()
     correlation: Correlation = Correlation()
     dask: Dask = Dask()
+    gpu_from_minutes: int | None = Field(
+        None,
+        ge=0,
+        description="jobs that run models or correlate, and would keep a slow core busy for so long, ask for one GPU "
+        "(Snakemake's resource `gpu`); null: none asks",
+    )
     exclusions: Exclusions = Exclusions()
     matching: Matching = Matching()
     controls: Controls = Controls()

@@ -32,7 +32,7 @@ from rosetta.correlation.products import resolve_precision
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
 from rosetta.jobs import job_names
-from rosetta.models import loading
+from rosetta.models import loading, sources
 from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.models.zoo import zoo_model_config
 from rosetta.paths import Paths
@@ -177,7 +177,7 @@ class _Model:
             family, size = config.zoo.families[recipe.family], config.zoo.sizes[recipe.size]
             hf_config = zoo_model_config(family, size, config.zoo.training)
         else:
-            hf_config = loading.load_config_of(loading.model_source(config, paths, name))
+            hf_config = loading.load_config_of(sources.model_source(config, paths, name))
         return neuron_shape(hf_config, f"models.{name}"), loading.count_parameters(hf_config)
 
 

@@ -1,4 +1,4 @@
-"""What single jobs need, for a scheduler that has to know beforehand: memory and time.
+"""What single jobs need, for a scheduler that has to know beforehand: memory, time and GPUs.
 
 Light, because Snakemake asks while it plans. Sizes are exact once a model's manifest or the corpus is there, and
 estimated before; a job that was given too little is tried again with more (`attempt` in workflow/rules/common.smk).
@@ -21,6 +21,8 @@ BASE_MB = 1500  # interpreter, libraries, and what a cluster's own wrapper takes
 START_MINUTES = 15
 DAY = 24 * 60  # what most partitions admit; further attempts ask for more
 SLOW_FLOPS = 3e9  # per core and second: what an old node surely does
+SLOW_GPU_FLOPS = 1e12  # the same of a GPU
+GPU_RULES = ("activations", "twins", "correlate", "nulls", "intervals", "sweeps", "filter_score", "filter_pretrain")
 STORED_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 UNKNOWN_DOCUMENTS = 10_000  # of a corpus that is not built yet and has no limit
 UNKNOWN_POOL = 300_000_000  # tokens
@@ -29,10 +31,11 @@ OPTIMIZER_BYTES = 24  # per parameter: weights, gradients, two moments, and a ch
 
 
 class Needs(NamedTuple):
-    """Memory in MB and time in minutes of a job."""
+    """Memory in MB, time in minutes and GPUs of a job."""
 
     mb: int
     minutes: int
+    gpu: int = 0
 
 
 class Size(NamedTuple):
@@ -101,7 +104,7 @@ def needs_of_model(config: Config, paths: Paths, rule: str, model: str) -> Needs
             4 * config.theory.decay.max_units**2 * positions + live,
         ),
     }[rule]
-    return Needs(BASE_MB + _mb(n_bytes), _minutes(flops))
+    return _needs(config, rule, n_bytes, flops)
 
 
 def needs_of_pair(config: Config, paths: Paths, rule: str, pair: tuple[str, str], control: str = "") -> Needs:
@@ -117,10 +120,11 @@ def needs_of_pair(config: Config, paths: Paths, rule: str, pair: tuple[str, str]
         "sweeps": sweeps.budgets + sweeps.split_half + len(sweeps.pooling) + len(sweeps.exclusions),
     }[rule]
     live = 4 * sum(size.n_parameters for size in sizes) * positions if config.store_mode == "live" else 0
-    threads = config.dask.n_workers * config.dask.threads_per_worker if config.dask.local else 1
-    # Workers on other machines have memory of their own; this job only waits for them.
-    budget = int(config.correlation.memory_gb * 1000) if config.dask.local else 0
-    return Needs(BASE_MB + budget, _minutes(times * (once + live), threads))
+    flops = times * (once + live)
+    if not config.dask.local:  # workers on other machines have memory and GPUs of their own; this job waits for them
+        return Needs(BASE_MB, _minutes(flops / SLOW_FLOPS))
+    threads = config.dask.n_workers * config.dask.threads_per_worker
+    return _needs(config, rule, config.correlation.memory_gb * 1000 * MB, flops, threads)
 
 
 def needs_of_filter(config: Config, paths: Paths, rule: str) -> Needs:
@@ -140,7 +144,7 @@ def needs_of_filter(config: Config, paths: Paths, rule: str) -> Needs:
         batch = pretraining.sequences_at_a_time * pretraining.sequence_length * per_token
         selected = filtering.selection.budget_tokens or tokens * (filtering.pool.target_share or 1.0)
         flops = 6 * size.n_parameters * min(tokens, selected)
-    return Needs(BASE_MB + _mb(1.3 * 4 * size.n_parameters + batch), _minutes(flops))
+    return _needs(config, rule, 1.3 * 4 * size.n_parameters + batch, flops)
 
 
 def _pool_tokens(config: Config, paths: Paths) -> int:
@@ -156,9 +160,14 @@ def _pool_tokens(config: Config, paths: Paths) -> int:
         return UNKNOWN_POOL if whole is None else int(whole * config.corpus.splits.pool)
 
 
-def _mb(n_bytes: float) -> int:
-    return int(-(-n_bytes // MB))
+def _needs(config: Config, rule: str, n_bytes: float, flops: float, threads: int = 1) -> Needs:
+    """Return the needs of a job of so much memory and work, on a GPU if it gains from one and is long enough."""
+    mb, minutes = BASE_MB + int(-(-n_bytes // MB)), _minutes(flops / SLOW_FLOPS / threads)
+    threshold = config.gpu_from_minutes
+    if threshold is None or rule not in GPU_RULES or minutes < threshold:
+        return Needs(mb, minutes)
+    return Needs(mb, _minutes(flops / SLOW_GPU_FLOPS), gpu=1)
 
 
-def _minutes(flops: float, threads: int = 1) -> int:
-    return min(START_MINUTES + int(flops / (SLOW_FLOPS * threads) / 60), DAY)
+def _minutes(seconds: float) -> int:
+    return min(START_MINUTES + int(seconds / 60), DAY)

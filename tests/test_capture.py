@@ -14,7 +14,8 @@ from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.store import Store
 from rosetta.config import Activations
 from rosetta.errors import ModelError, StoreError
-from rosetta.models.loading import ModelSource, check_weights, load_model, load_tokenizer, write_model_manifest
+from rosetta.models.loading import check_weights, load_model, load_tokenizer, write_model_manifest
+from rosetta.models.sources import ModelSource
 
 DOCUMENTS = ["def f(x):\n    return x + 1\n", "The river, naïve café.", "x", "12 + 30 is 42. " * 5]
 

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from rosetta.config_filtering import FilterScoring
 from rosetta.corpus.documents import hash64
 from rosetta.errors import ModelError
-from rosetta.filtering.score import Neuron, NeuronProbe, Scorer, document_score, encode
-from rosetta.models.loading import ModelSource, load_model, load_tokenizer
-from rosetta.models.neurons import NeuronShape, architecture_of, parse_neuron
+from rosetta.filtering.score import NeuronProbe, Scorer, document_score, encode
+from rosetta.models.loading import load_model, load_tokenizer
+from rosetta.models.neurons import Neuron, NeuronShape, architecture_of, parse_neuron
+from rosetta.models.sources import ModelSource
 
 TOLERANCE = 1e-5  # of the largest score: how documents are grouped changes rounding only
 

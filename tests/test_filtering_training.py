@@ -13,7 +13,8 @@ from rosetta.errors import CorpusError, ModelError, PlanError
 from rosetta.filtering.perplexity import perplexity
 from rosetta.filtering.pretrain import compute_dtype, continue_training, count_steps, separator_of, with_lora
 from rosetta.models import training
-from rosetta.models.loading import ModelSource, load_model, load_tokenizer
+from rosetta.models.loading import load_model, load_tokenizer
+from rosetta.models.sources import ModelSource
 from rosetta.models.training import warmup_cosine
 
 SETTINGS = FilterPretraining(model="m", sequence_length=16, batch_size=2, checkpoint_every=3)

@@ -65,7 +65,19 @@ def test_every_module_can_be_imported():
         importlib.import_module(module.name)
 
 
+def loaded_by(*modules):
+    code = f"import sys, {', '.join(modules)}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
 def test_what_the_snakefile_imports_is_light():
-    code = "import sys, rosetta.checks, rosetta.resources, rosetta.stages, rosetta.paths; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "transformers", "pandas", "zarr", "dask", "datasets", "pyarrow"} & set(loaded)
+    loaded = loaded_by("rosetta.checks", "rosetta.resources", "rosetta.stages", "rosetta.paths")
+    assert not {"torch", "transformers", "pandas", "zarr", "dask", "datasets", "pyarrow"} & loaded
+
+
+def test_jobs_that_only_read_tables_do_not_wait_for_torch():
+    steps = ("annotate", "counts", "describe", "filtering", "matches", "theory")
+    drawn = ("control_figures", "figures", "filtering_figures", "neuron_figures", "theory_figures", "viewer")
+    modules = [f"rosetta.steps.{name}" for name in steps] + [f"rosetta.report.{name}" for name in drawn]
+    assert not {"torch", "transformers", "zarr", "dask", "sklearn"} & loaded_by(*modules)

@@ -65,3 +65,21 @@ def test_large_models_need_more(tmp_path):
     assert three.minutes > one.minutes
     cluster = config.model_copy(update={"dask": config.dask.model_copy(update={"scheduler": "tcp://head:1"})})
     assert needs_of_pair(cluster, paths, "correlate", ("s", "l")).mb == BASE_MB, "its workers have their own"
+
+
+def test_long_jobs_that_gain_from_a_gpu_ask_for_one_where_the_configuration_says_so(tmp_path):
+    config, paths = load_config(ROOT / "config.yaml"), Paths(tmp_path)
+    large = {"dimensions": {"n_layers": 40, "d_mlp": 10_000, "n_parameters": 10**10}, "hub": "a/b", "revision": "x"}
+    models = {**config.model_dump(exclude_unset=True)["models"], "large": large}
+    data = {**config.model_dump(exclude_unset=True), "models": models, "gpu_from_minutes": 60}
+    on_gpu = parse_config(data)
+    pair = config.pairs()[0]
+    assert needs_of_model(config, paths, "activations", "opt-l").gpu == 0
+    assert needs_of_model(on_gpu, paths, "activations", "opt-l").gpu == 0, "it is short"
+    assert needs_of_model(on_gpu, paths, "activations", "large").gpu == 1
+    assert needs_of_model(on_gpu, paths, "vocabulary", "large").gpu == 0, "nothing there runs on a GPU"
+    every = parse_config({**data, "gpu_from_minutes": 0})
+    assert needs_of_pair(every, paths, "correlate", pair).gpu == 1
+    assert needs_of_filter(every, paths, "filter_score").gpu == 1
+    elsewhere = every.model_copy(update={"dask": every.dask.model_copy(update={"scheduler": "tcp://head:1"})})
+    assert needs_of_pair(elsewhere, paths, "correlate", pair).gpu == 0, "its workers have them"

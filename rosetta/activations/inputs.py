@@ -8,7 +8,7 @@ from typing import Any
 from rosetta.config import Config
 from rosetta.corpus.build import read_split, shard_bounds
 from rosetta.files import read_manifest
-from rosetta.models import loading
+from rosetta.models import loading, sources
 from rosetta.paths import Paths
 from rosetta.stages import made_by
 
@@ -44,15 +44,15 @@ class ShardInputs:
         RosettaError
             If a manifest is missing, or the model's weights are not those of its manifest.
         """
-        manifest = read_manifest(paths.model_manifest(model), loading.KIND)
+        manifest = read_manifest(paths.model_manifest(model), sources.KIND)
         corpus = read_manifest(paths.corpus_manifest, "corpus")
         documents = read_split(paths, "match", config.activations.max_documents)
         low, high = shard_bounds(len(documents), config.activations.n_shards, shard)
         mine = documents.iloc[low:high]
-        source = loading.model_source(config, paths, model)
+        source = sources.model_source(config, paths, model)
         loading.check_weights(source, manifest)
         return cls(
-            model=loading.load_model(source),
+            model=loading.load_model(source).to(loading.best_device()),
             tokenizer=loading.load_tokenizer(source),
             documents=list(zip(mine["id"].tolist(), mine["text"].tolist(), strict=True)),
             made_by={

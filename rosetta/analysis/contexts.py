@@ -33,7 +33,7 @@ class Reader:
     positions : Positions
         Their positions with bytes.
     contexts : DataFrame
-        `profiles.CONTEXT_COLUMNS` of all its neurons.
+        `columns.CONTEXT_COLUMNS` of all its neurons.
     """
 
     stores: list[Store | LiveStore]

@@ -10,10 +10,9 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS, VOCABULARY_COLUMNS
 from rosetta.analysis.nulls import PLAIN
-from rosetta.analysis.profiles import CONTEXT_COLUMNS, NEURON_COLUMNS
 from rosetta.analysis.replicates import pair_thresholds
-from rosetta.analysis.selectivity import VOCABULARY_COLUMNS
 from rosetta.analysis.specialization import categories_of, normalized_fire
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.errors import StoreError

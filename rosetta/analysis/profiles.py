@@ -18,6 +18,7 @@ import torch
 from scipy.special import rel_entr
 
 from rosetta.activations.store import CHUNK_UNITS, Store
+from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS
 from rosetta.analysis.positions import Positions, runs_the_model
 from rosetta.corpus.documents import document_name
 from rosetta.errors import StoreError
@@ -26,12 +27,6 @@ from rosetta.progress import bar
 
 if TYPE_CHECKING:
     from rosetta.activations.live import LiveStore
-
-NEURON_COLUMNS = [
-    "layer", "unit", "activation_mean", "activation_variance", "activation_skewness", "activation_kurtosis",
-    "fraction_active", "domain_information", "domain_firing",
-]  # fmt: skip
-CONTEXT_COLUMNS = ["layer", "unit", "rank", "document", "domain", "byte_start", "byte_end", "value"]
 
 
 @dataclass(frozen=True)

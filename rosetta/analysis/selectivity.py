@@ -8,14 +8,13 @@ import numpy as np
 import pandas as pd
 import torch
 
+from rosetta.analysis.columns import VOCABULARY_COLUMNS
 from rosetta.moments import HigherMoments
 from rosetta.progress import bar
 
 # Cosines held at once: 8,192 tokens × 1,024 neurons are 64 MiB in float64.
 CHUNK_TOKENS = 8192
 CHUNK_UNITS = 1024
-
-VOCABULARY_COLUMNS = ["layer", "unit", "excess_kurtosis"]
 
 
 def vocabulary_kurtosis(weights: torch.Tensor, directions: torch.Tensor) -> np.ndarray:

@@ -57,7 +57,7 @@ def normalized_fire(
     Parameters
     ----------
     contexts : DataFrame
-        Top contexts of the model (`profiles.CONTEXT_COLUMNS`).
+        Top contexts of the model (`columns.CONTEXT_COLUMNS`).
     means : ndarray, shape (n_neurons,)
         Mean activations, in the order of (layer, unit).
     d_mlp : int

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rosetta.errors import StoreError
-from rosetta.filtering.score import Neuron
+from rosetta.models.neurons import Neuron
 
 CHOICE = "filter-choice"
 CANDIDATE_COLUMNS = ["layer", "unit", "is_rosetta", "purity", "mean_activation", "role"]
@@ -31,9 +31,9 @@ def candidates(
     Parameters
     ----------
     neurons : DataFrame
-        layer, unit, activation_mean, activation_variance of all neurons (`profiles.NEURON_COLUMNS`).
+        layer, unit, activation_mean, activation_variance of all neurons (`columns.NEURON_COLUMNS`).
     contexts : DataFrame
-        Top contexts on the split `match` (`profiles.CONTEXT_COLUMNS`).
+        Top contexts on the split `match` (`columns.CONTEXT_COLUMNS`).
     is_rosetta : ndarray of bool, shape (n_neurons,)
         Which neurons are Rosetta Neurons of the group, in the order of `neurons`.
     target : str

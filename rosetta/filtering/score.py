@@ -18,20 +18,10 @@ from rosetta.corpus.documents import document_name
 from rosetta.errors import ModelError
 from rosetta.filtering.baselines import Classifier
 from rosetta.filtering.select import exactly
-from rosetta.models.neurons import down_projections, neuron_name
+from rosetta.models.neurons import Neuron, down_projections
 from rosetta.progress import bar
 
 CHUNK = 1024  # documents tokenized, and sorted by length, at a time
-
-
-class Neuron(NamedTuple):
-    """Where a neuron is: layer and unit, both from 0."""
-
-    layer: int
-    unit: int
-
-    def __str__(self) -> str:
-        return neuron_name(self.layer, self.unit)
 
 
 class _Reached(Exception):

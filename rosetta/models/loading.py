@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,54 +11,14 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from rosetta.config import Config
 from rosetta.errors import ModelError
 from rosetta.files import digest_bytes, digest_folder, digest_json, write_manifest
 from rosetta.models.folders import check_model_folder
 from rosetta.models.neurons import NeuronShape, down_projections, neuron_shape
-from rosetta.paths import Paths
+from rosetta.models.sources import KIND, ModelSource
 
-KIND = "model"
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
-
-
-@dataclass(frozen=True)
-class ModelSource:
-    """Where a model comes from.
-
-    Attributes
-    ----------
-    name : str
-        Name of the model entry, for messages.
-    location : str
-        Local folder or hub id.
-    revision : str or None
-        Commit or tag of a hub model.
-    untrained_seed : int or None
-        If set, the weights are the architecture's default random initialisation with this seed.
-    dtype : str
-        Precision of the forward pass.
-    """
-
-    name: str
-    location: str
-    revision: str | None = None
-    untrained_seed: int | None = None
-    dtype: str = "float32"
-
-
-def model_source(config: Config, paths: Paths, name: str) -> ModelSource:
-    """Return where the model entry `name` of a configuration comes from."""
-    entry = config.entry(name)
-    if entry.untrained:
-        base = model_source(config, paths, entry.untrained.of)
-        return ModelSource(name, base.location, base.revision, entry.untrained.seed, entry.dtype)
-    if entry.zoo:
-        return ModelSource(name, str(paths.model(name)), dtype=entry.dtype)
-    if entry.path:
-        return ModelSource(name, entry.path, dtype=entry.dtype)
-    return ModelSource(name, str(entry.hub), entry.revision, dtype=entry.dtype)
 
 
 def load_config_of(source: ModelSource) -> Any:

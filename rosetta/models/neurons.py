@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rosetta.errors import ModelError
 
@@ -146,11 +146,21 @@ def neuron_name(layer: int, unit: int) -> str:
     return f"L{layer}/U{unit}"
 
 
+class Neuron(NamedTuple):
+    """Where a neuron is: layer and unit, both from 0."""
+
+    layer: int
+    unit: int
+
+    def __str__(self) -> str:
+        return neuron_name(self.layer, self.unit)
+
+
 _NEURON_FORMS = re.compile(r"(?:L(\d+)[/.][UN]|(\d+)\.)(\d+)", re.IGNORECASE)
 
 
-def parse_neuron(text: str, shape: NeuronShape, place: str) -> tuple[int, int]:
-    """Return the (layer, unit) of a neuron written L3/U12, L3.N12 or 3.12.
+def parse_neuron(text: str, shape: NeuronShape, place: str) -> Neuron:
+    """Return the neuron written L3/U12, L3.N12 or 3.12.
 
     Raises
     ------
@@ -166,4 +176,4 @@ def parse_neuron(text: str, shape: NeuronShape, place: str) -> tuple[int, int]:
             f"{place}: {text} is not in the model, whose {shape.n_layers} layers of {shape.d_mlp} units go from L0/U0 "
             f"to {neuron_name(shape.n_layers - 1, shape.d_mlp - 1)}."
         )
-    return layer, unit
+    return Neuron(layer, unit)

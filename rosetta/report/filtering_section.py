@@ -12,7 +12,7 @@ from rosetta.filtering import corpus
 from rosetta.filtering.choose import CANDIDATE_COLUMNS, CHOICE
 from rosetta.filtering.corpus_card import score_sentence
 from rosetta.filtering.results import SUMMARY_COLUMNS
-from rosetta.filtering.score import Neuron
+from rosetta.models.neurons import Neuron
 from rosetta.paths import Paths
 from rosetta.tables import read_csv
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from rosetta.analysis.columns import CONTEXT_COLUMNS
 from rosetta.analysis.contexts import best_matches
 from rosetta.analysis.findings import FINDING_COLUMNS
 from rosetta.analysis.groups import MODEL_POLARIZATION_COLUMNS
-from rosetta.analysis.profiles import CONTEXT_COLUMNS
 from rosetta.config import Config, group_name
 from rosetta.corpus.build import read_split
 from rosetta.matching import MATCH_COLUMNS

@@ -16,10 +16,9 @@ import jinja2
 import numpy as np
 import pandas as pd
 
+from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS, VOCABULARY_COLUMNS
 from rosetta.analysis.populations import rosetta_above
-from rosetta.analysis.profiles import CONTEXT_COLUMNS, NEURON_COLUMNS
 from rosetta.analysis.replicates import pair_thresholds
-from rosetta.analysis.selectivity import VOCABULARY_COLUMNS
 from rosetta.annotation.annotate import ANNOTATED, ANNOTATION_COLUMNS
 from rosetta.config import Config, group_name
 from rosetta.files import write_text

@@ -6,7 +6,7 @@ import json
 
 import pandas as pd
 
-from rosetta.analysis.profiles import CONTEXT_COLUMNS
+from rosetta.analysis.columns import CONTEXT_COLUMNS
 from rosetta.annotation.annotate import annotate_neurons
 from rosetta.annotation.endpoint import Endpoint
 from rosetta.annotation.prompt import annotation_messages

@@ -9,9 +9,9 @@ from rosetta.filtering import pool
 from rosetta.filtering.choose import CHOICE, POPULATIONS
 from rosetta.filtering.corpus import Counts
 from rosetta.filtering.corpus_card import render_card, score_sentence
-from rosetta.filtering.score import Neuron
 from rosetta.filtering.select import Amount
-from rosetta.models.loading import ModelSource, model_source
+from rosetta.models.neurons import Neuron
+from rosetta.models.sources import ModelSource, model_source
 from rosetta.paths import FilterPaths, Paths
 from rosetta.tables import read_parquet
 

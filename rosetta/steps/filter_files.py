@@ -20,12 +20,12 @@ from rosetta.errors import ConfigError, PlanError, StoreError
 from rosetta.files import digest_file, read_manifest, write_manifest
 from rosetta.filtering import corpus, pool
 from rosetta.filtering.corpus_card import render_card
-from rosetta.filtering.score import Neuron, Scorer
+from rosetta.filtering.score import Scorer
 from rosetta.filtering.scores import is_scored, read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount, check_amount, percentile_of, read_blocks, select
-from rosetta.models import loading
+from rosetta.models import loading, sources
 from rosetta.models.folders import check_model_folder, model_files
-from rosetta.models.neurons import neuron_shape, parse_neuron
+from rosetta.models.neurons import Neuron, neuron_shape, parse_neuron
 from rosetta.paths import FilterPaths
 from rosetta.progress import say
 from rosetta.steps.filter_card import domain_points, model_point, rule_points
@@ -142,7 +142,7 @@ def _check_out(pool: Path, where: FilterPaths) -> None:
         raise ConfigError(f"--out: {found} is not from this command, and would be replaced. Give another folder.")
 
 
-def _checked_model(wanted: FileFilter) -> tuple[loading.ModelSource, Neuron, FilterScoring]:
+def _checked_model(wanted: FileFilter) -> tuple[sources.ModelSource, Neuron, FilterScoring]:
     """Check what can be checked without weights; return the model, the neuron and how to score."""
     if wanted.dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"--dtype: {wanted.dtype!r} is not float32, bfloat16 or float16.")
@@ -150,7 +150,7 @@ def _checked_model(wanted: FileFilter) -> tuple[loading.ModelSource, Neuron, Fil
     if local:
         check_model_folder(Path(wanted.model), LABEL)
     revision = None if local else wanted.revision
-    source = loading.ModelSource(wanted.model, wanted.model, revision, dtype=wanted.dtype)
+    source = sources.ModelSource(wanted.model, wanted.model, revision, dtype=wanted.dtype)
     config = loading.load_config_of(source)
     if not local:  # a branch may move, a commit does not
         source = replace(source, revision=getattr(config, "_commit_hash", None) or revision)
@@ -198,7 +198,7 @@ def _check_early(selection: FilterSelection, where: FilterPaths) -> None:
 
 
 def _score_pool(
-    source: loading.ModelSource, neuron: Neuron, scoring: FilterScoring, recipe: dict[str, Any], where: FilterPaths
+    source: sources.ModelSource, neuron: Neuron, scoring: FilterScoring, recipe: dict[str, Any], where: FilterPaths
 ) -> None:
     """Score the shards that are not scored yet; the model is loaded only if there are any."""
     shards = read_manifest(where.pool_manifest, pool.KIND)["shards"]
@@ -214,7 +214,7 @@ def _score_pool(
         write_scores(where, shard, scorer.score(pool.read_shard(where, shard)), made[shard])
 
 
-def _recipe(source: loading.ModelSource, neuron: Neuron, scoring: FilterScoring) -> dict[str, Any]:
+def _recipe(source: sources.ModelSource, neuron: Neuron, scoring: FilterScoring) -> dict[str, Any]:
     """Return what the scores of a document depend on, besides its text."""
     folder = Path(source.location)
     return {

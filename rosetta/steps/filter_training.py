@@ -1,15 +1,14 @@
-"""Steps that train on selections, and put together what all filters are worth."""
+"""Step that trains on a selection and evaluates what came of it."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 
-import pandas as pd
 import torch
 
 from rosetta.config import Config
-from rosetta.config_filtering import FILTERS, Filtering
+from rosetta.config_filtering import Filtering
 from rosetta.corpus.build import read_split
 from rosetta.errors import ConfigError, CorpusError
 from rosetta.files import read_manifest, write_manifest
@@ -17,18 +16,14 @@ from rosetta.filtering.assess import Filter
 from rosetta.filtering.corpus import pool_shards
 from rosetta.filtering.perplexity import perplexity
 from rosetta.filtering.pretrain import continue_training, count_steps, separator_of
-from rosetta.filtering.recovery import RECOVERY_COLUMNS, SHARE_COLUMNS
-from rosetta.filtering.results import results_table, summary_table
 from rosetta.filtering.select import membership
 from rosetta.jobs import training_name
-from rosetta.models import loading
+from rosetta.models import loading, sources
 from rosetta.paths import FilterPaths, Paths
 from rosetta.progress import say
 from rosetta.stages import made_by
-from rosetta.steps.filtering import SELECTIONS, filter_of
-from rosetta.tables import read_csv, read_parquet, write_csv
-
-TRAINING = "filter-training"
+from rosetta.steps.filtering import SELECTIONS, TRAINING, filter_of
+from rosetta.tables import read_parquet
 
 
 def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
@@ -39,8 +34,8 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
         raise ConfigError(f"--filter, --seed: filtering.pretraining has no training {training_name(name, seed)}.")
     heldout = _heldout_texts(paths, filtering.target)
     torch.set_num_threads(1)
-    source = loading.model_source(config, paths, settings.model)
-    manifest = read_manifest(paths.model_manifest(settings.model), loading.KIND)
+    source = sources.model_source(config, paths, settings.model)
+    manifest = read_manifest(paths.model_manifest(settings.model), sources.KIND)
     loading.check_weights(source, manifest)
     length = settings.sequence_length
     loading.check_context(loading.load_config_of(source), length, "filtering.pretraining.sequence_length")
@@ -93,19 +88,3 @@ def _selected_texts(where: FilterPaths, chosen: Filter) -> Iterator[str]:
     ids = read_parquet(where.selection(chosen.file), ["id"])["id"].sort_values().to_numpy()
     for documents in pool_shards(where):
         yield from documents.loc[membership(documents["id"].to_numpy(), ids), "text"]
-
-
-def filter_tables_step(config: Config, paths: Paths) -> None:
-    """Write the tables of all filters: per seed, their means, and what they take of each domain."""
-    filtering, where = filter_of(config, paths)
-    recovered = read_csv(where.recovery, RECOVERY_COLUMNS)
-    trained = pd.DataFrame(
-        [read_manifest(where.training(training_name(*job)), TRAINING) for job in filtering.trainings()],
-        columns=["filter", "seed", "perplexity"],
-    )
-    table = results_table(recovered, trained)
-    write_csv(paths.table("filtering"), table)
-    summary = summary_table(table, recovered, ["base", *FILTERS])
-    write_csv(paths.table("filtering_summary"), summary)
-    write_csv(paths.table("filtering_domains"), read_csv(where.shares, SHARE_COLUMNS))
-    say(summary.to_string(index=False))

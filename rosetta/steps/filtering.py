@@ -1,39 +1,32 @@
-"""Steps from a target domain to a filtered corpus: choose a neuron, write the pool, score it, select."""
+"""Steps of the filtering corpus that load no model: the pool, the selections, the tables."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import torch
 
-from rosetta.analysis.populations import cluster_numbers
-from rosetta.analysis.profiles import CONTEXT_COLUMNS, NEURON_COLUMNS
-from rosetta.config import Config, group_name
-from rosetta.config_filtering import NEURON_FILTERS, Filtering, HubSource
+from rosetta.config import Config
+from rosetta.config_filtering import FILTERS, Filtering, HubSource
 from rosetta.corpus.build import read_split
 from rosetta.corpus.documents import Document, Text, document_name
 from rosetta.corpus.records import file_texts, hub_texts, keys_of
 from rosetta.errors import ConfigError, PlanError
 from rosetta.files import read_manifest, write_manifest
 from rosetta.filtering import corpus, pool
-from rosetta.filtering.assess import Filter, amount_of, apply, assess, check_target, filters_of
-from rosetta.filtering.baselines import Classifier
-from rosetta.filtering.choose import CHOICE, best_candidates, candidates, choose, with_roles
-from rosetta.filtering.recovery import RECOVERY_COLUMNS
-from rosetta.filtering.score import Neuron, Scorer, encode
-from rosetta.filtering.scores import write_all_scores, write_scores
+from rosetta.filtering.assess import Filter, amount_of, apply, assess, filters_of
+from rosetta.filtering.recovery import RECOVERY_COLUMNS, SHARE_COLUMNS
+from rosetta.filtering.results import results_table, summary_table
+from rosetta.filtering.scores import write_all_scores
 from rosetta.filtering.select import Amount
-from rosetta.matching import ROSETTA_COLUMNS
-from rosetta.models import loading
-from rosetta.models.neurons import NeuronShape
+from rosetta.jobs import training_name
 from rosetta.paths import FilterPaths, Paths
 from rosetta.progress import say
 from rosetta.stages import made_by
 from rosetta.steps.filter_card import run_card
-from rosetta.tables import read_parquet, write_csv, write_parquet
+from rosetta.tables import read_csv, write_csv, write_parquet
 
 SELECTIONS = "filter-selections"
-SHOWN_CANDIDATES = 10
+TRAINING = "filter-training"
 
 
 def filter_of(config: Config, paths: Paths) -> tuple[Filtering, FilterPaths]:
@@ -47,38 +40,6 @@ def filter_of(config: Config, paths: Paths) -> tuple[Filtering, FilterPaths]:
     if config.filtering is None:
         raise ConfigError("filtering: the configuration has no such section, so there is nothing to filter. Add it.")
     return config.filtering, paths.filtering(config.filtering.name)
-
-
-def choose_step(config: Config, paths: Paths) -> None:
-    """Choose the neurons by their top contexts on the split `match`, and train the classifier on the same documents."""
-    filtering, where = filter_of(config, paths)
-    model, group = config.filter_model(), group_name(config.filter_group())
-    neurons = read_parquet(paths.neurons(model), NEURON_COLUMNS)
-    shape = NeuronShape(int(neurons["layer"].max()) + 1, int(neurons["unit"].max()) + 1)
-    mask = cluster_numbers(read_parquet(paths.rosetta(group), ROSETTA_COLUMNS), model, shape) >= 0
-    contexts = read_parquet(paths.contexts(model), CONTEXT_COLUMNS)
-    table = candidates(neurons, contexts, mask, filtering.target, filtering.n_contexts)
-    chosen = choose(table)
-    table = with_roles(table, chosen)
-    for role, neuron in chosen.items():
-        row = table[(table["layer"] == neuron.layer) & (table["unit"] == neuron.unit)].iloc[0]
-        say(f"{role}: {neuron}, purity {row['purity']:.2f}, mean normalised activation {row['mean_activation']:.2f}")
-    write_parquet(where.candidates, table)
-    write_csv(paths.table("filtering_candidates"), best_candidates(table, SHOWN_CANDIDATES))
-    documents = read_split(paths, "match", config.activations.max_documents)
-    tokenizer = loading.load_tokenizer(loading.model_source(config, paths, model))
-    tokens = [found.ids[found.is_text] for found in encode(tokenizer, documents["text"].tolist())]
-    is_target = (documents["domain"] == filtering.target).to_numpy()
-    write_parquet(where.classifier, Classifier.fit(tokens, is_target, len(tokenizer)).to_table())
-    found = {
-        "model": model,
-        "group": group,
-        "neurons": {role: list(neuron) for role, neuron in chosen.items()},
-        "n_candidates": {"rosetta": int(table["is_rosetta"].sum()), "others": int((~table["is_rosetta"]).sum())},
-        "labelled_documents": len(documents),
-        "labelled_target": int(is_target.sum()),
-    }
-    write_manifest(where.choice, {"kind": CHOICE, "made_by": made_by(config, "filter_choose"), **found})
 
 
 def pool_step(config: Config, paths: Paths) -> None:
@@ -104,34 +65,6 @@ def known_names(paths: Paths) -> set[str]:
     """Return the names of the documents that no pool of its own may hold, and of the texts that they are pieces of."""
     splits = [read_split(paths, split) for split in ("match", "heldout")]
     return {name for split in splits for name in (*map(document_name, split["id"].tolist()), *split["source"].tolist())}
-
-
-def score_step(config: Config, paths: Paths, shard: int) -> None:
-    """Score one shard of the pool by all chosen neurons and the classifier, in one pass."""
-    filtering, where = filter_of(config, paths)
-    if not 0 <= shard < filtering.pool.n_shards:
-        raise ConfigError(f"--shard: {shard} is not among the {filtering.pool.n_shards} shards of filtering.pool.")
-    check_target(read_manifest(where.pool_manifest, pool.KIND)["domains"], filtering)
-    torch.set_num_threads(1)
-    model = config.filter_model()
-    source = loading.model_source(config, paths, model)
-    loading.check_weights(source, read_manifest(paths.model_manifest(model), loading.KIND))
-    length = filtering.scoring.sequence_length
-    loading.check_context(loading.load_config_of(source), length, "filtering.scoring.sequence_length")
-    choice = read_manifest(where.choice, CHOICE)
-    counter = None
-    if filtering.pretraining and filtering.pretraining.model != model:
-        counter = loading.load_tokenizer(loading.model_source(config, paths, filtering.pretraining.model))
-    scorer = Scorer(
-        loading.load_model(source).to(loading.best_device()),
-        loading.load_tokenizer(source),
-        {name: Neuron(*choice["neurons"][name]) for name in NEURON_FILTERS},
-        filtering.scoring,
-        model,
-        Classifier.from_table(read_parquet(where.classifier)),
-        counter,
-    )
-    write_scores(where, shard, scorer.score(pool.read_shard(where, shard)), made_by(config, "filter_score"))
 
 
 def select_step(config: Config, paths: Paths) -> None:
@@ -161,3 +94,19 @@ def select_step(config: Config, paths: Paths) -> None:
     card = run_card(config, paths, counts, amount)
     corpus.write_corpus(where, neuron, counts, card, made)
     write_manifest(where.selections_manifest, {"kind": SELECTIONS, "made_by": made, "budget": budget, "held": held})
+
+
+def filter_tables_step(config: Config, paths: Paths) -> None:
+    """Write the tables of all filters: per seed, their means, and what they take of each domain."""
+    filtering, where = filter_of(config, paths)
+    recovered = read_csv(where.recovery, RECOVERY_COLUMNS)
+    trained = pd.DataFrame(
+        [read_manifest(where.training(training_name(*job)), TRAINING) for job in filtering.trainings()],
+        columns=["filter", "seed", "perplexity"],
+    )
+    table = results_table(recovered, trained)
+    write_csv(paths.table("filtering"), table)
+    summary = summary_table(table, recovered, ["base", *FILTERS])
+    write_csv(paths.table("filtering_summary"), summary)
+    write_csv(paths.table("filtering_domains"), read_csv(where.shares, SHARE_COLUMNS))
+    say(summary.to_string(index=False))

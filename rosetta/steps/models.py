@@ -8,7 +8,7 @@ from rosetta.config import Config, entry_of
 from rosetta.corpus.build import read_split
 from rosetta.errors import ConfigError
 from rosetta.files import digest_folder, replacing, write_manifest
-from rosetta.models import loading
+from rosetta.models import loading, sources
 from rosetta.models.training import bits_per_byte, train_zoo_model
 from rosetta.models.zoo import save_tokenizer, train_tokenizer
 from rosetta.paths import Paths
@@ -34,7 +34,7 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
         raise ConfigError(f"models.{model}: is not a zoo model, so there is nothing to train.")
     family, size = config.zoo.families[entry.zoo.family], config.zoo.sizes[entry.zoo.size]
     training = config.zoo.training
-    tokenizer = loading.load_tokenizer(loading.ModelSource(model, str(paths.tokenizer(entry.zoo.family))))
+    tokenizer = loading.load_tokenizer(sources.ModelSource(model, str(paths.tokenizer(entry.zoo.family))))
     texts = read_split(paths, "train")["text"].tolist()
     trained, facts = train_zoo_model(family, size, training, tokenizer, texts, paths.checkpoints(model))
     heldout = read_split(paths, "heldout")["text"].tolist()
@@ -43,7 +43,7 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
     with replacing(paths.model(model)) as temporary:
         trained.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-    source = loading.model_source(config, paths, model)
+    source = sources.model_source(config, paths, model)
     loading.write_model_manifest(source, paths.model_manifest(model), made_by(config, "train", model), facts)
     shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
 
@@ -51,7 +51,7 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
 def model_step(config: Config, paths: Paths, model: str) -> None:
     """Check a model that is not trained here, and write its manifest."""
     entry = entry_of(config.models, model, "models")
-    source = loading.model_source(config, paths, model)
+    source = sources.model_source(config, paths, model)
     shape = loading.write_model_manifest(source, paths.model_manifest(model), made_by(config, "model", model))
     said = entry.dimensions
     if said and (said.n_layers, said.d_mlp) != (shape.n_layers, shape.d_mlp):

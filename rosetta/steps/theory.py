@@ -7,55 +7,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rosetta.activations.folders import open_stores
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.groups import POLARIZATION_COLUMNS
 from rosetta.analysis.scaling import SCALING_COLUMNS
-from rosetta.config import Config, group_name, parse_config
+from rosetta.config import Config, group_name
 from rosetta.corpus.build import read_split
-from rosetta.errors import ConfigError
 from rosetta.files import read_manifest
 from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.paths import Paths
-from rosetta.progress import bar, say
+from rosetta.progress import say
 from rosetta.tables import read_csv, read_parquet, read_parquet_metadata, write_csv, write_parquet
 from rosetta.theory import comparison, exponents, identifiability, prediction, routes
-from rosetta.theory.allocation import AllocationModel
 from rosetta.theory.decay import Decay
 from rosetta.theory.losses import fit_loss_exponent
 from rosetta.theory.ngrams import NgramDecay, ngram_decay
-from rosetta.theory.recovery import SIMULATION_COLUMNS, simulate
-from rosetta.theory.simulation import Cell
-from rosetta.theory.spectrum import covariance_halves, cross_validated_spectrum, sample_units
-
-
-def simulate_step(config: Config, paths: Paths, betas: list[float], out: Path) -> None:
-    """Simulate the planted models of some decays at all configured sizes and runs."""
-    settings, theory = config.theory.simulation, config.theory
-    cells = [
-        Cell(AllocationModel(beta, theory.kappa, theory.gamma, theory.tau), n, run)
-        for beta in betas
-        for n in settings.sizes
-        for run in range(settings.runs)
-    ]
-    shown = bar(cells, total=len(cells), label="simulations", unit="run")
-    rows = [simulate(cell, settings, config.correlation.memory_gb, paths.theory) for cell in shown]
-    write_csv(out, pd.DataFrame(rows, columns=SIMULATION_COLUMNS))
-
-
-def sweep_step(config: Config, paths: Paths, parameter: str, value: float, out: Path) -> None:
-    """Simulate all configured decays, sizes and runs at another value of one parameter."""
-    if parameter not in ("kappa", "gamma", "n_inputs"):
-        raise ConfigError(f"--parameter: {parameter!r} is not kappa, gamma or n_inputs.")
-    data = config.model_dump(mode="json")
-    section = data["theory"]["simulation"] if parameter == "n_inputs" else data["theory"]
-    section[parameter] = int(value) if value.is_integer() else value
-    swept = parse_config(data)
-    simulate_step(swept, paths, swept.theory.simulation.betas, out)
-    table = read_csv(out, SIMULATION_COLUMNS)
-    table.insert(0, "parameter", parameter)
-    table.insert(1, "value", value)
-    write_csv(out, table)
+from rosetta.theory.simulation import SIMULATION_COLUMNS
 
 
 def sweep_table_step(parts: list[Path], simulation: Path, fitted: Path) -> None:
@@ -89,17 +55,6 @@ def frontiers_step(config: Config, paths: Paths) -> None:
     sizes = sorted({*exponents.FRONTIER_SIZES, *config.theory.simulation.sizes})
     write_csv(paths.table("theory_frontiers"), exponents.frontier_table(config.theory, sizes))
     write_csv(paths.table("theory_sensitivity"), identifiability.sensitivity_table(config.theory))
-
-
-def spectrum_step(config: Config, folder: Path, out: Path) -> None:
-    """Write the cross-validated covariance spectrum of a model's activations."""
-    stores = open_stores(folder)
-    n_neurons = stores[0].n_layers * stores[0].d_mlp
-    units = sample_units(n_neurons, config.theory.decay.max_units, config.theory.decay.seed)
-    halves = covariance_halves(stores, units)
-    values = cross_validated_spectrum(halves)
-    table = pd.DataFrame({"rank": np.arange(1, len(values) + 1), "variance": values})
-    write_parquet(out, table, {"n_neurons": n_neurons, "n_positions": sum(half.count for half in halves)})
 
 
 def ngrams_step(config: Config, paths: Paths, out: Path) -> None:

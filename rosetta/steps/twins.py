@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rosetta.config import Config, twin_name
-from rosetta.models import loading
+from rosetta.models import loading, sources
 from rosetta.paths import Paths
 from rosetta.stages import made_by
 from rosetta.steps.activations import activations_step
@@ -13,7 +13,7 @@ def twins_step(config: Config, paths: Paths, model: str) -> None:
     """Write the manifests of a model's untrained twins and capture all of their shards."""
     for seed in config.controls.untrained_seeds:
         twin = twin_name(model, seed)
-        source = loading.model_source(config, paths, twin)
+        source = sources.model_source(config, paths, twin)
         loading.write_model_manifest(source, paths.model_manifest(twin), made_by(config, "model", twin))
         for shard in range(config.activations.n_shards):
             activations_step(config, paths, twin, shard)

@@ -22,9 +22,7 @@ from rosetta.correlation.pairs import correlate_stores
 from rosetta.matching import mutual_matches
 from rosetta.models.neurons import NeuronShape
 from rosetta.progress import say
-from rosetta.theory.simulation import Cell, activation_blocks, isolations, plant
-
-SIMULATION_COLUMNS = ["beta", "n", "run", "matches", "isolation_rosetta", "isolation_rest"]
+from rosetta.theory.simulation import SIMULATION_COLUMNS, Cell, activation_blocks, isolations, plant
 
 
 def simulate(cell: Cell, settings: TheorySimulation, memory_gb: float, scratch: Path) -> dict:

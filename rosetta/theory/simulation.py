@@ -25,6 +25,9 @@ BLOCK_INPUTS = 64  # part of the seeds: another value draws other numbers
 _FEATURES, _LOADINGS, _NOISE = range(3)  # which random stream
 
 
+SIMULATION_COLUMNS = ["beta", "n", "run", "matches", "isolation_rosetta", "isolation_rest"]
+
+
 @dataclass(frozen=True)
 class Cell:
     """One simulation: a model of the theory at a size, and the number of the run."""

@@ -22,6 +22,7 @@ rule activations:
     resources:
         mem_mb=model_needs("activations", "mb"),
         runtime=model_needs("activations", "minutes"),
+        gpu=model_needs("activations", "gpu"),
     params:
         config=paths.run_config,
         stage=stage("activations", "model"),

@@ -75,24 +75,29 @@ def stage(name, wildcard=None):
     return lambda wildcards: json.dumps(made_by(run, name, wildcards[wildcard] if wildcard else ""))
 
 
-def model_needs(rule, what, wildcard="model"):
-    """Return the resource `mb` or `minutes` of a job on one model, more with every attempt."""
-    return lambda wildcards, attempt: attempt * getattr(needs_of_model(run, paths, rule, wildcards[wildcard]), what)
+def asked(needs, what):
+    """Return the input function of a resource: `mb` and `minutes`, more with every attempt, or `gpu`."""
+    return lambda wildcards, attempt: getattr(needs(wildcards), what) * (1 if what == "gpu" else attempt)
+
+
+def model_needs(rule, what):
+    """Return a resource of a job on one model."""
+    return asked(lambda wildcards: needs_of_model(run, paths, rule, wildcards.model), what)
 
 
 def pair_needs(rule, what):
-    """Return the resource `mb` or `minutes` of a job on a pair, more with every attempt."""
+    """Return a resource of a job on a pair."""
 
-    def resource(wildcards, attempt):
+    def needs(wildcards):
         pair = tuple(wildcards.pair.split(PAIR_SEPARATOR))
-        return attempt * getattr(needs_of_pair(run, paths, rule, pair, wildcards.get("control", "")), what)
+        return needs_of_pair(run, paths, rule, pair, wildcards.get("control", ""))
 
-    return resource
+    return asked(needs, what)
 
 
 def filter_needs(rule, what):
-    """Return the resource `mb` or `minutes` of a job of the filter, more with every attempt."""
-    return lambda wildcards, attempt: attempt * getattr(needs_of_filter(run, paths, rule), what)
+    """Return a resource of a job of the filter."""
+    return asked(lambda wildcards: needs_of_filter(run, paths, rule), what)
 
 
 def growing(mb):

@@ -32,6 +32,7 @@ if twin_seeds:
         resources:
             mem_mb=model_needs("twins", "mb"),
             runtime=model_needs("twins", "minutes"),
+            gpu=model_needs("twins", "gpu"),
         params:
             config=paths.run_config,
             stage=stage("twins", "model"),
@@ -57,6 +58,7 @@ rule nulls:
     resources:
         mem_mb=pair_needs("nulls", "mb"),
         runtime=pair_needs("nulls", "minutes"),
+        gpu=pair_needs("nulls", "gpu"),
     params:
         config=paths.run_config,
         stage=stage("nulls", "control"),
@@ -84,6 +86,7 @@ rule intervals:
     resources:
         mem_mb=pair_needs("intervals", "mb"),
         runtime=pair_needs("intervals", "minutes"),
+        gpu=pair_needs("intervals", "gpu"),
     params:
         config=paths.run_config,
         stage=stage("intervals"),
@@ -109,6 +112,7 @@ rule sweeps:
     resources:
         mem_mb=pair_needs("sweeps", "mb"),
         runtime=pair_needs("sweeps", "minutes"),
+        gpu=pair_needs("sweeps", "gpu"),
     params:
         config=paths.run_config,
         stage=stage("sweeps"),

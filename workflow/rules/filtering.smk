@@ -89,6 +89,7 @@ if run.filtering:
         resources:
             mem_mb=filter_needs("filter_score", "mb"),
             runtime=filter_needs("filter_score", "minutes"),
+            gpu=filter_needs("filter_score", "gpu"),
         params:
             config=paths.run_config,
             stage=stage("filter_score"),
@@ -191,6 +192,7 @@ if run.filtering and run.filtering.pretraining:
         resources:
             mem_mb=filter_needs("filter_pretrain", "mb"),
             runtime=filter_needs("filter_pretrain", "minutes"),
+            gpu=filter_needs("filter_pretrain", "gpu"),
         params:
             config=paths.run_config,
             stage=stage("filter_pretrain"),

@@ -22,6 +22,7 @@ rule correlate:
         # How the work is cut and where it runs do not change its result: as resources, not parameters, these rerun nothing.
         mem_mb=pair_needs("correlate", "mb"),
         runtime=pair_needs("correlate", "minutes"),
+        gpu=pair_needs("correlate", "gpu"),
         memory_gb=str(run.correlation.memory_gb),
         scheduler=run.dask.scheduler,
         n_workers=run.dask.n_workers,

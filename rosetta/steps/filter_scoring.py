@@ -1,0 +1,89 @@
+"""Steps of the filtering corpus that read neurons: choose one for a target domain, score the pool by it."""
+
+from __future__ import annotations
+
+import torch
+
+from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS
+from rosetta.analysis.populations import cluster_numbers
+from rosetta.config import Config, group_name
+from rosetta.config_filtering import NEURON_FILTERS
+from rosetta.corpus.build import read_split
+from rosetta.errors import ConfigError
+from rosetta.files import read_manifest, write_manifest
+from rosetta.filtering import pool
+from rosetta.filtering.assess import check_target
+from rosetta.filtering.baselines import Classifier
+from rosetta.filtering.choose import CHOICE, best_candidates, candidates, choose, with_roles
+from rosetta.filtering.score import Neuron, Scorer, encode
+from rosetta.filtering.scores import write_scores
+from rosetta.matching import ROSETTA_COLUMNS
+from rosetta.models import loading, sources
+from rosetta.models.neurons import NeuronShape
+from rosetta.paths import Paths
+from rosetta.progress import say
+from rosetta.stages import made_by
+from rosetta.steps.filtering import filter_of
+from rosetta.tables import read_parquet, write_csv, write_parquet
+
+SHOWN_CANDIDATES = 10
+
+
+def choose_step(config: Config, paths: Paths) -> None:
+    """Choose the neurons by their top contexts on the split `match`, and train the classifier on the same documents."""
+    filtering, where = filter_of(config, paths)
+    model, group = config.filter_model(), group_name(config.filter_group())
+    neurons = read_parquet(paths.neurons(model), NEURON_COLUMNS)
+    shape = NeuronShape(int(neurons["layer"].max()) + 1, int(neurons["unit"].max()) + 1)
+    mask = cluster_numbers(read_parquet(paths.rosetta(group), ROSETTA_COLUMNS), model, shape) >= 0
+    contexts = read_parquet(paths.contexts(model), CONTEXT_COLUMNS)
+    table = candidates(neurons, contexts, mask, filtering.target, filtering.n_contexts)
+    chosen = choose(table)
+    table = with_roles(table, chosen)
+    for role, neuron in chosen.items():
+        row = table[(table["layer"] == neuron.layer) & (table["unit"] == neuron.unit)].iloc[0]
+        say(f"{role}: {neuron}, purity {row['purity']:.2f}, mean normalised activation {row['mean_activation']:.2f}")
+    write_parquet(where.candidates, table)
+    write_csv(paths.table("filtering_candidates"), best_candidates(table, SHOWN_CANDIDATES))
+    documents = read_split(paths, "match", config.activations.max_documents)
+    tokenizer = loading.load_tokenizer(sources.model_source(config, paths, model))
+    tokens = [found.ids[found.is_text] for found in encode(tokenizer, documents["text"].tolist())]
+    is_target = (documents["domain"] == filtering.target).to_numpy()
+    write_parquet(where.classifier, Classifier.fit(tokens, is_target, len(tokenizer)).to_table())
+    found = {
+        "model": model,
+        "group": group,
+        "neurons": {role: list(neuron) for role, neuron in chosen.items()},
+        "n_candidates": {"rosetta": int(table["is_rosetta"].sum()), "others": int((~table["is_rosetta"]).sum())},
+        "labelled_documents": len(documents),
+        "labelled_target": int(is_target.sum()),
+    }
+    write_manifest(where.choice, {"kind": CHOICE, "made_by": made_by(config, "filter_choose"), **found})
+
+
+def score_step(config: Config, paths: Paths, shard: int) -> None:
+    """Score one shard of the pool by all chosen neurons and the classifier, in one pass."""
+    filtering, where = filter_of(config, paths)
+    if not 0 <= shard < filtering.pool.n_shards:
+        raise ConfigError(f"--shard: {shard} is not among the {filtering.pool.n_shards} shards of filtering.pool.")
+    check_target(read_manifest(where.pool_manifest, pool.KIND)["domains"], filtering)
+    torch.set_num_threads(1)
+    model = config.filter_model()
+    source = sources.model_source(config, paths, model)
+    loading.check_weights(source, read_manifest(paths.model_manifest(model), sources.KIND))
+    length = filtering.scoring.sequence_length
+    loading.check_context(loading.load_config_of(source), length, "filtering.scoring.sequence_length")
+    choice = read_manifest(where.choice, CHOICE)
+    counter = None
+    if filtering.pretraining and filtering.pretraining.model != model:
+        counter = loading.load_tokenizer(sources.model_source(config, paths, filtering.pretraining.model))
+    scorer = Scorer(
+        loading.load_model(source).to(loading.best_device()),
+        loading.load_tokenizer(source),
+        {name: Neuron(*choice["neurons"][name]) for name in NEURON_FILTERS},
+        filtering.scoring,
+        model,
+        Classifier.from_table(read_parquet(where.classifier)),
+        counter,
+    )
+    write_scores(where, shard, scorer.score(pool.read_shard(where, shard)), made_by(config, "filter_score"))
