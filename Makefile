@@ -13,8 +13,9 @@ run: .venv/installed
 	python workflow/scripts/unlock.py
 	snakemake --cores $(CORES) --rerun-incomplete $(if $(CONFIG),--configfile $(CONFIG))
 
+# One worker takes all tests of the whole workflow (tests/conftest.py), the others those that remain.
 test: lint
-	pytest
+	pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 # A real cluster of one node, started and stopped by the tests. As root on Debian it installs SLURM first.
 test-slurm: .venv/installed

@@ -15,6 +15,17 @@ settings.register_profile(
 settings.load_profile("rosetta")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group tests for parallel workers: what needs the finished run is one group, and first; else a file is one."""
+
+    def runs_the_workflow(item: pytest.Item) -> bool:
+        return "finished" in item.fixturenames or item.path.stem == "test_workflow"
+
+    items.sort(key=lambda item: not runs_the_workflow(item))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("workflow" if runs_the_workflow(item) else item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def texts() -> list[str]:
     """A few hundred short documents of code, prose and numbers."""

@@ -382,7 +382,7 @@ def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
         "models": {"a": {"path": "gpt2"}, "b": {"path": "llama"}, "b0": {"untrained": {"of": "b", "seed": 7}}},
         "ladders": {"l": [["a", "b"]], "l0": [["a", "b0"]]},
         "activations": {"sequence_length": 16, "n_shards": 1},
-        "controls": {"permutation_seeds": [0], "untrained_seeds": [0]},
+        "controls": {"permutation_seeds": [0], "untrained_seeds": []},
         "theory": TINY["theory"],
     }
     run_snakemake(folder, config=config)
