@@ -16,7 +16,7 @@ from rosetta.activations.tokens import ByteTokenizer, TokenizedDocument
 from rosetta.activations.variables import StoreTokens
 from rosetta.config import Activations
 from rosetta.errors import ModelError
-from rosetta.models.neurons import down_projections, neuron_shape
+from rosetta.models.neurons import down_projections, neuron_shape, text_config
 from rosetta.progress import bar
 
 
@@ -100,7 +100,7 @@ def tokenize_shard(inputs: ShardInputs, sequence_length: int) -> tuple[list[Toke
     ModelError
         If tokens do not rebuild a text, or the sequences are longer than the model's context.
     """
-    limit = getattr(inputs.model.config, "max_position_embeddings", None)
+    limit = getattr(text_config(inputs.model.config), "max_position_embeddings", None)
     if limit and sequence_length > limit:
         raise ModelError(
             f"{inputs.place}: activations.sequence_length {sequence_length} is above its context of {limit}."

@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from rosetta.errors import ModelError
 from rosetta.files import digest_bytes, digest_folder, digest_json, write_manifest
 from rosetta.models.folders import check_model_folder
-from rosetta.models.neurons import NeuronShape, down_projections, neuron_shape
+from rosetta.models.neurons import NeuronShape, down_projections, neuron_shape, text_config
 from rosetta.models.sources import KIND, ModelSource
 
 transformers.logging.set_verbosity_error()
@@ -45,7 +45,7 @@ def check_context(config: Any, sequence_length: int, key: str) -> None:
     ModelError
         If it reads fewer.
     """
-    context = getattr(config, "max_position_embeddings", None)
+    context = getattr(text_config(config), "max_position_embeddings", None)
     if context and sequence_length > context:
         raise ModelError(f"{key}: the model reads {context} tokens; lower {sequence_length}.")
 

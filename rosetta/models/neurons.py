@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from rosetta.errors import ModelError
@@ -40,12 +41,24 @@ class Architecture:
     final_norm: str = "model.norm"
 
 
+def text_config(config: Any) -> Any:
+    """Return the part of a configuration that describes the language model: all of it, but for multimodal ones."""
+    nested = getattr(config, "text_config", None) or config
+    return (
+        SimpleNamespace(**nested) if isinstance(nested, dict) else nested
+    )  # a file's content, or transformers' object
+
+
 def _intermediate_size(config: Any) -> int:
     return config.intermediate_size
 
 
-def _gpt2_size(config: Any) -> int:
+def _inner_size(config: Any) -> int:
     return getattr(config, "n_inner", None) or 4 * config.n_embd
+
+
+def _falcon_size(config: Any) -> int:
+    return getattr(config, "ffn_hidden_size", None) or 4 * config.hidden_size
 
 
 _GATED = Architecture(
@@ -53,18 +66,26 @@ _GATED = Architecture(
     _intermediate_size,
     ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
 )
+_FUSED = ("query_key_value", "dense_h_to_4h", "dense_4h_to_h")
 
 ARCHITECTURES: dict[str, Architecture] = {
     "gpt_neox": Architecture(
         "gpt_neox.layers.{layer}.mlp.dense_4h_to_h",
         _intermediate_size,
-        ("query_key_value", "attention.dense", "dense_h_to_4h", "dense_4h_to_h"),
+        (*_FUSED, "attention.dense"),
         final_norm="gpt_neox.final_layer_norm",
     ),
     "gpt2": Architecture(
         "transformer.h.{layer}.mlp.c_proj",
-        _gpt2_size,
+        _inner_size,
         ("c_attn", "c_proj", "c_fc"),
+        n_layers="n_layer",
+        final_norm="transformer.ln_f",
+    ),
+    "gptj": Architecture(
+        "transformer.h.{layer}.mlp.fc_out",
+        _inner_size,
+        ("q_proj", "k_proj", "v_proj", "out_proj", "fc_in", "fc_out"),
         n_layers="n_layer",
         final_norm="transformer.ln_f",
     ),
@@ -74,10 +95,46 @@ ARCHITECTURES: dict[str, Architecture] = {
         ("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"),
         final_norm="model.decoder.final_layer_norm",
     ),
+    "bloom": Architecture(
+        "transformer.h.{layer}.mlp.dense_4h_to_h",
+        lambda config: 4 * config.hidden_size,
+        (*_FUSED, "self_attention.dense"),
+        n_layers="n_layer",
+        final_norm="transformer.ln_f",
+    ),
+    "falcon": Architecture(
+        "transformer.h.{layer}.mlp.dense_4h_to_h",
+        _falcon_size,
+        (*_FUSED, "self_attention.dense"),
+        final_norm="transformer.ln_f",
+    ),
+    "phi": Architecture(
+        "model.layers.{layer}.mlp.fc2",
+        _intermediate_size,
+        ("q_proj", "k_proj", "v_proj", "dense", "fc1", "fc2"),
+        final_norm="model.final_layernorm",
+    ),
+    "phi3": replace(_GATED, projections=("qkv_proj", "o_proj", "gate_up_proj", "down_proj")),
+    "starcoder2": Architecture(
+        "model.layers.{layer}.mlp.c_proj",
+        _intermediate_size,
+        ("q_proj", "k_proj", "v_proj", "o_proj", "c_fc", "c_proj"),
+    ),
     "qwen2": _GATED,
+    "qwen3": _GATED,
     "llama": _GATED,
     "mistral": _GATED,
     "gemma": _GATED,
+    "gemma2": _GATED,
+    "gemma3_text": _GATED,
+    # Its text comes alone; the vision tower has no neurons here.
+    "gemma3": replace(
+        _GATED,
+        down_projection="model.language_model.layers.{layer}.mlp.down_proj",
+        final_norm="model.language_model.norm",
+    ),
+    "olmo2": _GATED,
+    "olmo3": _GATED,
 }
 
 
@@ -113,7 +170,8 @@ class NeuronShape:
 def neuron_shape(config: Any, place: str) -> NeuronShape:
     """Return the neuron counts that a configuration of transformers, or the content of its file, implies."""
     architecture = architecture_of(config.model_type, place)
-    return NeuronShape(int(getattr(config, architecture.n_layers)), int(architecture.d_mlp(config)))
+    text = text_config(config)
+    return NeuronShape(int(getattr(text, architecture.n_layers)), int(architecture.d_mlp(text)))
 
 
 def down_projections(model: Any, place: str) -> list[Any]:

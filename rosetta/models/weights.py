@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from rosetta.errors import ModelError
-from rosetta.models.neurons import architecture_of, down_projections
+from rosetta.models.neurons import architecture_of, down_projections, text_config
 
 
 def output_weights(model: Any, place: str) -> Iterator[torch.Tensor]:
@@ -56,7 +56,7 @@ def unembedding(model: Any, place: str, n_tokens: int, *, fold_final_norm: bool 
     projection = getattr(model.get_decoder(), "project_out", None)
     if projection is not None:
         directions = directions @ projection.weight.detach().float()
-    d_model = model.config.hidden_size
+    d_model = text_config(model.config).hidden_size
     if directions.shape[1] != d_model:
         raise ModelError(
             f"{place}: its unembedding vectors have {directions.shape[1]} entries and its residual stream {d_model}; "

@@ -1,0 +1,166 @@
+"""Every architecture of the table: neurons against the MLP written out by hand, output weights, unembedding."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from rosetta.activations.capture import NeuronRecorder, forward
+from rosetta.activations.tokens import TokenizedDocument
+from rosetta.models.folders import folder_shape
+from rosetta.models.neurons import ARCHITECTURES, neuron_shape
+from rosetta.models.weights import output_weights, unembedding
+
+SIZES = {
+    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 64, "vocab_size": 300,
+}  # fmt: skip
+OPT = {
+    "hidden_size": 32, "ffn_dim": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 300,
+    "max_position_embeddings": 64,
+}  # fmt: skip
+GPT = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64, "vocab_size": 300}
+VISION = {
+    "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
+    "patch_size": 14,
+}  # fmt: skip
+# Where `SIZES` are not an architecture's own names; variants go by a name of their own.
+CONFIGS = {
+    "gpt2": GPT,
+    "gpt2-inner": {**GPT, "n_inner": 40},
+    "gptj": {**GPT, "rotary_dim": 8},
+    "opt": {**OPT, "word_embed_proj_dim": 32},
+    # As OPT-350M: embeddings are projected, and norms follow the layers.
+    "opt-350m": {**OPT, "word_embed_proj_dim": 16, "do_layer_norm_before": False},
+    "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 2, "vocab_size": 300},
+    "falcon": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 300},
+    # As Falcon-RW: biases, and attention that falls with distance.
+    "falcon-alibi": {
+        "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 300, "alibi": True,
+        "bias": True, "multi_query": False, "parallel_attn": False,
+    },
+    "gemma3": {"text_config": SIZES, "vision_config": VISION},
+    "phi3": {**SIZES, "pad_token_id": 0},
+}  # fmt: skip
+VARIANTS = sorted({*ARCHITECTURES, *CONFIGS})
+
+
+def tiny_model(variant, seed=0):
+    model_type = variant.split("-")[0]
+    sizes = CONFIGS.get(variant, SIZES)
+    config = AutoConfig.for_model(model_type, **sizes)
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():  # biases and gains start at 0 and 1, where much would go unseen
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def relu(x):
+    return x.clamp(min=0)
+
+
+def gelu_tanh(x):
+    return functional.gelu(x, approximate="tanh")
+
+
+def mlp_of(model, layer):
+    """The block whose input is the hidden state, and the neurons from it, from the published definitions."""
+    kind = model.config.model_type
+    if kind == "gpt_neox":
+        mlp = model.gpt_neox.layers[layer].mlp
+        return mlp, lambda x: functional.gelu(mlp.dense_h_to_4h(x))
+    if kind == "gpt2":
+        mlp = model.transformer.h[layer].mlp
+        return mlp, lambda x: gelu_tanh(x @ mlp.c_fc.weight + mlp.c_fc.bias)
+    if kind == "gptj":
+        mlp = model.transformer.h[layer].mlp
+        return mlp, lambda x: gelu_tanh(x @ mlp.fc_in.weight.T + mlp.fc_in.bias)
+    if kind == "opt":
+        block = model.model.decoder.layers[layer]
+        return block.fc1, lambda x: relu(x @ block.fc1.weight.T + block.fc1.bias)
+    if kind == "bloom":
+        mlp = model.transformer.h[layer].mlp
+        return mlp, lambda x: gelu_tanh(x @ mlp.dense_h_to_4h.weight.T + mlp.dense_h_to_4h.bias)
+    if kind == "falcon":
+        mlp = model.transformer.h[layer].mlp
+        bias = 0 if mlp.dense_h_to_4h.bias is None else mlp.dense_h_to_4h.bias
+        return mlp, lambda x: functional.gelu(x @ mlp.dense_h_to_4h.weight.T + bias)
+    if kind == "phi":
+        mlp = model.model.layers[layer].mlp
+        return mlp, lambda x: gelu_tanh(x @ mlp.fc1.weight.T + mlp.fc1.bias)
+    if kind == "phi3":
+        mlp = model.model.layers[layer].mlp
+        gate, up = mlp.gate_up_proj.weight.chunk(2)
+        return mlp, lambda x: functional.silu(x @ gate.T) * (x @ up.T)
+    if kind == "starcoder2":
+        mlp = model.model.layers[layer].mlp
+        return mlp, lambda x: gelu_tanh(x @ mlp.c_fc.weight.T + mlp.c_fc.bias)
+    mlp = (model.model.language_model if kind == "gemma3" else model.model).layers[layer].mlp
+    act = gelu_tanh if kind.startswith("gemma") else functional.silu
+    return mlp, lambda x: act(x @ mlp.gate_proj.weight.T) * (x @ mlp.up_proj.weight.T)
+
+
+def test_every_architecture_is_here():
+    assert {variant.split("-")[0] for variant in VARIANTS} == set(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_neurons_are_what_the_mlp_computes(variant):
+    """Of a padded batch; the reference reads one document at a time."""
+    model = tiny_model(variant)
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(3, 300, size=n, dtype=np.int32) for n in (7, 1, 12, 5)]
+    documents = [TokenizedDocument(row, np.zeros_like(row), np.zeros_like(row)) for row in rows]
+    captured = torch.cat(list(forward(model, documents, 3, "m")), dim=1)
+    shape = neuron_shape(model.config, "m")
+    assert captured.shape == (2, 25, shape.d_mlp)
+    position = 0
+    for row in rows:
+        for layer in range(2):
+            block, neurons = mlp_of(model, layer)
+            seen = []
+            hook = block.register_forward_pre_hook(lambda _m, x, seen=seen: seen.append(x[0]))
+            with torch.no_grad():
+                model(input_ids=torch.from_numpy(row).long()[None])
+                expected = neurons(seen[0].reshape(len(row), -1))
+            hook.remove()
+            torch.testing.assert_close(captured[layer, position : position + len(row)], expected, atol=2e-5, rtol=1e-4)
+        position += len(row)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_output_weights_are_what_a_unit_of_activation_adds(variant):
+    model = tiny_model(variant)
+    shape = neuron_shape(model.config, "m")
+    weights = list(output_weights(model, "m"))
+    assert [tuple(weight.shape) for weight in weights] == [(shape.d_mlp, 32)] * 2
+    modules = NeuronRecorder(model, "m")._modules
+    with torch.no_grad():
+        one = torch.eye(shape.d_mlp)
+        torch.testing.assert_close(
+            modules[1](one) - modules[1](torch.zeros(1, shape.d_mlp)), weights[1], atol=1e-5, rtol=1e-4
+        )
+    directions = unembedding(model, "m", 300, fold_final_norm=True)
+    assert directions.shape == (300, 32)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_file_alone_tells_the_shape(variant, tmp_path):
+    """Before anything is loaded, from the names that the files of the hub use."""
+    model = tiny_model(variant)
+    model.config.save_pretrained(tmp_path)
+    assert folder_shape(tmp_path, "models.m.path") == neuron_shape(model.config, "m")
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] in ARCHITECTURES
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_lora_finds_its_modules(variant):
+    model = tiny_model(variant)
+    names = [name for name, _ in model.named_modules()]
+    for projection in ARCHITECTURES[model.config.model_type].projections:
+        assert any(name.endswith(f".{projection}") for name in names), projection
