@@ -7,14 +7,22 @@ from pathlib import Path
 
 from rosetta.annotation.endpoint import check_endpoint
 from rosetta.config import Config, EnvironmentSource, FilesSource
+from rosetta.config_base import Section
 from rosetta.config_filtering import Filtering
 from rosetta.correlation.plan import check_budget, workers_of
 from rosetta.errors import ConfigError
 from rosetta.models.folders import check_model_folder, folder_shape
 
 
-def check_config(config: Config) -> None:
+def check_config(config: Config, need_sources: bool = True) -> None:
     """Check the files and folders that a valid configuration speaks of, and whether its jobs can succeed at all.
+
+    Parameters
+    ----------
+    config : Config
+        The configuration.
+    need_sources : bool
+        Whether local files of the corpus and of a pool have to be there; a plan does without them.
 
     Raises
     ------
@@ -32,12 +40,10 @@ def check_config(config: Config) -> None:
     _check_training(config)
     _check_shards(config)
     _check_memory(config)
-    if isinstance(config.corpus.source, FilesSource):
-        from rosetta.corpus.records import check_files  # needs pyarrow, so only when it is used
-
-        check_files(config.corpus.source, config.corpus.min_document_bytes)
+    _check_source(config.corpus.source, "corpus.source", config.corpus.min_document_bytes, need_sources)
     if config.filtering:
         _check_filtering(config, config.filtering)
+        _check_source(config.filtering.pool.source, "filtering.pool.source", 1, need_sources)
     if config.annotation:
         check_endpoint(config.annotation)
     if isinstance(config.corpus.source, EnvironmentSource) and config.specialization.categories is not None:
@@ -56,10 +62,13 @@ def _check_filtering(config: Config, filtering: Filtering) -> None:
         if path is not None:
             key = f"filtering.{section}.sequence_length"
             check_model_folder(Path(path), f"models.{name}.path", length, key)
-    if isinstance(filtering.pool.source, FilesSource):
-        from rosetta.corpus.records import check_files, keys_of
 
-        check_files(filtering.pool.source, 1, keys_of("filtering.pool.source"))
+
+def _check_source(source: Section | None, section: str, min_bytes: int, needed: bool) -> None:
+    if isinstance(source, FilesSource) and (needed or Path(source.path).exists()):
+        from rosetta.corpus.records import check_files, keys_of  # needs pyarrow, so only when it is used
+
+        check_files(source, min_bytes, keys_of(section))
 
 
 def _check_results(results: Path) -> None:

@@ -11,6 +11,7 @@ import math
 import os
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 
@@ -61,7 +62,7 @@ FLOPS_PER_SIMULATION = 3e10
 
 @dataclass
 class Phase:
-    """Cost of one phase of a run; `disk_bytes` is None if it is not known."""
+    """Cost of one phase of a run; `disk_bytes` is None if not known; if `temporary`, they are deleted once used."""
 
     name: str
     jobs: int
@@ -69,6 +70,7 @@ class Phase:
     disk_bytes: float | None = 0.0
     peak_bytes: float = 0.0
     efficiency: float = 1.0
+    temporary: bool = False
 
     def seconds(self, flops_per_second: float, cores: int) -> float:
         """Return the estimated wall-clock time with all cores busy."""
@@ -218,6 +220,7 @@ def _activation_phase(config: Config, used: list[_Model], positions: int) -> Pha
         disk_bytes=sum(model.shape.n_neurons * positions * stored for model in used),
         peak_bytes=0.8 * GB + max(model.bytes for model in used) + batch * width * 12,
         efficiency=MODEL_EFFICIENCY,
+        temporary=config.store_mode == "temporary",
     )
 
 
@@ -225,10 +228,11 @@ def _correlation_phase(config: Config, models: dict[str, _Model], positions: int
     settings = config.correlation
     workers = workers_of(config.dask)
     precision = resolve_precision(settings.precision)
-    phase = Phase("correlation", len(config.pairs()) * settings.n_jobs, efficiency=0.8)
+    sketched = settings.method == "screened"
+    phase = Phase("correlation", len(config.pairs()) * settings.n_jobs, efficiency=0.8, temporary=sketched)
     for a, b in config.pairs():
         size = (models[a].shape.n_neurons, models[b].shape.n_neurons, positions)
-        if settings.method == "screened":
+        if sketched:
             screen = plan_screen(*size, settings.memory_gb, n_rows=settings.screening.sketch_rows, workers=workers)
             kept = screen_bytes(size[0], size[1], screen.n_rows, config.activations.n_shards)
             flops, peak = screen_flops(*size, screen.n_rows), screen.peak_bytes
@@ -243,7 +247,7 @@ def _correlation_phase(config: Config, models: dict[str, _Model], positions: int
         phase.flops += flops
         phase.disk_bytes += kept
         phase.peak_bytes = max(phase.peak_bytes, peak)
-    if settings.method == "screened":
+    if sketched:
         notes.append("screened: FLOPs and time are those of a pair whose neurons the first candidates certify")
     return phase
 
@@ -316,13 +320,14 @@ def _control_phases(config: Config, models: dict[str, _Model], positions: int, p
                 disk_bytes=n_twins * sum(model.shape.n_neurons for model in used) * stored,
                 peak_bytes=_activation_phase(config, used, positions).peak_bytes,
                 efficiency=MODEL_EFFICIENCY,
+                temporary=True,
             )
         )
     n_nulls = sum(len(controls.seeds(name)) for name in controls.names)
     if n_nulls:
         phases.append(Phase("nulls", len(pairs) * len(controls.names), n_nulls * once, 0.0, peak, 0.8))
-    intervals = Phase("intervals", len(pairs), peak_bytes=peak, efficiency=0.8)
-    for (a, b), size in zip(pairs, sizes, strict=True):
+    intervals, listed = Phase("intervals", len(pairs), peak_bytes=peak, efficiency=0.8), 0
+    for size in sizes:
         limits = (config.correlation.memory_gb, config.intervals)
         precision = resolve_precision(config.correlation.precision)
         if fits_rematch(*size, *limits, precision=precision, workers=workers_of(config.dask)):
@@ -330,9 +335,10 @@ def _control_phases(config: Config, models: dict[str, _Model], positions: int, p
         else:
             candidates = (size[0] + size[1]) * (config.correlation.max_k + 1)
             intervals.flops += LISTED_COST * 2 * positions * candidates
-            plan.notes.append(
-                f"{a} × {b}: intervals of counts from each neuron's nearest neighbours, not from all neurons"
-            )
+            listed += 1
+    if listed:
+        which = f"{listed} of {len(pairs)} pairs"
+        plan.notes.append(f"{which}: intervals of counts from each neuron's nearest neighbours, not from all neurons")
     phases.append(intervals)
     sweeps = config.sweeps
     n_settings = sweeps.budgets + sweeps.split_half + len(sweeps.pooling) + len(sweeps.exclusions)
@@ -399,7 +405,9 @@ def _corpus_size(config: Config, paths: Paths) -> tuple[CorpusSize, float | None
         return CorpusSize(n_documents, n_bytes / n_documents), whole_bytes, f"from {paths.corpus_manifest.parent}"
     whole = estimate_size(config.corpus)
     n_documents = None if whole.n_documents is None else whole.n_documents * config.corpus.splits.match
-    return CorpusSize(n_documents, whole.document_bytes), whole.n_bytes, "estimated; the corpus is not built yet"
+    path = getattr(config.corpus.source, "path", None)
+    why = "the corpus is not built yet" if path is None or Path(path).exists() else f"there is no {path} yet"
+    return CorpusSize(n_documents, whole.document_bytes), whole.n_bytes, f"estimated; {why}"
 
 
 def _positions(config: Config, match: CorpusSize, origin: str) -> tuple[int, str]:
@@ -408,7 +416,7 @@ def _positions(config: Config, match: CorpusSize, origin: str) -> tuple[int, str
     known = [n for n in (match.n_documents, config.activations.max_documents) if n is not None]
     if not known:
         return REFERENCE_POSITIONS, (
-            "positions: NOT KNOWN, because a hub dataset does not tell its size before it is read.\n"
+            f"positions: NOT KNOWN ({origin}; its source does not tell its size before it is read).\n"
             f"FLOPs, disk and minutes are those of {REFERENCE_POSITIONS:,} positions per model; what activations and\n"
             "correlation take grows in proportion. Set activations.max_documents for a plan of the whole run."
         )

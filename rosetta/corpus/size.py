@@ -42,8 +42,8 @@ class CorpusSize(NamedTuple):
 def estimate_size(corpus: Corpus) -> CorpusSize:
     """Estimate a corpus before it is built, from its configuration and, of local files, a sample.
 
-    What deduplication will drop is not known, so this is rather too much. The size of a hub dataset is not known
-    before it is read: only `max_documents` and `max_document_bytes` tell something about it.
+    What deduplication will drop is not known, so this is rather too much. The size of a hub dataset, or of files that
+    are not there, is not known: only `max_documents` and `max_document_bytes` tell something about it.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def _source_size(corpus: Corpus) -> CorpusSize:
     source = corpus.source
     if isinstance(source, EnvironmentSource):
         return CorpusSize(source.bytes_per_domain * len(source.domains) / SECTION, SECTION)
-    if not isinstance(source, FilesSource):
+    if not isinstance(source, FilesSource) or not Path(source.path).exists():
         return CorpusSize(None, None)
     files = source_files(source.path)
     kinds = [_parquet_size([path for path in files if path.suffix == ".parquet"], source.text)]
