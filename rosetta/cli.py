@@ -79,10 +79,30 @@ def plan(
     """Print jobs, disk, memory, FLOPs and time of a configuration, without running it."""
     from rosetta.checks import check_config
     from rosetta.planning import plan_run
+    from rosetta.planning_methods import compare_methods
 
-    config = load_config(configfile)
-    check_config(config)
-    print(plan_run(config, Paths(Path(config.results)), tflops, devices).render())
+    config, paths = _open(configfile)
+    check_config(config, need_sources=False)
+    planned = plan_run(config, paths, tflops, devices)
+    print(planned.render())
+    print(compare_methods(config, paths, planned))
+
+
+@app.command()
+def pin(
+    configfile: Annotated[Path, typer.Option(help="configuration to pin")],
+    out: Annotated[Path | None, typer.Option(help="where to write it; printed if not given")] = None,
+) -> None:
+    """Replace the revisions of hub models and datasets by commits, of models such that have safetensors."""
+    from huggingface_hub import HfApi
+
+    from rosetta.steps.pin import pin_text
+
+    text = pin_text(configfile, HfApi())
+    if out:
+        write_text(out, text)
+    else:
+        print(text, end="")
 
 
 @app.command()

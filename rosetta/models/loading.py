@@ -14,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from rosetta.errors import ModelError
 from rosetta.files import digest_bytes, digest_folder, digest_json, write_manifest
 from rosetta.models.folders import check_model_folder
+from rosetta.models.hub import MEND, check_safetensors
 from rosetta.models.neurons import NeuronShape, down_projections, neuron_shape, text_config
 from rosetta.models.sources import KIND, ModelSource
 
@@ -90,8 +91,9 @@ def load_model(source: ModelSource) -> Any:
             output_loading_info=True,
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        mend = "" if source.revision is None else f" {MEND}"
         raise ModelError(
-            f"models.{source.name}: cannot load the weights of {source.location} ({_brief(error)})."
+            f"models.{source.name}: cannot load the weights of {source.location} ({_brief(error)}).{mend}"
         ) from None
     missing = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info.get("mismatched_keys", ()))
     if missing:
@@ -115,6 +117,8 @@ def write_model_manifest(source: ModelSource, path: Path, made_by: dict, trainin
     """Check a model end to end and write its manifest: identity, sizes, digests of weights and tokenizer."""
     if source.revision is None:
         check_model_folder(Path(source.location), f"models.{source.name}")
+    elif source.untrained_seed is None:
+        check_safetensors(source.location, source.revision, f"models.{source.name}")
     config = load_config_of(source)
     shape = neuron_shape(config, f"models.{source.name}")
     tokenizer = load_tokenizer(source)

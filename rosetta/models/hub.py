@@ -1,0 +1,112 @@
+"""The Hugging Face hub: which commit a revision is, and whether it holds weights in safetensors."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from huggingface_hub import HfApi, try_to_load_from_cache
+from huggingface_hub.utils import httpx
+
+from rosetta.errors import ModelError
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+# Whose pull requests the hub's own service opens, and their title; anybody else's conversion is not to be trusted.
+CONVERTER = "SFconvertbot"
+CONVERSION_TITLE = "Adding `safetensors` variant of this model"
+UNANSWERED = (OSError, httpx.HTTPError)  # of which the hub's own errors, and the network's, are kinds
+MEND = (
+    "Weights are read from safetensors only. `rosetta pin --configfile FILE` looks for a conversion of this model on "
+    "the hub (a revision refs/pr/N); else convert it once and give the folder as `path` (docs/reproduction.md)."
+)
+
+
+class Pin(NamedTuple):
+    """A commit that a revision stands for, and what a user should know of it, or nothing."""
+
+    commit: str
+    note: str = ""
+
+
+def pin_model(api: Any, model: str, revision: str, place: str) -> Pin:
+    """Return the commit of a hub model's revision or, if its weights are pickles only, of their conversion.
+
+    Parameters
+    ----------
+    api : HfApi
+        The hub.
+    model, revision : str
+        Id, and branch, tag or commit.
+    place : str
+        What messages name as the culprit.
+
+    Raises
+    ------
+    ModelError
+        If the hub does not answer, or there is neither such a revision nor a conversion to safetensors.
+    """
+    asked = _told(api.model_info, model, revision, place)
+    if _has_safetensors(asked):
+        return Pin(asked.sha)
+    for number in sorted(_conversions(api, model, place), reverse=True):
+        reference = f"refs/pr/{number}"
+        converted = _told(api.model_info, model, reference, place)
+        if _has_safetensors(converted):
+            return Pin(converted.sha, f"{model}@{revision} holds no safetensors; pinned to {reference}, which does")
+    raise ModelError(f"{place}: {model}@{revision} holds no safetensors, and nor does a pull request. {MEND}")
+
+
+def pin_dataset(api: Any, dataset: str, revision: str, place: str) -> Pin:
+    """Return the commit of a hub dataset's revision.
+
+    Raises
+    ------
+    ModelError
+        If the hub does not answer, or there is no such revision.
+    """
+    return Pin(_told(api.dataset_info, dataset, revision, place).sha)
+
+
+def check_safetensors(model: str, revision: str, place: str) -> None:
+    """Check that a hub model has weights in safetensors, before anything large is fetched.
+
+    Raises
+    ------
+    ModelError
+        If it has none, or the hub cannot be asked and the local cache holds none.
+    """
+    if any(isinstance(try_to_load_from_cache(model, name, revision=revision), str) for name in WEIGHTS):
+        return
+    try:
+        found = any(HfApi().file_exists(model, name, revision=revision) for name in WEIGHTS)
+    except UNANSWERED as error:
+        raise _unanswered(error, model, revision, place) from None
+    if not found:
+        raise ModelError(f"{place}: {model}@{revision} holds no safetensors. {MEND}")
+
+
+def _has_safetensors(info: Any) -> bool:
+    return any(file.rfilename in WEIGHTS for file in info.siblings)
+
+
+def _conversions(api: Any, model: str, place: str) -> list[int]:
+    """Return the numbers of the pull requests by which the hub's service converted a model."""
+    try:
+        found = list(api.get_repo_discussions(model, author=CONVERTER, discussion_type="pull_request"))
+    except UNANSWERED as error:
+        raise _unanswered(error, model, "refs/pr", place) from None
+    return [one.num for one in found if one.author == CONVERTER and one.title == CONVERSION_TITLE]
+
+
+def _told(ask: Any, name: str, revision: str, place: str) -> Any:
+    try:
+        return ask(name, revision=revision)
+    except UNANSWERED as error:
+        raise _unanswered(error, name, revision, place) from None
+
+
+def _unanswered(error: Exception, name: str, revision: str, place: str) -> ModelError:
+    reason = " ".join(str(error).split())[:300]
+    return ModelError(
+        f"{place}: the hub does not tell about {name}@{revision} ({type(error).__name__}: {reason}). "
+        "Check id, revision and the network; gated models need `hf auth login`."
+    )

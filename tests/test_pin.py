@@ -1,0 +1,149 @@
+"""`rosetta pin` against a hub made of dictionaries, and what is said of a model without safetensors."""
+
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from helpers import save_tiny_model
+from huggingface_hub.errors import OfflineModeIsEnabled
+
+from rosetta.errors import ConfigError, ModelError
+from rosetta.models import hub
+from rosetta.models.loading import load_model, write_model_manifest
+from rosetta.models.sources import ModelSource
+from rosetta.steps.pin import pin_text
+
+A, B, C, D = (letter * 40 for letter in "abcd")
+TEXT = f"""# what a user wrote
+models:
+  pythia-1.4b: # a name with a dot
+    hub: lab/pythia
+    revision: main # moves
+    dtype: bfloat16
+  opt:  {{hub: lab/opt, revision: "{B}", dimensions: {{n_layers: 1, d_mlp: 2, n_parameters: 3}}}}
+  mine: {{path: somewhere}}
+corpus:
+  source: {{kind: hub, id: lab/pile, revision: main}} # texts
+ladders:
+  one: [[pythia-1.4b, opt]]
+"""
+
+
+class FakeHub:
+    """A hub that knows some revisions, each by its commit and files, and some pull requests."""
+
+    def __init__(self, revisions, discussions=()):
+        self.revisions, self.discussions = revisions, discussions
+
+    def model_info(self, name, *, revision):
+        if (name, revision) not in self.revisions:
+            raise OSError(f"404 for {name} {revision}")
+        sha, files = self.revisions[name, revision]
+        return SimpleNamespace(sha=sha, siblings=[SimpleNamespace(rfilename=file) for file in files])
+
+    dataset_info = model_info
+
+    def get_repo_discussions(self, name, *, author, discussion_type):
+        return iter([one for one in self.discussions if one.repo == name])
+
+
+def request(num, author=hub.CONVERTER, title=hub.CONVERSION_TITLE):
+    return SimpleNamespace(repo="lab/opt", num=num, author=author, title=title)
+
+
+KNOWN = {
+    ("lab/pythia", "main"): (A, ["config.json", "model.safetensors.index.json"]),
+    ("lab/opt", B): (B, ["pytorch_model.bin"]),
+    ("lab/opt", "refs/pr/3"): (C, ["pytorch_model.bin", "model.safetensors"]),
+    ("lab/opt", "refs/pr/9"): (D, ["pytorch_model.bin", "model.safetensors"]),
+    ("lab/opt", "refs/pr/11"): (D, ["pytorch_model.bin"]),
+    ("lab/pile", "main"): (D, []),
+}
+
+
+@pytest.fixture
+def written(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_revisions_become_commits_and_nothing_else_changes(written, capsys):
+    requests = [request(3), request(9, author="somebody"), request(9, title="other"), request(11)]
+    pinned = pin_text(written, FakeHub(KNOWN, requests))
+    expected = TEXT.replace("revision: main #", f"revision: {A} #").replace(f'"{B}"', C)
+    assert pinned == expected.replace("lab/pile, revision: main", f"lab/pile, revision: {D}")
+    assert yaml.safe_load(pinned)["models"]["opt"]["revision"] == C
+    said = capsys.readouterr().err
+    assert f"lab/opt@{B} holds no safetensors; pinned to refs/pr/3" in said
+
+
+def test_a_pinned_file_is_left_as_it_is(written):
+    again = TEXT.replace("revision: main", f"revision: {A}").replace(f'"{B}"', C)
+    written.write_text(again)
+    known = {("lab/pythia", A): KNOWN["lab/pythia", "main"], ("lab/opt", C): KNOWN["lab/opt", "refs/pr/3"]}
+    assert pin_text(written, FakeHub({**known, ("lab/pile", A): (A, [])})) == again
+
+
+def test_what_cannot_be_pinned_is_named(written):
+    with pytest.raises(ModelError, match=rf"models\.opt: lab/opt@{B} holds no safetensors, and nor does.*`path`"):
+        pin_text(written, FakeHub(KNOWN))
+    with pytest.raises(ModelError, match=r"models\.pythia-1\.4b: the hub does not tell about lab/pythia@main .*404"):
+        pin_text(written, FakeHub({}))
+    written.write_text(TEXT.replace("lab/pile, revision: main", "lab/pile"))
+    with pytest.raises(ConfigError, match=r"corpus\.source\.revision: is missing"):
+        pin_text(written, FakeHub(KNOWN, [request(3)]))
+
+
+def raising(error):
+    def refuse(*_, **__):
+        raise error
+
+    return refuse
+
+
+@pytest.mark.parametrize("error", [OfflineModeIsEnabled("no"), hub.httpx.ConnectError("no")])
+def test_a_hub_that_cannot_be_reached_is_said(written, error):
+    silent = SimpleNamespace(model_info=raising(error), dataset_info=raising(error))
+    with pytest.raises(ModelError, match=r"models\.pythia-1\.4b: the hub does not tell about lab/pythia@main"):
+        pin_text(written, silent)
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Let the hub's answer to whether a file exists be a set of names, and the local cache be empty."""
+    files: set[str] = set()
+    api = SimpleNamespace(file_exists=lambda model, name, revision: name in files)
+    monkeypatch.setattr(hub, "HfApi", lambda: api)
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_, **__: None)
+    return files
+
+
+def test_weights_are_looked_for_before_they_are_fetched(answers, monkeypatch):
+    with pytest.raises(ModelError, match=r"models\.opt: lab/opt@main holds no safetensors\..*refs/pr/N"):
+        hub.check_safetensors("lab/opt", "main", "models.opt")
+    answers.add("model.safetensors.index.json")
+    hub.check_safetensors("lab/opt", "main", "models.opt")
+
+    for error in (OfflineModeIsEnabled("no"), hub.httpx.ConnectError("no")):
+        refusing = SimpleNamespace(file_exists=raising(error))
+        monkeypatch.setattr(hub, "HfApi", lambda refusing=refusing: refusing)
+        with pytest.raises(
+            ModelError, match=rf"the hub does not tell about lab/opt@main \({type(error).__name__}: no\)"
+        ):
+            hub.check_safetensors("lab/opt", "main", "models.opt")
+    monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_, **__: "cached/model.safetensors")
+    hub.check_safetensors("lab/opt", "main", "models.opt")
+
+
+def test_the_model_step_and_loading_name_the_mend(tmp_path, texts, answers):
+    """A folder stands for the hub here: transformers takes either, and reads no revision of a folder."""
+    folder = save_tiny_model(tmp_path / "m", texts, "opt")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    source = ModelSource("opt", str(folder), revision="main")
+    with pytest.raises(ModelError, match=r"models\.opt: .* holds no safetensors.*rosetta pin"):
+        write_model_manifest(source, tmp_path / "manifest.json", {})
+    with pytest.raises(ModelError, match=r"models\.opt: cannot load the weights.*refs/pr/N.*reproduction\.md"):
+        load_model(source)
+    answers.add("model.safetensors")
+    assert write_model_manifest(source, tmp_path / "manifest.json", {}).n_layers == 2
