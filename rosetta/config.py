@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
-from rosetta.config_base import Name, Section
+from rosetta.config_base import Folder, Name, Place, Section, Seed
 from rosetta.config_controls import Controls, Exclusions, Intervals, Sweeps
 from rosetta.config_filtering import Filtering, filtering_problems
+from rosetta.config_messages import describe_problems
 from rosetta.config_neurons import Annotation, Bootstrap, Selectivity, Specialization, Viewer, context_problems
 from rosetta.config_problems import ladder_problems, model_problems
-from rosetta.config_sources import EnvironmentSource, FilesSource, HubSource
-from rosetta.config_theory import Theory
+from rosetta.config_sources import EnvironmentSource, FilesSource, HubId, HubSource, Revision
+from rosetta.config_theory import Theory, theory_problems
+from rosetta.config_yaml import check_extent, read_yaml
 from rosetta.errors import ConfigError
 
 T = TypeVar("T")
@@ -59,7 +61,16 @@ class Corpus(Section):
     )
     max_documents: int | None = Field(None, ge=1, description="stop after this many accepted documents")
     splits: SplitFractions = SplitFractions()
-    seed: int = Field(0, ge=0, description="seed of the split and of generated text")
+    seed: Seed = Field(0, description="seed of the split and of generated text")
+
+    @model_validator(mode="after")
+    def _lengths(self) -> Corpus:
+        if self.max_document_bytes is not None and self.min_document_bytes > self.max_document_bytes:
+            raise ValueError(
+                f"min_document_bytes ({self.min_document_bytes}) is above max_document_bytes "
+                f"({self.max_document_bytes}), so no document is left; lower it"
+            )
+        return self
 
 
 class ZooFamily(Section):
@@ -68,18 +79,18 @@ class ZooFamily(Section):
     architecture: Literal["gpt_neox", "gpt2", "opt", "qwen2", "llama", "mistral", "gemma"] = Field(
         description="`model_type` of the transformers configuration"
     )
-    vocab_size: int = Field(1024, ge=260, description="size of the byte-level BPE vocabulary")
+    vocab_size: int = Field(1024, ge=260, le=1_000_000, description="size of the byte-level BPE vocabulary")
     bos: bool = Field(False, description="whether the tokenizer puts a BOS token before every document")
-    seed: int = Field(ge=0, description="seed of the tokenizer's sample, the initialisation and the data order")
+    seed: Seed = Field(description="seed of the tokenizer's sample, the initialisation and the data order")
 
 
 class ZooSize(Section):
     """Dimensions of a zoo model."""
 
-    n_layers: int = Field(ge=1)
-    d_model: int = Field(ge=8)
-    d_mlp: int = Field(ge=1)
-    n_heads: int = Field(ge=1)
+    n_layers: int = Field(ge=1, le=1000)
+    d_model: int = Field(ge=8, le=100_000)
+    d_mlp: int = Field(ge=1, le=1_000_000)
+    n_heads: int = Field(ge=1, le=10_000)
 
     @property
     def n_neurons(self) -> int:
@@ -96,14 +107,16 @@ class ZooSize(Section):
 class ZooTraining(Section):
     """How zoo models are trained."""
 
-    steps: int = Field(400, ge=1)
-    batch_size: int = Field(32, ge=1, description="sequences per step")
-    sequence_length: int = Field(128, ge=8, description="tokens per sequence; also the models' context")
-    learning_rate: float = Field(3e-3, gt=0, description="peak; linear warm-up, then cosine to 10%")
+    steps: int = Field(400, ge=1, le=10_000_000)
+    batch_size: int = Field(32, ge=1, le=100_000, description="sequences per step")
+    sequence_length: int = Field(128, ge=8, le=1_000_000, description="tokens per sequence; also the models' context")
+    learning_rate: float = Field(3e-3, gt=0, le=1000, description="peak; linear warm-up, then cosine to 10%")
     warmup_steps: int = Field(40, ge=0)
     weight_decay: float = Field(0.1, ge=0)
     checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints to resume from")
-    tokenizer_bytes: int = Field(2_000_000, ge=10_000, description="training text sampled for each tokenizer")
+    tokenizer_bytes: int = Field(
+        2_000_000, ge=10_000, le=10**11, description="training text sampled for each tokenizer"
+    )
 
 
 class Zoo(Section):
@@ -125,7 +138,7 @@ class Untrained(Section):
     """The twin of another model with architecture-default random initialisation."""
 
     of: str = Field(description="name of another model entry")
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
 
 class Dimensions(Section):
@@ -139,9 +152,9 @@ class Dimensions(Section):
 class ModelEntry(Section):
     """A model: exactly one of `path`, `hub`, `zoo`, `untrained`."""
 
-    path: str | None = Field(None, description="local folder in Hugging Face format")
-    hub: str | None = Field(None, description="model id on the hub")
-    revision: str | None = Field(None, description="commit or tag of the hub model; required with `hub`")
+    path: Place | None = Field(None, description="local folder in Hugging Face format")
+    hub: HubId | None = Field(None, description="model id on the hub")
+    revision: Revision | None = Field(None, description="commit or tag of the hub model; required with `hub`")
     zoo: ZooRecipe | None = Field(None, description="a zoo family at a zoo size")
     untrained: Untrained | None = Field(None, description="random twin of another entry")
     dimensions: Dimensions | None = Field(None, description="of a hub model, for planning without the network")
@@ -165,10 +178,10 @@ class ModelEntry(Section):
 class Activations(Section):
     """How activations are captured and stored."""
 
-    n_shards: int = Field(2, ge=1, description="stores per model; also the unit of resuming")
+    n_shards: int = Field(2, ge=1, le=10_000, description="stores per model; also the unit of resuming")
     max_documents: int | None = Field(None, ge=1, description="use at most this many match documents")
-    sequence_length: int = Field(1024, ge=2, description="tokens kept from the start of each document")
-    batch_size: int = Field(16, ge=1, description="documents per forward pass")
+    sequence_length: int = Field(1024, ge=2, le=1_000_000, description="tokens kept from the start of each document")
+    batch_size: int = Field(16, ge=1, le=100_000, description="documents per forward pass")
     dtype: Literal["float16", "float32", "bfloat16"] = Field("float16", description="dtype of the stores")
     keep: bool = Field(
         True,
@@ -187,9 +200,9 @@ class Screening(Section):
     """How `correlation.method: screened` finds the pairs of neurons that are worth an exact correlation."""
 
     sketch_rows: int | None = Field(
-        None, ge=64, description="rows m of the sketches, a power of two; chosen by the planner if not given"
+        None, ge=64, le=2**24, description="rows m of the sketches, a power of two; chosen by the planner if not given"
     )
-    n_candidates: int = Field(4, ge=1, description="candidates K per neuron for the first exact pass")
+    n_candidates: int = Field(4, ge=1, le=1000, description="candidates K per neuron for the first exact pass")
     failure_probability: float = Field(
         1e-6, gt=0, lt=0.1, description="that anything in the result of a pair differs from `exact`"
     )
@@ -210,9 +223,9 @@ class Correlation(Section):
     method: Literal["exact", "screened"] = Field(
         "exact", description="all pairs exactly, or candidates found in sketches, exactly and certified"
     )
-    max_k: int = Field(10, ge=1, description="neighbours kept per neuron; one more is kept for margins")
-    memory_gb: float = Field(2.0, gt=0, description="memory budget of one job")
-    n_jobs: int = Field(1, ge=1, description="jobs that share the tiles of a pair")
+    max_k: int = Field(10, ge=1, le=1000, description="neighbours kept per neuron; one more is kept for margins")
+    memory_gb: float = Field(2.0, gt=0, le=100_000, description="memory budget of one job")
+    n_jobs: int = Field(1, ge=1, le=10_000, description="jobs that share the tiles of a pair")
     precision: Literal["auto", "float32", "bfloat16", "float64"] = Field(
         "auto", description="what is multiplied; auto: bfloat16 where the machine has it natively, else float32"
     )
@@ -234,12 +247,22 @@ class Dask(Section):
         description="threads, processes, slurm (through dask-jobqueue) or the address of a scheduler",
     )
     n_workers: int = Field(
-        1, ge=1, description="tasks at once; threads and processes share correlation.memory_gb, others have it each"
+        1,
+        ge=1,
+        le=100_000,
+        description="tasks at once; threads and processes share correlation.memory_gb, others have it each",
     )
-    threads_per_worker: int = Field(1, ge=1, description="cores that each task uses")
-    jobqueue: dict[str, Any] = Field(
+    threads_per_worker: int = Field(1, ge=1, le=10_000, description="cores that each task uses")
+    jobqueue: dict[str, JsonValue] = Field(
         {}, description="options of dask_jobqueue.SLURMCluster: memory, queue, account, walltime, …"
     )
+
+    @model_validator(mode="after")
+    def _quoted_walltime(self) -> Dask:
+        walltime = self.jobqueue.get("walltime")
+        if walltime is not None and not isinstance(walltime, str):
+            raise ValueError(f"jobqueue.walltime must be in quotes: YAML reads 01:00:00 as a number (got {walltime})")
+        return self
 
     @property
     def local(self) -> bool:
@@ -263,7 +286,7 @@ class Report(Section):
 class Config(Section):
     """Everything a run can be told."""
 
-    results: str = Field("results", description="folder of all outputs")
+    results: Folder = Field("results", description="folder of all outputs")
     corpus: Corpus = Corpus()
     zoo: Zoo = Zoo()
     models: dict[Name, ModelEntry] = Field(min_length=1, description="models by name")
@@ -299,7 +322,7 @@ class Config(Section):
     def _references(self) -> Config:
         problems = [*model_problems(self), *ladder_problems(self)]
         problems += context_problems(self.specialization, self.viewer, self.annotation)
-        problems += filtering_problems(self)
+        problems += [*filtering_problems(self), *theory_problems(self.theory)]
         if self.matching.k > self.correlation.max_k:
             problems.append(
                 f"matching.k: {self.matching.k} is above correlation.max_k ({self.correlation.max_k}); raise max_k"
@@ -414,10 +437,11 @@ def parse_config(content: Any, origin: str = "config") -> Config:
     """
     if not isinstance(content, dict):
         raise ConfigError(f"{origin}: expected a mapping of settings, got {type(content).__name__}.")
+    check_extent(content, origin)
     try:
         return Config.model_validate(content)
     except ValidationError as error:
-        lines = [_describe(problem) for problem in error.errors()]
+        lines = [f"  {line}" for line in describe_problems(error.errors())]
         raise ConfigError("\n".join([f"{origin}: not a valid configuration.", *lines])) from None
 
 
@@ -429,31 +453,9 @@ def load_config(path: Path) -> Config:
     ConfigError
         If the file cannot be read or is not a valid configuration.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the configuration ({error}).") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    return parse_config(content, str(path))
+    return parse_config(read_yaml(path), str(path))
 
 
 def dump_config(config: Config) -> str:
     """Return the complete configuration, defaults included, as YAML."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-_MENDS = {
-    "extra_forbidden": "unknown key; remove it or correct its spelling",
-    "missing": "required key is missing; add it",
-    "union_tag_not_found": "add `kind: environment`, `kind: files` or `kind: hub`",
-}
-
-
-def _describe(problem: Any) -> str:
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]).lstrip(".")
-    message = problem["msg"].removeprefix("Value error, ")
-    message = _MENDS.get(problem["type"], message[0].lower() + message[1:])
-    value = problem["input"]
-    shown = f" (got {value!r})" if isinstance(value, str | int | float | bool) or value is None else ""
-    return f"  {key}: {message}{shown}" if key else f"  {message}"

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+T = TypeVar("T")
+
+# File systems hold 255 bytes in a name; a temporary sibling's dots and digits, a job's number and a suffix come on top.
+MAX_NAME, MAX_JOINED = 64, 180
+
 
 class Section(BaseModel):
-    """Base of all sections: unknown keys and silent conversions are refused."""
+    """Base of all sections: unknown keys, silent conversions and numbers that are not finite are refused."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*")
+_TAKEN = (".json", ".replicates")  # the manifest of `x` is x.json, and x.replicates lies beside what is x's
 
 
 def _check_name(name: str) -> str:
@@ -23,8 +29,35 @@ def _check_name(name: str) -> str:
             "names are letters, digits, '.', '_' and single '-', and begin with a letter or digit "
             "(they become file names)"
         )
+    if len(name) > MAX_NAME:
+        raise ValueError(f"names have {MAX_NAME} characters at most, this one {len(name)}; shorten it")
+    if name.endswith(_TAKEN):
+        raise ValueError("names do not end in .json or .replicates, which the files of other names do; rename it")
     return name
 
 
+def _check_place(path: str) -> str:
+    if not path.strip() or not path.isprintable():
+        raise ValueError("a path has visible characters only, and one at least")
+    if path.startswith("~"):
+        raise ValueError("'~' is not expanded; write the home folder out")
+    return path
+
+
+def _check_folder(path: str) -> str:
+    if path.startswith("-") or set("{}") & set(path):
+        raise ValueError("must not begin with '-', nor hold '{' or '}', which commands and Snakemake read otherwise")
+    return path
+
+
+def _check_distinct(values: list[Any]) -> list[Any]:
+    if len({repr(value) for value in values}) < len(values):
+        raise ValueError(f"must differ from each other (got {values})")
+    return values
+
+
 Name = Annotated[str, AfterValidator(_check_name)]
-Seed = Annotated[int, Field(ge=0)]
+Place = Annotated[str, AfterValidator(_check_place)]
+Folder = Annotated[Place, AfterValidator(_check_folder)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]  # what generators take and tables hold
+Distinct = Annotated[list[T], AfterValidator(_check_distinct)]

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from rosetta.config_base import Name, Section, Seed
+from rosetta.config_base import Distinct, Name, Section, Seed
 from rosetta.config_sources import EnvironmentSource, FilesSource, HubSource
 
 NEURON_FILTERS = ("rosetta", "non_rosetta", "non_rosetta_best")
@@ -25,7 +25,7 @@ class FilterPool(Section):
         lt=1,
         description="thin the target domain out to this share of the bytes of the corpus's split; null: all of it",
     )
-    n_shards: int = Field(1, ge=1, description="shards of the pool; one job scores one")
+    n_shards: int = Field(1, ge=1, le=4096, description="shards of the pool; one job scores one")
 
 
 class FilterScoring(Section):
@@ -37,9 +37,12 @@ class FilterScoring(Section):
     top_fraction: float = Field(0.1, gt=0, le=1, description="share of the tokens that `top_mean` takes, one at least")
     threshold: float = Field(0.0, description="of `above`")
     sequence_length: int = Field(
-        1024, ge=2, description="tokens that the model reads at a time; longer documents are read in pieces"
+        1024,
+        ge=2,
+        le=1_000_000,
+        description="tokens that the model reads at a time; longer documents are read in pieces",
     )
-    batch_size: int = Field(16, ge=1, description="pieces per forward pass")
+    batch_size: int = Field(16, ge=1, le=100_000, description="pieces per forward pass")
 
 
 class FilterSelection(Section):
@@ -63,15 +66,19 @@ class FilterPretraining(Section):
     """Continued pre-training on what each filter selects (Dravid 2026, App. F)."""
 
     model: str = Field(description="name of the model entry that is trained on")
-    filters: list[Literal[FILTERS]] = Field(list(FILTERS), min_length=1, description="whose selections are trained on")
-    sequence_length: int = Field(1024, ge=2, description="tokens per sequence")
-    batch_size: int = Field(32, ge=1, description="sequences per step")
+    filters: Distinct[Literal[FILTERS]] = Field(
+        list(FILTERS), min_length=1, description="whose selections are trained on"
+    )
+    sequence_length: int = Field(1024, ge=2, le=1_000_000, description="tokens per sequence")
+    batch_size: int = Field(32, ge=1, le=100_000, description="sequences per step")
     micro_batch_size: int | None = Field(
         None, ge=1, description="sequences per forward pass, for less memory; gradients add up; null: batch_size"
     )
     learning_rate: float = Field(1e-3, gt=0, description="peak; linear warm-up, then cosine to 0")
     warmup: float = Field(0.03, ge=0, lt=1, description="share of the steps that warm up")
-    lora_rank: int = Field(1, ge=1, description="rank of the LoRA updates of the attention's and MLP's projections")
+    lora_rank: int = Field(
+        1, ge=1, le=10_000, description="rank of the LoRA updates of the attention's and MLP's projections"
+    )
     lora_alpha: float = Field(8.0, gt=0, description="the updates are scaled by lora_alpha / lora_rank")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="of the products; auto: bfloat16 on a GPU that has it, else float32"
@@ -83,12 +90,6 @@ class FilterPretraining(Section):
         """Sequences of one forward pass."""
         return min(self.batch_size, self.micro_batch_size or self.batch_size)
 
-    @model_validator(mode="after")
-    def _filters_differ(self) -> FilterPretraining:
-        if len(set(self.filters)) < len(self.filters):
-            raise ValueError(f"filters must differ from each other (got {self.filters})")
-        return self
-
 
 class Filtering(Section):
     """One neuron as a filter: the corpus that it selects from a pool, and what that corpus is worth."""
@@ -98,18 +99,12 @@ class Filtering(Section):
     ladder: str = Field(description="ladder on one of whose rungs the neuron is a Rosetta Neuron")
     rung: int = Field(-1, ge=-1, description="number of that rung, from 0; -1 is the last")
     model: str | None = Field(None, description="model of that rung whose neuron filters; null: its anchor")
-    n_contexts: int = Field(20, ge=1, description="top contexts of each neuron by which it is chosen")
+    n_contexts: int = Field(20, ge=1, le=10_000, description="top contexts of each neuron by which it is chosen")
     pool: FilterPool = FilterPool()
     scoring: FilterScoring = FilterScoring()
     selection: FilterSelection = FilterSelection()
-    seeds: list[Seed] = Field([0, 1, 2], min_length=1, description="of random selections, and of trainings")
+    seeds: Distinct[Seed] = Field([0, 1, 2], min_length=1, description="of random selections, and of trainings")
     pretraining: FilterPretraining | None = Field(None, description="null: no model is trained")
-
-    @model_validator(mode="after")
-    def _seeds_differ(self) -> Filtering:
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must differ from each other (got {self.seeds})")
-        return self
 
     def trainings(self) -> list[tuple[str, int]]:
         """Return the filters and seeds that a model is trained on, after the base model itself."""

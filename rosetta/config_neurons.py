@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
-from rosetta.config_base import Section
+from rosetta.config_base import Section, Seed
 
 
 class Selectivity(Section):
@@ -24,21 +27,23 @@ class Selectivity(Section):
 class Specialization(Section):
     """Which domains neurons read highest on."""
 
-    n_contexts: int = Field(20, ge=1, description="top contexts found per neuron, each from another document")
+    n_contexts: int = Field(
+        20, ge=1, le=10_000, description="top contexts found per neuron, each from another document"
+    )
     categories: Literal["pile"] | dict[str, str] | None = Field(
         None,
         description="category of each domain; `pile` is the one of the Pile's subsets; null: every domain by itself",
     )
-    n_random: int = Field(1000, ge=1, description="non-Rosetta neurons in a random draw, the baseline")
-    n_draws: int = Field(3, ge=1, description="random draws")
-    seed: int = Field(0, ge=0, description="seed of the draws")
+    n_random: int = Field(1000, ge=1, le=10**9, description="non-Rosetta neurons in a random draw, the baseline")
+    n_draws: int = Field(3, ge=1, le=10_000, description="random draws")
+    seed: Seed = Field(0, description="seed of the draws")
 
 
 class Bootstrap(Section):
     """How confidence intervals of means are resampled."""
 
-    n_resamples: int = Field(1000, ge=100, description="resamples")
-    seed: int = Field(0, ge=0)
+    n_resamples: int = Field(1000, ge=100, le=1_000_000, description="resamples")
+    seed: Seed = 0
 
 
 class Annotation(Section):
@@ -54,9 +59,36 @@ class Annotation(Section):
     context_bytes: int = Field(200, ge=8, description="text on each side of the token")
     temperature: float | None = Field(0.0, ge=0, description="null: not sent")
     requests_per_minute: float = Field(60, gt=0, description="upper limit, first tries and renewed ones together")
-    n_parallel: int = Field(4, ge=1, description="requests under way at once")
+    n_parallel: int = Field(4, ge=1, le=1000, description="requests under way at once")
     timeout: float = Field(60, gt=0, description="seconds until a request counts as failed")
     max_retries: int = Field(5, ge=0, description="renewed tries, after growing pauses, before giving up")
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_address(cls, address: str) -> str:
+        # Not shown: the configuration is written into the results and the report, and messages go into logs.
+        try:
+            parts = urlsplit(address)
+            is_plain = parts.scheme in ("http", "https") and bool(parts.hostname)
+        except ValueError:
+            is_plain = False
+        if not is_plain or not address.isprintable() or " " in address:
+            raise PydanticCustomError("secret", "must be an address that begins with http:// or https://")
+        if "@" in parts.netloc or parts.query or parts.fragment:
+            raise PydanticCustomError(
+                "secret", "must hold no user, password or parameters; the key comes from the environment only"
+            )
+        return address
+
+    @field_validator("api_key_variable")
+    @classmethod
+    def _a_variable(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
+            raise PydanticCustomError(
+                "secret",
+                "must be the name of an environment variable, in capitals, not the key itself; keep that there",
+            )
+        return name
 
 
 class Viewer(Section):

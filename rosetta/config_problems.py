@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from rosetta.config_base import MAX_JOINED
+
 
 def model_problems(config: Any) -> list[str]:
     """Return what is wrong with the models of a `rosetta.config.Config`."""
@@ -50,6 +52,12 @@ def ladder_problems(config: Any) -> list[str]:
                 problems.append(
                     f"ladders.{ladder}[{number}]: no model is named {unknown[0]!r}; "
                     f"models has {', '.join(config.models)}"
+                )
+            joined = len("--".join(rung))
+            if joined > MAX_JOINED:
+                problems.append(
+                    f"ladders.{ladder}[{number}]: the names of its models, joined into a file name, have {joined} "
+                    f"characters; {MAX_JOINED} is the limit, so shorten them"
                 )
             if len(set(rung)) < len(rung):
                 problems.append(f"ladders.{ladder}[{number}]: names a model twice")

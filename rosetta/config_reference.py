@@ -78,6 +78,11 @@ def _type(annotation: Any) -> str:
         return f"mapping of names to {_type(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
-    return {"NoneType": "null", "str": "text", "int": "integer", "float": "number", "bool": "true/false"}.get(
-        getattr(annotation, "__name__", ""), str(annotation)
-    )
+    return {
+        "JsonValue": "any value",
+        "NoneType": "null",
+        "str": "text",
+        "int": "integer",
+        "float": "number",
+        "bool": "true/false",
+    }.get(getattr(annotation, "__name__", ""), str(annotation))

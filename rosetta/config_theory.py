@@ -6,37 +6,38 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from rosetta.config_base import Section
+from rosetta.config_base import Distinct, Section, Seed
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, le=1e9)]
+MAX_GAMMA = 500.0  # of the largest network whose frontiers are solved, arrays with all features are held
 
 
 class TheorySimulation(Section):
     """The synthetic validation of the analytical model (Dravid 2026, App. D.7)."""
 
-    betas: list[Annotated[float, Field(gt=1, allow_inf_nan=False)]] = Field(
+    betas: Distinct[Annotated[float, Field(gt=1, le=100)]] = Field(
         [1.5, 2.0, 2.5], min_length=1, description="decays of importance to simulate"
     )
-    sizes: list[Annotated[int, Field(ge=2)]] = Field(
+    sizes: Distinct[Annotated[int, Field(ge=2, le=1_000_000)]] = Field(
         [256, 512, 1024, 2048, 4096], min_length=1, description="numbers of neurons N"
     )
-    runs: int = Field(3, ge=1, description="runs per decay and size")
-    n_inputs: int = Field(10_000, ge=8, description="inputs M on which the two models are correlated")
-    background: int = Field(8, ge=1, description="features sampled for each neuron's interfering mixture")
+    runs: int = Field(3, ge=1, le=10_000, description="runs per decay and size")
+    n_inputs: int = Field(10_000, ge=8, le=10**8, description="inputs M on which the two models are correlated")
+    background: int = Field(8, ge=1, le=10_000, description="features sampled for each neuron's interfering mixture")
     background_pool: Literal["served", "all"] = Field(
         "served", description="sampled from the features that have a neuron, or from all A features"
     )
     interference: float = Field(1.0, gt=0, description="norm of the mixture")
     noise: float = Field(1.0, ge=0, description="noise level σ∞")
-    seed: int = Field(0, ge=0)
+    seed: Seed = 0
 
 
 class TheorySweep(Section):
     """Robustness of the simulated exponents; empty lists switch it off, and `rosetta plan` tells what it would cost."""
 
-    kappa: list[Positive] = Field([], description="values of κ, at the other defaults")
-    gamma: list[Positive] = Field([], description="values of γ")
-    n_inputs: list[Annotated[int, Field(ge=8)]] = Field([], description="values of M")
+    kappa: Distinct[Positive] = Field([], description="values of κ, at the other defaults")
+    gamma: Distinct[Annotated[Positive, Field(le=MAX_GAMMA)]] = Field([], description="values of γ")
+    n_inputs: Distinct[Annotated[int, Field(ge=8, le=10**8)]] = Field([], description="values of M")
 
     def points(self) -> list[tuple[str, float]]:
         """Return the swept parameters and values, in order."""
@@ -46,23 +47,25 @@ class TheorySweep(Section):
 class TheoryDecay(Section):
     """How β is estimated without the match counts (docs/theory.md, section 5)."""
 
-    max_units: int = Field(1024, ge=8, description="neurons sampled per model for the activation covariance")
+    max_units: int = Field(
+        1024, ge=8, le=100_000, description="neurons sampled per model for the activation covariance"
+    )
     first_rank: int = Field(10, ge=1, description="first rank of every fitted range")
     last_share: float = Field(0.25, gt=0, le=1, description="last rank of the spectrum, as a share of the units")
     corpus_bytes: int = Field(20_000_000, ge=1000, description="text sampled from the corpus for its n-grams")
     max_order: int = Field(3, ge=1, le=5, description="longest n-gram of the corpus features")
     min_count: int = Field(10, ge=2, description="an n-gram must be seen this often to count as a feature")
     n_blocks: int = Field(20, ge=3, description="blocks of documents for the jackknife interval")
-    seed: int = Field(0, ge=0, description="seed of the samples of neurons and documents")
+    seed: Seed = Field(0, description="seed of the samples of neurons and documents")
 
 
 class Theory(Section):
     """The analytical model: parameters, simulation and tests (docs/theory.md)."""
 
     kappa: Positive = Field(1.0, description="isolation budget per neuron, κ")
-    gamma: Positive = Field(4.0, description="features per neuron, γ")
-    tau: float = Field(2.0, gt=1, allow_inf_nan=False, description="isolation from which a feature is detectable, τ")
-    predict_sizes: list[Positive] = Field(
+    gamma: Positive = Field(4.0, le=MAX_GAMMA, description="features per neuron, γ")
+    tau: float = Field(2.0, gt=1, le=1e9, description="isolation from which a feature is detectable, τ")
+    predict_sizes: Distinct[Annotated[float, Field(ge=1, le=1e15)]] = Field(
         [25_000.0, 250_000.0], description="neurons per model to which every ladder is extrapolated in the report"
     )
     simulation: TheorySimulation = TheorySimulation()
@@ -74,3 +77,34 @@ class Theory(Section):
         if self.decay.first_rank > self.decay.max_units * self.decay.last_share / 2:
             raise ValueError("decay: first_rank must lie below half of max_units × last_share; nothing is left to fit")
         return self
+
+
+def theory_problems(theory: Theory) -> list[str]:
+    """Return the simulations that cannot be made: their allocation serves more features than there are neurons."""
+    settings, sweep = theory.simulation, theory.sweep
+    swept = [("theory.kappa", theory.kappa, theory.gamma)]
+    swept += [("theory.sweep.kappa", kappa, theory.gamma) for kappa in sweep.kappa]
+    swept += [("theory.kappa", theory.kappa, gamma) for gamma in sweep.gamma]
+    return [
+        f"{key}: at {kappa:g}, beta {beta:g} and N = {n} the allocation serves more features than there are neurons; "
+        "lower it, or raise theory.simulation.sizes"
+        for key, kappa, gamma in swept
+        for beta in settings.betas
+        for n in settings.sizes
+        if serves_too_many(beta, kappa, gamma, n)
+    ][:1]
+
+
+def serves_too_many(beta: float, kappa: float, gamma: float, n: int) -> bool:
+    """Tell whether the optimal allocation of a network of n neurons serves more than n features.
+
+    It serves rank n + 1 where w_{n+1} (κn + n + 1) > w_1 + … + w_{n+1} (docs/theory.md, Eqs. 3–5).
+    """
+    if round(gamma * n) <= n:
+        return False
+    bound, total = kappa * n + n + 1, 0.0
+    for rank in range(n + 1, 0, -1):  # the smallest first, so that the sum ends before a steep β overflows
+        total += ((n + 1) / rank) ** beta
+        if total >= bound:
+            return False
+    return True

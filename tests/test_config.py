@@ -96,7 +96,7 @@ BAD = [
         "is itself untrained",
     ),
     ("k of the sweep above max_k", changed(sweeps={"k": [1, 50]}), r"sweeps\.k: 50 is above correlation\.max_k"),
-    ("seed twice", changed(controls={"permutation_seeds": [1, 1]}), r"controls: permutation_seeds must differ"),
+    ("seed twice", changed(controls={"permutation_seeds": [1, 1]}), r"controls\.permutation_seeds: must differ"),
     ("odd blocks", changed(intervals={"n_blocks": 5}), r"intervals\.n_blocks: .*multiple of 2"),
     ("reserved name", changed(models={**GOOD["models"], "f-s~untrained-0": {"path": "x"}}), "names are letters"),
     ("fractions", changed(corpus={"splits": {"train": 0.9}}), r"corpus\.splits: the four fractions must sum to 1"),

@@ -64,8 +64,8 @@ def test_the_model_that_is_trained_need_not_be_in_a_ladder():
         ),
         (filtering(pretraining={"model": "h"}), r"filtering\.pretraining\.model: no model is named 'h'"),
         (filtering(selection={"count": 3, "percentile": 50.0}), "give at most one of budget_tokens, count, percentile"),
-        (filtering(seeds=[1, 1]), "seeds must differ"),
-        (filtering(pretraining={"model": "g-s", "filters": ["rosetta", "rosetta"]}), "filters must differ"),
+        (filtering(seeds=[1, 1]), r"seeds: must differ"),
+        (filtering(pretraining={"model": "g-s", "filters": ["rosetta", "rosetta"]}), r"filters: must differ"),
         (filtering(pool=OWN), r"filtering\.selection: without filtering\.pool\.source\.domain the size of the target"),
         (filtering(pool=OWN, selection={"count": 3}), r"filters: without .* the oracle finds nothing to train on"),
         (

@@ -73,8 +73,8 @@ def plant(cell: Cell, settings: TheorySimulation) -> PlantedPair:
     s = s[s > 0]
     if len(s) > cell.n:
         raise ConfigError(
-            f"theory: at beta {cell.model.beta:g}, kappa {cell.model.kappa:g} and N = {cell.n} the allocation serves "
-            f"{len(s)} features, more than there are neurons. Lower kappa or raise the sizes."
+            f"theory.kappa: at {cell.model.kappa:g}, beta {cell.model.beta:g} and N = {cell.n} the allocation serves "
+            f"{len(s)} features, more than there are neurons. Lower it, or raise theory.simulation.sizes."
         )
     pool = len(s) if settings.background_pool == "served" else n_features
     both = [_loadings(s, pool, settings, cell.rng(settings.seed, _LOADINGS, side)) for side in (0, 1)]

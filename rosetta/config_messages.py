@@ -1,0 +1,54 @@
+"""What is wrong with values, in words: one line per key, with the value and the mend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+_MENDS = {
+    "extra_forbidden": "unknown key; remove it or correct its spelling",
+    "missing": "required key is missing; add it",
+    "union_tag_not_found": "add `kind: environment`, `kind: files` or `kind: hub`",
+    "dict_type": "must be a mapping of keys to values",
+    "model_type": "must be a mapping of keys to values",
+    "model_attributes_type": "must be a mapping of keys to values",
+    "list_type": "must be a list",
+    "recursion_loop": "refers to itself; write it out",
+}
+# What is in the wrong place may be a secret, and a message goes into logs.
+_UNSHOWN = ("extra_forbidden", "secret")
+_SHOWN_CHARACTERS = 80
+_TAGS = ("environment", "files", "hub")
+
+
+def describe_problems(problems: Iterable[Any]) -> list[str]:
+    """Return one line per key that pydantic finds wrong; the line has no key where the whole is wrong."""
+    said: dict[str, list[str]] = {}
+    values: dict[str, str] = {}
+    for problem in problems:
+        key = _key(problem["loc"])
+        message = problem["msg"].removeprefix("Value error, ")
+        said.setdefault(key, []).append(_MENDS.get(problem["type"], message[0].lower() + message[1:]))
+        values[key] = "" if problem["type"] in _UNSHOWN else _shown(problem["input"])
+    return [
+        f"{key}: {' or '.join(messages)}{values[key]}" if key else f"{' or '.join(messages)}{values[key]}"
+        for key, messages in said.items()
+    ]
+
+
+def _key(location: tuple[Any, ...]) -> str:
+    """Return a key as a user writes it, without pydantic's names of the kinds that a value might have been of."""
+    parts = []
+    for part in location:
+        is_kind = isinstance(part, str) and ("[" in part and part.endswith("]"))
+        is_tag = part in _TAGS and parts and parts[-1] == ".source"
+        if not is_kind and not is_tag:
+            parts.append(f"[{part}]" if isinstance(part, int) else f".{part}")
+    return "".join(parts).lstrip(".")
+
+
+def _shown(value: Any) -> str:
+    if not isinstance(value, str | int | float | bool) and value is not None:
+        return ""
+    text = repr(value)
+    return f" (got {text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + '…'})"
