@@ -9,6 +9,7 @@ from rosetta.annotation.endpoint import check_endpoint
 from rosetta.config import Config, EnvironmentSource, FilesSource
 from rosetta.config_base import Section
 from rosetta.config_filtering import Filtering
+from rosetta.corpus.environment import SECTION
 from rosetta.correlation.plan import check_budget, workers_of
 from rosetta.errors import ConfigError
 from rosetta.models.folders import check_model_folder, folder_shape
@@ -37,9 +38,19 @@ def check_config(config: Config, need_sources: bool = True) -> None:
         entry = config.models[name]
         if entry.path is not None:
             check_model_folder(Path(entry.path), f"models.{name}.path", config.activations.sequence_length)
+        if entry.hub is not None and Path(entry.hub).exists():
+            raise ConfigError(
+                f"models.{name}.hub: a folder {entry.hub} lies here, which would be loaded in its place. Give it as "
+                "`path`, or run elsewhere."
+            )
     _check_training(config)
     _check_shards(config)
     _check_memory(config)
+    if isinstance(config.corpus.source, EnvironmentSource) and config.corpus.min_document_bytes > SECTION:
+        raise ConfigError(
+            f"corpus.min_document_bytes: {config.corpus.min_document_bytes} is above {SECTION}, the longest documents "
+            "of kind environment. Lower it."
+        )
     _check_source(config.corpus.source, "corpus.source", config.corpus.min_document_bytes, need_sources)
     if config.filtering:
         _check_filtering(config, config.filtering)
@@ -72,7 +83,10 @@ def _check_source(source: Section | None, section: str, min_bytes: int, needed: 
 
 
 def _check_results(results: Path) -> None:
-    existing = next(folder for folder in (results, *results.resolve().parents) if folder.exists())
+    try:
+        existing = next(folder for folder in (results, *results.resolve().parents) if folder.exists())
+    except OSError as error:
+        raise ConfigError(f"results: {error.strerror}. Name another folder.") from None
     if not existing.is_dir():
         raise ConfigError(f"results: {existing} is not a folder. Name another folder.")
     if not os.access(existing, os.W_OK | os.X_OK):

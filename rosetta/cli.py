@@ -13,12 +13,12 @@ import typer
 
 from rosetta.cli_controls import add_control_commands
 from rosetta.cli_filtering import filter_, filtering_app
-from rosetta.cli_options import ConfigOption, ModelOption, OutOption, parse_section
+from rosetta.cli_options import ConfigOption, ModelOption, OutOption, check_out, parse_section
 from rosetta.cli_options import open_run as _open
 from rosetta.cli_theory import theory_app
 from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
 from rosetta.config_controls import NULLS, Exclusions
-from rosetta.errors import ConfigError, RosettaError
+from rosetta.errors import ConfigError, RosettaError, naming_files
 from rosetta.files import write_text
 from rosetta.paths import Paths
 
@@ -42,14 +42,8 @@ _CORRELATION = Correlation()
 def main() -> None:
     """Run the command line; errors that a user can mend are printed as one message, exit code 2."""
     try:
-        try:
+        with naming_files():
             app()
-        except OSError as error:
-            if not error.filename:
-                raise
-            raise RosettaError(
-                f"{error.filename}: {error.strerror}. Check the path, its rights and the disk."
-            ) from None
     except RosettaError as error:
         print(f"rosetta: {error}", file=sys.stderr)
         sys.exit(2)
@@ -58,7 +52,9 @@ def main() -> None:
 @app.command()
 def check(
     configfile: Annotated[Path, typer.Option(help="configuration to check")] = Path("config.yaml"),
-    out: Annotated[Path | None, typer.Option(help="where to write it whole, defaults included")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=check_out, help="where to write it whole, defaults included")
+    ] = None,
 ) -> None:
     """Check a configuration and the files that it names; write it as the steps read it."""
     from rosetta.checks import check_config
@@ -73,7 +69,9 @@ def check(
 @app.command()
 def plan(
     configfile: Annotated[Path, typer.Option(help="configuration to plan")] = Path("config.yaml"),
-    tflops: Annotated[float | None, typer.Option(help="speed of a device; this machine's cores if not given")] = None,
+    tflops: Annotated[
+        float | None, typer.Option(min=1e-9, help="speed of a device; this machine's cores if not given")
+    ] = None,
     devices: Annotated[int, typer.Option(min=1, help="number of such devices")] = 1,
 ) -> None:
     """Print jobs, disk, memory, FLOPs and time of a configuration, without running it."""
@@ -178,8 +176,8 @@ Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float64
 Method = Annotated[str, typer.Option(help="exact, or screened: candidates from sketches, exact and certified")]
 MinR = Annotated[float | None, typer.Option("--min-r", help="screened: give up on matches with r below this")]
 Scheduler = Annotated[str, typer.Option(help="threads, processes, slurm or the address of a Dask scheduler")]
-Workers = Annotated[int, typer.Option("--n-workers", help="tasks at once; local ones share the budget")]
-Threads = Annotated[int | None, typer.Option(help="cores that each task uses; all of them if not given")]
+Workers = Annotated[int, typer.Option("--n-workers", min=1, help="tasks at once; local ones share the budget")]
+Threads = Annotated[int | None, typer.Option(min=1, help="cores that each task uses; all of them if not given")]
 Jobqueue = Annotated[str, typer.Option(help="JSON: options of dask_jobqueue.SLURMCluster")]
 
 
@@ -242,7 +240,7 @@ def match_(
     ] = None,
     a: Annotated[Path | None, typer.Option("--a", help="folder of the first model's shard stores")] = None,
     b: Annotated[Path | None, typer.Option("--b", help="folder of the second model's shard stores")] = None,
-    k: Annotated[int, typer.Option(min=1, help="mutual k-nearest neighbours")] = 1,
+    k: Annotated[int, typer.Option(min=1, max=1000, help="mutual k-nearest neighbours")] = 1,
     pooling: Pooling = "mean",
     memory_gb: MemoryGb = _CORRELATION.memory_gb,
     method: Method = _CORRELATION.method,
@@ -321,7 +319,7 @@ def counts(config: ConfigOption) -> None:
 @app.command()
 def fit(
     counts: Annotated[Path, typer.Argument(metavar="COUNTS.csv", help="columns ladder, n_neurons, matches")],
-    out: Annotated[Path | None, typer.Option(help="CSV to write; printed if not given")] = None,
+    out: Annotated[Path | None, typer.Option(callback=check_out, help="CSV to write; printed if not given")] = None,
     replicates: Annotated[Path | None, typer.Option(help="counts on half-samples of the documents")] = None,
 ) -> None:
     """Fit the power law |R| = c · x^α to every ladder of a table of counts."""
@@ -330,7 +328,7 @@ def fit(
     from rosetta.tables import read_csv, write_csv
 
     table = scaling_table(
-        read_csv(counts, ["ladder", "n_neurons", "matches"], ("n_neurons", "matches")),
+        read_csv(counts, ["ladder", "n_neurons", "matches"], ("n_neurons", "matches"), some=True),
         read_csv(replicates, REPLICATE_COLUMNS) if replicates else None,
     )
     if out:

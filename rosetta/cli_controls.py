@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rosetta.cli_options import ConfigOption, ModelOption, open_run
+from rosetta.config import Config, group_name
 from rosetta.errors import ConfigError
 
 
@@ -33,21 +35,35 @@ def nulls(
     """Match a pair under a null model, once per seed."""
     from rosetta.steps.controls import nulls_step
 
-    nulls_step(*open_run(config), control, pair)
+    loaded, paths = open_run(config)
+    if control not in loaded.controls.names:
+        raise ConfigError(
+            f"--control: {control!r} is none of the run's ({', '.join(loaded.controls.names) or 'none'})."
+        )
+    nulls_step(loaded, paths, control, _checked(loaded, pair))
 
 
 def intervals(config: ConfigOption, pair: PairOption) -> None:
     """Match a pair again on half-samples of the documents; write the intervals of its matches' correlations."""
     from rosetta.steps.controls import intervals_step
 
-    intervals_step(*open_run(config), pair)
+    loaded, paths = open_run(config)
+    intervals_step(loaded, paths, _checked(loaded, pair))
 
 
 def sweeps(config: ConfigOption, pair: PairOption) -> None:
     """Match a pair under smaller budgets, on halves of the documents, with other poolings and exclusions."""
     from rosetta.steps.controls import sweeps_step
 
-    sweeps_step(*open_run(config), pair)
+    loaded, paths = open_run(config)
+    sweeps_step(loaded, paths, _checked(loaded, pair))
+
+
+def _checked(config: Config, pair: str) -> str:
+    known = [group_name(names) for names in config.pairs()]
+    if pair not in known:
+        raise ConfigError(f"--pair: {pair!r} is not a pair of the run; there are {', '.join(known)}.")
+    return pair
 
 
 def simulate_stores(
@@ -67,8 +83,8 @@ def simulate_stores(
 
     if shared > layers * d_mlp:
         raise ConfigError(f"--shared: {shared} is above the {layers * d_mlp} neurons of a model.")
-    if min(ratio) <= 0:
-        raise ConfigError(f"--ratio: {min(ratio):g} is not above 0.")
+    if not all(0 < value < math.inf for value in ratio):
+        raise ConfigError(f"--ratio: {min(ratio):g} to {max(ratio):g} are not all finite and above 0.")
     if shards > documents:
         raise ConfigError(f"--shards: {shards} is above --documents ({documents}).")
     ratios = tuple(ratio[i % len(ratio)] for i in range(shared))

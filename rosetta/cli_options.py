@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rosetta.config import Config, load_config
+from rosetta.config_messages import describe_problems
 from rosetta.errors import ConfigError
 from rosetta.paths import Paths
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="a run's complete configuration, results/run_config.yaml")]
 ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]
-OutOption = Annotated[Path, typer.Option("--out", help="file to write")]
+
+
+def check_out(path: Path | None) -> Path | None:
+    """Check, before any work, that a file can be written there.
+
+    Raises
+    ------
+    ConfigError
+        If it is a folder, or lies where none can be made.
+    """
+    if path is not None:
+        parent = next(folder for folder in path.resolve().parents if folder.exists())
+        if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise ConfigError(
+                f"--out: {path} cannot be written: it is a folder, or {parent} is none that can be written."
+            )
+    return path
+
+
+OutOption = Annotated[Path, typer.Option("--out", callback=check_out, help="file to write")]
 
 
 def open_run(config: Path) -> tuple[Config, Paths]:
@@ -30,7 +51,7 @@ def parse_section(section: type, values: dict) -> object:
         return section.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
-        if not problem["loc"]:
-            raise ConfigError(problem["msg"].removeprefix("Value error, ") + ".") from None
-        option = "--" + str(problem["loc"][0]).replace("_", "-")
-        raise ConfigError(f"{option}: {problem['msg']} (got {problem['input']!r})") from None
+        first, *inner = problem["loc"] or ("",)
+        option = "--" + str(first).replace("_", "-")
+        line = describe_problems([{**problem, "loc": tuple(inner)}])[0]
+        raise ConfigError(f"{option}: {line}" if first else line) from None

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rosetta.cli_options import ConfigOption, OutOption, open_run
+from rosetta.cli_options import ConfigOption, OutOption, check_out, open_run
 from rosetta.errors import ConfigError
 
 theory_app = typer.Typer(no_args_is_help=True, help="The analytical model: simulate it, estimate β, predict, compare.")
@@ -120,7 +120,7 @@ def predict(
         Path | None,
         typer.Option(help="selectivity of both groups; if not given, polarization.csv beside the counts"),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="CSV to write; printed if not given")] = None,
+    out: Annotated[Path | None, typer.Option(callback=check_out, help="CSV to write; printed if not given")] = None,
 ) -> None:
     """Extrapolate count, fraction and selectivity of every ladder to other sizes, with 95% intervals."""
     from rosetta.steps.theory import predict_step

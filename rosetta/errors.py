@@ -4,6 +4,11 @@ Every one of them carries a single message that names what is wrong (a key, a fi
 mend it. The command line prints the message and exits with 2; nothing here is ever caught to be ignored.
 """
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class RosettaError(Exception):
     """Base of all errors that a user can mend."""
@@ -35,3 +40,20 @@ class ClusterError(RosettaError):
 
 class EndpointError(RosettaError):
     """A language model's endpoint that does not answer, or refuses the key, the model or the request."""
+
+
+@contextmanager
+def naming_files() -> Iterator[None]:
+    """Turn the system's refusal of a file into an error that names it.
+
+    Raises
+    ------
+    RosettaError
+        In place of an OSError that knows its file.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not error.filename:
+            raise
+        raise RosettaError(f"{error.filename}: {error.strerror}. Check the path, its rights and the disk.") from None

@@ -29,6 +29,8 @@ def replacing(destination: Path) -> Iterator[Path]:
     those of killed ones, and are removed first.
     """
     destination = Path(destination)
+    if not destination.name or destination.name == "..":
+        raise StoreError(f"{destination}: is a folder. Name a file in it.")
     destination.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(destination)
     temporary = destination.with_name(f".{destination.name}.{uuid.uuid4().hex[:8]}.tmp")

@@ -44,14 +44,16 @@ def read_parquet_metadata(path: Path) -> dict[str, Any]:
 
 def _open(path: Path, columns: list[str] | None) -> pa.Table:
     try:
-        table = pq.read_table(path, columns=columns, page_checksum_verification=True)
+        there = pq.read_schema(path).names
+        wanted = None if columns is None else [name for name in columns if name in there]
+        table = pq.read_table(path, columns=wanted, page_checksum_verification=True)
     except FileNotFoundError:
         raise StoreError(f"{path}: no such table. Make it with the step that writes it.") from None
     except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"{path}: damaged table ({error}). Delete it and run again.") from None
+        raise StoreError(f"{path}: damaged table ({' '.join(str(error).split())}). Delete it and run again.") from None
     missing = [name for name in columns or [] if name not in table.column_names]
     if missing:
-        raise StoreError(f"{path}: lacks the columns {missing}; it has {table.column_names}.")
+        raise StoreError(f"{path}: lacks the columns {missing}; it has {there}.")
     return table
 
 
@@ -61,26 +63,29 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
         table.to_csv(temporary, index=False)
 
 
-def read_csv(path: Path, columns: list[str], numbers: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Read a CSV table and check that it has `columns`, and that those in `numbers` hold numbers ≥ 0.
+def read_csv(path: Path, columns: list[str], numbers: tuple[str, ...] = (), *, some: bool = False) -> pd.DataFrame:
+    """Read a CSV table and check that it has `columns`, finite numbers ≥ 0 in those in `numbers`, and `some` row.
 
     Raises
     ------
     StoreError
-        If the file is missing, is not a table, lacks one of `columns`, or holds something else than numbers.
+        If the file is missing, is not a table, lacks one of `columns`, holds something else than numbers, or no row.
     """
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a domain may be called NA
     except FileNotFoundError:
         raise StoreError(f"{path}: no such table.") from None
     except (ValueError, OSError) as error:
-        raise StoreError(f"{path}: not a readable CSV table ({error}).") from None
+        raise StoreError(f"{path}: not a readable CSV table ({' '.join(str(error).split())}).") from None
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise StoreError(f"{path}: lacks the columns {missing}; it has {list(table.columns)}.")
     for name in numbers:
         values = pd.to_numeric(table[name], errors="coerce")
-        if not (values >= 0).all():
-            row = int((~(values >= 0)).to_numpy().argmax())
-            raise StoreError(f"{path}: {name} in row {row + 1} is {table[name].iloc[row]!r}, not a number ≥ 0.")
+        wrong = ~((values >= 0) & (values < float("inf")))
+        if wrong.any():
+            row = int(wrong.to_numpy().argmax())
+            raise StoreError(f"{path}: {name} in row {row + 1} is {str(table[name].iloc[row])!r}, not a number ≥ 0.")
+    if some and not len(table):
+        raise StoreError(f"{path}: holds no row. Give a table with some.")
     return table

@@ -2,9 +2,11 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from helpers import ARCHITECTURES, save_tiny_model
+from safetensors.numpy import save_file
 from transformers import AutoConfig
 
 from rosetta.checks import check_config
@@ -202,6 +204,8 @@ def test_a_missing_corpus_is_found(tmp_path):
 
 
 NO_TRAINING = {"splits": {"train": 0.0, "match": 0.84}}
+DOWN = {"gpt2": "h.{}.mlp.c_proj", "gpt_neox": "layers.{}.mlp.dense_4h_to_h", "opt": "decoder.layers.{}.fc2"}
+SHAPES = {"gpt2": (3, 32), "gpt_neox": (2, 12), "opt": (2, 12)}
 LOCAL = {
     "gpt2": {"model_type": "gpt2", "n_layer": 3, "n_embd": 8},
     "gpt_neox": {"model_type": "gpt_neox", "num_hidden_layers": 2, "intermediate_size": 12},
@@ -233,6 +237,9 @@ def test_what_can_only_fail_inside_a_job_is_refused_before_any(tmp_path, change,
 def local_models(tmp_path, **more):
     for name, content in LOCAL.items():
         model_folder(tmp_path / name, **{**GOOD_FILES, "config__json": json.dumps(content)})
+        n_layers, d_mlp = SHAPES[name]
+        weights = {f"{DOWN[name].format(i)}.weight": np.zeros((d_mlp, 8), np.float32) for i in range(n_layers)}
+        save_file(weights, tmp_path / name / "model.safetensors")
     models = {name: {"path": str(tmp_path / name)} for name in LOCAL}
     twin = {"twin": {"untrained": {"of": "opt"}}}
     unused = {"unused": GOOD["models"]["f-s"], "hub": {"hub": "somebody/model", "revision": "main"}}

@@ -218,7 +218,7 @@ def test_docstrings_leave_the_code_and_become_prose():
         ('{"text": 3}\n', {}, "holds int in record 0, not text"),
         ('{"text": "abc", "meta": {}}\n', {"domain": "meta.set"}, r"corpus\.source\.domain: no column 'meta\.set'"),
         ('{"text": "abc"}\n' * 3, {}, "holds no document of at least 5 bytes"),
-        ("\x00\xff", {}, "not JSON|cannot be read"),
+        ("\x00\xff", {}, "not UTF-8|cannot be read"),
     ],
 )
 def test_bad_corpora_are_refused_by_name(tmp_path, content, source, message):

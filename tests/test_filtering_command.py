@@ -116,11 +116,11 @@ BUDGET = ["--budget-tokens", 10]
         ([*BUDGET, "--pool", "/nowhere"], "--pool: /nowhere does not exist"),
         ([*BUDGET, "--model", "/tmp"], "--model: /tmp has no config.json"),
         ([*BUDGET, "--dtype", "int8"], "--dtype: 'int8' is not"),
-        ([*BUDGET, "--score", "sum"], "--score: Input should be"),
+        ([*BUDGET, "--score", "sum"], "--score: input should be"),
         ([*BUDGET, "--count", 3], "give at most one of budget_tokens, count, percentile"),
         ([*BUDGET, "--sequence-length", 64], "--sequence-length: the model reads 32 tokens; lower 64"),
         ([], "--budget-tokens, --count, --percentile: give one of them"),
-        (["--budget-tokens", 10**9], "--budget-tokens: 1,000,000,000 is more than the pool's"),
+        (["--budget-tokens", 10**9], "--budget-tokens: 1,000,000,000 is more than the pool's "),
         (["--count", 1000], "--count: 1,000 is more than the pool's 300"),
     ],
 )

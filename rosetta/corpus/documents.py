@@ -103,6 +103,7 @@ class Cleaner:
         """Yield the accepted pieces of `texts`, in order."""
         for raw in texts:
             try:
+                raw.domain.encode("utf-8")
                 pieces = list(cut(raw.text, self.max_bytes))
             except UnicodeEncodeError:  # a lone surrogate has no UTF-8 form
                 self.counts["unencodable"] += 1

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import io
+import itertools
 import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from rosetta.corpus.documents import Text, hash64
 from rosetta.errors import CorpusError
 
 SUFFIXES = (".jsonl", ".jsonl.zst", ".parquet")
+MAX_RECORD_BYTES = 2**28  # a line may unfold from a few compressed bytes, so what one can take is bounded
 
 
 class Keys(NamedTuple):
@@ -94,9 +97,9 @@ def check_files(source: FilesSource, min_bytes: int, keys: Keys = CORPUS_KEYS) -
         If there is no record at all or the columns are not there.
     """
     if not any(len(text.text.strip().encode("utf-8", "replace")) >= min_bytes for text in file_texts(source, keys)):
+        lower = ", or lower corpus.min_document_bytes" if min_bytes > 1 else ""
         raise CorpusError(
-            f"{keys.path}: {source.path} holds no document of at least {min_bytes} bytes. "
-            "Give files with text, or lower corpus.min_document_bytes."
+            f"{keys.path}: {source.path} holds no document of at least {min_bytes} bytes. Give files with text{lower}."
         )
 
 
@@ -107,23 +110,28 @@ def _known() -> str:
 def record_texts(
     records: Iterable[Any], place: str, text: str, domain: str | None, keys: Keys = CORPUS_KEYS
 ) -> Iterator[Text]:
-    """Yield the texts of records that have one.
+    """Yield the texts of records; a record whose text is null has an empty one, so that it is counted as dropped.
 
     Raises
     ------
     CorpusError
-        If a record lacks the text or domain column, or holds something else than text; `place` is named.
+        If a record lacks the text or domain column, or holds something else than text, or than a label; `place` is
+        named.
     """
     for number, record in enumerate(records):
         content = _field(record, text, keys.text, place, number)
+        content = "" if content is None else content
         if not isinstance(content, str):
-            if content is None:
-                continue
             raise CorpusError(
                 f"{keys.text}: column {text!r} of {place} holds {type(content).__name__} in record "
                 f"{number}, not text. Name a text column."
             )
         label = None if domain is None else _field(record, domain, keys.domain, place, number)
+        if not isinstance(label, str | int | float | None):
+            raise CorpusError(
+                f"{keys.domain}: column {domain!r} of {place} holds {type(label).__name__} in record "
+                f"{number}, not a label. Name a column of labels."
+            )
         # The text names its own source: a renamed file or an inserted record moves no document to another split.
         yield Text(content, "" if label is None else str(label), f"{hash64(content):016x}")
 
@@ -132,7 +140,7 @@ def _field(record: Any, column: str, key: str, place: str, number: int) -> Any:
     value = record
     for part in column.split("."):
         if not isinstance(value, dict) or part not in value:
-            has = ", ".join(record) if isinstance(record, dict) else type(record).__name__
+            has = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
             raise CorpusError(f"{key}: no column {column!r} in record {number} of {place}; it has: {has}.")
         value = value[part]
     return value
@@ -174,13 +182,26 @@ def json_records(path: Path, file: pa.NativeFile) -> Iterator[Any]:
     Raises
     ------
     CorpusError
-        If a line is not JSON.
+        If a line is not JSON in UTF-8, or longer than `MAX_RECORD_BYTES`.
     """
     # Arrow's stream, unlike others, tells a truncated archive from a whole one.
     stream = pa.CompressedInputStream(file, "zstd") if path.suffix == ".zst" else file
-    for number, line in enumerate(io.TextIOWrapper(stream, encoding="utf-8", newline="\n"), start=1):
+    lines = io.BufferedReader(stream)
+    for number in itertools.count(1):
+        line = lines.readline(MAX_RECORD_BYTES + 1)
+        if not line:
+            return
+        if len(line) > MAX_RECORD_BYTES:
+            raise CorpusError(
+                f"{path}:{number}: the line is longer than {MAX_RECORD_BYTES:,} bytes. "
+                "Cut its text into several records."
+            )
+        if number == 1:
+            line = line.removeprefix(codecs.BOM_UTF8)
         if line.strip():
             try:
-                yield json.loads(line)
-            except ValueError as error:
+                yield json.loads(line.decode("utf-8"))
+            except UnicodeDecodeError as error:
+                raise CorpusError(f"{path}:{number}: not UTF-8 ({error}). Convert the file to UTF-8.") from None
+            except (ValueError, RecursionError) as error:
                 raise CorpusError(f"{path}:{number}: not JSON ({error}). Each line must be one record.") from None

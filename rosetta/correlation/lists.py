@@ -91,13 +91,23 @@ def read_lists(paths: list[Path]) -> tuple[PairNeighbors, PairFacts]:
     StoreError
         If a part is missing or the parts are of different computations.
     """
-    facts = [PairFacts(**read_parquet_metadata(path)) for path in paths]
+    facts = [_facts(path) for path in paths]
     if sorted(fact.job for fact in facts) != list(range(facts[0].n_jobs)):
-        raise StoreError(f"{paths[0].parent}: the parts {[fact.job for fact in facts]} of {facts[0].n_jobs} are there.")
+        raise StoreError(
+            f"{paths[0]}: parts {[fact.job for fact in facts]} are given, and the pair was cut into {facts[0].n_jobs}. "
+            "Give each part once."
+        )
     if len({(f.model_a, f.model_b, f.n_positions, f.n_kept, f.n_jobs) for f in facts}) > 1:
         raise StoreError(f"{paths[0].parent}: its parts are of different computations. Delete them and run again.")
     parts = [_parse(read_parquet(path, COLUMNS), facts[0]) for path in paths]
     return reduce(PairNeighbors.merge, parts), facts[0]
+
+
+def _facts(path: Path) -> PairFacts:
+    try:
+        return PairFacts(**read_parquet_metadata(path))
+    except TypeError:
+        raise StoreError(f"{path}: holds no neighbour lists. Give what `rosetta correlate` wrote.") from None
 
 
 def pair_counts(neighbors: PairNeighbors, facts: PairFacts) -> dict[str, int]:

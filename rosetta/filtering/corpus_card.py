@@ -90,6 +90,11 @@ def render_card(title: str, counts: Counts, sections: Iterable[tuple[str, list[s
     return "\n".join([*parts, _LICENCE, f"Made by rosetta {__version__}.", ""])
 
 
+def as_code(text: str) -> str:
+    """Return text from outside so that it stays text in Markdown: in one line, and without an end of its own."""
+    return "`" + " ".join(text.replace("`", "'").split()) + "`"
+
+
 def _size_category(n: int) -> str:
     """Return the hub's name for a number of rows."""
     bounds = [1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000]

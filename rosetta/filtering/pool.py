@@ -33,7 +33,7 @@ SPARE_FILES = 200  # that a process has open besides the shards
 class Fresh:
     """Turns texts into documents of the pool, and counts what it drops.
 
-    A text is dropped if it is blank, has no UTF-8 form, was met before, or has one of the names `known`
+    A text is dropped if it is blank, has no UTF-8 form (nor its label), was met before, or has one of the names `known`
     (`document_name`): of documents on which the neuron was chosen or perplexity is measured, and of the texts that
     they are pieces of, which are their sources.
     """
@@ -47,20 +47,20 @@ class Fresh:
     def documents(self, texts: Iterable[Text]) -> Iterator[Document]:
         """Yield the accepted texts as documents, in order."""
         for text in texts:
-            verdict, document_id = self._judge(text.text)
+            verdict, document_id = self._judge(text)
             self.counts[verdict] += 1
             if verdict == "accepted":
                 self._ids.add(document_id)
                 yield Document(document_id, text.text, text.domain, text.source)
 
-    def _judge(self, text: str) -> tuple[str, int]:
-        if not text.strip():
+    def _judge(self, text: Text) -> tuple[str, int]:
+        if not text.text.strip():
             return "blank", 0
         try:
-            text.encode("utf-8")
+            f"{text.text}{text.domain}".encode()
         except UnicodeEncodeError:  # a lone surrogate
             return "unencodable", 0
-        document_id = hash64(text)
+        document_id = hash64(text.text)
         if document_name(document_id) in self.known:
             return "known", document_id
         return ("duplicate" if document_id in self._ids else "accepted"), document_id

@@ -104,7 +104,7 @@ def percentile_of(scores: Iterable[np.ndarray], percentile: float) -> float:
     return float(np.partition(column, rank - 1)[rank - 1])
 
 
-def check_amount(amount: Amount, tokens: int, documents: int, keys: dict[str, str]) -> None:
+def check_amount(amount: Amount, tokens: int, documents: int, keys: dict[str, str], *, unit: str = "tokens") -> None:
     """Check that a pool holds what is to be taken from it.
 
     Parameters
@@ -112,19 +112,23 @@ def check_amount(amount: Amount, tokens: int, documents: int, keys: dict[str, st
     amount : Amount
         What is to be taken.
     tokens, documents : int
-        What the pool holds.
+        What the pool holds; of tokens, a bound is enough.
     keys : dict
         What messages name as the culprit, for `tokens` and `count`.
+    unit : str
+        What `tokens` counts.
 
     Raises
     ------
     PlanError
         If the pool holds less.
     """
-    for name, wanted, held in (("tokens", amount.tokens, tokens), ("count", amount.count, documents)):
+    asked = (("tokens", amount.tokens, tokens, unit), ("count", amount.count, documents, "documents"))
+    for name, wanted, held, what in asked:
         if wanted is not None and wanted > held:
             raise PlanError(
-                f"{keys[name]}: {wanted:,} is more than the pool's {held:,}, so nothing would be filtered. Lower it."
+                f"{keys[name]}: {wanted:,} is more than the pool's {held:,} {what}, so nothing would be filtered. "
+                "Lower it."
             )
 
 

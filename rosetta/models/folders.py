@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+from safetensors import SafetensorError, safe_open
+
 from rosetta.errors import ModelError
-from rosetta.models.neurons import NeuronShape, architecture_of, neuron_shape
+from rosetta.models.neurons import NeuronShape, architecture_of, layer_of, text_config
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
@@ -32,7 +34,8 @@ def check_model_folder(
     ------
     ModelError
         If the folder, its configuration, its safetensors weights or its tokenizer is missing, or its
-        architecture is not supported, needs remote code, or reads fewer tokens.
+        architecture is not supported, needs remote code, or reads fewer tokens; if it is an adapter, or its weights
+        are of another number of layers or neurons than its configuration.
     """
     place = f"{key}: {folder}"
     if not folder.is_dir():
@@ -41,22 +44,42 @@ def check_model_folder(
     if "auto_map" in config and config.get("model_type") is None:
         raise ModelError(f"{place} needs code of its own, which is never run. Use an architecture of transformers.")
     architecture_of(config.get("model_type"), place)
+    if (folder / "adapter_config.json").exists():
+        # transformers would load the model that the adapter names, from wherever it says.
+        raise ModelError(f"{place} holds an adapter (adapter_config.json). Merge it into its model and save that.")
     context = next((config[name] for name in ("max_position_embeddings", "n_positions") if name in config), None)
+    if context is not None and not isinstance(context, int):
+        raise ModelError(f"{place}: config.json says that it reads {context!r} tokens, which is no number. Correct it.")
     if context and sequence_length > context:
         raise ModelError(f"{place} reads {context} tokens; lower {length_key} ({sequence_length}).")
-    _check_weights(folder, place)
     if not any((folder / name).exists() for name in _TOKENIZER_FILES):
         raise ModelError(f"{place} has no tokenizer ({', '.join(_TOKENIZER_FILES)}). Save the tokenizer there.")
+    _check_weights(folder, place, config)
 
 
 def folder_shape(folder: Path, key: str) -> NeuronShape | None:
-    """Return the neuron counts of a model folder, or None if its configuration file does not tell them."""
+    """Return the neuron counts of a model folder, or None if its configuration file does not tell them.
+
+    Raises
+    ------
+    ModelError
+        If it tells something else than counts.
+    """
     place = f"{key}: {folder}"
-    content = SimpleNamespace(**_read_json(folder / "config.json", place))
+    return _shape_of(_read_json(folder / "config.json", place), place)
+
+
+def _shape_of(config: dict, place: str) -> NeuronShape | None:
+    architecture = architecture_of(config.get("model_type"), place)
+    content = text_config(SimpleNamespace(**config))
     try:
-        return neuron_shape(content, place)
-    except (AttributeError, TypeError, ValueError):
+        counts = getattr(content, architecture.n_layers), architecture.d_mlp(content)
+    except AttributeError:
         return None
+    for what, count in zip(("layers", "neurons per layer"), counts, strict=True):
+        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+            raise ModelError(f"{place}: config.json gives {count!r} as the number of {what}. Correct it.")
+    return NeuronShape(*counts)
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -69,22 +92,66 @@ def _read_json(path: Path, place: str) -> dict:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{place} has no {path.name}. Give a folder in Hugging Face format.") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise ModelError(f"{place}: {path.name} cannot be read ({error}).") from None
     if not isinstance(content, dict):
         raise ModelError(f"{place}: {path.name} is not a JSON object.")
     return content
 
 
-def _check_weights(folder: Path, place: str) -> None:
+def _check_weights(folder: Path, place: str, config: dict) -> None:
+    """Check that weights are there, and of as many layers and neurons as the configuration says, by their headers."""
+    architecture = architecture_of(config.get("model_type"), place)
+    by_layer: dict[int, list[int]] = {}
+    for name in weight_files(folder, place):
+        try:
+            with safe_open(folder / name, framework="numpy") as file:
+                found = {layer: key for key in file.keys() if (layer := layer_of(architecture, key)) is not None}  # noqa: SIM118
+                by_layer |= {layer: file.get_slice(key).get_shape() for layer, key in found.items()}
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{place}: {name} cannot be read ({error}). Complete the download.") from None
+    shape = _shape_of(config, place)
+    if shape is None:
+        return
+    if sorted(by_layer) != list(range(shape.n_layers)):
+        raise ModelError(
+            f"{place}: config.json says {shape.n_layers} layers, and the weights are of {len(by_layer)}. "
+            "Put the configuration and the weights of one model there."
+        )
+    wrong = next((layer for layer, sizes in by_layer.items() if shape.d_mlp not in sizes), None)
+    if wrong is not None:
+        raise ModelError(
+            f"{place}: config.json says {shape.d_mlp} neurons per layer, and the weights of layer {wrong} are "
+            f"{by_layer[wrong]}. Put the configuration and the weights of one model there."
+        )
+
+
+def weight_files(folder: Path, place: str) -> list[str]:
+    """Return the names of the safetensors files that transformers reads of a model folder.
+
+    Raises
+    ------
+    ModelError
+        If there is none, or the index names one that is missing or lies elsewhere.
+    """
     index = folder / "model.safetensors.index.json"
-    if index.exists():
-        needed = set(_read_json(index, place).get("weight_map", {}).values())
-        missing = sorted(name for name in needed if not (folder / name).exists())
-        if missing:
-            raise ModelError(f"{place} lacks {missing[0]}, which {index.name} names. Complete the download.")
-    elif not (folder / "model.safetensors").exists():
+    if not index.exists():
+        if (folder / "model.safetensors").exists():
+            return ["model.safetensors"]
         raise ModelError(
             f"{place} has no model.safetensors. Weights are read from safetensors only: convert them with "
             "save_pretrained(folder)."
         )
+    weights = _read_json(index, place).get("weight_map")
+    if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights.values()):
+        raise ModelError(f"{place}: {index.name} has no weight_map of names to files. Complete the download.")
+    names = sorted(set(weights.values()))
+    strange = next((name for name in names if name != Path(name).name or not name.endswith(".safetensors")), None)
+    if strange is not None:
+        raise ModelError(
+            f"{place}: {index.name} names {strange!r}, which is no safetensors file of this folder. Put it there."
+        )
+    missing = [name for name in names if not (folder / name).exists()]
+    if missing:
+        raise ModelError(f"{place} lacks {missing[0]}, which {index.name} names. Complete the download.")
+    return names

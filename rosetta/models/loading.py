@@ -8,14 +8,21 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
+from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from rosetta.errors import ModelError
 from rosetta.files import digest_bytes, digest_folder, digest_json, write_manifest
-from rosetta.models.folders import check_model_folder
+from rosetta.models.folders import check_model_folder, weight_files
 from rosetta.models.hub import MEND, check_safetensors
-from rosetta.models.neurons import NeuronShape, down_projections, neuron_shape, text_config
+from rosetta.models.neurons import (
+    NeuronShape,
+    architecture_of,
+    down_projections,
+    layer_of,
+    neuron_shape,
+    text_config,
+)
 from rosetta.models.sources import KIND, ModelSource
 
 transformers.logging.set_verbosity_error()
@@ -32,9 +39,9 @@ def load_config_of(source: ModelSource) -> Any:
     """
     try:
         config = AutoConfig.from_pretrained(source.location, revision=source.revision, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"models.{source.name}: cannot load {source.location} ({_brief(error)}).") from None
-    neuron_shape(config, f"models.{source.name}")
+    except Exception as error:  # transformers and tokenizers raise many kinds, plain ones among them
+        raise ModelError(f"{source.place}: cannot load {source.location} ({_brief(error)}).") from None
+    neuron_shape(config, source.place)
     return config
 
 
@@ -51,6 +58,24 @@ def check_context(config: Any, sequence_length: int, key: str) -> None:
         raise ModelError(f"{key}: the model reads {context} tokens; lower {sequence_length}.")
 
 
+def check_vocabulary(tokenizer: Any, config: Any, place: str) -> None:
+    """Check that a model has an embedding of every token that its tokenizer can make of a text.
+
+    Raises
+    ------
+    ModelError
+        If it has fewer, as with the tokenizer of another model.
+    """
+    tokens = tokenizer.get_vocab()
+    tokens.pop(tokenizer.pad_token, None)  # often added without an embedding; no text has it
+    highest, n_embedded = max(tokens.values(), default=-1), text_config(config).vocab_size
+    if highest >= n_embedded:
+        raise ModelError(
+            f"{place}: its tokenizer has token {highest}, and the model embeds {n_embedded} tokens only. "
+            "Put the tokenizer of this model there."
+        )
+
+
 def load_tokenizer(source: ModelSource) -> Any:
     """Return the fast tokenizer of a model.
 
@@ -61,10 +86,10 @@ def load_tokenizer(source: ModelSource) -> Any:
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.location, revision=source.revision, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"models.{source.name}: cannot load the tokenizer ({_brief(error)}).") from None
+    except Exception as error:
+        raise ModelError(f"{source.place}: cannot load the tokenizer ({_brief(error)}).") from None
     if not tokenizer.is_fast:
-        raise ModelError(f"models.{source.name}: its tokenizer has no fast version (tokenizer.json). Convert it.")
+        raise ModelError(f"{source.place}: its tokenizer has no fast version (tokenizer.json). Convert it.")
     return tokenizer
 
 
@@ -90,14 +115,19 @@ def load_model(source: ModelSource) -> Any:
             trust_remote_code=False,
             output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except Exception as error:
         mend = "" if source.revision is None else f" {MEND}"
         raise ModelError(
-            f"models.{source.name}: cannot load the weights of {source.location} ({_brief(error)}).{mend}"
+            f"{source.place}: cannot load the weights of {source.location} ({_brief(error)}).{mend}"
         ) from None
     missing = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info.get("mismatched_keys", ()))
     if missing:
-        raise ModelError(f"models.{source.name}: the weights of {source.location} lack or misfit {missing[0]}.")
+        raise ModelError(f"{source.place}: the weights of {source.location} lack or misfit {missing[0]}.")
+    architecture = architecture_of(config.model_type, source.place)
+    further = [key for key in sorted(info["unexpected_keys"]) if layer_of(architecture, key) is not None]
+    if further or getattr(model, "_hf_peft_config_loaded", False):
+        what = f"hold {further[0]}, a layer more than its configuration says" if further else "bring an adapter along"
+        raise ModelError(f"{source.place}: the weights of {source.location} {what}. Give another model.")
     return model.eval()
 
 
@@ -116,18 +146,21 @@ def count_parameters(config: Any) -> int:
 def write_model_manifest(source: ModelSource, path: Path, made_by: dict, training: dict | None = None) -> NeuronShape:
     """Check a model end to end and write its manifest: identity, sizes, digests of weights and tokenizer."""
     if source.revision is None:
-        check_model_folder(Path(source.location), f"models.{source.name}")
+        check_model_folder(Path(source.location), source.place)
     elif source.untrained_seed is None:
-        check_safetensors(source.location, source.revision, f"models.{source.name}")
+        check_safetensors(source.location, source.revision, source.place)
     config = load_config_of(source)
-    shape = neuron_shape(config, f"models.{source.name}")
+    shape = neuron_shape(config, source.place)
     tokenizer = load_tokenizer(source)
+    check_vocabulary(tokenizer, config, source.place)
+    if source.revision is None and source.untrained_seed is None:
+        _check_finite(source)
     with torch.device("meta"):
-        down_projections(AutoModelForCausalLM.from_config(config), f"models.{source.name}")
+        down_projections(AutoModelForCausalLM.from_config(config), source.place)
     content = {
         "kind": KIND,
         "made_by": made_by,
-        "source": asdict(source),
+        "source": {name: value for name, value in asdict(source).items() if name != "key"},
         "architecture": config.model_type,
         "n_layers": shape.n_layers,
         "d_mlp": shape.d_mlp,
@@ -142,6 +175,19 @@ def write_model_manifest(source: ModelSource, path: Path, made_by: dict, trainin
     return shape
 
 
+def _check_finite(source: ModelSource) -> None:
+    """Check that the weights are numbers; buffers, such as masks, may be infinite."""
+    folder = Path(source.location)
+    for path in (folder / name for name in weight_files(folder, source.place)):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118
+                if name.endswith((".weight", ".bias")) and not torch.isfinite(file.get_tensor(name).float()).all():
+                    raise ModelError(
+                        f"{source.place}: {name} in {path} holds values that are not finite: its training diverged, or "
+                        "the file is damaged. Give another model."
+                    )
+
+
 def check_weights(source: ModelSource, manifest: dict) -> None:
     """Check that a model is still the one that its manifest describes.
 
@@ -152,7 +198,7 @@ def check_weights(source: ModelSource, manifest: dict) -> None:
     """
     if _weights_identity(source, load_config_of(source)) != manifest["weights"]:
         raise ModelError(
-            f"models.{source.name}: the weights of {source.location} are not those that its manifest describes. "
+            f"{source.place}: the weights of {source.location} are not those that its manifest describes. "
             "Run the workflow again, so that everything made from the old ones is made anew."
         )
 

@@ -138,6 +138,18 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
+def layer_of(architecture: Architecture, weight: str) -> int | None:
+    """Return the layer whose down projection a weight of a saved model is, by its name; None if it is another's.
+
+    Models are saved with and without the names of the modules that hold the layers.
+    """
+    path = architecture.down_projection
+    inner = path[path[: path.index(".{layer}")].rfind(".") + 1 :]
+    pattern = re.escape(inner).replace(re.escape("{layer}"), r"(\d+)")
+    found = re.search(rf"(?:^|\.){pattern}\.weight$", weight)
+    return int(found[1]) if found else None
+
+
 def architecture_of(model_type: str | None, place: str) -> Architecture:
     """Return the table's entry for a `model_type`.
 
@@ -148,7 +160,7 @@ def architecture_of(model_type: str | None, place: str) -> Architecture:
     """
     try:
         return ARCHITECTURES[model_type or ""]
-    except KeyError:
+    except (KeyError, TypeError):  # a list is no key
         raise ModelError(
             f"{place}: architecture {model_type!r} is not supported. Supported: {', '.join(ARCHITECTURES)}."
         ) from None

@@ -26,6 +26,8 @@ class ModelSource:
         If set, the weights are the architecture's default random initialisation with this seed.
     dtype : str
         Precision of the forward pass.
+    key : str or None
+        What messages name as the culprit, where it is not the model entry.
     """
 
     name: str
@@ -33,6 +35,12 @@ class ModelSource:
     revision: str | None = None
     untrained_seed: int | None = None
     dtype: str = "float32"
+    key: str | None = None
+
+    @property
+    def place(self) -> str:
+        """What messages name as the culprit."""
+        return self.key or f"models.{self.name}"
 
 
 def model_source(config: Config, paths: Paths, name: str) -> ModelSource:

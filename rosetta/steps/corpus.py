@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rosetta.analysis.specialization import categories_of
 from rosetta.config import Config
 from rosetta.corpus.build import build_corpus
+from rosetta.errors import ConfigError, CorpusError
 from rosetta.files import read_manifest
 from rosetta.paths import Paths
 from rosetta.stages import made_by
 
 
 def corpus_step(config: Config, paths: Paths) -> None:
-    """Build the corpus, and check that every domain of it has a category.
+    """Build the corpus, and check it against what later steps need of it, rather than after models have read it.
 
     Raises
     ------
-    ConfigError
-        If the categories lack a domain: now that the domains are known, rather than after models have read them.
+    RosettaError
+        If the categories lack a domain, a split that is needed is empty, there are fewer documents than shards, or
+        none of the domain that a filter is to find.
     """
     build_corpus(config.corpus, paths, made_by(config, "corpus"))
-    domains = read_manifest(paths.corpus_manifest, "corpus")["splits"]["match"]["domains"]
-    categories_of(sorted(domains), config.specialization.categories)
+    splits = read_manifest(paths.corpus_manifest, "corpus")["splits"]
+    categories_of(sorted(splits["match"]["domains"]), config.specialization.categories)
+    _check_splits(config, splits)
+
+
+def _check_splits(config: Config, splits: dict[str, dict[str, Any]]) -> None:
+    needed = {"train": any(config.models[name].zoo for name in config.needed_models())}
+    filtering = config.filtering
+    if filtering:
+        needed |= {"pool": filtering.pool.source is None, "heldout": filtering.pretraining is not None}
+        domains = splits["match"]["domains"]
+        if filtering.target not in domains:
+            raise ConfigError(
+                f"filtering.target: no document of the split `match` is of {filtering.target!r}; its domains are "
+                f"{', '.join(map(repr, domains))}. Name one of them."
+            )
+    for split, is_needed in needed.items():
+        if is_needed and not splits[split]["documents"]:
+            raise CorpusError(f"corpus.splits.{split}: no document landed in this split. Raise it or give more text.")
+    n_shards, n_documents = config.activations.n_shards, splits["match"]["documents"]
+    if n_shards > n_documents:
+        raise ConfigError(
+            f"activations.n_shards: {n_shards} is above the {n_documents} documents of the split `match`, so that a "
+            "shard would have no document. Lower it, or give more text."
+        )

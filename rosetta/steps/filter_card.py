@@ -8,7 +8,7 @@ from rosetta.files import read_manifest
 from rosetta.filtering import pool
 from rosetta.filtering.choose import CHOICE, POPULATIONS
 from rosetta.filtering.corpus import Counts
-from rosetta.filtering.corpus_card import render_card, score_sentence
+from rosetta.filtering.corpus_card import as_code, render_card, score_sentence
 from rosetta.filtering.select import Amount
 from rosetta.models.neurons import Neuron
 from rosetta.models.sources import ModelSource, model_source
@@ -48,7 +48,7 @@ def rule_points(scoring: FilterScoring, amount: Amount, percentile: float | None
 def domain_points(where: FilterPaths) -> list[str]:
     """Return the pool's documents per domain, and what was dropped from it."""
     manifest = read_manifest(where.pool_manifest, pool.KIND)
-    domains = [f"{name or '(no label)'}: {n:,} documents" for name, n in manifest["domains"].items()]
+    domains = [f"{as_code(name) if name else '(no label)'}: {n:,} documents" for name, n in manifest["domains"].items()]
     return [*domains, "texts read: " + ", ".join(f"{n:,} {what}" for what, n in manifest["counts"].items())]
 
 

@@ -150,7 +150,7 @@ def _checked_model(wanted: FileFilter) -> tuple[sources.ModelSource, Neuron, Fil
     if local:
         check_model_folder(Path(wanted.model), LABEL)
     revision = None if local else wanted.revision
-    source = sources.ModelSource(wanted.model, wanted.model, revision, dtype=wanted.dtype)
+    source = sources.ModelSource(wanted.model, wanted.model, revision, dtype=wanted.dtype, key=LABEL)
     config = loading.load_config_of(source)
     if not local:  # a branch may move, a commit does not
         source = replace(source, revision=getattr(config, "_commit_hash", None) or revision)
@@ -160,6 +160,7 @@ def _checked_model(wanted: FileFilter) -> tuple[sources.ModelSource, Neuron, Fil
         context = getattr(config, "max_position_embeddings", None) or scoring.sequence_length
         scoring = scoring.model_copy(update={"sequence_length": min(context, scoring.sequence_length)})
     loading.check_context(config, scoring.sequence_length, "--sequence-length")
+    loading.check_vocabulary(loading.load_tokenizer(source), config, LABEL)
     return source, neuron, scoring
 
 
@@ -194,7 +195,8 @@ def _check_early(selection: FilterSelection, where: FilterPaths) -> None:
     """Refuse what the pool cannot hold before it is scored: a token of text has one byte at least."""
     shards = read_manifest(where.pool_manifest, pool.KIND)["shards"]
     documents, n_bytes = (sum(shard[key] for shard in shards) for key in ("documents", "bytes"))
-    check_amount(Amount(tokens=selection.budget_tokens, count=selection.count), n_bytes, documents, AMOUNT_KEYS)
+    amount = Amount(tokens=selection.budget_tokens, count=selection.count)
+    check_amount(amount, n_bytes, documents, AMOUNT_KEYS, unit="bytes of text")
 
 
 def _score_pool(

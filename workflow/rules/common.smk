@@ -19,7 +19,8 @@ from rosetta.config import (
     twin_name,
 )
 from rosetta.config_controls import NULLS
-from rosetta.errors import RosettaError
+from rosetta.config_yaml import read_yaml
+from rosetta.errors import RosettaError, naming_files
 from rosetta.files import write_text
 from rosetta.jobs import CONTROL_TABLES, FILTER_TABLES, control_figures, part_name, training_name
 from rosetta.models.folders import model_files
@@ -31,8 +32,12 @@ from rosetta.stages import made_by
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
 try:
+    for file in map(Path, workflow.configfiles):  # Snakemake has read them, and is silent about a key given twice
+        if file.suffix in (".yaml", ".yml"):
+            read_yaml(file)
     run = parse_config(config)
-    check_config(run)
+    with naming_files():
+        check_config(run)
 except RosettaError as error:
     sys.exit(f"rosetta: {error}")  # the message alone: a WorkflowError would add lines of this file
 
@@ -124,7 +129,11 @@ def model_files_of(wildcards):
 
 
 def files_of(source):
-    """The files of a local source, so that editing them rebuilds what is made of it."""
+    """The files of a local source, so that editing them rebuilds what is made of it; their braces are no wildcards."""
+    return lambda wildcards: _local_files(source)
+
+
+def _local_files(source):
     if not isinstance(source, FilesSource):
         return []
     from rosetta.corpus.records import source_files  # needs pyarrow
