@@ -28,9 +28,7 @@ def check_out(path: Path | None) -> Path | None:
     if path is not None:
         parent = next(folder for folder in path.resolve().parents if folder.exists())
         if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-            raise ConfigError(
-                f"--out: {path} cannot be written: it is a folder, or {parent} is none that can be written."
-            )
+            raise ConfigError(f"--out: {path} is a folder, or nothing can be written in {parent}. Name another file.")
     return path
 
 

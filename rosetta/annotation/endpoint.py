@@ -45,7 +45,7 @@ def check_endpoint(settings: Annotation) -> str:
     Raises
     ------
     ConfigError
-        If the variable that should hold it is not set, or the `openai` package is not installed.
+        If the variable that should hold it is not set or holds no key, or the `openai` package is not installed.
     """
     if find_spec("openai") is None:
         raise ConfigError("annotation: needs the openai package. Install it: pip install 'rosetta-neurons[annotate]'.")
@@ -54,6 +54,12 @@ def check_endpoint(settings: Annotation) -> str:
         raise ConfigError(
             f"annotation.api_key_variable: the environment variable {settings.api_key_variable} is not set. "
             "Put the key there, or any word if the endpoint asks for none."
+        )
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        # It would make an illegal header, and what refuses that may repeat it.
+        raise ConfigError(
+            f"annotation.api_key_variable: {settings.api_key_variable} holds a blank, a line break or another sign "
+            "that no key has. Set it to the key alone."
         )
     return key
 

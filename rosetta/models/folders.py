@@ -41,7 +41,8 @@ def check_model_folder(
     if not folder.is_dir():
         raise ModelError(f"{place} is not a folder. Give a folder in Hugging Face format.")
     config = _read_json(folder / "config.json", place)
-    if "auto_map" in config and config.get("model_type") is None:
+    attention = (str(config.get(name, "")) for name in ("attn_implementation", "_attn_implementation"))
+    if ("auto_map" in config and config.get("model_type") is None) or any("/" in name for name in attention):
         raise ModelError(f"{place} needs code of its own, which is never run. Use an architecture of transformers.")
     architecture_of(config.get("model_type"), place)
     if (folder / "adapter_config.json").exists():

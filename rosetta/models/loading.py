@@ -156,7 +156,7 @@ def write_model_manifest(source: ModelSource, path: Path, made_by: dict, trainin
     if source.revision is None and source.untrained_seed is None:
         _check_finite(source)
     with torch.device("meta"):
-        down_projections(AutoModelForCausalLM.from_config(config), source.place)
+        down_projections(AutoModelForCausalLM.from_config(config, trust_remote_code=False), source.place)
     content = {
         "kind": KIND,
         "made_by": made_by,

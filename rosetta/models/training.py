@@ -98,7 +98,7 @@ def train_zoo_model(
     torch.set_num_threads(1)
     torch.manual_seed(family.seed)
     config = zoo_model_config(family, size, training)
-    model = AutoModelForCausalLM.from_config(config).train()
+    model = AutoModelForCausalLM.from_config(config, trust_remote_code=False).train()
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=training.learning_rate,

@@ -48,6 +48,9 @@ def anchors_step(matches: list[Path], out: Path) -> None:
     named = {name for table in tables for name in table["model_a"].unique()}
     if len(named) > 1:
         raise ConfigError(f"the tables have different anchors ({', '.join(sorted(named))}); model_a must be the same.")
+    others = [name for table in tables for name in table["model_b"].unique()]
+    if len(set(others)) < len(others):
+        raise ConfigError(f"the tables compare with {', '.join(others)}; give the matches with each model once.")
     metadata = [read_parquet_metadata(path) for path in matches]
     found = rosetta_neurons(tables)
     say(f"{len(found.drop_duplicates(['layer_anchor', 'unit_anchor']))} anchor neurons in every comparison")
