@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from rosetta.config_base import Distinct, Section, Seed
 
 Positive = Annotated[float, Field(gt=0, le=1e9)]
-MAX_GAMMA = 500.0  # of the largest network whose frontiers are solved, arrays with all features are held
+# Arrays with all features of a network of 131,072 neurons are held to solve its frontier.
+Gamma = Annotated[float, Field(gt=0, le=500)]
 
 
 class TheorySimulation(Section):
@@ -36,7 +37,7 @@ class TheorySweep(Section):
     """Robustness of the simulated exponents; empty lists switch it off, and `rosetta plan` tells what it would cost."""
 
     kappa: Distinct[Positive] = Field([], description="values of κ, at the other defaults")
-    gamma: Distinct[Annotated[Positive, Field(le=MAX_GAMMA)]] = Field([], description="values of γ")
+    gamma: Distinct[Gamma] = Field([], description="values of γ")
     n_inputs: Distinct[Annotated[int, Field(ge=8, le=10**8)]] = Field([], description="values of M")
 
     def points(self) -> list[tuple[str, float]]:
@@ -63,7 +64,7 @@ class Theory(Section):
     """The analytical model: parameters, simulation and tests (docs/theory.md)."""
 
     kappa: Positive = Field(1.0, description="isolation budget per neuron, κ")
-    gamma: Positive = Field(4.0, le=MAX_GAMMA, description="features per neuron, γ")
+    gamma: Gamma = Field(4.0, description="features per neuron, γ")
     tau: float = Field(2.0, gt=1, le=1e9, description="isolation from which a feature is detectable, τ")
     predict_sizes: Distinct[Annotated[float, Field(ge=1, le=1e15)]] = Field(
         [25_000.0, 250_000.0], description="neurons per model to which every ladder is extrapolated in the report"
