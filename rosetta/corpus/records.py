@@ -133,7 +133,8 @@ def record_texts(
                 f"{number}, not a label. Name a column of labels."
             )
         # The text names its own source: a renamed file or an inserted record moves no document to another split.
-        yield Text(content, "" if label is None else str(label), f"{hash64(content):016x}")
+        source = f"{hash64(content):016x}" if content else ""
+        yield Text(content, "" if label is None else str(label), source)
 
 
 def _field(record: Any, column: str, key: str, place: str, number: int) -> Any:
