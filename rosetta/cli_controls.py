@@ -37,9 +37,8 @@ def nulls(
 
     loaded, paths = open_run(config)
     if control not in loaded.controls.names:
-        raise ConfigError(
-            f"--control: {control!r} is none of the run's ({', '.join(loaded.controls.names) or 'none'})."
-        )
+        known = ", ".join(loaded.controls.names) or "none"
+        raise ConfigError(f"--control: {control!r} is not a null model of the run; there are {known}.")
     nulls_step(loaded, paths, control, _checked(loaded, pair))
 
 
