@@ -18,7 +18,7 @@ from rosetta.cli_options import open_run as _open
 from rosetta.cli_theory import theory_app
 from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
 from rosetta.config_controls import NULLS, Exclusions
-from rosetta.errors import ConfigError, RosettaError, naming_files
+from rosetta.errors import ConfigError, RosettaError, naming_files, without_secrets
 from rosetta.files import write_text
 from rosetta.paths import Paths
 
@@ -45,7 +45,7 @@ def main() -> None:
         with naming_files():
             app()
     except RosettaError as error:
-        print(f"rosetta: {error}", file=sys.stderr)
+        print(f"rosetta: {without_secrets(str(error))}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -39,6 +39,8 @@ def _check_name(name: str) -> str:
 def _check_place(path: str) -> str:
     if not path.strip() or not path.isprintable():
         raise ValueError("a path has visible characters only, and one at least")
+    if "://" in path:
+        raise ValueError("must be a place on this machine, not an address; download it first")
     if path.startswith("~"):
         raise ValueError("'~' is not expanded; write the home folder out")
     return path

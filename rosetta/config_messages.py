@@ -43,7 +43,7 @@ def _key(location: tuple[Any, ...]) -> str:
         is_kind = isinstance(part, str) and ("[" in part and part.endswith("]"))
         is_tag = part in _TAGS and parts and parts[-1] == ".source"
         if not is_kind and not is_tag:
-            parts.append(f"[{part}]" if isinstance(part, int) else f".{part}")
+            parts.append(f"[{part}]" if isinstance(part, int) else f".{part if part.isprintable() else ascii(part)}")
     return "".join(parts).lstrip(".")
 
 

@@ -69,12 +69,12 @@ class Annotation(Section):
         # Not shown: the configuration is written into the results and the report, and messages go into logs.
         try:
             parts = urlsplit(address)
-            is_plain = parts.scheme in ("http", "https") and bool(parts.hostname)
+            is_plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         except ValueError:
             is_plain = False
         if not is_plain or not address.isprintable() or " " in address:
             raise PydanticCustomError("secret", "must be an address that begins with http:// or https://")
-        if "@" in parts.netloc or parts.query or parts.fragment:
+        if "@" in address or parts.query or parts.fragment:
             raise PydanticCustomError(
                 "secret", "must hold no user, password or parameters; the key comes from the environment only"
             )

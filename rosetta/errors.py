@@ -6,8 +6,14 @@ mend it. The command line prints the message and exits with 2; nothing here is e
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+# Variables of the environment whose values are nobody's business.
+_SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
+_SHORTEST_SECRET = 6  # below, a value is a word that may stand anywhere
 
 
 class RosettaError(Exception):
@@ -57,3 +63,12 @@ def naming_files() -> Iterator[None]:
         if not error.filename:
             raise
         raise RosettaError(f"{error.filename}: {error.strerror}. Check the path, its rights and the disk.") from None
+
+
+def without_secrets(text: str) -> str:
+    """Return a message without what other programs' errors may repeat: keys of the environment, users in addresses."""
+    text = re.sub(r"(?<=://)[^\s@]+@", "***@", text)
+    for name, value in os.environ.items():
+        if _SECRET.search(name.upper()) and len(value) >= _SHORTEST_SECRET:
+            text = text.replace(value, "***")
+    return text

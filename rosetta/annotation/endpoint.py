@@ -6,9 +6,11 @@ import os
 import random
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
+from urllib.parse import quote
 
 from rosetta.config import Annotation
 from rosetta.errors import ConfigError, EndpointError
@@ -143,8 +145,11 @@ class Endpoint:
         status = getattr(error, "status_code", None)
         if status in (401, 403):
             return f"{place} rejects the key in {self._settings.api_key_variable} (status {status})."
-        reason = " ".join(str(error).split()).replace(self._key, "***")[:300]
-        return f"{place} failed {tries} time(s) for model {self._settings.model!r} ({type(error).__name__}: {reason})."
+        reason = " ".join(str(error).split())
+        for form in (self._key, quote(self._key, safe=""), b64encode(self._key.encode()).decode()):
+            reason = reason.replace(form, "***")
+        what = f"{type(error).__name__}: {reason[:300]}"
+        return f"{place} failed {tries} time(s) for model {self._settings.model!r} ({what})."
 
 
 def _pause(failures: int) -> float:

@@ -20,7 +20,7 @@ from rosetta.config import (
 )
 from rosetta.config_controls import NULLS
 from rosetta.config_yaml import read_yaml
-from rosetta.errors import RosettaError, naming_files
+from rosetta.errors import RosettaError, naming_files, without_secrets
 from rosetta.files import write_text
 from rosetta.jobs import CONTROL_TABLES, FILTER_TABLES, control_figures, part_name, training_name
 from rosetta.models.folders import model_files
@@ -39,7 +39,9 @@ try:
     with naming_files():
         check_config(run)
 except RosettaError as error:
-    sys.exit(f"rosetta: {error}")  # the message alone: a WorkflowError would add lines of this file
+    sys.exit(
+        f"rosetta: {without_secrets(str(error))}"
+    )  # the message alone: a WorkflowError would add lines of this file
 
 paths = Paths(Path(run.results))
 n_shards = run.activations.n_shards
