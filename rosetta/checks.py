@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rosetta.annotation.endpoint import check_endpoint
 from rosetta.config import Config, EnvironmentSource, FilesSource
-from rosetta.config_base import Section
+from rosetta.config_base import BRACES, Section
 from rosetta.config_filtering import Filtering
 from rosetta.corpus.environment import SECTION
 from rosetta.correlation.plan import check_budget, workers_of
 from rosetta.errors import ConfigError
-from rosetta.models.folders import check_model_folder, folder_shape
+from rosetta.models.folders import check_model_folder, folder_shape, model_files
 
 
 def check_config(config: Config, need_sources: bool = True) -> None:
@@ -38,6 +38,7 @@ def check_config(config: Config, need_sources: bool = True) -> None:
         entry = config.models[name]
         if entry.path is not None:
             check_model_folder(Path(entry.path), f"models.{name}.path", config.activations.sequence_length)
+            _check_braces(model_files(Path(entry.path)), f"models.{name}.path")
         if entry.hub is not None and Path(entry.hub).exists():
             raise ConfigError(
                 f"models.{name}.hub: a folder {entry.hub} lies here, which would be loaded in its place. Give it as "
@@ -77,9 +78,16 @@ def _check_filtering(config: Config, filtering: Filtering) -> None:
 
 def _check_source(source: Section | None, section: str, min_bytes: int, needed: bool) -> None:
     if isinstance(source, FilesSource) and (needed or Path(source.path).exists()):
-        from rosetta.corpus.records import check_files, keys_of  # needs pyarrow, so only when it is used
+        from rosetta.corpus.records import check_files, keys_of, source_files  # needs pyarrow, so only when it is used
 
         check_files(source, min_bytes, keys_of(section))
+        _check_braces(source_files(source.path), f"{section}.path")
+
+
+def _check_braces(files: list[Path], key: str) -> None:
+    strange = next((file for file in files if set(BRACES) & set(str(file))), None)
+    if strange is not None:
+        raise ConfigError(f"{key}: {strange} has a brace in its name, which Snakemake takes for a wildcard. Rename it.")
 
 
 def _check_results(results: Path) -> None:

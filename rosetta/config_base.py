@@ -11,6 +11,7 @@ T = TypeVar("T")
 
 # File systems hold 255 bytes in a name; a temporary sibling's dots and digits, a job's number and a suffix come on top.
 MAX_NAME, MAX_JOINED = 64, 180
+BRACES = "{}"
 
 
 class Section(BaseModel):
@@ -41,14 +42,16 @@ def _check_place(path: str) -> str:
         raise ValueError("a path has visible characters only, and one at least")
     if "://" in path:
         raise ValueError("must be a place on this machine, not an address; download it first")
+    if set(BRACES) & set(path):
+        raise ValueError("must not hold '{' or '}', which Snakemake takes for wildcards")
     if path.startswith("~"):
         raise ValueError("'~' is not expanded; write the home folder out")
     return path
 
 
 def _check_folder(path: str) -> str:
-    if path.startswith("-") or set("{}") & set(path):
-        raise ValueError("must not begin with '-', nor hold '{' or '}', which commands and Snakemake read otherwise")
+    if path.startswith("-"):
+        raise ValueError("must not begin with '-', which commands take for an option")
     return path
 
 

@@ -73,6 +73,7 @@ EARLY = {
     "cut off zst": ("c.jsonl.zst", zstd(GOOD)[:-6], r"c\.jsonl\.zst: cannot be read .*fits its suffix"),
     "no parquet": ("c.parquet", GOOD * 9, r"c\.parquet: cannot be read"),
     "cut off parquet": ("c.parquet", parquet(text=["a"])[:-6], r"c\.parquet: cannot be read"),
+    "a brace in a name": ("{c}.jsonl", GOOD, HEAD + r"path: must not hold '\{'"),
     "a table": ("c.csv", b"text\nhello\n", HEAD + r"path: c\.csv holds no .* Convert the text"),
 }  # fmt: skip
 
@@ -83,6 +84,15 @@ def test_a_bad_corpus_is_refused_before_any_job(tmp_path, name, data, message):
     before = tree(tmp_path)
     assert_refused(run_here("check", "--configfile", "run.yaml", folder=tmp_path), message)
     assert tree(tmp_path) == before
+
+
+def test_a_brace_in_the_name_of_a_file_is_refused(tmp_path):
+    (tmp_path / "c.jsonl").mkdir()
+    write_run(tmp_path, "c.jsonl/{x}.jsonl", GOOD)
+    content = (tmp_path / "run.yaml").read_text()
+    (tmp_path / "run.yaml").write_text(content.replace("c.jsonl/{x}.jsonl", "c.jsonl"))
+    done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
+    assert_refused(done, r"corpus\.source\.path: c\.jsonl/\{x\}\.jsonl has a brace in its name, .*Rename it")
 
 
 @pytest.mark.parametrize("domain", ["text.kind", "meta"])

@@ -131,11 +131,7 @@ def model_files_of(wildcards):
 
 
 def files_of(source):
-    """The files of a local source, so that editing them rebuilds what is made of it; their braces are no wildcards."""
-    return lambda wildcards: _local_files(source)
-
-
-def _local_files(source):
+    """The files of a local source, so that editing them rebuilds what is made of it."""
     if not isinstance(source, FilesSource):
         return []
     from rosetta.corpus.records import source_files  # needs pyarrow
