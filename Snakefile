@@ -44,6 +44,10 @@ localrules:
 # Every step reads this file. It is no rule's output: Snakemake does not look for changed parameters downstream of a job
 # that is going to run, so a rule that wrote it would hide which steps an edit concerns.
 onstart:
+    try:
+        hold(Path.cwd())  # Snakemake's own lock may be a stale one that the other run has removed by mistake
+    except RosettaError as error:
+        sys.exit(f"rosetta: {error}")
     write_text(paths.run_config, dump_config(run))
 
 

@@ -6,11 +6,13 @@ mend it. The command line prints the message and exits with 2; nothing here is e
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Variables of the environment whose values are nobody's business.
 _SECRET = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
 _SHORTEST_SECRET = 6  # below, a value is a word that may stand anywhere
@@ -40,12 +42,33 @@ class PlanError(RosettaError):
     """A computation that does not fit the resources it was given."""
 
 
+class DiskFullError(RosettaError):
+    """A file that does not fit on its disk."""
+
+
+class BusyError(RosettaError):
+    """A folder in which another run is at work."""
+
+
 class ClusterError(RosettaError):
     """A cluster that cannot be reached or started."""
 
 
 class EndpointError(RosettaError):
     """A language model's endpoint that does not answer, or refuses the key, the model or the request."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error came of a full disk or quota, also one that a library raised in its own words."""
+    chain: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in chain:
+        chain.append(following)
+        following = following.__cause__ or following.__context__
+    return any(
+        (isinstance(link, OSError) and link.errno in _FULL) or any(os.strerror(code) in str(link) for code in _FULL)
+        for link in chain
+    )
 
 
 @contextmanager
@@ -60,6 +83,11 @@ def naming_files() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if is_disk_full(error):
+            raise DiskFullError(
+                f"{error.filename or 'a log or temporary file'}: the disk is full ({error.strerror}). Free some space "
+                "and run the same command again: what is finished is kept."
+            ) from None
         if not error.filename:
             raise
         raise RosettaError(f"{error.filename}: {error.strerror}. Check the path, its rights and the disk.") from None

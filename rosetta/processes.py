@@ -1,10 +1,21 @@
-"""Which processes of this machine work on a run."""
+"""Which processes work on a run: those of this machine, and the one that holds the folder, on whatever machine."""
 
 from __future__ import annotations
 
+import atexit
+import fcntl
+import os
+import socket
 from pathlib import Path
+from typing import IO
 
 import psutil
+
+from rosetta.errors import BusyError
+
+RUN_LOCK = Path(".snakemake") / "run.lock"
+
+_held: list[IO[str]] = []  # open until the process ends: the system gives a lock back when its file is closed
 
 
 def running_here(folder: Path) -> list[int]:
@@ -17,3 +28,38 @@ def running_here(folder: Path) -> list[int]:
         if {"snakemake", "rosetta"} & set(names) and "status" not in words and process.info["cwd"] == str(folder):
             found.append(process.info["pid"])
     return found
+
+
+def hold(folder: Path) -> None:
+    """Hold a folder for this process, until it ends in whatever way.
+
+    Unlike Snakemake's lock, which is a file that outlives a killed run, this one is the operating system's: it is gone
+    with its holder, and is seen from other machines that share the folder over NFS.
+
+    Raises
+    ------
+    BusyError
+        If another process holds the folder, or was killed on another machine and the file system has no locks.
+    """
+    (folder / RUN_LOCK).parent.mkdir(exist_ok=True)
+    stream = open(folder / RUN_LOCK, "a+")  # noqa: SIM115
+    stream.seek(0)
+    process, _, machine = stream.read().partition(" ")
+    here = socket.gethostname()
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise BusyError(
+            f"Another run is at work in this folder: process {process} on {machine}. Wait for it, or stop it first."
+        ) from None
+    except OSError as error:
+        if machine not in ("", here):
+            raise BusyError(
+                f"The last run in this folder, process {process} on {machine}, did not end well, and this file system "
+                f"cannot tell whether it is still alive ({error}). If it is not, delete {RUN_LOCK} and run again."
+            ) from None
+    stream.truncate(0)
+    stream.write(f"{os.getpid()} {here}")
+    stream.flush()
+    atexit.register(stream.truncate, 0)
+    _held.append(stream)

@@ -25,6 +25,7 @@ from rosetta.files import write_text
 from rosetta.jobs import CONTROL_TABLES, FILTER_TABLES, control_figures, part_name, training_name
 from rosetta.models.folders import model_files
 from rosetta.paths import Paths
+from rosetta.processes import hold
 from rosetta.resources import needs_of_filter, needs_of_model, needs_of_pair
 from rosetta.stages import made_by
 
