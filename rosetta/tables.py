@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rosetta.errors import StoreError
-from rosetta.files import replacing
+from rosetta.files import replacing, write_text
 
 _METADATA_KEY = b"rosetta"
 
@@ -22,8 +22,11 @@ def write_parquet(path: Path, table: pd.DataFrame, metadata: dict[str, Any] | No
     if metadata is not None:
         kept = arrow.schema.metadata or {}
         arrow = arrow.replace_schema_metadata({**kept, _METADATA_KEY: json.dumps(metadata).encode()})
-    with replacing(path) as temporary:
-        pq.write_table(arrow, temporary, write_page_checksum=True, compression="zstd")
+    encoded = pa.BufferOutputStream()  # its size is known before it is written: Arrow leaves nothing where it failed
+    pq.write_table(arrow, encoded, write_page_checksum=True, compression="zstd")
+    data = encoded.getvalue()
+    with replacing(path, data.size) as temporary:
+        temporary.write_bytes(data)
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
@@ -59,8 +62,7 @@ def _open(path: Path, columns: list[str] | None) -> pa.Table:
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a data frame as CSV."""
-    with replacing(path) as temporary:
-        table.to_csv(temporary, index=False)
+    write_text(path, table.to_csv(index=False))
 
 
 def read_csv(path: Path, columns: list[str], numbers: tuple[str, ...] = (), *, some: bool = False) -> pd.DataFrame:

@@ -78,7 +78,8 @@ def write_store(
     store_path = manifest_path.with_suffix(".zarr")
     manifest_path.unlink(missing_ok=True)  # a manifest must never speak of a store that is being replaced
     rounding = Rounding(tokens.with_bytes, dtype, place)
-    with replacing(store_path) as temporary:
+    n_bytes = holds["n_positions"] * shape.n_neurons * np.dtype(ACTIVATION_DTYPES[dtype]).itemsize
+    with replacing(store_path, n_bytes + sum(values.nbytes for values in vars(tokens).values())) as temporary:
         group = _create(temporary, holds)
         moments = _fill(group, map(rounding, batches), tokens, holds, place)
         for name, values in {**vars(tokens), "mean": moments.mean, "m2": moments.m2}.items():

@@ -300,8 +300,10 @@ def whole_on_disk(task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray,
 
 def _once(path: Path, make: Callable[[], tuple[np.ndarray, ...]]) -> Path:
     if not path.exists():
-        with replacing(path) as temporary, open(temporary, "wb") as stream:
-            np.savez(stream, *make())
+        arrays = make()
+        n_bytes = sum(array.nbytes for array in arrays)
+        with replacing(path, n_bytes) as temporary, open(temporary, "wb") as stream:
+            np.savez(stream, *arrays)
     return path
 
 

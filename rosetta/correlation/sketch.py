@@ -150,7 +150,8 @@ def save_sketch(path: Path, sketch: Sketch, identity: str) -> None:
     """Write a sketch as a Zarr group with its manifest beside it; `path` is the manifest's."""
     store = path.with_suffix(".zarr")
     path.unlink(missing_ok=True)
-    with replacing(store) as temporary:
+    n_bytes = sum(getattr(sketch, name).nbytes for name in ("rows", "ones", "total"))
+    with replacing(store, n_bytes) as temporary:
         group = zarr.create_group(temporary, zarr_format=3)
         for name in ("rows", "ones", "total"):
             values = getattr(sketch, name).numpy()

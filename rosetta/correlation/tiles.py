@@ -163,12 +163,13 @@ def tile_on_disk(task: TileTask, tile: Tile) -> Path:
     if not path.exists():
         pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
         found = tile_neighbors(pair, tile, task.pooling, task.precision, task.n_kept)
-        with replacing(path) as temporary, open(temporary, "wb") as stream:
-            np.savez(
-                stream,
-                a_index=found.a.index, a_r=found.a.r, b_index=found.b.index, b_r=found.b.r,
-                dead_a=found.dead_a, dead_b=found.dead_b,
-            )  # fmt: skip
+        arrays = {
+            "a_index": found.a.index, "a_r": found.a.r, "b_index": found.b.index, "b_r": found.b.r,
+            "dead_a": found.dead_a, "dead_b": found.dead_b,
+        }  # fmt: skip
+        n_bytes = sum(array.nbytes for array in arrays.values())
+        with replacing(path, n_bytes) as temporary, open(temporary, "wb") as stream:
+            np.savez(stream, **arrays)
     return path
 
 

@@ -189,14 +189,17 @@ def _trained(model: Any) -> dict[str, torch.Tensor]:
 
 
 def _save_checkpoint(steps: Steps, model: Any, optimizer: Any, losses: list[float]) -> None:
-    with replacing(_checkpoint(steps.checkpoints)) as temporary:
-        state = {
-            "run": steps.run,
-            "model": {name: parameter.detach() for name, parameter in _trained(model).items()},
-            "optimizer": optimizer.state_dict(),
-            "losses": losses,
-        }
-        torch.save(state, temporary)
+    state = {
+        "run": steps.run,
+        "model": {name: parameter.detach() for name, parameter in _trained(model).items()},
+        "optimizer": optimizer.state_dict(),
+        "losses": losses,
+    }
+    moments = (value for held in state["optimizer"]["state"].values() for value in held.values())
+    tensors = [value for value in (*state["model"].values(), *moments) if isinstance(value, torch.Tensor)]
+    path = _checkpoint(steps.checkpoints)
+    with replacing(path, sum(tensor.nbytes for tensor in tensors)) as temporary, open(temporary, "wb") as stream:
+        torch.save(state, stream)
     say(f"checkpoint at step {len(losses)}")
 
 

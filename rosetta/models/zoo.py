@@ -49,6 +49,13 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
         tokenizer.save_pretrained(temporary)
 
 
+def save_model(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Save a model and its tokenizer in Hugging Face format, whole or not at all."""
+    with replacing(folder, sum(parameter.nbytes for parameter in model.parameters())) as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+
+
 def zoo_model_config(family: ZooFamily, size: ZooSize, training: ZooTraining) -> Any:
     """Return the transformers configuration of a zoo model."""
     build = _CONFIGS[family.architecture]

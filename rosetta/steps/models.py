@@ -7,10 +7,10 @@ import shutil
 from rosetta.config import Config, entry_of
 from rosetta.corpus.build import read_split
 from rosetta.errors import ConfigError
-from rosetta.files import digest_folder, replacing, write_manifest
+from rosetta.files import digest_folder, write_manifest
 from rosetta.models import loading, sources
 from rosetta.models.training import bits_per_byte, train_zoo_model
-from rosetta.models.zoo import save_tokenizer, train_tokenizer
+from rosetta.models.zoo import save_model, save_tokenizer, train_tokenizer
 from rosetta.paths import Paths
 from rosetta.progress import say
 from rosetta.stages import made_by
@@ -40,9 +40,7 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
     heldout = read_split(paths, "heldout")["text"].tolist()
     facts["heldout_bits_per_byte"] = bits_per_byte(trained, tokenizer, heldout, training.sequence_length)
     say(f"{model}: train loss {facts['train_loss']:.3f}, held-out {facts['heldout_bits_per_byte']:.3f} bits per byte")
-    with replacing(paths.model(model)) as temporary:
-        trained.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
+    save_model(trained, tokenizer, paths.model(model))
     source = sources.model_source(config, paths, model)
     loading.write_model_manifest(source, paths.model_manifest(model), made_by(config, "train", model), facts)
     shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
