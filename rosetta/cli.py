@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +18,7 @@ from rosetta.cli_theory import theory_app
 from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
 from rosetta.config_controls import NULLS, Exclusions
 from rosetta.errors import ConfigError, RosettaError, naming_files, without_secrets
-from rosetta.files import write_text
+from rosetta.files import scratch_folder, write_text
 from rosetta.paths import Paths
 
 app = typer.Typer(
@@ -45,7 +44,11 @@ def main() -> None:
         with naming_files():
             app()
     except RosettaError as error:
-        print(f"rosetta: {without_secrets(str(error))}", file=sys.stderr)
+        message = f"rosetta: {without_secrets(str(error))}"
+        try:
+            print(message, file=sys.stderr)
+        except OSError:  # the log is on the full disk
+            print(message)
         sys.exit(2)
 
 
@@ -265,9 +268,8 @@ def match_(
         dict(method=method, max_k=k, memory_gb=memory_gb, precision=precision, screening=dict(min_r=min_r)),
     )
     pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".match-") as folder:
-        lists = Path(folder) / "neighbors.parquet"
+    with scratch_folder(out.with_name(f".match-{out.name}")) as folder:
+        lists = folder / "neighbors.parquet"
         correlate_stores(a, b, lists, pooled, settings, _dask("threads", 1, threads, "{}"))
         match_step([lists], out, k)
 

@@ -239,7 +239,7 @@ def test_the_pipeline_recovers_what_numpy_recovers(tmp_path):
     r = np.corrcoef(a.T, b.T)[: len(planted.s), len(planted.s) :]
     best = r.argmax(axis=1)
     matched = np.flatnonzero(r.argmax(axis=0)[best] == np.arange(len(best)))
-    row = simulate(cell, SMALL, 1.0, tmp_path)
+    row = simulate(cell, SMALL, 1.0, tmp_path / "scratch")
     assert list(row) == SIMULATION_COLUMNS
     assert row["matches"] == len(matched) > 10
     assert row["isolation_rosetta"] == pytest.approx(planted.s[matched].mean())

@@ -22,7 +22,7 @@ from rosetta.correlation.view import View
 from rosetta.matching import mutual_matches
 from rosetta.paths import Paths
 from rosetta.progress import say
-from rosetta.steps.views import match_view
+from rosetta.steps.views import match_view, view_scratch
 from rosetta.tables import write_parquet
 
 
@@ -34,15 +34,16 @@ def nulls_step(config: Config, paths: Paths, control: str, pair: str) -> None:
     """
     out, models, n_shards = paths.null_matches(control, pair), pair.split(PAIR_SEPARATOR), config.activations.n_shards
     found = []
-    for seed in config.controls.seeds(control):
-        permuted = control == "permutation"
-        names = models if permuted else [twin_name(model, seed) for model in models]
-        a, b = (paths.stores(name, n_shards) for name in names)
-        view = View(config.exclusions, permute_seed=seed if permuted else None)
-        matches, _ = match_view(config, a, b, out.parent, view)
-        say(f"{control}, seed {seed}: {len(matches)} matches, mean r {matches['r'].mean():.3f}")
-        found.append(matches.assign(seed=seed))
-    write_parquet(out, pd.concat(found, ignore_index=True))
+    with view_scratch(out) as scratch:
+        for seed in config.controls.seeds(control):
+            permuted = control == "permutation"
+            names = models if permuted else [twin_name(model, seed) for model in models]
+            a, b = (paths.stores(name, n_shards) for name in names)
+            view = View(config.exclusions, permute_seed=seed if permuted else None)
+            matches, _ = match_view(config, a, b, scratch, view)
+            say(f"{control}, seed {seed}: {len(matches)} matches, mean r {matches['r'].mean():.3f}")
+            found.append(matches.assign(seed=seed))
+        write_parquet(out, pd.concat(found, ignore_index=True))
 
 
 def intervals_step(config: Config, paths: Paths, pair: str) -> None:
@@ -112,11 +113,12 @@ def sweeps_step(config: Config, paths: Paths, pair: str) -> None:
     folders = _folders(config, paths, pair)
     n_documents = sum(store.manifest["holds"]["n_documents"] for store in open_stores(folders[0]))
     tables, settings = [], []
-    for sweep, setting, view, pooling in _settings(config, n_documents):
-        matches, facts = match_view(config, *folders, paths.sweeps(pair).parent, view, pooling)
-        tables.append(matches.assign(sweep=sweep, setting=setting))
-        settings.append({"sweep": sweep, "setting": setting, **facts})
-    write_parquet(paths.sweeps(pair), pd.concat(tables, ignore_index=True), {"settings": settings})
+    with view_scratch(paths.sweeps(pair)) as scratch:
+        for sweep, setting, view, pooling in _settings(config, n_documents):
+            matches, facts = match_view(config, *folders, scratch, view, pooling)
+            tables.append(matches.assign(sweep=sweep, setting=setting))
+            settings.append({"sweep": sweep, "setting": setting, **facts})
+        write_parquet(paths.sweeps(pair), pd.concat(tables, ignore_index=True), {"settings": settings})
 
 
 def _settings(config: Config, n_documents: int) -> list[tuple[str, str, View, str | None]]:

@@ -29,7 +29,8 @@ def simulate_step(config: Config, paths: Paths, betas: list[float], out: Path) -
         for run in range(settings.runs)
     ]
     shown = bar(cells, total=len(cells), label="simulations", unit="run")
-    rows = [simulate(cell, settings, config.correlation.memory_gb, paths.theory) for cell in shown]
+    scratch = out.with_name(f".simulation-{out.stem}")
+    rows = [simulate(cell, settings, config.correlation.memory_gb, scratch) for cell in shown]
     write_csv(out, pd.DataFrame(rows, columns=SIMULATION_COLUMNS))
 
 

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pandas as pd
 
+from rosetta.activations.folders import open_stores
 from rosetta.config import Config
 from rosetta.correlation.lists import pair_counts, read_lists
 from rosetta.correlation.pairs import correlate_stores
+from rosetta.correlation.products import resolve_precision
+from rosetta.correlation.stream import pair_identity
 from rosetta.correlation.view import View
+from rosetta.files import digest_json, scratch_folder
 from rosetta.matching import mutual_matches
+
+
+def view_scratch(out: Path) -> AbstractContextManager[Path]:
+    """Return the scratch folder of a job that matches under several views; a killed one is gone on with."""
+    return scratch_folder(out.with_name(f".views-{out.stem}"), keep=True)
 
 
 def match_view(
@@ -26,7 +35,7 @@ def match_view(
     folder_a, folder_b : Path
         Shard stores of either model.
     scratch : Path
-        Folder for temporary files.
+        Folder of the job (`view_scratch`), in which finished neighbour lists are kept, and found again.
     view : View
         Documents, positions and neurons that take part, and their order.
     pooling : str, optional
@@ -41,11 +50,11 @@ def match_view(
     """
     k = config.matching.k
     settings = config.correlation.model_copy(update={"method": "exact", "n_jobs": 1, "max_k": k})
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=".view-") as folder:
-        lists = Path(folder) / "neighbors.parquet"
-        correlate_stores(
-            folder_a, folder_b, lists, pooling or config.alignment.pooling, settings, config.dask, view=view
-        )
-        neighbors, facts = read_lists([lists])
+    pooling = pooling or config.alignment.pooling
+    stores = pair_identity(open_stores(folder_a), open_stores(folder_b))
+    computed = [stores, pooling, k, resolve_precision(settings.precision), view.describe()]
+    lists = scratch / f"{digest_json(computed)}.parquet"
+    if not lists.exists():
+        correlate_stores(folder_a, folder_b, lists, pooling, settings, config.dask, view=view)
+    neighbors, facts = read_lists([lists])
     return mutual_matches(neighbors, facts, k), pair_counts(neighbors, facts)

@@ -5,7 +5,6 @@ Everything that the theory asks of those parts passes through `_match_stores` an
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from rosetta.config import Correlation, Dask
 from rosetta.config_theory import TheorySimulation
 from rosetta.correlation.lists import read_lists
 from rosetta.correlation.pairs import correlate_stores
+from rosetta.files import scratch_folder
 from rosetta.matching import mutual_matches
 from rosetta.models.neurons import NeuronShape
 from rosetta.progress import say
@@ -40,15 +40,14 @@ def simulate(cell: Cell, settings: TheorySimulation, memory_gb: float, scratch: 
     memory_gb : float
         Memory budget of the correlation.
     scratch : Path
-        Folder for the two stores; they are removed at the end.
+        Folder for the two stores, of this caller's own; it is removed at the end.
     """
     planted = plant(cell, settings)
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix=f".simulation-{cell.n}-{cell.run}-") as folder:
+    with scratch_folder(scratch) as folder:
         for side, name in enumerate("ab"):
             blocks = activation_blocks(planted, cell, side, settings)
-            _save_store(Path(folder) / name, blocks, settings.n_inputs, len(planted.s))
-        found = _match_stores(Path(folder) / "a", Path(folder) / "b", memory_gb)
+            _save_store(folder / name, blocks, settings.n_inputs, len(planted.s))
+        found = _match_stores(folder / "a", folder / "b", memory_gb)
     matched = found["unit_a"].to_numpy()
     right = int((matched == found["unit_b"].to_numpy()).sum())
     say(
