@@ -127,7 +127,8 @@ def _check_memory(config: Config) -> None:
     for a, b in config.pairs():
         n_a, n_b = _known_neurons(config, a), _known_neurons(config, b)
         if n_a and n_b:
-            check_budget(n_a, n_b, config.correlation, workers_of(config.dask))
+            permuted = bool(config.controls.permutation_seeds)
+            check_budget(n_a, n_b, config.correlation, workers_of(config.dask), permuted=permuted)
 
 
 def _known_neurons(config: Config, name: str) -> int | None:

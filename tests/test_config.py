@@ -255,6 +255,15 @@ def test_memory_is_checked_for_local_models_too(tmp_path, pair):
         check_config(parse_config({**config, "correlation": {"memory_gb": 0.001}}))
 
 
+def test_a_budget_that_holds_a_pair_but_not_its_permuted_rows_is_refused_before_the_run():
+    """Of 96 neurons each, tiles of 48 fit: without the window of rows that the null model permutes."""
+    tiny = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
+    tight = {**tiny, "correlation": {"memory_gb": 0.6125}}
+    check_config(parse_config({**tight, "controls": {"permutation_seeds": [], "untrained_seeds": []}}))
+    with pytest.raises(PlanError, match=r"correlation\.memory_gb: 0\.6125"):
+        check_config(parse_config(tight))
+
+
 def test_models_of_unknown_size_are_left_to_their_jobs(tmp_path):
     config = local_models(tmp_path, ladders={"l": [["gpt2", "hub"]]}, correlation={"memory_gb": 0.001})
     check_config(parse_config(config))

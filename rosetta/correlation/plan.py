@@ -185,18 +185,19 @@ def _fit(
     return (width_a, width_b), peak(width_a, width_b)
 
 
-def check_budget(n_a: int, n_b: int, correlation: Correlation, workers: Workers) -> None:
-    """Check that the smallest tile of a pair fits the memory budget, as far as that is known without its positions.
+def check_budget(n_a: int, n_b: int, correlation: Correlation, workers: Workers, *, permuted: bool = False) -> None:
+    """Check that some tile of a pair fits the memory budget, as far as that is known without its positions.
+
+    Parameters are those of `plan_tiles`; `permuted` says whether a null model permutes positions.
 
     Raises
     ------
     PlanError
         If it does not.
     """
-    smallest = (min(n_a, 64), min(n_b, 64))
     if correlation.method == "screened":
-        plan_screen(*smallest, 0, correlation.memory_gb, n_rows=correlation.screening.sketch_rows, workers=workers)
-    plan_tiles(*smallest, 0, correlation.memory_gb, workers=workers)
+        plan_screen(n_a, n_b, 0, correlation.memory_gb, n_rows=correlation.screening.sketch_rows, workers=workers)
+    plan_tiles(n_a, n_b, 0, correlation.memory_gb, workers=workers, permuted=permuted)
 
 
 def tile_bytes(width_a: int, width_b: int, precision: str, *, permuted: bool = False) -> int:
