@@ -1,17 +1,19 @@
 # make run    the main job on config.yaml       make test   everything that CI checks
-# Both set the environment up first. CONFIG=workflow/presets/tiny.yaml runs a preset, CORES=8 sets the cores.
+# Both set the environment up first. CONFIG=workflow/presets/tiny.yaml runs a preset, CORES=8 sets the cores,
+# TARGETS='results/report.html' makes these files only.
 
 PYTHON ?= python3
 CORES ?= all
 CONFIG ?=
+TARGETS ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: run test test-slurm lint lock docs clean
+.PHONY: run test test-slurm chaos lint lock docs clean
 
 run: .venv/installed
 	python workflow/scripts/unlock.py
-	snakemake --cores $(CORES) --rerun-incomplete $(if $(CONFIG),--configfile $(CONFIG))
+	snakemake $(if $(CONFIG),--configfile $(CONFIG)) --cores $(CORES) --rerun-incomplete $(TARGETS)
 
 # One worker takes all tests of the whole workflow (tests/conftest.py), the others those that remain.
 test: lint
@@ -21,6 +23,10 @@ test: lint
 test-slurm: .venv/installed
 	command -v slurmctld > /dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends slurm-wlm munge; }
 	pytest -m slurm tests/slurm
+
+# A run of the tiny preset that is killed fifty times; CHAOS_SEED=1 draws other moments.
+chaos: .venv/installed
+	pytest -m chaos -s tests/chaos
 
 lint: .venv/installed
 	ruff check .

@@ -1,8 +1,10 @@
 """Writers that are killed leave nothing that their retry does not remove."""
 
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -57,6 +59,27 @@ def test_what_others_are_writing_is_left_alone(tmp_path):
             with replacing(tmp_path / "pythia") as mine:
                 mine.write_text("whole")
     assert all(other.read_text() == "whole" for other in others)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_content_is_on_the_disk_before_it_has_its_name(tmp_path, texts, monkeypatch, name):
+    """Or a power cut may leave an empty file where a whole one is expected."""
+    synced, named, fsync, replace = set(), [], os.fsync, os.replace
+
+    def sync(descriptor):
+        synced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def rename(source, destination):
+        files = [path for path in Path(source).rglob("*") if path.is_file()] or [Path(source)]
+        named.append({path.stat().st_ino for path in files} <= synced)
+        replace(source, destination)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(os, "replace", rename)
+    WRITERS[name](tmp_path / name, texts)
+    assert named
+    assert all(named)
 
 
 def write_and_fail(path):

@@ -5,10 +5,7 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -16,7 +13,7 @@ import yaml
 from chat_server import Server
 from helpers import save_tiny_model
 from transformers import AutoModelForCausalLM
-from workflow_runs import CORES, ROOT, TINY, copy_project, jobs_of, rosetta, run_snakemake
+from workflow_runs import ROOT, TINY, copy_project, jobs_of, rosetta, run_snakemake
 
 from rosetta.config import load_config
 from rosetta.jobs import job_names
@@ -26,15 +23,6 @@ MATCH_COLUMNS = [  # part of the contract, so written out
     "r", "rank_a", "rank_b", "margin_a", "margin_b",
     "r_ci_low", "r_ci_high", "p_permutation", "p_untrained",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A project folder in which the tiny preset has run to the end."""
-    folder = copy_project(tmp_path_factory.mktemp("project") / "p")
-    done = run_snakemake(folder, config={**TINY, "results": "results"})
-    assert jobs_of(done)["activations"] == 10
-    return folder
 
 
 @pytest.fixture
@@ -313,50 +301,6 @@ def test_annotations_reach_the_viewer_and_are_asked_for_once(project, monkeypatc
 
 def read_matches(folder):
     return {p.name: pd.read_parquet(p) for p in (folder / "results" / "matches").glob("*.parquet")}
-
-
-# The way to the matches alone: what they are does not depend on the null models.
-TO_MATCHES = {**TINY, "results": "results", "controls": {"permutation_seeds": [], "untrained_seeds": []}}
-PAIRS = ("pythia-s--opt-s", "pythia-m--opt-m", "pythia-s--qwen-s")
-MATCHES = [f"results/matches/{pair}.parquet" for pair in PAIRS]
-
-
-def test_another_shard_count_gives_the_same_matches(project):
-    before = read_matches(project)
-    config = {**TO_MATCHES, "activations": {**TINY["activations"], "n_shards": 3}}
-    jobs = jobs_of(run_snakemake(project, "-n", *MATCHES, config=config))
-    assert jobs["activations"] == 15
-    assert not {"corpus", "tokenizer", "train", "train_large"} & set(jobs)
-    run_snakemake(project, *MATCHES, config=config)
-    for name, table in read_matches(project).items():
-        keys = ["layer_a", "unit_a", "layer_b", "unit_b"]
-        pd.testing.assert_frame_equal(table[keys], before[name][keys])
-        pd.testing.assert_series_equal(table["r"], before[name]["r"], atol=1e-6, rtol=0)
-
-
-def test_a_killed_run_finishes_with_the_same_matches(finished, tmp_path):
-    """SIGKILL the whole process group twice, then run to the end: same matches, no finished shard redone."""
-    folder = copy_project(tmp_path / "p")
-    (folder / "run.yaml").write_text(yaml.safe_dump(TO_MATCHES))
-    command = [sys.executable, "-m", "snakemake", "--configfile", "run.yaml", "--cores", CORES, *MATCHES]
-    marks = {}
-    for wanted in ("models/*.json", "activations/*/*/*.json"):
-        process = subprocess.Popen(command, cwd=folder, start_new_session=True, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 300
-        while len(list((folder / "results").glob(wanted))) < 3 and time.monotonic() < deadline:
-            assert process.poll() is None, "the run ended before it could be killed"
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        stores = sorted((p.stat().st_mtime_ns, p) for p in (folder / "results").glob("activations/*/*/*.json"))
-        marks = {p: t for t, p in stores[: -int(CORES)]}  # the newest may have been in flight
-        subprocess.run([sys.executable, "workflow/scripts/unlock.py"], cwd=folder, check=True, capture_output=True)
-    assert marks
-    run_snakemake(folder, *MATCHES)
-    assert {p: p.stat().st_mtime_ns for p in marks} == marks
-    expected, columns = read_matches(finished), [name for name in MATCH_COLUMNS if not name.startswith("p_")]
-    for name, table in read_matches(folder).items():
-        pd.testing.assert_frame_equal(table[columns], expected[name][columns])
 
 
 def write_corpus(path, word):
