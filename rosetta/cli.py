@@ -19,7 +19,7 @@ from rosetta.cli_theory import theory_app
 from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
 from rosetta.config_controls import NULLS, Exclusions
 from rosetta.errors import ConfigError, RosettaError, naming_files, without_secrets
-from rosetta.files import write_text
+from rosetta.files import replacing
 from rosetta.paths import Paths
 
 app = typer.Typer(
@@ -62,7 +62,8 @@ def check(
     config = load_config(configfile)
     check_config(config)
     if out:
-        write_text(out, dump_config(config))
+        with replacing(out) as temporary:  # without a digest: it may be edited
+            temporary.write_text(dump_config(config), encoding="utf-8")
     print(f"{configfile}: valid")
 
 
@@ -115,6 +116,18 @@ def status(
         raise ConfigError(f"{path}: no such file. Name the results folder of a run that has begun.")
     config = load_config(path)
     print(status_text(config, Paths(results), Path.cwd()))
+
+
+@app.command()
+def verify(
+    results: Annotated[Path, typer.Argument(help="results folder of a run, or of `rosetta filter`")] = Path("results"),
+) -> None:
+    """Find all damaged files of a results folder; print the one command that makes exactly them again."""
+    from rosetta.verify import verify
+
+    if not results.is_dir():
+        raise ConfigError(f"{results}: no such folder. Name the results folder of a run.")
+    print(verify(results))
 
 
 @app.command("config-reference")

@@ -35,3 +35,14 @@ def texts() -> list[str]:
     code = "def add_{0}(left, right):\n    # the sum of both\n    return left + right * {0}\n"
     prose = "The {0}th neuron fires on café, naïve and 東京 whenever the river is {0} metres wide.\n"
     return [t for i in range(100) for t in (next(numbers).text, code.format(i), prose.format(i))]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A project folder in which the tiny preset has run to the end; not to be modified."""
+    from workflow_runs import TINY, copy_project, jobs_of, run_snakemake
+
+    folder = copy_project(tmp_path_factory.mktemp("project") / "p")
+    done = run_snakemake(folder, config={**TINY, "results": "results"})
+    assert jobs_of(done)["activations"] == 10
+    return folder

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from rosetta.config import ZooFamily, ZooSize, ZooTraining
 from rosetta.corpus.documents import hash64
-from rosetta.files import digest_bytes, digest_json, replacing
+from rosetta.files import digest_bytes, digest_json, digested, is_whole
 from rosetta.models.zoo import packed_tokens, zoo_model_config
 from rosetta.progress import bar, say
 
@@ -189,7 +189,7 @@ def _trained(model: Any) -> dict[str, torch.Tensor]:
 
 
 def _save_checkpoint(steps: Steps, model: Any, optimizer: Any, losses: list[float]) -> None:
-    with replacing(_checkpoint(steps.checkpoints)) as temporary:
+    with digested(_checkpoint(steps.checkpoints)) as temporary:
         state = {
             "run": steps.run,
             "model": {name: parameter.detach() for name, parameter in _trained(model).items()},
@@ -204,6 +204,9 @@ def _save_checkpoint(steps: Steps, model: Any, optimizer: Any, losses: list[floa
 def _resume(steps: Steps, model: Any, optimizer: Any) -> list[float]:
     path = _checkpoint(steps.checkpoints)
     if not path.exists():
+        return []
+    if not is_whole(path):
+        say(f"{path}: damaged; starting from step 0")
         return []
     state = torch.load(path, weights_only=True, map_location=model.device)
     if state["run"] != steps.run:
