@@ -45,7 +45,8 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
     say(f"{model}: train loss {facts['train_loss']:.3f}, held-out {facts['heldout_bits_per_byte']:.3f} bits per byte")
     with replacing(paths.model(model)) as temporary:
         trained.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
+        # As files: saving a loaded tokenizer notes how it was loaded, which differs between machines.
+        shutil.copytree(paths.tokenizer(entry.zoo.family), temporary, dirs_exist_ok=True)
     source = sources.model_source(config, paths, model)
     loading.write_model_manifest(source, paths.model_manifest(model), made_by(config, "train", model), facts)
     shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
