@@ -62,8 +62,7 @@ def check(
     config = load_config(configfile)
     check_config(config)
     if out:
-        with replacing(out) as temporary:  # without a digest: it may be edited
-            temporary.write_text(dump_config(config), encoding="utf-8")
+        _write(out, dump_config(config))
     print(f"{configfile}: valid")
 
 
@@ -99,7 +98,7 @@ def pin(
 
     text = pin_text(configfile, HfApi())
     if out:
-        write_text(out, text)
+        _write(out, text)
     else:
         print(text, end="")
 
@@ -283,6 +282,12 @@ def match_(
         lists = Path(folder) / "neighbors.parquet"
         correlate_stores(a, b, lists, pooled, settings, _dask("threads", 1, threads, "{}"))
         match_step([lists], out, k)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a configuration that may be edited: without a digest."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _named_file(text: str) -> tuple[str, Path]:
