@@ -182,10 +182,10 @@ def check_digest(path: Path, recorded: str | None = None, piece: Path | None = N
         If it is missing or damaged.
     """
     beside = digest_path(path)
-    if not path.is_file():
+    if not path.exists():
         raise DamageError(path, "no such file", piece)
     if recorded is not None:
-        whole = digest_file(path) == recorded
+        whole = path.is_file() and digest_file(path) == recorded
     else:
         whole = not beside.exists() or beside.read_bytes() == _digest_line(path, path.name).encode()
     if not whole:
@@ -221,7 +221,7 @@ def read_manifest(path: Path, kind: str) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         recorded = content.pop("manifest_digest")
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise DamageError(path, "damaged: not a manifest") from None
+        raise DamageError(path, "damaged manifest") from None
     if recorded != digest_json(content):
         raise DamageError(path, "altered: its content has another manifest_digest")
     if content.get("kind") != kind:
