@@ -18,7 +18,7 @@ from rosetta.cli_theory import theory_app
 from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
 from rosetta.config_controls import NULLS, Exclusions
 from rosetta.errors import ConfigError, RosettaError, naming_files, without_secrets
-from rosetta.files import scratch_folder, write_text
+from rosetta.files import replacing, scratch_folder
 from rosetta.paths import Paths
 
 app = typer.Typer(
@@ -65,7 +65,7 @@ def check(
     config = load_config(configfile)
     check_config(config)
     if out:
-        write_text(out, dump_config(config))
+        _write(out, dump_config(config))
     print(f"{configfile}: valid")
 
 
@@ -101,7 +101,7 @@ def pin(
 
     text = pin_text(configfile, HfApi())
     if out:
-        write_text(out, text)
+        _write(out, text)
     else:
         print(text, end="")
 
@@ -118,6 +118,18 @@ def status(
         raise ConfigError(f"{path}: no such file. Name the results folder of a run that has begun.")
     config = load_config(path)
     print(status_text(config, Paths(results), Path.cwd()))
+
+
+@app.command()
+def verify(
+    results: Annotated[Path, typer.Argument(help="results folder of a run, or of `rosetta filter`")] = Path("results"),
+) -> None:
+    """Find all damaged files of a results folder; print the one command that makes exactly them again."""
+    from rosetta.verify import verify
+
+    if not results.is_dir():
+        raise ConfigError(f"{results}: no such folder. Name the results folder of a run.")
+    print(verify(results))
 
 
 @app.command("config-reference")
@@ -272,6 +284,12 @@ def match_(
         lists = folder / "neighbors.parquet"
         correlate_stores(a, b, lists, pooled, settings, _dask("threads", 1, threads, "{}"))
         match_step([lists], out, k)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a configuration that may be edited: without a digest."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _named_file(text: str) -> tuple[str, Path]:

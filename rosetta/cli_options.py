@@ -11,6 +11,7 @@ import typer
 from rosetta.config import Config, load_config
 from rosetta.config_messages import describe_problems
 from rosetta.errors import ConfigError
+from rosetta.files import check_digest
 from rosetta.paths import Paths
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="a run's complete configuration, results/run_config.yaml")]
@@ -36,7 +37,14 @@ OutOption = Annotated[Path, typer.Option("--out", callback=check_out, help="file
 
 
 def open_run(config: Path) -> tuple[Config, Paths]:
-    """Return a run's configuration and the paths of its results."""
+    """Return a run's configuration and the paths of its results.
+
+    Raises
+    ------
+    RosettaError
+        If the file is damaged, or not a configuration.
+    """
+    check_digest(config)
     loaded = load_config(config)
     return loaded, Paths(Path(loaded.results))
 

@@ -1,7 +1,7 @@
-"""Files that are whole or absent: atomic writes, digests, manifests and checksummed tables.
+"""Files that are whole or absent, and unaltered: atomic writes, digests, manifests.
 
 A job writes beside its destination and renames at the end, so that a killed job leaves nothing that a later
-one could take for a result.
+one could take for a result. Beside every file that a later step reads goes its digest, compared before it is read.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ import glob
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from rosetta.errors import DiskFullError, RosettaError, StoreError, is_disk_full
+
+RUN_CONFIG = "run_config.yaml"  # in the results folder of every run
 
 
 @contextmanager
@@ -134,11 +138,42 @@ def remove_leftovers(destination: Path) -> None:
         _remove(leftover)
 
 
+@contextmanager
+def digested(destination: Path, n_bytes: int | None = None) -> Iterator[Path]:
+    """Do what `replacing` does for a file that a later step reads: its digest goes beside it, for `check_digest`."""
+    with replacing(destination, n_bytes) as temporary:
+        yield temporary
+        # Before the file itself: a file without a digest is taken for a user's own.
+        with replacing(digest_path(destination)) as beside:
+            beside.write_text(_digest_line(temporary, destination.name), encoding="utf-8")
+
+
+def digest_path(path: Path) -> Path:
+    """Return where the digest of a file lies: a hidden file, in the format of `b2sum --check`."""
+    return path.with_name(f".{path.name}.digest")
+
+
+def _digest_line(path: Path, name: str) -> str:
+    return f"{digest_file(path)}  {name}\n"
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` atomically."""
+    """Write `text` to `path` atomically, with its digest."""
     data = text.encode()
-    with replacing(path, len(data)) as temporary:
+    with digested(path, len(data)) as temporary:
         temporary.write_bytes(data)
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a file that a step wrote.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged.
+    """
+    check_digest(path)
+    return path.read_bytes()
 
 
 def digest_bytes(data: bytes) -> str:
@@ -152,7 +187,13 @@ def digest_json(value: Any) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Return the 128-bit BLAKE2b digest of a file's content in hexadecimal."""
+    """Return the 128-bit BLAKE2b digest of a file's content in hexadecimal; what is known is not read again."""
+    facts = os.stat(path)
+    return _digest_once(Path(path).absolute(), facts.st_ino, facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _digest_once(path: Path, _inode: int, _size: int, _written: int) -> str:
     with open(path, "rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
@@ -163,6 +204,82 @@ def digest_folder(folder: Path, pattern: str = "*") -> str:
     return digest_json([[str(p.relative_to(folder)), digest_file(p)] for p in files])
 
 
+class DamageError(StoreError):
+    """A file that is not as it was written, and how exactly it is made again.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What is wrong with it.
+    piece : Path, optional
+        The output of a rule that the file is a part of, say the manifest of its store; the file itself if not given.
+    """
+
+    def __init__(self, path: Path, what: str, piece: Path | None = None) -> None:
+        super().__init__(path, what, piece)
+        self.path, self.what, self.piece = Path(path), what, Path(piece or path)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}. {mend(self.piece)}"
+
+
+def mend(*pieces: Path) -> str:
+    """Return what to type to make outputs of rules, and nothing else, again; of several, the first first."""
+    if pieces[0].name == RUN_CONFIG:
+        return "Start the run again as you started it: that writes this file anew."
+    for root in pieces[0].parents:
+        if (root / RUN_CONFIG).exists():
+            command = f"snakemake --cores all --configfile {shlex.quote(str(root / RUN_CONFIG))} --force"
+            named = shlex.join(map(str, pieces))
+            if len(pieces) == 1:
+                return f"Make it again: {command} {named}"
+            # One call for all would also make again what lies between them.
+            return f'Make them again: for piece in {named}; do {command} "$piece"; done'
+    if not pieces[0].exists():
+        return "Make it with the command that writes it, or give another path."
+    own = f", or delete {beside} if you changed it" if (beside := digest_path(pieces[0])).exists() else ""
+    return f"Make it again with the command that wrote it{own}."
+
+
+def check_digest(path: Path, recorded: str | None = None, piece: Path | None = None) -> None:
+    """Check that a file is there, and as it was written.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    recorded : str, optional
+        Its digest, if a manifest tells it. Otherwise it is that beside the file; a file without is a user's own.
+    piece : Path, optional
+        As in `DamageError`.
+
+    Raises
+    ------
+    StoreError
+        If it is missing or damaged.
+    """
+    beside = digest_path(path)
+    if not path.exists():
+        raise DamageError(path, "no such file", piece)
+    if recorded is not None:
+        whole = path.is_file() and digest_file(path) == recorded
+    else:
+        whole = not beside.exists() or beside.read_bytes() == _digest_line(path, path.name).encode()
+    if not whole:
+        raise DamageError(path, "not what was written here: damaged, or of another run", piece)
+
+
+def is_whole(path: Path) -> bool:
+    """Tell whether a file that a killed job may have left behind is there and as it was written."""
+    try:
+        check_digest(path)
+    except DamageError:
+        return False
+    return True
+
+
 def write_manifest(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON manifest that carries a digest of its own content."""
     body = json.loads(json.dumps(content))
@@ -170,22 +287,22 @@ def write_manifest(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_manifest(path: Path, kind: str) -> dict[str, Any]:
-    """Read a manifest and check its digest and kind.
+    """Read a manifest and check its digests and kind.
 
     Raises
     ------
     StoreError
-        If the file is missing, is not JSON, was altered, or describes something else than `kind`.
+        If the file is missing, is not JSON, was altered, is that of another run, or describes something else than
+        `kind`.
     """
+    check_digest(path)
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
         recorded = content.pop("manifest_digest")
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such manifest. Make it with the step that writes it.") from None
     except (ValueError, KeyError, AttributeError, TypeError):
-        raise StoreError(f"{path}: damaged manifest. Delete it and run again to rebuild it.") from None
+        raise DamageError(path, "damaged manifest") from None
     if recorded != digest_json(content):
-        raise StoreError(f"{path}: the manifest was altered. Delete it and run again to rebuild it.")
+        raise DamageError(path, "altered: its content has another manifest_digest")
     if content.get("kind") != kind:
         raise StoreError(f"{path}: describes a {content.get('kind')!r}, not a {kind!r}. Give the right path.")
     return content
@@ -193,34 +310,44 @@ def read_manifest(path: Path, kind: str) -> dict[str, Any]:
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
     """Return size and digest of every file of a folder, by its path inside the folder, for a manifest."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return describe(folder, sorted(path for path in folder.rglob("*") if path.is_file()))
+
+
+def describe(folder: Path, files: Iterable[Path]) -> dict[str, dict[str, Any]]:
+    """Return size and digest of some files of a folder, as `describe_files` does of all."""
     return {str(p.relative_to(folder)): {"bytes": p.stat().st_size, "digest": digest_file(p)} for p in files}
 
 
-def check_files(folder: Path, files: dict[str, dict[str, Any]], *, contents: str = "zarr.json") -> None:
-    """Check that the files of a store are there, whole by their size, and unaltered where that costs nothing.
+def _always(_name: str) -> bool:
+    return True
+
+
+def check_files(
+    folder: Path, files: dict[str, dict[str, Any]], manifest: Path, *, content: Callable[[str], bool] = _always
+) -> None:
+    """Check that the files that a manifest lists are there, whole and unaltered.
 
     Parameters
     ----------
     folder : Path
-        The store.
+        What the manifest is of.
     files : dict
         What `describe_files` found when it was written.
-    contents : str
-        Pattern of the names whose content is compared too. Chunks carry checksums of their own, which are checked
-        when they are read.
+    manifest : Path
+        The manifest.
+    content : callable
+        From a file's name in the folder to whether its content is compared too, rather than its size alone.
 
     Raises
     ------
     StoreError
         Naming the first file that is not as it was written.
     """
-    mend = f"Delete {folder.with_suffix('.json')} and run again to rebuild this store."
     for name, facts in files.items():
         path = folder / name
-        if not path.exists():
-            raise StoreError(f"{path}: missing. {mend}")
+        if not path.is_file():
+            raise DamageError(path, "missing", manifest)
         if path.stat().st_size != facts["bytes"]:
-            raise StoreError(f"{path}: truncated or altered. {mend}")
-        if path.match(contents) and digest_file(path) != facts["digest"]:
-            raise StoreError(f"{path}: altered. {mend}")
+            raise DamageError(path, f"truncated or altered: not the size that {manifest.name} tells", manifest)
+        if content(name) and digest_file(path) != facts["digest"]:
+            raise DamageError(path, f"damaged: not the file that {manifest.name} describes", manifest)

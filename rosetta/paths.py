@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from rosetta.files import RUN_CONFIG
+
 
 @dataclass(frozen=True)
 class Paths:
@@ -19,7 +21,7 @@ class Paths:
     @property
     def run_config(self) -> Path:
         """The validated, complete configuration."""
-        return self.root / "run_config.yaml"
+        return self.root / RUN_CONFIG
 
     @property
     def corpus_manifest(self) -> Path:

@@ -15,11 +15,11 @@ from rosetta.jobs import control_figures
 
 VERSIONS = {
     "corpus": 1,
-    "tokenizer": 1,
-    "train": 1,
-    "model": 1,
+    "tokenizer": 2,
+    "train": 2,
+    "model": 2,
     "activations": 3,
-    "twins": 1,
+    "twins": 2,
     "correlate": 3,
     "nulls": 1,
     "intervals": 1,

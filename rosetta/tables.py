@@ -1,4 +1,4 @@
-"""Parquet and CSV tables, written whole, with checksums where the format has them."""
+"""Parquet and CSV tables, written whole and with their digests, which are compared before they are read."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rosetta.errors import StoreError
-from rosetta.files import replacing, write_text
+from rosetta.files import DamageError, check_digest, digested, write_text
 
 _METADATA_KEY = b"rosetta"
 
 
 def write_parquet(path: Path, table: pd.DataFrame, metadata: dict[str, Any] | None = None) -> None:
-    """Write a data frame as Parquet with page checksums and optional JSON metadata."""
+    """Write a data frame as Parquet with page checksums and optional JSON metadata, and its digest."""
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     if metadata is not None:
         kept = arrow.schema.metadata or {}
@@ -25,19 +25,19 @@ def write_parquet(path: Path, table: pd.DataFrame, metadata: dict[str, Any] | No
     encoded = pa.BufferOutputStream()  # its size is known before it is written: Arrow leaves nothing where it failed
     pq.write_table(arrow, encoded, write_page_checksum=True, compression="zstd")
     data = encoded.getvalue()
-    with replacing(path, data.size) as temporary:
+    with digested(path, data.size) as temporary:
         temporary.write_bytes(data)
 
 
-def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """Read a Parquet table, verifying its page checksums.
+def read_parquet(path: Path, columns: list[str] | None = None, piece: Path | None = None) -> pd.DataFrame:
+    """Read a Parquet table, verifying its digest and page checksums; `piece` as in `rosetta.files.DamageError`.
 
     Raises
     ------
     StoreError
         If the file is missing, damaged, or lacks one of `columns`.
     """
-    return _open(path, columns).to_pandas()
+    return _open(path, columns, piece).to_pandas()
 
 
 def read_parquet_metadata(path: Path) -> dict[str, Any]:
@@ -45,15 +45,14 @@ def read_parquet_metadata(path: Path) -> dict[str, Any]:
     return json.loads((_open(path, []).schema.metadata or {}).get(_METADATA_KEY, b"{}"))
 
 
-def _open(path: Path, columns: list[str] | None) -> pa.Table:
+def _open(path: Path, columns: list[str] | None, piece: Path | None = None) -> pa.Table:
+    check_digest(path, piece=piece)
     try:
         there = pq.read_schema(path).names
         wanted = None if columns is None else [name for name in columns if name in there]
         table = pq.read_table(path, columns=wanted, page_checksum_verification=True)
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such table. Make it with the step that writes it.") from None
     except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"{path}: damaged table ({' '.join(str(error).split())}). Delete it and run again.") from None
+        raise DamageError(path, f"damaged table ({' '.join(str(error).split())})", piece) from None
     missing = [name for name in columns or [] if name not in table.column_names]
     if missing:
         raise StoreError(f"{path}: lacks the columns {missing}; it has {there}.")
@@ -61,7 +60,7 @@ def _open(path: Path, columns: list[str] | None) -> pa.Table:
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
-    """Write a data frame as CSV."""
+    """Write a data frame as CSV, and its digest."""
     write_text(path, table.to_csv(index=False))
 
 
@@ -71,12 +70,12 @@ def read_csv(path: Path, columns: list[str], numbers: tuple[str, ...] = (), *, s
     Raises
     ------
     StoreError
-        If the file is missing, is not a table, lacks one of `columns`, holds something else than numbers, or no row.
+        If the file is missing, damaged or not a table, lacks one of `columns`, holds something else than numbers, or
+        no row.
     """
+    check_digest(path)
     try:
         table = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a domain may be called NA
-    except FileNotFoundError:
-        raise StoreError(f"{path}: no such table.") from None
     except (ValueError, OSError) as error:
         raise StoreError(f"{path}: not a readable CSV table ({' '.join(str(error).split())}).") from None
     missing = [name for name in columns if name not in table.columns]

@@ -181,9 +181,11 @@ def test_a_failure_keeps_the_answers_before(server, tmp_path):
 def test_a_damaged_answer_is_asked_for_again(server, tmp_path):
     limits = settings(server)
     annotate_neurons(questions(1), Endpoint(limits).ask, tmp_path, limits)
-    next(tmp_path.iterdir()).write_text('{"status"')
-    assert annotate_neurons(questions(1), Endpoint(limits).ask, tmp_path, limits)["name"].tolist() == ["rivers"]
-    assert len(server.requests) == 2
+    (kept,) = tmp_path.glob("*.json")
+    for damaged in ('{"status"', kept.read_text().replace("rivers", "ravers")):
+        kept.write_text(damaged)
+        assert annotate_neurons(questions(1), Endpoint(limits).ask, tmp_path, limits)["name"].tolist() == ["rivers"]
+    assert len(server.requests) == 3
 
 
 def test_a_missing_key_is_told_by_its_variable(server, monkeypatch):
@@ -216,6 +218,6 @@ except RosettaError as error:
     )  # fmt: skip
     assert "rejects the key in TEST_KEY" in done.stderr
     assert "1 of 2 neurons" in done.stderr
-    files = [path.read_text() for path in tmp_path.iterdir()]
+    files = [path.read_text() for path in tmp_path.glob("*.json")]
     assert len(files) == 1
     assert not any(KEY in text for text in [done.stdout, done.stderr, *files])

@@ -14,7 +14,7 @@ from rosetta.corpus.build import build_corpus, read_split, shard_bounds, source_
 from rosetta.corpus.documents import Cleaner, Text, cut, hash64, split_of
 from rosetta.corpus.environment import docstring_prose, without_docstrings
 from rosetta.corpus.size import estimate_size
-from rosetta.errors import ConfigError, CorpusError
+from rosetta.errors import ConfigError, CorpusError, StoreError
 from rosetta.files import read_manifest
 from rosetta.paths import Paths
 from rosetta.steps.corpus import corpus_step
@@ -262,7 +262,7 @@ def test_an_altered_split_is_found(tmp_path):
     data = bytearray(paths.split("match").read_bytes())
     data[len(data) // 2] ^= 1
     paths.split("match").write_bytes(bytes(data))
-    with pytest.raises(CorpusError, match=r"match\.parquet: missing or altered"):
+    with pytest.raises(StoreError, match=r"match\.parquet: not what was written here"):
         read_split(paths, "match")
 
 

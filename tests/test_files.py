@@ -47,7 +47,9 @@ def test_a_retry_removes_what_a_killed_writer_left(tmp_path, texts, name):
     assert any(path.name.endswith(".tmp") for path in tmp_path.iterdir())
     assert not (tmp_path / name).exists()
     WRITERS[name](tmp_path / name, texts)
-    assert {path.name for path in tmp_path.iterdir()} - {"figure.pdf"} == {name}
+    assert {path.name for path in tmp_path.iterdir()} - {"figure.pdf", ".figure.pdf.digest"} - {f".{name}.digest"} == {
+        name
+    }
 
 
 def test_what_others_are_writing_is_left_alone(tmp_path):
@@ -93,5 +95,5 @@ def test_a_failed_writer_leaves_the_old_content(tmp_path):
     for name in ("file", "new"):
         with pytest.raises(KeyError):
             write_and_fail(tmp_path / name)
-    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert {path.name for path in tmp_path.iterdir()} == {"file", ".file.digest"}
     assert pd.read_csv(tmp_path / "file").equals(TABLE)

@@ -20,7 +20,7 @@ ORDER = [
     "config_yaml", "config_sources", "config_controls", "config_filtering", "config_neurons", "config_problems",
     "config_theory", "config", "config_reference", "paths", "jobs", "stages", "corpus", "models", "activations",
     "alignment", "correlation", "matching", "analysis", "theory", "planted", "annotation", "filtering", "report",
-    "checks", "resources", "planning", "planning_methods", "status", "steps", "cli_options", "cli_theory",
+    "checks", "resources", "planning", "planning_methods", "status", "verify", "steps", "cli_options", "cli_theory",
     "cli_controls", "cli_filtering", "cli",
 ]  # fmt: skip
 

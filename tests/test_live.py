@@ -105,7 +105,7 @@ def test_live_pairs_have_the_matches_of_written_ones(run, tmp_path, monkeypatch)
 def test_a_live_store_of_another_run_is_refused(run):
     _, paths = run(keep=False)
     changed = paths.run_config.read_text().replace("sequence_length: 32", "sequence_length: 16")
-    paths.run_config.write_text(changed)
+    write_text(paths.run_config, changed)
     with pytest.raises(StoreError, match="changed"):
         open_stores(paths.stores("gpt2", 2))[0].read("byte_end")
 

@@ -303,7 +303,7 @@ def test_messages_are_without_secrets(tmp_path, monkeypatch):
     assert said == "401 for https://***@host/x, headers: Authorization: Bearer ***"
     assert without_secrets("results/a@b: no such file") == "results/a@b: no such file"
     done = run_here("fit", f"{SECRET}.csv", folder=tmp_path)
-    assert_refused(done, r"\*\*\*\.csv: no such table")
+    assert_refused(done, r"\*\*\*\.csv: no such file")
     source = {"kind": "files", "path": "https://me:hidden@host/c.jsonl"}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump({**TINY, "filtering": None, "corpus": {"source": source}}))
     done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)

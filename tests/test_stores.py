@@ -23,7 +23,7 @@ from rosetta.activations.layout import KIND
 from rosetta.activations.validation import check_path
 from rosetta.cli import main
 from rosetta.errors import StoreError
-from rosetta.files import describe_files, read_manifest, write_manifest
+from rosetta.files import describe_files, digest_path, read_manifest, write_manifest
 
 SPECIFICATION = Path(__file__).parent.parent / "docs" / "stores.md"
 DOCUMENTS = [40, 10, 25, 60, 33, 7]
@@ -138,6 +138,7 @@ def truncated(folder):
 def edited(folder):
     text = (folder / "0.json").read_text()
     (folder / "0.json").write_text(text.replace('"n_layers": 2', '"n_layers": 1'))
+    digest_path(folder / "0.json").unlink()  # as stores of other programs are
 
 
 def without_shard(folder):
@@ -152,8 +153,8 @@ def of_another_model(folder):
 FIRST_DOCUMENT = re.escape("document 0, but should be ")
 # How a store is broken; what `store check` says; what `match` says (the same if None, "" if it cannot know).
 BREAKAGES = {
-    "edited manifest": (edited, r"a/0\.json: the manifest was altered", None),
-    "no manifest": (lambda folder: (folder / "0.json").write_text("{"), r"a/0\.json: damaged manifest", None),
+    "edited manifest": (edited, r"a/0\.json: altered: its content has another manifest_digest", None),
+    "no manifest": (lambda folder: (folder / "0.json").write_text("{"), r"a/0\.json: not what was written here", None),
     "another kind": (top_level(kind="sketch"), r"a/0\.json: describes a 'sketch'", None),
     "another version": (top_level(format_version=1), r"a/0\.json: format_version is 1; this version reads 2", None),
     "missing key": (held(chunks=None), r"a/0\.json: holds\.chunks: Field required", None),
@@ -179,7 +180,7 @@ BREAKAGES = {
     "attribute": (signed(lambda group: group.attrs.update(d_mlp=4)), r"attribute d_mlp is 4, but should be 5", None),
     "missing chunk": (lambda folder: chunk_of(folder).unlink(), r"activations/1/c/0/0: missing", None),
     "truncated chunk": (truncated, r"activations/1/c/0/0: truncated or altered", None),
-    "corrupted chunk": (flipped, r"activations/1/c/0/0: altered", r"a/0\.zarr: activations/1 is damaged.*checksum"),
+    "corrupted chunk": (flipped, r"activations/1/c/0/0: damaged", r"a/0\.zarr: activations/1 is damaged.*checksum"),
     "corrupted chunk, signed": (flipped_and_signed, r"a/0\.zarr: activations/1 is damaged.*checksum", None),
     "unlisted file": (lambda folder: (folder / "0.zarr" / "x").write_text(""), r"0\.zarr/x: is not listed", ""),
     "unregistered array": (

@@ -10,7 +10,7 @@ import numpy as np
 from rosetta.activations.layout import KIND, check_distinct
 from rosetta.activations.store import Store
 from rosetta.errors import StoreError
-from rosetta.files import read_manifest
+from rosetta.files import mend, read_manifest
 
 if TYPE_CHECKING:
     from rosetta.activations.live import LiveStore
@@ -46,7 +46,8 @@ def open_stores(folder: Path) -> list[Store | LiveStore]:
     n_shards = stores[0].manifest["holds"]["n_shards"]
     shards = [store.manifest["holds"]["shard"] for store in stores]
     if shards != list(range(n_shards)):
-        raise StoreError(f"{folder}: has the shards {shards} of {n_shards}. Make the missing ones.")
+        missing = [Path(folder) / f"{shard}.json" for shard in range(n_shards) if shard not in shards]
+        raise StoreError(f"{folder}: has the shards {shards} of {n_shards}. {mend(*(missing or manifests))}")
     _check_together(stores)
     return stores
 

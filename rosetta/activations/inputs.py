@@ -42,15 +42,14 @@ class ShardInputs:
         Raises
         ------
         RosettaError
-            If a manifest is missing, or the model's weights are not those of its manifest.
+            If a manifest is missing, or a file is not the one that its manifest describes.
         """
-        manifest = read_manifest(paths.model_manifest(model), sources.KIND)
         corpus = read_manifest(paths.corpus_manifest, "corpus")
         documents = read_split(paths, "match", config.activations.max_documents)
         low, high = shard_bounds(len(documents), config.activations.n_shards, shard)
         mine = documents.iloc[low:high]
         source = sources.model_source(config, paths, model)
-        loading.check_weights(source, manifest)
+        manifest = loading.checked_manifest(source, paths.model_manifest(model))
         return cls(
             model=loading.load_model(source).to(loading.best_device()),
             tokenizer=loading.load_tokenizer(source),

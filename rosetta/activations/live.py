@@ -22,7 +22,7 @@ from rosetta.activations.tokens import TokenizedDocument
 from rosetta.activations.variables import StoreTokens
 from rosetta.config import Config, load_config
 from rosetta.errors import StoreError
-from rosetta.files import read_manifest, write_manifest
+from rosetta.files import DamageError, check_digest, read_manifest, write_manifest
 from rosetta.models.neurons import neuron_shape
 from rosetta.moments import Moments
 from rosetta.paths import Paths
@@ -71,9 +71,7 @@ class LiveStore:
     def _tokenized(self) -> tuple[list[TokenizedDocument], StoreTokens]:
         inputs = self._inputs()
         if inputs.made_by != self.manifest["made_by"]:
-            raise StoreError(
-                f"{self.path}: the model, the corpus or the configuration changed. Delete it and run again."
-            )
+            raise DamageError(self.path, "not of this run: the model, the corpus or the configuration changed")
         return tokenize_shard(inputs, self._config().activations.sequence_length)
 
     def read(self, variable: str) -> np.ndarray:
@@ -124,4 +122,5 @@ class LiveStore:
 @lru_cache(maxsize=2)
 def _shard_inputs(config_path: Path, _written: int, model: str, shard: int) -> ShardInputs:
     """Return a shard's inputs; the two sides of a pair are read in turns, so two are remembered."""
+    check_digest(config_path)
     return ShardInputs.of(load_config(config_path), Paths(config_path.parent), model, shard)

@@ -24,7 +24,7 @@ from rosetta.activations.layout import (
 )
 from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, StoreTokens, activation_path
 from rosetta.errors import StoreError
-from rosetta.files import check_files, describe_files, read_manifest, replacing, write_manifest
+from rosetta.files import DamageError, check_files, describe_files, read_manifest, replacing, write_manifest
 from rosetta.models.neurons import NeuronShape, neuron_name
 from rosetta.moments import Moments
 
@@ -263,10 +263,12 @@ class Store:
     """
 
     def __init__(self, manifest_path: Path) -> None:
-        self.path = Path(manifest_path).with_suffix(".zarr")
+        manifest_path = Path(manifest_path)
+        self.path = manifest_path.with_suffix(".zarr")
         self.manifest = read_manifest(manifest_path, KIND)
         check_manifest(self.manifest, str(manifest_path))
-        check_files(self.path, self.manifest["files"])
+        # Chunks of activations have checksums of their own, which are checked when they are read.
+        check_files(self.path, self.manifest["files"], manifest_path, content=_is_small)
         holds = self.manifest["holds"]
         self.group = self._guard("zarr.json", lambda: zarr.open_group(self.path, mode="r", zarr_format=3))
         self._guard("zarr.json", lambda: check_arrays(self.group, holds, str(self.path)))
@@ -332,7 +334,9 @@ class Store:
         try:
             return read()
         except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
-            raise StoreError(
-                f"{self.path}: {what} is damaged ({error}). Delete {self.path.with_suffix('.json').name} beside it "
-                "and run again to rebuild this store."
-            ) from None
+            raise DamageError(self.path, f"{what} is damaged ({error})", self.path.with_suffix(".json")) from None
+
+
+def _is_small(name: str) -> bool:
+    """Tell whether a file of a store is not a chunk of activations, which are almost all of it."""
+    return not name.startswith("activations/") or name.endswith("zarr.json")

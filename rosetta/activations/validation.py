@@ -66,7 +66,7 @@ def check_store(store: Store) -> None:
     # Once for the digests, once for the values.
     with bar(total=2 * n_bytes, label=str(store.path), unit="B") as shown:
         for name, facts in files.items():
-            check_files(store.path, {name: facts}, contents="*")
+            check_files(store.path, {name: facts}, store.path.with_suffix(".json"))
             shown.update(facts["bytes"])
         _check_activations(store, shown, n_bytes)
 

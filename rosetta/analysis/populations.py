@@ -16,6 +16,7 @@ from rosetta.analysis.replicates import pair_thresholds
 from rosetta.analysis.specialization import categories_of, normalized_fire
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.errors import StoreError
+from rosetta.files import mend
 from rosetta.matching import MATCH_COLUMNS, ROSETTA_COLUMNS, rosetta_neurons
 from rosetta.models.neurons import NeuronShape
 from rosetta.paths import Paths
@@ -210,8 +211,8 @@ def _load(
     vocabulary = read_parquet(paths.vocabulary(model), VOCABULARY_COLUMNS)
     if len(table) != len(vocabulary):
         raise StoreError(
-            f"{paths.vocabulary(model)}: has {len(vocabulary)} neurons and {paths.neurons(model).name} {len(table)}. "
-            "Delete the older one and run again."
+            f"{paths.vocabulary(model)}: has {len(vocabulary)} neurons and {paths.neurons(model)} {len(table)}. "
+            f"{mend(paths.vocabulary(model), paths.neurons(model))}"
         )
     neurons = table.merge(vocabulary, on=["layer", "unit"], how="left", validate="one_to_one")
     shape = NeuronShape(int(neurons["layer"].max()) + 1, int(neurons["unit"].max()) + 1)

@@ -14,8 +14,8 @@ from rosetta.annotation.endpoint import Refusal
 from rosetta.annotation.prompt import MalformedAnswer, parse_answer
 from rosetta.config import Annotation
 from rosetta.errors import EndpointError
-from rosetta.files import digest_json, write_text
-from rosetta.progress import bar
+from rosetta.files import DamageError, digest_json, read_bytes, write_text
+from rosetta.progress import bar, say
 
 ANNOTATION_COLUMNS = ["model", "layer", "unit", "status", "name", "examples", "is_monosemantic"]
 ANNOTATED, REFUSED, MALFORMED = "annotated", "refused", "malformed"
@@ -97,10 +97,13 @@ def _annotate(messages: Messages, ask: Callable[[Messages], str], kept: Path) ->
 
 
 def _read(kept: Path) -> dict[str, Any] | None:
-    """Return a kept answer; one that cannot be read counts as none and is asked for again."""
+    """Return a kept answer; one that is damaged counts as none and is asked for again."""
+    if not kept.exists():
+        return None
     try:
-        return json.loads(kept.read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
+        return json.loads(read_bytes(kept))
+    except (DamageError, ValueError):
+        say(f"{kept}: damaged; asking again")
         return None
 
 

@@ -13,7 +13,7 @@ from rosetta.corpus.documents import Cleaner, Document, Text, split_of
 from rosetta.corpus.environment import environment_texts
 from rosetta.corpus.records import file_texts, hub_texts
 from rosetta.errors import CorpusError
-from rosetta.files import digest_file, read_manifest, write_manifest
+from rosetta.files import check_digest, digest_file, read_manifest, write_manifest
 from rosetta.paths import Paths
 from rosetta.progress import say
 from rosetta.tables import read_parquet, write_parquet
@@ -72,15 +72,12 @@ def read_split(paths: Paths, split: str, limit: int | None = None) -> pd.DataFra
 
     Raises
     ------
-    CorpusError
+    StoreError
         If the file is not the one that the manifest speaks of.
     """
     manifest = read_manifest(paths.corpus_manifest, KIND)
     path = paths.split(split)
-    if not path.exists() or digest_file(path) != manifest["files"][split]:
-        raise CorpusError(
-            f"{path}: missing or altered since the corpus was built. Delete {paths.corpus_manifest} and rerun."
-        )
+    check_digest(path, manifest["files"][split])
     return read_parquet(path).head(limit if limit is not None else manifest["splits"][split]["documents"])
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from rosetta.config import Dask, Screening
+from rosetta.correlation import scratch
 from rosetta.correlation.listed import correlate_listed
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.correlation.plan import ScreenPlan, Tile
@@ -28,12 +29,11 @@ from rosetta.correlation.screen import (
     tentative_matches,
     thresholds,
 )
-from rosetta.correlation.sketch import Sketch, load_sketch, save_sketch, sketch_shard
+from rosetta.correlation.sketch import Sketch, is_saved, load_sketch, save_sketch, sketch_shard
 from rosetta.correlation.stream import open_pair
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.topk import top_k
 from rosetta.correlation.view import View
-from rosetta.files import replacing
 from rosetta.progress import say
 
 # Above this share of all correlations, computing whole neurons costs as much as the exact method.
@@ -243,7 +243,7 @@ class _Rounds:
 def sketch_on_disk(task: ScreenTask, side: str, shard: int, low: int, high: int) -> Path:
     """Make the sketch of one shard and range of neurons, unless a former run did; return its manifest's path."""
     path = task.sketch(side, shard, low, high)
-    if not path.exists():
+    if not is_saved(path):
         pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
         made = sketch_shard(pair.a if side == "a" else pair.b, shard, low, high, task.pooling, task.n_rows, task.dtype)
         save_sketch(path, made, task.identity)
@@ -299,17 +299,11 @@ def whole_on_disk(task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray,
 
 
 def _once(path: Path, make: Callable[[], tuple[np.ndarray, ...]]) -> Path:
-    if not path.exists():
-        arrays = make()
-        n_bytes = sum(array.nbytes for array in arrays)
-        with replacing(path, n_bytes) as temporary, open(temporary, "wb") as stream:
-            np.savez(stream, *arrays)
-    return path
+    return scratch.once(path, lambda: {f"part_{i}": part for i, part in enumerate(make())})
 
 
 def _load(path: Path) -> list[np.ndarray]:
-    with np.load(path, allow_pickle=False) as saved:
-        return [saved[f"arr_{i}"] for i in range(len(saved.files))]
+    return list(scratch.load(path).values())
 
 
 def _estimates(task: ScreenTask, n_a: int, n_b: int, plan: ScreenPlan, k: int, dask: Dask) -> PairNeighbors:

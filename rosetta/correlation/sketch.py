@@ -20,8 +20,8 @@ import zarr
 
 from rosetta.correlation.plan import ROWS
 from rosetta.correlation.stream import ColumnTotals, Side, centred_blocks, prefetched
-from rosetta.errors import StoreError
-from rosetta.files import check_files, describe_files, read_manifest, replacing, write_manifest
+from rosetta.files import DamageError, check_files, describe_files, read_manifest, replacing, write_manifest
+from rosetta.progress import say
 
 KIND = "sketch"
 SEED = 0x5EED
@@ -163,6 +163,18 @@ def save_sketch(path: Path, sketch: Sketch, identity: str) -> None:
     )
 
 
+def is_saved(path: Path) -> bool:
+    """Tell whether a sketch that a killed job may have left behind is there and whole."""
+    if not path.exists():
+        return False
+    try:
+        check_files(path.with_suffix(".zarr"), read_manifest(path, KIND)["files"], path)
+    except DamageError as damage:
+        say(f"{damage.path}: {damage.what}; making the sketch again")
+        return False
+    return True
+
+
 def load_sketch(path: Path) -> Sketch:
     """Read a sketch that `save_sketch` wrote.
 
@@ -172,10 +184,10 @@ def load_sketch(path: Path) -> Sketch:
         If it is missing or damaged.
     """
     manifest = read_manifest(path, KIND)
-    check_files(path.with_suffix(".zarr"), manifest["files"])
+    check_files(path.with_suffix(".zarr"), manifest["files"], path)
     group = zarr.open_group(path.with_suffix(".zarr"), mode="r", zarr_format=3)
     try:
         rows, ones, total = (torch.from_numpy(group[name][...]) for name in ("rows", "ones", "total"))
     except (ValueError, RuntimeError) as error:
-        raise StoreError(f"{path.with_suffix('.zarr')}: damaged ({error}). Delete {path} and run again.") from None
+        raise DamageError(path.with_suffix(".zarr"), f"damaged ({error})", path) from None
     return Sketch(rows, ones, total, manifest["holds"]["n_positions"])

@@ -12,6 +12,7 @@ import torch
 
 from rosetta.alignment import STRIP
 from rosetta.config import Dask
+from rosetta.correlation import scratch
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.correlation.plan import ROWS, Tile
 from rosetta.correlation.products import Products
@@ -19,7 +20,6 @@ from rosetta.correlation.schedule import run_tasks
 from rosetta.correlation.stream import AlignedPair, ColumnSums, centred_blocks, open_pair, prefetched
 from rosetta.correlation.topk import top_k
 from rosetta.correlation.view import View
-from rosetta.files import replacing
 
 
 def correlate_tile(
@@ -160,20 +160,19 @@ def correlate_tiles(task: TileTask, tiles: Sequence[Tile], n_a: int, n_b: int, d
 def tile_on_disk(task: TileTask, tile: Tile) -> Path:
     """Compute one tile, unless a former run finished it, and return the file that holds its neighbours."""
     path = Path(task.scratch) / f"{'-'.join(map(str, tile))}.npz"
-    if not path.exists():
+
+    def make() -> dict[str, np.ndarray]:
         pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
         found = tile_neighbors(pair, tile, task.pooling, task.precision, task.n_kept)
-        arrays = {
+        return {
             "a_index": found.a.index, "a_r": found.a.r, "b_index": found.b.index, "b_r": found.b.r,
             "dead_a": found.dead_a, "dead_b": found.dead_b,
         }  # fmt: skip
-        n_bytes = sum(array.nbytes for array in arrays.values())
-        with replacing(path, n_bytes) as temporary, open(temporary, "wb") as stream:
-            np.savez(stream, **arrays)
-    return path
+
+    return scratch.once(path, make)
 
 
 def _load(path: Path) -> PairNeighbors:
-    with np.load(path, allow_pickle=False) as saved:
-        a, b = (Neighbors(saved[f"{side}_index"], saved[f"{side}_r"]) for side in "ab")
-        return PairNeighbors(a, b, saved["dead_a"], saved["dead_b"])
+    saved = scratch.load(path)
+    a, b = (Neighbors(saved[f"{side}_index"], saved[f"{side}_r"]) for side in "ab")
+    return PairNeighbors(a, b, saved["dead_a"], saved["dead_b"])

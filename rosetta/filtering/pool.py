@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rosetta.corpus.documents import Document, Text, document_name, hash64
-from rosetta.errors import CorpusError, PlanError, StoreError
-from rosetta.files import digest_file, read_manifest, replacing, write_manifest
+from rosetta.errors import CorpusError, PlanError
+from rosetta.files import check_digest, digest_file, read_manifest, replacing, write_manifest
 from rosetta.paths import FilterPaths
 from rosetta.tables import read_parquet
 
@@ -185,13 +185,21 @@ def read_shard(where: FilterPaths, shard: int) -> pd.DataFrame:
     StoreError
         If the shard is not the one that the manifest speaks of.
     """
-    manifest = read_manifest(where.pool_manifest, KIND)
-    path = where.pool_shard(shard)
-    if not path.exists() or digest_file(path) != manifest["shards"][shard]["digest"]:
-        raise StoreError(
-            f"{path}: missing or altered since the pool was written. Delete {where.pool_manifest} and run again."
-        )
-    return read_parquet(path, SCHEMA.names)
+    check_shards(where, [shard])
+    return read_parquet(where.pool_shard(shard), SCHEMA.names)
+
+
+def check_shards(where: FilterPaths, shards: Iterable[int] | None = None) -> None:
+    """Check that shards, all of them if none is named, are those that the manifest speaks of.
+
+    Raises
+    ------
+    StoreError
+        Naming the first that is not.
+    """
+    held = read_manifest(where.pool_manifest, KIND)["shards"]
+    for shard in range(len(held)) if shards is None else shards:
+        check_digest(where.pool_shard(shard), held[shard]["digest"])
 
 
 def n_shards(where: FilterPaths) -> int:

@@ -9,11 +9,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rosetta.errors import StoreError
-from rosetta.files import digest_file, read_manifest, replacing, write_manifest
+from rosetta.files import DamageError, check_digest, digest_file, digested, read_manifest, write_manifest
 from rosetta.filtering import pool
 from rosetta.filtering.select import membership
 from rosetta.paths import FilterPaths
+from rosetta.progress import say
 from rosetta.tables import read_parquet, write_parquet
 
 KIND = "filter-scores"
@@ -29,12 +29,15 @@ def write_scores(where: FilterPaths, shard: int, table: pd.DataFrame, made_by: d
 
 def is_scored(where: FilterPaths, shard: int, made_by: dict[str, Any]) -> bool:
     """Tell whether the scores of a shard are there, whole, and made by the same means."""
+    if not where.shard_scores_manifest(shard).exists():
+        return False
     try:
         manifest = read_manifest(where.shard_scores_manifest(shard), KIND)
-    except StoreError:  # not there, or left half written: it is made again
+        check_digest(where.shard_scores(shard), manifest["digest"])
+    except DamageError as damage:
+        say(f"{damage.path}: {damage.what}; scoring shard {shard} again")
         return False
-    path = where.shard_scores(shard)
-    return manifest["made_by"] == made_by and path.exists() and digest_file(path) == manifest["digest"]
+    return manifest["made_by"] == made_by
 
 
 def read_scores(where: FilterPaths, columns: list[str] | None = None) -> Iterator[pd.DataFrame]:
@@ -49,17 +52,15 @@ def read_scores(where: FilterPaths, columns: list[str] | None = None) -> Iterato
     for shard, held in enumerate(shards):
         manifest = read_manifest(where.shard_scores_manifest(shard), KIND)
         path = where.shard_scores(shard)
-        if not path.exists() or digest_file(path) != manifest["digest"] or manifest["documents"] != held["documents"]:
-            raise StoreError(
-                f"{path}: missing, altered, or of another pool. Delete {where.shard_scores_manifest(shard)} "
-                "and run again."
-            )
+        check_digest(path, manifest["digest"])
+        if manifest["documents"] != held["documents"]:
+            raise DamageError(path, "scores of another pool")
         yield read_parquet(path, columns)
 
 
 def write_all_scores(where: FilterPaths, selected: Any) -> None:
     """Write the scores of all documents into one table, with whether each was `selected` (sorted ids)."""
-    with replacing(where.scores) as temporary:
+    with digested(where.scores) as temporary:
         writer = None
         for table in read_scores(where):
             marked = table.assign(selected=membership(table["id"].to_numpy(), selected))

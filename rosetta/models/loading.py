@@ -12,7 +12,7 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from rosetta.errors import ModelError
-from rosetta.files import digest_bytes, digest_folder, digest_json, write_manifest
+from rosetta.files import digest_bytes, digest_folder, digest_json, read_manifest, write_manifest
 from rosetta.models.folders import check_model_folder, weight_files
 from rosetta.models.hub import MEND, check_safetensors
 from rosetta.models.neurons import (
@@ -23,7 +23,7 @@ from rosetta.models.neurons import (
     neuron_shape,
     text_config,
 )
-from rosetta.models.sources import KIND, ModelSource
+from rosetta.models.sources import KIND, ModelSource, check_model, describe_model
 
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
@@ -170,6 +170,7 @@ def write_model_manifest(source: ModelSource, path: Path, made_by: dict, trainin
         "weights": _weights_identity(source, config),
         "tokenizer": digest_bytes(tokenizer.backend_tokenizer.to_str().encode()),
         "training": training,
+        "files": describe_model(source),
     }
     write_manifest(path, content)
     return shape
@@ -188,19 +189,22 @@ def _check_finite(source: ModelSource) -> None:
                     )
 
 
-def check_weights(source: ModelSource, manifest: dict) -> None:
-    """Check that a model is still the one that its manifest describes.
+def checked_manifest(source: ModelSource, path: Path) -> dict[str, Any]:
+    """Return a model's manifest, once it was found to describe the model as it is.
 
     Raises
     ------
-    ModelError
-        If its weights were replaced since.
+    RosettaError
+        If the manifest or a file of the model is missing or damaged, or the weights were replaced since.
     """
+    manifest = read_manifest(path, KIND)
+    check_model(manifest, path)
     if _weights_identity(source, load_config_of(source)) != manifest["weights"]:
         raise ModelError(
-            f"{source.place}: the weights of {source.location} are not those that its manifest describes. "
+            f"{source.place}: the weights of {source.location} are not those that {path} describes. "
             "Run the workflow again, so that everything made from the old ones is made anew."
         )
+    return manifest
 
 
 def _weights_identity(source: ModelSource, config: Any) -> str:

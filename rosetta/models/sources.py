@@ -1,10 +1,15 @@
-"""Where a model comes from: nothing is loaded here."""
+"""Where a model comes from, and whether its files are those that its manifest describes: nothing is loaded here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from rosetta.config import Config
+from rosetta.errors import ModelError
+from rosetta.files import DamageError, check_files, describe
+from rosetta.models.folders import model_files
 from rosetta.paths import Paths
 
 KIND = "model"
@@ -54,3 +59,40 @@ def model_source(config: Config, paths: Paths, name: str) -> ModelSource:
     if entry.path:
         return ModelSource(name, entry.path, dtype=entry.dtype)
     return ModelSource(name, str(entry.hub), entry.revision, dtype=entry.dtype)
+
+
+def describe_model(source: ModelSource) -> dict[str, dict[str, Any]] | None:
+    """Return size and digest of the files of a local model, for its manifest; None of a model of the hub.
+
+    Those of an untrained twin are its base model's, without the weights.
+    """
+    folder = Path(source.location)
+    if source.revision is not None:
+        return None
+    trained = source.untrained_seed is None
+    return describe(folder, [file for file in model_files(folder) if trained or file.suffix != ".safetensors"])
+
+
+def check_model(manifest: dict[str, Any], path: Path) -> None:
+    """Check that a local model is still the one that its manifest, in the file `path`, describes.
+
+    Raises
+    ------
+    ModelError
+        If a file is not as it was, and this is not a model of the run.
+    StoreError
+        If a file of a model of the run is damaged.
+    """
+    if manifest["files"] is None:
+        return
+    folder = Path(manifest["source"]["location"])
+    made_here = folder.resolve().parent == path.resolve().parent  # a twin's is its base model's
+    try:
+        check_files(folder, manifest["files"], folder.with_name(f"{folder.name}.json") if made_here else path)
+    except DamageError as damage:
+        if made_here:
+            raise
+        raise ModelError(
+            f"{damage.path}: not what it was when models.{manifest['source']['name']} was looked at first. Bring it "
+            "back, or run the workflow again, so that everything made from the old one is made anew."
+        ) from None

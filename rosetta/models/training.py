@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from rosetta.config import ZooFamily, ZooSize, ZooTraining
 from rosetta.corpus.documents import hash64
-from rosetta.files import digest_bytes, digest_json, replacing
+from rosetta.files import digest_bytes, digest_json, digested, is_whole
 from rosetta.models.zoo import packed_tokens, zoo_model_config
 from rosetta.progress import bar, say
 
@@ -198,7 +198,7 @@ def _save_checkpoint(steps: Steps, model: Any, optimizer: Any, losses: list[floa
     moments = (value for held in state["optimizer"]["state"].values() for value in held.values())
     tensors = [value for value in (*state["model"].values(), *moments) if isinstance(value, torch.Tensor)]
     path = _checkpoint(steps.checkpoints)
-    with replacing(path, sum(tensor.nbytes for tensor in tensors)) as temporary, open(temporary, "wb") as stream:
+    with digested(path, sum(tensor.nbytes for tensor in tensors)) as temporary, open(temporary, "wb") as stream:
         torch.save(state, stream)
     say(f"checkpoint at step {len(losses)}")
 
@@ -207,6 +207,9 @@ def _save_checkpoint(steps: Steps, model: Any, optimizer: Any, losses: list[floa
 def _resume(steps: Steps, model: Any, optimizer: Any) -> list[float]:
     path = _checkpoint(steps.checkpoints)
     if not path.exists():
+        return []
+    if not is_whole(path):
+        say(f"{path}: damaged; starting from step 0")
         return []
     state = torch.load(path, weights_only=True, map_location=model.device)
     if state["run"] != steps.run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,12 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
         tokenizer.save_pretrained(temporary)
 
 
-def save_model(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Save a model and its tokenizer in Hugging Face format, whole or not at all."""
+def save_model(model: Any, tokenizer: Path, folder: Path) -> None:
+    """Save a model in Hugging Face format, with the files of its tokenizer's folder, whole or not at all."""
     with replacing(folder, sum(parameter.nbytes for parameter in model.parameters())) as temporary:
         model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
+        # As files: saving a loaded tokenizer notes how it was loaded, which differs between machines.
+        shutil.copytree(tokenizer, temporary, dirs_exist_ok=True)
 
 
 def zoo_model_config(family: ZooFamily, size: ZooSize, training: ZooTraining) -> Any:

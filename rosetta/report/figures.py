@@ -15,7 +15,7 @@ import seaborn as sns
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from rosetta.analysis.counts import COUNT_OF
-from rosetta.files import replacing
+from rosetta.files import digested
 
 DPI = 200
 
@@ -89,7 +89,7 @@ def label_sizes(axes: plt.Axes, sizes: pd.Series) -> None:
 def save_figure(figure: plt.Figure, out: Path) -> None:
     """Write a figure as PNG and PDF, without dates, so that equal figures are equal files."""
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-        with replacing(out.with_name(out.name + suffix)) as temporary:
+        with digested(out.with_name(out.name + suffix)) as temporary:
             figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata=metadata)
     plt.close(figure)
 

@@ -17,7 +17,7 @@ from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.scaling import SCALING_COLUMNS
 from rosetta.config import Config, dump_config
 from rosetta.corpus.documents import document_name
-from rosetta.files import read_manifest, write_text
+from rosetta.files import read_bytes, read_manifest, write_text
 from rosetta.jobs import CONTROL_TABLES, control_figures
 from rosetta.models.neurons import neuron_name
 from rosetta.paths import Paths
@@ -134,7 +134,7 @@ def _theory(config: Config, paths: Paths) -> dict[str, Any]:
 
 
 def _image(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+    return "data:image/png;base64," + base64.b64encode(read_bytes(path)).decode("ascii")
 
 
 def format_number(value: object) -> str:

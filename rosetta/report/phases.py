@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
 from rosetta.config import Config
+from rosetta.errors import StoreError
 from rosetta.jobs import job_names
 from rosetta.paths import Paths
 
@@ -22,6 +25,14 @@ def phase_table(config: Config, paths: Paths) -> pd.DataFrame:
     for rule, names in job_names(config).items():
         files = [path for path in (paths.benchmark(rule, name) for name in names) if path.exists()]
         if files and rule != "report":
-            table = pd.concat([pd.read_csv(path, sep="\t", na_values=["-"]) for path in files])
+            table = pd.concat(map(_read, files))
             rows.append((rule, len(files), table["s"].sum(), table["s"].max(), table["max_rss"].max()))
     return pd.DataFrame(rows, columns=PHASE_COLUMNS).sort_values("seconds", ascending=False, ignore_index=True)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Read a job's record, which Snakemake wrote: without a digest, so only damage that makes it no table is found."""
+    try:
+        return pd.read_csv(path, sep="\t", na_values=["-"])[["s", "max_rss"]].astype(float)
+    except (ValueError, KeyError) as error:
+        raise StoreError(f"{path}: damaged ({error}). Delete it: the report then leaves this job's time out.") from None

@@ -21,7 +21,7 @@ from rosetta.analysis.populations import rosetta_above
 from rosetta.analysis.replicates import pair_thresholds
 from rosetta.annotation.annotate import ANNOTATED, ANNOTATION_COLUMNS
 from rosetta.config import Config, group_name
-from rosetta.files import write_text
+from rosetta.files import read_bytes, write_text
 from rosetta.matching import MATCH_COLUMNS, NOTE_COLUMNS
 from rosetta.paths import Paths
 from rosetta.report.figures import TITLES
@@ -39,9 +39,7 @@ NUMBERS = {
 
 def write_viewer(config: Config, paths: Paths) -> None:
     """Write the viewer of a finished run."""
-    groups = {
-        group_name(group): json.loads(paths.excerpts(group_name(group)).read_text("utf-8")) for group in config.groups()
-    }
+    groups = {group_name(group): json.loads(read_bytes(paths.excerpts(group_name(group)))) for group in config.groups()}
     models = {model: _Model(paths, model) for model in config.used_models()}
     if config.annotation:
         _annotate(groups, read_parquet(paths.annotations, ANNOTATION_COLUMNS))

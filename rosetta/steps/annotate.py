@@ -13,6 +13,7 @@ from rosetta.annotation.prompt import annotation_messages
 from rosetta.config import Config, group_name
 from rosetta.corpus.build import read_split
 from rosetta.errors import ConfigError
+from rosetta.files import read_bytes
 from rosetta.paths import Paths
 from rosetta.progress import say
 from rosetta.tables import read_parquet, write_parquet
@@ -43,7 +44,7 @@ def _neurons(config: Config, paths: Paths) -> pd.DataFrame:
     assert config.annotation is not None
     rows = []
     for group in config.groups():
-        shown = json.loads(paths.excerpts(group_name(group)).read_text("utf-8"))
+        shown = json.loads(read_bytes(paths.excerpts(group_name(group))))
         for neuron in shown["neurons"][: config.annotation.n_neurons]:
             rows += [(model, p["layer"], p["unit"]) for model, p in zip(group, neuron["partners"], strict=True)]
     return pd.DataFrame(rows, columns=["model", "layer", "unit"]).drop_duplicates()

@@ -14,21 +14,22 @@ from rosetta.tables import write_csv
 def tables_step(config: Config, paths: Paths) -> None:
     """Write the tables of the controls and of the sweeps."""
     controls = control_table(config, paths)
-    write_csv(paths.table("controls"), controls)
-    write_csv(paths.table("null_summary"), null_summary(config, paths, controls))
     tables = {
-        "k_sweep": k_sweep_table,
-        "threshold_sweep": threshold_table,
-        "stability": stability_table,
-        "exclusions": exclusion_table,
+        "controls": controls,
+        "null_summary": null_summary(config, paths, controls),
+        "k_sweep": k_sweep_table(config, paths),
+        "threshold_sweep": threshold_table(config, paths),
+        "stability": stability_table(config, paths),
+        "exclusions": exclusion_table(config, paths),
     }
-    for name, make in tables.items():
-        write_csv(paths.table(name), make(config, paths))
+    for name, table in tables.items():
+        write_csv(paths.table(name), table)
 
 
 def counts_step(config: Config, paths: Paths) -> None:
     """Count Rosetta Neurons per rung of every ladder, in the whole data and on half-samples of the documents."""
     limits = pair_thresholds(config, paths)
     replicates = replicate_table(config, paths, limits)
+    counts = count_table(config, paths, limits, replicates)
     write_csv(paths.table("replicates"), replicates)
-    write_csv(paths.table("counts"), count_table(config, paths, limits, replicates))
+    write_csv(paths.table("counts"), counts)

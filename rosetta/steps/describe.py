@@ -18,7 +18,7 @@ from rosetta.tables import read_csv, read_parquet, write_csv
 
 def describe_step(config: Config, paths: Paths) -> None:
     """Write the tables that compare Rosetta Neurons with the others, and the findings."""
-    populations = load_populations(config, paths)
+    populations, laws = load_populations(config, paths), read_csv(paths.table("scaling"), SCALING_COLUMNS)
     rungs = list(rungs_of(config, populations))
     write_csv(paths.table("selectivity"), selectivity_table(populations.values()))
     for name, table in zip(("polarization", "polarization_by_model"), polarization_tables(rungs, config), strict=True):
@@ -28,7 +28,7 @@ def describe_step(config: Config, paths: Paths) -> None:
         write_csv(paths.table(name), table)
     write_csv(paths.table("depth"), depth_table(rungs, config.bootstrap))
     write_csv(paths.table("layer_pairs"), _layer_pair_table(config, paths, populations))
-    findings = findings_table(rungs, read_csv(paths.table("scaling"), SCALING_COLUMNS), config)
+    findings = findings_table(rungs, laws, config)
     write_csv(paths.table("findings"), findings)
     for row in findings.itertuples():
         say(f"{row.ladder}, {row.finding}: {row.verdict}. {row.sentence}")

@@ -16,8 +16,8 @@ from rosetta.config import FilesSource
 from rosetta.config_filtering import FilterScoring, FilterSelection
 from rosetta.corpus.documents import Text
 from rosetta.corpus.records import Keys, file_texts, source_files
-from rosetta.errors import ConfigError, PlanError, StoreError
-from rosetta.files import digest_file, read_manifest, write_manifest
+from rosetta.errors import ConfigError, PlanError
+from rosetta.files import DamageError, digest_file, read_manifest, write_manifest
 from rosetta.filtering import corpus, pool
 from rosetta.filtering.corpus_card import render_card
 from rosetta.filtering.score import Scorer
@@ -170,13 +170,15 @@ def _write_pool(wanted: FileFilter, files: list[Path], where: FilterPaths) -> No
     columns = [wanted.text_column, wanted.domain_column]
     n_shards = int(min(MAX_SHARDS, max(1, -(-sum(fact[1] for fact in facts) // wanted.shard_bytes))))
     made_by = {"version": POOL_VERSION, "files": facts, "columns": columns, "n_shards": n_shards}
-    try:
-        if read_manifest(where.pool_manifest, pool.KIND)["made_by"] == made_by and where.pool.is_dir():
-            say(f"{where.pool}: the pool's {n_shards} shards are there")
-            return
-    except StoreError:  # not there, or half written: it is made again
-        pass
-    shutil.rmtree(where.root / "scores", ignore_errors=True)
+    if where.pool_manifest.exists():
+        try:
+            if read_manifest(where.pool_manifest, pool.KIND)["made_by"] == made_by:
+                pool.check_shards(where)
+                say(f"{where.pool}: the pool's {n_shards} shards are there")
+                return
+            shutil.rmtree(where.root / "scores", ignore_errors=True)
+        except DamageError as damage:  # scores of shards that come out as they were are kept
+            say(f"{damage.path}: {damage.what}; writing the pool again")
     fresh = pool.Fresh()
     pool.write_pool(fresh.documents(_texts(wanted, files)), where, n_shards, made_by, fresh.counts)
     say(f"{where.pool}: {n_shards} shards of the pool, {fresh.counts}")

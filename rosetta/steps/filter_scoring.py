@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS
@@ -46,7 +48,7 @@ def choose_step(config: Config, paths: Paths) -> None:
     write_parquet(where.candidates, table)
     write_csv(paths.table("filtering_candidates"), best_candidates(table, SHOWN_CANDIDATES))
     documents = read_split(paths, "match", config.activations.max_documents)
-    tokenizer = loading.load_tokenizer(sources.model_source(config, paths, model))
+    tokenizer = _tokenizer(config, paths, model)
     tokens = [found.ids[found.is_text] for found in encode(tokenizer, documents["text"].tolist())]
     is_target = (documents["domain"] == filtering.target).to_numpy()
     write_parquet(where.classifier, Classifier.fit(tokens, is_target, len(tokenizer)).to_table())
@@ -61,6 +63,12 @@ def choose_step(config: Config, paths: Paths) -> None:
     write_manifest(where.choice, {"kind": CHOICE, "made_by": made_by(config, "filter_choose"), **found})
 
 
+def _tokenizer(config: Config, paths: Paths, model: str) -> Any:
+    source = sources.model_source(config, paths, model)
+    loading.checked_manifest(source, paths.model_manifest(model))
+    return loading.load_tokenizer(source)
+
+
 def score_step(config: Config, paths: Paths, shard: int) -> None:
     """Score one shard of the pool by all chosen neurons and the classifier, in one pass."""
     filtering, where = filter_of(config, paths)
@@ -70,13 +78,13 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
     torch.set_num_threads(1)
     model = config.filter_model()
     source = sources.model_source(config, paths, model)
-    loading.check_weights(source, read_manifest(paths.model_manifest(model), sources.KIND))
+    loading.checked_manifest(source, paths.model_manifest(model))
     length = filtering.scoring.sequence_length
     loading.check_context(loading.load_config_of(source), length, "filtering.scoring.sequence_length")
     choice = read_manifest(where.choice, CHOICE)
     counter = None
     if filtering.pretraining and filtering.pretraining.model != model:
-        counter = loading.load_tokenizer(sources.model_source(config, paths, filtering.pretraining.model))
+        counter = _tokenizer(config, paths, filtering.pretraining.model)
     scorer = Scorer(
         loading.load_model(source).to(loading.best_device()),
         loading.load_tokenizer(source),

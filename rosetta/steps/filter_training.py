@@ -35,8 +35,7 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     heldout = _heldout_texts(paths, filtering.target)
     torch.set_num_threads(1)
     source = sources.model_source(config, paths, settings.model)
-    manifest = read_manifest(paths.model_manifest(settings.model), sources.KIND)
-    loading.check_weights(source, manifest)
+    manifest = loading.checked_manifest(source, paths.model_manifest(settings.model))
     length = settings.sequence_length
     loading.check_context(loading.load_config_of(source), length, "filtering.pretraining.sequence_length")
     model = loading.load_model(source).to(loading.best_device())
@@ -85,6 +84,6 @@ def _least_tokens(filtering: Filtering, where: FilterPaths) -> int:
 
 def _selected_texts(where: FilterPaths, chosen: Filter) -> Iterator[str]:
     """Yield the texts of a selection in the order of the pool."""
-    ids = read_parquet(where.selection(chosen.file), ["id"])["id"].sort_values().to_numpy()
+    ids = read_parquet(where.selection(chosen.file), ["id"], where.selections_manifest)["id"].sort_values().to_numpy()
     for documents in pool_shards(where):
         yield from documents.loc[membership(documents["id"].to_numpy(), ids), "text"]

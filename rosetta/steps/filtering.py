@@ -74,6 +74,8 @@ def select_step(config: Config, paths: Paths) -> None:
     neuron = apply(where, Filter("rosetta", filtering.target), amount)
     if not len(neuron.id):
         raise PlanError("filtering.selection: no document's score exceeds this percentile, so none is left. Lower it.")
+    counts = corpus.count(where, neuron)
+    card = run_card(config, paths, counts, amount)
     # All filters take as many tokens as the neuron, whatever the rule by which it took them.
     budget = amount.tokens or int(neuron.tokens.sum())
     held: dict[str, dict[str, int]] = {}
@@ -90,8 +92,6 @@ def select_step(config: Config, paths: Paths) -> None:
     write_csv(where.shares, pd.concat(shares, ignore_index=True))
     write_all_scores(where, np.sort(neuron.id))
     made = made_by(config, "filter_select")
-    counts = corpus.count(where, neuron)
-    card = run_card(config, paths, counts, amount)
     corpus.write_corpus(where, neuron, counts, card, made)
     write_manifest(where.selections_manifest, {"kind": SELECTIONS, "made_by": made, "budget": budget, "held": held})
 
@@ -99,7 +99,7 @@ def select_step(config: Config, paths: Paths) -> None:
 def filter_tables_step(config: Config, paths: Paths) -> None:
     """Write the tables of all filters: per seed, their means, and what they take of each domain."""
     filtering, where = filter_of(config, paths)
-    recovered = read_csv(where.recovery, RECOVERY_COLUMNS)
+    recovered, shares = read_csv(where.recovery, RECOVERY_COLUMNS), read_csv(where.shares, SHARE_COLUMNS)
     trained = pd.DataFrame(
         [read_manifest(where.training(training_name(*job)), TRAINING) for job in filtering.trainings()],
         columns=["filter", "seed", "perplexity"],
@@ -108,5 +108,5 @@ def filter_tables_step(config: Config, paths: Paths) -> None:
     write_csv(paths.table("filtering"), table)
     summary = summary_table(table, recovered, ["base", *FILTERS])
     write_csv(paths.table("filtering_summary"), summary)
-    write_csv(paths.table("filtering_domains"), read_csv(where.shares, SHARE_COLUMNS))
+    write_csv(paths.table("filtering_domains"), shares)
     say(summary.to_string(index=False))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 from rosetta.config import Config, entry_of
 from rosetta.corpus.build import read_split
 from rosetta.errors import ConfigError
-from rosetta.files import digest_folder, write_manifest
+from rosetta.files import check_files, describe_files, read_manifest, write_manifest
 from rosetta.models import loading, sources
 from rosetta.models.training import bits_per_byte, train_zoo_model
 from rosetta.models.zoo import save_model, save_tokenizer, train_tokenizer
 from rosetta.paths import Paths
 from rosetta.progress import say
 from rosetta.stages import made_by
+
+TOKENIZER = "tokenizer"
 
 
 def tokenizer_step(config: Config, paths: Paths, family: str) -> None:
@@ -23,8 +26,8 @@ def tokenizer_step(config: Config, paths: Paths, family: str) -> None:
     tokenizer = train_tokenizer(recipe, texts, config.zoo.training.tokenizer_bytes)
     save_tokenizer(tokenizer, paths.tokenizer(family))
     say(f"{family}: {len(tokenizer)} tokens")
-    manifest = {"kind": "tokenizer", "made_by": made_by(config, "tokenizer", family)}
-    write_manifest(paths.tokenizer_manifest(family), {**manifest, "digest": digest_folder(paths.tokenizer(family))})
+    manifest = {"kind": TOKENIZER, "made_by": made_by(config, "tokenizer", family)}
+    write_manifest(paths.tokenizer_manifest(family), {**manifest, "files": describe_files(paths.tokenizer(family))})
 
 
 def train_step(config: Config, paths: Paths, model: str) -> None:
@@ -34,16 +37,22 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
         raise ConfigError(f"models.{model}: is not a zoo model, so there is nothing to train.")
     family, size = config.zoo.families[entry.zoo.family], config.zoo.sizes[entry.zoo.size]
     training = config.zoo.training
-    tokenizer = loading.load_tokenizer(sources.ModelSource(model, str(paths.tokenizer(entry.zoo.family))))
+    tokenizer = _tokenizer(paths, entry.zoo.family, model)
     texts = read_split(paths, "train")["text"].tolist()
     trained, facts = train_zoo_model(family, size, training, tokenizer, texts, paths.checkpoints(model))
     heldout = read_split(paths, "heldout")["text"].tolist()
     facts["heldout_bits_per_byte"] = bits_per_byte(trained, tokenizer, heldout, training.sequence_length)
     say(f"{model}: train loss {facts['train_loss']:.3f}, held-out {facts['heldout_bits_per_byte']:.3f} bits per byte")
-    save_model(trained, tokenizer, paths.model(model))
+    save_model(trained, paths.tokenizer(entry.zoo.family), paths.model(model))
     source = sources.model_source(config, paths, model)
     loading.write_model_manifest(source, paths.model_manifest(model), made_by(config, "train", model), facts)
     shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
+
+
+def _tokenizer(paths: Paths, family: str, model: str) -> Any:
+    manifest, folder = paths.tokenizer_manifest(family), paths.tokenizer(family)
+    check_files(folder, read_manifest(manifest, TOKENIZER)["files"], manifest)
+    return loading.load_tokenizer(sources.ModelSource(model, str(folder)))
 
 
 def model_step(config: Config, paths: Paths, model: str) -> None:

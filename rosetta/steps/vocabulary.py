@@ -6,7 +6,6 @@ import torch
 
 from rosetta.analysis.selectivity import vocabulary_table
 from rosetta.config import Config, entry_of
-from rosetta.files import read_manifest
 from rosetta.models import loading, sources
 from rosetta.models.weights import output_weights, unembedding
 from rosetta.paths import Paths
@@ -16,9 +15,8 @@ from rosetta.tables import write_parquet
 def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
     """Write the vocabulary kurtosis of all neurons of a model."""
     entry_of(config.models, model, "models")
-    manifest = read_manifest(paths.model_manifest(model), sources.KIND)
     source = sources.model_source(config, paths, model)
-    loading.check_weights(source, manifest)
+    manifest = loading.checked_manifest(source, paths.model_manifest(model))
     torch.set_num_threads(1)  # sums split over threads round differently
     loaded, place = loading.load_model(source), f"models.{model}"
     fold = config.selectivity.fold_final_norm

@@ -73,7 +73,9 @@ def write_checkpoint(path: Path, texts) -> None:
 
 def write_model(path: Path, texts) -> None:
     model = AutoModelForCausalLM.from_config(zoo_model_config(FAMILY, *ZOO))
-    save_model(model, tiny_tokenizer(texts), path)
+    tokenizer = path.parents[2] / "tokenizer"  # on another disk
+    save_tokenizer(tiny_tokenizer(texts), tokenizer)
+    save_model(model, tokenizer, path)
 
 
 def write_tile(path: Path, texts) -> None:

@@ -1,0 +1,29 @@
+"""Arrays on the way to a result: kept on disk until it is saved, so that a killed job repeats nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from rosetta.files import digested, is_whole
+from rosetta.progress import say
+
+
+def once(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> Path:
+    """Make arrays and save them as `path`, unless a killed job left them there, whole; return the path."""
+    if path.exists() and is_whole(path):
+        return path
+    if path.exists():
+        say(f"{path}: damaged; computing it again")
+    made = make()
+    with digested(path, sum(array.nbytes for array in made.values())) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, **made)
+    return path
+
+
+def load(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays that `once` saved."""
+    with np.load(path, allow_pickle=False) as saved:
+        return {name: saved[name] for name in saved.files}
