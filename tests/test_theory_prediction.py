@@ -395,7 +395,7 @@ def test_the_commands_work_by_hand(tmp_path, command):
     ("arguments", "message"),
     [
         (("predict", "--to-size", "100", "--betas", "none.csv"), "none.csv: no such file"),
-        (("compare", "--config", "TINY", "--polarization", "none.csv"), "none.csv: no such file"),
+        (("compare", "--config", "TINY", "--polarization", "none.csv"), "no such file"),
         (("simulate", "--config", "TINY", "--beta", "0.9", "--out", "x.csv"), "--beta: must be a number above 1"),
         (("simulate", "--config", "TINY", "--beta", "nan", "--out", "x.csv"), "--beta: must be a number above 1"),
         (("sweep", "--config", "TINY", "--parameter", "mu", "--value", "1", "--out", "x.csv"), "--parameter: 'mu'"),
