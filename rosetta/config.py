@@ -183,6 +183,13 @@ class Activations(Section):
     sequence_length: int = Field(1024, ge=2, le=1_000_000, description="tokens kept from the start of each document")
     batch_size: int = Field(16, ge=1, le=100_000, description="documents per forward pass")
     dtype: Literal["float16", "float32", "bfloat16"] = Field("float16", description="dtype of the stores")
+    max_left_out: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of a shard's documents that a model may leave out because its tokens cannot be traced "
+        "back to the text; more is an error",
+    )
     keep: bool = Field(
         True,
         description="keep the stores; if not, they are deleted once used (correlation.method exact) or never written, "

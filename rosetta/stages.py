@@ -18,7 +18,7 @@ VERSIONS = {
     "tokenizer": 1,
     "train": 1,
     "model": 1,
-    "activations": 3,
+    "activations": 4,
     "twins": 1,
     "correlate": 3,
     "nulls": 1,
@@ -39,9 +39,9 @@ VERSIONS = {
     "viewer": 2,
     "filter_choose": 1,
     "filter_pool": 2,
-    "filter_score": 2,
+    "filter_score": 3,
     "filter_select": 2,
-    "filter_pretrain": 2,
+    "filter_pretrain": 3,
     "filter_tables": 1,
     "filter_figure": 1,
     "theory_simulate": 1,
@@ -56,7 +56,7 @@ VERSIONS = {
     "theory_predict": 2,
     "theory_figures": 2,
     "figures": 2,
-    "report": 4,
+    "report": 5,
 }
 
 
@@ -97,7 +97,7 @@ def _activations(config: Config, model: str) -> dict[str, Any]:
     return {
         "model": model,
         "model_dtype": config.entry(model).dtype,
-        "activations": config.activations.model_dump(mode="json", exclude={"keep"}),
+        "activations": config.activations.model_dump(mode="json", exclude={"keep", "max_left_out"}),
         "live": config.store_mode == "live",
     }
 
