@@ -69,6 +69,15 @@ def made_by(config: Config, stage: str, name: str = "") -> dict[str, Any]:
     return {"stage": stage, "version": VERSIONS[stage], **make_slice(config, name)}
 
 
+def _corpus(config: Config, _name: str) -> dict[str, Any]:
+    sampling = config.corpus.sampling
+    kept = config.corpus.model_dump(mode="json", exclude=None if sampling else {"sampling"})
+    if sampling is None or sampling.tokenizer is None:
+        return {"corpus": kept}
+    entry = config.models[sampling.tokenizer].model_dump(include={"path", "hub", "revision"})
+    return {"corpus": kept, "tokenizer": entry, "sequence_length": config.activations.sequence_length}
+
+
 def _tokenizer(config: Config, family: str) -> dict[str, Any]:
     return {
         "family": config.zoo.families[family].model_dump(mode="json"),
@@ -197,7 +206,7 @@ def _spectrum(config: Config, model: str) -> dict[str, Any]:
 
 
 _SLICES = {
-    "corpus": lambda config, _: {"corpus": config.corpus.model_dump(mode="json")},
+    "corpus": _corpus,
     "tokenizer": _tokenizer,
     "train": _train,
     "model": _model,
