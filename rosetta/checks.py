@@ -115,6 +115,7 @@ def _check_shards(config: Config) -> None:
     for key, limit in (
         ("activations.max_documents", config.activations.max_documents),
         ("corpus.max_documents", config.corpus.max_documents),
+        ("corpus.sampling.max_sequences", config.corpus.sampling and config.corpus.sampling.max_sequences),
     ):
         if limit is not None and n_shards > limit:
             raise ConfigError(

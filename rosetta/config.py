@@ -18,8 +18,8 @@ from rosetta.config_controls import Controls, Exclusions, Intervals, Sweeps
 from rosetta.config_filtering import Filtering, filtering_problems
 from rosetta.config_messages import describe_problems
 from rosetta.config_neurons import Annotation, Bootstrap, Selectivity, Specialization, Viewer, context_problems
-from rosetta.config_problems import ladder_problems, model_problems
-from rosetta.config_sources import EnvironmentSource, FilesSource, HubId, HubSource, Revision
+from rosetta.config_problems import ladder_problems, model_problems, sampling_problems
+from rosetta.config_sources import EnvironmentSource, FilesSource, HubId, HubSource, Revision, Sampling
 from rosetta.config_theory import Theory, theory_problems
 from rosetta.config_yaml import check_extent, read_yaml
 from rosetta.errors import ConfigError
@@ -61,6 +61,9 @@ class Corpus(Section):
     )
     max_documents: int | None = Field(None, ge=1, description="stop after this many accepted documents")
     splits: SplitFractions = SplitFractions()
+    sampling: Sampling | None = Field(
+        None, description="null: the models read all documents of the match split, from their beginning"
+    )
     seed: Seed = Field(0, description="seed of the split and of generated text")
 
     @model_validator(mode="after")
@@ -183,6 +186,13 @@ class Activations(Section):
     sequence_length: int = Field(1024, ge=2, le=1_000_000, description="tokens kept from the start of each document")
     batch_size: int = Field(16, ge=1, le=100_000, description="documents per forward pass")
     dtype: Literal["float16", "float32", "bfloat16"] = Field("float16", description="dtype of the stores")
+    max_left_out: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of a shard's documents that a model may leave out because its tokens cannot be traced "
+        "back to the text; more is an error",
+    )
     keep: bool = Field(
         True,
         description="keep the stores; if not, they are deleted once used (correlation.method exact) or never written, "
@@ -320,7 +330,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _references(self) -> Config:
-        problems = [*model_problems(self), *ladder_problems(self)]
+        problems = [*model_problems(self), *ladder_problems(self), *sampling_problems(self)]
         problems += context_problems(self.specialization, self.viewer, self.annotation)
         problems += [*filtering_problems(self), *theory_problems(self.theory)]
         if self.matching.k > self.correlation.max_k:

@@ -62,3 +62,23 @@ def ladder_problems(config: Any) -> list[str]:
             if len(set(rung)) < len(rung):
                 problems.append(f"ladders.{ladder}[{number}]: names a model twice")
     return problems
+
+
+def sampling_problems(config: Any) -> list[str]:
+    """Return what is wrong with the sampling of a `rosetta.config.Config`."""
+    sampling = config.corpus.sampling
+    if sampling is None:
+        return []
+    problems = []
+    if sampling.tokenizer is not None:
+        entry = config.models.get(sampling.tokenizer)
+        if entry is None:
+            problems.append(f"corpus.sampling.tokenizer: no model is named {sampling.tokenizer!r}")
+        elif not (entry.path or entry.hub):
+            problems.append(
+                f"corpus.sampling.tokenizer: {sampling.tokenizer!r} is made after the corpus; name a model with path "
+                "or hub, or give window_bytes"
+            )
+    if (sampling.domains or sampling.shares == "equal") and getattr(config.corpus.source, "domain", "") is None:
+        problems.append("corpus.sampling: shares equal, and domains, need corpus.source.domain; name the column")
+    return problems

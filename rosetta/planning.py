@@ -17,7 +17,7 @@ import torch
 
 from rosetta.config import Config, ModelEntry
 from rosetta.config_theory import Theory
-from rosetta.corpus.size import CorpusSize, estimate_size
+from rosetta.corpus.size import CorpusSize, estimate_size, sampled_size
 from rosetta.correlation.plan import (
     GB,
     correlation_flops,
@@ -407,7 +407,8 @@ def _corpus_size(config: Config, paths: Paths) -> tuple[CorpusSize, float | None
     n_documents = None if whole.n_documents is None else whole.n_documents * config.corpus.splits.match
     path = getattr(config.corpus.source, "path", None)
     why = "the corpus is not built yet" if path is None or Path(path).exists() else f"there is no {path} yet"
-    return CorpusSize(n_documents, whole.document_bytes), whole.n_bytes, f"estimated; {why}"
+    match = sampled_size(CorpusSize(n_documents, whole.document_bytes), config.corpus)
+    return match, whole.n_bytes, f"estimated; {why}"
 
 
 def _positions(config: Config, match: CorpusSize, origin: str) -> tuple[int, str]:
@@ -418,9 +419,13 @@ def _positions(config: Config, match: CorpusSize, origin: str) -> tuple[int, str
         return REFERENCE_POSITIONS, (
             f"positions: NOT KNOWN ({origin}; its source does not tell its size before it is read).\n"
             f"FLOPs, disk and minutes are those of {REFERENCE_POSITIONS:,} positions per model; what activations and\n"
-            "correlation take grows in proportion. Set activations.max_documents for a plan of the whole run."
+            "correlation take grows in proportion. Set activations.max_documents, or corpus.sampling.max_sequences,\n"
+            "for a plan of the whole run."
         )
-    if match.document_bytes is None:
+    sampling = config.corpus.sampling
+    if sampling and sampling.tokenizer:
+        tokens = length
+    elif match.document_bytes is None:
         tokens, origin = length, f"{origin}; as if every document had activations.sequence_length tokens or more"
     else:
         tokens = min(length, match.document_bytes / BYTES_PER_TOKEN)

@@ -74,7 +74,8 @@ def expected_positions(config: Config, paths: Paths) -> int:
     try:
         documents = read_manifest(paths.corpus_manifest, "corpus")["splits"]["match"]["documents"]
     except StoreError:
-        documents = UNKNOWN_DOCUMENTS
+        sampling = config.corpus.sampling
+        documents = (sampling and sampling.max_sequences) or UNKNOWN_DOCUMENTS
     return min(documents, config.activations.max_documents or documents) * config.activations.sequence_length
 
 

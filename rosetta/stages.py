@@ -18,7 +18,7 @@ VERSIONS = {
     "tokenizer": 2,
     "train": 2,
     "model": 2,
-    "activations": 3,
+    "activations": 4,
     "twins": 2,
     "correlate": 3,
     "nulls": 1,
@@ -39,9 +39,9 @@ VERSIONS = {
     "viewer": 2,
     "filter_choose": 1,
     "filter_pool": 2,
-    "filter_score": 2,
+    "filter_score": 3,
     "filter_select": 2,
-    "filter_pretrain": 2,
+    "filter_pretrain": 3,
     "filter_tables": 1,
     "filter_figure": 1,
     "theory_simulate": 1,
@@ -56,7 +56,7 @@ VERSIONS = {
     "theory_predict": 2,
     "theory_figures": 2,
     "figures": 2,
-    "report": 4,
+    "report": 5,
 }
 
 
@@ -67,6 +67,15 @@ def made_by(config: Config, stage: str, name: str = "") -> dict[str, Any]:
     """
     make_slice = _SLICES.get(stage, lambda _config, _name: {})
     return {"stage": stage, "version": VERSIONS[stage], **make_slice(config, name)}
+
+
+def _corpus(config: Config, _name: str) -> dict[str, Any]:
+    sampling = config.corpus.sampling
+    kept = config.corpus.model_dump(mode="json", exclude=None if sampling else {"sampling"})
+    if sampling is None or sampling.tokenizer is None:
+        return {"corpus": kept}
+    entry = config.models[sampling.tokenizer].model_dump(include={"path", "hub", "revision"})
+    return {"corpus": kept, "tokenizer": entry, "sequence_length": config.activations.sequence_length}
 
 
 def _tokenizer(config: Config, family: str) -> dict[str, Any]:
@@ -97,7 +106,7 @@ def _activations(config: Config, model: str) -> dict[str, Any]:
     return {
         "model": model,
         "model_dtype": config.entry(model).dtype,
-        "activations": config.activations.model_dump(mode="json", exclude={"keep"}),
+        "activations": config.activations.model_dump(mode="json", exclude={"keep", "max_left_out"}),
         "live": config.store_mode == "live",
     }
 
@@ -197,7 +206,7 @@ def _spectrum(config: Config, model: str) -> dict[str, Any]:
 
 
 _SLICES = {
-    "corpus": lambda config, _: {"corpus": config.corpus.model_dump(mode="json")},
+    "corpus": _corpus,
     "tokenizer": _tokenizer,
     "train": _train,
     "model": _model,

@@ -1,15 +1,27 @@
 """Byte ranges must rebuild the text, for every kind of tokenizer that is supported, on any Unicode."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pytest
 from helpers import tiny_tokenizer
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 from transformers import PreTrainedTokenizerFast
 
+from rosetta.activations.canonical import Canonical, UntracedText
 from rosetta.activations.tokens import ByteTokenizer
 from rosetta.errors import ModelError
 
@@ -20,77 +32,189 @@ SCRIPTS = [
     "привет мир",
     "naïve café 🙂🙃",
     "  two  spaces ",
+    "שלום עולם مرحبا",
+    "cafe\u0301 한국어 \u1112\u1161\u11ab ﬁn",
 ]
 MIXED = SCRIPTS * 20
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=40)
+# Texts that normalisers change more often than chance would have it.
+ODD = st.lists(
+    st.sampled_from([
+        "e\u0301", "\u0301", "A\u030a", "\u1112\u1161\u11ab", "ﬁ", "İ", "ς", "²", "\u00a0", " ", "\n", "▁", "x", "東",
+        "\x00", "🙂", "אָ", "\u0344", "\u2126", ">\u0338", "q\u0323\u0307", "<s>", "<0x41>", "<|endoftext|>", "##a",
+    ]),
+    max_size=12,
+).map("".join)  # fmt: skip
+BYTE_TOKENS = [f"<0x{i:02X}>" for i in range(256)]
+SPECIAL = ["<unk>", "<s>", "</s>"]
 
 
-def sentencepiece_style():
+def fast(backend: Tokenizer, bos: str | None = "<s>") -> PreTrainedTokenizerFast:
+    """Wrap a tokenizer that puts a BOS token before every text."""
+    if bos:
+        pair = (bos, backend.token_to_id(bos))
+        backend.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[pair])
+    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=bos)
+
+
+def without_added_bytes(backend: Tokenizer) -> Tokenizer:
+    """Rebuild a tokenizer with byte tokens as ordinary vocabulary, which trainers mark as added tokens."""
+    state = json.loads(backend.to_str())
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in SPECIAL]
+    return Tokenizer.from_str(json.dumps(state))
+
+
+def sentencepiece_bpe():
     """A BPE with metaspace and byte fallback, as Llama and Mistral have."""
     backend = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
     backend.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    special = ["<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256))]
+    special = [*SPECIAL, *BYTE_TOKENS]
     backend.train_from_iterator(MIXED, trainers.BpeTrainer(vocab_size=500, special_tokens=special, show_progress=False))
-    # Byte tokens are ordinary vocabulary: rebuild without marking them as added tokens.
-    state = json.loads(backend.to_str())
-    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in ("<unk>", "<s>", "</s>")]
-    backend = Tokenizer.from_str(json.dumps(state))
-    backend.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", backend.token_to_id("<s>"))]
+    return fast(without_added_bytes(backend))
+
+
+def unigram(normalizer=None, prepend="first"):
+    """A Unigram with byte fallback whose spaces are marked by the pre-tokenizer."""
+    backend = Tokenizer(models.Unigram())
+    backend.normalizer = normalizer
+    backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend)
+    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme=prepend)])
+    trainer = trainers.UnigramTrainer(
+        vocab_size=400, special_tokens=[*SPECIAL, *BYTE_TOKENS], unk_token="<unk>", show_progress=False
     )
-    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>")
+    backend.train_from_iterator(MIXED, trainer)
+    state = json.loads(backend.to_str())
+    state["model"]["byte_fallback"] = True
+    return fast(without_added_bytes(Tokenizer.from_str(json.dumps(state))))
 
 
+def wordpiece(*, lowercase):
+    """A WordPiece as BERT has: white space is dropped, unknown words are one token."""
+    backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    special = ["[UNK]", "[CLS]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
+    backend.train_from_iterator(MIXED, trainer)
+    return fast(backend, "[CLS]")
+
+
+def byte_level(normalizer=None, *, bos=False, add_prefix_space=False, added=()):
+    tokenizer = tiny_tokenizer(MIXED, bos=bos)
+    backend = tokenizer.backend_tokenizer
+    if normalizer:
+        backend.normalizer = normalizer
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=add_prefix_space)
+    backend.add_tokens(list(added))
+    return tokenizer
+
+
+SPACES = [AddedToken(" " * n, normalized=True) for n in (2, 4)]  # as GPT-NeoX has
 TOKENIZERS = {
-    "byte_level": lambda: tiny_tokenizer(MIXED),
-    "byte_level_bos": lambda: tiny_tokenizer(MIXED, bos=True),
-    "sentencepiece": sentencepiece_style,
+    "byte_level": byte_level,
+    "byte_level_bos": lambda: byte_level(bos=True),
+    "byte_level_prefix": lambda: byte_level(add_prefix_space=True),
+    "byte_level_nfc": lambda: byte_level(normalizers.NFC(), added=SPACES),
+    "byte_level_lowercase": lambda: byte_level(normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])),
+    "byte_level_accents": lambda: byte_level(normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()])),
+    "byte_level_squeeze": lambda: byte_level(normalizers.Replace(Regex(" {2,}"), " ")),
+    "sentencepiece_bpe": sentencepiece_bpe,
+    "unigram": unigram,
+    "unigram_always": lambda: unigram(prepend="always"),
+    "unigram_nfkc": lambda: unigram(normalizers.NFKC()),
+    "wordpiece": lambda: wordpiece(lowercase=False),
+    "wordpiece_lowercase": lambda: wordpiece(lowercase=True),
 }
 
 
 @pytest.fixture(scope="module", params=TOKENIZERS)
-def byte_tokenizer(request):
-    return ByteTokenizer(TOKENIZERS[request.param](), request.param)
+def tokenizer(request):
+    tokenizer = TOKENIZERS[request.param]()
+    tokenizer.kind = request.param
+    return tokenizer
 
 
-def check(byte_tokenizer, text):
-    tokenized = byte_tokenizer(text)
+def check(tokenizer, text):
+    """What holds for every tokenizer: ranges without gaps, none for special tokens, all text that is not dropped."""
+    found = ByteTokenizer(tokenizer, "m")(text)
     data = text.encode("utf-8")
-    real = tokenized.byte_end > tokenized.byte_start
-    # Empty: a BOS token, and a first token that is nothing but the space that was added before the text.
-    may_be_empty = {"byte_level": 0, "byte_level_bos": 1, "sentencepiece": 2}[byte_tokenizer.place]
-    assert not real[:may_be_empty][:1].any()
-    assert real[may_be_empty:].all()
-    starts, ends = tokenized.byte_start[real], tokenized.byte_end[real]
-    assert b"".join(data[s:e] for s, e in zip(starts, ends, strict=True)) == data
+    real = found.byte_end > found.byte_start
+    starts, ends = found.byte_start[real], found.byte_end[real]
     assert starts.tolist() == [0, *ends[:-1].tolist()][: len(starts)]
+    mask = np.array(tokenizer.backend_tokenizer.encode(text).special_tokens_mask, dtype=bool)
+    assert not real[mask].any()
+    if tokenizer.kind in ("byte_level", "byte_level_bos"):
+        assert real[~mask].all(), "a byte-level token is never without bytes"
+    rest = data[ends[-1] if len(ends) else 0 :].decode("utf-8")
+    assert dropped(tokenizer, rest), f"{rest!r} is covered by no token"
+    return found
 
 
-@pytest.mark.parametrize("text", SCRIPTS)
-def test_byte_ranges_rebuild_mixed_scripts(byte_tokenizer, text):
-    check(byte_tokenizer, text)
+def dropped(tokenizer, rest):
+    """Whether the normaliser, or the pre-tokenizer of words, leaves nothing of a text."""
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    left = normalizer.normalize_str(rest) if normalizer and rest else rest
+    return not ("".join(left.split()) if tokenizer.kind.startswith("wordpiece") else left)
 
 
-@given(text=TEXT)
+@pytest.mark.parametrize("text", [*SCRIPTS, "".join(SCRIPTS) * 50, "e\u0301" * 3000], ids=range(len(SCRIPTS) + 2))
+def test_byte_ranges_rebuild_mixed_scripts(tokenizer, text):
+    check(tokenizer, text)
+
+
+@given(text=TEXT | ODD)
 @example(text="🙂")
 @example(text=" \n\x00\t")
-@example(text="<|endoftext|> inside")
-def test_byte_ranges_rebuild_any_text(byte_tokenizer, text):
-    if "▁" in text or (byte_tokenizer.place == "sentencepiece" and not text):
-        return
-    check(byte_tokenizer, text)
+@example(text="\u0301 lone")
+@example(text="▁ block ▂")
+@example(text="<0x41><0x0A>")
+@example(text="##a a##")
+def test_byte_ranges_rebuild_any_text(tokenizer, text):
+    check(tokenizer, text)
+
+
+NORMALISED = ("byte_level_nfc", "byte_level_lowercase", "byte_level_accents", "byte_level_squeeze")
+
+
+@pytest.mark.parametrize("tokenizer", NORMALISED, indirect=True)
+@given(text=TEXT | ODD)
+def test_tokens_spell_what_the_normaliser_makes_of_their_bytes(tokenizer, text):
+    """An independent look at every boundary: cut the text there, normalise both halves, and compare with the tokens."""
+    backend = tokenizer.backend_tokenizer
+    normalise = backend.normalizer.normalize_str
+    found, data = check(tokenizer, text), text.encode("utf-8")
+    spelled = [backend.decoder.decode([token]) for token in tokenizer.convert_ids_to_tokens(found.token_ids)]
+    for i, end in enumerate(found.byte_end.tolist()):
+        try:
+            head, tail = data[:end].decode("utf-8"), data[end:].decode("utf-8")
+        except UnicodeDecodeError:
+            continue
+        before = "".join(spelled[: i + 1])
+        if "\ufffd" in before or normalise(head) + normalise(tail) != normalise(text):
+            continue  # within a character, or within what is normalised as one
+        assert before.startswith(normalise(head))
+        if found.byte_end[i] > found.byte_start[i] and len(before) > len(normalise(head)):
+            assert normalise(tail) != tail, "the token goes on into something that was changed, and does not end it"
 
 
 def handmade_byte_level():
     """A byte-level BPE of five merges, two of which cut characters: é is C3 A9, 東 is E6 9D B1."""
     merges = [("n", "Ã"), ("Ŀ", "±"), ("Ġ", "x")]  # n C3, 9D B1, space x
-    tokens = ["<s>", *"nxÃ©æĿ±Ġ", *map("".join, merges)]
-    backend = Tokenizer(models.BPE({token: id_ for id_, token in enumerate(tokens)}, merges))
+    tokens = ["<s>", *"nxÃ©æĿ±Ġ<s>", *map("".join, merges)]
+    backend = Tokenizer(models.BPE({token: id_ for id_, token in enumerate(dict.fromkeys(tokens))}, merges))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(["<s>"])
+    return backend
+
+
+def handmade_nfc():
+    backend = handmade_byte_level()
+    backend.normalizer = normalizers.NFC()
     return backend
 
 
@@ -105,6 +229,15 @@ def handmade_sentencepiece():
     return backend
 
 
+def handmade_wordpiece():
+    vocabulary = {token: id_ for id_, token in enumerate(["<s>", "[UNK]", "un", "##do", "do", ".", "東"])}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.decoder = decoders.WordPiece()
+    return backend
+
+
 @pytest.mark.parametrize(
     ("make", "text", "expected"),
     [
@@ -112,40 +245,89 @@ def handmade_sentencepiece():
             handmade_byte_level, "né東 x",
             [("<s>", 0, 0), ("nÃ", 0, 2), ("©", 2, 3), ("æ", 3, 4), ("Ŀ±", 4, 6), ("Ġx", 6, 8)],
         ),
-        (handmade_byte_level, "x<s> n", [("<s>", 0, 0), ("x", 0, 1), ("<s>", 1, 4), ("Ġ", 4, 5), ("n", 5, 6)]),
+        # The name of a special token in a text is text.
+        (
+            handmade_byte_level, "x<s> n",
+            [("<s>", 0, 0), ("x", 0, 1), ("<", 1, 2), ("s", 2, 3), (">", 3, 4), ("Ġ", 4, 5), ("n", 5, 6)],
+        ),
         (handmade_byte_level, "", [("<s>", 0, 0)]),
+        # é as two characters, 65 CC 81, which NFC makes one, C3 A9: all of it belongs to the token that ends it.
+        (handmade_nfc, "ne\u0301 x", [("<s>", 0, 0), ("nÃ", 0, 1), ("©", 1, 4), ("Ġx", 4, 6)]),
+        (handmade_nfc, "e\u0301n", [("<s>", 0, 0), ("Ã", 0, 0), ("©", 0, 3), ("n", 3, 4)]),
         (
             handmade_sentencepiece, "a bé",
             [("<s>", 0, 0), ("▁a", 0, 1), ("▁b", 1, 3), ("<0xC3>", 3, 4), ("<0xA9>", 4, 5)],
         ),
         # The added space is a token of its own here, and none of the text's.
         (handmade_sentencepiece, "東 a", [("<s>", 0, 0), ("▁", 0, 0), ("東", 0, 3), ("▁a", 3, 5)]),
+        # ▁ in the text is three bytes, and the same to this tokenizer as a space.
+        (handmade_sentencepiece, "a▁b", [("<s>", 0, 0), ("▁a", 0, 1), ("▁b", 1, 5)]),
+        # Dropped white space belongs to the token after it, as with byte-level BPE; at the end to none.
+        (
+            handmade_wordpiece, " UNDO  xyz. 東 ",
+            [("<s>", 0, 0), ("un", 0, 3), ("##do", 3, 5), ("[UNK]", 5, 10), (".", 10, 11), ("東", 11, 15)],
+        ),
+        (
+            handmade_wordpiece, "q do w q",
+            [("<s>", 0, 0), ("[UNK]", 0, 1), ("do", 1, 4), ("[UNK]", 4, 6), ("[UNK]", 6, 8)],
+        ),
     ],
 )  # fmt: skip
 def test_every_token_covers_its_own_bytes(make, text, expected):
     """Token by token: ranges that only rebuild the text together could still be shifted against the tokens."""
-    backend = make()
-    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>")
+    tokenizer = fast(make())
     found = ByteTokenizer(tokenizer, "m")(text)
     tokens = tokenizer.convert_ids_to_tokens(found.token_ids.tolist())
     assert list(zip(tokens, found.byte_start.tolist(), found.byte_end.tolist(), strict=True)) == expected
 
 
-def test_truncation_keeps_the_first_tokens(byte_tokenizer):
-    whole = byte_tokenizer("return naïve 東京")
+def test_an_added_space_may_follow_an_added_token():
+    backend = byte_level(add_prefix_space=True, added=[AddedToken("[X]", special=False)])
+    text = "the[X]the [X] "
+    found = ByteTokenizer(backend, "m")(text)
+    data = text.encode()
+    assert b"".join(data[s:e] for s, e in zip(found.byte_start, found.byte_end, strict=True)) == data
+    at = found.token_ids.tolist().index(backend.convert_tokens_to_ids("[X]"))
+    assert (found.byte_start[at], found.byte_end[at]) == (3, 6)
+
+
+def test_an_added_token_that_swallows_space_has_it():
+    backend = byte_level(added=[AddedToken("[X]", special=False, rstrip=True, lstrip=True)])
+    found = ByteTokenizer(backend, "m")("a  [X]  b")
+    at = found.token_ids.tolist().index(backend.convert_tokens_to_ids("[X]"))
+    assert (found.byte_start[at], found.byte_end[at]) == (1, 8)
+
+
+def test_nfc_text_is_not_touched_and_other_text_is_followed_back():
+    canonical = Canonical(byte_level(normalizers.NFC()).backend_tokenizer, "kept", "m")
+    composed = unicodedata.normalize("NFC", "".join(SCRIPTS))
+    assert canonical.text(composed).origin is None
+    text = canonical.text("xe\u0301y")
+    assert text.data == "xéy".encode()
+    assert text.origin.tolist() == [0, 1, 1, 4, 5]
+
+
+def test_truncation_keeps_the_first_tokens(tokenizer):
+    whole = ByteTokenizer(tokenizer, "m")("return naïve 東京")
     assert np.array_equal(whole.head(3).byte_end, whole.byte_end[:3])
 
 
-def test_a_tokenizer_that_changes_the_text_is_refused():
-    tokenizer = tiny_tokenizer(MIXED)
-    tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
-    with pytest.raises(ModelError, match=r"models\.x.*do not rebuild the text: from byte 4"):
-        ByteTokenizer(tokenizer, "models.x")("the Text")
+def test_a_normaliser_that_cannot_be_followed_back_is_refused_with_the_place():
+    tokenizer = byte_level(normalizers.Replace(Regex(r"a\s+b"), "c"))
+    with pytest.raises(UntracedText, match=r"models\.x: .*normaliser changes 'a bb' \(byte 3\).*Normalise"):
+        ByteTokenizer(tokenizer, "models.x")("é a bb")
+
+
+def test_a_tokenizer_that_drops_text_is_refused_with_the_place():
+    backend = Tokenizer(models.BPE({"x": 0}, []))
+    backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
+    with pytest.raises(UntracedText, match=r"models\.x.*do not rebuild the text: from byte 1 .*another model"):
+        ByteTokenizer(tokenizer, "models.x")("xyx")
 
 
 def test_an_unknown_decoder_is_refused():
     backend = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    with pytest.raises(ModelError, match="decoder"):
+    with pytest.raises(ModelError, match=r"models\.x: tokenizer decoder None is not supported.*WordPiece"):
         ByteTokenizer(PreTrainedTokenizerFast(tokenizer_object=backend), "models.x")

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from rosetta.activations.canonical import UntracedText
 from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.store import write_store
-from rosetta.activations.tokens import ByteTokenizer, TokenizedDocument
+from rosetta.activations.tokens import NOTHING, ByteTokenizer, TokenizedDocument
 from rosetta.activations.variables import StoreTokens
 from rosetta.config import Activations
+from rosetta.corpus.documents import document_name
 from rosetta.errors import ModelError
 from rosetta.models.neurons import down_projections, neuron_shape, text_config
-from rosetta.progress import bar
+from rosetta.progress import bar, say
 
 
 class NeuronRecorder:
@@ -67,11 +69,11 @@ def capture_shard(inputs: ShardInputs, settings: Activations, manifest_path: Pat
     Raises
     ------
     ModelError
-        If tokens do not rebuild a text, or the sequences are longer than the model's context.
+        If the tokens of too many texts do not rebuild them, or the sequences are longer than the model's context.
     StoreError
         If an activation is not finite in the stored dtype.
     """
-    tokenized, tokens = tokenize_shard(inputs, settings.sequence_length)
+    tokenized, tokens = tokenize_shard(inputs, settings)
     write_store(
         manifest_path,
         forward(inputs.model, tokenized, settings.batch_size, inputs.place),
@@ -85,8 +87,10 @@ def capture_shard(inputs: ShardInputs, settings: Activations, manifest_path: Pat
     )
 
 
-def tokenize_shard(inputs: ShardInputs, sequence_length: int) -> tuple[list[TokenizedDocument], StoreTokens]:
+def tokenize_shard(inputs: ShardInputs, settings: Activations) -> tuple[list[TokenizedDocument], StoreTokens]:
     """Tokenize a shard's documents, each cut to its first `sequence_length` tokens.
+
+    A document whose tokens do not rebuild its text is left out: it has no token, hence no aligned span with any model.
 
     Returns
     -------
@@ -98,15 +102,15 @@ def tokenize_shard(inputs: ShardInputs, sequence_length: int) -> tuple[list[Toke
     Raises
     ------
     ModelError
-        If tokens do not rebuild a text, or the sequences are longer than the model's context.
+        If more than `max_left_out` of the documents are left out, or the sequences are longer than the model's context.
     """
     limit = getattr(text_config(inputs.model.config), "max_position_embeddings", None)
-    if limit and sequence_length > limit:
+    if limit and settings.sequence_length > limit:
         raise ModelError(
-            f"{inputs.place}: activations.sequence_length {sequence_length} is above its context of {limit}."
+            f"{inputs.place}: activations.sequence_length {settings.sequence_length} is above its context of {limit}."
         )
     texts = [text for _, text in inputs.documents]
-    tokenized = tokenize(inputs.tokenizer, texts, sequence_length, inputs.place)
+    tokenized = _tokenize(inputs, settings)
     lengths = [len(document.token_ids) for document in tokenized]
     return tokenized, StoreTokens(
         token_ids=_joined(document.token_ids for document in tokenized),
@@ -122,10 +126,21 @@ def _joined(arrays: Iterable[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.empty(0, np.int32), *arrays]).astype(np.int32)
 
 
-def tokenize(tokenizer: Any, texts: list[str], sequence_length: int, place: str) -> list[TokenizedDocument]:
-    """Tokenize documents, each cut to its first `sequence_length` tokens."""
-    to_bytes = ByteTokenizer(tokenizer, place)
-    return [to_bytes(text).head(sequence_length) for text in texts]
+def _tokenize(inputs: ShardInputs, settings: Activations) -> list[TokenizedDocument]:
+    to_bytes = ByteTokenizer(inputs.tokenizer, inputs.place)
+    tokenized, reasons = [], []
+    for id_, text in inputs.documents:
+        try:
+            tokenized.append(to_bytes(text).head(settings.sequence_length))
+        except UntracedText as error:
+            tokenized.append(NOTHING)
+            reasons.append(f"The first is {document_name(id_)}: {error}")
+    if reasons:
+        found = f"{inputs.place}: {len(reasons)} of {len(tokenized)} documents cannot be traced back from its tokens"
+        if len(reasons) > settings.max_left_out * len(tokenized):
+            raise ModelError(f"{found}, more than activations.max_left_out ({settings.max_left_out:g}). {reasons[0]}")
+        say(f"{found} and are left out. {reasons[0]}")
+    return tokenized
 
 
 def padded(rows: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -146,9 +161,11 @@ def forward(model: Any, tokenized: list[TokenizedDocument], batch_size: int, pla
     total = sum(len(document.token_ids) for document in tokenized)
     with recorder.recording(), bar(total=total, label=place, unit="tok") as shown:
         for start in range(0, len(tokenized), batch_size):
-            ids, mask = padded([document.token_ids for document in tokenized[start : start + batch_size]])
-            if not ids.shape[1]:
+            batch = tokenized[start : start + batch_size]
+            rows = [document.token_ids for document in batch if len(document.token_ids)]
+            if not rows:
                 continue
+            ids, mask = padded(rows)
             # The language-model head is not needed for neurons, so only the backbone runs.
             model.base_model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False)
             kept = mask.bool().view(-1)

@@ -65,3 +65,9 @@ def _check_together(stores: list[Store | LiveStore]) -> None:
     ids = [store.read("document_ids") for store in stores if isinstance(store, Store)]
     if ids:
         check_distinct(np.concatenate(ids), str(first.path.parent))
+
+
+def documents_left_out(folder: Path) -> float:
+    """Return how many documents a model has read no byte of, by the manifests of its stores; NaN if they are gone."""
+    held = [read_manifest(path, KIND)["holds"] for path in folder.glob("*.json")]
+    return sum(holds["n_left_out"] for holds in held) if held else float("nan")

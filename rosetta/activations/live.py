@@ -38,7 +38,7 @@ def write_live_store(config: Config, paths: Paths, model: str, shard: int) -> No
     """
     settings = config.activations
     inputs = ShardInputs.of(config, paths, model, shard)
-    _, tokens = tokenize_shard(inputs, settings.sequence_length)
+    _, tokens = tokenize_shard(inputs, settings)
     shape = neuron_shape(inputs.model.config, model)
     path = paths.store_manifest(model, settings.n_shards, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ class LiveStore:
         inputs = self._inputs()
         if inputs.made_by != self.manifest["made_by"]:
             raise DamageError(self.path, "not of this run: the model, the corpus or the configuration changed")
-        return tokenize_shard(inputs, self._config().activations.sequence_length)
+        return tokenize_shard(inputs, self._config().activations)
 
     def read(self, variable: str) -> np.ndarray:
         """Return one of the small variables that say what the positions are."""

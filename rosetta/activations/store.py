@@ -108,6 +108,7 @@ def describe(
         "n_positions": len(tokens.token_ids),
         "n_with_bytes": int(tokens.with_bytes.sum()),
         "n_documents": len(tokens.document_ids),
+        "n_left_out": len(tokens.document_ids) - len(np.unique(tokens.document_index[tokens.with_bytes])),
         "n_layers": shape.n_layers,
         "d_mlp": shape.d_mlp,
         "dtype": dtype,

@@ -1,20 +1,23 @@
 """Token ids and byte ranges: which bytes of the document's UTF-8 text each token stands for.
 
-Ranges are summed up from the bytes of the tokens themselves, never from a tokenizer's offset mapping, and are
-accepted only if the bytes rebuild the text exactly (method, section 2).
+Ranges are summed up from the bytes of the tokens themselves, not from a tokenizer's offset mapping, and are accepted
+only if the bytes rebuild the text exactly (method, section 2): as it is, or as its normaliser makes it, from
+where they are followed back (`rosetta.activations.canonical`).
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from tokenizers import Encoding, Tokenizer
 from tokenizers.pre_tokenizers import ByteLevel
 
+from rosetta.activations.canonical import SPACE_MARK, Canonical, UntracedText
 from rosetta.errors import ModelError
 
 
@@ -25,7 +28,8 @@ class TokenizedDocument:
     Attributes
     ----------
     token_ids, byte_start, byte_end : ndarray of int32, shape (n_tokens,)
-        `byte_start == byte_end` for special tokens.
+        `byte_start == byte_end` for tokens that end no byte: special ones, and those that end inside a character
+        that the normaliser has changed.
     """
 
     token_ids: np.ndarray
@@ -35,6 +39,22 @@ class TokenizedDocument:
     def head(self, n_tokens: int) -> TokenizedDocument:
         """Return the first `n_tokens` tokens."""
         return TokenizedDocument(self.token_ids[:n_tokens], self.byte_start[:n_tokens], self.byte_end[:n_tokens])
+
+
+NOTHING = TokenizedDocument(*(np.empty(0, np.int32) for _ in range(3)))
+
+
+def plain_backend(tokenizer: Any) -> Tokenizer:
+    """Return what a fast tokenizer stands on, set to read all of a text, and as text.
+
+    The name of a special token in a text, like `<|endoftext|>`, is text too: only the tokenizer itself adds
+    special tokens.
+    """
+    backend = tokenizer.backend_tokenizer
+    backend.no_truncation()
+    backend.no_padding()
+    backend.encode_special_tokens = True
+    return backend
 
 
 class ByteTokenizer:
@@ -55,38 +75,53 @@ class ByteTokenizer:
 
     def __init__(self, tokenizer: Any, place: str) -> None:
         self.place = place
-        self._backend = tokenizer.backend_tokenizer
-        self._backend.no_truncation()
-        self._backend.no_padding()
-        self._token_bytes = _token_bytes_function(self._backend, place)
-        self._added = {
-            id_: _metaspace(token.content) if self._token_bytes is _metaspace else token.content.encode("utf-8")
-            for id_, token in self._backend.get_added_tokens_decoder().items()
-        }
+        self._backend = plain_backend(tokenizer)
+        state = json.loads(self._backend.to_str())
+        self._kind = _kind(state["decoder"] or {}, place)
+        self._canonical = Canonical(self._backend, self._kind.spaces, place)
+        added = self._backend.get_added_tokens_decoder()
+        self._added = {id_: self._bytes_of(token.content) for id_, token in added.items()}
+        # What these stand for is in the text alone: the library says where.
+        self._unspelled = {id_ for id_, token in added.items() if token.lstrip or token.rstrip}
+        unknown = _unknown_id(self._backend, state["model"])
+        self._unspelled |= set() if unknown is None else {unknown}
 
     def __call__(self, text: str) -> TokenizedDocument:
         """Tokenize a document.
 
         Raises
         ------
-        ModelError
+        UntracedText
             If the bytes of the tokens do not rebuild the text.
         """
         encoding = self._backend.encode(text)
-        special = encoding.special_tokens_mask
-        pieces = [
-            b"" if is_special else self._bytes_of(id_, token)
-            for id_, token, is_special in zip(encoding.ids, encoding.tokens, special, strict=True)
-        ]
-        data = text.encode("utf-8")
-        if not _strip_added_space(pieces, data):
-            raise ModelError(self._mismatch(b"".join(pieces), data))
-        ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64).astype(np.int32)
-        starts = np.concatenate([np.zeros(1, np.int32), ends[:-1]])
-        return TokenizedDocument(np.asarray(encoding.ids, np.int32), starts[: len(ends)], ends)
+        canonical = self._canonical.text(text)
+        pieces = self._pieces(encoding, text)
+        if b"".join(pieces) != canonical.data:
+            fitted = _fit(pieces, list(map(self._bytes_of, encoding.tokens)), canonical.data)
+            if fitted is None:
+                raise UntracedText(self._mismatch(b"".join(pieces), canonical.data))
+            pieces = fitted
+        bounds = canonical.place(np.cumsum([0, *map(len, pieces)], dtype=np.int64))
+        return TokenizedDocument(np.asarray(encoding.ids, np.int32), bounds[:-1], bounds[1:])
 
-    def _bytes_of(self, id_: int, token: str) -> bytes:
-        return self._added[id_] if id_ in self._added else self._token_bytes(token)
+    def _pieces(self, encoding: Encoding, text: str) -> list[bytes]:
+        """Return what each token spells."""
+        added, spelled, unspelled = self._added, self._kind.spelled, self._unspelled
+        ids, tokens, special = encoding.ids, encoding.tokens, encoding.special_tokens_mask
+        pieces = [
+            b"" if is_special else added[id_] if id_ in added else spelled(token)
+            for id_, token, is_special in zip(ids, tokens, special, strict=True)
+        ]
+        if not unspelled.isdisjoint(ids):
+            offsets = encoding.offsets
+            for i, id_ in enumerate(ids):
+                if id_ in unspelled and not special[i]:
+                    pieces[i] = self._bytes_of(text[slice(*offsets[i])])
+        return pieces
+
+    def _bytes_of(self, text: str) -> bytes:
+        return self._canonical.string(text).encode("utf-8")
 
     def _mismatch(self, rebuilt: bytes, data: bytes) -> str:
         at = next(
@@ -95,32 +130,64 @@ class ByteTokenizer:
         )
         return (
             f"{self.place}: the bytes of its tokens do not rebuild the text: from byte {at} the tokens read "
-            f"{rebuilt[at : at + 24]!r} and the document {data[at : at + 24]!r}. The tokenizer normalises or "
+            f"{rebuilt[at : at + 24]!r} and the document {data[at : at + 24]!r}. The tokenizer changes or "
             "drops text; normalise the corpus beforehand or use another model."
         )
 
 
-def _strip_added_space(pieces: list[bytes], data: bytes) -> bool:
-    """Take off the one space that some tokenizers put before a text; tell whether the pieces rebuild it."""
-    rebuilt = b"".join(pieces)
-    if rebuilt == b" " + data:
-        first = next(i for i, piece in enumerate(pieces) if piece)
-        pieces[first] = pieces[first][1:]
-        return True
-    return rebuilt == data
+def _fit(pieces: list[bytes], literal: list[bytes], data: bytes) -> list[bytes] | None:
+    """Return pieces that rebuild the data, or None.
+
+    A piece may be spelled as its token is written (`literal`) instead, like `<0x41>` where that stands in the text, or
+    begin with a space that the tokenizer put before a text or a part of it. It works from the end, so that of several
+    spaces the first is the one that was added.
+    """
+    end, fitted = len(data), []
+    for piece, written in zip(reversed(pieces), reversed(literal), strict=True):
+        fits = next((form for form in _forms(piece, written) if data.endswith(form, 0, end)), None)
+        if fits is None:
+            return None
+        fitted.append(fits)
+        end -= len(fits)
+    return None if end else fitted[::-1]
 
 
-def _token_bytes_function(backend: Any, place: str) -> Callable[[str], bytes]:
-    decoder = json.loads(backend.to_str()).get("decoder") or {}
-    kinds = {decoder.get("type")} | {part.get("type") for part in decoder.get("decoders", ())}
+def _forms(piece: bytes, written: bytes) -> Iterator[bytes]:
+    yield piece
+    if piece.startswith(b" "):
+        yield piece[1:]
+    if piece:
+        yield written
+
+
+class _Kind(NamedTuple):
+    """A kind of tokenizer: what a token spells, and what becomes of white space (`Canonical`)."""
+
+    spelled: Callable[[str], bytes]
+    spaces: str
+
+
+def _kind(decoder: dict[str, Any], place: str) -> _Kind:
+    parts = [decoder, *decoder.get("decoders", ())]
+    kinds = {part.get("type") for part in parts}
     if "ByteLevel" in kinds:
-        return _byte_level
+        return _Kind(_byte_level, "kept")
     if kinds & {"Metaspace", "Replace"}:
-        return _metaspace
+        return _Kind(_metaspace, "marked")
+    if "WordPiece" in kinds:
+        prefix = next(part["prefix"] for part in parts if part.get("type") == "WordPiece")
+        return _Kind(lambda token: token.removeprefix(prefix).encode("utf-8"), "dropped")
     raise ModelError(
-        f"{place}: tokenizer decoder {decoder.get('type')!r} is not supported. Supported: byte-level BPE and "
-        "SentencePiece-style tokenizers (Metaspace, byte fallback)."
+        f"{place}: tokenizer decoder {decoder.get('type')!r} is not supported. Supported: byte-level BPE, "
+        "SentencePiece-style tokenizers (Metaspace, byte fallback) and WordPiece. Use another model."
     )
+
+
+def _unknown_id(backend: Tokenizer, model: dict[str, Any]) -> int | None:
+    """Return the id of the token for what is not in the vocabulary, if there is one."""
+    if model.get("unk_token") is not None:
+        return backend.token_to_id(model["unk_token"])
+    return model.get("unk_id")
 
 
 def _unicode_to_byte() -> dict[str, int]:
@@ -144,4 +211,4 @@ def _byte_level(token: str) -> bytes:
 
 def _metaspace(token: str) -> bytes:
     fallback = _FALLBACK.fullmatch(token)
-    return bytes([int(fallback[1], 16)]) if fallback else token.replace("▁", " ").encode("utf-8")
+    return bytes([int(fallback[1], 16)]) if fallback else token.replace(SPACE_MARK, " ").encode("utf-8")

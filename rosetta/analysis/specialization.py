@@ -41,7 +41,10 @@ def categories_of(domains: list[str], mapping: str | dict[str, str] | None) -> t
         mapping = {domain: domain or "(none)" for domain in domains}
     missing = [domain for domain in domains if domain not in mapping]
     if missing:
-        raise ConfigError(f"specialization.categories: has no category for {', '.join(map(repr, missing))}. Add them.")
+        has = f"It has {', '.join(mapping)}."
+        raise ConfigError(
+            f"specialization.categories: has no category for {', '.join(map(repr, missing))}. Add them. {has}"
+        )
     names = list(dict.fromkeys(category for domain, category in mapping.items() if domain in domains))
     return names, np.array([names.index(mapping[domain]) for domain in domains], dtype=np.int64)
 

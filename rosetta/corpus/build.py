@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from rosetta.config import SPLITS, Corpus, EnvironmentSource, FilesSource
 from rosetta.corpus.documents import Cleaner, Document, Text, split_of
 from rosetta.corpus.environment import environment_texts
 from rosetta.corpus.records import file_texts, hub_texts
+from rosetta.corpus.sampling import draw_sequences
 from rosetta.errors import CorpusError
 from rosetta.files import check_digest, digest_file, read_manifest, write_manifest
 from rosetta.paths import Paths
@@ -30,8 +31,11 @@ def source_texts(corpus: Corpus) -> Iterable[Text]:
     return hub_texts(corpus.source)
 
 
-def build_corpus(corpus: Corpus, paths: Paths, made_by: dict) -> None:
+def build_corpus(corpus: Corpus, paths: Paths, made_by: dict, long_enough: Callable[[str], bool] | None = None) -> None:
     """Write the documents of every split, ordered by id, and the corpus manifest.
+
+    With `corpus.sampling` the match split is what was drawn from its documents; `long_enough` then tells whether a text
+    has as many tokens as a sequence needs.
 
     Ids are hashes of the text, so the order is a random permutation that depends on nothing else, and the
     first n documents of a split are a random sample of it.
@@ -55,6 +59,7 @@ def build_corpus(corpus: Corpus, paths: Paths, made_by: dict) -> None:
         )
     if not by_split["match"]:
         raise CorpusError("corpus.splits.match: no document landed in this split. Raise it or give more text.")
+    drawn = _sample(corpus, by_split, long_enough)
     files = {}
     for split, documents in by_split.items():
         write_parquet(paths.split(split), _table(documents))
@@ -62,9 +67,21 @@ def build_corpus(corpus: Corpus, paths: Paths, made_by: dict) -> None:
     held = {split: _summary(documents) for split, documents in by_split.items()}
     write_manifest(
         paths.corpus_manifest,
-        {"kind": KIND, "made_by": made_by, "counts": cleaner.counts, "splits": held, "files": files},
+        {"kind": KIND, "made_by": made_by, "counts": cleaner.counts, **drawn, "splits": held, "files": files},
     )
     say("\n".join(f"{split}: {summary}" for split, summary in held.items()))
+
+
+def _sample(corpus: Corpus, by_split: dict[str, list[Document]], long_enough: Callable[[str], bool] | None) -> dict:
+    """Put what is drawn in the place of the match documents; return what the manifest says of it."""
+    if corpus.sampling is None:
+        return {}
+    sample = draw_sequences(by_split["match"], corpus.sampling, long_enough)
+    by_split["match"] = sample.documents
+    say(f"sequences: {sample.counts}")
+    if sample.lacking:
+        say(f"domains with fewer sequences than their share, all of which were taken: {sample.lacking}")
+    return {"sampling": {**sample.counts, "lacking": sample.lacking}}
 
 
 def read_split(paths: Paths, split: str, limit: int | None = None) -> pd.DataFrame:

@@ -70,12 +70,18 @@ def cut(text: str, max_bytes: int | None) -> Iterator[str]:
         yield "".join(piece)
 
 
+def character_start(data: bytes, at: int) -> int:
+    """Return the last byte up to `at` that does not lie inside a character of a UTF-8 text, its end included."""
+    at = min(at, len(data))
+    while at < len(data) and data[at] & 0xC0 == 0x80:
+        at -= 1
+    return at
+
+
 def _cut_line(line: str, max_bytes: int) -> Iterator[str]:
     data = line.encode("utf-8")
     while len(data) > max_bytes:
-        end = max_bytes
-        while data[end] & 0xC0 == 0x80:  # never inside a character
-            end -= 1
+        end = character_start(data, max_bytes)
         yield data[:end].decode("utf-8")
         data = data[end:]
     yield data.decode("utf-8")

@@ -1,4 +1,4 @@
-"""Texts from records: local jsonl, jsonl.zst and parquet files, and Hugging Face datasets."""
+"""Texts from records: local jsonl (compressed or not) and parquet files, and Hugging Face datasets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from rosetta.config import FilesSource, HubSource
 from rosetta.corpus.documents import Text, hash64
 from rosetta.errors import CorpusError
 
-SUFFIXES = (".jsonl", ".jsonl.zst", ".parquet")
+SUFFIXES = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".parquet")
+COMPRESSIONS = {".zst": "zstd", ".gz": "gzip"}
 MAX_RECORD_BYTES = 2**28  # a line may unfold from a few compressed bytes, so what one can take is bounded
 
 
@@ -178,7 +179,7 @@ def _parquet_records(path: Path) -> Iterator[Any]:
 
 
 def json_records(path: Path, file: pa.NativeFile) -> Iterator[Any]:
-    """Yield the records of an open jsonl or jsonl.zst file.
+    """Yield the records of an open jsonl file, compressed or not.
 
     Raises
     ------
@@ -186,7 +187,7 @@ def json_records(path: Path, file: pa.NativeFile) -> Iterator[Any]:
         If a line is not JSON in UTF-8, or longer than `MAX_RECORD_BYTES`.
     """
     # Arrow's stream, unlike others, tells a truncated archive from a whole one.
-    stream = pa.CompressedInputStream(file, "zstd") if path.suffix == ".zst" else file
+    stream = pa.CompressedInputStream(file, COMPRESSIONS[path.suffix]) if path.suffix in COMPRESSIONS else file
     lines = io.BufferedReader(stream)
     for number in itertools.count(1):
         line = lines.readline(MAX_RECORD_BYTES + 1)

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from rosetta.config import Corpus, EnvironmentSource, FilesSource
 from rosetta.corpus.environment import SECTION
-from rosetta.corpus.records import json_records, reading, record_texts, source_files
+from rosetta.corpus.records import COMPRESSIONS, json_records, reading, record_texts, source_files
 
 # How much is read to tell how much of jsonl files is text: so many bytes, as they lie on disk, of about so many files.
 SAMPLE = 4_000_000
@@ -58,6 +58,25 @@ def estimate_size(corpus: Corpus) -> CorpusSize:
     return CorpusSize(_least(n_documents, corpus.max_documents), document_bytes)
 
 
+def sampled_size(match: CorpusSize, corpus: Corpus) -> CorpusSize:
+    """Return the size of the match split once its sequences are drawn, given that of its documents.
+
+    What is too short is known on average only, so this too is rather too much.
+    """
+    sampling = corpus.sampling
+    if sampling is None:
+        return match
+    n, width = match.n_documents, sampling.window_bytes
+    if width is None:
+        return CorpusSize(_least(n, sampling.max_sequences), match.document_bytes)
+    if sampling.windows == "all":
+        n = None if match.n_bytes is None else match.n_bytes / width + (n or 0) * (sampling.short == "keep")
+    elif sampling.short == "skip" and match.n_bytes is not None:
+        n = _least(n, match.n_bytes / width)
+    drawn = width if sampling.short == "skip" else _least(match.document_bytes, width)
+    return CorpusSize(_least(n, sampling.max_sequences), drawn)
+
+
 def _least(*values: float | None) -> float | None:
     return min((value for value in values if value is not None), default=None)
 
@@ -71,7 +90,8 @@ def _source_size(corpus: Corpus) -> CorpusSize:
     files = source_files(source.path)
     kinds = [_parquet_size([path for path in files if path.suffix == ".parquet"], source.text)]
     kinds += [
-        _json_size([path for path in files if path.suffix == suffix], source.text) for suffix in (".jsonl", ".zst")
+        _json_size([path for path in files if path.suffix == suffix], source.text)
+        for suffix in (".jsonl", *COMPRESSIONS)
     ]
     n_texts = sum(n for n, _ in kinds)
     return CorpusSize(n_texts, sum(n_bytes for _, n_bytes in kinds) / max(n_texts, 1))

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 
 from rosetta.activations.capture import padded
+from rosetta.activations.tokens import plain_backend
 from rosetta.config_filtering import FilterScoring
 from rosetta.corpus.documents import document_name
 from rosetta.errors import ModelError
@@ -84,12 +85,9 @@ class Encoded(NamedTuple):
 
 def encode(tokenizer: Any, texts: list[str]) -> list[Encoded]:
     """Tokenize documents as the model reads them."""
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
     return [
         Encoded(np.asarray(found.ids, np.int64), np.asarray(found.special_tokens_mask) == 0)
-        for found in backend.encode_batch(texts)
+        for found in plain_backend(tokenizer).encode_batch(texts)
     ]
 
 

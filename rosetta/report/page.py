@@ -12,6 +12,7 @@ import jinja2
 import pandas as pd
 
 from rosetta import __version__
+from rosetta.activations.folders import documents_left_out
 from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF
 from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.scaling import SCALING_COLUMNS
@@ -84,6 +85,7 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
                 "d_mlp": manifest["d_mlp"],
                 "neurons": manifest["n_neurons"],
                 "vocabulary": manifest["vocab_size"],
+                "documents left out": documents_left_out(paths.stores(name, config.activations.n_shards)),
                 "training tokens": training.get("tokens", float("nan")),
                 "final training loss (nats/token)": training.get("train_loss", float("nan")),
                 "held-out bits per byte": training.get("heldout_bits_per_byte", float("nan")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rosetta.analysis.specialization import categories_of
@@ -22,7 +23,7 @@ def corpus_step(config: Config, paths: Paths) -> None:
         If the categories lack a domain, a split that is needed is empty, there are fewer documents than shards, or
         none of the domain that a filter is to find.
     """
-    build_corpus(config.corpus, paths, made_by(config, "corpus"))
+    build_corpus(config.corpus, paths, made_by(config, "corpus"), _long_enough(config, paths))
     splits = read_manifest(paths.corpus_manifest, "corpus")["splits"]
     categories_of(sorted(splits["match"]["domains"]), config.specialization.categories)
     _check_splits(config, splits)
@@ -48,3 +49,15 @@ def _check_splits(config: Config, splits: dict[str, dict[str, Any]]) -> None:
             f"activations.n_shards: {n_shards} is above the {n_documents} documents of the split `match`, so that a "
             "shard would have no document. Lower it, or give more text."
         )
+
+
+def _long_enough(config: Config, paths: Paths) -> Callable[[str], bool] | None:
+    """Return what tells whether a text has `activations.sequence_length` tokens, if a tokenizer is to count them."""
+    sampling = config.corpus.sampling
+    if sampling is None or sampling.tokenizer is None:
+        return None
+    from rosetta.activations.tokens import plain_backend  # bring transformers, which few corpora need
+    from rosetta.models import loading, sources
+
+    backend = plain_backend(loading.load_tokenizer(sources.model_source(config, paths, sampling.tokenizer)))
+    return lambda text: len(backend.encode(text).ids) >= config.activations.sequence_length

@@ -1,5 +1,6 @@
 """Corpora that cannot be read are refused by file, record and mend; text of every kind that is text simply works."""
 
+import bz2
 import gzip
 import json
 
@@ -67,7 +68,8 @@ EARLY = {
     "another column": ("c.jsonl", b'{"body": "x"}\n', HEAD + r"text: no column 'text' in record 0 .*; it has: body"),
     "text a number": ("c.jsonl", b'{"text": 7}\n', HEAD + r"text: column 'text' of .* holds int in record 0, not text"),
     "text of bytes": ("c.parquet", parquet(text=[b"ab"]), HEAD + r"text: column 'text' of .* holds bytes"),
-    "gz": ("c.jsonl.gz", gzip.compress(GOOD), HEAD + r"path: c\.jsonl\.gz holds no \.jsonl, \.jsonl\.zst"),
+    "bz2": ("c.jsonl.bz2", bz2.compress(GOOD), HEAD + r"path: c\.jsonl\.bz2 holds no \.jsonl, \.jsonl\.zst"),
+    "cut off gz": ("c.jsonl.gz", gzip.compress(GOOD)[:-6], r"c\.jsonl\.gz: cannot be read .*fits its suffix"),
     "gz called zst": ("c.jsonl.zst", gzip.compress(GOOD), r"c\.jsonl\.zst: cannot be read .*fits its suffix"),
     "gz called jsonl": ("c.jsonl", gzip.compress(GOOD), r"c\.jsonl:1: not UTF-8"),
     "cut off zst": ("c.jsonl.zst", zstd(GOOD)[:-6], r"c\.jsonl\.zst: cannot be read .*fits its suffix"),
