@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from rosetta.config import ZooFamily, ZooSize, ZooTraining
+from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.corpus.documents import hash64
 from rosetta.files import digest_bytes, digest_json, replacing
 from rosetta.models.zoo import packed_tokens, zoo_model_config

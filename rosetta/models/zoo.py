@@ -9,7 +9,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
-from rosetta.config import ZooFamily, ZooSize, ZooTraining
+from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.errors import CorpusError
 from rosetta.files import replacing
 
