@@ -137,16 +137,42 @@ def test_bad_names_are_refused(text, shape, message):
         parse_neuron(text, shape, "--neuron")
 
 
-@pytest.mark.parametrize("change", [{"mlp_only_layers": [1]}, {"decoder_sparse_step": 2}, {"num_experts": 0}])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"mlp_only_layers": [1]}, r"not all of its 2 layers have experts .*layers differ in size"),
+        ({"decoder_sparse_step": 2}, r"not all of its 2 layers have experts .*layers differ in size"),
+        ({"num_experts": 0}, "gives 0 as the number of experts per layer"),
+        ({"moe_intermediate_size": "8"}, "gives '8' as the number of neurons per expert"),
+        ({"num_hidden_layers": 3}, "says 3 layers, and the weights are of 2"),
+        ({"num_experts": 6}, "says 6 experts per layer, and the weights of layer 0 are of 5"),
+        ({"moe_intermediate_size": 7}, r"says 7 neurons per expert, and the weights of layer 0 are \[32, 8\]"),
+    ],
+)
 @pytest.mark.parametrize("kind", ["qwen2_moe", "qwen3_moe"])
-def test_layers_of_unequal_size_are_refused_before_anything_is_loaded(tmp_path, texts, kind, change):
+def test_a_folder_that_does_not_fit_is_refused_before_anything_is_loaded(tmp_path, texts, kind, change, message):
+    save_tiny_model(tmp_path, texts, "llama")  # its tokenizer
     model = tiny_model(kind)
-    save_tiny_model(tmp_path, texts, "llama")  # its other files
+    model.save_pretrained(tmp_path)
+    check_model_folder(tmp_path, "models.m.path")
     content = {**model.config.to_dict(), **change}
-    content |= {"num_local_experts": content["num_experts"]} if "num_experts" in change else {}
+    content.pop("num_local_experts", None)
+    content.setdefault("num_experts", N_EXPERTS)
     (tmp_path / "config.json").write_text(json.dumps(content))
-    with pytest.raises(ModelError, match=r"models\.m\.path.*has no experts .*layers differ in size"):
+    with pytest.raises(ModelError, match=rf"models\.m\.path.*{message}"):
         check_model_folder(tmp_path, "models.m.path")
+
+
+@pytest.mark.parametrize("kind", MIXTURES)
+def test_the_files_that_transformers_writes_are_read(tmp_path, texts, kind):
+    """Mixtral's names among them."""
+    save_tiny_model(tmp_path, texts, "llama")  # its tokenizer
+    model = tiny_model(kind)
+    model.save_pretrained(tmp_path)
+    check_model_folder(tmp_path, "models.m.path")
+    loaded = load_model(ModelSource("m", str(tmp_path)))
+    for ours, theirs in zip(output_weights(loaded, "m"), output_weights(model, "m"), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 @pytest.mark.parametrize("kind", MIXTURES)

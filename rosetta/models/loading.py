@@ -15,7 +15,7 @@ from rosetta.errors import ModelError
 from rosetta.files import digest_bytes, digest_folder, digest_json, write_manifest
 from rosetta.models.folders import check_model_folder, weight_files
 from rosetta.models.hub import MEND, check_safetensors
-from rosetta.models.neurons import NeuronShape, architecture_of, layer_of, neuron_shape, text_config
+from rosetta.models.neurons import NeuronShape, architecture_of, neuron_shape, saved_weight, text_config
 from rosetta.models.sites import neuron_sites
 from rosetta.models.sources import KIND, ModelSource
 
@@ -118,7 +118,7 @@ def load_model(source: ModelSource) -> Any:
     if missing:
         raise ModelError(f"{source.place}: the weights of {source.location} lack or misfit {missing[0]}.")
     architecture = architecture_of(config.model_type, source.place)
-    further = [key for key in sorted(info["unexpected_keys"]) if layer_of(architecture, key) is not None]
+    further = [key for key in sorted(info["unexpected_keys"]) if saved_weight(architecture, key)]
     if further or getattr(model, "_hf_peft_config_loaded", False):
         what = f"hold {further[0]}, a layer more than its configuration says" if further else "bring an adapter along"
         raise ModelError(f"{source.place}: the weights of {source.location} {what}. Give another model.")

@@ -8,7 +8,7 @@ section 3.1); in a mixture of experts, of one expert's. To support another archi
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -49,7 +49,7 @@ class Architecture:
     down_projection : str or None
         Path of the module whose input is the neuron vector, from the causal language model, with `{layer}`
         for the layer number. In a mixture that of the shared expert, None if it has none.
-    d_mlp : callable
+    d_mlp : callable or None
         From a configuration to the size of that input.
     n_layers : str
         Key of the number of layers in the configuration.
@@ -62,7 +62,7 @@ class Architecture:
     """
 
     down_projection: str | None
-    d_mlp: Callable[[Any], int]
+    d_mlp: Callable[[Any], int] | None
     projections: tuple[str, ...]
     n_layers: str = "num_hidden_layers"
     final_norm: str = "model.norm"
@@ -89,18 +89,12 @@ def _falcon_size(config: Any) -> int:
     return getattr(config, "ffn_hidden_size", None) or 4 * config.hidden_size
 
 
-def _nothing(_config: Any) -> int:
-    return 0
-
-
 _GATED = Architecture(
     "model.layers.{layer}.mlp.down_proj",
     _intermediate_size,
     ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
 )
-_MIXTURE = Architecture(
-    None, _nothing, ("q_proj", "k_proj", "v_proj", "o_proj"), experts=Experts("moe_intermediate_size")
-)
+_MIXTURE = Architecture(None, None, ("q_proj", "k_proj", "v_proj", "o_proj"), experts=Experts("moe_intermediate_size"))
 _FUSED = ("query_key_value", "dense_h_to_4h", "dense_4h_to_h")
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -182,16 +176,33 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-def layer_of(architecture: Architecture, weight: str) -> int | None:
-    """Return the layer whose down projection a weight of a saved model is, by its name; None if it is another's.
+# Files keep experts one by one, whatever the library does once they are loaded.
+_EXPERT_WEIGHT = re.compile(
+    r"(?:^|\.)layers\.(\d+)\.(?:mlp|block_sparse_moe)\.experts\.(\d+)\.(?:down_proj|w2)\.weight$"
+)
+
+
+class SavedWeight(NamedTuple):
+    """Which down projection a weight of a saved model is: a layer's, or that of one of its experts."""
+
+    layer: int
+    expert: int | None = None
+
+
+def saved_weight(architecture: Architecture, name: str) -> SavedWeight | None:
+    """Return which down projection a weight of a saved model is, by its name; None if it is another module's.
 
     Models are saved with and without the names of the modules that hold the layers.
     """
+    if architecture.experts and (found := _EXPERT_WEIGHT.search(name)):
+        return SavedWeight(int(found[1]), int(found[2]))
     path = architecture.down_projection
+    if path is None:
+        return None
     inner = path[path[: path.index(".{layer}")].rfind(".") + 1 :]
     pattern = re.escape(inner).replace(re.escape("{layer}"), r"(\d+)")
-    found = re.search(rf"(?:^|\.){pattern}\.weight$", weight)
-    return int(found[1]) if found else None
+    found = re.search(rf"(?:^|\.){pattern}\.weight$", name)
+    return SavedWeight(int(found[1])) if found else None
 
 
 def architecture_of(model_type: str | None, place: str) -> Architecture:
@@ -281,29 +292,48 @@ def neuron_shape(config: Any, place: str) -> NeuronShape:
     Raises
     ------
     ModelError
-        If the architecture is not supported, or only some of its layers have experts.
+        If the architecture is not supported, a count is none, or only some layers of a mixture have experts.
     """
     architecture = architecture_of(config.model_type, place)
     text = text_config(config)
-    n_layers, d_mlp = int(getattr(text, architecture.n_layers)), int(architecture.d_mlp(text))
+    counts = {what: _count(number, what, place) for what, number in _counts(architecture, text)}
+    n_layers = counts["layers"]
     if architecture.experts is None:
-        return NeuronShape(n_layers, d_mlp)
-    # One of the two is the other's alias, and files have either.
-    n_experts = getattr(text, "num_experts", None) or getattr(text, "num_local_experts", None) or 0
-    _check_layers(text, n_layers, n_experts, place)
-    d_expert = int(getattr(text, architecture.experts.d_expert))
-    return NeuronShape(n_layers, n_experts * d_expert + d_mlp, n_experts, d_expert)
+        return NeuronShape(n_layers, counts["neurons per layer"])
+    _check_layers(text, n_layers, place)
+    n_experts, d_expert = counts["experts per layer"], counts["neurons per expert"]
+    d_shared = counts.get("neurons of the shared expert", 0)
+    return NeuronShape(n_layers, n_experts * d_expert + d_shared, n_experts, d_expert)
 
 
-def _check_layers(config: Any, n_layers: int, n_experts: int, place: str) -> None:
+def _counts(architecture: Architecture, config: Any) -> Iterator[tuple[str, Any]]:
+    """Yield what a configuration gives as its counts, by what they are."""
+    yield "layers", getattr(config, architecture.n_layers)
+    if architecture.d_mlp:
+        what = "neurons of the shared expert" if architecture.experts else "neurons per layer"
+        yield what, architecture.d_mlp(config)
+    if architecture.experts:
+        # One of the two is the other's alias, and files have either.
+        n_experts = getattr(config, "num_experts", None)
+        yield "experts per layer", config.num_local_experts if n_experts is None else n_experts
+        yield "neurons per expert", getattr(config, architecture.experts.d_expert)
+
+
+def _count(number: Any, what: str, place: str) -> int:
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ModelError(f"{place}: config.json gives {number!r} as the number of {what}. Correct it.")
+    return number
+
+
+def _check_layers(config: Any, n_layers: int, place: str) -> None:
     """Refuse a mixture some of whose layers have no experts: their number of neurons is another."""
     dense, step = getattr(config, "mlp_only_layers", None) or [], getattr(config, "decoder_sparse_step", None) or 1
-    without = [layer for layer in range(n_layers) if layer in dense or (layer + 1) % step or not n_experts]
-    if without:
-        raise ModelError(
-            f"{place}: layer {without[0]} has no experts (num_experts {n_experts}, mlp_only_layers {dense}, "
-            f"decoder_sparse_step {step}), so layers differ in size. Give a model all of whose layers have experts."
-        )
+    if dense == [] and step == 1:
+        return
+    raise ModelError(
+        f"{place}: not all of its {n_layers} layers have experts (mlp_only_layers {dense}, decoder_sparse_step "
+        f"{step}), so layers differ in size. Give a model all of whose layers have experts."
+    )
 
 
 _FORMS = re.compile(
