@@ -77,7 +77,10 @@ def figure(config: ConfigOption) -> None:
 
 def filter_(
     model: Annotated[str, typer.Option(help="folder in Hugging Face format, or id of a model on the hub")],
-    neuron: Annotated[str, typer.Option(help="the neuron, like L3/U12: layer 3, unit 12, both from 0")],
+    neuron: Annotated[
+        str,
+        typer.Option(help="the neuron, like L3/U12, or L3/E17/U42 in expert 17; all from 0"),
+    ],
     pool: Annotated[Path, typer.Option(help="jsonl, jsonl.zst, jsonl.gz or parquet: a file, or a folder of them")],
     out: Annotated[Path, typer.Option(help="folder for the corpus and its scores; a killed run goes on there")],
     budget_tokens: Annotated[int | None, typer.Option(help="take the best documents until they hold so many")] = None,

@@ -22,6 +22,7 @@ from rosetta.config_problems import ladder_problems, model_problems, sampling_pr
 from rosetta.config_sources import EnvironmentSource, FilesSource, HubId, HubSource, Revision, Sampling
 from rosetta.config_theory import Theory, theory_problems
 from rosetta.config_yaml import check_extent, read_yaml
+from rosetta.config_zoo import Zoo, ZooRecipe
 from rosetta.errors import ConfigError
 
 T = TypeVar("T")
@@ -74,67 +75,6 @@ class Corpus(Section):
                 f"({self.max_document_bytes}), so no document is left; lower it"
             )
         return self
-
-
-class ZooFamily(Section):
-    """One family of small models trained here: an architecture with its own tokenizer, data order and seed."""
-
-    architecture: Literal["gpt_neox", "gpt2", "opt", "qwen2", "llama", "mistral", "gemma"] = Field(
-        description="`model_type` of the transformers configuration"
-    )
-    vocab_size: int = Field(1024, ge=260, le=1_000_000, description="size of the byte-level BPE vocabulary")
-    bos: bool = Field(False, description="whether the tokenizer puts a BOS token before every document")
-    seed: Seed = Field(description="seed of the tokenizer's sample, the initialisation and the data order")
-
-
-class ZooSize(Section):
-    """Dimensions of a zoo model."""
-
-    n_layers: int = Field(ge=1, le=1000)
-    d_model: int = Field(ge=8, le=100_000)
-    d_mlp: int = Field(ge=1, le=1_000_000)
-    n_heads: int = Field(ge=1, le=10_000)
-
-    @property
-    def n_neurons(self) -> int:
-        """Total neuron count, the model size x of the scaling law."""
-        return self.n_layers * self.d_mlp
-
-    @model_validator(mode="after")
-    def _heads_divide(self) -> ZooSize:
-        if self.d_model % (2 * self.n_heads):
-            raise ValueError("d_model must be a multiple of 2 × n_heads (rotary embeddings need even heads)")
-        return self
-
-
-class ZooTraining(Section):
-    """How zoo models are trained."""
-
-    steps: int = Field(400, ge=1, le=10_000_000)
-    batch_size: int = Field(32, ge=1, le=100_000, description="sequences per step")
-    sequence_length: int = Field(128, ge=8, le=1_000_000, description="tokens per sequence; also the models' context")
-    learning_rate: float = Field(3e-3, gt=0, le=1000, description="peak; linear warm-up, then cosine to 10%")
-    warmup_steps: int = Field(40, ge=0)
-    weight_decay: float = Field(0.1, ge=0)
-    checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints to resume from")
-    tokenizer_bytes: int = Field(
-        2_000_000, ge=10_000, le=10**11, description="training text sampled for each tokenizer"
-    )
-
-
-class Zoo(Section):
-    """Recipes of models trained here."""
-
-    families: dict[Name, ZooFamily] = Field({}, description="families by name")
-    sizes: dict[Name, ZooSize] = Field({}, description="dimensions by name")
-    training: ZooTraining = ZooTraining()
-
-
-class ZooRecipe(Section):
-    """A family at a size."""
-
-    family: str
-    size: str
 
 
 class Untrained(Section):

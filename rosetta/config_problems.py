@@ -21,6 +21,11 @@ def model_problems(config: Any) -> list[str]:
                 f"models.{name}.zoo.size: {entry.zoo.size!r} is not in zoo.sizes "
                 f"({', '.join(config.zoo.sizes) or 'none'})"
             )
+        if entry.zoo and _lacks_experts(config.zoo, entry.zoo):
+            problems.append(
+                f"models.{name}.zoo.size: zoo.sizes.{entry.zoo.size} has no experts, which the architecture of family "
+                f"{entry.zoo.family!r} is made of; give it {{n_experts, per_token, d_shared}}"
+            )
         if entry.untrained:
             twin = config.models.get(entry.untrained.of)
             if twin is None:
@@ -34,6 +39,11 @@ def model_problems(config: Any) -> list[str]:
             f"models (zoo.training.sequence_length {context}); lower it"
         )
     return problems
+
+
+def _lacks_experts(zoo: Any, recipe: Any) -> bool:
+    family, size = zoo.families.get(recipe.family), zoo.sizes.get(recipe.size)
+    return bool(family and size and family.architecture == "qwen2_moe" and size.experts is None)
 
 
 def ladder_problems(config: Any) -> list[str]:

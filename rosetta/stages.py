@@ -91,7 +91,7 @@ def _train(config: Config, model: str) -> dict[str, Any]:
     return {
         "model": model,
         "family": config.zoo.families[recipe.family].model_dump(mode="json"),
-        "size": config.zoo.sizes[recipe.size].model_dump(mode="json"),
+        "size": config.zoo.sizes[recipe.size].model_dump(mode="json", exclude_none=True),
         "training": config.zoo.training.model_dump(mode="json", exclude={"tokenizer_bytes", "checkpoint_every"}),
     }
 

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM
 from rosetta.activations.folders import open_stores
 from rosetta.activations.store import write_store
 from rosetta.activations.variables import StoreTokens
-from rosetta.config import ZooFamily, ZooSize, ZooTraining
+from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.zoo import save_tokenizer, train_tokenizer, zoo_model_config
 
@@ -58,7 +58,9 @@ def save_stores(folder: Path, activations, ranges, n_documents, *, n_shards=1, d
 
 
 def tiny_sizes():
-    return ZooSize(n_layers=2, d_model=16, d_mlp=24, n_heads=2), ZooTraining(steps=2, batch_size=2, sequence_length=32)
+    experts = {"n_experts": 4, "per_token": 2, "d_shared": 8}
+    size = ZooSize(n_layers=2, d_model=16, d_mlp=24, n_heads=2, experts=experts)
+    return size, ZooTraining(steps=2, batch_size=2, sequence_length=32)
 
 
 def tiny_tokenizer(texts, *, seed=0, bos=False, vocab_size=300, architecture="gpt2"):

@@ -8,16 +8,24 @@ import torch
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from rosetta.activations.capture import NeuronRecorder, forward
+from rosetta.activations.capture import forward
 from rosetta.activations.tokens import TokenizedDocument
 from rosetta.models.folders import folder_shape
 from rosetta.models.neurons import ARCHITECTURES, neuron_shape
+from rosetta.models.sites import neuron_sites
 from rosetta.models.weights import output_weights, unembedding
 
 SIZES = {
-    "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
-    "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 64, "vocab_size": 300,
-}  # fmt: skip
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 64,
+    "vocab_size": 300,
+}
+EXPERTS = {**SIZES, "intermediate_size": 12, "num_experts_per_tok": 2}  # fmt: skip
 OPT = {
     "hidden_size": 32, "ffn_dim": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 300,
     "max_position_embeddings": 64,
@@ -44,6 +52,10 @@ CONFIGS = {
     },
     "gemma3": {"text_config": SIZES, "vision_config": VISION},
     "phi3": {**SIZES, "pad_token_id": 0},
+    "mixtral": {**EXPERTS, "num_local_experts": 5},
+    "olmoe": {**EXPERTS, "num_experts": 5},
+    "qwen2_moe": {**EXPERTS, "num_experts": 5, "moe_intermediate_size": 8, "shared_expert_intermediate_size": 20},
+    "qwen3_moe": {**EXPERTS, "num_experts": 5, "moe_intermediate_size": 8},
 }  # fmt: skip
 VARIANTS = sorted({*ARCHITECTURES, *CONFIGS})
 
@@ -105,6 +117,28 @@ def mlp_of(model, layer):
     return mlp, lambda x: act(x @ mlp.gate_proj.weight.T) * (x @ mlp.up_proj.weight.T)
 
 
+def mixture_of(model, layer):
+    """As `mlp_of`, of a mixture of experts."""
+    mlp = model.model.layers[layer].mlp
+    return mlp, lambda x: mixture_neurons(mlp, x)
+
+
+def mixture_neurons(mlp, x):
+    """The neurons token by token, those of the experts with the highest router logits."""
+    rows = []
+    for hidden in x:
+        chosen = (mlp.gate.weight @ hidden).argsort(descending=True)[: mlp.gate.top_k].tolist()
+        row = []
+        for number, weight in enumerate(mlp.experts.gate_up_proj):
+            gate, up = (weight @ hidden).chunk(2)
+            row.append(functional.silu(gate) * up * (number in chosen))
+        if hasattr(mlp, "shared_expert"):
+            shared = mlp.shared_expert
+            row.append(functional.silu(shared.gate_proj(hidden)) * shared.up_proj(hidden))
+        rows.append(torch.cat(row))
+    return torch.stack(rows)
+
+
 def test_every_architecture_is_here():
     assert {variant.split("-")[0] for variant in VARIANTS} == set(ARCHITECTURES)
 
@@ -122,7 +156,7 @@ def test_neurons_are_what_the_mlp_computes(variant):
     position = 0
     for row in rows:
         for layer in range(2):
-            block, neurons = mlp_of(model, layer)
+            block, neurons = (mixture_of if shape.n_experts else mlp_of)(model, layer)
             seen = []
             hook = block.register_forward_pre_hook(lambda _m, x, seen=seen: seen.append(x[0]))
             with torch.no_grad():
@@ -139,12 +173,12 @@ def test_output_weights_are_what_a_unit_of_activation_adds(variant):
     shape = neuron_shape(model.config, "m")
     weights = list(output_weights(model, "m"))
     assert [tuple(weight.shape) for weight in weights] == [(shape.d_mlp, 32)] * 2
-    modules = NeuronRecorder(model, "m")._modules
     with torch.no_grad():
-        one = torch.eye(shape.d_mlp)
-        torch.testing.assert_close(
-            modules[1](one) - modules[1](torch.zeros(1, shape.d_mlp)), weights[1], atol=1e-5, rtol=1e-4
-        )
+        if not shape.n_experts:  # those of experts: test_experts.py
+            module = neuron_sites(model, "m")[1][0].module
+            one = torch.eye(shape.d_mlp)
+            added = module(one) - module(torch.zeros(1, shape.d_mlp))
+            torch.testing.assert_close(added, weights[1], atol=1e-5, rtol=1e-4)
     directions = unembedding(model, "m", 300, fold_final_norm=True)
     assert directions.shape == (300, 32)
 

@@ -54,6 +54,13 @@ def test_the_documentation_is_in_step_with_the_model():
 
 TWO_KINDS = {"path": "x", "hub": "y", "revision": "z"}
 ODD_HEADS = {"s": {"n_layers": 1, "d_model": 18, "d_mlp": 8, "n_heads": 4}}
+DENSE = {"n_layers": 1, "d_model": 16, "d_mlp": 32, "n_heads": 2}
+MIXTURE = {"architecture": "qwen2_moe", "seed": 0}
+
+
+def of_experts(n_experts, per_token, d_shared):
+    experts = {"n_experts": n_experts, "per_token": per_token, "d_shared": d_shared}
+    return changed(zoo={**GOOD["zoo"], "sizes": {"s": {**DENSE, "experts": experts}}})
 
 
 def with_model(entry):
@@ -109,6 +116,11 @@ BAD = [
     ("flat importance", changed(theory={"simulation": {"betas": [1.0]}}), r"theory\.simulation\.betas\[0\]"),
     ("no rank left", changed(theory={"decay": {"max_units": 40}}), r"theory: decay: first_rank must lie below"),
     ("odd heads", changed(zoo={**GOOD["zoo"], "sizes": ODD_HEADS}), "multiple"),
+    ("odd experts", of_experts(4, 2, 8), r"zoo\.sizes\.s: .*\(24\) must be a multiple of 4 × experts.n_experts \(16\)"),
+    ("all shared", of_experts(4, 2, 32), r"experts\.d_shared \(0\) must be a multiple"),
+    ("more than there are", of_experts(2, 3, 8), r"experts\.per_token 3 is above experts\.n_experts 2"),
+    ("no experts", changed(zoo={**GOOD["zoo"], "families": dict.fromkeys(GOOD["zoo"]["families"], MIXTURE)}),
+     r"models\.f-s\.zoo\.size: zoo\.sizes\.s has no experts"),
 ]  # fmt: skip
 
 

@@ -18,10 +18,10 @@ PACKAGE = ROOT / "rosetta"
 ORDER = [
     "errors", "files", "tables", "processes", "progress", "moments", "config_base", "config_messages",
     "config_yaml", "config_sources", "config_controls", "config_filtering", "config_neurons", "config_problems",
-    "config_theory", "config", "config_reference", "paths", "jobs", "stages", "corpus", "models", "activations",
-    "alignment", "correlation", "matching", "analysis", "theory", "planted", "annotation", "filtering", "report",
-    "checks", "resources", "planning", "planning_methods", "status", "verify", "steps", "cli_options", "cli_theory",
-    "cli_controls", "cli_filtering", "cli",
+    "config_theory", "config_zoo", "config", "config_reference", "paths", "jobs", "stages", "corpus", "models",
+    "activations", "alignment", "correlation", "matching", "analysis", "theory", "planted", "annotation",
+    "filtering", "report", "checks", "resources", "planning", "planning_methods", "status", "verify", "steps",
+    "cli_options", "cli_theory", "cli_controls", "cli_filtering", "cli",
 ]  # fmt: skip
 
 

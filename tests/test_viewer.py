@@ -30,7 +30,7 @@ class KnownModel:
     def describe(self, layer, unit):
         numbers = [None] * len(NUMBERS)
         numbers[VOCABULARY_KURTOSIS] = unit / 100
-        return {"numbers": numbers, "firing": [0.5, 0.25, 0.0]}
+        return {"name": f"L{layer}/U{unit}", "numbers": numbers, "firing": [0.5, 0.25, 0.0]}
 
     def main_domains(self, neurons):
         return [unit % 2 for _, unit in neurons]

@@ -5,16 +5,16 @@ import json
 import numpy as np
 import pytest
 import torch
-from helpers import ARCHITECTURES, tiny_tokenizer
+from helpers import ARCHITECTURES, tiny_sizes, tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import rosetta.models.training
-from rosetta.config import ZooFamily, ZooSize, ZooTraining
+from rosetta.config_zoo import ZooFamily, ZooTraining
 from rosetta.errors import CorpusError
 from rosetta.models.training import bits_per_byte, learning_rate, train_zoo_model
 from rosetta.models.zoo import END_OF_TEXT_ID, packed_tokens, save_tokenizer, train_tokenizer, zoo_model_config
 
-SIZE = ZooSize(n_layers=2, d_model=16, d_mlp=24, n_heads=2)
+SIZE, _ = tiny_sizes()
 TRAINING = ZooTraining(steps=12, batch_size=4, sequence_length=16, warmup_steps=2, checkpoint_every=4)
 
 
@@ -32,7 +32,7 @@ def same_weights(a, b):
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
-@pytest.mark.parametrize("architecture", ["gpt_neox", "opt", "qwen2"])
+@pytest.mark.parametrize("architecture", ["gpt_neox", "opt", "qwen2", "qwen2_moe"])
 def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, texts, monkeypatch, architecture):
     whole, facts = train(texts, tmp_path / "whole", architecture)
     original, steps = rosetta.models.training._step, []
@@ -75,6 +75,25 @@ def test_training_lowers_the_loss(tmp_path, texts):
     assert bits_per_byte(model, tokenizer, texts, 16) < bits_per_byte(untrained, tokenizer, texts, 16) - 0.5
 
 
+def test_a_mixture_is_trained_with_its_routers_loss_and_told_without(tmp_path, texts, monkeypatch):
+    seen, step = [], rosetta.models.training._step
+
+    def watched(model, optimizer, parts, *others):
+        with torch.no_grad():
+            out = model(input_ids=parts[0], labels=parts[0])
+        told = step(model, optimizer, parts, *others)
+        seen.append((told, float(out.loss), float(out.aux_loss)))
+        return told
+
+    monkeypatch.setattr(rosetta.models.training, "_step", watched)
+    trained, facts = train(texts, tmp_path, "qwen2_moe")
+    told, minimised, router = map(np.array, zip(*seen, strict=True))
+    np.testing.assert_allclose(told, minimised - 0.01 * router, rtol=1e-5)
+    assert facts["train_loss"] == pytest.approx(told.mean())
+    assert (router > 1.9).all(), "it is there; with balanced experts it is the number of experts per token"
+    assert not trained.config.output_router_logits, "its loss is that of the text from now on"
+
+
 def test_bits_per_byte_of_a_uniform_model(texts):
     """A model that gives every token the same probability costs log2(V) bits per token."""
     tokenizer = tiny_tokenizer(texts)
@@ -86,7 +105,7 @@ def test_bits_per_byte_of_a_uniform_model(texts):
     assert bits_per_byte(model, tokenizer, [text], 16) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "qwen2_moe"])
 def test_saved_models_load_with_plain_transformers(tmp_path, texts, architecture):
     model = AutoModelForCausalLM.from_config(zoo_model_config(family(architecture), SIZE, TRAINING))
     model.save_pretrained(tmp_path / "m")

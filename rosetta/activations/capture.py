@@ -18,22 +18,24 @@ from rosetta.activations.variables import StoreTokens
 from rosetta.config import Activations
 from rosetta.corpus.documents import document_name
 from rosetta.errors import ModelError
-from rosetta.models.neurons import down_projections, neuron_shape, text_config
+from rosetta.models.neurons import neuron_shape, text_config
+from rosetta.models.sites import Site, neuron_sites
 from rosetta.progress import bar, say
 
 
 class NeuronRecorder:
-    """Records the input of every down projection during forward passes, through plain torch hooks."""
+    """Records the neurons of every layer during forward passes, through plain torch hooks."""
 
     def __init__(self, model: Any, place: str) -> None:
-        self.captured: list[torch.Tensor | None] = []
-        self._modules = down_projections(model, place)
+        self._layers = neuron_sites(model, place)
+        self._captured: dict[Site, torch.Tensor] = {}
 
     @contextmanager
     def recording(self) -> Iterator[NeuronRecorder]:
         """Keep the hooks in place for the duration of the block."""
-        self.captured = [None] * len(self._modules)
-        handles = [module.register_forward_pre_hook(self._hook(i)) for i, module in enumerate(self._modules)]
+        self._captured = {}
+        sites = [site for layer in self._layers for site in layer]
+        handles = [site.module.register_forward_pre_hook(self._hook(site)) for site in sites]
         try:
             yield self
         finally:
@@ -41,13 +43,15 @@ class NeuronRecorder:
                 handle.remove()
 
     def take(self) -> list[torch.Tensor]:
-        """Return what the last forward pass left, by layer, and let go of it."""
-        taken, self.captured = self.captured, [None] * len(self._modules)
-        return taken
+        """Return what the last forward pass left, by layer of shape (positions, d_mlp), and let go of it."""
+        taken, self._captured = self._captured, {}
+        # Some models keep rows apart from the positions in them, others do not.
+        layers = [[taken.pop(site).flatten(0, -2) for site in layer] for layer in self._layers]
+        return [torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0] for parts in layers]
 
-    def _hook(self, layer: int) -> Any:
+    def _hook(self, site: Site) -> Any:
         def keep(_module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-            self.captured[layer] = inputs[0].detach()
+            self._captured[site] = site.read(inputs)
 
         return keep
 
@@ -169,5 +173,5 @@ def forward(model: Any, tokenized: list[TokenizedDocument], batch_size: int, pla
             # The language-model head is not needed for neurons, so only the backbone runs.
             model.base_model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False)
             kept = mask.bool().view(-1)
-            yield torch.stack([values.reshape(kept.numel(), -1).cpu()[kept] for values in recorder.take()])
+            yield torch.stack([values.cpu()[kept] for values in recorder.take()])
             shown.update(int(kept.sum()))

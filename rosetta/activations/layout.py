@@ -36,6 +36,8 @@ class _Holds(_Keys):
     n_documents: PositiveInt
     n_layers: PositiveInt
     d_mlp: PositiveInt
+    n_experts: NonNegativeInt = 0
+    d_expert: NonNegativeInt = 0
     dtype: Literal["float16", "float32", "bfloat16"]
     chunks: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
     shard: NonNegativeInt
@@ -78,6 +80,11 @@ def check_manifest(manifest: dict[str, Any], place: str) -> None:
         raise StoreError(f"{place}: {key}: {problem['msg']} (got {problem['input']!r}). {SPECIFICATION}") from None
     if holds.shard >= holds.n_shards:
         raise StoreError(f"{place}: holds.shard: {holds.shard} is not among {holds.n_shards} shards, counted from 0.")
+    if holds.n_experts * holds.d_expert > holds.d_mlp or bool(holds.n_experts) != bool(holds.d_expert):
+        raise StoreError(
+            f"{place}: holds.n_experts: {holds.n_experts} experts of {holds.d_expert} units are not among the "
+            f"{holds.d_mlp} units of a layer. {SPECIFICATION}"
+        )
     if holds.chunks[0] > MAX_CHUNK_POSITIONS:
         raise StoreError(
             f"{place}: holds.chunks: {holds.chunks[0]} positions; a chunk may hold {MAX_CHUNK_POSITIONS} at most."

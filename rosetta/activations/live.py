@@ -23,7 +23,7 @@ from rosetta.activations.variables import StoreTokens
 from rosetta.config import Config, load_config
 from rosetta.errors import StoreError
 from rosetta.files import DamageError, check_digest, read_manifest, write_manifest
-from rosetta.models.neurons import neuron_shape
+from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.moments import Moments
 from rosetta.paths import Paths
 
@@ -62,8 +62,8 @@ class LiveStore:
         self.manifest = read_manifest(manifest_path, KIND)
         check_version(self.manifest, str(manifest_path))
         holds = self.manifest["holds"]
-        self.n_layers: int = holds["n_layers"]
-        self.d_mlp: int = holds["d_mlp"]
+        self.shape = NeuronShape.of(holds)
+        self.n_layers, self.d_mlp = self.shape.n_layers, self.shape.d_mlp
         self.n_positions: int = holds["n_positions"]
         self.dtype: str = holds["dtype"]
 
@@ -94,7 +94,7 @@ class LiveStore:
         """Run the model over the shard; yields what `rosetta.activations.store.Store.chunks` does."""
         layers = range(low // self.d_mlp, -(-high // self.d_mlp))
         inputs, start = self._inputs(), 0
-        rounding = Rounding(self.tokens().with_bytes, self.dtype, str(self.path))
+        rounding = Rounding(self.tokens().with_bytes, self.shape, self.dtype, str(self.path))
         batch_size = self._config().activations.batch_size
         for batch in forward(inputs.model, self._tokenized[0], batch_size, inputs.place):
             values = rounding(batch)

@@ -25,7 +25,7 @@ from rosetta.activations.layout import (
 from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, StoreTokens, activation_path
 from rosetta.errors import StoreError
 from rosetta.files import DamageError, check_files, describe_files, read_manifest, replacing, write_manifest
-from rosetta.models.neurons import NeuronShape, neuron_name
+from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
 
 # A chunk holds all positions of a block for a tile's width of units. Blocks are written whole: the sharding
@@ -77,7 +77,7 @@ def write_store(
     holds["chunks"] = [min(CHUNK_POSITIONS, holds["n_positions"]), min(CHUNK_UNITS, shape.d_mlp)]
     store_path = manifest_path.with_suffix(".zarr")
     manifest_path.unlink(missing_ok=True)  # a manifest must never speak of a store that is being replaced
-    rounding = Rounding(tokens.with_bytes, dtype, place)
+    rounding = Rounding(tokens.with_bytes, shape, dtype, place)
     n_bytes = holds["n_positions"] * shape.n_neurons * np.dtype(ACTIVATION_DTYPES[dtype]).itemsize
     with replacing(store_path, n_bytes + sum(values.nbytes for values in vars(tokens).values())) as temporary:
         group = _create(temporary, holds)
@@ -109,8 +109,7 @@ def describe(
         "n_with_bytes": int(tokens.with_bytes.sum()),
         "n_documents": len(tokens.document_ids),
         "n_left_out": len(tokens.document_ids) - len(np.unique(tokens.document_index[tokens.with_bytes])),
-        "n_layers": shape.n_layers,
-        "d_mlp": shape.d_mlp,
+        **shape.facts,
         "dtype": dtype,
         "shard": shard,
         "n_shards": n_shards,
@@ -163,6 +162,8 @@ class Rounding:
     ----------
     with_bytes : ndarray of bool, shape (n_positions,)
         Which positions stand for bytes.
+    shape : NeuronShape
+        Neurons of the model, for messages.
     dtype : {'float16', 'float32', 'bfloat16'}
         Stored precision.
     place : str
@@ -174,9 +175,10 @@ class Rounding:
         Values that were clamped so far.
     """
 
-    def __init__(self, with_bytes: np.ndarray, dtype: str, place: str) -> None:
+    def __init__(self, with_bytes: np.ndarray, shape: NeuronShape, dtype: str, place: str) -> None:
         self.n_clamped = 0
-        self._with_bytes, self._dtype, self._place = torch.from_numpy(with_bytes), dtype, place
+        self._with_bytes, self._shape = torch.from_numpy(with_bytes), shape
+        self._dtype, self._place = dtype, place
         self._position = 0
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
@@ -207,7 +209,7 @@ class Rounding:
         layer, row, unit = at
         value = float(values[layer, row, unit])
         mend = "Set activations.dtype to bfloat16 or float32." if math.isfinite(value) else "Check the weights."
-        name = neuron_name(layer, unit)
+        name = self._shape.name(layer, unit)
         return f"{self._place}: neuron {name} reads {value:g}, which {self._dtype} cannot hold. {mend}"
 
 
@@ -273,8 +275,8 @@ class Store:
         holds = self.manifest["holds"]
         self.group = self._guard("zarr.json", lambda: zarr.open_group(self.path, mode="r", zarr_format=3))
         self._guard("zarr.json", lambda: check_arrays(self.group, holds, str(self.path)))
-        self.n_layers: int = holds["n_layers"]
-        self.d_mlp: int = holds["d_mlp"]
+        self.shape = NeuronShape.of(holds)
+        self.n_layers, self.d_mlp = self.shape.n_layers, self.shape.d_mlp
         self.n_positions: int = holds["n_positions"]
         self.dtype: str = holds["dtype"]
         self._layers = [self.group[activation_path(layer)] for layer in range(self.n_layers)]

@@ -18,7 +18,6 @@ from rosetta.activations.store import Store
 from rosetta.activations.variables import activation_path
 from rosetta.errors import StoreError
 from rosetta.files import check_files
-from rosetta.models.neurons import neuron_name
 from rosetta.moments import Moments
 from rosetta.progress import bar
 
@@ -77,7 +76,7 @@ def summary(store: Store) -> str:
     n_bytes = sum(facts["bytes"] for facts in store.manifest["files"].values())
     return (
         f"{store.path.with_suffix('.json')}: shard {holds['shard']} of {holds['n_shards']}, "
-        f"{holds['n_layers']} × {holds['d_mlp']} neurons ({int((moments.m2 == 0).sum())} dead), {holds['dtype']}, "
+        f"{store.n_layers} × {store.d_mlp} neurons ({int((moments.m2 == 0).sum())} dead), {holds['dtype']}, "
         f"{holds['n_positions']} positions ({holds['n_with_bytes']} with bytes) of {holds['n_documents']} documents, "
         f"{tqdm.format_sizeof(n_bytes, 'B')}"
     )
@@ -117,7 +116,7 @@ def _check_finite(store: Store, values: torch.Tensor, layer: int, first_unit: in
     if len(bad):
         row, unit = bad[0].tolist()
         raise StoreError(
-            f"{store.path}: neuron {neuron_name(layer, first_unit + unit)} reads {float(values[row, unit])} on a "
+            f"{store.path}: neuron {store.shape.name(layer, first_unit + unit)} reads {float(values[row, unit])} on a "
             f"position with bytes. Capture it again, in a dtype that holds its values."
         )
 
@@ -132,7 +131,8 @@ def _check_moments(store: Store, computed: Moments, saved: Moments, layer: int, 
         wrong = ~(np.abs(found - expected) <= tolerance)  # NaN is wrong too
         if wrong.any():
             unit = int(np.argmax(wrong))
+            neuron = store.shape.name(layer, first_unit + unit)
             raise StoreError(
-                f"{store.path}: {name} of neuron {neuron_name(layer, first_unit + unit)} is {found[unit]:g}, but that "
-                f"of {activation_path(layer)} is {expected[unit]:g}. Compute it in float64 from the values as stored."
+                f"{store.path}: {name} of neuron {neuron} is {found[unit]:g}, but that of {activation_path(layer)} is "
+                f"{expected[unit]:g}. Compute it in float64 from the values as stored."
             )

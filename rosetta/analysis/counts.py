@@ -96,5 +96,4 @@ _SUMMED = ("n_dead_b", "n_quiet_b", "n_special", "n_first_position", "n_high_nor
 
 def model_shape(paths: Paths, model: str) -> NeuronShape:
     """Return a model's neuron counts from its manifest."""
-    manifest = read_manifest(paths.model_manifest(model), "model")
-    return NeuronShape(manifest["n_layers"], manifest["d_mlp"])
+    return NeuronShape.of(read_manifest(paths.model_manifest(model), "model"))

@@ -22,7 +22,6 @@ from rosetta.correlation.plan import Tile
 from rosetta.correlation.view import View, mark_tokens, marked, permuted, quiet_neurons, subset
 from rosetta.errors import StoreError
 from rosetta.files import digest_json
-from rosetta.models.neurons import neuron_name
 from rosetta.moments import Moments
 
 T = TypeVar("T")
@@ -343,7 +342,8 @@ def _centred(
         sums.add(strip.masked_fill_(quiet, 0.0) if bool(quiet.any()) else strip)
     bad = torch.nonzero(~torch.isfinite(sums.total))
     if len(bad):
-        name = neuron_name(*divmod(int(neurons[int(bad[0])]), side.stores[0].d_mlp))
+        shape = side.stores[0].shape
+        name = shape.name(*divmod(int(neurons[int(bad[0])]), shape.d_mlp))
         raise StoreError(f"{side.stores[0].path.parent}: neuron {name} holds non-finite values. Capture it again.")
     return block
 

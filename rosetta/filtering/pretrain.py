@@ -55,15 +55,20 @@ def compute_dtype(setting: str, device: torch.device) -> torch.dtype:
 
 
 def with_lora(model: Any, settings: FilterPretraining, seed: int, place: str) -> Any:
-    """Return the model with LoRA updates on the projections of attention and MLP, which alone are trained."""
+    """Return the model with LoRA updates on the projections of attention and MLP, which alone are trained.
+
+    Every expert of a mixture has updates of its own; routers have none.
+    """
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
     transposed = model.config.model_type == "gpt2"  # whose Conv1D keeps its weight as in × out
+    architecture = architecture_of(model.config.model_type, place)
     config = LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
-        target_modules=list(architecture_of(model.config.model_type, place).projections),
+        target_modules=list(architecture.projections),
+        target_parameters=list(architecture.experts.parameters) if architecture.experts else None,
         fan_in_fan_out=transposed,
         task_type="CAUSAL_LM",
     )

@@ -19,7 +19,8 @@ from rosetta.corpus.documents import document_name
 from rosetta.errors import ModelError
 from rosetta.filtering.baselines import Classifier
 from rosetta.filtering.select import exactly
-from rosetta.models.neurons import Neuron, down_projections
+from rosetta.models.neurons import Neuron
+from rosetta.models.sites import Site, locate, neuron_sites
 from rosetta.progress import bar
 
 CHUNK = 1024  # documents tokenized, and sorted by length, at a time
@@ -44,17 +45,16 @@ class NeuronProbe:
 
     def __init__(self, model: Any, neurons: list[Neuron], place: str) -> None:
         self._model = model
-        self._neurons = neurons
-        self._modules = down_projections(model, place)
-        self._last = max(neuron.layer for neuron in neurons)
-        self._read: dict[int, torch.Tensor] = {}
+        layers = neuron_sites(model, place)
+        self._places = [locate(layers[layer], unit) for layer, unit in neurons]
+        self._sites = list(dict(self._places))
+        self._read: dict[Site, torch.Tensor] = {}
 
     @torch.inference_mode()
     def __call__(self, ids: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
         """Return the activations on a batch, float32 of shape (n_neurons, n_rows, width)."""
-        layers = sorted({neuron.layer for neuron in self._neurons})
-        handles = [self._modules[layer].register_forward_pre_hook(self._hook(layer)) for layer in layers]
-        device = self._model.device
+        handles = [site.module.register_forward_pre_hook(self._hook(site)) for site in self._sites]
+        device, self._read = self._model.device, {}
         try:
             self._model.base_model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
         except _Reached:
@@ -63,14 +63,14 @@ class NeuronProbe:
             for handle in handles:
                 handle.remove()
         shape = ids.shape  # OPT flattens the positions of a batch
-        values = [self._read[layer][..., unit].reshape(shape) for layer, unit in self._neurons]
+        values = [self._read[site][..., unit].reshape(shape) for site, unit in self._places]
         self._read = {}
         return torch.stack(values).float().cpu().numpy()
 
-    def _hook(self, layer: int) -> Callable:
+    def _hook(self, site: Site) -> Callable:
         def keep(_module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-            self._read[layer] = inputs[0]
-            if layer == self._last:
+            self._read[site] = site.read(inputs)
+            if len(self._read) == len(self._sites):
                 raise _Reached
 
         return keep

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
 from safetensors import SafetensorError, safe_open
 
 from rosetta.errors import ModelError
-from rosetta.models.neurons import NeuronShape, architecture_of, layer_of, text_config
+from rosetta.models.neurons import NeuronShape, SavedWeight, architecture_of, neuron_shape, saved_weight
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
@@ -71,16 +72,11 @@ def folder_shape(folder: Path, key: str) -> NeuronShape | None:
 
 
 def _shape_of(config: dict, place: str) -> NeuronShape | None:
-    architecture = architecture_of(config.get("model_type"), place)
-    content = text_config(SimpleNamespace(**config))
+    architecture_of(config.get("model_type"), place)
     try:
-        counts = getattr(content, architecture.n_layers), architecture.d_mlp(content)
+        return neuron_shape(SimpleNamespace(**config), place)
     except AttributeError:
         return None
-    for what, count in zip(("layers", "neurons per layer"), counts, strict=True):
-        if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-            raise ModelError(f"{place}: config.json gives {count!r} as the number of {what}. Correct it.")
-    return NeuronShape(*counts)
 
 
 def model_files(folder: Path) -> list[Path]:
@@ -103,28 +99,42 @@ def _read_json(path: Path, place: str) -> dict:
 def _check_weights(folder: Path, place: str, config: dict) -> None:
     """Check that weights are there, and of as many layers and neurons as the configuration says, by their headers."""
     architecture = architecture_of(config.get("model_type"), place)
-    by_layer: dict[int, list[int]] = {}
+    sizes: dict[SavedWeight, list[int]] = {}
     for name in weight_files(folder, place):
         try:
             with safe_open(folder / name, framework="numpy") as file:
-                found = {layer: key for key in file.keys() if (layer := layer_of(architecture, key)) is not None}  # noqa: SIM118
-                by_layer |= {layer: file.get_slice(key).get_shape() for layer, key in found.items()}
+                found = {weight: key for key in file.keys() if (weight := saved_weight(architecture, key))}  # noqa: SIM118
+                sizes |= {weight: file.get_slice(key).get_shape() for weight, key in found.items()}
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{place}: {name} cannot be read ({error}). Complete the download.") from None
     shape = _shape_of(config, place)
-    if shape is None:
-        return
-    if sorted(by_layer) != list(range(shape.n_layers)):
+    if shape is not None:
+        _check_sizes(sizes, shape, place)
+
+
+def _check_sizes(sizes: dict[SavedWeight, list[int]], shape: NeuronShape, place: str) -> None:
+    mend = "Put the configuration and the weights of one model there."
+    layers = {weight.layer for weight in sizes}
+    if layers != set(range(shape.n_layers)):
         raise ModelError(
-            f"{place}: config.json says {shape.n_layers} layers, and the weights are of {len(by_layer)}. "
-            "Put the configuration and the weights of one model there."
+            f"{place}: config.json says {shape.n_layers} layers, and the weights are of {len(layers)}. {mend}"
         )
-    wrong = next((layer for layer, sizes in by_layer.items() if shape.d_mlp not in sizes), None)
-    if wrong is not None:
-        raise ModelError(
-            f"{place}: config.json says {shape.d_mlp} neurons per layer, and the weights of layer {wrong} are "
-            f"{by_layer[wrong]}. Put the configuration and the weights of one model there."
-        )
+    experts = Counter(weight.layer for weight in sizes if weight.expert is not None)
+    for layer in range(shape.n_layers):
+        if experts[layer] != shape.n_experts:
+            raise ModelError(
+                f"{place}: config.json says {shape.n_experts} experts per layer, and the weights of layer {layer} are "
+                f"of {experts[layer]}. {mend}"
+            )
+    for (layer, expert), found in sizes.items():
+        expected, of = shape.d_mlp - shape.n_routed, "layer" if not shape.n_experts else "shared expert"
+        if expert is not None:
+            expected, of = shape.d_expert, "expert"
+        if expected not in found:
+            raise ModelError(
+                f"{place}: config.json says {expected} neurons per {of}, and the weights of layer {layer} are "
+                f"{found}. {mend}"
+            )
 
 
 def weight_files(folder: Path, place: str) -> list[str]:

@@ -15,14 +15,8 @@ from rosetta.errors import ModelError
 from rosetta.files import digest_bytes, digest_folder, digest_json, read_manifest, write_manifest
 from rosetta.models.folders import check_model_folder, weight_files
 from rosetta.models.hub import MEND, check_safetensors
-from rosetta.models.neurons import (
-    NeuronShape,
-    architecture_of,
-    down_projections,
-    layer_of,
-    neuron_shape,
-    text_config,
-)
+from rosetta.models.neurons import NeuronShape, architecture_of, neuron_shape, saved_weight, text_config
+from rosetta.models.sites import neuron_sites
 from rosetta.models.sources import KIND, ModelSource, check_model, describe_model
 
 transformers.logging.set_verbosity_error()
@@ -124,7 +118,7 @@ def load_model(source: ModelSource) -> Any:
     if missing:
         raise ModelError(f"{source.place}: the weights of {source.location} lack or misfit {missing[0]}.")
     architecture = architecture_of(config.model_type, source.place)
-    further = [key for key in sorted(info["unexpected_keys"]) if layer_of(architecture, key) is not None]
+    further = [key for key in sorted(info["unexpected_keys"]) if saved_weight(architecture, key)]
     if further or getattr(model, "_hf_peft_config_loaded", False):
         what = f"hold {further[0]}, a layer more than its configuration says" if further else "bring an adapter along"
         raise ModelError(f"{source.place}: the weights of {source.location} {what}. Give another model.")
@@ -156,14 +150,13 @@ def write_model_manifest(source: ModelSource, path: Path, made_by: dict, trainin
     if source.revision is None and source.untrained_seed is None:
         _check_finite(source)
     with torch.device("meta"):
-        down_projections(AutoModelForCausalLM.from_config(config, trust_remote_code=False), source.place)
+        neuron_sites(AutoModelForCausalLM.from_config(config, trust_remote_code=False), source.place)
     content = {
         "kind": KIND,
         "made_by": made_by,
         "source": {name: value for name, value in asdict(source).items() if name != "key"},
         "architecture": config.model_type,
-        "n_layers": shape.n_layers,
-        "d_mlp": shape.d_mlp,
+        **shape.facts,
         "n_neurons": shape.n_neurons,
         "n_parameters": count_parameters(config),
         "vocab_size": len(tokenizer),

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from rosetta.config import ZooFamily, ZooSize, ZooTraining
+from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.corpus.documents import hash64
 from rosetta.files import digest_bytes, digest_json, digested, is_whole
 from rosetta.models.zoo import packed_tokens, zoo_model_config
@@ -87,7 +87,8 @@ def train_zoo_model(
 ) -> tuple[Any, dict[str, float]]:
     """Train one zoo model, from its newest checkpoint if there is one.
 
-    One thread does the arithmetic, so the weights are the same at any number of cores.
+    One thread does the arithmetic, so the weights are the same at any number of cores. A mixture of experts is trained
+    with its router's own loss, which keeps experts in use, besides.
 
     Returns
     -------
@@ -99,6 +100,9 @@ def train_zoo_model(
     torch.manual_seed(family.seed)
     config = zoo_model_config(family, size, training)
     model = AutoModelForCausalLM.from_config(config, trust_remote_code=False).train()
+    mixture = hasattr(config, "output_router_logits")
+    if mixture:
+        model.config.output_router_logits = True  # which adds the router's loss
     optimizer = torch.optim.AdamW(
         model.parameters(),
         lr=training.learning_rate,
@@ -113,6 +117,8 @@ def train_zoo_model(
     run = digest_json([config.to_dict(), _recipe(training), family.model_dump(), digest_bytes(tokens.tobytes())])
     steps = Steps(batches, partial(learning_rate, training), checkpoints, training.checkpoint_every, run)
     losses = run_steps(model, optimizer, steps, torch.float32)
+    if mixture:
+        model.config.output_router_logits = False
     facts = {"train_loss": mean_of_last(losses), "tokens": float(len(tokens))}
     return model.eval(), facts
 
@@ -165,13 +171,21 @@ def _step(
     for part in parts:
         batch = part.to(model.device)
         with torch.autocast(batch.device.type, dtype, enabled=dtype != torch.float32):
-            loss = model(input_ids=batch, labels=batch, use_cache=False).loss * (len(batch) / n_sequences)
+            out = model(input_ids=batch, labels=batch, use_cache=False)
+            share = len(batch) / n_sequences
+            loss = out.loss * share
         loss.backward()
-        total += float(loss.detach())
+        total += float(loss.detach()) - share * _router_loss(model, out)
     torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return total
+
+
+def _router_loss(model: Any, out: Any) -> float:
+    """Return what a mixture's router adds to the loss; nothing if it is not asked for."""
+    loss = getattr(out, "aux_loss", None)
+    return 0.0 if loss is None else model.config.router_aux_loss_coef * float(loss.detach())
 
 
 def _recipe(training: ZooTraining) -> dict[str, Any]:

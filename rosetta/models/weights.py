@@ -8,19 +8,19 @@ from typing import Any
 import torch
 
 from rosetta.errors import ModelError
-from rosetta.models.neurons import architecture_of, down_projections, text_config
+from rosetta.models.neurons import architecture_of, text_config
+from rosetta.models.sites import neuron_sites
 
 
 def output_weights(model: Any, place: str) -> Iterator[torch.Tensor]:
     """Yield the output weight vectors of every layer's neurons, float32 of shape (d_mlp, d_model).
 
     They are the columns of the down projection: what one unit of a neuron's activation adds to the residual
-    stream, gated MLPs included.
+    stream, gated MLPs included. In a mixture of experts that is before the routing weight, or the shared expert's
+    gate, which scale it by token.
     """
-    for module in down_projections(model, place):
-        # A Conv1D (GPT-2) keeps its weight as in × out, a Linear as out × in.
-        weight = module.weight.T if hasattr(module, "in_features") else module.weight
-        yield weight.detach().float()
+    for sites in neuron_sites(model, place):
+        yield torch.cat([site.output_weights().detach().float() for site in sites])
 
 
 def unembedding(model: Any, place: str, n_tokens: int, *, fold_final_norm: bool = False) -> torch.Tensor:

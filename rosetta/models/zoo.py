@@ -10,12 +10,13 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
-from rosetta.config import ZooFamily, ZooSize, ZooTraining
+from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.errors import CorpusError
 from rosetta.files import replacing
 
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 0
+ROUTER_LOSS = 0.01  # weight of the loss that keeps experts in use
 
 
 def train_tokenizer(family: ZooFamily, texts: list[str], sample_bytes: int) -> PreTrainedTokenizerFast:
@@ -159,6 +160,19 @@ def _grouped(size: ZooSize, context: int) -> dict[str, Any]:
     }
 
 
+def _mixture(size: ZooSize, context: int) -> dict[str, Any]:
+    experts = size.experts
+    assert experts is not None, "the configuration is checked for it"
+    return {
+        **_grouped(size, context),
+        "num_experts": experts.n_experts,
+        "num_experts_per_tok": experts.per_token,
+        "moe_intermediate_size": (size.d_mlp - experts.d_shared) // experts.n_experts,
+        "shared_expert_intermediate_size": experts.d_shared,
+        "router_aux_loss_coef": ROUTER_LOSS,
+    }
+
+
 _CONFIGS = {
     "gpt_neox": _common,
     "gpt2": _gpt2,
@@ -167,4 +181,5 @@ _CONFIGS = {
     "llama": _grouped,
     "mistral": _grouped,
     "gemma": _grouped,
+    "qwen2_moe": _mixture,
 }

@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
+from rosetta.analysis.counts import model_shape
 from rosetta.config import Config
 from rosetta.files import read_manifest
 from rosetta.filtering import corpus
 from rosetta.filtering.choose import CANDIDATE_COLUMNS, CHOICE
 from rosetta.filtering.corpus_card import score_sentence
 from rosetta.filtering.results import SUMMARY_COLUMNS
-from rosetta.models.neurons import Neuron
 from rosetta.paths import Paths
 from rosetta.tables import read_csv
 
@@ -37,11 +37,12 @@ def filtering_section(config: Config, paths: Paths) -> dict[str, Any] | None:
     summary = read_csv(paths.table("filtering_summary"), SUMMARY_COLUMNS)
     candidates = read_csv(paths.table("filtering_candidates"), CANDIDATE_COLUMNS)
     shown = [name for name in CANDIDATE_COLUMNS if name not in ("layer", "unit")]
-    names = [str(Neuron(*place)) for place in candidates[["layer", "unit"]].itertuples(index=False)]
+    shape = model_shape(paths, choice["model"])
+    names = [shape.name(*place) for place in candidates[["layer", "unit"]].itertuples(index=False)]
     return {
         "settings": filtering,
         "choice": choice,
-        "neuron": str(Neuron(*choice["neurons"]["rosetta"])),
+        "neuron": shape.name(*choice["neurons"]["rosetta"]),
         "score": score_sentence(filtering.scoring),
         "counts": read_manifest(where.corpus_manifest, corpus.KIND)["counts"],
         "figure": paths.figure("filtering", "png"),

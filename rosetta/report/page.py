@@ -13,14 +13,13 @@ import pandas as pd
 
 from rosetta import __version__
 from rosetta.activations.folders import documents_left_out
-from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF
+from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF, model_shape
 from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.scaling import SCALING_COLUMNS
 from rosetta.config import Config, dump_config
 from rosetta.corpus.documents import document_name
 from rosetta.files import read_bytes, read_manifest, write_text
 from rosetta.jobs import CONTROL_TABLES, control_figures
-from rosetta.models.neurons import neuron_name
 from rosetta.paths import Paths
 from rosetta.report.figures import TITLES
 from rosetta.report.filtering_section import filtering_section
@@ -49,7 +48,9 @@ def write_report(config: Config, paths: Paths) -> None:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rosetta.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters.update(neuron=neuron_name, document=document_name, number=format_number, image=_image)
+    shapes = {model: model_shape(paths, model) for model in config.used_models()}
+    environment.filters.update(document=document_name, number=format_number, image=_image)
+    environment.filters["neuron"] = lambda model, layer, unit: shapes[model].name(layer, unit)
     page = environment.get_template("report.html.jinja").render(
         version=__version__,
         versions={name: version(name) for name in LIBRARIES},

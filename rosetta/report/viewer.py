@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS, VOCABULARY_COLUMNS
+from rosetta.analysis.counts import model_shape
 from rosetta.analysis.populations import rosetta_above
 from rosetta.analysis.replicates import pair_thresholds
 from rosetta.annotation.annotate import ANNOTATED, ANNOTATION_COLUMNS
@@ -112,12 +113,14 @@ class _Model:
         self._neurons = neurons.merge(vocabulary, on=["layer", "unit"], validate="one_to_one")
         self._neurons = self._neurons.set_index(["layer", "unit"])
         self._contexts = paths.contexts(model)
+        self._shape = model_shape(paths, model)
         self.domains: list[str] = read_parquet_metadata(paths.neurons(model))["domains"]
 
     def describe(self, layer: int, unit: int) -> dict[str, Any]:
-        """Return the numbers of a neuron and the share of each domain's tokens at which it fires."""
+        """Return the name and the numbers of a neuron, and the share of each domain's tokens at which it fires."""
         row = self._neurons.loc[layer, unit]
         return {
+            "name": self._shape.name(layer, unit),
             "numbers": [_number(row[name]) for name in NUMBERS],
             "firing": [_number(share) for share in row["domain_firing"]],
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rosetta.analysis.counts import model_shape
 from rosetta.config import Config
 from rosetta.config_filtering import FilterPool, FilterScoring, HubSource
 from rosetta.files import read_manifest
@@ -10,7 +11,6 @@ from rosetta.filtering.choose import CHOICE, POPULATIONS
 from rosetta.filtering.corpus import Counts
 from rosetta.filtering.corpus_card import as_code, render_card, score_sentence
 from rosetta.filtering.select import Amount
-from rosetta.models.neurons import Neuron
 from rosetta.models.sources import ModelSource, model_source
 from rosetta.paths import FilterPaths, Paths
 from rosetta.tables import read_parquet
@@ -66,11 +66,12 @@ def _neuron_points(config: Config, paths: Paths, where: FilterPaths) -> list[str
         f"model: `{choice['model']}`, {model_point(model_source(config, paths, choice['model']))}",
         f"rule: {rule}",
     ]
+    shape = model_shape(paths, choice["model"])
     for role, place in choice["neurons"].items():
         row = table.loc[tuple(place)]
         numbers = f"purity {row['purity']:.2f}, mean normalised activation {row['mean_activation']:.2f}"
         made = "which made this corpus" if role == "rosetta" else "a control, which did not make this corpus"
-        points.append(f"{POPULATIONS[role]}, {made}: {Neuron(*place)}, {numbers}")
+        points.append(f"{POPULATIONS[role]}, {made}: {shape.name(*place)}, {numbers}")
     return points
 
 

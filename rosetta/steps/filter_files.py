@@ -25,7 +25,7 @@ from rosetta.filtering.scores import is_scored, read_scores, write_all_scores, w
 from rosetta.filtering.select import Amount, check_amount, percentile_of, read_blocks, select
 from rosetta.models import loading, sources
 from rosetta.models.folders import check_model_folder, model_files
-from rosetta.models.neurons import Neuron, neuron_shape, parse_neuron
+from rosetta.models.neurons import Neuron, NeuronShape, neuron_shape, parse_neuron
 from rosetta.paths import FilterPaths
 from rosetta.progress import say
 from rosetta.steps.filter_card import domain_points, model_point, rule_points
@@ -100,7 +100,8 @@ def filter_files(wanted: FileFilter, out: Path) -> None:
     first = next((text for text in file_texts(wanted.source, KEYS) if text.text.strip()), None)
     if first is None:
         raise ConfigError(f"--pool: {wanted.pool} holds no document with text. Give another pool.")
-    source, neuron, scoring = _checked_model(wanted)
+    source, shape, neuron, scoring = _checked_model(wanted)
+    name = shape.name(*neuron)
     write_manifest(where.mark, {"kind": "filter", "version": __version__})
     _write_pool(wanted, files, where)
     _check_early(wanted.selection, where)
@@ -113,10 +114,10 @@ def filter_files(wanted: FileFilter, out: Path) -> None:
     write_all_scores(where, np.sort(selected.id))
     counts = corpus.count(where, selected)
     card = render_card(
-        f"{wanted.pool.name}: filtered by {neuron}",
+        f"{wanted.pool.name}: filtered by {name}",
         counts,
         [
-            ("Neuron", [f"{neuron} of {model_point(source)}, layer and unit counted from 0"]),
+            ("Neuron", [f"{name} of {model_point(source)}, layer and unit counted from 0"]),
             ("Rule", rule_points(scoring, amount, wanted.selection.percentile)),
             ("Pool", [f"source: {wanted.pool}, column `{wanted.text_column}`", *domain_points(where)]),
         ],
@@ -142,8 +143,8 @@ def _check_out(pool: Path, where: FilterPaths) -> None:
         raise ConfigError(f"--out: {found} is not from this command, and would be replaced. Give another folder.")
 
 
-def _checked_model(wanted: FileFilter) -> tuple[sources.ModelSource, Neuron, FilterScoring]:
-    """Check what can be checked without weights; return the model, the neuron and how to score."""
+def _checked_model(wanted: FileFilter) -> tuple[sources.ModelSource, NeuronShape, Neuron, FilterScoring]:
+    """Check what can be checked without weights; return the model, its neurons, the one to score by, and how."""
     if wanted.dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"--dtype: {wanted.dtype!r} is not float32, bfloat16 or float16.")
     local = Path(wanted.model).exists()
@@ -154,14 +155,15 @@ def _checked_model(wanted: FileFilter) -> tuple[sources.ModelSource, Neuron, Fil
     config = loading.load_config_of(source)
     if not local:  # a branch may move, a commit does not
         source = replace(source, revision=getattr(config, "_commit_hash", None) or revision)
-    neuron = Neuron(*parse_neuron(wanted.neuron, neuron_shape(config, LABEL), "--neuron"))
+    shape = neuron_shape(config, LABEL)
+    neuron = parse_neuron(wanted.neuron, shape, "--neuron")
     scoring = wanted.scoring
     if wanted.whole_context:
         context = getattr(config, "max_position_embeddings", None) or scoring.sequence_length
         scoring = scoring.model_copy(update={"sequence_length": min(context, scoring.sequence_length)})
     loading.check_context(config, scoring.sequence_length, "--sequence-length")
     loading.check_vocabulary(loading.load_tokenizer(source), config, LABEL)
-    return source, neuron, scoring
+    return source, shape, neuron, scoring
 
 
 def _write_pool(wanted: FileFilter, files: list[Path], where: FilterPaths) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS
+from rosetta.analysis.counts import model_shape
 from rosetta.analysis.populations import cluster_numbers
 from rosetta.config import Config, group_name
 from rosetta.config_filtering import NEURON_FILTERS
@@ -21,7 +22,6 @@ from rosetta.filtering.score import Neuron, Scorer, encode
 from rosetta.filtering.scores import write_scores
 from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.models import loading, sources
-from rosetta.models.neurons import NeuronShape
 from rosetta.paths import Paths
 from rosetta.progress import say
 from rosetta.stages import made_by
@@ -36,7 +36,7 @@ def choose_step(config: Config, paths: Paths) -> None:
     filtering, where = filter_of(config, paths)
     model, group = config.filter_model(), group_name(config.filter_group())
     neurons = read_parquet(paths.neurons(model), NEURON_COLUMNS)
-    shape = NeuronShape(int(neurons["layer"].max()) + 1, int(neurons["unit"].max()) + 1)
+    shape = model_shape(paths, model)
     mask = cluster_numbers(read_parquet(paths.rosetta(group), ROSETTA_COLUMNS), model, shape) >= 0
     contexts = read_parquet(paths.contexts(model), CONTEXT_COLUMNS)
     table = candidates(neurons, contexts, mask, filtering.target, filtering.n_contexts)
@@ -44,7 +44,8 @@ def choose_step(config: Config, paths: Paths) -> None:
     table = with_roles(table, chosen)
     for role, neuron in chosen.items():
         row = table[(table["layer"] == neuron.layer) & (table["unit"] == neuron.unit)].iloc[0]
-        say(f"{role}: {neuron}, purity {row['purity']:.2f}, mean normalised activation {row['mean_activation']:.2f}")
+        numbers = f"purity {row['purity']:.2f}, mean normalised activation {row['mean_activation']:.2f}"
+        say(f"{role}: {shape.name(*neuron)}, {numbers}")
     write_parquet(where.candidates, table)
     write_csv(paths.table("filtering_candidates"), best_candidates(table, SHOWN_CANDIDATES))
     documents = read_split(paths, "match", config.activations.max_documents)

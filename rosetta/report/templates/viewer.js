@@ -3,6 +3,7 @@
   const ROW_HEIGHT = 44; // as in the style sheet
   const SPARE_ROWS = 8; // drawn beyond both ends of the list's window
   const NEURON = /^\s*(?:l?(\d+)\s*(?:\/\s*u|\.\s*n?)(\d+))\s*$/i; // L3/U12, 3.12, L3.N12
+  const EXPERT = /^l\d+\/(e\d+|s)\/u\d+$/; // L3/E17/U42, L3/S/U5
 
   const data = JSON.parse(document.getElementById("data").textContent);
   const byId = (id) => document.getElementById(id);
@@ -17,7 +18,7 @@
     return made;
   }
 
-  const named = (partner) => `L${partner.layer}/U${partner.unit}`;
+  const named = (partner) => partner.name;
   const modelsOf = (neuron) => data.groups[neuron.group].models.map((model) => data.models[model]);
   const round = (value, digits = 3) => (value === null ? "–" : Number(value.toPrecision(digits)).toString());
   const kurtosis = (neuron) => neuron.partners[0].numbers[0];
@@ -35,6 +36,7 @@
     }
     const words = query.trim().toLowerCase();
     if (!words) return () => true;
+    if (EXPERT.test(words)) return (neuron) => neuron.partners.some((p) => named(p).toLowerCase() === words);
     const found = new Set(lowered.flatMap((text, number) => (text.includes(words) ? [number] : [])));
     state.found = found;
     const about = (p) => p.about !== undefined && JSON.stringify(p.about).toLowerCase().includes(words);

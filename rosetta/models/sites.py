@@ -1,0 +1,133 @@
+"""Where a loaded model computes its neurons: for every layer its sites, in the order of its units.
+
+A dense layer has one site, the input of its down projection. In a mixture of experts every expert is one: the library
+keeps all experts of a layer in one module, whose inputs tell which tokens go where, and the neurons of an expert are
+computed from them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from rosetta.errors import ModelError
+from rosetta.models.neurons import architecture_of, neuron_shape
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Neurons that are the input of a module.
+
+    Attributes
+    ----------
+    module : Module
+        A linear down projection; a forward pre-hook on it receives what `read` takes.
+    """
+
+    module: Any
+
+    @property
+    def width(self) -> int:
+        """Number of neurons."""
+        # A Conv1D (GPT-2) keeps its weight as in × out, a Linear as out × in.
+        return self.module.in_features if hasattr(self.module, "in_features") else self.module.weight.shape[0]
+
+    def read(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the activations from the module's inputs, shape (…, width)."""
+        return inputs[0].detach()
+
+    def output_weights(self) -> torch.Tensor:
+        """Return what one unit of each neuron's activation adds to the module's output, shape (width, d_model)."""
+        return self.module.weight.T if hasattr(self.module, "in_features") else self.module.weight
+
+
+@dataclass(frozen=True)
+class Expert:
+    """Neurons of one expert: φ(W_gate h) ⊙ W_up h where the token is routed to it, 0 elsewhere.
+
+    The routing weight multiplies what the expert writes, not its neurons.
+
+    Attributes
+    ----------
+    module : Module
+        Holds all experts of the layer (see `rosetta.models.neurons.Experts`).
+    number : int
+        Which of them.
+    """
+
+    module: Any
+    number: int
+
+    @property
+    def width(self) -> int:
+        """Number of neurons."""
+        return self.module.down_proj.shape[2]
+
+    @torch.no_grad()
+    def read(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the activations from the module's inputs: hidden states (n, d_model), experts (n, k); (n, width)."""
+        hidden, experts = inputs[:2]
+        routed = (experts == self.number).any(dim=-1)
+        gate, up = functional.linear(hidden[routed], self.module.gate_up_proj[self.number]).chunk(2, dim=-1)
+        values = hidden.new_zeros((len(hidden), self.width))
+        values[routed] = self.module.act_fn(gate) * up
+        return values
+
+    def output_weights(self) -> torch.Tensor:
+        """Return what one unit of each neuron's activation adds at routing weight 1, shape (width, d_model)."""
+        return self.module.down_proj[self.number].T
+
+
+Site = Projection | Expert
+
+
+def neuron_sites(model: Any, place: str) -> list[list[Site]]:
+    """Return the sites of every layer of a loaded causal language model.
+
+    Raises
+    ------
+    ModelError
+        If a module is not where the table says, or its sizes are not those of the configuration.
+    """
+    shape = neuron_shape(model.config, place)
+    architecture = architecture_of(model.config.model_type, place)
+    layers: list[list[Site]] = []
+    for layer in range(shape.n_layers):
+        sites: list[Site] = []
+        if architecture.experts:
+            name = architecture.experts.module.format(layer=layer)
+            module = _module(model, name, place)
+            sites += [Expert(module, number) for number in range(shape.n_experts)]
+            _check(len(module.down_proj), shape.n_experts, f"{place}: {name} holds", "experts")
+            _check(sites[0].width, shape.d_expert, f"{place}: each expert of {name} has", "neurons")
+        if architecture.down_projection:
+            name = architecture.down_projection.format(layer=layer)
+            sites.append(Projection(_module(model, name, place)))
+            _check(sites[-1].width, shape.d_mlp - shape.n_routed, f"{place}: {name} takes", "inputs")
+        layers.append(sites)
+    return layers
+
+
+def locate(sites: list[Site], unit: int) -> tuple[Site, int]:
+    """Return the site of a layer's unit, and the unit's number in it."""
+    for site in sites:
+        if unit < site.width:
+            return site, unit
+        unit -= site.width
+    raise IndexError(unit)
+
+
+def _module(model: Any, name: str, place: str) -> Any:
+    try:
+        return model.get_submodule(name)
+    except AttributeError:
+        raise ModelError(f"{place}: has no module {name}; the architecture table does not fit it.") from None
+
+
+def _check(found: int, expected: int, what: str, of: str) -> None:
+    if found != expected:
+        raise ModelError(f"{what} {found} {of} but the configuration says {expected}.")
