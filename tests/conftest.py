@@ -15,6 +15,7 @@ settings.register_profile(
 settings.load_profile("rosetta")
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group tests for parallel workers: what needs the finished run is one group, and first; else a file is one."""
 
