@@ -15,9 +15,9 @@ run: .venv/installed
 	python workflow/scripts/unlock.py
 	snakemake $(if $(CONFIG),--configfile $(CONFIG)) --cores $(CORES) --rerun-incomplete $(TARGETS)
 
-# One worker takes all tests of the whole workflow (tests/conftest.py), the others those that remain.
+# The files of tests are spread over workers in the order that tests/conftest.py gives them.
 test: lint
-	pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # A real cluster of one node, started and stopped by the tests. As root on Debian it installs SLURM first.
 test-slurm: .venv/installed

@@ -1,12 +1,14 @@
 """Settings shared by all tests: no network, few threads, quiet libraries."""
 
 import os
+import shutil
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest
+from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -15,16 +17,9 @@ settings.register_profile(
 settings.load_profile("rosetta")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group tests for parallel workers: what needs the finished run is one group, and first; else a file is one."""
-
-    def runs_the_workflow(item: pytest.Item) -> bool:
-        return "finished" in item.fixturenames or item.path.stem == "test_workflow"
-
-    items.sort(key=lambda item: not runs_the_workflow(item))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("workflow" if runs_the_workflow(item) else item.path.stem))
+    """Order the files for parallel workers: one begins with the finished run, the others with what does not need it."""
+    items.sort(key=lambda item: 0 if item.path.stem == "test_workflow" else 1 + ("finished" in item.fixturenames))
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +34,17 @@ def texts() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
-    """A project folder in which the tiny preset has run to the end; not to be modified."""
+def finished(tmp_path_factory, worker_id):
+    """A project folder in which the tiny preset has run to the end; not to be modified. Workers share it."""
     from workflow_runs import TINY, copy_project, jobs_of, run_snakemake
 
-    folder = copy_project(tmp_path_factory.mktemp("project") / "p")
-    done = run_snakemake(folder, config={**TINY, "results": "results"})
-    assert jobs_of(done)["activations"] == 10
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "finished" / "p"
+    with FileLock(f"{folder.parent}.lock"):
+        if not (folder / "done").exists():
+            shutil.rmtree(folder.parent, ignore_errors=True)
+            folder.parent.mkdir()
+            done = run_snakemake(copy_project(folder), config={**TINY, "results": "results"})
+            assert jobs_of(done)["activations"] == 10
+            (folder / "done").touch()
     return folder
