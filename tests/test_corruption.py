@@ -20,7 +20,7 @@ from helpers import tiny_sizes, tiny_tokenizer
 from workflow_runs import jobs_of, rosetta, run_snakemake
 
 from rosetta.cli import main
-from rosetta.config import ZooFamily
+from rosetta.config_zoo import ZooFamily
 from rosetta.correlation.scratch import once
 from rosetta.errors import StoreError
 from rosetta.files import digest_json, digest_path

@@ -19,7 +19,7 @@ from workflow_runs import ROOT, TINY
 import rosetta.files
 from rosetta.activations.folders import open_stores
 from rosetta.activations.validation import check_path
-from rosetta.config import ZooFamily, ZooSize, ZooTraining
+from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.correlation.plan import Tile
 from rosetta.correlation.stream import pair_identity
 from rosetta.correlation.tiles import TileTask, tile_on_disk
