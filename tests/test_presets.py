@@ -53,7 +53,7 @@ def test_the_paper_preset_has_the_ladders_of_the_paper():
                 found = config.models[model].dimensions.n_parameters / 1e9
                 assert found == pytest.approx(billions(size), rel=0.1), f"{model} has not {size} parameters"
     assert sum(map(len, config.ladders.values())) == 21
-    assert config.activations.max_documents * config.activations.sequence_length == pytest.approx(10e6, rel=1e-3)
+    assert config.corpus.sampling.max_sequences * config.activations.sequence_length == pytest.approx(10e6, rel=1e-3)
 
 
 def test_the_sweep_is_hundreds_of_jobs():
@@ -118,7 +118,8 @@ def test_presets_are_planned_offline_without_their_corpus(preset, tmp_path, monk
     config = load_config(preset)
     if config.corpus.source.kind == "files":
         assert f"there is no {config.corpus.source.path} yet" in done.output
-    documents = config.activations.max_documents
+    sampling = config.corpus.sampling
+    documents = sampling.max_sequences if sampling else config.activations.max_documents
     assert f"positions: {documents * 1024:,} per model" in done.output
     rows = re.findall(r"^(exact|screened)(\*?) +(kept|not kept) +(\d+)((?: +[\d.,e+]+){5})$", done.output, re.MULTILINE)
     assert [(row[0], row[2]) for row in rows] == [(m, k) for m in ("exact", "screened") for k in ("kept", "not kept")]

@@ -323,17 +323,18 @@ def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
             "splits": {"train": 0.0, "match": 1.0, "pool": 0.0, "heldout": 0.0},
             "min_document_bytes": 5,
         },
-        "models": {"a": {"path": "gpt2"}, "b": {"path": "llama"}, "b0": {"untrained": {"of": "b", "seed": 7}}},
-        "ladders": {"l": [["a", "b"]], "l0": [["a", "b0"]]},
+        "models": {"a": {"path": "gpt2"}, "b0": {"untrained": {"of": "b", "seed": 7}}, "b": {"path": "llama"}},
+        "ladders": {"l": [["a", "b0"]]},
         "activations": {"sequence_length": 16, "n_shards": 1},
         "controls": {"permutation_seeds": [0], "untrained_seeds": []},
         "theory": TINY["theory"],
+        "sweeps": {"budgets": False, "split_half": False},
     }
     run_snakemake(folder, config=config)
     results = folder / "out" / "my results"
     before = pd.read_csv(results / "tables" / "counts.csv")
-    assert before["ladder"].tolist() == ["l", "l0"]
-    assert before["n_neurons"].tolist() == [48, 48]
+    assert before["ladder"].tolist() == ["l"]
+    assert before["n_neurons"].tolist() == [48]
     assert jobs_of(run_snakemake(folder, "-n")) == {}
     save_tiny_model(folder / "llama", texts, "llama", seed=9)
     jobs = jobs_of(run_snakemake(folder, "-n"))

@@ -50,9 +50,10 @@ def fit_power_law(sizes: np.ndarray, counts: np.ndarray) -> PowerLaw:
     n = int(used.sum())
     if len(np.unique(sizes[used])) < 2:
         return PowerLaw(*[float("nan")] * 5, n_rungs=n)
-    fit = stats.linregress(np.log(sizes[used]), np.log(counts[used]))
+    log_sizes, log_counts = np.log(sizes[used]), np.log(counts[used])
+    fit = stats.linregress(log_sizes, log_counts)
     # Equal counts lie on a flat line exactly; SciPy leaves its error undefined.
-    error = fit.stderr if np.ptp(counts[used]) else 0.0
+    error = fit.stderr if np.ptp(log_counts) else 0.0
     half = t_quantile(n - 2) * error if n > 2 else float("nan")
     return PowerLaw(
         alpha=float(fit.slope),

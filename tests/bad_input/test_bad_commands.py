@@ -97,7 +97,7 @@ BAD = [
     (f"neurons {RUN} --model pythia-s", "results/activations/pythia-s/2-shards: holds no store manifest"),
     (f"counts {RUN}", r"pythia-s--opt-s\.parquet: no such file. Make it"),
     (f"viewer {RUN}", r"results/excerpts/pythia-s--opt-s\.json: no such file"),
-    (f"report {RUN}", r"results/corpus/manifest\.json: no such file"),
+    (f"report {RUN}", r"results/models/pythia-s\.json: no such file"),
     (f"filtering select {RUN}", r"results/filtering/sums/pool\.json: no such file"),
     (f"theory beta {RUN} --out b.csv", r"results/theory/ngrams\.parquet: no such file"),
     ("fit none.csv", r"none\.csv: no such file"),

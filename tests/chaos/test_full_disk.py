@@ -119,7 +119,7 @@ def test_every_writer_tells_path_and_bytes_and_then_goes_on(disk, texts, monkeyp
     ballast.unlink()
     WRITERS[name](folder / name, texts)
     assert (folder / name).exists()
-    assert not list(folder.glob(".*"))
+    assert not list(folder.glob(".*.tmp"))
 
 
 def test_a_run_on_a_full_disk_says_so_and_finishes_when_there_is_room(disk, finished):
