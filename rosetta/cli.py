@@ -12,6 +12,7 @@ import typer
 
 from rosetta.cli_controls import add_control_commands
 from rosetta.cli_filtering import filter_, filtering_app
+from rosetta.cli_interop import add_interop_commands
 from rosetta.cli_options import ConfigOption, ModelOption, OutOption, check_out, parse_section
 from rosetta.cli_options import open_run as _open
 from rosetta.cli_theory import theory_app
@@ -31,6 +32,7 @@ app.add_typer(theory_app, name="theory")
 app.add_typer(filtering_app, name="filtering")
 app.command("filter")(filter_)
 add_control_commands(app)
+add_interop_commands(app)
 
 store_app = typer.Typer(no_args_is_help=True, help="Activation stores, of this or another program (docs/stores.md).")
 app.add_typer(store_app, name="store")
