@@ -63,9 +63,12 @@ def check(
 ) -> None:
     """Check a configuration and the files that it names; write it as the steps read it."""
     from rosetta.checks import check_config
+    from rosetta.ladders import cautions
 
     config = load_config(configfile)
     check_config(config)
+    for caution in cautions(config):
+        print(f"warning: {caution}", file=sys.stderr)
     if out:
         _write(out, dump_config(config))
     print(f"{configfile}: valid")
