@@ -96,7 +96,7 @@ BAD = [
     (f"model {RUN} --model pythia-s", r"results/models/pythia-s is not a folder"),
     (f"vocabulary {RUN} --model pythia-s", r"results/models/pythia-s\.json: no such file. Make it"),
     (f"neurons {RUN} --model pythia-s", "results/activations/pythia-s/2-shards: holds no store manifest"),
-    (f"counts {RUN}", r"pythia-s--opt-s\.parquet: no such file. Make it"),
+    (f"counts {RUN}", r"results/models/pythia-s\.json: no such file. Make it"),
     (f"viewer {RUN}", r"results/excerpts/pythia-s--opt-s\.json: no such file"),
     (f"report {RUN}", r"results/models/pythia-s\.json: no such file"),
     (f"filtering select {RUN}", r"results/filtering/sums/pool\.json: no such file"),
