@@ -48,6 +48,8 @@ onstart:
         hold(Path.cwd())  # Snakemake's own lock may be a stale one that the other run has removed by mistake
     except RosettaError as error:
         sys.exit(f"rosetta: {error}")
+    for caution in cautions(run):
+        print(f"warning: {caution}", file=sys.stderr)
     write_text(paths.run_config, dump_config(run))
 
 

@@ -12,7 +12,8 @@ from rosetta.config_filtering import Filtering
 from rosetta.corpus.environment import SECTION
 from rosetta.correlation.plan import check_budget, workers_of
 from rosetta.errors import ConfigError
-from rosetta.models.folders import check_model_folder, folder_shape, model_files
+from rosetta.ladders import check_scales, known_neurons
+from rosetta.models.folders import check_model_folder, model_files
 
 
 def check_config(config: Config, need_sources: bool = True) -> None:
@@ -29,9 +30,9 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     ------
     RosettaError
         With the key, the value and the mend: a results folder that cannot be written, a model folder that
-        cannot be used, no text to train on, more shards than documents, too little memory for a pair of models of
-        known size, a corpus that is missing, empty or lacks a column, a domain without a category, an endpoint
-        without its key.
+        cannot be used, no text to train on, more shards than documents, models of unlike scale on a rung, too little
+        memory for a pair of models of known size, a corpus that is missing, empty or lacks a column, a domain without
+        a category, an endpoint without its key.
     """
     _check_results(Path(config.results))
     for name in config.models:
@@ -46,6 +47,7 @@ def check_config(config: Config, need_sources: bool = True) -> None:
             )
     _check_training(config)
     _check_shards(config)
+    check_scales(config, lambda name: known_neurons(config, name))
     _check_memory(config)
     if isinstance(config.corpus.source, EnvironmentSource) and config.corpus.min_document_bytes > SECTION:
         raise ConfigError(
@@ -126,20 +128,7 @@ def _check_shards(config: Config) -> None:
 
 def _check_memory(config: Config) -> None:
     for a, b in config.pairs():
-        n_a, n_b = _known_neurons(config, a), _known_neurons(config, b)
+        n_a, n_b = known_neurons(config, a), known_neurons(config, b)
         if n_a and n_b:
             permuted = bool(config.controls.permutation_seeds)
             check_budget(n_a, n_b, config.correlation, workers_of(config.dask), permuted=permuted)
-
-
-def _known_neurons(config: Config, name: str) -> int | None:
-    """Return a model's neuron count, or None if it is not known before the model is downloaded or loaded."""
-    twin = config.models[name].untrained
-    base = twin.of if twin else name
-    entry = config.models[base]
-    if entry.zoo:
-        return config.zoo.sizes[entry.zoo.size].n_neurons
-    if entry.dimensions:
-        return entry.dimensions.n_layers * entry.dimensions.d_mlp
-    shape = folder_shape(Path(entry.path), f"models.{base}.path") if entry.path else None
-    return shape.n_neurons if shape else None

@@ -12,6 +12,7 @@ import typer
 
 from rosetta.cli_controls import add_control_commands
 from rosetta.cli_filtering import filter_, filtering_app
+from rosetta.cli_interop import add_interop_commands
 from rosetta.cli_options import ConfigOption, ModelOption, OutOption, check_out, parse_section
 from rosetta.cli_options import open_run as _open
 from rosetta.cli_theory import theory_app
@@ -31,6 +32,7 @@ app.add_typer(theory_app, name="theory")
 app.add_typer(filtering_app, name="filtering")
 app.command("filter")(filter_)
 add_control_commands(app)
+add_interop_commands(app)
 
 store_app = typer.Typer(no_args_is_help=True, help="Activation stores, of this or another program (docs/stores.md).")
 app.add_typer(store_app, name="store")
@@ -61,9 +63,12 @@ def check(
 ) -> None:
     """Check a configuration and the files that it names; write it as the steps read it."""
     from rosetta.checks import check_config
+    from rosetta.ladders import cautions
 
     config = load_config(configfile)
     check_config(config)
+    for caution in cautions(config):
+        print(f"warning: {caution}", file=sys.stderr)
     if out:
         _write(out, dump_config(config))
     print(f"{configfile}: valid")

@@ -244,6 +244,12 @@ class Config(Section):
         min_length=1,
         description="by name, rungs of models of matched size; the first model of a rung is its anchor",
     )
+    max_scale_ratio: float = Field(
+        2.0,
+        ge=1,
+        description="the models of a rung are of matched scale: the largest has at most so many times the neurons of "
+        "the smallest",
+    )
     activations: Activations = Activations()
     alignment: Alignment = Alignment()
     correlation: Correlation = Correlation()

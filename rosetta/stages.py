@@ -56,7 +56,7 @@ VERSIONS = {
     "theory_predict": 2,
     "theory_figures": 2,
     "figures": 2,
-    "report": 5,
+    "report": 6,
 }
 
 

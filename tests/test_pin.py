@@ -8,7 +8,7 @@ from helpers import save_tiny_model
 from huggingface_hub.errors import OfflineModeIsEnabled
 
 from rosetta.errors import ConfigError, ModelError
-from rosetta.models import hub
+from rosetta.models import hub, licences
 from rosetta.models.loading import load_model, write_model_manifest
 from rosetta.models.sources import ModelSource
 from rosetta.steps.pin import pin_text
@@ -136,7 +136,7 @@ def test_weights_are_looked_for_before_they_are_fetched(answers, monkeypatch):
     hub.check_safetensors("lab/opt", "main", "models.opt")
 
 
-def test_the_model_step_and_loading_name_the_mend(tmp_path, texts, answers):
+def test_the_model_step_and_loading_name_the_mend(tmp_path, texts, answers, monkeypatch):
     """A folder stands for the hub here: transformers takes either, and reads no revision of a folder."""
     folder = save_tiny_model(tmp_path / "m", texts, "opt")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
@@ -146,4 +146,6 @@ def test_the_model_step_and_loading_name_the_mend(tmp_path, texts, answers):
     with pytest.raises(ModelError, match=r"models\.opt: cannot load the weights.*refs/pr/N.*reproduction\.md"):
         load_model(source)
     answers.add("model.safetensors")
+    (folder / "README.md").write_text("no front matter")
+    monkeypatch.setattr(licences, "hf_hub_download", lambda model, name, **_: f"{model}/{name}")
     assert write_model_manifest(source, tmp_path / "manifest.json", {}).n_layers == 2

@@ -122,7 +122,7 @@ def save_theory(paths):
 def reported(tmp_path):
     """The report of a pair with 15 matches and random activations: texts, activations with ranges, matches, page."""
     texts = [f"document <{i}> & what it says: {'word ' * (i % 9)}{i * i}" for i in range(40)]
-    models = {"x": {"path": "x"}, "y": {"path": "y"}}
+    models = {"x": {"path": "x"}, "y": {"path": "y-chat"}}
     off = {"controls": {"permutation_seeds": [], "untrained_seeds": []}, "sweeps": {"thresholds": []}}
     config = parse_config({"models": models, "ladders": {"l": [["x", "y"]]}, "activations": {"n_shards": 2}, **off})
     paths = Paths(tmp_path)
@@ -139,7 +139,9 @@ def reported(tmp_path):
         save_stores(paths.stores(name, 2), values, ranges, len(texts), n_shards=2)
         stores[name] = (values[0], ranges)
         shape = {"n_layers": 1, "d_mlp": N_UNITS, "n_neurons": N_UNITS, "n_parameters": 99, "vocab_size": 300}
-        write_manifest(paths.model_manifest(name), {"kind": "model", "architecture": "opt", "training": None, **shape})
+        licence = {"licence": "a <licence>"} if name == "x" else {}
+        content = {"kind": "model", "architecture": "opt", "training": None, **shape, **licence}
+        write_manifest(paths.model_manifest(name), content)
     matches = pd.DataFrame(
         {
             "model_a": "x", "layer_a": 0, "unit_a": np.arange(N_UNITS), "model_b": "y", "layer_b": 0,
@@ -240,3 +242,17 @@ def test_the_findings_are_told_where_they_cannot_be_judged(reported):
     section = page[page.index("<h2>What this run says") : page.index("<h2>What Rosetta Neurons are like")]
     assert section.count("<b>cannot be judged</b>") == 4
     assert section.count("The ladder has one rung") == 3
+
+
+def test_licences_and_names_that_look_post_trained_are_shown(reported):
+    *_, page = reported
+    section = page[page.index("<h3>Models</h3>") : page.index("<h3>Corpus</h3>")]
+    header = re.findall(r"<th>(.*?)</th>", section)
+    rows = {
+        row[0]: row for text in re.findall(r"<tr>(.*?)</tr>", section) if (row := re.findall(r"<td>(.*?)</td>", text))
+    }
+    assert {name: html.unescape(row[header.index("licence")]) for name, row in rows.items()} == {
+        "x": "a <licence>",
+        "y": "not stated",
+    }
+    assert "<li>Caution: models.y: y-chat looks post-trained by its name." in section

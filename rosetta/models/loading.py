@@ -15,6 +15,7 @@ from rosetta.errors import ModelError
 from rosetta.files import digest_bytes, digest_folder, digest_json, read_manifest, write_manifest
 from rosetta.models.folders import check_model_folder, weight_files
 from rosetta.models.hub import MEND, check_safetensors
+from rosetta.models.licences import licence_of
 from rosetta.models.neurons import NeuronShape, architecture_of, neuron_shape, saved_weight, text_config
 from rosetta.models.sites import neuron_sites
 from rosetta.models.sources import KIND, ModelSource, check_model, describe_model
@@ -163,6 +164,7 @@ def write_model_manifest(source: ModelSource, path: Path, made_by: dict, trainin
         "weights": _weights_identity(source, config),
         "tokenizer": digest_bytes(tokenizer.backend_tokenizer.to_str().encode()),
         "training": training,
+        "licence": licence_of(source, trained_here=training is not None),
         "files": describe_model(source),
     }
     write_manifest(path, content)

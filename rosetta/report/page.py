@@ -20,6 +20,8 @@ from rosetta.config import Config, dump_config
 from rosetta.corpus.documents import document_name
 from rosetta.files import read_bytes, read_manifest, write_text
 from rosetta.jobs import CONTROL_TABLES, control_figures
+from rosetta.ladders import cautions
+from rosetta.models.licences import NOT_STATED
 from rosetta.paths import Paths
 from rosetta.report.figures import TITLES
 from rosetta.report.filtering_section import filtering_section
@@ -58,6 +60,7 @@ def write_report(config: Config, paths: Paths) -> None:
         config=dump_config(config),
         corpus=read_manifest(paths.corpus_manifest, "corpus"),
         models=_model_table(config, paths),
+        cautions=cautions(config),
         counts=read_csv(paths.table("counts"), COUNT_COLUMNS),
         scaling=read_csv(paths.table("scaling"), SCALING_COLUMNS),
         scaling_figure=_image(paths.figure("scaling", "png")),
@@ -90,6 +93,8 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
                 "training tokens": training.get("tokens", float("nan")),
                 "final training loss (nats/token)": training.get("train_loss", float("nan")),
                 "held-out bits per byte": training.get("heldout_bits_per_byte", float("nan")),
+                # Manifests of runs begun before licences were recorded have none.
+                "licence": manifest.get("licence", NOT_STATED),
             }
         )
     return pd.DataFrame(rows)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from rosetta.analysis.controls import control_table, null_summary
-from rosetta.analysis.counts import count_table
+from rosetta.analysis.counts import count_table, model_shape
 from rosetta.analysis.replicates import pair_thresholds, replicate_table
 from rosetta.analysis.stability import exclusion_table, k_sweep_table, stability_table, threshold_table
 from rosetta.config import Config
+from rosetta.ladders import check_scales
 from rosetta.paths import Paths
 from rosetta.tables import write_csv
 
@@ -28,6 +29,7 @@ def tables_step(config: Config, paths: Paths) -> None:
 
 def counts_step(config: Config, paths: Paths) -> None:
     """Count Rosetta Neurons per rung of every ladder, in the whole data and on half-samples of the documents."""
+    check_scales(config, lambda name: model_shape(paths, name).n_neurons)  # all sizes are known now
     limits = pair_thresholds(config, paths)
     replicates = replicate_table(config, paths, limits)
     counts = count_table(config, paths, limits, replicates)

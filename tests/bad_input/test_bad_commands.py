@@ -28,6 +28,7 @@ def sound(tmp_path_factory):
         (folder / f"{name}.csv").write_text(content)
     (folder / "binary.csv").write_bytes(bytes(range(256)) * 20)
     (folder / "not.parquet").write_text("hello")
+    (folder / "dict.json").write_text("{}")
     pd.DataFrame({"a": [1]}).to_parquet(folder / "other.parquet")
     simulate = "simulate-stores --out sim --ratio 2 --layers 1 --d-mlp 8 --shared 4 --documents 9"
     correlate = f"correlate {STORES} --out lists.parquet"
@@ -95,7 +96,7 @@ BAD = [
     (f"model {RUN} --model pythia-s", r"results/models/pythia-s is not a folder"),
     (f"vocabulary {RUN} --model pythia-s", r"results/models/pythia-s\.json: no such file. Make it"),
     (f"neurons {RUN} --model pythia-s", "results/activations/pythia-s/2-shards: holds no store manifest"),
-    (f"counts {RUN}", r"pythia-s--opt-s\.parquet: no such file. Make it"),
+    (f"counts {RUN}", r"results/models/pythia-s\.json: no such file. Make it"),
     (f"viewer {RUN}", r"results/excerpts/pythia-s--opt-s\.json: no such file"),
     (f"report {RUN}", r"results/models/pythia-s\.json: no such file"),
     (f"filtering select {RUN}", r"results/filtering/sums/pool\.json: no such file"),
@@ -117,6 +118,15 @@ BAD = [
     ("match lists.parquet --null permutation=other.parquet --out o", r"lacks the columns \['r'\]; it has \['a'\]"),
     ("match lists.parquet --intervals good.csv --out o", r"good\.csv: damaged table"),
     ("anchors lists.parquet --out o", r"lists\.parquet: lacks the columns \['model_a'"),
+    ("import-buddies none.json --a x --b y --out o", r"none\.json: no such file"),
+    ("import-buddies file --a x --b y --out o", r"file: not a list of best buddies \(invalid JSON"),
+    ("import-buddies dict.json --a x --b y --out o", r"dict\.json: not a list .*Give the best_buddies\.json"),
+    ("import-buddies not.parquet --a x --b x --out o", "--b: x is the name of model 1, too. Give models different"),
+    ("import-buddies file --a x--y --b y --out o", "--a: names are letters, digits"),
+    ("import-buddies file --a x --b y --out o --k 0", "'--k': .*greater"),
+    ("import-buddies file --a x --b y --out file/o", "--out: file/o .*nothing can be written"),
+    ("export lists.parquet --out o", r"lists\.parquet: lacks the columns \['model_a'"),
+    ("export none.parquet --out o", r"none\.parquet: no such file"),
     ("anchors m.parquet m.parquet --out o", "the tables compare with planted-b, planted-b; give .* once"),
     ("fit m.parquet", r"m\.parquet: not a readable CSV table"),
     ("fit folder", "folder: not a readable CSV table .*directory"),

@@ -90,6 +90,9 @@ BAD = [
     ("models/x", {"zoo": {"family": "bert", "size": "s"}}, r"models\.x\.zoo\.family: 'bert' is not in zoo\.families"),
     ("models/x", {"untrained": {"of": "x"}}, r"models\.x\.untrained\.of: 'x' is itself untrained"),
     ("models/x", {"untrained": {"of": "y"}}, r"models\.x\.untrained\.of: no model is named 'y'"),
+    ("ladders/x", [["pythia-m", "opt-s"]], r"ladders\.x\[0\]: pythia-m has 96 neurons and opt-s 32; .*max_scale_ratio"),
+    ("max_scale_ratio", 0.5, r"max_scale_ratio: input should be greater than or equal to 1 \(got 0\.5\)"),
+    ("max_scale_ratio", INF, r"max_scale_ratio: input should be a finite number"),
     ("filtering/rung", 7, r"filtering\.rung: ladders\.pythia-opt has 2 rungs, so no number 7"),
     ("filtering/target", "", r"filtering\.target: '' is not in corpus\.source\.domains"),
     # places
