@@ -12,8 +12,10 @@ from rosetta.config_filtering import Filtering
 from rosetta.corpus.environment import SECTION
 from rosetta.correlation.plan import check_budget, workers_of
 from rosetta.errors import ConfigError
-from rosetta.ladders import check_scales, known_neurons
+from rosetta.ladders import check_scales
 from rosetta.models.folders import check_model_folder, model_files
+from rosetta.models.sizes import known_size, planned_capture
+from rosetta.paths import Paths
 
 
 def check_config(config: Config, need_sources: bool = True) -> None:
@@ -31,7 +33,7 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     RosettaError
         With the key, the value and the mend: a results folder that cannot be written, a model folder that
         cannot be used, no text to train on, more shards than documents, models of unlike scale on a rung, too little
-        memory for a pair of models of known size, a corpus that is missing, empty or lacks a column, a domain without
+        memory for a model or a pair of known size, a corpus that is missing, empty or lacks a column, a domain without
         a category, an endpoint without its key.
     """
     _check_results(Path(config.results))
@@ -47,8 +49,7 @@ def check_config(config: Config, need_sources: bool = True) -> None:
             )
     _check_training(config)
     _check_shards(config)
-    check_scales(config, lambda name: known_neurons(config, name))
-    _check_memory(config)
+    _check_sizes(config)
     if isinstance(config.corpus.source, EnvironmentSource) and config.corpus.min_document_bytes > SECTION:
         raise ConfigError(
             f"corpus.min_document_bytes: {config.corpus.min_document_bytes} is above {SECTION}, the longest documents "
@@ -126,9 +127,15 @@ def _check_shards(config: Config) -> None:
             )
 
 
-def _check_memory(config: Config) -> None:
+def _check_sizes(config: Config) -> None:
+    """Check what follows from the sizes of models, as far as they are known."""
+    paths = Paths(Path(config.results))
+    sizes = {name: size for name in config.needed_models() if (size := known_size(config, paths, name))}
+    neurons = {name: size.shape.n_neurons for name, size in sizes.items()}
+    check_scales(config, neurons.get)
+    for name, size in sizes.items():
+        planned_capture(config, name, size)
     for a, b in config.pairs():
-        n_a, n_b = known_neurons(config, a), known_neurons(config, b)
-        if n_a and n_b:
+        if a in neurons and b in neurons:
             permuted = bool(config.controls.permutation_seeds)
-            check_budget(n_a, n_b, config.correlation, workers_of(config.dask), permuted=permuted)
+            check_budget(neurons[a], neurons[b], config.correlation, workers_of(config.dask), permuted=permuted)

@@ -15,6 +15,7 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from rosetta.config_base import Folder, Name, Place, Section, Seed
 from rosetta.config_controls import Controls, Exclusions, Intervals, Sweeps
+from rosetta.config_devices import Devices, device_problems
 from rosetta.config_filtering import Filtering, filtering_problems
 from rosetta.config_messages import describe_problems
 from rosetta.config_neurons import Annotation, Bootstrap, Selectivity, Specialization, Viewer, context_problems
@@ -124,7 +125,9 @@ class Activations(Section):
     n_shards: int = Field(2, ge=1, le=10_000, description="stores per model; also the unit of resuming")
     max_documents: int | None = Field(None, ge=1, description="use at most this many match documents")
     sequence_length: int = Field(1024, ge=2, le=1_000_000, description="tokens kept from the start of each document")
-    batch_size: int = Field(16, ge=1, le=100_000, description="documents per forward pass")
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
+        16, description="documents per forward pass; auto: as many as fit the memory that `devices` gives"
+    )
     dtype: Literal["float16", "float32", "bfloat16"] = Field("float16", description="dtype of the stores")
     max_left_out: float = Field(
         0.05,
@@ -254,6 +257,7 @@ class Config(Section):
     alignment: Alignment = Alignment()
     correlation: Correlation = Correlation()
     dask: Dask = Dask()
+    devices: Devices = Devices()
     gpu_from_minutes: int | None = Field(
         None,
         ge=0,
@@ -278,7 +282,7 @@ class Config(Section):
     def _references(self) -> Config:
         problems = [*model_problems(self), *ladder_problems(self), *sampling_problems(self)]
         problems += context_problems(self.specialization, self.viewer, self.annotation)
-        problems += [*filtering_problems(self), *theory_problems(self.theory)]
+        problems += [*filtering_problems(self), *theory_problems(self.theory), *device_problems(self)]
         if self.matching.k > self.correlation.max_k:
             problems.append(
                 f"matching.k: {self.matching.k} is above correlation.max_k ({self.correlation.max_k}); raise max_k"
@@ -307,6 +311,11 @@ class Config(Section):
         if self.activations.keep:
             return "kept"
         return "live" if self.correlation.method == "screened" else "temporary"
+
+    @property
+    def models_at_once(self) -> int:
+        """How many models a job that runs them holds: the two of a pair, where activations are not stored."""
+        return 2 if self.store_mode == "live" else 1
 
     def groups(self) -> list[tuple[str, ...]]:
         """Return the distinct rungs of all ladders, in order of appearance."""

@@ -12,6 +12,7 @@ T = TypeVar("T")
 # File systems hold 255 bytes in a name; a temporary sibling's dots and digits, a job's number and a suffix come on top.
 MAX_NAME, MAX_JOINED = 64, 180
 BRACES = "{}"
+GB = 1_000_000_000  # what keys that end in _gb count
 
 
 class Section(BaseModel):

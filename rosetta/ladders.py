@@ -7,36 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rosetta.config import Config
-from rosetta.errors import ConfigError, StoreError
-from rosetta.files import read_manifest
-from rosetta.models.folders import folder_shape
-from rosetta.paths import Paths
-from rosetta.stages import made_by
+from rosetta.errors import ConfigError
 
 # Parts of a model's name that tell of training after pretraining.
 _POST_TRAINED = re.compile(r"(?:^|[-_./])(?:instruct|chat|it|sft|dpo|rlhf)(?=$|[-_./])", re.IGNORECASE)
-
-
-def known_neurons(config: Config, name: str) -> int | None:
-    """Return a model's neuron count, or None if it is not known before the model is downloaded or loaded.
-
-    It is told by the zoo's recipe, the entry's dimensions, the local folder, or the manifest of an earlier run.
-    """
-    twin = config.models[name].untrained
-    base = twin.of if twin else name
-    entry = config.models[base]
-    if entry.zoo:
-        return config.zoo.sizes[entry.zoo.size].n_neurons
-    if entry.dimensions:
-        return entry.dimensions.n_layers * entry.dimensions.d_mlp
-    if entry.path:
-        shape = folder_shape(Path(entry.path), f"models.{base}.path")
-        return shape.n_neurons if shape else None
-    try:
-        manifest = read_manifest(Paths(Path(config.results)).model_manifest(base), "model")
-    except StoreError:
-        return None
-    return manifest["n_neurons"] if manifest.get("made_by") == made_by(config, "model", base) else None
 
 
 def check_scales(config: Config, neurons_of: Callable[[str], int | None]) -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 import torch
 
 from rosetta.config import Config, ModelEntry
+from rosetta.config_base import GB
 from rosetta.config_theory import Theory
 from rosetta.corpus.size import CorpusSize, estimate_size, sampled_size
 from rosetta.correlation.plan import (
-    GB,
     correlation_flops,
     fits_rematch,
     plan_screen,
@@ -35,9 +35,10 @@ from rosetta.files import read_manifest
 from rosetta.jobs import job_names
 from rosetta.models import loading, sources
 from rosetta.models.neurons import NeuronShape, neuron_shape
+from rosetta.models.placement import ITEM_BYTES
+from rosetta.models.sizes import Capture, Size, planned_capture
 from rosetta.models.zoo import zoo_model_config
 from rosetta.paths import Paths
-from rosetta.resources import STORED_BYTES
 from rosetta.stages import made_by
 from rosetta.theory.allocation import AllocationModel
 from rosetta.theory.simulation import Cell, expected_cost
@@ -136,7 +137,8 @@ def plan_run(config: Config, paths: Paths, tflops: float | None = None, devices:
     PlanError
         If a pair does not fit its memory budget.
     ModelError
-        If a model's configuration cannot be read (hub models need the network or a local cache).
+        If a model does not fit what `devices` gives it, or its configuration cannot be read (hub models need the
+        network or a local cache).
     """
     models = {name: _Model(config, paths, name) for name in config.needed_models()}
     used = [models[name] for name in config.used_models()]
@@ -156,6 +158,7 @@ def plan_run(config: Config, paths: Paths, tflops: float | None = None, devices:
         _theory_phase(config, plan.notes, plan.flops_per_second),
         *_filter_phases(config, models, corpus_bytes, plan.notes),
     ]
+    plan.notes += [note for name in config.used_models() if (note := _placement_note(name, models[name].capture))]
     others = sum(map(len, job_names(config).values())) - sum(phase.jobs for phase in plan.phases)
     plan.phases.append(Phase("results", others, peak_bytes=0.6 * GB))
     return plan
@@ -171,7 +174,8 @@ class _Model:
             self.shape, self.parameters = NeuronShape(said.n_layers, said.d_mlp), said.n_parameters
         else:
             self.shape, self.parameters = self._look_up(config, paths, name)
-        self.bytes = self.parameters * STORED_BYTES[self.entry.dtype]
+        self.bytes = self.parameters * ITEM_BYTES[self.entry.dtype]
+        self.capture = planned_capture(config, name, Size(self.shape, self.parameters))
 
     def _look_up(self, config: Config, paths: Paths, name: str) -> tuple[NeuronShape, int]:
         recipe = self.entry.zoo or (self.entry.untrained and config.models[self.entry.untrained.of].zoo)
@@ -209,19 +213,27 @@ def _zoo_phases(config: Config, models: list[_Model]) -> list[Phase]:
 def _activation_phase(config: Config, used: list[_Model], positions: int) -> Phase:
     settings = config.activations
     if config.store_mode == "live":  # the models run in the correlation jobs
-        return Phase("activations", len(used) * settings.n_shards, peak_bytes=0.8 * GB + max(m.bytes for m in used))
-    stored = STORED_BYTES[settings.dtype]
-    width = max(model.shape.n_neurons for model in used)
-    batch = settings.batch_size * settings.sequence_length + 4096
+        return Phase("activations", len(used) * settings.n_shards, peak_bytes=0.8 * GB)
+    stored = ITEM_BYTES[settings.dtype]
     return Phase(
         "activations",
         len(used) * settings.n_shards,
         flops=sum(2 * model.parameters * positions for model in used),
         disk_bytes=sum(model.shape.n_neurons * positions * stored for model in used),
-        peak_bytes=0.8 * GB + max(model.bytes for model in used) + batch * width * 12,
+        peak_bytes=0.8 * GB + max(model.capture.n_bytes for model in used),
         efficiency=MODEL_EFFICIENCY,
         temporary=config.store_mode == "temporary",
     )
+
+
+def _placement_note(name: str, capture: Capture) -> str:
+    """Return how a model is placed, if that is worth a line."""
+    placement = capture.placement
+    if placement is None:
+        return ""
+    split = f", split over {placement.n_gpus} GPUs" if placement.n_gpus > 1 else ""
+    waits = ", some of its weights waiting off the device (slow)" if "cpu" in (placement.max_memory or ()) else ""
+    return f"{name}: {placement.batch_size} document(s) per forward pass{split}{waits}"
 
 
 def _correlation_phase(config: Config, models: dict[str, _Model], positions: int, notes: list[str]) -> Phase:
@@ -238,6 +250,7 @@ def _correlation_phase(config: Config, models: dict[str, _Model], positions: int
             flops, peak = screen_flops(*size, screen.n_rows), screen.peak_bytes
             if config.store_mode == "live":  # once for the sketches, once for the exact pairs
                 flops += 2 * 2 * (models[a].parameters + models[b].parameters) * positions
+                peak += models[a].capture.n_bytes + models[b].capture.n_bytes
             notes.append(f"{a} × {b}: {size[0]:,} × {size[1]:,} neurons, sketches of {screen.n_rows} rows")
         else:
             tiles = plan_tiles(*size, settings.memory_gb, precision=precision, workers=workers)
@@ -311,7 +324,7 @@ def _control_phases(config: Config, models: dict[str, _Model], positions: int, p
     phases, n_twins = [], len(controls.untrained_seeds)
     if n_twins:
         live = config.store_mode == "live"
-        stored = 0 if live else STORED_BYTES[config.activations.dtype] * positions
+        stored = 0 if live else ITEM_BYTES[config.activations.dtype] * positions
         phases.append(
             Phase(
                 "twins",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from rosetta.config import Config
-from rosetta.correlation.plan import GB
-from rosetta.errors import PlanError
+from rosetta.config_base import GB
+from rosetta.errors import ModelError, PlanError
 from rosetta.paths import Paths
 from rosetta.planning import RunPlan, plan_run
 
@@ -34,7 +34,7 @@ def compare_methods(config: Config, paths: Paths, planned: RunPlan) -> str:
             name = f"{method + chosen:<10}{'kept' if keep else 'not kept':<10}"
             try:
                 plan = plan_run(variant, paths, planned.flops_per_second / 1e12, planned.cores)
-            except PlanError as error:
+            except (ModelError, PlanError) as error:
                 lines.append(f"{name}does not fit: {error}")
                 continue
             lines.append(f"{name}{_row(plan)}")

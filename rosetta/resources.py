@@ -6,14 +6,14 @@ estimated before; a job that was given too little is tried again with more (`att
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import NamedTuple
 
-from rosetta.config import Config, ModelEntry
+from rosetta.config import Config
 from rosetta.correlation.plan import correlation_flops
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
-from rosetta.models.folders import folder_shape
+from rosetta.models.neurons import NeuronShape
+from rosetta.models.sizes import Size, known_size, planned_capture
 from rosetta.paths import Paths
 
 MB = 1_000_000
@@ -23,7 +23,6 @@ DAY = 24 * 60  # what most partitions admit; further attempts ask for more
 SLOW_FLOPS = 3e9  # per core and second: what an old node surely does
 SLOW_GPU_FLOPS = 1e12  # the same of a GPU
 GPU_RULES = ("activations", "twins", "correlate", "nulls", "intervals", "sweeps", "filter_score", "filter_pretrain")
-STORED_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 UNKNOWN_DOCUMENTS = 10_000  # of a corpus that is not built yet and has no limit
 UNKNOWN_POOL = 300_000_000  # tokens
 LARGE_VOCABULARY = 50_000
@@ -38,35 +37,12 @@ class Needs(NamedTuple):
     gpu: int = 0
 
 
-class Size(NamedTuple):
-    """Neurons and parameters of a model; 0 where they are not known yet."""
-
-    n_neurons: int
-    n_parameters: int
+UNKNOWN = Size(NeuronShape(1, 0), 0)
 
 
 def model_size(config: Config, paths: Paths, model: str) -> Size:
-    """Return a model's size: from its manifest, its entry's dimensions, its zoo recipe or its folder."""
-    try:
-        manifest = read_manifest(paths.model_manifest(model), "model")
-    except StoreError:
-        twin = config.entry(model).untrained
-        return _expected(config, config.entry(twin.of if twin else model))
-    return Size(manifest["n_neurons"], manifest["n_parameters"])
-
-
-def _expected(config: Config, entry: ModelEntry) -> Size:
-    if entry.dimensions:
-        return Size(entry.dimensions.n_layers * entry.dimensions.d_mlp, entry.dimensions.n_parameters)
-    if entry.zoo:
-        size, vocabulary = config.zoo.sizes[entry.zoo.size], config.zoo.families[entry.zoo.family].vocab_size
-        layers = size.n_layers * (4 * size.d_model**2 + 3 * size.d_model * size.d_mlp)
-        return Size(size.n_neurons, layers + 2 * vocabulary * size.d_model)
-    if entry.path:
-        shape = folder_shape(Path(entry.path), entry.path)
-        weights = sum(file.stat().st_size for file in Path(entry.path).glob("*.safetensors"))
-        return Size(shape.n_neurons if shape else 0, weights // 2)
-    return Size(0, 0)
+    """Return a model's size: as exactly as it is known, and of no neuron where it is not known yet."""
+    return known_size(config, paths, model) or UNKNOWN
 
 
 def expected_positions(config: Config, paths: Paths) -> int:
@@ -82,9 +58,8 @@ def expected_positions(config: Config, paths: Paths) -> int:
 def needs_of_model(config: Config, paths: Paths, rule: str, model: str) -> Needs:
     """Return what a job on one model needs: train, model, activations, twins, vocabulary, neurons, theory_spectrum."""
     size, settings = model_size(config, paths, model), config.activations
-    positions, weights = expected_positions(config, paths), size.n_parameters * STORED_BYTES[config.entry(model).dtype]
-    forward = 2 * size.n_parameters * positions
-    batch = (settings.batch_size * settings.sequence_length + 4096) * size.n_neurons * 12
+    n_neurons, positions = size.shape.n_neurons, expected_positions(config, paths)
+    forward, (capture, _, placement) = 2 * size.n_parameters * positions, planned_capture(config, model, size)
     training = config.zoo.training
     live = forward if config.store_mode == "live" else 0
     n_bytes, flops = {
@@ -93,26 +68,26 @@ def needs_of_model(config: Config, paths: Paths, rule: str, model: str) -> Needs
             6 * size.n_parameters * training.steps * training.batch_size * training.sequence_length,
         ),
         "model": (0, 0),
-        "activations": (1.3 * weights + batch, forward / settings.n_shards),
-        "twins": (1.3 * weights + batch, forward * len(config.controls.untrained_seeds)),
+        "activations": (capture, forward / settings.n_shards),
+        "twins": (capture, forward * len(config.controls.untrained_seeds)),
         "vocabulary": (1.3 * 4 * size.n_parameters, 0),
         "neurons": (
-            size.n_neurons * config.specialization.n_contexts * 64 + (weights + batch if live else 0),
-            1000 * positions * size.n_neurons + live,
+            n_neurons * config.specialization.n_contexts * 64 + (capture if live else 0),
+            1000 * positions * n_neurons + live,
         ),
         "theory_spectrum": (
-            config.theory.decay.max_units**2 * 80 + (weights + batch if live else 0),
+            config.theory.decay.max_units**2 * 80 + (capture if live else 0),
             4 * config.theory.decay.max_units**2 * positions + live,
         ),
     }[rule]
-    return _needs(config, rule, n_bytes, flops)
+    return _needs(config, rule, n_bytes, flops, n_gpus=placement.n_gpus if placement else 1)
 
 
 def needs_of_pair(config: Config, paths: Paths, rule: str, pair: tuple[str, str], control: str = "") -> Needs:
     """Return what a job on a pair needs: correlate, nulls, intervals, sweeps."""
     sizes = [model_size(config, paths, model) for model in pair]
     positions = expected_positions(config, paths)
-    once = correlation_flops(sizes[0].n_neurons, sizes[1].n_neurons, positions)
+    once = correlation_flops(sizes[0].shape.n_neurons, sizes[1].shape.n_neurons, positions)
     sweeps = config.sweeps
     times = {
         "correlate": 1 / config.correlation.n_jobs,
@@ -135,13 +110,13 @@ def needs_of_filter(config: Config, paths: Paths, rule: str) -> Needs:
     pretraining, tokens = filtering.pretraining, _pool_tokens(config, paths)
     if rule == "filter_score":
         size, scoring = model_size(config, paths, config.filter_model()), filtering.scoring
-        batch = scoring.batch_size * scoring.sequence_length * size.n_neurons * 12
+        batch = scoring.batch_size * scoring.sequence_length * size.shape.n_neurons * 12
         flops = 2 * size.n_parameters * tokens / filtering.pool.n_shards
     else:
         assert pretraining is not None, "the rule exists only with a training"
         size = model_size(config, paths, pretraining.model)
         # What the backward pass keeps: activations of all neurons, and logits and their gradients.
-        per_token = size.n_neurons * 24 + LARGE_VOCABULARY * 12
+        per_token = size.shape.n_neurons * 24 + LARGE_VOCABULARY * 12
         batch = pretraining.sequences_at_a_time * pretraining.sequence_length * per_token
         selected = filtering.selection.budget_tokens or tokens * (filtering.pool.target_share or 1.0)
         flops = 6 * size.n_parameters * min(tokens, selected)
@@ -161,13 +136,13 @@ def _pool_tokens(config: Config, paths: Paths) -> int:
         return UNKNOWN_POOL if whole is None else int(whole * config.corpus.splits.pool)
 
 
-def _needs(config: Config, rule: str, n_bytes: float, flops: float, threads: int = 1) -> Needs:
-    """Return the needs of a job of so much memory and work, on a GPU if it gains from one and is long enough."""
+def _needs(config: Config, rule: str, n_bytes: float, flops: float, threads: int = 1, n_gpus: int = 1) -> Needs:
+    """Return the needs of a job of so much memory and work, on GPUs if it gains from one and is long enough."""
     mb, minutes = BASE_MB + int(-(-n_bytes // MB)), _minutes(flops / SLOW_FLOPS / threads)
     threshold = config.gpu_from_minutes
     if threshold is None or rule not in GPU_RULES or minutes < threshold:
         return Needs(mb, minutes)
-    return Needs(mb, _minutes(flops / SLOW_GPU_FLOPS), gpu=1)
+    return Needs(mb, _minutes(flops / SLOW_GPU_FLOPS), gpu=max(n_gpus, 1))
 
 
 def _minutes(seconds: float) -> int:

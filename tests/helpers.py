@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,13 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rosetta.activations.folders import open_stores
+from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.store import write_store
 from rosetta.activations.variables import StoreTokens
 from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
-from rosetta.models.neurons import NeuronShape
+from rosetta.models.loading import count_parameters, load_config_of, load_tokenizer
+from rosetta.models.neurons import NeuronShape, neuron_shape
+from rosetta.models.placement import Demand, Room
 from rosetta.models.zoo import save_tokenizer, train_tokenizer, zoo_model_config
 
 ARCHITECTURES = ("gpt_neox", "gpt2", "opt", "qwen2", "llama", "mistral", "gemma")
@@ -81,3 +85,12 @@ def save_tiny_model(folder: Path, texts, architecture, *, seed=0, bos=False) -> 
         file.rename(folder / file.name)
     (folder / "tok").rmdir()
     return folder
+
+
+def shard_inputs(source, documents, *, batch_size=16, sequence_length=32):
+    """Return the inputs of a capture of a model's folder, without a run."""
+    config = load_config_of(source)
+    n_parameters = count_parameters(config)
+    demand = Demand.of(neuron_shape(config, "m"), n_parameters, source.dtype, sequence_length, stored="float32")
+    room = Room((), math.inf, "none")
+    return ShardInputs(source, demand, room, batch_size, config, load_tokenizer(source), documents, {})

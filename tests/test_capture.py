@@ -6,12 +6,11 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
-from helpers import ARCHITECTURES, random_ranges, save_stores, save_tiny_model
+from helpers import ARCHITECTURES, random_ranges, save_stores, save_tiny_model, shard_inputs
 from torch.nn import functional
 
 from rosetta.activations.capture import capture_shard
 from rosetta.activations.folders import open_stores
-from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.store import Store
 from rosetta.config import Activations
 from rosetta.errors import ModelError, StoreError
@@ -53,7 +52,7 @@ def test_captured_activations_equal_a_hand_written_forward(tmp_path, texts, arch
     assert model.config.model_type == architecture
     settings = Activations(n_shards=1, sequence_length=16, batch_size=3, dtype="float32")
     documents = list(enumerate(DOCUMENTS))
-    capture_shard(ShardInputs(model, tokenizer, documents, {}, "m"), settings, tmp_path / "s" / "0.json", 0)
+    capture_shard(shard_inputs(source, documents, batch_size=3), settings, tmp_path / "s" / "0.json", 0)
     (store,) = open_stores(tmp_path / "s")
     position = 0
     for number, text in documents:
@@ -148,7 +147,7 @@ def test_a_manifest_of_something_else_is_refused(saved):
 
 def test_sequences_beyond_the_context_are_refused(tmp_path, texts):
     source = ModelSource("m", str(save_tiny_model(tmp_path / "m", texts, "gpt2")))
-    inputs = ShardInputs(load_model(source), load_tokenizer(source), [(0, "x")], {}, "m")
+    inputs = shard_inputs(source, [(0, "x")])
     with pytest.raises(ModelError, match="context of 32"):
         capture_shard(inputs, Activations(sequence_length=64), tmp_path / "0.json", 0)
 

@@ -7,13 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from helpers import save_tiny_model
+from helpers import save_tiny_model, shard_inputs
 from test_architectures import mixture_neurons, tiny_model
 from torch.nn import functional
 
 from rosetta.activations.capture import capture_shard, forward
 from rosetta.activations.folders import open_stores
-from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.layout import check_manifest
 from rosetta.activations.tokens import TokenizedDocument
 from rosetta.config import Activations
@@ -22,7 +21,7 @@ from rosetta.errors import ModelError, StoreError
 from rosetta.filtering.pretrain import with_lora
 from rosetta.filtering.score import NeuronProbe
 from rosetta.models.folders import check_model_folder
-from rosetta.models.loading import load_model, load_tokenizer, write_model_manifest
+from rosetta.models.loading import load_model, write_model_manifest
 from rosetta.models.neurons import ARCHITECTURES, Neuron, NeuronShape, neuron_shape, parse_neuron
 from rosetta.models.sites import neuron_sites
 from rosetta.models.sources import ModelSource
@@ -202,18 +201,17 @@ def saved(tmp_path, texts):
 
 def test_a_store_of_a_mixture_names_its_experts(saved, tmp_path):
     """From a folder whose weights are stored expert by expert, to the manifest of its store."""
-    model, tokenizer = load_model(saved), load_tokenizer(saved)
-    inputs = ShardInputs(model, tokenizer, [(0, "x = 1"), (1, "The river.")], {}, "m")
+    inputs = shard_inputs(saved, [(0, "x = 1"), (1, "The river.")])
     settings = Activations(n_shards=1, sequence_length=16, dtype="float32")
     capture_shard(inputs, settings, tmp_path / "s" / "0.json", 0)
     (store,) = open_stores(tmp_path / "s")
-    assert store.shape == neuron_shape(model.config, "m") == NeuronShape(2, 24, 4, 4)
+    assert store.shape == neuron_shape(inputs.model_config, "m") == NeuronShape(2, 24, 4, 4)
     write_model_manifest(saved, tmp_path / "m.json", {})
     manifest = json.loads((tmp_path / "m.json").read_text())
     assert (manifest["n_experts"], manifest["d_expert"], manifest["d_mlp"]) == (4, 4, 24)
     assert NeuronShape.of(manifest) == store.shape
     with torch.no_grad():
-        for layer in model.model.layers:
+        for layer in inputs.model.model.layers:
             layer.mlp.experts.gate_up_proj[:] = 1e20  # overflows when gate and up are multiplied
     with pytest.raises(StoreError, match=r"neuron L0/E\d/U0 reads .*inf"):
         capture_shard(inputs, settings, tmp_path / "t" / "0.json", 0)

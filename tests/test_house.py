@@ -17,11 +17,12 @@ PACKAGE = ROOT / "rosetta"
 # Each module or folder may import those before it, and its own folder.
 ORDER = [
     "errors", "files", "tables", "processes", "progress", "moments", "config_base", "config_messages",
-    "config_yaml", "config_sources", "config_controls", "config_filtering", "config_neurons", "config_problems",
-    "config_theory", "config_zoo", "config", "config_reference", "paths", "jobs", "stages", "corpus", "models",
-    "ladders", "activations", "alignment", "correlation", "matching", "buddies", "analysis", "theory", "planted",
-    "annotation", "filtering", "report", "checks", "resources", "planning", "planning_methods", "status", "verify",
-    "steps", "cli_options", "cli_theory", "cli_controls", "cli_filtering", "cli_interop", "cli",
+    "config_yaml", "config_sources", "config_controls", "config_devices", "config_filtering", "config_neurons",
+    "config_problems", "config_theory", "config_zoo", "config", "config_reference", "paths", "jobs", "stages",
+    "corpus", "models", "ladders", "activations", "alignment", "correlation", "matching", "buddies", "analysis",
+    "theory", "planted", "annotation", "filtering", "report", "checks", "resources", "planning",
+    "planning_methods", "status", "verify", "steps", "cli_options", "cli_theory", "cli_controls",
+    "cli_filtering", "cli_interop", "cli",
 ]  # fmt: skip
 
 

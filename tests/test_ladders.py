@@ -15,10 +15,11 @@ from rosetta.checks import check_config
 from rosetta.config import Config, load_config, parse_config
 from rosetta.errors import ConfigError
 from rosetta.files import write_manifest
-from rosetta.ladders import cautions, check_scales, known_neurons
+from rosetta.ladders import cautions, check_scales
 from rosetta.models import licences
 from rosetta.models.licences import licence_of
 from rosetta.models.loading import write_model_manifest
+from rosetta.models.sizes import known_size
 from rosetta.models.sources import ModelSource
 from rosetta.paths import Paths
 from rosetta.stages import made_by
@@ -43,7 +44,7 @@ def test_the_default_admits_every_preset(path):
     """The widest rung of the paper is GPT-2 XL, 48 × 6400, with Pythia-1.4B, 24 × 8192."""
     config = load_config(path)
     assert config.max_scale_ratio == Config.model_fields["max_scale_ratio"].default
-    check_scales(config, lambda name: known_neurons(config, name))
+    check_scales(config, neurons_of(config))
 
 
 @pytest.mark.parametrize(("ratio", "refused"), [(1.0, True), (1.5, True), (1.5625, False), (3.0, False)])
@@ -77,16 +78,23 @@ def test_sizes_of_local_folders_are_known_before_any_job(tmp_path, texts):
         check_scales(*with_sizes({**rung(tmp_path / "r", mine=models["mine"], wide=hub(1, 2 * n_neurons + 1)), **more}))
 
 
+def neurons_of(config):
+    """What `check_scales` asks, as the checks before a run answer it."""
+    paths = Paths(Path(config.results))
+    return lambda name: size.shape.n_neurons if (size := known_size(config, paths, name)) else None
+
+
 def with_sizes(content):
     config = parse_config(content)
-    return config, lambda name: known_neurons(config, name)
+    return config, neurons_of(config)
 
 
 def test_a_manifest_tells_the_size_of_its_own_entry_only(tmp_path):
     content = rung(tmp_path, a=hub(), b=hub(1, 100))
     config = parse_config(content)
     check_config(config)
-    manifest = {"kind": "model", "made_by": made_by(config, "model", "a"), "n_neurons": 201}
+    manifest = {"kind": "model", "made_by": made_by(config, "model", "a")}
+    manifest |= {"n_layers": 3, "d_mlp": 67, "n_neurons": 201, "n_parameters": 1000}
     write_manifest(Paths(tmp_path).model_manifest("a"), manifest)
     with pytest.raises(ConfigError, match="a has 201 neurons and b 100"):
         check_config(config)

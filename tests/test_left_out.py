@@ -1,18 +1,18 @@
 """Documents that a model's tokens cannot be traced back to: left out of its comparisons, counted, and harmless."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from helpers import save_tiny_model
+from helpers import save_tiny_model, shard_inputs
 from tokenizers import Regex, normalizers
 
 from rosetta.activations.capture import capture_shard
 from rosetta.activations.folders import documents_left_out, open_stores
-from rosetta.activations.inputs import ShardInputs
 from rosetta.config import Activations, Correlation, Dask
 from rosetta.correlation.lists import read_lists
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.errors import ModelError
-from rosetta.models.loading import load_model, load_tokenizer
 from rosetta.models.sources import ModelSource
 
 # The second and the last are changed by the normaliser below as no part of them is.
@@ -27,14 +27,14 @@ def models(tmp_path_factory, texts):
     loaded = {}
     for name in ("gpt2", "opt"):
         source = ModelSource(name, str(save_tiny_model(folder / name, texts, name, bos=name == "opt")))
-        loaded[name] = load_model(source), load_tokenizer(source)
-    loaded["opt"][1].backend_tokenizer.normalizer = normalizers.Replace(Regex(r"\s+AND\s+"), " and ")
+        loaded[name] = shard_inputs(source, [], batch_size=1)
+    loaded["opt"].tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex(r"\s+AND\s+"), " and ")
     return loaded
 
 
 def capture(models, folder, documents, settings=SETTINGS):
-    for name, (model, tokenizer) in models.items():
-        inputs = ShardInputs(model, tokenizer, documents, {"model": name}, name)
+    for name, inputs in models.items():
+        inputs = replace(inputs, documents=documents, made_by={"model": name})
         capture_shard(inputs, settings, folder / name / "0.json", 0)
 
 

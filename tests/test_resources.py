@@ -8,6 +8,7 @@ from rosetta.config import load_config, parse_config
 from rosetta.files import write_manifest
 from rosetta.paths import Paths
 from rosetta.resources import BASE_MB, model_size, needs_of_filter, needs_of_model, needs_of_pair
+from rosetta.stages import made_by
 
 ROOT = Path(__file__).parent.parent
 MODEL_RULES = ("train", "model", "activations", "twins", "vocabulary", "neurons", "theory_spectrum")
@@ -29,10 +30,11 @@ def test_the_default_run_fits_a_workstation(tmp_path):
 def test_the_size_of_a_zoo_model_is_near_the_truth_before_and_exact_after(tmp_path):
     config, paths = load_config(ROOT / "config.yaml"), Paths(tmp_path)
     before = model_size(config, paths, "opt-l")
-    assert before.n_neurons == 2304
-    content = {"kind": "model", "n_neurons": 2304, "n_parameters": 900_000}
+    assert before.shape.n_neurons == 2304
+    shape = before.shape.facts
+    content = {"kind": "model", "made_by": made_by(config, "model", "opt-l"), **shape, "n_parameters": 900_000}
     write_manifest(paths.model_manifest("opt-l"), content)
-    assert model_size(config, paths, "opt-l") == (2304, 900_000)
+    assert model_size(config, paths, "opt-l") == (before.shape, 900_000)
     assert before.n_parameters == pytest.approx(900_000, rel=0.5)
 
 

@@ -19,6 +19,7 @@ from rosetta.config import Activations
 from rosetta.corpus.documents import document_name
 from rosetta.errors import ModelError
 from rosetta.models.neurons import neuron_shape, text_config
+from rosetta.models.placed import input_device
 from rosetta.models.sites import Site, neuron_sites
 from rosetta.progress import bar, say
 
@@ -51,7 +52,8 @@ class NeuronRecorder:
 
     def _hook(self, site: Site) -> Any:
         def keep(_module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-            self._captured[site] = site.read(inputs)
+            # At once, so that a GPU holds the neurons of one layer only.
+            self._captured[site] = site.read(inputs).cpu()
 
         return keep
 
@@ -80,9 +82,9 @@ def capture_shard(inputs: ShardInputs, settings: Activations, manifest_path: Pat
     tokenized, tokens = tokenize_shard(inputs, settings)
     write_store(
         manifest_path,
-        forward(inputs.model, tokenized, settings.batch_size, inputs.place),
+        forward(inputs.model, tokenized, inputs.batch_size, inputs.place),
         tokens,
-        neuron_shape(inputs.model.config, inputs.place),
+        neuron_shape(inputs.model_config, inputs.place),
         dtype=settings.dtype,
         shard=shard,
         n_shards=settings.n_shards,
@@ -108,7 +110,7 @@ def tokenize_shard(inputs: ShardInputs, settings: Activations) -> tuple[list[Tok
     ModelError
         If more than `max_left_out` of the documents are left out, or the sequences are longer than the model's context.
     """
-    limit = getattr(text_config(inputs.model.config), "max_position_embeddings", None)
+    limit = getattr(text_config(inputs.model_config), "max_position_embeddings", None)
     if limit and settings.sequence_length > limit:
         raise ModelError(
             f"{inputs.place}: activations.sequence_length {settings.sequence_length} is above its context of {limit}."
@@ -160,8 +162,15 @@ def padded(rows: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.inference_mode()
 def forward(model: Any, tokenized: list[TokenizedDocument], batch_size: int, place: str) -> Iterator[torch.Tensor]:
-    """Yield the activations of successive batches, shape (n_layers, positions of the batch, d_mlp)."""
+    """Yield the activations of successive batches, in main memory, shape (n_layers, positions of the batch, d_mlp).
+
+    Raises
+    ------
+    ModelError
+        If the GPU's memory does not hold a batch, in spite of the arithmetic of `rosetta.models.placement`.
+    """
     recorder = NeuronRecorder(model, place)
+    device = input_device(model)
     total = sum(len(document.token_ids) for document in tokenized)
     with recorder.recording(), bar(total=total, label=place, unit="tok") as shown:
         for start in range(0, len(tokenized), batch_size):
@@ -170,8 +179,14 @@ def forward(model: Any, tokenized: list[TokenizedDocument], batch_size: int, pla
             if not rows:
                 continue
             ids, mask = padded(rows)
-            # The language-model head is not needed for neurons, so only the backbone runs.
-            model.base_model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False)
+            try:
+                # The language-model head is not needed for neurons, so only the backbone runs.
+                model.base_model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+            except torch.OutOfMemoryError as error:
+                raise ModelError(
+                    f"{place}: {len(rows)} document(s) at once do not fit the GPU ({error}). Lower "
+                    "activations.batch_size, or devices.gpu_memory_gb where it is auto; or give devices.n_gpus."
+                ) from None
             kept = mask.bool().view(-1)
-            yield torch.stack([values.cpu()[kept] for values in recorder.take()])
+            yield torch.stack([values[kept] for values in recorder.take()])
             shown.update(int(kept.sum()))

@@ -3,55 +3,84 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, Literal
 
 from rosetta.config import Config
+from rosetta.config_devices import AUTO
 from rosetta.corpus.build import read_split, shard_bounds
+from rosetta.errors import ConfigError
 from rosetta.files import read_manifest
 from rosetta.models import loading, sources
+from rosetta.models.devices import room_here
+from rosetta.models.neurons import NeuronShape
+from rosetta.models.placed import load_placed
+from rosetta.models.placement import Demand, Placement, Room
 from rosetta.paths import Paths
 from rosetta.stages import made_by
 
 
 @dataclass(frozen=True)
 class ShardInputs:
-    """A model and the documents of a shard that it reads.
+    """A model, which is loaded when it is first asked for, and the documents of a shard that it reads.
 
     Attributes
     ----------
-    model, tokenizer
-        Loaded model and fast tokenizer.
+    source : ModelSource
+        The model.
+    demand, room : Demand, Room
+        What it takes, and what it may use.
+    wanted_batch : int or 'auto'
+        Documents per forward pass, or as many as fit.
+    model_config, tokenizer
+        Of transformers: the model's configuration and its fast tokenizer.
     documents : list of (id, text)
         In the order of the corpus.
     made_by : dict
         What the activations depend on, the same for all shards of a model.
-    place : str
-        What messages name as the culprit.
     """
 
-    model: Any
+    source: sources.ModelSource
+    demand: Demand
+    room: Room
+    wanted_batch: int | Literal["auto"]
+    model_config: Any
     tokenizer: Any
     documents: list[tuple[int, str]]
     made_by: dict[str, Any]
-    place: str
 
     @classmethod
     def of(cls, config: Config, paths: Paths, model: str, shard: int) -> ShardInputs:
-        """Load a model entry and a shard of the match split.
+        """Find a model entry and a shard of the match split.
 
         Raises
         ------
         RosettaError
             If a manifest is missing, or a file is not the one that its manifest describes.
         """
+        settings, room = config.activations, room_here(config.devices)
+        if settings.batch_size == AUTO and not room.gpus and config.devices.cpu_memory_gb is None:
+            raise ConfigError(
+                "activations.batch_size: auto needs devices.cpu_memory_gb on a machine without a GPU. Give either."
+            )
         corpus = read_manifest(paths.corpus_manifest, "corpus")
-        documents = read_split(paths, "match", config.activations.max_documents)
-        low, high = shard_bounds(len(documents), config.activations.n_shards, shard)
+        documents = read_split(paths, "match", settings.max_documents)
+        low, high = shard_bounds(len(documents), settings.n_shards, shard)
         mine = documents.iloc[low:high]
         source = sources.model_source(config, paths, model)
         manifest = loading.checked_manifest(source, paths.model_manifest(model))
         return cls(
-            model=loading.load_model(source).to(loading.best_device()),
+            source=source,
+            demand=Demand.of(
+                NeuronShape.of(manifest),
+                manifest["n_parameters"],
+                source.dtype,
+                settings.sequence_length,
+                stored=settings.dtype,
+            ),
+            room=room.shared(config.models_at_once).for_model(untrained=source.untrained_seed is not None),
+            wanted_batch=settings.batch_size,
+            model_config=loading.load_config_of(source),
             tokenizer=loading.load_tokenizer(source),
             documents=list(zip(mine["id"].tolist(), mine["text"].tolist(), strict=True)),
             made_by={
@@ -60,5 +89,29 @@ class ShardInputs:
                 "tokenizer": manifest["tokenizer"],
                 "corpus": corpus["files"]["match"],
             },
-            place=model,
         )
+
+    @property
+    def place(self) -> str:
+        """What messages name as the culprit."""
+        return self.source.name
+
+    @property
+    def model(self) -> Any:
+        """The loaded model.
+
+        Raises
+        ------
+        ModelError
+            If it does not fit, or cannot be loaded.
+        """
+        return self._loaded[0]
+
+    @property
+    def batch_size(self) -> int:
+        """Documents per forward pass."""
+        return self._loaded[1].batch_size
+
+    @cached_property
+    def _loaded(self) -> tuple[Any, Placement]:
+        return load_placed(self.source, self.demand, self.room, self.wanted_batch)

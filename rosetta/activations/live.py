@@ -39,7 +39,7 @@ def write_live_store(config: Config, paths: Paths, model: str, shard: int) -> No
     settings = config.activations
     inputs = ShardInputs.of(config, paths, model, shard)
     _, tokens = tokenize_shard(inputs, settings)
-    shape = neuron_shape(inputs.model.config, model)
+    shape = neuron_shape(inputs.model_config, model)
     path = paths.store_manifest(model, settings.n_shards, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
     holds = describe(tokens, shape, dtype=settings.dtype, shard=shard, n_shards=settings.n_shards, place=inputs.place)
@@ -95,8 +95,7 @@ class LiveStore:
         layers = range(low // self.d_mlp, -(-high // self.d_mlp))
         inputs, start = self._inputs(), 0
         rounding = Rounding(self.tokens().with_bytes, self.shape, self.dtype, str(self.path))
-        batch_size = self._config().activations.batch_size
-        for batch in forward(inputs.model, self._tokenized[0], batch_size, inputs.place):
+        for batch in forward(inputs.model, self._tokenized[0], inputs.batch_size, inputs.place):
             values = rounding(batch)
             parts = []
             for layer in layers:

@@ -221,7 +221,7 @@ def _blocks(batches: Iterable[torch.Tensor], rows: int) -> Iterator[torch.Tensor
         while sum(part.shape[1] for part in pending) >= rows:
             joined = torch.cat(pending, dim=1)
             yield joined[:, :rows]
-            pending = [joined[:, rows:]]
+            pending = [joined[:, rows:].clone()]  # a view would keep all of `joined`
     if pending and sum(part.shape[1] for part in pending):
         yield torch.cat(pending, dim=1)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from rosetta.activations.folders import open_stores
 from rosetta.activations.store import Store
 from rosetta.config import Correlation, Dask
+from rosetta.config_base import GB
 from rosetta.correlation.lists import PairFacts, write_lists
-from rosetta.correlation.plan import GB, plan_screen, plan_tiles, workers_of
+from rosetta.correlation.plan import plan_screen, plan_tiles, workers_of
 from rosetta.correlation.products import product_device, resolve_precision
 from rosetta.correlation.screened import ScreenTask, correlate_screened
 from rosetta.correlation.stream import WHOLE, open_pair, pair_identity

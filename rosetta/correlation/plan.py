@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rosetta.config import Correlation, Dask
+from rosetta.config_base import GB
 from rosetta.config_controls import Intervals
 from rosetta.errors import PlanError
 
-GB = 1_000_000_000
 ROWS = 4096  # aligned positions per block of rows
 WINDOW = 16_384  # aligned positions that are permuted among themselves, in memory
 # Bytes per cell of a tile: the float64 sums and, but for float64 products, the run summed in float32.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from rosetta.errors import ConfigError
+from rosetta.models.devices import CPU, best_device
 
 # Rows summed in float32 before they are flushed into float64.
 RUN_ROWS = 16_384
@@ -41,8 +42,8 @@ def resolve_precision(precision: str) -> str:
 
 
 def product_device(precision: str) -> torch.device:
-    """Return where products are made: the CUDA device if there is one, but the CPU for verification in float64."""
-    return torch.device("cuda" if torch.cuda.is_available() and precision != "float64" else "cpu")
+    """Return where products are made: a GPU if there is one, but the CPU for verification in float64."""
+    return CPU if precision == "float64" else best_device()
 
 
 class Products:

@@ -20,6 +20,7 @@ from rosetta.errors import ModelError
 from rosetta.filtering.baselines import Classifier
 from rosetta.filtering.select import exactly
 from rosetta.models.neurons import Neuron
+from rosetta.models.placed import input_device
 from rosetta.models.sites import Site, locate, neuron_sites
 from rosetta.progress import bar
 
@@ -54,7 +55,7 @@ class NeuronProbe:
     def __call__(self, ids: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
         """Return the activations on a batch, float32 of shape (n_neurons, n_rows, width)."""
         handles = [site.module.register_forward_pre_hook(self._hook(site)) for site in self._sites]
-        device, self._read = self._model.device, {}
+        device, self._read = input_device(self._model), {}
         try:
             self._model.base_model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
         except _Reached:
@@ -63,9 +64,9 @@ class NeuronProbe:
             for handle in handles:
                 handle.remove()
         shape = ids.shape  # OPT flattens the positions of a batch
-        values = [self._read[site][..., unit].reshape(shape) for site, unit in self._places]
+        values = [self._read[site][..., unit].reshape(shape).cpu() for site, unit in self._places]
         self._read = {}
-        return torch.stack(values).float().cpu().numpy()
+        return torch.stack(values).float().numpy()
 
     def _hook(self, site: Site) -> Callable:
         def keep(_module: Any, inputs: tuple[torch.Tensor, ...]) -> None:

@@ -56,7 +56,7 @@ def check_model_folder(
         raise ModelError(f"{place} reads {context} tokens; lower {length_key} ({sequence_length}).")
     if not any((folder / name).exists() for name in _TOKENIZER_FILES):
         raise ModelError(f"{place} has no tokenizer ({', '.join(_TOKENIZER_FILES)}). Save the tokenizer there.")
-    _check_weights(folder, place, config)
+    _check_weights(folder, key, config)
 
 
 def folder_shape(folder: Path, key: str) -> NeuronShape | None:
@@ -96,17 +96,29 @@ def _read_json(path: Path, place: str) -> dict:
     return content
 
 
-def _check_weights(folder: Path, place: str, config: dict) -> None:
-    """Check that weights are there, and of as many layers and neurons as the configuration says, by their headers."""
-    architecture = architecture_of(config.get("model_type"), place)
-    sizes: dict[SavedWeight, list[int]] = {}
+def weight_shapes(folder: Path, key: str) -> dict[str, list[int]]:
+    """Return the shapes of a model's saved weights by their names, from the headers of its files.
+
+    Raises
+    ------
+    ModelError
+        If a file is missing or damaged.
+    """
+    place, shapes = f"{key}: {folder}", {}
     for name in weight_files(folder, place):
         try:
             with safe_open(folder / name, framework="numpy") as file:
-                found = {weight: key for key in file.keys() if (weight := saved_weight(architecture, key))}  # noqa: SIM118
-                sizes |= {weight: file.get_slice(key).get_shape() for weight, key in found.items()}
+                shapes |= {weight: file.get_slice(weight).get_shape() for weight in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise ModelError(f"{place}: {name} cannot be read ({error}). Complete the download.") from None
+    return shapes
+
+
+def _check_weights(folder: Path, key: str, config: dict) -> None:
+    """Check that weights are there, and of as many layers and neurons as the configuration says, by their headers."""
+    place, shapes = f"{key}: {folder}", weight_shapes(folder, key)
+    architecture = architecture_of(config.get("model_type"), place)
+    sizes = {weight: size for name, size in shapes.items() if (weight := saved_weight(architecture, name))}
     shape = _shape_of(config, place)
     if shape is not None:
         _check_sizes(sizes, shape, place)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from accelerate import dispatch_model, infer_auto_device_map
+from accelerate.utils import get_balanced_memory
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from rosetta.errors import ModelError
 from rosetta.files import digest_bytes, digest_folder, digest_json, read_manifest, write_manifest
+from rosetta.models.devices import CPU
 from rosetta.models.folders import check_model_folder, weight_files
 from rosetta.models.hub import MEND, check_safetensors
 from rosetta.models.licences import licence_of
@@ -88,33 +94,35 @@ def load_tokenizer(source: ModelSource) -> Any:
     return tokenizer
 
 
-def load_model(source: ModelSource) -> Any:
+NO_ROOM = (
+    "fits by its size, but not as its layers can be shared out. Give a little more: devices.n_gpus, gpu_memory_gb, "
+    "cpu_memory_gb."
+)
+Where = torch.device | dict[int | str, int]
+
+
+def load_model(source: ModelSource, where: Where = CPU) -> Any:
     """Return a causal language model in evaluation mode, from safetensors or a seed.
+
+    Parameters
+    ----------
+    source : ModelSource
+        The model.
+    where : device, or dict of {int or 'cpu': int}
+        The device that takes it whole; or how many bytes of its weights lie on which GPU and in main memory, and
+        then accelerate splits it between them, and leaves the rest on disk.
 
     Raises
     ------
     ModelError
         If weights are missing, do not fit the configuration, or would need remote code.
     """
-    dtype = getattr(torch, source.dtype)
     config = load_config_of(source)
     if source.untrained_seed is not None:
         torch.manual_seed(source.untrained_seed)
-        return AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False).eval()
-    try:
-        model, info = AutoModelForCausalLM.from_pretrained(
-            source.location,
-            revision=source.revision,
-            dtype=dtype,
-            use_safetensors=True,
-            trust_remote_code=False,
-            output_loading_info=True,
-        )
-    except Exception as error:
-        mend = "" if source.revision is None else f" {MEND}"
-        raise ModelError(
-            f"{source.place}: cannot load the weights of {source.location} ({_brief(error)}).{mend}"
-        ) from None
+        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, source.dtype), trust_remote_code=False)
+        return (model.to(where) if isinstance(where, torch.device) else _dispatched(model, where, source.place)).eval()
+    model, info = _pretrained(source, where)
     missing = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info.get("mismatched_keys", ()))
     if missing:
         raise ModelError(f"{source.place}: the weights of {source.location} lack or misfit {missing[0]}.")
@@ -126,9 +134,46 @@ def load_model(source: ModelSource) -> Any:
     return model.eval()
 
 
-def best_device() -> torch.device:
-    """Return where a model runs fastest: the GPU if there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, Any]]:
+    """Return a model of saved weights, and what transformers says of loading them."""
+    if isinstance(where, torch.device):
+        # Weights then go straight to a GPU, without a copy of all of them in main memory.
+        placed = {} if where == CPU else {"device_map": {"": where}}
+    else:
+        # Weights that are converted before use (those of experts) wait in this folder, others in their own files.
+        placed = {"device_map": "auto", "max_memory": where, "offload_folder": _scratch()}
+    try:
+        return AutoModelForCausalLM.from_pretrained(
+            source.location,
+            revision=source.revision,
+            dtype=getattr(torch, source.dtype),
+            use_safetensors=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **placed,
+        )
+    except Exception as error:
+        mend = "" if source.revision is None else f" {MEND}"
+        raise ModelError(
+            f"{source.place}: cannot load the weights of {source.location} ({_brief(error)}).{mend}"
+        ) from None
+
+
+def _dispatched(model: Any, limits: dict[int | str, int], place: str) -> Any:
+    """Return a model, made in main memory, split as `from_pretrained` splits it, but without the disk."""
+    whole = model._no_split_modules
+    balanced = get_balanced_memory(model, max_memory=dict(limits), no_split_module_classes=whole)
+    split = infer_auto_device_map(model, max_memory=balanced, no_split_module_classes=whole)
+    if "disk" in split.values():
+        raise ModelError(f"{place}: {NO_ROOM}")
+    return dispatch_model(model, split)
+
+
+def _scratch() -> str:
+    """Return a folder that is deleted when the process ends."""
+    folder = tempfile.mkdtemp(prefix="rosetta-weights-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def count_parameters(config: Any) -> int:

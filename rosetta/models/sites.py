@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate.utils import align_module_device
 from torch.nn import functional
 
 from rosetta.errors import ModelError
@@ -42,7 +43,9 @@ class Projection:
 
     def output_weights(self) -> torch.Tensor:
         """Return what one unit of each neuron's activation adds to the module's output, shape (width, d_model)."""
-        return self.module.weight.T if hasattr(self.module, "in_features") else self.module.weight
+        with align_module_device(self.module):  # brought here, if it is off-loaded
+            weight = self.module.weight.detach().clone()
+        return weight.T if hasattr(self.module, "in_features") else weight
 
 
 @dataclass(frozen=True)
@@ -72,14 +75,17 @@ class Expert:
         """Return the activations from the module's inputs: hidden states (n, d_model), experts (n, k); (n, width)."""
         hidden, experts = inputs[:2]
         routed = (experts == self.number).any(dim=-1)
-        gate, up = functional.linear(hidden[routed], self.module.gate_up_proj[self.number]).chunk(2, dim=-1)
+        with align_module_device(self.module):  # brought here, if they are off-loaded
+            weights = self.module.gate_up_proj[self.number].to(hidden.device)
+        gate, up = functional.linear(hidden[routed], weights).chunk(2, dim=-1)
         values = hidden.new_zeros((len(hidden), self.width))
         values[routed] = self.module.act_fn(gate) * up
         return values
 
     def output_weights(self) -> torch.Tensor:
         """Return what one unit of each neuron's activation adds at routing weight 1, shape (width, d_model)."""
-        return self.module.down_proj[self.number].T
+        with align_module_device(self.module):
+            return self.module.down_proj[self.number].detach().clone().T
 
 
 Site = Projection | Expert

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from accelerate.utils import align_module_device
 
 from rosetta.errors import ModelError
 from rosetta.models.neurons import architecture_of, text_config
@@ -20,7 +21,7 @@ def output_weights(model: Any, place: str) -> Iterator[torch.Tensor]:
     gate, which scale it by token.
     """
     for sites in neuron_sites(model, place):
-        yield torch.cat([site.output_weights().detach().float() for site in sites])
+        yield torch.cat([site.output_weights().float().cpu() for site in sites])
 
 
 def unembedding(model: Any, place: str, n_tokens: int, *, fold_final_norm: bool = False) -> torch.Tensor:
@@ -52,10 +53,10 @@ def unembedding(model: Any, place: str, n_tokens: int, *, fold_final_norm: bool 
     head = model.get_output_embeddings()
     if head is None:
         raise ModelError(f"{place}: has no output embedding, so its neurons have no vocabulary to write to.")
-    directions = head.weight.detach().float()[:n_tokens]
+    directions = _weight(head)[:n_tokens]
     projection = getattr(model.get_decoder(), "project_out", None)
     if projection is not None:
-        directions = directions @ projection.weight.detach().float()
+        directions = directions @ _weight(projection)
     d_model = text_config(model.config).hidden_size
     if directions.shape[1] != d_model:
         raise ModelError(
@@ -63,6 +64,12 @@ def unembedding(model: Any, place: str, n_tokens: int, *, fold_final_norm: bool 
             "how the one is projected to the other is not known."
         )
     return _fold(directions, _final_norm(model)) if fold_final_norm else directions
+
+
+def _weight(module: Any) -> torch.Tensor:
+    """Return a copy of a module's weight in float32, in main memory, from wherever it is."""
+    with align_module_device(module):
+        return module.weight.detach().float().cpu()
 
 
 def _final_norm(model: Any) -> Any:
@@ -78,7 +85,8 @@ def _fold(directions: torch.Tensor, norm: Any) -> torch.Tensor:
         return directions
     if not isinstance(norm, torch.nn.LayerNorm):
         # A root-mean-square norm maps the vector of ones to its gain, however it stores it (Gemma: as gain − 1).
-        gain = norm(torch.ones(directions.shape[1], dtype=norm.weight.dtype, device=norm.weight.device))
-        return directions * gain.float().to(directions.device)
-    scaled = directions if norm.weight is None else directions * norm.weight.detach().float()
+        with align_module_device(norm):
+            ones = torch.ones(directions.shape[1], dtype=norm.weight.dtype, device=norm.weight.device)
+        return directions * norm(ones).float().cpu()
+    scaled = directions if norm.weight is None else directions * _weight(norm)
     return scaled - scaled.mean(dim=1, keepdim=True)

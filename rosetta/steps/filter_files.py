@@ -13,6 +13,7 @@ import torch
 
 from rosetta import __version__
 from rosetta.config import FilesSource
+from rosetta.config_devices import Devices
 from rosetta.config_filtering import FilterScoring, FilterSelection
 from rosetta.corpus.documents import Text
 from rosetta.corpus.records import Keys, file_texts, source_files
@@ -24,8 +25,11 @@ from rosetta.filtering.score import Scorer
 from rosetta.filtering.scores import is_scored, read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount, check_amount, percentile_of, read_blocks, select
 from rosetta.models import loading, sources
+from rosetta.models.devices import room_here
 from rosetta.models.folders import check_model_folder, model_files
 from rosetta.models.neurons import Neuron, NeuronShape, neuron_shape, parse_neuron
+from rosetta.models.placed import load_placed
+from rosetta.models.placement import Demand
 from rosetta.paths import FilterPaths
 from rosetta.progress import say
 from rosetta.steps.filter_card import domain_points, model_point, rule_points
@@ -106,7 +110,7 @@ def filter_files(wanted: FileFilter, out: Path) -> None:
     _write_pool(wanted, files, where)
     _check_early(wanted.selection, where)
     recipe = _recipe(source, neuron, scoring)
-    _score_pool(source, neuron, scoring, recipe, where)
+    _score_pool(source, shape, neuron, scoring, recipe, where)
     amount = _amount(wanted.selection, where)
     selected = select(read_blocks(read_scores(where, ["id", "tokens", COLUMN]), COLUMN), amount)
     if not len(selected.id):
@@ -204,7 +208,12 @@ def _check_early(selection: FilterSelection, where: FilterPaths) -> None:
 
 
 def _score_pool(
-    source: sources.ModelSource, neuron: Neuron, scoring: FilterScoring, recipe: dict[str, Any], where: FilterPaths
+    source: sources.ModelSource,
+    shape: NeuronShape,
+    neuron: Neuron,
+    scoring: FilterScoring,
+    recipe: dict[str, Any],
+    where: FilterPaths,
 ) -> None:
     """Score the shards that are not scored yet; the model is loaded only if there are any."""
     shards = read_manifest(where.pool_manifest, pool.KIND)["shards"]
@@ -213,7 +222,9 @@ def _score_pool(
     say(f"{len(shards) - len(waiting)} of {len(shards)} shards are scored")
     if not waiting:
         return
-    model = loading.load_model(source).to(loading.best_device())
+    length, n_parameters = scoring.sequence_length, loading.count_parameters(loading.load_config_of(source))
+    demand = Demand.of(shape, n_parameters, source.dtype, length, stored=None)
+    model, _ = load_placed(source, demand, room_here(Devices()), scoring.batch_size)
     tokenizer = loading.load_tokenizer(source)
     for shard in waiting:
         scorer = Scorer(model, tokenizer, {COLUMN: neuron}, scoring, f"shard {shard + 1}/{len(shards)}")

@@ -22,6 +22,10 @@ from rosetta.filtering.score import Neuron, Scorer, encode
 from rosetta.filtering.scores import write_scores
 from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.models import loading, sources
+from rosetta.models.devices import room_here
+from rosetta.models.neurons import NeuronShape
+from rosetta.models.placed import load_placed
+from rosetta.models.placement import Demand
 from rosetta.paths import Paths
 from rosetta.progress import say
 from rosetta.stages import made_by
@@ -79,15 +83,16 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
     torch.set_num_threads(1)
     model = config.filter_model()
     source = sources.model_source(config, paths, model)
-    loading.checked_manifest(source, paths.model_manifest(model))
+    manifest = loading.checked_manifest(source, paths.model_manifest(model))
     length = filtering.scoring.sequence_length
     loading.check_context(loading.load_config_of(source), length, "filtering.scoring.sequence_length")
     choice = read_manifest(where.choice, CHOICE)
     counter = None
     if filtering.pretraining and filtering.pretraining.model != model:
         counter = _tokenizer(config, paths, filtering.pretraining.model)
+    demand = Demand.of(NeuronShape.of(manifest), manifest["n_parameters"], source.dtype, length, stored=None)
     scorer = Scorer(
-        loading.load_model(source).to(loading.best_device()),
+        load_placed(source, demand, room_here(config.devices), filtering.scoring.batch_size)[0],
         loading.load_tokenizer(source),
         {name: Neuron(*choice["neurons"][name]) for name in NEURON_FILTERS},
         filtering.scoring,

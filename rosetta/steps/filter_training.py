@@ -19,6 +19,7 @@ from rosetta.filtering.pretrain import continue_training, count_steps, separator
 from rosetta.filtering.select import membership
 from rosetta.jobs import training_name
 from rosetta.models import loading, sources
+from rosetta.models.devices import best_device
 from rosetta.paths import FilterPaths, Paths
 from rosetta.progress import say
 from rosetta.stages import made_by
@@ -38,7 +39,7 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     manifest = loading.checked_manifest(source, paths.model_manifest(settings.model))
     length = settings.sequence_length
     loading.check_context(loading.load_config_of(source), length, "filtering.pretraining.sequence_length")
-    model = loading.load_model(source).to(loading.best_device())
+    model = loading.load_model(source, best_device())
     tokenizer = loading.load_tokenizer(source)
     checkpoints = where.checkpoints(training_name(name, seed))
     facts: dict[str, float] = {"steps": 0, "tokens": 0}

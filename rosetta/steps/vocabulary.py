@@ -7,6 +7,10 @@ import torch
 from rosetta.analysis.selectivity import vocabulary_table
 from rosetta.config import Config, entry_of
 from rosetta.models import loading, sources
+from rosetta.models.devices import room_here
+from rosetta.models.neurons import NeuronShape
+from rosetta.models.placed import load_to_read
+from rosetta.models.placement import Demand
 from rosetta.models.weights import output_weights, unembedding
 from rosetta.paths import Paths
 from rosetta.tables import write_parquet
@@ -18,7 +22,9 @@ def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
     source = sources.model_source(config, paths, model)
     manifest = loading.checked_manifest(source, paths.model_manifest(model))
     torch.set_num_threads(1)  # sums split over threads round differently
-    loaded, place = loading.load_model(source), f"models.{model}"
+    demand = Demand.of(NeuronShape.of(manifest), manifest["n_parameters"], source.dtype, 1, stored=None)
+    room = room_here(config.devices).for_model(untrained=source.untrained_seed is not None)
+    loaded, place = load_to_read(source, demand, room), f"models.{model}"
     fold = config.selectivity.fold_final_norm
     directions = unembedding(loaded, place, manifest["vocab_size"], fold_final_norm=fold)
     table = vocabulary_table(output_weights(loaded, place), directions, manifest["n_layers"], model)

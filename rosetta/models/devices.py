@@ -1,0 +1,74 @@
+"""Which GPUs of this machine a process uses, and what it may take of its memory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from functools import cache
+from itertools import count
+from pathlib import Path
+from typing import IO
+
+import psutil
+import torch
+
+from rosetta.config_base import GB
+from rosetta.config_devices import Devices
+from rosetta.models.placement import Room
+
+USABLE = 0.9  # of a device's or machine's memory; the rest is for its drivers, the interpreter and libraries
+CPU = torch.device("cpu")
+_claimed: dict[int, IO[str]] = {}
+
+
+def claim_gpus(n: int) -> list[int]:
+    """Claim GPUs for this process until it ends, and return their numbers.
+
+    Jobs that run at once on one machine (the shards of a model, say) spread over its GPUs: each takes those that the
+    fewest others hold. The claims are locks of the operating system, so they end with their holders. A scheduler
+    that shows a job only its own GPUs needs none of this, and is not disturbed.
+
+    Parameters
+    ----------
+    n : int
+        How many, at most as many as there are.
+    """
+    folder = Path(tempfile.gettempdir()) / f"rosetta-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    visible = list(enumerate(_visible()))
+    tries = ((number, name, holders) for holders in count() for number, name in visible)
+    while len(_claimed) < min(n, len(visible)):
+        number, name, holders = next(tries)
+        if number in _claimed:
+            continue
+        stream = open(folder / f"{name}.{holders}", "w")  # noqa: SIM115
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _claimed[number] = stream
+        except BlockingIOError:
+            stream.close()
+    return list(_claimed)[:n]
+
+
+def _visible() -> list[str]:
+    """Return what the machine calls the GPUs that this process may use, by their numbers in it."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    found = torch.cuda.device_count()
+    names = named if len(named) >= found and all(named) else [str(number) for number in range(found)]
+    return [name.strip().replace("/", "-") for name in names[:found]]
+
+
+@cache
+def best_device() -> torch.device:
+    """Return where this process computes: a GPU that few others use, or the CPU if there is none."""
+    return torch.device("cuda", *claim_gpus(1)) if torch.cuda.is_available() else CPU
+
+
+def room_here(devices: Devices) -> Room:
+    """Return what a job may use of this machine: what the configuration gives, of what there is."""
+    memory = USABLE * psutil.virtual_memory().total if devices.cpu_memory_gb is None else devices.cpu_memory_gb * GB
+    n_gpus = min(devices.n_gpus, torch.cuda.device_count()) if torch.cuda.is_available() else 0
+    limit = float("inf") if devices.gpu_memory_gb is None else devices.gpu_memory_gb * GB
+    has = [USABLE * torch.cuda.get_device_properties(number).total_memory for number in range(n_gpus)]
+    return Room(tuple(min(limit, *has) for _ in has), memory, devices.offload)

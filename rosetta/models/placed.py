@@ -1,0 +1,75 @@
+"""Models loaded where they fit: on one device, over several GPUs, or with weights that wait elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+
+from rosetta.errors import ModelError
+from rosetta.models.devices import CPU, best_device, claim_gpus
+from rosetta.models.loading import NO_ROOM, load_model
+from rosetta.models.placement import Demand, Placement, Room, place
+from rosetta.models.sources import ModelSource
+from rosetta.progress import say
+
+
+def load_placed(
+    source: ModelSource, demand: Demand, room: Room, batch_size: int | Literal["auto"]
+) -> tuple[Any, Placement]:
+    """Load a model where it fits: on one device, split over several GPUs, or with weights off-loaded.
+
+    Parameters
+    ----------
+    source : ModelSource
+        The model.
+    demand : Demand
+        What it takes.
+    room : Room
+        What it may use.
+    batch_size : int or 'auto'
+        Documents per forward pass.
+
+    Returns
+    -------
+    model : PreTrainedModel
+        In evaluation mode.
+    placement : Placement
+        Where it is, and the number of documents that it may read at once.
+
+    Raises
+    ------
+    ModelError
+        If it does not fit, or cannot be loaded.
+    """
+    placement = place(demand, room, batch_size, source.place)
+    if placement.max_memory is None:
+        model = load_model(source, best_device())
+    else:
+        numbers = claim_gpus(placement.n_gpus)
+        limits = {numbers[at] if isinstance(at, int) else at: limit for at, limit in placement.max_memory.items()}
+        model = load_model(source, limits)
+    where = sorted({str(part) for part in getattr(model, "hf_device_map", {"": best_device()}).values()})
+    if "disk" in where and room.offload != "disk":
+        raise ModelError(f"{source.place}: {NO_ROOM}")
+    say(f"{source.place}: on {', '.join(where)}; {placement.batch_size} document(s) per forward pass")
+    return model, placement
+
+
+def load_to_read(source: ModelSource, demand: Demand, room: Room) -> Any:
+    """Load a model into main memory to read its weights only; what does not fit waits on disk, if it may.
+
+    Raises
+    ------
+    ModelError
+        If it does not fit, or cannot be loaded.
+    """
+    placement = place(demand.of_weights(), room._replace(gpus=()), 1, source.place)
+    return load_model(source, placement.max_memory or CPU)
+
+
+def input_device(model: Any) -> torch.device:
+    """Return where a model, which may be split or off-loaded, wants its token ids."""
+    embedding = model.get_input_embeddings()
+    here = embedding.weight.device
+    return torch.device(embedding._hf_hook.execution_device) if here.type == "meta" else here

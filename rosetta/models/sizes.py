@@ -1,0 +1,94 @@
+"""How large models are, as far as it is known before they are loaded, and whether they fit what they may use."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+from rosetta.config import Config
+from rosetta.config_base import GB
+from rosetta.config_devices import AUTO
+from rosetta.errors import StoreError
+from rosetta.files import read_manifest
+from rosetta.models.folders import folder_shape, weight_shapes
+from rosetta.models.neurons import NeuronShape
+from rosetta.models.placement import Demand, Placement, Room, place
+from rosetta.paths import Paths
+from rosetta.stages import made_by
+
+LOADING = 1.3  # bytes of memory per byte of weights while they are loaded
+
+
+class Size(NamedTuple):
+    """Neurons and parameters of a model."""
+
+    shape: NeuronShape
+    n_parameters: int
+
+
+def known_size(config: Config, paths: Paths, name: str) -> Size | None:
+    """Return a model's size, or None if it is not known before the model is downloaded or loaded.
+
+    It is told by the local folder, the zoo's recipe (parameters about), the entry's dimensions, or the manifest of an
+    earlier run. An untrained twin has the size of its model.
+    """
+    twin = config.entry(name).untrained
+    base = twin.of if twin else name
+    entry = config.models[base]
+    if entry.path:
+        folder, key = Path(entry.path), f"models.{base}.path"
+        shape = folder_shape(folder, key)
+        return shape and Size(shape, sum(math.prod(sizes) for sizes in weight_shapes(folder, key).values()))
+    try:
+        manifest = read_manifest(paths.model_manifest(base), "model")
+    except StoreError:
+        manifest = {}
+    if manifest.get("made_by") == made_by(config, "model", base):
+        return Size(NeuronShape.of(manifest), manifest["n_parameters"])
+    if entry.zoo:
+        size, vocabulary = config.zoo.sizes[entry.zoo.size], config.zoo.families[entry.zoo.family].vocab_size
+        layers = size.n_layers * (4 * size.d_model**2 + 3 * size.d_model * size.d_mlp)
+        return Size(NeuronShape(size.n_layers, size.d_mlp), layers + 2 * vocabulary * size.d_model)
+    if entry.dimensions:
+        said = entry.dimensions
+        return Size(NeuronShape(said.n_layers, said.d_mlp), said.n_parameters)
+    return None
+
+
+class Capture(NamedTuple):
+    """What capturing a model's activations is planned to take.
+
+    Attributes
+    ----------
+    n_bytes : float
+        Of main memory, where the model does not run on a GPU.
+    batch_size : int
+        Documents per forward pass; 1 where it is to be found, in memory of a size that is not said.
+    placement : Placement or None
+        Where the model goes; None if the configuration does not say what memory there is.
+    """
+
+    n_bytes: float
+    batch_size: int
+    placement: Placement | None
+
+
+def planned_capture(config: Config, name: str, size: Size) -> Capture:
+    """Return what capturing a model's activations will take.
+
+    Raises
+    ------
+    ModelError
+        If the model does not fit what the configuration gives; with the numbers.
+    """
+    settings, entry, room = config.activations, config.entry(name), Room.given(config.devices)
+    demand = Demand.of(size.shape, size.n_parameters, entry.dtype, settings.sequence_length, stored=settings.dtype)
+    placement = None
+    if room is not None:
+        room = room.shared(config.models_at_once).for_model(untrained=entry.untrained is not None)
+        placement = place(demand, room, settings.batch_size, f"models.{name}")
+    batch_size = placement.batch_size if placement else (1 if settings.batch_size == AUTO else settings.batch_size)
+    n_bytes = LOADING * demand.weights + demand.fixed + batch_size * (demand.in_memory + demand.on_device)
+    given = config.devices.cpu_memory_gb
+    return Capture(n_bytes if given is None else min(n_bytes, given * GB), batch_size, placement)
