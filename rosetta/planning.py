@@ -220,7 +220,7 @@ def _activation_phase(config: Config, used: list[_Model], positions: int) -> Pha
         len(used) * settings.n_shards,
         flops=sum(2 * model.parameters * positions for model in used),
         disk_bytes=sum(model.shape.n_neurons * positions * stored for model in used),
-        peak_bytes=0.8 * GB + max(model.capture.n_bytes for model in used),
+        peak_bytes=max(model.capture.n_bytes for model in used),
         efficiency=MODEL_EFFICIENCY,
         temporary=config.store_mode == "temporary",
     )

@@ -184,7 +184,7 @@ def test_bad_neurons_are_refused(text, message):
 def test_the_probe_lets_other_errors_through(loaded, monkeypatch):
     model, _ = loaded("gpt_neox")
     probe = NeuronProbe(model, [Neuron(0, 1)], "tiny")
-    broken = SimpleNamespace(device=model.device, base_model=lambda **_: 1 / 0)
+    broken = SimpleNamespace(get_input_embeddings=model.get_input_embeddings, base_model=lambda **_: 1 / 0)
     monkeypatch.setattr(probe, "_model", broken)
     with pytest.raises(ZeroDivisionError):
         probe(torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2, dtype=torch.long))

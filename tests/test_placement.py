@@ -29,7 +29,7 @@ from rosetta.models import devices
 from rosetta.models.loading import count_parameters, load_config_of, load_model
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.placed import load_placed, load_to_read
-from rosetta.models.placement import BLOCK_POSITIONS, MAX_BATCH, Demand, Placement, Room, place
+from rosetta.models.placement import BLOCK_POSITIONS, MAX_BATCH, RESERVED, Demand, Placement, Room, place
 from rosetta.models.sizes import known_size
 from rosetta.models.sources import ModelSource
 from rosetta.models.weights import output_weights, unembedding
@@ -118,7 +118,7 @@ def test_the_demand_of_a_model_of_known_size():
     assert demand.weights == 2 * 6_738_415_616
     assert demand.layer == demand.weights / 32
     assert demand.in_memory == 1000 * 32 * 11008 * 7
-    assert demand.fixed == 4096 * 32 * 11008 * 2 * 2
+    assert demand.fixed == 4096 * 11008 * (32 * 2 * 3 + 24) + RESERVED
     assert demand.on_device == 1000 * 8 * 11008 * 2 + 1000 * 1000 * 43 * 6
     assert Demand.of(NeuronShape(32, 11008), 8, "float32", 9, stored=None).in_memory == 0
     assert BLOCK_POSITIONS == CHUNK_POSITIONS
@@ -244,7 +244,7 @@ def test_a_store_of_a_model_larger_than_memory(folders, tmp_path, capsys):
     with pytest.raises(ModelError, match=r"models\.m: does not fit"):
         load_placed(source, inputs.demand, room_for(inputs, 0.7)._replace(offload="none"), 1)
     with pytest.raises(ModelError, match=r"models\.m: does not fit"):
-        load_to_read(source, inputs.demand, Room((), inputs.demand.weights / 2, "none"))
+        load_to_read(source, inputs.demand, Room((), RESERVED + inputs.demand.weights / 2, "none"))
 
 
 def test_untrained_weights_are_not_left_on_disk(folders):

@@ -16,6 +16,7 @@ from rosetta.models.devices import room_here
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.placed import load_placed
 from rosetta.models.placement import Demand, Placement, Room
+from rosetta.models.sizes import Size, capture_demand
 from rosetta.paths import Paths
 from rosetta.stages import made_by
 
@@ -71,13 +72,7 @@ class ShardInputs:
         manifest = loading.checked_manifest(source, paths.model_manifest(model))
         return cls(
             source=source,
-            demand=Demand.of(
-                NeuronShape.of(manifest),
-                manifest["n_parameters"],
-                source.dtype,
-                settings.sequence_length,
-                stored=settings.dtype,
-            ),
+            demand=capture_demand(config, source.dtype, Size(NeuronShape.of(manifest), manifest["n_parameters"])),
             room=room.shared(config.models_at_once).for_model(untrained=source.untrained_seed is not None),
             wanted_batch=settings.batch_size,
             model_config=loading.load_config_of(source),

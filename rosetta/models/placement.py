@@ -16,8 +16,10 @@ from rosetta.models.neurons import NeuronShape
 
 ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 BLOCK_POSITIONS = 4096  # of a store: gathered from batches, then joined and written
-BLOCK_COPIES = 2
-MAX_BATCH = 256  # documents; more gain nothing, and padding grows
+BLOCK_COPIES = 3
+MOMENT_BYTES = 24  # per value of one layer of a block, in float64
+RESERVED = 800_000_000  # interpreter, libraries and allocator
+MAX_BATCH = 64  # documents; more gain nothing, and padding grows
 # What a layer of the forward pass holds at once, per token, in units of d_mlp: gate, up, their product; the residual
 # stream, attention and copies of them, each narrower than d_mlp.
 LAYER_WIDTHS = 8
@@ -52,7 +54,14 @@ class Demand:
 
     @classmethod
     def of(
-        cls, shape: NeuronShape, n_parameters: int, dtype: str, sequence_length: int, *, stored: str | None
+        cls,
+        shape: NeuronShape,
+        n_parameters: int,
+        dtype: str,
+        sequence_length: int,
+        *,
+        stored: str | None,
+        written: bool = True,
     ) -> Demand:
         """Return the demand of a model.
 
@@ -68,9 +77,12 @@ class Demand:
             Tokens per document.
         stored : {'float32', 'bfloat16', 'float16'} or None
             Precision of the stores; None if only single neurons are read.
+        written : bool
+            Whether stores are written, whose blocks are gathered first.
         """
         item, d_mlp, n_neurons = ITEM_BYTES[dtype], shape.d_mlp, shape.n_neurons
         weights = n_parameters * item
+        block = n_neurons * ITEM_BYTES[stored] * BLOCK_COPIES + d_mlp * MOMENT_BYTES if stored and written else 0
         scores = sequence_length**2 * math.ceil(d_mlp / HEAD_UNITS) * (item + 4)
         return cls(
             weights=weights,
@@ -78,13 +90,13 @@ class Demand:
             on_device=sequence_length * LAYER_WIDTHS * d_mlp * item + scores,
             # As captured by layer, as one array, as stored, and whether finite.
             in_memory=sequence_length * n_neurons * (2 * item + ITEM_BYTES[stored] + 1) if stored else 0,
-            fixed=BLOCK_POSITIONS * n_neurons * ITEM_BYTES[stored] * BLOCK_COPIES if stored else 0,
+            fixed=RESERVED + BLOCK_POSITIONS * block,
             words=f"{n_parameters:,} parameters in {dtype}",
         )
 
     def of_weights(self) -> Demand:
         """Return the demand of a job that only reads the weights."""
-        return replace(self, on_device=0.0, in_memory=0.0, fixed=0.0)
+        return replace(self, on_device=0.0, in_memory=0.0, fixed=RESERVED)
 
 
 class Room(NamedTuple):

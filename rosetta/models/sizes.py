@@ -56,6 +56,13 @@ def known_size(config: Config, paths: Paths, name: str) -> Size | None:
     return None
 
 
+def capture_demand(config: Config, dtype: str, size: Size) -> Demand:
+    """Return what running a model takes whose activations are captured, its forward pass in `dtype`."""
+    settings, written = config.activations, config.store_mode != "live"
+    length, stored = settings.sequence_length, settings.dtype
+    return Demand.of(size.shape, size.n_parameters, dtype, length, stored=stored, written=written)
+
+
 class Capture(NamedTuple):
     """What capturing a model's activations is planned to take.
 
@@ -83,7 +90,7 @@ def planned_capture(config: Config, name: str, size: Size) -> Capture:
         If the model does not fit what the configuration gives; with the numbers.
     """
     settings, entry, room = config.activations, config.entry(name), Room.given(config.devices)
-    demand = Demand.of(size.shape, size.n_parameters, entry.dtype, settings.sequence_length, stored=settings.dtype)
+    demand = capture_demand(config, entry.dtype, size)
     placement = None
     if room is not None:
         room = room.shared(config.models_at_once).for_model(untrained=entry.untrained is not None)
