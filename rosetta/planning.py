@@ -36,7 +36,7 @@ from rosetta.jobs import job_names
 from rosetta.models import loading, sources
 from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.models.placement import ITEM_BYTES
-from rosetta.models.sizes import Capture, Size, planned_capture
+from rosetta.models.sizes import Planned, Size, planned_capture
 from rosetta.models.zoo import zoo_model_config
 from rosetta.paths import Paths
 from rosetta.stages import made_by
@@ -226,7 +226,7 @@ def _activation_phase(config: Config, used: list[_Model], positions: int) -> Pha
     )
 
 
-def _placement_note(name: str, capture: Capture) -> str:
+def _placement_note(name: str, capture: Planned) -> str:
     """Return how a model is placed, if that is worth a line."""
     placement = capture.placement
     if placement is None:

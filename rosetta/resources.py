@@ -13,7 +13,7 @@ from rosetta.correlation.plan import correlation_flops
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.sizes import Size, known_size, planned_capture
+from rosetta.models.sizes import Size, known_size, planned_capture, planned_scoring
 from rosetta.paths import Paths
 
 MB = 1_000_000
@@ -109,17 +109,17 @@ def needs_of_filter(config: Config, paths: Paths, rule: str) -> Needs:
     assert filtering is not None, "the rules exist only with a filter"
     pretraining, tokens = filtering.pretraining, _pool_tokens(config, paths)
     if rule == "filter_score":
-        size, scoring = model_size(config, paths, config.filter_model()), filtering.scoring
-        batch = scoring.batch_size * scoring.sequence_length * size.shape.n_neurons * 12
+        size = model_size(config, paths, config.filter_model())
+        n_bytes, _, placement = planned_scoring(config, size)
         flops = 2 * size.n_parameters * tokens / filtering.pool.n_shards
-    else:
-        assert pretraining is not None, "the rule exists only with a training"
-        size = model_size(config, paths, pretraining.model)
-        # What the backward pass keeps: activations of all neurons, and logits and their gradients.
-        per_token = size.shape.n_neurons * 24 + LARGE_VOCABULARY * 12
-        batch = pretraining.sequences_at_a_time * pretraining.sequence_length * per_token
-        selected = filtering.selection.budget_tokens or tokens * (filtering.pool.target_share or 1.0)
-        flops = 6 * size.n_parameters * min(tokens, selected)
+        return _needs(config, rule, n_bytes, flops, n_gpus=placement.n_gpus if placement else 1)
+    assert pretraining is not None, "the rule exists only with a training"
+    size = model_size(config, paths, pretraining.model)
+    # What the backward pass keeps: activations of all neurons, and logits and their gradients.
+    per_token = size.shape.n_neurons * 24 + LARGE_VOCABULARY * 12
+    batch = pretraining.sequences_at_a_time * pretraining.sequence_length * per_token
+    selected = filtering.selection.budget_tokens or tokens * (filtering.pool.target_share or 1.0)
+    flops = 6 * size.n_parameters * min(tokens, selected)
     return _needs(config, rule, 1.3 * 4 * size.n_parameters + batch, flops)
 
 

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import accelerate
 import numpy as np
 import pytest
 import torch
+import yaml
 from helpers import ARCHITECTURES, save_tiny_model, shard_inputs
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,6 +39,7 @@ from rosetta.paths import Paths
 from rosetta.planning import plan_run
 from rosetta.resources import needs_of_model
 
+ROOT = Path(__file__).parent.parent
 sizes = st.integers(0, 40).map(float)
 demands = st.builds(
     lambda weights, n_layers, on_device, in_memory, fixed: Demand(
@@ -170,6 +173,15 @@ def test_the_planner_refuses_a_model_that_cannot_fit_with_the_numbers(tmp_path, 
     for refuse in (lambda: check_config(config, need_sources=False), lambda: plan_run(config, Paths(tmp_path))):
         with pytest.raises(ModelError, match=message):
             refuse()
+
+
+def test_the_pools_batches_are_planned_too(tmp_path):
+    tiny = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
+    content = {**tiny, "results": str(tmp_path), "devices": {"cpu_memory_gb": 1}}
+    check_config(parse_config(content))
+    content["filtering"]["scoring"]["batch_size"] = 100_000
+    with pytest.raises(ModelError, match=r"filtering\.scoring: models\.\S+: does not fit.* batch of 100000 document"):
+        check_config(parse_config(content))
 
 
 def test_two_models_at_once_have_half_the_memory_each(tmp_path):

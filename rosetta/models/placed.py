@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any, Literal
 
 import torch
@@ -46,6 +47,7 @@ def load_placed(
     if placement.max_memory is None:
         model = load_model(source, best_device())
     else:
+        gc.collect()  # the hooks of a split model keep it alive: one that was let go of may still be there
         numbers = claim_gpus(placement.n_gpus)
         limits = {numbers[at] if isinstance(at, int) else at: limit for at, limit in placement.max_memory.items()}
         model = load_model(source, limits)

@@ -225,6 +225,6 @@ def _refusal(demand: Demand, room: Room, size: int, key: str) -> ModelError:
     return ModelError(
         f"{key}: does not fit. Its {demand.words} take {demand.weights / GB:.4g} GB ({demand.layer / GB:.3g} GB a "
         f"layer), a batch of {size} document(s) {batch:.3g} GB {where} and {kept:.3g} GB of main memory; there are "
-        f"{room.words}. Lower activations.batch_size or sequence_length, choose a smaller dtype, or give more: "
+        f"{room.words}. Lower batch_size or sequence_length, choose a smaller dtype, or give more: "
         "devices.n_gpus, gpu_memory_gb, cpu_memory_gb, offload (disk is slow, but needs room for one layer only)."
     )

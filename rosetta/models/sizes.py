@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from rosetta.config import Config
 from rosetta.config_base import GB
@@ -63,8 +63,14 @@ def capture_demand(config: Config, dtype: str, size: Size) -> Demand:
     return Demand.of(size.shape, size.n_parameters, dtype, length, stored=stored, written=written)
 
 
-class Capture(NamedTuple):
-    """What capturing a model's activations is planned to take.
+def scoring_demand(config: Config, dtype: str, size: Size) -> Demand:
+    """Return what running a model takes whose neurons score the filter's pool."""
+    assert config.filtering is not None, "there is a pool only with a filter"
+    return Demand.of(size.shape, size.n_parameters, dtype, config.filtering.scoring.sequence_length, stored=None)
+
+
+class Planned(NamedTuple):
+    """What running a model is planned to take.
 
     Attributes
     ----------
@@ -81,7 +87,7 @@ class Capture(NamedTuple):
     placement: Placement | None
 
 
-def planned_capture(config: Config, name: str, size: Size) -> Capture:
+def planned_capture(config: Config, name: str, size: Size) -> Planned:
     """Return what capturing a model's activations will take.
 
     Raises
@@ -89,13 +95,32 @@ def planned_capture(config: Config, name: str, size: Size) -> Capture:
     ModelError
         If the model does not fit what the configuration gives; with the numbers.
     """
-    settings, entry, room = config.activations, config.entry(name), Room.given(config.devices)
-    demand = capture_demand(config, entry.dtype, size)
-    placement = None
+    demand = capture_demand(config, config.entry(name).dtype, size)
+    return _planned(config, name, demand, config.activations.batch_size, config.models_at_once)
+
+
+def planned_scoring(config: Config, size: Size) -> Planned:
+    """Return what scoring a filter's pool will take.
+
+    Raises
+    ------
+    ModelError
+        If the model does not fit what the configuration gives; with the numbers.
+    """
+    assert config.filtering is not None, "there is a pool only with a filter"
+    name = config.filter_model()
+    demand = scoring_demand(config, config.entry(name).dtype, size)
+    return _planned(config, name, demand, config.filtering.scoring.batch_size, key="filtering.scoring: ")
+
+
+def _planned(
+    config: Config, name: str, demand: Demand, wanted: int | Literal["auto"], n_models: int = 1, key: str = ""
+) -> Planned:
+    room, placement = Room.given(config.devices), None
     if room is not None:
-        room = room.shared(config.models_at_once).for_model(untrained=entry.untrained is not None)
-        placement = place(demand, room, settings.batch_size, f"models.{name}")
-    batch_size = placement.batch_size if placement else (1 if settings.batch_size == AUTO else settings.batch_size)
+        room = room.shared(n_models).for_model(untrained=config.entry(name).untrained is not None)
+        placement = place(demand, room, wanted, f"{key}models.{name}")
+    batch_size = placement.batch_size if placement else (1 if wanted == AUTO else wanted)
     n_bytes = LOADING * demand.weights + demand.fixed + batch_size * (demand.in_memory + demand.on_device)
     given = config.devices.cpu_memory_gb
-    return Capture(n_bytes if given is None else min(n_bytes, given * GB), batch_size, placement)
+    return Planned(n_bytes if given is None else min(n_bytes, given * GB), batch_size, placement)

@@ -25,7 +25,7 @@ from rosetta.models import loading, sources
 from rosetta.models.devices import room_here
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.placed import load_placed
-from rosetta.models.placement import Demand
+from rosetta.models.sizes import Size, scoring_demand
 from rosetta.paths import Paths
 from rosetta.progress import say
 from rosetta.stages import made_by
@@ -90,7 +90,7 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
     counter = None
     if filtering.pretraining and filtering.pretraining.model != model:
         counter = _tokenizer(config, paths, filtering.pretraining.model)
-    demand = Demand.of(NeuronShape.of(manifest), manifest["n_parameters"], source.dtype, length, stored=None)
+    demand = scoring_demand(config, source.dtype, Size(NeuronShape.of(manifest), manifest["n_parameters"]))
     scorer = Scorer(
         load_placed(source, demand, room_here(config.devices), filtering.scoring.batch_size)[0],
         loading.load_tokenizer(source),
