@@ -8,6 +8,7 @@ CONFIG ?=
 TARGETS ?=
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+unexport PYTHONDONTWRITEBYTECODE # the package is compiled once, not by each of a run's many jobs
 
 .PHONY: run test test-slurm chaos lint lock docs clean
 
