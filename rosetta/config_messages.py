@@ -40,7 +40,7 @@ def _key(location: tuple[Any, ...]) -> str:
     """Return a key as a user writes it, without pydantic's names of the kinds that a value might have been of."""
     parts = []
     for part in location:
-        is_kind = isinstance(part, str) and ("[" in part and part.endswith("]"))
+        is_kind = isinstance(part, str) and (part == "constrained-int" or ("[" in part and part.endswith("]")))
         is_tag = part in _TAGS and parts and parts[-1] == ".source"
         if not is_kind and not is_tag:
             parts.append(f"[{part}]" if isinstance(part, int) else f".{part if part.isprintable() else ascii(part)}")
