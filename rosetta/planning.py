@@ -30,7 +30,7 @@ from rosetta.correlation.plan import (
     workers_of,
 )
 from rosetta.correlation.products import resolve_precision
-from rosetta.errors import StoreError
+from rosetta.errors import ModelError, StoreError
 from rosetta.files import read_manifest
 from rosetta.jobs import job_names
 from rosetta.models import loading, sources
@@ -169,7 +169,8 @@ class _Model:
 
     def __init__(self, config: Config, paths: Paths, name: str) -> None:
         self.entry: ModelEntry = config.models[name]
-        said = self.entry.dimensions
+        twin = self.entry.untrained
+        said = self.entry.dimensions or (config.models[twin.of].dimensions if twin else None)
         if said:
             self.shape, self.parameters = NeuronShape(said.n_layers, said.d_mlp), said.n_parameters
         else:
@@ -183,7 +184,12 @@ class _Model:
             family, size = config.zoo.families[recipe.family], config.zoo.sizes[recipe.size]
             hf_config = zoo_model_config(family, size, config.zoo.training)
         else:
-            hf_config = loading.load_config_of(sources.model_source(config, paths, name))
+            source = sources.model_source(config, paths, name)
+            try:
+                hf_config = loading.load_config_of(source)
+            except ModelError as error:
+                hint = " A plan needs no network where a hub model has `dimensions`." if source.revision else ""
+                raise ModelError(f"{error}{hint}") from None
         return neuron_shape(hf_config, f"models.{name}"), loading.count_parameters(hf_config)
 
 

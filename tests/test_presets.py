@@ -4,6 +4,7 @@ import json
 import re
 import socket
 from pathlib import Path
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pytest
@@ -14,9 +15,10 @@ from workflow_runs import copy_project, jobs_of, run_snakemake
 
 from rosetta.checks import check_config
 from rosetta.cli import app
-from rosetta.config import load_config
-from rosetta.errors import CorpusError
+from rosetta.config import load_config, parse_config
+from rosetta.errors import CorpusError, ModelError
 from rosetta.jobs import job_names
+from rosetta.models import loading
 from rosetta.models.loading import count_parameters
 from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.paths import Paths
@@ -125,6 +127,23 @@ def test_presets_are_planned_offline_without_their_corpus(preset, tmp_path, monk
     assert [(row[0], row[2]) for row in rows] == [(m, k) for m in ("exact", "screened") for k in ("kept", "not kept")]
     kept = "kept" if config.activations.keep else "not kept"
     assert [row[:3] for row in rows if row[1]] == [(config.correlation.method, "*", kept)]
+
+
+def test_a_twin_of_a_hub_model_is_planned_from_the_dimensions_of_that(tmp_path, offline):
+    data = load_config(SMALL).model_dump(exclude_unset=True)
+    models = {"gpt2": data["models"]["gpt2"], "twin": {"untrained": {"of": "gpt2"}}}
+    data |= {"models": models, "ladders": {"l": [["gpt2", "twin"]]}, "corpus": {}}
+    plan = plan_run(parse_config(data), Paths(tmp_path), 250.0)
+    assert "gpt2 × twin: 36,864 × 36,864 neurons" in plan.render()
+
+
+def test_a_plan_that_needs_the_network_says_how_to_do_without(tmp_path, monkeypatch):
+    monkeypatch.setattr(loading.AutoConfig, "from_pretrained", Mock(side_effect=OSError("no network")))
+    data = load_config(SMALL).model_dump(exclude_unset=True)
+    del data["models"]["gpt2"]["dimensions"]
+    data["corpus"] = {}
+    with pytest.raises(ModelError, match=r"models\.gpt2: cannot load .*\(OSError: no network\).*`dimensions`"):
+        plan_run(parse_config(data), Paths(tmp_path), 250.0)
 
 
 def test_the_table_of_methods_is_made_of_their_plans(tmp_path):

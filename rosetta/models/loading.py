@@ -41,9 +41,14 @@ def load_config_of(source: ModelSource) -> Any:
     try:
         config = AutoConfig.from_pretrained(source.location, revision=source.revision, trust_remote_code=False)
     except Exception as error:  # transformers and tokenizers raise many kinds, plain ones among them
-        raise ModelError(f"{source.place}: cannot load {source.location} ({_brief(error)}).") from None
+        raise ModelError(f"{source.place}: cannot load {source.location} ({_brief(error)}).{_mend(source)}") from None
     neuron_shape(config, source.place)
     return config
+
+
+def _mend(source: ModelSource) -> str:
+    """Return what to do about a configuration that cannot be read; a folder's own error says what is wrong with it."""
+    return " Check id, revision and the network; gated models need `hf auth login`." if source.revision else ""
 
 
 def check_context(config: Any, sequence_length: int, key: str) -> None:
