@@ -13,7 +13,7 @@ import typer
 from rosetta.cli_controls import add_control_commands
 from rosetta.cli_filtering import filter_, filtering_app
 from rosetta.cli_interop import add_interop_commands
-from rosetta.cli_options import ConfigOption, ModelOption, OutOption, check_out, parse_section
+from rosetta.cli_options import ConfigOption, ModelOption, OutOption, check_kept, check_out, parse_section
 from rosetta.cli_options import open_run as _open
 from rosetta.cli_theory import theory_app
 from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
@@ -330,6 +330,7 @@ def anchors(
     """Write the Rosetta Neurons of a group: anchor neurons matched in every comparison."""
     from rosetta.steps.matches import anchors_step
 
+    check_kept(out, matches)
     anchors_step(matches, out)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rosetta.cli_options import OutOption, open_run
+from rosetta.cli_options import OutOption, check_kept, open_run
 
 
 def add_interop_commands(app: typer.Typer) -> None:
@@ -29,6 +29,7 @@ def import_buddies(
     """Turn a best_buddies.json of the published code into matches, for `rosetta anchors` and the analyses."""
     from rosetta.steps.interop import import_step
 
+    check_kept(out, [file])
     import_step(file, (a, b), out, k, open_run(config) if config else None)
 
 
@@ -38,4 +39,5 @@ def export(
     """Write the matches of a pair as a best_buddies.json of the published code."""
     from rosetta.steps.interop import export_step
 
+    check_kept(out, [matches])
     export_step(matches, out)

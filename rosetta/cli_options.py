@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +35,18 @@ def check_out(path: Path | None) -> Path | None:
 
 
 OutOption = Annotated[Path, typer.Option("--out", callback=check_out, help="file to write")]
+
+
+def check_kept(out: Path, inputs: Iterable[Path]) -> None:
+    """Check, before any work, that a command does not write over what it reads.
+
+    Raises
+    ------
+    ConfigError
+        If `out` is one of the inputs.
+    """
+    if out.resolve() in {path.resolve() for path in inputs}:
+        raise ConfigError(f"--out: {out} is a file that this command reads. Name another file.")
 
 
 def open_run(config: Path) -> tuple[Config, Paths]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from commands import assert_refused, run_here
+from commands import assert_refused, run_here, tree
 from hypothesis import given
 from hypothesis import strategies as st
 from test_matching import facts_of, neighbors_of, random_matrix
@@ -144,6 +144,22 @@ def test_a_table_of_several_pairs_is_not_exported(tmp_path):
     tables = [read_buddies(tmp_path / "b.json", "x", name) for name in ("y", "z")]
     write_parquet(tmp_path / "m.parquet", pd.concat(tables))
     assert_refused(run_here("export", "m.parquet", "--out", "o.json", folder=tmp_path), "holds matches of 2 pairs")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "anchors m.parquet --out ../{here}/m.parquet",
+        "export m.parquet --out m.parquet",
+        "import-buddies b.json --a x --b y --out b.json",
+    ],
+)
+def test_no_command_writes_over_what_it_reads(tmp_path, command):
+    written(tmp_path / "b.json", buddies())
+    assert ran(tmp_path, "import-buddies b.json --a x --b y --out m.parquet").code == 0
+    before = tree(tmp_path)
+    assert_refused(ran(tmp_path, command.format(here=tmp_path.name)), "--out: .* is a file that this command reads")
+    assert tree(tmp_path) == before
 
 
 def test_a_neuron_that_the_run_does_not_have_is_refused(tmp_path):
