@@ -83,7 +83,10 @@ def sampling_problems(config: Any) -> list[str]:
     if sampling.tokenizer is not None:
         entry = config.models.get(sampling.tokenizer)
         if entry is None:
-            problems.append(f"corpus.sampling.tokenizer: no model is named {sampling.tokenizer!r}")
+            problems.append(
+                f"corpus.sampling.tokenizer: no model is named {sampling.tokenizer!r}; "
+                f"models has {', '.join(config.models)}"
+            )
         elif not (entry.path or entry.hub):
             problems.append(
                 f"corpus.sampling.tokenizer: {sampling.tokenizer!r} is made after the corpus; name a model with path "

@@ -167,7 +167,7 @@ def _row(name: str, jobs: list[Job]) -> str:
 
 def _disk_line(used: dict[str, int]) -> str:
     shown = [f"{name} {size / 1e6:,.0f} MB" for name, size in used.items() if size >= 1e6]
-    return f"disk: {sum(used.values()) / 1e6:,.0f} MB; " + ", ".join(shown)
+    return "; ".join([f"disk: {sum(used.values()) / 1e6:,.0f} MB", *([", ".join(shown)] if shown else [])])
 
 
 def _time_line(jobs: list[Job]) -> str:

@@ -158,7 +158,7 @@ def test_nothing_long_enough_is_an_error():
         ({}, r"short: skip needs window_bytes or tokenizer"),
         ({"short": "keep", "tokenizer": "m"}, r"tokenizer: tells what is short, but short is keep"),
         ({"short": "keep", "windows": "all"}, r"windows: all needs window_bytes"),
-        ({"tokenizer": "nobody"}, r"corpus\.sampling\.tokenizer: no model is named 'nobody'"),
+        ({"tokenizer": "nobody"}, r"corpus\.sampling\.tokenizer: no model is named 'nobody'; models has "),
         ({"tokenizer": "z"}, r"corpus\.sampling\.tokenizer: 'z' is made after the corpus"),
         ({"window_bytes": 100, "shares": "equal"}, r"need corpus\.source\.domain"),
     ],

@@ -91,6 +91,12 @@ def test_the_status_names_failed_jobs_logs_disk_and_time(run, tmp_path):
     assert "run: none is at work in this folder" in text
 
 
+def test_a_folder_of_small_files_has_no_list_of_large_ones(run, tmp_path):
+    config, paths = run
+    begin(paths, "corpus", "all")
+    assert "disk: 0 MB\n" in status_text(config, paths, tmp_path)
+
+
 def test_a_run_in_the_folder_is_seen(tmp_path):
     script = tmp_path / "snakemake"
     script.write_text("import time; print('up', flush=True); time.sleep(60)")

@@ -63,6 +63,7 @@ BAD = [
     ("zoo/training/steps", HUGE, r"zoo\.training\.steps: input should be less than"),
     ("zoo/training/batch_size", HUGE, r"zoo\.training\.batch_size: input should be less than"),
     ("activations/batch_size", HUGE, r"activations\.batch_size: input should be less than"),
+    ("activations/batch_size", "Auto", r"s\.batch_size: input should be a valid integer or .*'auto' \(got 'Auto'\)"),
     ("activations/n_shards", 500, r"activations\.n_shards: 500 is above activations\.max_documents \(120\)"),
     ("correlation/max_k", HUGE, r"correlation\.max_k: input should be less than"),
     ("correlation/n_jobs", HUGE, r"correlation\.n_jobs: input should be less than"),
