@@ -146,8 +146,10 @@ def test_nothing_long_enough_is_an_error():
     documents = documents_of(["short", "short too, and of another domain"], ["a", "b"])
     with pytest.raises(CorpusError, match=r"gives a sequence .*'short': 2.*window_bytes"):
         draw_sequences(documents, Sampling(window_bytes=1000))
-    with pytest.raises(CorpusError, match=r"gives a sequence .*'short': 2"):
+    with pytest.raises(CorpusError, match=r"gives a sequence .*'short': 2.* Lower activations.sequence_length"):
         draw_sequences(documents, Sampling(tokenizer="m"), lambda text: False)
+    with pytest.raises(CorpusError, match=r"change sampling.window_bytes, if it is too small"):
+        draw_sequences(documents, Sampling(tokenizer="m", window_bytes=16), lambda text: False)
     with pytest.raises(CorpusError, match=r"shares: is equal, but 'a' gives no sequence"):
         draw_sequences(documents, Sampling(window_bytes=16, shares="equal"))
 

@@ -81,10 +81,18 @@ def draw_sequences(
             drawn[document.domain].append(document._replace(id=hash64(text), text=text))
     if not counts["drawn"]:
         raise CorpusError(
-            f"corpus.sampling: no document of the match split gives a sequence ({dict(counts)}). "
-            "Lower sampling.window_bytes, set sampling.short to keep, or give longer documents."
+            f"corpus.sampling: no document of the match split gives a sequence ({dict(counts)}). {_mend(settings)}, or "
+            "give longer documents."
         )
     return _shared_out(drawn, counts, settings, share)
+
+
+def _mend(settings: Sampling) -> str:
+    if settings.tokenizer is None:
+        return "Lower sampling.window_bytes, set sampling.short to keep"
+    other = "; change sampling.window_bytes, if it is too small for so many or too large for the documents"
+    tokens = "Lower activations.sequence_length, the tokens that a sequence has under sampling.tokenizer"
+    return tokens if settings.window_bytes is None else tokens + other
 
 
 def _domains(documents: list[Document], settings: Sampling) -> list[str]:
