@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from rosetta.config_base import Distinct, Place, Section, Seed
 
 # One folder or two: what a path would make of it, or of a `..` in it, is not meant.
-HubId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$", max_length=96)]
+HUB_ID = r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$"
+HubId = Annotated[str, Field(pattern=HUB_ID, max_length=96)]
 Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*$", max_length=250)]
 ENVIRONMENT_DOMAINS = ("python", "prose", "cpp", "javascript", "licence", "description", "arithmetic")
 

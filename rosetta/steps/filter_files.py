@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from rosetta import __version__
 from rosetta.config import FilesSource
 from rosetta.config_devices import Devices
 from rosetta.config_filtering import FilterScoring, FilterSelection
+from rosetta.config_sources import HUB_ID
 from rosetta.corpus.documents import Text
 from rosetta.corpus.records import Keys, file_texts, source_files
 from rosetta.errors import ConfigError, PlanError
@@ -151,7 +153,7 @@ def _checked_model(wanted: FileFilter) -> tuple[sources.ModelSource, NeuronShape
     """Check what can be checked without weights; return the model, its neurons, the one to score by, and how."""
     if wanted.dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"--dtype: {wanted.dtype!r} is not float32, bfloat16 or float16.")
-    local = Path(wanted.model).exists()
+    local = Path(wanted.model).exists() or not re.match(HUB_ID, wanted.model)
     if local:
         check_model_folder(Path(wanted.model), LABEL)
     revision = None if local else wanted.revision
