@@ -14,7 +14,7 @@ from rosetta.correlation.plan import check_budget, workers_of
 from rosetta.errors import ConfigError
 from rosetta.ladders import check_scales
 from rosetta.models.folders import check_model_folder, model_files
-from rosetta.models.sizes import known_size, planned_capture, planned_scoring
+from rosetta.models.sizes import known_size, planned_capture, planned_reading, planned_scoring
 from rosetta.paths import Paths
 
 
@@ -135,6 +135,8 @@ def _check_sizes(config: Config) -> None:
     check_scales(config, neurons.get)
     for name, size in sizes.items():
         planned_capture(config, name, size)
+        if name in config.used_models():
+            planned_reading(config, name, size)
     if config.filtering and config.filter_model() in sizes:
         planned_scoring(config, sizes[config.filter_model()])
     for a, b in config.pairs():

@@ -36,7 +36,7 @@ from rosetta.jobs import job_names
 from rosetta.models import loading, sources
 from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.models.placement import ITEM_BYTES
-from rosetta.models.sizes import Planned, Size, planned_capture
+from rosetta.models.sizes import Planned, Size, planned_capture, planned_reading
 from rosetta.models.zoo import zoo_model_config
 from rosetta.paths import Paths
 from rosetta.stages import made_by
@@ -176,7 +176,8 @@ class _Model:
         else:
             self.shape, self.parameters = self._look_up(config, paths, name)
         self.bytes = self.parameters * ITEM_BYTES[self.entry.dtype]
-        self.capture = planned_capture(config, name, Size(self.shape, self.parameters))
+        self.name, self.size = name, Size(self.shape, self.parameters)
+        self.capture = planned_capture(config, name, self.size)
 
     def _look_up(self, config: Config, paths: Paths, name: str) -> tuple[NeuronShape, int]:
         recipe = self.entry.zoo or (self.entry.untrained and config.models[self.entry.untrained.of].zoo)
@@ -278,7 +279,7 @@ def _neuron_phase(config: Config, used: list[_Model], positions: int) -> Phase:
         2 * len(used),
         flops=PROFILE_OPERATIONS * positions * neurons,
         disk_bytes=neurons * config.specialization.n_contexts * CONTEXT_BYTES,
-        peak_bytes=1 * GB + max(model.bytes for model in used),
+        peak_bytes=max(1 * GB, *(planned_reading(config, model.name, model.size).n_bytes for model in used)),
         efficiency=PROFILE_EFFICIENCY,
     )
 

@@ -13,7 +13,7 @@ from rosetta.correlation.plan import correlation_flops
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.sizes import Size, known_size, planned_capture, planned_scoring
+from rosetta.models.sizes import Size, known_size, planned_capture, planned_reading, planned_scoring
 from rosetta.paths import Paths
 
 MB = 1_000_000
@@ -58,6 +58,8 @@ def expected_positions(config: Config, paths: Paths) -> int:
 def needs_of_model(config: Config, paths: Paths, rule: str, model: str) -> Needs:
     """Return what a job on one model needs: train, model, activations, twins, vocabulary, neurons, theory_spectrum."""
     size, settings = model_size(config, paths, model), config.activations
+    if rule == "vocabulary":
+        return _needs(config, rule, planned_reading(config, model, size).n_bytes, 0)
     n_neurons, positions = size.shape.n_neurons, expected_positions(config, paths)
     forward, (capture, _, placement) = 2 * size.n_parameters * positions, planned_capture(config, model, size)
     training = config.zoo.training
@@ -70,7 +72,6 @@ def needs_of_model(config: Config, paths: Paths, rule: str, model: str) -> Needs
         "model": (0, 0),
         "activations": (capture, forward / settings.n_shards),
         "twins": (capture, forward * len(config.controls.untrained_seeds)),
-        "vocabulary": (1.3 * 4 * size.n_parameters, 0),
         "neurons": (
             n_neurons * config.specialization.n_contexts * 64 + (capture if live else 0),
             1000 * positions * n_neurons + live,

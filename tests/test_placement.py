@@ -175,6 +175,19 @@ def test_the_planner_refuses_a_model_that_cannot_fit_with_the_numbers(tmp_path, 
             refuse()
 
 
+def test_weights_that_fit_gpus_but_no_main_memory_are_refused_before_they_are_to_be_read(tmp_path):
+    given = {"gpu_memory_gb": 80, "n_gpus": 4, "cpu_memory_gb": 100}
+    config = parse_config({**large(**given), "results": str(tmp_path)})
+    message = r"in main memory: models\.a: does not fit.* 141\.1 GB .*100 GB.* more: devices\.cpu_memory_gb"
+    for refuse in (lambda: check_config(config, need_sources=False), lambda: plan_run(config, Paths(tmp_path))):
+        with pytest.raises(ModelError, match=message):
+            refuse()
+    config = parse_config({**large(**given, offload="disk"), "results": str(tmp_path)})
+    check_config(config, need_sources=False)
+    assert needs_of_model(config, Paths(tmp_path), "vocabulary", "a").mb <= 100_000 + 1500
+    assert max(phase.peak_bytes for phase in plan_run(config, Paths(tmp_path)).phases) < 201e9, "that of correlation"
+
+
 def test_the_pools_batches_are_planned_too(tmp_path):
     tiny = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
     content = {**tiny, "results": str(tmp_path), "devices": {"cpu_memory_gb": 1}}

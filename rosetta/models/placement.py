@@ -222,9 +222,12 @@ def _offloaded(demand: Demand, room: Room, size: int, *, halve: bool) -> dict[in
 def _refusal(demand: Demand, room: Room, size: int, key: str) -> ModelError:
     batch, kept = size * demand.on_device / GB, (demand.fixed + size * demand.in_memory) / GB
     where = "on the device" if room.gpus else "for its layers"
+    runs = demand.on_device or demand.in_memory
+    first = "Lower batch_size or sequence_length, choose" if runs else "Choose"
+    gpus = "n_gpus, gpu_memory_gb, " if runs else ""
     return ModelError(
         f"{key}: does not fit. Its {demand.words} take {demand.weights / GB:.4g} GB ({demand.layer / GB:.3g} GB a "
         f"layer), a batch of {size} document(s) {batch:.3g} GB {where} and {kept:.3g} GB of main memory; there are "
-        f"{room.words}. Lower batch_size or sequence_length, choose a smaller dtype, or give more: "
-        "devices.n_gpus, gpu_memory_gb, cpu_memory_gb, offload (disk is slow, but needs room for one layer only)."
+        f"{room.words}. {first} a smaller dtype, or give more: devices.{gpus}"
+        "cpu_memory_gb, offload (disk is slow, but needs room for one layer only)."
     )

@@ -113,12 +113,32 @@ def planned_scoring(config: Config, size: Size) -> Planned:
     return _planned(config, name, demand, config.filtering.scoring.batch_size, key="filtering.scoring: ")
 
 
+def planned_reading(config: Config, name: str, size: Size) -> Planned:
+    """Return what reading a model's weights will take, which its vocabulary kurtosis does in main memory.
+
+    Raises
+    ------
+    ModelError
+        If the weights do not fit what the configuration gives; with the numbers.
+    """
+    demand = Demand.of(size.shape, size.n_parameters, config.entry(name).dtype, 1, stored=None).of_weights()
+    return _planned(config, name, demand, 1, key="vocabulary kurtosis reads weights in main memory: ", on_gpus=False)
+
+
 def _planned(
-    config: Config, name: str, demand: Demand, wanted: int | Literal["auto"], n_models: int = 1, key: str = ""
+    config: Config,
+    name: str,
+    demand: Demand,
+    wanted: int | Literal["auto"],
+    n_models: int = 1,
+    key: str = "",
+    *,
+    on_gpus: bool = True,
 ) -> Planned:
     room, placement = Room.given(config.devices), None
     if room is not None:
         room = room.shared(n_models).for_model(untrained=config.entry(name).untrained is not None)
+        room = room if on_gpus else room._replace(gpus=())
         placement = place(demand, room, wanted, f"{key}models.{name}")
     batch_size = placement.batch_size if placement else (1 if wanted == AUTO else wanted)
     n_bytes = LOADING * demand.weights + demand.fixed + batch_size * (demand.in_memory + demand.on_device)
