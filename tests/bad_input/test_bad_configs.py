@@ -29,7 +29,9 @@ def changed(key, value):
 
 BAD = [
     # types
-    ("results", 5, r"results: input should be a valid string \(got 5\)"),
+    ("results", 5, r"results: input should be a valid string; put it in quotes.* \(got 5\)"),
+    ("results", [5], r"results: input should be a valid string$"),
+    ("models/x", {"hub": "a/b", "revision": 1234567}, r"models\.x\.revision: .*put it in quotes.*got 1234567"),
     ("models", [], "models: must be a mapping"),
     ("models", None, r"models: must be a mapping of keys to values \(got None\)"),
     ("models/x", None, r"models\.x: must be a mapping"),
