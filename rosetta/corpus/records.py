@@ -142,10 +142,16 @@ def _field(record: Any, column: str, key: str, place: str, number: int) -> Any:
     value = record
     for part in column.split("."):
         if not isinstance(value, dict) or part not in value:
-            has = ", ".join(map(str, record)) if isinstance(record, dict) else type(record).__name__
+            has = ", ".join(_columns(record)) if isinstance(record, dict) else type(record).__name__
             raise CorpusError(f"{key}: no column {column!r} in record {number} of {place}; it has: {has}.")
         value = value[part]
     return value
+
+
+def _columns(record: dict[Any, Any]) -> Iterator[str]:
+    """Yield the columns of a record, those of a record in it with a dot, as a configuration names them."""
+    for name, value in record.items():
+        yield from (f"{name}.{inner}" for inner in value) if isinstance(value, dict) and value else (str(name),)
 
 
 @contextmanager

@@ -97,10 +97,14 @@ def test_a_brace_in_the_name_of_a_file_is_refused(tmp_path):
     assert_refused(done, r"corpus\.source\.path: c\.jsonl/\{x\}\.jsonl has a brace in its name, .*Rename it")
 
 
-@pytest.mark.parametrize("domain", ["text.kind", "meta"])
+@pytest.mark.parametrize("domain", ["text.kind", "meta", "meta.b"])
 def test_a_bad_column_of_labels_is_refused(tmp_path, domain):
     write_run(tmp_path, "c.jsonl", b'{"text": "long enough", "meta": {"a": 1}}\n', domain=domain)
-    message = {"text.kind": "no column 'text.kind' in record 0", "meta": "holds dict in record 0, not a label"}[domain]
+    message = {
+        "text.kind": "no column 'text.kind' in record 0",
+        "meta": "holds dict in record 0, not a label",
+        "meta.b": r"no column 'meta\.b' in record 0 of \S+; it has: text, meta\.a\.",
+    }[domain]
     done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
     assert_refused(done, rf"corpus\.source\.domain: .*{message}")
 
