@@ -12,7 +12,7 @@ AUTO = "auto"
 
 
 class Devices(Section):
-    """What one job that runs a model may use of its machine: GPUs, and memory for the model and a batch."""
+    """What one job that runs or reads a model may use of its machine; trainings take one device and the model whole."""
 
     n_gpus: int = Field(
         1, ge=1, le=64, description="GPUs of one machine that a model is split over where it does not fit one"

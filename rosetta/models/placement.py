@@ -223,7 +223,8 @@ def _refusal(demand: Demand, room: Room, size: int, key: str) -> ModelError:
     batch, kept = size * demand.on_device / GB, (demand.fixed + size * demand.in_memory) / GB
     where = "on the device" if room.gpus else "for its layers"
     runs = demand.on_device or demand.in_memory
-    first = "Lower batch_size or sequence_length, choose" if runs else "Choose"
+    lower = "sequence_length" if size == 1 else "batch_size or sequence_length"
+    first = f"Lower {lower}, choose" if runs else "Choose"
     gpus = "n_gpus, gpu_memory_gb, " if runs else ""
     return ModelError(
         f"{key}: does not fit. Its {demand.words} take {demand.weights / GB:.4g} GB ({demand.layer / GB:.3g} GB a "
