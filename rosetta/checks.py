@@ -14,7 +14,7 @@ from rosetta.correlation.plan import check_budget, workers_of
 from rosetta.errors import ConfigError
 from rosetta.ladders import check_scales
 from rosetta.models.folders import check_model_folder, model_files
-from rosetta.models.sizes import known_size, planned_capture, planned_reading, planned_scoring
+from rosetta.models.sizes import known_size, planned_capture, planned_reading, planned_scoring, planned_twin
 from rosetta.paths import Paths
 
 
@@ -137,6 +137,8 @@ def _check_sizes(config: Config) -> None:
         planned_capture(config, name, size)
         if name in config.used_models():
             planned_reading(config, name, size)
+            if config.controls.untrained_seeds:
+                planned_twin(config, name, size)
     if config.filtering and config.filter_model() in sizes:
         planned_scoring(config, sizes[config.filter_model()])
     for a, b in config.pairs():

@@ -36,7 +36,7 @@ from rosetta.jobs import job_names
 from rosetta.models import loading, sources
 from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.models.placement import ITEM_BYTES
-from rosetta.models.sizes import Planned, Size, planned_capture, planned_reading
+from rosetta.models.sizes import Planned, Size, planned_capture, planned_reading, planned_twin
 from rosetta.models.zoo import zoo_model_config
 from rosetta.paths import Paths
 from rosetta.stages import made_by
@@ -338,7 +338,7 @@ def _control_phases(config: Config, models: dict[str, _Model], positions: int, p
                 len(used),
                 flops=0 if live else n_twins * sum(2 * model.parameters * positions for model in used),
                 disk_bytes=n_twins * sum(model.shape.n_neurons for model in used) * stored,
-                peak_bytes=_activation_phase(config, used, positions).peak_bytes,
+                peak_bytes=max(planned_twin(config, model.name, model.size).n_bytes for model in used),
                 efficiency=MODEL_EFFICIENCY,
                 temporary=True,
             )

@@ -149,10 +149,9 @@ def test_a_model_that_fits_is_admitted(tmp_path, given, n_gpus):
     content = {**large(**given), "results": str(tmp_path), "gpu_from_minutes": 0}
     config = parse_config(content)
     check_config(config, need_sources=False)
-    needs = needs_of_model(config, Paths(tmp_path), "activations", "a")
-    assert needs.gpu == max(n_gpus, 1)
-    if "cpu_memory_gb" in given:
-        assert needs.mb <= given["cpu_memory_gb"] * 1000 + 1500
+    assert needs_of_model(config, Paths(tmp_path), "activations", "a").gpu == max(n_gpus, 1)
+    for rule in ("activations", "twins", "vocabulary") if "cpu_memory_gb" in given else ():
+        assert needs_of_model(config, Paths(tmp_path), rule, "a").mb <= given["cpu_memory_gb"] * 1000 + 1500
 
 
 @pytest.mark.parametrize(
@@ -177,15 +176,29 @@ def test_the_planner_refuses_a_model_that_cannot_fit_with_the_numbers(tmp_path, 
 
 def test_weights_that_fit_gpus_but_no_main_memory_are_refused_before_they_are_to_be_read(tmp_path):
     given = {"gpu_memory_gb": 80, "n_gpus": 4, "cpu_memory_gb": 100}
-    config = parse_config({**large(**given), "results": str(tmp_path)})
+    trained = {"controls": {"untrained_seeds": []}}
+    config = parse_config({**large(**given), "results": str(tmp_path), **trained})
     message = r"in main memory: models\.a: does not fit.* 141\.1 GB .*100 GB.* more: devices\.cpu_memory_gb"
     for refuse in (lambda: check_config(config, need_sources=False), lambda: plan_run(config, Paths(tmp_path))):
         with pytest.raises(ModelError, match=message):
             refuse()
-    config = parse_config({**large(**given, offload="disk"), "results": str(tmp_path)})
+    config = parse_config({**large(**given, offload="disk"), "results": str(tmp_path), **trained})
     check_config(config, need_sources=False)
     assert needs_of_model(config, Paths(tmp_path), "vocabulary", "a").mb <= 100_000 + 1500
     assert max(phase.peak_bytes for phase in plan_run(config, Paths(tmp_path)).phases) < 201e9, "that of correlation"
+
+
+@pytest.mark.parametrize(("seeds", "cpu_memory_gb", "refused"), [([1], 100, True), ([], 100, False), ([1], 142, False)])
+def test_weights_of_untrained_twins_are_made_in_main_memory(tmp_path, seeds, cpu_memory_gb, refused):
+    """Two GPUs hold the model, whose capture takes 73 GB of main memory beside them; its weights alone take 141 GB."""
+    content = large(gpu_memory_gb=80, n_gpus=2, cpu_memory_gb=cpu_memory_gb, offload="disk")
+    config = parse_config({**content, "results": str(tmp_path), "controls": {"untrained_seeds": seeds}})
+    for admit in (lambda: check_config(config, need_sources=False), lambda: plan_run(config, Paths(tmp_path))):
+        if not refused:
+            admit()
+            continue
+        with pytest.raises(ModelError, match=r"^untrained twins .controls\.untrained_seeds.* 141\.1 GB .* 100 GB"):
+            admit()
 
 
 def test_the_pools_batches_are_planned_too(tmp_path):

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from rosetta.config import Config
+from rosetta.config import Config, twin_name
 from rosetta.config_base import GB
 from rosetta.config_devices import AUTO
 from rosetta.errors import StoreError
@@ -123,6 +123,21 @@ def planned_reading(config: Config, name: str, size: Size) -> Planned:
     """
     demand = Demand.of(size.shape, size.n_parameters, config.entry(name).dtype, 1, stored=None).of_weights()
     return _planned(config, name, demand, 1, key="vocabulary kurtosis reads weights in main memory: ", on_gpus=False)
+
+
+def planned_twin(config: Config, name: str, size: Size) -> Planned:
+    """Return what capturing a model's untrained twin will take; its weights are made in main memory before.
+
+    Raises
+    ------
+    ModelError
+        If one of both does not fit what the configuration gives; with the numbers.
+    """
+    twin = twin_name(name, config.controls.untrained_seeds[0])
+    made = Demand.of(size.shape, size.n_parameters, config.entry(name).dtype, 1, stored=None).of_weights()
+    key = "untrained twins (controls.untrained_seeds) are made in main memory: "
+    _planned(config, twin, made, 1, key=key, on_gpus=False)
+    return planned_capture(config, twin, size)
 
 
 def _planned(
