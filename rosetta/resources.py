@@ -23,6 +23,7 @@ DAY = 24 * 60  # what most partitions admit; further attempts ask for more
 SLOW_FLOPS = 3e9  # per core and second: what an old node surely does
 SLOW_GPU_FLOPS = 1e12  # the same of a GPU
 GPU_RULES = ("activations", "twins", "correlate", "nulls", "intervals", "sweeps", "filter_score", "filter_pretrain")
+LIVE_GPU_RULES = ("neurons", "theory_spectrum", "contexts")  # what runs models only where activations are not stored
 UNKNOWN_DOCUMENTS = 10_000  # of a corpus that is not built yet and has no limit
 UNKNOWN_POOL = 300_000_000  # tokens
 LARGE_VOCABULARY = 50_000
@@ -96,12 +97,34 @@ def needs_of_pair(config: Config, paths: Paths, rule: str, pair: tuple[str, str]
         "intervals": 4,  # products of all blocks, and a reduction for every half-sample
         "sweeps": sweeps.budgets + sweeps.split_half + len(sweeps.pooling) + len(sweeps.exclusions),
     }[rule]
-    live = 4 * sum(size.n_parameters for size in sizes) * positions if config.store_mode == "live" else 0
+    live, captured, n_gpus = 0, 0.0, 1
+    if config.store_mode == "live":  # the two models lie beside the tiles
+        live = 4 * sum(size.n_parameters for size in sizes) * positions
+        captured, n_gpus = _captures(config, list(pair), sizes)
     flops = times * (once + live)
     if not config.dask.local:  # workers on other machines have memory and GPUs of their own; this job waits for them
         return Needs(BASE_MB, _minutes(flops / SLOW_FLOPS))
     threads = config.dask.n_workers * config.dask.threads_per_worker
-    return _needs(config, rule, config.correlation.memory_gb * 1000 * MB, flops, threads)
+    return _needs(config, rule, config.correlation.memory_gb * 1000 * MB + captured, flops, threads, n_gpus)
+
+
+def needs_of_group(config: Config, paths: Paths, rule: str, group: tuple[str, ...]) -> Needs:
+    """Return what a job on a group needs: contexts."""
+    n_bytes, flops, n_gpus = {"contexts": 1500 * MB}[rule], 0.0, 1
+    if config.store_mode == "live":
+        sizes = [model_size(config, paths, model) for model in group]
+        captured, n_gpus = _captures(config, list(group), sizes)
+        n_bytes += captured
+        flops = 4 * sum(size.n_parameters for size in sizes) * expected_positions(config, paths)
+    needs = _needs(config, rule, n_bytes, flops, n_gpus=n_gpus)
+    return needs._replace(minutes=needs.minutes + START_MINUTES)  # stores are read at scattered points
+
+
+def _captures(config: Config, models: list[str], sizes: list[Size]) -> tuple[float, int]:
+    """Return bytes and GPUs of a job that runs models, of which it holds no more than `models_at_once`."""
+    planned = [planned_capture(config, model, size) for model, size in zip(models, sizes, strict=True)]
+    n_bytes = sum(sorted(capture.n_bytes for capture in planned)[-config.models_at_once :])
+    return n_bytes, max(capture.placement.n_gpus if capture.placement else 1 for capture in planned)
 
 
 def needs_of_filter(config: Config, paths: Paths, rule: str) -> Needs:
@@ -141,7 +164,8 @@ def _needs(config: Config, rule: str, n_bytes: float, flops: float, threads: int
     """Return the needs of a job of so much memory and work, on GPUs if it gains from one and is long enough."""
     mb, minutes = BASE_MB + int(-(-n_bytes // MB)), _minutes(flops / SLOW_FLOPS / threads)
     threshold = config.gpu_from_minutes
-    if threshold is None or rule not in GPU_RULES or minutes < threshold:
+    gains = rule in GPU_RULES or (config.store_mode == "live" and rule in LIVE_GPU_RULES)
+    if threshold is None or not gains or minutes < threshold:
         return Needs(mb, minutes)
     return Needs(mb, _minutes(flops / SLOW_GPU_FLOPS), gpu=max(n_gpus, 1))
 

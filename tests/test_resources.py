@@ -6,8 +6,9 @@ import pytest
 
 from rosetta.config import load_config, parse_config
 from rosetta.files import write_manifest
+from rosetta.models.sizes import planned_capture
 from rosetta.paths import Paths
-from rosetta.resources import BASE_MB, model_size, needs_of_filter, needs_of_model, needs_of_pair
+from rosetta.resources import BASE_MB, MB, model_size, needs_of_filter, needs_of_group, needs_of_model, needs_of_pair
 from rosetta.stages import made_by
 
 ROOT = Path(__file__).parent.parent
@@ -85,3 +86,35 @@ def test_long_jobs_that_gain_from_a_gpu_ask_for_one_where_the_configuration_says
     assert needs_of_filter(every, paths, "filter_score").gpu == 1
     elsewhere = every.model_copy(update={"dask": every.dask.model_copy(update={"scheduler": "tcp://head:1"})})
     assert needs_of_pair(elsewhere, paths, "correlate", pair).gpu == 0, "its workers have them"
+
+
+def of_billions(n):
+    return {"hub": "a/b", "revision": "x", "dimensions": {"n_layers": 40, "d_mlp": 10_000, "n_parameters": n * 10**9}}
+
+
+@pytest.mark.parametrize("given", [None, 100])
+def test_where_activations_are_not_stored_their_readers_need_what_models_need(tmp_path, given):
+    """Two models lie beside the tiles of a pair, and no more in a job on a group of three."""
+    models = {name: of_billions(n) for name, n in {"a": 5, "b": 6, "c": 7}.items()}
+    content = {"models": models, "ladders": {"x": [["a", "b", "c"]]}, "gpu_from_minutes": 0}
+    activations = {"max_documents": 10, "batch_size": 2}
+    content |= {"activations": activations, "correlation": {"memory_gb": 32, "method": "screened"}}
+    devices = {} if given is None else {"devices": {"cpu_memory_gb": given}}
+    stored = parse_config({**content, **devices})
+    live = parse_config({**content, **devices, "activations": {**activations, "keep": False}})
+    paths = Paths(tmp_path)
+    takes = {name: planned_capture(live, name, model_size(live, paths, name)).n_bytes / MB for name in models}
+    if given is not None:
+        assert sum(sorted(takes.values())[1:]) <= given * 1000, "each model has half"
+    pair, contexts = (
+        needs_of_pair(live, paths, "correlate", ("a", "b")),
+        needs_of_group(live, paths, "contexts", (*"abc",)),
+    )
+    assert pair.mb == pytest.approx(BASE_MB + 32_000 + takes["a"] + takes["b"], abs=1)
+    assert contexts.mb == pytest.approx(BASE_MB + 1500 + takes["b"] + takes["c"], abs=1)
+    assert needs_of_pair(stored, paths, "correlate", ("a", "b")).mb == BASE_MB + 32_000
+    assert needs_of_group(stored, paths, "contexts", (*"abc",)) == (BASE_MB + 1500, 30, 0)
+    for rule in ("neurons", "theory_spectrum"):
+        assert needs_of_model(live, paths, rule, "a").gpu == 1, "the model runs again"
+        assert needs_of_model(stored, paths, rule, "a").gpu == 0
+    assert contexts.gpu == 1

@@ -158,4 +158,4 @@ def _planned(
     batch_size = placement.batch_size if placement else (1 if wanted == AUTO else wanted)
     n_bytes = LOADING * demand.weights + demand.fixed + batch_size * (demand.in_memory + demand.on_device)
     given = config.devices.cpu_memory_gb
-    return Planned(n_bytes if given is None else min(n_bytes, given * GB), batch_size, placement)
+    return Planned(n_bytes if given is None else min(n_bytes, given * GB / n_models), batch_size, placement)

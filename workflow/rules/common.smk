@@ -27,7 +27,7 @@ from rosetta.ladders import cautions
 from rosetta.models.folders import model_files
 from rosetta.paths import Paths
 from rosetta.processes import hold
-from rosetta.resources import needs_of_filter, needs_of_model, needs_of_pair
+from rosetta.resources import needs_of_filter, needs_of_group, needs_of_model, needs_of_pair
 from rosetta.stages import made_by
 
 # Rules call `rosetta`; it lies beside this Snakemake also when their environment is not activated.
@@ -102,6 +102,11 @@ def pair_needs(rule, what):
         return needs_of_pair(run, paths, rule, pair, wildcards.get("control", ""))
 
     return asked(needs, what)
+
+
+def group_needs(rule, what):
+    """Return a resource of a job on a group."""
+    return asked(lambda wildcards: needs_of_group(run, paths, rule, tuple(models_of(wildcards))), what)
 
 
 def filter_needs(rule, what):

@@ -57,6 +57,7 @@ rule neurons:
     resources:
         mem_mb=model_needs("neurons", "mb"),
         runtime=model_needs("neurons", "minutes"),
+        gpu=model_needs("neurons", "gpu"),
     params:
         config=paths.run_config,
         stage=stage("neurons"),
@@ -83,7 +84,9 @@ rule contexts:
     conda:
         "../../envs/rosetta.yaml"
     resources:
-        mem_mb=growing(3000),
+        mem_mb=group_needs("contexts", "mb"),
+        runtime=group_needs("contexts", "minutes"),
+        gpu=group_needs("contexts", "gpu"),
     params:
         config=paths.run_config,
         stage=stage("contexts"),

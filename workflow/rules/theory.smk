@@ -144,6 +144,7 @@ rule theory_spectrum:
     resources:
         mem_mb=model_needs("theory_spectrum", "mb"),
         runtime=model_needs("theory_spectrum", "minutes"),
+        gpu=model_needs("theory_spectrum", "gpu"),
     params:
         config=paths.run_config,
         stage=stage("theory_spectrum", "model"),
