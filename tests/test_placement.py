@@ -260,6 +260,23 @@ def test_weights_that_wait_elsewhere_give_the_same_neurons(folders, kind):
         assert all(map(torch.equal, output_weights(model, "m"), output_weights(whole, "m")))
 
 
+def test_a_batch_brings_the_experts_of_a_layer_in_once_for_all_of_their_neurons(folders, monkeypatch):
+    """And once more for what the layer itself computes, which accelerate does behind the hooks."""
+    source, brought = ModelSource("m", str(folders["qwen2_moe"])), []
+    inputs = shard_inputs(source, DOCUMENTS)
+    model = accelerate.cpu_offload(load_model(source), execution_device=torch.device("cpu"))
+    experts = model.model.layers[1].mlp.experts
+    bring = experts._hf_hook.pre_forward
+    monkeypatch.setattr(experts._hf_hook, "pre_forward", lambda *a, **k: (brought.append(1), bring(*a, **k))[1])
+    found = neurons(model, inputs)
+    n_batches = -(-len(DOCUMENTS) // 3)
+    assert len(brought) == 2 * n_batches
+    assert torch.equal(found, neurons(load_model(source), inputs))
+    brought.clear()
+    assert len(list(output_weights(model, "m"))) == 2
+    assert len(brought) == 1
+
+
 def room_for(inputs, share):
     """Main memory for a batch of one document and a share of the weights."""
     demand = inputs.demand

@@ -20,7 +20,7 @@ from rosetta.corpus.documents import document_name
 from rosetta.errors import ModelError
 from rosetta.models.neurons import neuron_shape, text_config
 from rosetta.models.placed import input_device
-from rosetta.models.sites import Site, neuron_sites
+from rosetta.models.sites import Site, by_module, neuron_sites, read_together
 from rosetta.progress import bar, say
 
 
@@ -35,8 +35,8 @@ class NeuronRecorder:
     def recording(self) -> Iterator[NeuronRecorder]:
         """Keep the hooks in place for the duration of the block."""
         self._captured = {}
-        sites = [site for layer in self._layers for site in layer]
-        handles = [site.module.register_forward_pre_hook(self._hook(site)) for site in sites]
+        groups = [sites for layer in self._layers for sites in by_module(layer)]
+        handles = [sites[0].module.register_forward_pre_hook(self._hook(sites)) for sites in groups]
         try:
             yield self
         finally:
@@ -50,10 +50,11 @@ class NeuronRecorder:
         layers = [[taken.pop(site).flatten(0, -2) for site in layer] for layer in self._layers]
         return [torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0] for parts in layers]
 
-    def _hook(self, site: Site) -> Any:
+    def _hook(self, sites: list[Site]) -> Any:
         def keep(_module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-            # At once, so that a GPU holds the neurons of one layer only.
-            self._captured[site] = site.read(inputs).cpu()
+            for site, values in zip(sites, read_together(sites, inputs), strict=True):
+                # At once, so that a GPU holds the neurons of one layer only.
+                self._captured[site] = values.cpu()
 
         return keep
 

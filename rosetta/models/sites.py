@@ -7,8 +7,9 @@ computed from them anew.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import torch
@@ -70,22 +71,28 @@ class Expert:
         """Number of neurons."""
         return self.module.down_proj.shape[2]
 
+    def weights(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return W_gate and W_up, and W_down, of all experts of the layer, brought here if they are off-loaded."""
+        with align_module_device(self.module):
+            return self.module.gate_up_proj, self.module.down_proj
+
     @torch.no_grad()
-    def read(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
+    def read(
+        self, inputs: Sequence[torch.Tensor], weights: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> torch.Tensor:
         """Return the activations from the module's inputs: hidden states (n, d_model), experts (n, k); (n, width)."""
         hidden, experts = inputs[:2]
         routed = (experts == self.number).any(dim=-1)
-        with align_module_device(self.module):  # brought here, if they are off-loaded
-            weights = self.module.gate_up_proj[self.number].to(hidden.device)
-        gate, up = functional.linear(hidden[routed], weights).chunk(2, dim=-1)
+        gate_up, _ = weights or self.weights()
+        gate, up = functional.linear(hidden[routed], gate_up[self.number].to(hidden.device)).chunk(2, dim=-1)
         values = hidden.new_zeros((len(hidden), self.width))
         values[routed] = self.module.act_fn(gate) * up
         return values
 
-    def output_weights(self) -> torch.Tensor:
+    def output_weights(self, weights: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
         """Return what one unit of each neuron's activation adds at routing weight 1, shape (width, d_model)."""
-        with align_module_device(self.module):
-            return self.module.down_proj[self.number].detach().clone().T
+        _, down = weights or self.weights()
+        return down[self.number].detach().clone().T
 
 
 Site = Projection | Expert
@@ -116,6 +123,29 @@ def neuron_sites(model: Any, place: str) -> list[list[Site]]:
             _check(sites[-1].width, shape.d_mlp - shape.n_routed, f"{place}: {name} takes", "inputs")
         layers.append(sites)
     return layers
+
+
+def by_module(layer: list[Site]) -> list[list[Site]]:
+    """Return the sites of a layer, those of one module together."""
+    return [list(sites) for _, sites in groupby(layer, key=lambda site: site.module)]
+
+
+def read_together(sites: list[Site], inputs: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Yield what sites of one module read; the weights of its experts are brought here once for all of them."""
+    held = _held(sites)
+    for site in sites:
+        yield site.read(inputs, **held)
+
+
+def output_weights_together(sites: list[Site]) -> Iterator[torch.Tensor]:
+    """Yield the output weights of sites of one module, as `read_together` their activations."""
+    held = _held(sites)
+    for site in sites:
+        yield site.output_weights(**held)
+
+
+def _held(sites: list[Site]) -> dict[str, Any]:
+    return {"weights": sites[0].weights()} if isinstance(sites[0], Expert) else {}
 
 
 def locate(sites: list[Site], unit: int) -> tuple[Site, int]:

@@ -10,7 +10,7 @@ from accelerate.utils import align_module_device
 
 from rosetta.errors import ModelError
 from rosetta.models.neurons import architecture_of, text_config
-from rosetta.models.sites import neuron_sites
+from rosetta.models.sites import by_module, neuron_sites, output_weights_together
 
 
 def output_weights(model: Any, place: str) -> Iterator[torch.Tensor]:
@@ -21,7 +21,8 @@ def output_weights(model: Any, place: str) -> Iterator[torch.Tensor]:
     gate, which scale it by token.
     """
     for sites in neuron_sites(model, place):
-        yield torch.cat([site.output_weights().float().cpu() for site in sites])
+        weights = (weight for group in by_module(sites) for weight in output_weights_together(group))
+        yield torch.cat([weight.float().cpu() for weight in weights])
 
 
 def unembedding(model: Any, place: str, n_tokens: int, *, fold_final_norm: bool = False) -> torch.Tensor:
