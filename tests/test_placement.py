@@ -1,10 +1,12 @@
 """Where models and their batches go: the arithmetic against brute force, what is refused, and off-loaded models."""
 
+import gc
 import json
 import math
 import os
 import subprocess
 import sys
+import tempfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -258,6 +260,22 @@ def test_weights_that_wait_elsewhere_give_the_same_neurons(folders, kind):
             found = unembedding(model, "m", 300, fold_final_norm=fold)
             assert torch.equal(found, unembedding(whole, "m", 300, fold_final_norm=fold))
         assert all(map(torch.equal, output_weights(model, "m"), output_weights(whole, "m")))
+
+
+def test_what_waits_in_a_folder_of_its_own_goes_with_its_model(folders, tmp_path, monkeypatch):
+    """Without stores models are loaded again and again, and each leaves converted experts there."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    source = ModelSource("m", str(folders["qwen2_moe"]))
+    model = load_model(source, {"cpu": 20_000})
+    assert list(tmp_path.rglob("*experts*")), "converted, they wait here"
+    del model
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_bytes((folders["qwen2_moe"] / "config.json").read_bytes())
+    with pytest.raises(ModelError, match="cannot load the weights"):
+        load_model(ModelSource("m", str(tmp_path / "m")), {"cpu": 20_000})
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 def test_a_batch_brings_the_experts_of_a_layer_in_once_for_all_of_their_neurons(folders, monkeypatch):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import shutil
 import tempfile
+import weakref
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -141,14 +141,16 @@ def load_model(source: ModelSource, where: Where = CPU) -> Any:
 
 def _pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, Any]]:
     """Return a model of saved weights, and what transformers says of loading them."""
+    scratch = None
     if isinstance(where, torch.device):
         # Weights then go straight to a GPU, without a copy of all of them in main memory.
         placed = {} if where == CPU else {"device_map": {"": where}}
     else:
         # Weights that are converted before use (those of experts) wait in this folder, others in their own files.
-        placed = {"device_map": "auto", "max_memory": where, "offload_folder": _scratch()}
+        scratch = tempfile.mkdtemp(prefix="rosetta-weights-")
+        placed = {"device_map": "auto", "max_memory": where, "offload_folder": scratch}
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model, info = AutoModelForCausalLM.from_pretrained(
             source.location,
             revision=source.revision,
             dtype=getattr(torch, source.dtype),
@@ -158,10 +160,18 @@ def _pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, Any]]
             **placed,
         )
     except Exception as error:
+        _delete(scratch)
         mend = "" if source.revision is None else f" {MEND}"
         raise ModelError(
             f"{source.place}: cannot load the weights of {source.location} ({_brief(error)}).{mend}"
         ) from None
+    weakref.finalize(model, _delete, scratch)  # with the model, or at the process's end
+    return model, info
+
+
+def _delete(scratch: str | None) -> None:
+    if scratch is not None:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _dispatched(model: Any, limits: dict[int | str, int], place: str) -> Any:
@@ -172,13 +182,6 @@ def _dispatched(model: Any, limits: dict[int | str, int], place: str) -> Any:
     if "disk" in split.values():
         raise ModelError(f"{place}: {NO_ROOM}")
     return dispatch_model(model, split)
-
-
-def _scratch() -> str:
-    """Return a folder that is deleted when the process ends."""
-    folder = tempfile.mkdtemp(prefix="rosetta-weights-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
 
 
 def count_parameters(config: Any) -> int:
