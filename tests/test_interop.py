@@ -1,6 +1,7 @@
 """Matches in the published code's form: read, written, intersected; whatever is not that form is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from test_matching import facts_of, neighbors_of, random_matrix
 
 from rosetta.buddies import buddies_text, read_buddies
-from rosetta.config import dump_config, load_config
+from rosetta.config import dump_config, group_name, group_pairs, load_config
 from rosetta.errors import StoreError
 from rosetta.files import write_manifest
 from rosetta.matching import MATCH_COLUMNS, mutual_matches
@@ -190,3 +191,29 @@ def test_no_match_is_a_list_of_none(tmp_path):
     for command in ("import-buddies b.json --a x --b y --out m.parquet", "export m.parquet --out o.json"):
         assert ran(tmp_path, command).code == 0
     assert json.loads((tmp_path / "o.json").read_text()) == []
+
+
+def test_results_of_the_published_code_are_analysed_as_the_run_that_made_them(finished, tmp_path):
+    """docs/reproduction.md, section 7: a run's own matches, exported and imported again, give its tables again."""
+    shutil.copytree(finished / "results", tmp_path / "copy")
+    config = load_config(finished / "results" / "run_config.yaml").model_copy(update={"results": "copy"})
+    (tmp_path / "copy.yaml").write_text(dump_config(config))
+    paths, tables = Paths(tmp_path / "copy"), ("selectivity", "polarization", "specialization", "depth", "findings")
+    before = {table: paths.table(table).read_bytes() for table in tables}
+    for pair in config.pairs():
+        matches = paths.matches(group_name(pair)).relative_to(tmp_path)
+        for command in (
+            f"export {matches} --out b.json",
+            f"import-buddies b.json --a {pair[0]} --b {pair[1]} --config copy.yaml --out {matches}",
+        ):
+            assert (done := ran(tmp_path, command)).code == 0, done.err
+    for group in config.groups():
+        files = [str(paths.matches(group_name(pair)).relative_to(tmp_path)) for pair in group_pairs(group)]
+        command = f"anchors {' '.join(files)} --out {paths.rosetta(group_name(group)).relative_to(tmp_path)}"
+        assert (done := ran(tmp_path, command)).code == 0, done.err
+    for table in tables:
+        paths.table(table).unlink()
+    assert (done := ran(tmp_path, "describe --config copy.yaml")).code == 0, done.err
+    assert {table: paths.table(table).read_bytes() for table in tables} == before
+    for command in ("counts", "control-tables"):
+        assert_refused(ran(tmp_path, f"{command} --config copy.yaml"), r"is imported from b\.json, .*`rosetta fit`")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +12,7 @@ from rosetta.analysis.group_counts import count_group
 from rosetta.analysis.nulls import PLAIN, STATISTICS
 from rosetta.analysis.replicates import clipped, intervals_of
 from rosetta.config import Config, group_name, group_pairs
+from rosetta.errors import StoreError
 from rosetta.files import read_manifest
 from rosetta.matching import MATCH_COLUMNS
 from rosetta.models.neurons import NeuronShape
@@ -67,7 +71,7 @@ def _count_rung(
 ) -> dict:
     names = [group_name(pair) for pair in group_pairs(group)]
     tables = [read_parquet(paths.matches(name), MATCH_COLUMNS) for name in names]
-    facts = [read_parquet_metadata(paths.matches(name)) for name in names]
+    facts = [match_facts(paths.matches(name)) for name in names]
     methods = [read_parquet_metadata(paths.replicates(name))["interval"] for name in names]
     row = {
         "models": group_name(group),
@@ -92,6 +96,23 @@ def _count_rung(
 
 
 _SUMMED = ("n_dead_b", "n_quiet_b", "n_special", "n_first_position", "n_high_norm")
+
+
+def match_facts(path: Path) -> dict[str, Any]:
+    """Return what a run noted with the matches of a pair: positions, and neurons and positions left out.
+
+    Raises
+    ------
+    StoreError
+        If the matches are imported, of which nothing of this is known.
+    """
+    facts = read_parquet_metadata(path)
+    if "imported_from" in facts:
+        raise StoreError(
+            f"{path}: is imported from {facts['imported_from']}, so positions, intervals and controls of its matches "
+            "are not known. Write their counts into a table for `rosetta fit` (docs/reproduction.md, section 7)."
+        )
+    return facts
 
 
 def model_shape(paths: Paths, model: str) -> NeuronShape:

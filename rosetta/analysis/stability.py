@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pandas as pd
 
-from rosetta.analysis.counts import model_shape
+from rosetta.analysis.counts import match_facts, model_shape
 from rosetta.analysis.group_counts import count_group, group_keys, jaccard
 from rosetta.analysis.scaling import fit_power_law
 from rosetta.config import Config, group_name, group_pairs
@@ -197,7 +197,7 @@ def _swept(config: Config, paths: Paths) -> dict[tuple[str, str], Tables]:
 def _facts(paths: Paths, pair: tuple[str, str], sweep: str, setting: str) -> dict:
     name = group_name(pair)
     if setting == MAIN:
-        return read_parquet_metadata(paths.matches(name))
+        return match_facts(paths.matches(name))
     settings = read_parquet_metadata(paths.sweeps(name))["settings"]
     return next(fact for fact in settings if (fact["sweep"], fact["setting"]) == (sweep, setting))
 
