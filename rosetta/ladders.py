@@ -10,7 +10,11 @@ from rosetta.config import Config
 from rosetta.errors import ConfigError
 
 # Parts of a model's name that tell of training after pretraining.
-_POST_TRAINED = re.compile(r"(?:^|[-_./])(?:instruct|chat|it|sft|dpo|rlhf)(?=$|[-_./])", re.IGNORECASE)
+_POST_TRAINED = re.compile(
+    r"(?:^|[-_./])(?:instruct|instruction|chat|it|iml|bloomz|sft|dpo|ppo|kto|orpo|grpo|rlhf|rlvr|thinking|assistant)"
+    r"(?=$|[-_./])",
+    re.IGNORECASE,
+)
 
 
 def check_scales(config: Config, neurons_of: Callable[[str], int | None]) -> None:

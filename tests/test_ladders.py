@@ -116,6 +116,7 @@ def test_the_counts_are_refused_where_sizes_were_not_known_before(tmp_path):
     [
         "Qwen/Qwen2.5-1.5B-Instruct", "mistralai/Mistral-7B-Instruct-v0.3", "meta-llama/Llama-2-7b-chat-hf",
         "google/gemma-2-2b-it", "allenai/OLMo-2-1124-7B-SFT", "allenai/OLMo-2-1124-7B-DPO", "a/my_rlhf", "a/b.chat",
+        "facebook/opt-iml-1.3b", "bigscience/bloomz-560m", "Qwen/Qwen3-4B-Thinking-2507", "a/pythia-1b-PPO",
     ],
 )  # fmt: skip
 def test_names_that_look_post_trained_are_told(tmp_path, name):
@@ -127,7 +128,17 @@ def test_names_that_look_post_trained_are_told(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["EleutherAI/pythia-160m", "a/italian-gpt2", "a/chatty", "a/bit-llm", "Qwen/Qwen2.5-3B", "a/draft-sftp"]
+    "name",
+    [
+        "EleutherAI/pythia-160m",
+        "a/italian-gpt2",
+        "a/chatty",
+        "a/bit-llm",
+        "Qwen/Qwen2.5-3B",
+        "a/draft-sftp",
+        "a/bloom-560m",
+        "a/opt-125m",
+    ],
 )
 def test_other_names_are_not(tmp_path, name):
     assert not cautions(parse_config(rung(tmp_path, m={"hub": name, "revision": "main"}, n=hub())))
