@@ -1,6 +1,7 @@
 """Rungs of models of matched scale, base models, and what is said of licences."""
 
 import json
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,16 +14,17 @@ from workflow_runs import TINY
 
 from rosetta.checks import check_config
 from rosetta.config import Config, load_config, parse_config
-from rosetta.errors import ConfigError
+from rosetta.errors import ConfigError, RosettaError
 from rosetta.files import write_manifest
 from rosetta.ladders import cautions, check_scales
 from rosetta.models import licences
 from rosetta.models.licences import licence_of
 from rosetta.models.loading import write_model_manifest
-from rosetta.models.sizes import known_size
+from rosetta.models.sizes import known_neurons
 from rosetta.models.sources import ModelSource
 from rosetta.paths import Paths
 from rosetta.stages import made_by
+from rosetta.steps.activations import activations_step
 from rosetta.steps.counts import counts_step
 
 ROOT = Path(__file__).parent.parent
@@ -80,8 +82,7 @@ def test_sizes_of_local_folders_are_known_before_any_job(tmp_path, texts):
 
 def neurons_of(config):
     """What `check_scales` asks, as the checks before a run answer it."""
-    paths = Paths(Path(config.results))
-    return lambda name: size.shape.n_neurons if (size := known_size(config, paths, name)) else None
+    return partial(known_neurons, config, Paths(Path(config.results)))
 
 
 def with_sizes(content):
@@ -109,6 +110,19 @@ def test_the_counts_are_refused_where_sizes_were_not_known_before(tmp_path):
         write_manifest(paths.model_manifest(name), content)
     with pytest.raises(ConfigError, match=r"ladders\.l\[0\]: b has 21 neurons and a 10"):
         counts_step(config, paths)
+
+
+def test_captures_are_refused_as_soon_as_the_sizes_of_a_rung_are_known(tmp_path):
+    """Of hub models without `dimensions`: their manifests tell them, long before matches are counted."""
+    config, paths = parse_config(rung(tmp_path, a=hub(), b=hub())), Paths(tmp_path)
+    for name, d_mlp, refusal in (
+        ("a", 10, "corpus/manifest.json"),
+        ("b", 21, r"ladders\.l\[0\]: b has 21 neurons and a 10"),
+    ):
+        content = {"kind": "model", "made_by": made_by(config, "model", name), "n_layers": 1, "d_mlp": d_mlp}
+        write_manifest(paths.model_manifest(name), {**content, "n_neurons": d_mlp, "n_parameters": 9})
+        with pytest.raises(RosettaError, match=refusal):
+            activations_step(config, paths, "a", 0)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,12 @@ def known_size(config: Config, paths: Paths, name: str) -> Size | None:
     return None
 
 
+def known_neurons(config: Config, paths: Paths, name: str) -> int | None:
+    """Return a model's neuron count, as far as `known_size` tells it."""
+    size = known_size(config, paths, name)
+    return size and size.shape.n_neurons
+
+
 def capture_demand(config: Config, dtype: str, size: Size) -> Demand:
     """Return what running a model takes whose activations are captured, its forward pass in `dtype`."""
     settings, written = config.activations, config.store_mode != "live"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from rosetta.activations.capture import capture_shard
@@ -9,6 +11,8 @@ from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.live import write_live_store
 from rosetta.config import Config
 from rosetta.errors import ConfigError
+from rosetta.ladders import check_scales
+from rosetta.models.sizes import known_neurons
 from rosetta.paths import Paths
 
 
@@ -16,6 +20,7 @@ def activations_step(config: Config, paths: Paths, model: str, shard: int) -> No
     """Capture one shard of the match split; where stores are never written, say how its rows are made."""
     settings = config.activations
     config.entry(model)
+    check_scales(config, partial(known_neurons, config, paths))  # sizes that no check before the run knew
     if not 0 <= shard < settings.n_shards:
         raise ConfigError(f"--shard: {shard} is not among the {settings.n_shards} shards (activations.n_shards).")
     # One thread: sums split over threads round differently, and shards are the unit of parallelism.
