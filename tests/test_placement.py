@@ -65,7 +65,7 @@ def whole_on(demand, room, n_gpus, batch):
 
 
 @given(demands, rooms, st.sampled_from(["auto", 1, 3]))
-def test_a_model_goes_to_the_fewest_devices_that_hold_it_with_the_largest_batch(demand, room, wanted):
+def test_a_model_goes_to_one_device_if_it_fits_else_to_all_with_the_largest_batch(demand, room, wanted):
     batches = [wanted] if wanted != "auto" else range(1, MAX_BATCH + 1)
     counts = sorted({min(1, len(room.gpus)), len(room.gpus)})
     fitting = [(n, batch) for n in counts for batch in batches if whole_on(demand, room, n, batch)]
