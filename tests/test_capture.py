@@ -1,6 +1,7 @@
 """Captured activations against a hand-written forward pass of the MLP, and what stores refuse."""
 
 import json
+import weakref
 from contextlib import nullcontext
 
 import numpy as np
@@ -11,10 +12,12 @@ from torch.nn import functional
 
 from rosetta.activations.capture import capture_shard
 from rosetta.activations.folders import open_stores
-from rosetta.activations.store import Store
+from rosetta.activations.store import CHUNK_POSITIONS, Store, write_store
+from rosetta.activations.variables import StoreTokens
 from rosetta.config import Activations
 from rosetta.errors import ModelError, StoreError
 from rosetta.models.loading import checked_manifest, load_model, load_tokenizer, write_model_manifest
+from rosetta.models.neurons import NeuronShape
 from rosetta.models.sources import ModelSource
 
 DOCUMENTS = ["def f(x):\n    return x + 1\n", "The river, naïve café.", "x", "12 + 30 is 42. " * 5]
@@ -193,3 +196,34 @@ def test_weights_that_lack_a_tensor_are_refused(tmp_path, texts):
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match="down_proj"):
         load_model(ModelSource("m", str(folder)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_what_is_written_does_not_lie_beside_the_next_batches(tmp_path, monkeypatch, dtype):
+    """As the arithmetic of placement has it: neither a block nor the batches in it, once the next batch is made."""
+    n_rows, made, cat = CHUNK_POSITIONS - 1000, [], torch.cat
+
+    def joined(*arguments, **options):
+        made.append(weakref.ref(found := cat(*arguments, **options)))
+        return found
+
+    def batches():
+        for number in range(4):
+            rounded = torch.full((1, n_rows, 2), number + 1.0)
+            made.append(weakref.ref(rounded))
+            yield rounded
+            del rounded
+            if number:  # with the second, third and fourth batch a block is full
+                assert not [found for found in made if found() is not None]
+
+    monkeypatch.setattr(torch, "cat", joined)
+    n = 4 * n_rows
+    ranges = np.arange(n, dtype=np.int32), np.arange(n, dtype=np.int32), np.arange(1, n + 1, dtype=np.int32)
+    owners = np.zeros(n, np.int32), np.zeros(1, np.uint64), np.array([n])
+    write_store(
+        tmp_path / "0.json", batches(), StoreTokens(*ranges, *owners), NeuronShape(1, 2), dtype=dtype, shard=0,
+        n_shards=1, made_by={}, place="m",
+    )  # fmt: skip
+    (store,) = open_stores(tmp_path)
+    found = store.activations(0, slice(None), slice(None)).float().numpy()
+    np.testing.assert_array_equal(found, np.repeat([1.0, 2, 3, 4], n_rows)[:, None] * np.ones(2))

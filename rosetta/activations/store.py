@@ -147,6 +147,7 @@ def _fill(
         for array, values in zip(layers, raw.numpy(), strict=True):
             _write(array, rows, values)
         position = rows.stop
+        del block, raw, values  # or they would lie beside the next batches
     if position != holds["n_positions"]:
         raise StoreError(f"{place}: {position} positions of activations for {holds['n_positions']} tokens.")
     return moments
@@ -194,9 +195,10 @@ class Rounding:
             raise StoreError(f"{self._place}: more activations than the {len(self._with_bytes)} positions of tokens.")
         self._position += len(rows)
         stored = values.to(getattr(torch, self._dtype))
-        finite = torch.isfinite(stored)
-        if bool(finite.all()):
+        # Layer by layer, since what it takes on the way is more than the values themselves.
+        if all(bool(torch.isfinite(layer).all()) for layer in stored):
             return stored
+        finite = torch.isfinite(stored)
         limit = torch.finfo(stored.dtype).max
         clamped = stored.isinf() & ~rows[None, :, None]
         self.n_clamped += int(clamped.sum())
@@ -218,10 +220,12 @@ def _blocks(batches: Iterable[torch.Tensor], rows: int) -> Iterator[torch.Tensor
     pending: list[torch.Tensor] = []
     for batch in batches:
         pending.append(batch)
+        del batch
         while sum(part.shape[1] for part in pending) >= rows:
             joined = torch.cat(pending, dim=1)
-            yield joined[:, :rows]
             pending = [joined[:, rows:].clone()]  # a view would keep all of `joined`
+            yield joined[:, :rows]
+            del joined
     if pending and sum(part.shape[1] for part in pending):
         yield torch.cat(pending, dim=1)
 

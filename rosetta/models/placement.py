@@ -165,8 +165,8 @@ def place(demand: Demand, room: Room, batch_size: int | Literal["auto"], key: st
     """Return where a model goes, and how many documents it reads at once.
 
     One GPU is taken if it holds the model, so that others are left to other shards, else all that the job may use;
-    weights wait elsewhere only if no batch leaves room for them. A batch that is to be found is then what half of a device holds, since each takes the
-    weights through it once; else what is left beside the weights.
+    weights wait elsewhere only if no batch leaves room for them. A batch that is to be found is then what half of a
+    device holds, since each takes the weights through it once; else what is left beside the weights.
 
     Parameters
     ----------
