@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -199,6 +200,36 @@ def test_tokens_spell_what_the_normaliser_makes_of_their_bytes(tokenizer, text):
         assert before.startswith(normalise(head))
         if found.byte_end[i] > found.byte_start[i] and len(before) > len(normalise(head)):
             assert normalise(tail) != tail, "the token goes on into something that was changed, and does not end it"
+
+
+OFFSETS = {
+    "empty": lambda text, found: [(0, 0)] * len(found),
+    "wrong": lambda text, found: found[1:] + found[:1],
+    "bytes": lambda text, found: [tuple(len(text[:at].encode()) for at in pair) for pair in found],
+}
+
+
+@pytest.mark.parametrize("offsets", OFFSETS.values(), ids=OFFSETS)
+@pytest.mark.parametrize("text", ["def f(x):", *SCRIPTS], ids=range(len(SCRIPTS) + 1))
+def test_offset_mappings_cannot_shift_a_range(tokenizer, text, offsets):
+    """Ranges are the same without them; only a text with unknown tokens, which nothing else tells, is refused."""
+    reader, right = ByteTokenizer(tokenizer, "m"), ByteTokenizer(tokenizer, "m")(text)
+    encode = reader._backend.encode
+
+    def misled(text):
+        found = encode(text)
+        shown = {name: getattr(found, name) for name in ("ids", "tokens", "special_tokens_mask")}
+        return SimpleNamespace(**shown, offsets=offsets(text, found.offsets))
+
+    reader._backend = SimpleNamespace(encode=misled)
+    unknown = tokenizer.backend_tokenizer.token_to_id("[UNK]")
+    try:
+        found = reader(text)
+    except UntracedText:
+        assert unknown in right.token_ids
+        return
+    if unknown not in right.token_ids:
+        assert np.array_equal([found.byte_start, found.byte_end], [right.byte_start, right.byte_end])
 
 
 def handmade_byte_level():
