@@ -134,8 +134,8 @@ def _check_sizes(config: Config) -> None:
     neurons = {name: size.shape.n_neurons for name, size in sizes.items()}
     check_scales(config, neurons.get)
     for name, size in sizes.items():
-        planned_capture(config, name, size)
         if name in config.used_models():
+            planned_capture(config, name, size)
             planned_reading(config, name, size)
             if config.controls.untrained_seeds:
                 planned_twin(config, name, size)

@@ -127,6 +127,10 @@ def test_the_demand_of_a_model_of_known_size():
     assert demand.on_device == 1000 * 8 * 11008 * 2 + 1000 * 1000 * 43 * 6
     assert Demand.of(NeuronShape(32, 11008), 8, "float32", 9, stored=None).in_memory == 0
     assert BLOCK_POSITIONS == CHUNK_POSITIONS
+    # Qwen3-30B-A3B: 128 experts of 768 neurons, of which a token passes few.
+    mixture = Demand.of(NeuronShape(48, 98304, 128, 768), 8, "bfloat16", 1000, stored="float16")
+    assert mixture.on_device == 1000 * 8 * 4 * 768 * 2 + 1000 * 1000 * 12 * 6
+    assert mixture.in_memory == 1000 * 48 * 98304 * 7
 
 
 def large(**devices):
@@ -347,13 +351,16 @@ def test_the_room_of_a_machine_with_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _n: SimpleNamespace(total_memory=50e9))
     assert devices.room_here(Devices(n_gpus=4, cpu_memory_gb=3)) == Room((45e9, 45e9), 3e9, "cpu")
     assert devices.room_here(Devices(gpu_memory_gb=20)).gpus == (20e9,)
-    assert devices.room_here(Devices(gpu_memory_gb=80)).gpus == (45e9,)
+    with pytest.raises(ConfigError, match=r"devices\.gpu_memory_gb: 80 is given, and this machine has 50\. Lower it"):
+        devices.room_here(Devices(gpu_memory_gb=80))
+    with pytest.raises(ConfigError, match=r"devices\.cpu_memory_gb: 99999 is given, and this machine has"):
+        devices.room_here(Devices(cpu_memory_gb=99_999))
 
 
-def test_without_a_gpu_a_batch_that_is_to_be_found_needs_main_memory_that_is_given(monkeypatch):
+def test_a_batch_that_is_to_be_found_needs_memory_that_is_given_of_what_the_job_runs_on(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     config = parse_config({**large(gpu_memory_gb=200), "activations": {"batch_size": "auto"}})
-    with pytest.raises(ConfigError, match=r"needs devices\.cpu_memory_gb on a machine without a GPU"):
+    with pytest.raises(ConfigError, match=r"auto needs devices\.cpu_memory_gb on this machine"):
         ShardInputs.of(config, Paths("results"), "a", 0)
 
 

@@ -60,10 +60,9 @@ class ShardInputs:
             If a manifest is missing, or a file is not the one that its manifest describes.
         """
         settings, room = config.activations, room_here(config.devices)
-        if settings.batch_size == AUTO and not room.gpus and config.devices.cpu_memory_gb is None:
-            raise ConfigError(
-                "activations.batch_size: auto needs devices.cpu_memory_gb on a machine without a GPU. Give either."
-            )
+        key = "gpu_memory_gb" if room.gpus else "cpu_memory_gb"
+        if settings.batch_size == AUTO and getattr(config.devices, key) is None:
+            raise ConfigError(f"activations.batch_size: auto needs devices.{key} on this machine. Give either.")
         corpus = read_manifest(paths.corpus_manifest, "corpus")
         documents = read_split(paths, "match", settings.max_documents)
         low, high = shard_bounds(len(documents), settings.n_shards, shard)

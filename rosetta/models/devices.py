@@ -15,6 +15,7 @@ import torch
 
 from rosetta.config_base import GB
 from rosetta.config_devices import Devices
+from rosetta.errors import ConfigError
 from rosetta.models.placement import Room
 
 USABLE = 0.9  # of a device's or machine's memory; the rest is for its drivers, the interpreter and libraries
@@ -66,9 +67,22 @@ def best_device() -> torch.device:
 
 
 def room_here(devices: Devices) -> Room:
-    """Return what a job may use of this machine: what the configuration gives, of what there is."""
-    memory = USABLE * psutil.virtual_memory().total if devices.cpu_memory_gb is None else devices.cpu_memory_gb * GB
+    """Return what a job may use of this machine: what the configuration gives, or what there is.
+
+    Raises
+    ------
+    ConfigError
+        If more is given than there is: what follows from it, such as a batch, would be another than the configuration
+        says.
+    """
+    memory = _limit("cpu_memory_gb", devices.cpu_memory_gb, psutil.virtual_memory().total)
     n_gpus = min(devices.n_gpus, torch.cuda.device_count()) if torch.cuda.is_available() else 0
-    limit = float("inf") if devices.gpu_memory_gb is None else devices.gpu_memory_gb * GB
-    has = [USABLE * torch.cuda.get_device_properties(number).total_memory for number in range(n_gpus)]
-    return Room(tuple(min(limit, *has) for _ in has), memory, devices.offload)
+    totals = [torch.cuda.get_device_properties(number).total_memory for number in range(n_gpus)]
+    gpus = (_limit("gpu_memory_gb", devices.gpu_memory_gb, min(totals)),) * n_gpus if totals else ()
+    return Room(gpus, memory, devices.offload)
+
+
+def _limit(key: str, given: float | None, total: float) -> float:
+    if given is not None and given * GB > total:
+        raise ConfigError(f"devices.{key}: {given:g} is given, and this machine has {total / GB:.4g}. Lower it.")
+    return USABLE * total if given is None else given * GB

@@ -25,6 +25,7 @@ MAX_BATCH = 64  # documents; more gain nothing, and padding grows
 LAYER_WIDTHS = 8
 # Attention scores of a layer, per pair of tokens: as many heads as d_mlp / HEAD_UNITS, and their softmax in float32.
 HEAD_UNITS = 256
+ROUTED_EXPERTS = 4  # × LAYER_WIDTHS holds gate, up and product of ten experts per token
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,15 @@ class Demand:
             Whether stores are written, whose blocks are gathered first.
         """
         item, d_mlp, n_neurons = ITEM_BYTES[dtype], shape.d_mlp, shape.n_neurons
+        # Of a mixture no token passes more than a few experts, and as many widths are held at once.
+        width = d_mlp - shape.n_routed + min(shape.n_routed, ROUTED_EXPERTS * shape.d_expert)
         weights = n_parameters * item
         block = n_neurons * ITEM_BYTES[stored] * BLOCK_COPIES + d_mlp * MOMENT_BYTES if stored and written else 0
-        scores = sequence_length**2 * math.ceil(d_mlp / HEAD_UNITS) * (item + 4)
+        scores = sequence_length**2 * math.ceil(width / HEAD_UNITS) * (item + 4)
         return cls(
             weights=weights,
             layer=weights / shape.n_layers,
-            on_device=sequence_length * LAYER_WIDTHS * d_mlp * item + scores,
+            on_device=sequence_length * LAYER_WIDTHS * width * item + scores,
             # As captured by layer, as one array, as stored, and whether finite.
             in_memory=sequence_length * n_neurons * (2 * item + ITEM_BYTES[stored] + 1) if stored else 0,
             fixed=RESERVED + BLOCK_POSITIONS * block,
