@@ -196,6 +196,8 @@ def test_the_smallest_models_are_models(folder, n_layers, d_mlp):
     torch.manual_seed(0)
     small = AutoModelForCausalLM.from_config(GPTNeoXConfig(vocab_size=300, max_position_embeddings=32, **sizes))
     small.save_pretrained(folder / "m")
+    run = yaml.safe_load((folder / "run.yaml").read_text())
+    (folder / "run.yaml").write_text(yaml.safe_dump({**run, "max_scale_ratio": 100.0}))
     for command in ("corpus", "model --model m", "model --model other"):
         assert run_here(*command.split(), "--config", "run.yaml", folder=folder).code == 0
     for model in ("m", "other"):
