@@ -11,6 +11,7 @@ import math
 import os
 import time
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -177,7 +178,12 @@ class _Model:
             self.shape, self.parameters = self._look_up(config, paths, name)
         self.bytes = self.parameters * ITEM_BYTES[self.entry.dtype]
         self.name, self.size = name, Size(self.shape, self.parameters)
-        self.capture = planned_capture(config, name, self.size)
+        self._config = config
+
+    @cached_property
+    def capture(self) -> Planned:
+        """What capturing its activations takes; one that is only trained, or only a twin's base, is not captured."""
+        return planned_capture(self._config, self.name, self.size)
 
     def _look_up(self, config: Config, paths: Paths, name: str) -> tuple[NeuronShape, int]:
         recipe = self.entry.zoo or (self.entry.untrained and config.models[self.entry.untrained.of].zoo)

@@ -13,7 +13,7 @@ from rosetta.correlation.plan import correlation_flops
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.sizes import Size, known_size, planned_capture, planned_reading, planned_scoring
+from rosetta.models.sizes import LOADING, Size, known_size, planned_capture, planned_reading, planned_scoring
 from rosetta.paths import Paths
 
 MB = 1_000_000
@@ -58,20 +58,19 @@ def expected_positions(config: Config, paths: Paths) -> int:
 
 def needs_of_model(config: Config, paths: Paths, rule: str, model: str) -> Needs:
     """Return what a job on one model needs: train, model, activations, twins, vocabulary, neurons, theory_spectrum."""
-    size, settings = model_size(config, paths, model), config.activations
+    size, training = model_size(config, paths, model), config.zoo.training
+    if rule == "model":
+        return _needs(config, rule, 0, 0)
+    if rule == "train":
+        tokens = training.steps * training.batch_size * training.sequence_length
+        return _needs(config, rule, size.n_parameters * OPTIMIZER_BYTES, 6 * size.n_parameters * tokens)
     if rule == "vocabulary":
         return _needs(config, rule, planned_reading(config, model, size).n_bytes, 0)
     n_neurons, positions = size.shape.n_neurons, expected_positions(config, paths)
     forward, (capture, _, placement) = 2 * size.n_parameters * positions, planned_capture(config, model, size)
-    training = config.zoo.training
     live = forward if config.store_mode == "live" else 0
     n_bytes, flops = {
-        "train": (
-            size.n_parameters * OPTIMIZER_BYTES,
-            6 * size.n_parameters * training.steps * training.batch_size * training.sequence_length,
-        ),
-        "model": (0, 0),
-        "activations": (capture, forward / settings.n_shards),
+        "activations": (capture, forward / config.activations.n_shards),
         "twins": (capture, forward * len(config.controls.untrained_seeds)),
         "neurons": (
             n_neurons * config.specialization.n_contexts * 64 + (capture if live else 0),
@@ -144,7 +143,7 @@ def needs_of_filter(config: Config, paths: Paths, rule: str) -> Needs:
     batch = pretraining.sequences_at_a_time * pretraining.sequence_length * per_token
     selected = filtering.selection.budget_tokens or tokens * (filtering.pool.target_share or 1.0)
     flops = 6 * size.n_parameters * min(tokens, selected)
-    return _needs(config, rule, 1.3 * 4 * size.n_parameters + batch, flops)
+    return _needs(config, rule, LOADING * 4 * size.n_parameters + batch, flops)
 
 
 def _pool_tokens(config: Config, paths: Paths) -> int:
