@@ -39,7 +39,7 @@ from rosetta.models.sources import ModelSource
 from rosetta.models.weights import output_weights, unembedding
 from rosetta.paths import Paths
 from rosetta.planning import plan_run
-from rosetta.resources import needs_of_model
+from rosetta.resources import BASE_MB, needs_of_model
 
 ROOT = Path(__file__).parent.parent
 sizes = st.integers(0, 40).map(float)
@@ -205,6 +205,19 @@ def test_weights_of_untrained_twins_are_made_in_main_memory(tmp_path, seeds, cpu
             continue
         with pytest.raises(ModelError, match=r"^untrained twins .controls\.untrained_seeds.* 141\.1 GB .* 100 GB"):
             admit()
+
+
+def test_a_model_that_is_only_trained_need_not_fit_a_capture(tmp_path):
+    tiny = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
+    tiny["models"]["big"] = large()["models"]["a"]
+    tiny["filtering"]["pretraining"]["model"] = "big"
+    config = parse_config({**tiny, "results": str(tmp_path), "devices": {"cpu_memory_gb": 1}})
+    paths = Paths(tmp_path)
+    check_config(config)
+    assert plan_run(config, paths, 1.0).phases
+    assert needs_of_model(config, paths, "model", "big").mb == BASE_MB
+    with pytest.raises(ModelError, match=r"models\.big: does not fit"):
+        needs_of_model(config, paths, "activations", "big")
 
 
 def test_the_pools_batches_are_planned_too(tmp_path):
@@ -391,6 +404,15 @@ def test_jobs_on_one_machine_spread_over_its_gpus(claim):
     assert len(set(claim(3, 2))) == 2
     assert sorted(claim(3, 9)) == [0, 1, 2], "no more than there are"
     assert claim(0, 1) == []
+
+
+def test_a_folder_of_claims_that_is_another_users_is_refused(tmp_path, claim):
+    target = tmp_path / "elsewhere"
+    target.mkdir()
+    (tmp_path / f"rosetta-gpus-{os.getuid()}").symlink_to(target)
+    with pytest.raises(ConfigError, match=r"is not yours.* Set TMPDIR"):
+        claim(1, 1)
+    assert not list(target.iterdir())
 
 
 def test_gpus_are_known_by_their_name_on_the_machine(claim):

@@ -34,9 +34,16 @@ def claim_gpus(n: int) -> list[int]:
     ----------
     n : int
         How many, at most as many as there are.
+
+    Raises
+    ------
+    ConfigError
+        If the folder of the locks is another user's, who could make links of them.
     """
     folder = Path(tempfile.gettempdir()) / f"rosetta-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise ConfigError(f"{folder} is not yours, and is where GPUs are claimed. Set TMPDIR to a folder of your own.")
     visible = list(enumerate(_visible()))
     tries = ((number, name, holders) for holders in count() for number, name in visible)
     while len(_claimed) < min(n, len(visible)):
