@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import rosetta.corpus.size
 from rosetta.config import Corpus, parse_config
 from rosetta.corpus.build import build_corpus, read_split, shard_bounds, source_texts
-from rosetta.corpus.documents import Cleaner, Text, cut, hash64, split_of
+from rosetta.corpus.documents import Cleaner, Text, cluster_of, cut, hash64, split_of
 from rosetta.corpus.environment import docstring_prose, without_docstrings
 from rosetta.corpus.size import estimate_size
 from rosetta.errors import ConfigError, CorpusError, StoreError
@@ -274,3 +274,18 @@ def test_a_domain_without_a_category_is_told_before_any_model_reads(tmp_path):
     own = {"specialization": {"categories": {"d0": "x", "d1": "x"}}}
     with pytest.raises(ConfigError, match=r"specialization\.categories: has no category for 'd2'"):
         corpus_step(parse_config(content | own), Paths(tmp_path / "own"))
+
+
+@pytest.mark.parametrize(
+    ("source", "cluster"),
+    [
+        ("torch/_dynamo/guards.py#12", "torch/_dynamo/guards.py"),
+        ("torch/_dynamo/guards.py", "torch/_dynamo/guards.py"),
+        ("val.jsonl.zst:17", "val.jsonl.zst:17"),
+        ("notes on c#.md#3", "notes on c#.md"),
+        ("notes on c#", "notes on c#"),
+        ("", ""),
+    ],
+)
+def test_the_parts_of_a_source_are_one_cluster(source, cluster):
+    assert cluster_of(source) == cluster

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -35,6 +36,15 @@ class Document(NamedTuple):
     text: str
     domain: str
     source: str
+
+
+def cluster_of(source: str) -> str:
+    """Return what the texts of a source are parts of: the source without its part's number.
+
+    The parts of a file, `package/path#0`, `package/path#1`, are alike. Whatever takes documents as independent (splits,
+    half-samples, halves of the corpus) takes clusters of them, whole.
+    """
+    return re.sub(r"#\d+$", "", source)
 
 
 def document_name(document_id: int) -> str:
