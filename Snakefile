@@ -66,7 +66,7 @@ rule all:
         ],
         [
             paths.table(name)
-            for name in ("counts", "scaling", *CONTROL_TABLES, *NEURON_TABLES, *theory_tables, *filter_tables)
+            for name in ("counts", *SCALING_TABLES, *CONTROL_TABLES, *NEURON_TABLES, *theory_tables, *filter_tables)
         ],
         [filtered.corpus_manifest, filtered.scores] if run.filtering else [],
         [paths.rosetta(group_name(group)) for group in run.groups()],

@@ -347,19 +347,17 @@ def fit(
     counts: Annotated[Path, typer.Argument(metavar="COUNTS.csv", help="columns ladder, n_neurons, matches")],
     out: Annotated[Path | None, typer.Option(callback=check_out, help="CSV to write; printed if not given")] = None,
     replicates: Annotated[Path | None, typer.Option(help="counts on half-samples of the documents")] = None,
+    controls: Annotated[Path | None, typer.Option(help="counts under the null models")] = None,
+    pooled: Annotated[Path | None, typer.Option(help="CSV to write: one exponent for all ladders of pairs")] = None,
+    nulls: Annotated[Path | None, typer.Option(help="CSV to write: the exponents of --controls")] = None,
 ) -> None:
     """Fit the power law |R| = c · x^α to every ladder of a table of counts."""
-    from rosetta.analysis.replicates import REPLICATE_COLUMNS
-    from rosetta.analysis.scaling import scaling_table
-    from rosetta.tables import read_csv, write_csv
+    from rosetta.steps.counts import fit_step
 
-    table = scaling_table(
-        read_csv(counts, ["ladder", "n_neurons", "matches"], ("n_neurons", "matches"), some=True),
-        read_csv(replicates, REPLICATE_COLUMNS) if replicates else None,
-    )
-    if out:
-        write_csv(out, table)
-    else:
+    if nulls and not controls:
+        raise ConfigError("--nulls: has no counts to fit; give --controls.")
+    table = fit_step(counts, out, replicates, controls, pooled, nulls)
+    if out is None:
         print(table.to_string(index=False))
 
 
@@ -410,15 +408,15 @@ def neuron_figures(config: ConfigOption) -> None:
 def figures(
     counts: Annotated[Path, typer.Option(help="table of counts")],
     scaling: Annotated[Path, typer.Option(help="table of fitted laws")],
+    nulls: Annotated[Path, typer.Option(help="table of counts under the null models, by rung")],
+    null_scaling: Annotated[Path, typer.Option(help="table of the laws of these counts")],
+    thresholds: Annotated[Path, typer.Option(help="table of counts and exponents above thresholds of r")],
     out: Annotated[Path, typer.Option(help="figure without its suffix; PNG and PDF are written")],
 ) -> None:
     """Draw the scaling law."""
-    from rosetta.analysis.counts import COUNT_COLUMNS
-    from rosetta.analysis.scaling import SCALING_COLUMNS
-    from rosetta.report.figures import draw_scaling
-    from rosetta.tables import read_csv
+    from rosetta.report.scaling_figure import ScalingTables, draw_scaling
 
-    draw_scaling(read_csv(counts, COUNT_COLUMNS), read_csv(scaling, SCALING_COLUMNS), out)
+    draw_scaling(ScalingTables.read(counts, scaling, nulls, null_scaling, thresholds), out)
 
 
 @app.command()

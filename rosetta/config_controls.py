@@ -8,7 +8,7 @@ from pydantic import Field
 
 from rosetta.config_base import Distinct, Section, Seed
 
-NULLS = ("permutation", "untrained")
+NULLS = ("permutation", "documents", "untrained")
 
 
 class Exclusions(Section):
@@ -29,7 +29,12 @@ class Controls(Section):
     """Null models, through the same code path as the main result (method, section 6)."""
 
     permutation_seeds: Distinct[Seed] = Field(
-        [0, 1, 2], description="one correlation per pair and seed, the positions of its second model permuted"
+        [0], description="one correlation per pair and seed, the positions of its second model permuted"
+    )
+    document_seeds: Distinct[Seed] = Field(
+        [0, 1, 2, 3, 4],
+        description="one correlation per pair and seed, the documents of its second model exchanged for others of the "
+        "same domain, position by position",
     )
     untrained_seeds: Distinct[Seed] = Field(
         [0, 1, 2],
@@ -37,7 +42,11 @@ class Controls(Section):
         "their stores are deleted once used",
     )
     null_quantile: float = Field(
-        0.99, gt=0, lt=1, description="matches count as above a null if r exceeds this quantile of its matched r"
+        0.99,
+        gt=0,
+        lt=1,
+        description="matches count as above a null if r exceeds this quantile of the null's matched r, "
+        "one threshold for all rungs of a ladder",
     )
 
     @property
@@ -47,7 +56,11 @@ class Controls(Section):
 
     def seeds(self, name: str) -> list[int]:
         """Return the seeds of a null model."""
-        return {"permutation": self.permutation_seeds, "untrained": self.untrained_seeds}[name]
+        return {
+            "permutation": self.permutation_seeds,
+            "documents": self.document_seeds,
+            "untrained": self.untrained_seeds,
+        }[name]
 
 
 class Intervals(Section):

@@ -89,6 +89,7 @@ FILTER_RULES = (
     "filter_figure",
 )
 FILTER_TABLES = ("filtering", "filtering_summary", "filtering_domains", "filtering_candidates")
+SCALING_TABLES = ("scaling", "scaling_pooled", "null_scaling")
 CONTROL_TABLES = ("controls", "null_summary", "k_sweep", "threshold_sweep", "stability", "exclusions")
 
 

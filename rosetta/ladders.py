@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import takewhile, zip_longest
 from pathlib import Path
 
 from rosetta.config import Config
@@ -59,3 +60,30 @@ def cautions(config: Config) -> list[str]:
                 "training changes neurons."
             )
     return told
+
+
+def common_name(models: Iterable[str]) -> str:
+    """Return what the names of models begin with in common, or the first of them."""
+    names = list(dict.fromkeys(models))
+    shared = "".join(
+        letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    )
+    return shared.rstrip("-_.") or names[0]
+
+
+def families_of(ladders: dict[str, list[list[str]]]) -> dict[str, str]:
+    """Return the family of every model of the ladders, whatever the models are.
+
+    The models that stand at one place of all rungs of a ladder are a family, and places that share a model are the
+    same family. It has the name that its models begin with; where two families would share it, that of the first model.
+    """
+    families: list[list[str]] = []
+    for rungs in ladders.values():
+        for models in zip_longest(*rungs):  # rungs may differ in length
+            place = [model for model in models if model is not None]
+            joined = [family for family in families if set(family) & set(place)]
+            families = [family for family in families if family not in joined]
+            families.append(list(dict.fromkeys(model for family in (*joined, place) for model in family)))
+    names = [common_name(family) for family in families]
+    unique = [name if names.count(name) == 1 else family[0] for name, family in zip(names, families, strict=True)]
+    return {model: name for name, family in zip(unique, families, strict=True) for model in family}

@@ -7,7 +7,7 @@ import pandas as pd
 from rosetta.analysis.group_counts import count_group
 from rosetta.analysis.intervals import t_quantile
 from rosetta.analysis.nulls import read_nulls
-from rosetta.analysis.replicates import pair_thresholds
+from rosetta.analysis.replicates import ladder_thresholds, read_all_nulls
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.paths import Paths
 
@@ -38,8 +38,8 @@ def control_table(config: Config, paths: Paths) -> pd.DataFrame:
 def null_summary(config: Config, paths: Paths, controls: pd.DataFrame) -> pd.DataFrame:
     """Return one row per rung and null model: means over its seeds with 95% intervals, and what r has to exceed.
 
-    The intervals are Student's t over the seeds, NaN for a single one. `r_threshold` is the null's quantile that
-    `above_…` counts with, the largest of the comparisons in larger groups.
+    The intervals are Student's t over the seeds, NaN for a single one. `r_threshold` is what `above_…` counts with, the
+    same for all rungs of a ladder: NaN where the null has too few matches to tell, and for permuted positions.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def null_summary(config: Config, paths: Paths, controls: pd.DataFrame) -> pd.Dat
     controls : DataFrame
         `control_table`.
     """
-    limits = pair_thresholds(config, paths)
+    limits = ladder_thresholds(read_all_nulls(config, paths), config.controls.null_quantile)
     rows = []
     for (ladder, rung, control), found in controls.groupby(["ladder", "rung", "control"], sort=False):
         group = tuple(config.ladders[ladder][rung])
@@ -56,7 +56,7 @@ def null_summary(config: Config, paths: Paths, controls: pd.DataFrame) -> pd.Dat
         for column in ("matches", "mean_r"):
             mean, half = mean_interval(found[column])
             row |= {column: mean, f"{column}_ci_low": mean - half, f"{column}_ci_high": mean + half}
-        row["r_threshold"] = max(limits[group_name(pair)][f"above_{control}"] for pair in group_pairs(group))
+        row["r_threshold"] = limits[str(ladder)].get(f"above_{control}", float("nan"))
         rows.append(row)
     return pd.DataFrame(rows, columns=NULL_SUMMARY_COLUMNS)
 

@@ -10,10 +10,11 @@ import pandas as pd
 
 from rosetta.analysis.group_counts import count_group
 from rosetta.analysis.nulls import PLAIN, STATISTICS
-from rosetta.analysis.replicates import clipped, intervals_of
+from rosetta.analysis.replicates import Limits, clipped, intervals_of
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
+from rosetta.ladders import families_of
 from rosetta.matching import MATCH_COLUMNS
 from rosetta.models.neurons import NeuronShape
 from rosetta.paths import Paths
@@ -25,20 +26,20 @@ COUNT_COLUMNS = [
     "ladder", "rung", "models", "n_neurons", "n_positions", "matches", "n_dead_a", "n_dead_b", "mean_r",
     *STATISTICS[1:],
     *(f"{name}_ci_{end}" for name in (*COUNT_OF.values(), "mean_r") for end in ("low", "high")),
-    "interval", "n_quiet_a", "n_quiet_b", "n_special", "n_first_position", "n_high_norm",
+    "interval", "n_quiet_a", "n_quiet_b", "n_special", "n_first_position", "n_high_norm", "families",
 ]  # fmt: skip
 
 
-def count_table(
-    config: Config, paths: Paths, limits: dict[str, dict[str, float]], replicates: pd.DataFrame
-) -> pd.DataFrame:
+def count_table(config: Config, paths: Paths, limits: Limits, replicates: pd.DataFrame) -> pd.DataFrame:
     """Return one row per rung of every ladder.
 
     `n_neurons` is the mean neuron count of the rung's models, the size x of the scaling law. `matches` is the
     number of matches of a pair, or of anchor neurons matched with every other model in larger groups; `mean_r`
-    is the mean correlation of those matches. `above_permutation` and `above_untrained` count only matches whose r
-    exceeds the configured quantile of that null's matched r (NaN without the null). `_ci_low` and `_ci_high` are
-    95% intervals from half-samples of the documents, and `interval` says how the pairs were matched on these:
+    is the mean correlation of those matches. `above_documents` and `above_untrained` count only matches whose r
+    exceeds the configured quantile of that null's matched r, one threshold for all rungs of a ladder (NaN without the
+    null, and where it has too few matches to tell). `_ci_low` and `_ci_high` are
+    95% intervals from half-samples of the documents, which for calibrated counts hold the error of the threshold (NaN
+    with a single seed, which does not tell it), and `interval` says how the pairs were matched on these:
     `rematched`, or among `candidates` (`rosetta.correlation.resample`).
 
     `n_dead_a` and `n_dead_b` are the dead neurons of both models on the positions that they share, `n_quiet_a` and
@@ -48,27 +49,28 @@ def count_table(
     A larger group has one comparison, with aligned positions of its own, per model that is not the anchor. There
     `n_positions` is the minimum over the comparisons, `n_dead_a` and `n_quiet_a` the maximum over them of the anchor's
     neurons, the other numbers left out are sums over them, and `mean_r` the mean over all of their matches.
+    `families` are those of the models (`rosetta.ladders.families_of`).
 
     Parameters
     ----------
     config, paths : Config, Paths
         The run.
     limits : dict
-        What r has to exceed, by pair and statistic (`rosetta.analysis.replicates.pair_thresholds`).
+        What r has to exceed, by ladder and statistic (`rosetta.analysis.replicates.ladder_thresholds`).
     replicates : DataFrame
         `rosetta.analysis.replicates.replicate_table`.
     """
-    rows = []
+    rows, families = [], families_of(config.ladders)
     for ladder, rungs in config.ladders.items():
         for number, rung in enumerate(rungs):
             mine = replicates[(replicates["ladder"] == ladder) & (replicates["rung"] == number)]
-            rows.append({"ladder": ladder, "rung": number, **_count_rung(tuple(rung), paths, limits, mine)})
+            counted = _count_rung(tuple(rung), paths, limits[ladder], mine)
+            named = group_name(tuple(families[model] for model in rung))
+            rows.append({"ladder": ladder, "rung": number, **counted, "families": named})
     return pd.DataFrame(rows, columns=COUNT_COLUMNS)
 
 
-def _count_rung(
-    group: tuple[str, ...], paths: Paths, limits: dict[str, dict[str, float]], replicates: pd.DataFrame
-) -> dict:
+def _count_rung(group: tuple[str, ...], paths: Paths, limits: dict[str, float], replicates: pd.DataFrame) -> dict:
     names = [group_name(pair) for pair in group_pairs(group)]
     tables = [read_parquet(paths.matches(name), MATCH_COLUMNS) for name in names]
     facts = [match_facts(paths.matches(name)) for name in names]
@@ -81,9 +83,10 @@ def _count_rung(
         **{name: max(fact[name] for fact in facts) for name in ("n_dead_a", "n_quiet_a")},
         **{name: sum(fact[name] for fact in facts) for name in _SUMMED},
     }
-    for statistic in limits[names[0]]:
-        above = [table[table["r"] > limits[name][statistic]] for name, table in zip(names, tables, strict=True)]
-        counted, column = count_group(above), COUNT_OF[statistic]
+    for statistic, limit in limits.items():
+        if np.isnan(limit):
+            continue
+        counted, column = count_group([table[table["r"] > limit] for table in tables]), COUNT_OF[statistic]
         mine = replicates[replicates["statistic"] == statistic]
         row[column] = counted.matches
         interval = clipped(intervals_of(mine, "matches", counted.matches), 0.0)

@@ -1,31 +1,29 @@
-"""Null distributions of the matched r, and what of the matches exceeds them."""
+"""Null distributions of the matched r, and what of the matches exceeds them: one threshold per ladder and null."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from rosetta.config import Config
+from rosetta.analysis.tails import is_readable, tail_quantile
+from rosetta.config import Config, group_name, group_pairs
 from rosetta.config_controls import NULLS
+from rosetta.corpus.documents import hash64
 from rosetta.matching import MATCH_COLUMNS
 from rosetta.paths import Paths
 from rosetta.tables import read_parquet
 
 NULL_COLUMNS = ["seed", *MATCH_COLUMNS]
 PLAIN = "plain"  # the statistic that counts all matches
-STATISTICS = (PLAIN, *(f"above_{name}" for name in NULLS))
-
-
-def null_threshold(null_r: np.ndarray, quantile: float) -> float:
-    """Return the quantile of a null's matched r that a match has to exceed.
-
-    Of n null matches it is the ⌈quantile·(n + 1)⌉-th smallest, which a further match of the null exceeds with a
-    probability of at most 1 − quantile; the largest if n is too small for that; -inf if the null has no match.
-    """
-    n = len(null_r)
-    return float(np.sort(null_r)[min(math.ceil(quantile * (n + 1)), n) - 1]) if n else -np.inf
+# Permuted positions leave no relation at all between two models. Any two neurons that see spaces exceed what remains,
+# so a count above it would be that of all matches: this null has counts of its own, and no statistic.
+CALIBRATING = tuple(name for name in NULLS if name != "permutation")
+STATISTICS = (PLAIN, *(f"above_{name}" for name in CALIBRATING))
+# Under these, one seed exchanges the same positions or documents in all rungs; twins are each model's own.
+_ONE_DRAW = ("permutation", "documents")
+_LARGEST_R = 1 - 1e-12  # keeps Fisher's transform finite
 
 
 def tail_probability(r: np.ndarray, null_r: np.ndarray) -> np.ndarray:
@@ -40,7 +38,88 @@ def read_nulls(config: Config, paths: Paths, pair: str) -> dict[str, pd.DataFram
     return {name: read_parquet(paths.null_matches(name, pair), NULL_COLUMNS) for name in config.controls.names}
 
 
-def thresholds(nulls: dict[str, pd.DataFrame], quantile: float) -> dict[str, float]:
-    """Return what r has to exceed, by statistic: `plain` (nothing), and `above_…` each null, its seeds pooled."""
-    limits = {f"above_{name}": null_threshold(null["r"].to_numpy(), quantile) for name, null in nulls.items()}
-    return {PLAIN: -np.inf, **limits}
+@dataclass(frozen=True)
+class LadderNull:
+    """The matches of all rungs and pairs of a ladder under a null model.
+
+    Attributes
+    ----------
+    r : ndarray, shape (n,)
+        Their correlations, in ascending order.
+    rung, seed : ndarray of int64, shape (n,)
+        Rung and number of the seed that each is of.
+    n_rungs, n_seeds : int
+        How many there are.
+    one_draw : bool
+        Whether one seed makes the same exchange in all rungs.
+    """
+
+    r: np.ndarray
+    rung: np.ndarray
+    seed: np.ndarray
+    n_rungs: int
+    n_seeds: int
+    one_draw: bool
+
+    @classmethod
+    def of(cls, rungs: list[pd.DataFrame], seeds: list[int], *, one_draw: bool) -> LadderNull:
+        """Join the null matches of every rung (columns `seed` and `r`), of all its pairs."""
+        number = pd.Series(range(len(seeds)), index=seeds)
+        found = pd.concat([part.assign(rung=i) for i, part in enumerate(rungs)]).sort_values("r", kind="stable")
+        seed = number.reindex(found["seed"]).to_numpy(np.int64)
+        return cls(found["r"].to_numpy(), found["rung"].to_numpy(np.int64), seed, len(rungs), len(seeds), one_draw)
+
+    def threshold(self, quantile: float) -> float:
+        """Return what r has to exceed; NaN if there are too few null matches to tell (`tails.MIN_TAIL`).
+
+        Every rung weighs the same, because each weighs as much in the exponent: by matches, the threshold would be that
+        of the largest rung. It is read on the scale of Fisher's transform, off a smooth tail (`tails.tail_quantile`).
+        """
+        weights = self._weights(np.ones((self.n_rungs, self.n_seeds)))
+        if not is_readable(self.r, weights, quantile):
+            return float("nan")
+        return float(np.tanh(self._z(weights, quantile)))
+
+    def redrawn(self, quantile: float, n_pairs: int, name: str) -> np.ndarray:
+        """Return thresholds of resamples of the null, whose spread is its sampling error: shape (2 · n_pairs,).
+
+        Matches of one seed share hubs, so whole seeds are drawn, anew in every rung unless all rungs share them: one
+        fewer than there are, with replacement, which makes the spread that of independent seeds also when they are few
+        (Rao and Wu 1988). Each is followed by its mirror image about the threshold itself (of Fisher's transform), as
+        each half-sample is by its complement: their difference tells the error. NaN for a single seed, which tells
+        nothing of it. `name` determines the draws.
+        """
+        center = self.threshold(quantile)
+        if self.n_seeds < 2 or np.isnan(center):
+            return np.full(2 * n_pairs, np.nan)
+        rng, found = np.random.default_rng(hash64(name)), []
+        for _ in range(n_pairs):
+            drawn = rng.integers(self.n_seeds, size=(1 if self.one_draw else self.n_rungs, self.n_seeds - 1))
+            times = np.array([np.bincount(row, minlength=self.n_seeds) for row in drawn], float)
+            found.append(self._z(self._weights(np.broadcast_to(times, (self.n_rungs, self.n_seeds))), quantile))
+        mirrored = 2 * np.arctanh(center) - np.array(found)
+        return np.tanh(np.stack([found, mirrored], axis=1).ravel())
+
+    def _weights(self, times: np.ndarray) -> np.ndarray:
+        """Return weights of sum 1 from how often each rung's seeds count; rungs without a match have none."""
+        weights = times[self.rung, self.seed]
+        totals = np.bincount(self.rung, weights, self.n_rungs)
+        return weights / totals[self.rung].clip(1) / max(np.count_nonzero(totals), 1)
+
+    def _z(self, weights: np.ndarray, quantile: float) -> float:
+        """Return the threshold on the scale of Fisher's transform."""
+        z = np.arctanh(self.r[weights > 0].clip(-_LARGEST_R, _LARGEST_R))
+        return tail_quantile(z, weights[weights > 0], quantile)
+
+
+def read_ladder_nulls(config: Config, paths: Paths, ladder: str) -> dict[str, LadderNull]:
+    """Return a ladder's matches under every null model that calibrates counts, by statistic (`above_…`)."""
+    found = {}
+    for name in CALIBRATING:
+        if seeds := config.controls.seeds(name):
+            rungs = []
+            for rung in config.ladders[ladder]:
+                files = [paths.null_matches(name, group_name(pair)) for pair in group_pairs(tuple(rung))]
+                rungs.append(pd.concat([read_parquet(file, NULL_COLUMNS)[["seed", "r"]] for file in files]))
+            found[f"above_{name}"] = LadderNull.of(rungs, seeds, one_draw=name in _ONE_DRAW)
+    return found

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS, VOCABULARY_COLUMNS
 from rosetta.analysis.nulls import PLAIN
-from rosetta.analysis.replicates import pair_thresholds
+from rosetta.analysis.replicates import Limits, group_thresholds
 from rosetta.analysis.specialization import categories_of, normalized_fire
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.errors import StoreError
@@ -132,12 +132,12 @@ class Rung:
 
 def load_populations(config: Config, paths: Paths) -> dict[str, Population]:
     """Return the populations of all models that some ladder names."""
-    limits = pair_thresholds(config, paths)
+    limits = group_thresholds(config, paths)
     above = {group: rosetta_above(paths, group, limits) for group in config.groups()}
     return {model: _load(config, paths, model, above) for model in config.used_models()}
 
 
-def rosetta_above(paths: Paths, group: tuple[str, ...], limits: dict[str, dict[str, float]]) -> dict[str, pd.DataFrame]:
+def rosetta_above(paths: Paths, group: tuple[str, ...], limits: Limits) -> dict[str, pd.DataFrame]:
     """Return the Rosetta Neurons of a group (`matching.ROSETTA_COLUMNS`) from matches above each null, by statistic.
 
     Parameters
@@ -147,13 +147,12 @@ def rosetta_above(paths: Paths, group: tuple[str, ...], limits: dict[str, dict[s
     group : tuple of str
         The group's models, anchor first.
     limits : dict
-        What r has to exceed, by pair and statistic (`rosetta.analysis.replicates.pair_thresholds`).
+        What r has to exceed, by group and statistic (`rosetta.analysis.replicates.group_thresholds`).
     """
-    names = [group_name(pair) for pair in group_pairs(group)]
-    tables = {name: read_parquet(paths.matches(name), MATCH_COLUMNS) for name in names}
+    tables = [read_parquet(paths.matches(group_name(pair)), MATCH_COLUMNS) for pair in group_pairs(group)]
     return {
-        statistic: rosetta_neurons([tables[name][tables[name]["r"] > limits[name][statistic]] for name in names])
-        for statistic in limits[names[0]]
+        statistic: rosetta_neurons([table[table["r"] > limit] for table in tables])
+        for statistic, limit in limits[group_name(group)].items()
         if statistic != PLAIN
     }
 

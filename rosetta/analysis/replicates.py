@@ -7,45 +7,91 @@ import pandas as pd
 
 from rosetta.analysis.group_counts import count_group
 from rosetta.analysis.intervals import half_sample_interval
-from rosetta.analysis.nulls import read_nulls, thresholds
+from rosetta.analysis.nulls import PLAIN, LadderNull, read_ladder_nulls
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.paths import Paths
+from rosetta.progress import say
 from rosetta.tables import read_parquet, read_parquet_metadata
 
 REPLICATE_COLUMNS = ["ladder", "rung", "statistic", "half_sample", "matches", "mean_r"]
 
-
-def pair_thresholds(config: Config, paths: Paths) -> dict[str, dict[str, float]]:
-    """Return what r has to exceed in each pair, by statistic (`rosetta.analysis.nulls.thresholds`)."""
-    names = [group_name(pair) for pair in config.pairs()]
-    return {name: thresholds(read_nulls(config, paths, name), config.controls.null_quantile) for name in names}
+# What r has to exceed, by statistic; of all ladders or groups, by their name.
+Limits = dict[str, dict[str, float]]
 
 
-def replicate_table(config: Config, paths: Paths, limits: dict[str, dict[str, float]]) -> pd.DataFrame:
+def read_all_nulls(config: Config, paths: Paths) -> dict[str, dict[str, LadderNull]]:
+    """Return the null models that calibrate counts, by ladder and statistic."""
+    return {ladder: read_ladder_nulls(config, paths, ladder) for ladder in config.ladders}
+
+
+def ladder_thresholds(nulls: dict[str, dict[str, LadderNull]], quantile: float) -> Limits:
+    """Return what r has to exceed in each ladder, by statistic; `plain` matches have to exceed nothing.
+
+    NaN where a ladder's null has too few matches to tell.
+    """
+    limits: Limits = {}
+    for ladder, mine in nulls.items():
+        limits[ladder] = {PLAIN: -np.inf, **{name: null.threshold(quantile) for name, null in mine.items()}}
+        for name, limit in limits[ladder].items():
+            if np.isnan(limit):
+                say(f"{ladder}, {name}: a threshold cannot be read off {len(mine[name].r)} null matches; add seeds")
+    return limits
+
+
+def group_thresholds(config: Config, paths: Paths) -> Limits:
+    """Return what r has to exceed in each group of models, by statistic: the highest of the ladders that it is in.
+
+    Statistics whose threshold no ladder has are left out; NaN where none of the group's own ladders has it.
+    """
+    limits = ladder_thresholds(read_all_nulls(config, paths), config.controls.null_quantile)
+    known = [name for name in next(iter(limits.values())) if any(not np.isnan(mine[name]) for mine in limits.values())]
+    found: Limits = {}
+    for ladder, rungs in config.ladders.items():
+        for rung in rungs:
+            mine = found.setdefault(group_name(tuple(rung)), dict.fromkeys(known, np.nan))
+            mine.update({name: float(np.fmax(mine[name], limits[ladder][name])) for name in known})
+    return found
+
+
+def replicate_table(config: Config, paths: Paths, nulls: dict[str, dict[str, LadderNull]]) -> pd.DataFrame:
     """Return the count of every rung and statistic on half-samples of the documents (`REPLICATE_COLUMNS`).
 
-    The limits of the calibrated counts are those of the whole data: they are part of the statistic's definition.
+    With every half-sample the thresholds are drawn anew (`LadderNull.redrawn`), the same for all rungs of a ladder, so
+    that the spread of a calibrated count holds the sampling error of its threshold. Without a threshold, or with one
+    whose error is not known, counts are NaN.
     """
-    found = {group: _replicates(group, paths, limits) for group in config.groups()}
-    rows = [
-        {"ladder": ladder, "rung": number, **row}
-        for ladder, rungs in config.ladders.items()
-        for number, rung in enumerate(rungs)
-        for row in found[tuple(rung)]
-    ]
+    rows = []
+    for ladder, rungs in config.ladders.items():
+        tables = [_half_sample_tables(tuple(rung), paths) for rung in rungs]
+        for statistic in (PLAIN, *nulls[ladder]):
+            limits = _limits(config, nulls[ladder], ladder, statistic, max(n for _, n in tables))
+            for number, (found, n_half_samples) in enumerate(tables):
+                place = {"ladder": ladder, "rung": number, "statistic": statistic}
+                rows += [{**place, **row} for row in _replicates(found, limits[:n_half_samples])]
     return pd.DataFrame(rows, columns=REPLICATE_COLUMNS)
 
 
-def _replicates(group: tuple[str, ...], paths: Paths, limits: dict[str, dict[str, float]]) -> list[dict]:
-    names = [group_name(pair) for pair in group_pairs(group)]
-    tables = [read_parquet(paths.replicates(name)).assign(rank_a=1) for name in names]
-    n_replicates = min(read_parquet_metadata(paths.replicates(name))["n_half_samples"] for name in names)
+def _limits(config: Config, nulls: dict[str, LadderNull], ladder: str, statistic: str, n: int) -> np.ndarray:
+    if statistic == PLAIN:
+        return np.full(n, -np.inf)
+    return nulls[statistic].redrawn(config.controls.null_quantile, n // 2, f"{ladder} {statistic}")
+
+
+def _half_sample_tables(group: tuple[str, ...], paths: Paths) -> tuple[list[pd.DataFrame], int]:
+    """Return the matches of a group's pairs on half-samples, and the number of these."""
+    files = [paths.replicates(group_name(pair)) for pair in group_pairs(group)]
+    tables = [read_parquet(file).assign(rank_a=1) for file in files]
+    return tables, min(read_parquet_metadata(file)["n_half_samples"] for file in files)
+
+
+def _replicates(tables: list[pd.DataFrame], limits: np.ndarray) -> list[dict]:
     rows = []
-    for statistic in limits[names[0]]:
-        kept = [table[table["r"] > limits[name][statistic]] for name, table in zip(names, tables, strict=True)]
-        for number in range(n_replicates):
-            counted = count_group([table[table["half_sample"] == number] for table in kept])
-            rows.append({"statistic": statistic, "half_sample": number, **counted._asdict()})
+    for number, limit in enumerate(limits):
+        row = {"half_sample": number, "matches": np.nan, "mean_r": np.nan}
+        if not np.isnan(limit):
+            kept = [table[(table["half_sample"] == number) & (table["r"] > limit)] for table in tables]
+            row |= count_group(kept)._asdict()
+        rows.append(row)
     return rows
 
 

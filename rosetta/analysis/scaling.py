@@ -1,26 +1,40 @@
-"""The scaling law |R| = c · x^α: ordinary least squares in log–log (method, section 5)."""
+"""The scaling laws |R| = c · x^α of a run: per ladder, per null model, and pooled over pairs (method, section 5).
+
+α is that of counts at this run's number of aligned positions. Counts are fitted by `count_law`; least squares in
+log–log, as in the study, stands beside it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
+from rosetta.analysis.count_law import FEW, CountLaw, fit_count_law
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.intervals import half_sample_interval, t_quantile
-from rosetta.progress import say
+from rosetta.config import PAIR_SEPARATOR
 
 SCALING_COLUMNS = [
     "ladder", "statistic", "alpha", "alpha_ci_low", "alpha_ci_high", "alpha_resampled_low", "alpha_resampled_high",
-    "c", "r2", "n_rungs",
+    "half_sample_bias", "alpha_extrapolated", "alpha_extrapolated_low", "alpha_extrapolated_high",
+    "c", "dispersion", "alpha_ols", "r2", "n_rungs", "few_matches", "reason",
+]  # fmt: skip
+POOLED_COLUMNS = [
+    "statistic", "left_out", "alpha", "alpha_ci_low", "alpha_ci_high", "alpha_family_low", "alpha_family_high",
+    "n_ladders", "n_points", "freedom", "few_matches", "reason",
+]  # fmt: skip
+NULL_SCALING_COLUMNS = [
+    "ladder", "control", "n_seeds", "alpha", "alpha_ci_low", "alpha_ci_high", "c", "alpha_ols", "r2", "n_rungs",
+    "few_matches", "reason",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """A fitted power law.
+    """A power law through positive values.
 
     Attributes
     ----------
@@ -28,11 +42,11 @@ class PowerLaw:
         Exponent and prefactor.
     alpha_ci_low, alpha_ci_high : float
         95% confidence interval of alpha from Student's t with n − 2 degrees of freedom; NaN for fewer than
-        three rungs.
+        three values, and where all are equal, which leaves no scatter to tell it from.
     r2 : float
-        Coefficient of determination in log–log; NaN for fewer than three rungs.
+        Coefficient of determination in log–log; NaN for fewer than three values.
     n_rungs : int
-        Rungs used: those with at least one match.
+        Values used: those above 0.
     """
 
     alpha: float
@@ -43,18 +57,19 @@ class PowerLaw:
     n_rungs: int
 
 
-def fit_power_law(sizes: np.ndarray, counts: np.ndarray) -> PowerLaw:
-    """Fit a power law through positive counts; NaN throughout if fewer than two different sizes have any."""
-    sizes, counts = np.asarray(sizes, dtype=float), np.asarray(counts, dtype=float)
-    used = (counts > 0) & (sizes > 0)
+def fit_power_law(sizes: np.ndarray, values: np.ndarray) -> PowerLaw:
+    """Fit a power law by ordinary least squares in log–log; NaN throughout with fewer than two different sizes.
+
+    For numbers that are no counts, and for comparison with the study; of counts it would leave out those of 0.
+    """
+    sizes, values = np.asarray(sizes, dtype=float), np.asarray(values, dtype=float)
+    used = (values > 0) & (sizes > 0)
     n = int(used.sum())
     if len(np.unique(sizes[used])) < 2:
         return PowerLaw(*[float("nan")] * 5, n_rungs=n)
-    log_sizes, log_counts = np.log(sizes[used]), np.log(counts[used])
-    fit = stats.linregress(log_sizes, log_counts)
-    # Equal counts lie on a flat line exactly; SciPy leaves its error undefined.
-    error = fit.stderr if np.ptp(log_counts) else 0.0
-    half = t_quantile(n - 2) * error if n > 2 else float("nan")
+    log_sizes, log_values = np.log(sizes[used]), np.log(values[used])
+    fit = stats.linregress(log_sizes, log_values)
+    half = t_quantile(n - 2) * fit.stderr if n > 2 and np.ptp(log_values) else float("nan")
     return PowerLaw(
         alpha=float(fit.slope),
         alpha_ci_low=float(fit.slope - half),
@@ -66,41 +81,190 @@ def fit_power_law(sizes: np.ndarray, counts: np.ndarray) -> PowerLaw:
 
 
 def scaling_table(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Return the fitted law of every ladder and statistic.
+    """Return the fitted law of every ladder and statistic (`SCALING_COLUMNS`).
+
+    `alpha_ci_…` is the 95% interval of the exponent at this number of positions. It joins, by the root of the sum of
+    squares of their half widths, how far the rungs lie from a law (`count_law`) and, where half-samples are given, what
+    the choice of documents and the sampling of the null's threshold do, which move rungs together. The second alone is
+    `alpha_resampled_…`. `half_sample_bias` is the mean exponent on half-samples minus the exponent: what half the
+    positions do to it; `alpha_extrapolated`, α minus that, is the exponent extrapolated in 1/positions.
+    `alpha_ols` and `r2` are of least squares in log–log through the rungs that have matches. `few_matches` names the
+    rungs with fewer than `FEW` by their size, and `reason` says why there is no exponent.
 
     Parameters
     ----------
     counts : DataFrame
         Columns ladder, n_neurons, matches, and optionally the counts above each null, `above_…`.
     replicates : DataFrame, optional
-        Counts on half-samples of the documents (`rosetta.analysis.replicates`), for the resampled intervals: those
-        of the laws fitted on each. They tell what the choice of documents does to the
-        exponent; the interval of the fit tells how far the rungs lie from a power law.
+        Counts on half-samples of the documents (`rosetta.analysis.replicates`).
     """
     rows = []
-    for ladder, part in counts.groupby("ladder", sort=False):
-        for statistic, column in COUNT_OF.items():
-            if column not in part or part[column].isna().all():
-                continue
-            law = fit_power_law(part["n_neurons"].to_numpy(), part[column].to_numpy())
-            if law.n_rungs < len(part):
-                say(f"{ladder}, {statistic}: {len(part) - law.n_rungs} rung(s) without any match cannot enter the fit")
-            low, high = _resampled(law.alpha, part, ladder, statistic, replicates)
-            rows.append(
-                {"ladder": ladder, "statistic": statistic, **asdict(law)}
-                | {"alpha_resampled_low": low, "alpha_resampled_high": high}
-            )
+    for statistic, column in counted_columns(counts):
+        for ladder, part in counts.groupby("ladder", sort=False):
+            points = part.assign(count=part[column])
+            rows.append({"ladder": ladder, "statistic": statistic, **_law_row(points, statistic, replicates)})
+    order = {ladder: place for place, ladder in enumerate(counts["ladder"].unique())}
+    rows.sort(key=lambda row: order[row["ladder"]])  # stable: the statistics of a ladder stay in their order
     return pd.DataFrame(rows, columns=SCALING_COLUMNS)
 
 
-def _resampled(
-    alpha: float, counts: pd.DataFrame, ladder: object, statistic: str, replicates: pd.DataFrame | None
-) -> tuple[float, float]:
-    if replicates is None:
-        return float("nan"), float("nan")
-    mine = replicates[(replicates["ladder"] == ladder) & (replicates["statistic"] == statistic)]
-    by_half = mine.pivot(index="rung", columns="half_sample", values="matches").loc[counts["rung"]].dropna(axis=1)
-    sizes = counts["n_neurons"].to_numpy()
-    alphas = np.array([fit_power_law(sizes, column).alpha for column in by_half.to_numpy().T])
-    low, high = half_sample_interval(alpha, alphas)
-    return float(low), float(high)
+def counted_columns(counts: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the statistics that a table of counts has, of some ladder, and their columns."""
+    return [(name, column) for name, column in COUNT_OF.items() if column in counts and counts[column].notna().any()]
+
+
+def _law_row(points: pd.DataFrame, statistic: str, replicates: pd.DataFrame | None) -> dict:
+    law = fit_count_law(points["n_neurons"].to_numpy(), points["count"].to_numpy())
+    on_halves = None if replicates is None else _exponents_on_halves(points, statistic, replicates)
+    return {**_described(law, points), **_resampled(law, on_halves)}
+
+
+def _described(law: CountLaw, points: pd.DataFrame) -> dict:
+    """Return what tables say of the law of one ladder's points."""
+    line = fit_power_law(points["n_neurons"].to_numpy(), points["count"].to_numpy())
+    few = points[points["count"] < FEW]
+    return {
+        "alpha": law.alpha,
+        "alpha_ci_low": law.alpha - law.half_width,
+        "alpha_ci_high": law.alpha + law.half_width,
+        "c": next(iter(law.heights.values()), float("nan")),
+        "dispersion": law.dispersion,
+        "alpha_ols": line.alpha,
+        "r2": line.r2,
+        "n_rungs": law.n_rungs,
+        "few_matches": few_named(few["n_neurons"], few["count"]),
+        "reason": law.reason,
+    }
+
+
+def few_named(sizes: pd.Series, counts: pd.Series) -> str:
+    """Return rungs by their size with their counts: `256 neurons: 3; 512 neurons: 0`."""
+    return "; ".join(f"{size:,.0f} neurons: {count:g}" for size, count in zip(sizes, counts, strict=True))
+
+
+def _exponents_on_halves(points: pd.DataFrame, statistic: str, replicates: pd.DataFrame) -> np.ndarray:
+    """Return the exponent fitted to the counts on every half-sample; NaN where it cannot be told."""
+    mine = replicates[replicates["statistic"] == statistic]
+    by_half = mine.pivot(index=["ladder", "rung"], columns="half_sample", values="matches")
+    by_half = by_half.reindex(pd.MultiIndex.from_frame(points[["ladder", "rung"]])).dropna(axis=1, how="all")
+    sizes, ladders = points["n_neurons"].to_numpy(), points["ladder"].to_numpy()
+    return np.array([fit_count_law(sizes, column, ladders).alpha for column in by_half.to_numpy().T])
+
+
+def _resampled(law: CountLaw, on_halves: np.ndarray | None) -> dict[str, float]:
+    """Return what half-samples say of an exponent; without them, the interval of the fit stands alone."""
+    if on_halves is None:
+        return {}
+    if not len(on_halves):  # not counted on any
+        return {"alpha_ci_low": float("nan"), "alpha_ci_high": float("nan")}
+    low, high = map(float, half_sample_interval(law.alpha, on_halves))
+    wide = float(np.hypot(law.half_width, (high - low) / 2))
+    bias = float(on_halves.mean()) - law.alpha
+    # The mean over the halves is itself of a sample of them, each with its complement.
+    pairs = on_halves.reshape(-1, 2).mean(axis=1)
+    spread = float(np.hypot(wide, t_quantile(len(pairs) - 1) * pairs.std(ddof=1) / np.sqrt(len(pairs))))
+    return {
+        "alpha_ci_low": law.alpha - wide,
+        "alpha_ci_high": law.alpha + wide,
+        "alpha_resampled_low": low,
+        "alpha_resampled_high": high,
+        "half_sample_bias": bias,
+        "alpha_extrapolated": law.alpha - bias,
+        "alpha_extrapolated_low": law.alpha - bias - spread,
+        "alpha_extrapolated_high": law.alpha - bias + spread,
+    }
+
+
+def null_scaling_table(counts: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
+    """Return the laws of every ladder's matches under each null model (`NULL_SCALING_COLUMNS`): what chance makes.
+
+    They are fitted to the sums over the seeds, whose sampling error is the smaller; `c` is of the mean over seeds.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        Columns ladder, rung, n_neurons.
+    controls : DataFrame
+        Matches by ladder, rung, control and seed (`rosetta.analysis.controls.control_table`).
+    """
+    rows = []
+    for (ladder, control), points in null_points(counts, controls).groupby(["ladder", "control"], sort=False):
+        law, n_seeds = (
+            fit_count_law(points["n_neurons"].to_numpy(), points["count"].to_numpy()),
+            points["n_seeds"].max(),
+        )
+        described = _described(law, points)
+        few = points[points["count"] / points["n_seeds"] < FEW]
+        described |= {"c": described["c"] / n_seeds, "few_matches": few_named(few["n_neurons"], few["count"] / n_seeds)}
+        rows.append({"ladder": ladder, "control": control, "n_seeds": n_seeds, **described})
+    return pd.DataFrame(rows, columns=NULL_SCALING_COLUMNS)
+
+
+def null_points(counts: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of `counts` per null, with `control`, `n_seeds` and `count`, the sum over the seeds."""
+    sums = controls.groupby(["ladder", "rung", "control"], sort=False)["matches"].agg(["sum", "size"]).reset_index()
+    return counts.merge(sums.rename(columns={"sum": "count", "size": "n_seeds"}), on=["ladder", "rung"])
+
+
+def pooled_table(
+    counts: pd.DataFrame, replicates: pd.DataFrame | None = None, controls: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Return one exponent for all ladders of pairs, with a height per ladder (`POOLED_COLUMNS`).
+
+    Statistics are those of `scaling_table` and, by their own names, the null models. The first row of each is of all
+    pairs; in the others, every pair with a model of the family `left_out` is left out. Pairs that share a model are not
+    independent, which the interval of the fit takes them for: `alpha_family_…` is the jackknife over families, with
+    Student's t of families − 1 degrees of freedom (NaN with fewer than three). A pair that is in several ladders counts
+    in the first.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        `rosetta.analysis.counts.COUNT_COLUMNS`.
+    replicates, controls : DataFrame, optional
+        As in `scaling_table` and `null_scaling_table`.
+    """
+    pairs = counts[counts["families"].str.split(PAIR_SEPARATOR).str.len() == 2].drop_duplicates("models")
+    series = {name: (pairs.assign(count=pairs[column]), replicates) for name, column in counted_columns(counts)}
+    if controls is not None:
+        points = null_points(pairs, controls)
+        series |= {name: (part, None) for name, part in points.groupby("control", sort=False)}
+    rows = [row for name, (points, halves) in series.items() for row in _pooled_rows(name, points, halves)]
+    return pd.DataFrame(rows, columns=POOLED_COLUMNS)
+
+
+def _pooled_rows(statistic: str, points: pd.DataFrame, replicates: pd.DataFrame | None) -> list[dict]:
+    uncounted = set(points.loc[points["count"].isna(), "ladder"])
+    points = points[~points["ladder"].isin(uncounted)]
+    members = points["families"].str.split(PAIR_SEPARATOR)
+    families = list(dict.fromkeys(family for pair in members for family in pair))
+    rows = []
+    for family in ("", *families):
+        kept = np.array([family not in pair for pair in members], dtype=bool)
+        rows.append(_pooled_row(statistic, family, points[kept], replicates))
+    without = np.array([row["alpha"] for row in rows[1:]])
+    half = float("nan")
+    if len(families) > 2:
+        half = t_quantile(len(families) - 1) * float(np.sqrt((len(families) - 1) * np.var(without)))
+    rows[0] |= {"alpha_family_low": rows[0]["alpha"] - half, "alpha_family_high": rows[0]["alpha"] + half}
+    return rows
+
+
+def _pooled_row(statistic: str, left_out: str, points: pd.DataFrame, replicates: pd.DataFrame | None) -> dict:
+    law = fit_count_law(points["n_neurons"].to_numpy(), points["count"].to_numpy(), points["ladder"].tolist())
+    resampled = {} if replicates is None else _resampled(law, _exponents_on_halves(points, statistic, replicates))
+    few = points[points["count"] < FEW]
+    ends = {"alpha_ci_low": law.alpha - law.half_width, "alpha_ci_high": law.alpha + law.half_width}
+    return {
+        "statistic": statistic,
+        "left_out": left_out,
+        "alpha": law.alpha,
+        **{name: resampled.get(name, end) for name, end in ends.items()},
+        "n_ladders": len(law.heights),
+        "n_points": law.n_rungs,
+        "freedom": law.freedom,
+        "few_matches": "; ".join(
+            f"{ladder}: {few_named(part['n_neurons'], part['count'])}" for ladder, part in few.groupby("ladder")
+        ),
+        "reason": law.reason,
+    }

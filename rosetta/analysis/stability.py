@@ -7,18 +7,20 @@ from itertools import pairwise
 
 import pandas as pd
 
+from rosetta.analysis.count_law import FEW, CountLaw, fit_count_law
 from rosetta.analysis.counts import match_facts, model_shape
 from rosetta.analysis.group_counts import count_group, group_keys, jaccard
-from rosetta.analysis.scaling import fit_power_law
-from rosetta.config import Config, group_name, group_pairs
+from rosetta.analysis.scaling import few_named
+from rosetta.config import PAIR_SEPARATOR, Config, group_name, group_pairs
 from rosetta.correlation.lists import read_lists
 from rosetta.matching import MATCH_COLUMNS, mutual_matches
 from rosetta.paths import Paths
 from rosetta.tables import read_parquet, read_parquet_metadata
 
-_LAW = ["alpha", "alpha_ci_low", "alpha_ci_high"]
-K_COLUMNS = ["ladder", "rung", "models", "n_neurons", "k", "matches", "mean_r", *_LAW]
-THRESHOLD_COLUMNS = ["ladder", "rung", "models", "n_neurons", "threshold", "matches", "mean_r", *_LAW]
+_LAW = ["alpha", "alpha_ci_low", "alpha_ci_high", "few_matches", "reason"]
+_POOLED = ["alpha_pairs", "alpha_pairs_ci_low", "alpha_pairs_ci_high"]
+K_COLUMNS = ["ladder", "rung", "models", "n_neurons", "k", "matches", "mean_r", *_LAW, *_POOLED]
+THRESHOLD_COLUMNS = ["ladder", "rung", "models", "n_neurons", "threshold", "matches", "mean_r", *_LAW, *_POOLED]
 STABILITY_COLUMNS = [
     "ladder", "rung", "models", "n_neurons", "sweep", "setting", "n_positions", "matches", "mean_r",
     "compared_with", "jaccard", "kept_partner", *_LAW,
@@ -34,7 +36,9 @@ Tables = dict[tuple[str, str], pd.DataFrame]
 
 
 def k_sweep_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return counts of mutual k-nearest neighbours for every k of the sweep, and the exponent at each k.
+    """Return counts of mutual k-nearest neighbours for every k of the sweep, and the exponents at each k.
+
+    `alpha` is the ladder's, `alpha_pairs` that of all ladders of pairs together; their intervals are those of the fit.
 
     Neighbours up to correlation.max_k are stored, so nothing is correlated anew.
     """
@@ -47,18 +51,21 @@ def k_sweep_table(config: Config, paths: Paths) -> pd.DataFrame:
     for k in config.swept_k():
         tables = {pair: mutual_matches(*lists[pair], k) for pair in config.pairs()}
         rows += [{"k": k, **row} for row in _counted(config, paths, tables)]
-    return _with_laws(pd.DataFrame(rows), "k")[K_COLUMNS]
+    return _with_pooled_laws(_with_laws(pd.DataFrame(rows), "k"), "k")[K_COLUMNS]
 
 
 def threshold_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return counts of matches whose r exceeds every threshold of the sweep, and the exponent at each."""
+    """Return counts of matches whose r exceeds every threshold of the sweep, and the exponents at each.
+
+    Columns as in `k_sweep_table`. An exponent that does not depend on the threshold is no work of chance matches.
+    """
     main = _main(config, paths)
     rows = []
     for threshold in config.sweeps.thresholds:
         tables = {pair: table[table["r"] > threshold] for pair, table in main.items()}
         rows += [{"threshold": threshold, **row} for row in _counted(config, paths, tables)]
-    columns = pd.DataFrame(rows, columns=[name for name in THRESHOLD_COLUMNS if name not in _LAW])
-    return _with_laws(columns, "threshold")[THRESHOLD_COLUMNS]
+    counted = pd.DataFrame(rows, columns=[name for name in THRESHOLD_COLUMNS if name not in (*_LAW, *_POOLED)])
+    return _with_pooled_laws(_with_laws(counted, "threshold"), "threshold")[THRESHOLD_COLUMNS]
 
 
 def stability_table(config: Config, paths: Paths) -> pd.DataFrame:
@@ -134,12 +141,30 @@ def _counted(config: Config, paths: Paths, tables: Tables) -> list[dict]:
 
 
 def _with_laws(table: pd.DataFrame, *by: str) -> pd.DataFrame:
-    """Add the exponent of each ladder under each setting to all of its rows."""
-    table = table.assign(**dict.fromkeys(_LAW, float("nan")))
-    for _, part in table.groupby(["ladder", *by], sort=False):
-        law = fit_power_law(part["n_neurons"].to_numpy(), part["matches"].to_numpy())
-        table.loc[part.index, _LAW] = [law.alpha, law.alpha_ci_low, law.alpha_ci_high]
-    return table
+    """Add the exponent of each ladder under each setting to all of its rows; its interval is that of the fit.
+
+    `few_matches` names the ladder's rungs with fewer than `FEW` matches, and `reason` says why there is no exponent.
+    """
+    laws = []
+    for key, part in table.groupby(["ladder", *by], sort=False):
+        law = fit_count_law(part["n_neurons"].to_numpy(), part["matches"].to_numpy())
+        few = part[part["matches"] < FEW]
+        laws.append((*key, *_interval(law), few_named(few["n_neurons"], few["matches"]), law.reason))
+    return table.merge(pd.DataFrame(laws, columns=["ladder", *by, *_LAW]), on=["ladder", *by], how="left")
+
+
+def _with_pooled_laws(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    """Add one exponent for all ladders of pairs under each setting (`rosetta.analysis.scaling.pooled_table`)."""
+    pairs = table[table["models"].str.split(PAIR_SEPARATOR).str.len() == 2].drop_duplicates(["models", by])
+    laws = [
+        (setting, *_interval(fit_count_law(part["n_neurons"], part["matches"], part["ladder"].tolist())))
+        for setting, part in pairs.groupby(by)
+    ]
+    return table.merge(pd.DataFrame(laws, columns=[by, *_POOLED]), on=by, how="left")
+
+
+def _interval(law: CountLaw) -> tuple[float, float, float]:
+    return law.alpha, law.alpha - law.half_width, law.alpha + law.half_width
 
 
 def _agreement(group: tuple[str, ...], tables: Tables, others: Tables) -> dict[str, float]:

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from rosetta.analysis.controls import NULL_SUMMARY_COLUMNS
@@ -15,11 +16,22 @@ from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_C
 from rosetta.config import Config, group_name
 from rosetta.jobs import control_figures
 from rosetta.paths import Paths
-from rosetta.report.figures import label_sizes, ladder_palette, save_figure
+from rosetta.report.figures import (
+    NULL_TITLES,
+    RUNG_MARKERS,
+    draw_estimates,
+    interval_limits,
+    label_sizes,
+    ladder_palette,
+    panel_grid,
+    save_figure,
+)
 from rosetta.tables import read_csv, read_parquet
 
-_MARKERS = {"permutation": "v", "untrained": "s"}
-_SIZE = (4.2, 3.4)
+_MARKERS = {"permutation": "v", "documents": "D", "untrained": "s"}
+_SIZE = {"width": 4.2, "height": 3.4}
+_REACH = 1.5  # how far beyond the exponents their intervals are drawn
+_BESIDE = 0.015  # distance of neighbouring ladders' exponents, as a share of the axis
 
 
 def draw_control_figures(config: Config, paths: Paths) -> None:
@@ -31,42 +43,60 @@ def draw_control_figures(config: Config, paths: Paths) -> None:
         save_figure(figure, paths.figure(name, "png").with_suffix(""))
 
 
-def _panels(n: int) -> tuple[plt.Figure, np.ndarray]:
-    return plt.subplots(1, n, figsize=(_SIZE[0] * n, _SIZE[1]), layout="constrained", squeeze=False)
-
-
 def _nulls(config: Config, paths: Paths) -> plt.Figure:
-    """Counts under the nulls beside the plain ones, and the distributions of matched r of the largest pair."""
+    """How many times the matches of the trained models each null has, and the matched r of the largest pair."""
     counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
     nulls = read_csv(paths.table("null_summary"), NULL_SUMMARY_COLUMNS)
-    figure, panels = _panels(2)
-    axes = panels[0, 0]
+    figure, (left, right) = panel_grid(2, **_SIZE)
+    sizes = counts[["ladder", "rung", "n_neurons"]].assign(trained=counts["matches"].where(counts["matches"] > 0))
+    rows = nulls.merge(sizes, on=["ladder", "rung"])
     for ladder, color in ladder_palette(list(counts["ladder"].unique())).items():
-        part = counts[counts["ladder"] == ladder].set_index("rung")
-        axes.plot(part["n_neurons"], part["matches"], "o-", color=color, ms=5, lw=1.2, label=ladder)
-        for control, rows in nulls[nulls["ladder"] == ladder].groupby("control"):
-            axes.errorbar(
-                part.loc[rows["rung"], "n_neurons"], rows["matches"],
-                _bars(rows, "matches", lowest=0.0),
-                fmt=f"{_MARKERS[control]}--", color=color, ms=4, lw=0.8, mfc="none",
-            )  # fmt: skip
-    for control in config.controls.names:
-        axes.plot([], [], f"{_MARKERS[control]}--", color="0.4", mfc="none", label=control)
-    axes.set(xscale="log", yscale="symlog", xlabel="neurons per model", ylabel="matches")
-    axes.set_ylim(bottom=0)
-    label_sizes(axes, counts["n_neurons"])
-    axes.legend(frameon=False, fontsize="x-small", ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+        for control, part in rows[rows["ladder"] == ladder].groupby("control"):
+            ratio = (part["matches"] / part["trained"]).where(part["matches"] > 0)
+            left.plot(part["n_neurons"], ratio, f"{_MARKERS[control]}-", color=color, ms=4, lw=0.8)
+    left.axhline(1, color="0.3", lw=1, ls=":")
+    left.set(xscale="log", yscale="log", xlabel="neurons per model", ylabel="matches by chance / of trained models")
+    label_sizes(left, counts["n_neurons"])
+    left.yaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
+    left.yaxis.set_minor_formatter(lambda ratio, _: f"{ratio:g}" if ratio in (0.2, 0.5, 2, 5) else "")
+    kinds = [
+        Line2D([], [], color="0.4", marker=_MARKERS[name], ls="none", label=NULL_TITLES[name])
+        for name in config.controls.names
+    ]
+    figure.legend(handles=[*_ladder_handles(counts), *kinds], loc="outside lower left", ncols=3, **_LEGEND)
     pair = group_name(max(config.pairs(), key=lambda pair: _size(counts, pair)))
-    found = {"matches": read_parquet(paths.matches(pair), ["r"]), **read_nulls(config, paths, pair)}
+    found = {"trained models": read_parquet(paths.matches(pair), ["r"])}
+    found |= {NULL_TITLES[name]: null for name, null in read_nulls(config, paths, pair).items()}
     for (name, table), color in zip(found.items(), sns.color_palette("deep"), strict=False):
-        sns.ecdfplot(x=table["r"], complementary=True, ax=panels[0, 1], label=name, color=color)
-    panels[0, 1].set(xlabel="r of matches", ylabel="share above", title=pair)
-    panels[0, 1].legend(frameon=False, fontsize="small")
+        sns.ecdfplot(x=table["r"], complementary=True, ax=right, label=name, color=color)
+    right.set(xlabel="r of matches", ylabel="share above", title=pair)
+    right.legend(frameon=False, fontsize="small")
     return figure
+
+
+_LEGEND = {"frameon": False, "fontsize": "small"}
 
 
 def _size(counts: pd.DataFrame, pair: tuple[str, str]) -> float:
     return float(counts.loc[counts["models"] == group_name(pair), "n_neurons"].max())
+
+
+def _ladder_handles(table: pd.DataFrame) -> list[Line2D]:
+    palette = ladder_palette(list(table["ladder"].unique()))
+    return [Line2D([], [], color=color, label=ladder) for ladder, color in palette.items()]
+
+
+def _rung_handles(table: pd.DataFrame) -> list[Line2D]:
+    """Return what tells rungs apart: markers, named by their size where all ladders have the same sizes."""
+    handles = []
+    for rung, sizes in table.groupby("rung")["n_neurons"]:
+        name = f"{sizes.iloc[0]:,.0f} neurons" if sizes.nunique() == 1 else f"rung {rung}"
+        handles.append(Line2D([], [], color="0.3", marker=_rung_marker(rung), ls="none", ms=4, label=name))
+    return handles
+
+
+def _rung_marker(rung: int) -> str:
+    return RUNG_MARKERS[int(rung) % len(RUNG_MARKERS)]
 
 
 def _k_sweep(_config: Config, paths: Paths) -> plt.Figure:
@@ -79,66 +109,59 @@ def _threshold_sweep(_config: Config, paths: Paths) -> plt.Figure:
 
 def _sweep(table: pd.DataFrame, setting: str, label: str) -> plt.Figure:
     """Counts of all rungs against a setting, one line per rung, and the exponent with its interval."""
-    figure, panels = _panels(2)
-    for ladder, color in ladder_palette(list(table["ladder"].unique())).items():
-        part = table[table["ladder"] == ladder]
-        for rung, rows in part.groupby("rung"):
-            axes = panels[0, 0]
-            axes.plot(rows[setting], rows["matches"], "o-", color=color, ms=3, lw=0.6 + 0.3 * rung)
-    panels[0, 0].set(xlabel=label, ylabel="matches", yscale="symlog")
-    panels[0, 0].set_ylim(bottom=0)
-    panels[0, 1].set(xlabel=label)
-    _draw_alphas(panels[0, 1], table, setting)
+    figure, (left, right) = panel_grid(2, **_SIZE)
+    _draw_rungs(left, table, setting, "matches")
+    left.set(xlabel=label, ylabel="matches", yscale="log")
+    right.set(xlabel=label)
+    _draw_alphas(right, table, setting)
+    _add_legend(figure, table)
     return figure
 
 
+def _add_legend(figure: plt.Figure, table: pd.DataFrame) -> None:
+    figure.legend(
+        handles=[*_ladder_handles(table), *_rung_handles(table)], loc="outside lower left", ncols=4, **_LEGEND
+    )
+
+
+def _draw_rungs(axes: plt.Axes, table: pd.DataFrame, setting: str, column: str) -> None:
+    """Draw a line per rung: its ladder is the colour, its size the marker; what is 0 breaks it."""
+    for ladder, color in ladder_palette(list(table["ladder"].unique())).items():
+        for rung, rows in table[table["ladder"] == ladder].groupby("rung"):
+            value = rows[column].where(rows[column] > 0)
+            axes.plot(rows[setting], value, marker=_rung_marker(rung), color=color, ms=3.5, lw=0.8)
+
+
 def _draw_alphas(axes: plt.Axes, table: pd.DataFrame, setting: str) -> None:
-    """Draw the exponents of all ladders, beside each other, and keep endless intervals from squeezing them."""
+    """Draw the exponents of all ladders beside each other."""
     ladders = ladder_palette(list(table["ladder"].unique()))
+    rows = table.drop_duplicates(["ladder", setting])
+    limits = interval_limits(rows, "alpha", _REACH)
     for place, (ladder, color) in enumerate(ladders.items()):
-        rows = table[table["ladder"] == ladder].drop_duplicates(setting)
+        mine = rows[rows["ladder"] == ladder]
         shift = (place - (len(ladders) - 1) / 2) * _BESIDE
-        x = (
-            rows[setting] * (1 + shift)
-            if axes.get_xscale() == "log"
-            else rows[setting] + shift * np.ptp(table[setting])
-        )
-        style = {"fmt": "o-", "color": color, "ms": 4, "lw": 1, "capsize": 2, "label": ladder}
-        axes.errorbar(x, rows["alpha"], _bars(rows, "alpha"), **style)
-    low, high = table["alpha"].min() - 1, table["alpha"].max() + 1
-    if np.isfinite(low):
-        bottom, top = axes.get_ylim()
-        axes.set_ylim(max(bottom, low), min(top, high))
-    axes.set_ylabel("exponent α")
-    axes.legend(frameon=False, fontsize="small")
-
-
-_BESIDE = 0.015  # distance of neighbouring ladders' exponents, as a share of the axis
-
-
-def _bars(rows: pd.DataFrame, column: str, lowest: float = -np.inf) -> np.ndarray:
-    """Return the lengths of the interval's halves, (2, n); none where there is no interval."""
-    low, high = rows[f"{column}_ci_low"].clip(lower=lowest), rows[f"{column}_ci_high"]
-    return np.nan_to_num(np.stack([rows[column] - low, high - rows[column]]))
+        logarithmic = axes.get_xscale() == "log"
+        x = mine[setting] * (1 + shift) if logarithmic else mine[setting] + shift * np.ptp(table[setting])
+        draw_estimates(axes, x, mine, "alpha", limits, color=color, marker="o", ms=4, lw=1)
+    axes.axhline(1, color="0.6", lw=0.8, ls=":")
+    axes.set(ylabel="exponent α", ylim=limits)
 
 
 def _budget(_config: Config, paths: Paths) -> plt.Figure:
     """Count, agreement with the next smaller budget and exponent against the token budget."""
     table = read_csv(paths.table("stability"), STABILITY_COLUMNS)
     table = table[table["sweep"] == "budget"]
-    figure, panels = _panels(3)
-    for ladder, color in ladder_palette(list(table["ladder"].unique())).items():
-        part = table[table["ladder"] == ladder]
-        for rung, rows in part.groupby("rung"):
-            style = {"color": color, "ms": 3, "lw": 0.6 + 0.3 * rung}
-            panels[0, 0].plot(rows["n_positions"], rows["matches"], "o-", **style)
-            panels[0, 1].plot(rows["n_positions"], rows["jaccard"], "o-", **style)
-    for axes, label in zip(panels[0], ("matches", "Jaccard with the next smaller budget", "exponent α"), strict=True):
+    figure, panels = panel_grid(3, **_SIZE)
+    for axes, column in zip(panels, ("matches", "jaccard"), strict=False):
+        _draw_rungs(axes, table, "n_positions", column)
+    for axes, label in zip(panels, ("matches", "Jaccard with the next smaller budget", "exponent α"), strict=True):
         axes.set(xscale="log", xlabel="aligned positions", ylabel=label)
         axes.set_xlim(table["n_positions"].min() / 1.2, table["n_positions"].max() * 1.2)
         axes.xaxis.set_minor_formatter(NullFormatter())
+    panels[0].set_yscale("log")
     # Positions differ a little between rungs; the exponent of a budget is drawn at those of its largest rung.
-    _draw_alphas(panels[0, 2], table[table["rung"] == table["rung"].max()], "n_positions")
+    _draw_alphas(panels[2], table[table["rung"] == table["rung"].max()], "n_positions")
+    _add_legend(figure, table)
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -14,59 +15,81 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from rosetta.analysis.counts import COUNT_OF
 from rosetta.files import digested
 
 DPI = 200
 
 
-# What the panels of counts are titled.
-TITLES = {"plain": "all matches", "above_permutation": "above permuted", "above_untrained": "above untrained"}
+# What counts are called, and the null models.
+TITLES = {
+    "plain": "all matches",
+    "above_documents": "above exchanged documents",
+    "above_untrained": "above untrained",
+}
+NULL_TITLES = {
+    "permutation": "permuted positions",
+    "documents": "exchanged documents",
+    "untrained": "untrained twins",
+}
+RUNG_MARKERS = "osD^vP*X"
 
 
-def draw_scaling(counts: pd.DataFrame, scaling: pd.DataFrame, out: Path) -> None:
-    """Draw the number of Rosetta Neurons against model size in log–log, with the fitted laws: a panel per statistic.
+def panel_grid(n: int, width: float, height: float, columns: int = 3) -> tuple[plt.Figure, list[plt.Axes]]:
+    """Return a figure with n panels, row by row."""
+    columns = min(n, columns)
+    rows = -(-n // columns)
+    size = (width * columns, height * rows)
+    figure, panels = plt.subplots(rows, columns, figsize=size, layout="constrained", squeeze=False)
+    for axes in panels.flat[n:]:
+        axes.remove()
+    return figure, list(panels.flat[:n])
+
+
+def draw_estimates(
+    axes: plt.Axes, x: pd.Series, rows: pd.DataFrame, column: str, limits: tuple[float, float], **style: Any
+) -> None:
+    """Draw estimates with their 95% intervals; those without an interval are open, not exact.
+
+    An interval that leaves the limits ends in an arrow there, so that nothing is cut unseen.
 
     Parameters
     ----------
-    counts, scaling : DataFrame
-        Tables of `rosetta.analysis.counts` and `rosetta.analysis.scaling`.
-    out : Path
-        File without suffix; `.png` and `.pdf` are written.
+    axes : Axes
+        Where to draw; its limits are set by the caller.
+    x : Series, shape (n,)
+        Places, of the same index as `rows`.
+    rows : DataFrame
+        Columns `column`, and `column` with `_ci_low` and `_ci_high`.
+    column : str
+        What is drawn.
+    limits : tuple of float
+        Of the vertical axis.
+    **style
+        Of the line and its markers: color, marker, ms, lw, ls, label.
     """
-    sns.set_theme(context="paper", style="ticks", font_scale=1.1)
-    statistics = [name for name in TITLES if (scaling["statistic"] == name).any()]
-    figure, panels = plt.subplots(
-        1, len(statistics), figsize=(4.6 * len(statistics), 4.0), layout="constrained", squeeze=False, sharey=True
+    value, low, high = (rows[name].astype(float) for name in (column, f"{column}_ci_low", f"{column}_ci_high"))
+    known = low.notna() & high.notna() & value.notna()
+    color, marker = style["color"], style.get("marker", "o")
+    axes.plot(x[value.notna()], value[value.notna()], **{**style, "mfc": "white"}, zorder=3)
+    axes.plot(x[known], value[known], ls="none", marker=marker, color=color, ms=style.get("ms"), zorder=4)
+    axes.vlines(
+        x[known], low[known].clip(*limits), high[known].clip(*limits), color=color, lw=style.get("lw"), zorder=2
     )
-    for axes, statistic in zip(panels[0], statistics, strict=True):
-        laws = scaling[scaling["statistic"] == statistic].set_index("ladder")
-        draw_counts(axes, counts.assign(matches_shown=counts[COUNT_OF[statistic]]), laws, COUNT_OF[statistic])
-        axes.set_title(TITLES[statistic], loc="right", fontsize="medium")
-    panels[0, 0].set_ylabel("Rosetta Neurons")
-    sns.despine(figure)
-    save_figure(figure, out)
+    for beyond, edge, arrow in ((low < limits[0], limits[0], "v"), (high > limits[1], limits[1], "^")):
+        places = x[known & beyond]
+        axes.plot(places, [edge] * len(places), arrow, color=color, ms=3, clip_on=False, zorder=5)
 
 
-def draw_counts(axes: plt.Axes, counts: pd.DataFrame, laws: pd.DataFrame, column: str) -> None:
-    """Draw one statistic's counts with their intervals and laws."""
-    ladders = list(counts["ladder"].unique())
-    for ladder, color in ladder_palette(ladders).items():
-        part = counts[(counts["ladder"] == ladder) & (counts["matches_shown"] > 0)]
-        low, high = (part[f"{column}_ci_{end}"] for end in ("low", "high"))
-        bars = np.stack([part["matches_shown"] - low, high - part["matches_shown"]])
-        axes.errorbar(
-            part["n_neurons"], part["matches_shown"], np.nan_to_num(bars), fmt="o", ms=5, lw=1, color=color, zorder=3
-        )
-        law = laws.loc[ladder]
-        if np.isfinite(law["alpha"]):
-            x = np.geomspace(part["n_neurons"].min(), part["n_neurons"].max(), 50)
-            axes.plot(x, law["c"] * x ** law["alpha"], color=color, lw=1.5, label=_law_label(ladder, law))
-        else:
-            axes.plot([], [], "o", color=color, label=ladder)
-    axes.set(xscale="log", yscale="log", xlabel="neurons per model")
-    label_sizes(axes, counts["n_neurons"])
-    axes.legend(frameon=False, fontsize="x-small", loc="lower left", bbox_to_anchor=(0, 1.06), borderaxespad=0)
+def interval_limits(rows: pd.DataFrame, column: str, reach: float) -> tuple[float, float]:
+    """Return limits that hold all estimates, and their intervals as far as `reach` beyond the outermost of them."""
+    value = rows[column].astype(float)
+    if not value.notna().any():
+        return 0.0, 1.0
+    low, high = (rows[f"{column}_ci_{end}"].astype(float) for end in ("low", "high"))
+    bottom = max(np.nanmin([low.min(), value.min()]), value.min() - reach)
+    top = min(np.nanmax([high.max(), value.max()]), value.max() + reach)
+    margin = 0.05 * (top - bottom) or 0.05
+    return float(bottom - margin), float(top + margin)
 
 
 def ladder_palette(ladders: list[str]) -> dict[str, tuple]:
@@ -92,10 +115,3 @@ def save_figure(figure: plt.Figure, out: Path) -> None:
         with digested(out.with_name(out.name + suffix)) as temporary:
             figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata=metadata)
     plt.close(figure)
-
-
-def _law_label(ladder: str, law: pd.Series) -> str:
-    label = f"{ladder}: α = {law['alpha']:.2f}"
-    if np.isfinite(law["alpha_ci_low"]):
-        label += f" [{law['alpha_ci_low']:.2f}, {law['alpha_ci_high']:.2f}], R² = {law['r2']:.2f}"
-    return label

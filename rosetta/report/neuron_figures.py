@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -21,6 +19,7 @@ from rosetta.analysis.groups import (
 from rosetta.analysis.nulls import PLAIN, STATISTICS
 from rosetta.analysis.populations import MEASURES
 from rosetta.config import group_name
+from rosetta.ladders import common_name
 from rosetta.paths import Paths
 from rosetta.report.figures import TITLES, label_sizes, save_figure
 from rosetta.tables import read_csv
@@ -71,7 +70,7 @@ def _polarization(by_model: pd.DataFrame) -> plt.Figure:
     """Mean vocabulary kurtosis of Rosetta Neurons and of the others against size, one row of panels per family."""
     table = by_model[by_model["statistic"] == "excess_kurtosis"]
     place = table.groupby(["ladder", "rung"])["model"].transform(lambda names: pd.factorize(names)[0])
-    table = table.assign(family=table["model"].groupby([table["ladder"], place]).transform(_family))
+    table = table.assign(family=table["model"].groupby([table["ladder"], place]).transform(common_name))
     ladders, families = list(table["ladder"].unique()), list(table["family"].unique())
     figure, axes = _panels(len(ladders), len(families), height=2.2)
     for row, family in zip(axes, families, strict=True):
@@ -229,12 +228,3 @@ def _layer_pairs(table: pd.DataFrame) -> plt.Figure:
     for axis in axes.flat[len(pairs) :]:
         axis.remove()
     return figure
-
-
-def _family(models: pd.Series) -> str:
-    """Return what the names of a ladder's models begin with in common, or the first of them."""
-    names = list(dict.fromkeys(models))
-    shared = "".join(
-        letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    )
-    return shared.rstrip("-_.") or names[0]

@@ -13,9 +13,11 @@ import pandas as pd
 
 from rosetta import __version__
 from rosetta.activations.folders import documents_left_out
+from rosetta.analysis.controls import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF, model_shape
 from rosetta.analysis.nulls import PLAIN
-from rosetta.analysis.scaling import SCALING_COLUMNS
+from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, POOLED_COLUMNS, SCALING_COLUMNS
+from rosetta.analysis.stability import THRESHOLD_COLUMNS
 from rosetta.config import Config, dump_config
 from rosetta.corpus.documents import document_name
 from rosetta.files import read_bytes, read_manifest, write_text
@@ -23,8 +25,9 @@ from rosetta.jobs import CONTROL_TABLES, control_figures
 from rosetta.ladders import cautions
 from rosetta.models.licences import NOT_STATED
 from rosetta.paths import Paths
-from rosetta.report.figures import TITLES
+from rosetta.report.figures import NULL_TITLES, TITLES
 from rosetta.report.filtering_section import filtering_section
+from rosetta.report.headline import chance_sentence, floor_sentence, headline, headline_table
 from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.tables import read_csv
@@ -61,9 +64,7 @@ def write_report(config: Config, paths: Paths) -> None:
         corpus=read_manifest(paths.corpus_manifest, "corpus"),
         models=_model_table(config, paths),
         cautions=cautions(config),
-        counts=read_csv(paths.table("counts"), COUNT_COLUMNS),
-        scaling=read_csv(paths.table("scaling"), SCALING_COLUMNS),
-        scaling_figure=_image(paths.figure("scaling", "png")),
+        growth=_growth(paths),
         controls=_controls(config, paths),
         theory=_theory(config, paths),
         filtering=filtering_section(config, paths),
@@ -100,13 +101,35 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def _growth(paths: Paths) -> dict[str, Any]:
+    """Return what the report says first: sentences, one table, one figure, and the tables that they are made of."""
+    counts, scaling = read_csv(paths.table("counts"), COUNT_COLUMNS), read_csv(paths.table("scaling"), SCALING_COLUMNS)
+    pooled, nulls = (
+        read_csv(paths.table(name), columns)
+        for name, columns in (("scaling_pooled", POOLED_COLUMNS), ("null_summary", NULL_SUMMARY_COLUMNS))
+    )
+    return {
+        "headline": headline(pooled, scaling),
+        "table": headline_table(pooled, counts, nulls),
+        "figure": _image(paths.figure("scaling", "png")),
+        "chance": chance_sentence(counts, nulls),
+        "floors": floor_sentence(read_csv(paths.table("threshold_sweep"), THRESHOLD_COLUMNS)),
+        "tables": {
+            "scaling": scaling,
+            "scaling_pooled": pooled,
+            "null_scaling": read_csv(paths.table("null_scaling"), NULL_SCALING_COLUMNS),
+            "counts": counts,
+        },
+    }
+
+
 def _controls(config: Config, paths: Paths) -> dict:
     """Return the tables and figures of controls and sweeps."""
     settings = config.controls
     return {
         "figures": {name: _image(paths.figure(name, "png")) for name in control_figures(config)},
         "tables": {name: read_csv(paths.table(name), []) for name in CONTROL_TABLES},
-        "seeds": {name: len(settings.seeds(name)) for name in settings.names},
+        "seeds": {NULL_TITLES[name]: len(settings.seeds(name)) for name in settings.names},
         "null_quantile": settings.null_quantile,
         "n_blocks": config.intervals.n_blocks,
     }

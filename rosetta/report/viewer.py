@@ -18,8 +18,9 @@ import pandas as pd
 
 from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS, VOCABULARY_COLUMNS
 from rosetta.analysis.counts import model_shape
+from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.populations import rosetta_above
-from rosetta.analysis.replicates import pair_thresholds
+from rosetta.analysis.replicates import group_thresholds
 from rosetta.annotation.annotate import ANNOTATED, ANNOTATION_COLUMNS
 from rosetta.config import Config, group_name
 from rosetta.files import read_bytes, write_text
@@ -44,11 +45,11 @@ def write_viewer(config: Config, paths: Paths) -> None:
     models = {model: _Model(paths, model) for model in config.used_models()}
     if config.annotation:
         _annotate(groups, read_parquet(paths.annotations, ANNOTATION_COLUMNS))
-    limits = pair_thresholds(config, paths)
+    limits = group_thresholds(config, paths)
     for group in config.groups():
         note_matches(groups[group_name(group)], paths, rosetta_above(paths, group, limits))
-    nulls = [f"above_{name}" for name in config.controls.names]
-    write_text(paths.viewer, render_viewer(viewer_data(groups, models, [TITLES[name] for name in nulls])))
+    nulls = [TITLES[name] for name in next(iter(limits.values())) if name != PLAIN]
+    write_text(paths.viewer, render_viewer(viewer_data(groups, models, nulls)))
 
 
 def note_matches(group: dict[str, Any], paths: Paths, above: dict[str, pd.DataFrame]) -> None:

@@ -22,7 +22,7 @@ from rosetta.config_controls import NULLS
 from rosetta.config_yaml import read_yaml
 from rosetta.errors import RosettaError, naming_files, without_secrets
 from rosetta.files import write_text
-from rosetta.jobs import CONTROL_TABLES, FILTER_TABLES, control_figures, part_name, training_name
+from rosetta.jobs import CONTROL_TABLES, FILTER_TABLES, SCALING_TABLES, control_figures, part_name, training_name
 from rosetta.ladders import cautions
 from rosetta.models.folders import model_files
 from rosetta.paths import Paths

@@ -1,7 +1,7 @@
 """Counts, scaling laws and the report.
 
 Needs: Rosetta Neurons of all groups, matches of all pairs, model manifests, what is known of single neurons.
-Makes: results/tables/{counts,scaling}.csv, results/figures/scaling, results/report.html.
+Makes: results/tables/{counts,scaling,scaling_pooled,null_scaling}.csv, results/figures/scaling, results/report.html.
 """
 
 
@@ -33,8 +33,11 @@ rule fit:
     input:
         counts=paths.table("counts"),
         replicates=paths.table("replicates"),
+        controls=paths.table("controls"),
     output:
-        report(paths.table("scaling"), caption="../report/scaling.rst", category="Scaling"),
+        scaling=report(paths.table("scaling"), caption="../report/scaling.rst", category="Scaling"),
+        pooled=report(paths.table("scaling_pooled"), caption="../report/scaling_pooled.rst", category="Scaling"),
+        nulls=report(paths.table("null_scaling"), caption="../report/null_scaling.rst", category="Scaling"),
     log:
         log_of("fit", "all"),
     benchmark:
@@ -46,13 +49,17 @@ rule fit:
     message:
         "Fitting scaling laws"
     shell:
-        "rosetta fit {input.counts:q} --replicates {input.replicates:q} --out {output:q} 2> {log:q}"
+        "rosetta fit {input.counts:q} --replicates {input.replicates:q} --controls {input.controls:q}"
+        " --out {output.scaling:q} --pooled {output.pooled:q} --nulls {output.nulls:q} 2> {log:q}"
 
 
 rule figures:
     input:
         counts=paths.table("counts"),
         scaling=paths.table("scaling"),
+        nulls=paths.table("null_summary"),
+        null_scaling=paths.table("null_scaling"),
+        thresholds=paths.table("threshold_sweep"),
     output:
         png=report(paths.figure("scaling", "png"), caption="../report/scaling_figure.rst", category="Scaling"),
         pdf=paths.figure("scaling", "pdf"),
@@ -68,7 +75,8 @@ rule figures:
     message:
         "Drawing the scaling law"
     shell:
-        "rosetta figures --counts {input.counts:q} --scaling {input.scaling:q} --out {params.out:q} 2> {log:q}"
+        "rosetta figures --counts {input.counts:q} --scaling {input.scaling:q} --nulls {input.nulls:q}"
+        " --null-scaling {input.null_scaling:q} --thresholds {input.thresholds:q} --out {params.out:q} 2> {log:q}"
 
 
 rule report:
@@ -79,7 +87,7 @@ rule report:
             paths.table(name)
             for name in [
                 "counts",
-                "scaling",
+                *SCALING_TABLES,
                 *CONTROL_TABLES,
                 "polarization_by_model",
                 "findings",

@@ -1,0 +1,129 @@
+"""What the report says first: how the calibrated count grows and what chance makes, all of it read off tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from rosetta.analysis.nulls import STATISTICS
+from rosetta.report.figures import NULL_TITLES, TITLES
+
+HEADLINE_COLUMNS = ["what is counted", "α", "95% interval", "jackknife over families", "points", "matches by rung"]
+
+
+def headline_statistic(pooled: pd.DataFrame) -> str:
+    """Return the count of the headline: the last of the calibrated ones that was counted, else all matches."""
+    counted = set(pooled.loc[pooled["n_points"] > 0, "statistic"])
+    return next((name for name in reversed(STATISTICS) if name in counted), STATISTICS[0])
+
+
+def headline(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
+    """Return the sentence about the exponent, pooled over the ladders of pairs; by ladder where no pair was counted."""
+    statistic = headline_statistic(pooled)
+    found = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] == "")]
+    start = f"Counted as {TITLES[statistic]}, Rosetta Neurons"
+    if not len(found) or not np.isfinite(found["alpha"].iloc[0]):
+        said = [
+            f"{law['ladder']}: {_exponent(law)}"
+            for law in scaling[scaling["statistic"] == statistic].to_dict("records")
+            if np.isfinite(law["alpha"])
+        ]
+        return f"{start} have no exponent pooled over pairs of models. By ladder: {'; '.join(said) or 'none either'}."
+    law = found.to_dict("records")[0]
+    pairs = f"{law['n_points']:.0f} pairs of models in {law['n_ladders']:.0f} ladder(s)"
+    without = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] != "") & pooled["alpha"].notna()]
+    left = ""
+    if len(without):
+        left = f"; without one family of models, {without['alpha'].min():.2f} to {without['alpha'].max():.2f}"
+    return f"{start} {_growth(law)} with the number of neurons: {_exponent(law)}, from {pairs}{left}."
+
+
+def _growth(law: dict) -> str:
+    low, high = law["alpha_ci_low"], law["alpha_ci_high"]
+    if low > 0 and high < 1:
+        return "grow more slowly than the models"
+    if low > 1:
+        return "grow faster than the models"
+    if high < 0:
+        return "become fewer"
+    if low > 0:
+        return "grow, and whether more slowly than the models cannot be told,"
+    return "are not shown to grow"
+
+
+def _exponent(law: dict) -> str:
+    if not np.isfinite(law["alpha_ci_low"]):
+        return f"α = {law['alpha']:.2f} (no interval)"
+    return f"α = {law['alpha']:.2f} (95% interval {law['alpha_ci_low']:.2f} to {law['alpha_ci_high']:.2f})"
+
+
+def headline_table(pooled: pd.DataFrame, counts: pd.DataFrame, null_summary: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per statistic and null model: its pooled exponent, and the ranges of its counts on the rungs."""
+    rows = []
+    for law in pooled[pooled["left_out"] == ""].to_dict("records"):
+        name = law["statistic"]
+        rows.append(
+            (
+                TITLES.get(name) or f"chance: {NULL_TITLES[name]}",
+                f"{law['alpha']:.2f}" if np.isfinite(law["alpha"]) else law["reason"],
+                _range(law["alpha_ci_low"], law["alpha_ci_high"]),
+                _range(law["alpha_family_low"], law["alpha_family_high"]),
+                f"{law['n_points']:.0f}",
+                _counts_said(name, counts, null_summary),
+            )
+        )
+    return pd.DataFrame(rows, columns=HEADLINE_COLUMNS)
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.2f} to {high:.2f}" if np.isfinite(low) else "–"
+
+
+def _counts_said(name: str, counts: pd.DataFrame, null_summary: pd.DataFrame) -> str:
+    """Return the counts of every ladder, from its first rung to its last."""
+    if name in NULL_TITLES:
+        table, column = null_summary[null_summary["control"] == name], "matches"
+    else:
+        table, column = counts, "matches" if name == "plain" else name
+    return "; ".join(
+        f"{ladder} {', '.join(f'{count:.0f}' for count in part[column].dropna())}"
+        for ladder, part in table.groupby("ladder", sort=False)
+    )
+
+
+def chance_sentence(counts: pd.DataFrame, null_summary: pd.DataFrame) -> str:
+    """Return whether chance makes more plain matches than training does: on how many rungs, how many times as many."""
+    rows = null_summary.merge(counts[["ladder", "rung", "matches"]], on=["ladder", "rung"], suffixes=("", "_trained"))
+    if not len(rows):
+        return "There is no null model, so what chance alone makes is not known."
+    more = rows["matches"] > rows["matches_trained"]
+    where = "" if more.all() or not more.any() else " on some rungs"
+    said = [_compared(str(control), part) for control, part in rows.groupby("control", sort=False)]
+    return (
+        f"Chance alone makes {'more' if more.any() else 'no more'} mutual nearest neighbours than the trained models "
+        f"have{where}: {'; '.join(said)}."
+    )
+
+
+def _compared(control: str, rows: pd.DataFrame) -> str:
+    more = int((rows["matches"] > rows["matches_trained"]).sum())
+    ratio = (rows["matches"] / rows["matches_trained"].where(rows["matches_trained"] > 0)).dropna()
+    times = f" ({ratio.min():.2g} to {ratio.max():.2g} times as many)" if len(ratio) else ""
+    return f"{NULL_TITLES[control]} more on {more} of {len(rows)} rungs{times}"
+
+
+def floor_sentence(sweep: pd.DataFrame) -> str:
+    """Return how the pooled exponent depends on the floor of r above which matches are counted."""
+    rows = sweep.drop_duplicates("threshold")
+    rows = rows[rows["alpha_pairs_ci_low"].notna()]
+    if len(rows) < 2:
+        return ""
+    low, high = rows["alpha_pairs_ci_low"].max(), rows["alpha_pairs_ci_high"].min()
+    common = (
+        f"one value, {low:.2f} to {high:.2f}, lies in all of their intervals: the exponent is not shown to depend on it"
+        if low <= high
+        else "no value lies in all of their intervals: the exponent depends on it"
+    )
+    ends = f"{rows['alpha_pairs'].min():.2f} to {rows['alpha_pairs'].max():.2f}"
+    floors = f"{rows['threshold'].min():g} to {rows['threshold'].max():g}"
+    return f"With floors of r from {floors}, the exponent of all pairs is {ends}; {common}."
