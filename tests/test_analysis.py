@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rosetta.analysis.controls import control_table, null_summary
+from rosetta.analysis.count_law import fit_count_law
 from rosetta.analysis.counts import count_table
-from rosetta.analysis.replicates import REPLICATE_COLUMNS, pair_thresholds, replicate_table
+from rosetta.analysis.intervals import half_sample_interval
+from rosetta.analysis.replicates import (
+    REPLICATE_COLUMNS,
+    group_thresholds,
+    ladder_thresholds,
+    read_all_nulls,
+    replicate_table,
+)
 from rosetta.analysis.scaling import SCALING_COLUMNS, fit_power_law, scaling_table
 from rosetta.config import load_config, parse_config
 from rosetta.correlation.lists import LEFT_OUT
@@ -33,7 +41,7 @@ def test_a_planted_law_is_recovered(alpha, c, n):
     law = fit_power_law(x, c * x**alpha)
     assert law.alpha == pytest.approx(alpha, abs=1e-9)
     assert law.c == pytest.approx(c, rel=1e-6)
-    assert law.alpha_ci_high - law.alpha_ci_low == pytest.approx(0, abs=1e-6)
+    assert not law.alpha_ci_high - law.alpha_ci_low > 1e-6
 
 
 def test_the_interval_is_that_of_least_squares():
@@ -63,7 +71,8 @@ def test_few_or_empty_rungs_have_no_interval():
     assert np.isnan(fit_power_law([100, 200], [10, 20]).alpha_ci_low)
     assert fit_power_law([100, 200], [10, 20]).alpha == pytest.approx(1)
     flat = fit_power_law([100, 200, 400], [7, 7, 7])
-    assert (flat.alpha, flat.alpha_ci_low, flat.alpha_ci_high) == (0, 0, 0)
+    assert flat.alpha == 0
+    assert np.isnan([flat.alpha_ci_low, flat.alpha_ci_high]).all(), "no scatter, so no error"
     assert np.isnan(fit_power_law([100], [10]).alpha)
     assert np.isnan(fit_power_law([100, 100], [10, 20]).alpha)
     law = fit_power_law([100, 200, 400], [0, 20, 40])
@@ -89,8 +98,8 @@ def test_what_a_group_counts_over_its_comparisons(tmp_path):
     """Dead neurons differ between the comparisons of an anchor: each has aligned positions of its own."""
     models = {name: {"path": name} for name in "abc"}
     ladders = {"two": [["a", "b"]], "three": [["a", "b", "c"]]}
-    one_seed = {"permutation_seeds": [0], "untrained_seeds": [0]}
-    config = parse_config({"models": models, "ladders": ladders, "controls": one_seed})
+    seeds = {"permutation_seeds": [0], "document_seeds": [0], "untrained_seeds": [0, 1]}
+    config = parse_config({"models": models, "ladders": ladders, "controls": seeds})
     paths = Paths(tmp_path)
     for name, d_mlp in zip("abc", (10, 20, 60), strict=True):
         write_manifest(paths.model_manifest(name), {"kind": "model", "n_layers": 2, "d_mlp": d_mlp})
@@ -108,40 +117,52 @@ def test_what_a_group_counts_over_its_comparisons(tmp_path):
         write_parquet(paths.matches(pair), table, metadata)
         halves = pd.concat([table.head(n).assign(half_sample=i) for i, n in enumerate(on_halves[pair])])
         write_parquet(paths.replicates(pair), halves, {"interval": "rematched", "n_half_samples": 4})
-        for control, null_r in (("permutation", 0.1), ("untrained", 0.3)):
-            write_parquet(paths.null_matches(control, pair), table.assign(r=null_r, seed=0))
-    limits = pair_thresholds(config, paths)
-    replicates = replicate_table(config, paths, limits)
+        many = pd.concat([table.head(1).assign(r=0.3, unit_a=i, unit_b=i, seed=i % 2) for i in range(140)])
+        few = table.assign(r=0.1, seed=0)
+        for control, null in (("permutation", few), ("documents", few), ("untrained", many)):
+            write_parquet(paths.null_matches(control, pair), null)
+    nulls = read_all_nulls(config, paths)
+    limits = ladder_thresholds(nulls, config.controls.null_quantile)
+    assert np.isnan(limits["two"]["above_documents"]), "three null matches tell no threshold"
+    assert limits["two"]["above_untrained"] == limits["three"]["above_untrained"] == pytest.approx(0.3)
+    assert list(group_thresholds(config, paths)["a--b"]) == ["plain", "above_untrained"]
+    replicates = replicate_table(config, paths, nulls)
     two, three = count_table(config, paths, limits, replicates).to_dict("records")
     common = {"n_special": 1, "n_first_position": 1, "n_high_norm": 1, "n_quiet_a": 1, "interval": "rematched"}
     expected_two = {
         "ladder": "two", "rung": 0, "models": "a--b", "n_neurons": 30, "n_positions": 1000, "matches": 3,
-        "n_dead_a": 3, "n_dead_b": 5, "mean_r": pytest.approx(0.4), "above_permutation": 3, "above_untrained": 2,
-        "n_quiet_b": 1, **common,
+        "n_dead_a": 3, "n_dead_b": 5, "mean_r": pytest.approx(0.4), "above_untrained": 2,
+        "n_quiet_b": 1, "families": "a--b", **common,
     }  # fmt: skip
     assert {name: two[name] for name in expected_two} == expected_two
     half = stats.t.ppf(0.975, 1 / (1 / 1 + 1 / 2)) * np.std([3, 2, 1, 2])
     assert (two["matches_ci_low"], two["matches_ci_high"]) == pytest.approx((max(0, 3 - half), 3 + half))
     expected_three = {
         "ladder": "three", "rung": 0, "models": "a--b--c", "n_neurons": 60, "n_positions": 900, "matches": 2,
-        "n_dead_a": 4, "n_dead_b": 7, "mean_r": pytest.approx(0.35), "above_permutation": 2, "above_untrained": 1,
-        "n_quiet_b": 2, **common, "n_special": 2, "n_first_position": 2, "n_high_norm": 2,
+        "n_dead_a": 4, "n_dead_b": 7, "mean_r": pytest.approx(0.35), "above_untrained": 1,
+        "n_quiet_b": 2, "families": "a--b--c", **common, "n_special": 2, "n_first_position": 2, "n_high_norm": 2,
     }  # fmt: skip
     assert {name: three[name] for name in expected_three} == expected_three
+    assert np.isnan([two["above_documents"], two["above_documents_ci_low"]]).all(), "not counted, and not 0"
+    assert two["above_untrained_ci_low"] <= 2 <= two["above_untrained_ci_high"]
     of_three = replicates[(replicates["ladder"] == "three") & (replicates["statistic"] == "plain")]
     assert of_three["matches"].tolist() == [2, 2, 1, 2]
     controls = control_table(config, paths)
-    assert controls.groupby("ladder")["matches"].unique().map(list).to_dict() == {"two": [3], "three": [2]}
-    two_seeds = pd.concat([controls, controls.assign(seed=1, matches=controls["matches"] + 2)])
-    summary = null_summary(config, paths, two_seeds).set_index(["ladder", "control"])
-    assert summary["matches"].groupby("ladder").unique().map(list).to_dict() == {"two": [4], "three": [3]}
-    half = stats.t.ppf(0.975, 1) * np.std([3, 5], ddof=1) / np.sqrt(2)
-    assert summary.loc[("two", "untrained"), "matches_ci_high"] == pytest.approx(4 + half)
-    assert summary["r_threshold"].groupby("control").unique().map(list).to_dict() == {
-        "permutation": [0.1],
-        "untrained": [0.3],
-    }
-    assert null_summary(config, paths, controls)["matches_ci_low"].isna().all(), "one seed has no interval"
+    counted = controls.groupby(["control", "ladder"], sort=False)["matches"].unique().map(list).to_dict()
+    assert counted == {
+        ("permutation", "two"): [3], ("documents", "two"): [3], ("untrained", "two"): [70],
+        ("permutation", "three"): [2], ("documents", "three"): [2], ("untrained", "three"): [70],
+    }  # fmt: skip
+    other = controls["seed"] == 1
+    summary = null_summary(config, paths, controls.assign(matches=controls["matches"] + 2 * other))
+    summary = summary.set_index(["ladder", "control"])
+    assert summary["matches"].groupby("control").unique().map(list).to_dict()["untrained"] == [71]
+    half = stats.t.ppf(0.975, 1) * np.std([70, 72], ddof=1) / np.sqrt(2)
+    assert summary.loc[("two", "untrained"), "matches_ci_high"] == pytest.approx(71 + half)
+    assert summary.loc[("two", "untrained"), "r_threshold"] == pytest.approx(0.3)
+    assert summary.loc[("two", "documents"), ["r_threshold"]].isna().all()
+    single = null_summary(config, paths, controls).set_index("control").loc["permutation"]
+    assert single[["matches_ci_low", "matches_ci_high"]].isna().all(axis=None), "one seed has no interval"
 
 
 def test_the_resampled_interval_of_the_exponent_is_that_of_the_laws_on_half_samples():
@@ -150,12 +171,12 @@ def test_the_resampled_interval_of_the_exponent_is_that_of_the_laws_on_half_samp
     counts = pd.DataFrame({"ladder": "l", "rung": [0, 1, 2], "n_neurons": sizes, "matches": [30, 45, 70]})
     rows = [("l", rung, "plain", i, n, 0.5) for rung, row in enumerate(halves) for i, n in enumerate(row)]
     table = scaling_table(counts, pd.DataFrame(rows, columns=REPLICATE_COLUMNS)).iloc[0]
-    slopes = [np.polyfit(np.log(sizes), np.log(column), 1)[0] for column in halves.T]
-    half = stats.t.ppf(0.975, 1 / (1 / 19 + 1 / 20)) * np.std(slopes)
+    slopes = np.array([fit_count_law(sizes, column).alpha for column in halves.T])
     assert table["statistic"] == "plain"
     assert (table["alpha_resampled_low"], table["alpha_resampled_high"]) == pytest.approx(
-        (table["alpha"] - half, table["alpha"] + half)
+        half_sample_interval(table["alpha"], slopes)
     )
+    assert table["half_sample_bias"] == pytest.approx(slopes.mean() - table["alpha"])
 
 
 def phases_of(plan):
@@ -173,15 +194,15 @@ def test_the_plan_counts_jobs_and_bytes(tmp_path):
     assert phases["results"].jobs == sum(len(names[rule]) for rule in results), "what no other phase counts"
     assert phases["training"].jobs == 12
     assert phases["activations"].jobs == 24
-    assert phases["correlation"].jobs == 8
+    assert phases["correlation"].jobs == 12
     positions = phases["activations"].disk_bytes / (2 * 3 * (256 + 512 + 1024 + 2304))
     assert 40_000 < positions < 90_000
-    expected = sum(2 * positions * n * n for n in (256, 512, 1024, 2304)) * 2
+    expected = sum(2 * positions * n * n for n in (256, 512, 1024, 2304)) * 3
     assert phases["correlation"].flops == pytest.approx(expected, rel=1e-4)
     correlated = phases["correlation"].flops
     assert phases["twins"].jobs == 12
     assert phases["twins"].flops == 3 * phases["activations"].flops
-    assert phases["nulls"].flops == pytest.approx(6 * correlated)
+    assert phases["nulls"].flops == pytest.approx((1 + 5 + 3) * correlated)
     assert phases["sweeps"].flops == pytest.approx((1 + 1 + 1 + 3) * correlated)
     assert correlated < phases["intervals"].flops < 1.1 * correlated
     text = plan.render()

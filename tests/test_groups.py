@@ -265,7 +265,7 @@ def test_the_tables_hold_the_means():
     assert set(table.loc[table["is_rosetta"], "groups"]) == {"g"}
     assert table["dead"].sum() == 2
     assert table.groupby("model", sort=False)["above_untrained"].sum().tolist() == [40, 80]
-    assert table["above_permutation"].isna().all(), "there is no such null"
+    assert table["above_documents"].isna().all(), "there is no such null"
 
 
 def test_clusters_are_of_both_sides():

@@ -16,7 +16,7 @@ from rosetta.report.neuron_figures import FIGURES, draw_neuron_figures
 from rosetta.tables import write_csv
 
 CONFIG = Config.model_construct(bootstrap=Bootstrap(n_resamples=100), specialization=Specialization(n_random=50))
-BOTH = ("above_permutation", "above_untrained")
+BOTH = ("above_documents", "above_untrained")
 
 
 def population(model, n_layers, nulls, n_above=4):
@@ -71,10 +71,10 @@ def legend(figure):
     ("nulls", "shown"),
     [
         ((), ["Rosetta", "other"]),
-        (("above_permutation",), ["Rosetta", "Rosetta, above permuted", "other"]),
+        (("above_documents",), ["Rosetta", "Rosetta, above exchanged documents", "other"]),
         (BOTH, ["Rosetta", "Rosetta, above untrained", "other"]),
     ],
-    ids=["no null", "permutation", "both"],
+    ids=["no null", "documents", "both"],
 )
 def test_the_stricter_null_that_there_is_is_shown_beside_all_matches(tmp_path, nulls, shown, monkeypatch):
     drawn = draw(Paths(tmp_path), nulls, monkeypatch)

@@ -10,7 +10,7 @@ from helpers import random_ranges, save_stores
 
 from rosetta.analysis.controls import CONTROL_COLUMNS, NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS
-from rosetta.analysis.scaling import SCALING_COLUMNS
+from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, pooled_table, scaling_table
 from rosetta.analysis.stability import EXCLUSION_COLUMNS, K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import parse_config
 from rosetta.files import digest_file, write_manifest
@@ -18,10 +18,10 @@ from rosetta.jobs import job_names
 from rosetta.matching import MATCH_COLUMNS, rosetta_neurons
 from rosetta.paths import Paths
 from rosetta.report.control_figures import draw_control_figures
-from rosetta.report.figures import draw_scaling
 from rosetta.report.neuron_figures import FIGURES
 from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number, write_report
 from rosetta.report.phases import phase_table
+from rosetta.report.scaling_figure import ScalingTables, draw_scaling
 from rosetta.stages import VERSIONS
 from rosetta.steps.describe import describe_step
 from rosetta.steps.neurons import neurons_step
@@ -123,7 +123,10 @@ def reported(tmp_path):
     """The report of a pair with 15 matches and random activations: texts, activations with ranges, matches, page."""
     texts = [f"document <{i}> & what it says: {'word ' * (i % 9)}{i * i}" for i in range(40)]
     models = {"x": {"path": "x"}, "y": {"path": "y-chat"}}
-    off = {"controls": {"permutation_seeds": [], "untrained_seeds": []}, "sweeps": {"thresholds": []}}
+    off = {
+        "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []},
+        "sweeps": {"thresholds": []},
+    }
     config = parse_config({"models": models, "ladders": {"l": [["x", "y"]]}, "activations": {"n_shards": 2}, **off})
     paths = Paths(tmp_path)
     documents = pd.DataFrame({"id": np.arange(40, dtype=np.uint64), "text": texts, "domain": "d<1>", "source": ""})
@@ -163,18 +166,21 @@ def reported(tmp_path):
         "n_positions": 900,
         "matches": 15,
         "mean_r": 0.4,
+        "families": "x--y",
     }
     counts = pd.DataFrame([row], columns=COUNT_COLUMNS)
-    scaling = pd.DataFrame([("l", "plain", *[np.nan] * 7, 1)], columns=SCALING_COLUMNS)
     write_csv(paths.table("counts"), counts)
-    write_csv(paths.table("scaling"), scaling)
+    write_csv(paths.table("scaling"), scaling_table(counts))
+    write_csv(paths.table("scaling_pooled"), pooled_table(counts))
+    write_csv(paths.table("null_scaling"), pd.DataFrame(columns=NULL_SCALING_COLUMNS))
     for name, columns in CONTROLS.items():
         write_csv(paths.table(name), pd.DataFrame(columns=columns))
     k_row = {"ladder": "l", "rung": 0, "k": 1, "matches": 15}
     write_csv(paths.table("k_sweep"), pd.DataFrame([k_row], columns=K_COLUMNS))
     draw_control_figures(config, paths)
     save_theory(paths)
-    draw_scaling(counts, scaling, paths.figure("scaling", "png").with_suffix(""))
+    names = ("counts", "scaling", "null_summary", "null_scaling", "threshold_sweep")
+    draw_scaling(ScalingTables.read(*map(paths.table, names)), paths.figure("scaling", "png").with_suffix(""))
     describe_step(config, paths)
     for name in FIGURES:
         paths.figure(name, "png").write_bytes(name.encode())

@@ -40,14 +40,15 @@ def test_the_contract(finished):
     counts = pd.read_csv(results / "tables" / "counts.csv")
     assert counts.columns.tolist()[:11] == [
         "ladder", "rung", "models", "n_neurons", "n_positions", "matches", "n_dead_a", "n_dead_b", "mean_r",
-        "above_permutation", "above_untrained",
+        "above_documents", "above_untrained",
     ]  # fmt: skip
     assert counts["ladder"].tolist() == ["pythia-opt", "pythia-opt", "pythia-opt-qwen"]
     assert counts["n_neurons"].tolist() == [32, 96, 32]
     scaling = pd.read_csv(results / "tables" / "scaling.csv")
     assert scaling.columns.tolist() == [
         "ladder", "statistic", "alpha", "alpha_ci_low", "alpha_ci_high", "alpha_resampled_low", "alpha_resampled_high",
-        "c", "r2", "n_rungs",
+        "half_sample_bias", "alpha_extrapolated", "alpha_extrapolated_low", "alpha_extrapolated_high",
+        "c", "dispersion", "alpha_ols", "r2", "n_rungs", "few_matches", "reason",
     ]  # fmt: skip
     assert scaling["statistic"].tolist() == ["plain", "above_permutation", "above_untrained"] * 2
     check_controls(results / "tables", counts)

@@ -55,7 +55,7 @@ def _nulls(config: Config, paths: Paths) -> plt.Figure:
             ratio = (part["matches"] / part["trained"]).where(part["matches"] > 0)
             left.plot(part["n_neurons"], ratio, f"{_MARKERS[control]}-", color=color, ms=4, lw=0.8)
     left.axhline(1, color="0.3", lw=1, ls=":")
-    left.set(xscale="log", yscale="log", xlabel="neurons per model", ylabel="matches by chance / of trained models")
+    left.set(xscale="log", yscale="log", xlabel="neurons per model", ylabel="matches by chance / trained")
     label_sizes(left, counts["n_neurons"])
     left.yaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
     left.yaxis.set_minor_formatter(lambda ratio, _: f"{ratio:g}" if ratio in (0.2, 0.5, 2, 5) else "")
@@ -63,7 +63,7 @@ def _nulls(config: Config, paths: Paths) -> plt.Figure:
         Line2D([], [], color="0.4", marker=_MARKERS[name], ls="none", label=NULL_TITLES[name])
         for name in config.controls.names
     ]
-    figure.legend(handles=[*_ladder_handles(counts), *kinds], loc="outside lower left", ncols=3, **_LEGEND)
+    figure.legend(handles=[*_ladder_handles(counts), *kinds], loc="outside lower center", ncols=3, **_LEGEND)
     pair = group_name(max(config.pairs(), key=lambda pair: _size(counts, pair)))
     found = {"trained models": read_parquet(paths.matches(pair), ["r"])}
     found |= {NULL_TITLES[name]: null for name, null in read_nulls(config, paths, pair).items()}
@@ -120,7 +120,7 @@ def _sweep(table: pd.DataFrame, setting: str, label: str) -> plt.Figure:
 
 def _add_legend(figure: plt.Figure, table: pd.DataFrame) -> None:
     figure.legend(
-        handles=[*_ladder_handles(table), *_rung_handles(table)], loc="outside lower left", ncols=4, **_LEGEND
+        handles=[*_ladder_handles(table), *_rung_handles(table)], loc="outside lower center", ncols=4, **_LEGEND
     )
 
 

@@ -77,7 +77,8 @@ def draw_estimates(
     )
     for beyond, edge, arrow in ((low < limits[0], limits[0], "v"), (high > limits[1], limits[1], "^")):
         places = x[known & beyond]
-        axes.plot(places, [edge] * len(places), arrow, color=color, ms=3, clip_on=False, zorder=5)
+        if len(places):  # an empty line that is not clipped has no bounds, which the layout cannot do with
+            axes.plot(places, [edge] * len(places), arrow, color=color, ms=3, clip_on=False, zorder=5)
 
 
 def interval_limits(rows: pd.DataFrame, column: str, reach: float) -> tuple[float, float]:

@@ -21,7 +21,9 @@ def headline(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
     """Return the sentence about the exponent, pooled over the ladders of pairs; by ladder where no pair was counted."""
     statistic = headline_statistic(pooled)
     found = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] == "")]
-    start = f"Counted as {TITLES[statistic]}, Rosetta Neurons"
+    start = "Rosetta Neurons"
+    if statistic != STATISTICS[0]:
+        start += f" whose matches are above those of {NULL_TITLES[statistic.removeprefix('above_')]}"
     if not len(found) or not np.isfinite(found["alpha"].iloc[0]):
         said = [
             f"{law['ladder']}: {_exponent(law)}"
@@ -35,7 +37,7 @@ def headline(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
     left = ""
     if len(without):
         left = f"; without one family of models, {without['alpha'].min():.2f} to {without['alpha'].max():.2f}"
-    return f"{start} {_growth(law)} with the number of neurons: {_exponent(law)}, from {pairs}{left}."
+    return f"{start} {_growth(law)}: in the number of neurons, {_exponent(law)}, from {pairs}{left}."
 
 
 def _growth(law: dict) -> str:
@@ -47,7 +49,7 @@ def _growth(law: dict) -> str:
     if high < 0:
         return "become fewer"
     if low > 0:
-        return "grow, and whether more slowly than the models cannot be told,"
+        return "grow, but whether more slowly than the models cannot be told"
     return "are not shown to grow"
 
 
@@ -108,7 +110,7 @@ def chance_sentence(counts: pd.DataFrame, null_summary: pd.DataFrame) -> str:
 def _compared(control: str, rows: pd.DataFrame) -> str:
     more = int((rows["matches"] > rows["matches_trained"]).sum())
     ratio = (rows["matches"] / rows["matches_trained"].where(rows["matches_trained"] > 0)).dropna()
-    times = f" ({ratio.min():.2g} to {ratio.max():.2g} times as many)" if len(ratio) else ""
+    times = f" ({ratio.min():.2f} to {ratio.max():.2f} times as many)" if len(ratio) else ""
     return f"{NULL_TITLES[control]} more on {more} of {len(rows)} rungs{times}"
 
 

@@ -73,8 +73,9 @@ def draw_scaling(tables: ScalingTables, out: Path) -> None:
     figure, panels = panel_grid(len(ladders) + swept, width=4.0, height=3.6)
     for axes, ladder in zip(panels, ladders, strict=False):
         _draw_ladder(axes, ladder, tables)
-    for axes in panels[1 : len(ladders)]:
-        axes.sharey(panels[0])
+    low, high = zip(*(axes.get_ylim() for axes in panels[: len(ladders)]), strict=True)
+    for axes in panels[: len(ladders)]:
+        axes.set_ylim(min(low), max(high))
     if swept:
         _draw_floors(panels[-1], tables.threshold_sweep)
     statistics = [name for name in TITLES if (tables.scaling["statistic"] == name).any()]
@@ -126,7 +127,7 @@ def _draw_counts(axes: plt.Axes, rows: pd.DataFrame, column: str, law: dict, *, 
     points = {"fmt": style["marker"], "ms": 5 if filled else 4, "lw": 1, "color": style["color"], "zorder": 3}
     axes.errorbar(rows["n_neurons"][above], value[above], bars, mfc=None if filled else "white", **points)
     none = rows["n_neurons"][value == 0]
-    axes.plot(none, [0.02] * len(none), "x", color=style["color"], transform=axes.get_xaxis_transform(), clip_on=False)
+    axes.plot(none, [0.02] * len(none), "x", color=style["color"], transform=axes.get_xaxis_transform())
     if np.isfinite(law["alpha"]):
         x = np.geomspace(rows["n_neurons"].min(), rows["n_neurons"].max(), 50)
         axes.plot(x, law["c"] * x ** law["alpha"], color=style["color"], ls=style["ls"], lw=1.2)
@@ -158,5 +159,5 @@ def _draw_floors(axes: plt.Axes, table: pd.DataFrame) -> None:
         draw_estimates(axes, pooled["threshold"], pooled, "alpha_pairs", limits, **style)
     axes.axhline(1, color="0.6", lw=0.8, ls=":")
     axes.set(xlabel="floor of r", ylabel="exponent α", ylim=limits)
-    axes.set_title("exponent of matches above a floor of r", loc="left", fontsize="medium")
+    axes.set_title("matches above a floor of r", loc="left", fontsize="medium")
     axes.legend(frameon=False, fontsize="x-small")

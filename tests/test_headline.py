@@ -1,0 +1,172 @@
+"""What the report says first follows from the tables, and can say the opposite; figures draw nulls, zeros and gaps."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from rosetta.analysis.controls import NULL_SUMMARY_COLUMNS
+from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.scaling import null_scaling_table, pooled_table, scaling_table
+from rosetta.analysis.stability import THRESHOLD_COLUMNS
+from rosetta.report import scaling_figure
+from rosetta.report.figures import draw_estimates, interval_limits
+from rosetta.report.headline import chance_sentence, floor_sentence, headline, headline_statistic, headline_table
+from rosetta.report.scaling_figure import ScalingTables, draw_scaling
+
+SIZES = np.array([256.0, 512, 1024, 2304])
+LADDERS = {"a-b": ("a", "b"), "a-c": ("a", "c"), "b-c": ("b", "c")}
+NULLS = ("permutation", "documents", "untrained")
+
+
+def make_tables(alpha=0.7, chance=2.0, zeros=False):
+    """Three ladders by one law; each null has `chance` times the matches, and one calibrated count."""
+    rows, controls = [], []
+    for ladder, families in LADDERS.items():
+        for rung, size in enumerate(SIZES):
+            n = round(0.5 * size**alpha)
+            above = 0 if zeros and rung == 0 else round(0.3 * size**alpha)
+            row = {"ladder": ladder, "rung": rung, "models": "--".join(f"{name}-{rung}" for name in families)}
+            row |= {"n_neurons": size, "families": "--".join(families), "matches": n, "above_untrained": above}
+            row |= {f"{name}_ci_{end}": f * row[name] for name in ("matches", "above_untrained") for end, f in ENDS}
+            rows.append(row)
+            controls += [
+                (ladder, rung, name, seed, round(chance * n) + seed, 0.2) for name in NULLS for seed in range(3)
+            ]
+    counts = pd.DataFrame(rows, columns=COUNT_COLUMNS)
+    controls = pd.DataFrame(controls, columns=["ladder", "rung", "control", "seed", "matches", "mean_r"])
+    summary = controls.groupby(["ladder", "rung", "control"], sort=False)["matches"].mean().reset_index()
+    summary = summary.assign(matches_ci_low=0.9 * summary["matches"], matches_ci_high=np.nan).reindex(
+        columns=NULL_SUMMARY_COLUMNS
+    )
+    return counts, controls, summary
+
+
+ENDS = (("low", 0.9), ("high", 1.1))
+
+
+def floors(alphas, half=0.1):
+    rows = [
+        {"ladder": "a-b", "rung": 0, "threshold": i / 10, "matches": 9, "alpha": alpha, "alpha_pairs": alpha}
+        | {"alpha_pairs_ci_low": alpha - half, "alpha_pairs_ci_high": alpha + half}
+        for i, alpha in enumerate(alphas)
+    ]
+    return pd.DataFrame(rows, columns=THRESHOLD_COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "said"),
+    [
+        (0.6, "grow more slowly than the models"),
+        (1.5, "grow faster than the models"),
+        (1.0, "grow, but whether more slowly than the models cannot be told"),
+        (0.0, "are not shown to grow"),
+        (-0.6, "become fewer"),
+    ],
+)
+def test_the_headline_is_the_calibrated_count_and_follows_its_exponent(alpha, said):
+    counts, controls, _ = make_tables()
+    counts[["matches", "above_untrained"]] = np.outer(200 * (SIZES[[0, 1, 2, 3] * 3] / 256) ** alpha, [9, 1]).round()
+    scaling, pooled = scaling_table(counts), pooled_table(counts, None, controls)
+    assert headline_statistic(pooled) == "above_untrained"
+    sentence = headline(pooled, scaling)
+    assert sentence.startswith(f"Rosetta Neurons whose matches are above those of untrained twins {said}: ")
+    law = pooled[(pooled["statistic"] == "above_untrained") & (pooled["left_out"] == "")].iloc[0]
+    assert f"α = {law['alpha']:.2f} (95% interval {law['alpha_ci_low']:.2f} to {law['alpha_ci_high']:.2f})" in sentence
+    assert "12 pairs of models in 3 ladder(s); without one family of models, " in sentence
+
+
+def test_without_pairs_or_nulls_the_headline_says_so():
+    counts, controls, _ = make_tables()
+    bare = counts.assign(above_untrained=np.nan)
+    assert headline_statistic(pooled_table(bare, None, controls)) == "plain", "the exponent of a null is no headline"
+    triples = counts.assign(families="a--b--c")
+    said = headline(pooled_table(triples), scaling_table(triples))
+    assert "no exponent pooled over pairs of models. By ladder: a-b: α = 0." in said
+
+
+@pytest.mark.parametrize(
+    ("chance", "said"),
+    [
+        (2.0, "Chance alone makes more {}: permuted positions more on 12 of 12 rungs (2.0"),
+        (0.2, "Chance alone makes no more {}: permuted positions more on 0 of 12 rungs (0.2"),
+    ],
+)
+def test_whether_chance_makes_more_follows_from_the_counts(chance, said):
+    counts, _, summary = make_tables(chance=chance)
+    expected = said.format("mutual nearest neighbours than the trained models have")
+    assert chance_sentence(counts, summary).startswith(expected)
+    some = summary.assign(matches=summary["matches"].where(summary["rung"] > 0, 0))
+    if chance > 1:
+        assert "have on some rungs: permuted positions more on 9 of 12 rungs" in chance_sentence(counts, some)
+    assert "not known" in chance_sentence(counts, summary[:0])
+
+
+def test_whether_the_exponent_depends_on_the_floor_follows_from_the_intervals():
+    flat = floor_sentence(floors([0.60, 0.65, 0.62]))
+    assert (
+        "floors of r from 0 to 0.2, the exponent of all pairs is 0.60 to 0.65; one value, 0.55 to 0.70, lies in" in flat
+    )
+    assert "the exponent depends on it" in floor_sentence(floors([0.6, 0.9, 1.2]))
+    assert floor_sentence(floors([0.6])) == ""
+
+
+def test_the_first_table_has_a_row_per_count_and_null():
+    counts, controls, summary = make_tables()
+    table = headline_table(pooled_table(counts, None, controls), counts, summary).set_index("what is counted")
+    assert table.index.tolist() == [
+        "all matches", "above untrained", "chance: permuted positions", "chance: exchanged documents",
+        "chance: untrained twins",
+    ]  # fmt: skip
+    assert table.loc["all matches", "matches by rung"].startswith("a-b 24, 39, 64, 113; a-c 24")
+    assert table.loc["chance: untrained twins", "matches by rung"].startswith("a-b 49, 79, 129, 227")
+    assert table["α"].astype(float).between(0.65, 0.75).all()
+
+
+def drawn(tmp_path, monkeypatch, tables):
+    kept = []
+    monkeypatch.setattr(scaling_figure, "save_figure", lambda figure, _out: kept.append(figure))
+    draw_scaling(tables, tmp_path / "scaling")
+    kept[0].canvas.draw()
+    plt.close("all")
+    return kept[0]
+
+
+def test_the_nulls_are_drawn_and_fitted_in_the_panel_of_the_count(tmp_path, monkeypatch):
+    counts, controls, summary = make_tables(zeros=True)
+    nulls = null_scaling_table(counts, controls)
+    figure = drawn(
+        tmp_path, monkeypatch, ScalingTables(counts, scaling_table(counts), summary, nulls, floors([0.6, 0.7]))
+    )
+    *panels, last = figure.axes
+    assert [axis.get_title("left") for axis in panels] == ["a-b (4 sizes)", "a-c (4 sizes)", "b-c (4 sizes)"]
+    texts = [text.get_text() for text in panels[0].texts]
+    assert len(texts) == 5
+    for name in ("permuted positions", "exchanged documents", "untrained twins", "all matches", "above untrained"):
+        assert sum(f"{name}: α = " in text for text in texts) == 1
+    dashed = [line for line in panels[0].lines if line.get_linestyle() == "--"]
+    assert len(dashed) == 3, "the law of every null"
+    for line in dashed:
+        np.testing.assert_allclose(line.get_ydata()[[0, -1]], [49, 227], rtol=0.05)
+    crosses = [line for line in panels[0].lines if line.get_marker() == "x" and len(line.get_xdata())]
+    assert [line.get_xdata().tolist() for line in crosses] == [[256]], "the rung without a match above the null"
+    assert "floor" in last.get_xlabel()
+
+
+def test_estimates_without_interval_are_open_and_long_intervals_end_in_arrows():
+    rows = pd.DataFrame(
+        {"alpha": [0.5, 0.6, 0.7], "alpha_ci_low": [0.4, np.nan, -9], "alpha_ci_high": [0.6, np.nan, 9]}
+    )
+    limits = interval_limits(rows, "alpha", reach=1.0)
+    assert limits[0] == pytest.approx(-0.5 - 0.11)
+    assert limits[1] == pytest.approx(1.7 + 0.11)
+    _, axes = plt.subplots()
+    draw_estimates(axes, pd.Series([1, 2, 3]), rows, "alpha", limits, color="k", marker="o", ms=4, lw=1)
+    open_, filled, down, up = axes.lines
+    assert (open_.get_markerfacecolor(), list(open_.get_xdata())) == ("white", [1, 2, 3])
+    assert list(filled.get_xdata()) == [1, 3]
+    assert [(line.get_marker(), list(line.get_xdata())) for line in (down, up)] == [("v", [3]), ("^", [3])]
+    ends = [segment[:, 1].tolist() for segment in axes.collections[0].get_segments()]
+    assert ends[1] == pytest.approx(list(limits))
+    plt.close("all")
+    assert interval_limits(rows.assign(alpha=np.nan), "alpha", 1.0) == (0.0, 1.0)
