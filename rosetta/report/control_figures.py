@@ -29,7 +29,7 @@ from rosetta.report.figures import (
 from rosetta.tables import read_csv, read_parquet
 
 _MARKERS = {"permutation": "v", "documents": "D", "untrained": "s"}
-_SIZE = {"width": 4.2, "height": 3.4}
+_SIZE = {"width": 4.2, "height": 3.8}
 _REACH = 1.5  # how far beyond the exponents their intervals are drawn
 _BESIDE = 0.015  # distance of neighbouring ladders' exponents, as a share of the axis
 
@@ -111,7 +111,8 @@ def _sweep(table: pd.DataFrame, setting: str, label: str) -> plt.Figure:
     """Counts of all rungs against a setting, one line per rung, and the exponent with its interval."""
     figure, (left, right) = panel_grid(2, **_SIZE)
     _draw_rungs(left, table, setting, "matches")
-    left.set(xlabel=label, ylabel="matches", yscale="log")
+    left.set(xlabel=label, ylabel="matches")
+    left.set_yscale("log", nonpositive="mask")
     right.set(xlabel=label)
     _draw_alphas(right, table, setting)
     _add_legend(figure, table)
@@ -125,11 +126,10 @@ def _add_legend(figure: plt.Figure, table: pd.DataFrame) -> None:
 
 
 def _draw_rungs(axes: plt.Axes, table: pd.DataFrame, setting: str, column: str) -> None:
-    """Draw a line per rung: its ladder is the colour, its size the marker; what is 0 breaks it."""
+    """Draw a line per rung: its ladder is the colour, its size the marker."""
     for ladder, color in ladder_palette(list(table["ladder"].unique())).items():
         for rung, rows in table[table["ladder"] == ladder].groupby("rung"):
-            value = rows[column].where(rows[column] > 0)
-            axes.plot(rows[setting], value, marker=_rung_marker(rung), color=color, ms=3.5, lw=0.8)
+            axes.plot(rows[setting], rows[column], marker=_rung_marker(rung), color=color, ms=3.5, lw=0.8)
 
 
 def _draw_alphas(axes: plt.Axes, table: pd.DataFrame, setting: str) -> None:
@@ -154,11 +154,11 @@ def _budget(_config: Config, paths: Paths) -> plt.Figure:
     figure, panels = panel_grid(3, **_SIZE)
     for axes, column in zip(panels, ("matches", "jaccard"), strict=False):
         _draw_rungs(axes, table, "n_positions", column)
-    for axes, label in zip(panels, ("matches", "Jaccard with the next smaller budget", "exponent α"), strict=True):
+    for axes, label in zip(panels, ("matches", "Jaccard with next smaller", "exponent α"), strict=True):
         axes.set(xscale="log", xlabel="aligned positions", ylabel=label)
         axes.set_xlim(table["n_positions"].min() / 1.2, table["n_positions"].max() * 1.2)
         axes.xaxis.set_minor_formatter(NullFormatter())
-    panels[0].set_yscale("log")
+    panels[0].set_yscale("log", nonpositive="mask")
     # Positions differ a little between rungs; the exponent of a budget is drawn at those of its largest rung.
     _draw_alphas(panels[2], table[table["rung"] == table["rung"].max()], "n_positions")
     _add_legend(figure, table)

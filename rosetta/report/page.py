@@ -131,7 +131,6 @@ def _controls(config: Config, paths: Paths) -> dict:
         "tables": {name: read_csv(paths.table(name), []) for name in CONTROL_TABLES},
         "seeds": {NULL_TITLES[name]: len(settings.seeds(name)) for name in settings.names},
         "null_quantile": settings.null_quantile,
-        "n_blocks": config.intervals.n_blocks,
     }
 
 
