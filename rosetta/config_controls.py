@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rosetta.config_base import Distinct, Section, Seed
+from rosetta.hadamard import is_order
 
-NULLS = ("permutation", "untrained")
+NULLS = ("permutation", "documents", "untrained")
 
 
 class Exclusions(Section):
@@ -29,7 +30,12 @@ class Controls(Section):
     """Null models, through the same code path as the main result (method, section 6)."""
 
     permutation_seeds: Distinct[Seed] = Field(
-        [0, 1, 2], description="one correlation per pair and seed, the positions of its second model permuted"
+        [0], description="one correlation per pair and seed, the positions of its second model permuted"
+    )
+    document_seeds: Distinct[Seed] = Field(
+        [0, 1, 2, 3, 4],
+        description="one correlation per pair and seed, the documents of its second model exchanged for others of the "
+        "same domain, position by position",
     )
     untrained_seeds: Distinct[Seed] = Field(
         [0, 1, 2],
@@ -47,7 +53,11 @@ class Controls(Section):
 
     def seeds(self, name: str) -> list[int]:
         """Return the seeds of a null model."""
-        return {"permutation": self.permutation_seeds, "untrained": self.untrained_seeds}[name]
+        return {
+            "permutation": self.permutation_seeds,
+            "documents": self.document_seeds,
+            "untrained": self.untrained_seeds,
+        }[name]
 
 
 class Intervals(Section):
@@ -57,8 +67,8 @@ class Intervals(Section):
         20,
         ge=4,
         le=1000,
-        multiple_of=2,
-        description="blocks of documents; twice as many random halves of them are drawn",
+        description="blocks of documents; each of n_blocks − 1 balanced halves of them is matched, and its complement. "
+        "An order of a Hadamard matrix: 4, 8, 12, 16, 20, 24, 32, 40, 44, 48, 60, 64, …",
     )
     max_teraflops: float = Field(
         20.0,
@@ -66,6 +76,14 @@ class Intervals(Section):
         description="re-match all neurons on every half-sample if that takes at most this many 10¹² operations and "
         "fits the memory budget; otherwise among each neuron's nearest neighbours",
     )
+
+    @field_validator("n_blocks")
+    @classmethod
+    def _check_order(cls, n_blocks: int) -> int:
+        if not is_order(n_blocks):
+            lower, upper = (next(filter(is_order, range(n_blocks, end, step))) for end, step in ((0, -1), (2048, 1)))
+            raise ValueError(f"no Hadamard matrix of order {n_blocks} is made, so take {lower} or {upper}")
+        return n_blocks
 
 
 class Sweeps(Section):
@@ -81,5 +99,7 @@ class Sweeps(Section):
         [], description="poolings in place of alignment.pooling"
     )
     budgets: bool = Field(False, description="1/2, 1/4, 1/8, … of the documents; together about one correlation more")
-    split_half: bool = Field(False, description="two disjoint halves of the documents; one correlation more")
+    split_half: bool = Field(
+        False, description="two disjoint halves of the documents, no source in both; one correlation more"
+    )
     exclusions: Distinct[Exclusions] = Field([], description="exclusions in place of the configuration's")

@@ -15,7 +15,7 @@ MATCH_COLUMNS = [
     "r", "rank_a", "rank_b", "margin_a", "margin_b",
 ]  # fmt: skip
 # What controls and resampling tell of each match; NaN where they were not made.
-NOTE_COLUMNS = ["r_ci_low", "r_ci_high", "p_permutation", "p_untrained"]
+NOTE_COLUMNS = ["r_ci_low", "r_ci_high", "p_permutation", "p_documents", "p_untrained"]
 
 
 def mutual_matches(neighbors: PairNeighbors, facts: PairFacts, k: int) -> pd.DataFrame:

@@ -123,7 +123,10 @@ def reported(tmp_path):
     """The report of a pair with 15 matches and random activations: texts, activations with ranges, matches, page."""
     texts = [f"document <{i}> & what it says: {'word ' * (i % 9)}{i * i}" for i in range(40)]
     models = {"x": {"path": "x"}, "y": {"path": "y-chat"}}
-    off = {"controls": {"permutation_seeds": [], "untrained_seeds": []}, "sweeps": {"thresholds": []}}
+    off = {
+        "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []},
+        "sweeps": {"thresholds": []},
+    }
     config = parse_config({"models": models, "ladders": {"l": [["x", "y"]]}, "activations": {"n_shards": 2}, **off})
     paths = Paths(tmp_path)
     documents = pd.DataFrame({"id": np.arange(40, dtype=np.uint64), "text": texts, "domain": "d<1>", "source": ""})

@@ -22,7 +22,7 @@ from rosetta.jobs import job_names
 MATCH_COLUMNS = [  # part of the contract, so written out
     "model_a", "layer_a", "unit_a", "model_b", "layer_b", "unit_b",
     "r", "rank_a", "rank_b", "margin_a", "margin_b",
-    "r_ci_low", "r_ci_high", "p_permutation", "p_untrained",
+    "r_ci_low", "r_ci_high", "p_permutation", "p_documents", "p_untrained",
 ]  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def test_the_contract(finished):
     matches = pd.read_parquet(results / "matches" / "pythia-m--opt-m.parquet")
     assert matches.columns.tolist() == MATCH_COLUMNS
     assert matches["r"].between(-1, 1).all()
-    assert matches[["p_permutation", "p_untrained"]].gt(0).all(axis=None)
+    assert matches[["p_permutation", "p_documents", "p_untrained"]].gt(0).all(axis=None)
     assert (matches["r_ci_low"] < matches["r"]).all()
     assert (matches["r"] < matches["r_ci_high"]).all()
     assert (matches[["margin_a", "margin_b"]] >= 0).all(axis=None)
@@ -327,7 +327,7 @@ def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
         "models": {"a": {"path": "gpt2"}, "b0": {"untrained": {"of": "b", "seed": 7}}, "b": {"path": "llama"}},
         "ladders": {"l": [["a", "b0"]]},
         "activations": {"sequence_length": 16, "n_shards": 1},
-        "controls": {"permutation_seeds": [0], "untrained_seeds": []},
+        "controls": {"permutation_seeds": [0], "document_seeds": [], "untrained_seeds": []},
         "theory": TINY["theory"],
         "sweeps": {"budgets": False, "split_half": False},
     }
@@ -362,7 +362,13 @@ def test_steps_run_by_hand(finished, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found, expected = pd.read_parquet(tmp_path / "m.parquet"), read_matches(finished)["pythia-m--opt-m.parquet"]
-    noted = ["r_ci_low", "r_ci_high", "p_permutation", "p_untrained"]  # of the run's intervals and null models
+    noted = [
+        "r_ci_low",
+        "r_ci_high",
+        "p_permutation",
+        "p_documents",
+        "p_untrained",
+    ]  # of the run's intervals and null models
     assert found[noted].isna().all(axis=None)
     pd.testing.assert_frame_equal(found.drop(columns=noted), expected.drop(columns=noted))
     assert set(os.listdir(tmp_path)) == {"m.parquet", ".m.parquet.digest"}

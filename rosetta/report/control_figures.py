@@ -18,7 +18,7 @@ from rosetta.paths import Paths
 from rosetta.report.figures import label_sizes, ladder_palette, save_figure
 from rosetta.tables import read_csv, read_parquet
 
-_MARKERS = {"permutation": "v", "untrained": "s"}
+_MARKERS = {"permutation": "v", "documents": "D", "untrained": "s"}
 _SIZE = (4.2, 3.4)
 
 

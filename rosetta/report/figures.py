@@ -21,7 +21,12 @@ DPI = 200
 
 
 # What the panels of counts are titled.
-TITLES = {"plain": "all matches", "above_permutation": "above permuted", "above_untrained": "above untrained"}
+TITLES = {
+    "plain": "all matches",
+    "above_permutation": "above permuted",
+    "above_documents": "above exchanged",
+    "above_untrained": "above untrained",
+}
 
 
 def draw_scaling(counts: pd.DataFrame, scaling: pd.DataFrame, out: Path) -> None:
