@@ -35,8 +35,9 @@ def run(tmp_path, request):
                     made_by={"model": name})  # fmt: skip
     config = parse_config(
         {
-            "results": str(paths.root), "models": {name: {"path": name} for name in "ab"}, "ladders": {"l": [["a", "b"]]},
-            "activations": {"n_shards": request.param}, "correlation": {"max_k": 2, "precision": "float64"},
+            "results": str(paths.root), "models": {name: {"path": name} for name in "ab"},
+            "ladders": {"l": [["a", "b"]]}, "activations": {"n_shards": request.param},
+            "correlation": {"max_k": 2, "precision": "float64"},
             "controls": {"document_seeds": [0, 3]}, "intervals": {"n_blocks": 12}, "sweeps": {"split_half": True},
         }
     )  # fmt: skip
