@@ -31,7 +31,7 @@ def run_config(preset: Config, rung: list[str], n_tokens: int) -> Config:
         update={
             "ladders": {"run": [rung]},
             "activations": preset.activations.model_copy(update={"max_documents": documents}),
-            "controls": Controls(permutation_seeds=[], untrained_seeds=[]),
+            "controls": Controls(permutation_seeds=[], document_seeds=[], untrained_seeds=[]),
         }
     )
 

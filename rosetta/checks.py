@@ -10,7 +10,7 @@ from rosetta.config import Config, EnvironmentSource, FilesSource
 from rosetta.config_base import BRACES, Section
 from rosetta.config_filtering import Filtering
 from rosetta.corpus.environment import SECTION
-from rosetta.correlation.plan import check_budget, workers_of
+from rosetta.correlation.plan import REORDERED, check_budget, workers_of
 from rosetta.errors import ConfigError
 from rosetta.ladders import check_scales
 from rosetta.models.folders import check_model_folder, model_files
@@ -143,5 +143,6 @@ def _check_sizes(config: Config) -> None:
         planned_scoring(config, sizes[config.filter_model()])
     for a, b in config.pairs():
         if a in neurons and b in neurons:
-            permuted = bool(config.controls.permutation_seeds)
-            check_budget(neurons[a], neurons[b], config.correlation, workers_of(config.dask), permuted=permuted)
+            exchanged, permuted = bool(config.controls.document_seeds), bool(config.controls.permutation_seeds)
+            held = (REORDERED * exchanged, REORDERED * (exchanged or permuted))
+            check_budget(neurons[a], neurons[b], config.correlation, workers_of(config.dask), held)

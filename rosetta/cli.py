@@ -231,6 +231,10 @@ def correlate(
     n_jobs: Annotated[int, typer.Option(help="jobs that share the pair's tiles")] = 1,
     exclusions: Annotated[str, typer.Option(help="JSON: the configuration's section `exclusions`")] = "{}",
     permute_seed: Annotated[int | None, typer.Option(min=0, help="permute the second model's positions")] = None,
+    exchange_seed: Annotated[int | None, typer.Option(min=0, help="exchange the second model's documents")] = None,
+    documents: Annotated[
+        Path | None, typer.Option(help="Parquet of the documents: id, domain, source; for --exchange-seed")
+    ] = None,
 ) -> None:
     """Correlate all neurons of two models; write each neuron's nearest neighbours."""
     from rosetta.correlation.pairs import correlate_stores
@@ -248,7 +252,14 @@ def correlate(
         ),
     )
     pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
-    view = View(parse_section(Exclusions, _json("--exclusions", exclusions)), permute_seed=permute_seed)
+    if permute_seed is not None and exchange_seed is not None:
+        raise ConfigError("--permute-seed, --exchange-seed: give one of them.")
+    if (exchange_seed is None) != (documents is None):
+        raise ConfigError(
+            "--exchange-seed, --documents: give both, or none: the table says of what domain documents are."
+        )
+    excluded = parse_section(Exclusions, _json("--exclusions", exclusions))
+    view = View(excluded, permute_seed=permute_seed, exchange_seed=exchange_seed, documents=documents)
     correlate_stores(a, b, out, pooled, settings, _dask(scheduler, n_workers, threads, jobqueue), job=job, view=view)
 
 

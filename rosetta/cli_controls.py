@@ -10,6 +10,7 @@ import typer
 
 from rosetta.cli_options import ConfigOption, ModelOption, open_run
 from rosetta.config import Config, group_name
+from rosetta.config_controls import NULLS
 from rosetta.errors import ConfigError
 
 
@@ -29,9 +30,7 @@ def twins(config: ConfigOption, model: ModelOption) -> None:
 PairOption = Annotated[str, typer.Option("--pair", help="names of two models, joined by --")]
 
 
-def nulls(
-    config: ConfigOption, control: Annotated[str, typer.Option(help="permutation or untrained")], pair: PairOption
-) -> None:
+def nulls(config: ConfigOption, control: Annotated[str, typer.Option(help=", ".join(NULLS))], pair: PairOption) -> None:
     """Match a pair under a null model, once per seed."""
     from rosetta.steps.controls import nulls_step
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rosetta.config_base import Distinct, Section, Seed
+from rosetta.hadamard import is_order
 
 NULLS = ("permutation", "documents", "untrained")
 
@@ -70,8 +71,8 @@ class Intervals(Section):
         20,
         ge=4,
         le=1000,
-        multiple_of=2,
-        description="blocks of documents; twice as many random halves of them are drawn",
+        description="blocks of documents; each of n_blocks − 1 balanced halves of them is matched, and its complement. "
+        "An order of a Hadamard matrix: 4, 8, 12, 16, 20, 24, 32, 40, 44, 48, 60, 64, …",
     )
     max_teraflops: float = Field(
         20.0,
@@ -79,6 +80,14 @@ class Intervals(Section):
         description="re-match all neurons on every half-sample if that takes at most this many 10¹² operations and "
         "fits the memory budget; otherwise among each neuron's nearest neighbours",
     )
+
+    @field_validator("n_blocks")
+    @classmethod
+    def _check_order(cls, n_blocks: int) -> int:
+        if not is_order(n_blocks):
+            lower, upper = (next(filter(is_order, range(n_blocks, end, step))) for end, step in ((0, -1), (2048, 1)))
+            raise ValueError(f"no Hadamard matrix of order {n_blocks} is made, so take {lower} or {upper}")
+        return n_blocks
 
 
 class Sweeps(Section):
@@ -94,5 +103,7 @@ class Sweeps(Section):
         [], description="poolings in place of alignment.pooling"
     )
     budgets: bool = Field(False, description="1/2, 1/4, 1/8, … of the documents; together about one correlation more")
-    split_half: bool = Field(False, description="two disjoint halves of the documents; one correlation more")
+    split_half: bool = Field(
+        False, description="two disjoint halves of the documents, no source in both; one correlation more"
+    )
     exclusions: Distinct[Exclusions] = Field([], description="exclusions in place of the configuration's")

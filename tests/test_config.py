@@ -106,7 +106,7 @@ BAD = [
     ),
     ("k of the sweep above max_k", changed(sweeps={"k": [1, 50]}), r"sweeps\.k: 50 is above correlation\.max_k"),
     ("seed twice", changed(controls={"permutation_seeds": [1, 1]}), r"controls\.permutation_seeds: must differ"),
-    ("odd blocks", changed(intervals={"n_blocks": 5}), r"intervals\.n_blocks: .*multiple of 2"),
+    ("no Hadamard matrix", changed(intervals={"n_blocks": 28}), r"intervals\.n_blocks: .*take 24 or 32"),
     ("reserved name", changed(models={**GOOD["models"], "f-s~untrained-0": {"path": "x"}}), "names are letters"),
     ("fractions", changed(corpus={"splits": {"train": 0.9}}), r"corpus\.splits: the four fractions must sum to 1"),
     ("no share to match", changed(corpus={"splits": {"train": 0.84, "match": 0.0}}), r"splits: match must be above 0"),
@@ -272,7 +272,9 @@ def test_a_budget_that_holds_a_pair_but_not_its_permuted_rows_is_refused_before_
     """Of 96 neurons each, tiles of 48 fit: without the window of rows that the null model permutes."""
     tiny = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
     tight = {**tiny, "correlation": {"memory_gb": 0.6125}}
-    check_config(parse_config({**tight, "controls": {"permutation_seeds": [], "untrained_seeds": []}}))
+    check_config(
+        parse_config({**tight, "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []}})
+    )
     with pytest.raises(PlanError, match=r"correlation\.memory_gb: 0\.6125"):
         check_config(parse_config(tight))
 
@@ -302,7 +304,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "twins": "f-s",
         "theory_spectrum": "f-s",
     }
-    anew = {"nulls of permutation", "nulls of untrained", "intervals", "sweeps"}
+    anew = {*(f"nulls of {name}" for name in NULLS), "intervals", "sweeps"}
 
     def slices(content):
         config = parse_config(content)

@@ -16,14 +16,15 @@ import rosetta.correlation.view
 from rosetta.activations.folders import open_stores
 from rosetta.alignment import aligned_spans
 from rosetta.analysis.group_counts import count_group, group_keys, jaccard
-from rosetta.analysis.intervals import correlation_interval, half_sample_error, half_sample_interval
+from rosetta.analysis.intervals import correlation_interval, half_sample_error
 from rosetta.analysis.nulls import LadderNull, tail_probability
 from rosetta.config import parse_config, twin_name
 from rosetta.config_controls import Exclusions
+from rosetta.correlation.documents import deal
 from rosetta.correlation.lists import PairFacts
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import Tile
-from rosetta.correlation.resample import block_edges, half_samples, rematch, rematch_candidates
+from rosetta.correlation.resample import Blocks, document_blocks, half_samples, rematch, rematch_candidates
 from rosetta.correlation.stream import ColumnSums, align_pair, centred_blocks, token_ranges
 from rosetta.correlation.tiles import correlate_tile, tile_neighbors
 from rosetta.correlation.topk import top_k
@@ -116,7 +117,7 @@ def test_a_view_of_documents_is_those_documents(stores, view):
     if view.first is not None:
         kept &= document < view.first
     if view.half is not None:
-        kept &= document % 2 == view.half
+        kept &= deal(align_pair(*stores).clusters, 2)[document] == view.half
     r, pair = under(stores, view)
     assert pair.n_positions == kept.sum() == pair.document_positions.sum()
     assert len(pair.document_positions) == len(DOCUMENTS)
@@ -176,60 +177,27 @@ def mutual(r, k=1):
 def test_matches_on_a_half_sample_are_those_of_its_documents(stores, monkeypatch, way, k):
     monkeypatch.setattr(rosetta.correlation.resample, "ROWS", 10)
     pair, tile = align_pair(*stores), Tile(0, 18, 0, 18)
-    edges = block_edges(pair.document_positions, 4)
-    assert edges[0] == 0
-    assert edges[-1] == pair.n_positions
     a, b, document = pooled(*stores)
+    block = np.array([2, 0, 3, 1, 0, 1, 2])  # no two neighbours in one
+    blocks = Blocks(block[document], 4, len(DOCUMENTS))
     u, v = np.array(mutual(correlations(a, b), k)).T
     if way == "rematched":
-        found = rematch(pair, "mean", "float64", edges, k, u, v)
+        found = rematch(pair, "mean", "float64", blocks, k, u, v)
     else:  # all neighbours are candidates, so nothing can be missed
         lists = tile_neighbors(pair, tile, "mean", "float64", 18)
         tiles = [Tile(0, 10, 0, 18), Tile(10, 18, 0, 7), Tile(10, 18, 7, 18)]
-        found = rematch_candidates(pair, "mean", edges, k, u, v, lists, tiles)
-    bounds = [len(DOCUMENTS) * i // 4 for i in range(5)]
+        found = rematch_candidates(pair, "mean", blocks, k, u, v, lists, tiles)
     halves = half_samples(4)
-    assert len(halves) == len(found.replicates) == 8
+    assert len(halves) == len(found.replicates) == 6
     for number, half in enumerate(halves):
         assert half.sum() == 2
-        kept = np.logical_or.reduce(
-            [(document >= bounds[i]) & (document < bounds[i + 1]) for i in np.flatnonzero(half)]
-        )
+        kept = half[block[document]]
+        assert blocks.shares[number] == kept.mean()
         r = correlations(a[kept], b[kept])
         one = found.replicates[number]
         assert list(zip(one.u, one.v, strict=True)) == mutual(r, k)
         np.testing.assert_allclose(one.r, r[one.u, one.v], atol=1e-5)
         np.testing.assert_allclose(found.r[:, number], r[u, v], atol=1e-5)
-
-
-def test_half_samples_are_halves_with_their_complements():
-    halves = half_samples(20)
-    assert halves.shape == (40, 20)
-    assert (halves.sum(axis=1) == 10).all()
-    assert (halves[::2] ^ halves[1::2]).all()
-    assert len({tuple(half) for half in halves}) == 40
-
-
-def test_the_error_of_a_mean_is_the_textbook_standard_error():
-    """On average over the draw of the halves, which is seeded."""
-    values = np.random.default_rng(0).normal(size=200)
-    on_halves = np.array([values[half].mean() for half in half_samples(200)])
-    assert half_sample_error(on_halves) == pytest.approx(values.std(ddof=1) / np.sqrt(200), rel=0.1)
-    low, high = half_sample_interval(values.mean(), on_halves)
-    assert (low + high) / 2 == pytest.approx(values.mean())
-    assert high - low == pytest.approx(2 * stats.t.ppf(0.975, 1 / (1 / 199 + 1 / 200)) * half_sample_error(on_halves))
-
-
-def test_the_interval_of_r_covers_the_truth_as_often_as_it_says():
-    rng = np.random.default_rng(0)
-    n, blocks = 400, 20
-    x = rng.normal(size=(500, n))
-    y = 0.6 * x + 0.8 * rng.normal(size=(500, n))
-    r = np.array([np.corrcoef(*pair)[0, 1] for pair in zip(x, y, strict=True)])
-    keep = half_samples(blocks).repeat(n // blocks, axis=1)
-    on_halves = np.array([[np.corrcoef(i[k], j[k])[0, 1] for k in keep] for i, j in zip(x, y, strict=True)])
-    low, high = correlation_interval(r, on_halves)
-    assert abs(np.mean((low < 0.6) & (high > 0.6)) - 0.95) < 0.02
 
 
 def test_a_correlation_that_is_not_defined_on_a_half_sample_has_no_interval():
@@ -363,8 +331,8 @@ def test_the_error_of_a_count_tells_its_spread(tmp_path):
         pair = align_pair(open_stores(folder / "a"), open_stores(folder / "b"))
         matches = match_stores(folder)
         counts.append(len(matches))
-        edges = block_edges(pair.document_positions, 20)
-        found = rematch(pair, "mean", "float32", edges, 1, matches["unit_a"].to_numpy(), matches["unit_b"].to_numpy())
+        blocks = document_blocks(pair, 20)
+        found = rematch(pair, "mean", "float32", blocks, 1, matches["unit_a"].to_numpy(), matches["unit_b"].to_numpy())
         errors.append(float(half_sample_error(np.array([len(one.u) for one in found.replicates], float))))
     assert 0.7 * np.std(counts, ddof=1) < np.mean(errors) < 2 * np.std(counts, ddof=1)
 
@@ -372,8 +340,10 @@ def test_the_error_of_a_count_tells_its_spread(tmp_path):
 def test_neighbour_lists_of_nothing_are_resampled_to_nothing(stores):
     pair = align_pair(*stores)
     none = np.empty(0, np.int64)
-    edges = block_edges(pair.document_positions, 4)
-    found = rematch_candidates(pair, "mean", edges, 1, none, none, PairNeighbors.empty(18, 18, 2), [Tile(0, 18, 0, 18)])
-    assert found.r.shape == (0, 8)
-    assert [len(one.u) for one in found.replicates] == [0] * 8
+    blocks = Blocks(np.arange(pair.n_positions) % 4, 4, len(DOCUMENTS))
+    found = rematch_candidates(
+        pair, "mean", blocks, 1, none, none, PairNeighbors.empty(18, 18, 2), [Tile(0, 18, 0, 18)]
+    )
+    assert found.r.shape == (0, 6)
+    assert [len(one.u) for one in found.replicates] == [0] * 6
     assert len(MATCH_COLUMNS) == 11

@@ -24,7 +24,11 @@ def test_cores_shards_and_tiles_change_no_match(finished, tmp_path):
     config = {
         **TINY,
         "results": "results",
-        "controls": {"permutation_seeds": [], "untrained_seeds": []},  # matches do not depend on them
+        "controls": {
+            "permutation_seeds": [],
+            "document_seeds": [],
+            "untrained_seeds": [],
+        },  # matches do not depend on them
         "activations": {**TINY["activations"], "n_shards": 3},
         "correlation": {**TINY["correlation"], "memory_gb": 0.6125},
     }

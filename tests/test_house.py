@@ -16,7 +16,7 @@ PACKAGE = ROOT / "rosetta"
 
 # Each module or folder may import those before it, and its own folder.
 ORDER = [
-    "errors", "files", "tables", "processes", "progress", "moments", "config_base", "config_messages",
+    "errors", "files", "tables", "processes", "progress", "moments", "hadamard", "config_base", "config_messages",
     "config_yaml", "config_sources", "config_controls", "config_devices", "config_filtering", "config_neurons",
     "config_problems", "config_theory", "config_zoo", "config", "config_reference", "paths", "jobs", "stages",
     "corpus", "models", "ladders", "activations", "alignment", "correlation", "matching", "buddies", "analysis",

@@ -18,6 +18,10 @@ from rosetta.config import dump_config, parse_config
 from rosetta.corpus.build import build_corpus, read_split
 from rosetta.correlation.lists import read_lists
 from rosetta.correlation.pairs import correlate_stores
+from rosetta.correlation.plan import Tile
+from rosetta.correlation.stream import align_pair
+from rosetta.correlation.tiles import correlate_tile
+from rosetta.correlation.view import View
 from rosetta.errors import StoreError
 from rosetta.files import write_text
 from rosetta.paths import Paths
@@ -100,6 +104,18 @@ def test_live_pairs_have_the_matches_of_written_ones(run, tmp_path, monkeypatch)
     assert facts.method == "screened"
     assert np.array_equal(kept.a.index[:, 0], live.a.index[:, 0])
     np.testing.assert_allclose(kept.a.r[:, 0], live.a.r[:, 0], atol=1e-6)
+
+
+def test_documents_of_live_stores_are_exchanged_as_those_of_written_ones(run):
+    found = []
+    for keep in (True, False):
+        config, paths = run(keep=keep)
+        stores = (open_stores(paths.stores(name, 2)) for name in config.models)
+        pair = align_pair(*stores, View(exchange_seed=2, documents=paths.split("match")))
+        assert isinstance(pair.a.stores[0], LiveStore) is not keep
+        r, *_ = correlate_tile(pair, Tile(0, 30, 0, 20), "mean", "float32")
+        found.append(r)
+    torch.testing.assert_close(*found, atol=1e-6, rtol=0)
 
 
 def test_a_live_store_of_another_run_is_refused(run):

@@ -64,8 +64,8 @@ def test_large_models_need_more(tmp_path):
     assert needs_of_model(config, paths, "activations", "l").mb > 1.3 * 4 * 10**4, "the weights, in MB"
     one = needs_of_pair(config, paths, "correlate", ("s", "l"))
     assert one.mb == BASE_MB + 32_000
-    three = needs_of_pair(config, paths, "nulls", ("s", "l"), "permutation")
-    assert three.minutes > one.minutes
+    five = needs_of_pair(config, paths, "nulls", ("s", "l"), "documents")
+    assert five.minutes > one.minutes
     cluster = config.model_copy(update={"dask": config.dask.model_copy(update={"scheduler": "tcp://head:1"})})
     assert needs_of_pair(cluster, paths, "correlate", ("s", "l")).mb == BASE_MB, "its workers have their own"
 

@@ -118,7 +118,7 @@ def test_partners_carry_what_is_known_of_their_match(tmp_path):
     facts = {"margin_a": 0.3, "margin_b": 0.1, "rank_a": 1, "rank_b": 1, "r_ci_low": 0.4, "r_ci_high": 0.6}
     for number, other in enumerate("bc"):
         row = {"model_a": "a", "layer_a": 0, "unit_a": 1, "model_b": other, "layer_b": 2, "unit_b": number, "r": 0.5}
-        row |= facts | {"p_permutation": 0.01 * (number + 1), "p_untrained": np.nan}
+        row |= facts | {"p_permutation": 0.01 * (number + 1), "p_documents": np.nan, "p_untrained": np.nan}
         rows = [{**row, "unit_a": 7, "unit_b": 9}, row]
         write_parquet(paths.matches(f"a--{other}"), pd.DataFrame(rows)[[*MATCH_COLUMNS, *NOTE_COLUMNS]])
     partners = [{"layer": 0, "unit": 1}, {"layer": 2, "unit": 0}, {"layer": 2, "unit": 1}]
@@ -127,7 +127,7 @@ def test_partners_carry_what_is_known_of_their_match(tmp_path):
     limits["a--c"] = {**limits["a--b"], "above_y": 0.6}
     note_matches(group, paths, rosetta_above(paths, ("a", "b", "c"), limits))
     assert group["neurons"][0]["above"] == [True, False]
-    known = {"r_ci_low": 0.4, "r_ci_high": 0.6, "p_untrained": None, "margin": 0.1}
+    known = {"r_ci_low": 0.4, "r_ci_high": 0.6, "p_documents": None, "p_untrained": None, "margin": 0.1}
     assert partners[1]["match"] == {**known, "p_permutation": 0.01}
     assert partners[2]["match"] == {**known, "p_permutation": 0.02}
 

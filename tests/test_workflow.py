@@ -328,7 +328,7 @@ def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
         "models": {"a": {"path": "gpt2"}, "b0": {"untrained": {"of": "b", "seed": 7}}, "b": {"path": "llama"}},
         "ladders": {"l": [["a", "b0"]]},
         "activations": {"sequence_length": 16, "n_shards": 1},
-        "controls": {"permutation_seeds": [0], "untrained_seeds": []},
+        "controls": {"permutation_seeds": [0], "document_seeds": [], "untrained_seeds": []},
         "theory": TINY["theory"],
         "sweeps": {"budgets": False, "split_half": False},
     }

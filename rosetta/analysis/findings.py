@@ -95,7 +95,11 @@ def findings_table(rungs: list[Rung], scaling: pd.DataFrame, config: Config) -> 
     return pd.DataFrame([_told(finding) for finding in found], columns=FINDING_COLUMNS)
 
 
-_WHICH = {"above_permutation": "permuted positions", "above_untrained": "untrained twins"}
+_WHICH = {
+    "above_permutation": "permuted positions",
+    "above_documents": "exchanged documents",
+    "above_untrained": "untrained twins",
+}
 
 
 def _told(finding: Finding) -> Finding:

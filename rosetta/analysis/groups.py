@@ -36,7 +36,7 @@ def selectivity_table(populations: Iterable[Population]) -> pd.DataFrame:
     """Return one row per neuron of every model.
 
     `is_rosetta` says whether the neuron is a Rosetta Neuron of at least one group; `groups` names those groups,
-    joined by spaces. `above_permutation` and `above_untrained` say whether a match that makes it one is above that null
+    joined by spaces. `above_documents` and `above_untrained` say whether a match that makes it one is above that null
     (empty without the null).
     """
     parts = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,7 +71,7 @@ def correlate_listed(
         Listed neurons without variance over the aligned positions.
     """
     n = pair.n_positions
-    sums = listed_sums(pair, tile, u, v, pooling, [0, n])
+    sums = listed_sums(pair, tile, u, v, pooling, np.zeros(n, np.int64), 1)
     dead_a, dead_b = np.zeros(tile.a_high - tile.a_low, bool), np.zeros(tile.b_high - tile.b_low, bool)
     dead_a[np.unique(u - tile.a_low)] = (sums.a[0].deviation(n) == 0).numpy()
     dead_b[np.unique(v - tile.b_low)] = (sums.b[0].deviation(n) == 0).numpy()
@@ -80,11 +79,11 @@ def correlate_listed(
 
 
 def listed_sums(
-    pair: AlignedPair, tile: Tile, u: np.ndarray, v: np.ndarray, pooling: str, edges: Sequence[int]
+    pair: AlignedPair, tile: Tile, u: np.ndarray, v: np.ndarray, pooling: str, block: np.ndarray, n_blocks: int
 ) -> ListedSums:
-    """Return the sums of listed pairs over the blocks of positions between `edges`, in one pass.
+    """Return the sums of listed pairs over blocks of positions, in one pass.
 
-    Parameters are those of `correlate_listed`.
+    Parameters are those of `correlate_listed`; `block` is the block of each position, shape (n_positions,).
     """
     used_a, row = np.unique(u - tile.a_low, return_inverse=True)
     used_b, column = np.unique(v - tile.b_low, return_inverse=True)
@@ -94,11 +93,10 @@ def listed_sums(
         pattern = torch.sparse_csr_tensor(
             begins, torch.from_numpy(column), torch.zeros(len(u)), (len(used_a), len(used_b)), check_invariants=True
         )
-    n_blocks = len(edges) - 1
     a, b = ([ColumnSums(len(used)) for _ in range(n_blocks)] for used in (used_a, used_b))
     products = torch.zeros((n_blocks, len(u)), dtype=torch.float64)
     some_a, some_b = _some(used_a, tile.a_high - tile.a_low), _some(used_b, tile.b_high - tile.b_low)
-    for number, rows_a, rows_b in cut_blocks(pair, tile, pooling, ROWS, torch.float32, edges, some_a, some_b):
+    for number, rows_a, rows_b in cut_blocks(pair, tile, pooling, ROWS, torch.float32, block, some_a, some_b):
         a[number].add_rows(rows_a)
         b[number].add_rows(rows_b)
         # Both factors by neuron, so that each product runs along memory.

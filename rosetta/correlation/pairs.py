@@ -57,7 +57,7 @@ def correlate_stores(
     Raises
     ------
     ConfigError
-        If positions are to be permuted under the screened method.
+        If positions are to be permuted, or documents exchanged, under the screened method.
     StoreError
         If the stores do not fit together, are damaged or hold non-finite values.
     PlanError
@@ -65,8 +65,9 @@ def correlate_stores(
     """
     if not 0 <= job < settings.n_jobs:
         raise ConfigError(f"--job: {job} is not among the {settings.n_jobs} jobs (--n-jobs).")
-    if view.permute_seed is not None and settings.method == "screened":
-        raise ConfigError("--permute-seed: sketches take no permutation. Use method exact.")
+    if not view.in_order and settings.method == "screened":
+        option, what = ("permute", "permutation") if view.exchange_seed is None else ("exchange", "exchange")
+        raise ConfigError(f"--{option}-seed: sketches take no {what}. Use method exact.")
     precision = resolve_precision(settings.precision)
     stores_a, stores_b = open_stores(folder_a), open_stores(folder_b)
     pair_id = pair_identity(stores_a, stores_b)
@@ -111,9 +112,7 @@ def correlate_stores(
                 write_lists(out, found.neighbors, certified)
                 return
         say("screening leaves too much open here; the exact method takes over")
-    tiles = plan_tiles(
-        *size, settings.memory_gb, precision=precision, workers=workers, permuted=view.permute_seed is not None
-    )
+    tiles = plan_tiles(*size, settings.memory_gb, precision=precision, workers=workers, held=(pair.a.held, pair.b.held))
     mine = tiles.tiles[job :: settings.n_jobs]
     say(f"{len(mine)} of {len(tiles.tiles)} tile(s), about {tiles.peak_bytes / GB:.1f} GB")
     with _scratch(out, [*identity, tiles.tiles, asdict(facts)]) as scratch:

@@ -13,7 +13,8 @@ from rosetta.config_controls import Intervals
 from rosetta.errors import PlanError
 
 ROWS = 4096  # aligned positions per block of rows
-WINDOW = 16_384  # aligned positions that are permuted among themselves, in memory
+WINDOW = 16_384  # aligned positions that are permuted, or whose documents are exchanged, among themselves, in memory
+REORDERED = WINDOW + 2 * ROWS  # rows of a side held to be permuted: a window, and two blocks gathered from it
 # Bytes per cell of a tile: the float64 sums and, but for float64 products, the run summed in float32.
 CELL_BYTES = {"float32": 12, "bfloat16": 12, "float64": 8}
 # Bytes per value of a block of rows: two blocks, the raw chunk and the copies made while it is decoded.
@@ -74,7 +75,7 @@ def plan_tiles(
     *,
     precision: str = "float32",
     workers: Workers = ALONE,
-    permuted: bool = False,
+    held: tuple[int, int] = (0, 0),
 ) -> TilePlan:
     """Cut an n_a × n_b correlation matrix into the fewest near-square tiles that fit the memory budget.
 
@@ -90,17 +91,15 @@ def plan_tiles(
         What is multiplied.
     workers : Workers
         Who shares the budget.
-    permuted : bool
-        Whether windows of the second model's rows are held to be permuted.
+    held : (int, int)
+        Rows of either model that are held to be permuted or reordered.
 
     Raises
     ------
     PlanError
         If not even a tile of 64 × 64 neurons fits.
     """
-    widths, peak = _fit(
-        lambda a, b: tile_bytes(a, b, precision, permuted=permuted), (n_a, n_b), n_positions, memory_gb, workers
-    )
+    widths, peak = _fit(lambda a, b: tile_bytes(a, b, precision, held), (n_a, n_b), n_positions, memory_gb, workers)
     tiles = tuple(Tile(*a, *b) for a in _edges(n_a, widths[0]) for b in _edges(n_b, widths[1]))
     return TilePlan(tiles, peak)
 
@@ -185,10 +184,12 @@ def _fit(
     return (width_a, width_b), peak(width_a, width_b)
 
 
-def check_budget(n_a: int, n_b: int, correlation: Correlation, workers: Workers, *, permuted: bool = False) -> None:
+def check_budget(
+    n_a: int, n_b: int, correlation: Correlation, workers: Workers, held: tuple[int, int] = (0, 0)
+) -> None:
     """Check that some tile of a pair fits the memory budget, as far as that is known without its positions.
 
-    Parameters are those of `plan_tiles`; `permuted` says whether a null model permutes positions.
+    Parameters are those of `plan_tiles`.
 
     Raises
     ------
@@ -197,15 +198,14 @@ def check_budget(n_a: int, n_b: int, correlation: Correlation, workers: Workers,
     """
     if correlation.method == "screened":
         plan_screen(n_a, n_b, 0, correlation.memory_gb, n_rows=correlation.screening.sketch_rows, workers=workers)
-    plan_tiles(n_a, n_b, 0, correlation.memory_gb, workers=workers, permuted=permuted)
+    plan_tiles(n_a, n_b, 0, correlation.memory_gb, workers=workers, held=held)
 
 
-def tile_bytes(width_a: int, width_b: int, precision: str, *, permuted: bool = False) -> int:
+def tile_bytes(width_a: int, width_b: int, precision: str, held: tuple[int, int] = (0, 0)) -> int:
     """Return the estimated memory of working on one tile."""
     cells = width_a * width_b
     rows = ROW_VALUE_BYTES[precision] * ROWS * (width_a + width_b)
-    if permuted:  # a window of rows, and two blocks gathered from it
-        rows += (8 if precision == "float64" else 4) * (WINDOW + 2 * ROWS) * width_b
+    rows += (8 if precision == "float64" else 4) * (held[0] * width_a + held[1] * width_b)
     return CELL_BYTES[precision] * cells + rows + min(STRIP_BYTES, 8 * cells)
 
 
@@ -221,11 +221,12 @@ def fits_rematch(
 ) -> bool:
     """Whether a pair is matched anew on every half-sample (`rosetta.correlation.resample.rematch`).
 
-    It makes all products once, adds up half of the blocks' for every half-sample, and holds those of all blocks.
+    It makes all products once and holds those of all blocks; then it adds up half of the blocks' for every balanced
+    half, whose complement is what is left of their sum.
     """
     cells = n_a * n_b
-    rows = ROW_VALUE_BYTES[precision] * ROWS * (n_a + n_b)
-    working = (4 * settings.n_blocks + 8 + CELL_BYTES[precision]) * cells + min(STRIP_BYTES, 8 * cells) + rows
+    rows = (ROW_VALUE_BYTES[precision] + 4) * ROWS * (n_a + n_b)
+    working = (4 * settings.n_blocks + 3 * 8) * cells + min(STRIP_BYTES, 8 * cells) + rows
     share = memory_gb * GB / (workers.n if workers.processes else 1)
     fits = RESERVED + POSITION_BYTES * n_positions + working <= share
     return fits and rematch_flops(n_a, n_b, n_positions, settings) <= settings.max_teraflops * 1e12
@@ -233,7 +234,7 @@ def fits_rematch(
 
 def rematch_flops(n_a: int, n_b: int, n_positions: int, settings: Intervals) -> int:
     """Return the operations of matching a pair anew on every half-sample."""
-    return correlation_flops(n_a, n_b, n_positions) + settings.n_blocks**2 * n_a * n_b
+    return correlation_flops(n_a, n_b, n_positions) + settings.n_blocks**2 // 2 * n_a * n_b
 
 
 def correlation_flops(n_a: int, n_b: int, n_positions: int) -> int:

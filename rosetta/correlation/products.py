@@ -46,6 +46,22 @@ def product_device(precision: str) -> torch.device:
     return CPU if precision == "float64" else best_device()
 
 
+def add_products(sums: torch.Tensor, a: torch.Tensor, b: torch.Tensor, precision: str) -> None:
+    """Add the products of rows a (n, n_a) and b (n, n_b) to sums (n_a, n_b) in float32, all on one device."""
+    if precision == "float32":
+        sums.addmm_(a.T, b)
+    elif precision == "float64":
+        sums += a.T @ b
+    elif sums.device.type == "cuda":
+        sums += torch.mm(a.bfloat16().T, b.bfloat16(), out_dtype=torch.float32)
+    else:
+        a, b = a.bfloat16(), b.bfloat16()
+        for row in range(0, len(a), BFLOAT16_ROWS):
+            some_a, some_b = a[row : row + BFLOAT16_ROWS], b[row : row + BFLOAT16_ROWS]
+            for low in range(0, a.shape[1], STRIP_COLUMNS):
+                sums[low : low + STRIP_COLUMNS] += some_a[:, low : low + STRIP_COLUMNS].T @ some_b
+
+
 class Products:
     """The sums Σ_n a_nu b_nv of a tile.
 
@@ -74,16 +90,7 @@ class Products:
         if self._rows_in_run + len(a) > RUN_ROWS:
             self._flush()
         self._rows_in_run += len(a)
-        if self._precision == "float32":
-            self._run.addmm_(a.T, b)
-        elif self.device.type == "cuda":
-            self._run += torch.mm(a.bfloat16().T, b.bfloat16(), out_dtype=torch.float32)
-        else:
-            a, b = a.bfloat16(), b.bfloat16()
-            for row in range(0, len(a), BFLOAT16_ROWS):
-                some_a, some_b = a[row : row + BFLOAT16_ROWS], b[row : row + BFLOAT16_ROWS]
-                for low in range(0, a.shape[1], STRIP_COLUMNS):
-                    self._run[low : low + STRIP_COLUMNS] += some_a[:, low : low + STRIP_COLUMNS].T @ some_b
+        add_products(self._run, a, b, self._precision)
 
     def take(self) -> torch.Tensor:
         """Return the sums, float64 of shape (n_a, n_b) on the CPU, and let go of all memory."""

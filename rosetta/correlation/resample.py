@@ -2,11 +2,11 @@
 
 A count of nearest neighbours is not a smooth function of the data: without a small block, many near ties turn over that
 half of the data would have decided alike, and the delete-one jackknife makes its error several times too large. On
-halves of the data, correlations move by as much as between independent samples of all of it, so the spread over random
-halves estimates the error (Shao and Wu 1989: the delete-d jackknife with d = n/2, whose factor is 1).
+halves of the data, correlations move by as much as between independent samples of all of it, so the spread over halves
+estimates the error: balanced half-samples (McCarthy 1969), which for a mean give the usual variance exactly.
 
-Documents are cut into blocks, and sums over blocks are made once; those of a half-sample are sums of half the blocks'.
-Two ways lead from there to its matches:
+Documents are dealt into blocks, parts of one whole always together (`rosetta.correlation.documents`), and sums over
+blocks are made once; those of a half-sample are sums of half the blocks'. Two ways lead from there to its matches:
 
 * `rematch`: the whole correlation matrix is reduced anew. The products of all blocks have to fit in memory.
 * `rematch_candidates`: only each neuron's nearest neighbours in the whole data are ranked anew.
@@ -14,21 +14,27 @@ Two ways lead from there to its matches:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from rosetta.correlation.documents import deal
 from rosetta.correlation.listed import listed_sums
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import ROWS, Tile
-from rosetta.correlation.products import Products
+from rosetta.correlation.products import add_products, product_device
 from rosetta.correlation.screen import group_by_tile
 from rosetta.correlation.stream import AlignedPair, ColumnSums, cut_blocks
 from rosetta.correlation.tiles import reduced, to_correlations
 from rosetta.correlation.topk import top_k
+from rosetta.hadamard import hadamard, largest_order
 from rosetta.progress import bar
+
+# Fewer clusters of documents than this, which are of unequal size, do not tell the spread between them: their intervals
+# would cover far less than they say (simulated in tests/test_resampling.py), so there are none.
+MIN_CLUSTERS = 20
 
 
 @dataclass(frozen=True)
@@ -64,37 +70,69 @@ class Resampled:
     replicates: list[Replicate]
 
 
-def block_edges(document_positions: np.ndarray, n_blocks: int) -> list[int]:
-    """Return the positions between which the blocks lie: runs of documents, of equal numbers of documents.
+@dataclass(frozen=True)
+class Blocks:
+    """Blocks of documents.
+
+    Attributes
+    ----------
+    of_position : ndarray of int64, shape (n_positions,)
+        Block of each aligned position.
+    n : int
+        Number of blocks; 0 if there are too few clusters for intervals.
+    n_clusters : int
+        Clusters with aligned positions.
+    """
+
+    of_position: np.ndarray
+    n: int
+    n_clusters: int
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Positions of each block."""
+        return np.bincount(self.of_position, minlength=self.n)[: self.n]
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Share of the positions that each half-sample has, shape (n_half_samples,)."""
+        return half_samples(self.n) @ self.lengths / len(self.of_position)
+
+
+def document_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
+    """Deal the documents of a pair into blocks, clusters whole, the same for all pairs of the same documents.
+
+    Where there are fewer clusters than blocks wanted, there are as many blocks as the largest order of a Hadamard
+    matrix that the clusters suffice for; none for fewer than `MIN_CLUSTERS`.
 
     Parameters
     ----------
-    document_positions : ndarray of int, shape (n_documents,)
-        Aligned positions of each document.
+    pair : AlignedPair
+        The aligned stores.
     n_blocks : int
-        Blocks wanted, an even number; there are no more than documents.
+        Blocks wanted, an order of a Hadamard matrix.
     """
-    n_documents = len(document_positions)
-    n_blocks = min(n_blocks, n_documents - n_documents % 2)
-    until = np.concatenate([[0], np.cumsum(document_positions)])
-    return [int(until[n_documents * i // n_blocks]) for i in range(n_blocks + 1)]
+    n_clusters = len(np.unique(pair.clusters[pair.document_positions > 0]))
+    n = largest_order(min(n_blocks, n_clusters)) if n_clusters >= MIN_CLUSTERS else 0
+    block = deal(pair.clusters, max(n, 1))
+    return Blocks(np.repeat(block, pair.document_positions), n, n_clusters)
 
 
 def half_samples(n_blocks: int) -> np.ndarray:
-    """Return random halves of the blocks, each followed by its complement: bool, shape (2 · n_blocks, n_blocks).
+    """Return the balanced halves of the blocks, each followed by its complement: bool, (2 · (n_blocks − 1), n_blocks).
 
-    They depend on the number of blocks only, so that half-samples of all pairs of a run are of the same documents.
+    Halves are where the rows of a Hadamard matrix, but for the first, are 1, so that any two blocks are as often in one
+    half as any other two. They depend on the number of blocks only: half-samples of all pairs of a run are of the same
+    documents. There are no halves of no blocks.
     """
-    rng = np.random.default_rng(n_blocks)
-    halves = []
-    for _ in range(n_blocks):
-        half = np.isin(np.arange(n_blocks), rng.permutation(n_blocks)[: n_blocks // 2])
-        halves += [half, ~half]
-    return np.array(halves)
+    if not n_blocks:
+        return np.empty((0, 0), bool)
+    halves = np.array(hadamard(n_blocks)[1:]) > 0
+    return np.stack([halves, ~halves], axis=1).reshape(-1, n_blocks)
 
 
 def rematch(
-    pair: AlignedPair, pooling: str, precision: str, edges: Sequence[int], k: int, u: np.ndarray, v: np.ndarray
+    pair: AlignedPair, pooling: str, precision: str, blocks: Blocks, k: int, u: np.ndarray, v: np.ndarray
 ) -> Resampled:
     """Match a pair anew on every half-sample.
 
@@ -103,24 +141,21 @@ def rematch(
     pair : AlignedPair
         The aligned stores.
     pooling, precision : str
-        As in `rosetta.correlation.tiles.correlate_tile`. Products of a block are kept in float32.
-    edges : sequence of int
-        Positions between which the blocks lie (`block_edges`).
+        As in `rosetta.correlation.tiles.correlate_tile`. Products of a block are summed and kept in float32.
+    blocks : Blocks
+        Blocks of the pair's documents.
     k : int
         Mutual k-nearest neighbours.
     u, v : ndarray of int64, shape (n_matches,)
         Matches whose correlations are wanted too.
     """
-    products, sums_a, sums_b = _block_sums(pair, pooling, precision, edges)
-    halves, lengths = half_samples(len(edges) - 1), np.diff(edges)
+    products, sums_a, sums_b = _block_sums(pair, pooling, precision, blocks)
+    halves = half_samples(blocks.n)
     r_of_matches, replicates = np.empty((len(u), len(halves))), []
     with bar(total=len(halves), label="half-samples", unit="half") as shown:
-        for number, half in enumerate(halves):
-            blocks, n = np.flatnonzero(half), int(lengths[half].sum())
-            r = torch.zeros(products[0].shape, dtype=torch.float64)
-            for block in blocks:
-                r += products[block]
-            a, b = (reduced(ColumnSums.joined([sums[i] for i in blocks]), n) for sums in (sums_a, sums_b))
+        for number, r in enumerate(_products_of(halves, products)):
+            inside, n = np.flatnonzero(halves[number]), int(blocks.lengths[halves[number]].sum())
+            a, b = (reduced(ColumnSums.joined([sums[i] for i in inside]), n) for sums in (sums_a, sums_b))
             to_correlations(r, a, b, n)
             r_of_matches[:, number] = r.numpy()[u, v]
             of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)
@@ -132,32 +167,42 @@ def rematch(
     return Resampled(r_of_matches, replicates)
 
 
+def _products_of(halves: np.ndarray, products: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the float64 sums of the blocks' products over every half; of a complement, what is left of all of them."""
+    whole = _summed(products, range(len(products)))
+    for half in halves[::2]:
+        r = _summed(products, np.flatnonzero(half).tolist())
+        rest = whole - r
+        yield r
+        yield rest
+
+
+def _summed(products: torch.Tensor, blocks: Sequence[int]) -> torch.Tensor:
+    total = torch.zeros(products.shape[1:], dtype=torch.float64)
+    for block in blocks:
+        total += products[block]
+    return total
+
+
 def _block_sums(
-    pair: AlignedPair, pooling: str, precision: str, edges: Sequence[int]
-) -> tuple[list[torch.Tensor], list[ColumnSums], list[ColumnSums]]:
-    """Return products (n_a, n_b) in float32 and moments of both sides for every block, in one pass."""
-    dtype = torch.float64 if precision == "float64" else torch.float32
-    n_a, n_b, n_blocks = pair.a.n_neurons, pair.b.n_neurons, len(edges) - 1
-    sums_a, sums_b = ([ColumnSums(width) for _ in range(n_blocks)] for width in (n_a, n_b))
-    done: list[torch.Tensor] = []
-    current = Products(n_a, n_b, precision)
-    for number, a, b in cut_blocks(pair, Tile(0, n_a, 0, n_b), pooling, ROWS, dtype, edges):
-        while len(done) < number:
-            done.append(current.take().float())
-            current = Products(n_a, n_b, precision)
-        sums_a[number].add_rows(a)
-        sums_b[number].add_rows(b)
-        current.add(a, b)
-    while len(done) < n_blocks:
-        done.append(current.take().float())
-        current = Products(n_a, n_b, precision)
-    return done, sums_a, sums_b
+    pair: AlignedPair, pooling: str, precision: str, blocks: Blocks
+) -> tuple[torch.Tensor, list[ColumnSums], list[ColumnSums]]:
+    """Return products (n_blocks, n_a, n_b) in float32 and moments of both sides for every block, in one pass."""
+    dtype, device = torch.float64 if precision == "float64" else torch.float32, product_device(precision)
+    n_a, n_b = pair.a.n_neurons, pair.b.n_neurons
+    sums_a, sums_b = ([ColumnSums(width) for _ in range(blocks.n)] for width in (n_a, n_b))
+    products = torch.zeros((blocks.n, n_a, n_b), device=device)
+    for block, a, b in cut_blocks(pair, Tile(0, n_a, 0, n_b), pooling, ROWS, dtype, blocks.of_position):
+        sums_a[block].add_rows(a)
+        sums_b[block].add_rows(b)
+        add_products(products[block], a.to(device), b.to(device), precision)
+    return products.cpu(), sums_a, sums_b
 
 
 def rematch_candidates(
     pair: AlignedPair,
     pooling: str,
-    edges: Sequence[int],
+    blocks: Blocks,
     k: int,
     u: np.ndarray,
     v: np.ndarray,
@@ -168,7 +213,7 @@ def rematch_candidates(
 
     Parameters
     ----------
-    pair, pooling, edges, k, u, v
+    pair, pooling, blocks, k, u, v
         As in `rematch`.
     neighbors : PairNeighbors
         Neighbour lists of the whole data: the candidates.
@@ -176,14 +221,16 @@ def rematch_candidates(
         Ranges of neurons to work on at once.
     """
     candidates_u, candidates_v = _candidates(neighbors)
-    halves, lengths = half_samples(len(edges) - 1), np.diff(edges)
+    halves = half_samples(blocks.n)
     r = np.full((len(candidates_u), len(halves)), -np.inf)
     groups = group_by_tile(candidates_u, candidates_v, tiles)
     with bar(total=len(groups), label="candidates", unit="tile") as shown:
         for tile, inside in groups:
-            sums = listed_sums(pair, tile, candidates_u[inside], candidates_v[inside], pooling, edges)
+            mine = candidates_u[inside], candidates_v[inside]
+            sums = listed_sums(pair, tile, *mine, pooling, blocks.of_position, blocks.n)
             for number, half in enumerate(halves):
-                r[inside, number] = sums.of(np.flatnonzero(half)).correlations(int(lengths[half].sum()))
+                n = int(blocks.lengths[half].sum())
+                r[inside, number] = sums.of(np.flatnonzero(half)).correlations(n)
             shown.update()
     keys = candidates_u * pair.b.n_neurons + candidates_v
     places = np.searchsorted(keys, u * pair.b.n_neurons + v)

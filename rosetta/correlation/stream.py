@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache, reduce
-from itertools import cycle, pairwise
+from itertools import cycle
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,8 +17,10 @@ from rosetta.activations.folders import open_stores
 from rosetta.activations.layout import check_same_documents
 from rosetta.activations.store import Store
 from rosetta.alignment import STRIP, AlignedSpans, TokenRanges, aligned_spans, pool_into
+from rosetta.correlation.documents import document_facts
+from rosetta.correlation.exchange import Exchange, Reordering, exchange
 from rosetta.correlation.lists import LeftOut
-from rosetta.correlation.plan import Tile
+from rosetta.correlation.plan import REORDERED, ROWS, Tile
 from rosetta.correlation.view import View, mark_tokens, marked, permuted, quiet_neurons, subset
 from rosetta.errors import StoreError
 from rosetta.files import digest_json
@@ -47,6 +49,8 @@ class Side:
         Neurons below the variance floor: they read zero everywhere, as if they were dead.
     permute_seed : int, optional
         Seed of the permutation of the positions, if they are permuted.
+    reordering : Reordering, optional
+        How the documents are reordered, if documents are exchanged.
     """
 
     stores: list[Store]
@@ -56,11 +60,19 @@ class Side:
     center: np.ndarray
     quiet: np.ndarray
     permute_seed: int | None = None
+    reordering: Reordering | None = None
 
     @property
     def n_neurons(self) -> int:
         """Total neuron count of the model."""
         return len(self.center)
+
+    @property
+    def held(self) -> int:
+        """Most rows that are in memory to be permuted or reordered."""
+        if self.permute_seed is not None:
+            return REORDERED
+        return self.reordering.held + 2 * ROWS if self.reordering else 0
 
     def of_shard(self, shard: int) -> Side:
         """Return the same side with one of its shards only."""
@@ -80,6 +92,8 @@ class AlignedPair:
         The models.
     document_positions : ndarray of int64, shape (n_documents,)
         Aligned positions of each document, in the order of the corpus.
+    clusters : ndarray of str, shape (n_documents,)
+        What documents are parts of (`rosetta.correlation.documents`).
     left_out : LeftOut
         What the view excludes.
     """
@@ -87,6 +101,7 @@ class AlignedPair:
     a: Side
     b: Side
     document_positions: np.ndarray
+    clusters: np.ndarray
     left_out: LeftOut
 
     @property
@@ -101,17 +116,20 @@ def align_pair(stores_a: list[Store], stores_b: list[Store], view: View = WHOLE)
     Raises
     ------
     StoreError
-        If they do not hold the same documents in the same shards, or share fewer than two positions.
+        If they do not hold the same documents in the same shards, share fewer than two positions, or hold documents
+        that the view's table lacks.
     """
     if len(stores_a) != len(stores_b):
         raise StoreError(
             f"{stores_a[0].path.parent} has {len(stores_a)} shards, {stores_b[0].path.parent} has {len(stores_b)}. "
             "Capture both with the same activations.n_shards."
         )
-    aligned = _Aligned.of(stores_a, stores_b, view)
-    a, b = _side(stores_a, aligned.spans, 0, view), _side(stores_b, aligned.spans, 1, view)
+    facts = document_facts(np.concatenate([store.tokens().document_ids for store in stores_a]), view.documents)
+    aligned = _Aligned.of(stores_a, stores_b, view, facts.clusters)
+    swap = None if view.exchange_seed is None else exchange(aligned.document_positions, facts, view.exchange_seed)
+    a, b = (_side(stores, aligned.spans, i, view, swap) for i, stores in enumerate((stores_a, stores_b)))
     left_out = replace(aligned.left_out, n_quiet_a=int(a.quiet.sum()), n_quiet_b=int(b.quiet.sum()))
-    pair = AlignedPair(a, b, aligned.document_positions, left_out)
+    pair = AlignedPair(a, b, aligned.document_positions, facts.clusters, left_out)
     if pair.n_positions < 2:
         raise StoreError(f"{stores_a[0].path.parent}: only {pair.n_positions} aligned positions; give more documents.")
     return pair
@@ -138,12 +156,12 @@ class _Aligned:
     left_out: LeftOut
 
     @classmethod
-    def of(cls, stores_a: list[Store], stores_b: list[Store], view: View) -> _Aligned:
+    def of(cls, stores_a: list[Store], stores_b: list[Store], view: View, clusters: np.ndarray) -> _Aligned:
         marks = [mark_tokens(stores, view.exclusions) for stores in (stores_a, stores_b)]
-        found, counts, n_special, n_first, n_high, offset = [], [], 0, 0, 0, 0
+        takes, found, counts, n_special, n_first, n_high, offset = view.takes(clusters), [], [], 0, 0, 0, 0
         for shard, stores in enumerate(zip(stores_a, stores_b, strict=True)):
-            spans, ids = _shard_spans(*stores), stores[0].tokens().document_ids
-            taken = view.takes(ids, offset)
+            spans, n_documents = _shard_spans(*stores), stores[0].manifest["holds"]["n_documents"]
+            taken = takes[offset : offset + n_documents]
             n_special += sum(int(taken[special_positions(store)].sum()) for store in stores)
             kept = taken[spans.document_index]
             first, high = (
@@ -151,9 +169,9 @@ class _Aligned:
                 for mark in ("first_position", "high_norm")
             )
             found.append(subset(spans, kept & ~first & ~high))
-            counts.append(np.bincount(found[-1].document_index, minlength=len(ids)))
+            counts.append(np.bincount(found[-1].document_index, minlength=n_documents))
             n_first, n_high = n_first + int(first.sum()), n_high + int((high & ~first).sum())
-            offset += len(ids)
+            offset += n_documents
         return cls(found, np.concatenate(counts), LeftOut(n_special, n_first, n_high))
 
 
@@ -163,8 +181,10 @@ def special_positions(store: Store) -> np.ndarray:
     return tokens.document_index[~tokens.with_bytes]
 
 
-def _side(stores: list[Store], spans: list[AlignedSpans], side: int, view: View) -> Side:
+def _side(stores: list[Store], spans: list[AlignedSpans], side: int, view: View, swap: Exchange | None) -> Side:
     pilot = reduce(Moments.merge, [store.moments() for store in stores])
+    if swap:
+        spans = _heads(stores, spans, swap.used_b if side else swap.used_a)
     return Side(
         stores=stores,
         with_bytes=[np.flatnonzero(store.tokens().with_bytes).astype(np.int32) for store in stores],
@@ -173,7 +193,18 @@ def _side(stores: list[Store], spans: list[AlignedSpans], side: int, view: View)
         center=pilot.mean,
         quiet=quiet_neurons(pilot, view.exclusions.variance_floor),
         permute_seed=view.permute_seed if side == 1 else None,
+        reordering=swap and (swap.of_b if side else swap.of_a),
     )
+
+
+def _heads(stores: list[Store], spans: list[AlignedSpans], used: np.ndarray) -> list[AlignedSpans]:
+    """Return the first spans of every document, as many as are used."""
+    found, offset = [], 0
+    for store, shard in zip(stores, spans, strict=True):
+        number = np.arange(len(shard)) - np.searchsorted(shard.document_index, shard.document_index)
+        found.append(subset(shard, number < used[shard.document_index + offset]))
+        offset += store.manifest["holds"]["n_documents"]
+    return found
 
 
 class ColumnTotals:
@@ -246,7 +277,8 @@ def centred_blocks(
 
     All blocks but the last have exactly `rows` rows wherever the shards end, so what is summed over them does
     not depend on the sharding. Every chunk is read once. A block may be used until the next but one is taken.
-    If the side's positions are permuted, so are the rows (`rosetta.correlation.view.permuted`).
+    If the side's positions are permuted, so are the rows (`rosetta.correlation.view.permuted`); if its documents are
+    exchanged, they come in the order of the pairs (`rosetta.correlation.exchange`).
 
     Raises
     ------
@@ -255,6 +287,8 @@ def centred_blocks(
     """
     neurons = np.arange(low, high) if only is None else low + only
     blocks = _ordered_blocks(side, low, high, pooling, rows, dtype, sums, only, neurons)
+    if side.reordering:
+        return side.reordering.applied(blocks, rows)
     if side.permute_seed is None:
         return blocks
     return permuted(blocks, sum(map(len, side.first)), rows, side.permute_seed)
@@ -307,15 +341,15 @@ def cut_blocks(
     pooling: str,
     rows: int,
     dtype: torch.dtype,
-    edges: Sequence[int],
+    parts: np.ndarray,
     only_a: np.ndarray | None = None,
     only_b: np.ndarray | None = None,
 ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-    """Yield (number, rows of A, rows of B): the blocks of `centred_blocks`, cut where they cross an edge.
+    """Yield (part, rows of A, rows of B): the rows of every part that each block of `centred_blocks` has.
 
-    `edges` are positions from 0 to the last; a cut block lies between the edges `number` and `number` + 1.
+    `parts` is the part of each aligned position, shape (n_positions,).
     """
-    bounds, start = np.asarray(edges), 0
+    start = 0
     blocks_a, blocks_b = (
         prefetched(centred_blocks(side, low, high, pooling, rows, dtype, ColumnTotals(width), only))
         for side, low, high, only in (
@@ -325,12 +359,12 @@ def cut_blocks(
         for width in [high - low if only is None else len(only)]
     )
     for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
-        stop = start + len(block_a)
-        inner = bounds[(bounds > start) & (bounds < stop)]
-        for low, high in pairwise([start, *np.unique(inner).tolist(), stop]):
-            number = int(np.searchsorted(bounds, low, side="right")) - 1
-            yield number, block_a[low - start : high - start], block_b[low - start : high - start]
-        start = stop
+        here = parts[start : start + len(block_a)]
+        for part in np.unique(here).tolist():
+            rows_here = torch.from_numpy(np.flatnonzero(here == part))
+            whole = len(rows_here) == len(here)
+            yield part, *((block_a, block_b) if whole else (block_a[rows_here], block_b[rows_here]))
+        start += len(block_a)
 
 
 def _centred(

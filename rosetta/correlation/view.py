@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ import torch
 from rosetta.activations.store import Store
 from rosetta.alignment import AlignedSpans
 from rosetta.config_controls import Exclusions
+from rosetta.correlation.documents import deal
 from rosetta.correlation.plan import WINDOW
+from rosetta.files import digest_file
 from rosetta.moments import Moments
 
 
@@ -28,27 +31,40 @@ class View:
     first : int, optional
         Look at this many documents from the first on; all of them if not given.
     half : int, optional
-        Look at the documents with an even (0) or odd (1) id only. Ids are hashes, so halves are random.
+        Look at the first (0) or second (1) half of the documents only, clusters of documents whole
+        (`rosetta.correlation.documents.deal`).
     permute_seed : int, optional
         Permute the positions of the second model with this seed (`permuted`).
+    exchange_seed : int, optional
+        Exchange the documents of the second model with this seed (`rosetta.correlation.exchange`).
+    documents : Path, optional
+        What is known of the documents (`rosetta.correlation.documents.document_facts`).
     """
 
     exclusions: Exclusions = field(default_factory=Exclusions)
     first: int | None = None
     half: int | None = None
     permute_seed: int | None = None
+    exchange_seed: int | None = None
+    documents: Path | None = None
+
+    @property
+    def in_order(self) -> bool:
+        """Whether both models' positions are looked at in the order of the corpus."""
+        return self.permute_seed is None and self.exchange_seed is None
 
     def describe(self) -> dict[str, Any]:
-        """Return the view as plain data."""
-        return {**vars(self), "exclusions": self.exclusions.model_dump(mode="json")}
+        """Return the view as plain data; what is known of the documents by its digest."""
+        known = self.documents and digest_file(self.documents)
+        return {**vars(self), "exclusions": self.exclusions.model_dump(mode="json"), "documents": known}
 
-    def takes(self, document_ids: np.ndarray, offset: int) -> np.ndarray:
-        """Return which documents of a shard take part; `offset` is the number of documents in the shards before."""
-        taken = np.ones(len(document_ids), bool)
+    def takes(self, clusters: np.ndarray) -> np.ndarray:
+        """Return which documents take part, by the clusters of all documents."""
+        taken = np.ones(len(clusters), bool)
         if self.first is not None:
-            taken &= np.arange(offset, offset + len(taken)) < self.first
+            taken &= np.arange(len(clusters)) < self.first
         if self.half is not None:
-            taken &= document_ids % 2 == self.half
+            taken &= deal(clusters, 2) == self.half
         return taken
 
 

@@ -16,7 +16,7 @@ from rosetta.correlation.lists import PairFacts, read_lists
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import fits_rematch, plan_tiles, workers_of
 from rosetta.correlation.products import resolve_precision
-from rosetta.correlation.resample import Resampled, block_edges, rematch, rematch_candidates
+from rosetta.correlation.resample import Blocks, Replicate, Resampled, document_blocks, rematch, rematch_candidates
 from rosetta.correlation.stream import align_pair
 from rosetta.correlation.view import View
 from rosetta.matching import mutual_matches
@@ -30,26 +30,40 @@ def nulls_step(config: Config, paths: Paths, control: str, pair: str) -> None:
     """Match a pair under a null model, once per seed; write the matches of all seeds (columns `seed` and of matches).
 
     Under `permutation` the positions of the second model are permuted, the same for all of its neurons
-    (Dravid 2026, App. C.3); under `untrained` both models are replaced by untrained twins (section 4.2).
+    (Dravid 2026, App. C.3); under `documents` its documents are exchanged for others of the same domain; under
+    `untrained` both models are replaced by untrained twins (section 4.2).
+
+    The metadata has the aligned positions of every seed: fewer under `documents`, where the longer one of two documents
+    is cut.
     """
     out, models, n_shards = paths.null_matches(control, pair), pair.split(PAIR_SEPARATOR), config.activations.n_shards
-    found = []
+    found, positions = [], []
     with view_scratch(out) as scratch:
         for seed in config.controls.seeds(control):
-            permuted = control == "permutation"
-            names = models if permuted else [twin_name(model, seed) for model in models]
+            names = [twin_name(model, seed) for model in models] if control == "untrained" else models
             a, b = (paths.stores(name, n_shards) for name in names)
-            view = View(config.exclusions, permute_seed=seed if permuted else None)
-            matches, _ = match_view(config, a, b, scratch, view)
-            say(f"{control}, seed {seed}: {len(matches)} matches, mean r {matches['r'].mean():.3f}")
+            matches, facts = match_view(config, a, b, scratch, _null_view(config, paths, control, seed))
+            n = facts["n_positions"]
+            say(f"{control}, seed {seed}: {len(matches)} matches on {n} positions, mean r {matches['r'].mean():.3f}")
             found.append(matches.assign(seed=seed))
-        write_parquet(out, pd.concat(found, ignore_index=True))
+            positions.append({"seed": seed, "n_positions": n})
+        write_parquet(out, pd.concat(found, ignore_index=True), {"seeds": positions})
+
+
+def _null_view(config: Config, paths: Paths, control: str, seed: int) -> View:
+    if control == "permutation":
+        return View(config.exclusions, permute_seed=seed)
+    if control == "documents":
+        return View(config.exclusions, exchange_seed=seed, documents=paths.split("match"))
+    return View(config.exclusions)
 
 
 def intervals_step(config: Config, paths: Paths, pair: str) -> None:
     """Match a pair anew on half-samples of the documents.
 
-    Writes the intervals of the correlations of the pair's matches, and the matches found on each.
+    Writes the intervals of the correlations of the pair's matches, and the matches found on each. Metadata of these:
+    `interval` (how they were found; `none` with too few clusters of documents), `n_half_samples` (each half followed by
+    its complement), `shares` of the positions that each has, `n_blocks`, `n_clusters`.
     """
     torch.set_num_threads(config.dask.threads_per_worker)
     n_jobs, k = config.correlation.n_jobs, config.matching.k
@@ -57,33 +71,41 @@ def intervals_step(config: Config, paths: Paths, pair: str) -> None:
     matches = mutual_matches(lists, facts, k)
     u = (matches["layer_a"].to_numpy(np.int64) * facts.d_mlp_a + matches["unit_a"]).to_numpy()
     v = (matches["layer_b"].to_numpy(np.int64) * facts.d_mlp_b + matches["unit_b"]).to_numpy()
-    found, method = _resample(config, paths, pair, lists, u, v)
-    n_half_samples = found.r.shape[1]
-    say(f"{len(matches)} matches; {method} on {n_half_samples} half-samples")
-    low, high = correlation_interval(matches["r"].to_numpy(), found.r)
+    found, blocks, method = _resample(config, paths, pair, lists, u, v)
+    facts_of_halves = {
+        "interval": method,
+        "n_half_samples": found.r.shape[1],
+        "shares": blocks.shares.tolist(),
+        "n_blocks": blocks.n,
+        "n_clusters": blocks.n_clusters,
+    }
+    say(f"{len(matches)} matches; half-samples of {blocks.n} blocks of {blocks.n_clusters} clusters: {method}")
+    low, high = correlation_interval(matches["r"].to_numpy(), found.r, blocks.shares)
     keys = matches[["layer_a", "unit_a", "layer_b", "unit_b"]]
     write_parquet(paths.intervals(pair), keys.assign(**dict(zip(INTERVAL_COLUMNS, (low, high), strict=True))))
+    nothing = Replicate(*(np.empty(0, kind) for kind in (np.int64, np.int64, float)))
     replicates = [
         _match_table(part.u, part.v, part.r, facts).assign(half_sample=number)
-        for number, part in enumerate(found.replicates)
+        for number, part in enumerate(found.replicates or [nothing])
     ]
-    write_parquet(paths.replicates(pair), pd.concat(replicates), {"interval": method, "n_half_samples": n_half_samples})
+    write_parquet(paths.replicates(pair), pd.concat(replicates), facts_of_halves)
 
 
 def _resample(
     config: Config, paths: Paths, pair: str, lists: PairNeighbors, u: np.ndarray, v: np.ndarray
-) -> tuple[Resampled, str]:
+) -> tuple[Resampled, Blocks, str]:
     settings, workers, k = config.correlation, workers_of(config.dask), config.matching.k
     precision = resolve_precision(settings.precision)
     stores = [open_stores(folder) for folder in _folders(config, paths, pair)]
-    aligned = align_pair(*stores, View(config.exclusions))
+    aligned = align_pair(*stores, View(config.exclusions, documents=paths.split("match")))
     size = (aligned.a.n_neurons, aligned.b.n_neurons, aligned.n_positions)
-    edges = block_edges(aligned.document_positions, config.intervals.n_blocks)
-    pooling = config.alignment.pooling
+    blocks, pooling = document_blocks(aligned, config.intervals.n_blocks), config.alignment.pooling
+    if not blocks.n:
+        return Resampled(np.empty((len(u), 0)), []), blocks, "none"
     if fits_rematch(*size, settings.memory_gb, config.intervals, precision=precision, workers=workers):
-        return rematch(aligned, pooling, precision, edges, k, u, v), "rematched"
+        return rematch(aligned, pooling, precision, blocks, k, u, v), blocks, "rematched"
     tiles = plan_tiles(*size, settings.memory_gb, workers=workers).tiles
-    return rematch_candidates(aligned, pooling, edges, k, u, v, lists, tiles), "candidates"
+    return rematch_candidates(aligned, pooling, blocks, k, u, v, lists, tiles), blocks, "candidates"
 
 
 def _folders(config: Config, paths: Paths, pair: str) -> list[Path]:
@@ -114,14 +136,14 @@ def sweeps_step(config: Config, paths: Paths, pair: str) -> None:
     n_documents = sum(store.manifest["holds"]["n_documents"] for store in open_stores(folders[0]))
     tables, settings = [], []
     with view_scratch(paths.sweeps(pair)) as scratch:
-        for sweep, setting, view, pooling in _settings(config, n_documents):
+        for sweep, setting, view, pooling in _settings(config, paths, n_documents):
             matches, facts = match_view(config, *folders, scratch, view, pooling)
             tables.append(matches.assign(sweep=sweep, setting=setting))
             settings.append({"sweep": sweep, "setting": setting, **facts})
         write_parquet(paths.sweeps(pair), pd.concat(tables, ignore_index=True), {"settings": settings})
 
 
-def _settings(config: Config, n_documents: int) -> list[tuple[str, str, View, str | None]]:
+def _settings(config: Config, paths: Paths, n_documents: int) -> list[tuple[str, str, View, str | None]]:
     """Return (sweep, setting, view, pooling) of every correlation that the sweeps ask for."""
     sweeps, main = config.sweeps, config.exclusions
     found: list[tuple[str, str, View, str | None]] = []
@@ -131,7 +153,8 @@ def _settings(config: Config, n_documents: int) -> list[tuple[str, str, View, st
             found.append(("budget", str(budget), View(main, first=budget), None))
             budget //= 2
     if sweeps.split_half:
-        found += [("split_half", str(half), View(main, half=half), None) for half in (0, 1)]
+        documents = paths.split("match")
+        found += [("split_half", str(half), View(main, half=half, documents=documents), None) for half in (0, 1)]
     found += [
         ("pooling", pooling, View(main), pooling) for pooling in sweeps.pooling if pooling != config.alignment.pooling
     ]

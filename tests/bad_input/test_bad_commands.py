@@ -8,7 +8,7 @@ import yaml
 from commands import assert_refused, run_here, tree
 from workflow_runs import TINY
 
-RUN, STORES = "--config run.yaml", "--a sim/a --b sim/b"
+RUN, STORES, EXCHANGE = "--config run.yaml", "--a sim/a --b sim/b", "--exchange-seed 0 --documents"
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,12 @@ def sound(tmp_path_factory):
     (folder / "not.parquet").write_text("hello")
     (folder / "dict.json").write_text("{}")
     pd.DataFrame({"a": [1]}).to_parquet(folder / "other.parquet")
+    documents = pd.DataFrame({"id": range(9), "domain": "x", "source": list("abcdefghi")})
+    for name, table in {
+        "d": documents, "few": documents.head(8), "names": documents.astype({"id": str}),
+        "holes": documents.assign(domain=["x", *[None] * 8]), "alone": documents.assign(domain=documents["source"]),
+    }.items():  # fmt: skip
+        table.to_parquet(folder / f"{name}.parquet")
     simulate = "simulate-stores --out sim --ratio 2 --layers 1 --d-mlp 8 --shared 4 --documents 9"
     correlate = f"correlate {STORES} --out lists.parquet"
     for command in (simulate, correlate, "match lists.parquet --out m.parquet"):
@@ -53,7 +59,7 @@ BAD = [
     (f"activations {RUN} --model pythia-s --shard 9", r"--shard: 9 is not among the 2 shards"),
     (f"activations {RUN} --model none --shard 0", "models: has no 'none'; it has .*pythia-s"),
     (f"tokenizer {RUN} --family none", r"zoo\.families: has no 'none'; it has"),
-    (f"nulls {RUN} --control none --pair pythia-s--opt-s", "--control: 'none' is not .* are permutation, untrained"),
+    (f"nulls {RUN} --control none --pair pythia-s--opt-s", "--control: 'none' is not .* permutation, documents, untr"),
     (f"nulls {RUN} --control permutation --pair none", "--pair: 'none' is not .* there are pythia-s--opt-s"),
     (f"intervals {RUN} --pair a--b--c", "--pair: 'a--b--c' is not a pair of the run"),
     (f"sweeps {RUN} --pair ../../etc--x", r"--pair: '\.\./\.\./etc--x' is not a pair of the run"),
@@ -75,6 +81,16 @@ BAD = [
     (f"correlate {STORES} --out o --screening [1]", r"--screening: not a JSON object: \[1\]"),
     (f'correlate {STORES} --out o --screening {{"a":1}}', "--screening: a: unknown key"),
     (f'correlate {STORES} --out o --exclusions {{"max_norm":0}}', "max-norm: .*greater than 1"),
+    (f"correlate {STORES} --out o --exchange-seed 0", "--exchange-seed, --documents: give both"),
+    (f"correlate {STORES} --out o --documents d.parquet", "--exchange-seed, --documents: give both"),
+    (f"correlate {STORES} --out o --permute-seed 0 {EXCHANGE} d.parquet", "--permute-seed, --exchange-seed: give one"),
+    (f"correlate {STORES} --out o --method screened {EXCHANGE} d.parquet", "sketches take no exchange"),
+    (f"correlate {STORES} --out o {EXCHANGE} none.parquet", r"none\.parquet: no such file"),
+    (f"correlate {STORES} --out o {EXCHANGE} other.parquet", r"other\.parquet: lacks the columns \['id', 'domain'"),
+    (f"correlate {STORES} --out o {EXCHANGE} few.parquet", r"few\.parquet: has no document 0{15}8, which the stores"),
+    (f"correlate {STORES} --out o {EXCHANGE} names.parquet", r"names\.parquet: id: not whole numbers throughout"),
+    (f"correlate {STORES} --out o {EXCHANGE} holes.parquet", r"holes\.parquet: domain: not text throughout"),
+    (f"correlate {STORES} --out o {EXCHANGE} alone.parquet", "no document has another one of its domain"),
     (f"match {STORES} --out o --k 0", "'--k': .*greater"),
     (f"match {STORES} --out o --k 5000000000000", "'--k': .*less than or equal to 1000"),
     ("match lists.parquet --out o --k 99", "--k: 99 is not between 1 and 10"),

@@ -71,6 +71,7 @@ BAD = [
     ("correlation/n_jobs", HUGE, r"correlation\.n_jobs: input should be less than"),
     ("correlation/memory_gb", 0.001, r"correlation\.memory_gb: 0\.001 is too little"),
     ("intervals/n_blocks", 10**6, r"intervals\.n_blocks: input should be less than"),
+    ("intervals/n_blocks", 6, r"intervals\.n_blocks: no Hadamard matrix of order 6 is made, so take 4 or 8"),
     ("corpus/source/bytes_per_domain", HUGE, r"corpus\.source\.bytes_per_domain: input should be less than"),
     ("filtering/pool/n_shards", HUGE, r"filtering\.pool\.n_shards: input should be less than or equal to 4096"),
     ("theory/simulation/sizes", [HUGE], r"theory\.simulation\.sizes\[0\]: input should be less than"),
@@ -85,6 +86,7 @@ BAD = [
     ("theory/simulation/betas", [1.5, 1.5], r"theory\.simulation\.betas: must differ"),
     ("sweeps/pooling", ["max", "max"], r"sweeps\.pooling: must differ"),
     ("controls/permutation_seeds", [1, 1], r"controls\.permutation_seeds: must differ"),
+    ("controls/document_seeds", [1, 1], r"controls\.document_seeds: must differ"),
     ("ladders/x", [["pythia-s", "opt-s"]] * 2, r"ladders\.x: names the same rung twice"),
     # unknown, dangling, cyclic
     ("corelation", {"max_k": 3}, "corelation: unknown key; remove it or correct its spelling"),

@@ -15,7 +15,7 @@ SEED = int(os.environ.get("CHAOS_SEED", "0"))
 TO_MATCHES = {
     **TINY,
     "results": "results",
-    "controls": {"permutation_seeds": [], "untrained_seeds": []},
+    "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []},
     "correlation": {**TINY["correlation"], "memory_gb": 1.84},
     "dask": {"scheduler": "processes", "n_workers": 2},
 }

@@ -20,7 +20,7 @@ from workflow_runs import TINY, copy_project
 from rosetta.processes import running_here
 
 WHOLE = {**TINY, "results": "results"}
-TO_MATCHES = {**WHOLE, "controls": {"permutation_seeds": [], "untrained_seeds": []}}
+TO_MATCHES = {**WHOLE, "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []}}
 SUBMITTED = {
     "corpus", "tokenizer", "train", "activations", "twins", "correlate", "nulls", "intervals", "sweeps", "vocabulary",
     "neurons", "theory_simulate", "theory_spectrum", "filter_choose", "filter_score", "filter_pretrain",

@@ -193,6 +193,7 @@ def twin_stores(model):
 
 
 def null_stores(wildcards):
-    if wildcards.control == "permutation":
-        return [*stores_of(0)(wildcards), *stores_of(1)(wildcards)]
+    if wildcards.control != "untrained":
+        corpus = [paths.corpus_manifest] if wildcards.control == "documents" else []
+        return [*corpus, *stores_of(0)(wildcards), *stores_of(1)(wildcards)]
     return [file for model in wildcards.pair.split(PAIR_SEPARATOR) for files in twin_stores(model) for file in files]

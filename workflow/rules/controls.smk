@@ -70,6 +70,7 @@ rule nulls:
 
 rule intervals:
     input:
+        corpus=paths.corpus_manifest,
         a=stores_of(0),
         b=stores_of(1),
         neighbors=[paths.neighbors_part("{pair}", job, n_jobs) for job in range(n_jobs)],
@@ -98,6 +99,7 @@ rule intervals:
 
 rule sweeps:
     input:
+        corpus=paths.corpus_manifest,
         a=stores_of(0),
         b=stores_of(1),
     output:
