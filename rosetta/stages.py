@@ -33,8 +33,8 @@ VERSIONS = {
     "vocabulary": 1,
     "neurons": 1,
     "contexts": 2,
-    "describe": 3,
-    "neuron_figures": 3,
+    "describe": 4,
+    "neuron_figures": 4,
     "annotate": 1,
     "viewer": 2,
     "filter_choose": 1,
@@ -52,11 +52,11 @@ VERSIONS = {
     "theory_spectrum": 1,
     "theory_ngrams": 1,
     "theory_beta": 2,
-    "theory_compare": 2,
-    "theory_predict": 2,
+    "theory_compare": 3,
+    "theory_predict": 3,
     "theory_figures": 2,
     "figures": 2,
-    "report": 6,
+    "report": 7,
 }
 
 

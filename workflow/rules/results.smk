@@ -82,6 +82,7 @@ rule report:
                 "scaling",
                 *CONTROL_TABLES,
                 "polarization_by_model",
+                "depth_agreement",
                 "findings",
                 *theory_tables,
                 *filter_tables,
