@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from planted_populations import population, rungs
 from scipy import stats
+from scipy.optimize import brentq
 
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.findings import NULL_NAMES, count_finding, findings_table
-from rosetta.analysis.intervals import half_sample_interval
+from rosetta.analysis.intervals import half_sample_error, half_sample_interval
 from rosetta.analysis.nulls import PLAIN, STATISTICS
 from rosetta.analysis.populations import Rung
 from rosetta.analysis.verdicts import (
@@ -48,18 +49,14 @@ def counted(members, spread=0.02):
     counts, halves = [], []
     for rung in members:
         place = {"ladder": rung.ladder, "rung": rung.number}
-        found = {name: int(mask.sum()) for name, mask in rung.sample[0].by_statistic().items()}
-        counts.append({**place, **{COUNT_OF[name]: count for name, count in found.items()}})
-        halves += [
-            {
-                **place,
-                "statistic": name,
-                "half_sample": half,
-                "matches": count * (1 + spread * (-1) ** ((half + rung.number) // 2)),
-            }
-            for name, count in found.items()
-            for half in range(8)
-        ]
+        row = dict(place)
+        for name, mask in rung.sample[0].by_statistic().items():
+            count, column = int(mask.sum()), COUNT_OF[name]
+            varied = count * (1 + spread * np.random.default_rng(rung.number).normal(size=8))
+            halves += [{**place, "statistic": name, "half_sample": i, "matches": one} for i, one in enumerate(varied)]
+            low, high = half_sample_interval(count, varied)
+            row |= {column: count, f"{column}_ci_low": low, f"{column}_ci_high": high}
+        counts.append(row)
     return pd.DataFrame(counts), pd.DataFrame(halves)
 
 
@@ -155,13 +152,15 @@ def test_the_share_and_its_interval_are_those_of_the_count():
     """Of 80 of 200 neurons and 160 of 800, with the half-samples' own intervals, not a resampling of neurons."""
     members = rungs({"share": 0.4}, {"share": 0.2})
     found = judged(members).loc["share falling", PLAIN]
-    _, halves = counted(members)
+    counts, halves = counted(members)
     of_plain = halves[halves["statistic"] == PLAIN]
     first, last = (of_plain.loc[of_plain["rung"] == rung, "matches"].to_numpy() / n for rung, n in ((0, 200), (1, 800)))
     low, high = half_sample_interval(-0.2, last - first)
     assert (found["value"], found["ci_low"], found["ci_high"]) == pytest.approx((-0.2, low, high))
-    assert found["p"] == pytest.approx(p_below(-0.2, high, 1 / (1 / 3 + 1 / 4)), rel=1e-6)
-    low, high = half_sample_interval(80, first * 200) / np.float64(2)
+    error = half_sample_error(last - first)
+    freedom = brentq(lambda n: stats.t.ppf(0.975, n) - (high + 0.2) / error, 1, 100)
+    assert found["p"] == pytest.approx(2 * stats.t.cdf(-0.2 / error, freedom), rel=1e-6)
+    low, high = counts.loc[0, ["matches_ci_low", "matches_ci_high"]] / 2
     assert f"from 40.0% of s ({low:.1f} to {high:.1f})" in found["sentence"]
     assert judged(members, spread=0.0).loc[("share falling", PLAIN), "verdict"] == UNDECIDED
 
@@ -169,8 +168,14 @@ def test_the_share_and_its_interval_are_those_of_the_count():
 def test_without_half_samples_the_share_cannot_be_judged():
     members = rungs({"share": 0.4}, {"share": 0.2})
     counts, halves = counted(members)
-    table = findings_table(members, LAWS, counts, halves[:0], CONFIG).set_index(["finding", "statistic"])
-    assert set(table.loc["share falling", "verdict"]) == {UNDECIDED}
+    for missing in (halves[:0], halves.assign(matches=np.nan)):
+        table = findings_table(members, LAWS, counts, missing, CONFIG).set_index(["finding", "statistic"])
+        assert set(table.loc["share falling", "verdict"]) == {UNDECIDED}
+
+
+def test_growth_of_a_count_without_a_law_cannot_be_judged():
+    table = judged(rungs({"share": 0.4}, {"share": 0.2}), LAWS[:1])
+    assert table.loc["count sublinear", "verdict"].to_dict() == {PLAIN: SUPPORTED, "above_untrained": UNDECIDED}
 
 
 def test_findings_are_judged_on_matches_above_a_null_too():

@@ -26,7 +26,6 @@ from rosetta.analysis.groups import (
 from rosetta.analysis.intervals import CONFIDENCE, half_sample_error, half_sample_interval
 from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.populations import Rung
-from rosetta.analysis.replicates import clipped
 from rosetta.analysis.verdicts import LEVEL, Evidence, derived_ladders, judge, p_above, p_below
 from rosetta.config import Config
 
@@ -48,8 +47,8 @@ class Measured:
         The rung.
     polarization, specialization : dict of str to Estimate
         `rosetta.analysis.groups`.
-    counts : dict of str to float
-        Count by statistic.
+    counts : dict of str to tuple of float
+        By statistic, the count and its 95% interval.
     replicates : dict of str to ndarray of float64, shape (R,)
         The same on each half-sample of the documents.
     """
@@ -57,7 +56,7 @@ class Measured:
     rung: Rung
     polarization: dict[str, Estimate]
     specialization: dict[str, Estimate]
-    counts: dict[str, float]
+    counts: dict[str, tuple[float, float, float]]
     replicates: dict[str, np.ndarray]
 
     @classmethod
@@ -71,7 +70,11 @@ class Measured:
             rung,
             polarization(rung.sample, config, *name),
             specialization(rung.sample, config, *name),
-            {statistic: float(row[column].iloc[0]) for statistic, column in COUNT_OF.items() if column in row},
+            {
+                statistic: tuple(float(row[f"{column}{end}"].iloc[0]) for end in ("", "_ci_low", "_ci_high"))
+                for statistic, column in COUNT_OF.items()
+                if column in row
+            },
             {
                 statistic: part.sort_values("half_sample")["matches"].to_numpy(float)
                 for statistic, part in halves.groupby("statistic")
@@ -109,7 +112,7 @@ def findings_table(
     for ladder, members in groupby(rungs, key=lambda rung: rung.ladder):
         ordered = sorted(members, key=lambda rung: rung.n_neurons)
         statistics = list(ordered[0].sample[0].by_statistic())
-        found += [count_finding(ladder, statistic, laws.loc[(ladder, statistic)]) for statistic in statistics]
+        found += [count_finding(ladder, one, laws.reindex([(ladder, one)]).iloc[0]) for one in statistics]
         if len(ordered) < 2:
             why = "The ladder has one rung, so nothing can be said about growth with size."
             found += [Evidence(ladder, name, statistic, why) for name in _CLAIMS for statistic in statistics]
@@ -158,23 +161,24 @@ def share_finding(small: Measured, large: Measured, statistic: str, _config: Con
 
     All neurons are there, so what varies is the documents: intervals are those of the counts, from half-samples.
     """
-    evidence = Evidence(
-        small.rung.ladder, "share falling", statistic, "The counts have no replicates on half-samples of the documents."
-    )
+    evidence = Evidence(small.rung.ladder, "share falling", statistic, "The counts have no error from half-samples.")
     both = (small, large)
     halves = [one.replicates.get(statistic, np.empty(0)) / one.n_anchor for one in both]
     if not len(halves[0]) or len(halves[0]) != len(halves[1]):
         return evidence
-    shares = [one.counts[statistic] / one.n_anchor for one in both]
-    change, spread = shares[1] - shares[0], halves[1] - halves[0]
+    shares = [np.array(one.counts[statistic]) / one.n_anchor for one in both]
+    change, spread = float(shares[1][0] - shares[0][0]), halves[1] - halves[0]
     low, high = map(float, half_sample_interval(change, spread))
     # The interval's own number of standard errors tells its degrees of freedom.
     error = float(half_sample_error(spread))
     freedom = stdtridf(0.5 + CONFIDENCE / 2, (high - low) / 2 / error) if error > 0 else float("nan")
     p = p_below(change, high, freedom)
     if not np.isfinite(p):
-        return replace(evidence, numbers="The counts are the same on all half-samples of the documents.")
-    told = [_share(*each, one) for *each, one in zip(shares, halves, both, strict=True)]
+        return evidence
+    told = [
+        f"{100 * share:.1f}% of {one.anchor} ({100 * start:.1f} to {100 * end:.1f})"
+        for (share, start, end), one in zip(shares, both, strict=True)
+    ]
     return replace(
         evidence,
         seen="The share of Rosetta Neurons falls",
@@ -283,11 +287,6 @@ _CLAIMS = {
     "specialization": specialization_finding,
 }
 _TOO_FEW = "A rung has too few clusters of neurons in one of the groups to compare (bootstrap.min_clusters)."
-
-
-def _share(share: float, halves: np.ndarray, measured: Measured) -> str:
-    low, high = clipped(tuple(map(float, half_sample_interval(share, halves))), 0.0)
-    return f"{100 * share:.1f}% of {measured.anchor} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def _scalars(estimate: Estimate) -> tuple[float, float, float]:

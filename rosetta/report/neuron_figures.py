@@ -30,7 +30,7 @@ from rosetta.tables import read_csv
 
 FIGURES = ("polarization", "statistics", "specialization", "depth", "layer_pairs")
 PANEL = 3.4  # inches
-MOST_DOMAINS = 12  # drawn; a figure of all of a corpus's may be too wide to read
+MAX_DOMAINS = 24  # drawn
 STATISTIC_NAMES = {
     "excess_kurtosis": "vocabulary kurtosis",
     "activation_mean": "mean",
@@ -81,7 +81,7 @@ def _polarization(by_model: pd.DataFrame) -> plt.Figure:
     figure, axes = _panels(columns, -(-len(panels) // columns), width=2.4, height=2.2, sharey=True)
     for axis, ((ladder, family), part) in zip(axes.flat, panels, strict=False):
         _lines(axis, part)
-        axis.set_title(f"{family} in {ladder}", fontsize="medium", parse_math=False)
+        axis.set_title(f"{family} in {ladder}", fontsize="medium")
         axis.axhline(0, color="0.8", lw=0.8, zorder=0)
     for axis in axes.flat[len(panels) :]:
         axis.remove()
@@ -100,37 +100,40 @@ def _statistics(by_rung: pd.DataFrame, by_model: pd.DataFrame) -> plt.Figure:
 
 
 def _specialization(table: pd.DataFrame) -> plt.Figure:
-    """NormalizedFire against size, one row per domain; of many domains, those that tell the groups apart most."""
-    table = table.assign(mean=table["normalized_fire"])
+    """NormalizedFire against size, one row per domain."""
+    domains, left_out = _domains(table)
+    labels = [name or "(none)" for name in domains]
+    figure = _grid(table.assign(mean=table["normalized_fire"]), "domain", domains, labels, line=1)
+    if left_out:
+        n = len(domains) + left_out
+        told = f"the {len(domains)} of {n} domains on which Rosetta Neurons of some rung read highest"
+        figure.supxlabel(told, fontsize="medium")
+    return figure
+
+
+def _domains(table: pd.DataFrame) -> tuple[list[str], int]:
+    """Return the domains that are shown, in the order of the table, and how many are not.
+
+    Of many, those on which Rosetta Neurons read highest in any ladder and rung.
+    """
     domains = list(table["domain"].unique())
-    if len(domains) > MOST_DOMAINS:
-        means = table[table["group"].isin((ROSETTA, OTHERS))].pivot_table(
-            index="domain", columns="group", values="mean"
-        )
-        apart = means.max(axis=1) - means.min(axis=1)
-        chosen = set(apart.nlargest(MOST_DOMAINS, keep="first").index)
-        figure = _grid(table, "domain", [name for name in domains if name in chosen], line=1)
-        figure.supxlabel(
-            f"the {MOST_DOMAINS} of {len(domains)} domains at which the groups differ most", fontsize="medium"
-        )
-        return figure
-    return _grid(table, "domain", domains, line=1)
+    highest = table[table["group"] == ROSETTA].groupby("domain")["normalized_fire"].max()
+    kept = set(highest.reindex(domains).fillna(-np.inf).nlargest(MAX_DOMAINS).index)
+    return [name for name in domains if name in kept], len(domains) - len(kept)
 
 
-def _grid(
-    table: pd.DataFrame, key: str, names: list[str], labels: list[str] | None = None, line: float | None = None
-) -> plt.Figure:
+def _grid(table: pd.DataFrame, key: str, names: list[str], labels: list[str], line: float | None = None) -> plt.Figure:
     """Draw means against size: a row per value of a column, with one scale, and a column of panels per ladder."""
     ladders = list(table["ladder"].unique())
     figure, axes = _panels(len(ladders), len(names), height=1.5, sharey="row")
-    for row, name, label in zip(axes, names, labels or names, strict=True):
+    for row, name, label in zip(axes, names, labels, strict=True):
         for axis, ladder in zip(row, ladders, strict=True):
             _lines(axis, table[(table["ladder"] == ladder) & (table[key] == name)])
             if line is not None:
                 axis.axhline(line, color="0.8", lw=0.8, zorder=0)
-        row[0].set_ylabel(label, parse_math=False)
+        row[0].set_ylabel(label)
     for axis, ladder in zip(axes[0], ladders, strict=True):
-        axis.set_title(ladder, parse_math=False)
+        axis.set_title(ladder)
     for axis in axes[:-1].flat:
         axis.tick_params(labelbottom=False)
     for axis in axes[-1]:
@@ -192,7 +195,7 @@ def _depth(table: pd.DataFrame) -> plt.Figure:
             part = table[(table["group"] == group) & (table["ladder"] == ladder)]
             _depth_panel(axis, part.sort_values(["n_neurons", "rung"], kind="stable"), norm)
             title = ladder if group == ROSETTA else f"{ladder}: {_STYLES[group][2]}"
-            axis.set_title(title, fontsize="medium", parse_math=False)
+            axis.set_title(title, fontsize="medium")
     figure.colorbar(
         ScalarMappable(norm, DEPTH_COLORS), ax=axes, label="Rosetta Neurons, relative to an even spread", aspect=40,
         ticks=[0, 0.5, 1, norm.vmax], format="%.1f",
@@ -208,7 +211,7 @@ def _depth_panel(axis: plt.Axes, part: pd.DataFrame, norm: TwoSlopeNorm) -> None
         cells = bins.sort_values("bin")["ratio"].to_numpy()[None]
         axis.pcolormesh(edges, [row, row + 1], cells, norm=norm, cmap=DEPTH_COLORS, edgecolors="white", lw=1)
         labels.append(f"{model}  {bins['n'].iloc[0]:,d}")
-    axis.set_yticks(np.arange(len(labels)) + 0.5, labels, parse_math=False)
+    axis.set_yticks(np.arange(len(labels)) + 0.5, labels)
     axis.set(xlim=(0, 1), ylim=(len(labels), 0), xlabel="depth, layer / (L − 1)")
     axis.set_xticks([0, 0.5, 1], ["first", "", "last"])
     axis.tick_params(length=0)
