@@ -140,14 +140,11 @@ def count_finding(ladder: str, statistic: str, law: pd.Series) -> Evidence:
     evidence = Evidence(ladder, "count sublinear", statistic, "Too few rungs have matches for an interval of α.")
     if not np.isfinite(p):
         return evidence
-    if low <= 0:
-        unseen = "Growth of the number of Rosetta Neurons with size is not shown"
-    else:
-        unseen = "The number of Rosetta Neurons grows with size, but sublinear growth is not shown"
+    what = "Growth" if low <= 0 else "Sublinear growth"
     return replace(
         evidence,
         seen="The number of Rosetta Neurons grows sublinearly with size",
-        unseen=unseen,
+        unseen=f"{what} of the number of Rosetta Neurons with size is not shown",
         numbers=f"the exponent α is {alpha:.2f} (95% interval {low:.2f} to {high:.2f}, {int(n)} rungs)",
         value=alpha,
         low=low,
@@ -245,40 +242,37 @@ def specialization_finding(small: Measured, large: Measured, statistic: str, con
     if not np.isfinite(p).all():
         return replace(evidence, numbers=_TOO_FEW)
     value, low, high = _scalars(shift)
-    rises = {i for i in expected if directions[names[i]] == "rises"}
-    sinks, grows = change.p_below(), change.p_above()
-    against = [names[i] for i in expected if (sinks if i in rises else grows)[i] * len(expected) < LEVEL]
-    turned = f"; against the direction: {', '.join(against)}" if against else ""
+    told, against = _changes(change, names, {i: directions[names[i]] for i in expected})
     return replace(
         evidence,
         seen="What Rosetta Neurons read highest on shifts with size as expected, compared with random other neurons",
         unseen="The expected shift with size of what Rosetta Neurons read highest on, compared with random other "
         "neurons, is not shown",
-        numbers=f"by {value:+.2f} (95% interval {low:+.2f} to {high:+.2f}) of NormalizedFire; "
-        f"{_changes(change, names, expected, rises)}{turned}",
+        numbers=f"by {value:+.2f} (95% interval {low:+.2f} to {high:+.2f}) of NormalizedFire; {told}",
         value=value,
         low=low,
         high=high,
         p=float(p[0]),
-        against=bool(against),
+        against=against,
     )
 
 
-def _changes(change: Estimate, names: list[str], expected: list[int], rises: set[int]) -> str:
-    """Return the changes of the categories that have a direction in words."""
+def _changes(change: Estimate, names: list[str], directions: dict[int, str]) -> tuple[str, bool]:
+    """Return the changes of the categories that have a direction in words, and whether any is against it."""
     low, high = change.interval()
+    wrong = {"rises": change.p_below(), "falls": change.p_above()}
     parts = []
-    for verb, which in (
-        ("rise", [i for i in expected if i in rises]),
-        ("fall", [i for i in expected if i not in rises]),
-    ):
+    for direction, verb in (("rises", "rise"), ("falls", "fall")):
         told = [
             f"{names[i]} {change.value[i]:+.2f}"
             + (f" ({low[i]:+.2f} to {high[i]:+.2f})" if np.isfinite(low[i]) else "")
-            for i in which
+            for i, one in directions.items()
+            if one == direction
         ]
         parts += [f"of those expected to {verb}, {', '.join(told)}"] if told else []
-    return "; ".join(parts)
+    against = [names[i] for i, one in directions.items() if wrong[one][i] * len(directions) < LEVEL]
+    parts += [f"against the direction: {', '.join(against)}"] if against else []
+    return "; ".join(parts), bool(against)
 
 
 _CLAIMS = {
