@@ -18,7 +18,15 @@ from rosetta.config_controls import Controls, Exclusions, Intervals, Sweeps
 from rosetta.config_devices import Devices, device_problems
 from rosetta.config_filtering import Filtering, filtering_problems
 from rosetta.config_messages import describe_problems
-from rosetta.config_neurons import Annotation, Bootstrap, Selectivity, Specialization, Viewer, context_problems
+from rosetta.config_neurons import (
+    Annotation,
+    Bootstrap,
+    Selectivity,
+    Specialization,
+    Viewer,
+    bootstrap_problems,
+    context_problems,
+)
 from rosetta.config_problems import ladder_problems, model_problems, sampling_problems
 from rosetta.config_sources import EnvironmentSource, FilesSource, HubId, HubSource, Revision, Sampling
 from rosetta.config_theory import Theory, theory_problems
@@ -282,6 +290,7 @@ class Config(Section):
     def _references(self) -> Config:
         problems = [*model_problems(self), *ladder_problems(self), *sampling_problems(self)]
         problems += context_problems(self.specialization, self.viewer, self.annotation)
+        problems += bootstrap_problems(self.bootstrap, len(self.ladders), len(self.controls.names))
         problems += [*filtering_problems(self), *theory_problems(self.theory), *device_problems(self)]
         if self.matching.k > self.correlation.max_k:
             problems.append(

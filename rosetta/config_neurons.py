@@ -34,6 +34,11 @@ class Specialization(Section):
         None,
         description="category of each domain; `pile` is the one of the Pile's subsets; null: every domain by itself",
     )
+    directions: dict[str, Literal["rises", "falls"]] = Field(
+        {"code": "rises", "math": "rises", "prose": "falls", "conversation": "falls"},
+        description="how the study expects NormalizedFire of a category to change with size, relative to random other "
+        "neurons; categories without a direction are not judged",
+    )
     n_random: int = Field(1000, ge=1, le=10**9, description="non-Rosetta neurons in a random draw, the baseline")
     n_draws: int = Field(3, ge=1, le=10_000, description="random draws")
     seed: Seed = Field(0, description="seed of the draws")
@@ -42,7 +47,13 @@ class Specialization(Section):
 class Bootstrap(Section):
     """How confidence intervals of means are resampled."""
 
-    n_resamples: int = Field(1000, ge=100, le=1_000_000, description="resamples")
+    n_resamples: int = Field(4000, ge=100, le=1_000_000, description="resamples")
+    min_clusters: int = Field(
+        15,
+        ge=2,
+        description="clusters of matched neurons (or single ones) below which a mean has no interval, and a finding "
+        "cannot be judged",
+    )
     seed: Seed = 0
 
 
@@ -109,4 +120,22 @@ def context_problems(specialization: Specialization, viewer: Viewer, annotation:
         "that are found"
         for key, n in asked.items()
         if n > specialization.n_contexts
+    ]
+
+
+_FINDINGS = 4  # per ladder and statistic, see rosetta.analysis.findings
+
+
+def bootstrap_problems(bootstrap: Bootstrap, n_ladders: int, n_nulls: int) -> list[str]:
+    """Return what is wrong with the number of resamples: too few for any finding to stand the correction.
+
+    The smallest p of n resamples is 2 / (n + 1), and is multiplied by the number of verdicts.
+    """
+    verdicts = _FINDINGS * (1 + n_nulls) * n_ladders
+    needed = 40 * verdicts
+    if bootstrap.n_resamples >= needed:
+        return []
+    return [
+        f"bootstrap.n_resamples: {bootstrap.n_resamples} are too few for {verdicts} verdicts ({n_ladders} ladders): no "
+        f"p could be small enough to support one. Use at least {needed}"
     ]

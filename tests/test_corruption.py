@@ -77,6 +77,7 @@ FILES = {
     "tables/scaling.csv": (["describe", *RUN], None),
     "tables/polarization_by_model.csv": (["neuron-figures", *RUN], None),
     "tables/null_summary.csv": (["control-figures", *RUN], None),
+    "tables/depth_agreement.csv": (["report", *RUN], None),
     "tables/findings.csv": (["report", *RUN], None),
     "tables/theory_beta.csv": (["theory", "compare", *RUN], None),
     "tables/theory_frontiers.csv": (["theory", "figures", *RUN], None),

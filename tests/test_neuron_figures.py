@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from rosetta.analysis.depth import depth_table, layer_pairs
-from rosetta.analysis.groups import polarization_tables, specialization_tables
+from rosetta.analysis.groups import RUNG_SPECIALIZATION_COLUMNS, polarization_tables, specialization_tables
 from rosetta.analysis.populations import MEASURES, Population, Rung
 from rosetta.config import Bootstrap, Config, Specialization
 from rosetta.models.neurons import NeuronShape
@@ -15,7 +15,9 @@ from rosetta.report import neuron_figures
 from rosetta.report.neuron_figures import FIGURES, draw_neuron_figures
 from rosetta.tables import write_csv
 
-CONFIG = Config.model_construct(bootstrap=Bootstrap(n_resamples=100), specialization=Specialization(n_random=50))
+CONFIG = Config.model_construct(
+    bootstrap=Bootstrap(n_resamples=100, min_clusters=2), specialization=Specialization(n_random=50)
+)
 BOTH = ("above_documents", "above_untrained")
 
 
@@ -24,6 +26,7 @@ def population(model, n_layers, nulls, n_above=4):
     shape = NeuronShape(n_layers, 20)
     n = shape.n_neurons
     neurons = pd.DataFrame(rng.normal(size=(n, len(MEASURES))), columns=MEASURES)
+    neurons["activation_kurtosis"] = rng.lognormal(size=n)
     neurons.insert(0, "layer", np.arange(n) // 20)
     neurons.insert(1, "unit", np.arange(n) % 20)
     clusters = {"g": np.where(np.arange(n) < 8, np.arange(n), -1)}
@@ -79,8 +82,7 @@ def legend(figure):
 def test_the_stricter_null_that_there_is_is_shown_beside_all_matches(tmp_path, nulls, shown, monkeypatch):
     drawn = draw(Paths(tmp_path), nulls, monkeypatch)
     assert set(drawn) == set(FIGURES)
-    assert legend(drawn["polarization"]) == legend(drawn["statistics"]) == shown
-    assert [text for text in legend(drawn["specialization"]) if "neurons" not in text] == shown[1:-1]
+    assert all(legend(drawn[name]) == shown for name in ("polarization", "statistics", "specialization"))
     titles = [axis.get_title() for axis in drawn["depth"].axes if axis.get_title()]
     assert titles == ["l", *(f"l: {name}" for name in shown[1:-1])]
 
@@ -89,7 +91,30 @@ def test_a_model_is_drawn_in_each_of_its_rungs_and_blank_without_rosetta_neurons
     everything, above = (axis for axis in draw(Paths(tmp_path), BOTH, monkeypatch)["depth"].axes if axis.get_title())
     labels = [label.get_text() for label in above.get_yticklabels()]
     assert labels == ["x-s  4", "y-s  4", "x-s  4", "y-m  4", "y-m  4", "x-l  0"]
-    filled = [~np.ma.getmaskarray(axis.collections[0].get_array()).reshape(6, -1) for axis in (everything, above)]
-    assert [np.flatnonzero(row).tolist() for row in filled[0]] == [[0], [0], [0], [0, 11], [0, 11], [0, 4, 8, 11]]
-    assert not filled[1][5].any(), "no Rosetta Neuron above the null"
-    np.testing.assert_array_equal(filled[0][:5], filled[1][:5])
+    cells = [[mesh.get_array().ravel() for mesh in axis.collections] for axis in (everything, above)]
+    assert [len(row) for row in cells[0]] == [1, 1, 1, 2, 2, 4], "no bin is without a layer"
+    assert all(np.isfinite(row).all() for row in [*cells[0], *cells[1][:5]])
+    assert np.ma.getmaskarray(np.ma.masked_invalid(cells[1][5])).all(), "no Rosetta Neuron above the null"
+    # Eight of the first twenty of eighty neurons: four times what an even spread would leave there.
+    np.testing.assert_allclose(cells[0][5], [4, 0, 0, 0])
+
+
+def test_panels_of_vocabulary_kurtosis_share_one_scale_and_leave_no_hole(tmp_path, monkeypatch):
+    figure = draw(Paths(tmp_path), BOTH, monkeypatch)["polarization"]
+    panels = [axis for axis in figure.axes if axis.get_title()]
+    assert len(panels) == len(figure.axes) == 2
+    assert len({axis.get_ylim() for axis in panels}) == 1
+
+
+def test_of_very_many_domains_those_read_highest_on_are_drawn(monkeypatch):
+    monkeypatch.setattr(neuron_figures, "MAX_DOMAINS", 3)
+    rows = [
+        ("l", rung, 20 + rung, group, f"d{i}", i, np.nan, np.nan, 30)
+        for rung in range(2)
+        for group in ("rosetta", "non_rosetta")
+        for i in range(240)
+    ]
+    figure = neuron_figures._specialization(pd.DataFrame(rows, columns=RUNG_SPECIALIZATION_COLUMNS))
+    assert [axis.get_ylabel() for axis in figure.axes] == [f"d{i}" for i in range(237, 240)]
+    assert "the 3 of 240 domains" in figure.get_supxlabel()
+    plt.close(figure)

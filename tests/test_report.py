@@ -10,6 +10,7 @@ from helpers import random_ranges, save_stores
 
 from rosetta.analysis.controls import CONTROL_COLUMNS, NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.replicates import REPLICATE_COLUMNS
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, pooled_table, scaling_table
 from rosetta.analysis.stability import EXCLUSION_COLUMNS, K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import parse_config
@@ -173,6 +174,7 @@ def reported(tmp_path):
     write_csv(paths.table("scaling"), scaling_table(counts))
     write_csv(paths.table("scaling_pooled"), pooled_table(counts))
     write_csv(paths.table("null_scaling"), pd.DataFrame(columns=NULL_SCALING_COLUMNS))
+    write_csv(paths.table("replicates"), pd.DataFrame(columns=REPLICATE_COLUMNS))
     for name, columns in CONTROLS.items():
         write_csv(paths.table(name), pd.DataFrame(columns=columns))
     k_row = {"ladder": "l", "rung": 0, "k": 1, "matches": 15}

@@ -1,8 +1,7 @@
 """Whether a run supports each finding of the study, in one plain sentence with its numbers and interval.
 
-A finding compares the smallest and the largest rung of a ladder. Its interval is a bootstrap over neurons (matched ones
-together) with the models held fixed: it says how well these models were measured, not how other trainings would turn
-out.
+A finding compares the smallest and the largest rung of a ladder, with the models held fixed: it says how well these
+models were measured, not how other trainings would turn out.
 """
 
 from __future__ import annotations
@@ -12,220 +11,271 @@ from itertools import groupby
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtridf
 
-from rosetta.analysis.bootstrap import CONFIDENCE, Estimate, mean_estimate
-from rosetta.analysis.groups import OTHERS, difference_group, polarization, rosetta_group, specialization
-from rosetta.analysis.nulls import PLAIN
-from rosetta.analysis.populations import MEASURES, Rung
+from rosetta.analysis.bootstrap import Estimate
+from rosetta.analysis.counts import COUNT_OF
+from rosetta.analysis.groups import (
+    COMPARED,
+    OTHERS,
+    difference_group,
+    polarization,
+    rosetta_group,
+    specialization,
+)
+from rosetta.analysis.intervals import CONFIDENCE, half_sample_error, half_sample_interval
+from rosetta.analysis.nulls import NULL_TITLES, PLAIN
+from rosetta.analysis.populations import Rung
+from rosetta.analysis.verdicts import LEVEL, Evidence, derived_ladders, judge, p_above, p_below
 from rosetta.config import Config
-
-FINDING_COLUMNS = ["ladder", "finding", "statistic", "verdict", "value", "ci_low", "ci_high", "sentence"]
-SUPPORTED, NOT_SUPPORTED, UNDECIDED = "supported", "not supported", "cannot be judged"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A claim about a ladder, what this run says to it, and the number that decides.
-
-    Attributes
-    ----------
-    ladder : str
-        Name of the ladder.
-    finding : {'count sublinear', 'share falling', 'polarization', 'specialization'}
-        The claim.
-    statistic : str
-        Which Rosetta Neurons it is judged on: `plain` for all, `above_…` for those whose matches are above that null.
-    verdict : {'supported', 'not supported', 'cannot be judged'}
-        Supported means that the 95% interval of the deciding number lies on the claim's side.
-    value, ci_low, ci_high : float
-        The deciding number and its interval; NaN where it cannot be judged.
-    sentence : str
-        The finding in words.
-    """
-
-    ladder: str
-    finding: str
-    statistic: str
-    verdict: str
-    value: float
-    ci_low: float
-    ci_high: float
-    sentence: str
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A rung with the means of its Rosetta Neurons and of the others."""
+    """A rung with the means of its Rosetta Neurons and of the others, and its counts.
+
+    Attributes
+    ----------
+    rung : Rung
+        The rung.
+    polarization, specialization : dict of str to Estimate
+        `rosetta.analysis.groups`.
+    counts : dict of str to tuple of float
+        By statistic, the count and its 95% interval.
+    replicates : dict of str to ndarray of float64, shape (R,)
+        The same on each half-sample of the documents.
+    """
 
     rung: Rung
     polarization: dict[str, Estimate]
     specialization: dict[str, Estimate]
+    counts: dict[str, tuple[float, float, float]]
+    replicates: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, rung: Rung, config: Config) -> Measured:
-        """Measure a rung."""
+    def of(cls, rung: Rung, counts: pd.DataFrame, replicates: pd.DataFrame, config: Config) -> Measured:
+        """Measure a rung; `counts` and `replicates` are of all."""
         name = (rung.ladder, rung.number)
-        return cls(rung, polarization(rung.sample, config, *name), specialization(rung.sample, config, *name))
+        row, halves = (
+            table[(table["ladder"] == rung.ladder) & (table["rung"] == rung.number)] for table in (counts, replicates)
+        )
+        return cls(
+            rung,
+            polarization(rung.sample, config, *name),
+            specialization(rung.sample, config, *name),
+            {
+                statistic: tuple(float(row[f"{column}{end}"].iloc[0]) for end in ("", "_ci_low", "_ci_high"))
+                for statistic, column in COUNT_OF.items()
+                if column in row
+            },
+            {
+                statistic: part.sort_values("half_sample")["matches"].to_numpy(float)
+                for statistic, part in halves.groupby("statistic")
+            },
+        )
+
+    @property
+    def anchor(self) -> str:
+        """Name of the anchor."""
+        return self.rung.populations[0].model
+
+    @property
+    def n_anchor(self) -> int:
+        """Neurons of the anchor."""
+        return self.rung.populations[0].shape.n_neurons
 
 
-def findings_table(rungs: list[Rung], scaling: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """Return the findings of every ladder (`FINDING_COLUMNS`), on all matches and on those above each null.
+def findings_table(
+    rungs: list[Rung], scaling: pd.DataFrame, counts: pd.DataFrame, replicates: pd.DataFrame, config: Config
+) -> pd.DataFrame:
+    """Return the findings of every ladder (`verdicts.FINDING_COLUMNS`), on all matches and on those above each null.
 
     Parameters
     ----------
     rungs : list of Rung
         All rungs, ladder by ladder.
-    scaling : DataFrame
-        Fitted laws (`scaling.SCALING_COLUMNS`).
+    scaling, counts, replicates : DataFrame
+        Fitted laws (`scaling.SCALING_COLUMNS`), counts (`counts.COUNT_COLUMNS`) and those on half-samples
+        (`replicates.REPLICATE_COLUMNS`).
     config : Config
-        Settings of the bootstrap and the baseline.
+        Settings of the bootstrap and of specialisation.
     """
     laws = scaling.set_index(["ladder", "statistic"])
-    found = []
+    found: list[Evidence] = []
     for ladder, members in groupby(rungs, key=lambda rung: rung.ladder):
         ordered = sorted(members, key=lambda rung: rung.n_neurons)
         statistics = list(ordered[0].sample[0].by_statistic())
-        found += [count_finding(ladder, statistic, laws.loc[(ladder, statistic)]) for statistic in statistics]
+        found += [count_finding(ladder, one, laws.reindex([(ladder, one)]).iloc[0]) for one in statistics]
         if len(ordered) < 2:
-            sentence = "The ladder has one rung, so nothing can be said about growth with size."
-            found += [_undecided(ladder, name, statistic, sentence) for name in _JUDGES for statistic in statistics]
+            why = "The ladder has one rung, so nothing can be said about growth with size."
+            found += [Evidence(ladder, name, statistic, why) for name in _CLAIMS for statistic in statistics]
         else:
-            small, large = (Measured.of(rung, config) for rung in (ordered[0], ordered[-1]))
-            found += [judge(small, large, one, config) for judge in _JUDGES.values() for one in statistics]
-    return pd.DataFrame([_told(finding) for finding in found], columns=FINDING_COLUMNS)
+            small, large = (Measured.of(rung, counts, replicates, config) for rung in (ordered[0], ordered[-1]))
+            found += [claim(small, large, one, config) for claim in _CLAIMS.values() for one in statistics]
+    table = judge(found, derived_ladders(rungs))
+    return table.assign(sentence=[_told(*pair) for pair in zip(table["statistic"], table["sentence"], strict=True)])
 
 
-_WHICH = {
-    "above_permutation": "permuted positions",
-    "above_documents": "exchanged documents",
-    "above_untrained": "untrained twins",
-}
+def _told(statistic: str, sentence: str) -> str:
+    """Return a sentence that says which matches it counts."""
+    if statistic == PLAIN:
+        return sentence
+    return f"Of matches above the null of {NULL_TITLES[statistic.removeprefix('above_')]}: {sentence}"
 
 
-def _told(finding: Finding) -> Finding:
-    """Return a finding whose sentence says which matches it counts."""
-    if finding.statistic == PLAIN:
-        return finding
-    return replace(finding, sentence=f"Of matches above the null of {_WHICH[finding.statistic]}: {finding.sentence}")
+def count_finding(ladder: str, statistic: str, law: pd.Series) -> Evidence:
+    """Ask whether the number of Rosetta Neurons grows, and more slowly than the models: 0 < α < 1.
 
-
-def count_finding(ladder: str, statistic: str, law: pd.Series) -> Finding:
-    """Judge whether the number of Rosetta Neurons grows, and more slowly than the models: 0 < α < 1."""
-    alpha, low, high = (float(law[key]) for key in ("alpha", "alpha_ci_low", "alpha_ci_high"))
-    if not np.isfinite(low):
-        sentence = "Fewer than three rungs have matches, so the exponent α has no interval."
-        return _undecided(ladder, "count sublinear", statistic, sentence)
-    numbers = f"the exponent α is {alpha:.2f} (95% interval {low:.2f} to {high:.2f}, {int(law['n_rungs'])} rungs)"
-    if alpha <= 0:
-        verdict, sentence = NOT_SUPPORTED, f"The number of Rosetta Neurons does not grow with size: {numbers}."
-    elif high < 1:
-        verdict, sentence = SUPPORTED, f"The number of Rosetta Neurons grows sublinearly with size: {numbers}."
-    else:
-        verdict = NOT_SUPPORTED
-        tail = "lies above 1" if low > 1 else "includes 1"
-        sentence = f"Sublinear growth of the number of Rosetta Neurons is not shown: {numbers}, which {tail}."
-    return Finding(ladder, "count sublinear", statistic, verdict, alpha, low, high, sentence)
-
-
-def share_finding(small: Measured, large: Measured, statistic: str, config: Config) -> Finding:
-    """Judge whether the share of Rosetta Neurons among the anchor's neurons falls from the smallest to the largest."""
-    shares = [_share(measured.rung, statistic, config) for measured in (small, large)]
-    change, (low, high) = _scalars(shares[1] - shares[0])
-    numbers = (
-        f"from {_percent(shares[0])} of the neurons of {small.rung.populations[0].model} to {_percent(shares[1])} of "
-        f"those of {large.rung.populations[0].model}, a change of {100 * change:+.1f} points "
-        f"(95% interval {100 * low:+.1f} to {100 * high:+.1f})"
-    )
-    verdict = SUPPORTED if high < 0 else NOT_SUPPORTED
-    start = (
-        "The share of Rosetta Neurons falls" if high < 0 else "A falling share of Rosetta Neurons is not shown: it goes"
-    )
-    return Finding(small.rung.ladder, "share falling", statistic, verdict, change, low, high, f"{start} {numbers}.")
-
-
-def polarization_finding(small: Measured, large: Measured, statistic: str, _config: Config) -> Finding:
-    """Judge whether Rosetta Neurons write to fewer tokens than the others, and the gap widens with size.
-
-    Supported if the gap in mean vocabulary kurtosis at the largest rung and its change since the smallest are both
-    above zero with 95% confidence; the number that decides is the change.
+    Both ends of the interval of α have to lie between; p is the larger one of the two.
     """
-    column = MEASURES.index("excess_kurtosis")
-    gaps = [measured.polarization[difference_group(statistic)][column : column + 1] for measured in (small, large)]
-    (gap, (gap_low, gap_high)), (change, (low, high)) = _scalars(gaps[1]), _scalars(gaps[1] - gaps[0])
-    if not np.isfinite([gap_low, low]).all():
-        return _undecided(small.rung.ladder, "polarization", statistic, _TOO_FEW)
-    rosetta, others = (large.polarization[group].value[column] for group in (rosetta_group(statistic), OTHERS))
-    numbers = (
-        f"at the largest rung the mean vocabulary kurtosis is {rosetta:.2f} for Rosetta Neurons and {others:.2f} for "
-        f"the others (difference {gap:+.2f}, 95% interval {gap_low:+.2f} to {gap_high:+.2f}), and the difference has "
-        f"changed by {change:+.2f} ({low:+.2f} to {high:+.2f}) since the smallest"
+    alpha, low, high, n = (float(law[key]) for key in ("alpha", "alpha_ci_low", "alpha_ci_high", "n_rungs"))
+    p = np.maximum(p_above(alpha, low, n - 2), p_below(alpha, high, n - 2, bound=1.0))
+    evidence = Evidence(ladder, "count sublinear", statistic, "Too few rungs have matches for an interval of α.")
+    if not np.isfinite(p):
+        return evidence
+    what = "Growth" if low <= 0 else "Sublinear growth"
+    return replace(
+        evidence,
+        seen="The number of Rosetta Neurons grows sublinearly with size",
+        unseen=f"{what} of the number of Rosetta Neurons with size is not shown",
+        numbers=f"the exponent α is {alpha:.2f} (95% interval {low:.2f} to {high:.2f}, {int(n)} rungs)",
+        value=alpha,
+        low=low,
+        high=high,
+        p=float(p),
     )
-    verdict = SUPPORTED if gap_low > 0 and low > 0 else NOT_SUPPORTED
-    start = "Polarization with size is seen" if verdict == SUPPORTED else "Polarization with size is not shown"
-    return Finding(small.rung.ladder, "polarization", statistic, verdict, change, low, high, f"{start}: {numbers}.")
 
 
-def specialization_finding(small: Measured, large: Measured, statistic: str, _config: Config) -> Finding:
-    """Judge whether the domains that Rosetta Neurons read highest on shift with size, beyond what other neurons do.
+def share_finding(small: Measured, large: Measured, statistic: str, _config: Config) -> Evidence:
+    """Ask whether the count per neuron of the anchor falls from the smallest to the largest rung.
+
+    All neurons are there, so what varies is the documents: intervals are those of the counts, from half-samples.
+    """
+    evidence = Evidence(small.rung.ladder, "share falling", statistic, "The counts have no error from half-samples.")
+    both = (small, large)
+    halves = [one.replicates.get(statistic, np.empty(0)) / one.n_anchor for one in both]
+    if not len(halves[0]) or len(halves[0]) != len(halves[1]):
+        return evidence
+    shares = [np.array(one.counts[statistic]) / one.n_anchor for one in both]
+    change, spread = float(shares[1][0] - shares[0][0]), halves[1] - halves[0]
+    low, high = map(float, half_sample_interval(change, spread))
+    # The interval's own number of standard errors tells its degrees of freedom.
+    error = float(half_sample_error(spread))
+    freedom = stdtridf(0.5 + CONFIDENCE / 2, (high - low) / 2 / error) if error > 0 else float("nan")
+    p = p_below(change, high, freedom)
+    if not np.isfinite(p):
+        return evidence
+    told = [
+        f"{100 * share:.1f}% of {one.anchor} ({100 * start:.1f} to {100 * end:.1f})"
+        for (share, start, end), one in zip(shares, both, strict=True)
+    ]
+    return replace(
+        evidence,
+        seen="The share of Rosetta Neurons falls",
+        unseen="A falling share of Rosetta Neurons is not shown",
+        numbers=f"it goes from {told[0]} to {told[1]}, a change of {100 * change:+.1f} points "
+        f"(95% interval {100 * low:+.1f} to {100 * high:+.1f})",
+        value=change,
+        low=low,
+        high=high,
+        p=p,
+    )
+
+
+def polarization_finding(small: Measured, large: Measured, statistic: str, _config: Config) -> Evidence:
+    """Ask whether Rosetta Neurons write to fewer tokens than the others, and the gap widens with size.
+
+    The gap in mean vocabulary kurtosis at the largest rung and its change since the smallest both have to be above
+    zero; the number that decides is the change, and p the larger one of the two.
+    """
+    column = COMPARED.index("excess_kurtosis")
+    gaps = [measured.polarization[difference_group(statistic)][column : column + 1] for measured in (small, large)]
+    change = gaps[1] - gaps[0]
+    evidence = Evidence(small.rung.ladder, "polarization", statistic, _TOO_FEW)
+    p = np.maximum(gaps[1].p_above(), change.p_above())
+    if not np.isfinite(p).all():
+        return evidence
+    (gap, gap_low, gap_high), (value, low, high) = _scalars(gaps[1]), _scalars(change)
+    rosetta, others = (large.polarization[group].value[column] for group in (rosetta_group(statistic), OTHERS))
+    return replace(
+        evidence,
+        seen="Polarization with size is seen",
+        unseen="Polarization with size is not shown",
+        numbers=f"at the largest rung the mean vocabulary kurtosis is {rosetta:.2f} for Rosetta Neurons and "
+        f"{others:.2f} for the others (difference {gap:+.2f}, 95% interval {gap_low:+.2f} to {gap_high:+.2f}), and the "
+        f"difference has changed by {value:+.2f} ({low:+.2f} to {high:+.2f}) since the smallest",
+        value=value,
+        low=low,
+        high=high,
+        p=float(p[0]),
+    )
+
+
+def specialization_finding(small: Measured, large: Measured, statistic: str, config: Config) -> Evidence:
+    """Ask whether what Rosetta Neurons read highest on shifts with size as `specialization.directions` says.
 
     The numbers are changes, from the smallest to the largest rung, of NormalizedFire of Rosetta Neurons less that of
-    the random baseline. Supported if at least one domain's excludes zero, at intervals widened for the number of
-    domains (Bonferroni); the number that decides is the largest change relative to its interval.
+    the random baseline. What decides is the mean change of the categories that are expected to rise less that of those
+    expected to fall. A category that changes against its direction, at intervals that hold for all categories
+    together (Bonferroni), speaks against the claim.
     """
-    ladder, names = small.rung.ladder, small.rung.populations[0].categories
+    directions = config.specialization.directions
+    names = small.rung.populations[0].categories
+    expected = [i for i, name in enumerate(names) if name in directions]
+    evidence = Evidence(small.rung.ladder, "specialization", statistic, "The corpus has no domains to tell apart.")
     if len(names) < 2:
-        return _undecided(ladder, "specialization", statistic, "The corpus has no domains to tell apart.")
-    means = [measured.specialization for measured in (small, large)]
-    excess = [mean[rosetta_group(statistic)] - mean[OTHERS] for mean in means]
+        return evidence
+    if not expected:
+        why = f"specialization.directions says of none of the domains ({', '.join(names)}) which way it should change."
+        return replace(evidence, numbers=why)
+    excess = [one.specialization[rosetta_group(statistic)] - one.specialization[OTHERS] for one in (small, large)]
     change = excess[1] - excess[0]
-    low, high = change.interval(1 - (1 - CONFIDENCE) / len(names))
-    if not np.isfinite(low).all():
-        return _undecided(ladder, "specialization", statistic, _TOO_FEW)
-    columns = zip(names, change.value, low, high, strict=True)
-    told = [f"{name} {value:+.2f} ({start:+.2f} to {end:+.2f})" for name, value, start, end in columns]
-    rises = [text for text, end in zip(told, low, strict=True) if end > 0]
-    falls = [text for text, end in zip(told, high, strict=True) if end < 0]
-    decisive = int(np.argmax(np.abs(change.value) / np.maximum(high - low, np.finfo(float).tiny)))
-    numbers = float(change.value[decisive]), float(low[decisive]), float(high[decisive])
-    note = f"(change of NormalizedFire; the intervals hold for all {len(names)} domains together with 95% confidence)"
-    if not (rises or falls):
-        sentence = (
-            "A shift with size of the domains that Rosetta Neurons read highest on, compared with random other "
-            f"neurons, is not shown: the clearest change is {told[decisive]} {note}."
-        )
-        return Finding(ladder, "specialization", statistic, NOT_SUPPORTED, *numbers, sentence)
-    parts = [f"{verb} for {', '.join(part)}" for verb, part in (("rises", rises), ("falls", falls)) if part]
-    sentence = (
-        f"What Rosetta Neurons read highest on shifts with size, compared with random other neurons: it "
-        f"{' and '.join(parts)} {note}."
+    shift = change[len(names) : len(names) + 1]
+    p = shift.p_above()
+    if not np.isfinite(p).all():
+        return replace(evidence, numbers=_TOO_FEW)
+    value, low, high = _scalars(shift)
+    told, against = _changes(change, names, {i: directions[names[i]] for i in expected})
+    return replace(
+        evidence,
+        seen="What Rosetta Neurons read highest on shifts with size as expected, compared with random other neurons",
+        unseen="The expected shift with size of what Rosetta Neurons read highest on, compared with random other "
+        "neurons, is not shown",
+        numbers=f"by {value:+.2f} (95% interval {low:+.2f} to {high:+.2f}) of NormalizedFire; {told}",
+        value=value,
+        low=low,
+        high=high,
+        p=float(p[0]),
+        against=against,
     )
-    return Finding(ladder, "specialization", statistic, SUPPORTED, *numbers, sentence)
 
 
-_JUDGES = {
+def _changes(change: Estimate, names: list[str], directions: dict[int, str]) -> tuple[str, bool]:
+    """Return the changes of the categories that have a direction in words, and whether any is against it."""
+    low, high = change.interval()
+    wrong = {"rises": change.p_below(), "falls": change.p_above()}
+    parts = []
+    for direction, verb in (("rises", "rise"), ("falls", "fall")):
+        told = [
+            f"{names[i]} {change.value[i]:+.2f}"
+            + (f" ({low[i]:+.2f} to {high[i]:+.2f})" if np.isfinite(low[i]) else "")
+            for i, one in directions.items()
+            if one == direction
+        ]
+        parts += [f"of those expected to {verb}, {', '.join(told)}"] if told else []
+    against = [names[i] for i, one in directions.items() if wrong[one][i] * len(directions) < LEVEL]
+    parts += [f"against the direction: {', '.join(against)}"] if against else []
+    return "; ".join(parts), bool(against)
+
+
+_CLAIMS = {
     "share falling": share_finding,
     "polarization": polarization_finding,
     "specialization": specialization_finding,
 }
+_TOO_FEW = "A rung has too few clusters of neurons in one of the groups to compare (bootstrap.min_clusters)."
 
 
-def _share(rung: Rung, statistic: str, config: Config) -> Estimate:
-    mask = rung.sample[0].by_statistic()[statistic]
-    return mean_estimate(mask[:, None], config.bootstrap, "share", rung.ladder, rung.number)
-
-
-def _scalars(estimate: Estimate) -> tuple[float, tuple[float, float]]:
+def _scalars(estimate: Estimate) -> tuple[float, float, float]:
     low, high = estimate.interval()
-    return float(estimate.value[0]), (float(low[0]), float(high[0]))
-
-
-def _percent(share: Estimate) -> str:
-    value, (low, high) = _scalars(share)
-    return f"{100 * value:.1f}% ({100 * low:.1f} to {100 * high:.1f})"
-
-
-_TOO_FEW = "A rung has too few neurons in one of the groups to compare."
-
-
-def _undecided(ladder: str, finding: str, statistic: str, sentence: str) -> Finding:
-    return Finding(ladder, finding, statistic, UNDECIDED, *[float("nan")] * 3, sentence)
+    return float(estimate.value[0]), float(low[0]), float(high[0])

@@ -10,7 +10,7 @@ import pandas as pd
 from rosetta.analysis.bootstrap import Estimate, mean_estimate
 from rosetta.analysis.nulls import PLAIN, STATISTICS
 from rosetta.analysis.populations import MEASURES, Population, Rung, Selection
-from rosetta.analysis.specialization import random_draws
+from rosetta.analysis.specialization import expected_shift, random_draws
 from rosetta.config import Config
 
 SELECTIVITY_COLUMNS = ["model", "layer", "unit", "is_rosetta", *MEASURES, "dead", "groups", *STATISTICS[1:]]
@@ -18,6 +18,11 @@ POLARIZATION_COLUMNS = ["ladder", "rung", "group", "statistic", "mean", "ci_low"
 MODEL_POLARIZATION_COLUMNS = ["ladder", "rung", "model", "n_neurons", *POLARIZATION_COLUMNS[2:]]
 SPECIALIZATION_COLUMNS = ["model", "group", "domain", "normalized_fire", "ci_low", "ci_high"]
 RUNG_SPECIALIZATION_COLUMNS = ["ladder", "rung", "n_neurons", *SPECIALIZATION_COLUMNS[1:], "n"]
+
+# What means are taken of. Activation kurtosis enters by its logarithm: a neuron that all but never fires has a kurtosis
+# near the number of tokens, and a few of these would be all that a mean, and no interval of it, could tell of.
+LOG_KURTOSIS = "log_activation_kurtosis"
+COMPARED = [LOG_KURTOSIS if name == "activation_kurtosis" else name for name in MEASURES]
 
 ROSETTA, OTHERS, DIFFERENCE = "rosetta", "non_rosetta", "difference"
 
@@ -57,12 +62,12 @@ def selectivity_table(populations: Iterable[Population]) -> pd.DataFrame:
 
 
 def polarization(sample: list[Selection], config: Config, *name: str | int) -> dict[str, Estimate]:
-    """Return the means of `MEASURES` over Rosetta Neurons, over the others, and their difference.
+    """Return the means of `COMPARED` over Rosetta Neurons, over the others, and their difference.
 
     Rosetta Neurons are all matched ones, and by null model those whose matches are above it. The others are the
     same for all: neurons without any match.
     """
-    values = [one.population.neurons[MEASURES].to_numpy() for one in sample]
+    values = [_compared(one.population.neurons) for one in sample]
     means = _rosetta_means(sample, values, config, "polarization", *name)
     others = np.concatenate([part[one.others] for one, part in zip(sample, values, strict=True)])
     means[OTHERS] = mean_estimate(others, config.bootstrap, "polarization", OTHERS, *name)
@@ -71,6 +76,12 @@ def polarization(sample: list[Selection], config: Config, *name: str | int) -> d
         for statistic in sample[0].by_statistic()
     }
     return {**means, **differences}
+
+
+def _compared(neurons: pd.DataFrame) -> np.ndarray:
+    """Return `COMPARED` of neurons, (n_neurons, n_measures); the kurtosis under the logarithm is not the excess."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return neurons.assign(**{LOG_KURTOSIS: np.log(neurons["activation_kurtosis"] + 3)})[COMPARED].to_numpy()
 
 
 def _rosetta_means(
@@ -91,8 +102,15 @@ def _rosetta_means(
 
 
 def specialization(sample: list[Selection], config: Config, *name: str | int) -> dict[str, Estimate]:
-    """Return mean NormalizedFire over Rosetta Neurons (see `polarization`), and over random draws of the others."""
-    fires = [one.population.fire for one in sample]
+    """Return mean NormalizedFire over Rosetta Neurons (see `polarization`), and over random draws of the others.
+
+    After the categories there is one number more: the `expected_shift`.
+    """
+    directions = config.specialization.directions
+    fires = [
+        np.column_stack([own.fire, expected_shift(own.fire, own.categories, directions)])
+        for own in (one.population for one in sample)
+    ]
     means = _rosetta_means(sample, fires, config, "specialization", *name)
     draws = [random_draws(one.others, config.specialization, one.population.model, *name) for one in sample]
     fire = np.concatenate([fire[times > 0] for fire, times in zip(fires, draws, strict=True)])
@@ -107,12 +125,12 @@ def polarization_tables(rungs: list[Rung], config: Config) -> tuple[pd.DataFrame
     for rung in rungs:
         place = {"ladder": rung.ladder, "rung": rung.number}
         pooled = polarization(rung.sample, config, rung.ladder, rung.number)
-        by_rung += [{**place, **row} for row in _rows(pooled, "statistic", MEASURES, "mean")]
+        by_rung += [{**place, **row} for row in _rows(pooled, "statistic", COMPARED, "mean")]
         for one in rung.sample:
             model = one.population.model
             own = polarization([one], config, rung.ladder, rung.number, model)
             named = {**place, "model": model, "n_neurons": one.population.shape.n_neurons}
-            by_model += [{**named, **row} for row in _rows(own, "statistic", MEASURES, "mean")]
+            by_model += [{**named, **row} for row in _rows(own, "statistic", COMPARED, "mean")]
     return pd.DataFrame(by_rung, columns=POLARIZATION_COLUMNS), pd.DataFrame(
         by_model, columns=MODEL_POLARIZATION_COLUMNS
     )

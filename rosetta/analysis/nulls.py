@@ -20,6 +20,12 @@ PLAIN = "plain"  # the statistic that counts all matches
 # Permuted positions leave no relation at all between two models. Any two neurons that see spaces exceed what remains,
 # so a count above it would be that of all matches: this null has counts of its own, and no statistic.
 CALIBRATING = tuple(name for name in NULLS if name != "permutation")
+# What the null models are called.
+NULL_TITLES = {
+    "permutation": "permuted positions",
+    "documents": "exchanged documents",
+    "untrained": "untrained twins",
+}
 STATISTICS = (PLAIN, *(f"above_{name}" for name in CALIBRATING))
 # Under these, one seed exchanges the same positions or documents in all rungs; twins are each model's own.
 _ONE_DRAW = ("permutation", "documents")

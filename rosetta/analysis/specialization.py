@@ -84,6 +84,32 @@ def normalized_fire(
         return (counts / counts.sum(axis=1, keepdims=True)) / (tokens / tokens.sum())
 
 
+def expected_shift(fire: np.ndarray, categories: list[str], directions: dict[str, str]) -> np.ndarray:
+    """Return mean NormalizedFire of the categories that should rise with size less that of those that should fall.
+
+    Parameters
+    ----------
+    fire : ndarray, shape (n_neurons, n_categories)
+        NormalizedFire; a category that is NaN throughout, without tokens, takes no part.
+    categories : list of str
+        Names of the columns.
+    directions : dict
+        From category to `rises` or `falls` (`specialization.directions`). Of a direction that no category has, nothing
+        is taken.
+
+    Returns
+    -------
+    ndarray of float64, shape (n_neurons,)
+        NaN if no category has a direction.
+    """
+    weights = np.zeros(len(categories))
+    for direction, sign in (("rises", 1.0), ("falls", -1.0)):
+        mine = np.array([directions.get(name) == direction for name in categories]) & np.isfinite(fire).any(axis=0)
+        weights[mine] = sign / max(mine.sum(), 1)
+    used = weights != 0
+    return fire[:, used] @ weights[used] if used.any() else np.full(len(fire), np.nan)
+
+
 def random_draws(candidates: np.ndarray, settings: Specialization, *name: str | int) -> np.ndarray:
     """Return how often each candidate is in the baseline: `n_draws` random samples of at most `n_random` each.
 

@@ -11,13 +11,12 @@ from matplotlib.ticker import NullFormatter
 
 from rosetta.analysis.controls import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS
-from rosetta.analysis.nulls import read_nulls
+from rosetta.analysis.nulls import NULL_TITLES, read_nulls
 from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import Config, group_name
 from rosetta.jobs import control_figures
 from rosetta.paths import Paths
 from rosetta.report.figures import (
-    NULL_TITLES,
     RUNG_MARKERS,
     draw_estimates,
     interval_limits,

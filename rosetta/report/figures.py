@@ -20,16 +20,11 @@ from rosetta.files import digested
 DPI = 200
 
 
-# What counts are called, and the null models.
+# What counts are called.
 TITLES = {
     "plain": "all matches",
     "above_documents": "above exchanged documents",
     "above_untrained": "above untrained",
-}
-NULL_TITLES = {
-    "permutation": "permuted positions",
-    "documents": "exchanged documents",
-    "untrained": "untrained twins",
 }
 RUNG_MARKERS = "osD^vP*X"
 

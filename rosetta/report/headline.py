@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rosetta.analysis.nulls import STATISTICS
-from rosetta.report.figures import NULL_TITLES, TITLES
+from rosetta.analysis.nulls import NULL_TITLES, STATISTICS
+from rosetta.report.figures import TITLES
 
 HEADLINE_COLUMNS = ["what is counted", "α", "95% interval", "jackknife over families", "points", "matches by rung"]
 

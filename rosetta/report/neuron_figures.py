@@ -6,9 +6,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import TwoSlopeNorm
 
 from rosetta.analysis.depth import DEPTH_COLUMNS, LAYER_PAIR_COLUMNS
 from rosetta.analysis.groups import (
+    COMPARED,
+    LOG_KURTOSIS,
     MODEL_POLARIZATION_COLUMNS,
     OTHERS,
     POLARIZATION_COLUMNS,
@@ -17,7 +21,6 @@ from rosetta.analysis.groups import (
     rosetta_group,
 )
 from rosetta.analysis.nulls import PLAIN, STATISTICS
-from rosetta.analysis.populations import MEASURES
 from rosetta.config import group_name
 from rosetta.ladders import common_name
 from rosetta.paths import Paths
@@ -26,15 +29,17 @@ from rosetta.tables import read_csv
 
 FIGURES = ("polarization", "statistics", "specialization", "depth", "layer_pairs")
 PANEL = 3.4  # inches
+MAX_DOMAINS = 24  # drawn
 STATISTIC_NAMES = {
     "excess_kurtosis": "vocabulary kurtosis",
     "activation_mean": "mean",
     "activation_variance": "variance",
     "activation_skewness": "skewness",
-    "activation_kurtosis": "excess kurtosis",
+    LOG_KURTOSIS: "log kurtosis",
     "fraction_active": "fraction active",
     "domain_information": "information about\nthe domain (bits)",
 }
+DEPTH_COLORS = "PuOr_r"
 _ABOVE = {statistic: rosetta_group(statistic) for statistic in STATISTICS[1:]}  # the stricter null last
 _STYLES = {
     ROSETTA: ("-", "o", "Rosetta"),
@@ -59,30 +64,28 @@ def draw_neuron_figures(paths: Paths) -> None:
 
 
 def _panels(
-    n_columns: int, n_rows: int = 1, width: float = PANEL, height: float = 3.0
+    n_columns: int, n_rows: int = 1, width: float = PANEL, height: float = 3.0, sharey: bool | str = False
 ) -> tuple[plt.Figure, np.ndarray]:
-    return plt.subplots(
-        n_rows, n_columns, figsize=(width * n_columns, height * n_rows), layout="constrained", squeeze=False
-    )
+    size = (width * n_columns, height * n_rows)
+    return plt.subplots(n_rows, n_columns, figsize=size, layout="constrained", squeeze=False, sharey=sharey)
 
 
 def _polarization(by_model: pd.DataFrame) -> plt.Figure:
-    """Mean vocabulary kurtosis of Rosetta Neurons and of the others against size, one row of panels per family."""
+    """Mean vocabulary kurtosis of Rosetta Neurons and of the others against size, a panel per ladder and family."""
     table = by_model[by_model["statistic"] == "excess_kurtosis"]
     place = table.groupby(["ladder", "rung"])["model"].transform(lambda names: pd.factorize(names)[0])
     table = table.assign(family=table["model"].groupby([table["ladder"], place]).transform(common_name))
-    ladders, families = list(table["ladder"].unique()), list(table["family"].unique())
-    figure, axes = _panels(len(ladders), len(families), height=2.2)
-    for row, family in zip(axes, families, strict=True):
-        for axis, ladder in zip(row, ladders, strict=True):
-            part = table[(table["ladder"] == ladder) & (table["family"] == family)]
-            if len(part):
-                _lines(axis, part)
-                axis.set_title(f"{family} in {ladder}", fontsize="medium")
-            else:
-                axis.remove()
+    panels = list(table.groupby(["ladder", "family"], sort=False))
+    columns = min(4, len(panels))
+    figure, axes = _panels(columns, -(-len(panels) // columns), width=2.4, height=2.2, sharey=True)
+    for axis, ((ladder, family), part) in zip(axes.flat, panels, strict=False):
+        _lines(axis, part)
+        axis.set_title(f"{family} in {ladder}", fontsize="medium")
+        axis.axhline(0, color="0.8", lw=0.8, zorder=0)
+    for axis in axes.flat[len(panels) :]:
+        axis.remove()
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-    figure.supylabel("mean excess kurtosis of cosines with the unembedding vectors", fontsize="medium")
+    figure.supylabel("mean vocabulary kurtosis", fontsize="medium")
     figure.supxlabel("neurons per model", fontsize="medium")
     sns.despine(figure)
     return figure
@@ -92,14 +95,46 @@ def _statistics(by_rung: pd.DataFrame, by_model: pd.DataFrame) -> plt.Figure:
     """Means of the activation statistics against size, one row each, the models of a rung pooled."""
     sizes = by_model.groupby(["ladder", "rung"], as_index=False)["n_neurons"].mean()
     table = by_rung.merge(sizes, on=["ladder", "rung"])
-    ladders, statistics = list(table["ladder"].unique()), MEASURES[1:]
-    figure, axes = _panels(len(ladders), len(statistics), height=1.7)
-    for row, statistic in zip(axes, statistics, strict=True):
+    return _grid(table, "statistic", COMPARED[1:], [STATISTIC_NAMES[name] for name in COMPARED[1:]])
+
+
+def _specialization(table: pd.DataFrame) -> plt.Figure:
+    """NormalizedFire against size, one row per domain."""
+    domains, left_out = _domains(table)
+    labels = [name or "(none)" for name in domains]
+    figure = _grid(table.assign(mean=table["normalized_fire"]), "domain", domains, labels, line=1)
+    if left_out:
+        n = len(domains) + left_out
+        told = f"the {len(domains)} of {n} domains on which Rosetta Neurons of some rung read highest"
+        figure.supxlabel(told, fontsize="medium")
+    return figure
+
+
+def _domains(table: pd.DataFrame) -> tuple[list[str], int]:
+    """Return the domains that are shown, in the order of the table, and how many are not.
+
+    Of many, those on which Rosetta Neurons read highest in any ladder and rung.
+    """
+    domains = list(table["domain"].unique())
+    highest = table[table["group"] == ROSETTA].groupby("domain")["normalized_fire"].max()
+    kept = set(highest.reindex(domains).fillna(-np.inf).nlargest(MAX_DOMAINS).index)
+    return [name for name in domains if name in kept], len(domains) - len(kept)
+
+
+def _grid(table: pd.DataFrame, key: str, names: list[str], labels: list[str], line: float | None = None) -> plt.Figure:
+    """Draw means against size: a row per value of a column, with one scale, and a column of panels per ladder."""
+    ladders = list(table["ladder"].unique())
+    figure, axes = _panels(len(ladders), len(names), height=1.5, sharey="row")
+    for row, name, label in zip(axes, names, labels, strict=True):
         for axis, ladder in zip(row, ladders, strict=True):
-            _lines(axis, table[(table["ladder"] == ladder) & (table["statistic"] == statistic)])
-        row[0].set_ylabel(STATISTIC_NAMES[statistic])
+            _lines(axis, table[(table["ladder"] == ladder) & (table[key] == name)])
+            if line is not None:
+                axis.axhline(line, color="0.8", lw=0.8, zorder=0)
+        row[0].set_ylabel(label)
     for axis, ladder in zip(axes[0], ladders, strict=True):
         axis.set_title(ladder)
+    for axis in axes[:-1].flat:
+        axis.tick_params(labelbottom=False)
     for axis in axes[-1]:
         axis.set_xlabel("neurons per model")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
@@ -145,69 +180,41 @@ def _label(axis: plt.Axes, sizes: pd.Series) -> None:
     axis.yaxis.set_major_formatter(plt.ScalarFormatter())
 
 
-def _specialization(table: pd.DataFrame) -> plt.Figure:
-    """NormalizedFire of Rosetta Neurons as bars, one per size; above a null as diamonds; of others as squares."""
-    ladders, domains = list(table["ladder"].unique()), list(table["domain"].unique())
-    figure, axes = _panels(1, len(ladders), width=max(5.0, 1.15 * len(domains)), height=2.4)
-    for axis, ladder in zip(axes[:, 0], ladders, strict=True):
-        part = table[table["ladder"] == ladder].sort_values("n_neurons", kind="stable")
-        rungs = list(part["rung"].unique())
-        width = 0.8 / len(rungs)
-        for i, (rung, color) in enumerate(zip(rungs, sns.color_palette("crest", len(rungs)), strict=True)):
-            of_rung = part[part["rung"] == rung]
-            x = np.arange(len(domains)) + (i - (len(rungs) - 1) / 2) * width
-            for group in _shown(part):
-                rows = of_rung[of_rung["group"] == group].set_index("domain").loc[domains]
-                mean = rows["normalized_fire"].to_numpy()
-                error = _error(rows, "normalized_fire")
-                if group == ROSETTA:
-                    axis.bar(x, mean, width, color=color, label=f"{rows['n_neurons'].iloc[0]:,.0f} neurons")
-                    axis.errorbar(x - 0.25 * width, mean, yerr=error, fmt="none", ecolor="0.2", elinewidth=0.8)
-                    continue
-                mark_color, place, label = ("C1", 0.0, "random other neurons")
-                if group != OTHERS:
-                    mark_color, place, label = ("C4", 0.25, _STYLES[group][2])
-                axis.errorbar(
-                    x + place * width, mean, yerr=error, fmt=_STYLES[group][1], ms=2.5, mfc="white", color=mark_color,
-                    lw=0.8, label=label if i == len(rungs) - 1 else None,
-                )  # fmt: skip
-        axis.axhline(1, color="0.6", lw=0.8, zorder=0)
-        axis.set(title=ladder, ylabel="NormalizedFire", ylim=(0, None))
-        axis.set_xticks(range(len(domains)), domains)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-    sns.despine(figure)
-    return figure
-
-
 def _depth(table: pd.DataFrame) -> plt.Figure:
-    """Share of a model's Rosetta Neurons in each bin of depth, all of them and those above a null, in rows."""
-    ladders = list(table["ladder"].unique())
-    groups = _shown(table.assign(group=table["statistic"].map({PLAIN: ROSETTA, **_ABOVE})))
+    """Where Rosetta Neurons lie, against an even spread: all of them and those above a null, in rows."""
+    table = table.assign(
+        group=table["statistic"].map({PLAIN: ROSETTA, **_ABOVE}), ratio=table["share"] / table["share_all"]
+    )
+    ladders, groups = list(table["ladder"].unique()), _shown(table)
     models = max(table[table["ladder"] == ladder].groupby(["rung", "model"]).ngroups for ladder in ladders)
     figure, axes = _panels(len(ladders), len(groups), width=3.9, height=max(2.0, 0.26 * models + 1.0))
+    norm = TwoSlopeNorm(1.0, 0.0, max(2.0, table["ratio"].max()))
     for row, group in zip(axes, groups, strict=True):
-        of_group = table[table["statistic"].map({PLAIN: ROSETTA, **_ABOVE}) == group]
         for axis, ladder in zip(row, ladders, strict=True):
-            part = of_group[of_group["ladder"] == ladder].sort_values(["n_neurons", "rung"], kind="stable")
-            _depth_panel(axis, part, legend=axis is row[-1])
-            axis.set_title(ladder if group == ROSETTA else f"{ladder}: {_STYLES[group][2]}", fontsize="medium")
+            part = table[(table["group"] == group) & (table["ladder"] == ladder)]
+            _depth_panel(axis, part.sort_values(["n_neurons", "rung"], kind="stable"), norm)
+            title = ladder if group == ROSETTA else f"{ladder}: {_STYLES[group][2]}"
+            axis.set_title(title, fontsize="medium")
+    figure.colorbar(
+        ScalarMappable(norm, DEPTH_COLORS), ax=axes, label="Rosetta Neurons, relative to an even spread", aspect=40,
+        ticks=[0, 0.5, 1, norm.vmax], format="%.1f",
+    )  # fmt: skip
     return figure
 
 
-def _depth_panel(axis: plt.Axes, part: pd.DataFrame, *, legend: bool) -> None:
-    """Draw one heat map: bins in which a model has no layer, and models without Rosetta Neurons, are left blank."""
-    share = part.assign(share=part["share"].where(part["n_layers"] > 0))
-    label = part["model"] + part["n"].map("  {:,d}".format)
-    rows = ["n_neurons", "rung", "model"]
-    places = share[rows].assign(label=label).drop_duplicates()
-    grid = share.pivot(index=rows, columns="bin", values="share").loc[list(places[rows].itertuples(index=False))]
-    sns.heatmap(
-        grid, ax=axis, yticklabels=places["label"].tolist(), vmin=0, vmax=1, cmap="rocket_r", cbar=legend,
-        linewidths=0.5, cbar_kws={"label": "share of Rosetta Neurons"},
-    )  # fmt: skip
-    axis.set(xlabel="depth, layer / (L − 1), in 12 bins", ylabel="")
-    axis.set_xticks([0, 6, 12], ["0", "0.5", "1"], rotation=0)
-    axis.tick_params(axis="y", rotation=0)
+def _depth_panel(axis: plt.Axes, part: pd.DataFrame, norm: TwoSlopeNorm) -> None:
+    """Draw one heat map, a row per model with cells of its own bins; models without Rosetta Neurons are left blank."""
+    labels = []
+    for row, ((*_, model), bins) in enumerate(part.groupby(["n_neurons", "rung", "model"], sort=False)):
+        edges = np.linspace(0, 1, len(bins) + 1)
+        cells = bins.sort_values("bin")["ratio"].to_numpy()[None]
+        axis.pcolormesh(edges, [row, row + 1], cells, norm=norm, cmap=DEPTH_COLORS, edgecolors="white", lw=1)
+        labels.append(f"{model}  {bins['n'].iloc[0]:,d}")
+    axis.set_yticks(np.arange(len(labels)) + 0.5, labels)
+    axis.set(xlim=(0, 1), ylim=(len(labels), 0), xlabel="depth, layer / (L − 1)")
+    axis.set_xticks([0, 0.5, 1], ["first", "", "last"])
+    axis.tick_params(length=0)
+    sns.despine(ax=axis, left=True, bottom=True)
 
 
 def _layer_pairs(table: pd.DataFrame) -> plt.Figure:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from rosetta.analysis.columns import CONTEXT_COLUMNS
 from rosetta.analysis.contexts import best_matches
-from rosetta.analysis.findings import FINDING_COLUMNS
+from rosetta.analysis.depth import AGREEMENT_COLUMNS, MOST_BINS
 from rosetta.analysis.groups import MODEL_POLARIZATION_COLUMNS
+from rosetta.analysis.verdicts import FINDING_COLUMNS, LEVEL, holm
 from rosetta.config import Config, group_name
 from rosetta.corpus.build import read_split
 from rosetta.matching import MATCH_COLUMNS
@@ -25,23 +27,23 @@ CAPTIONS = {
         "the stricter null model) and for its other neurons that are not dead."
     ),
     "statistics": (
-        "Statistics of the activations over all tokens: mean, variance, skewness, excess kurtosis, the "
+        "Statistics of the activations over all tokens: mean, variance, skewness, the logarithm of the kurtosis, the "
         "fraction of tokens at which a neuron fires, and the mutual information between its firing and the "
         "domain of the document. Means over the Rosetta Neurons (all, and those above the stricter null "
         "model) and over the other neurons, the models of a rung pooled."
     ),
     "specialization": (
         "NormalizedFire: the share of a domain among a neuron's top contexts, one per document, over the "
-        "domain's share of all tokens; 1 means no preference. Bars: mean over the Rosetta Neurons of a rung, "
-        "the smallest models first. Diamonds: over those whose matches are above the stricter null model. "
-        "Squares: mean over random other neurons."
+        "domain's share of all tokens; 1 means no preference. Means over the Rosetta Neurons of a rung (all, and those "
+        "whose matches are above the stricter null model) and over random other neurons."
     ),
     "depth": (
-        "Where Rosetta Neurons lie in depth: share of a model's Rosetta Neurons in each of 12 equal bins of "
-        "layer / (L − 1), smallest models on top. Bins in which a model has no layer are blank. "
-        "Beside a model's name: its number of Rosetta Neurons. Below: of those above the stricter null model."
+        f"Where Rosetta Neurons lie in depth: the share of a model's Rosetta Neurons in each of {MOST_BINS} equal bins "
+        "of layer / (L − 1), or in each layer of models with fewer, over the share of all its neurons; 1 means an even "
+        "spread. Smallest models on top. Beside a model's name: its number of Rosetta Neurons. Below: of those above "
+        "the stricter null model."
     ),
-    "layer_pairs": ("Number of matches between the neurons of every pair of layers, one panel per pair of models."),
+    "layer_pairs": "Number of matches between the neurons of every pair of layers, one panel per pair of models.",
 }
 
 
@@ -49,14 +51,34 @@ def neuron_section(config: Config, paths: Paths) -> dict[str, Any]:
     """Return what the report's template shows of single neurons: findings, figures, table, best matches."""
     polarization = read_csv(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)
     selectivity = polarization[polarization["statistic"] == "excess_kurtosis"].drop(columns="statistic")
+    findings = read_csv(paths.table("findings"), FINDING_COLUMNS)
     return {
-        "findings": _findings(read_csv(paths.table("findings"), FINDING_COLUMNS)),
+        "findings": _findings(findings),
+        "n_verdicts": int(findings["n_verdicts"].max()),
+        "min_clusters": config.bootstrap.min_clusters,
         "figures": {name: (paths.figure(name, "png"), CAPTIONS[name]) for name in FIGURES},
+        "agreement": agreement_sentence(read_csv(paths.table("depth_agreement"), AGREEMENT_COLUMNS)),
         "selectivity": selectivity,
         "pairs": _best_matches(config, paths),
         "specialization": config.specialization,
         "viewer": paths.viewer.name,
     }
+
+
+def agreement_sentence(table: pd.DataFrame) -> str:
+    """Say in one sentence whether matches prefer equal relative depth, from `depth.depth_agreement`."""
+    judged = table[table["p"].notna()]
+    if judged.empty:
+        return "No pair of models has enough matches and layers to say whether matches prefer equal depth."
+    significant = holm(judged["p"].to_numpy()) <= LEVEL
+    nearer = judged["distance"] < judged["expected"]
+    means = [np.average(judged[name], weights=judged["matches"]) for name in ("distance", "expected")]
+    return (
+        f"Matched neurons lie {means[0]:.2f} of the depth apart on average, and would lie {means[1]:.2f} apart if "
+        f"matched at random, whatever their layers: nearer in {(significant & nearer).sum()} and farther in "
+        f"{(significant & ~nearer).sum()} of {len(judged)} pairs of models (permutation tests at 5%, corrected for "
+        "their number)."
+    )
 
 
 def _findings(table: pd.DataFrame) -> list[dict[str, Any]]:

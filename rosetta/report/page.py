@@ -15,7 +15,7 @@ from rosetta import __version__
 from rosetta.activations.folders import documents_left_out
 from rosetta.analysis.controls import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF, model_shape
-from rosetta.analysis.nulls import PLAIN
+from rosetta.analysis.nulls import NULL_TITLES, PLAIN
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, POOLED_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.stability import THRESHOLD_COLUMNS
 from rosetta.config import Config, dump_config
@@ -25,7 +25,7 @@ from rosetta.jobs import CONTROL_TABLES, control_figures
 from rosetta.ladders import cautions
 from rosetta.models.licences import NOT_STATED
 from rosetta.paths import Paths
-from rosetta.report.figures import NULL_TITLES, TITLES
+from rosetta.report.figures import TITLES
 from rosetta.report.filtering_section import filtering_section
 from rosetta.report.headline import chance_sentence, floor_sentence, headline, headline_table
 from rosetta.report.neuron_section import neuron_section

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from rosetta.analysis.depth import LAYER_PAIR_COLUMNS, depth_table, layer_pairs
+from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.depth import LAYER_PAIR_COLUMNS, depth_agreement, depth_table, layer_pairs
 from rosetta.analysis.findings import findings_table
 from rosetta.analysis.groups import polarization_tables, selectivity_table, specialization_tables
 from rosetta.analysis.populations import Population, load_populations, rungs_of
+from rosetta.analysis.replicates import REPLICATE_COLUMNS
 from rosetta.analysis.scaling import SCALING_COLUMNS
 from rosetta.config import Config, group_name
 from rosetta.matching import MATCH_COLUMNS
@@ -18,7 +20,15 @@ from rosetta.tables import read_csv, read_parquet, write_csv
 
 def describe_step(config: Config, paths: Paths) -> None:
     """Write the tables that compare Rosetta Neurons with the others, and the findings."""
-    populations, laws = load_populations(config, paths), read_csv(paths.table("scaling"), SCALING_COLUMNS)
+    measured = [
+        read_csv(paths.table(name), columns)
+        for name, columns in (
+            ("scaling", SCALING_COLUMNS),
+            ("counts", COUNT_COLUMNS),
+            ("replicates", REPLICATE_COLUMNS),
+        )
+    ]
+    populations = load_populations(config, paths)
     rungs = list(rungs_of(config, populations))
     write_csv(paths.table("selectivity"), selectivity_table(populations.values()))
     for name, table in zip(("polarization", "polarization_by_model"), polarization_tables(rungs, config), strict=True):
@@ -27,8 +37,10 @@ def describe_step(config: Config, paths: Paths) -> None:
     for name, table in zip(("specialization", "specialization_by_rung"), tables, strict=True):
         write_csv(paths.table(name), table)
     write_csv(paths.table("depth"), depth_table(rungs, config.bootstrap))
-    write_csv(paths.table("layer_pairs"), _layer_pair_table(config, paths, populations))
-    findings = findings_table(rungs, laws, config)
+    pairs = _layer_pair_table(config, paths, populations)
+    write_csv(paths.table("layer_pairs"), pairs)
+    write_csv(paths.table("depth_agreement"), depth_agreement(pairs, config.bootstrap))
+    findings = findings_table(rungs, *measured, config)
     write_csv(paths.table("findings"), findings)
     for row in findings.itertuples():
         say(f"{row.ladder}, {row.finding}: {row.verdict}. {row.sentence}")

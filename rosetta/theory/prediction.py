@@ -23,7 +23,7 @@ LEAVE_ONE_OUT_COLUMNS = [
 ]  # fmt: skip
 FIT = "fitted law"  # the method that takes its slope from the counts; the others are named after their route
 # What tells, of a neuron, how well its feature stands out. The other measured statistics are no selectivity.
-SELECTIVITY = ("excess_kurtosis", "activation_kurtosis", "activation_variance", "domain_information")
+SELECTIVITY = ("excess_kurtosis", "activation_variance", "domain_information")
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,12 @@ BAD = [
     ("corpus/source", None, r"corpus\.source: must be a mapping"),
     ("corpus/source", {"kind": "martian"}, r"corpus\.source: .*'martian'.*'files'"),
     ("specialization/categories", "pale", r"categories: input should be 'pile' or must be a mapping.*got 'pale'"),
+    ("specialization/directions/python", "up", r"directions\.python: input should be 'rises' or 'falls' \(got 'up'\)"),
+    ("specialization/directions", ["python"], r"specialization\.directions: must be a mapping"),
     # ranges, and numbers that are none
     ("matching/k", 0, r"matching\.k: input should be greater than or equal to 1 \(got 0\)"),
+    ("bootstrap/min_clusters", 1, r"bootstrap\.min_clusters: input should be greater than or equal to 2 \(got 1\)"),
+    ("bootstrap/n_resamples", 300, r"bootstrap\.n_resamples: 300 are too few for \d+ verdicts .* Use at least \d+"),
     ("theory/kappa", NAN, r"theory\.kappa: input should be a finite number \(got nan\)"),
     ("zoo/training/learning_rate", INF, r"learning_rate: input should be a finite number \(got inf\)"),
     ("correlation/memory_gb", INF, r"correlation\.memory_gb: input should be a finite number"),

@@ -14,6 +14,7 @@ NEURON_TABLES = (
     "specialization_by_rung",
     "depth",
     "layer_pairs",
+    "depth_agreement",
     "findings",
 )
 
@@ -104,7 +105,7 @@ rule describe:
         rosetta=[paths.rosetta(group_name(group)) for group in run.groups()],
         matches=[paths.matches(pair) for pair in pair_names],
         nulls=[paths.null_matches(control, pair) for control in run.controls.names for pair in pair_names],
-        scaling=paths.table("scaling"),
+        counts=[paths.table(name) for name in ("counts", "replicates", "scaling")],
     output:
         [paths.table(name) for name in NEURON_TABLES if name != "findings"],
         report(paths.table("findings"), caption="../report/findings.rst", category="Neurons"),

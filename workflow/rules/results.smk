@@ -90,6 +90,7 @@ rule report:
                 *SCALING_TABLES,
                 *CONTROL_TABLES,
                 "polarization_by_model",
+                "depth_agreement",
                 "findings",
                 *theory_tables,
                 *filter_tables,
