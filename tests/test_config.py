@@ -114,7 +114,6 @@ BAD = [
     ("context", changed(activations={"sequence_length": 4096}), r"activations\.sequence_length: 4096 is above"),
     ("undetectable", changed(theory={"tau": 1.0}), r"theory\.tau: .*greater than 1"),
     ("flat importance", changed(theory={"simulation": {"betas": [1.0]}}), r"theory\.simulation\.betas\[0\]"),
-    ("no rank left", changed(theory={"decay": {"max_units": 40}}), r"theory: decay: first_rank must lie below"),
     ("odd heads", changed(zoo={**GOOD["zoo"], "sizes": ODD_HEADS}), "multiple"),
     ("odd experts", of_experts(4, 2, 8), r"zoo\.sizes\.s: .*\(24\) must be a multiple of 4 × experts.n_experts \(16\)"),
     ("all shared", of_experts(4, 2, 32), r"experts\.d_shared \(0\) must be a multiple"),
@@ -300,7 +299,6 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "model": "f-s",
         "activations": "f-s",
         "twins": "f-s",
-        "theory_spectrum": "f-s",
     }
     anew = {"nulls of permutation", "nulls of untrained", "intervals", "sweeps"}
 
