@@ -39,7 +39,7 @@ class TheoryWhole(Section):
     sizes: Distinct[Annotated[int, Field(ge=2, le=1_000_000)]] = Field(
         [256, 512, 1024, 2048], description="numbers of neurons N"
     )
-    runs: int = Field(2, ge=1, le=10_000, description="runs per decay and size")
+    runs: int = Field(1, ge=1, le=10_000, description="runs per decay and size")
     n_inputs: int = Field(2000, ge=8, le=10**8, description="inputs M on which the networks are correlated")
 
 

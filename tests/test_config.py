@@ -314,7 +314,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "correlation": ({"max_k": 12}, {"correlate"}),
         "theory": (
             {"tau": 3.0},
-            {"theory_exponents", "theory_frontiers", "theory_compare", "theory_figures"},
+            {"theory_simulate", "theory_sweep", "theory_exponents", "theory_frontiers", "theory_compare", "theory_figures"},
         ),
         "alignment": ({"pooling": "max"}, {"correlate", "contexts", *anew}),
         "exclusions": ({"first_position": True}, {"correlate", *anew}),

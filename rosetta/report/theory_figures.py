@@ -44,7 +44,7 @@ SIMULATED = [
     (WHOLE, "matches", "true_matches", "^", "C2", "of these, right"),
     (WHOLE, "matches", "matches_above_null", "v", "C3", "of these, above chance"),
 ]
-BEYOND = 0.75  # an interval is drawn so far beyond the outermost estimate
+BEYOND = 0.5  # an interval is drawn so far beyond the outermost estimate
 _ROUTE_COLOURS = dict(zip(ROUTES, sns.color_palette("colorblind", len(ROUTES)), strict=True))
 
 
@@ -96,16 +96,24 @@ def _draw_exponents(fitted: pd.DataFrame, exact: pd.DataFrame, out: Path) -> Non
         known = exact[(exact["quantity"] == quantity) & (exact["neurons"] == SERVED)]
         axes.scatter(known["beta"], known["exact_on_grid"], marker="_", s=160, color="black", label="exact, at these N")
         drawn = [one for one in SIMULATED if one[1] == quantity]
-        for place, (neurons, _, measured, marker, colour, label) in enumerate(drawn):
-            part = fitted[(fitted["neurons"] == neurons) & (fitted["quantity"] == measured)]
-            errors = _errors(part, "fitted", "ci_low", "ci_high")
-            axes.errorbar(part["beta"] + 0.03 * (place - len(drawn) / 2 + 0.5), part["fitted"], yerr=errors, fmt=marker,
-                          color=colour, ms=4, capsize=2, label=label)  # fmt: skip
         ends = fitted[fitted["quantity"].isin([one[2] for one in drawn])]["fitted"]
-        axes.set(xlabel="β", ylabel="exponent in N", title=QUANTITY_LABELS[quantity])
-        axes.set_ylim(min(ends.min(), curves[quantity].min()) - 0.3, max(ends.max(), curves[quantity].max()) + 0.3)
+        limits = min(ends.min(), curves[quantity].min()) - BEYOND, max(ends.max(), curves[quantity].max()) + BEYOND
+        for place, one in enumerate(drawn):
+            _draw_simulated(axes, fitted, one, 0.03 * (place - len(drawn) / 2 + 0.5), limits)
+        axes.set(xlabel="β", ylabel="exponent in N", title=QUANTITY_LABELS[quantity], ylim=limits)
     figure.legend(*panels[0].get_legend_handles_labels(), frameon=False, fontsize="small", loc="outside right center")
     _save(figure, out)
+
+
+def _draw_simulated(
+    axes: plt.Axes, fitted: pd.DataFrame, one: tuple, shift: float, limits: tuple[float, float]
+) -> None:
+    """Draw one of `SIMULATED`; arrowheads mark the ends of intervals that go on."""
+    neurons, _, measured, marker, colour, label = one
+    part = fitted[(fitted["neurons"] == neurons) & (fitted["quantity"] == measured)]
+    axes.plot(part["beta"] + shift, part["fitted"], marker, color=colour, ms=4, label=label)
+    for row in part.itertuples():
+        _draw_interval(axes, row.beta + shift, (row.ci_low, row.ci_high), limits, colour, 1.2, vertical=True)
 
 
 def _draw_beta(config: Config, paths: Paths, out: Path) -> None:
@@ -190,13 +198,25 @@ def _ends(row: pd.Series, name: str) -> tuple[float, float]:
 
 
 def _draw_interval(
-    axes: plt.Axes, height: float, ends: tuple[float, float], limits: tuple[float, float], colour: object, width: float
+    axes: plt.Axes,
+    place: float,
+    ends: tuple[float, float],
+    limits: tuple[float, float],
+    colour: object,
+    width: float,
+    *,
+    vertical: bool = False,
 ) -> None:
     """Draw an interval as a bar; where a very wide one is cut, an arrowhead says so."""
-    axes.plot(np.clip(ends, *limits), [height, height], color=colour, lw=width)
-    for end, limit, marker in zip(ends, limits, "<>", strict=True):
-        if end != np.clip(end, *limits) and not np.isnan(end):
-            axes.plot([limit], [height], marker, color=colour, ms=3 + width, clip_on=False)
+
+    def draw(values: np.ndarray, *style: str, **more: object) -> None:
+        places = np.full(len(values), place)
+        axes.plot(*((places, values) if vertical else (values, places)), *style, color=colour, **more)
+
+    draw(np.clip(ends, *limits), lw=width)
+    for end, limit, marker in zip(ends, limits, "v^" if vertical else "<>", strict=True):
+        if not np.isnan(end) and end != np.clip(end, *limits):
+            draw(np.array([limit]), marker, ms=3 + width, clip_on=False)
 
 
 def _draw_matched_r(config: Config, paths: Paths, betas: pd.DataFrame, axes: plt.Axes) -> None:
@@ -239,12 +259,6 @@ def _draw_profiles(profiles: pd.DataFrame, out: Path) -> None:
         panels[0].get_legend().remove()
         figure.legend(handles, names, frameon=False, fontsize="small", loc="outside right center")
     _save(figure, out)
-
-
-def _errors(table: pd.DataFrame, value: str, low: str, high: str) -> np.ndarray:
-    """Return distances to both ends of the intervals, 0 where there is none."""
-    errors = np.stack([table[value] - table[low], table[high] - table[value]])
-    return np.nan_to_num(errors, nan=0.0).clip(0)
 
 
 def _save(figure: plt.Figure, out: Path) -> None:

@@ -11,6 +11,7 @@ from scipy.stats import chi2, kstest
 
 from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.analysis.intervals import CONFIDENCE
+from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.scaling import fit_power_law
 from rosetta.config_theory import Theory
 from rosetta.theory.allocation import continuum_r0, exponent_from_r, matched_r_survival
@@ -192,8 +193,14 @@ def verdict(compared: pd.DataFrame, matched_r: pd.DataFrame, left_out: pd.DataFr
     """Return sentences that say where predictions and measurements agree and where they do not."""
     counted = compared[compared["quantity"] == "matches"]
     sentences = [_overlap_said(route, part) for route, part in counted.groupby("route", sort=False)]
+    if (counted["statistic"] == PLAIN).any():
+        sentences.append(
+            "All matches are no test of the exponent: in simulated whole networks most of them are chance, and they "
+            "grow almost as the networks do, whatever β is."
+        )
     sentences += _signs_said(compared)
-    tested = matched_r[matched_r["ks_p"].notna()]
+    # A route whose β may be anything predicts nothing.
+    tested = matched_r[matched_r["ks_p"].notna() & np.isfinite(matched_r["factor_high"])]
     sentences += [_matched_r_said(route, part) for route, part in tested.groupby("route", sort=False)]
     for method, part in left_out[left_out["log_error"].notna()].groupby("method", sort=False):
         sentences.append(f"Leaving one size out, {method}: {'; '.join(_errors_said(part))}.")
