@@ -112,6 +112,8 @@ BAD = [
     ("no share to match", changed(corpus={"splits": {"train": 0.84, "match": 0.0}}), r"splits: match must be above 0"),
     ("no source kind", changed(corpus={"source": {"path": "x"}}), r"corpus\.source: add `kind"),
     ("context", changed(activations={"sequence_length": 4096}), r"activations\.sequence_length: 4096 is above"),
+    ("small whole networks", changed(theory={"kappa": 50.0, "simulation": {"sizes": [5000]}, "whole": {"sizes": [64]}}),
+     r"theory\.kappa: at 50, beta 1\.5 and N = 64 the allocation serves more .* theory\.whole\.sizes"),
     ("undetectable", changed(theory={"tau": 1.0}), r"theory\.tau: .*greater than 1"),
     ("flat importance", changed(theory={"simulation": {"betas": [1.0]}}), r"theory\.simulation\.betas\[0\]"),
     ("odd heads", changed(zoo={**GOOD["zoo"], "sizes": ODD_HEADS}), "multiple"),
@@ -314,7 +316,8 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "correlation": ({"max_k": 12}, {"correlate"}),
         "theory": (
             {"tau": 3.0},
-            {"theory_simulate", "theory_sweep", "theory_exponents", "theory_frontiers", "theory_compare", "theory_figures"},
+            {"theory_simulate", "theory_sweep", "theory_exponents", "theory_frontiers", "theory_compare"}
+            | {"theory_figures"},
         ),
         "alignment": ({"pooling": "max"}, {"correlate", "contexts", *anew}),
         "exclusions": ({"first_position": True}, {"correlate", *anew}),
