@@ -76,18 +76,6 @@ def frontiers(config: ConfigOption) -> None:
 
 
 @theory_app.command()
-def spectrum(
-    config: ConfigOption,
-    stores: Annotated[Path, typer.Option(help="folder of a model's shard stores")],
-    out: OutOption,
-) -> None:
-    """Compute the covariance spectrum of a model's activations."""
-    from rosetta.steps.theory_measure import spectrum_step
-
-    spectrum_step(open_run(config)[0], stores, out)
-
-
-@theory_app.command()
 def ngrams(config: ConfigOption, out: OutOption) -> None:
     """Compute what the corpus's n-grams save, by rank."""
     from rosetta.steps.theory import ngrams_step

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from rosetta.config_base import Distinct, Section, Seed
 
@@ -33,6 +33,16 @@ class TheorySimulation(Section):
     seed: Seed = 0
 
 
+class TheoryWhole(Section):
+    """Simulations of whole networks, with the neurons that no feature gets; no sizes switch them off."""
+
+    sizes: Distinct[Annotated[int, Field(ge=2, le=1_000_000)]] = Field(
+        [256, 512, 1024, 2048], description="numbers of neurons N"
+    )
+    runs: int = Field(1, ge=1, le=10_000, description="runs per decay and size")
+    n_inputs: int = Field(2000, ge=8, le=10**8, description="inputs M on which the networks are correlated")
+
+
 class TheorySweep(Section):
     """Robustness of the simulated exponents; empty lists switch it off, and `rosetta plan` tells what it would cost."""
 
@@ -48,16 +58,12 @@ class TheorySweep(Section):
 class TheoryDecay(Section):
     """How β is estimated without the match counts (docs/theory.md, section 5)."""
 
-    max_units: int = Field(
-        1024, ge=8, le=100_000, description="neurons sampled per model for the activation covariance"
-    )
-    first_rank: int = Field(10, ge=1, description="first rank of every fitted range")
-    last_share: float = Field(0.25, gt=0, le=1, description="last rank of the spectrum, as a share of the units")
+    first_rank: int = Field(10, ge=1, description="first rank of the fitted range")
     corpus_bytes: int = Field(20_000_000, ge=1000, description="text sampled from the corpus for its n-grams")
     max_order: int = Field(3, ge=1, le=5, description="longest n-gram of the corpus features")
     min_count: int = Field(10, ge=2, description="an n-gram must be seen this often to count as a feature")
-    n_blocks: int = Field(20, ge=3, description="blocks of documents for the jackknife interval")
-    seed: Seed = Field(0, description="seed of the samples of neurons and documents")
+    n_blocks: int = Field(20, ge=4, description="blocks of documents for the jackknife; parts of a file share one")
+    seed: Seed = Field(0, description="seed of the sample of documents")
 
 
 class Theory(Section):
@@ -70,28 +76,23 @@ class Theory(Section):
         [25_000.0, 250_000.0], description="neurons per model to which every ladder is extrapolated in the report"
     )
     simulation: TheorySimulation = TheorySimulation()
+    whole: TheoryWhole = TheoryWhole()
     sweep: TheorySweep = TheorySweep()
     decay: TheoryDecay = TheoryDecay()
-
-    @model_validator(mode="after")
-    def _enough_ranks(self) -> Theory:
-        if self.decay.first_rank > self.decay.max_units * self.decay.last_share / 2:
-            raise ValueError("decay: first_rank must lie below half of max_units × last_share; nothing is left to fit")
-        return self
 
 
 def theory_problems(theory: Theory) -> list[str]:
     """Return the simulations that cannot be made: their allocation serves more features than there are neurons."""
     settings, sweep = theory.simulation, theory.sweep
-    swept = [("theory.kappa", theory.kappa, theory.gamma)]
-    swept += [("theory.sweep.kappa", kappa, theory.gamma) for kappa in sweep.kappa]
-    swept += [("theory.kappa", theory.kappa, gamma) for gamma in sweep.gamma]
+    simulated = [("theory.kappa", theory.kappa, theory.gamma, (*settings.sizes, *theory.whole.sizes))]
+    simulated += [("theory.sweep.kappa", kappa, theory.gamma, settings.sizes) for kappa in sweep.kappa]
+    simulated += [("theory.kappa", theory.kappa, gamma, settings.sizes) for gamma in sweep.gamma]
     return [
         f"{key}: at {kappa:g}, beta {beta:g} and N = {n} the allocation serves more features than there are neurons; "
-        "lower it, or raise theory.simulation.sizes"
-        for key, kappa, gamma in swept
+        "lower it, or raise theory.simulation.sizes and theory.whole.sizes"
+        for key, kappa, gamma, sizes in simulated
         for beta in settings.betas
-        for n in settings.sizes
+        for n in sizes
         if serves_too_many(beta, kappa, gamma, n)
     ][:1]
 

@@ -53,7 +53,6 @@ def job_names(config: Config) -> dict[str, list[str]]:
         "theory_sweep": [f"{parameter}-{value}" for parameter, value in config.theory.sweep.points()],
         "theory_sweep_table": ["all"] if config.theory.sweep.points() else [],
         "theory_frontiers": ["all"],
-        "theory_spectrum": config.used_models(),
         "theory_ngrams": ["all"],
         "theory_beta": ["all"],
         "theory_compare": ["all"],

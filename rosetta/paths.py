@@ -129,10 +129,6 @@ class Paths:
         """Simulations at one value of a swept parameter."""
         return self.theory / "sweep" / f"{parameter}-{value}.csv"
 
-    def spectrum(self, model: str) -> Path:
-        """Covariance spectrum of a model's activations."""
-        return self.theory / "spectrum" / f"{model}.parquet"
-
     @property
     def ngrams(self) -> Path:
         """What the corpus's n-grams save, by rank."""

@@ -292,36 +292,40 @@ def _neuron_phase(config: Config, used: list[_Model], positions: int) -> Phase:
 
 def _theory_phase(config: Config, notes: list[str], flops_per_second: float) -> Phase:
     theory = config.theory
-    flops, stored = _simulation_cost(theory, theory.kappa, theory.gamma, theory.simulation.n_inputs)
+    served, stored = _simulation_cost(theory, theory.kappa, theory.gamma, theory.simulation.n_inputs)
+    whole, of_whole = _simulation_cost(theory, theory.kappa, theory.gamma, theory.whole.n_inputs, whole=True)
     swept = sum(
         _simulation_cost(theory, **{"kappa": theory.kappa, "gamma": theory.gamma,
                                     "n_inputs": theory.simulation.n_inputs, name: value})[0]
         for name, value in theory.sweep.points()
     )  # fmt: skip
-    notes.append(f"theory: simulations take up to {stored / GB:.2f} GB of disk while they run")
+    notes.append(f"theory: simulations take up to {max(stored, of_whole) / GB:.2f} GB of disk while they run")
     if not swept:
-        minutes = flops / flops_per_second / 60
+        minutes = served / flops_per_second / 60
         notes.append(
             f"theory.sweep: off; each value in its lists would cost about {max(minutes, 0.1):.1f} core minutes"
         )
     return Phase(
         "theory",
         sum(len(names) for rule, names in job_names(config).items() if rule.startswith("theory_")),
-        flops=flops + swept,
-        peak_bytes=1 * GB + 80 * theory.decay.max_units**2,
+        flops=served + whole + swept,
+        peak_bytes=1 * GB,
     )
 
 
-def _simulation_cost(theory: Theory, kappa: float, gamma: float, n_inputs: float) -> tuple[float, float]:
-    """Return what simulating the grid costs in operations, and the largest run's bytes."""
+def _simulation_cost(
+    theory: Theory, kappa: float, gamma: float, n_inputs: float, *, whole: bool = False
+) -> tuple[float, float]:
+    """Return what simulating the grid, or that of whole networks, costs in operations, and the largest run's bytes."""
     settings = theory.simulation.model_copy(update={"n_inputs": int(n_inputs)})
+    grid = theory.whole if whole else theory.simulation
     cells = [
         Cell(AllocationModel(beta, kappa, gamma), n, run)
         for beta in settings.betas
-        for n in settings.sizes
-        for run in range(settings.runs)
+        for n in grid.sizes
+        for run in range(grid.runs)
     ]
-    deviates, stored = expected_cost(cells, settings)
+    deviates, stored = expected_cost(cells, settings, whole=whole)
     return deviates * FLOPS_PER_DEVIATE + len(cells) * FLOPS_PER_SIMULATION, stored
 
 

@@ -23,7 +23,7 @@ DAY = 24 * 60  # what most partitions admit; further attempts ask for more
 SLOW_FLOPS = 3e9  # per core and second: what an old node surely does
 SLOW_GPU_FLOPS = 1e12  # the same of a GPU
 GPU_RULES = ("activations", "twins", "correlate", "nulls", "intervals", "sweeps", "filter_score", "filter_pretrain")
-LIVE_GPU_RULES = ("neurons", "theory_spectrum", "contexts")  # what runs models only where activations are not stored
+LIVE_GPU_RULES = ("neurons", "contexts")  # what runs models only where activations are not stored
 UNKNOWN_DOCUMENTS = 10_000  # of a corpus that is not built yet and has no limit
 UNKNOWN_POOL = 300_000_000  # tokens
 LARGE_VOCABULARY = 50_000
@@ -57,7 +57,7 @@ def expected_positions(config: Config, paths: Paths) -> int:
 
 
 def needs_of_model(config: Config, paths: Paths, rule: str, model: str) -> Needs:
-    """Return what a job on one model needs: train, model, activations, twins, vocabulary, neurons, theory_spectrum."""
+    """Return what a job on one model needs: train, model, activations, twins, vocabulary, neurons."""
     size, training = model_size(config, paths, model), config.zoo.training
     if rule == "model":
         return _needs(config, rule, 0, 0)
@@ -75,10 +75,6 @@ def needs_of_model(config: Config, paths: Paths, rule: str, model: str) -> Needs
         "neurons": (
             n_neurons * config.specialization.n_contexts * 64 + (capture if live else 0),
             1000 * positions * n_neurons + live,
-        ),
-        "theory_spectrum": (
-            config.theory.decay.max_units**2 * 80 + (capture if live else 0),
-            4 * config.theory.decay.max_units**2 * positions + live,
         ),
     }[rule]
     return _needs(config, rule, n_bytes, flops, n_gpus=placement.n_gpus if placement else 1)

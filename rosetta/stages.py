@@ -44,17 +44,16 @@ VERSIONS = {
     "filter_pretrain": 3,
     "filter_tables": 1,
     "filter_figure": 1,
-    "theory_simulate": 1,
-    "theory_sweep": 1,
-    "theory_sweep_table": 1,
-    "theory_exponents": 1,
+    "theory_simulate": 2,
+    "theory_sweep": 2,
+    "theory_sweep_table": 2,
+    "theory_exponents": 2,
     "theory_frontiers": 1,
-    "theory_spectrum": 1,
-    "theory_ngrams": 1,
-    "theory_beta": 2,
+    "theory_ngrams": 2,
+    "theory_beta": 3,
     "theory_compare": 3,
     "theory_predict": 3,
-    "theory_figures": 2,
+    "theory_figures": 3,
     "figures": 3,
     "report": 7,
 }
@@ -190,19 +189,18 @@ def _filter_pretrain(config: Config, _name: str) -> dict[str, Any]:
     return {**kept, "pretraining": {**(kept.get("pretraining") or {}), "checkpoint_every": None}} if kept else {}
 
 
-def _simulated(config: Config, _name: str) -> dict[str, Any]:
-    # The lists of decays and swept values say which jobs there are, not what one of them makes.
-    theory = config.theory.model_dump(mode="json", include={"kappa", "gamma", "simulation"})
-    del theory["simulation"]["betas"]
-    return {"theory": theory}
+def _simulated(*keys: str) -> Callable[[Config, str], dict[str, Any]]:
+    def make_slice(config: Config, _name: str) -> dict[str, Any]:
+        # The lists of decays and swept values say which jobs there are, not what one of them makes.
+        theory = config.theory.model_dump(mode="json", include={"kappa", "gamma", "tau", "simulation", *keys})
+        del theory["simulation"]["betas"]
+        return {"theory": theory}
+
+    return make_slice
 
 
 def _theory(*keys: str) -> Callable[[Config, str], dict[str, Any]]:
     return lambda config, _: {"theory": config.theory.model_dump(mode="json", include=set(keys))}
-
-
-def _spectrum(config: Config, model: str) -> dict[str, Any]:
-    return {"model": model, "decay": config.theory.decay.model_dump(mode="json", include={"max_units", "seed"})}
 
 
 _SLICES = {
@@ -240,13 +238,15 @@ _SLICES = {
     "filter_select": lambda config, _: _filter(config, "target", "selection", "seeds"),
     "filter_pretrain": _filter_pretrain,
     "filter_tables": lambda config, _: _filter(config, "seeds"),
-    "theory_simulate": _simulated,
-    "theory_sweep": _simulated,
+    "theory_simulate": lambda config, name: {
+        **_simulated("whole")(config, name),
+        "null_quantile": config.controls.null_quantile,
+    },
+    "theory_sweep": _simulated(),
     "theory_exponents": _theory("kappa", "gamma", "tau"),
     "theory_frontiers": _theory("kappa", "gamma", "tau", "simulation"),
-    "theory_spectrum": _spectrum,
     "theory_ngrams": _theory("decay"),
-    "theory_beta": lambda config, name: {"ladders": config.ladders, **_theory("decay")(config, name)},
+    "theory_beta": lambda config, _: {"ladders": config.ladders},
     "theory_compare": lambda config, name: {
         "ladders": config.ladders,
         **_theory("kappa", "gamma", "tau")(config, name),

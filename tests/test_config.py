@@ -112,9 +112,10 @@ BAD = [
     ("no share to match", changed(corpus={"splits": {"train": 0.84, "match": 0.0}}), r"splits: match must be above 0"),
     ("no source kind", changed(corpus={"source": {"path": "x"}}), r"corpus\.source: add `kind"),
     ("context", changed(activations={"sequence_length": 4096}), r"activations\.sequence_length: 4096 is above"),
+    ("small whole networks", changed(theory={"kappa": 50.0, "simulation": {"sizes": [5000]}, "whole": {"sizes": [64]}}),
+     r"theory\.kappa: at 50, beta 1\.5 and N = 64 the allocation serves more .* theory\.whole\.sizes"),
     ("undetectable", changed(theory={"tau": 1.0}), r"theory\.tau: .*greater than 1"),
     ("flat importance", changed(theory={"simulation": {"betas": [1.0]}}), r"theory\.simulation\.betas\[0\]"),
-    ("no rank left", changed(theory={"decay": {"max_units": 40}}), r"theory: decay: first_rank must lie below"),
     ("odd heads", changed(zoo={**GOOD["zoo"], "sizes": ODD_HEADS}), "multiple"),
     ("odd experts", of_experts(4, 2, 8), r"zoo\.sizes\.s: .*\(24\) must be a multiple of 4 × experts.n_experts \(16\)"),
     ("all shared", of_experts(4, 2, 32), r"experts\.d_shared \(0\) must be a multiple"),
@@ -302,7 +303,6 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "model": "f-s",
         "activations": "f-s",
         "twins": "f-s",
-        "theory_spectrum": "f-s",
     }
     anew = {*(f"nulls of {name}" for name in NULLS), "intervals", "sweeps"}
 
@@ -318,7 +318,8 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "correlation": ({"max_k": 12}, {"correlate"}),
         "theory": (
             {"tau": 3.0},
-            {"theory_exponents", "theory_frontiers", "theory_compare", "theory_figures"},
+            {"theory_simulate", "theory_sweep", "theory_exponents", "theory_frontiers", "theory_compare"}
+            | {"theory_figures"},
         ),
         "alignment": ({"pooling": "max"}, {"correlate", "contexts", *anew}),
         "exclusions": ({"first_position": True}, {"correlate", *anew}),

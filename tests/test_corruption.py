@@ -29,7 +29,6 @@ from rosetta.tables import read_csv, write_csv
 
 RUN = ["--config", "results/run_config.yaml"]
 MODEL = [*RUN, "--model", "qwen-s"]
-SPECTRUM = ["theory", "spectrum", *RUN, "--stores", "results/activations/qwen-s/2-shards", "--out", "new.parquet"]
 MATCH = [
     "match", "results/neighbors/pythia-s--opt-s/0-of-1.parquet", "--out", "new.parquet",
     "--null", "untrained=results/nulls/untrained/pythia-s--opt-s.parquet",
@@ -53,12 +52,12 @@ FILES = {
     "models/qwen-s/config.json": (["vocabulary", *MODEL], "models/qwen-s.json"),
     "models/qwen-s/tokenizer.json": (["activations", *MODEL, "--shard", "0"], "models/qwen-s.json"),
     "models/opt-m.json": (["counts", *RUN], None),
-    f"{STORE}/0.json": (SPECTRUM, None),
-    f"{STORE}/0.zarr/zarr.json": (SPECTRUM, f"{STORE}/0.json"),
-    f"{STORE}/0.zarr/mean/c/0/0": (SPECTRUM, f"{STORE}/0.json"),
+    f"{STORE}/0.json": (["neurons", *MODEL], None),
+    f"{STORE}/0.zarr/zarr.json": (["neurons", *MODEL], f"{STORE}/0.json"),
+    f"{STORE}/0.zarr/mean/c/0/0": (["neurons", *MODEL], f"{STORE}/0.json"),
     f"{STORE}/0.zarr/byte_end/c/0": (["neurons", *MODEL], f"{STORE}/0.json"),
     f"{STORE}/0.zarr/activations/0/zarr.json": (["neurons", *MODEL], f"{STORE}/0.json"),
-    f"{STORE}/0.zarr/activations/0/c/0/0": (SPECTRUM, f"{STORE}/0.json"),
+    f"{STORE}/0.zarr/activations/0/c/0/0": (["neurons", *MODEL], f"{STORE}/0.json"),
     f"neighbors/{PAIR}/0-of-1.parquet": (MATCH, None),
     f"nulls/untrained/{PAIR}.parquet": (MATCH, None),
     f"intervals/{PAIR}.parquet": (MATCH, None),
@@ -82,7 +81,6 @@ FILES = {
     "tables/theory_beta.csv": (["theory", "compare", *RUN], None),
     "tables/theory_frontiers.csv": (["theory", "figures", *RUN], None),
     "theory/simulation/beta-1.5.csv": (["theory", "exponents", *RUN, "results/theory/simulation/beta-1.5.csv"], None),
-    "theory/spectrum/qwen-s.parquet": (["theory", "beta", *RUN, "--out", "new.csv"], None),
     "theory/ngrams.parquet": (["theory", "beta", *RUN, "--out", "new.csv"], None),
     "figures/scaling.png": (["report", *RUN], None),
     f"{SUMS}/choice.json": (SCORE, None),

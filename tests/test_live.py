@@ -28,7 +28,6 @@ from rosetta.paths import Paths
 from rosetta.stages import made_by
 from rosetta.steps.activations import activations_step
 from rosetta.steps.models import model_step
-from rosetta.theory.spectrum import covariance_halves
 
 
 @pytest.fixture(scope="module")
@@ -142,14 +141,3 @@ def test_neurons_are_profiled_and_read_without_stores(run):
     pd.testing.assert_frame_equal(live.contexts, written.contexts)
     pd.testing.assert_frame_equal(live.neurons, written.neurons, rtol=1e-9)
     np.testing.assert_array_equal(same_values, values)
-
-
-def test_the_covariance_of_a_live_store_is_that_of_a_written_one(run):
-    units = np.array([1, 5, 23, 30, 40])
-    found = []
-    for keep in (True, False):
-        _, paths = run(keep=keep)
-        found.append(covariance_halves(open_stores(paths.stores("gpt2", 2)), units))
-    for written, live in zip(*found, strict=True):
-        assert live.count == written.count
-        np.testing.assert_allclose(live.matrix(), written.matrix(), rtol=1e-9, atol=1e-12)

@@ -12,7 +12,7 @@ from rosetta.resources import BASE_MB, MB, model_size, needs_of_filter, needs_of
 from rosetta.stages import made_by
 
 ROOT = Path(__file__).parent.parent
-MODEL_RULES = ("train", "model", "activations", "twins", "vocabulary", "neurons", "theory_spectrum")
+MODEL_RULES = ("train", "model", "activations", "twins", "vocabulary", "neurons")
 
 
 def test_the_default_run_fits_a_workstation(tmp_path):
@@ -114,7 +114,6 @@ def test_where_activations_are_not_stored_their_readers_need_what_models_need(tm
     assert contexts.mb == pytest.approx(BASE_MB + 1500 + takes["b"] + takes["c"], abs=1)
     assert needs_of_pair(stored, paths, "correlate", ("a", "b")).mb == BASE_MB + 32_000
     assert needs_of_group(stored, paths, "contexts", (*"abc",)) == (BASE_MB + 1500, 30, 0)
-    for rule in ("neurons", "theory_spectrum"):
-        assert needs_of_model(live, paths, rule, "a").gpu == 1, "the model runs again"
-        assert needs_of_model(stored, paths, rule, "a").gpu == 0
+    assert needs_of_model(live, paths, "neurons", "a").gpu == 1, "the model runs again"
+    assert needs_of_model(stored, paths, "neurons", "a").gpu == 0
     assert contexts.gpu == 1

@@ -202,7 +202,7 @@ def test_what_is_accepted_stays_in_the_results(a, b):
         return
     paths, pair = Paths(Path("/r")), group_name((a, b))
     filtered = paths.filtering(b)
-    found = [paths.model(a), paths.model_manifest(a), paths.checkpoints(a), paths.stores(a, 1), paths.spectrum(a)]
+    found = [paths.model(a), paths.model_manifest(a), paths.checkpoints(a), paths.stores(a, 1)]
     found += [paths.matches(pair), paths.replicates(pair), paths.neighbors_part(pair, 0, 10_000), paths.excerpts(pair)]
     found += [getattr(filtered, name) for name in dir(FilterPaths) if isinstance(getattr(FilterPaths, name), property)]
     found += [paths.log(rule, job) for rule, jobs in job_names(config).items() for job in jobs]

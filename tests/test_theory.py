@@ -28,7 +28,7 @@ from rosetta.theory.allocation import (
 )
 from rosetta.theory.exponents import EXPONENT_COLUMNS, exponent_table, finite_size_table, frontier_table
 from rosetta.theory.recovery import SIMULATION_COLUMNS, simulate
-from rosetta.theory.simulation import BLOCK_INPUTS, Cell, activation_blocks, expected_cost, isolations, plant
+from rosetta.theory.simulation import BLOCK_INPUTS, SERVED, Cell, activation_blocks, expected_cost, isolations, plant
 
 BETAS = [0.7, 1.0, 1.0001, 1.5, 2.0, 3.0]
 importances = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=30).map(np.array)
@@ -249,8 +249,8 @@ def test_the_pipeline_recovers_what_numpy_recovers(tmp_path):
 
 
 def test_isolations_of_empty_sets():
-    assert isolations(np.array([3.0, 1.0]), np.array([], int), 4) == (pytest.approx(math.nan, nan_ok=True), 1.0)
-    assert isolations(np.array([3.0, 1.0]), np.array([0, 1]), 2) == (2.0, pytest.approx(math.nan, nan_ok=True))
+    assert isolations(np.array([3.0, 1.0, 0, 0]), np.array([], int)) == (pytest.approx(math.nan, nan_ok=True), 1.0)
+    assert isolations(np.array([3.0, 1.0]), np.array([0, 1])) == (2.0, pytest.approx(math.nan, nan_ok=True))
 
 
 def test_more_features_than_neurons_are_refused():
@@ -270,23 +270,25 @@ def test_the_cost_counts_what_is_drawn():
 
 def test_planted_exponents_are_fitted():
     rows = [
-        (beta, n, run, 3 * n ** (1 / beta), n ** (1 - 1 / beta) * (1 + 0.1 * run), 2 * n ** (1 / beta - 1))
+        (beta, SERVED, n, run, 3 * n ** (1 / beta), 2 * n ** (1 / beta), math.nan,
+         n ** (1 - 1 / beta) * (1 + 0.1 * run), 2 * n ** (1 / beta - 1), math.nan)
         for beta in (1.5, 2.5)
         for n in (256, 512, 1024, 2048)
         for run in range(3)
-    ]
+    ]  # fmt: skip
     table = exponent_table(pd.DataFrame(rows, columns=SIMULATION_COLUMNS))
     assert table.columns.tolist() == EXPONENT_COLUMNS
-    assert table["quantity"].tolist() == list(QUANTITIES) * 2
+    assert table["quantity"].tolist() == [*QUANTITIES, "true_matches"] * 2, "no null, no row"
     np.testing.assert_allclose(table["fitted"], table["predicted"], atol=1e-9)
     assert (table["ci_high"] - table["ci_low"]).max() < 1e-6
 
 
 def test_finite_sizes_and_frontiers():
     theory = Theory(simulation=SMALL)
-    simulated = pd.DataFrame([(1.5, n, 0, n, n, n) for n in (2**8, 2**10, 2**12)], columns=SIMULATION_COLUMNS)
+    rows = [(1.5, SERVED, n, 0, n, n, math.nan, n, n, n) for n in (2**8, 2**10, 2**12)]
+    simulated = pd.DataFrame(rows, columns=SIMULATION_COLUMNS)
     table = finite_size_table(simulated, theory).set_index("quantity")
-    assert table["fitted"].tolist() == pytest.approx([1, 1, 1])
+    assert table["fitted"].tolist() == pytest.approx([1] * 4)
     ends = [discrete_frontier(AllocationModel(1.5), n).r_tau for n in (2**8, 2**12)]
     slope = math.log(ends[1] / ends[0]) / math.log(16)  # of three evenly spaced points, the middle one has no say
     assert table.loc["matches", "exact_on_grid"] == pytest.approx(slope)

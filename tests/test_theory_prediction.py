@@ -24,11 +24,12 @@ from rosetta.theory.routes import BETA_COLUMNS, BetaEstimate
 
 ROOT = Path(__file__).parent.parent
 SIZES = np.array([256.0, 512, 1024, 2304])
+PLACE = {"ladder": "l", "rung": 0, "model": "other"}
 
 
 def planted(alpha=0.5, ladder="l"):
     counts = pd.DataFrame({"ladder": ladder, "rung": range(4), "n_neurons": SIZES, "matches": 3 * SIZES**alpha})
-    rows = [(ladder, "spectrum", 1 / alpha, 1 / alpha - 0.1, 1 / alpha + 0.1, 8), (ladder, "loss", *[math.nan] * 3, 2)]
+    rows = [(ladder, "ngrams", 1 / alpha, 1 / alpha - 0.1, 1 / alpha + 0.1, 8), (ladder, "loss", *[math.nan] * 3, 2)]
     return counts, pd.DataFrame(rows, columns=BETA_COLUMNS)
 
 
@@ -50,7 +51,7 @@ def test_predicted_and_measured_stand_side_by_side():
     counts, betas = planted()
     table = comparison.compare(Theory(), betas, scaling_table(counts), counts, polarization(0.5))
     assert table.columns.tolist() == comparison.COMPARISON_COLUMNS
-    assert set(table["route"]) == {"spectrum"}, "a route without an estimate predicts nothing"
+    assert set(table["route"]) == {"ngrams"}, "a route without an estimate predicts nothing"
     missing = table[table["statistic"] == "domain_information"]
     assert len(missing) == 3
     assert missing[["measured", "overlap", "overlap_resampled"]].isna().all(axis=None), "a mean of -1 has no power law"
@@ -151,29 +152,29 @@ def test_disagreement_is_said_and_missing_intervals_are_not_judged():
 
 def test_the_verdict_names_what_disagrees():
     counts, betas = planted(0.5)
-    estimates = [BetaEstimate("spectrum", 1.25, 1.2, 1.3, 8)]
+    estimates = [BetaEstimate("ngrams", 1.25, 1.2, 1.3, 8)]
     r = 1 - 0.4 * np.random.default_rng(0).random(500) ** 2.0
     sentences = comparison.verdict(
         comparison.compare(
             Theory(), betas.assign(beta=1.25, ci_low=1.2, ci_high=1.3), scaling_table(counts), counts
         ).dropna(subset=["predicted"]).head(1),
-        pd.DataFrame(comparison.compare_matched_r("l", 0, r, estimates, 0.6)),
+        pd.DataFrame(comparison.compare_matched_r(PLACE, r, estimates, 0.6)),
         prediction.leave_one_out(betas, counts),
     )  # fmt: skip
     text = " ".join(sentences)
     assert "plain, interval of the fit: 0 of 1 (not l)" in text
-    assert "rejected at 5% on 1 of 1 rungs" in text
+    assert "rejected at 5% in 1" in text
     assert "fitted law: half of the counts (plain) are predicted within a factor of 1.00" in text
 
 
 def test_matched_r_of_the_law_are_recognised():
     """Correlations drawn from the predicted law, by its quantile function."""
     rng = np.random.default_rng(0)
-    estimates = [BetaEstimate("spectrum", 2.0, 1.9, 2.1, 3), BetaEstimate("ngrams", 1.0, 0.9, 1.1, 3)]
+    estimates = [BetaEstimate("ngrams", 2.0, 1.9, 2.1, 3), BetaEstimate("loss", 1.0, 0.9, 1.1, 3)]
     covered, p_values, wrong = [], [], []
     for _ in range(200):
         r = 1 - 0.4 * rng.random(80) ** 2.0  # survival ((1 − r)/0.4)^(1/2)
-        right, other = comparison.compare_matched_r("l", 0, np.append(r, [0.1, 0.5]), estimates, 0.6)
+        right, other = comparison.compare_matched_r(PLACE, np.append(r, [0.1, 0.5]), estimates, 0.6)
         assert right["n"] == 80
         covered.append(right["ci_low"] <= 0.5 <= right["ci_high"])
         p_values.append(right["ks_p"])
@@ -184,10 +185,27 @@ def test_matched_r_of_the_law_are_recognised():
     assert right["median_predicted"] == pytest.approx(1 - 0.4 * 0.25)
 
 
+def test_the_verdict_says_by_what_factor_the_r_miss_the_theory():
+    """Matched r that fall off four times as fast as the route says: near the floor, as of neurons hardly shared."""
+    r = 1 - 0.4 * np.random.default_rng(1).random(400) ** 0.5  # α = 2
+    estimates = [BetaEstimate("ngrams", 2.0, 1.6, 2.5, 3)]
+    rows = [row for rung in (0, 1) for row in comparison.compare_matched_r({**PLACE, "rung": rung}, r, estimates, 0.6)]
+    row = rows[1]
+    assert row["factor"] == pytest.approx(4.0, rel=0.15)
+    assert row["factor_low"] == pytest.approx(row["ci_low"] / (1 / 1.6))
+    assert row["factor_high"] == pytest.approx(row["ci_high"] / (1 / 2.5))
+    counts, betas = planted()
+    compared = comparison.compare(Theory(), betas, scaling_table(counts), counts)
+    text = " ".join(comparison.verdict(compared, pd.DataFrame(rows), prediction.leave_one_out(betas, counts)))
+    numbers = f"{row['factor']:.1f} ({row['factor_low']:.1f} to {row['factor_high']:.1f}; {row['alpha_from_r']:.2f}"
+    assert f"on the largest rungs: l with other {numbers} where 0.50 is predicted)" in text
+    assert "outside the 95% interval in 2 of all 2 comparisons of two models" in text
+
+
 def test_a_perfect_and_an_absent_match_are_no_accident():
-    estimate = [BetaEstimate("spectrum", 2.0, 1.9, 2.1, 3)]
-    assert math.isfinite(comparison.compare_matched_r("l", 0, np.array([1.0, 0.9]), estimate, 0.5)[0]["alpha_from_r"])
-    row = comparison.compare_matched_r("l", 0, np.array([0.1]), estimate, 0.5)[0]
+    estimate = [BetaEstimate("ngrams", 2.0, 1.9, 2.1, 3)]
+    assert math.isfinite(comparison.compare_matched_r(PLACE, np.array([1.0, 0.9]), estimate, 0.5)[0]["alpha_from_r"])
+    row = comparison.compare_matched_r(PLACE, np.array([0.1]), estimate, 0.5)[0]
     assert row["n"] == 0
     assert math.isnan(row["ks"])
 
@@ -231,10 +249,10 @@ def test_leaving_a_size_out_of_an_exact_law_costs_nothing():
     counts, betas = planted()
     table = prediction.leave_one_out(betas, counts)
     assert table.columns.tolist() == prediction.LEAVE_ONE_OUT_COLUMNS
-    assert table["method"].value_counts().to_dict() == {FIT: 4, "spectrum": 4}
+    assert table["method"].value_counts().to_dict() == {FIT: 4, "ngrams": 4}
     np.testing.assert_allclose(table["log_error"], 0, atol=1e-9)
     wrong = prediction.leave_one_out(betas.assign(beta=1.0, ci_low=0.99, ci_high=1.01), counts)
-    first = wrong[(wrong["rung"] == 0) & (wrong["method"] == "spectrum")].iloc[0]
+    first = wrong[(wrong["rung"] == 0) & (wrong["method"] == "ngrams")].iloc[0]
     reach = math.log(256) - np.log(SIZES[1:]).mean()
     assert first["log_error"] == pytest.approx(0.5 * reach)
 
@@ -245,7 +263,7 @@ def test_predictions_beyond_the_ladder():
     table = prediction.predict_to(230_400.0, betas, counts, polarization(0.5))
     assert table.columns.tolist() == prediction.PREDICTION_COLUMNS
     by = table.set_index(["method", "quantity", "statistic"])["predicted"]
-    for method in (FIT, "spectrum"):
+    for method in (FIT, "ngrams"):
         assert by[method, "count", "plain"] == pytest.approx(3 * 230_400**0.5)
         assert by[method, "count", "above_untrained"] == pytest.approx(0.5 * 230_400**0.5)
         assert by[method, "fraction", "plain"] == pytest.approx(3 * 230_400**-0.5)
@@ -280,9 +298,11 @@ def test_ladders_without_matches_or_of_one_rung_predict_nothing():
     assert compared[["measured", "overlap", "overlap_resampled"]].isna().all(axis=None)
 
 
-def test_every_rosetta_neuron_of_a_larger_group_counts_once():
-    rows = [("a", 0, 1, "b", 0, 3, 0.9), ("a", 0, 1, "c", 1, 4, 0.7), ("a", 1, 1, "b", 0, 5, 0.5)]
-    np.testing.assert_allclose(comparison.anchor_r(pd.DataFrame(rows, columns=ROSETTA_COLUMNS)), [0.8, 0.5])
+def test_comparisons_of_a_larger_group_stand_by_themselves():
+    rows = [("a", 0, 1, "b", 0, 3, 0.9), ("a", 0, 1, "c", 1, 4, 0.7), ("a", 1, 1, "b", 0, 5, 0.5),
+            ("a", 1, 1, "b", 0, 6, 0.4)]  # fmt: skip
+    found = comparison.matched_r(pd.DataFrame(rows, columns=ROSETTA_COLUMNS))
+    assert {model: r.tolist() for model, r in found.items()} == {"b": [0.9, 0.5], "c": [0.7]}
 
 
 @pytest.mark.parametrize(
@@ -351,8 +371,20 @@ def test_no_match_is_upstream_of_the_prediction(tmp_path):
     command += ["--config", f"results={tmp_path}", "--", str(table)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
     jobs = set(re.findall(r"^(\w+) +\d+$", done.stdout + done.stderr, re.MULTILINE))
-    assert {"theory_beta", "theory_spectrum", "theory_ngrams", "activations"} <= jobs
-    seen = {"correlate", "nulls", "intervals", "sweeps", "match", "anchors", "counts", "fit", "contexts", "describe"}
+    assert {"theory_beta", "theory_ngrams", "train"} <= jobs
+    seen = {
+        "activations",
+        "correlate",
+        "nulls",
+        "intervals",
+        "sweeps",
+        "match",
+        "anchors",
+        "counts",
+        "fit",
+        "contexts",
+        "describe",
+    }
     assert not seen & jobs
 
 
@@ -385,7 +417,8 @@ def test_the_commands_work_by_hand(tmp_path, command):
     assert "selectivity of rosetta" in set(pd.read_csv(tmp_path / "predicted.csv")["quantity"])
     config = ("--config", ROOT / "workflow" / "presets" / "tiny.yaml")
     assert command("simulate", *config, "--beta", 2.5, "--out", "s.csv")[0] == 0
-    assert pd.read_csv(tmp_path / "s.csv")["n"].tolist() == load_config(config[1]).theory.simulation.sizes
+    theory, simulated = load_config(config[1]).theory, pd.read_csv(tmp_path / "s.csv").groupby("neurons")["n"]
+    assert simulated.apply(list).to_dict() == {"served": theory.simulation.sizes, "all": theory.whole.sizes}
     assert command("sweep", *config, "--parameter", "n_inputs", "--value", 100, "--out", "w.csv")[0] == 0
     assert command("sweep-table", "w.csv", "--out", "sweep.csv", "--exponents", "fits.csv")[0] == 0
     assert pd.read_csv(tmp_path / "fits.csv")["parameter"].unique().tolist() == ["n_inputs"]

@@ -64,7 +64,7 @@ def test_the_contract(finished):
         assert pd.read_csv(results / "tables" / f"theory_{name}.csv").columns.tolist() == columns
     compared = pd.read_csv(results / "tables" / "theory_vs_measured.csv")
     assert set(compared["ladder"]) == {"pythia-opt", "pythia-opt-qwen"}
-    assert set(compared["route"]) <= {"spectrum", "ngrams", "loss"}
+    assert set(compared["route"]) <= {"ngrams", "loss"}
     by_quantity = compared.groupby("quantity")["statistic"].agg(set)
     assert by_quantity["matches"] == {"plain", "above_permutation", "above_untrained"}
     assert "excess_kurtosis" in by_quantity["isolation_rosetta"] & by_quantity["isolation_rest"]

@@ -138,6 +138,7 @@ THEORY_TABLES = {
     "simulated": "theory_exponents",
     "finite_size": "theory_finite_size",
     "betas": "theory_beta",
+    "ngrams": "theory_ngrams",
     "compared": "theory_vs_measured",
     "matched_r": "theory_matched_r",
     "left_out": "theory_leave_one_out",

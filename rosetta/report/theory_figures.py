@@ -8,19 +8,23 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.ticker import ScalarFormatter
 
-from rosetta.analysis.groups import OTHERS, ROSETTA, rosetta_group
+from rosetta.analysis.groups import OTHERS, rosetta_group
+from rosetta.analysis.nulls import STATISTICS
 from rosetta.config import Config, group_name
 from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.paths import Paths
-from rosetta.report.figures import TITLES, save_figure
+from rosetta.report.figures import TITLES, label_sizes, save_figure
 from rosetta.tables import read_csv, read_parquet
-from rosetta.theory import comparison, exponents, identifiability, prediction
+from rosetta.theory import comparison, exponents, identifiability
 from rosetta.theory.allocation import QUANTITIES, matched_r_survival, predicted_exponents
 from rosetta.theory.decay import binned_curve
+from rosetta.theory.losses import known_losses
 from rosetta.theory.ngrams import LAST_SHARE
 from rosetta.theory.prediction import SELECTIVITY
 from rosetta.theory.routes import BETA_COLUMNS, ROUTES
+from rosetta.theory.simulation import SERVED, WHOLE
 
 QUANTITY_LABELS = {
     "matches": "matches",
@@ -28,12 +32,19 @@ QUANTITY_LABELS = {
     "isolation_rest": "isolation, others",
 }
 # How a measured statistic is drawn, and what it is called.
-COUNT_MARKERS = {name: (marker, TITLES[name]) for name, marker in zip(TITLES, "sDv^", strict=True)}
+COUNT_MARKERS = {name: (marker, TITLES[name]) for name, marker in zip(STATISTICS, "sD^vPX", strict=False)}
 GROUP_MARKERS = {
-    ROSETTA: ("s", "Rosetta Neurons"),
-    rosetta_group("above_untrained"): ("^", f"Rosetta, {TITLES['above_untrained']}"),
+    **{rosetta_group(name): (marker, f"Rosetta, {title}") for name, (marker, title) in COUNT_MARKERS.items()},
     OTHERS: ("o", "others"),
 }
+# Which simulations are drawn, in which panel, how, and what they are called.
+SIMULATED = [
+    *[(SERVED, name, name, "o", "C0", "simulated, served neurons") for name in QUANTITIES],
+    *[(WHOLE, name, name, "s", "C1", "simulated, all neurons") for name in QUANTITIES],
+    (WHOLE, "matches", "true_matches", "^", "C2", "of these, right"),
+    (WHOLE, "matches", "matches_above_null", "v", "C3", "of these, above chance"),
+]
+BEYOND = 0.5  # an interval is drawn so far beyond the outermost estimate
 _ROUTE_COLOURS = dict(zip(ROUTES, sns.color_palette("colorblind", len(ROUTES)), strict=True))
 
 
@@ -77,43 +88,59 @@ def _draw_frontiers(table: pd.DataFrame, out: Path) -> None:
 
 def _draw_exponents(fitted: pd.DataFrame, exact: pd.DataFrame, out: Path) -> None:
     """Draw fitted exponents against β, one panel per quantity (Dravid 2026, Fig. 27)."""
-    figure, panels = plt.subplots(1, 3, figsize=(9, 3.2), layout="constrained")
+    figure, panels = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
     grid = np.linspace(min(1.2, fitted["beta"].min()), fitted["beta"].max() + 0.2, 100)
     curves = pd.DataFrame([predicted_exponents(beta) for beta in grid])
     for axes, quantity in zip(panels, QUANTITIES, strict=True):
-        part = fitted[fitted["quantity"] == quantity]
         axes.plot(grid, curves[quantity], color="grey", label="N → ∞")
-        known = exact[exact["quantity"] == quantity]
+        known = exact[(exact["quantity"] == quantity) & (exact["neurons"] == SERVED)]
         axes.scatter(known["beta"], known["exact_on_grid"], marker="_", s=160, color="black", label="exact, at these N")
-        axes.errorbar(part["beta"], part["fitted"], yerr=_errors(part, "fitted", "ci_low", "ci_high"), fmt="o",
-                      ms=4, capsize=2, label="simulated")  # fmt: skip
-        axes.set(xlabel="β", ylabel="exponent in N", title=QUANTITY_LABELS[quantity])
-    panels[0].legend(frameon=False, fontsize="small")
+        drawn = [one for one in SIMULATED if one[1] == quantity]
+        ends = fitted[fitted["quantity"].isin([one[2] for one in drawn])]["fitted"]
+        limits = min(ends.min(), curves[quantity].min()) - BEYOND, max(ends.max(), curves[quantity].max()) + BEYOND
+        for place, one in enumerate(drawn):
+            _draw_simulated(axes, fitted, one, 0.03 * (place - len(drawn) / 2 + 0.5), limits)
+        axes.set(xlabel="β", ylabel="exponent in N", title=QUANTITY_LABELS[quantity], ylim=limits)
+    figure.legend(*panels[0].get_legend_handles_labels(), frameon=False, fontsize="small", loc="outside right center")
     _save(figure, out)
+
+
+def _draw_simulated(
+    axes: plt.Axes, fitted: pd.DataFrame, one: tuple, shift: float, limits: tuple[float, float]
+) -> None:
+    """Draw one of `SIMULATED`; arrowheads mark the ends of intervals that go on."""
+    neurons, _, measured, marker, colour, label = one
+    part = fitted[(fitted["neurons"] == neurons) & (fitted["quantity"] == measured)]
+    axes.plot(part["beta"] + shift, part["fitted"], marker, color=colour, ms=4, label=label)
+    for row in part.itertuples():
+        _draw_interval(axes, row.beta + shift, (row.ci_low, row.ci_high), limits, colour, 1.2, vertical=True)
 
 
 def _draw_beta(config: Config, paths: Paths, out: Path) -> None:
-    """Draw the curves that β is read off, the fitted ranges in bold."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    settings, models = config.theory.decay, config.used_models()
-    for model, colour in zip(models, sns.color_palette("viridis", len(models)), strict=True):
-        values = read_parquet(paths.spectrum(model), ["variance"])["variance"].to_numpy()
-        _draw_curve(left, values / values.sum(), settings.first_rank, settings.last_share, colour, model)
-    values = read_parquet(paths.ngrams, ["bits"])["bits"].to_numpy()
-    _draw_curve(right, values, settings.first_rank, LAST_SHARE, _ROUTE_COLOURS["ngrams"], "corpus")
-    left.set(title="activation covariance", xlabel="rank", ylabel="share of variance, cross-validated")
-    right.set(title="n-grams of the corpus", xlabel="rank", ylabel="bits per word saved")
-    left.legend(frameon=False, fontsize="x-small", ncol=2)
+    """Draw the curves that β is read off: n-grams, the fitted ranges in bold, and losses where they were measured."""
+    losses = known_losses(config, paths, config.used_models())
+    figure, panels = plt.subplots(1, 1 + (losses is not None), figsize=(9, 3.6), layout="constrained", squeeze=False)
+    axes, curves = panels[0, 0], read_parquet(paths.ngrams, ["order", "bits"])
+    colours, first_rank = sns.color_palette("crest", curves["order"].nunique()), config.theory.decay.first_rank
+    for (order, curve), colour in zip(curves.groupby("order"), colours, strict=True):
+        label = "single words" if order == 1 else f"up to {order} words"
+        _draw_curve(axes, curve["bits"].to_numpy(), first_rank, colour, label)
+    axes.set(title="n-grams of the corpus", xlabel="rank", ylabel="bits per word saved", xscale="log", yscale="log")
+    axes.legend(frameon=False, fontsize="small")
+    if losses is not None:
+        axes = panels[0, 1]
+        sns.lineplot(losses, x="n_neurons", y="loss", hue="family", palette="colorblind", marker="o", ax=axes)
+        axes.set(title="zoo models", xlabel="neurons per model", ylabel="held-out bits per byte", xscale="log")
+        label_sizes(axes, losses["n_neurons"])
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.legend(frameon=False, fontsize="small")
     _save(figure, out)
 
 
-def _draw_curve(axes: plt.Axes, values: np.ndarray, first: int, last_share: float, colour: tuple, label: str) -> None:
-    ranks, means = binned_curve(values, 1, len(values))
-    positive = means > 0
-    axes.plot(ranks[positive], means[positive], color=colour, lw=0.8, alpha=0.6)
-    ranks, means = binned_curve(values, first, int(len(values) * last_share))
-    axes.plot(ranks[means > 0], means[means > 0], color=colour, lw=2, label=label)
-    axes.set(xscale="log", yscale="log")
+def _draw_curve(axes: plt.Axes, values: np.ndarray, first: int, colour: tuple, label: str) -> None:
+    for start, end, width, name in ((1, len(values), 0.8, None), (first, int(len(values) * LAST_SHARE), 2, label)):
+        ranks, means = binned_curve(values, start, end)
+        axes.plot(ranks[means > 0], means[means > 0], color=colour, lw=width, label=name)
 
 
 def _draw_prediction(config: Config, paths: Paths, compared: pd.DataFrame, betas: pd.DataFrame, out: Path) -> None:
@@ -139,19 +166,20 @@ def _draw_exponent_rows(axes: plt.Axes, compared: pd.DataFrame, markers: dict[st
     thin ones the resampled ones.
     """
     ladders, ticks, height = list(dict.fromkeys(compared["ladder"])), [], 0.0
+    values = compared[["measured", "predicted"]].to_numpy().ravel()
+    limits = np.nanmin([*values, 0.0]) - BEYOND, np.nanmax([*values, 0.0]) + BEYOND
     for ladder in ladders:
         mine, start = compared[compared["ladder"] == ladder], height
         for statistic, part in mine.groupby("statistic", sort=False):
-            row, (marker, _) = part.iloc[0], markers[statistic]
-            ends = (row["measured_ci_low"], row["measured_ci_high"])
-            _draw_interval(axes, height, row["measured"], *ends, "black", marker)
-            resampled = _clipped(row["measured_resampled_low"], row["measured_resampled_high"])
-            axes.plot(resampled, [height + 0.25] * 2, color="black", lw=0.8)
+            row, marker = part.iloc[0], markers[statistic][0]
+            _draw_interval(axes, height, _ends(row, "measured_ci"), limits, "black", 1.5)
+            _draw_interval(axes, height + 0.25, _ends(row, "measured_resampled"), limits, "black", 0.8)
+            axes.plot([row["measured"]], [height], marker, color="black", ms=5)
             height += 1
         for _, row in mine.drop_duplicates(["route", "quantity"]).iterrows():
-            marker = markers[row["statistic"]][0]
-            ends = (row["predicted_ci_low"], row["predicted_ci_high"])
-            _draw_interval(axes, height, row["predicted"], *ends, _ROUTE_COLOURS[row["route"]], marker)
+            colour = _ROUTE_COLOURS[row["route"]]
+            _draw_interval(axes, height, _ends(row, "predicted_ci"), limits, colour, 1.5)
+            axes.plot([row["predicted"]], [height], markers[row["statistic"]][0], color=colour, ms=5)
             height += 1
         ticks.append((start + height - 1) / 2)
         height += 1.5
@@ -160,35 +188,55 @@ def _draw_exponent_rows(axes: plt.Axes, compared: pd.DataFrame, markers: dict[st
         axes.plot([], [], marker, color="black", label=f"measured: {label}")
     for route in dict.fromkeys(compared["route"]):
         axes.plot([], [], color=_ROUTE_COLOURS[route], label=f"predicted: {route}")
-    axes.set(yticks=ticks, yticklabels=ladders)
+    axes.set(yticks=ticks, yticklabels=ladders, xlim=limits)
     if ladders:
         axes.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
 
 
+def _ends(row: pd.Series, name: str) -> tuple[float, float]:
+    return row[f"{name}_low"], row[f"{name}_high"]
+
+
 def _draw_interval(
-    axes: plt.Axes, height: float, value: float, low: float, high: float, colour: object, marker: str
+    axes: plt.Axes,
+    place: float,
+    ends: tuple[float, float],
+    limits: tuple[float, float],
+    colour: object,
+    width: float,
+    *,
+    vertical: bool = False,
 ) -> None:
-    axes.plot(_clipped(low, high), [height, height], color=colour, lw=1.5)
-    axes.plot([value], [height], marker, color=colour, ms=5)
+    """Draw an interval as a bar; where a very wide one is cut, an arrowhead says so."""
 
+    def draw(values: np.ndarray, *style: str, **more: object) -> None:
+        places = np.full(len(values), place)
+        axes.plot(*((places, values) if vertical else (values, places)), *style, color=colour, **more)
 
-def _clipped(low: float, high: float) -> np.ndarray:
-    """Return the ends of an interval, cut where a very wide one would hide all others."""
-    return np.clip([low, high], -1.5, 2.0)
+    draw(np.clip(ends, *limits), lw=width)
+    for end, limit, marker in zip(ends, limits, "v^" if vertical else "<>", strict=True):
+        if not np.isnan(end) and end != np.clip(end, *limits):
+            draw(np.array([limit]), marker, ms=3 + width, clip_on=False)
 
 
 def _draw_matched_r(config: Config, paths: Paths, betas: pd.DataFrame, axes: plt.Axes) -> None:
+    """Draw the largest rungs' matched r (steps), and what every β that a route leaves open predicts (bands)."""
     floor = config.theory.tau / (1 + config.theory.tau)
     grid = np.linspace(floor, 1, 200)
-    greys = sns.color_palette("Greys", len(config.ladders) + 2)[2:]
-    for (ladder, rungs), colour in zip(config.ladders.items(), greys, strict=True):
-        r = comparison.anchor_r(read_parquet(paths.rosetta(group_name(tuple(rungs[-1]))), ROSETTA_COLUMNS))
-        above = np.sort(r[r > floor])
-        share = 1 - np.arange(len(above)) / max(len(above), 1)
-        axes.step(above, share, where="post", color=colour, label=f"{ladder}, largest ({len(above)})")
-        for estimate in prediction.estimates_of(betas, ladder):
-            survival = matched_r_survival(grid, max(estimate.beta, 1e-6), floor)
-            axes.plot(grid, survival, "--", color=_ROUTE_COLOURS[estimate.route], lw=0.9)
+    colours = sns.color_palette("Set2", len(config.ladders))
+    for (ladder, rungs), colour in zip(config.ladders.items(), colours, strict=True):
+        rosetta = read_parquet(paths.rosetta(group_name(tuple(rungs[-1]))), ROSETTA_COLUMNS)
+        for (model, r), style in zip(comparison.matched_r(rosetta).items(), ("-", ":", "-.", "--"), strict=False):
+            above = np.sort(r[r > floor])
+            share = 1 - np.arange(len(above)) / max(len(above), 1)
+            label = f"{ladder}, {model} ({len(above)})"
+            axes.step(above, share, where="post", color=colour, ls=style, lw=1.5, label=label)
+    drawn = betas.dropna(subset=["beta"]).drop_duplicates(["route", "beta", "ci_low", "ci_high"])
+    for row in drawn[np.isfinite(drawn["ci_high"])].itertuples():  # an open interval predicts nothing
+        betas_drawn = [max(beta, 1e-6) for beta in (row.ci_low, row.beta, row.ci_high)]
+        low, value, high = (matched_r_survival(grid, beta, floor) for beta in betas_drawn)
+        axes.fill_between(grid, low, high, color=_ROUTE_COLOURS[row.route], alpha=0.15, lw=0)
+        axes.plot(grid, value, "--", color=_ROUTE_COLOURS[row.route], lw=1.2, label=f"predicted: {row.route}")
     axes.set(xlabel="matched r", ylabel=f"share above r, of r > {floor:.2f}", ylim=(0, 1.02))
     axes.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
@@ -211,12 +259,6 @@ def _draw_profiles(profiles: pd.DataFrame, out: Path) -> None:
         panels[0].get_legend().remove()
         figure.legend(handles, names, frameon=False, fontsize="small", loc="outside right center")
     _save(figure, out)
-
-
-def _errors(table: pd.DataFrame, value: str, low: str, high: str) -> np.ndarray:
-    """Return distances to both ends of the intervals, 0 where there is none."""
-    errors = np.stack([table[value] - table[low], table[high] - table[value]])
-    return np.nan_to_num(errors, nan=0.0).clip(0)
 
 
 def _save(figure: plt.Figure, out: Path) -> None:

@@ -12,15 +12,14 @@ from rosetta.analysis.groups import POLARIZATION_COLUMNS
 from rosetta.analysis.scaling import SCALING_COLUMNS
 from rosetta.config import Config, group_name
 from rosetta.corpus.build import read_split
-from rosetta.files import read_manifest
+from rosetta.corpus.documents import cluster_of
 from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.paths import Paths
 from rosetta.progress import say
-from rosetta.tables import read_csv, read_parquet, read_parquet_metadata, write_csv, write_parquet
+from rosetta.tables import read_csv, read_parquet, write_csv, write_parquet
 from rosetta.theory import comparison, exponents, identifiability, prediction, routes
-from rosetta.theory.decay import Decay
-from rosetta.theory.losses import fit_loss_exponent
-from rosetta.theory.ngrams import NgramDecay, ngram_decay
+from rosetta.theory.losses import fit_loss_exponent, known_losses
+from rosetta.theory.ngrams import ngram_decays
 from rosetta.theory.simulation import SIMULATION_COLUMNS
 
 
@@ -44,10 +43,10 @@ def exponents_step(config: Config, paths: Paths, parts: list[Path]) -> None:
     fitted = exponents.exponent_table(table)
     write_csv(paths.table("theory_exponents"), fitted)
     write_csv(paths.table("theory_finite_size"), exponents.finite_size_table(table, config.theory))
-    error = (fitted["fitted"] - fitted["predicted"]).abs()
-    say(
-        f"{(error <= 0.05).sum()} of {len(fitted)} exponents within 0.05 of their prediction; largest {error.max():.3f}"
-    )
+    for neurons, part in fitted.groupby("neurons", sort=False):
+        error = (part["fitted"] - part["predicted"]).abs()
+        within = f"{(error <= 0.05).sum()} of {len(part)} exponents within 0.05 of their prediction"
+        say(f"{neurons} neurons: {within}; largest distance {error.max():.3f}")
 
 
 def frontiers_step(config: Config, paths: Paths) -> None:
@@ -61,40 +60,37 @@ def ngrams_step(config: Config, paths: Paths, out: Path) -> None:
     """Write what the corpus's n-grams save, by rank: of the text that trained the models, or else of what they read."""
     settings = config.theory.decay
     split = "train" if config.corpus.splits.train > 0 else "match"
-    documents = read_split(paths, split)["text"]
+    documents = read_split(paths, split)
     order = np.random.default_rng(settings.seed).permutation(len(documents))
-    size = documents.str.encode("utf-8").str.len().to_numpy()[order].cumsum()
-    chosen = order[: int(np.searchsorted(size, settings.corpus_bytes)) + 1]
-    found = ngram_decay(documents.iloc[chosen].tolist(), settings)
-    say(f"{split} split, {len(chosen)} documents, {len(found.curve)} features: beta {found.decay.beta:.3f}")
-    table = pd.DataFrame({"rank": np.arange(1, len(found.curve) + 1), "bits": found.curve})
-    facts = {"range_error": found.decay.range_error, "beta": found.decay.beta, "standard_error": found.standard_error}
-    write_parquet(out, table, facts)
+    size = documents["text"].str.encode("utf-8").str.len().to_numpy()[order].cumsum()
+    chosen = documents.iloc[order[: int(np.searchsorted(size, settings.corpus_bytes)) + 1]]
+    clusters = chosen["source"].map(cluster_of).tolist()
+    decays = ngram_decays(chosen["text"].tolist(), clusters, settings)
+    said = ", ".join(f"{found.order}: {found.decay.beta:.3f}" for found in decays)
+    say(f"{split} split, {len(chosen)} documents of {len(set(clusters))} clusters; beta by longest n-gram: {said}")
+    curves = [pd.DataFrame({"order": d.order, "rank": np.arange(1, len(d.curve) + 1), "bits": d.curve}) for d in decays]
+    write_parquet(out, pd.concat(curves, ignore_index=True))
+    write_csv(paths.table("theory_ngrams"), routes.ngram_table(decays))
 
 
 def beta_step(config: Config, paths: Paths, out: Path) -> None:
     """Estimate β of every ladder by all routes. No match, and nothing made from one, is read here."""
-    settings, rows = config.theory.decay, []
-    facts = read_parquet_metadata(paths.ngrams)
-    corpus = NgramDecay(np.empty(0), Decay(facts["beta"], facts["range_error"]), facts["standard_error"])
+    rows = []
+    corpus = routes.ngram_route(read_csv(paths.table("theory_ngrams"), routes.NGRAM_COLUMNS))
     for ladder, rungs in config.ladders.items():
         models = list(dict.fromkeys(model for rung in rungs for model in rung))
-        spectra = [read_parquet(paths.spectrum(model), ["variance"])["variance"].to_numpy() for model in models]
-        estimates = [routes.spectrum_route(spectra, settings), routes.ngram_route(corpus, settings)]
-        estimates += _loss_route(config, paths, models)
+        estimates = [corpus, *_loss_route(config, paths, models)]
         rows += [(ladder, e.route, e.beta, e.ci_low, e.ci_high, e.n) for e in estimates]
     write_csv(out, pd.DataFrame(rows, columns=routes.BETA_COLUMNS))
 
 
 def _loss_route(config: Config, paths: Paths, models: list[str]) -> list[routes.BetaEstimate]:
     """Return the loss route of a ladder; nothing if the losses of some of its models were not measured here."""
-    manifests = [read_manifest(paths.model_manifest(model), "model") for model in models]
-    if not all(manifest["training"] for manifest in manifests):
+    losses = known_losses(config, paths, models)
+    if losses is None:
         return []
-    families = [config.models[model].zoo.family for model in models]
-    losses = np.array([manifest["training"]["heldout_bits_per_byte"] for manifest in manifests])
-    sizes = np.array([manifest["n_neurons"] for manifest in manifests])
-    return [routes.loss_route(fit_loss_exponent(sizes, losses, families))]
+    columns = (losses[name].to_numpy() for name in ("n_neurons", "loss", "family"))
+    return [routes.loss_route(fit_loss_exponent(*columns))]
 
 
 def compare_step(config: Config, paths: Paths, polarization: Path | None) -> None:
@@ -110,8 +106,10 @@ def compare_step(config: Config, paths: Paths, polarization: Path | None) -> Non
     for ladder, rungs in config.ladders.items():
         estimates = prediction.estimates_of(betas, ladder)
         for number, rung in enumerate(rungs):
-            r = comparison.anchor_r(read_parquet(paths.rosetta(group_name(tuple(rung))), ROSETTA_COLUMNS))
-            rows += comparison.compare_matched_r(ladder, number, r, estimates, floor)
+            rosetta = read_parquet(paths.rosetta(group_name(tuple(rung))), ROSETTA_COLUMNS)
+            for model, r in comparison.matched_r(rosetta).items():
+                place = {"ladder": ladder, "rung": number, "model": model}
+                rows += comparison.compare_matched_r(place, r, estimates, floor)
     write_csv(paths.table("theory_matched_r"), pd.DataFrame(rows, columns=comparison.MATCHED_R_COLUMNS))
     profiles = [
         identifiability.count_profiles(ladder, statistic, part["n_neurons"].to_numpy(), part[column].to_numpy())

@@ -1,36 +1,30 @@
-"""Steps of the analytical model that compute with torch: simulated ladders, spectra of real activations."""
+"""Steps of the analytical model that compute with torch: simulated networks."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
-from rosetta.activations.folders import open_stores
 from rosetta.config import Config, parse_config
+from rosetta.config_theory import Theory, TheorySimulation, TheoryWhole
 from rosetta.errors import ConfigError
 from rosetta.paths import Paths
 from rosetta.progress import bar
-from rosetta.tables import read_csv, write_csv, write_parquet
+from rosetta.tables import write_csv
 from rosetta.theory.allocation import AllocationModel
-from rosetta.theory.recovery import simulate
+from rosetta.theory.recovery import simulate, simulate_whole
 from rosetta.theory.simulation import SIMULATION_COLUMNS, Cell
-from rosetta.theory.spectrum import covariance_halves, cross_validated_spectrum, sample_units
 
 
 def simulate_step(config: Config, paths: Paths, betas: list[float], out: Path) -> None:
-    """Simulate the planted models of some decays at all configured sizes and runs."""
-    settings, theory = config.theory.simulation, config.theory
-    cells = [
-        Cell(AllocationModel(beta, theory.kappa, theory.gamma, theory.tau), n, run)
-        for beta in betas
-        for n in settings.sizes
-        for run in range(settings.runs)
-    ]
-    shown = bar(cells, total=len(cells), label="simulations", unit="run")
-    scratch = out.with_name(f".simulation-{out.stem}")
-    rows = [simulate(cell, settings, config.correlation.memory_gb, scratch) for cell in shown]
+    """Simulate some decays at all configured sizes and runs: served neurons alone, and whole networks."""
+    theory, scratch = config.theory, _scratch(out)
+    rows = _simulate_served(config, betas, scratch)
+    for beta in betas:
+        cells = _cells(theory, beta, theory.whole)
+        shown = bar(cells, total=len(cells), label="whole networks", unit="run")
+        rows += simulate_whole(shown, theory, config.controls.null_quantile, config.correlation.memory_gb, scratch)
     write_csv(out, pd.DataFrame(rows, columns=SIMULATION_COLUMNS))
 
 
@@ -42,19 +36,24 @@ def sweep_step(config: Config, paths: Paths, parameter: str, value: float, out: 
     section = data["theory"]["simulation"] if parameter == "n_inputs" else data["theory"]
     section[parameter] = int(value) if value.is_integer() else value
     swept = parse_config(data)
-    simulate_step(swept, paths, swept.theory.simulation.betas, out)
-    table = read_csv(out, SIMULATION_COLUMNS)
+    rows = _simulate_served(swept, swept.theory.simulation.betas, _scratch(out))
+    table = pd.DataFrame(rows, columns=SIMULATION_COLUMNS)
     table.insert(0, "parameter", parameter)
     table.insert(1, "value", value)
     write_csv(out, table)
 
 
-def spectrum_step(config: Config, folder: Path, out: Path) -> None:
-    """Write the cross-validated covariance spectrum of a model's activations."""
-    stores = open_stores(folder)
-    n_neurons = stores[0].n_layers * stores[0].d_mlp
-    units = sample_units(n_neurons, config.theory.decay.max_units, config.theory.decay.seed)
-    halves = covariance_halves(stores, units)
-    values = cross_validated_spectrum(halves)
-    table = pd.DataFrame({"rank": np.arange(1, len(values) + 1), "variance": values})
-    write_parquet(out, table, {"n_neurons": n_neurons, "n_positions": sum(half.count for half in halves)})
+def _simulate_served(config: Config, betas: list[float], scratch: Path) -> list[dict]:
+    theory = config.theory
+    cells = [cell for beta in betas for cell in _cells(theory, beta, theory.simulation)]
+    shown = bar(cells, total=len(cells), label="simulations", unit="run")
+    return [simulate(cell, theory.simulation, config.correlation.memory_gb, scratch) for cell in shown]
+
+
+def _cells(theory: Theory, beta: float, grid: TheorySimulation | TheoryWhole) -> list[Cell]:
+    model = AllocationModel(beta, theory.kappa, theory.gamma, theory.tau)
+    return [Cell(model, n, run) for n in grid.sizes for run in range(grid.runs)]
+
+
+def _scratch(out: Path) -> Path:
+    return out.with_name(f".simulation-{out.stem}")

@@ -221,3 +221,13 @@ def matched_r_survival(r: np.ndarray, beta: float, floor: float) -> np.ndarray:
     The continuum's. It depends on β alone: N, κ, γ and, above `floor` ≥ τ/(1 + τ), τ drop out.
     """
     return np.clip((1.0 - np.asarray(r, dtype=np.float64)) / (1.0 - floor), 0.0, 1.0) ** (1.0 / beta)
+
+
+def exponent_from_r(r: np.ndarray, floor: float) -> tuple[float, int]:
+    """Return α = 1/β from the matched r above a floor alone, and how many there are (docs/theory.md, Eq. 17).
+
+    log((1 − floor)/(1 − r)) is exponential with rate α, so its mean is 1/α; NaN without any r.
+    """
+    above = np.minimum(r[r > floor], 1 - 1e-9)  # a correlation of exactly 1 has no logarithm
+    total = np.log((1 - floor) / (1 - above)).sum()
+    return (len(above) / total if len(above) else math.nan), len(above)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,10 @@ from scipy.stats import chi2, kstest
 
 from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.analysis.intervals import CONFIDENCE
+from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.scaling import fit_power_law
 from rosetta.config_theory import Theory
-from rosetta.theory.allocation import continuum_r0, matched_r_survival
+from rosetta.theory.allocation import continuum_r0, exponent_from_r, matched_r_survival
 from rosetta.theory.prediction import Interval, estimates_of, selectivity_series
 from rosetta.theory.routes import BetaEstimate, alpha_interval
 
@@ -22,8 +24,8 @@ COMPARISON_COLUMNS = [
     "overlap", "overlap_resampled", "predicted_at_sizes",
 ]  # fmt: skip
 MATCHED_R_COLUMNS = [
-    "ladder", "rung", "route", "floor", "n", "alpha_predicted", "alpha_from_r", "ci_low", "ci_high",
-    "median_predicted", "median_measured", "ks", "ks_p",
+    "ladder", "rung", "model", "route", "floor", "n", "alpha_predicted", "alpha_from_r", "ci_low", "ci_high",
+    "factor", "factor_low", "factor_high", "median_predicted", "median_measured", "ks", "ks_p",
 ]  # fmt: skip
 
 
@@ -85,7 +87,7 @@ def _count_slopes(law: dict) -> _Measured:
 def _slope_at(theory: Theory, beta: float, sizes: np.ndarray) -> float:
     """Return the slope of log r_τ over sizes in the continuum; τ shifts all sizes alike, so it does not matter.
 
-    NaN if β is not positive, as the slope of a flat spectrum may be by chance: the model has no such β.
+    NaN if β is not positive, as the slope of a flat curve may be by chance: the model has no such β.
     """
     if beta <= 0:
         return math.nan
@@ -129,37 +131,61 @@ def _overlap(predicted: Interval, measured: Interval) -> bool | None:
     return predicted.low <= measured.high and measured.low <= predicted.high
 
 
-def anchor_r(rosetta: pd.DataFrame) -> np.ndarray:
-    """Return one r per Rosetta Neuron of a group (`matching.ROSETTA_COLUMNS`): the mean over its partners.
+def matched_r(rosetta: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the r of a group's Rosetta Neurons (`matching.ROSETTA_COLUMNS`) with each other model, by its name.
 
-    The correlations of one neuron with its partners in several models are no independent observations.
+    The model speaks of two networks, so each comparison with the anchor stands by itself: a mean over several has
+    another law. Of several partners in one model, the best counts.
     """
-    return rosetta.groupby(["layer_anchor", "unit_anchor"])["r"].mean().to_numpy()
+    neuron = ["layer_anchor", "unit_anchor"]
+    return {model: part.groupby(neuron)["r"].max().to_numpy() for model, part in rosetta.groupby("model", sort=False)}
 
 
-def compare_matched_r(ladder: str, rung: int, r: np.ndarray, estimates: list[BetaEstimate], floor: float) -> list[dict]:
+def compare_matched_r(place: dict[str, Any], r: np.ndarray, estimates: list[BetaEstimate], floor: float) -> list[dict]:
     """Return rows of `MATCHED_R_COLUMNS`: the matched correlations above a floor against their predicted distribution.
 
     Given that r exceeds the floor, log((1 − floor)/(1 − r)) is exponential with rate 1/β, whatever N, κ, γ and τ, so
-    its mean estimates α = 1/β a second time, from the r alone (exact χ² interval). `ks` is the
-    Kolmogorov–Smirnov distance to the distribution that the route's β predicts, `ks_p` its p value.
+    its mean estimates α = 1/β a second time, from the r alone (exact χ² interval). `factor` is this α over the
+    predicted one; its interval reaches from end to end of both. `ks` is the Kolmogorov–Smirnov distance to the
+    distribution that the route's β predicts, `ks_p` its p value.
+
+    Parameters
+    ----------
+    place : dict
+        Ladder, rung and the model that the anchor is compared with.
+    r : ndarray
+        Matched correlations of two models (`matched_r`).
+    estimates : list of BetaEstimate
+        β by each route.
+    floor : float
+        Correlation at the threshold of detection, τ/(1 + τ).
     """
-    above = np.minimum(r[r > floor], 1 - 1e-9)  # a correlation of exactly 1 has no logarithm
-    n = len(above)
-    excess = np.log((1 - floor) / (1 - above))
-    alpha = n / excess.sum() if n else math.nan
-    ends = chi2.ppf([0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2], 2 * n) / (2 * excess.sum()) if n else [math.nan] * 2
+    above = r[r > floor]
+    alpha, n = exponent_from_r(r, floor)
+    ends = alpha * chi2.ppf([0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2], 2 * n) / (2 * n) if n else [math.nan] * 2
     rows = []
     for estimate in estimates:
         beta = max(estimate.beta, 1e-6)
         test = kstest(above, lambda x, b=beta: 1 - matched_r_survival(x, b, floor)) if n else None
-        predicted = 1 - (1 - floor) * 0.5**beta
-        values = (
-            ladder, rung, estimate.route, floor, n, 1 / beta, alpha, *ends, predicted,
-            float(np.median(above)) if n else math.nan, test.statistic if test else math.nan,
-            test.pvalue if test else math.nan,
-        )  # fmt: skip
-        rows.append(dict(zip(MATCHED_R_COLUMNS, values, strict=True)))
+        rows.append(
+            {
+                **place,
+                "route": estimate.route,
+                "floor": floor,
+                "n": n,
+                "alpha_predicted": 1 / beta,
+                "alpha_from_r": alpha,
+                "ci_low": ends[0],
+                "ci_high": ends[1],
+                "factor": alpha * beta,
+                "factor_low": ends[0] * estimate.ci_low,
+                "factor_high": ends[1] * estimate.ci_high,
+                "median_predicted": 1 - (1 - floor) * 0.5**beta,
+                "median_measured": float(np.median(above)) if n else math.nan,
+                "ks": test.statistic if test else math.nan,
+                "ks_p": test.pvalue if test else math.nan,
+            }
+        )
     return rows
 
 
@@ -167,17 +193,35 @@ def verdict(compared: pd.DataFrame, matched_r: pd.DataFrame, left_out: pd.DataFr
     """Return sentences that say where predictions and measurements agree and where they do not."""
     counted = compared[compared["quantity"] == "matches"]
     sentences = [_overlap_said(route, part) for route, part in counted.groupby("route", sort=False)]
-    sentences += _signs_said(compared)
-    tested = matched_r[matched_r["ks_p"].notna()]
-    for route, part in tested.groupby("route", sort=False):
-        rejected = int((part["ks_p"] < 1 - CONFIDENCE).sum())
+    if (counted["statistic"] == PLAIN).any():
         sentences.append(
-            f"Route {route}: the predicted distribution of matched r is rejected at 5% on {rejected} of {len(part)} "
-            "rungs."
+            "All matches are no test of the exponent: in simulated whole networks most of them are chance, and they "
+            "grow almost as the networks do, whatever β is."
         )
+    sentences += _signs_said(compared)
+    # A route whose β may be anything predicts nothing.
+    tested = matched_r[matched_r["ks_p"].notna() & np.isfinite(matched_r["factor_high"])]
+    sentences += [_matched_r_said(route, part) for route, part in tested.groupby("route", sort=False)]
     for method, part in left_out[left_out["log_error"].notna()].groupby("method", sort=False):
         sentences.append(f"Leaving one size out, {method}: {'; '.join(_errors_said(part))}.")
     return sentences
+
+
+def _matched_r_said(route: str, tested: pd.DataFrame) -> str:
+    """Return what the matched r say of a route's β, with the factors of the largest rungs."""
+    rejected = int((tested["ks_p"] < 1 - CONFIDENCE).sum())
+    apart = int(((tested["factor_low"] > 1) | (tested["factor_high"] < 1)).sum())
+    factors = []
+    for ladder, part in tested.groupby("ladder", sort=False):
+        for row in part[part["rung"] == part["rung"].max()].to_dict("records"):
+            interval = f"{row['factor_low']:.1f} to {row['factor_high']:.1f}"
+            alphas = f"{row['alpha_from_r']:.2f} where {row['alpha_predicted']:.2f} is predicted"
+            factors.append(f"{ladder} with {row['model']} {row['factor']:.1f} ({interval}; {alphas})")
+    return (
+        f"Route {route}: α read off the matched r alone, over the predicted α, on the largest rungs: "
+        f"{'; '.join(factors)}. The theory says 1; that lies outside the 95% interval in {apart} of all {len(tested)} "
+        f"comparisons of two models, and the predicted distribution of r is rejected at 5% in {rejected}."
+    )
 
 
 def _errors_said(left_out: pd.DataFrame) -> list[str]:

@@ -14,8 +14,10 @@ from rosetta.theory.allocation import (
     predicted_exponents,
 )
 
-EXPONENT_COLUMNS = ["beta", "quantity", "predicted", "fitted", "ci_low", "ci_high"]
-FINITE_SIZE_COLUMNS = ["beta", "quantity", "predicted", "exact_on_grid", "fitted"]
+EXPONENT_COLUMNS = ["beta", "neurons", "quantity", "predicted", "fitted", "ci_low", "ci_high"]
+FINITE_SIZE_COLUMNS = ["beta", "neurons", "quantity", "predicted", "exact_on_grid", "fitted"]
+# Counts of a simulation beside all matches: what the model says of these, it says of them all.
+COUNTS = ("true_matches", "matches_above_null")
 FRONTIER_COLUMNS = ["beta", "n", "r0", "r_tau", "r0_continuum", "r_tau_continuum"]
 FRONTIER_SIZES = [2**exponent for exponent in range(8, 18)]
 
@@ -23,15 +25,19 @@ FRONTIER_SIZES = [2**exponent for exponent in range(8, 18)]
 def exponent_table(simulation: pd.DataFrame) -> pd.DataFrame:
     """Return the fitted exponent of each quantity and β of a table of simulations, beside the prediction.
 
+    Simulations of the served neurons alone and those of whole networks are fitted apart. Quantities without numbers
+    have no row.
+
     Runs are averaged at each size before the fit, because the logarithm of a run without any unmatched feature does
     not exist. Intervals are those of the fit over sizes (95%, Student's t).
     """
     rows = []
-    for beta, part in simulation.groupby("beta"):
+    for (beta, neurons), part in simulation.groupby(["beta", "neurons"], sort=False):
         predicted = predicted_exponents(float(beta))
-        for quantity in QUANTITIES:
-            law = _law(part, quantity)
-            rows.append((beta, quantity, predicted[quantity], law.alpha, law.alpha_ci_low, law.alpha_ci_high))
+        for quantity in (*QUANTITIES, *COUNTS):
+            if part[quantity].notna().any():
+                law, expected = _law(part, quantity), predicted[_modelled(quantity)]
+                rows.append((beta, neurons, quantity, expected, law.alpha, law.alpha_ci_low, law.alpha_ci_high))
     return pd.DataFrame(rows, columns=EXPONENT_COLUMNS)
 
 
@@ -42,13 +48,16 @@ def finite_size_table(simulation: pd.DataFrame, theory: Theory) -> pd.DataFrame:
     finite size, not the matching.
     """
     rows = []
-    fitted = exponent_table(simulation).set_index(["beta", "quantity"])
-    for beta, part in simulation.groupby("beta"):
-        exact = _frontiers(theory, float(beta), sorted(part["n"].unique()))
-        for quantity in QUANTITIES:
-            known = fitted.loc[(beta, quantity)]
-            rows.append((beta, quantity, known["predicted"], _law(exact, quantity).alpha, known["fitted"]))
+    for row in exponent_table(simulation).itertuples():
+        sizes = simulation[(simulation["beta"] == row.beta) & (simulation["neurons"] == row.neurons)]["n"]
+        exact = _law(_frontiers(theory, float(row.beta), sorted(sizes.unique())), _modelled(row.quantity))
+        rows.append((row.beta, row.neurons, row.quantity, row.predicted, exact.alpha, row.fitted))
     return pd.DataFrame(rows, columns=FINITE_SIZE_COLUMNS)
+
+
+def _modelled(quantity: str) -> str:
+    """Return which of the model's quantities a measured one is compared with."""
+    return "matches" if quantity in COUNTS else quantity
 
 
 def frontier_table(theory: Theory, sizes: list[int]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""β from the corpus: the decay of the loss that n-grams save (docs/theory.md, section 5.2). No model takes part.
+"""β from the corpus: the decay of the loss that n-grams save (docs/theory.md, section 5.1). No model takes part.
 
 The feature "after c comes w" saves, over its back-off, p(c w) · log₂[p(w | c) / p(w | c′)] bits per word, where c′ is c
 without its first word; a single word saves against the uniform distribution. These are contributions to the expected
@@ -7,17 +7,23 @@ log-likelihood, the objective that the allocation model weighs by w_r.
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from scipy.special import digamma
 
 from rosetta.config_theory import TheoryDecay
+from rosetta.progress import say
 from rosetta.theory.decay import Decay, fit_decay
 
 WORD = re.compile(r"\w+|[^\w\s]")
 # Beyond this share of the features, ranked by what they save, the list is cut short by `min_count` and bends down.
 LAST_SHARE = 0.5
+MIN_BLOCKS = 4  # so that both halves keep a block whichever is left out
 
 
 @dataclass(frozen=True)
@@ -41,34 +47,72 @@ class Order:
     shorter: np.ndarray
 
 
-@dataclass(frozen=True)
-class NgramDecay:
-    """The decay of a corpus's features.
+class Saved(NamedTuple):
+    """What the n-grams of one length save on some blocks.
 
     Attributes
     ----------
+    counts : ndarray of int64, shape (n_ngrams,)
+        How often each occurs there.
+    bits : ndarray of float64, shape (n_ngrams,)
+        Bits per word that it saves over its back-off; 0 if it does not occur.
+    """
+
+    counts: np.ndarray
+    bits: np.ndarray
+
+
+@dataclass(frozen=True)
+class NgramDecay:
+    """The decay of a corpus's features, which are its n-grams of up to `order` words.
+
+    Attributes
+    ----------
+    order : int
+        Longest n-gram.
     curve : ndarray of float64, shape (n_features,)
         Bits per word saved by the feature of each rank, the mean of both ways of splitting the blocks.
     decay : Decay
         Fitted between `first_rank` and half of the features.
     standard_error : float
-        Delete-one-block jackknife.
+        Delete-one-block jackknife; NaN with fewer than `MIN_BLOCKS` blocks.
     """
 
+    order: int
     curve: np.ndarray
     decay: Decay
     standard_error: float
 
 
-def ngram_decay(texts: list[str], settings: TheoryDecay) -> NgramDecay:
-    """Return how fast what n-grams save decays with their rank."""
-    n_blocks = settings.n_blocks
-    orders = count_ngrams(texts, settings.max_order, n_blocks)
-    curve = _curve(orders, np.ones(n_blocks, bool), settings.min_count)
-    left_out = [fit_curve(_curve(orders, np.arange(n_blocks) != b, settings.min_count), settings).beta
-                for b in range(n_blocks)]  # fmt: skip
-    spread = (n_blocks - 1) / n_blocks * np.square(left_out - np.mean(left_out)).sum()
-    return NgramDecay(curve, fit_curve(curve, settings), float(np.sqrt(spread)))
+def ngram_decays(texts: Sequence[str], clusters: Sequence[str], settings: TheoryDecay) -> list[NgramDecay]:
+    """Return how fast what n-grams save decays with their rank, for every longest n-gram up to `max_order` words.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Documents.
+    clusters : sequence of str
+        What each document is a part of (`rosetta.corpus.documents.cluster_of`); parts of one share a block.
+    settings : TheoryDecay
+        Orders, ranks, counts, and the blocks that are wanted; there are no more than clusters.
+    """
+    blocks = deal(clusters, settings.n_blocks)
+    n_blocks = int(blocks.max()) + 1 if len(blocks) else 0
+    orders = count_ngrams(texts, blocks, settings.max_order)
+    curves = _curves(orders, np.ones(n_blocks, bool), settings.min_count)
+    decays = [fit_curve(curve, settings) for curve in curves]
+    if n_blocks < MIN_BLOCKS:
+        say(f"theory.decay: the text has {n_blocks} cluster(s) of documents, too few for an interval of beta")
+        errors = [math.nan] * len(curves)
+    else:
+        left_out = np.array(
+            [
+                [fit_curve(curve, settings).beta for curve in _curves(orders, kept, settings.min_count)]
+                for kept in ~np.eye(n_blocks, dtype=bool)
+            ]
+        )
+        errors = np.sqrt((n_blocks - 1) * left_out.var(axis=0)).tolist()
+    return [NgramDecay(i + 1, *found) for i, found in enumerate(zip(curves, decays, errors, strict=True))]
 
 
 def fit_curve(curve: np.ndarray, settings: TheoryDecay) -> Decay:
@@ -76,70 +120,100 @@ def fit_curve(curve: np.ndarray, settings: TheoryDecay) -> Decay:
     return fit_decay(curve, settings.first_rank, int(len(curve) * LAST_SHARE))
 
 
-def count_ngrams(texts: list[str], max_order: int, n_blocks: int) -> list[Order]:
+def deal(clusters: Sequence[str], n_blocks: int) -> np.ndarray:
+    """Return the block of every document: clusters are dealt in turn, in the order in which they first appear.
+
+    Documents in random order make every block a like sample of the corpus, and independent of the others.
+    """
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(cluster, len(numbers)) % n_blocks for cluster in clusters], dtype=np.int64)
+
+
+def count_ngrams(texts: Sequence[str], blocks: np.ndarray, max_order: int) -> list[Order]:
     """Number the n-grams of up to `max_order` words in a list of documents; none crosses a document's end.
 
-    Documents are dealt to the blocks in turn, so every block is a like sample of the corpus.
+    `blocks` has the number of every document's block.
     """
     numbers: dict[str, int] = {}
     per_document = [[numbers.setdefault(word, len(numbers)) for word in WORD.findall(text)] for text in texts]
     words = np.array([number for numbers_of in per_document for number in numbers_of], dtype=np.int64)
     document = np.repeat(np.arange(len(texts)), [len(numbers_of) for numbers_of in per_document])
     nothing = np.zeros(len(numbers), dtype=np.int64)
-    orders = [Order(words, document % n_blocks, nothing, nothing)]
+    orders = [Order(words, blocks[document], nothing, nothing)]
     starting_at = words  # number of the n-gram that starts at each word; -1 where the document ends before it does
     for length in range(2, max_order + 1):
         begins = np.flatnonzero(document[: len(words) - length + 1] == document[length - 1 :])
         codes = starting_at[begins] * len(numbers) + words[begins + length - 1]
         _, first, ids = np.unique(codes, return_index=True, return_inverse=True)
         context, shorter = starting_at[begins[first]], starting_at[begins[first] + 1]
-        orders.append(Order(ids, document[begins] % n_blocks, context, shorter))
+        orders.append(Order(ids, blocks[document[begins]], context, shorter))
         starting_at = np.full(len(words), -1, dtype=np.int64)
         starting_at[begins] = ids
     return orders
 
 
-def savings(orders: list[Order], ranked_on: np.ndarray, measured_on: np.ndarray, min_count: int) -> np.ndarray:
-    """Return what each feature saves, bits per word, ordered by what it saves on other blocks.
+def saved_on(orders: list[Order], blocks: np.ndarray) -> list[Saved]:
+    """Return what the n-grams of every length save on some blocks, all probabilities taken from these.
 
-    A rank and a value taken from the same counts share their errors, which bends the curve; so features are found and
-    ranked on some blocks, and their frequency is measured on others (after Piantadosi 2014).
+    Logarithms of counts are digamma functions of them: E[k ψ(k)] = m (log m + E₁(m)) for a Poisson count k of mean m,
+    so that rare n-grams are not overrated, as they are by E[k log k] > m log m.
 
     Parameters
     ----------
     orders : list of Order
         What `count_ngrams` returned.
-    ranked_on, measured_on : ndarray of bool, shape (n_blocks,)
-        Which blocks serve for what.
+    blocks : ndarray of bool, shape (n_blocks,)
+        Which blocks are used.
+    """
+    found = []
+    n_words = max(1, int(blocks[orders[0].block].sum()))
+    shorter = np.zeros(0)
+    for order in orders:
+        counts = np.bincount(order.ids[blocks[order.block]], minlength=len(order.context))
+        in_context = np.bincount(order.context, weights=counts, minlength=1)
+        seen = np.flatnonzero(counts)
+        conditional = np.zeros(len(counts))  # log p(w | c)
+        conditional[seen] = digamma(counts[seen]) - digamma(in_context[order.context[seen]])
+        backoff = shorter[order.shorter[seen]] if found else -math.log(max(1, len(seen)))
+        bits = np.zeros(len(counts))
+        bits[seen] = counts[seen] / n_words * (conditional[seen] - backoff) / math.log(2)
+        found.append(Saved(counts, bits))
+        shorter = conditional
+    return found
+
+
+def savings(ranked: list[Saved], measured: list[Saved], min_count: int) -> list[np.ndarray]:
+    """Return what each feature saves on some blocks, bits per word, in the order of what it saves on others.
+
+    A rank and a value taken from the same counts share their errors: what is first by luck is overrated. So features
+    are found and ranked on some blocks, and all of their value, gain and frequency, is measured on others (after
+    Piantadosi 2014). There a feature may save less than nothing.
+
+    Parameters
+    ----------
+    ranked, measured : list of Saved
+        By length of the n-gram, on the blocks that rank and on those that measure.
     min_count : int
         Occurrences in the ranking blocks from which an n-gram is a feature.
 
     Returns
     -------
-    ndarray of float64, shape (n_features,)
+    list of ndarray of float64, shape (n_features,)
+        Item i has the features of up to i + 1 words.
     """
-    on_ranked, on_measured = [], []
-    n_words = [max(1, int(blocks[orders[0].block].sum())) for blocks in (ranked_on, measured_on)]
-    backoff = np.zeros(0)
-    for order in orders:
-        counts = np.bincount(order.ids[ranked_on[order.block]], minlength=len(order.context))
-        again = np.bincount(order.ids[measured_on[order.block]], minlength=len(order.context))
-        if not len(backoff):
-            backoff = np.array([1.0 / max(1, np.count_nonzero(counts))])
-        in_context = np.bincount(order.context, weights=counts, minlength=len(backoff))
-        conditional = counts / np.maximum(in_context, 1)[order.context]  # p(w | c)
-        used = np.flatnonzero(counts >= min_count)
-        gain = np.log2(conditional[used] / backoff[order.shorter[used]])
-        used, gain = used[gain > 0], gain[gain > 0]
-        on_ranked.append(counts[used] / n_words[0] * gain)
-        on_measured.append(again[used] / n_words[1] * gain)
-        backoff = conditional
-    return np.concatenate(on_measured)[np.argsort(-np.concatenate(on_ranked), kind="stable")]
+    kept = [(on.counts >= min_count) & (on.bits > 0) for on in ranked]
+    ranks = [on.bits[mask] for on, mask in zip(ranked, kept, strict=True)]
+    values = [on.bits[mask] for on, mask in zip(measured, kept, strict=True)]
+    until = range(1, len(ranked) + 1)
+    return [np.concatenate(values[:n])[np.argsort(-np.concatenate(ranks[:n]), kind="stable")] for n in until]
 
 
-def _curve(orders: list[Order], kept: np.ndarray, min_count: int) -> np.ndarray:
-    """Return the mean of both ways of splitting the kept blocks, over the ranks that both have."""
+def _curves(orders: list[Order], kept: np.ndarray, min_count: int) -> list[np.ndarray]:
+    """Return, by longest n-gram, the mean of both ways of splitting the kept blocks, over the ranks that both have."""
     even = np.arange(len(kept)) % 2 == 0
-    both = [savings(orders, kept & half, kept & ~half, min_count) for half in (even, ~even)]
-    shared = min(map(len, both))
-    return (both[0][:shared] + both[1][:shared]) / 2
+    first, second = (saved_on(orders, kept & half) for half in (even, ~even))
+    curves = []
+    for one, other in zip(savings(first, second, min_count), savings(second, first, min_count), strict=True):
+        shared = min(len(one), len(other))
+        curves.append((one[:shared] + other[:shared]) / 2)
+    return curves

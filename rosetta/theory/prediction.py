@@ -167,7 +167,7 @@ def _predict_selectivity(
 def leave_one_out(betas: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
     """Return the errors of predicting each rung's counts from the other rungs, rows of `LEAVE_ONE_OUT_COLUMNS`.
 
-    The routes' β never saw a count, but the spectrum and loss routes saw the models of the rung that is left out.
+    The routes' β never saw a count, but the loss route saw the models of the rung that is left out.
     `log_error` is log(predicted/measured).
     """
     rows = []

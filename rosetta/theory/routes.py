@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy.stats import norm, t
+import pandas as pd
+from scipy.stats import norm
 
 from rosetta.analysis.intervals import CONFIDENCE
-from rosetta.config_theory import TheoryDecay
-from rosetta.theory.decay import fit_decay
 from rosetta.theory.losses import LossExponent
 from rosetta.theory.ngrams import NgramDecay
 
 BETA_COLUMNS = ["ladder", "route", "beta", "ci_low", "ci_high", "n"]
-ROUTES = ("spectrum", "ngrams", "loss")
+NGRAM_COLUMNS = ["order", "n_features", "beta", "ci_low", "ci_high", "standard_error", "range_error"]
+ROUTES = ("ngrams", "loss")
 _Z = float(norm.ppf(0.5 + CONFIDENCE / 2))
 
 
@@ -30,7 +30,7 @@ class BetaEstimate:
     beta, ci_low, ci_high : float
         Estimate and 95% interval; `ci_high` may be infinite. NaN where the route gives nothing.
     n : int
-        What the interval rests on: models, blocks of documents, or losses.
+        What the interval rests on: longest n-grams, or losses.
     """
 
     route: str
@@ -40,27 +40,29 @@ class BetaEstimate:
     n: int
 
 
-def spectrum_route(spectra: list[np.ndarray], settings: TheoryDecay) -> BetaEstimate:
-    """Return β from the covariance spectra of a ladder's models.
+def ngram_table(decays: Sequence[NgramDecay]) -> pd.DataFrame:
+    """Return β for every longest n-gram, rows of `NGRAM_COLUMNS`.
 
-    Every model is fitted by itself, from `first_rank` to `last_share` of its units. The interval joins the spread
-    between models (Student's t) and the error of the range, which all models share.
+    The intervals join the jackknife over blocks of documents and the error of the range.
     """
-    fits = [fit_decay(s, settings.first_rank, int(len(s) * settings.last_share)) for s in spectra]
-    fits = [fit for fit in fits if math.isfinite(fit.beta) and math.isfinite(fit.range_error)]
-    if not fits:
-        return BetaEstimate("spectrum", *[math.nan] * 3, n=0)
-    betas = np.array([fit.beta for fit in fits])
-    n = len(betas)
-    between = t.ppf(0.5 + CONFIDENCE / 2, n - 1) * betas.std(ddof=1) / math.sqrt(n) if n > 1 else math.nan
-    half = math.hypot(between, _Z * float(np.mean([fit.range_error for fit in fits])))
-    return _estimate("spectrum", float(betas.mean()), half, n)
+    rows = []
+    for found in decays:
+        beta, error = found.decay.beta, found.decay.range_error
+        half = _Z * math.hypot(found.standard_error, error)
+        ends = max(0.0, beta - half), beta + half
+        rows.append((found.order, len(found.curve), beta, *ends, found.standard_error, error))
+    return pd.DataFrame(rows, columns=NGRAM_COLUMNS)
 
 
-def ngram_route(found: NgramDecay, settings: TheoryDecay) -> BetaEstimate:
-    """Return β from the corpus; the interval joins the jackknife over blocks and the error of the range."""
-    half = _Z * math.hypot(found.standard_error, found.decay.range_error)
-    return _estimate("ngrams", found.decay.beta, half, settings.n_blocks)
+def ngram_route(table: pd.DataFrame) -> BetaEstimate:
+    """Return β from the corpus, given `ngram_table`: the mean over the longest n-grams.
+
+    Which regularities count as features is a choice, and it moves β by more than documents do. So the interval holds
+    those of all choices. It is no sampling interval: a wider choice would widen it.
+    """
+    usable = table.dropna(subset=["beta", "ci_low", "ci_high"])
+    ends = usable["ci_low"].min(), usable["ci_high"].max()  # NaN of an empty table
+    return BetaEstimate("ngrams", usable["beta"].mean(), *ends, len(usable))
 
 
 def loss_route(found: LossExponent) -> BetaEstimate:
@@ -72,7 +74,3 @@ def loss_route(found: LossExponent) -> BetaEstimate:
 def alpha_interval(estimate: BetaEstimate) -> tuple[float, float, float]:
     """Return α = min(1, 1/β) and its interval; NaN where β is."""
     return tuple(1.0 / max(1.0, b) if b == b else math.nan for b in (estimate.beta, estimate.ci_high, estimate.ci_low))
-
-
-def _estimate(route: str, beta: float, half: float, n: int) -> BetaEstimate:
-    return BetaEstimate(route, beta, max(0.0, beta - half), beta + half, n)

@@ -1,4 +1,4 @@
-"""Two synthetic models with planted isolations (method, section 7; Dravid 2026, App. D.7).
+"""Synthetic models with planted isolations (method, section 7; Dravid 2026, App. D.7).
 
 Both models solve the same allocation. Every feature with s_r > 0 gets one neuron per model,
 
@@ -7,6 +7,9 @@ Both models solve the same allocation. Every feature with s_r > 0 gets one neuro
 so that its signal-to-interference ratio is s_r exactly. The feature values z ~ N(0, 1) are shared by the two
 models; background sets B_r, mixtures b and noise ε are drawn anew for each. Values are made in blocks of inputs from
 counter-like seeds, so neither z (features × inputs) nor the activations ever exist whole.
+
+A model has more neurons than served features. `plant` makes the served ones alone, as the paper describes it;
+`plant_whole` makes all N, the others being mixtures and noise without a feature of their own.
 """
 
 from __future__ import annotations
@@ -22,10 +25,13 @@ from rosetta.errors import ConfigError
 from rosetta.theory.allocation import AllocationModel, allocate, continuum_r0, power_law_importance
 
 BLOCK_INPUTS = 64  # part of the seeds: another value draws other numbers
-_FEATURES, _LOADINGS, _NOISE = range(3)  # which random stream
+_FEATURES, _LOADINGS, _NOISE, _UNSERVED = range(4)  # which random stream
 
-
-SIMULATION_COLUMNS = ["beta", "n", "run", "matches", "isolation_rosetta", "isolation_rest"]
+SERVED, WHOLE = "served", "all"  # which neurons a simulation has
+SIMULATION_COLUMNS = [
+    "beta", "neurons", "n", "run", "matches", "true_matches", "matches_above_null", "isolation_rosetta",
+    "isolation_rest", "alpha_from_r",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,16 +49,17 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class PlantedPair:
-    """Isolations and loadings of two simulated models.
+class Planted:
+    """Isolations and loadings of simulated models that read the same inputs.
 
     Attributes
     ----------
-    s : ndarray of float64, shape (n_neurons,)
-        Isolation of feature r, which is neuron r − 1 of both models.
-    loadings : tuple of two CSR matrices of float32, shape (n_neurons, n_used)
-        W of each model over the features that occur in either; the target of neuron j is column `target[j]`.
-    target : ndarray of int64, shape (n_neurons,)
+    s : ndarray of float64, shape (n_served,)
+        Isolation of feature r, which is neuron r − 1 of the first two models.
+    loadings : tuple of CSR matrices of float32, shape (n_neurons, n_used)
+        W of each model over the features that occur in any; the target of a served neuron j is column `target[j]`.
+        Two models; of whole networks four, the last two serving no feature.
+    target : ndarray of int64, shape (n_served,)
     """
 
     s: np.ndarray
@@ -60,14 +67,41 @@ class PlantedPair:
     target: np.ndarray
 
 
-def plant(cell: Cell, settings: TheorySimulation) -> PlantedPair:
-    """Solve the allocation and draw the loadings of both models.
+def plant(cell: Cell, settings: TheorySimulation) -> Planted:
+    """Solve the allocation and draw the loadings of both models' served neurons.
 
     Raises
     ------
     ConfigError
         If the allocation wants more neurons than the model has.
     """
+    s, pool = _served(cell, settings)
+    return _planted(s, [_loadings(s, pool, settings, cell.rng(settings.seed, _LOADINGS, side)) for side in (0, 1)])
+
+
+def plant_whole(cell: Cell, settings: TheorySimulation) -> Planted:
+    """Solve the allocation and draw the loadings of all N neurons of two models, and of two that serve nothing.
+
+    A neuron without a feature is a mixture of the pool's features, of the same norm as the background of the others,
+    and noise. The last two models have only such neurons: what is matched between them is matched by chance.
+
+    Raises
+    ------
+    ConfigError
+        If the allocation wants more neurons than the model has.
+    """
+    s, pool = _served(cell, settings)
+    networks = []
+    for number, n_served in enumerate((len(s), len(s), 0, 0)):
+        served = _loadings(s[:n_served], pool, settings, cell.rng(settings.seed, _LOADINGS, number))
+        rng = cell.rng(settings.seed, _UNSERVED, number)
+        columns = rng.integers(0, pool, size=(cell.n - n_served) * settings.background)
+        networks.append(sparse.vstack([served, _mixture(columns, pool, settings, rng)], format="csr"))
+    return _planted(s, networks)
+
+
+def _served(cell: Cell, settings: TheorySimulation) -> tuple[np.ndarray, int]:
+    """Return the isolations of the served features, and how many features backgrounds are drawn from."""
     n_features = cell.model.n_features(cell.n)
     s = allocate(power_law_importance(n_features, cell.model.beta), cell.model.budget(cell.n))
     s = s[s > 0]
@@ -76,40 +110,47 @@ def plant(cell: Cell, settings: TheorySimulation) -> PlantedPair:
             f"theory.kappa: at {cell.model.kappa:g}, beta {cell.model.beta:g} and N = {cell.n} the allocation serves "
             f"{len(s)} features, more than there are neurons. Lower it, or raise theory.simulation.sizes."
         )
-    pool = len(s) if settings.background_pool == "served" else n_features
-    both = [_loadings(s, pool, settings, cell.rng(settings.seed, _LOADINGS, side)) for side in (0, 1)]
-    used = np.unique(np.concatenate([matrix.indices for matrix in both]))
-    return PlantedPair(s, tuple(matrix[:, used] for matrix in both), np.searchsorted(used, np.arange(len(s))))
+    return s, len(s) if settings.background_pool == "served" else n_features
+
+
+def _planted(s: np.ndarray, loadings: list[sparse.csr_array]) -> Planted:
+    used = np.unique(np.concatenate([matrix.indices for matrix in loadings]))
+    return Planted(s, tuple(matrix[:, used] for matrix in loadings), np.searchsorted(used, np.arange(len(s))))
 
 
 def _loadings(s: np.ndarray, pool: int, settings: TheorySimulation, rng: np.random.Generator) -> sparse.csr_array:
-    """Return a model's loadings (n_neurons, pool): the target on the diagonal, a mixture of fixed norm beside it."""
-    n_neurons = len(s)
-    shape = (n_neurons, pool)
-    neuron = np.arange(n_neurons)
+    """Return the served neurons' loadings (n_served, pool): the target on the diagonal, a mixture beside it."""
+    neuron = np.arange(len(s))
     target = np.sqrt(s * (settings.noise**2 + settings.interference**2))
-    diagonal = sparse.csr_array((target, (neuron, neuron)), shape=shape)
+    diagonal = sparse.csr_array((target, (neuron, neuron)), shape=(len(s), pool))
     if pool == 1:  # no other feature can interfere
         return diagonal.astype(np.float32)
     rows = np.repeat(neuron, settings.background)
     columns = rng.integers(0, pool - 1, size=len(rows))
     columns += columns >= rows  # any feature but the neuron's own
-    mixture = sparse.csr_array((rng.standard_normal(len(rows)), (rows, columns)), shape=shape)
+    return (_mixture(columns, pool, settings, rng) + diagonal).tocsr().astype(np.float32)
+
+
+def _mixture(columns: np.ndarray, pool: int, settings: TheorySimulation, rng: np.random.Generator) -> sparse.csr_array:
+    """Return a Gaussian mixture of fixed norm per neuron, given the features of all, `background` for each."""
+    n_neurons = len(columns) // settings.background
+    rows = np.repeat(np.arange(n_neurons), settings.background)
+    mixture = sparse.csr_array((rng.standard_normal(len(rows)), (rows, columns)), shape=(n_neurons, pool))
     norms = np.sqrt(mixture.power(2).sum(axis=1))
-    return (sparse.diags_array(settings.interference / norms) @ mixture + diagonal).tocsr().astype(np.float32)
+    return sparse.diags_array(settings.interference / norms) @ mixture
 
 
-def activation_blocks(planted: PlantedPair, cell: Cell, side: int, settings: TheorySimulation) -> Iterator[np.ndarray]:
+def activation_blocks(planted: Planted, cell: Cell, number: int, settings: TheorySimulation) -> Iterator[np.ndarray]:
     """Yield one model's activations in blocks of at most `BLOCK_INPUTS` inputs.
 
     Parameters
     ----------
-    planted : PlantedPair
-        What `plant` returned for the cell.
+    planted : Planted
+        What `plant` or `plant_whole` returned for the cell.
     cell : Cell
         The simulation.
-    side : {0, 1}
-        Which model.
+    number : int
+        Which of its models.
     settings : TheorySimulation
         Number of inputs, noise, seed.
 
@@ -117,43 +158,43 @@ def activation_blocks(planted: PlantedPair, cell: Cell, side: int, settings: The
     ------
     ndarray of float32, shape (n_rows, n_neurons)
     """
-    weights = planted.loadings[side]
+    weights = planted.loadings[number]
     n_neurons, n_used = weights.shape
     for block, start in enumerate(range(0, settings.n_inputs, BLOCK_INPUTS)):
         rows = min(BLOCK_INPUTS, settings.n_inputs - start)
         z = cell.rng(settings.seed, _FEATURES, block).standard_normal((n_used, rows), dtype=np.float32)
-        noise = cell.rng(settings.seed, _NOISE, block, side).standard_normal((rows, n_neurons), dtype=np.float32)
+        noise = cell.rng(settings.seed, _NOISE, block, number).standard_normal((rows, n_neurons), dtype=np.float32)
         yield (weights @ z).T + np.float32(settings.noise) * noise
 
 
-def isolations(isolation: np.ndarray, matched: np.ndarray, n: int) -> tuple[float, float]:
-    """Return the mean isolation of the matched neurons, and that of all others of the n neurons.
-
-    Neurons without a feature have isolation 0. NaN where a set is empty.
+def isolations(isolation: np.ndarray, matched: np.ndarray) -> tuple[float, float]:
+    """Return the mean isolation of the matched neurons, and that of all others; NaN where a set is empty.
 
     Parameters
     ----------
     isolation : ndarray, shape (n_neurons,)
-        Isolation of the neurons that have a feature.
+        Isolation of every neuron of a model, 0 for those without a feature.
     matched : ndarray of int
         Which of them are matched.
-    n : int
-        Neurons of the model.
     """
     inside = float(isolation[matched].sum())
     rest = max(float(isolation.sum()) - inside, 0.0)
-    count = len(matched)
+    count, n = len(matched), len(isolation)
     return (inside / count if count else float("nan"), rest / (n - count) if n > count else float("nan"))
 
 
-def expected_cost(cells: list[Cell], settings: TheorySimulation) -> tuple[float, float]:
-    """Return the expected number of normal deviates, and the bytes of the largest run's activation stores."""
+def expected_cost(cells: list[Cell], settings: TheorySimulation, *, whole: bool = False) -> tuple[float, float]:
+    """Return the expected number of normal deviates, and the bytes of the largest run's activation stores.
+
+    Of simulations of the served neurons, or of `whole` networks.
+    """
     deviates, largest = 0.0, 0.0
     for cell in cells:
         features = cell.model.n_features(cell.n)
-        neurons = min(continuum_r0(cell.model.budget(cell.n), cell.model.beta, features), features)
-        pool = features if settings.background_pool == "all" else neurons
-        used = max(neurons, pool * -np.expm1(-2 * neurons * settings.background / pool))
-        deviates += 2 * settings.n_inputs * (used + neurons)
-        largest = max(largest, 8.0 * neurons * settings.n_inputs)
+        served = min(continuum_r0(cell.model.budget(cell.n), cell.model.beta, features), features)
+        pool = features if settings.background_pool == "all" else served
+        networks, neurons = (4, cell.n) if whole else (2, served)
+        used = max(served, pool * -np.expm1(-networks * neurons * settings.background / pool))
+        deviates += networks * settings.n_inputs * (used + neurons)
+        largest = max(largest, 4.0 * networks * neurons * settings.n_inputs)
     return deviates, largest

@@ -23,7 +23,7 @@ WHOLE = {**TINY, "results": "results"}
 TO_MATCHES = {**WHOLE, "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []}}
 SUBMITTED = {
     "corpus", "tokenizer", "train", "activations", "twins", "correlate", "nulls", "intervals", "sweeps", "vocabulary",
-    "neurons", "theory_simulate", "theory_spectrum", "filter_choose", "filter_score", "filter_pretrain",
+    "neurons", "theory_simulate", "filter_choose", "filter_score", "filter_pretrain",
 }  # fmt: skip
 PAIRS = ("pythia-s--opt-s", "pythia-m--opt-m", "pythia-s--qwen-s")
 TARGETS = [f"results/matches/{pair}.parquet" for pair in PAIRS]

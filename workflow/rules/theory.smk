@@ -1,6 +1,6 @@
 """The analytical model: allocation, simulation, β by routes that see no match, prediction against measurement.
 
-Needs: the corpus, activation stores and model manifests (β); counts, scaling laws, Rosetta Neurons and their
+Needs: the corpus and model manifests (β); counts, scaling laws, Rosetta Neurons and their
 selectivity (comparison only).
 Makes: results/tables/theory_*.csv, results/figures/theory_*; parts under results/theory/.
 """
@@ -15,6 +15,7 @@ theory_tables = [
     *simulated_tables,
     "theory_frontiers",
     "theory_sensitivity",
+    "theory_ngrams",
     "theory_beta",
     *compared_tables,
     *predicted_tables,
@@ -129,37 +130,12 @@ rule theory_frontiers:
         "rosetta theory frontiers --config {params.config:q} 2> {log:q}"
 
 
-rule theory_spectrum:
-    input:
-        [paths.store_manifest("{model}", n_shards, shard) for shard in range(n_shards)],
-        temporary_stores("{model}", range(n_shards)),
-    output:
-        paths.spectrum("{model}"),
-    log:
-        log_of("theory_spectrum", "{model}"),
-    benchmark:
-        benchmark_of("theory_spectrum", "{model}")
-    conda:
-        "../../envs/rosetta.yaml"
-    resources:
-        mem_mb=model_needs("theory_spectrum", "mb"),
-        runtime=model_needs("theory_spectrum", "minutes"),
-        gpu=model_needs("theory_spectrum", "gpu"),
-    params:
-        config=paths.run_config,
-        stage=stage("theory_spectrum", "model"),
-        stores=lambda wildcards: paths.stores(wildcards.model, n_shards),
-    message:
-        "Covariance spectrum of {wildcards.model}"
-    shell:
-        "rosetta theory spectrum --config {params.config:q} --stores {params.stores:q} --out {output:q} 2> {log:q}"
-
-
 rule theory_ngrams:
     input:
         paths.corpus_manifest,
     output:
-        paths.ngrams,
+        curves=paths.ngrams,
+        orders=paths.table("theory_ngrams"),
     log:
         log_of("theory_ngrams", "all"),
     benchmark:
@@ -174,14 +150,13 @@ rule theory_ngrams:
     message:
         "What the corpus's n-grams save"
     shell:
-        "rosetta theory ngrams --config {params.config:q} --out {output:q} 2> {log:q}"
+        "rosetta theory ngrams --config {params.config:q} --out {output.curves:q} 2> {log:q}"
 
 
 # The prediction: nothing made from a match is among its inputs.
 rule theory_beta:
     input:
-        ngrams=paths.ngrams,
-        spectra=[paths.spectrum(model) for model in run.used_models()],
+        ngrams=paths.table("theory_ngrams"),
         models=[paths.model_manifest(model) for model in run.used_models()],
     output:
         report(paths.table("theory_beta"), caption="../report/theory_beta.rst", category="Theory"),
@@ -252,7 +227,7 @@ rule theory_figures:
     input:
         tables=[paths.table(name) for name in [*simulated_tables, *compared_tables, "theory_frontiers", "theory_beta"]],
         rosetta=[paths.rosetta(group_name(group)) for group in run.groups()],
-        spectra=[paths.spectrum(model) for model in run.used_models()],
+        models=[paths.model_manifest(model) for model in run.used_models()],
         ngrams=paths.ngrams,
     output:
         [paths.figure(name, "pdf") for name in theory_figures],
