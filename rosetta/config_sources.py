@@ -12,7 +12,7 @@ from rosetta.config_base import Distinct, Place, Section, Seed
 HUB_ID = r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$"
 HubId = Annotated[str, Field(pattern=HUB_ID, max_length=96)]
 Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*$", max_length=250)]
-ENVIRONMENT_DOMAINS = ("python", "prose", "cpp", "javascript", "licence", "description", "arithmetic")
+ENVIRONMENT_DOMAINS = ("python", "prose", "cpp", "licence", "description", "arithmetic")
 
 
 class Sampling(Section):

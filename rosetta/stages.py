@@ -14,7 +14,7 @@ from rosetta.config import Config, twin_name
 from rosetta.jobs import control_figures
 
 VERSIONS = {
-    "corpus": 1,
+    "corpus": 2,
     "tokenizer": 2,
     "train": 2,
     "model": 2,
