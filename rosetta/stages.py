@@ -38,11 +38,11 @@ VERSIONS = {
     "annotate": 1,
     "viewer": 2,
     "filter_choose": 1,
-    "filter_pool": 2,
+    "filter_pool": 3,
     "filter_score": 3,
     "filter_select": 2,
     "filter_pretrain": 3,
-    "filter_tables": 1,
+    "filter_tables": 2,
     "filter_figure": 1,
     "theory_simulate": 1,
     "theory_sweep": 1,
@@ -56,7 +56,7 @@ VERSIONS = {
     "theory_predict": 2,
     "theory_figures": 2,
     "figures": 2,
-    "report": 6,
+    "report": 7,
 }
 
 

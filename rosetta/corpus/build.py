@@ -11,7 +11,7 @@ import pandas as pd
 from rosetta.config import SPLITS, Corpus, EnvironmentSource, FilesSource
 from rosetta.corpus.documents import Cleaner, Document, Text, split_of
 from rosetta.corpus.environment import environment_texts, group_of
-from rosetta.corpus.records import file_texts, hub_texts
+from rosetta.corpus.records import file_texts, hub_texts, left_out
 from rosetta.corpus.sampling import draw_sequences
 from rosetta.errors import CorpusError
 from rosetta.files import check_digest, digest_file, read_manifest, write_manifest
@@ -61,6 +61,7 @@ def build_corpus(corpus: Corpus, paths: Paths, made_by: dict, long_enough: Calla
         )
     if not by_split["match"]:
         raise CorpusError("corpus.splits.match: no document landed in this split. Raise it or give more text.")
+    unread = {"left_out": left_out(corpus.source.path)} if isinstance(corpus.source, FilesSource) else {}
     drawn = _sample(corpus, by_split, long_enough)
     files = {}
     for split, documents in by_split.items():
@@ -69,7 +70,7 @@ def build_corpus(corpus: Corpus, paths: Paths, made_by: dict, long_enough: Calla
     held = {split: _summary(documents) for split, documents in by_split.items()}
     write_manifest(
         paths.corpus_manifest,
-        {"kind": KIND, "made_by": made_by, "counts": cleaner.counts, **drawn, "splits": held, "files": files},
+        {"kind": KIND, "made_by": made_by, "counts": cleaner.counts, **unread, **drawn, "splits": held, "files": files},
     )
     say("\n".join(f"{split}: {summary}" for split, summary in held.items()))
 
