@@ -61,6 +61,8 @@ def test_every_file_of_a_folder_is_read_or_named(tmp_path, capsys):
     }
     others = {
         "array.json": json.dumps([{"text": "in an array"}]).encode(),
+        "empty.json": b"",
+        "pretty.json": json.dumps({"text": "over lines"}, indent=2).encode(),
         "notes.txt": b"not a record",
         "t.csv": b"text\nhello\n",
     }

@@ -159,6 +159,10 @@ def _holds_records(path: Path) -> bool:
     if ".json" not in (suffix.lower() for suffix in path.suffixes[-2:]):
         return True
     with reading(path), pa.OSFile(str(path)) as file:
+        begins = open_lines(path, file, LONGEST_WINDOW).read(64).removeprefix(codecs.BOM_UTF8).lstrip()
+        if not begins.startswith(b"{"):  # a large array need not be read to see that it is one
+            return False
+    with reading(path), pa.OSFile(str(path)) as file:
         try:
             return isinstance(next(json_records(path, file, LONGEST_WINDOW), None), dict)
         except CorpusError:  # its first line is not JSON
