@@ -81,10 +81,16 @@ def _check_filtering(config: Config, filtering: Filtering) -> None:
 
 def _check_source(source: Section | None, section: str, min_bytes: int, needed: bool) -> None:
     if isinstance(source, FilesSource) and (needed or Path(source.path).exists()):
-        from rosetta.corpus.records import check_files, keys_of, source_files  # needs pyarrow, so only when it is used
+        from rosetta.corpus.records import (
+            check_files,
+            keys_of,
+            left_out,
+            source_files,
+        )  # needs pyarrow, so only when it is used
 
         check_files(source, min_bytes, keys_of(section))
         _check_braces(source_files(source.path), f"{section}.path")
+        left_out(source.path, f"{section}.path")
 
 
 def _check_braces(files: list[Path], key: str) -> None:

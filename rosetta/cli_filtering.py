@@ -81,7 +81,12 @@ def filter_(
         str,
         typer.Option(help="the neuron, like L3/U12, or L3/E17/U42 in expert 17; all from 0"),
     ],
-    pool: Annotated[Path, typer.Option(help="jsonl, jsonl.zst, jsonl.gz or parquet: a file, or a folder of them")],
+    pool: Annotated[
+        Path,
+        typer.Option(
+            help="JSON lines (.jsonl, .ndjson, .json, also .zst or .gz) or parquet: a file, or a folder of them"
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="folder for the corpus and its scores; a killed run goes on there")],
     budget_tokens: Annotated[int | None, typer.Option(help="take the best documents until they hold so many")] = None,
     count: Annotated[int | None, typer.Option(help="take so many documents")] = None,

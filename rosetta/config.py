@@ -41,7 +41,7 @@ SPLITS = ("train", "match", "pool", "heldout")
 
 
 class SplitFractions(Section):
-    """Shares of the corpus; a document and its near duplicates are in one split only."""
+    """Shares of the corpus; the parts of a file, or the pieces of a text, are in one split only."""
 
     train: float = Field(0.78, ge=0, le=1, description="trains tokenizers and zoo models")
     match: float = Field(0.06, ge=0, le=1, description="neurons are correlated on it")

@@ -12,7 +12,7 @@ from rosetta.config_base import Distinct, Place, Section, Seed
 HUB_ID = r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$"
 HubId = Annotated[str, Field(pattern=HUB_ID, max_length=96)]
 Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*$", max_length=250)]
-ENVIRONMENT_DOMAINS = ("python", "prose", "cpp", "javascript", "licence", "description", "arithmetic")
+ENVIRONMENT_DOMAINS = ("python", "prose", "cpp", "licence", "description", "arithmetic")
 
 
 class Sampling(Section):
@@ -64,12 +64,18 @@ class EnvironmentSource(Section):
 
 
 class FilesSource(Section):
-    """A local file, or a folder of files, in jsonl, jsonl.zst, jsonl.gz or parquet."""
+    """A local file, or a folder of files: JSON lines (.jsonl, .ndjson, .json, also .zst or .gz) or parquet."""
 
     kind: Literal["files"]
     path: Place = Field(description="file, or folder whose files are all read")
-    text: str = Field("text", description="column of the text; dots reach into nested records")
+    text: str = Field("text", description="column of the text; dots are part of its name, or reach into nested records")
     domain: str | None = Field(None, description="column of the domain label, e.g. meta.pile_set_name")
+    zstd_long: int = Field(
+        31,
+        ge=10,
+        le=31,
+        description="largest window of a .zst file, as in `zstd --long=31`; reading takes up to 2^31 bytes of memory",
+    )
 
 
 class HubSource(Section):
@@ -80,5 +86,5 @@ class HubSource(Section):
     name: str | None = Field(None, description="dataset configuration")
     revision: Revision | None = Field(None, description="commit, tag or branch; pin it for reproducible runs")
     split: str = Field("train", description="split of the dataset")
-    text: str = Field("text", description="column of the text; dots reach into nested records")
+    text: str = Field("text", description="column of the text; dots are part of its name, or reach into nested records")
     domain: str | None = Field(None, description="column of the domain label")

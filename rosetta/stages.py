@@ -14,7 +14,7 @@ from rosetta.config import Config, twin_name
 from rosetta.jobs import control_figures
 
 VERSIONS = {
-    "corpus": 1,
+    "corpus": 2,
     "tokenizer": 2,
     "train": 2,
     "model": 2,
@@ -38,11 +38,11 @@ VERSIONS = {
     "annotate": 1,
     "viewer": 3,
     "filter_choose": 1,
-    "filter_pool": 2,
+    "filter_pool": 3,
     "filter_score": 3,
     "filter_select": 2,
     "filter_pretrain": 3,
-    "filter_tables": 1,
+    "filter_tables": 2,
     "filter_figure": 1,
     "theory_simulate": 2,
     "theory_sweep": 2,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import rosetta.corpus.size
 from rosetta.config import Corpus, parse_config
 from rosetta.corpus.build import build_corpus, read_split, shard_bounds, source_texts
-from rosetta.corpus.documents import Cleaner, Text, cluster_of, cut, hash64, split_of
+from rosetta.corpus.documents import Cleaner, Text, cluster_of, cut, hash64
 from rosetta.corpus.environment import docstring_prose, without_docstrings
 from rosetta.corpus.size import estimate_size
 from rosetta.errors import ConfigError, CorpusError, StoreError
@@ -95,14 +95,6 @@ def test_splits_do_not_depend_on_other_documents_or_their_order(tmp_path):
     np.testing.assert_allclose(shares, [0.78, 0.06, 0.10, 0.06], atol=0.06)
     manifest = read_manifest(paths.corpus_manifest, "corpus")
     assert manifest["splits"]["match"]["documents"] == len(first["match"])
-
-
-def test_texts_of_one_source_share_a_split():
-    corpus = corpus_of()
-    splits = {split_of(f"package/file{i}.py", corpus.splits, 0) for i in range(200)}
-    assert splits == set(SPLITS)
-    other_seed = [split_of(f"package/file{i}.py", corpus.splits, 1) for i in range(200)]
-    assert other_seed != [split_of(f"package/file{i}.py", corpus.splits, 0) for i in range(200)]
 
 
 def test_duplicates_and_near_duplicates_are_dropped_and_counted():

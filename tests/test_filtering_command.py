@@ -197,10 +197,13 @@ def test_a_source_is_a_files_path_in_the_pool(monkeypatch, capsys, tmp_path, mod
     for name, part in (("a", texts[:5]), ("b", texts[5:9])):
         (tmp_path / "pool" / name).mkdir(parents=True)
         write_pool(tmp_path / "pool" / name / "part.jsonl", part)
+    (tmp_path / "pool" / "notes.txt").write_text("no records")
     code, printed = run(monkeypatch, capsys, model, tmp_path / "pool", tmp_path / "out", "--count", len(set(texts[:9])))
     assert code == 0, printed
     (data,) = (tmp_path / "out" / "corpus").glob("*.parquet")
     assert set(pd.read_parquet(data)["source"]) == {"a/part.jsonl", "b/part.jsonl"}
+    assert "--pool: not read in" in printed
+    assert json.loads((tmp_path / "out" / "pool.json").read_text())["left_out"] == ["notes.txt"]
 
 
 def test_another_tokenizer_makes_other_scores_and_the_manifest_says_what_made_the_corpus(

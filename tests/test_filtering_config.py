@@ -138,7 +138,7 @@ def test_the_plan_has_the_filters_costs(tmp_path):
     assert phases["filtering"].jobs == 3 + 5
     assert phases["pretraining"].jobs == 19
     assert phases["pretraining"].flops > 0
-    assert phases["filtering"].disk_bytes == pytest.approx(0.1 * 14_000_000 * 1.05, rel=1e-3)
+    assert phases["filtering"].disk_bytes == pytest.approx(0.1 * 12_000_000 * 1.05, rel=1e-3)
     assert "5% of the pool" in plan.render()
     hub = plan_run(
         parse_config(

@@ -16,38 +16,46 @@ from rosetta.report.filtering_section import in_words, verdict
 from rosetta.tables import write_csv
 
 NAN = float("nan")
-ROWS = {  # F1, perplexity, low, high
-    "base": (NAN, 9.0, NAN, NAN),
-    "random": (0.1, 5.0, 4.5, 5.5),
-    "non_rosetta": (0.2, 4.2, 3.9, 4.5),
-    "non_rosetta_best": (0.9, 3.0, 2.9, 3.1),
-    "classifier": (0.8, NAN, NAN, NAN),
-    "rosetta": (0.8, 4.0, 3.9, 4.1),
-    "oracle": (1.0, 3.9, 3.85, 3.95),
+ROWS = {  # F1; perplexity, low, high; difference, low, high
+    "base": (NAN, 9.0, NAN, NAN, NAN, NAN, NAN),
+    "random": (0.1, 5.0, 3.5, 6.5, 1.0, 0.8, 1.2),
+    "non_rosetta": (0.2, 4.2, 3.9, 4.5, 0.2, -0.1, 0.5),
+    "non_rosetta_best": (0.9, 3.9, 2.9, 4.9, -0.1, -0.15, -0.05),
+    "classifier": (0.8, NAN, NAN, NAN, NAN, NAN, NAN),
+    "rosetta": (0.8, 4.0, 3.9, 4.1, NAN, NAN, NAN),
+    "oracle": (1.0, 2.9, 2.8, 3.0, -1.1, -2.3, 0.1),
 }
 SUMMARY = pd.DataFrame(
-    [(name, f1, f1, f1, f1, 50, mean, low, high, 3) for name, (f1, mean, low, high) in ROWS.items()],
+    [
+        (name, f1, f1, f1, f1, 50, mean, low, high, 3, *paired, 3)
+        for name, (f1, mean, low, high, *paired) in ROWS.items()
+    ],
     columns=SUMMARY_COLUMNS,
 )
 
 
-def test_the_verdict_follows_the_intervals():
+def test_the_verdict_follows_the_paired_intervals():
+    """Not whether the filters' own intervals overlap: those of `random` do, and those of `oracle` do not."""
     said = dict(
         zip(("random", "non_rosetta", "non_rosetta_best", "classifier", "oracle"), verdict(SUMMARY), strict=True)
     )
     assert "F1 is 0.80, and 0.10 of: random" in said["random"]
-    assert "lower perplexity" in said["random"]
-    assert "higher perplexity" in said["non_rosetta_best"]
+    assert "the lower perplexity, by 1.00 [0.80, 1.20] over 3 seeds" in said["random"]
+    assert "the higher perplexity, by 0.10 [0.05, 0.15] over 3 seeds" in said["non_rosetta_best"]
     for name in ("non_rosetta", "oracle"):
-        assert "does not tell" in said[name]
-    assert "no intervals" in said["classifier"]
+        assert "nothing is shown either way" in said[name]
+    assert "a perplexity lower by 0.20 [-0.10, 0.50]" in said["non_rosetta"]
+    assert "a perplexity higher by 1.10 [-0.10, 2.30]" in said["oracle"]
+    assert "no paired interval" in said["classifier"]
 
 
 def test_the_table_is_in_the_papers_form():
     table = in_words(SUMMARY).set_index("filter")
-    assert table.loc["random", "held-out perplexity"] == "5.000 ± 0.500"
+    assert table.loc["random", "held-out perplexity"] == "5.000 ± 1.500"
     assert table.loc["base model", "held-out perplexity"] == "9.000"
     assert table.loc["bag-of-tokens classifier", "held-out perplexity"] == "–"
+    assert table["minus the Rosetta Neuron's, by seed"].tolist()[:3] == ["–", "+1.000 ± 0.200", "+0.200 ± 0.300"]
+    assert table.loc["Rosetta Neuron", "minus the Rosetta Neuron's, by seed"] == "–"
     assert np.isnan(table.loc["base model", "f1"])
     assert table.index.tolist()[-1] == "oracle"
 

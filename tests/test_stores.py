@@ -183,6 +183,16 @@ BREAKAGES = {
     "corrupted chunk": (flipped, r"activations/1/c/0/0: damaged", r"a/0\.zarr: activations/1 is damaged.*checksum"),
     "corrupted chunk, signed": (flipped_and_signed, r"a/0\.zarr: activations/1 is damaged.*checksum", None),
     "unlisted file": (lambda folder: (folder / "0.zarr" / "x").write_text(""), r"0\.zarr/x: is not listed", ""),
+    "hidden file of macOS": (
+        lambda folder: (folder / "._0.json").write_bytes(b"\0\5\x16\7"),
+        r"a/\._0\.json: is a hidden file.*not a part of the store.* Delete it",
+        None,
+    ),
+    "hidden file of macOS in a store": (
+        lambda folder: (folder / "0.zarr" / "._zarr.json").write_bytes(b"\0\5\x16\7"),
+        r"0\.zarr/\._zarr\.json: is a hidden file.* Delete it",
+        "",
+    ),
     "unregistered array": (
         signed(lambda group: group.create_array("extra", shape=(1,), dtype="int8")),
         r"array extra is not registered",

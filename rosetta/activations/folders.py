@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rosetta.activations.layout import KIND, check_distinct
+from rosetta.activations.layout import HIDDEN, KIND, check_distinct
 from rosetta.activations.store import Store
 from rosetta.errors import StoreError
 from rosetta.files import mend, read_manifest
@@ -37,9 +37,10 @@ def open_stores(folder: Path) -> list[Store | LiveStore]:
     Raises
     ------
     StoreError
-        If there is none, a shard is missing, or they are of different models or sharded differently.
+        If there is none, a hidden file lies among them, a shard is missing, or they are of different models or
+        sharded differently.
     """
-    manifests = sorted(Path(folder).glob("*.json"), key=lambda path: (len(path.stem), path.stem))
+    manifests = _manifests(Path(folder))
     if not manifests:
         raise StoreError(f"{folder}: holds no store manifest. Give a folder of shard stores.")
     stores = [open_store(path) for path in manifests]
@@ -50,6 +51,14 @@ def open_stores(folder: Path) -> list[Store | LiveStore]:
         raise StoreError(f"{folder}: has the shards {shards} of {n_shards}. {mend(*(missing or manifests))}")
     _check_together(stores)
     return stores
+
+
+def _manifests(folder: Path) -> list[Path]:
+    found = sorted(folder.glob("*.json"), key=lambda path: (len(path.stem), path.stem))
+    hidden = next((path for path in found if path.name.startswith(".")), None)
+    if hidden is not None:
+        raise StoreError(f"{hidden}: {HIDDEN}")
+    return found
 
 
 def _check_together(stores: list[Store | LiveStore]) -> None:
@@ -69,5 +78,5 @@ def _check_together(stores: list[Store | LiveStore]) -> None:
 
 def documents_left_out(folder: Path) -> float:
     """Return how many documents a model has read no byte of, by the manifests of its stores; NaN if they are gone."""
-    held = [read_manifest(path, KIND)["holds"] for path in folder.glob("*.json")]
+    held = [read_manifest(path, KIND)["holds"] for path in _manifests(folder)]
     return sum(holds["n_left_out"] for holds in held) if held else float("nan")

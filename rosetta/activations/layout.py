@@ -19,6 +19,7 @@ FORMAT_VERSION = 2
 # What is read at once: memory budgets count on it.
 MAX_CHUNK_POSITIONS = 4096
 SPECIFICATION = "docs/stores.md says what a store holds."
+HIDDEN = "is a hidden file, as other systems leave beside what they copy, and not a part of the store. Delete it."
 
 
 class _Keys(BaseModel):

@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from rosetta.activations.folders import open_store, open_stores
-from rosetta.activations.layout import SPECIFICATION, array_names
+from rosetta.activations.layout import HIDDEN, SPECIFICATION, array_names
 from rosetta.activations.live import LiveStore
 from rosetta.activations.store import Store
 from rosetta.activations.variables import activation_path
@@ -85,7 +85,10 @@ def summary(store: Store) -> str:
 def _check_names(store: Store) -> None:
     present = {path.relative_to(store.path).as_posix() for path in store.path.rglob("*") if path.is_file()}
     for name in sorted(present - set(store.manifest["files"])):
-        raise StoreError(f"{store.path / name}: is not listed in the manifest. {SPECIFICATION}")
+        hidden = Path(name).name.startswith(".")
+        raise StoreError(
+            f"{store.path / name}: {HIDDEN if hidden else f'is not listed in the manifest. {SPECIFICATION}'}"
+        )
     known = {"activations", *array_names(store.n_layers)}
     for name in sorted({name for name, _ in store.group.members(max_depth=None)} - known):
         raise StoreError(f"{store.path}: the array {name} is not registered. {SPECIFICATION}")

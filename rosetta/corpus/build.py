@@ -10,8 +10,8 @@ import pandas as pd
 
 from rosetta.config import SPLITS, Corpus, EnvironmentSource, FilesSource
 from rosetta.corpus.documents import Cleaner, Document, Text, split_of
-from rosetta.corpus.environment import environment_texts
-from rosetta.corpus.records import file_texts, hub_texts
+from rosetta.corpus.environment import environment_texts, group_of
+from rosetta.corpus.records import file_texts, hub_texts, left_out
 from rosetta.corpus.sampling import draw_sequences
 from rosetta.errors import CorpusError
 from rosetta.files import check_digest, digest_file, read_manifest, write_manifest
@@ -45,10 +45,12 @@ def build_corpus(corpus: Corpus, paths: Paths, made_by: dict, long_enough: Calla
     CorpusError
         If the source has no usable document, or none lands in the match split.
     """
+    harvested = isinstance(corpus.source, EnvironmentSource)
     cleaner = Cleaner(corpus.min_document_bytes, corpus.max_document_bytes)
     by_split: dict[str, list[Document]] = {split: [] for split in SPLITS}
     for number, document in enumerate(cleaner.documents(source_texts(corpus)), start=1):
-        by_split[split_of(document.source, corpus.splits, corpus.seed)].append(document)
+        group = group_of(document) if harvested else document.source
+        by_split[split_of(group, document.source, corpus.splits, corpus.seed)].append(document)
         if number == corpus.max_documents:
             break
     say(f"documents: {cleaner.counts}")
@@ -59,6 +61,7 @@ def build_corpus(corpus: Corpus, paths: Paths, made_by: dict, long_enough: Calla
         )
     if not by_split["match"]:
         raise CorpusError("corpus.splits.match: no document landed in this split. Raise it or give more text.")
+    unread = {"left_out": left_out(corpus.source.path)} if isinstance(corpus.source, FilesSource) else {}
     drawn = _sample(corpus, by_split, long_enough)
     files = {}
     for split, documents in by_split.items():
@@ -67,7 +70,7 @@ def build_corpus(corpus: Corpus, paths: Paths, made_by: dict, long_enough: Calla
     held = {split: _summary(documents) for split, documents in by_split.items()}
     write_manifest(
         paths.corpus_manifest,
-        {"kind": KIND, "made_by": made_by, "counts": cleaner.counts, **drawn, "splits": held, "files": files},
+        {"kind": KIND, "made_by": made_by, "counts": cleaner.counts, **unread, **drawn, "splits": held, "files": files},
     )
     say("\n".join(f"{split}: {summary}" for split, summary in held.items()))
 

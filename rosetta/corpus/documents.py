@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from rosetta.config import SPLITS, SplitFractions
+from rosetta.config import SplitFractions
 
 
 class Text(NamedTuple):
@@ -21,7 +21,7 @@ class Text(NamedTuple):
     domain : str
         Its domain label; empty if the source has none.
     source : str
-        Where it came from. Texts of one source never land in different splits.
+        Where it came from, `#n` behind it for the n-th part. Parts of one source never land in different splits.
     """
 
     text: str
@@ -151,14 +151,28 @@ def _normalise(line: str) -> str:
     return "".join(line.lower().split())
 
 
-def split_of(source: str, fractions: SplitFractions, seed: int) -> str:
-    """Return the split of all documents of `source`: a hash against the cumulated fractions.
+def split_of(group: str, source: str, fractions: SplitFractions, seed: int) -> str:
+    """Return the split of all documents of a source's cluster: hashes against the cumulated fractions.
 
-    The answer depends on nothing else, so adding documents moves none of the others.
+    A group is in `pool`, in `heldout`, or in neither. In the latter case its clusters are shared out among `train` and
+    `match`. So no cluster is in two splits, and what is chosen on `match` meets other groups in `pool`, and others
+    again in `heldout`. The answer depends on nothing else, so adding documents moves none of the others; in return a
+    split holds its fraction of the groups, not of the bytes.
+
+    Parameters
+    ----------
+    group : str
+        What the source belongs to, for instance a package. The source itself if it belongs to nothing.
+    source : str
+        Source of a document; its part's number counts for nothing.
+    fractions : SplitFractions
+        Of the groups.
+    seed : int
+        Of the hashes.
     """
-    position = hash64("split", seed, source) / 2**64
-    for split in SPLITS:
-        position -= getattr(fractions, split)
-        if position < 0:
-            return split
-    return SPLITS[-1]
+    known = fractions.train + fractions.match
+    position = hash64("split", seed, group) / 2**64
+    if position < known:
+        within = hash64("split of a group", seed, cluster_of(source)) / 2**64
+        return "train" if within * known < fractions.train else "match"
+    return "pool" if position < known + fractions.pool else "heldout"

@@ -1,7 +1,7 @@
 """The embedded source: text found in the packages that the environment itself installs.
 
-Files are visited in the order of a hash of their package and path, so the harvest depends on the installed
-versions and the seed only.
+Groups of files take turns, and so do the files of a group, in the order of hashes: a domain is drawn from as many of
+them as there are, and the harvest depends on the installed versions and the seed only.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import ast
 import inspect
 import re
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
@@ -20,17 +21,18 @@ from packaging.utils import canonicalize_name
 
 from rosetta.config import EnvironmentSource
 from rosetta.corpus.arithmetic import arithmetic_texts
-from rosetta.corpus.documents import Text, cut, hash64
+from rosetta.corpus.documents import Document, Text, cluster_of, cut, hash64
 from rosetta.progress import bar
 
 OWN_DISTRIBUTION = "rosetta-neurons"
 MACHINE_DEPENDENT = ("nvidia-", "cuda-", "triton")  # what torch brings along on machines with a GPU
 MAX_FILE_BYTES = 2_000_000
-# No file may give more than this share of a domain, so that one large file is not the whole domain.
-MAX_SHARE = 8
-# Files are cut into sections of this many bytes, which may land in different splits: some domains come
-# from a handful of large files.
+# No file may give more than this part of a domain: a file is in one split, and the smallest have 6% of the text.
+MAX_SHARE = 32
+# What a file gives in one turn: a section of so many bytes.
 SECTION = 4_000
+# Domains that a hundred packages give. C++ is from a dozen, nearly all from one; licences have many origins anyway.
+BY_PACKAGE = ("python", "prose", "description")
 
 
 class PackageFile(NamedTuple):
@@ -50,6 +52,14 @@ def environment_texts(source: EnvironmentSource, seed: int) -> Iterator[Text]:
         else:
             texts = _harvest(domain, files, seed, source.bytes_per_domain // MAX_SHARE)
         yield from _limited(texts, source.bytes_per_domain, domain)
+
+
+def group_of(document: Document) -> str:
+    """Return what a document of the harvest belongs to, as `split_of` and the harvest's turns have it.
+
+    That is its package in the domains `BY_PACKAGE`, and its file (or its generated text) in the others.
+    """
+    return document.source.partition("/")[0] if document.domain in BY_PACKAGE else cluster_of(document.source)
 
 
 def installed_files() -> list[PackageFile]:
@@ -102,15 +112,39 @@ def _limited(texts: Iterable[Text], budget: int, domain: str) -> Iterator[Text]:
 
 
 def _harvest(domain: str, files: list[PackageFile], seed: int, max_bytes: int) -> Iterator[Text]:
+    """Yield one section of every group in turn; of a group's files, each gives one before any gives another."""
     wanted, extract = _DOMAINS[domain]
-    chosen = [file for file in files if wanted(file.path)]
-    chosen.sort(key=lambda file: hash64(seed, domain, file.package, file.path))
-    for file in chosen:
+    groups: dict[str, list[PackageFile]] = {}
+    for file in files:
+        if wanted(file.path):
+            group = file.package if domain in BY_PACKAGE else f"{file.package}/{file.path}"
+            groups.setdefault(group, []).append(file)
+
+    def sections(file: PackageFile) -> Iterator[Text]:
         content = _read(file.location)
         text = extract(content) if content else ""
-        for number, section in enumerate(cut(text[:max_bytes], SECTION)):
-            if section.strip():
-                yield Text(section, domain, f"{file.package}/{file.path}#{number}")
+        place = f"{file.package}/{file.path}"
+        pieces = [(f"{place}#{number}", piece) for number, piece in enumerate(cut(text[:max_bytes], SECTION))]
+        for source, piece in sorted(pieces, key=lambda pair: hash64(seed, domain, pair[0])):
+            if piece.strip():
+                yield Text(piece, domain, source)
+
+    def given_by(group: str) -> Iterator[Text]:
+        chosen = sorted(groups[group], key=lambda file: hash64(seed, domain, file.package, file.path))
+        return _in_turns(map(sections, chosen))
+
+    yield from _in_turns(map(given_by, sorted(groups, key=lambda group: hash64(seed, domain, group))))
+
+
+def _in_turns(sources: Iterable[Iterator[Text]]) -> Iterator[Text]:
+    """Yield one text of each source, then the next of each, until all are exhausted."""
+    waiting = deque(sources)
+    while waiting:
+        source = waiting.popleft()
+        text = next(source, None)
+        if text is not None:
+            yield text
+            waiting.append(source)
 
 
 def _read(path: Path) -> str:
@@ -168,12 +202,6 @@ def _docstring_nodes(code: str) -> list[ast.Expr] | None:
     return found
 
 
-def _readable_script(code: str) -> str:
-    """Return JavaScript unless it is minified (very long lines)."""
-    lines = code.splitlines()
-    return code if lines and len(code) / len(lines) < 120 else ""
-
-
 def _description(metadata: str) -> str:
     """Return the body of a METADATA file: the package's description."""
     return metadata.partition("\n\n")[2]
@@ -190,7 +218,6 @@ _DOMAINS: dict[str, tuple[Callable[[PurePosixPath], bool], Callable[[str], str]]
     "python": (lambda path: path.suffix == ".py", without_docstrings),
     "prose": (lambda path: path.suffix == ".py", docstring_prose),
     "cpp": (lambda path: path.suffix in (".h", ".hpp", ".cuh", ".cu", ".c", ".cpp"), str),
-    "javascript": (lambda path: path.suffix in (".js", ".mjs"), _readable_script),
     "licence": (_is_licence, str),
     "description": (
         lambda path: path.name == "METADATA" and path.parent.suffix == ".dist-info",

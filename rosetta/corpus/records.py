@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import io
 import itertools
 import json
+import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +15,11 @@ import pyarrow.parquet as pq
 
 from rosetta.config import FilesSource, HubSource
 from rosetta.corpus.documents import Text, hash64
+from rosetta.corpus.streams import LONGEST_WINDOW, format_of, open_lines, reading
 from rosetta.errors import CorpusError
+from rosetta.progress import say
 
-SUFFIXES = (".jsonl", ".jsonl.zst", ".jsonl.gz", ".parquet")
-COMPRESSIONS = {".zst": "zstd", ".gz": "gzip"}
+FORMATS = ".jsonl, .ndjson, .json (records, one per line; also .zst, .gz) or .parquet"
 MAX_RECORD_BYTES = 2**28  # a line may unfold from a few compressed bytes, so what one can take is bounded
 
 
@@ -42,7 +42,7 @@ CORPUS_KEYS = keys_of("corpus.source")
 def file_texts(source: FilesSource, keys: Keys = CORPUS_KEYS) -> Iterator[Text]:
     """Yield the texts of a local file or of all readable files in a folder, in the order of their names."""
     for path in source_files(source.path, keys.path):
-        yield from record_texts(_records(path), str(path), source.text, source.domain, keys)
+        yield from record_texts(_records(path, source.zstd_long), str(path), source.text, source.domain, keys)
 
 
 def hub_texts(source: HubSource, keys: Keys = CORPUS_KEYS) -> Iterator[Text]:
@@ -53,14 +53,11 @@ def hub_texts(source: HubSource, keys: Keys = CORPUS_KEYS) -> Iterator[Text]:
     CorpusError
         If the dataset cannot be opened, or lacks the text or domain column.
     """
-    from datasets import load_dataset
-
     place = f"{source.id}@{source.revision or 'main'}:{source.split}"
     try:
-        dataset = load_dataset(
-            source.id, name=source.name, revision=source.revision, split=source.split, streaming=True
-        )
-        yield from record_texts(dataset, place, source.text, source.domain, keys)
+        dataset, quoted = _opened(source)
+        for text in record_texts(dataset, place, source.text, source.domain, keys):
+            yield text._replace(domain=_unquoted(text.domain)) if quoted else text
     except CorpusError:
         raise
     except Exception as error:  # `datasets` raises many kinds, the network's among them
@@ -71,6 +68,51 @@ def hub_texts(source: HubSource, keys: Keys = CORPUS_KEYS) -> Iterator[Text]:
         ) from None
 
 
+def _opened(source: HubSource) -> tuple[Any, bool]:
+    """Return a dataset as a stream of records, and whether its labels are `_quoted`."""
+    from datasets import Features, load_dataset
+
+    place = {"name": source.name, "revision": source.revision, "split": source.split, "streaming": True}
+    dataset = load_dataset(source.id, **place)
+    if source.domain is None or dataset.info.builder_name != "json" or dataset.features is None:
+        return dataset, False
+    features = _quoted(dict(dataset.features), source.domain)
+    return load_dataset(source.id, **place, features=Features(features)), features != dict(dataset.features)
+
+
+def _quoted(features: dict[str, Any], column: str) -> dict[str, Any]:
+    """Return features of JSON files with which `datasets` leaves the strings of a column in quotes.
+
+    Otherwise, wherever it meets nothing but dates in a stretch of a file, it takes them for dates, and what had been
+    written is lost. (It leaves the quotes off where a string is JSON itself, as `007` is.)
+    """
+    from datasets import Json
+
+    for name, rest in _names(features, column):
+        held = features[name]
+        if rest and isinstance(held, dict):
+            return {**features, name: _quoted(held, rest)}
+        if not rest and re.match(r"(large_)?string|timestamp|date|time", getattr(held, "dtype", None) or ""):
+            return {**features, name: Json(decode=False)}
+    return features
+
+
+def _unquoted(label: str) -> str:
+    if not label.startswith('"'):
+        return label
+    try:
+        return str(json.loads(label))
+    except ValueError:
+        return label
+
+
+class SourceFiles(NamedTuple):
+    """Files of a folder: those that a `files` source reads, and those that it leaves out. Hidden ones are neither."""
+
+    read: list[Path]
+    left_out: list[Path]
+
+
 def source_files(path: str, key: str = CORPUS_KEYS.path) -> list[Path]:
     """Return the files that a `files` source reads.
 
@@ -79,14 +121,52 @@ def source_files(path: str, key: str = CORPUS_KEYS.path) -> list[Path]:
     CorpusError
         If the path does not exist, or holds no file of a known format.
     """
+    usable = _found(path, key).read
+    if not usable:
+        raise CorpusError(f"{key}: {path} holds no file of {FORMATS}. Convert the text to one of them.")
+    return usable
+
+
+def left_out(path: str, key: str = CORPUS_KEYS.path) -> list[str]:
+    """Return the names of the files in a folder that are not read, and warn of them.
+
+    Raises
+    ------
+    CorpusError
+        If the path does not exist.
+    """
+    names = [str(file.relative_to(path)) for file in _found(path, key).left_out]
+    if names:
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        say(f"warning: {key}: not read in {path}: {', '.join(names[:5])}{more}. Read is what is {FORMATS}.")
+    return names
+
+
+def _found(path: str, key: str) -> SourceFiles:
     root = Path(path)
     if not root.exists():
-        raise CorpusError(f"{key}: {path} does not exist. Give a file or folder of {_known()}.")
-    files = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file())
-    usable = [p for p in files if p.name.endswith(SUFFIXES)]
-    if not usable:
-        raise CorpusError(f"{key}: {path} holds no {_known()} file. Convert the text to one of them.")
-    return usable
+        raise CorpusError(f"{key}: {path} does not exist. Give a file or folder of {FORMATS}.")
+    if root.is_file():
+        return SourceFiles([root] if format_of(root) else [], [])
+    files = [p for p in sorted(root.rglob("*")) if p.is_file()]
+    shown = [p for p in files if not any(part.startswith(".") for part in p.relative_to(root).parts)]
+    usable = [p for p in shown if format_of(p) and _holds_records(p)]
+    return SourceFiles(usable, [p for p in shown if p not in set(usable)])
+
+
+def _holds_records(path: Path) -> bool:
+    """Return whether a file may be read: one that is just called JSON need not have one record per line."""
+    if ".json" not in (suffix.lower() for suffix in path.suffixes[-2:]):
+        return True
+    with reading(path), pa.OSFile(str(path)) as file:
+        begins = open_lines(path, file, LONGEST_WINDOW).read(64).removeprefix(codecs.BOM_UTF8).lstrip()
+        if not begins.startswith(b"{"):  # a large array need not be read to see that it is one
+            return False
+    with reading(path), pa.OSFile(str(path)) as file:
+        try:
+            return isinstance(next(json_records(path, file, LONGEST_WINDOW), None), dict)
+        except CorpusError:  # its first line is not JSON
+            return False
 
 
 def check_files(source: FilesSource, min_bytes: int, keys: Keys = CORPUS_KEYS) -> None:
@@ -102,10 +182,6 @@ def check_files(source: FilesSource, min_bytes: int, keys: Keys = CORPUS_KEYS) -
         raise CorpusError(
             f"{keys.path}: {source.path} holds no document of at least {min_bytes} bytes. Give files with text{lower}."
         )
-
-
-def _known() -> str:
-    return ", ".join(SUFFIXES)
 
 
 def record_texts(
@@ -139,13 +215,29 @@ def record_texts(
 
 
 def _field(record: Any, column: str, key: str, place: str, number: int) -> Any:
-    value = record
-    for part in column.split("."):
-        if not isinstance(value, dict) or part not in value:
-            has = ", ".join(_columns(record)) if isinstance(record, dict) else type(record).__name__
-            raise CorpusError(f"{key}: no column {column!r} in record {number} of {place}; it has: {has}.")
-        value = value[part]
+    found, value = _lookup(record, column)
+    if not found:
+        has = ", ".join(_columns(record)) if isinstance(record, dict) else type(record).__name__
+        raise CorpusError(f"{key}: no column {column!r} in record {number} of {place}; it has: {has}.")
     return value
+
+
+def _lookup(record: Any, column: str) -> tuple[bool, Any]:
+    """Return whether a record has a column, and its value; a name with dots in it goes before a record in a record."""
+    for name, rest in _names(record, column):
+        found, value = _lookup(record[name], rest) if rest else (True, record[name])
+        if found:
+            return True, value
+    return False, None
+
+
+def _names(record: Any, column: str) -> Iterator[tuple[str, str]]:
+    """Yield the keys of a record that a column's name begins with, longest first, each with the rest of the name."""
+    parts = column.split(".") if isinstance(record, dict) else []
+    for n in range(len(parts), 0, -1):
+        name = ".".join(parts[:n])
+        if name in record:
+            yield name, ".".join(parts[n:])
 
 
 def _columns(record: dict[Any, Any]) -> Iterator[str]:
@@ -154,28 +246,13 @@ def _columns(record: dict[Any, Any]) -> Iterator[str]:
         yield from (f"{name}.{inner}" for inner in value) if isinstance(value, dict) and value else (str(name),)
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while a file is read into a message that names it.
-
-    Raises
-    ------
-    CorpusError
-        If the file cannot be opened, or its content is not what its suffix says.
-    """
-    try:
-        yield
-    except (OSError, UnicodeDecodeError, pa.ArrowException) as error:
-        raise CorpusError(f"{path}: cannot be read ({error}). Check that its content fits its suffix.") from None
-
-
-def _records(path: Path) -> Iterator[Any]:
+def _records(path: Path, zstd_long: int) -> Iterator[Any]:
     with reading(path):
-        if path.suffix == ".parquet":
+        if format_of(path) == "parquet":
             yield from _parquet_records(path)
         else:
             with pa.OSFile(str(path)) as file:
-                yield from json_records(path, file)
+                yield from json_records(path, file, zstd_long)
 
 
 def _parquet_records(path: Path) -> Iterator[Any]:
@@ -184,17 +261,15 @@ def _parquet_records(path: Path) -> Iterator[Any]:
             yield from batch.to_pylist()
 
 
-def json_records(path: Path, file: pa.NativeFile) -> Iterator[Any]:
-    """Yield the records of an open jsonl file, compressed or not.
+def json_records(path: Path, file: pa.NativeFile, zstd_long: int) -> Iterator[Any]:
+    """Yield the records of an open file of JSON lines, compressed or not.
 
     Raises
     ------
     CorpusError
         If a line is not JSON in UTF-8, or longer than `MAX_RECORD_BYTES`.
     """
-    # Arrow's stream, unlike others, tells a truncated archive from a whole one.
-    stream = pa.CompressedInputStream(file, COMPRESSIONS[path.suffix]) if path.suffix in COMPRESSIONS else file
-    lines = io.BufferedReader(stream)
+    lines = open_lines(path, file, zstd_long)
     for number in itertools.count(1):
         line = lines.readline(MAX_RECORD_BYTES + 1)
         if not line:

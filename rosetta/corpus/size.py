@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 
 from rosetta.config import Corpus, EnvironmentSource, FilesSource
 from rosetta.corpus.environment import SECTION
-from rosetta.corpus.records import COMPRESSIONS, json_records, reading, record_texts, source_files
+from rosetta.corpus.records import json_records, record_texts, source_files
+from rosetta.corpus.streams import format_of, reading
 
 # How much is read to tell how much of jsonl files is text: so many bytes, as they lie on disk, of about so many files.
 SAMPLE = 4_000_000
@@ -88,10 +89,10 @@ def _source_size(corpus: Corpus) -> CorpusSize:
     if not isinstance(source, FilesSource) or not Path(source.path).exists():
         return CorpusSize(None, None)
     files = source_files(source.path)
-    kinds = [_parquet_size([path for path in files if path.suffix == ".parquet"], source.text)]
-    kinds += [
-        _json_size([path for path in files if path.suffix == suffix], source.text)
-        for suffix in (".jsonl", *COMPRESSIONS)
+    by_format = {kind: [path for path in files if format_of(path) == kind] for kind in map(format_of, files)}
+    kinds = [
+        _parquet_size(paths, source.text) if kind == "parquet" else _json_size(paths, source)
+        for kind, paths in by_format.items()
     ]
     n_texts = sum(n for n, _ in kinds)
     return CorpusSize(n_texts, sum(n_bytes for _, n_bytes in kinds) / max(n_texts, 1))
@@ -110,19 +111,19 @@ def _parquet_size(paths: list[Path], column: str) -> tuple[float, float]:
     return n_rows, n_bytes
 
 
-def _json_size(paths: list[Path], column: str) -> tuple[float, float]:
+def _json_size(paths: list[Path], source: FilesSource) -> tuple[float, float]:
     """Return the number of texts and their bytes, extrapolated from the beginnings of some of the files."""
-    samples = [_json_sample(path, column) for path in paths[:: max(1, len(paths) // SAMPLED_FILES)]]
+    samples = [_json_sample(path, source) for path in paths[:: max(1, len(paths) // SAMPLED_FILES)]]
     n_texts, n_bytes, read = (sum(sample[i] for sample in samples) for i in range(3))
     scale = sum(path.stat().st_size for path in paths) / max(read, 1)
     return n_texts * scale, n_bytes * scale
 
 
-def _json_sample(path: Path, column: str) -> tuple[int, int, int]:
+def _json_sample(path: Path, source: FilesSource) -> tuple[int, int, int]:
     """Return the number of texts at the beginning of a file, their bytes, and the bytes of the file that hold them."""
     n_texts, n_bytes, read = 0, 0, 0
     with reading(path), pa.OSFile(str(path)) as file:
-        for text in record_texts(json_records(path, file), str(path), column, None):
+        for text in record_texts(json_records(path, file, source.zstd_long), str(path), source.text, None):
             if read and file.tell() > max(read, SAMPLE):  # the next block has begun
                 return n_texts, n_bytes, read
             n_texts, n_bytes, read = n_texts + 1, n_bytes + len(text.text.encode("utf-8", "replace")), file.tell()

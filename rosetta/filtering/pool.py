@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,7 +92,12 @@ def thinned(documents: pd.DataFrame, target: str, share: float, seed: int) -> pd
 
 
 def write_pool(
-    documents: Iterable[Document], where: FilterPaths, n_shards: int, made_by: dict[str, Any], counts: dict[str, int]
+    documents: Iterable[Document],
+    where: FilterPaths,
+    n_shards: int,
+    made_by: dict[str, Any],
+    counts: dict[str, int],
+    left_out: Sequence[str] = (),
 ) -> None:
     """Write the pool's shards and their manifest; at most `BUFFERED_BYTES` of text, or a group per shard, are held.
 
@@ -110,6 +115,8 @@ def write_pool(
         What the pool depends on.
     counts : dict
         What became of the texts that were read; kept in the manifest, and filled while `documents` are taken.
+    left_out : sequence of str
+        Names of files that were not read; kept in the manifest.
 
     Raises
     ------
@@ -137,7 +144,8 @@ def write_pool(
             raise CorpusError(f"the pool holds no document with text ({counts}). Give another pool.")
         digests = [digest_file(folder / f"{i}.parquet") for i in range(n_shards)]
     shards_held = [{**size, "digest": digest} for size, digest in zip(held_by_shard, digests, strict=True)]
-    content = {"kind": KIND, "made_by": made_by, "counts": counts, "domains": dict(sorted(held.items()))}
+    content = {"kind": KIND, "made_by": made_by, "counts": counts, "left_out": list(left_out)}
+    content["domains"] = dict(sorted(held.items()))
     write_manifest(where.pool_manifest, {**content, "shards": shards_held})
 
 

@@ -9,7 +9,8 @@ from rosetta.analysis.controls import mean_interval
 RESULT_COLUMNS = ["filter", "seed", "precision", "recall", "f1", "selected_tokens", "perplexity"]
 SUMMARY_COLUMNS = [
     "filter", "f1", "precision", "recall", "average_precision", "selected_tokens", "perplexity", "perplexity_ci_low",
-    "perplexity_ci_high", "n_trainings",
+    "perplexity_ci_high", "n_trainings", "perplexity_difference", "perplexity_difference_ci_low",
+    "perplexity_difference_ci_high", "n_pairs",
 ]  # fmt: skip
 NUMBERS = ["f1", "precision", "recall", "average_precision", "selected_tokens"]
 
@@ -45,6 +46,9 @@ def results_table(recovered: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFram
 def summary_table(results: pd.DataFrame, recovered: pd.DataFrame, order: list[str]) -> pd.DataFrame:
     """Return one row per filter: means over its selections and its trainings, the latter with 95% intervals.
 
+    `perplexity_difference` is the mean, over the seeds that both have, of the filter's perplexity minus the Rosetta
+    Neuron's at the same seed. Filters share initialisation and order at a seed, so they are compared by its interval.
+
     Parameters
     ----------
     results, recovered : DataFrame
@@ -61,5 +65,19 @@ def summary_table(results: pd.DataFrame, recovered: pd.DataFrame, order: list[st
         mean, half = mean_interval(values)
         means = recovered.loc[recovered["filter"] == name, NUMBERS].mean()
         interval = {"perplexity_ci_low": mean - half, "perplexity_ci_high": mean + half}
-        rows.append({"filter": name, **means, "perplexity": mean, **interval, "n_trainings": len(values)})
+        trained = {"perplexity": mean, **interval, "n_trainings": len(values)}
+        rows.append({"filter": name, **means, **trained, **_difference(results, name)})
     return pd.DataFrame(rows, columns=SUMMARY_COLUMNS)
+
+
+def _difference(results: pd.DataFrame, name: str, reference: str = "rosetta") -> dict[str, float]:
+    """Return how far a filter's perplexities are from those of the reference, paired by seed; NaN for itself."""
+    by_seed = results.dropna(subset=["seed", "perplexity"]).set_index(["filter", "seed"])["perplexity"].astype(float)
+    of_filters = by_seed.unstack("filter")
+    if name == reference or not {name, reference} <= set(of_filters):
+        found = pd.Series(dtype=float)
+    else:
+        found = (of_filters[name] - of_filters[reference]).dropna()
+    mean, half = mean_interval(found)
+    interval = {"perplexity_difference_ci_low": mean - half, "perplexity_difference_ci_high": mean + half}
+    return {"perplexity_difference": mean, **interval, "n_pairs": len(found)}

@@ -54,33 +54,44 @@ def filtering_section(config: Config, paths: Paths) -> dict[str, Any] | None:
 
 
 def in_words(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the summary in the paper's form: filter, F1, perplexity with the half width of its interval."""
-    values = [
-        f"{mean:.3f}" + (f" ± {high - mean:.3f}" if pd.notna(high) else "") if pd.notna(mean) else "–"
-        for mean, high in zip(summary["perplexity"], summary["perplexity_ci_high"], strict=True)
-    ]
+    """Return the summary in the paper's form: filter, F1, perplexity and its difference, each ± half its interval."""
     shown = summary[["f1", "precision", "recall", "average_precision", "selected_tokens"]].round(3)
-    table = shown.assign(filter=summary["filter"].map(LABELS), perplexity=values)
-    return table[["filter", *shown.columns, "perplexity"]].rename(columns={"perplexity": "held-out perplexity"})
+    table = shown.assign(filter=summary["filter"].map(LABELS))
+    table["held-out perplexity"] = _with_half_widths(summary, "perplexity", ".3f")
+    table["minus the Rosetta Neuron's, by seed"] = _with_half_widths(summary, "perplexity_difference", "+.3f")
+    return table[["filter", *table.columns.drop("filter")]]
+
+
+def _with_half_widths(summary: pd.DataFrame, column: str, form: str) -> list[str]:
+    return [
+        f"{mean:{form}}" + (f" ± {high - mean:.3f}" if pd.notna(high) else "") if pd.notna(mean) else "–"
+        for mean, high in zip(summary[column], summary[f"{column}_ci_high"], strict=True)
+    ]
 
 
 def verdict(summary: pd.DataFrame) -> list[str]:
-    """Return sentences that compare the Rosetta Neuron with each other filter, by the intervals of perplexity."""
+    """Return sentences that compare the Rosetta Neuron with each other filter, by the paired interval of perplexity."""
     rows = summary.set_index("filter")
     neuron, sentences = rows.loc["rosetta"], []
     for name in ("random", "non_rosetta", "non_rosetta_best", "classifier", "oracle"):
         other = rows.loc[name]
         f1 = f"F1 is {neuron['f1']:.2f}, and {other['f1']:.2f} of: {LABELS[name]}"
-        sentences.append(f"{f1}; {_perplexities(neuron, other)}.")
+        sentences.append(f"{f1}; {_perplexities(other)}.")
     return sentences
 
 
-def _perplexities(neuron: pd.Series, other: pd.Series) -> str:
-    ends = ["perplexity_ci_low", "perplexity_ci_high"]
-    if neuron[ends].isna().any() or other[ends].isna().any():
-        return "their perplexities have no intervals to compare"
-    if neuron["perplexity_ci_high"] < other["perplexity_ci_low"]:
-        return "the model trained on its selection has the lower perplexity, and the intervals do not overlap"
-    if neuron["perplexity_ci_low"] > other["perplexity_ci_high"]:
-        return "the model trained on its selection has the higher perplexity, and the intervals do not overlap"
-    return "the intervals of perplexity overlap, so this run does not tell which selection is worth more"
+def _perplexities(other: pd.Series) -> str:
+    mean, low, high = other[[f"perplexity_difference{end}" for end in ("", "_ci_low", "_ci_high")]].astype(float)
+    if pd.isna(low) or pd.isna(high):
+        return "their perplexities have no paired interval to compare them by"
+    by = f"{abs(mean):.2f} [{low:.2f}, {high:.2f}]" if mean >= 0 else f"{abs(mean):.2f} [{-high:.2f}, {-low:.2f}]"
+    at = f"over {int(other['n_pairs'])} seeds that both share"
+    if low > 0:
+        return f"the model trained on the Rosetta Neuron's selection has the lower perplexity, by {by} {at}"
+    if high < 0:
+        return f"the model trained on the Rosetta Neuron's selection has the higher perplexity, by {by} {at}"
+    than = "lower" if mean >= 0 else "higher"
+    return (
+        f"the model trained on the Rosetta Neuron's selection has a perplexity {than} by {by} {at}: the interval holds "
+        "zero, so nothing is shown either way"
+    )

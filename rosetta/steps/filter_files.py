@@ -18,7 +18,7 @@ from rosetta.config_devices import Devices
 from rosetta.config_filtering import FilterScoring, FilterSelection
 from rosetta.config_sources import HUB_ID
 from rosetta.corpus.documents import Text
-from rosetta.corpus.records import Keys, file_texts, source_files
+from rosetta.corpus.records import Keys, file_texts, left_out, source_files
 from rosetta.errors import ConfigError, PlanError
 from rosetta.files import DamageError, digest_file, read_manifest, write_manifest
 from rosetta.filtering import corpus, pool
@@ -187,8 +187,8 @@ def _write_pool(wanted: FileFilter, files: list[Path], where: FilterPaths) -> No
             shutil.rmtree(where.root / "scores", ignore_errors=True)
         except DamageError as damage:  # scores of shards that come out as they were are kept
             say(f"{damage.path}: {damage.what}; writing the pool again")
-    fresh = pool.Fresh()
-    pool.write_pool(fresh.documents(_texts(wanted, files)), where, n_shards, made_by, fresh.counts)
+    fresh, unread = pool.Fresh(), left_out(str(wanted.pool), KEYS.path)
+    pool.write_pool(fresh.documents(_texts(wanted, files)), where, n_shards, made_by, fresh.counts, unread)
     say(f"{where.pool}: {n_shards} shards of the pool, {fresh.counts}")
 
 

@@ -9,7 +9,7 @@ from rosetta.config import Config
 from rosetta.config_filtering import FILTERS, Filtering, HubSource
 from rosetta.corpus.build import read_split
 from rosetta.corpus.documents import Document, Text, document_name
-from rosetta.corpus.records import file_texts, hub_texts, keys_of
+from rosetta.corpus.records import file_texts, hub_texts, keys_of, left_out
 from rosetta.errors import ConfigError, PlanError
 from rosetta.files import read_manifest, write_manifest
 from rosetta.filtering import corpus, pool
@@ -45,7 +45,7 @@ def filter_of(config: Config, paths: Paths) -> tuple[Filtering, FilterPaths]:
 def pool_step(config: Config, paths: Paths) -> None:
     """Write the pool in shards."""
     filtering, where = filter_of(config, paths)
-    source = filtering.pool.source
+    source, unread = filtering.pool.source, []
     if source is None:
         documents = read_split(paths, "pool")
         n_split = len(documents)
@@ -55,9 +55,12 @@ def pool_step(config: Config, paths: Paths) -> None:
         taken = map(Document._make, documents[list(Document._fields)].itertuples(index=False))
     else:
         fresh, keys = pool.Fresh(known_names(paths)), keys_of("filtering.pool.source")
-        texts = hub_texts(source, keys) if isinstance(source, HubSource) else file_texts(source, keys)
+        if isinstance(source, HubSource):
+            texts = hub_texts(source, keys)
+        else:
+            texts, unread = file_texts(source, keys), left_out(source.path, keys.path)
         counts, taken = fresh.counts, fresh.documents(Text._make(text) for text in texts)
-    pool.write_pool(taken, where, filtering.pool.n_shards, made_by(config, "filter_pool"), counts)
+    pool.write_pool(taken, where, filtering.pool.n_shards, made_by(config, "filter_pool"), counts, unread)
     say(f"pool: {counts}, {read_manifest(where.pool_manifest, pool.KIND)['domains']}")
 
 

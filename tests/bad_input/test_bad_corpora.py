@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import yaml
+import zstandard
 from commands import assert_refused, run_here, tree
 from helpers import save_tiny_model
 
@@ -26,6 +27,13 @@ def zstd(data: bytes) -> bytes:
     with pa.CompressedOutputStream(sink, "zstd") as stream:
         stream.write(data)
     return sink.getvalue().to_pybytes()
+
+
+def long_zstd(data: bytes, window_log: int = 28) -> bytes:
+    """Pack as `zstd --long=28` does, without the size of the content, so that the whole window counts."""
+    settings = zstandard.ZstdCompressionParameters(window_log=window_log, enable_ldm=True)
+    packing = zstandard.ZstdCompressor(compression_params=settings).compressobj()
+    return packing.compress(data) + packing.flush()
 
 
 def parquet(**columns) -> bytes:
@@ -68,11 +76,16 @@ EARLY = {
     "another column": ("c.jsonl", b'{"body": "x"}\n', HEAD + r"text: no column 'text' in record 0 .*; it has: body"),
     "text a number": ("c.jsonl", b'{"text": 7}\n', HEAD + r"text: column 'text' of .* holds int in record 0, not text"),
     "text of bytes": ("c.parquet", parquet(text=[b"ab"]), HEAD + r"text: column 'text' of .* holds bytes"),
-    "bz2": ("c.jsonl.bz2", bz2.compress(GOOD), HEAD + r"path: c\.jsonl\.bz2 holds no \.jsonl, \.jsonl\.zst"),
+    "bz2": ("c.jsonl.bz2", bz2.compress(GOOD), HEAD + r"path: c\.jsonl\.bz2 holds no file of \.jsonl, \.ndjson"),
     "cut off gz": ("c.jsonl.gz", gzip.compress(GOOD)[:-6], r"c\.jsonl\.gz: cannot be read .*fits its suffix"),
     "gz called zst": ("c.jsonl.zst", gzip.compress(GOOD), r"c\.jsonl\.zst: cannot be read .*fits its suffix"),
     "gz called jsonl": ("c.jsonl", gzip.compress(GOOD), r"c\.jsonl:1: not UTF-8"),
     "cut off zst": ("c.jsonl.zst", zstd(GOOD)[:-6], r"c\.jsonl\.zst: cannot be read .*fits its suffix"),
+    "cut off long zst": ("c.jsonl.zst", long_zstd(GOOD)[:-6], r"c\.jsonl\.zst: cannot be read .*Truncated"),
+    "no gz": ("c.jsonl.gz", GOOD, r"c\.jsonl\.gz: cannot be read .*fits its suffix"),
+    "damaged gz": ("c.jsonl.gz", gzip.compress(GOOD)[:20] + b"?" * 40, r"c\.jsonl\.gz: cannot be read"),
+    "an array in .json": ("c.json", b'[{"text": "a"}]', HEAD + r"text: no column 'text' in record 0 of c\.json"),
+    "one record in .json": ("c.json", b'{\n  "text": "a"\n}\n', r"c\.json:1: not JSON .*Each line must be"),
     "no parquet": ("c.parquet", GOOD * 9, r"c\.parquet: cannot be read"),
     "cut off parquet": ("c.parquet", parquet(text=["a"])[:-6], r"c\.parquet: cannot be read"),
     "a brace in a name": ("{c}.jsonl", GOOD, HEAD + r"path: must not hold '\{'"),
@@ -118,6 +131,15 @@ def test_an_endless_line_is_refused_before_it_is_held(tmp_path, monkeypatch):
     assert_refused(
         run_here("corpus", "--config", "run.yaml", folder=tmp_path), r"c\.jsonl\.zst:2: the line is longer than 10,000"
     )
+
+
+def test_a_window_longer_than_is_allowed_is_named_as_what_it_is(tmp_path):
+    write_run(tmp_path, "c.jsonl.zst", long_zstd(GOOD))
+    config = yaml.safe_load((tmp_path / "run.yaml").read_text())
+    config["corpus"]["source"]["zstd_long"] = 27
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
+    assert_refused(done, r"c\.jsonl\.zst: was made with a long window \(zstd --long\).*`zstd_long`.*Raise it")
 
 
 # What no one sees before the whole is read is named by its line, by the first job, which leaves nothing finished.
