@@ -10,6 +10,7 @@ import torch
 from rosetta.activations.capture import padded
 from rosetta.errors import CorpusError
 from rosetta.filtering.score import encode
+from rosetta.models.batches import batches
 
 
 @torch.inference_mode()
@@ -48,8 +49,8 @@ def perplexity(
         raise CorpusError("perplexity: no held-out document of the target domain. Raise corpus.splits.heldout.")
     windows.sort(key=len)
     nats, n_tokens = 0.0, 0
-    for start in range(0, len(windows), batch_size):
-        ids, mask = (batch.to(model.device) for batch in padded(windows[start : start + batch_size]))
+    for together in batches([len(window) - 1 for window in windows], batch_size, model.config):
+        ids, mask = (batch.to(model.device) for batch in padded(windows[together]))
         logits = model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], use_cache=False).logits.float()
         wanted = ids[:, 1:].masked_fill(mask[:, 1:] == 0, -100)
         losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
