@@ -1,4 +1,4 @@
-"""A document reads the same alone and in any batch: every architecture, with every kind of rotary positions it takes."""
+"""A document reads the same alone and in any batch: every architecture, with every kind of rotary positions."""
 
 import json
 
