@@ -86,7 +86,7 @@ def _check_names(store: Store) -> None:
     present = {path.relative_to(store.path).as_posix() for path in store.path.rglob("*") if path.is_file()}
     for name in sorted(present - set(store.manifest["files"])):
         raise StoreError(f"{store.path / name}: is not listed in the manifest. {SPECIFICATION}")
-    known = {"activations", *array_names(store.n_layers)}
+    known = {"activations", *array_names(store.n_layers, store.manifest["format_version"])}
     for name in sorted({name for name, _ in store.group.members(max_depth=None)} - known):
         raise StoreError(f"{store.path}: the array {name} is not registered. {SPECIFICATION}")
 
