@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 
 from rosetta.activations.capture import padded
-from rosetta.errors import CorpusError
+from rosetta.errors import CorpusError, ModelError
 from rosetta.filtering.score import encode
 from rosetta.models.batches import batches
 
@@ -17,7 +18,7 @@ from rosetta.models.batches import batches
 def perplexity(
     model: Any, tokenizer: Any, texts: list[str], separator: int, sequence_length: int, batch_size: int
 ) -> tuple[float, int]:
-    """Return exp(mean negative log likelihood per token), and the number of tokens.
+    """Return exp(mean negative log likelihood per token), and the number of tokens; `inf` above the largest float64.
 
     Every token of every document is predicted once: the first from the separator, the others from what precedes them
     in the document, at most `sequence_length` tokens back. Longer documents are read in windows, each of which begins
@@ -40,6 +41,8 @@ def perplexity(
     ------
     CorpusError
         If there is no token to predict.
+    ModelError
+        If the likelihood is not a number.
     """
     windows = []
     for found in encode(tokenizer, texts):
@@ -56,4 +59,11 @@ def perplexity(
         losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
         nats += float(losses.double().sum())
         n_tokens += int((wanted != -100).sum())
-    return math.exp(nats / n_tokens), n_tokens
+    if math.isnan(nats):
+        raise ModelError(
+            "perplexity: the model's likelihood of held-out text is not a number: its training diverged (lower "
+            "filtering.pretraining.learning_rate), or its forward pass overflows (models.NAME.dtype: bfloat16 or "
+            "float32)."
+        )
+    with np.errstate(over="ignore"):
+        return float(np.exp(nats / n_tokens)), n_tokens
