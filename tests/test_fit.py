@@ -13,7 +13,7 @@ from rosetta.activations.capture import forward
 from rosetta.activations.tokens import TokenizedDocument
 from rosetta.errors import ModelError
 from rosetta.models.folders import check_model_folder
-from rosetta.models.loading import load_model
+from rosetta.models.loading import load_config_of, load_model
 from rosetta.models.neurons import ARCHITECTURES
 from rosetta.models.sources import ModelSource
 
@@ -133,6 +133,15 @@ def test_fused_experts_are_counted_by_their_header(variant, change, message, tmp
 def halve(weights, axis):
     name = "model.layers.1.mlp.experts.down_proj"
     weights[name] = weights[name].narrow(axis, 0, 2).contiguous()
+
+
+@pytest.mark.parametrize("method", ["awq", "gptq", "bitsandbytes", "compressed-tensors"])
+def test_a_quantised_model_of_the_hub_is_refused_by_its_configuration(method, tmp_path):
+    """Before anything else of it is fetched."""
+    content = {**tiny_model("llama").config.to_dict(), "quantization_config": {"quant_method": method, "bits": 4}}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=rf"models\.m: its weights are quantised \({method}: .* Give the model that"):
+        load_config_of(ModelSource("m", str(tmp_path), revision="main"))
 
 
 def test_whole_weights_go_before_a_stale_index(tmp_path):

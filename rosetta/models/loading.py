@@ -142,7 +142,7 @@ def load_model(source: ModelSource, where: Where = CPU) -> Any:
 def _pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, Any]]:
     """Return a model of saved weights, and what transformers says of loading them.
 
-    On the device `meta` no weight is read, and only what is said of them matters.
+    On the device `meta` weights are let go of one by one, so that only what is said of them remains.
     """
     scratch = None
     if isinstance(where, torch.device):

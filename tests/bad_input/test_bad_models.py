@@ -215,6 +215,14 @@ def test_what_only_its_library_can_tell_is_refused_by_the_job_that_checks_the_mo
     assert not (folder / "results").exists()
 
 
+def test_a_stale_index_beside_whole_weights_is_told_of_and_not_read(folder):
+    write(INDEX, '{"weight_map": {"embed_out.weight": "model-00001-of-00002.safetensors"}}')(folder / "m")
+    assert run_here("check", "--configfile", "run.yaml", folder=folder).code == 0
+    done = run_here("model", "--config", "run.yaml", "--model", "m", folder=folder)
+    assert done.code == 0, done.err
+    assert f"models.m: {WEIGHTS} is read, and {INDEX} beside it is not. Remove the one that is left over." in done.err
+
+
 def test_the_same_is_told_of_an_option(folder, texts):
     """`rosetta filter` has no entry `models.m` to name."""
     arguments = [
