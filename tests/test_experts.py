@@ -220,7 +220,7 @@ def test_a_store_of_a_mixture_names_its_experts(saved, tmp_path):
 def test_experts_that_a_manifest_cannot_have_are_refused():
     tokens = {"n_positions": 4, "n_with_bytes": 4, "n_documents": 1, "n_layers": 1, "chunks": [4, 4]}
     holds = {**tokens, "d_mlp": 24, "dtype": "float32", "shard": 0, "n_shards": 1}
-    manifest = {"format_version": 2, "made_by": {}, "files": {}}
+    manifest = {"format_version": 3, "made_by": {}, "files": {}}
     check_manifest({**manifest, "holds": {**holds, "n_experts": 4, "d_expert": 4}}, "s")
     for experts in ({"n_experts": 4}, {"d_expert": 4}, {"n_experts": 4, "d_expert": 7}):
         with pytest.raises(StoreError, match=r"holds\.n_experts"):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import save_tiny_model
+from safetensors.torch import load_file, save_file
 
 import rosetta.correlation.screened
 from rosetta.activations.folders import open_stores
@@ -39,6 +40,9 @@ def run(tmp_path_factory):
     texts = [" ".join(rng.choice(words, size=30)) + f" {i}" for i in range(120)]
     (folder / "corpus.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
     models = {name: save_tiny_model(folder / name, texts, name, seed=i) for i, name in enumerate(("gpt2", "qwen2"))}
+    weights = load_file(models["qwen2"] / "model.safetensors")
+    weights["model.layers.0.mlp.up_proj.weight"] *= 1e-6  # a layer that is stored with a scale
+    save_file(weights, models["qwen2"] / "model.safetensors", {"format": "pt"})
 
     def make(keep):
         config = parse_config(
@@ -88,6 +92,7 @@ def test_live_rows_are_those_of_a_written_store(run):
         assert store.n_positions == n_positions
         assert np.array_equal(store.read("byte_end"), byte_end)
         assert torch.equal(torch.cat([parts[0][1] for _, parts in store.chunks(5, 20)]), rows)
+        assert 0 < rows.abs().max() < 1e-6
 
 
 def test_live_pairs_have_the_matches_of_written_ones(run, tmp_path, monkeypatch):

@@ -124,7 +124,7 @@ def test_a_pickled_checkpoint_is_not_run(tmp_path):
     torch.save({"run": "x", "model": Trap(tmp_path / "ran")}, tmp_path / "last.pt")
     model = torch.nn.Linear(1, 1)
     model.device = torch.device("cpu")
-    steps = Steps(torch.zeros(1, 1, 1, dtype=torch.long), lambda _: 0.1, tmp_path, 1, "x")
+    steps = Steps(torch.zeros(1, 1, 1, dtype=torch.long), lambda _: 0.1, tmp_path, 1, "x", "rate")
     with pytest.raises(Exception, match=r"(?i)weights.only|damaged"):
         run_steps(model, torch.optim.SGD(model.parameters()), steps, torch.float32)
     assert not (tmp_path / "ran").exists()

@@ -156,7 +156,7 @@ BREAKAGES = {
     "edited manifest": (edited, r"a/0\.json: altered: its content has another manifest_digest", None),
     "no manifest": (lambda folder: (folder / "0.json").write_text("{"), r"a/0\.json: not what was written here", None),
     "another kind": (top_level(kind="sketch"), r"a/0\.json: describes a 'sketch'", None),
-    "another version": (top_level(format_version=1), r"a/0\.json: format_version is 1; this version reads 2", None),
+    "another version": (top_level(format_version=1), r"format_version is 1; this version reads 2 and 3", None),
     "missing key": (held(chunks=None), r"a/0\.json: holds\.chunks: Field required", None),
     "no positions": (held(n_positions=0), r"holds\.n_positions: Input should be greater than 0 \(got 0\)", None),
     "unknown dtype": (held(dtype="float64"), r"holds\.dtype: Input should be 'float16'.*got 'float64'", None),
@@ -213,6 +213,9 @@ BREAKAGES = {
         r"a: neuron L1/U2 holds non-finite values",
     ),
     "infinity": (put("activations/0", (5, 4), np.inf), r"neuron L0/U4 reads inf", r"L0/U4 holds non-finite"),
+    "wild exponent": (put("exponent", 1, -200), r"exponent is -200 in layer 1, but may be 126 above or below", None),
+    "other exponent": (put("exponent", 1, 1), r"mean of neuron L1/U0 is", ""),
+    "no exponent": (replaced("exponent", delete=True), r"has no array exponent", None),
     "wrong mean": (put("mean", (1, 3), lambda mean: mean * 1.001), r"mean of neuron L1/U3 is", ""),
     "wrong m2": (put("m2", (0, 0), 0), r"m2 of neuron L0/U0 is 0, but that of activations/0 is", ""),
 }  # fmt: skip

@@ -18,6 +18,7 @@ from rosetta.activations.variables import StoreTokens
 from rosetta.config import Activations
 from rosetta.corpus.documents import document_name
 from rosetta.errors import ModelError
+from rosetta.models.batches import batches
 from rosetta.models.neurons import neuron_shape, text_config
 from rosetta.models.placed import input_device
 from rosetta.models.sites import Site, by_module, neuron_sites, read_together
@@ -174,9 +175,8 @@ def forward(model: Any, tokenized: list[TokenizedDocument], batch_size: int, pla
     device = input_device(model)
     total = sum(len(document.token_ids) for document in tokenized)
     with recorder.recording(), bar(total=total, label=place, unit="tok") as shown:
-        for start in range(0, len(tokenized), batch_size):
-            batch = tokenized[start : start + batch_size]
-            rows = [document.token_ids for document in batch if len(document.token_ids)]
+        for batch in batches([len(document.token_ids) for document in tokenized], batch_size, model.config):
+            rows = [document.token_ids for document in tokenized[batch] if len(document.token_ids)]
             if not rows:
                 continue
             ids, mask = padded(rows)

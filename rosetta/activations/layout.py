@@ -15,9 +15,11 @@ from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, StoreTok
 from rosetta.errors import StoreError
 
 KIND = "activations"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+READ_VERSIONS = (2, FORMAT_VERSION)  # 2 had no exponents: all of them were 0
 # What is read at once: memory budgets count on it.
 MAX_CHUNK_POSITIONS = 4096
+LARGEST_EXPONENT = 126  # 2^126 and 2^-126 are normal numbers of float32
 SPECIFICATION = "docs/stores.md says what a store holds."
 HIDDEN = "is a hidden file, as other systems leave beside what they copy, and not a part of the store. Delete it."
 
@@ -60,8 +62,14 @@ def check_version(manifest: dict[str, Any], place: str) -> None:
         If it is another one.
     """
     version = manifest.get("format_version")
-    if version != FORMAT_VERSION:
-        raise StoreError(f"{place}: format_version is {version}; this version reads {FORMAT_VERSION}. Make it again.")
+    if version not in READ_VERSIONS:
+        known = " and ".join(map(str, READ_VERSIONS))
+        raise StoreError(f"{place}: format_version is {version}; this version reads {known}. Make it again.")
+
+
+def has_exponents(version: int) -> bool:
+    """Whether stores of this version of the format hold the exponents of their layers."""
+    return version > 2
 
 
 def check_manifest(manifest: dict[str, Any], place: str) -> None:
@@ -92,18 +100,19 @@ def check_manifest(manifest: dict[str, Any], place: str) -> None:
         )
 
 
-def group_attributes(holds: dict[str, Any]) -> dict[str, Any]:
+def group_attributes(holds: dict[str, Any], version: int = FORMAT_VERSION) -> dict[str, Any]:
     """Return the attributes that a store's group must have."""
-    return {"rosetta_store": FORMAT_VERSION, **{key: holds[key] for key in ("n_layers", "d_mlp", "dtype")}}
+    return {"rosetta_store": version, **{key: holds[key] for key in ("n_layers", "d_mlp", "dtype")}}
 
 
-def array_names(n_layers: int) -> dict[str, str]:
+def array_names(n_layers: int, version: int = FORMAT_VERSION) -> dict[str, str]:
     """Return the paths of all arrays of a store, each with its variable in the registry."""
-    small = {name: name for name in VARIABLES if name != "activations"}
+    others = {"activations"} if has_exponents(version) else {"activations", "exponent"}
+    small = {name: name for name in VARIABLES if name not in others}
     return small | {activation_path(layer): "activations" for layer in range(n_layers)}
 
 
-def check_arrays(group: zarr.Group, holds: dict[str, Any], place: str) -> None:
+def check_arrays(group: zarr.Group, holds: dict[str, Any], place: str, version: int = FORMAT_VERSION) -> None:
     """Check attributes, and the dtype, shape, dimension names, checksums and chunks of every array by its metadata.
 
     Raises
@@ -111,7 +120,7 @@ def check_arrays(group: zarr.Group, holds: dict[str, Any], place: str) -> None:
     StoreError
         Naming the first array that is not as registered or not as the manifest says.
     """
-    for key, value in group_attributes(holds).items():
+    for key, value in group_attributes(holds, version).items():
         if group.attrs.get(key) != value:
             raise StoreError(
                 f"{place}: attribute {key} is {group.attrs.get(key)}, but should be {value}. {SPECIFICATION}"
@@ -122,7 +131,7 @@ def check_arrays(group: zarr.Group, holds: dict[str, Any], place: str) -> None:
         "layer": holds["n_layers"],
         "unit": holds["d_mlp"],
     }
-    for path, name in array_names(holds["n_layers"]).items():
+    for path, name in array_names(holds["n_layers"], version).items():
         array = group.get(path)
         if not isinstance(array, zarr.Array):
             raise StoreError(f"{place}: has no array {path}. {SPECIFICATION}")
@@ -147,6 +156,21 @@ def _checksummed(codecs: Any) -> bool:
     if inner:
         return all(_checksummed(inner[0][key]) for key in ("codecs", "index_codecs"))
     return any(codec["name"] == "crc32c" for codec in codecs)
+
+
+def check_exponents(exponents: np.ndarray, place: str) -> None:
+    """Check that stored values times 2 to these powers are numbers of float32.
+
+    Raises
+    ------
+    StoreError
+        Naming the first layer of which that cannot be.
+    """
+    if (layer := _first(np.abs(exponents.astype(np.int64)) > LARGEST_EXPONENT)) >= 0:
+        raise StoreError(
+            f"{place}: exponent is {exponents[layer]} in layer {layer}, but may be {LARGEST_EXPONENT} above or below 0 "
+            f"at most. {SPECIFICATION}"
+        )
 
 
 def check_tokens(tokens: StoreTokens, place: str) -> None:

@@ -17,7 +17,8 @@ import torch
 from rosetta.activations.capture import forward, tokenize_shard
 from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.layout import FORMAT_VERSION, KIND, check_version
-from rosetta.activations.store import Rounding, describe
+from rosetta.activations.rounding import Rounding, Scale, scaled_back
+from rosetta.activations.store import describe
 from rosetta.activations.tokens import TokenizedDocument
 from rosetta.activations.variables import StoreTokens
 from rosetta.config import Config, load_config
@@ -74,6 +75,16 @@ class LiveStore:
             raise DamageError(self.path, "not of this run: the model, the corpus or the configuration changed")
         return tokenize_shard(inputs, self._config().activations)
 
+    @cached_property
+    def _exponents(self) -> np.ndarray:
+        """Exponents of the layers, as a written store would have them: from the first positions of the shard."""
+        inputs, scale = self._inputs(), Scale(self.tokens().with_bytes, self.n_layers, self.dtype)
+        batches = forward(inputs.model, self._tokenized[0], inputs.batch_size, inputs.place)
+        while not scale.complete:
+            scale.see(next(batches))
+        batches.close()
+        return scale.exponents
+
     def read(self, variable: str) -> np.ndarray:
         """Return one of the small variables that say what the positions are."""
         return getattr(self.tokens(), variable)
@@ -94,14 +105,15 @@ class LiveStore:
         """Run the model over the shard; yields what `rosetta.activations.store.Store.chunks` does."""
         layers = range(low // self.d_mlp, -(-high // self.d_mlp))
         inputs, start = self._inputs(), 0
-        rounding = Rounding(self.tokens().with_bytes, self.shape, self.dtype, str(self.path))
+        exponents = self._exponents
+        rounding = Rounding(self.tokens().with_bytes, self.shape, self.dtype, str(self.path), exponents)
         for batch in forward(inputs.model, self._tokenized[0], inputs.batch_size, inputs.place):
             values = rounding(batch)
             parts = []
             for layer in layers:
                 first = layer * self.d_mlp
                 units = slice(max(low - first, 0), min(high - first, self.d_mlp))
-                parts.append((first + units.start - low, values[layer, :, units]))
+                parts.append((first + units.start - low, scaled_back(values[layer, :, units], int(exponents[layer]))))
             yield start, parts
             start += values.shape[1]
 

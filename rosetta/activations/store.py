@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -18,20 +17,25 @@ from rosetta.activations.layout import (
     KIND,
     MAX_CHUNK_POSITIONS,
     check_arrays,
+    check_exponents,
     check_manifest,
     check_tokens,
     group_attributes,
+    has_exponents,
 )
+from rosetta.activations.rounding import Rounding, Scale, rounded, scaled_back
 from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, StoreTokens, activation_path
 from rosetta.errors import StoreError
 from rosetta.files import DamageError, check_files, describe_files, read_manifest, replacing, write_manifest
 from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
+from rosetta.progress import say
 
 # A chunk holds all positions of a block for a tile's width of units. Blocks are written whole: the sharding
 # codec would otherwise read and rewrite a file for every batch.
 CHUNK_POSITIONS = MAX_CHUNK_POSITIONS
 CHUNK_UNITS = 1024
+LOST = 0.25  # share of a layer's values that are not 0 and are stored as 0, above which it is told
 
 
 def write_store(
@@ -77,18 +81,36 @@ def write_store(
     holds["chunks"] = [min(CHUNK_POSITIONS, holds["n_positions"]), min(CHUNK_UNITS, shape.d_mlp)]
     store_path = manifest_path.with_suffix(".zarr")
     manifest_path.unlink(missing_ok=True)  # a manifest must never speak of a store that is being replaced
+    scale = Scale(tokens.with_bytes, shape.n_layers, dtype)
     rounding = Rounding(tokens.with_bytes, shape, dtype, place)
     n_bytes = holds["n_positions"] * shape.n_neurons * np.dtype(ACTIVATION_DTYPES[dtype]).itemsize
     with replacing(store_path, n_bytes + sum(values.nbytes for values in vars(tokens).values())) as temporary:
         group = _create(temporary, holds)
-        moments = _fill(group, map(rounding, batches), tokens, holds, place)
-        for name, values in {**vars(tokens), "mean": moments.mean, "m2": moments.m2}.items():
+        moments = _fill(group, rounded(batches, scale, rounding), tokens, holds, rounding, place)
+        small = {"exponent": rounding.exponents, "mean": moments.mean, "m2": moments.m2}
+        for name, values in {**vars(tokens), **small}.items():
             _add_variable(group, name, values)
         check_arrays(zarr.open_group(temporary, mode="r", zarr_format=3), holds, place)
         files = describe_files(temporary)
-    holds |= {"n_dead": int((moments.m2 == 0).sum()), "n_clamped": rounding.n_clamped}
+    _tell_underflow(rounding.n_underflow, holds, place)
+    holds |= {
+        "n_dead": int((moments.m2 == 0).sum()),
+        "n_clamped": rounding.n_clamped,
+        "n_underflow": int(rounding.n_underflow.sum()),
+    }
     manifest = {"kind": KIND, "format_version": FORMAT_VERSION, "made_by": made_by, "holds": holds, "files": files}
     write_manifest(manifest_path, manifest)
+
+
+def _tell_underflow(n_underflow: np.ndarray, holds: dict[str, Any], place: str) -> None:
+    """Say which layers lose a large part of their values, so that their correlations are not to be trusted."""
+    share = n_underflow / max(1, holds["n_with_bytes"] * holds["d_mlp"])
+    if len(lost := np.flatnonzero(share > LOST)):
+        say(
+            f"{place}: {share[lost].max():.0%} of the values of layer {lost[share[lost].argmax()]} are too small for "
+            f"{holds['dtype']} and are stored as 0 ({len(lost)} such layer(s)). Set activations.dtype to bfloat16 or "
+            "float32."
+        )
 
 
 def describe(
@@ -135,14 +157,20 @@ def _create(folder: Path, holds: dict[str, Any]) -> zarr.Group:
 
 
 def _fill(
-    group: zarr.Group, batches: Iterable[torch.Tensor], tokens: StoreTokens, holds: dict[str, Any], place: str
+    group: zarr.Group,
+    batches: Iterable[torch.Tensor],
+    tokens: StoreTokens,
+    holds: dict[str, Any],
+    rounding: Rounding,
+    place: str,
 ) -> Moments:
     """Write the activations and return their moments over the positions with bytes."""
     layers = [group[activation_path(layer)] for layer in range(holds["n_layers"])]
     moments, position = Moments.zeros((holds["n_layers"], holds["d_mlp"])), 0
     for block in _blocks(batches, holds["chunks"][0]):
         rows = slice(position, position + block.shape[1])
-        moments = moments.merge(_block_moments(block, torch.from_numpy(tokens.with_bytes[rows])))
+        kept = torch.from_numpy(tokens.with_bytes[rows])
+        moments = moments.merge(_block_moments(block, kept, rounding.exponents))
         raw = block.contiguous().view(torch.uint16) if holds["dtype"] == "bfloat16" else block
         for array, values in zip(layers, raw.numpy(), strict=True):
             _write(array, rows, values)
@@ -151,68 +179,6 @@ def _fill(
     if position != holds["n_positions"]:
         raise StoreError(f"{place}: {position} positions of activations for {holds['n_positions']} tokens.")
     return moments
-
-
-class Rounding:
-    """Rounds successive batches to the stored dtype.
-
-    Positions without bytes take no part, so what overflows there (the first token of many models reads huge values) is
-    clamped to the largest finite value. Everything else must be finite.
-
-    Parameters
-    ----------
-    with_bytes : ndarray of bool, shape (n_positions,)
-        Which positions stand for bytes.
-    shape : NeuronShape
-        Neurons of the model, for messages.
-    dtype : {'float16', 'float32', 'bfloat16'}
-        Stored precision.
-    place : str
-        What messages name as the culprit.
-
-    Attributes
-    ----------
-    n_clamped : int
-        Values that were clamped so far.
-    """
-
-    def __init__(self, with_bytes: np.ndarray, shape: NeuronShape, dtype: str, place: str) -> None:
-        self.n_clamped = 0
-        self._with_bytes, self._shape = torch.from_numpy(with_bytes), shape
-        self._dtype, self._place = dtype, place
-        self._position = 0
-
-    def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        """Return a batch (n_layers, n_rows, d_mlp) in the stored dtype.
-
-        Raises
-        ------
-        StoreError
-            If there are more rows than positions, or naming the first neuron that the dtype cannot hold.
-        """
-        rows = self._with_bytes[self._position : self._position + values.shape[1]]
-        if len(rows) < values.shape[1]:
-            raise StoreError(f"{self._place}: more activations than the {len(self._with_bytes)} positions of tokens.")
-        self._position += len(rows)
-        stored = values.to(getattr(torch, self._dtype))
-        # Layer by layer, since what it takes on the way is more than the values themselves.
-        if all(bool(torch.isfinite(layer).all()) for layer in stored):
-            return stored
-        finite = torch.isfinite(stored)
-        limit = torch.finfo(stored.dtype).max
-        clamped = stored.isinf() & ~rows[None, :, None]
-        self.n_clamped += int(clamped.sum())
-        held = finite | clamped
-        if not bool(held.all()):
-            raise StoreError(self._message(values, torch.nonzero(~held)[0].tolist()))
-        return torch.where(clamped, stored.clamp(-limit, limit), stored)
-
-    def _message(self, values: torch.Tensor, at: list[int]) -> str:
-        layer, row, unit = at
-        value = float(values[layer, row, unit])
-        mend = "Set activations.dtype to bfloat16 or float32." if math.isfinite(value) else "Check the weights."
-        name = self._shape.name(layer, unit)
-        return f"{self._place}: neuron {name} reads {value:g}, which {self._dtype} cannot hold. {mend}"
 
 
 def _blocks(batches: Iterable[torch.Tensor], rows: int) -> Iterator[torch.Tensor]:
@@ -230,9 +196,10 @@ def _blocks(batches: Iterable[torch.Tensor], rows: int) -> Iterator[torch.Tensor
         yield torch.cat(pending, dim=1)
 
 
-def _block_moments(block: torch.Tensor, kept: torch.Tensor) -> Moments:
+def _block_moments(block: torch.Tensor, kept: torch.Tensor, exponents: np.ndarray) -> Moments:
     """Return the moments of the kept rows of a block as it is stored, layer by layer to spare memory."""
-    layers = [Moments.of(values[kept].float().numpy()) for values in block]
+    scaled = zip(block, exponents.tolist(), strict=True)
+    layers = [Moments.of(scaled_back(values[kept], exponent).float().numpy()) for values, exponent in scaled]
     return Moments(layers[0].count, np.stack([m.mean for m in layers]), np.stack([m.m2 for m in layers]))
 
 
@@ -278,12 +245,16 @@ class Store:
         check_files(self.path, self.manifest["files"], manifest_path, content=_is_small)
         holds = self.manifest["holds"]
         self.group = self._guard("zarr.json", lambda: zarr.open_group(self.path, mode="r", zarr_format=3))
-        self._guard("zarr.json", lambda: check_arrays(self.group, holds, str(self.path)))
+        version = self.manifest["format_version"]
+        self._guard("zarr.json", lambda: check_arrays(self.group, holds, str(self.path), version))
         self.shape = NeuronShape.of(holds)
         self.n_layers, self.d_mlp = self.shape.n_layers, self.shape.d_mlp
         self.n_positions: int = holds["n_positions"]
         self.dtype: str = holds["dtype"]
         self._layers = [self.group[activation_path(layer)] for layer in range(self.n_layers)]
+        scaled = self.read("exponent") if has_exponents(version) else np.zeros(self.n_layers, np.int16)
+        check_exponents(scaled, str(self.path))
+        self._exponents = scaled.tolist()
         tokens = self.tokens()
         check_tokens(tokens, str(self.path))
         if int(tokens.with_bytes.sum()) != holds["n_with_bytes"]:
@@ -308,7 +279,7 @@ class Store:
         return Moments(self.manifest["holds"]["n_with_bytes"], self.read("mean").ravel(), self.read("m2").ravel())
 
     def activations(self, layer: int, rows: slice, units: slice) -> torch.Tensor:
-        """Return activations (rows, units) of a layer in the stored dtype.
+        """Return activations (rows, units) of a layer in the stored dtype; where the layer is scaled, in float32.
 
         Raises
         ------
@@ -316,7 +287,8 @@ class Store:
             If a chunk is damaged.
         """
         values = torch.from_numpy(self._guard(activation_path(layer), lambda: self._layers[layer][rows, units]))
-        return values.view(torch.bfloat16) if self.dtype == "bfloat16" else values
+        values = values.view(torch.bfloat16) if self.dtype == "bfloat16" else values
+        return scaled_back(values, self._exponents[layer])
 
     def chunks(self, low: int, high: int) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
         """Read the flat neuron range [low, high), every chunk once.

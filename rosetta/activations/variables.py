@@ -29,6 +29,9 @@ VARIABLES: dict[str, Variable] = {
     "document_index": Variable(("int32",), ("position",), "index of the position's document in document_ids"),
     "document_ids": Variable(("uint64",), ("document",), "64-bit document ids, in the order of the corpus"),
     "document_bytes": Variable(("int64",), ("document",), "length of the whole document's UTF-8 text"),
+    "exponent": Variable(
+        ("int16",), ("layer",), "an activation is the stored value times 2 to this power; not 0 in tiny layers only"
+    ),
     "mean": Variable(("float64",), ("layer", "unit"), "mean over the positions with bytes"),
     "m2": Variable(("float64",), ("layer", "unit"), "sum of squared deviations over the positions with bytes"),
     "activations": Variable(

@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import torch
 
 from rosetta.activations.capture import padded
-from rosetta.errors import CorpusError
+from rosetta.errors import CorpusError, ModelError
 from rosetta.filtering.score import encode
+from rosetta.models.batches import batches
 
 
 @torch.inference_mode()
 def perplexity(
     model: Any, tokenizer: Any, texts: list[str], separator: int, sequence_length: int, batch_size: int
 ) -> tuple[float, int]:
-    """Return exp(mean negative log likelihood per token), and the number of tokens.
+    """Return exp(mean negative log likelihood per token), and the number of tokens; `inf` above the largest float64.
 
     Every token of every document is predicted once: the first from the separator, the others from what precedes them
     in the document, at most `sequence_length` tokens back. Longer documents are read in windows, each of which begins
@@ -39,6 +41,8 @@ def perplexity(
     ------
     CorpusError
         If there is no token to predict.
+    ModelError
+        If the likelihood is not a number.
     """
     windows = []
     for found in encode(tokenizer, texts):
@@ -48,11 +52,18 @@ def perplexity(
         raise CorpusError("perplexity: no held-out document of the target domain. Raise corpus.splits.heldout.")
     windows.sort(key=len)
     nats, n_tokens = 0.0, 0
-    for start in range(0, len(windows), batch_size):
-        ids, mask = (batch.to(model.device) for batch in padded(windows[start : start + batch_size]))
+    for together in batches([len(window) - 1 for window in windows], batch_size, model.config):
+        ids, mask = (batch.to(model.device) for batch in padded(windows[together]))
         logits = model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], use_cache=False).logits.float()
         wanted = ids[:, 1:].masked_fill(mask[:, 1:] == 0, -100)
         losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
         nats += float(losses.double().sum())
         n_tokens += int((wanted != -100).sum())
-    return math.exp(nats / n_tokens), n_tokens
+    if math.isnan(nats):
+        raise ModelError(
+            "perplexity: the model's likelihood of held-out text is not a number: its training diverged (lower "
+            "filtering.pretraining.learning_rate), or its forward pass overflows (models.NAME.dtype: bfloat16 or "
+            "float32)."
+        )
+    with np.errstate(over="ignore"):
+        return float(np.exp(nats / n_tokens)), n_tokens

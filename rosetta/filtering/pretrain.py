@@ -14,6 +14,8 @@ from rosetta.models.neurons import architecture_of
 from rosetta.models.training import Steps, mean_of_last, run_steps, warmup_cosine
 from rosetta.models.zoo import packed_tokens
 
+RATE_KEY = "filtering.pretraining.learning_rate"
+
 
 def separator_of(tokenizer: Any, place: str) -> int:
     """Return the token that goes before a document: the beginning of a sequence, or else the end of one.
@@ -130,6 +132,7 @@ def continue_training(
         checkpoints,
         settings.checkpoint_every,
         run,
+        RATE_KEY,
         settings.sequences_at_a_time,
     )
     dtype = compute_dtype(settings.dtype, tuned.device)

@@ -19,6 +19,7 @@ from rosetta.corpus.documents import document_name
 from rosetta.errors import ModelError
 from rosetta.filtering.baselines import Classifier
 from rosetta.filtering.select import exactly
+from rosetta.models.batches import batches
 from rosetta.models.neurons import Neuron
 from rosetta.models.placed import input_device
 from rosetta.models.sites import Site, locate, neuron_sites
@@ -226,9 +227,8 @@ class Scorer:
             for start in range(0, len(found.ids), length)
         ]
         pieces.sort(key=lambda piece: -len(piece[1]))
-        for start in range(0, len(pieces), self.settings.batch_size):
-            batch = pieces[start : start + self.settings.batch_size]
-            yield [at for at, _ in batch], [ids for _, ids in batch]
+        for batch in batches([len(ids) for _, ids in pieces], self.settings.batch_size, self.model.config):
+            yield [at for at, _ in pieces[batch]], [ids for _, ids in pieces[batch]]
 
 
 def _nothing(documents: pd.DataFrame, columns: list[str]) -> pd.DataFrame:

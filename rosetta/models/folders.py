@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,8 +11,14 @@ from types import SimpleNamespace
 from safetensors import SafetensorError, safe_open
 
 from rosetta.errors import ModelError
-from rosetta.models.neurons import NeuronShape, SavedWeight, architecture_of, neuron_shape, saved_weight
+from rosetta.models.fit import MEND, listed
+from rosetta.models.neurons import ALL_EXPERTS, NeuronShape, SavedWeight, architecture_of, neuron_shape, saved_weight
 
+WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+# Names of what a quantisation adds to weights or puts in their place.
+_QUANTISED = re.compile(
+    r"(^|[._])(scale|scales|scale_inv|zeros|zero_point|qweight|qzeros|g_idx|weight_packed|absmax|SCB)$"
+)
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
@@ -36,7 +43,7 @@ def check_model_folder(
     ModelError
         If the folder, its configuration, its safetensors weights or its tokenizer is missing, or its
         architecture is not supported, needs remote code, or reads fewer tokens; if it is an adapter, or its weights
-        are of another number of layers or neurons than its configuration.
+        are quantised, or of another number of layers or neurons than its configuration.
     """
     place = f"{key}: {folder}"
     if not folder.is_dir():
@@ -46,6 +53,7 @@ def check_model_folder(
     if ("auto_map" in config and config.get("model_type") is None) or any("/" in name for name in attention):
         raise ModelError(f"{place} needs code of its own, which is never run. Use an architecture of transformers.")
     architecture_of(config.get("model_type"), place)
+    check_plain(config, place)
     if (folder / "adapter_config.json").exists():
         # transformers would load the model that the adapter names, from wherever it says.
         raise ModelError(f"{place} holds an adapter (adapter_config.json). Merge it into its model and save that.")
@@ -57,6 +65,35 @@ def check_model_folder(
     if not any((folder / name).exists() for name in _TOKENIZER_FILES):
         raise ModelError(f"{place} has no tokenizer ({', '.join(_TOKENIZER_FILES)}). Save the tokenizer there.")
     _check_weights(folder, key, config)
+
+
+def check_plain(config: dict, place: str) -> None:
+    """Check that the content of a config.json speaks of weights as they are, in `model.safetensors` or its parts.
+
+    Raises
+    ------
+    ModelError
+        If they are quantised, naming the method, or lie in a file of another name.
+    """
+    for part in (config, config.get("text_config")):
+        said = part.get("quantization_config") if isinstance(part, dict) else None
+        if said:
+            method = said.get("quant_method") if isinstance(said, dict) else None
+            raise ModelError(
+                f"{place}: its weights are quantised ({method or 'by a method that is not named'}: quantization_config "
+                "in config.json). Give the model that it was made from, or save it dequantised."
+            )
+    if config.get("transformers_weights"):
+        raise ModelError(
+            f"{place}: config.json names a file of weights (transformers_weights). Call it {WHOLE} and remove the key."
+        )
+
+
+def stale_index(folder: Path) -> str:
+    """Return a warning if a folder has both whole weights and an index of parts, of which one is left over; else ""."""
+    if not ((folder / WHOLE).exists() and (folder / INDEX).exists()):
+        return ""
+    return f"{WHOLE} is read, and {INDEX} beside it is not. Remove the one that is left over."
 
 
 def folder_shape(folder: Path, key: str) -> NeuronShape | None:
@@ -117,6 +154,12 @@ def weight_shapes(folder: Path, key: str) -> dict[str, list[int]]:
 def _check_weights(folder: Path, key: str, config: dict) -> None:
     """Check that weights are there, and of as many layers and neurons as the configuration says, by their headers."""
     place, shapes = f"{key}: {folder}", weight_shapes(folder, key)
+    quantised = [name for name in shapes if _QUANTISED.search(name)]
+    if quantised:
+        raise ModelError(
+            f"{place}: its weights are quantised ({listed(quantised)}), and config.json has no quantization_config. "
+            "Give the model that it was made from, or save it dequantised."
+        )
     architecture = architecture_of(config.get("model_type"), place)
     sizes = {weight: size for name, size in shapes.items() if (weight := saved_weight(architecture, name))}
     shape = _shape_of(config, place)
@@ -125,27 +168,29 @@ def _check_weights(folder: Path, key: str, config: dict) -> None:
 
 
 def _check_sizes(sizes: dict[SavedWeight, list[int]], shape: NeuronShape, place: str) -> None:
-    mend = "Put the configuration and the weights of one model there."
     layers = {weight.layer for weight in sizes}
     if layers != set(range(shape.n_layers)):
         raise ModelError(
-            f"{place}: config.json says {shape.n_layers} layers, and the weights are of {len(layers)}. {mend}"
+            f"{place}: config.json says {shape.n_layers} layers, and the weights are of {len(layers)}. {MEND}"
         )
-    experts = Counter(weight.layer for weight in sizes if weight.expert is not None)
+    experts: Counter[int] = Counter()
+    for (layer, expert), found in sizes.items():
+        if expert is not None:
+            experts[layer] += found[0] if expert == ALL_EXPERTS and found else 1
     for layer in range(shape.n_layers):
         if experts[layer] != shape.n_experts:
             raise ModelError(
                 f"{place}: config.json says {shape.n_experts} experts per layer, and the weights of layer {layer} are "
-                f"of {experts[layer]}. {mend}"
+                f"of {experts[layer]}. {MEND}"
             )
     for (layer, expert), found in sizes.items():
         expected, of = shape.d_mlp - shape.n_routed, "layer" if not shape.n_experts else "shared expert"
         if expert is not None:
             expected, of = shape.d_expert, "expert"
-        if expected not in found:
+        if expected not in found[-2:]:  # of all experts at once, what is before is their number
             raise ModelError(
                 f"{place}: config.json says {expected} neurons per {of}, and the weights of layer {layer} are "
-                f"{found}. {mend}"
+                f"{found}. {MEND}"
             )
 
 
@@ -157,12 +202,12 @@ def weight_files(folder: Path, place: str) -> list[str]:
     ModelError
         If there is none, or the index names one that is missing or lies elsewhere.
     """
-    index = folder / "model.safetensors.index.json"
+    if (folder / WHOLE).exists():
+        return [WHOLE]  # whether or not there is an index too (see `stale_index`)
+    index = folder / INDEX
     if not index.exists():
-        if (folder / "model.safetensors").exists():
-            return ["model.safetensors"]
         raise ModelError(
-            f"{place} has no model.safetensors. Weights are read from safetensors only: convert them with "
+            f"{place} has no {WHOLE}. Weights are read from safetensors only: convert them with "
             "save_pretrained(folder)."
         )
     weights = _read_json(index, place).get("weight_map")

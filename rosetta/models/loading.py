@@ -19,12 +19,14 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from rosetta.errors import ModelError
 from rosetta.files import digest_bytes, digest_folder, digest_json, read_manifest, write_manifest
 from rosetta.models.devices import CPU
-from rosetta.models.folders import check_model_folder, weight_files
+from rosetta.models.fit import check_fit
+from rosetta.models.folders import check_model_folder, check_plain, stale_index, weight_files
 from rosetta.models.hub import MEND, check_safetensors
 from rosetta.models.licences import licence_of
-from rosetta.models.neurons import NeuronShape, architecture_of, neuron_shape, saved_weight, text_config
+from rosetta.models.neurons import NeuronShape, neuron_shape, text_config
 from rosetta.models.sites import neuron_sites
 from rosetta.models.sources import KIND, ModelSource, check_model, describe_model
+from rosetta.progress import say
 
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
@@ -42,6 +44,7 @@ def load_config_of(source: ModelSource) -> Any:
         config = AutoConfig.from_pretrained(source.location, revision=source.revision, trust_remote_code=False)
     except Exception as error:  # transformers and tokenizers raise many kinds, plain ones among them
         raise ModelError(f"{source.place}: cannot load {source.location} ({_brief(error)}).{_mend(source)}") from None
+    check_plain(config.to_dict(), source.place)
     neuron_shape(config, source.place)
     return config
 
@@ -128,19 +131,19 @@ def load_model(source: ModelSource, where: Where = CPU) -> Any:
         model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, source.dtype), trust_remote_code=False)
         return (model.to(where) if isinstance(where, torch.device) else _dispatched(model, where, source.place)).eval()
     model, info = _pretrained(source, where)
-    missing = sorted(info["missing_keys"]) + sorted(str(key[0]) for key in info.get("mismatched_keys", ()))
-    if missing:
-        raise ModelError(f"{source.place}: the weights of {source.location} lack or misfit {missing[0]}.")
-    architecture = architecture_of(config.model_type, source.place)
-    further = [key for key in sorted(info["unexpected_keys"]) if saved_weight(architecture, key)]
-    if further or getattr(model, "_hf_peft_config_loaded", False):
-        what = f"hold {further[0]}, a layer more than its configuration says" if further else "bring an adapter along"
-        raise ModelError(f"{source.place}: the weights of {source.location} {what}. Give another model.")
+    check_fit(info, f"{source.place}: the weights of {source.location}")
+    if getattr(model, "_hf_peft_config_loaded", False):
+        raise ModelError(
+            f"{source.place}: the weights of {source.location} bring an adapter along. Give another model."
+        )
     return model.eval()
 
 
 def _pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, Any]]:
-    """Return a model of saved weights, and what transformers says of loading them."""
+    """Return a model of saved weights, and what transformers says of loading them.
+
+    On the device `meta` weights are let go of one by one, so that only what is said of them remains.
+    """
     scratch = None
     if isinstance(where, torch.device):
         # Weights then go straight to a GPU, without a copy of all of them in main memory.
@@ -157,6 +160,7 @@ def _pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, Any]]
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told, and refused with all others
             **placed,
         )
     except Exception as error:
@@ -202,7 +206,9 @@ def write_model_manifest(source: ModelSource, path: Path, made_by: dict, trainin
     tokenizer = load_tokenizer(source)
     check_vocabulary(tokenizer, config, source.place)
     if source.revision is None and source.untrained_seed is None:
-        _check_finite(source)
+        if stale := stale_index(Path(source.location)):
+            say(f"{source.place}: {stale}")
+        _check_files(source)
     with torch.device("meta"):
         neuron_sites(AutoModelForCausalLM.from_config(config, trust_remote_code=False), source.place)
     content = {
@@ -224,13 +230,18 @@ def write_model_manifest(source: ModelSource, path: Path, made_by: dict, trainin
     return shape
 
 
-def _check_finite(source: ModelSource) -> None:
-    """Check that the weights are numbers; buffers, such as masks, may be infinite."""
+_WEIGHTS = (".weight", ".bias", ".gate_up_proj", ".down_proj")  # the last two of all experts of a layer at once
+
+
+def _check_files(source: ModelSource) -> None:
+    """Check that a folder's weights fit its configuration and are numbers; buffers, such as masks, may be infinite."""
+    _, info = _pretrained(source, torch.device("meta"))
+    check_fit(info, f"{source.place}: the weights of {source.location}")
     folder = Path(source.location)
     for path in (folder / name for name in weight_files(folder, source.place)):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118
-                if name.endswith((".weight", ".bias")) and not torch.isfinite(file.get_tensor(name).float()).all():
+                if name.endswith(_WEIGHTS) and not torch.isfinite(file.get_tensor(name).float()).all():
                     raise ModelError(
                         f"{source.place}: {name} in {path} holds values that are not finite: its training diverged, or "
                         "the file is damaged. Give another model."

@@ -176,14 +176,15 @@ ARCHITECTURES: dict[str, Architecture] = {
 }
 
 
-# Files keep experts one by one, whatever the library does once they are loaded.
+# Files keep experts one by one, or all of a layer at once as the library holds them when they are loaded.
 _EXPERT_WEIGHT = re.compile(
-    r"(?:^|\.)layers\.(\d+)\.(?:mlp|block_sparse_moe)\.experts\.(\d+)\.(?:down_proj|w2)\.weight$"
+    r"(?:^|\.)layers\.(\d+)\.(?:mlp|block_sparse_moe)\.experts\.(?:(\d+)\.(?:down_proj|w2)\.weight|down_proj)$"
 )
+ALL_EXPERTS = -1
 
 
 class SavedWeight(NamedTuple):
-    """Which down projection a weight of a saved model is: a layer's, or that of one of its experts."""
+    """Which down projection a weight of a saved model is: a layer's, or that of one or of `ALL_EXPERTS` of it."""
 
     layer: int
     expert: int | None = None
@@ -195,7 +196,7 @@ def saved_weight(architecture: Architecture, name: str) -> SavedWeight | None:
     Models are saved with and without the names of the modules that hold the layers.
     """
     if architecture.experts and (found := _EXPERT_WEIGHT.search(name)):
-        return SavedWeight(int(found[1]), int(found[2]))
+        return SavedWeight(int(found[1]), ALL_EXPERTS if found[2] is None else int(found[2]))
     path = architecture.down_projection
     if path is None:
         return None

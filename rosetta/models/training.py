@@ -15,12 +15,15 @@ from transformers import AutoModelForCausalLM
 
 from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.corpus.documents import hash64
+from rosetta.errors import ModelError
 from rosetta.files import digest_bytes, digest_json, digested, is_whole
 from rosetta.models.zoo import packed_tokens, zoo_model_config
 from rosetta.progress import bar, say
 
 LAST_STEPS = 20  # the reported training loss is the mean over this many last steps
 HELDOUT_TOKENS = 65_536
+RATE_KEY = "zoo.training.learning_rate"
+MAX_LOSS = 709.0  # nats: e to this is about the largest float64
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Steps:
         Steps between checkpoints.
     run : str
         Digest of all that shapes the weights; a checkpoint of another run is not resumed from.
+    rate_key : str
+        Key of the configuration that gives the learning rate, for messages.
     sequences_at_a_time : int or None
         Of a forward pass; None for a whole step.
     """
@@ -48,6 +53,7 @@ class Steps:
     checkpoints: Path
     checkpoint_every: int
     run: str
+    rate_key: str
     sequences_at_a_time: int | None = None
 
 
@@ -61,6 +67,11 @@ def run_steps(model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype:
     -------
     list of float
         Loss of every step, nats per token.
+
+    Raises
+    ------
+    ModelError
+        If the loss of a step is not a number, or so large that the training has diverged; what is saved is from before.
     """
     n_tokens = steps.batches[0].numel()
     losses = _resume(steps, model, optimizer)
@@ -70,11 +81,20 @@ def run_steps(model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype:
             torch.manual_seed(hash64("step", steps.run, step))  # of dropout
             parts = steps.batches[step].split(steps.sequences_at_a_time or len(steps.batches[step]))
             losses.append(_step(model, optimizer, parts, steps.rate(step), dtype))
+            _check_loss(losses[-1], step, steps)
             shown.set_postfix_str(f"step {step + 1}/{len(steps.batches)} loss {losses[-1]:.3f}", refresh=False)
             shown.update(n_tokens)
             if (step + 1) % steps.checkpoint_every == 0 and step + 1 < len(steps.batches):
                 _save_checkpoint(steps, model, optimizer, losses)
     return losses
+
+
+def _check_loss(loss: float, step: int, steps: Steps) -> None:
+    if not loss <= MAX_LOSS:  # which NaN is not
+        raise ModelError(
+            f"{steps.rate_key}: the training diverged: at step {step + 1} of {len(steps.batches)} the loss is {loss:g} "
+            f"nats per token, at a rate of {steps.rate(step):g}. Lower it."
+        )
 
 
 def train_zoo_model(
@@ -115,7 +135,7 @@ def train_zoo_model(
     )
     batches = torch.from_numpy(tokens).long().view(training.steps, training.batch_size, training.sequence_length)
     run = digest_json([config.to_dict(), _recipe(training), family.model_dump(), digest_bytes(tokens.tobytes())])
-    steps = Steps(batches, partial(learning_rate, training), checkpoints, training.checkpoint_every, run)
+    steps = Steps(batches, partial(learning_rate, training), checkpoints, training.checkpoint_every, run, RATE_KEY)
     losses = run_steps(model, optimizer, steps, torch.float32)
     if mixture:
         model.config.output_router_logits = False

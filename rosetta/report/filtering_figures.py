@@ -53,9 +53,12 @@ def _draw_perplexity(axes: plt.Axes, summary: pd.DataFrame, filters: list[str], 
     """Perplexities with their intervals; a dotted line for the base model. Empty if no model was trained."""
     for row, (name, color) in enumerate(zip(filters, colors, strict=True)):
         found = summary.loc[name]
+        if np.isinf(found["perplexity"]):
+            axes.annotate("inf", (0.98, row), xycoords=axes.get_yaxis_transform(), ha="right", va="center", color=color)
+            continue
         half = np.nan_to_num(found["perplexity_ci_high"] - found["perplexity"])
         axes.errorbar(found["perplexity"], row, xerr=half, fmt="o", color=color, capsize=3)
-    if "base" in summary.index:
+    if "base" in summary.index and np.isfinite(summary.loc["base", "perplexity"]):
         axes.axvline(summary.loc["base", "perplexity"], color="0.4", ls=":", label="base model")
         axes.legend(frameon=False, fontsize="x-small", loc="lower left", bbox_to_anchor=(0, 1.0))
     axes.set(xlabel="held-out perplexity")

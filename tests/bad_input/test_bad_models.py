@@ -59,6 +59,14 @@ def edit_weights(model, change):
     save_file(weights, model / WEIGHTS, {"format": "pt"})
 
 
+def without_whole_weights(text):
+    def change(model):
+        (model / WEIGHTS).unlink()
+        (model / INDEX).write_text(text)
+
+    return change
+
+
 def shard_weights(model, name):
     (model / WEIGHTS).rename(model / "part.safetensors")
     keys = load_file(model / "part.safetensors")
@@ -87,6 +95,22 @@ def without_a_layer(weights):
         del weights[key]
 
 
+def add(name):
+    return lambda model: edit_weights(model, lambda weights: weights.update({name: torch.ones(24)}))
+
+
+def quantised(method):
+    return configured(quantization_config={"quant_method": method, "bits": 4})
+
+
+def without_a_bias(weights):
+    del weights["gpt_neox.layers.1.mlp.dense_4h_to_h.bias"]
+
+
+def longer_norm(weights):
+    weights["gpt_neox.final_layer_norm.weight"] = torch.ones(17)
+
+
 def narrower(weights):
     key = "gpt_neox.layers.1.mlp.dense_4h_to_h.weight"
     weights[key] = weights[key][:, :20].contiguous()
@@ -112,7 +136,17 @@ EARLY = {
     "a part is missing": (lambda model: shard_weights(model, "part-2.safetensors"), "lacks part-2.safetensors, which"),
     "a part elsewhere": (lambda model: shard_weights(model, "../other/model.safetensors"), r"names '\.\./other/model"),
     "a part pickled": (lambda model: shard_weights(model, "pytorch_model.bin"), "names 'pytorch_model.bin'"),
-    "an index without map": (write(INDEX, "{}"), "has no weight_map"),
+    "an index without map": (without_whole_weights("{}"), "has no weight_map"),
+    "weights by another name": (configured(transformers_weights="other.safetensors"), "names a file of weights"),
+    **{
+        f"quantised by {method}": (quantised(method), rf"weights are quantised \({method}: quantization_config")
+        for method in ("awq", "gptq", "bitsandbytes", "compressed-tensors", "fp8")
+    },
+    "quantised by who knows what": (configured(quantization_config={"bits": 4}), "by a method that is not named"),
+    "scales that nothing speaks of": (
+        add("gpt_neox.layers.0.mlp.dense_4h_to_h.weight_scale_inv"),
+        r"weights are quantised \(gpt_neox.layers.0.mlp.dense_4h_to_h.weight_scale_inv\), and config.json has no",
+    ),
     "a layer too few": (lambda model: edit_weights(model, without_a_layer), "says 2 layers, and the weights are of 1"),
     "a layer too many": (configured(num_hidden_layers=1), "says 1 layers, and the weights are of 2"),
     "another width": (configured(intermediate_size=25), "says 25 neurons per layer"),
@@ -154,6 +188,22 @@ LATE = {
     "vocabulary of another": (spoil_tokenizer, "its tokenizer has token 349, and the model embeds 300 tokens only"),
     "NaN in weights": (fill(float("nan")), "dense_4h_to_h.weight in .* holds values that are not finite"),
     "infinity in weights": (fill(float("inf")), "dense_4h_to_h.weight in .* holds values that are not finite"),
+    "weights that are not used": (
+        configured(attention_bias=False),
+        "hold gpt_neox.layers.0.attention.dense.bias, .* and 1 more, which the model of config.json does not use",
+    ),
+    "one that is not used": (
+        add("gpt_neox.layers.1.mlp.gate.bias"),
+        "hold gpt_neox.layers.1.mlp.gate.bias, which the model of config.json",
+    ),
+    "one that is missing": (
+        lambda model: edit_weights(model, without_a_bias),
+        "lack gpt_neox.layers.1.mlp.dense_4h_to_h.bias, which",
+    ),
+    "one of another shape": (
+        lambda model: edit_weights(model, longer_norm),
+        r"of other shapes than config.json says: gpt_neox.final_layer_norm.weight \(17 for 16\)",
+    ),
     "nonsense in the configuration": (configured(hidden_size="wide"), "cannot load m"),
 }
 
@@ -163,6 +213,14 @@ def test_what_only_its_library_can_tell_is_refused_by_the_job_that_checks_the_mo
     spoil(folder / "m")
     assert_refused(run_here("model", "--config", "run.yaml", "--model", "m", folder=folder), rf"models\.m: .*{message}")
     assert not (folder / "results").exists()
+
+
+def test_a_stale_index_beside_whole_weights_is_told_of_and_not_read(folder):
+    write(INDEX, '{"weight_map": {"embed_out.weight": "model-00001-of-00002.safetensors"}}')(folder / "m")
+    assert run_here("check", "--configfile", "run.yaml", folder=folder).code == 0
+    done = run_here("model", "--config", "run.yaml", "--model", "m", folder=folder)
+    assert done.code == 0, done.err
+    assert f"models.m: {WEIGHTS} is read, and {INDEX} beside it is not. Remove the one that is left over." in done.err
 
 
 def test_the_same_is_told_of_an_option(folder, texts):
