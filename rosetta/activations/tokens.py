@@ -19,6 +19,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from rosetta.activations.canonical import SPACE_MARK, Canonical, UntracedText
 from rosetta.errors import ModelError
+from rosetta.models.tokenizers import plain_backend
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,6 @@ class TokenizedDocument:
 
 
 NOTHING = TokenizedDocument(*(np.empty(0, np.int32) for _ in range(3)))
-
-
-def plain_backend(tokenizer: Any) -> Tokenizer:
-    """Return what a fast tokenizer stands on, set to read all of a text, and as text.
-
-    The name of a special token in a text, like `<|endoftext|>`, is text too: only the tokenizer itself adds
-    special tokens.
-    """
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    backend.encode_special_tokens = True
-    return backend
 
 
 class ByteTokenizer:
