@@ -213,7 +213,9 @@ def _content(source: ModelSource, name: str) -> dict[str, Any]:
         return {}
     with open(path, encoding="utf-8") as stream:
         content = json.load(stream)
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{name} is not a JSON object")
+    return content
 
 
 def _class_and_difference(source: ModelSource, tokenizer: Any) -> tuple[str | None, list[str]]:
