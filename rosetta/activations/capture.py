@@ -142,7 +142,7 @@ def _tokenize(inputs: ShardInputs, settings: Activations) -> list[TokenizedDocum
     tokenized, reasons = [], []
     for id_, text in inputs.documents:
         try:
-            tokenized.append(to_bytes(text).head(settings.sequence_length))
+            tokenized.append(to_bytes.first(text, settings.sequence_length))
         except UntracedText as error:
             tokenized.append(NOTHING)
             reasons.append(f"The first is {document_name(id_)}: {error}")

@@ -62,7 +62,7 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
 def _captured_bits_per_byte(source: sources.ModelSource, texts: list[str], sequence_length: int) -> float:
     """Return the bits per byte of a saved model, loaded and shown texts as a capture does it."""
     tokenize = ByteTokenizer(load_tokenizer(source), source.place)
-    shown = (tokenize(text).head(sequence_length) for text in texts)
+    shown = (tokenize.first(text, sequence_length) for text in texts)
     readings = (
         Reading(found.token_ids.tolist(), int(found.byte_end[-1] - found.byte_end[0]))
         for found in shown
