@@ -47,7 +47,10 @@ def zoo(tmp_path_factory, texts):
     config = {
         "corpus": {"source": {"kind": "files", "path": "corpus.jsonl"}, "min_document_bytes": 8, "splits": SPLITS},
         "zoo": recipe,
-        "models": {name: {"zoo": {"family": name, "size": "s"}} for name in ZOO},
+        "models": {
+            **{name: {"zoo": {"family": name, "size": "s"}} for name in ZOO},
+            "rounded": {"zoo": {"family": "qwen2", "size": "s"}, "dtype": "bfloat16"},
+        },
         "ladders": {"l": [ZOO[:2]]},
         "activations": {"sequence_length": 32, "n_shards": 1, "max_documents": 20},
     }
@@ -59,8 +62,8 @@ def zoo(tmp_path_factory, texts):
 SPLITS = {"train": 0.5, "match": 0.2, "pool": 0.0, "heldout": 0.3}
 
 
-def train(zoo, name):
-    done = run_here("tokenizer", "--config", "run.yaml", "--family", name, folder=zoo)
+def train(zoo, name, family=None):
+    done = run_here("tokenizer", "--config", "run.yaml", "--family", family or name, folder=zoo)
     assert done.code == 0, done.err
     return run_here("train", "--config", "run.yaml", "--model", name, folder=zoo)
 
@@ -83,6 +86,13 @@ def test_the_saved_model_costs_as_many_bits_as_the_trained_one(zoo, name):
         nats -= sum(float(scores[i, ids[i + 1]]) for i in range(len(ids) - 1))
         n_bytes += sum(len(tokenizer.id_to_token(id_)) for id_ in ids[1:])
     assert told["heldout_bits_per_byte"] == pytest.approx(nats / np.log(2) / n_bytes, rel=1e-5)
+
+
+def test_weights_that_are_rounded_for_the_forward_pass_may_cost_a_little_more(zoo):
+    done = train(zoo, "rounded", "qwen2")
+    assert done.code == 0, done.err
+    told = json.loads((zoo / "results" / "models" / "rounded.json").read_text())["training"]
+    assert 0 < abs(told["captured_bits_per_byte"] - told["heldout_bits_per_byte"]) < 0.01
 
 
 def digits_apart(folder):

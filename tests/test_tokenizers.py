@@ -25,7 +25,9 @@ from rosetta.activations.folders import open_stores
 from rosetta.activations.inputs import ShardInputs
 from rosetta.config import Activations
 from rosetta.errors import ModelError
+from rosetta.files import digest_bytes
 from rosetta.filtering.pretrain import separator_of
+from rosetta.models.loading import write_model_manifest
 from rosetta.models.placement import Room
 from rosetta.models.sources import ModelSource
 from rosetta.models.tokenizers import checked_tokenizer, load_tokenizer, tokenizer_digest, tokenizer_facts
@@ -197,6 +199,17 @@ def test_the_log_and_the_manifest_say_where_a_class_builds_another(tmp_path, fil
     assert tokenizer_facts(same, load_tokenizer(same))["tokenizer_class_differs"] == []
     assert not capsys.readouterr().err
     assert tokenizer_facts(same, load_tokenizer(same))["tokenizer"] == facts["tokenizer"]
+
+
+def test_a_models_manifest_tells_which_tokenizer_runs(tmp_path, texts):
+    source = ModelSource("m", str(save_tiny_model(tmp_path / "m", texts, "qwen2", bos=True)))
+    write_model_manifest(source, tmp_path / "m.json", {})
+    manifest = json.loads((tmp_path / "m.json").read_text())
+    backend = Tokenizer.from_file(str(tmp_path / "m" / "tokenizer.json"))
+    assert manifest["tokenizer"] == digest_bytes(backend.to_str().encode())
+    assert manifest["vocab_size"] == backend.get_vocab_size()
+    assert (manifest["tokenizer_from"], manifest["tokenizer_class"]) == ("tokenizer.json", "Qwen2Tokenizer")
+    assert "pre_tokenizer" in manifest["tokenizer_class_differs"]
 
 
 def test_bpe_dropout_is_off_and_said(tmp_path, files, capsys):
