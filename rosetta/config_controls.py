@@ -16,7 +16,9 @@ class Exclusions(Section):
     """What takes no part in correlations besides dead neurons and special positions."""
 
     first_position: bool = Field(
-        False, description="leave out spans that hold the first position of a sequence, where attention sinks lie"
+        False,
+        description="leave out spans that hold the first token of a document that stands for text: attention sinks lie "
+        "there, or on the BOS token before it",
     )
     max_norm: float | None = Field(
         None, gt=1, description="leave out spans with a token whose norm over all neurons exceeds this × the median"

@@ -16,7 +16,6 @@ class ZooFamily(Section):
         description="`model_type` of the transformers configuration"
     )
     vocab_size: int = Field(1024, ge=260, le=1_000_000, description="size of the byte-level BPE vocabulary")
-    bos: bool = Field(False, description="whether the tokenizer puts a BOS token before every document")
     seed: Seed = Field(description="seed of the tokenizer's sample, the initialisation and the data order")
 
 

@@ -100,3 +100,8 @@ def without_secrets(text: str) -> str:
         if _SECRET.search(name.upper()) and len(value) >= _SHORTEST_SECRET:
             text = text.replace(value, "***")
     return text
+
+
+def brief(error: BaseException) -> str:
+    """Return the kind of a library's error and the beginning of what it says, on one line."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from tokenizers import processors
 from transformers import AutoModelForCausalLM
 
 from rosetta.activations.folders import open_stores
@@ -68,14 +69,18 @@ def tiny_sizes():
 
 
 def tiny_tokenizer(texts, *, seed=0, bos=False, vocab_size=300, architecture="gpt2"):
-    family = ZooFamily(architecture=architecture, vocab_size=vocab_size, seed=seed, bos=bos)
-    return train_tokenizer(family, texts, 20_000)
+    """Train a tokenizer of the zoo; without `bos` it puts nothing before a text, like many that are not of the zoo."""
+    family = ZooFamily(architecture=architecture, vocab_size=vocab_size, seed=seed)
+    tokenizer = train_tokenizer(family, texts, 20_000)
+    if not bos:
+        tokenizer.backend_tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
+    return tokenizer
 
 
 def save_tiny_model(folder: Path, texts, architecture, *, seed=0, bos=False) -> Path:
     """Save a random tiny model and its tokenizer in Hugging Face format."""
     size, training = tiny_sizes()
-    family = ZooFamily(architecture=architecture, vocab_size=300, seed=seed, bos=bos)
+    family = ZooFamily(architecture=architecture, vocab_size=300, seed=seed)
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(zoo_model_config(family, size, training))
     tokenizer = tiny_tokenizer(texts, seed=seed, bos=bos, architecture=architecture)

@@ -179,7 +179,7 @@ def test_output_weights_are_what_a_unit_of_activation_adds(variant):
             one = torch.eye(shape.d_mlp)
             added = module(one) - module(torch.zeros(1, shape.d_mlp))
             torch.testing.assert_close(added, weights[1], atol=1e-5, rtol=1e-4)
-    directions = unembedding(model, "m", 300, fold_final_norm=True)
+    directions = unembedding(model, "m", range(300), fold_final_norm=True)
     assert directions.shape == (300, 32)
 
 

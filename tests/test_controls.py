@@ -124,14 +124,16 @@ def test_a_view_of_documents_is_those_documents(stores, view):
     np.testing.assert_allclose(r, correlations(a[kept], b[kept]), atol=1e-9)
 
 
-def test_first_positions_are_left_out_and_counted(stores):
-    """Model a has a BOS token, so only b's first tokens are first positions."""
+@pytest.mark.parametrize("sides", [(0, 1), (1, 0), (0, 0)], ids=["one BOS", "the other", "both"])
+def test_first_positions_are_left_out_and_counted(stores, sides):
+    """Model a has a BOS token before the first token of its text, and b has none."""
+    stores = [stores[side] for side in sides]
     a, b, document = pooled(*stores)
     firsts = np.zeros(len(a), bool)
     firsts[np.unique(document, return_index=True)[1]] = True
     r, pair = under(stores, View(Exclusions(first_position=True)))
     assert pair.left_out.n_first_position == firsts.sum() == 6  # one document is empty
-    assert pair.left_out.n_special == len(DOCUMENTS)
+    assert pair.left_out.n_special == len(DOCUMENTS) * sides.count(0)
     np.testing.assert_allclose(r, correlations(a[~firsts], b[~firsts]), atol=1e-9)
 
 

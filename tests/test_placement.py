@@ -274,8 +274,8 @@ def test_weights_that_wait_elsewhere_give_the_same_neurons(folders, kind):
         assert torch.equal(neurons(model, inputs), expected)
         assert torch.equal(neurons(model, inputs), expected), "and once more, after they went back"
         for fold in (False, True):
-            found = unembedding(model, "m", 300, fold_final_norm=fold)
-            assert torch.equal(found, unembedding(whole, "m", 300, fold_final_norm=fold))
+            found = unembedding(model, "m", range(300), fold_final_norm=fold)
+            assert torch.equal(found, unembedding(whole, "m", range(300), fold_final_norm=fold))
         assert all(map(torch.equal, output_weights(model, "m"), output_weights(whole, "m")))
 
 

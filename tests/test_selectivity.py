@@ -65,7 +65,7 @@ def test_the_kurtosis_is_that_of_the_weights_by_name(architecture, fold, monkeyp
         directions = directions * gain
         if f"{norm}.bias" in state:  # a LayerNorm also takes the mean away
             directions = directions - directions.mean(dim=1, keepdim=True)
-    found = unembedding(model, "m", 290, fold_final_norm=fold)
+    found = unembedding(model, "m", range(290), fold_final_norm=fold)
     table = vocabulary_table(output_weights(model, "m"), found, 2, "m")
     assert table[["layer", "unit"]].to_numpy().tolist() == [[layer, unit] for layer in range(2) for unit in range(24)]
     own = table.loc[table["layer"] == 1, "excess_kurtosis"]
@@ -96,7 +96,7 @@ def test_a_projected_unembedding_is_followed_back(fold):
     residual = torch.zeros(16, requires_grad=True)
     logits = model.lm_head(model.model.decoder.project_out(residual))
     rows = [torch.autograd.grad(logits[token], residual, retain_graph=True)[0] for token in range(60)]
-    found = unembedding(model, "m", 60, fold_final_norm=fold)
+    found = unembedding(model, "m", range(60), fold_final_norm=fold)
     torch.testing.assert_close(found, torch.stack(rows))
 
 
@@ -104,7 +104,7 @@ def test_an_unembedding_that_does_not_fit_is_refused_by_name():
     model = opt_350m()
     model.model.decoder.project_out = None
     with pytest.raises(ModelError, match=r"models\.x: its unembedding vectors have 8 entries .* 16"):
-        unembedding(model, "models.x", 60)
+        unembedding(model, "models.x", range(60))
 
 
 def test_zero_vectors_take_no_part():

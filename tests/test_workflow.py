@@ -159,6 +159,7 @@ def test_the_report_is_self_contained_and_escapes_text(finished):
     for word in (
         "pythia-m--opt-m",
         "held-out bits per byte",
+        "held-out bits per byte as captured",
         "torch 2.13.0",
         "activations",
         "data:image/png",

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import rosetta.models.training
 from rosetta.config_zoo import ZooFamily, ZooTraining
 from rosetta.errors import CorpusError
-from rosetta.models.training import bits_per_byte, learning_rate, train_zoo_model
+from rosetta.models.training import bits_per_byte, learning_rate, train_zoo_model, training_readings
 from rosetta.models.zoo import END_OF_TEXT_ID, packed_tokens, save_tokenizer, train_tokenizer, zoo_model_config
 
 SIZE, _ = tiny_sizes()
@@ -72,7 +72,8 @@ def test_training_lowers_the_loss(tmp_path, texts):
     model, facts = train_zoo_model(family(), SIZE, training, tokenizer, texts, tmp_path)
     assert facts["train_loss"] < np.log(300) - 1
     untrained = AutoModelForCausalLM.from_config(model.config).eval()
-    assert bits_per_byte(model, tokenizer, texts, 16) < bits_per_byte(untrained, tokenizer, texts, 16) - 0.5
+    readings = list(training_readings(tokenizer, texts, 16))
+    assert bits_per_byte(model, readings) < bits_per_byte(untrained, readings) - 0.5
 
 
 def test_a_mixture_is_trained_with_its_routers_loss_and_told_without(tmp_path, texts, monkeypatch):
@@ -102,7 +103,7 @@ def test_bits_per_byte_of_a_uniform_model(texts):
     text = texts[0]
     ids = tokenizer(text, add_special_tokens=False)["input_ids"][:15]
     expected = len(ids) * np.log2(300) / len(tokenizer.decode(ids).encode())
-    assert bits_per_byte(model, tokenizer, [text], 16) == pytest.approx(expected, rel=1e-5)
+    assert bits_per_byte(model, training_readings(tokenizer, [text], 16)) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "qwen2_moe"])
@@ -120,10 +121,10 @@ def test_families_have_different_tokenizers_that_reload(tmp_path, texts):
     first, again, second = (tiny_tokenizer(texts * 3, seed=seed, vocab_size=340) for seed in (1, 1, 2))
     assert first.backend_tokenizer.to_str() == again.backend_tokenizer.to_str()
     assert first.get_vocab() != second.get_vocab()
-    with_bos = train_tokenizer(ZooFamily(architecture="opt", vocab_size=300, seed=1, bos=True), texts, 20_000)
-    save_tokenizer(with_bos, tmp_path / "t")
+    trained = train_tokenizer(ZooFamily(architecture="opt", vocab_size=300, seed=1), texts, 20_000)
+    save_tokenizer(trained, tmp_path / "t")
     loaded = AutoTokenizer.from_pretrained(tmp_path / "t")
-    assert loaded("a b")["input_ids"] == with_bos("a b")["input_ids"]
+    assert loaded("a b")["input_ids"] == trained("a b")["input_ids"]
     assert loaded("a b")["input_ids"][0] == END_OF_TEXT_ID
 
 

@@ -22,6 +22,7 @@ from rosetta.models.batches import batches
 from rosetta.models.neurons import neuron_shape, text_config
 from rosetta.models.placed import input_device
 from rosetta.models.sites import Site, by_module, neuron_sites, read_together
+from rosetta.models.tokenizers import check_embedded
 from rosetta.progress import bar, say
 
 
@@ -110,7 +111,8 @@ def tokenize_shard(inputs: ShardInputs, settings: Activations) -> tuple[list[Tok
     Raises
     ------
     ModelError
-        If more than `max_left_out` of the documents are left out, or the sequences are longer than the model's context.
+        If more than `max_left_out` of the documents are left out, a token has no embedding, or the sequences are longer
+        than the model's context.
     """
     limit = getattr(text_config(inputs.model_config), "max_position_embeddings", None)
     if limit and settings.sequence_length > limit:
@@ -119,6 +121,8 @@ def tokenize_shard(inputs: ShardInputs, settings: Activations) -> tuple[list[Tok
         )
     texts = [text for _, text in inputs.documents]
     tokenized = _tokenize(inputs, settings)
+    for (id_, _), document in zip(inputs.documents, tokenized, strict=True):
+        check_embedded(document.token_ids, document_name(id_), inputs.tokenizer, inputs.model_config, inputs.place)
     lengths = [len(document.token_ids) for document in tokenized]
     return tokenized, StoreTokens(
         token_ids=_joined(document.token_ids for document in tokenized),
@@ -139,7 +143,7 @@ def _tokenize(inputs: ShardInputs, settings: Activations) -> list[TokenizedDocum
     tokenized, reasons = [], []
     for id_, text in inputs.documents:
         try:
-            tokenized.append(to_bytes(text).head(settings.sequence_length))
+            tokenized.append(to_bytes.first(text, settings.sequence_length))
         except UntracedText as error:
             tokenized.append(NOTHING)
             reasons.append(f"The first is {document_name(id_)}: {error}")

@@ -17,6 +17,7 @@ from rosetta.models.neurons import NeuronShape
 from rosetta.models.placed import load_placed
 from rosetta.models.placement import Demand, Placement, Room
 from rosetta.models.sizes import Size, capture_demand
+from rosetta.models.tokenizers import checked_tokenizer
 from rosetta.paths import Paths
 from rosetta.stages import made_by
 
@@ -75,7 +76,7 @@ class ShardInputs:
             room=room.shared(config.models_at_once).for_model(untrained=source.untrained_seed is not None),
             wanted_batch=settings.batch_size,
             model_config=loading.load_config_of(source),
-            tokenizer=loading.load_tokenizer(source),
+            tokenizer=checked_tokenizer(source, manifest),
             documents=list(zip(mine["id"].tolist(), mine["text"].tolist(), strict=True)),
             made_by={
                 **made_by(config, "activations", model),

@@ -18,7 +18,9 @@ from tokenizers import Encoding, Tokenizer
 from tokenizers.pre_tokenizers import ByteLevel
 
 from rosetta.activations.canonical import SPACE_MARK, Canonical, UntracedText
+from rosetta.activations.prefixes import beginnings, reads_by_words
 from rosetta.errors import ModelError
+from rosetta.models.tokenizers import plain_backend
 
 
 @dataclass(frozen=True)
@@ -42,19 +44,6 @@ class TokenizedDocument:
 
 
 NOTHING = TokenizedDocument(*(np.empty(0, np.int32) for _ in range(3)))
-
-
-def plain_backend(tokenizer: Any) -> Tokenizer:
-    """Return what a fast tokenizer stands on, set to read all of a text, and as text.
-
-    The name of a special token in a text, like `<|endoftext|>`, is text too: only the tokenizer itself adds
-    special tokens.
-    """
-    backend = tokenizer.backend_tokenizer
-    backend.no_truncation()
-    backend.no_padding()
-    backend.encode_special_tokens = True
-    return backend
 
 
 class ByteTokenizer:
@@ -85,6 +74,8 @@ class ByteTokenizer:
         self._unspelled = {id_ for id_, token in added.items() if token.lstrip or token.rstrip}
         unknown = _unknown_id(self._backend, state["model"])
         self._unspelled |= set() if unknown is None else {unknown}
+        # The last token of a beginning may go on, if it takes up spaces; what the template adds comes after it.
+        self._beyond = 1 + self._backend.num_special_tokens_to_add(False) if reads_by_words(state) else None
 
     def __call__(self, text: str) -> TokenizedDocument:
         """Tokenize a document.
@@ -104,6 +95,21 @@ class ByteTokenizer:
             pieces = fitted
         bounds = canonical.place(np.cumsum([0, *map(len, pieces)], dtype=np.int64))
         return TokenizedDocument(np.asarray(encoding.ids, np.int32), bounds[:-1], bounds[1:])
+
+    def first(self, text: str, n_tokens: int) -> TokenizedDocument:
+        """Return the first tokens of a document, those of the whole, having read no more of it than needed.
+
+        Raises
+        ------
+        UntracedText
+            If the bytes of what was read do not rebuild it.
+        """
+        if self._beyond is not None:
+            for beginning in beginnings(text, n_tokens):
+                found = self(beginning)
+                if len(found.token_ids) >= n_tokens + self._beyond:
+                    return found.head(n_tokens)
+        return self(text).head(n_tokens)
 
     def _pieces(self, encoding: Encoding, text: str) -> list[bytes]:
         """Return what each token spells."""

@@ -24,7 +24,7 @@ class LeftOut:
     n_special : int
         Token positions of both models that stand for no byte, in the documents looked at.
     n_first_position, n_high_norm : int
-        Aligned spans with the first position of a sequence, and others with a token of high norm.
+        Aligned spans with the first token of a document's text, and others with a token of high norm.
     n_quiet_a, n_quiet_b : int
         Neurons below the variance floor that are not dead.
     """

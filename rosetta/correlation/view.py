@@ -87,9 +87,9 @@ def mark_tokens(stores: list[Store], exclusions: Exclusions) -> list[TokenMarks]
     marks = []
     for shard, store in enumerate(stores):
         tokens = store.tokens()
-        with_bytes = tokens.with_bytes
-        begins = np.diff(tokens.document_index, prepend=-1) != 0
-        first = begins[with_bytes] if exclusions.first_position else np.zeros(int(with_bytes.sum()), bool)
+        document = tokens.document_index[tokens.with_bytes]
+        begins = np.diff(document, prepend=-1) != 0
+        first = begins if exclusions.first_position else np.zeros(len(document), bool)
         marks.append(TokenMarks(first, norms[shard] > limit if norms else np.zeros_like(first)))
     return marks
 

@@ -9,9 +9,11 @@ import numpy as np
 import torch
 
 from rosetta.activations.capture import padded
+from rosetta.corpus.documents import document_name, hash64
 from rosetta.errors import CorpusError, ModelError
 from rosetta.filtering.score import encode
 from rosetta.models.batches import batches
+from rosetta.models.tokenizers import check_embedded
 
 
 @torch.inference_mode()
@@ -42,10 +44,11 @@ def perplexity(
     CorpusError
         If there is no token to predict.
     ModelError
-        If the likelihood is not a number.
+        If a token has no embedding, or the likelihood is not a number.
     """
     windows = []
-    for found in encode(tokenizer, texts):
+    for found, text in zip(encode(tokenizer, texts), texts, strict=True):
+        check_embedded(found.ids, document_name(hash64(text)), tokenizer, model.config, "perplexity")
         ids = torch.cat([torch.tensor([separator]), torch.from_numpy(found.ids[found.is_text])]).numpy()
         windows += [ids[at : at + sequence_length + 1] for at in range(0, len(ids) - 1, sequence_length)]
     if not windows:

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 
 from rosetta.config_filtering import FilterPretraining
+from rosetta.corpus.documents import document_name, hash64
 from rosetta.errors import ModelError, PlanError
 from rosetta.files import digest_bytes, digest_json
 from rosetta.models.neurons import architecture_of
+from rosetta.models.tokenizers import check_embedded
 from rosetta.models.training import Steps, mean_of_last, run_steps, warmup_cosine
 from rosetta.models.zoo import packed_tokens
 
@@ -118,7 +120,11 @@ def continue_training(
     place = f"models.{settings.model}"
     length = settings.sequence_length
     n_tokens = n_steps * settings.batch_size * length
-    tokens = packed_tokens(tokenizer, texts, n_tokens, seed, separator_of(tokenizer, place))
+
+    def check(ids: list[int], text: str) -> None:
+        check_embedded(ids, document_name(hash64(text)), tokenizer, model.config, place)
+
+    tokens = packed_tokens(tokenizer, texts, n_tokens, seed, separator_of(tokenizer, place), check)
     batches = torch.from_numpy(tokens).long().view(n_steps, settings.batch_size, length)
     tuned = with_lora(model, settings, seed, place).train()
     trained = [parameter for parameter in tuned.parameters() if parameter.requires_grad]

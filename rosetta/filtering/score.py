@@ -13,7 +13,6 @@ import pandas as pd
 import torch
 
 from rosetta.activations.capture import padded
-from rosetta.activations.tokens import plain_backend
 from rosetta.config_filtering import FilterScoring
 from rosetta.corpus.documents import document_name
 from rosetta.errors import ModelError
@@ -23,6 +22,7 @@ from rosetta.models.batches import batches
 from rosetta.models.neurons import Neuron
 from rosetta.models.placed import input_device
 from rosetta.models.sites import Site, locate, neuron_sites
+from rosetta.models.tokenizers import check_embedded, plain_backend
 from rosetta.progress import bar
 
 CHUNK = 1024  # documents tokenized, and sorted by length, at a time
@@ -175,7 +175,7 @@ class Scorer:
         with bar(total=len(documents), label=self.place, unit="doc") as shown:
             for start in range(0, len(documents), CHUNK):
                 chunk = documents.iloc[start : start + CHUNK]
-                encoded = encode(self.tokenizer, chunk["text"].tolist())
+                encoded = self._encoded(chunk)
                 scores = self._neuron_scores(probe, encoded, chunk["id"].tolist())
                 columns = {name: scores[:, column[neuron]] for name, neuron in self.neurons.items()}
                 if self.classifier:
@@ -189,6 +189,13 @@ class Scorer:
     def columns(self) -> list[str]:
         """Names of the columns of scores."""
         return [*self.neurons, *(["classifier"] if self.classifier else [])]
+
+    def _encoded(self, documents: pd.DataFrame) -> list[Encoded]:
+        """Tokenize documents, and check that the model knows all their tokens."""
+        encoded = encode(self.tokenizer, documents["text"].tolist())
+        for found, id_ in zip(encoded, documents["id"].tolist(), strict=True):
+            check_embedded(found.ids, document_name(id_), self.tokenizer, self.model.config, self.place)
+        return encoded
 
     def _sizes(self, encoded: list[Encoded], texts: list[str]) -> np.ndarray:
         if self.counter is not None:

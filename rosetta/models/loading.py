@@ -1,4 +1,4 @@
-"""Loading models and tokenizers from folders, the hub, or nothing but a configuration and a seed."""
+"""Loading models from folders, the hub, or nothing but a configuration and a seed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import transformers
 from accelerate import dispatch_model, infer_auto_device_map
 from accelerate.utils import get_balanced_memory
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM
 
-from rosetta.errors import ModelError
-from rosetta.files import digest_bytes, digest_folder, digest_json, read_manifest, write_manifest
+from rosetta.errors import ModelError, brief
+from rosetta.files import digest_folder, digest_json, read_manifest, write_manifest
 from rosetta.models.devices import CPU
 from rosetta.models.fit import check_fit
 from rosetta.models.folders import check_model_folder, check_plain, stale_index, weight_files
@@ -26,6 +26,7 @@ from rosetta.models.licences import licence_of
 from rosetta.models.neurons import NeuronShape, neuron_shape, text_config
 from rosetta.models.sites import neuron_sites
 from rosetta.models.sources import KIND, ModelSource, check_model, describe_model
+from rosetta.models.tokenizers import check_vocabulary, load_tokenizer, tokenizer_facts
 from rosetta.progress import say
 
 transformers.logging.set_verbosity_error()
@@ -43,7 +44,7 @@ def load_config_of(source: ModelSource) -> Any:
     try:
         config = AutoConfig.from_pretrained(source.location, revision=source.revision, trust_remote_code=False)
     except Exception as error:  # transformers and tokenizers raise many kinds, plain ones among them
-        raise ModelError(f"{source.place}: cannot load {source.location} ({_brief(error)}).{_mend(source)}") from None
+        raise ModelError(f"{source.place}: cannot load {source.location} ({brief(error)}).{_mend(source)}") from None
     check_plain(config.to_dict(), source.place)
     neuron_shape(config, source.place)
     return config
@@ -65,41 +66,6 @@ def check_context(config: Any, sequence_length: int, key: str) -> None:
     context = getattr(text_config(config), "max_position_embeddings", None)
     if context and sequence_length > context:
         raise ModelError(f"{key}: the model reads {context} tokens; lower {sequence_length}.")
-
-
-def check_vocabulary(tokenizer: Any, config: Any, place: str) -> None:
-    """Check that a model has an embedding of every token that its tokenizer can make of a text.
-
-    Raises
-    ------
-    ModelError
-        If it has fewer, as with the tokenizer of another model.
-    """
-    tokens = tokenizer.get_vocab()
-    tokens.pop(tokenizer.pad_token, None)  # often added without an embedding; no text has it
-    highest, n_embedded = max(tokens.values(), default=-1), text_config(config).vocab_size
-    if highest >= n_embedded:
-        raise ModelError(
-            f"{place}: its tokenizer has token {highest}, and the model embeds {n_embedded} tokens only. "
-            "Put the tokenizer of this model there."
-        )
-
-
-def load_tokenizer(source: ModelSource) -> Any:
-    """Return the fast tokenizer of a model.
-
-    Raises
-    ------
-    ModelError
-        If it cannot be loaded or is not a fast tokenizer.
-    """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source.location, revision=source.revision, trust_remote_code=False)
-    except Exception as error:
-        raise ModelError(f"{source.place}: cannot load the tokenizer ({_brief(error)}).") from None
-    if not tokenizer.is_fast:
-        raise ModelError(f"{source.place}: its tokenizer has no fast version (tokenizer.json). Convert it.")
-    return tokenizer
 
 
 NO_ROOM = (
@@ -167,7 +133,7 @@ def _pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, Any]]
         _delete(scratch)
         mend = "" if source.revision is None else f" {MEND}"
         raise ModelError(
-            f"{source.place}: cannot load the weights of {source.location} ({_brief(error)}).{mend}"
+            f"{source.place}: cannot load the weights of {source.location} ({brief(error)}).{mend}"
         ) from None
     weakref.finalize(model, _delete, scratch)  # with the model, or at the process's end
     return model, info
@@ -219,9 +185,8 @@ def write_model_manifest(source: ModelSource, path: Path, made_by: dict, trainin
         **shape.facts,
         "n_neurons": shape.n_neurons,
         "n_parameters": count_parameters(config),
-        "vocab_size": len(tokenizer),
         "weights": _weights_identity(source, config),
-        "tokenizer": digest_bytes(tokenizer.backend_tokenizer.to_str().encode()),
+        **tokenizer_facts(source, tokenizer),
         "training": training,
         "licence": licence_of(source, trained_here=training is not None),
         "files": describe_model(source),
@@ -272,7 +237,3 @@ def _weights_identity(source: ModelSource, config: Any) -> str:
     if source.revision is not None:
         return f"{source.location}@{getattr(config, '_commit_hash', None) or source.revision}"
     return digest_folder(Path(source.location), "*.safetensors")
-
-
-def _brief(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"

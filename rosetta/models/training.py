@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,8 @@ from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.corpus.documents import hash64
 from rosetta.errors import ModelError
 from rosetta.files import digest_bytes, digest_json, digested, is_whole
-from rosetta.models.zoo import packed_tokens, zoo_model_config
+from rosetta.models.tokenizers import texts_to_ids
+from rosetta.models.zoo import END_OF_TEXT_ID, packed_tokens, zoo_model_config
 from rosetta.progress import bar, say
 
 LAST_STEPS = 20  # the reported training loss is the mean over this many last steps
@@ -161,21 +162,36 @@ def warmup_cosine(peak: float, step: int, n_steps: int, warmup_steps: int, floor
     return peak * ((1 + floor) / 2 + (1 - floor) / 2 * math.cos(math.pi * done))
 
 
-@torch.no_grad()
-def bits_per_byte(model: Any, tokenizer: Any, texts: list[str], sequence_length: int) -> float:
-    """Return the cross-entropy of held-out documents in bits per UTF-8 byte, comparable across tokenizers.
+class Reading(NamedTuple):
+    """Token ids of a document as a model is shown them, and the bytes of all but the first, which nothing predicts."""
 
-    Each document is scored on its first `sequence_length` tokens after an END_OF_TEXT, and the bytes are
-    those of the tokens scored. NaN without documents.
+    ids: Sequence[int]
+    n_bytes: int
+
+
+def training_readings(tokenizer: Any, texts: list[str], sequence_length: int) -> Iterator[Reading]:
+    """Yield documents as the training of a zoo model shows them: their first tokens, after an END_OF_TEXT."""
+    spelled = tokenizer.backend_tokenizer.id_to_token
+    for text in texts:
+        (ids,) = texts_to_ids(tokenizer, [text])
+        ids = ids[: sequence_length - 1]
+        # A zoo tokenizer spells every byte by one character.
+        yield Reading([END_OF_TEXT_ID, *ids], sum(len(spelled(id_)) for id_ in ids))
+
+
+@torch.no_grad()
+def bits_per_byte(model: Any, readings: Iterable[Reading]) -> float:
+    """Return the cross-entropy of documents in bits per UTF-8 byte, comparable across tokenizers.
+
+    Documents are read until `HELDOUT_TOKENS` tokens are predicted. NaN without documents.
     """
     nats, n_bytes, n_tokens = 0.0, 0, 0
-    for text in texts:
-        encoded = tokenizer(text, add_special_tokens=False)["input_ids"][: sequence_length - 1]
-        ids = torch.tensor([[tokenizer.bos_token_id, *encoded]])
-        if len(encoded):
-            nats += float(model(input_ids=ids, labels=ids).loss) * len(encoded)
-            n_bytes += len(tokenizer.decode(encoded).encode("utf-8"))
-        n_tokens += len(encoded)
+    for reading in readings:
+        if len(reading.ids) > 1:
+            ids = torch.tensor([list(reading.ids)])
+            nats += float(model(input_ids=ids, labels=ids).loss) * (len(reading.ids) - 1)
+            n_bytes += reading.n_bytes
+            n_tokens += len(reading.ids) - 1
         if n_tokens >= HELDOUT_TOKENS:
             break
     return nats / math.log(2) / n_bytes if n_bytes else float("nan")

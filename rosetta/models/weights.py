@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -25,11 +25,12 @@ def output_weights(model: Any, place: str) -> Iterator[torch.Tensor]:
         yield torch.cat([weight.float().cpu() for weight in weights])
 
 
-def unembedding(model: Any, place: str, n_tokens: int, *, fold_final_norm: bool = False) -> torch.Tensor:
+def unembedding(model: Any, place: str, ids: Sequence[int], *, fold_final_norm: bool = False) -> torch.Tensor:
     """Return the directions of the residual stream that raise the logit of each token.
 
-    Rows of the embedding matrix beyond the tokenizer's vocabulary only pad it, and are left out. Where the model
-    projects the residual stream before unembedding (OPT-350M), that projection is part of the directions.
+    Rows of the embedding matrix that belong to no token only pad it, and are left out, whether they lie beyond the
+    tokenizer's ids or in holes between them; so are tokens without a row. Where the model projects the residual stream
+    before unembedding (OPT-350M), that projection is part of the directions.
 
     Parameters
     ----------
@@ -37,14 +38,15 @@ def unembedding(model: Any, place: str, n_tokens: int, *, fold_final_norm: bool 
         A causal language model with tied or untied embeddings.
     place : str
         What messages name as the culprit.
-    n_tokens : int
-        Size of the tokenizer's vocabulary.
+    ids : sequence of int
+        Ids of the tokenizer's tokens.
     fold_final_norm : bool
         Whether to carry the final norm's gain (and a LayerNorm's centring) over to the directions.
 
     Returns
     -------
     Tensor of float32, shape (|V|, d_model)
+        In the order of the ids.
 
     Raises
     ------
@@ -54,7 +56,8 @@ def unembedding(model: Any, place: str, n_tokens: int, *, fold_final_norm: bool 
     head = model.get_output_embeddings()
     if head is None:
         raise ModelError(f"{place}: has no output embedding, so its neurons have no vocabulary to write to.")
-    directions = _weight(head)[:n_tokens]
+    directions = _weight(head)
+    directions = directions[[id_ for id_ in ids if id_ < len(directions)]]
     projection = getattr(model.get_decoder(), "project_out", None)
     if projection is not None:
         directions = directions @ _weight(projection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from transformers import AutoConfig, PreTrainedTokenizerFast
 from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.errors import CorpusError
 from rosetta.files import replacing
+from rosetta.models.tokenizers import texts_to_ids, wrapped
 
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 0
@@ -21,6 +23,8 @@ ROUTER_LOSS = 0.01  # weight of the loss that keeps experts in use
 
 def train_tokenizer(family: ZooFamily, texts: list[str], sample_bytes: int) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokenizer on a family's own random sample of the training texts.
+
+    It puts END_OF_TEXT before every text.
 
     Raises
     ------
@@ -38,11 +42,11 @@ def train_tokenizer(family: ZooFamily, texts: list[str], sample_bytes: int) -> P
         show_progress=False,
     )
     backend.train_from_iterator(_sample(texts, family.seed, sample_bytes), trainer)
-    if family.bos:
-        backend.post_processor = processors.TemplateProcessing(
-            single=f"{END_OF_TEXT} $A", special_tokens=[(END_OF_TEXT, END_OF_TEXT_ID)]
-        )
-    return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=END_OF_TEXT, eos_token=END_OF_TEXT)
+    # As in training, where it sets documents apart: whoever reads a text with this tokenizer shows a model the same.
+    backend.post_processor = processors.TemplateProcessing(
+        single=f"{END_OF_TEXT} $A", special_tokens=[(END_OF_TEXT, END_OF_TEXT_ID)]
+    )
+    return wrapped(backend, END_OF_TEXT, END_OF_TEXT)
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
@@ -73,11 +77,16 @@ def zoo_model_config(family: ZooFamily, size: ZooSize, training: ZooTraining) ->
 
 
 def packed_tokens(
-    tokenizer: Any, texts: list[str], n_tokens: int, seed: int, separator: int = END_OF_TEXT_ID
+    tokenizer: Any,
+    texts: list[str],
+    n_tokens: int,
+    seed: int,
+    separator: int = END_OF_TEXT_ID,
+    check: Callable[[list[int], str], None] | None = None,
 ) -> np.ndarray:
     """Return `n_tokens` training tokens: documents in a seeded order, END_OF_TEXT (or another separator) before each.
 
-    The order is drawn anew for every pass over the documents.
+    The order is drawn anew for every pass over the documents. `check` is called with the ids and the text of each.
 
     Returns
     -------
@@ -96,7 +105,9 @@ def packed_tokens(
         order = rng.permutation(len(texts))
         for start in range(0, len(order), 1000):
             batch = [texts[i] for i in order[start : start + 1000]]
-            for ids in tokenizer(batch, add_special_tokens=False)["input_ids"]:
+            for ids, text in zip(texts_to_ids(tokenizer, batch), batch, strict=True):
+                if check is not None:
+                    check(ids, text)
                 pieces.append(np.asarray([separator, *ids], dtype=np.int32))
                 total += len(pieces[-1])
             if total >= n_tokens:

@@ -94,6 +94,7 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
                 "training tokens": training.get("tokens", float("nan")),
                 "final training loss (nats/token)": training.get("train_loss", float("nan")),
                 "held-out bits per byte": training.get("heldout_bits_per_byte", float("nan")),
+                "held-out bits per byte as captured": training.get("captured_bits_per_byte", float("nan")),
                 # Manifests of runs begun before licences were recorded have none.
                 "licence": manifest.get("licence", NOT_STATED),
             }

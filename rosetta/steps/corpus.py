@@ -56,8 +56,8 @@ def _long_enough(config: Config, paths: Paths) -> Callable[[str], bool] | None:
     sampling = config.corpus.sampling
     if sampling is None or sampling.tokenizer is None:
         return None
-    from rosetta.activations.tokens import plain_backend  # bring transformers, which few corpora need
-    from rosetta.models import loading, sources
+    from rosetta.models import sources, tokenizers  # bring transformers, which few corpora need
 
-    backend = plain_backend(loading.load_tokenizer(sources.model_source(config, paths, sampling.tokenizer)))
+    loaded = tokenizers.load_tokenizer(sources.model_source(config, paths, sampling.tokenizer))
+    backend = tokenizers.plain_backend(loaded)
     return lambda text: len(backend.encode(text).ids) >= config.activations.sequence_length

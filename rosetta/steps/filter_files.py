@@ -32,11 +32,12 @@ from rosetta.models.folders import check_model_folder, model_files
 from rosetta.models.neurons import Neuron, NeuronShape, neuron_shape, parse_neuron
 from rosetta.models.placed import load_placed
 from rosetta.models.placement import Demand
+from rosetta.models.tokenizers import check_vocabulary, load_tokenizer
 from rosetta.paths import FilterPaths
 from rosetta.progress import say
 from rosetta.steps.filter_card import domain_points, model_point, rule_points
 
-POOL_VERSION, SCORE_VERSION = 2, 2  # raise when a change of code changes what a killed run left behind
+POOL_VERSION, SCORE_VERSION = 2, 3  # raise when a change of code changes what a killed run left behind
 MAX_SHARDS = 4096  # each is an open file while the pool is written
 COLUMN = "neuron"
 KEYS = Keys("--pool", "--text-column", "--domain-column")
@@ -168,7 +169,7 @@ def _checked_model(wanted: FileFilter) -> tuple[sources.ModelSource, NeuronShape
         context = getattr(config, "max_position_embeddings", None) or scoring.sequence_length
         scoring = scoring.model_copy(update={"sequence_length": min(context, scoring.sequence_length)})
     loading.check_context(config, scoring.sequence_length, "--sequence-length")
-    loading.check_vocabulary(loading.load_tokenizer(source), config, LABEL)
+    check_vocabulary(load_tokenizer(source), config, LABEL)
     return source, shape, neuron, scoring
 
 
@@ -227,7 +228,7 @@ def _score_pool(
     length, n_parameters = scoring.sequence_length, loading.count_parameters(loading.load_config_of(source))
     demand = Demand.of(shape, n_parameters, source.dtype, length, stored=None)
     model, _ = load_placed(source, demand, room_here(Devices()), scoring.batch_size)
-    tokenizer = loading.load_tokenizer(source)
+    tokenizer = load_tokenizer(source)
     for shard in waiting:
         scorer = Scorer(model, tokenizer, {COLUMN: neuron}, scoring, f"shard {shard + 1}/{len(shards)}")
         write_scores(where, shard, scorer.score(pool.read_shard(where, shard)), made[shard])

@@ -26,6 +26,7 @@ from rosetta.models.devices import room_here
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.placed import load_placed
 from rosetta.models.sizes import Size, scoring_demand
+from rosetta.models.tokenizers import checked_tokenizer, token_ids
 from rosetta.paths import Paths
 from rosetta.progress import say
 from rosetta.stages import made_by
@@ -56,7 +57,7 @@ def choose_step(config: Config, paths: Paths) -> None:
     tokenizer = _tokenizer(config, paths, model)
     tokens = [found.ids[found.is_text] for found in encode(tokenizer, documents["text"].tolist())]
     is_target = (documents["domain"] == filtering.target).to_numpy()
-    write_parquet(where.classifier, Classifier.fit(tokens, is_target, len(tokenizer)).to_table())
+    write_parquet(where.classifier, Classifier.fit(tokens, is_target, max(token_ids(tokenizer)) + 1).to_table())
     found = {
         "model": model,
         "group": group,
@@ -70,8 +71,7 @@ def choose_step(config: Config, paths: Paths) -> None:
 
 def _tokenizer(config: Config, paths: Paths, model: str) -> Any:
     source = sources.model_source(config, paths, model)
-    loading.checked_manifest(source, paths.model_manifest(model))
-    return loading.load_tokenizer(source)
+    return checked_tokenizer(source, loading.checked_manifest(source, paths.model_manifest(model)))
 
 
 def score_step(config: Config, paths: Paths, shard: int) -> None:
@@ -93,7 +93,7 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
     demand = scoring_demand(config, source.dtype, Size(NeuronShape.of(manifest), manifest["n_parameters"]))
     scorer = Scorer(
         load_placed(source, demand, room_here(config.devices), filtering.scoring.batch_size)[0],
-        loading.load_tokenizer(source),
+        checked_tokenizer(source, manifest),
         {name: Neuron(*choice["neurons"][name]) for name in NEURON_FILTERS},
         filtering.scoring,
         model,

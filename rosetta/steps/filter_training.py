@@ -20,6 +20,7 @@ from rosetta.filtering.select import membership
 from rosetta.jobs import training_name
 from rosetta.models import loading, sources
 from rosetta.models.devices import best_device
+from rosetta.models.tokenizers import checked_tokenizer
 from rosetta.paths import FilterPaths, Paths
 from rosetta.progress import say
 from rosetta.stages import made_by
@@ -40,7 +41,7 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     length = settings.sequence_length
     loading.check_context(loading.load_config_of(source), length, "filtering.pretraining.sequence_length")
     model = loading.load_model(source, best_device())
-    tokenizer = loading.load_tokenizer(source)
+    tokenizer = checked_tokenizer(source, manifest)
     checkpoints = where.checkpoints(training_name(name, seed))
     facts: dict[str, float] = {"steps": 0, "tokens": 0}
     if name != "base":

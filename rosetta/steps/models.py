@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from typing import Any
 
+from rosetta.activations.tokens import ByteTokenizer
 from rosetta.config import Config, entry_of
 from rosetta.corpus.build import read_split
-from rosetta.errors import ConfigError
+from rosetta.errors import ConfigError, ModelError
 from rosetta.files import check_files, describe_files, read_manifest, write_manifest
 from rosetta.models import loading, sources
-from rosetta.models.training import bits_per_byte, train_zoo_model
+from rosetta.models.tokenizers import load_tokenizer
+from rosetta.models.training import Reading, bits_per_byte, train_zoo_model, training_readings
 from rosetta.models.zoo import save_model, save_tokenizer, train_tokenizer
 from rosetta.paths import Paths
 from rosetta.progress import say
 from rosetta.stages import made_by
 
 TOKENIZER = "tokenizer"
+# By how many bits per byte a saved model may differ from the trained one. In float32 the sums are the same; weights
+# that are rounded for the forward pass (`dtype`) move them.
+SAME_BITS, SAME_BITS_ROUNDED = {"float32": 1e-4}, 0.01
 
 
 def tokenizer_step(config: Config, paths: Paths, family: str) -> None:
@@ -41,18 +47,52 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
     texts = read_split(paths, "train")["text"].tolist()
     trained, facts = train_zoo_model(family, size, training, tokenizer, texts, paths.checkpoints(model))
     heldout = read_split(paths, "heldout")["text"].tolist()
-    facts["heldout_bits_per_byte"] = bits_per_byte(trained, tokenizer, heldout, training.sequence_length)
+    facts["heldout_bits_per_byte"] = bits_per_byte(
+        trained, training_readings(tokenizer, heldout, training.sequence_length)
+    )
     say(f"{model}: train loss {facts['train_loss']:.3f}, held-out {facts['heldout_bits_per_byte']:.3f} bits per byte")
     save_model(trained, paths.tokenizer(entry.zoo.family), paths.model(model))
     source = sources.model_source(config, paths, model)
+    facts["captured_bits_per_byte"] = _captured_bits_per_byte(source, heldout, training.sequence_length)
+    _check_same(source, facts["heldout_bits_per_byte"], facts["captured_bits_per_byte"])
     loading.write_model_manifest(source, paths.model_manifest(model), made_by(config, "train", model), facts)
     shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
+
+
+def _captured_bits_per_byte(source: sources.ModelSource, texts: list[str], sequence_length: int) -> float:
+    """Return the bits per byte of a saved model, loaded and shown texts as a capture does it."""
+    tokenize = ByteTokenizer(load_tokenizer(source), source.place)
+    shown = (tokenize.first(text, sequence_length) for text in texts)
+    readings = (
+        Reading(found.token_ids.tolist(), int(found.byte_end[-1] - found.byte_end[0]))
+        for found in shown
+        if len(found.token_ids)
+    )
+    return bits_per_byte(loading.load_model(source), readings)
+
+
+def _check_same(source: sources.ModelSource, trained: float, captured: float) -> None:
+    """Check that a saved model reads as well as it did when it was trained; without held-out text nothing tells.
+
+    Raises
+    ------
+    ModelError
+        If not: its tokens, or its weights, are not those of its training.
+    """
+    allowed = SAME_BITS.get(source.dtype, SAME_BITS_ROUNDED)
+    if not (abs(trained - captured) <= allowed or (math.isnan(trained) and math.isnan(captured))):
+        raise ModelError(
+            f"{source.place}: held-out text costs {trained:.4f} bits per byte at the end of its training, and "
+            f"{captured:.4f} when the saved model in {source.location} is read as for its activations. They may differ "
+            f"by {allowed:g}, so tokens or weights are not those of its training. Install the locked dependencies "
+            "(envs/requirements.lock) and run again."
+        )
 
 
 def _tokenizer(paths: Paths, family: str, model: str) -> Any:
     manifest, folder = paths.tokenizer_manifest(family), paths.tokenizer(family)
     check_files(folder, read_manifest(manifest, TOKENIZER)["files"], manifest)
-    return loading.load_tokenizer(sources.ModelSource(model, str(folder)))
+    return load_tokenizer(sources.ModelSource(model, str(folder)))
 
 
 def model_step(config: Config, paths: Paths, model: str) -> None:

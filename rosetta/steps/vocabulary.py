@@ -11,8 +11,10 @@ from rosetta.models.devices import room_here
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.placed import load_to_read
 from rosetta.models.placement import Demand
+from rosetta.models.tokenizers import checked_tokenizer, token_ids
 from rosetta.models.weights import output_weights, unembedding
 from rosetta.paths import Paths
+from rosetta.progress import say
 from rosetta.tables import write_parquet
 
 
@@ -26,6 +28,9 @@ def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
     room = room_here(config.devices).for_model(untrained=source.untrained_seed is not None)
     loaded, place = load_to_read(source, demand, room), f"models.{model}"
     fold = config.selectivity.fold_final_norm
-    directions = unembedding(loaded, place, manifest["vocab_size"], fold_final_norm=fold)
+    directions = unembedding(loaded, place, token_ids(checked_tokenizer(source, manifest)), fold_final_norm=fold)
+    n_left_out = len(loaded.get_output_embeddings().weight) - len(directions)
     table = vocabulary_table(output_weights(loaded, place), directions, manifest["n_layers"], model)
-    write_parquet(paths.vocabulary(model), table, {"n_tokens": len(directions), "fold_final_norm": fold})
+    facts = {"n_tokens": len(directions), "n_rows_left_out": n_left_out, "fold_final_norm": fold}
+    say(f"{model}: {len(directions)} tokens; {n_left_out} rows of the unembedding belong to none and are left out")
+    write_parquet(paths.vocabulary(model), table, facts)

@@ -185,6 +185,9 @@ def fill(value):
 LATE = {
     "tokenizer of nothing": (write("tokenizer.json", "{}"), r"cannot load the tokenizer \("),
     "tokenizer not JSON": (write("tokenizer.json", "{"), r"cannot load the tokenizer \("),
+    "tokenizer's settings not JSON": (write("tokenizer_config.json", "{"), r"cannot load the tokenizer \("),
+    "tokenizer's settings a list": (write("tokenizer_config.json", "[]"), "tokenizer_config.json is not a JSON object"),
+    "special tokens numbers": (write("tokenizer_config.json", '{"bos_token": 7}'), r"cannot load the tokenizer \("),
     "vocabulary of another": (spoil_tokenizer, "its tokenizer has token 349, and the model embeds 300 tokens only"),
     "NaN in weights": (fill(float("nan")), "dense_4h_to_h.weight in .* holds values that are not finite"),
     "infinity in weights": (fill(float("inf")), "dense_4h_to_h.weight in .* holds values that are not finite"),
@@ -221,6 +224,59 @@ def test_a_stale_index_beside_whole_weights_is_told_of_and_not_read(folder):
     done = run_here("model", "--config", "run.yaml", "--model", "m", folder=folder)
     assert done.code == 0, done.err
     assert f"models.m: {WEIGHTS} is read, and {INDEX} beside it is not. Remove the one that is left over." in done.err
+
+
+def add_token(*, special, normalized=False):
+    """Add a token at an id that the model does not embed, as Gemma 3's image token is."""
+
+    def change(model):
+        content = json.loads((model / "tokenizer.json").read_text())
+        token = {"id": 300, "content": "neuron", "special": special, "normalized": normalized}
+        content["added_tokens"].append({**token, "single_word": False, "lstrip": False, "rstrip": False})
+        (model / "tokenizer.json").write_text(json.dumps(content))
+
+    return change
+
+
+def begin_with_it(model):
+    add_token(special=True)(model)
+    content = json.loads((model / "tokenizer.json").read_text())
+    content["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "neuron", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"neuron": {"id": "neuron", "ids": [300], "tokens": ["neuron"]}},
+    }
+    (model / "tokenizer.json").write_text(json.dumps(content))
+
+
+def ready(folder):
+    for command in ("corpus", "model --model m"):
+        done = run_here(*command.split(), "--config", "run.yaml", folder=folder)
+        assert done.code == 0, done.err
+    return ["activations", "--config", "run.yaml", "--model", "m", "--shard", 0]
+
+
+FILTER = ["filter", "--neuron", "L0/U0", "--pool", "corpus.jsonl", "--out", "out", "--count", "3", "--model", "m"]
+
+
+def test_a_token_without_an_embedding_that_no_text_gives_does_no_harm(folder):
+    """A special token's name in a text, as here in a third of them, is text."""
+    add_token(special=True)(folder / "m")
+    for arguments in (ready(folder), FILTER):
+        done = run_here(*arguments, folder=folder)
+        assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("spoil", [add_token(special=False), begin_with_it])
+def test_a_token_without_an_embedding_that_a_text_gives_is_named_with_it(folder, spoil):
+    spoil(folder / "m")
+    message = (
+        r": document [0-9a-f]{16} has the token 'neuron' \(300\), of which the model has no embedding: it embeds 300"
+    )
+    assert_refused(run_here(*ready(folder), folder=folder), f"rosetta: m{message}")
+    assert not list((folder / "results" / "activations").rglob("*.json"))
+    assert_refused(run_here(*FILTER, folder=folder), f"rosetta: shard 1/1{message}")
 
 
 def test_the_same_is_told_of_an_option(folder, texts):
