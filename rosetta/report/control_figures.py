@@ -15,8 +15,8 @@ from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_C
 from rosetta.config import Config, group_name
 from rosetta.jobs import control_figures
 from rosetta.paths import Paths
-from rosetta.report.figures import label_sizes, ladder_palette, save_figure
-from rosetta.tables import read_csv, read_parquet
+from rosetta.report.figures import label_sizes, ladder_palette, literal, read_drawn, save_figure
+from rosetta.tables import read_parquet
 
 _MARKERS = {"permutation": "v", "untrained": "s"}
 _SIZE = (4.2, 3.4)
@@ -37,8 +37,8 @@ def _panels(n: int) -> tuple[plt.Figure, np.ndarray]:
 
 def _nulls(config: Config, paths: Paths) -> plt.Figure:
     """Counts under the nulls beside the plain ones, and the distributions of matched r of the largest pair."""
-    counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
-    nulls = read_csv(paths.table("null_summary"), NULL_SUMMARY_COLUMNS)
+    counts = read_drawn(paths.table("counts"), COUNT_COLUMNS)
+    nulls = read_drawn(paths.table("null_summary"), NULL_SUMMARY_COLUMNS)
     figure, panels = _panels(2)
     axes = panels[0, 0]
     for ladder, color in ladder_palette(list(counts["ladder"].unique())).items():
@@ -60,21 +60,21 @@ def _nulls(config: Config, paths: Paths) -> plt.Figure:
     found = {"matches": read_parquet(paths.matches(pair), ["r"]), **read_nulls(config, paths, pair)}
     for (name, table), color in zip(found.items(), sns.color_palette("deep"), strict=False):
         sns.ecdfplot(x=table["r"], complementary=True, ax=panels[0, 1], label=name, color=color)
-    panels[0, 1].set(xlabel="r of matches", ylabel="share above", title=pair)
+    panels[0, 1].set(xlabel="r of matches", ylabel="share above", title=literal(pair))
     panels[0, 1].legend(frameon=False, fontsize="small")
     return figure
 
 
 def _size(counts: pd.DataFrame, pair: tuple[str, str]) -> float:
-    return float(counts.loc[counts["models"] == group_name(pair), "n_neurons"].max())
+    return float(counts.loc[counts["models"] == literal(group_name(pair)), "n_neurons"].max())
 
 
 def _k_sweep(_config: Config, paths: Paths) -> plt.Figure:
-    return _sweep(read_csv(paths.table("k_sweep"), K_COLUMNS), "k", "neighbours k")
+    return _sweep(read_drawn(paths.table("k_sweep"), K_COLUMNS), "k", "neighbours k")
 
 
 def _threshold_sweep(_config: Config, paths: Paths) -> plt.Figure:
-    return _sweep(read_csv(paths.table("threshold_sweep"), THRESHOLD_COLUMNS), "threshold", "r above")
+    return _sweep(read_drawn(paths.table("threshold_sweep"), THRESHOLD_COLUMNS), "threshold", "r above")
 
 
 def _sweep(table: pd.DataFrame, setting: str, label: str) -> plt.Figure:
@@ -124,7 +124,7 @@ def _bars(rows: pd.DataFrame, column: str, lowest: float = -np.inf) -> np.ndarra
 
 def _budget(_config: Config, paths: Paths) -> plt.Figure:
     """Count, agreement with the next smaller budget and exponent against the token budget."""
-    table = read_csv(paths.table("stability"), STABILITY_COLUMNS)
+    table = read_drawn(paths.table("stability"), STABILITY_COLUMNS)
     table = table[table["sweep"] == "budget"]
     figure, panels = _panels(3)
     for ladder, color in ladder_palette(list(table["ladder"].unique())).items():

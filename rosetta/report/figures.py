@@ -16,9 +16,10 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.files import digested
+from rosetta.tables import NAMES, read_csv
 
 DPI = 200
-
+MAX_PIXELS = 16_000  # of a side; a figure of hundreds of panels is drawn coarser
 
 # What the panels of counts are titled.
 TITLES = {"plain": "all matches", "above_permutation": "above permuted", "above_untrained": "above untrained"}
@@ -46,6 +47,21 @@ def draw_scaling(counts: pd.DataFrame, scaling: pd.DataFrame, out: Path) -> None
     panels[0, 0].set_ylabel("Rosetta Neurons")
     sns.despine(figure)
     save_figure(figure, out)
+
+
+def literal(name: str) -> str:
+    """Return what Matplotlib draws as this name.
+
+    It takes `$` for mathematics, and leaves out of legends what begins with `_`: a zero-width space goes before that.
+    """
+    shown = str(name).replace("$", r"\$")
+    return f"\u200b{shown}" if shown.startswith("_") else shown
+
+
+def read_drawn(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read a table as `rosetta.tables.read_csv` does, its names as they are to be handed to Matplotlib (`literal`)."""
+    table = read_csv(path, columns)
+    return table.assign(**{name: table[name].map(literal) for name in NAMES if name in table})
 
 
 def draw_counts(axes: plt.Axes, counts: pd.DataFrame, laws: pd.DataFrame, column: str) -> None:
@@ -87,10 +103,14 @@ def label_sizes(axes: plt.Axes, sizes: pd.Series) -> None:
 
 
 def save_figure(figure: plt.Figure, out: Path) -> None:
-    """Write a figure as PNG and PDF, without dates, so that equal figures are equal files."""
+    """Write a figure as PNG and PDF, all that was drawn and nothing cut off.
+
+    Without dates, so that equal figures are equal files.
+    """
+    dpi = min(DPI, MAX_PIXELS / max(figure.get_size_inches()))
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
         with digested(out.with_name(out.name + suffix)) as temporary:
-            figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata=metadata)
+            figure.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=metadata, bbox_inches="tight")
     plt.close(figure)
 
 

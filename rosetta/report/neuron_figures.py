@@ -22,11 +22,11 @@ from rosetta.analysis.nulls import PLAIN, STATISTICS
 from rosetta.analysis.populations import MEASURES
 from rosetta.config import group_name
 from rosetta.paths import Paths
-from rosetta.report.figures import TITLES, label_sizes, save_figure
-from rosetta.tables import read_csv
+from rosetta.report.figures import TITLES, label_sizes, read_drawn, save_figure
 
 FIGURES = ("polarization", "statistics", "specialization", "depth", "layer_pairs")
 PANEL = 3.4  # inches
+MAX_DOMAINS = 24
 STATISTIC_NAMES = {
     "excess_kurtosis": "vocabulary kurtosis",
     "activation_mean": "mean",
@@ -47,13 +47,14 @@ _STYLES = {
 def draw_neuron_figures(paths: Paths) -> None:
     """Draw all of `FIGURES` from the tables of a run."""
     sns.set_theme(context="paper", style="ticks", font_scale=1.0)
-    by_model = read_csv(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)
+    by_model = read_drawn(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)
+    by_domain = read_drawn(paths.table("specialization_by_rung"), RUNG_SPECIALIZATION_COLUMNS)
     drawn = {
         "polarization": _polarization(by_model),
-        "statistics": _statistics(read_csv(paths.table("polarization"), POLARIZATION_COLUMNS), by_model),
-        "specialization": _specialization(read_csv(paths.table("specialization_by_rung"), RUNG_SPECIALIZATION_COLUMNS)),
-        "depth": _depth(read_csv(paths.table("depth"), DEPTH_COLUMNS)),
-        "layer_pairs": _layer_pairs(read_csv(paths.table("layer_pairs"), LAYER_PAIR_COLUMNS)),
+        "statistics": _statistics(read_drawn(paths.table("polarization"), POLARIZATION_COLUMNS), by_model),
+        "specialization": _specialization(by_domain),
+        "depth": _depth(read_drawn(paths.table("depth"), DEPTH_COLUMNS)),
+        "layer_pairs": _layer_pairs(read_drawn(paths.table("layer_pairs"), LAYER_PAIR_COLUMNS)),
     }
     for name, figure in drawn.items():
         save_figure(figure, paths.figure(name, "png").with_suffix(""))
@@ -148,7 +149,7 @@ def _label(axis: plt.Axes, sizes: pd.Series) -> None:
 
 def _specialization(table: pd.DataFrame) -> plt.Figure:
     """NormalizedFire of Rosetta Neurons as bars, one per size; above a null as diamonds; of others as squares."""
-    ladders, domains = list(table["ladder"].unique()), list(table["domain"].unique())
+    ladders, domains, left_out = list(table["ladder"].unique()), *_domains(table)
     figure, axes = _panels(1, len(ladders), width=max(5.0, 1.15 * len(domains)), height=2.4)
     for axis, ladder in zip(axes[:, 0], ladders, strict=True):
         part = table[table["ladder"] == ladder].sort_values("n_neurons", kind="stable")
@@ -174,10 +175,25 @@ def _specialization(table: pd.DataFrame) -> plt.Figure:
                 )  # fmt: skip
         axis.axhline(1, color="0.6", lw=0.8, zorder=0)
         axis.set(title=ladder, ylabel="NormalizedFire", ylim=(0, None))
-        axis.set_xticks(range(len(domains)), domains)
+        axis.set_xticks(range(len(domains)), [name or "(none)" for name in domains])
+    if left_out:
+        n = len(domains) + left_out
+        told = f"the {len(domains)} of {n} domains on which Rosetta Neurons of some rung read highest"
+        figure.supxlabel(told, fontsize="medium")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     sns.despine(figure)
     return figure
+
+
+def _domains(table: pd.DataFrame) -> tuple[list[str], int]:
+    """Return the domains that are shown, in the order of the table, and how many are not.
+
+    Of many, those on which Rosetta Neurons read highest in any ladder and rung.
+    """
+    domains = list(table["domain"].unique())
+    highest = table[table["group"] == ROSETTA].groupby("domain")["normalized_fire"].max()
+    kept = set(highest.reindex(domains).fillna(-np.inf).nlargest(MAX_DOMAINS).index)
+    return [name for name in domains if name in kept], len(domains) - len(kept)
 
 
 def _depth(table: pd.DataFrame) -> plt.Figure:

@@ -13,8 +13,8 @@ from rosetta.analysis.groups import OTHERS, ROSETTA, rosetta_group
 from rosetta.config import Config, group_name
 from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.paths import Paths
-from rosetta.report.figures import TITLES, save_figure
-from rosetta.tables import read_csv, read_parquet
+from rosetta.report.figures import TITLES, literal, read_drawn, save_figure
+from rosetta.tables import read_parquet
 from rosetta.theory import comparison, exponents, identifiability, prediction
 from rosetta.theory.allocation import QUANTITIES, matched_r_survival, predicted_exponents
 from rosetta.theory.decay import binned_curve
@@ -44,16 +44,16 @@ def draw_theory(config: Config, paths: Paths) -> None:
     def out(name: str) -> Path:
         return paths.figure(name, "png").with_suffix("")
 
-    frontiers = read_csv(paths.table("theory_frontiers"), exponents.FRONTIER_COLUMNS)
+    frontiers = read_drawn(paths.table("theory_frontiers"), exponents.FRONTIER_COLUMNS)
     _draw_frontiers(frontiers, out("theory_frontiers"))
-    fitted = read_csv(paths.table("theory_exponents"), exponents.EXPONENT_COLUMNS)
-    exact = read_csv(paths.table("theory_finite_size"), exponents.FINITE_SIZE_COLUMNS)
+    fitted = read_drawn(paths.table("theory_exponents"), exponents.EXPONENT_COLUMNS)
+    exact = read_drawn(paths.table("theory_finite_size"), exponents.FINITE_SIZE_COLUMNS)
     _draw_exponents(fitted, exact, out("theory_exponents"))
     _draw_beta(config, paths, out("theory_beta"))
-    betas = read_csv(paths.table("theory_beta"), BETA_COLUMNS)
-    compared = read_csv(paths.table("theory_vs_measured"), comparison.COMPARISON_COLUMNS)
+    betas = read_drawn(paths.table("theory_beta"), BETA_COLUMNS)
+    compared = read_drawn(paths.table("theory_vs_measured"), comparison.COMPARISON_COLUMNS)
     _draw_prediction(config, paths, compared, betas, out("theory_prediction"))
-    profiles = read_csv(paths.table("theory_identifiability"), identifiability.PROFILE_COLUMNS)
+    profiles = read_drawn(paths.table("theory_identifiability"), identifiability.PROFILE_COLUMNS)
     _draw_profiles(profiles, out("theory_identifiability"))
 
 
@@ -98,7 +98,7 @@ def _draw_beta(config: Config, paths: Paths, out: Path) -> None:
     settings, models = config.theory.decay, config.used_models()
     for model, colour in zip(models, sns.color_palette("viridis", len(models)), strict=True):
         values = read_parquet(paths.spectrum(model), ["variance"])["variance"].to_numpy()
-        _draw_curve(left, values / values.sum(), settings.first_rank, settings.last_share, colour, model)
+        _draw_curve(left, values / values.sum(), settings.first_rank, settings.last_share, colour, literal(model))
     values = read_parquet(paths.ngrams, ["bits"])["bits"].to_numpy()
     _draw_curve(right, values, settings.first_rank, LAST_SHARE, _ROUTE_COLOURS["ngrams"], "corpus")
     left.set(title="activation covariance", xlabel="rank", ylabel="share of variance, cross-validated")
@@ -185,8 +185,8 @@ def _draw_matched_r(config: Config, paths: Paths, betas: pd.DataFrame, axes: plt
         r = comparison.anchor_r(read_parquet(paths.rosetta(group_name(tuple(rungs[-1]))), ROSETTA_COLUMNS))
         above = np.sort(r[r > floor])
         share = 1 - np.arange(len(above)) / max(len(above), 1)
-        axes.step(above, share, where="post", color=colour, label=f"{ladder}, largest ({len(above)})")
-        for estimate in prediction.estimates_of(betas, ladder):
+        axes.step(above, share, where="post", color=colour, label=f"{literal(ladder)}, largest ({len(above)})")
+        for estimate in prediction.estimates_of(betas, literal(ladder)):
             survival = matched_r_survival(grid, max(estimate.beta, 1e-6), floor)
             axes.plot(grid, survival, "--", color=_ROUTE_COLOURS[estimate.route], lw=0.9)
     axes.set(xlabel="matched r", ylabel=f"share above r, of r > {floor:.2f}", ylim=(0, 1.02))

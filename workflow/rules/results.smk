@@ -26,7 +26,7 @@ rule counts:
     message:
         "Counting Rosetta Neurons"
     shell:
-        "rosetta counts --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} counts --config {params.config:q} 2> {log:q}"
 
 
 rule fit:
@@ -46,7 +46,7 @@ rule fit:
     message:
         "Fitting scaling laws"
     shell:
-        "rosetta fit {input.counts:q} --replicates {input.replicates:q} --out {output:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} fit {input.counts:q} --replicates {input.replicates:q} --out {output:q} 2> {log:q}"
 
 
 rule figures:
@@ -68,7 +68,7 @@ rule figures:
     message:
         "Drawing the scaling law"
     shell:
-        "rosetta figures --counts {input.counts:q} --scaling {input.scaling:q} --out {params.out:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} figures --counts {input.counts:q} --scaling {input.scaling:q} --out {params.out:q} 2> {log:q}"
 
 
 rule report:
@@ -107,4 +107,4 @@ rule report:
     message:
         "Writing {output}"
     shell:
-        "rosetta report --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} report --config {params.config:q} 2> {log:q}"

@@ -29,6 +29,8 @@ wildcard_constraints:
 
 
 rule theory_simulate:
+    input:
+        beginning,
     output:
         paths.theory_simulation("{beta}"),
     log:
@@ -45,7 +47,7 @@ rule theory_simulate:
     message:
         "Simulating the allocation model at beta {wildcards.beta}"
     shell:
-        "rosetta theory simulate --config {params.config:q} --beta {wildcards.beta} --out {output:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory simulate --config {params.config:q} --beta {wildcards.beta} --out {output:q} 2> {log:q}"
 
 
 rule theory_exponents:
@@ -66,10 +68,12 @@ rule theory_exponents:
     message:
         "Fitting the simulated exponents"
     shell:
-        "rosetta theory exponents --config {params.config:q} {input:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory exponents --config {params.config:q} {input:q} 2> {log:q}"
 
 
 rule theory_sweep:
+    input:
+        beginning,
     output:
         paths.theory_sweep("{parameter}", "{value}"),
     log:
@@ -86,7 +90,7 @@ rule theory_sweep:
     message:
         "Simulating the allocation model at {wildcards.parameter} = {wildcards.value}"
     shell:
-        "rosetta theory sweep --config {params.config:q} --parameter {wildcards.parameter} --value {wildcards.value}"
+        "rosetta --made-by {params.stage:q} theory sweep --config {params.config:q} --parameter {wildcards.parameter} --value {wildcards.value}"
         " --out {output:q} 2> {log:q}"
 
 
@@ -107,10 +111,12 @@ rule theory_sweep_table:
     message:
         "Fitting the exponents of the sweep"
     shell:
-        "rosetta theory sweep-table {input:q} --out {output.simulation:q} --exponents {output.exponents:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory sweep-table {input:q} --out {output.simulation:q} --exponents {output.exponents:q} 2> {log:q}"
 
 
 rule theory_frontiers:
+    input:
+        beginning,
     output:
         paths.table("theory_frontiers"),
         paths.table("theory_sensitivity"),
@@ -126,7 +132,7 @@ rule theory_frontiers:
     message:
         "Solving the allocation model"
     shell:
-        "rosetta theory frontiers --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory frontiers --config {params.config:q} 2> {log:q}"
 
 
 rule theory_spectrum:
@@ -152,7 +158,7 @@ rule theory_spectrum:
     message:
         "Covariance spectrum of {wildcards.model}"
     shell:
-        "rosetta theory spectrum --config {params.config:q} --stores {params.stores:q} --out {output:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory spectrum --config {params.config:q} --stores {params.stores:q} --out {output:q} 2> {log:q}"
 
 
 rule theory_ngrams:
@@ -174,7 +180,7 @@ rule theory_ngrams:
     message:
         "What the corpus's n-grams save"
     shell:
-        "rosetta theory ngrams --config {params.config:q} --out {output:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory ngrams --config {params.config:q} --out {output:q} 2> {log:q}"
 
 
 # The prediction: nothing made from a match is among its inputs.
@@ -197,7 +203,7 @@ rule theory_beta:
     message:
         "Estimating beta without the counts"
     shell:
-        "rosetta theory beta --config {params.config:q} --out {output:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory beta --config {params.config:q} --out {output:q} 2> {log:q}"
 
 
 rule theory_compare:
@@ -222,7 +228,7 @@ rule theory_compare:
     message:
         "Comparing predictions with measurements"
     shell:
-        "rosetta theory compare --config {params.config:q} --polarization {input.polarization:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory compare --config {params.config:q} --polarization {input.polarization:q} 2> {log:q}"
 
 
 rule theory_predict:
@@ -244,7 +250,7 @@ rule theory_predict:
     message:
         "Predicting beyond the ladders"
     shell:
-        "rosetta theory predict {params.sizes} --betas {input.betas:q} --counts {input.counts:q}"
+        "rosetta --made-by {params.stage:q} theory predict {params.sizes} --betas {input.betas:q} --counts {input.counts:q}"
         " --polarization {input.polarization:q} --out {output:q} 2> {log:q}"
 
 
@@ -273,7 +279,7 @@ rule theory_figures:
     message:
         "Drawing the theory"
     shell:
-        "rosetta theory figures --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory figures --config {params.config:q} 2> {log:q}"
 
 
 # The simulations alone, whatever the zoo: snakemake --cores N theory_simulations --configfile workflow/presets/theory.yaml
