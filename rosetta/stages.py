@@ -20,7 +20,7 @@ VERSIONS = {
     "model": 2,
     "activations": 4,
     "twins": 2,
-    "correlate": 3,
+    "correlate": 4,
     "nulls": 1,
     "intervals": 1,
     "sweeps": 1,
