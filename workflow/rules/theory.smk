@@ -282,7 +282,7 @@ rule theory_figures:
         "rosetta --made-by {params.stage:q} theory figures --config {params.config:q} 2> {log:q}"
 
 
-# The simulations alone, whatever the zoo: snakemake --cores N theory_simulations --configfile workflow/presets/theory.yaml
+# The simulations alone, whatever the zoo: snakemake --cores N --configfile workflow/presets/theory.yaml -- theory_simulations
 rule theory_simulations:
     input:
         [paths.table(name) for name in [*simulated_tables, *swept_tables]],
