@@ -10,7 +10,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE # the package is compiled once, not by each of a run's many jobs
 
-.PHONY: run test test-slurm chaos lint lock docs clean
+.PHONY: run test test-slurm chaos lint lock docs docs-numbers clean
 
 run: .venv/installed
 	python workflow/scripts/unlock.py
@@ -50,6 +50,11 @@ lock:
 # Files that are generated from the code.
 docs: .venv/installed
 	rosetta config-reference > docs/configuration.md
+
+# The numbers in the documentation, of finished runs with different seeds (workflow/other_seeds.yaml).
+RUNS ?=
+docs-numbers: .venv/installed
+	python workflow/scripts/docs_numbers.py $(RUNS)
 
 clean:
 	rm -rf .venv .snakemake .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from commands import ROSETTA
 
 from rosetta.activations.folders import open_stores
 
@@ -35,7 +36,7 @@ def plain_product(n_positions: int, n_a: int, n_b: int, precision: str) -> tuple
 
 def match(folder: Path, out: Path, *options: str) -> tuple[float, float]:
     """Return the seconds, and processor seconds, of `rosetta match`."""
-    command = ["rosetta", "match", "--a", str(folder / "a"), "--b", str(folder / "b"), "--out", str(out), *options]
+    command = [*ROSETTA, "match", "--a", str(folder / "a"), "--b", str(folder / "b"), "--out", str(out), *options]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, check=True, stderr=sys.stderr)
     seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)

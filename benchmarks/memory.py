@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pandas as pd
+from commands import ROSETTA
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
             code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); " + (
                 "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
             )
-            command = [sys.executable, "-c", code, "rosetta", "match", *stores, *out, *args.options]
+            command = [sys.executable, "-c", code, *ROSETTA, "match", *stores, *out, *args.options]
             peak = int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
         gigabytes = peak * 1024 / 1e9
         rows.append({"budget_gb": budget, "peak_gb": round(gigabytes, 2), "ratio": round(gigabytes / budget, 2)})

@@ -19,8 +19,9 @@ from rosetta.cli_theory import theory_app
 from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
 from rosetta.config_controls import NULLS, Exclusions
 from rosetta.errors import ConfigError, RosettaError, naming_files, without_secrets
-from rosetta.files import replacing, scratch_folder
+from rosetta.files import also_checking, replacing, scratch_folder, stamping
 from rosetta.paths import Paths
+from rosetta.provenance import compare_with_run
 
 app = typer.Typer(
     add_completion=False,
@@ -40,10 +41,19 @@ app.add_typer(store_app, name="store")
 _CORRELATION = Correlation()
 
 
+@app.callback()
+def _job(
+    context: typer.Context,
+    made_by: Annotated[str | None, typer.Option(hidden=True, help="stamp of what the job writes")] = None,
+) -> None:
+    """Stamp the results of a job of the workflow."""
+    context.with_resource(stamping(made_by))
+
+
 def main() -> None:
     """Run the command line; errors that a user can mend are printed as one message, exit code 2."""
     try:
-        with naming_files():
+        with naming_files(), also_checking(compare_with_run):
             app()
     except RosettaError as error:
         message = f"rosetta: {without_secrets(str(error))}"

@@ -28,7 +28,8 @@ def describe_problems(problems: Iterable[Any]) -> list[str]:
     for problem in problems:
         key = _key(problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "string_type" and isinstance(problem["input"], int | float):
+        unquoted = problem["loc"][-1:] == ("[key]",) or isinstance(problem["input"], int | float)
+        if problem["type"] == "string_type" and unquoted:
             message += "; put it in quotes, without which YAML takes it for something else"
         said.setdefault(key, []).append(_MENDS.get(problem["type"], message[0].lower() + message[1:]))
         values[key] = "" if problem["type"] in _UNSHOWN else _shown(problem["input"])

@@ -15,6 +15,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,31 @@ from typing import Any
 from rosetta.errors import DiskFullError, RosettaError, StoreError, is_disk_full
 
 RUN_CONFIG = "run_config.yaml"  # in the results folder of every run
+
+# What a job is: written into the digests of its results (`rosetta.provenance`).
+_STAMP: ContextVar[str | None] = ContextVar("stamp", default=None)
+# What else is asked of a file that is about to be read.
+_ALSO_CHECKED: ContextVar[Callable[[Path], None] | None] = ContextVar("also_checked", default=None)
+
+
+@contextmanager
+def stamping(stamp: str | None) -> Iterator[None]:
+    """Write a stamp, which is JSON, into the digest beside every file that the block writes."""
+    token = _STAMP.set(stamp)
+    try:
+        yield
+    finally:
+        _STAMP.reset(token)
+
+
+@contextmanager
+def also_checking(check: Callable[[Path], None]) -> Iterator[None]:
+    """Have `check_digest` ask more of a file; `check` raises if it does not hold."""
+    token = _ALSO_CHECKED.set(check)
+    try:
+        yield
+    finally:
+        _ALSO_CHECKED.reset(token)
 
 
 @contextmanager
@@ -145,12 +171,35 @@ def digested(destination: Path, n_bytes: int | None = None) -> Iterator[Path]:
         yield temporary
         # Before the file itself: a file without a digest is taken for a user's own.
         with replacing(digest_path(destination)) as beside:
-            beside.write_text(_digest_line(temporary, destination.name), encoding="utf-8")
+            stamp = f"# {_STAMP.get()}\n" if _STAMP.get() else ""
+            beside.write_text(_digest_line(temporary, destination.name) + stamp, encoding="utf-8")
 
 
 def digest_path(path: Path) -> Path:
-    """Return where the digest of a file lies: a hidden file, in the format of `b2sum --check`."""
+    """Return where the digest of a file lies: a hidden file, in the format of `b2sum --check`, its stamp a comment."""
     return path.with_name(f".{path.name}.digest")
+
+
+def read_stamp(path: Path) -> str | None:
+    """Return the stamp of the job that wrote a file; None if none is told."""
+    try:
+        _, *rest = digest_path(path).read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, UnicodeDecodeError, ValueError):  # the digest itself is found to be damaged elsewhere
+        return None
+    return rest[0][2:] if len(rest) == 1 and _is_stamp(rest[0]) else None
+
+
+def _is_stamp(line: str) -> bool:
+    try:
+        return line[:2] == "# " and json.loads(line[2:]).keys() == {"stage", "name", "made_by"}
+    except (ValueError, AttributeError):
+        return False
+
+
+def _tells(beside: Path, line: str) -> bool:
+    """Whether a digest's file holds a line, and nothing else but a stamp."""
+    first, _, rest = beside.read_bytes().decode(errors="replace").partition("\n")
+    return f"{first}\n" == line and (not rest or (rest[-1:] == "\n" and _is_stamp(rest[:-1])))
 
 
 def _digest_line(path: Path, name: str) -> str:
@@ -266,9 +315,11 @@ def check_digest(path: Path, recorded: str | None = None, piece: Path | None = N
     if recorded is not None:
         whole = path.is_file() and digest_file(path) == recorded
     else:
-        whole = not beside.exists() or beside.read_bytes() == _digest_line(path, path.name).encode()
+        whole = not beside.exists() or _tells(beside, _digest_line(path, path.name))
     if not whole:
         raise DamageError(path, "not what was written here: damaged, or of another run", piece)
+    if also := _ALSO_CHECKED.get():
+        also(path)
 
 
 def is_whole(path: Path) -> bool:

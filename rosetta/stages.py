@@ -1,8 +1,8 @@
 """What each stage's results depend on: its slice of the configuration and the version of its code.
 
-Snakemake keeps these as rule parameters, so editing the configuration reruns what depends on the edit and
-nothing else; manifests keep them to say what made a result. Raise a stage's version when a change of code
-changes its results: Snakemake does not see edits inside the package.
+A digest of these is a rule's parameter, so editing the configuration reruns what depends on the edit and nothing else;
+it also stands beside every result (`rosetta.provenance`), and manifests tell the whole. Raise a stage's version when a
+change of code changes its results: Snakemake does not see edits inside the package.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def _tokenizer(config: Config, family: str) -> dict[str, Any]:
 
 def _train(config: Config, model: str) -> dict[str, Any]:
     recipe = config.models[model].zoo
-    assert recipe is not None
+    if recipe is None:
+        return {}
     return {
         "model": model,
         "family": config.zoo.families[recipe.family].model_dump(mode="json"),

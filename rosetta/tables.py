@@ -14,6 +14,8 @@ from rosetta.errors import StoreError
 from rosetta.files import DamageError, check_digest, digested, write_text
 
 _METADATA_KEY = b"rosetta"
+# Columns that hold what a user calls a thing: text, also where it looks like a number, a date or a missing value.
+NAMES = ("ladder", "model", "models", "model_a", "model_b", "domain")
 
 
 def write_parquet(path: Path, table: pd.DataFrame, metadata: dict[str, Any] | None = None) -> None:
@@ -67,6 +69,8 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 def read_csv(path: Path, columns: list[str], numbers: tuple[str, ...] = (), *, some: bool = False) -> pd.DataFrame:
     """Read a CSV table and check that it has `columns`, finite numbers ≥ 0 in those in `numbers`, and `some` row.
 
+    The columns in `NAMES` are read as text, and an empty name is a name.
+
     Raises
     ------
     StoreError
@@ -75,12 +79,14 @@ def read_csv(path: Path, columns: list[str], numbers: tuple[str, ...] = (), *, s
     """
     check_digest(path)
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a domain may be called NA
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(NAMES, str))
     except (ValueError, OSError) as error:
         raise StoreError(f"{path}: not a readable CSV table ({' '.join(str(error).split())}).") from None
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise StoreError(f"{path}: lacks the columns {missing}; it has {list(table.columns)}.")
+    named = [name for name in NAMES if name in table.columns]
+    table[named] = table[named].fillna("")
     for name in numbers:
         values = pd.to_numeric(table[name], errors="coerce")
         wrong = ~((values >= 0) & (values < float("inf")))

@@ -15,9 +15,7 @@ from rosetta.files import DamageError, check_digest, check_files, digest_path, m
 from rosetta.models.sources import check_model
 from rosetta.paths import Paths
 from rosetta.progress import bar
-
-# What a killed job goes on with. It is checked when a job finds it, and made again by itself.
-RESUMED = {"checkpoints", "answers"}
+from rosetta.provenance import RESUMED
 
 
 def verify(root: Path) -> str:

@@ -16,6 +16,7 @@ from rosetta.correlation.lists import PairFacts, write_lists
 from rosetta.correlation.plan import plan_screen, plan_tiles, workers_of
 from rosetta.correlation.products import product_device, resolve_precision
 from rosetta.correlation.screened import ScreenTask, correlate_screened
+from rosetta.correlation.sketch import MAP
 from rosetta.correlation.stream import WHOLE, open_pair, pair_identity
 from rosetta.correlation.tiles import TileTask, correlate_tiles
 from rosetta.correlation.view import View
@@ -98,7 +99,7 @@ def correlate_stores(
         n_rows = settings.screening.sketch_rows
         screen = plan_screen(*size, settings.memory_gb, n_rows=n_rows, workers=workers)
         say(f"sketches of {screen.n_rows} rows, {len(screen.tiles)} tile(s), about {screen.peak_bytes / GB:.1f} GB")
-        with _scratch(out, [*identity, asdict(screen), settings.model_dump(mode="json")]) as scratch:
+        with _scratch(out, [*identity, MAP, asdict(screen), settings.model_dump(mode="json")]) as scratch:
             task = ScreenTask(*common, str(scratch), screen.n_rows, len(stores_a))
             found = correlate_screened(task, *size[:2], screen, settings.screening, settings.max_k, dask)
             if found:

@@ -2,9 +2,10 @@
 
 A sketch is linear and the same random map is applied to both models, so that inner products of sketches estimate inner
 products of activations. Aligned positions are taken in runs of R = min(m, 4096) rows. Each run is flipped by random
-signs, rotated by a Hadamard matrix, flipped again, and added to R of the m rows (docs/screening.md derives the error).
-The rotation is what a plain count sketch lacks: it spreads a neuron that fires at a handful of positions over all rows,
-so that errors are Gaussian for every neuron, however sparse. Within a run the map is orthogonal and loses nothing.
+signs, rotated by a Hadamard matrix, flipped again, and added to R of the m rows: row i of the rotated run to one of the
+m/R rows i, i + R, …, drawn at random (docs/screening.md derives the error). The rotation is what a plain count sketch
+lacks: it spreads a neuron that fires at a handful of positions over all rows, so that errors are Gaussian for every
+neuron, however sparse. Within a run the map is orthogonal and loses nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from rosetta.progress import say
 
 KIND = "sketch"
 SEED = 0x5EED
+MAP = 2  # raised when what is drawn changes: what a killed job has left is not gone on with then
 COLUMNS = 1024  # rotated at once, so that they stay in the processor's cache
 
 
@@ -74,7 +76,7 @@ def sketch_shard(side: Side, shard: int, low: int, high: int, pooling: str, n_ro
     side : Side
         One model of a pair.
     shard : int
-        Which of its shards; it also seeds the signs, which must differ between shards.
+        Which of its shards; it also seeds what is drawn, which must differ between shards.
     low, high : int
         Range of flat neuron indices.
     pooling : str
@@ -95,35 +97,51 @@ def sketch_shard(side: Side, shard: int, low: int, high: int, pooling: str, n_ro
     # Strips of columns side by side: the rotation's products are too small to be split themselves.
     with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as threads:
         for run, block in enumerate(prefetched(blocks)):
-            before, after = _signs(shard, run, run_rows)
-            start = run % (n_rows // run_rows) * run_rows
-            into = result.rows[start : start + run_rows]
+            drawn = _Draws.of(shard, run, run_rows, n_rows)
 
-            def fold(low: int, block: torch.Tensor = block, into: torch.Tensor = into, signs: tuple = (before, after)):
+            def fold(low: int, block: torch.Tensor = block, drawn: _Draws = drawn) -> None:
                 columns = slice(low, low + COLUMNS)
-                _fold(block[:, columns], *signs, into[:, columns], dtype)
+                _fold(block[:, columns], drawn, result.rows[:, columns], dtype)
 
             list(threads.map(fold, range(0, high - low, COLUMNS)))
-            _fold(ones[: len(block)], before, after, result.ones[start : start + run_rows, None], torch.float32)
+            _fold(ones[: len(block)], drawn, result.ones[:, None], torch.float32)
             result.n_positions += len(block)
     result.total = sums.total
     return result
 
 
-def _fold(
-    values: torch.Tensor, before: torch.Tensor, after: torch.Tensor, out: torch.Tensor, dtype: torch.dtype
-) -> None:
-    """Add diag(after) · H · diag(before) · values / √R to `out`; a last, shorter run counts as padded with zeros."""
-    width, run_rows = values.shape[1], len(before)
+@dataclass(frozen=True)
+class _Draws:
+    """What is random about a run: signs before and after the rotation, and the row that each rotated row goes to."""
+
+    before: torch.Tensor
+    after: torch.Tensor
+    row: torch.Tensor
+
+    @classmethod
+    def of(cls, shard: int, run: int, run_rows: int, n_rows: int) -> _Draws:
+        rng = np.random.default_rng([SEED, shard, run])
+        before, after = torch.from_numpy(rng.integers(0, 2, size=(2, run_rows), dtype=np.int8) * 2 - 1).float()
+        group = rng.integers(0, n_rows // run_rows, size=run_rows)
+        return cls(before, after, torch.from_numpy(group * run_rows + np.arange(run_rows)))
+
+
+def _fold(values: torch.Tensor, drawn: _Draws, out: torch.Tensor, dtype: torch.dtype) -> None:
+    """Add diag(after) · H · diag(before) · values / √R to the drawn rows of `out`.
+
+    A last, shorter run counts as padded with zeros.
+    """
+    width, run_rows = values.shape[1], len(drawn.before)
     first, second = _hadamard(run_rows, dtype)
     padded = (
         torch.zeros((run_rows, width), dtype=dtype)
         if len(values) < run_rows
         else torch.empty((run_rows, width), dtype=dtype)
     )
-    torch.mul(values, before[: len(values), None], out=padded[: len(values)])
+    torch.mul(values, drawn.before[: len(values), None], out=padded[: len(values)])
     inner = torch.bmm(second.expand(len(first), -1, -1), padded.view(len(first), len(second), width))
-    out.addcmul_((first @ inner.view(len(first), -1)).view(run_rows, width), after[:, None], value=run_rows**-0.5)
+    rotated = (first @ inner.view(len(first), -1)).view(run_rows, width)
+    out.index_add_(0, drawn.row, drawn.after[:, None] * rotated, alpha=run_rows**-0.5)
 
 
 @lru_cache(maxsize=4)
@@ -138,12 +156,6 @@ def _hadamard(n: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
 
     exponent = n.bit_length() - 1
     return matrix(2 ** (exponent - exponent // 2)), matrix(2 ** (exponent // 2))
-
-
-def _signs(shard: int, run: int, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    bits = np.random.default_rng([SEED, shard, run]).integers(0, 2, size=(2, n), dtype=np.int8)
-    before, after = torch.from_numpy(bits * 2 - 1).float()
-    return before, after
 
 
 def save_sketch(path: Path, sketch: Sketch, identity: str) -> None:

@@ -22,10 +22,12 @@ from rosetta.report.figures import (
     interval_limits,
     label_sizes,
     ladder_palette,
+    literal,
     panel_grid,
+    read_drawn,
     save_figure,
 )
-from rosetta.tables import read_csv, read_parquet
+from rosetta.tables import read_parquet
 
 _MARKERS = {"permutation": "v", "documents": "D", "untrained": "s"}
 _SIZE = {"width": 4.2, "height": 3.8}
@@ -44,8 +46,8 @@ def draw_control_figures(config: Config, paths: Paths) -> None:
 
 def _nulls(config: Config, paths: Paths) -> plt.Figure:
     """How many times the matches of the trained models each null has, and the matched r of the largest pair."""
-    counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
-    nulls = read_csv(paths.table("null_summary"), NULL_SUMMARY_COLUMNS)
+    counts = read_drawn(paths.table("counts"), COUNT_COLUMNS)
+    nulls = read_drawn(paths.table("null_summary"), NULL_SUMMARY_COLUMNS)
     figure, (left, right) = panel_grid(2, **_SIZE)
     sizes = counts[["ladder", "rung", "n_neurons"]].assign(trained=counts["matches"].where(counts["matches"] > 0))
     rows = nulls.merge(sizes, on=["ladder", "rung"])
@@ -68,7 +70,7 @@ def _nulls(config: Config, paths: Paths) -> plt.Figure:
     found |= {NULL_TITLES[name]: null for name, null in read_nulls(config, paths, pair).items()}
     for (name, table), color in zip(found.items(), sns.color_palette("deep"), strict=False):
         sns.ecdfplot(x=table["r"], complementary=True, ax=right, label=name, color=color)
-    right.set(xlabel="r of matches", ylabel="share above", title=pair)
+    right.set(xlabel="r of matches", ylabel="share above", title=literal(pair))
     right.legend(frameon=False, fontsize="small")
     return figure
 
@@ -77,7 +79,7 @@ _LEGEND = {"frameon": False, "fontsize": "small"}
 
 
 def _size(counts: pd.DataFrame, pair: tuple[str, str]) -> float:
-    return float(counts.loc[counts["models"] == group_name(pair), "n_neurons"].max())
+    return float(counts.loc[counts["models"] == literal(group_name(pair)), "n_neurons"].max())
 
 
 def _ladder_handles(table: pd.DataFrame) -> list[Line2D]:
@@ -99,11 +101,11 @@ def _rung_marker(rung: int) -> str:
 
 
 def _k_sweep(_config: Config, paths: Paths) -> plt.Figure:
-    return _sweep(read_csv(paths.table("k_sweep"), K_COLUMNS), "k", "neighbours k")
+    return _sweep(read_drawn(paths.table("k_sweep"), K_COLUMNS), "k", "neighbours k")
 
 
 def _threshold_sweep(_config: Config, paths: Paths) -> plt.Figure:
-    return _sweep(read_csv(paths.table("threshold_sweep"), THRESHOLD_COLUMNS), "threshold", "r above")
+    return _sweep(read_drawn(paths.table("threshold_sweep"), THRESHOLD_COLUMNS), "threshold", "r above")
 
 
 def _sweep(table: pd.DataFrame, setting: str, label: str) -> plt.Figure:
@@ -148,7 +150,7 @@ def _draw_alphas(axes: plt.Axes, table: pd.DataFrame, setting: str) -> None:
 
 def _budget(_config: Config, paths: Paths) -> plt.Figure:
     """Count, agreement with the next smaller budget and exponent against the token budget."""
-    table = read_csv(paths.table("stability"), STABILITY_COLUMNS)
+    table = read_drawn(paths.table("stability"), STABILITY_COLUMNS)
     table = table[table["sweep"] == "budget"]
     figure, panels = panel_grid(3, **_SIZE)
     for axes, column in zip(panels, ("matches", "jaccard"), strict=False):

@@ -16,9 +16,10 @@ import seaborn as sns
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from rosetta.files import digested
+from rosetta.tables import NAMES, read_csv
 
 DPI = 200
-
+MAX_PIXELS = 16_000  # of a side; a figure of hundreds of panels is drawn coarser
 
 # What counts are called.
 TITLES = {
@@ -88,6 +89,21 @@ def interval_limits(rows: pd.DataFrame, column: str, reach: float) -> tuple[floa
     return float(bottom - margin), float(top + margin)
 
 
+def literal(name: str) -> str:
+    """Return what Matplotlib draws as this name.
+
+    It takes `$` for mathematics, and leaves out of legends what begins with `_`: a zero-width space goes before that.
+    """
+    shown = str(name).replace("$", r"\$")
+    return f"\u200b{shown}" if shown.startswith("_") else shown
+
+
+def read_drawn(path: Path, columns: list[str]) -> pd.DataFrame:
+    """Read a table as `rosetta.tables.read_csv` does, its names as they are to be handed to Matplotlib (`literal`)."""
+    table = read_csv(path, columns)
+    return table.assign(**{name: table[name].map(literal) for name in NAMES if name in table})
+
+
 def ladder_palette(ladders: list[str]) -> dict[str, tuple]:
     """Return the colour of every ladder, the same in all figures."""
     return dict(zip(ladders, sns.color_palette("colorblind", len(ladders)), strict=True))
@@ -106,8 +122,12 @@ def label_sizes(axes: plt.Axes, sizes: pd.Series) -> None:
 
 
 def save_figure(figure: plt.Figure, out: Path) -> None:
-    """Write a figure as PNG and PDF, without dates, so that equal figures are equal files."""
+    """Write a figure as PNG and PDF, all that was drawn and nothing cut off.
+
+    Without dates, so that equal figures are equal files.
+    """
+    dpi = min(DPI, MAX_PIXELS / max(figure.get_size_inches()))
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
         with digested(out.with_name(out.name + suffix)) as temporary:
-            figure.savefig(temporary, format=suffix[1:], dpi=DPI, metadata=metadata)
+            figure.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=metadata, bbox_inches="tight")
     plt.close(figure)

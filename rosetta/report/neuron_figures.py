@@ -24,8 +24,7 @@ from rosetta.analysis.nulls import PLAIN, STATISTICS
 from rosetta.config import group_name
 from rosetta.ladders import common_name
 from rosetta.paths import Paths
-from rosetta.report.figures import TITLES, label_sizes, save_figure
-from rosetta.tables import read_csv
+from rosetta.report.figures import TITLES, label_sizes, read_drawn, save_figure
 
 FIGURES = ("polarization", "statistics", "specialization", "depth", "layer_pairs")
 PANEL = 3.4  # inches
@@ -51,13 +50,14 @@ _STYLES = {
 def draw_neuron_figures(paths: Paths) -> None:
     """Draw all of `FIGURES` from the tables of a run."""
     sns.set_theme(context="paper", style="ticks", font_scale=1.0)
-    by_model = read_csv(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)
+    by_model = read_drawn(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)
+    by_domain = read_drawn(paths.table("specialization_by_rung"), RUNG_SPECIALIZATION_COLUMNS)
     drawn = {
         "polarization": _polarization(by_model),
-        "statistics": _statistics(read_csv(paths.table("polarization"), POLARIZATION_COLUMNS), by_model),
-        "specialization": _specialization(read_csv(paths.table("specialization_by_rung"), RUNG_SPECIALIZATION_COLUMNS)),
-        "depth": _depth(read_csv(paths.table("depth"), DEPTH_COLUMNS)),
-        "layer_pairs": _layer_pairs(read_csv(paths.table("layer_pairs"), LAYER_PAIR_COLUMNS)),
+        "statistics": _statistics(read_drawn(paths.table("polarization"), POLARIZATION_COLUMNS), by_model),
+        "specialization": _specialization(by_domain),
+        "depth": _depth(read_drawn(paths.table("depth"), DEPTH_COLUMNS)),
+        "layer_pairs": _layer_pairs(read_drawn(paths.table("layer_pairs"), LAYER_PAIR_COLUMNS)),
     }
     for name, figure in drawn.items():
         save_figure(figure, paths.figure(name, "png").with_suffix(""))

@@ -23,9 +23,9 @@ from rosetta.report.figures import (
     interval_limits,
     label_sizes,
     panel_grid,
+    read_drawn,
     save_figure,
 )
-from rosetta.tables import read_csv
 
 # One colour per null: its own matches are open, the trained models' above it filled.
 _COLORS = dict(zip(NULL_TITLES, sns.color_palette("dark")[7:8] + sns.color_palette("dark")[1:3], strict=True))
@@ -47,11 +47,11 @@ class ScalingTables:
     def read(cls, counts: Path, scaling: Path, nulls: Path, null_scaling: Path, thresholds: Path) -> ScalingTables:
         """Read the tables."""
         return cls(
-            read_csv(counts, COUNT_COLUMNS),
-            read_csv(scaling, SCALING_COLUMNS),
-            read_csv(nulls, NULL_SUMMARY_COLUMNS),
-            read_csv(null_scaling, NULL_SCALING_COLUMNS),
-            read_csv(thresholds, THRESHOLD_COLUMNS),
+            read_drawn(counts, COUNT_COLUMNS),
+            read_drawn(scaling, SCALING_COLUMNS),
+            read_drawn(nulls, NULL_SUMMARY_COLUMNS),
+            read_drawn(null_scaling, NULL_SCALING_COLUMNS),
+            read_drawn(thresholds, THRESHOLD_COLUMNS),
         )
 
 

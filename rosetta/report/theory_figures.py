@@ -15,8 +15,8 @@ from rosetta.analysis.nulls import STATISTICS
 from rosetta.config import Config, group_name
 from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.paths import Paths
-from rosetta.report.figures import TITLES, label_sizes, save_figure
-from rosetta.tables import read_csv, read_parquet
+from rosetta.report.figures import TITLES, label_sizes, literal, read_drawn, save_figure
+from rosetta.tables import read_parquet
 from rosetta.theory import comparison, exponents, identifiability
 from rosetta.theory.allocation import QUANTITIES, matched_r_survival, predicted_exponents
 from rosetta.theory.decay import binned_curve
@@ -55,16 +55,16 @@ def draw_theory(config: Config, paths: Paths) -> None:
     def out(name: str) -> Path:
         return paths.figure(name, "png").with_suffix("")
 
-    frontiers = read_csv(paths.table("theory_frontiers"), exponents.FRONTIER_COLUMNS)
+    frontiers = read_drawn(paths.table("theory_frontiers"), exponents.FRONTIER_COLUMNS)
     _draw_frontiers(frontiers, out("theory_frontiers"))
-    fitted = read_csv(paths.table("theory_exponents"), exponents.EXPONENT_COLUMNS)
-    exact = read_csv(paths.table("theory_finite_size"), exponents.FINITE_SIZE_COLUMNS)
+    fitted = read_drawn(paths.table("theory_exponents"), exponents.EXPONENT_COLUMNS)
+    exact = read_drawn(paths.table("theory_finite_size"), exponents.FINITE_SIZE_COLUMNS)
     _draw_exponents(fitted, exact, out("theory_exponents"))
     _draw_beta(config, paths, out("theory_beta"))
-    betas = read_csv(paths.table("theory_beta"), BETA_COLUMNS)
-    compared = read_csv(paths.table("theory_vs_measured"), comparison.COMPARISON_COLUMNS)
+    betas = read_drawn(paths.table("theory_beta"), BETA_COLUMNS)
+    compared = read_drawn(paths.table("theory_vs_measured"), comparison.COMPARISON_COLUMNS)
     _draw_prediction(config, paths, compared, betas, out("theory_prediction"))
-    profiles = read_csv(paths.table("theory_identifiability"), identifiability.PROFILE_COLUMNS)
+    profiles = read_drawn(paths.table("theory_identifiability"), identifiability.PROFILE_COLUMNS)
     _draw_profiles(profiles, out("theory_identifiability"))
 
 
@@ -229,7 +229,7 @@ def _draw_matched_r(config: Config, paths: Paths, betas: pd.DataFrame, axes: plt
         for (model, r), style in zip(comparison.matched_r(rosetta).items(), ("-", ":", "-.", "--"), strict=False):
             above = np.sort(r[r > floor])
             share = 1 - np.arange(len(above)) / max(len(above), 1)
-            label = f"{ladder}, {model} ({len(above)})"
+            label = f"{literal(ladder)}, {literal(model)} ({len(above)})"
             axes.step(above, share, where="post", color=colour, ls=style, lw=1.5, label=label)
     drawn = betas.dropna(subset=["beta"]).drop_duplicates(["route", "beta", "ci_low", "ci_high"])
     for row in drawn[np.isfinite(drawn["ci_high"])].itertuples():  # an open interval predicts nothing

@@ -29,4 +29,4 @@ rule activations:
     message:
         "Capturing {wildcards.model}, shard {wildcards.shard}"
     shell:
-        "rosetta activations --config {params.config:q} --model {wildcards.model} --shard {wildcards.shard} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} activations --config {params.config:q} --model {wildcards.model} --shard {wildcards.shard} 2> {log:q}"

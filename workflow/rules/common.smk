@@ -27,8 +27,8 @@ from rosetta.ladders import cautions
 from rosetta.models.folders import model_files
 from rosetta.paths import Paths
 from rosetta.processes import hold
+from rosetta.provenance import BEGINNING, date_back, stamp
 from rosetta.resources import needs_of_filter, needs_of_group, needs_of_model, needs_of_pair
-from rosetta.stages import made_by
 
 # Rules call `rosetta`; it lies beside this Snakemake also when their environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
@@ -46,6 +46,17 @@ except RosettaError as error:
     )  # the message alone: a WorkflowError would add lines of this file
 
 paths = Paths(Path(run.results))
+
+# Snakemake's records lie in another folder than the results, and may be of others; what another configuration made is
+# dated back to before this file, which rules without an input of their own have for one.
+beginning = Path(".snakemake/beginning")
+if workflow.is_main_process:
+    with naming_files():
+        beginning.parent.mkdir(exist_ok=True)
+        beginning.touch()
+        os.utime(beginning, (BEGINNING, BEGINNING))
+        date_back(run, paths.root)
+
 n_shards = run.activations.n_shards
 n_jobs = run.correlation.n_jobs
 twin_seeds = run.controls.untrained_seeds
@@ -80,8 +91,8 @@ def benchmark_of(rule, name="all"):
 
 
 def stage(name, wildcard=None):
-    """Return the parameter that reruns a rule when its slice of the configuration changes."""
-    return lambda wildcards: json.dumps(made_by(run, name, wildcards[wildcard] if wildcard else ""))
+    """Return the parameter that reruns a rule when its slice of the configuration changes, and stamps its results."""
+    return lambda wildcards: stamp(run, name, wildcards[wildcard] if wildcard else "")
 
 
 def asked(needs, what):

@@ -39,7 +39,7 @@ if twin_seeds:
         message:
             "Untrained twins of {wildcards.model}"
         shell:
-            "rosetta twins --config {params.config:q} --model {wildcards.model} 2> {log:q}"
+            "rosetta --made-by {params.stage:q} twins --config {params.config:q} --model {wildcards.model} 2> {log:q}"
 
 
 rule nulls:
@@ -65,7 +65,7 @@ rule nulls:
     message:
         "Matching {wildcards.pair} under the null model `{wildcards.control}`"
     shell:
-        "rosetta nulls --config {params.config:q} --control {wildcards.control} --pair {wildcards.pair} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} nulls --config {params.config:q} --control {wildcards.control} --pair {wildcards.pair} 2> {log:q}"
 
 
 rule intervals:
@@ -94,7 +94,7 @@ rule intervals:
     message:
         "Intervals of {wildcards.pair}"
     shell:
-        "rosetta intervals --config {params.config:q} --pair {wildcards.pair} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} intervals --config {params.config:q} --pair {wildcards.pair} 2> {log:q}"
 
 
 rule sweeps:
@@ -121,7 +121,7 @@ rule sweeps:
     message:
         "Sweeps of {wildcards.pair}"
     shell:
-        "rosetta sweeps --config {params.config:q} --pair {wildcards.pair} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} sweeps --config {params.config:q} --pair {wildcards.pair} 2> {log:q}"
 
 
 rule control_tables:
@@ -147,7 +147,7 @@ rule control_tables:
     message:
         "Tables of controls and sweeps"
     shell:
-        "rosetta control-tables --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} control-tables --config {params.config:q} 2> {log:q}"
 
 
 rule control_figures:
@@ -175,4 +175,4 @@ rule control_figures:
     message:
         "Drawing controls and sweeps"
     shell:
-        "rosetta control-figures --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} control-figures --config {params.config:q} 2> {log:q}"

@@ -7,6 +7,7 @@ Makes: results/corpus/{train,match,pool,heldout}.parquet and manifest.json.
 
 rule corpus:
     input:
+        beginning,
         files_of(run.corpus.source),
     output:
         manifest=paths.corpus_manifest,
@@ -25,4 +26,4 @@ rule corpus:
     message:
         "Building the corpus"
     shell:
-        "rosetta corpus --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} corpus --config {params.config:q} 2> {log:q}"

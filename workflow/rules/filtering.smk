@@ -45,7 +45,7 @@ if run.filtering:
         message:
             "Choosing the neuron that filters"
         shell:
-            "rosetta filtering choose --config {params.config:q} 2> {log:q}"
+            "rosetta --made-by {params.stage:q} filtering choose --config {params.config:q} 2> {log:q}"
 
     rule filter_pool:
         input:
@@ -68,7 +68,7 @@ if run.filtering:
         message:
             "Writing the pool"
         shell:
-            "rosetta filtering pool --config {params.config:q} 2> {log:q}"
+            "rosetta --made-by {params.stage:q} filtering pool --config {params.config:q} 2> {log:q}"
 
     rule filter_score:
         input:
@@ -96,7 +96,7 @@ if run.filtering:
         message:
             "Scoring the pool, shard {wildcards.shard}"
         shell:
-            "rosetta filtering score --config {params.config:q} --shard {wildcards.shard} 2> {log:q}"
+            "rosetta --made-by {params.stage:q} filtering score --config {params.config:q} --shard {wildcards.shard} 2> {log:q}"
 
     rule filter_select:
         input:
@@ -125,7 +125,7 @@ if run.filtering:
         message:
             "Selecting documents"
         shell:
-            "rosetta filtering select --config {params.config:q} 2> {log:q}"
+            "rosetta --made-by {params.stage:q} filtering select --config {params.config:q} 2> {log:q}"
 
     rule filter_tables:
         input:
@@ -148,7 +148,7 @@ if run.filtering:
         message:
             "Tables of the filters"
         shell:
-            "rosetta filtering tables --config {params.config:q} 2> {log:q}"
+            "rosetta --made-by {params.stage:q} filtering tables --config {params.config:q} 2> {log:q}"
 
     rule filter_figure:
         input:
@@ -169,7 +169,7 @@ if run.filtering:
         message:
             "Drawing the filters"
         shell:
-            "rosetta filtering figure --config {params.config:q} 2> {log:q}"
+            "rosetta --made-by {params.stage:q} filtering figure --config {params.config:q} 2> {log:q}"
 
 
 if run.filtering and run.filtering.pretraining:
@@ -200,4 +200,4 @@ if run.filtering and run.filtering.pretraining:
         message:
             "Training on a selection: {wildcards.training}"
         shell:
-            "rosetta filtering pretrain --config {params.config:q} {params.job} 2> {log:q}"
+            "rosetta --made-by {params.stage:q} filtering pretrain --config {params.config:q} {params.job} 2> {log:q}"

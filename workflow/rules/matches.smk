@@ -42,7 +42,7 @@ rule correlate:
     message:
         "Correlating {wildcards.pair}"
     shell:
-        "rosetta correlate --a {params.a:q} --b {params.b:q} --out {output:q} --pooling {params.pooling}"
+        "rosetta --made-by {params.stage:q} correlate --a {params.a:q} --b {params.b:q} --out {output:q} --pooling {params.pooling}"
         " --method {params.method} --screening {params.screening:q} --max-k {params.max_k}"
         " --precision {params.precision} --memory-gb {resources.memory_gb} --scheduler {resources.scheduler:q}"
         " --n-workers {resources.n_workers} --threads {resources.threads_per_worker}"
@@ -72,7 +72,7 @@ rule match:
     message:
         "Matching {wildcards.pair}"
     shell:
-        "rosetta match {input.neighbors:q} --k {params.k} {params.nulls} --intervals {input.intervals:q}"
+        "rosetta --made-by {params.stage:q} match {input.neighbors:q} --k {params.k} {params.nulls} --intervals {input.intervals:q}"
         " --out {output:q} 2> {log:q}"
 
 
@@ -92,4 +92,4 @@ rule anchors:
     message:
         "Rosetta Neurons of {wildcards.group}"
     shell:
-        "rosetta anchors {input:q} --out {output:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} anchors {input:q} --out {output:q} 2> {log:q}"

@@ -24,7 +24,7 @@ rule tokenizer:
     message:
         "Training the tokenizer of {wildcards.family}"
     shell:
-        "rosetta tokenizer --config {params.config:q} --family {wildcards.family} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} tokenizer --config {params.config:q} --family {wildcards.family} 2> {log:q}"
 
 
 rule train:
@@ -50,7 +50,7 @@ rule train:
     message:
         "Training {wildcards.model}"
     shell:
-        "rosetta train --config {params.config:q} --model {wildcards.model} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} train --config {params.config:q} --model {wildcards.model} 2> {log:q}"
 
 
 # Long trainings first, so that none is left over when the cores run out of other work.
@@ -62,6 +62,7 @@ use rule train as train_large with:
 
 rule model:
     input:
+        beginning,
         base=base_of,
         files=model_files_of,
     output:
@@ -83,4 +84,4 @@ rule model:
     message:
         "Checking {wildcards.model}"
     shell:
-        "rosetta model --config {params.config:q} --model {wildcards.model} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} model --config {params.config:q} --model {wildcards.model} 2> {log:q}"

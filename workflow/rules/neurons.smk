@@ -39,7 +39,7 @@ rule vocabulary:
     message:
         "Vocabulary kurtosis of {wildcards.model}"
     shell:
-        "rosetta vocabulary --config {params.config:q} --model {wildcards.model} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} vocabulary --config {params.config:q} --model {wildcards.model} 2> {log:q}"
 
 
 rule neurons:
@@ -65,7 +65,7 @@ rule neurons:
     message:
         "Profiling the neurons of {wildcards.model}"
     shell:
-        "rosetta neurons --config {params.config:q} --model {wildcards.model} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} neurons --config {params.config:q} --model {wildcards.model} 2> {log:q}"
 
 
 rule contexts:
@@ -94,7 +94,7 @@ rule contexts:
     message:
         "Top contexts of {wildcards.group}"
     shell:
-        "rosetta contexts --config {params.config:q} --group {wildcards.group} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} contexts --config {params.config:q} --group {wildcards.group} 2> {log:q}"
 
 
 rule describe:
@@ -121,7 +121,7 @@ rule describe:
     message:
         "Comparing Rosetta Neurons with the others"
     shell:
-        "rosetta describe --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} describe --config {params.config:q} 2> {log:q}"
 
 
 rule neuron_figures:
@@ -154,7 +154,7 @@ rule neuron_figures:
     message:
         "Drawing what Rosetta Neurons are like"
     shell:
-        "rosetta neuron-figures --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} neuron-figures --config {params.config:q} 2> {log:q}"
 
 
 # Only if the configuration has an endpoint. One job asks for all groups, so that its rate limit is the run's.
@@ -177,7 +177,7 @@ rule annotate:
     message:
         "Annotating neurons"
     shell:
-        "rosetta annotate --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} annotate --config {params.config:q} 2> {log:q}"
 
 
 rule viewer:
@@ -203,4 +203,4 @@ rule viewer:
     message:
         "Writing {output}"
     shell:
-        "rosetta viewer --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} viewer --config {params.config:q} 2> {log:q}"

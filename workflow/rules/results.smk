@@ -26,7 +26,7 @@ rule counts:
     message:
         "Counting Rosetta Neurons"
     shell:
-        "rosetta counts --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} counts --config {params.config:q} 2> {log:q}"
 
 
 rule fit:
@@ -49,7 +49,7 @@ rule fit:
     message:
         "Fitting scaling laws"
     shell:
-        "rosetta fit {input.counts:q} --replicates {input.replicates:q} --controls {input.controls:q}"
+        "rosetta --made-by {params.stage:q} fit {input.counts:q} --replicates {input.replicates:q} --controls {input.controls:q}"
         " --out {output.scaling:q} --pooled {output.pooled:q} --nulls {output.nulls:q} 2> {log:q}"
 
 
@@ -75,7 +75,7 @@ rule figures:
     message:
         "Drawing the scaling law"
     shell:
-        "rosetta figures --counts {input.counts:q} --scaling {input.scaling:q} --nulls {input.nulls:q}"
+        "rosetta --made-by {params.stage:q} figures --counts {input.counts:q} --scaling {input.scaling:q} --nulls {input.nulls:q}"
         " --null-scaling {input.null_scaling:q} --thresholds {input.thresholds:q} --out {params.out:q} 2> {log:q}"
 
 
@@ -116,4 +116,4 @@ rule report:
     message:
         "Writing {output}"
     shell:
-        "rosetta report --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} report --config {params.config:q} 2> {log:q}"

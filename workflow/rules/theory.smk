@@ -30,6 +30,8 @@ wildcard_constraints:
 
 
 rule theory_simulate:
+    input:
+        beginning,
     output:
         paths.theory_simulation("{beta}"),
     log:
@@ -46,7 +48,7 @@ rule theory_simulate:
     message:
         "Simulating the allocation model at beta {wildcards.beta}"
     shell:
-        "rosetta theory simulate --config {params.config:q} --beta {wildcards.beta} --out {output:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory simulate --config {params.config:q} --beta {wildcards.beta} --out {output:q} 2> {log:q}"
 
 
 rule theory_exponents:
@@ -67,10 +69,12 @@ rule theory_exponents:
     message:
         "Fitting the simulated exponents"
     shell:
-        "rosetta theory exponents --config {params.config:q} {input:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory exponents --config {params.config:q} {input:q} 2> {log:q}"
 
 
 rule theory_sweep:
+    input:
+        beginning,
     output:
         paths.theory_sweep("{parameter}", "{value}"),
     log:
@@ -87,7 +91,7 @@ rule theory_sweep:
     message:
         "Simulating the allocation model at {wildcards.parameter} = {wildcards.value}"
     shell:
-        "rosetta theory sweep --config {params.config:q} --parameter {wildcards.parameter} --value {wildcards.value}"
+        "rosetta --made-by {params.stage:q} theory sweep --config {params.config:q} --parameter {wildcards.parameter} --value {wildcards.value}"
         " --out {output:q} 2> {log:q}"
 
 
@@ -108,10 +112,12 @@ rule theory_sweep_table:
     message:
         "Fitting the exponents of the sweep"
     shell:
-        "rosetta theory sweep-table {input:q} --out {output.simulation:q} --exponents {output.exponents:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory sweep-table {input:q} --out {output.simulation:q} --exponents {output.exponents:q} 2> {log:q}"
 
 
 rule theory_frontiers:
+    input:
+        beginning,
     output:
         paths.table("theory_frontiers"),
         paths.table("theory_sensitivity"),
@@ -127,7 +133,7 @@ rule theory_frontiers:
     message:
         "Solving the allocation model"
     shell:
-        "rosetta theory frontiers --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory frontiers --config {params.config:q} 2> {log:q}"
 
 
 rule theory_ngrams:
@@ -150,7 +156,7 @@ rule theory_ngrams:
     message:
         "What the corpus's n-grams save"
     shell:
-        "rosetta theory ngrams --config {params.config:q} --out {output.curves:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory ngrams --config {params.config:q} --out {output.curves:q} 2> {log:q}"
 
 
 # The prediction: nothing made from a match is among its inputs.
@@ -172,7 +178,7 @@ rule theory_beta:
     message:
         "Estimating beta without the counts"
     shell:
-        "rosetta theory beta --config {params.config:q} --out {output:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory beta --config {params.config:q} --out {output:q} 2> {log:q}"
 
 
 rule theory_compare:
@@ -197,7 +203,7 @@ rule theory_compare:
     message:
         "Comparing predictions with measurements"
     shell:
-        "rosetta theory compare --config {params.config:q} --polarization {input.polarization:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory compare --config {params.config:q} --polarization {input.polarization:q} 2> {log:q}"
 
 
 rule theory_predict:
@@ -219,7 +225,7 @@ rule theory_predict:
     message:
         "Predicting beyond the ladders"
     shell:
-        "rosetta theory predict {params.sizes} --betas {input.betas:q} --counts {input.counts:q}"
+        "rosetta --made-by {params.stage:q} theory predict {params.sizes} --betas {input.betas:q} --counts {input.counts:q}"
         " --polarization {input.polarization:q} --out {output:q} 2> {log:q}"
 
 
@@ -248,10 +254,10 @@ rule theory_figures:
     message:
         "Drawing the theory"
     shell:
-        "rosetta theory figures --config {params.config:q} 2> {log:q}"
+        "rosetta --made-by {params.stage:q} theory figures --config {params.config:q} 2> {log:q}"
 
 
-# The simulations alone, whatever the zoo: snakemake --cores N theory_simulations --configfile workflow/presets/theory.yaml
+# The simulations alone, whatever the zoo: snakemake --cores N --configfile workflow/presets/theory.yaml -- theory_simulations
 rule theory_simulations:
     input:
         [paths.table(name) for name in [*simulated_tables, *swept_tables]],

@@ -1,11 +1,14 @@
-"""Before a run: see that Snakemake has room for its records, and remove the lock that a killed one left in this folder.
+"""Before a run: see that Snakemake can write what it needs, and remove the lock that a killed one left in this folder.
 
 The lock stays where a run, or a job of a killed one, is alive.
 """
 
+import os
 import shutil
 import sys
 from pathlib import Path
+
+from snakemake.common import get_appdirs
 
 from rosetta.errors import RosettaError
 from rosetta.files import check_room
@@ -13,6 +16,18 @@ from rosetta.processes import hold, running_here
 
 LOCKS = Path(".snakemake/locks")
 RECORD_BYTES = 100_000  # with less, Snakemake ends with a traceback
+
+cache = Path(get_appdirs().user_cache_dir)  # Snakemake, which makes it before it reads anything, ends with a traceback
+try:
+    cache.mkdir(parents=True, exist_ok=True)
+    writable = os.access(cache, os.W_OK | os.X_OK)
+except OSError:
+    writable = False
+if not writable:
+    sys.exit(
+        f"rosetta: {cache}: cannot be written, and Snakemake keeps copies of its rules there. Set XDG_CACHE_HOME to a "
+        "folder that can be, say XDG_CACHE_HOME=$PWD/.cache; Matplotlib and the hub of models then use it too."
+    )
 
 try:
     check_room(Path.cwd() / ".snakemake", RECORD_BYTES)

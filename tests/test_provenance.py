@@ -1,0 +1,129 @@
+"""With which configuration results were made is told by the results, whatever became of Snakemake's records."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import pandas as pd
+import pytest
+import yaml
+from commands import assert_refused, run_here
+from workflow_runs import TINY, jobs_of, run_snakemake
+
+from rosetta.config import Config, dump_config, load_config, parse_config
+from rosetta.files import DamageError, check_digest, digest_path, read_stamp, stamping, write_text
+from rosetta.paths import Paths
+from rosetta.provenance import STALE, date_back, is_stale, stamp
+
+RUN = {**TINY, "results": "results"}
+SHORTER = {**RUN, "activations": {**TINY["activations"], "sequence_length": 16}}
+
+
+@pytest.fixture
+def project(finished, tmp_path):
+    """A private copy of the finished project, without what Snakemake remembers of it."""
+    shutil.copytree(finished, tmp_path / "p", symlinks=True, ignore=shutil.ignore_patterns(".snakemake"))
+    return tmp_path / "p"
+
+
+def test_an_edit_is_noticed_without_snakemakes_records(finished, project, tmp_path):
+    shutil.copytree(finished, tmp_path / "remembered", symlinks=True)
+    expected = jobs_of(run_snakemake(tmp_path / "remembered", "-n", config=SHORTER))
+    assert {"activations", "correlate", "report"} <= set(expected)
+    assert jobs_of(run_snakemake(project, "-n", config=SHORTER)) == expected
+    assert jobs_of(run_snakemake(project, "-n", config=RUN)) == {}, "the edit was taken back"
+    simulated = {**RUN, "theory": {**TINY["theory"], "kappa": 2.5}}  # of rules that have no input
+    assert jobs_of(run_snakemake(project, "-n", "theory_simulations", config=simulated)) == {
+        "theory_simulate": 1, "theory_exponents": 1, "theory_simulations": 1,
+    }  # fmt: skip
+
+
+def test_what_a_run_claims_is_what_made_its_results(finished, tmp_path):
+    """Also of a run that makes one file only: the others are not read as results of its configuration."""
+    project, counts = shutil.copytree(finished, tmp_path / "p", symlinks=True), "results/tables/counts.csv"
+    edited = {**RUN, "controls": {**TINY["controls"], "null_quantile": 0.9}}
+    assert jobs_of(run_snakemake(project, counts, config=edited)) == {"counts": 1}
+    claimed = load_config(project / "results" / "run_config.yaml")
+    assert claimed.controls.null_quantile == 0.9
+    assert read_stamp(project / counts) == stamp(claimed, "counts")
+    refused = run_here("control-figures", "--config", "results/run_config.yaml", folder=project)
+    assert_refused(refused, r"null_summary\.csv: made with another configuration than .*run_config\.yaml.*--force")
+    found = run_here("verify", "results", folder=project).err
+    assert "report.html: made with another configuration" in found
+    assert "counts.csv: made" not in found
+    run_snakemake(project, counts, config=RUN)
+    assert not date_back(load_config(project / "results" / "run_config.yaml"), project / "results")
+    assert run_here("verify", "results", folder=project).code == 0
+
+
+@pytest.fixture
+def config() -> Config:
+    return parse_config(RUN)
+
+
+def edited(**sections) -> Config:
+    return parse_config({**RUN, **sections})
+
+
+def test_a_stamp_is_stale_if_the_stage_depends_on_what_was_edited(config):
+    training = edited(zoo={**TINY["zoo"], "training": {**TINY["zoo"]["training"], "steps": 13}})
+    assert is_stale(training, stamp(config, "train", "opt-s"))
+    for kept in (stamp(config, "tokenizer", "opt"), stamp(config, "activations", "opt-s"), stamp(config, "corpus")):
+        assert not is_stale(training, kept)
+    foreign = edited(models={**TINY["models"], "opt-s": {"path": "elsewhere"}}, filtering=None)
+    assert is_stale(foreign, stamp(config, "train", "opt-s"))
+    assert is_stale(config, json.dumps({"stage": "retired", "name": "", "made_by": "0" * 32}))
+    without = {name: entry for name, entry in TINY["models"].items() if name != "qwen-s"}
+    fewer = edited(models=without, ladders={"pythia-opt": TINY["ladders"]["pythia-opt"]})
+    assert not is_stale(fewer, stamp(config, "train", "qwen-s")), "nothing asks for it"
+
+
+def save(paths, config, content="x\n"):
+    """Results with a stamp, without one, and a table of a user's own."""
+    with stamping(stamp(config, "counts")):
+        write_text(paths.table("counts"), content)
+    write_text(paths.table("by_hand"), content)
+    paths.table("own").write_text(content)
+    write_text(paths.run_config, dump_config(config))
+
+
+def test_what_another_configuration_made_is_dated_back_until_that_is_asked_for_again(config, tmp_path):
+    paths = Paths(tmp_path)
+    save(paths, config)
+    written = paths.table("counts").stat().st_mtime
+    other = edited(controls={**TINY["controls"], "null_quantile": 0.9})
+    assert date_back(config, tmp_path) == [paths.table("by_hand")]
+    assert paths.table("counts").stat().st_mtime == written
+    assert set(date_back(other, tmp_path)) == {paths.table("by_hand"), paths.table("counts")}
+    assert paths.table("counts").stat().st_mtime == STALE
+    assert paths.table("own").stat().st_mtime == pytest.approx(written, abs=10)
+    assert date_back(config, tmp_path) == [paths.table("by_hand")]
+    assert paths.table("counts").stat().st_mtime == pytest.approx(written, abs=10)
+
+
+def test_a_stamp_is_a_comment_to_b2sum_and_its_damage_is_found(config, tmp_path):
+    paths = Paths(tmp_path)
+    save(paths, config)
+    beside = digest_path(paths.table("counts"))
+    check = ["b2sum", "--length", "128", "--check", "--strict", beside.name]
+    subprocess.run(check, cwd=beside.parent, check=True, capture_output=True)
+    whole = beside.read_bytes()
+    check_digest(paths.table("counts"))
+    for damaged in (whole.replace(b"stage", b"stbge"), whole[:-5], whole.replace(b"# {", b"# "), whole + b"x"):
+        beside.write_bytes(damaged)
+        with pytest.raises(DamageError, match="not what was written here"):
+            check_digest(paths.table("counts"))
+
+
+def test_a_step_by_hand_does_not_read_what_another_configuration_made(tmp_path):
+    config, paths = parse_config({**RUN, "results": str(tmp_path / "results")}), Paths(tmp_path / "results")
+    counts = pd.DataFrame({"ladder": ["l", "l"], "n_neurons": [100, 1000], "matches": [10, 100]})
+    save(paths, config, counts.to_csv(index=False))
+    assert run_here("fit", paths.table("counts"), folder=tmp_path).code == 0
+    changed = yaml.safe_load(dump_config(config))
+    changed["controls"]["null_quantile"] = 0.9
+    write_text(paths.run_config, yaml.safe_dump(changed))
+    os.utime(paths.run_config, (1e9, 1e9))
+    assert_refused(run_here("fit", paths.table("counts"), folder=tmp_path), r"counts\.csv: made with another config")
+    assert run_here("fit", paths.table("by_hand"), folder=tmp_path).code == 0
