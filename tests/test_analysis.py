@@ -120,7 +120,7 @@ def test_what_a_group_counts_over_its_comparisons(tmp_path):
         "n_quiet_b": 1, **common,
     }  # fmt: skip
     assert {name: two[name] for name in expected_two} == expected_two
-    half = stats.t.ppf(0.975, 2) * 0.5  # of two halves with complements, each pair 1 apart
+    half = stats.t.ppf(0.975, 2) * np.std([3, 2, 1, 2])
     assert (two["matches_ci_low"], two["matches_ci_high"]) == pytest.approx((max(0, 3 - half), 3 + half))
     expected_three = {
         "ladder": "three", "rung": 0, "models": "a--b--c", "n_neurons": 60, "n_positions": 900, "matches": 2,
@@ -151,7 +151,7 @@ def test_the_resampled_interval_of_the_exponent_is_that_of_the_laws_on_half_samp
     rows = [("l", rung, "plain", i, n, 0.5) for rung, row in enumerate(halves) for i, n in enumerate(row)]
     table = scaling_table(counts, pd.DataFrame(rows, columns=REPLICATE_COLUMNS)).iloc[0]
     slopes = [np.polyfit(np.log(sizes), np.log(column), 1)[0] for column in halves.T]
-    half = stats.t.ppf(0.975, 19) * np.sqrt(np.mean(np.square(np.subtract(slopes[::2], slopes[1::2]) / 2)))
+    half = stats.t.ppf(0.975, 19) * np.std(slopes)
     assert table["statistic"] == "plain"
     assert (table["alpha_resampled_low"], table["alpha_resampled_high"]) == pytest.approx(
         (table["alpha"] - half, table["alpha"] + half)
