@@ -38,9 +38,9 @@ def test_the_contract(finished):
     config = yaml.safe_load((results / "run_config.yaml").read_text())
     assert config["matching"] == {"k": 1}
     counts = pd.read_csv(results / "tables" / "counts.csv")
-    assert counts.columns.tolist()[:11] == [
+    assert counts.columns.tolist()[:12] == [
         "ladder", "rung", "models", "n_neurons", "n_positions", "matches", "n_dead_a", "n_dead_b", "mean_r",
-        "above_permutation", "above_untrained",
+        "above_permutation", "above_documents", "above_untrained",
     ]  # fmt: skip
     assert counts["ladder"].tolist() == ["pythia-opt", "pythia-opt", "pythia-opt-qwen"]
     assert counts["n_neurons"].tolist() == [32, 96, 32]
