@@ -108,7 +108,7 @@ def save_theory(paths):
     compared = pd.DataFrame(
         [["l", "matches", "rosetta", "plain", "ngrams", *[0.5] * 8, False, False, 0.5]], columns=COMPARISON_COLUMNS
     )
-    matched_r = pd.DataFrame([["l", 0, "ngrams", *[0.5] * 9, 0.001]], columns=MATCHED_R_COLUMNS)
+    matched_r = pd.DataFrame([["l", 0, "b", "ngrams", *[0.5] * 12, 0.001]], columns=MATCHED_R_COLUMNS)
     left_out = pd.DataFrame([["l", 0, 15, "plain", "ngrams", 15, 15, 9, 20, 0.0, True]], columns=LEAVE_ONE_OUT_COLUMNS)
     known = {"theory_vs_measured": compared, "theory_matched_r": matched_r, "theory_leave_one_out": left_out}
     for name in THEORY_TABLES.values():
@@ -231,7 +231,8 @@ def test_a_context_is_shown_with_the_text_around_it(reported):
 def test_the_report_says_where_theory_and_measurement_disagree(reported):
     *_, page = reported
     assert "plain, interval of the fit: 0 of 1 (not l)" in page
-    assert "rejected at 5% on 1 of 1 rungs" in page
+    assert "l with b 0.5 (0.5 to 0.5; 0.50 where 0.50 is predicted)" in page
+    assert "rejected at 5% in 1" in page
     assert page.count("data:image/png;base64,ZHJhd24=") == len(THEORY_FIGURES)
 
 

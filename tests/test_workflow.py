@@ -56,10 +56,14 @@ def test_the_contract(finished):
         rosetta = pd.read_parquet(results / "rosetta" / f"{row.models}.parquet")
         assert len(rosetta.drop_duplicates(["layer_anchor", "unit_anchor"])) == row.matches > 0
     theory = {
-        "simulation": ["beta", "n", "run", "matches", "isolation_rosetta", "isolation_rest"],
-        "exponents": ["beta", "quantity", "predicted", "fitted", "ci_low", "ci_high"],
+        "simulation": [
+            "beta", "neurons", "n", "run", "matches", "true_matches", "matches_above_null", "isolation_rosetta",
+            "isolation_rest", "alpha_from_r",
+        ],
+        "exponents": ["beta", "neurons", "quantity", "predicted", "fitted", "ci_low", "ci_high"],
+        "ngrams": ["order", "n_features", "beta", "ci_low", "ci_high", "standard_error", "range_error"],
         "beta": ["ladder", "route", "beta", "ci_low", "ci_high", "n"],
-    }
+    }  # fmt: skip
     for name, columns in theory.items():
         assert pd.read_csv(results / "tables" / f"theory_{name}.csv").columns.tolist() == columns
     compared = pd.read_csv(results / "tables" / "theory_vs_measured.csv")
@@ -246,6 +250,8 @@ ANEW = {"twins", "nulls", "intervals", "sweeps"}
                 "control_tables",
                 "control_figures",
                 "report",
+                "theory_simulate",
+                "theory_exponents",
                 "theory_compare",
                 "theory_predict",
                 "theory_figures",

@@ -200,7 +200,7 @@ def verdict(compared: pd.DataFrame, matched_r: pd.DataFrame, left_out: pd.DataFr
         )
     sentences += _signs_said(compared)
     # A route whose β may be anything predicts nothing.
-    tested = matched_r[matched_r["ks_p"].notna() & np.isfinite(matched_r["factor_high"])]
+    tested = matched_r[matched_r["ks_p"].notna() & np.isfinite(matched_r["factor_high"].astype(float))]
     sentences += [_matched_r_said(route, part) for route, part in tested.groupby("route", sort=False)]
     for method, part in left_out[left_out["log_error"].notna()].groupby("method", sort=False):
         sentences.append(f"Leaving one size out, {method}: {'; '.join(_errors_said(part))}.")
