@@ -106,6 +106,18 @@ def test_panels_of_vocabulary_kurtosis_share_one_scale_and_leave_no_hole(tmp_pat
     assert len({axis.get_ylim() for axis in panels}) == 1
 
 
+def test_a_mean_without_an_interval_has_no_bar():
+    """Not one of no length, with caps, which looks exact."""
+    table = pd.DataFrame({"group": "rosetta", "n_neurons": [20, 40], "mean": [1.0, 2.0]})
+    figure, axis = plt.subplots()
+    neuron_figures._lines(axis, table.assign(ci_low=[0.5, np.nan], ci_high=[2.0, np.nan]))
+    bars = axis.containers[0].lines[2][0].get_segments()
+    caps = np.array([line.get_ydata() for line in axis.containers[0].lines[1]], float)
+    assert [bar[:, 1].tolist() for bar in bars if len(bar)] == [[0.5, 2.0]]
+    np.testing.assert_array_equal(np.sort(caps, axis=0), [[0.5, np.nan], [2.0, np.nan]])
+    plt.close(figure)
+
+
 def test_of_very_many_domains_those_read_highest_on_are_drawn(monkeypatch):
     monkeypatch.setattr(neuron_figures, "MAX_DOMAINS", 3)
     rows = [

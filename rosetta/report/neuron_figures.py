@@ -167,9 +167,8 @@ def _lines(axis: plt.Axes, table: pd.DataFrame) -> None:
 
 
 def _error(table: pd.DataFrame, value: str) -> np.ndarray:
-    """Return the lengths of the error bars (2, n) of a column with `ci_low` and `ci_high`; zero where it has none."""
-    around = table[["ci_low", "ci_high"]].to_numpy().T - table[value].to_numpy()
-    return np.nan_to_num(np.abs(around))
+    """Return the lengths of the error bars (2, n) of a column with `ci_low` and `ci_high`; NaN draws none."""
+    return np.abs(table[["ci_low", "ci_high"]].to_numpy().T - table[value].to_numpy())
 
 
 def _label(axis: plt.Axes, sizes: pd.Series) -> None:
