@@ -28,7 +28,7 @@ QUANTITY_LABELS = {
     "isolation_rest": "isolation, others",
 }
 # How a measured statistic is drawn, and what it is called.
-COUNT_MARKERS = {name: (marker, TITLES[name]) for name, marker in zip(TITLES, "sDv^", strict=True)}
+COUNT_MARKERS = {name: (marker, TITLES[name]) for name, marker in zip(TITLES, "sD^", strict=True)}
 GROUP_MARKERS = {
     ROSETTA: ("s", "Rosetta Neurons"),
     rosetta_group("above_untrained"): ("^", f"Rosetta, {TITLES['above_untrained']}"),
