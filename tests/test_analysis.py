@@ -135,7 +135,7 @@ def test_what_a_group_counts_over_its_comparisons(tmp_path):
         "n_quiet_b": 1, "families": "a--b", **common,
     }  # fmt: skip
     assert {name: two[name] for name in expected_two} == expected_two
-    half = stats.t.ppf(0.975, 2) * 0.5  # of two halves with complements, each pair 1 apart
+    half = stats.t.ppf(0.975, 2) * np.std([3, 2, 1, 2])
     assert (two["matches_ci_low"], two["matches_ci_high"]) == pytest.approx((max(0, 3 - half), 3 + half))
     expected_three = {
         "ladder": "three", "rung": 0, "models": "a--b--c", "n_neurons": 60, "n_positions": 900, "matches": 2,

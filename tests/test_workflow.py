@@ -50,7 +50,7 @@ def test_the_contract(finished):
         "half_sample_bias", "alpha_extrapolated", "alpha_extrapolated_low", "alpha_extrapolated_high",
         "c", "dispersion", "alpha_ols", "r2", "n_rungs", "few_matches", "reason",
     ]  # fmt: skip
-    assert scaling["statistic"].tolist() == ["plain", "above_permutation", "above_untrained"] * 2
+    assert scaling["statistic"].tolist() == ["plain", "above_permutation", "above_documents", "above_untrained"] * 2
     check_controls(results / "tables", counts)
     for row in counts.itertuples():
         rosetta = pd.read_parquet(results / "rosetta" / f"{row.models}.parquet")
@@ -66,7 +66,7 @@ def test_the_contract(finished):
     assert set(compared["ladder"]) == {"pythia-opt", "pythia-opt-qwen"}
     assert set(compared["route"]) <= {"spectrum", "ngrams", "loss"}
     by_quantity = compared.groupby("quantity")["statistic"].agg(set)
-    assert by_quantity["matches"] == {"plain", "above_permutation", "above_untrained"}
+    assert by_quantity["matches"] == {"plain", "above_permutation", "above_documents", "above_untrained"}
     assert "excess_kurtosis" in by_quantity["isolation_rosetta"] & by_quantity["isolation_rest"]
     predicted = pd.read_csv(results / "tables" / "theory_predictions.csv")
     assert {"count", "fraction", "isolation_gain", "selectivity of rosetta"} <= set(predicted["quantity"])
@@ -86,7 +86,7 @@ def test_the_contract(finished):
 def check_controls(tables, counts):
     controls = pd.read_csv(tables / "controls.csv")
     assert controls.columns.tolist() == ["ladder", "rung", "control", "seed", "matches", "mean_r"]
-    assert len(controls) == 3 * 2 * 2, "rungs × controls × seeds"
+    assert len(controls) == 3 * (1 + 2 + 2), "rungs × seeds of the controls"
     k_sweep = pd.read_csv(tables / "k_sweep.csv")
     assert k_sweep["k"].tolist() == [1] * 3 + [2] * 3 + [3] * 3
     assert k_sweep["matches"].tolist()[:3] == counts["matches"].tolist()

@@ -1,15 +1,16 @@
 """Confidence intervals from balanced half-samples of the documents (`rosetta.correlation.resample`).
 
-Replicates come in pairs along the last axis: an estimate θ_s on a half, then θ'_s on its complement. Of g blocks there
-are g − 1 pairs, R = 2(g − 1) replicates. With w_s the share of the positions that the half has, the variance of θ is
+Of g blocks there are R = 2(g − 1) half-samples, each half followed by its complement. With θ_s the estimate on
+half-sample s, w_s the share of the positions that it has, and θ̄ = Σ w_s θ_s / Σ w_s, the variance of θ is
 
-    Σ_s (2 w_s (1 − w_s) (θ_s − θ'_s))² / (g − 1),
+    Σ_s (2 w_s (θ_s − θ̄))² / R,
 
-that is the mean square of half the difference for halves of equal size. The rows of a Hadamard matrix are orthogonal,
-so for a mean of g block values of equal weight this is Σ (x − x̄)² / (g (g − 1)), and for blocks of n_i positions with
-sums n_i x_i it is g/(g − 1) · Σ n_i² (x_i − x̄)² / N²: the usual variances, exactly, with g − 1 degrees of freedom.
-Taking unequal halves for equal makes it too large by the factor 1 / (4 w (1 − w))², 1.09 for w = 0.4. What makes a half
-and its complement differ from the whole alike, such as the bias of a count on half of the data, cancels.
+that is the mean square about the mean for halves of equal size. The rows of a Hadamard matrix are orthogonal, so for a
+mean of g block values of equal weight this is Σ (x − x̄)² / (g (g − 1)), and for blocks of n_i positions with sums
+n_i x_i it is g/(g − 1) · Σ n_i² (x_i − x̄)² / N²: the usual variances, exactly, with g − 1 degrees of freedom. Unequal
+halves that are taken for equal make it a little too large. What moves all halves alike, such as the bias of a count on
+half of the data, is no error. A count of nearest neighbours is not smooth: near ties fall either way more often on half
+of the data than on all of it, so its error is on the safe side.
 
 The interval is θ ± t · √variance. Blocks are of whole clusters of documents and the same for all pairs of a run, so
 half-samples of several pairs belong together. Without replicates (too few clusters), errors and intervals are NaN.
@@ -43,8 +44,8 @@ def half_sample_error(replicates: np.ndarray, shares: np.ndarray | None = None) 
     if not replicates.shape[-1]:
         return np.full(replicates.shape[:-1], np.nan)
     share = np.full(replicates.shape[-1], 0.5) if shares is None else np.asarray(shares)
-    differences = replicates[..., ::2] - replicates[..., 1::2]
-    return np.sqrt(np.square(2 * share[::2] * share[1::2] * differences).mean(axis=-1))
+    center = (share * replicates).sum(axis=-1, keepdims=True) / share.sum()
+    return np.sqrt(np.square(2 * share * (replicates - center)).mean(axis=-1))
 
 
 def half_sample_interval(

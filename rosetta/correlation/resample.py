@@ -32,8 +32,8 @@ from rosetta.correlation.topk import top_k
 from rosetta.hadamard import hadamard, largest_order
 from rosetta.progress import bar
 
-# Fewer clusters of documents than this, which are of unequal size, do not tell the spread between them: their intervals
-# would cover far less than they say (simulated in tests/test_resampling.py), so there are none.
+# Of fewer clusters of documents, which are of unequal size, intervals would cover less than nine times in ten what they
+# say (simulated in tests/test_resampling.py), so there are none.
 MIN_CLUSTERS = 20
 
 
