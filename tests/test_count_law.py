@@ -10,8 +10,18 @@ from scipy.optimize import minimize
 
 from rosetta.analysis.count_law import fit_count_law
 from rosetta.analysis.replicates import REPLICATE_COLUMNS
-from rosetta.analysis.scaling import fit_power_law, null_scaling_table, pooled_table, scaling_table
+from rosetta.analysis.scaling import (
+    POOLED_COLUMNS,
+    SCALING_COLUMNS,
+    fit_power_law,
+    null_scaling_table,
+    pooled_table,
+    scaling_table,
+)
+from rosetta.errors import StoreError
 from rosetta.ladders import families_of
+from rosetta.steps.counts import fit_step
+from rosetta.tables import read_csv
 
 SIZES = np.array([256.0, 512, 1024, 2304])
 
@@ -33,6 +43,21 @@ def test_what_sizes_are_counted_in_does_not_matter(seed, factor):
     law, other = fit_count_law(SIZES, counts), fit_count_law(SIZES * factor, counts)
     assert other.alpha == pytest.approx(law.alpha, abs=1e-6, nan_ok=True)
     assert other.half_width == pytest.approx(law.half_width, rel=1e-5, nan_ok=True)
+
+
+@given(
+    counts=st.lists(st.one_of(st.just(0), st.integers(0, 9), st.integers(0, 10**7)), min_size=2, max_size=12),
+    seed=st.integers(0, 10**6),
+    n_ladders=st.integers(1, 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_counts_have_an_exponent_of_some_width_or_a_reason(counts, seed, n_ladders):
+    rng = np.random.default_rng(seed)
+    ladders = [str(i % n_ladders) for i in range(len(counts))]
+    with np.errstate(all="raise", under="ignore"):
+        law = fit_count_law(10 ** rng.uniform(1, 7, len(counts)), np.array(counts), ladders)
+    assert bool(law.reason) == bool(np.isnan(law.alpha))
+    assert law.half_width > 0 or law.reason or law.freedom < 1
 
 
 def test_large_counts_are_fitted_as_by_least_squares():
@@ -141,8 +166,8 @@ HEIGHTS = {"a-b": 0.5, "a-c": 1.0, "b-c": 0.8, "a-b-c": 0.2}
 
 def test_one_exponent_for_all_pairs_with_a_height_per_ladder():
     table = pooled_table(count_rows(HEIGHTS)).set_index(["statistic", "left_out"])
-    assert table.index.tolist() == [("plain", ""), ("plain", "a"), ("plain", "b"), ("plain", "c")]
-    whole = table.loc[("plain", "")]
+    assert table.index.tolist() == [("plain", "none"), ("plain", "a"), ("plain", "b"), ("plain", "c")]
+    whole = table.loc[("plain", "none")]
     assert whole["alpha"] == pytest.approx(0.7, abs=0.02)
     assert (whole["n_ladders"], whole["n_points"], whole["freedom"]) == (3, 12, 8), "triples are made of the pairs"
     without = table.loc[("plain", "a")]
@@ -158,7 +183,7 @@ def test_the_jackknife_tells_of_a_family_that_bends_the_law():
     without = bent.loc[["a", "b", "c"], "alpha"].to_numpy()
     error = np.sqrt(2 / 3 * np.square(without - without.mean()).sum())
     half = stats.t.ppf(0.975, 2) * error
-    assert bent.loc["", "alpha_family_high"] == pytest.approx(bent.loc["", "alpha"] + half)
+    assert bent.loc["none", "alpha_family_high"] == pytest.approx(bent.loc["none", "alpha"] + half)
     assert half > 5 * (straight["alpha_family_high"] - straight["alpha"])
     assert without[1] == pytest.approx(0.7, abs=0.03), "without b, whose largest models have few matches"
 
@@ -166,12 +191,12 @@ def test_the_jackknife_tells_of_a_family_that_bends_the_law():
 def test_what_cannot_be_pooled_is_told():
     rows = count_rows(HEIGHTS)
     single = pooled_table(rows[rows["ladder"] == "a-b"]).set_index("left_out")
-    assert np.isfinite(single.loc["", "alpha"])
+    assert np.isfinite(single.loc["none", "alpha"])
     assert single.loc["a", "reason"] == single.loc["b", "reason"] == "there is no rung"
-    assert np.isnan(single.loc["", "alpha_family_low"]), "two families are no jackknife"
+    assert np.isnan(single.loc["none", "alpha_family_low"]), "two families are no jackknife"
     rows["above_untrained"] = rows["matches"].where(rows["ladder"] != "a-c")
     table = pooled_table(rows).set_index(["statistic", "left_out"])
-    assert table.loc[("above_untrained", ""), "n_ladders"] == 2, "a ladder without a threshold takes no part"
+    assert table.loc[("above_untrained", "none"), "n_ladders"] == 2, "a ladder without a threshold takes no part"
     triples = pooled_table(rows[rows["ladder"] == "a-b-c"])
     assert triples["reason"].tolist() == ["there is no rung"] * 2
 
@@ -209,8 +234,8 @@ def test_nulls_have_laws_of_their_own_beside_the_pooled_ones():
     assert law["alpha_ols"] == pytest.approx(fit_power_law(SIZES, means).alpha)
     assert law["n_seeds"] == 3
     pooled = pooled_table(counts, None, controls).set_index(["statistic", "left_out"])
-    assert pooled.loc[("untrained", ""), "alpha"] == pytest.approx(law["alpha"], abs=0.01)
-    assert pooled.loc[("untrained", ""), "n_points"] == 12
+    assert pooled.loc[("untrained", "none"), "alpha"] == pytest.approx(law["alpha"], abs=0.01)
+    assert pooled.loc[("untrained", "none"), "n_points"] == 12
 
 
 def on_halves(counts, alpha, spread=0.0):
@@ -250,3 +275,18 @@ def test_counts_whose_error_is_not_known_give_an_exponent_without_interval():
     row = scaling_table(counts, unknown).iloc[0]
     assert np.isfinite(row["alpha"])
     assert np.isnan(row[["alpha_ci_low", "alpha_ci_high", "alpha_resampled_low"]].astype(float)).all()
+
+
+def test_the_command_fits_what_it_is_given_and_refuses_halves_without_complements(tmp_path):
+    counts = count_rows(HEIGHTS)
+    paths = {name: tmp_path / f"{name}.csv" for name in ("counts", "replicates", "pooled", "nulls", "out")}
+    counts.to_csv(paths["counts"], index=False)
+    halves = on_halves(counts, 0.7, 0.1)
+    halves.to_csv(paths["replicates"], index=False)
+    fit_step(paths["counts"], paths["out"], paths["replicates"], None, paths["pooled"], None)
+    table = read_csv(paths["pooled"], POOLED_COLUMNS)
+    assert table["left_out"].tolist() == ["none", "a", "b", "c"]
+    assert read_csv(paths["out"], SCALING_COLUMNS)["ladder"].tolist() == list(LADDERS)
+    halves[halves["half_sample"] > 0].to_csv(paths["replicates"], index=False)
+    with pytest.raises(StoreError, match=r"replicates\.csv: has an odd number of half-samples"):
+        fit_step(paths["counts"], None, paths["replicates"], None, None, None)

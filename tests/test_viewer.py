@@ -117,14 +117,18 @@ def test_partners_carry_what_is_known_of_their_match(tmp_path):
     paths = Paths(tmp_path)
     facts = {"margin_a": 0.3, "margin_b": 0.1, "rank_a": 1, "rank_b": 1, "r_ci_low": 0.4, "r_ci_high": 0.6}
     for number, other in enumerate("bc"):
-        row = {"model_a": "a", "layer_a": 0, "unit_a": 1, "model_b": other, "layer_b": 2, "unit_b": number, "r": 0.5}
-        row |= facts | {"p_permutation": 0.01 * (number + 1), "p_documents": np.nan, "p_untrained": np.nan}
+        row = {"model_a": "a", "layer_a": 0, "unit_a": 1, "model_b": other, "layer_b": 2, "unit_b": number}
+        row |= facts | {
+            "r": 0.7 - 0.2 * number,
+            "p_permutation": 0.01 * (number + 1),
+            "p_documents": np.nan,
+            "p_untrained": np.nan,
+        }
         rows = [{**row, "unit_a": 7, "unit_b": 9}, row]
         write_parquet(paths.matches(f"a--{other}"), pd.DataFrame(rows)[[*MATCH_COLUMNS, *NOTE_COLUMNS]])
     partners = [{"layer": 0, "unit": 1}, {"layer": 2, "unit": 0}, {"layer": 2, "unit": 1}]
     group = {"models": ["a", "b", "c"], "neurons": [{"partners": partners}]}
-    limits = {"a--b": {"plain": -1.0, "above_x": 0.4, "above_y": 0.4}}
-    limits["a--c"] = {**limits["a--b"], "above_y": 0.6}
+    limits = {"a--b--c": {"plain": -1.0, "above_x": 0.4, "above_y": 0.6}}
     note_matches(group, paths, rosetta_above(paths, ("a", "b", "c"), limits))
     assert group["neurons"][0]["above"] == [True, False]
     known = {"r_ci_low": 0.4, "r_ci_high": 0.6, "p_documents": None, "p_untrained": None, "margin": 0.1}

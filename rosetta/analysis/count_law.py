@@ -21,7 +21,8 @@ from scipy.optimize import brentq
 from rosetta.analysis.intervals import t_quantile
 
 FEW = 5  # matches, below which a rung is named beside the law
-_STEPS = 100
+_STEPS = 200
+_LONGEST_STEP = 3.0  # of a logarithm of a mean
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def _regress(design: np.ndarray, counts: np.ndarray, freedom: int) -> tuple[floa
 
     def excess(dispersion: float) -> float:
         beta = _coefficients(design, counts, dispersion, start)
-        return _chi_square(np.exp(design @ beta), counts, dispersion) - freedom
+        return _chi_square(_means(design @ beta), counts, dispersion) - freedom
 
     dispersion = 0.0
     if freedom > 0 and excess(0.0) > 0:
@@ -119,7 +120,7 @@ def _chi_square(mean: np.ndarray, counts: np.ndarray, dispersion: float) -> floa
 def _half_width(design: np.ndarray, counts: np.ndarray, freedom: int, dispersion: float, beta: np.ndarray) -> float:
     if freedom < 1:
         return float("nan")
-    mean = np.exp(design @ beta)
+    mean = _means(design @ beta)
     information = design.T @ (design * (mean / (1 + dispersion * mean))[:, None])
     error = float(np.sqrt(np.linalg.inv(information)[0, 0]))
     scatter = np.sqrt(_chi_square(mean, counts, dispersion) / freedom)  # 1, or less where φ is 0
@@ -130,10 +131,11 @@ def _coefficients(design: np.ndarray, counts: np.ndarray, dispersion: float, sta
     """Return the maximum-likelihood coefficients at a given φ, by Fisher scoring with steps that never lower it."""
     beta, reached = start, _likelihood(design @ start, counts, dispersion)
     for _ in range(_STEPS):
-        mean = np.exp(design @ beta)
+        mean = _means(design @ beta)
         weight = mean / (1 + dispersion * mean)
-        score = design.T @ (weight * (counts / mean - 1))
+        score = design.T @ ((counts - mean) / (1 + dispersion * mean))
         step = np.linalg.solve(design.T @ (design * weight[:, None]), score)
+        step *= min(1, _LONGEST_STEP / max(np.abs(design @ step).max(), _LONGEST_STEP))
         while (found := _likelihood(design @ (beta + step), counts, dispersion)) < reached - 1e-12 * abs(reached):
             step = step / 2
         beta, reached = beta + step, found
@@ -142,9 +144,14 @@ def _coefficients(design: np.ndarray, counts: np.ndarray, dispersion: float, sta
     return beta
 
 
+def _means(log_mean: np.ndarray) -> np.ndarray:
+    """Return means within what a float's square can hold."""
+    return np.exp(np.clip(log_mean, -300, 300))
+
+
 def _likelihood(log_mean: np.ndarray, counts: np.ndarray, dispersion: float) -> float:
     """Return the log likelihood but for terms without the coefficients."""
-    mean = np.exp(np.clip(log_mean, -500, 500))
+    mean = _means(log_mean)
     if not dispersion:
         return float((counts * log_mean - mean).sum())
     return float((counts * log_mean - (counts + 1 / dispersion) * np.log1p(dispersion * mean)).sum())

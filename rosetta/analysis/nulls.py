@@ -92,8 +92,8 @@ class LadderNull:
         Matches of one seed share hubs, so whole seeds are drawn, anew in every rung unless all rungs share them: one
         fewer than there are, with replacement, which makes the spread that of independent seeds also when they are few
         (Rao and Wu 1988). Each is followed by its mirror image about the threshold itself (of Fisher's transform), as
-        each half-sample is by its complement: their difference tells the error. NaN for a single seed, which tells
-        nothing of it. `name` determines the draws.
+        each half-sample is by its complement. NaN for a single seed, which tells nothing of the error. `name`
+        determines the draws.
         """
         center = self.threshold(quantile)
         if self.n_seeds < 2 or np.isnan(center):

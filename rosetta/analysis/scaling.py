@@ -31,6 +31,8 @@ NULL_SCALING_COLUMNS = [
     "few_matches", "reason",
 ]  # fmt: skip
 
+WHOLE = "none"  # what is left out of the fit to all pairs; an empty cell would be read as missing
+
 
 @dataclass(frozen=True)
 class PowerLaw:
@@ -239,7 +241,7 @@ def _pooled_rows(statistic: str, points: pd.DataFrame, replicates: pd.DataFrame 
     members = points["families"].str.split(PAIR_SEPARATOR)
     families = list(dict.fromkeys(family for pair in members for family in pair))
     rows = []
-    for family in ("", *families):
+    for family in (WHOLE, *families):
         kept = np.array([family not in pair for pair in members], dtype=bool)
         rows.append(_pooled_row(statistic, family, points[kept], replicates))
     without = np.array([row["alpha"] for row in rows[1:]])

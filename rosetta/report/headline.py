@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rosetta.analysis.nulls import NULL_TITLES, STATISTICS
+from rosetta.analysis.scaling import WHOLE
 from rosetta.report.figures import TITLES
 
 HEADLINE_COLUMNS = ["what is counted", "α", "95% interval", "jackknife over families", "points", "matches by rung"]
@@ -20,7 +21,7 @@ def headline_statistic(pooled: pd.DataFrame) -> str:
 def headline(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
     """Return the sentence about the exponent, pooled over the ladders of pairs; by ladder where no pair was counted."""
     statistic = headline_statistic(pooled)
-    found = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] == "")]
+    found = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] == WHOLE)]
     start = "Rosetta Neurons"
     if statistic != STATISTICS[0]:
         start += f" whose matches are above those of {NULL_TITLES[statistic.removeprefix('above_')]}"
@@ -33,7 +34,7 @@ def headline(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
         return f"{start} have no exponent pooled over pairs of models. By ladder: {'; '.join(said) or 'none either'}."
     law = found.to_dict("records")[0]
     pairs = f"{law['n_points']:.0f} pairs of models in {law['n_ladders']:.0f} ladder(s)"
-    without = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] != "") & pooled["alpha"].notna()]
+    without = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] != WHOLE) & pooled["alpha"].notna()]
     left = ""
     if len(without):
         left = f"; without one family of models, {without['alpha'].min():.2f} to {without['alpha'].max():.2f}"
@@ -62,7 +63,7 @@ def _exponent(law: dict) -> str:
 def headline_table(pooled: pd.DataFrame, counts: pd.DataFrame, null_summary: pd.DataFrame) -> pd.DataFrame:
     """Return one row per statistic and null model: its pooled exponent, and the ranges of its counts on the rungs."""
     rows = []
-    for law in pooled[pooled["left_out"] == ""].to_dict("records"):
+    for law in pooled[pooled["left_out"] == WHOLE].to_dict("records"):
         name = law["statistic"]
         rows.append(
             (

@@ -11,7 +11,6 @@ import seaborn as sns
 from matplotlib.ticker import ScalarFormatter
 
 from rosetta.analysis.groups import OTHERS, rosetta_group
-from rosetta.analysis.nulls import STATISTICS
 from rosetta.config import Config, group_name
 from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.paths import Paths
@@ -32,7 +31,7 @@ QUANTITY_LABELS = {
     "isolation_rest": "isolation, others",
 }
 # How a measured statistic is drawn, and what it is called.
-COUNT_MARKERS = {name: (marker, TITLES[name]) for name, marker in zip(STATISTICS, "sD^vPX", strict=False)}
+COUNT_MARKERS = {name: (marker, TITLES[name]) for name, marker in zip(TITLES, "sD^", strict=True)}
 GROUP_MARKERS = {
     **{rosetta_group(name): (marker, f"Rosetta, {title}") for name, (marker, title) in COUNT_MARKERS.items()},
     OTHERS: ("o", "others"),

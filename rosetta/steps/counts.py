@@ -12,6 +12,7 @@ from rosetta.analysis.replicates import REPLICATE_COLUMNS, ladder_thresholds, re
 from rosetta.analysis.scaling import null_scaling_table, pooled_table, scaling_table
 from rosetta.analysis.stability import exclusion_table, k_sweep_table, stability_table, threshold_table
 from rosetta.config import Config
+from rosetta.errors import StoreError
 from rosetta.ladders import check_scales
 from rosetta.paths import Paths
 from rosetta.tables import read_csv, write_csv
@@ -51,12 +52,20 @@ def fit_step(
     pooled: Path | None,
     nulls: Path | None,
 ) -> pd.DataFrame:
-    """Fit the laws of a table of counts and return those of its ladders; write the tables that have a path."""
+    """Fit the laws of a table of counts and return those of its ladders; write the tables that have a path.
+
+    Raises
+    ------
+    StoreError
+        If a table lacks columns, or half-samples their complements.
+    """
     needed = ["ladder", "n_neurons", "matches"]
     if pooled or nulls:
         needed += ["rung", "models", "families"]
     table = read_csv(counts, needed, ("n_neurons", "matches"), some=True)
     on_halves = read_csv(replicates, REPLICATE_COLUMNS) if replicates else None
+    if on_halves is not None and on_halves["half_sample"].nunique() % 2:
+        raise StoreError(f"{replicates}: has an odd number of half-samples; give each with its complement.")
     of_nulls = read_csv(controls, CONTROL_COLUMNS) if controls else None
     found = scaling_table(table, on_halves)
     written = {out: found}
