@@ -16,7 +16,6 @@ import torch
 
 from rosetta.activations.store import write_store
 from rosetta.activations.variables import StoreTokens
-from rosetta.analysis.nulls import null_threshold
 from rosetta.config import Correlation, Dask
 from rosetta.config_theory import Theory, TheorySimulation
 from rosetta.correlation.lists import read_lists
@@ -111,7 +110,7 @@ def simulate_whole(
         recovered.append(Recovered(cell, planted.s, found, null["r"].to_numpy()))
     if not recovered:
         return []
-    threshold = null_threshold(np.concatenate([one.null_r for one in recovered]), quantile)
+    threshold = float(np.quantile(np.concatenate([one.null_r for one in recovered]), quantile, method="higher"))
     return [_row(one.cell, WHOLE, one.s, one.matches, threshold) for one in recovered]
 
 
