@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rosetta.config import Config, load_config
 from rosetta.errors import ConfigError
-from rosetta.files import RUN_CONFIG, DamageError, digest_json, digest_path, read_stamp
+from rosetta.files import RUN_CONFIG, DamageError, check_digest, digest_json, digest_path, read_stamp
 from rosetta.stages import VERSIONS, made_by
 
 # Times in seconds since the epoch: of what another configuration made, and of a file that is older than any result.
@@ -47,7 +47,7 @@ def compare_with_run(path: Path) -> None:
     Raises
     ------
     DamageError
-        If it was made with another.
+        If it was made with another, or the configuration is damaged.
     """
     stamped = read_stamp(path)
     if stamped is None:
@@ -62,6 +62,7 @@ def compare_with_run(path: Path) -> None:
 
 @lru_cache(maxsize=4)
 def _config_of(path: Path, _written: int) -> Config:
+    check_digest(path)
     return load_config(path)
 
 
