@@ -95,6 +95,7 @@ def test_nothing_is_said_where_nothing_is_left_out(tmp_path, capsys):
         ("skippable.jsonl.zst", b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc" + zstandard.compress(lines("a", "b"))),
         ("long.jsonl.zst", long_window(lines("a", "b"), 28)),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",  # bytes hold the time, and workers name tests alike
 )
 def test_archives_as_tools_write_them_are_read(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
