@@ -74,7 +74,7 @@ def _polarization(by_model: pd.DataFrame) -> plt.Figure:
     place = table.groupby(["ladder", "rung"])["model"].transform(lambda names: pd.factorize(names)[0])
     table = table.assign(family=table["model"].groupby([table["ladder"], place]).transform(_family))
     ladders, families = list(table["ladder"].unique()), list(table["family"].unique())
-    figure, axes = _panels(len(ladders), len(families), height=2.2)
+    figure, axes = _panels(len(ladders), len(families), height=2.2 if len(families) > 1 else 3.0)
     for row, family in zip(axes, families, strict=True):
         for axis, ladder in zip(row, ladders, strict=True):
             part = table[(table["ladder"] == ladder) & (table["family"] == family)]
@@ -83,8 +83,8 @@ def _polarization(by_model: pd.DataFrame) -> plt.Figure:
                 axis.set_title(f"{family} in {ladder}", fontsize="medium")
             else:
                 axis.remove()
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
-    figure.supylabel("mean excess kurtosis of cosines with the unembedding vectors", fontsize="medium")
+    _legend(figure, axes, len(ladders))
+    figure.supylabel("mean excess kurtosis of cosines\nwith the unembedding vectors", fontsize="medium")
     figure.supxlabel("neurons per model", fontsize="medium")
     sns.despine(figure)
     return figure
@@ -104,10 +104,16 @@ def _statistics(by_rung: pd.DataFrame, by_model: pd.DataFrame) -> plt.Figure:
         axis.set_title(ladder)
     for axis in axes[-1]:
         axis.set_xlabel("neurons per model")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    _legend(figure, axes, len(ladders))
     figure.align_ylabels(axes[:, 0])
     sns.despine(figure)
     return figure
+
+
+def _legend(figure: plt.Figure, axes: np.ndarray, n_columns: int) -> None:
+    """Put the groups above the panels; above a single column of these they do not fit side by side."""
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=3 if n_columns > 1 else 1, frameon=False)
 
 
 def _shown(table: pd.DataFrame) -> list[str]:
