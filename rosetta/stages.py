@@ -43,7 +43,7 @@ VERSIONS = {
     "filter_select": 2,
     "filter_pretrain": 4,
     "filter_tables": 2,
-    "filter_figure": 1,
+    "filter_figure": 2,
     "theory_simulate": 2,
     "theory_sweep": 2,
     "theory_sweep_table": 2,

@@ -233,6 +233,19 @@ def test_of_many_domains_the_largest_are_drawn_and_the_rest_is_counted(tmp_path,
     assert f"{240 - filtering_figures.MAX_SHARES + 1} other domains" in drawn["filtering"]
 
 
+def test_the_legend_fits_above_a_single_ladder(tmp_path):
+    neuron_tables(Paths(tmp_path), ["l"], MODELS, ["d", "e"])
+    by_model = read_csv(Paths(tmp_path).table("polarization_by_model"), [])
+    figure = neuron_figures._polarization(by_model[by_model["model"] == "70"])
+    figure.canvas.draw()
+    whole, shown = figure.bbox, [figure.legends[0].get_window_extent(), figure._supylabel.get_window_extent()]
+    plt.close(figure)
+    for part in shown:
+        assert whole.x0 <= part.x0 <= part.x1 <= whole.x1
+        assert whole.y0 <= part.y0 <= part.y1 <= whole.y1
+    assert not shown[0].overlaps(shown[1])
+
+
 @pytest.mark.parametrize("inches", [(3.0, 2.0), (276.0, 3.0)])
 def test_a_figure_is_written_whole_and_of_a_size_that_can_be_opened(tmp_path, inches):
     figure, _ = plt.subplots(figsize=inches)

@@ -84,7 +84,7 @@ def _polarization(by_model: pd.DataFrame) -> plt.Figure:
         axis.axhline(0, color="0.8", lw=0.8, zorder=0)
     for axis in axes.flat[len(panels) :]:
         axis.remove()
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    _legend(figure, axes, columns)
     figure.supylabel("mean vocabulary kurtosis", fontsize="medium")
     figure.supxlabel("neurons per model", fontsize="medium")
     sns.despine(figure)
@@ -137,10 +137,16 @@ def _grid(table: pd.DataFrame, key: str, names: list[str], labels: list[str], li
         axis.tick_params(labelbottom=False)
     for axis in axes[-1]:
         axis.set_xlabel("neurons per model")
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
+    _legend(figure, axes, len(ladders))
     figure.align_ylabels(axes[:, 0])
     sns.despine(figure)
     return figure
+
+
+def _legend(figure: plt.Figure, axes: np.ndarray, n_columns: int) -> None:
+    """Put the groups above the panels; above a single column of these they do not fit side by side."""
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=3 if n_columns > 1 else 1, frameon=False)
 
 
 def _shown(table: pd.DataFrame) -> list[str]:
