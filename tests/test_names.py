@@ -15,7 +15,7 @@ from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.depth import depth_table, layer_pairs
 from rosetta.analysis.groups import polarization_tables, specialization_tables
 from rosetta.analysis.populations import Rung
-from rosetta.analysis.scaling import SCALING_COLUMNS
+from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import parse_config
 from rosetta.config_filtering import FILTERS
@@ -24,7 +24,14 @@ from rosetta.filtering.recovery import SHARE_COLUMNS
 from rosetta.matching import MATCH_COLUMNS, rosetta_neurons
 from rosetta.models.neurons import NeuronShape
 from rosetta.paths import Paths
-from rosetta.report import control_figures, figures, filtering_figures, neuron_figures, theory_figures
+from rosetta.report import (
+    control_figures,
+    figures,
+    filtering_figures,
+    neuron_figures,
+    scaling_figure,
+    theory_figures,
+)
 from rosetta.tables import read_csv, write_csv, write_parquet
 from rosetta.theory import exponents
 from rosetta.theory.comparison import COMPARISON_COLUMNS
@@ -79,7 +86,7 @@ def drawn(monkeypatch):
         shown[out.name] = [clean.replace("\u200b", "") for clean, is_math in read.values() if not is_math]
         plt.close(figure)
 
-    for module in (figures, neuron_figures, control_figures, theory_figures, filtering_figures):
+    for module in (scaling_figure, neuron_figures, control_figures, theory_figures, filtering_figures):
         monkeypatch.setattr(module, "save_figure", keep)
     return shown
 
@@ -102,11 +109,18 @@ def counts(ladders):
 def test_the_scaling_figure_draws_names_literally(tmp_path, drawn, ladders):
     write_csv(tmp_path / "counts.csv", counts(ladders))
     write_csv(tmp_path / "scaling.csv", pd.DataFrame(map(law, ladders)).reindex(columns=SCALING_COLUMNS))
-    arguments = ("--counts", "counts.csv", "--scaling", "scaling.csv", "--out", "scaling")
-    done = run_here("figures", *arguments, folder=tmp_path)
+    nulls = counts(ladders).assign(control="untrained", n_seeds=1).reindex(columns=NULL_SUMMARY_COLUMNS)
+    write_csv(tmp_path / "nulls.csv", nulls)
+    laws = pd.DataFrame(map(law, ladders)).assign(control="untrained", n_seeds=1)
+    write_csv(tmp_path / "null_scaling.csv", laws.reindex(columns=NULL_SCALING_COLUMNS))
+    swept = counts(ladders).assign(threshold=0.5, alpha=0.5).reindex(columns=THRESHOLD_COLUMNS)
+    write_csv(tmp_path / "thresholds.csv", swept)
+    tables = ("counts", "scaling", "nulls", "null-scaling", "thresholds")
+    arguments = [part for name in tables for part in (f"--{name}", f"{name.replace('-', '_')}.csv")]
+    done = run_here("figures", *arguments, "--out", "scaling", folder=tmp_path)
     assert done.code == 0, done
     for ladder in ladders:
-        assert any(text.startswith(f"{ladder}: α = 0.50") for text in drawn["scaling"])
+        assert ladder in drawn["scaling"]
 
 
 def neuron_tables(paths, ladders, models, domains):
