@@ -34,7 +34,7 @@ VERSIONS = {
     "neurons": 1,
     "contexts": 2,
     "describe": 4,
-    "neuron_figures": 4,
+    "neuron_figures": 5,
     "annotate": 1,
     "viewer": 3,
     "filter_choose": 2,

@@ -1,6 +1,7 @@
 """Names stay what they are called: in tables that are read back, in messages, and in every figure."""
 
 import math
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,6 +19,7 @@ from rosetta.analysis.populations import Rung
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import parse_config
+from rosetta.config_controls import NULLS
 from rosetta.config_filtering import FILTERS
 from rosetta.config_theory import Theory
 from rosetta.filtering.recovery import SHARE_COLUMNS
@@ -34,9 +36,11 @@ from rosetta.report import (
 )
 from rosetta.tables import read_csv, write_csv, write_parquet
 from rosetta.theory import exponents
+from rosetta.theory.allocation import QUANTITIES
 from rosetta.theory.comparison import COMPARISON_COLUMNS
 from rosetta.theory.identifiability import PROFILE_COLUMNS
 from rosetta.theory.routes import BETA_COLUMNS
+from rosetta.theory.simulation import SERVED, WHOLE
 
 # As numbers, dates, nothing, truth, mathematics, or what legends leave out.
 HOSTILE = ["2024", "007", "1e5", "NA", "None", "null", "nan", "true", "2024-01-01", "$$", "US$ to CA$", "_x", "$_{", ""]
@@ -123,22 +127,13 @@ def test_the_scaling_figure_draws_names_literally(tmp_path, drawn, ladders):
         assert ladder in drawn["scaling"]
 
 
-def neuron_tables(paths, ladders, models, domains):
-    populations = [population(name, 2, ("above_untrained",)) for name in models]
-    for one in populations:
-        object.__setattr__(one, "fire", np.random.default_rng(1).random((len(one.neurons), len(domains))))
-    rungs = [Rung(ladder, 0, "g", populations[:2]) for ladder in ladders]
+def neuron_tables(paths, ladders, models, domains, nulls=("above_untrained",)):
+    fire = np.random.default_rng(1).random((2 * 20, len(domains)))
+    populations = [replace(population(name, 2, nulls), fire=fire, categories=domains) for name in models[:2]]
+    rungs = [Rung(ladder, 0, "g", populations) for ladder in ladders]
     for name, table in zip(("polarization", "polarization_by_model"), polarization_tables(rungs, CONFIG), strict=True):
         write_csv(paths.table(name), table)
-    by_rung = specialization_tables(populations[:2], rungs, CONFIG)[1]
-    names = dict(zip(by_rung["domain"].unique(), domains, strict=False))
-    if len(domains) > len(names):  # as many rows for each of the domains
-        first = by_rung[by_rung["domain"] == by_rung["domain"].iloc[0]]
-        by_rung = pd.concat([first.assign(domain=domain) for domain in domains], ignore_index=True)
-        by_rung["normalized_fire"] = np.random.default_rng(2).random(len(by_rung))
-    else:
-        by_rung["domain"] = by_rung["domain"].map(names)
-    write_csv(paths.table("specialization_by_rung"), by_rung)
+    write_csv(paths.table("specialization_by_rung"), specialization_tables(populations, rungs, CONFIG)[1])
     write_csv(paths.table("depth"), depth_table(rungs, CONFIG.bootstrap))
     pairs = layer_pairs(pd.DataFrame({"layer_a": [0], "layer_b": [0], "r": [0.5]}), NeuronShape(2, 20),
                         NeuronShape(2, 20))  # fmt: skip
@@ -152,62 +147,69 @@ def test_the_figures_of_neurons_draw_names_literally(tmp_path, drawn):
     assert set(domains) <= set(drawn["specialization"])
     for name in ("statistics", "specialization", "depth"):
         assert set(ladders) <= set(drawn[name])
-    assert f"layer of {models[0]}" in drawn["layer_pairs"]
-    assert f"{models[0]} in {ladders[0]}" in drawn["polarization"]
+    assert {f"layer of {model}" for model in models} <= set(drawn["layer_pairs"])
+    assert {f"{model} in {ladder}" for model in models for ladder in ladders} <= set(drawn["polarization"])
 
 
-@pytest.mark.parametrize("ladders", [LADDERS, ["$$", "US$ to CA$"]])
+@pytest.mark.parametrize("ladders", [LADDERS, ["$$", "US$ to CA$"], ["_x"]])
 def test_the_figures_of_controls_draw_names_literally(tmp_path, drawn, ladders):
     paths = Paths(tmp_path)
     models = {name: {"path": name} for name in MODELS}
     config = parse_config({"models": models, "ladders": {"l": [["70", "160"]]}, "sweeps": {"budgets": True}})
     table = counts(ladders)
     write_csv(paths.table("counts"), table)
-    nulls = [{"ladder": ladder, "rung": 0, "control": "permutation", "matches": 3.0} for ladder in ladders]
+    nulls = [{"ladder": ladder, "rung": 0, "control": name, "matches": 3.0} for ladder in ladders for name in NULLS]
     write_csv(paths.table("null_summary"), pd.DataFrame(nulls).reindex(columns=NULL_SUMMARY_COLUMNS))
     swept = table.assign(k=1, threshold=0.1, sweep="budget", setting="half", jaccard=0.5, alpha=0.5)
     for name, columns in (("k_sweep", K_COLUMNS), ("threshold_sweep", THRESHOLD_COLUMNS),
                           ("stability", STABILITY_COLUMNS)):  # fmt: skip
         write_csv(paths.table(name), swept.reindex(columns=columns))
     write_parquet(paths.matches("70--160"), pd.DataFrame({"r": [0.1, 0.2]}))
-    write_controls(paths)
+    found = pd.DataFrame([["70", 0, 0, "160", 0, 0, 0.1, 1, 1, 0.1, 0.1]], columns=MATCH_COLUMNS)
+    for control in NULLS:
+        write_parquet(paths.null_matches(control, "70--160"), found.assign(seed=0))
     control_figures.draw_control_figures(config, paths)
     for name in ("nulls", "k_sweep", "threshold_sweep", "budget"):
         assert set(ladders) <= set(drawn[name]), name
     assert "70--160" in drawn["nulls"]
 
 
-def write_controls(paths):
-    for control in ("permutation", "untrained"):
-        found = pd.DataFrame([["70", 0, 0, "160", 0, 0, 0.1, 1, 1, 0.1, 0.1]], columns=MATCH_COLUMNS)
-        write_parquet(paths.null_matches(control, "70--160"), found.assign(seed=0))
-
-
-def test_the_figures_of_the_theory_draw_names_literally(tmp_path, drawn):
-    paths, theory = Paths(tmp_path), Theory()
+@pytest.mark.parametrize("ladders", [LADDERS, ["$$", "US$ to CA$"], ["_x", "$_{"]])
+def test_the_figures_of_the_theory_draw_names_literally(tmp_path, drawn, monkeypatch, ladders):
+    paths, partners = Paths(tmp_path), dict(zip(LADDERS, MODELS[1:], strict=True))
     models = {name: {"path": name} for name in MODELS}
-    config = parse_config({"models": models, "ladders": {"2024": [["70", "160"]], "NA": [["70", "410"]]}})
-    write_csv(paths.table("theory_frontiers"), exponents.frontier_table(theory, [256, 512]))
-    fitted = pd.DataFrame([[2.0, "matches", 0.5, 0.5, 0.4, 0.6]], columns=exponents.EXPONENT_COLUMNS)
-    write_csv(paths.table("theory_exponents"), fitted)
-    exact = pd.DataFrame([[2.0, "matches", 0.5, 0.5, 0.5]], columns=exponents.FINITE_SIZE_COLUMNS)
-    write_csv(paths.table("theory_finite_size"), exact)
-    write_csv(paths.table("theory_beta"), pd.DataFrame([("2024", "ngrams", 2.0, 1.5, 2.5, 9)], columns=BETA_COLUMNS))
-    compared = [[ladder, "matches", "rosetta", "plain", "ngrams", *[0.5] * 8, True, True, 0.5] for ladder in LADDERS]
-    write_csv(paths.table("theory_vs_measured"), pd.DataFrame(compared, columns=COMPARISON_COLUMNS))
-    profiles = [(ladder, "plain", "beta", value, 1.0, 4.0) for ladder in LADDERS for value in (1.5, 2.0)]
-    write_csv(paths.table("theory_identifiability"), pd.DataFrame(profiles, columns=PROFILE_COLUMNS))
-    for model in MODELS:
-        write_parquet(paths.spectrum(model), pd.DataFrame({"variance": 1.0 / np.arange(1, 200)}))
-    write_parquet(paths.ngrams, pd.DataFrame({"bits": 1.0 / np.arange(1, 200)}))
-    for a, b in (("70", "160"), ("70", "410")):
-        row = [a, 0, 0, b, 0, 0, 0.95, 1, 1, 0.1, 0.1]
+    rungs = {ladder: [["70", partner]] for ladder, partner in partners.items()}
+    theory_tables(paths, ladders)
+    for partner in partners.values():
+        row = ["70", 0, 0, partner, 0, 0, 0.95, 1, 1, 0.1, 0.1]
         matches = pd.DataFrame([row], columns=MATCH_COLUMNS)
-        write_parquet(paths.rosetta(f"{a}--{b}"), rosetta_neurons([matches]))
-    theory_figures.draw_theory(config, paths)
-    assert set(MODELS) <= set(drawn["theory_beta"])
-    assert set(LADDERS) <= set(drawn["theory_prediction"])
-    assert set(LADDERS) <= set(drawn["theory_identifiability"])
+        write_parquet(paths.rosetta(f"70--{partner}"), rosetta_neurons([matches]))
+    families = ["007", "$a$", "_x"]
+    losses = [(name, name, size, 1.0 / size) for name in families for size in (100, 400)]
+    losses = pd.DataFrame(losses, columns=["model", "family", "n_neurons", "loss"])
+    monkeypatch.setattr(theory_figures, "known_losses", lambda *_: losses)
+    theory_figures.draw_theory(parse_config({"models": models, "ladders": rungs}), paths)
+    assert {*families, "single words", "up to 2 words"} <= set(drawn["theory_beta"])
+    assert set(ladders) <= set(drawn["theory_prediction"])
+    assert {f"{ladder}, {model} (1)" for ladder, model in partners.items()} <= set(drawn["theory_prediction"])
+    assert set(ladders) <= set(drawn["theory_identifiability"])
+
+
+def theory_tables(paths, ladders):
+    write_csv(paths.table("theory_frontiers"), exponents.frontier_table(Theory(), [256, 512]))
+    simulated = [(2.0, neurons, name) for neurons in (SERVED, WHOLE) for name in QUANTITIES]
+    fitted = [(*place, 0.5, 0.5, 0.4, 0.6) for place in simulated]
+    write_csv(paths.table("theory_exponents"), pd.DataFrame(fitted, columns=exponents.EXPONENT_COLUMNS))
+    exact = [(*place, 0.5, 0.5, 0.5) for place in simulated]
+    write_csv(paths.table("theory_finite_size"), pd.DataFrame(exact, columns=exponents.FINITE_SIZE_COLUMNS))
+    betas = [(ladder, "ngrams", 2.0, 1.5, 2.5, 9) for ladder in ladders]
+    write_csv(paths.table("theory_beta"), pd.DataFrame(betas, columns=BETA_COLUMNS))
+    compared = [[ladder, "matches", "rosetta", "plain", "ngrams", *[0.5] * 8, True, True, 0.5] for ladder in ladders]
+    write_csv(paths.table("theory_vs_measured"), pd.DataFrame(compared, columns=COMPARISON_COLUMNS))
+    profiles = [(ladder, "plain", "beta", value, 1.0, 4.0) for ladder in ladders for value in (1.5, 2.0)]
+    write_csv(paths.table("theory_identifiability"), pd.DataFrame(profiles, columns=PROFILE_COLUMNS))
+    curves = [pd.DataFrame({"order": order, "bits": 1.0 / np.arange(1, 200)}) for order in (1, 2)]
+    write_parquet(paths.ngrams, pd.concat(curves))
 
 
 def filtering_tables(paths, domains):
@@ -247,17 +249,26 @@ def test_of_many_domains_the_largest_are_drawn_and_the_rest_is_counted(tmp_path,
     assert f"{240 - filtering_figures.MAX_SHARES + 1} other domains" in drawn["filtering"]
 
 
-def test_the_legend_fits_above_a_single_ladder(tmp_path):
-    neuron_tables(Paths(tmp_path), ["l"], MODELS, ["d", "e"])
-    by_model = read_csv(Paths(tmp_path).table("polarization_by_model"), [])
-    figure = neuron_figures._polarization(by_model[by_model["model"] == "70"])
-    figure.canvas.draw()
-    whole, shown = figure.bbox, [figure.legends[0].get_window_extent(), figure._supylabel.get_window_extent()]
-    plt.close(figure)
-    for part in shown:
-        assert whole.x0 <= part.x0 <= part.x1 <= whole.x1
-        assert whole.y0 <= part.y0 <= part.y1 <= whole.y1
-    assert not shown[0].overlaps(shown[1])
+@pytest.mark.parametrize(
+    ("n_ladders", "null"),
+    [(1, "above_untrained"), (1, "above_documents"), (2, "above_documents"), (3, "above_documents")],
+)
+def test_legends_are_whole_and_hide_nothing_however_few_ladders_there_are(tmp_path, monkeypatch, n_ladders, null):
+    """Above a panel per ladder stand the groups, whose names are longer than a panel is wide."""
+    paths, kept = Paths(tmp_path), {}
+    neuron_tables(paths, list("lmn")[:n_ladders], ["70", "70"], ["d", "e"], (null,))
+    monkeypatch.setattr(neuron_figures, "save_figure", lambda figure, out: kept.update({out.name: figure}))
+    neuron_figures.draw_neuron_figures(paths)
+    for name in ("polarization", "statistics", "specialization"):
+        kept[name].canvas.draw()
+        whole, legend = kept[name].bbox, kept[name].legends[0].get_window_extent()
+        labels = [text for text in (kept[name]._supylabel, kept[name]._supxlabel) if text is not None]
+        others = [*(text.get_window_extent() for text in labels), *(a.get_tightbbox() for a in kept[name].axes)]
+        for part in (legend, *(text.get_window_extent() for text in labels)):
+            assert whole.x0 <= part.x0 <= part.x1 <= whole.x1, name
+            assert whole.y0 <= part.y0 <= part.y1 <= whole.y1, name
+        assert not any(legend.overlaps(part) for part in others), name
+    plt.close("all")
 
 
 @pytest.mark.parametrize("inches", [(3.0, 2.0), (276.0, 3.0)])

@@ -77,7 +77,8 @@ def _polarization(by_model: pd.DataFrame) -> plt.Figure:
     table = table.assign(family=table["model"].groupby([table["ladder"], place]).transform(common_name))
     panels = list(table.groupby(["ladder", "family"], sort=False))
     columns = min(4, len(panels))
-    figure, axes = _panels(columns, -(-len(panels) // columns), width=2.4, height=2.2, sharey=True)
+    width = 2.4 if columns > 2 else PANEL  # the legend is wider than two narrow ones, and would hide the label
+    figure, axes = _panels(columns, -(-len(panels) // columns), width=width, height=2.2, sharey=True)
     for axis, ((ladder, family), part) in zip(axes.flat, panels, strict=False):
         _lines(axis, part)
         axis.set_title(f"{family} in {ladder}", fontsize="medium")

@@ -127,7 +127,7 @@ def _draw_beta(config: Config, paths: Paths, out: Path) -> None:
     axes.set(title="n-grams of the corpus", xlabel="rank", ylabel="bits per word saved", xscale="log", yscale="log")
     axes.legend(frameon=False, fontsize="small")
     if losses is not None:
-        axes = panels[0, 1]
+        axes, losses = panels[0, 1], losses.assign(family=losses["family"].map(literal))
         sns.lineplot(losses, x="n_neurons", y="loss", hue="family", palette="colorblind", marker="o", ax=axes)
         axes.set(title="zoo models", xlabel="neurons per model", ylabel="held-out bits per byte", xscale="log")
         label_sizes(axes, losses["n_neurons"])
