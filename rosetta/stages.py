@@ -33,7 +33,7 @@ VERSIONS = {
     "vocabulary": 2,
     "neurons": 1,
     "contexts": 2,
-    "describe": 4,
+    "describe": 5,
     "neuron_figures": 5,
     "annotate": 1,
     "viewer": 3,
@@ -51,11 +51,11 @@ VERSIONS = {
     "theory_frontiers": 1,
     "theory_ngrams": 2,
     "theory_beta": 3,
-    "theory_compare": 3,
-    "theory_predict": 3,
+    "theory_compare": 4,
+    "theory_predict": 4,
     "theory_figures": 3,
     "figures": 3,
-    "report": 7,
+    "report": 8,
 }
 
 

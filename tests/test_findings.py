@@ -15,6 +15,7 @@ from rosetta.analysis.findings import count_finding, findings_table
 from rosetta.analysis.intervals import half_sample_error, half_sample_interval
 from rosetta.analysis.nulls import NULL_TITLES, PLAIN, STATISTICS
 from rosetta.analysis.populations import Rung
+from rosetta.analysis.scaling import scaling_table
 from rosetta.analysis.verdicts import (
     DERIVED,
     LEVEL,
@@ -225,6 +226,15 @@ def test_the_count_is_judged_by_both_ends_of_its_interval(low, high, verdict, wo
     law = LAWS.assign(alpha=(low + high) / 2, alpha_ci_low=low, alpha_ci_high=high).iloc[0]
     found = one_verdict(count_finding("l", "plain", law))
     assert (found["verdict"], words in found["sentence"]) == (verdict, True)
+
+
+@pytest.mark.parametrize("matches", [[0, 0, 0, 0], [0, 0, 5, 0]])
+def test_why_there_is_no_exponent_is_told(matches):
+    counts = pd.DataFrame({"ladder": "l", "n_neurons": SIZES, "matches": matches})
+    law = scaling_table(counts).iloc[0]
+    found = one_verdict(count_finding("l", "plain", law))
+    assert law["reason"]
+    assert (found["verdict"], found["sentence"]) == (UNDECIDED, f"There is no exponent α: {law['reason']}.")
 
 
 @pytest.mark.parametrize("scatter", [0.1, 0.2, 0.3])

@@ -130,7 +130,11 @@ def count_finding(ladder: str, statistic: str, law: pd.Series) -> Evidence:
     """
     alpha, low, high, n = (float(law[key]) for key in ("alpha", "alpha_ci_low", "alpha_ci_high", "n_rungs"))
     p = np.maximum(p_above(alpha, low, n - 2), p_below(alpha, high, n - 2, bound=1.0))
-    evidence = Evidence(ladder, "count sublinear", statistic, "Too few rungs have matches for an interval of α.")
+    reason = law.get("reason")  # a table that was read has NaN for none
+    missing = "Too few rungs for an interval of α, or the error of the counts is not known."
+    if isinstance(reason, str) and reason:
+        missing = f"There is no exponent α: {reason}."
+    evidence = Evidence(ladder, "count sublinear", statistic, missing)
     if not np.isfinite(p):
         return evidence
     what = "Growth" if low <= 0 else "Sublinear growth"

@@ -202,7 +202,7 @@ def verdict(compared: pd.DataFrame, matched_r: pd.DataFrame, left_out: pd.DataFr
     # A route whose β may be anything predicts nothing.
     tested = matched_r[matched_r["ks_p"].notna() & np.isfinite(matched_r["factor_high"].astype(float))]
     sentences += [_matched_r_said(route, part) for route, part in tested.groupby("route", sort=False)]
-    for method, part in left_out[left_out["log_error"].notna()].groupby("method", sort=False):
+    for method, part in left_out[left_out["predicted"].notna()].groupby("method", sort=False):
         sentences.append(f"Leaving one size out, {method}: {'; '.join(_errors_said(part))}.")
     return sentences
 
@@ -227,11 +227,13 @@ def _matched_r_said(route: str, tested: pd.DataFrame) -> str:
 def _errors_said(left_out: pd.DataFrame) -> list[str]:
     said = []
     for statistic, part in left_out.groupby("statistic", sort=False):
-        error = math.exp(part["log_error"].abs().median())
+        # A count of 0 is within no factor of any prediction.
+        error = math.exp(part["log_error"].abs().fillna(math.inf).median())
+        within = f"within a factor of {error:.2f}" if math.isfinite(error) else "within no factor, for want of matches"
         covered = part["covered"].dropna().astype(bool)
         said.append(
-            f"half of the counts ({statistic}) are predicted within a factor of {error:.2f}, and {int(covered.sum())} "
-            f"of {len(covered)} lie inside their 95% interval"
+            f"half of the counts ({statistic}) are predicted {within}, and {int(covered.sum())} of {len(covered)} lie "
+            "inside their 95% interval"
         )
     return said
 

@@ -77,11 +77,14 @@ def count_profiles(ladder: str, statistic: str, sizes: np.ndarray, counts: np.nd
     n log(RSS/RSS_min), with the residual sum of squares minimised over the other two parameters within the bounds of
     their grids; what exceeds `bound` (`deviance_bound`) is excluded at 95%. A profile that stays near 0 says that
     counts cannot tell the parameter. γ does not appear, because r_τ does not depend on it while r0 < A.
+
+    No rows with fewer than three sizes, and none where a rung has no match: 0 has no logarithm, and the rungs that are
+    left would be chosen by their counts.
     """
-    used = np.asarray(counts, float) > 0
-    sizes, y = np.asarray(sizes, float)[used], np.log(np.asarray(counts, float)[used])
-    if len(np.unique(sizes)) < 3:
+    sizes, counts = np.asarray(sizes, float), np.asarray(counts, float)
+    if len(np.unique(sizes)) < 3 or not (counts > 0).all():
         return pd.DataFrame([], columns=PROFILE_COLUMNS)
+    y = np.log(counts)
     kappas = np.geomspace(KAPPAS[0], KAPPAS[-1], (len(KAPPAS) - 1) * FINER + 1)
     squares = {name: np.full(len(v), np.inf) for name, v in (("beta", BETAS), ("kappa", kappas), ("tau", TAUS))}
     for row, beta in enumerate(BETAS):

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t
+from scipy.optimize import brentq
+from scipy.special import gammaincc, ndtri
 
+from rosetta.analysis.count_law import fit_count_law
+from rosetta.analysis.count_regression import regress
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.groups import OTHERS, rosetta_group
-from rosetta.analysis.intervals import CONFIDENCE
+from rosetta.analysis.intervals import CONFIDENCE, t_quantile
 from rosetta.analysis.scaling import fit_power_law
 from rosetta.theory.routes import BetaEstimate, alpha_interval
 
@@ -24,6 +27,8 @@ LEAVE_ONE_OUT_COLUMNS = [
 FIT = "fitted law"  # the method that takes its slope from the counts; the others are named after their route
 # What tells, of a neuron, how well its feature stands out. The other measured statistics are no selectivity.
 SELECTIVITY = ("excess_kurtosis", "activation_variance", "domain_information")
+_DRAWS = 1000  # means that stand for a distribution of means
+_LARGEST_LOG = 300.0
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,62 @@ def estimates_of(betas: pd.DataFrame, ladder: str) -> list[BetaEstimate]:
     return [BetaEstimate(r.route, r.beta, r.ci_low, r.ci_high, int(r.n)) for r in part.itertuples()]
 
 
+def predict_count(sizes: np.ndarray, counts: np.ndarray, to_size: float, slope: Interval | None = None) -> Interval:
+    """Extrapolate counts, zeros included, with the 95% interval of a new count (docs/theory.md, section 7).
+
+    The law c · x^α is fitted as in `rosetta.analysis.count_law`; with a slope that is known beforehand, only c is. The
+    log mean of the new count has the error of the fit and the dispersion of counts about the law, in as many standard
+    errors as the law's interval, joined with the interval of the slope over the distance from the mean size of what
+    the counts tell. About its mean the count scatters as Poisson's. Of large counts, this is the least-squares interval
+    of a new observation.
+
+    NaN where the law cannot be told, or with a slope where there is no match; no interval without degrees of freedom.
+    """
+    sizes, counts = np.asarray(sizes, float), np.asarray(counts, float)
+    told = math.isfinite(fit_count_law(sizes, counts).alpha) if slope is None else counts.any()
+    if not told or np.isnan(counts).any():
+        return Interval(*[math.nan] * 3)
+    distance, height = np.log(sizes) - math.log(to_size), np.ones(len(sizes))
+    ends = [0.0, 0.0]
+    # Distances are from the size that is asked for, so the height is the log mean there.
+    if slope is None:
+        found = regress(np.column_stack([height, distance]), counts)
+    else:
+        found = regress(height[:, None], counts, slope.value * distance)
+        reach = -np.average(distance, weights=found.weights)
+        ends = sorted([(slope.low - slope.value) * reach, (slope.high - slope.value) * reach])
+    spread = found.width * math.sqrt(found.covariance[0, 0] + found.dispersion)
+    return _new_count(float(found.coefficients[0]), math.hypot(spread, ends[0]), math.hypot(spread, ends[1]))
+
+
+def _new_count(center: float, below: float, above: float) -> Interval:
+    """Return the 95% interval of a Poisson count whose log mean is normal, with this 95% interval to either side.
+
+    An interval on the scale of logarithms would never hold a count of 0.
+    """
+    center = min(max(center, -_LARGEST_LOG), _LARGEST_LOG)
+    value = math.exp(center)
+    if math.isnan(below + above):
+        return Interval(value, math.nan, math.nan)
+    scores = ndtri((np.arange(_DRAWS) + 0.5) / _DRAWS) / t_quantile(math.inf)
+    means = np.exp(np.clip(center + scores * np.where(scores < 0, below, above), -_LARGEST_LOG, _LARGEST_LOG))
+    low, high = (_count_quantile(means, 0.5 + side * CONFIDENCE / 2) for side in (-1, 1))
+    return Interval(value, low, max(high, value))  # a mean near 0 lies above the only likely count
+
+
+def _count_quantile(means: np.ndarray, share: float) -> float:
+    """Return the smallest count that a Poisson count of one of the means, all as likely, exceeds no oftener."""
+
+    def excess(log_next: float) -> float:  # of P(count ≤ k), by log(k + 1)
+        return float(gammaincc(math.exp(log_next), means).mean()) - share
+
+    if excess(0.0) >= 0:
+        return 0.0
+    return float(math.ceil(math.exp(brentq(excess, 0.0, math.log(2 * means.max() + 50))) - 1))
+
+
 def predict_by_fit(sizes: np.ndarray, values: np.ndarray, to_size: float) -> Interval:
-    """Extrapolate by ordinary least squares in log–log, with the 95% interval of a new observation.
+    """Extrapolate means, which are no counts, by least squares in log–log, with the 95% interval of a new observation.
 
     NaN with fewer than two sizes; no interval with two.
     """
@@ -63,11 +122,11 @@ def predict_by_fit(sizes: np.ndarray, values: np.ndarray, to_size: float) -> Int
         return Interval(math.exp(center), math.nan, math.nan)
     scatter = math.sqrt(np.square(y - math.log(law.c) - law.alpha * x).sum() / (n - 2))
     spread = math.sqrt(1 + 1 / n + (target - x.mean()) ** 2 / np.square(x - x.mean()).sum())
-    return _exponential(center, *[t.ppf(0.5 + CONFIDENCE / 2, n - 2) * scatter * spread] * 2)
+    return _exponential(center, *[t_quantile(n - 2) * scatter * spread] * 2)
 
 
 def predict_by_slope(sizes: np.ndarray, values: np.ndarray, to_size: float, slope: Interval) -> Interval:
-    """Extrapolate with a slope that is known beforehand; only the height is taken from the observations.
+    """Extrapolate means with a slope that is known beforehand; only the height is taken from the observations.
 
     The interval joins their scatter about the line (Student's t) and the interval of the slope, over the distance
     from their mean size. NaN without observations; no interval with one.
@@ -81,7 +140,7 @@ def predict_by_slope(sizes: np.ndarray, values: np.ndarray, to_size: float, slop
     scatter = math.nan
     if n > 1:
         residual = y - slope.value * x
-        scatter = t.ppf(0.5 + CONFIDENCE / 2, n - 1) * residual.std(ddof=1) * math.sqrt(1 + 1 / n)
+        scatter = t_quantile(n - 1) * residual.std(ddof=1) * math.sqrt(1 + 1 / n)
     ends = sorted([(slope.low - slope.value) * reach, (slope.high - slope.value) * reach])
     return _exponential(center, math.hypot(scatter, ends[0]), math.hypot(scatter, ends[1]))
 
@@ -120,12 +179,11 @@ def predict_to(
     rows = []
     for ladder, part in counts.groupby("ladder", sort=False):
         for statistic, column in count_columns(part):
-            used = part[part[column] > 0]
-            sizes, matches, largest = used["n_neurons"].to_numpy(), used[column].to_numpy(), part["n_neurons"].max()
-            law = fit_power_law(sizes, matches)
-            slopes = {FIT: Interval(law.alpha, law.alpha_ci_low, law.alpha_ci_high), **_slopes(betas, ladder)}
-            for method, alpha in slopes.items():
-                count = _predict(method, sizes, matches, to_size, alpha).clipped(to_size)
+            sizes, matches, largest = part["n_neurons"].to_numpy(), part[column].to_numpy(), part["n_neurons"].max()
+            law, known = fit_count_law(sizes, matches), _slopes(betas, ladder)
+            fitted = Interval(law.alpha, law.alpha - law.half_width, law.alpha + law.half_width)
+            for method, alpha in {FIT: fitted, **known}.items():
+                count = predict_count(sizes, matches, to_size, known.get(method)).clipped(to_size)
                 fraction = Interval(*(end / to_size for end in (count.value, count.low, count.high)))
                 gain = Interval(*((to_size / largest) ** (1 - end) for end in (alpha.value, alpha.high, alpha.low)))
                 found = {"count": count, "fraction": fraction, "isolation_gain": gain.ordered()}
@@ -145,10 +203,6 @@ def _slopes(betas: pd.DataFrame, ladder: str) -> dict[str, Interval]:
     return {e.route: Interval(*alpha_interval(e)) for e in estimates_of(betas, ladder)}
 
 
-def _predict(method: str, sizes: np.ndarray, values: np.ndarray, to_size: float, slope: Interval) -> Interval:
-    return predict_by_fit(sizes, values, to_size) if method == FIT else predict_by_slope(sizes, values, to_size, slope)
-
-
 def _predict_selectivity(
     polarization: pd.DataFrame, counts: pd.DataFrame, ladder: str, alphas: dict[str, Interval], to_size: float
 ) -> list[tuple]:
@@ -157,8 +211,11 @@ def _predict_selectivity(
         sizes, means = part["n_neurons"].to_numpy(), part["mean"].to_numpy()
         sign = -1.0 if group == OTHERS else 1.0
         for method, alpha in {FIT: None, **alphas}.items():
-            slope = Interval(*(sign * (1 - end) for end in (alpha.value, alpha.low, alpha.high))) if alpha else None
-            found = _predict(method, sizes, means, to_size, slope and slope.ordered())
+            if alpha is None:
+                found = predict_by_fit(sizes, means, to_size)
+            else:
+                slope = Interval(*(sign * (1 - end) for end in (alpha.value, alpha.low, alpha.high))).ordered()
+                found = predict_by_slope(sizes, means, to_size, slope)
             numbers = (found.value, found.low, found.high)
             rows.append((ladder, method, to_size, f"selectivity of {group}", statistic, *numbers))
     return rows
@@ -168,24 +225,23 @@ def leave_one_out(betas: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
     """Return the errors of predicting each rung's counts from the other rungs, rows of `LEAVE_ONE_OUT_COLUMNS`.
 
     The routes' β never saw a count, but the loss route saw the models of the rung that is left out.
-    `log_error` is log(predicted/measured).
+    `log_error` is log(predicted/measured), NaN for a rung without matches, which `covered` still judges.
     """
     rows = []
     for ladder, part in counts.groupby("ladder", sort=False):
-        slopes = {FIT: Interval(math.nan, math.nan, math.nan), **_slopes(betas, ladder)}
+        slopes = {FIT: None, **_slopes(betas, ladder)}
         for statistic, column in count_columns(part):
-            used = part[part[column] > 0]
-            for row in used.to_dict("records"):
-                others = used[used["rung"] != row["rung"]]
+            for row in part.to_dict("records"):
+                others = part[part["rung"] != row["rung"]]
                 sizes, matches = others["n_neurons"].to_numpy(), others[column].to_numpy()
                 for method, slope in slopes.items():
-                    found = _predict(method, sizes, matches, row["n_neurons"], slope)
+                    found = predict_count(sizes, matches, row["n_neurons"], slope)
                     place = (ladder, row["rung"], row["n_neurons"], statistic, method)
                     rows.append((*place, row[column], *_error(found, row[column])))
     return pd.DataFrame(rows, columns=LEAVE_ONE_OUT_COLUMNS)
 
 
 def _error(found: Interval, measured: float) -> tuple[float, float, float, float, bool | None]:
-    covered = None if math.isnan(found.low + found.high) else found.low <= measured <= found.high
-    error = math.log(found.value / measured) if found.value > 0 else math.nan
+    covered = None if math.isnan(found.low + found.high + measured) else found.low <= measured <= found.high
+    error = math.log(found.value / measured) if measured > 0 else math.nan  # of 0 there is no logarithm
     return found.value, found.low, found.high, error, covered
