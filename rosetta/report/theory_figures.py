@@ -51,23 +51,25 @@ def draw_theory(config: Config, paths: Paths) -> None:
     """Draw all figures of the theory from the tables of a finished run."""
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
 
-    def out(name: str) -> Path:
-        return paths.figure(name, "png").with_suffix("")
-
-    frontiers = read_drawn(paths.table("theory_frontiers"), exponents.FRONTIER_COLUMNS)
-    _draw_frontiers(frontiers, out("theory_frontiers"))
-    fitted = read_drawn(paths.table("theory_exponents"), exponents.EXPONENT_COLUMNS)
-    exact = read_drawn(paths.table("theory_finite_size"), exponents.FINITE_SIZE_COLUMNS)
-    _draw_exponents(fitted, exact, out("theory_exponents"))
-    _draw_beta(config, paths, out("theory_beta"))
     betas = read_drawn(paths.table("theory_beta"), BETA_COLUMNS)
     compared = read_drawn(paths.table("theory_vs_measured"), comparison.COMPARISON_COLUMNS)
-    _draw_prediction(config, paths, compared, betas, out("theory_prediction"))
-    profiles = read_drawn(paths.table("theory_identifiability"), identifiability.PROFILE_COLUMNS)
-    _draw_profiles(profiles, out("theory_identifiability"))
+    figures = {
+        "theory_frontiers": _draw_frontiers(read_drawn(paths.table("theory_frontiers"), exponents.FRONTIER_COLUMNS)),
+        "theory_exponents": _draw_exponents(
+            read_drawn(paths.table("theory_exponents"), exponents.EXPONENT_COLUMNS),
+            read_drawn(paths.table("theory_finite_size"), exponents.FINITE_SIZE_COLUMNS),
+        ),
+        "theory_beta": _draw_beta(config, paths),
+        "theory_prediction": _draw_prediction(config, paths, compared, betas),
+        "theory_identifiability": _draw_profiles(
+            read_drawn(paths.table("theory_identifiability"), identifiability.PROFILE_COLUMNS)
+        ),
+    }
+    for name, figure in figures.items():  # all was read
+        _save(figure, paths.figure(name, "png").with_suffix(""))
 
 
-def _draw_frontiers(table: pd.DataFrame, out: Path) -> None:
+def _draw_frontiers(table: pd.DataFrame) -> plt.Figure:
     """Draw r0 and r_τ against N (Dravid 2026, Fig. 5): lines in the continuum, points exact."""
     figure, axes = plt.subplots(figsize=(5.2, 3.8), layout="constrained")
     betas = table["beta"].unique()
@@ -82,10 +84,10 @@ def _draw_frontiers(table: pd.DataFrame, out: Path) -> None:
     axes.set(xlabel="neurons N", ylabel="rank of the feature", yscale="log")
     axes.set_xscale("log", base=2)
     axes.legend(frameon=False, fontsize="small")
-    _save(figure, out)
+    return figure
 
 
-def _draw_exponents(fitted: pd.DataFrame, exact: pd.DataFrame, out: Path) -> None:
+def _draw_exponents(fitted: pd.DataFrame, exact: pd.DataFrame) -> plt.Figure:
     """Draw fitted exponents against β, one panel per quantity (Dravid 2026, Fig. 27)."""
     figure, panels = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
     grid = np.linspace(min(1.2, fitted["beta"].min()), fitted["beta"].max() + 0.2, 100)
@@ -101,7 +103,7 @@ def _draw_exponents(fitted: pd.DataFrame, exact: pd.DataFrame, out: Path) -> Non
             _draw_simulated(axes, fitted, one, 0.03 * (place - len(drawn) / 2 + 0.5), limits)
         axes.set(xlabel="β", ylabel="exponent in N", title=QUANTITY_LABELS[quantity], ylim=limits)
     figure.legend(*panels[0].get_legend_handles_labels(), frameon=False, fontsize="small", loc="outside right center")
-    _save(figure, out)
+    return figure
 
 
 def _draw_simulated(
@@ -115,7 +117,7 @@ def _draw_simulated(
         _draw_interval(axes, row.beta + shift, (row.ci_low, row.ci_high), limits, colour, 1.2, vertical=True)
 
 
-def _draw_beta(config: Config, paths: Paths, out: Path) -> None:
+def _draw_beta(config: Config, paths: Paths) -> plt.Figure:
     """Draw the curves that β is read off: n-grams, the fitted ranges in bold, and losses where they were measured."""
     losses = known_losses(config, paths, config.used_models())
     figure, panels = plt.subplots(1, 1 + (losses is not None), figsize=(9, 3.6), layout="constrained", squeeze=False)
@@ -133,7 +135,7 @@ def _draw_beta(config: Config, paths: Paths, out: Path) -> None:
         label_sizes(axes, losses["n_neurons"])
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.legend(frameon=False, fontsize="small")
-    _save(figure, out)
+    return figure
 
 
 def _draw_curve(axes: plt.Axes, values: np.ndarray, first: int, colour: tuple, label: str) -> None:
@@ -142,7 +144,7 @@ def _draw_curve(axes: plt.Axes, values: np.ndarray, first: int, colour: tuple, l
         axes.plot(ranks[means > 0], means[means > 0], color=colour, lw=width, label=name)
 
 
-def _draw_prediction(config: Config, paths: Paths, compared: pd.DataFrame, betas: pd.DataFrame, out: Path) -> None:
+def _draw_prediction(config: Config, paths: Paths, compared: pd.DataFrame, betas: pd.DataFrame) -> plt.Figure:
     """Draw exponents predicted by each route beside those measured, and matched r beside its predicted distribution."""
     figure, panels = plt.subplots(1, 3, figsize=(13, 4.6), layout="constrained", width_ratios=(1.2, 1, 1))
     counts, slopes, matched = panels
@@ -155,7 +157,7 @@ def _draw_prediction(config: Config, paths: Paths, compared: pd.DataFrame, betas
     slopes.axvline(0, color="grey", ls=":", lw=1)
     slopes.set(xlabel="exponent of mean vocabulary kurtosis")
     _draw_matched_r(config, paths, betas, matched)
-    _save(figure, out)
+    return figure
 
 
 def _draw_exponent_rows(axes: plt.Axes, compared: pd.DataFrame, markers: dict[str, tuple[str, str]]) -> None:
@@ -240,7 +242,7 @@ def _draw_matched_r(config: Config, paths: Paths, betas: pd.DataFrame, axes: plt
     axes.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0))
 
 
-def _draw_profiles(profiles: pd.DataFrame, out: Path) -> None:
+def _draw_profiles(profiles: pd.DataFrame) -> plt.Figure:
     """Draw the profile deviances of β, κ and τ given the counts of each ladder."""
     figure, panels = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained", sharey=True)
     labels = {"beta": "β", "kappa": "κ", "tau": "τ"}
@@ -257,7 +259,7 @@ def _draw_profiles(profiles: pd.DataFrame, out: Path) -> None:
         handles, names = panels[0].get_legend_handles_labels()
         panels[0].get_legend().remove()
         figure.legend(handles, names, frameon=False, fontsize="small", loc="outside right center")
-    _save(figure, out)
+    return figure
 
 
 def _save(figure: plt.Figure, out: Path) -> None:

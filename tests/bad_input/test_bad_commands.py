@@ -116,7 +116,7 @@ BAD = [
     (f"viewer {RUN}", r"results/excerpts/pythia-s--opt-s\.json: no such file"),
     (f"report {RUN}", r"results/models/pythia-s\.json: no such file"),
     (f"filtering select {RUN}", r"results/filtering/sums/pool\.json: no such file"),
-    (f"theory beta {RUN} --out b.csv", r"results/theory/ngrams\.parquet: no such file"),
+    (f"theory beta {RUN} --out b.csv", r"results/tables/theory_ngrams\.csv: no such file"),
     ("fit none.csv", r"none\.csv: no such file"),
     ("match --a none --b none --out o", "none: holds no store manifest"),
     ("match none.parquet --out o", r"none\.parquet: no such file"),
@@ -156,7 +156,11 @@ BAD = [
     ("fit endless.csv", r"endless\.csv: n_neurons in row 1 is 'inf', not a number"),
     ("fit hole.csv", r"hole\.csv: n_neurons in row 1 is 'nan', not a number"),
     ("fit good.csv --replicates other.csv", r"other\.csv: lacks the columns"),
-    ("figures --counts good.csv --scaling good.csv --out f", r"good\.csv: lacks the columns"),
+    (
+        "figures --counts good.csv --scaling good.csv --nulls good.csv --null-scaling good.csv "
+        "--thresholds good.csv --out f",
+        r"good\.csv: lacks the columns",
+    ),
     ("theory predict --to-size 10 --betas good.csv --counts good.csv", r"good\.csv: lacks the columns \['route'"),
     ("theory sweep-table other.csv --out x.csv --exponents y.csv", r"other\.csv: lacks the columns \['parameter'"),
     # places where nothing can be written
