@@ -28,7 +28,9 @@ from rosetta.steps.describe import describe_step
 from rosetta.steps.neurons import neurons_step
 from rosetta.tables import write_csv, write_parquet
 from rosetta.theory.comparison import COMPARISON_COLUMNS, MATCHED_R_COLUMNS
+from rosetta.theory.exponents import FINITE_SIZE_COLUMNS
 from rosetta.theory.prediction import LEAVE_ONE_OUT_COLUMNS
+from rosetta.theory.simulation import WHOLE
 
 CONTROLS = {
     "controls": CONTROL_COLUMNS,
@@ -110,7 +112,15 @@ def save_theory(paths):
     )
     matched_r = pd.DataFrame([["l", 0, "b", "ngrams", *[0.5] * 12, 0.001]], columns=MATCHED_R_COLUMNS)
     left_out = pd.DataFrame([["l", 0, 15, "plain", "ngrams", 15, 15, 9, 20, 0.0, True]], columns=LEAVE_ONE_OUT_COLUMNS)
-    known = {"theory_vs_measured": compared, "theory_matched_r": matched_r, "theory_leave_one_out": left_out}
+    exact = [
+        [2.0, WHOLE, quantity, 0.5, 0.5, fitted] for quantity, fitted in (("matches", 0.81), ("true_matches", 0.52))
+    ]
+    known = {
+        "theory_vs_measured": compared,
+        "theory_matched_r": matched_r,
+        "theory_leave_one_out": left_out,
+        "theory_finite_size": pd.DataFrame(exact, columns=FINITE_SIZE_COLUMNS),
+    }
     for name in THEORY_TABLES.values():
         write_csv(paths.table(name), known.get(name, pd.DataFrame({"statistic": ["plain"], "value": [0.25]})))
     for name in THEORY_FIGURES:
@@ -230,9 +240,11 @@ def test_a_context_is_shown_with_the_text_around_it(reported):
 
 def test_the_report_says_where_theory_and_measurement_disagree(reported):
     *_, page = reported
-    assert "plain, interval of the fit: 0 of 1 (not l)" in page
+    assert "plain, 95% interval: 0 of 1 (not l)" in page
     assert "l with b 0.5 (0.5 to 0.5; 0.50 where 0.50 is predicted)" in page
     assert "rejected at 5% in 1" in page
+    assert "among them are 0.81 and 0.52 where 0.50 is predicted." in page
+    assert "All neurons: the others too" in page
     assert page.count("data:image/png;base64,ZHJhd24=") == len(THEORY_FIGURES)
 
 
