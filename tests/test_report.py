@@ -69,7 +69,7 @@ def test_numbers_are_shown_with_significant_digits(value, shown):
 def save_benchmark(paths, rule, job, seconds):
     path = paths.benchmark(rule, job)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t{100 * seconds}\n")
+    path.write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0:00:01\t{100 * seconds}\t{10 * seconds}\n")
 
 
 def test_every_rule_has_its_jobs_and_no_model_that_nobody_needs():
@@ -93,7 +93,7 @@ def test_the_times_are_those_of_the_jobs_that_the_configuration_asks_for(tmp_pat
     ]:  # fmt: skip
         save_benchmark(paths, rule, job, seconds)
     rows = {row.phase: tuple(row)[1:] for row in phase_table(parse_config(CONFIG), paths).itertuples(index=False)}
-    assert rows == {"activations": (4, 7, 4, 400), "corpus": (1, 5, 5, 500), "train": (2, 5, 3, 300)}
+    assert rows == {"activations": (4, 7, 4, 70, 400), "corpus": (1, 5, 5, 50, 500), "train": (2, 5, 3, 50, 300)}
     more = parse_config({**CONFIG, "activations": {**CONFIG["activations"], "n_shards": 1}})
     assert phase_table(more, paths).set_index("phase")["seconds"].to_dict() == {
         "activations": 100,
@@ -253,8 +253,8 @@ def test_the_time_of_every_phase_is_shown(reported):
     table = page[page.index("<h3>Time</h3>") : page.index("<h3>Versions</h3>")]
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", table)]
     assert [row for row in rows if row] == [
-        ["corpus", "1", "7.500", "7.500", "750"],
-        ["activations", "2", "3.500", "2.250", "225"],
+        ["corpus", "1", "7.500", "7.500", "75", "750"],
+        ["activations", "2", "3.500", "2.250", "35", "225"],
     ]
 
 
