@@ -55,7 +55,7 @@ VERSIONS = {
     "theory_predict": 4,
     "theory_figures": 3,
     "figures": 3,
-    "report": 8,
+    "report": 9,
 }
 
 

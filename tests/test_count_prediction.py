@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from rosetta.analysis.count_law import fit_count_law
 from rosetta.analysis.count_regression import regress
 from rosetta.theory import comparison, identifiability, prediction
+from rosetta.theory.exponents import FINITE_SIZE_COLUMNS
 from rosetta.theory.prediction import FIT, Interval, predict_by_fit, predict_by_slope, predict_count
 from rosetta.theory.routes import BETA_COLUMNS
 
@@ -188,9 +189,11 @@ def test_a_rung_whose_threshold_cannot_be_read_is_not_judged():
 def test_sentences_count_rungs_without_matches():
     compared = pd.DataFrame(columns=comparison.COMPARISON_COLUMNS)
     matched_r = pd.DataFrame(columns=comparison.MATCHED_R_COLUMNS)
+    simulated = pd.DataFrame(columns=FINITE_SIZE_COLUMNS)
 
     def said(matches):
-        return " ".join(comparison.verdict(compared, matched_r, prediction.leave_one_out(BETAS, table(matches))))
+        left_out = prediction.leave_one_out(BETAS, table(matches))
+        return " ".join(comparison.verdict(compared, matched_r, left_out, simulated))
 
     assert "ngrams: half of the counts (plain) are predicted within a factor of" in said([0.0, 2.0, 5.0, 9.0])
     assert "of 4 lie inside" in said([0.0, 2.0, 5.0, 9.0])

@@ -28,7 +28,9 @@ from rosetta.steps.describe import describe_step
 from rosetta.steps.neurons import neurons_step
 from rosetta.tables import write_csv, write_parquet
 from rosetta.theory.comparison import COMPARISON_COLUMNS, MATCHED_R_COLUMNS
+from rosetta.theory.exponents import FINITE_SIZE_COLUMNS
 from rosetta.theory.prediction import LEAVE_ONE_OUT_COLUMNS
+from rosetta.theory.simulation import WHOLE
 
 CONTROLS = {
     "controls": CONTROL_COLUMNS,
@@ -67,7 +69,7 @@ def test_numbers_are_shown_with_significant_digits(value, shown):
 def save_benchmark(paths, rule, job, seconds):
     path = paths.benchmark(rule, job)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"s\th:m:s\tmax_rss\n{seconds}\t0:00:01\t{100 * seconds}\n")
+    path.write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0:00:01\t{100 * seconds}\t{10 * seconds}\n")
 
 
 def test_every_rule_has_its_jobs_and_no_model_that_nobody_needs():
@@ -91,7 +93,7 @@ def test_the_times_are_those_of_the_jobs_that_the_configuration_asks_for(tmp_pat
     ]:  # fmt: skip
         save_benchmark(paths, rule, job, seconds)
     rows = {row.phase: tuple(row)[1:] for row in phase_table(parse_config(CONFIG), paths).itertuples(index=False)}
-    assert rows == {"activations": (4, 7, 4, 400), "corpus": (1, 5, 5, 500), "train": (2, 5, 3, 300)}
+    assert rows == {"activations": (4, 7, 4, 70, 400), "corpus": (1, 5, 5, 50, 500), "train": (2, 5, 3, 50, 300)}
     more = parse_config({**CONFIG, "activations": {**CONFIG["activations"], "n_shards": 1}})
     assert phase_table(more, paths).set_index("phase")["seconds"].to_dict() == {
         "activations": 100,
@@ -110,7 +112,15 @@ def save_theory(paths):
     )
     matched_r = pd.DataFrame([["l", 0, "b", "ngrams", *[0.5] * 12, 0.001]], columns=MATCHED_R_COLUMNS)
     left_out = pd.DataFrame([["l", 0, 15, "plain", "ngrams", 15, 15, 9, 20, 0.0, True]], columns=LEAVE_ONE_OUT_COLUMNS)
-    known = {"theory_vs_measured": compared, "theory_matched_r": matched_r, "theory_leave_one_out": left_out}
+    exact = [
+        [2.0, WHOLE, quantity, 0.5, 0.5, fitted] for quantity, fitted in (("matches", 0.81), ("true_matches", 0.52))
+    ]
+    known = {
+        "theory_vs_measured": compared,
+        "theory_matched_r": matched_r,
+        "theory_leave_one_out": left_out,
+        "theory_finite_size": pd.DataFrame(exact, columns=FINITE_SIZE_COLUMNS),
+    }
     for name in THEORY_TABLES.values():
         write_csv(paths.table(name), known.get(name, pd.DataFrame({"statistic": ["plain"], "value": [0.25]})))
     for name in THEORY_FIGURES:
@@ -230,9 +240,11 @@ def test_a_context_is_shown_with_the_text_around_it(reported):
 
 def test_the_report_says_where_theory_and_measurement_disagree(reported):
     *_, page = reported
-    assert "plain, interval of the fit: 0 of 1 (not l)" in page
+    assert "plain, 95% interval: 0 of 1 (not l)" in page
     assert "l with b 0.5 (0.5 to 0.5; 0.50 where 0.50 is predicted)" in page
     assert "rejected at 5% in 1" in page
+    assert "among them are 0.81 and 0.52 where 0.50 is predicted." in page
+    assert "All neurons: the others too" in page
     assert page.count("data:image/png;base64,ZHJhd24=") == len(THEORY_FIGURES)
 
 
@@ -241,8 +253,8 @@ def test_the_time_of_every_phase_is_shown(reported):
     table = page[page.index("<h3>Time</h3>") : page.index("<h3>Versions</h3>")]
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", table)]
     assert [row for row in rows if row] == [
-        ["corpus", "1", "7.500", "7.500", "750"],
-        ["activations", "2", "3.500", "2.250", "225"],
+        ["corpus", "1", "7.500", "7.500", "75", "750"],
+        ["activations", "2", "3.500", "2.250", "35", "225"],
     ]
 
 

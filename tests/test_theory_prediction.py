@@ -19,6 +19,7 @@ from rosetta.matching import ROSETTA_COLUMNS
 from rosetta.stages import VERSIONS
 from rosetta.theory import comparison, identifiability, prediction
 from rosetta.theory.allocation import AllocationModel, continuum_frontier, continuum_r0
+from rosetta.theory.exponents import FINITE_SIZE_COLUMNS
 from rosetta.theory.prediction import FIT, Interval
 from rosetta.theory.routes import BETA_COLUMNS, BetaEstimate
 
@@ -95,12 +96,33 @@ def test_every_statistic_is_compared_with_its_own_law_and_intervals():
     np.testing.assert_allclose(table["measured_resampled_low"], [0.5, 0.9])
     assert table["overlap_resampled"].tolist() == [True, False]
     said = " ".join(comparison.verdict(table.reset_index(), *no_other_tables()))
-    assert "plain, interval of the fit: 1 of 1" in said
-    assert "above_untrained, interval resampled: 0 of 1 (not l)" in said
+    assert "plain, 95% interval: 1 of 1" in said
+    assert "above_untrained, of documents and thresholds: 0 of 1 (not l)" in said
 
 
 def no_other_tables():
-    return pd.DataFrame(columns=comparison.MATCHED_R_COLUMNS), pd.DataFrame(columns=prediction.LEAVE_ONE_OUT_COLUMNS)
+    columns = comparison.MATCHED_R_COLUMNS, prediction.LEAVE_ONE_OUT_COLUMNS, FINITE_SIZE_COLUMNS
+    return [pd.DataFrame(columns=names) for names in columns]
+
+
+def test_what_all_matches_tell_is_read_off_the_simulated_networks():
+    counts, betas = planted(0.5)
+    table = comparison.compare(Theory(), betas, scaling_table(counts), counts)
+    *others, nothing = no_other_tables()
+    rows = [
+        (beta, neurons, quantity, 1 / beta, 0.0, fitted + (neurons == "served"))
+        for beta, all_of_them, right in ((1.25, 0.61, 0.79), (2.0, 0.33, 0.52))
+        for neurons in ("served", "all")
+        for quantity, fitted in (("matches", all_of_them), ("true_matches", right), ("matches_above_null", 0.1))
+    ]
+    simulated = pd.DataFrame(rows, columns=FINITE_SIZE_COLUMNS)
+    said = " ".join(comparison.verdict(table, *others, simulated))
+    assert "among them are 0.61 and 0.79 where 0.80 is predicted; 0.33 and 0.52 where 0.50 is predicted." in said
+    served_alone = simulated[simulated["neurons"] == "served"]
+    for none in (nothing, served_alone):
+        assert "whole networks" not in " ".join(comparison.verdict(table, *others, none))
+    only_above = table.assign(statistic="above_untrained")
+    assert "whole networks" not in " ".join(comparison.verdict(only_above, *others, simulated))
 
 
 def test_two_rungs_are_judged_by_the_resampled_interval():
@@ -160,9 +182,10 @@ def test_the_verdict_names_what_disagrees():
         ).dropna(subset=["predicted"]).head(1),
         pd.DataFrame(comparison.compare_matched_r(PLACE, r, estimates, 0.6)),
         prediction.leave_one_out(betas, counts),
+        no_other_tables()[2],
     )  # fmt: skip
     text = " ".join(sentences)
-    assert "plain, interval of the fit: 0 of 1 (not l)" in text
+    assert "plain, 95% interval: 0 of 1 (not l)" in text
     assert "rejected at 5% in 1" in text
     assert "fitted law: half of the counts (plain) are predicted within a factor of 1.00" in text
 
@@ -196,7 +219,8 @@ def test_the_verdict_says_by_what_factor_the_r_miss_the_theory():
     assert row["factor_high"] == pytest.approx(row["ci_high"] / (1 / 2.5))
     counts, betas = planted()
     compared = comparison.compare(Theory(), betas, scaling_table(counts), counts)
-    text = " ".join(comparison.verdict(compared, pd.DataFrame(rows), prediction.leave_one_out(betas, counts)))
+    tables = compared, pd.DataFrame(rows), prediction.leave_one_out(betas, counts), no_other_tables()[2]
+    text = " ".join(comparison.verdict(*tables))
     numbers = f"{row['factor']:.1f} ({row['factor_low']:.1f} to {row['factor_high']:.1f}; {row['alpha_from_r']:.2f}"
     assert f"on the largest rungs: l with other {numbers} where 0.50 is predicted)" in text
     assert "outside the 95% interval in 2 of all 2 comparisons of two models" in text

@@ -82,7 +82,7 @@ def data():
     groups["a--b"]["neurons"][0]["partners"][1]["match"] = {
         "r_ci_low": 0.45, "r_ci_high": 0.55, "p_permutation": 0.001, "p_untrained": None, "margin": 0.02,
     }  # fmt: skip
-    made = viewer_data(groups, {name: KnownModel() for name in "abc"}, ["above permuted", "above untrained"])
+    made = viewer_data(groups, {name: KnownModel() for name in "abc"}, ["above exchanged documents", "above untrained"])
     about = {"name": "rivers <b>", "examples": ["the Oder"], "is_monosemantic": True}
     made["neurons"][3]["partners"][0]["about"] = about
     return made
@@ -251,7 +251,7 @@ def test_a_match_is_shown_with_what_chance_makes(opened):
     assert re.search(r"margin to the runner-up\s+–\s+p, permuted positions\s+–", cards[0]), "charts are level"
     assert "untrained twins" not in cards[0] + cards[1], "there is no such null"
     facts = opened.run("return document.querySelector('h1 + .note').textContent")
-    assert facts == "a--b · lowest r 1 · margin – · above permuted · above untrained"
+    assert facts == "a--b · lowest r 1 · margin – · above exchanged documents · above untrained"
 
 
 def test_filters_go_together_and_are_cleared(opened):

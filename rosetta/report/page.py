@@ -33,6 +33,7 @@ from rosetta.report.phases import phase_table
 from rosetta.tables import read_csv
 from rosetta.theory.comparison import verdict
 from rosetta.theory.prediction import SELECTIVITY
+from rosetta.theory.simulation import WHOLE
 
 LIBRARIES = (
     "torch",
@@ -155,12 +156,13 @@ def _theory(config: Config, paths: Paths) -> dict[str, Any]:
     """Return the theory's tables (those that the configuration asks for) and figures."""
     absent = {"predicted": not config.theory.predict_sizes, "swept": not config.theory.sweep.points()}
     tables = {key: read_csv(paths.table(name), []) for key, name in THEORY_TABLES.items() if not absent.get(key)}
-    said = verdict(tables["compared"], tables["matched_r"], tables["left_out"])
+    said = verdict(tables["compared"], tables["matched_r"], tables["left_out"], tables["finite_size"])
     for key in _SHOWN.keys() & tables.keys():
         tables[key] = tables[key][tables[key]["statistic"].isin(_SHOWN[key])]
     return {
         **tables,
         "verdict": said,
+        "whole": (tables["finite_size"]["neurons"] == WHOLE).any(),
         **{f"{name}_figure": _image(paths.figure(f"theory_{name}", "png")) for name in THEORY_FIGURES},
     }
 

@@ -11,11 +11,11 @@ from rosetta.errors import StoreError
 from rosetta.jobs import job_names
 from rosetta.paths import Paths
 
-PHASE_COLUMNS = ["phase", "jobs", "seconds", "longest_seconds", "peak_memory_mb"]
+PHASE_COLUMNS = ["phase", "jobs", "seconds", "longest_seconds", "cpu_seconds", "peak_memory_mb"]
 
 
 def phase_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return one row per rule: number of jobs, their seconds summed, the longest, and the peak memory.
+    """Return one row per rule: number of jobs, their seconds and the longest, their CPU seconds, the peak memory.
 
     Only jobs that the configuration asks for count, each as it last ran, so the table covers the phases of a resumed
     run too, and leaves out what another configuration left in the folder. The report is not among them: it is
@@ -26,13 +26,14 @@ def phase_table(config: Config, paths: Paths) -> pd.DataFrame:
         files = [path for path in (paths.benchmark(rule, name) for name in names) if path.exists()]
         if files and rule != "report":
             table = pd.concat(map(_read, files))
-            rows.append((rule, len(files), table["s"].sum(), table["s"].max(), table["max_rss"].max()))
+            times = table["s"].sum(), table["s"].max(), table["cpu_time"].sum()
+            rows.append((rule, len(files), *times, table["max_rss"].max()))
     return pd.DataFrame(rows, columns=PHASE_COLUMNS).sort_values("seconds", ascending=False, ignore_index=True)
 
 
 def _read(path: Path) -> pd.DataFrame:
     """Read a job's record, which Snakemake wrote: without a digest, so only damage that makes it no table is found."""
     try:
-        return pd.read_csv(path, sep="\t", na_values=["-"])[["s", "max_rss"]].astype(float)
+        return pd.read_csv(path, sep="\t", na_values=["-"])[["s", "cpu_time", "max_rss"]].astype(float)
     except (ValueError, KeyError) as error:
         raise StoreError(f"{path}: damaged ({error}). Delete it: the report then leaves this job's time out.") from None

@@ -163,8 +163,8 @@ def _draw_prediction(config: Config, paths: Paths, compared: pd.DataFrame, betas
 def _draw_exponent_rows(axes: plt.Axes, compared: pd.DataFrame, markers: dict[str, tuple[str, str]]) -> None:
     """Draw, ladder by ladder, every statistic's measured exponent in black and what each route predicts in colour.
 
-    Statistics that share a quantity share its prediction, which is drawn once. Thick bars are the intervals of the fit,
-    thin ones the resampled ones.
+    Statistics that share a quantity share its prediction, which is drawn once. Thick bars are the 95% intervals, thin
+    ones those of documents and thresholds, or of neurons.
     """
     ladders, ticks, height = list(dict.fromkeys(compared["ladder"])), [], 0.0
     values = compared[["measured", "predicted"]].to_numpy().ravel()

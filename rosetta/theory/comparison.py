@@ -17,6 +17,7 @@ from rosetta.config_theory import Theory
 from rosetta.theory.allocation import continuum_r0, exponent_from_r, matched_r_survival
 from rosetta.theory.prediction import Interval, estimates_of, selectivity_series
 from rosetta.theory.routes import BetaEstimate, alpha_interval
+from rosetta.theory.simulation import WHOLE
 
 COMPARISON_COLUMNS = [
     "ladder", "quantity", "group", "statistic", "route", "predicted", "predicted_ci_low", "predicted_ci_high",
@@ -38,11 +39,12 @@ def compare(
 ) -> pd.DataFrame:
     """Return predicted and measured exponents of every ladder, statistic and route, with their intervals.
 
-    Two measured intervals stand beside the predicted one: that of the fit (how far the rungs lie from a power law;
-    none with two rungs), and the resampled one (what the choice of documents, or for selectivity that of neurons,
-    does to the slope). `overlap` and `overlap_resampled` say whether each meets the predicted interval; they are empty
-    where one is missing, and where a route leaves all exponents open that the model knows, and so predicts nothing.
-    Wide intervals meet easily, so overlap is no proof of the theory, but its absence speaks against it.
+    Two measured intervals stand beside the predicted one. `measured_ci_…` is the 95% interval: of a count's exponent it
+    joins how far the rungs lie from a law and what documents and thresholds do (`scaling_table`), of selectivity it is
+    the scatter of the rungs alone (none with two). `measured_resampled_…` is that of documents and thresholds, or for
+    selectivity that of neurons. `overlap` and `overlap_resampled` say whether each meets the predicted interval; they
+    are empty where one is missing, and where a route leaves all exponents open that the model knows, and so predicts
+    nothing. Wide intervals meet easily, so overlap is no proof of the theory, but its absence speaks against it.
     `predicted_at_sizes` is the slope of the continuum's count over the ladder's own sizes at the configured κ and γ,
     which lies below the asymptotic 1/β.
 
@@ -74,7 +76,7 @@ def compare(
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
-# Quantity, group of neurons, statistic, and its exponent with the interval of the fit and with the resampled one.
+# Quantity, group of neurons, statistic, and its exponent with its 95% interval and with the resampled one.
 _Measured = tuple[str, str, str, Interval, Interval]
 
 
@@ -105,7 +107,7 @@ def _exponent(quantity: str, estimate: BetaEstimate) -> Interval:
 
 
 def _selectivity_slopes(polarization: pd.DataFrame, counts: pd.DataFrame, ladder: str) -> list[_Measured]:
-    """Return the slopes of every selectivity statistic, with the interval of the fit and that of resampled neurons.
+    """Return the slopes of every selectivity statistic, with the scatter of rungs and that of resampled neurons.
 
     The latter follows from the means' own bootstrap intervals, which are independent between rungs: to first order
     the slope is a weighted sum of log means.
@@ -189,15 +191,25 @@ def compare_matched_r(place: dict[str, Any], r: np.ndarray, estimates: list[Beta
     return rows
 
 
-def verdict(compared: pd.DataFrame, matched_r: pd.DataFrame, left_out: pd.DataFrame) -> list[str]:
-    """Return sentences that say where predictions and measurements agree and where they do not."""
+def verdict(
+    compared: pd.DataFrame, matched_r: pd.DataFrame, left_out: pd.DataFrame, finite_size: pd.DataFrame
+) -> list[str]:
+    """Return sentences that say where predictions and measurements agree and where they do not.
+
+    Parameters
+    ----------
+    compared, matched_r : DataFrame
+        `COMPARISON_COLUMNS` and `MATCHED_R_COLUMNS`.
+    left_out : DataFrame
+        `prediction.LEAVE_ONE_OUT_COLUMNS`.
+    finite_size : DataFrame
+        `exponents.FINITE_SIZE_COLUMNS`: what simulated whole networks, where there are any, say of counts of all
+        matches.
+    """
     counted = compared[compared["quantity"] == "matches"]
     sentences = [_overlap_said(route, part) for route, part in counted.groupby("route", sort=False)]
     if (counted["statistic"] == PLAIN).any():
-        sentences.append(
-            "All matches are no test of the exponent: in simulated whole networks most of them are chance, and they "
-            "grow almost as the networks do, whatever β is."
-        )
+        sentences += _whole_networks_said(finite_size)
     sentences += _signs_said(compared)
     # A route whose β may be anything predicts nothing.
     tested = matched_r[matched_r["ks_p"].notna() & np.isfinite(matched_r["factor_high"].astype(float))]
@@ -205,6 +217,22 @@ def verdict(compared: pd.DataFrame, matched_r: pd.DataFrame, left_out: pd.DataFr
     for method, part in left_out[left_out["predicted"].notna()].groupby("method", sort=False):
         sentences.append(f"Leaving one size out, {method}: {'; '.join(_errors_said(part))}.")
     return sentences
+
+
+def _whole_networks_said(finite_size: pd.DataFrame) -> list[str]:
+    """Return how all matches of simulated whole networks grow beside what they should; nothing without any."""
+    whole = finite_size[finite_size["neurons"] == WHOLE]
+    by_beta = whole.pivot(index="beta", columns="quantity", values="fitted")
+    expected = whole[whole["quantity"] == "matches"].set_index("beta")["predicted"]
+    said = [
+        f"{row['matches']:.2f} and {row['true_matches']:.2f} where {expected[beta]:.2f} is predicted"
+        for beta, row in by_beta.iterrows()
+    ]
+    told = (
+        "Whether all matches are a test, simulated whole networks tell, in which the theory holds: there the exponents "
+        f"of all matches and of the right ones among them are {'; '.join(said)}."
+    )
+    return [told] if said else []
 
 
 def _matched_r_said(route: str, tested: pd.DataFrame) -> str:
@@ -241,12 +269,12 @@ def _errors_said(left_out: pd.DataFrame) -> list[str]:
 def _overlap_said(route: str, part: pd.DataFrame) -> str:
     said = []
     for statistic, laws in part.groupby("statistic", sort=False):
-        for column, interval in (("overlap", "of the fit"), ("overlap_resampled", "resampled")):
+        for column, interval in (("overlap", "95% interval"), ("overlap_resampled", "of documents and thresholds")):
             judged = laws[laws[column].notna()]
             apart = judged[~judged[column].astype(bool)]["ladder"].tolist()
             if len(judged):
                 but = f" (not {', '.join(apart)})" if apart else ""
-                said.append(f"{statistic}, interval {interval}: {len(judged) - len(apart)} of {len(judged)}{but}")
+                said.append(f"{statistic}, {interval}: {len(judged) - len(apart)} of {len(judged)}{but}")
     return (
         f"Route {route}: ladders on which the predicted interval of the count's exponent overlaps the measured one: "
         f"{'; '.join(said) or 'none can be judged'}. Wide intervals meet easily."

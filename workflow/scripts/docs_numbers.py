@@ -16,19 +16,27 @@ import re
 import shutil
 import string
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from rosetta.config import Config, load_config
+from rosetta.analysis.counts import COUNT_OF
+from rosetta.analysis.nulls import PLAIN
+from rosetta.analysis.scaling import WHOLE
+from rosetta.config import SPLITS, Config, load_config
+from rosetta.corpus.build import read_split
+from rosetta.corpus.documents import cluster_of
 from rosetta.errors import ConfigError, RosettaError, StoreError
 from rosetta.files import also_checking, digest_file, digest_json
 from rosetta.paths import Paths
 from rosetta.provenance import compare_with_run
+from rosetta.report.phases import phase_table
 from rosetta.tables import read_csv
+from rosetta.theory.comparison import MATCHED_R_COLUMNS
+from rosetta.theory.exponents import COUNTS
 
 ROOT = Path(__file__).parents[2]
 NUMBERS, FIGURE = Path("docs/numbers.json"), Path("docs/scaling.png")
@@ -41,36 +49,78 @@ class Section(NamedTuple):
 
     Attributes
     ----------
-    table : str
-        Name of the run's table.
+    table : str or callable
+        Name of the run's table, or what makes it of the run's paths.
     keys : dict
         Column that names a row, by its heading.
     cells : dict
         What is shown of every run, by its heading: a format string of the table's columns.
     where : dict
-        Values that rows must have, by column.
+        Values of which rows must have one, by column.
     """
 
-    table: str
+    table: str | Callable[[Paths], pd.DataFrame]
     keys: dict[str, str]
     cells: dict[str, str]
-    where: Mapping[str, str] = MappingProxyType({})
+    where: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
+def _beside_nulls(paths: Paths) -> pd.DataFrame:
+    """Return the exponents of all matches, of the trained models and of every null model."""
+    columns = ["ladder", "alpha", "alpha_ci_low", "alpha_ci_high"]
+    trained = read_csv(paths.table("scaling"), ["statistic", *columns])
+    trained = trained[trained["statistic"] == PLAIN].assign(control="trained")
+    nulls = read_csv(paths.table("null_scaling"), ["control", *columns])
+    ladders = trained["ladder"].tolist()
+    return pd.concat([trained, nulls]).sort_values("ladder", key=lambda names: names.map(ladders.index), kind="stable")
+
+
+def _largest_rungs(paths: Paths) -> pd.DataFrame:
+    """Return what the matched r of every ladder's largest rung say."""
+    table = read_csv(paths.table("theory_matched_r"), MATCHED_R_COLUMNS)
+    return table[table["rung"] == table.groupby("ladder")["rung"].transform("max")]
+
+
+def _harvest(paths: Paths) -> pd.DataFrame:
+    """Return how many documents every domain has, and of how many files and packages they are, by split."""
+    parts = []
+    for split in SPLITS:
+        found = read_split(paths, split)
+        sources = found.assign(file=found["source"].map(cluster_of), package=found["source"].str.split("/").str[0])
+        counts = sources.groupby("domain")[["id", "file", "package"]].nunique()
+        parts.append(counts.set_axis([f"{split}_documents", f"{split}_files", f"{split}_packages"], axis=1))
+    return pd.concat(parts, axis=1).fillna(0).sort_index().rename_axis("domain").reset_index()
+
+
+def _phases(paths: Paths) -> pd.DataFrame:
+    """Return the CPU minutes and jobs of every phase, and of all."""
+    table = phase_table(load_config(paths.run_config), paths).sort_values("cpu_seconds", ascending=False, kind="stable")
+    every = pd.DataFrame([{"phase": "all", **table[["jobs", "cpu_seconds"]].sum()}])
+    found = pd.concat([every, table[["phase", "jobs", "cpu_seconds"]]])
+    return found.assign(cpu_minutes=found["cpu_seconds"] / 60)
+
+
+_ALPHA = "{alpha:.2f} ({alpha_ci_low:.2f} to {alpha_ci_high:.2f})"
+_POOLED = {"α (95%) [families]": _ALPHA + " [{alpha_family_low:.2f} to {alpha_family_high:.2f}]"}
 SECTIONS = {
+    "pooled": Section("scaling_pooled", {"matches": "statistic"}, _POOLED, {"left_out": (WHOLE,)}),
+    "families": Section(
+        "scaling_pooled",
+        {"matches": "statistic", "family left out": "left_out"},
+        {"α (95%)": _ALPHA},
+        {"statistic": tuple(COUNT_OF)},
+    ),
     "scaling": Section(
         "scaling",
         {"ladder": "ladder", "statistic": "statistic"},
-        {
-            "α (fit) [documents]": "{alpha:.2f} ({alpha_ci_low:.2f} to {alpha_ci_high:.2f}) "
-            "[{alpha_resampled_low:.2f} to {alpha_resampled_high:.2f}]"
-        },
+        {"α (95%) [documents and thresholds]": _ALPHA + " [{alpha_resampled_low:.2f} to {alpha_resampled_high:.2f}]"},
     ),
     "counts": Section(
         "counts",
         {"ladder": "ladder", "models": "models", "neurons": "n_neurons"},
         {
             "matches": "{matches:.0f} ({matches_ci_low:.0f} to {matches_ci_high:.0f})",
+            "above documents": "{above_documents:.0f} ({above_documents_ci_low:.0f} to {above_documents_ci_high:.0f})",
             "above untrained": "{above_untrained:.0f} ({above_untrained_ci_low:.0f} to {above_untrained_ci_high:.0f})",
         },
     ),
@@ -79,6 +129,7 @@ SECTIONS = {
         {"ladder": "ladder", "rung": "rung", "null": "control"},
         {"matches": "{matches:.0f}", "mean r": "{mean_r:.2f}"},
     ),
+    "null_scaling": Section(_beside_nulls, {"ladder": "ladder", "matches of": "control"}, {"α (95%)": _ALPHA}),
     "theory": Section(
         "theory_vs_measured",
         {"ladder": "ladder", "statistic": "statistic", "route": "route"},
@@ -87,7 +138,23 @@ SECTIONS = {
             "measured": "{measured:.2f} ({measured_ci_low:.2f} to {measured_ci_high:.2f}) "
             "[{measured_resampled_low:.2f} to {measured_resampled_high:.2f}]",
         },
-        {"quantity": "matches"},
+        {"quantity": ("matches",)},
+    ),
+    "whole_networks": Section(
+        "theory_exponents",
+        {"β": "beta", "neurons": "neurons", "count": "quantity"},
+        {"1/β": "{predicted:.3f}", "fitted": "{fitted:.3f} ({ci_low:.3f} to {ci_high:.3f})"},
+        {"quantity": ("matches", *COUNTS)},
+    ),
+    "ngrams": Section(
+        "theory_ngrams",
+        {"longest n-gram": "order"},
+        {"features": "{n_features:,.0f}", "β": "{beta:.2f} ({ci_low:.2f} to {ci_high:.2f})"},
+    ),
+    "matched_r": Section(
+        _largest_rungs,
+        {"ladder": "ladder", "with": "model", "route": "route"},
+        {"r above the floor": "{n:.0f}", "factor": "{factor:.1f} ({factor_low:.1f} to {factor_high:.1f})"},
     ),
     "findings": Section(
         "findings",
@@ -100,9 +167,17 @@ SECTIONS = {
         {
             "F1": "{f1:.2f}",
             "average precision": "{average_precision:.2f}",
-            "held-out perplexity": "{perplexity:.2f} ({perplexity_ci_low:.2f} to {perplexity_ci_high:.2f})",
+            "held-out perplexity": "{perplexity:.2f}",
+            "minus the Rosetta Neuron's": "{perplexity_difference:+.2f} ({perplexity_difference_ci_low:+.2f} to "
+            "{perplexity_difference_ci_high:+.2f})",
         },
     ),
+    "harvest": Section(
+        _harvest,
+        {"domain": "domain"},
+        {split: f"{{{split}_documents:,.0f}} ({{{split}_files:,.0f}}, {{{split}_packages:,.0f}})" for split in SPLITS},
+    ),
+    "phases": Section(_phases, {"phase": "phase"}, {"jobs": "{jobs:.0f}", "CPU minutes": "{cpu_minutes:.1f}"}),
 }
 
 
@@ -154,9 +229,12 @@ def without_seeds(config: Config) -> dict[str, Any]:
 
 def rows_of(section: Section, paths: Paths) -> list[dict[str, Any]]:
     """Return the rows of a run's table that a section shows, numbers with six digits."""
-    table = read_csv(paths.table(section.table), columns_of(section))
-    for column, value in section.where.items():
-        table = table[table[column] == value]
+    if isinstance(section.table, str):
+        table = read_csv(paths.table(section.table), columns_of(section))
+    else:
+        table = section.table(paths)
+    for column, values in section.where.items():
+        table = table[table[column].isin(values)]
     table = table[columns_of(section)].drop_duplicates(list(section.keys.values()))
     return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
 
@@ -181,11 +259,16 @@ def render(name: str, numbers: dict[str, Any]) -> str:
     for i, run in enumerate(runs):
         for row in run:
             rows.setdefault(tuple(row[key] for key in keys), [{} for _ in runs])[i] = row
-    heads = [*section.keys, *(f"{cell}, run {i + 1}" for cell in section.cells for i in range(len(runs)))]
-    lines = [heads, ["---"] * len(heads)]
-    for key, found in rows.items():
-        shown = [_cell(form, row) for form in section.cells.values() for row in found]
-        lines.append([*(f"{part:g}" if isinstance(part, float) else str(part) for part in key), *shown])
+    columns = [
+        [f"{part:g}" if isinstance(part, float) else str(part) for part in parts] for parts in zip(*rows, strict=True)
+    ]
+    heads = list(section.keys)
+    for cell, form in section.cells.items():
+        shown = [[_cell(form, found[i]) for found in rows.values()] for i in range(len(runs))]
+        same = all(column == shown[0] for column in shown)  # as of what no seed of these changes
+        heads += [f"{cell}, all runs"] if same else [f"{cell}, run {i + 1}" for i in range(len(runs))]
+        columns += shown[:1] if same else shown
+    lines = [heads, ["---"] * len(heads), *zip(*columns, strict=True)]
     table = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
     return f"Seeds of {'; '.join(told)}. Configuration `{numbers['configuration'][:12]}`.\n\n{table}\n"
 
@@ -216,18 +299,23 @@ def fill(text: str, numbers: dict[str, Any], page: str) -> str:
 
 
 def outdated(root: Path) -> list[str]:
-    """Return what of the documentation is not as recorded."""
+    """Return what of the documentation is not as recorded: pages, the figure, sections without a place or a record."""
     numbers = json.loads((root / NUMBERS).read_text("utf-8"))
     texts = {page: page.read_text("utf-8") for page in pages_of(root)}
+    shown = {name for text in texts.values() for name, _, _ in PLACE.findall(text)}
+    unplaced = [f"{name} (no page has a place for it)" for name in SECTIONS if name not in shown]
+    if numbers and numbers["sections"].keys() != SECTIONS.keys():
+        others = ", ".join(sorted(numbers["sections"].keys() ^ SECTIONS.keys()))
+        return [*unplaced, f"{NUMBERS} (has other sections: {others}; record the runs again)"]
     pages = [page for page, text in texts.items() if fill(text, numbers, page.name) != text]
     if numbers and digest_file(root / FIGURE) != numbers["figure"]:
         pages.append(root / FIGURE)
-    return [str(page.relative_to(root)) for page in pages]
+    return [*unplaced, *(str(page.relative_to(root)) for page in pages)]
 
 
 def pages_of(root: Path) -> list[Path]:
     """Return the pages that may have places."""
-    return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    return [root / "README.md", root / "benchmarks" / "README.md", *sorted((root / "docs").glob("*.md"))]
 
 
 def write(root: Path, runs: list[Path]) -> None:
@@ -252,7 +340,7 @@ def main() -> None:
             with also_checking(compare_with_run):
                 write(ROOT, arguments.runs)
         elif pages := outdated(ROOT):
-            sys.exit(f"not as recorded in {NUMBERS}: {', '.join(pages)}. Run `make docs-numbers`; edit none by hand.")
+            sys.exit(f"not as recorded in {NUMBERS}: {'; '.join(pages)}. Run `make docs-numbers`; edit none by hand.")
     except RosettaError as error:
         sys.exit(f"rosetta: {error}")
 
