@@ -97,21 +97,20 @@ class RunPlan:
 
     def render(self) -> str:
         """Return the plan as text for a terminal."""
-        head = f"{'phase':<14}{'jobs':>6}{'FLOPs':>12}{'disk GB':>10}{'memory GB':>11}{'minutes':>10}"
+        head = f"{'phase':<14}{'jobs':>6} {'FLOPs':>11} {'disk GB':>10} {'memory GB':>10} {'minutes':>10}"
         lines = [self.positions, "", head]
         for phase in self.phases:
             minutes = phase.seconds(self.flops_per_second, self.cores) / 60
             lines.append(
-                f"{phase.name:<14}{phase.jobs:>6}{phase.flops:>12.2e}{_gigabytes(phase.disk_bytes):>10}"
-                f"{phase.peak_bytes / GB:>11.1f}{minutes:>10.1f}"
+                f"{phase.name:<14}{phase.jobs:>6} {phase.flops:>11.2e} {_gigabytes(phase.disk_bytes):>10} "
+                f"{phase.peak_bytes / GB:>10.1f} {minutes:>10.1f}"
             )
         total = sum(phase.seconds(self.flops_per_second, self.cores) for phase in self.phases) / 60
         disk = _gigabytes(sum(phase.disk_bytes or 0 for phase in self.phases))
         at_least = "≥" if any(phase.disk_bytes is None for phase in self.phases) else ""
         lines.append(
-            f"{'total':<14}{sum(p.jobs for p in self.phases):>6}{sum(p.flops for p in self.phases):>12.2e}"
-            f"{at_least + disk:>10}{max(p.peak_bytes for p in self.phases) / GB:>11.1f}"
-            f"{total:>10.1f}"
+            f"{'total':<14}{sum(p.jobs for p in self.phases):>6} {sum(p.flops for p in self.phases):>11.2e} "
+            f"{at_least + disk:>10} {max(p.peak_bytes for p in self.phases) / GB:>10.1f} {total:>10.1f}"
         )
         speed = f"{self.flops_per_second / 1e9:.0f} GFLOP/s per {self.device}, {self.cores} {self.device}(s)"
         return "\n".join([*lines, "", f"{self.device_hours:.2f} {self.device}-hours at {speed}", *self.notes])
