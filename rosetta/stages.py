@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from rosetta.config import Config, twin_name
-from rosetta.correlation.plan import workers_of
 from rosetta.jobs import control_figures
 
 VERSIONS = {
@@ -133,7 +132,7 @@ def _anew(config: Config) -> dict[str, Any]:
 
 def _intervals(config: Config, _pair: str) -> dict[str, Any]:
     # Whether all neurons fit the memory that a task has decides among which of them half-samples are matched.
-    memory_gb = config.correlation.memory_gb / workers_of(config.dask).n_processes
+    memory_gb = config.correlation.memory_gb / config.dask.n_processes
     return {**_anew(config), "intervals": config.intervals.model_dump(mode="json"), "memory_gb": memory_gb}
 
 

@@ -33,11 +33,6 @@ class Workers(NamedTuple):
     n: int = 1
     processes: bool = False
 
-    @property
-    def n_processes(self) -> int:
-        """Into how many processes the budget is shared out."""
-        return self.n if self.processes else 1
-
 
 ALONE = Workers()
 
@@ -232,7 +227,7 @@ def fits_rematch(
     cells = n_a * n_b
     rows = (ROW_VALUE_BYTES[precision] + 4) * ROWS * (n_a + n_b)
     working = (4 * settings.n_blocks + 3 * 8) * cells + min(STRIP_BYTES, 8 * cells) + rows
-    share = memory_gb * GB / workers.n_processes
+    share = memory_gb * GB / (workers.n if workers.processes else 1)
     fits = RESERVED + POSITION_BYTES * n_positions + working <= share
     return fits and rematch_flops(n_a, n_b, n_positions, settings) <= settings.max_teraflops * 1e12
 
