@@ -126,13 +126,13 @@ def status(
     results: Annotated[Path, typer.Argument(help="results folder of a run")] = Path("results"),
 ) -> None:
     """Show what of a run is done, running, missing or failed, its disk, and the time left."""
-    from rosetta.status import status_text
+    from rosetta.status import started_in, status_text
 
     path = Paths(results).run_config
     if not path.exists():
         raise ConfigError(f"{path}: no such file. Name the results folder of a run that has begun.")
     config = load_config(path)
-    print(status_text(config, Paths(results), Path.cwd()))
+    print(status_text(config, Paths(results), started_in(config, results)))
 
 
 @app.command()

@@ -230,6 +230,11 @@ class Dask(Section):
         """Whether the tasks run on the machine of the job that starts them."""
         return self.scheduler in ("threads", "processes")
 
+    @property
+    def n_processes(self) -> int:
+        """Processes that share the memory of the job that starts the tasks."""
+        return self.n_workers if self.scheduler == "processes" else 1
+
 
 class Matching(Section):
     """What counts as a match."""

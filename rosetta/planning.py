@@ -37,7 +37,7 @@ from rosetta.jobs import job_names
 from rosetta.models import loading, sources
 from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.models.placement import ITEM_BYTES
-from rosetta.models.sizes import Planned, Size, planned_capture, planned_reading, planned_twin
+from rosetta.models.sizes import Planned, Size, planned_capture, planned_reading, planned_twin, tokenizing_bytes
 from rosetta.models.zoo import zoo_model_config
 from rosetta.paths import Paths
 from rosetta.stages import made_by
@@ -97,21 +97,20 @@ class RunPlan:
 
     def render(self) -> str:
         """Return the plan as text for a terminal."""
-        head = f"{'phase':<14}{'jobs':>6}{'FLOPs':>12}{'disk GB':>10}{'memory GB':>11}{'minutes':>10}"
+        head = f"{'phase':<14}{'jobs':>6} {'FLOPs':>11} {'disk GB':>10} {'memory GB':>10} {'minutes':>10}"
         lines = [self.positions, "", head]
         for phase in self.phases:
             minutes = phase.seconds(self.flops_per_second, self.cores) / 60
             lines.append(
-                f"{phase.name:<14}{phase.jobs:>6}{phase.flops:>12.2e}{_gigabytes(phase.disk_bytes):>10}"
-                f"{phase.peak_bytes / GB:>11.1f}{minutes:>10.1f}"
+                f"{phase.name:<14}{phase.jobs:>6} {phase.flops:>11.2e} {_gigabytes(phase.disk_bytes):>10} "
+                f"{phase.peak_bytes / GB:>10.1f} {minutes:>10.1f}"
             )
         total = sum(phase.seconds(self.flops_per_second, self.cores) for phase in self.phases) / 60
         disk = _gigabytes(sum(phase.disk_bytes or 0 for phase in self.phases))
         at_least = "≥" if any(phase.disk_bytes is None for phase in self.phases) else ""
         lines.append(
-            f"{'total':<14}{sum(p.jobs for p in self.phases):>6}{sum(p.flops for p in self.phases):>12.2e}"
-            f"{at_least + disk:>10}{max(p.peak_bytes for p in self.phases) / GB:>11.1f}"
-            f"{total:>10.1f}"
+            f"{'total':<14}{sum(p.jobs for p in self.phases):>6} {sum(p.flops for p in self.phases):>11.2e} "
+            f"{at_least + disk:>10} {max(p.peak_bytes for p in self.phases) / GB:>10.1f} {total:>10.1f}"
         )
         speed = f"{self.flops_per_second / 1e9:.0f} GFLOP/s per {self.device}, {self.cores} {self.device}(s)"
         return "\n".join([*lines, "", f"{self.device_hours:.2f} {self.device}-hours at {speed}", *self.notes])
@@ -178,6 +177,7 @@ class _Model:
             self.shape, self.parameters = self._look_up(config, paths, name)
         self.bytes = self.parameters * ITEM_BYTES[self.entry.dtype]
         self.name, self.size = name, Size(self.shape, self.parameters)
+        self.tokenizing = tokenizing_bytes(config, paths)
         self._config = config
 
     @cached_property
@@ -233,7 +233,7 @@ def _activation_phase(config: Config, used: list[_Model], positions: int) -> Pha
         len(used) * settings.n_shards,
         flops=sum(2 * model.parameters * positions for model in used),
         disk_bytes=sum(model.shape.n_neurons * positions * stored for model in used),
-        peak_bytes=max(model.capture.n_bytes for model in used),
+        peak_bytes=max(model.capture.n_bytes + model.tokenizing for model in used),
         efficiency=MODEL_EFFICIENCY,
         temporary=config.store_mode == "temporary",
     )
@@ -263,7 +263,7 @@ def _correlation_phase(config: Config, models: dict[str, _Model], positions: int
             flops, peak = screen_flops(*size, screen.n_rows), screen.peak_bytes
             if config.store_mode == "live":  # once for the sketches, once for the exact pairs
                 flops += 2 * 2 * (models[a].parameters + models[b].parameters) * positions
-                peak += models[a].capture.n_bytes + models[b].capture.n_bytes
+                peak += models[a].capture.n_bytes + models[b].capture.n_bytes + models[a].tokenizing
             notes.append(f"{a} × {b}: {size[0]:,} × {size[1]:,} neurons, sketches of {screen.n_rows} rows")
         else:
             tiles = plan_tiles(*size, settings.memory_gb, precision=precision, workers=workers)
@@ -348,7 +348,9 @@ def _control_phases(config: Config, models: dict[str, _Model], positions: int, p
                 len(used),
                 flops=0 if live else n_twins * sum(2 * model.parameters * positions for model in used),
                 disk_bytes=n_twins * sum(model.shape.n_neurons for model in used) * stored,
-                peak_bytes=max(planned_twin(config, model.name, model.size).n_bytes for model in used),
+                peak_bytes=max(
+                    planned_twin(config, model.name, model.size).n_bytes + model.tokenizing for model in used
+                ),
                 efficiency=MODEL_EFFICIENCY,
                 temporary=True,
             )

@@ -30,6 +30,28 @@ def running_here(folder: Path) -> list[int]:
     return found
 
 
+def is_held(folder: Path) -> bool:
+    """Tell whether another process holds a folder, without holding it.
+
+    Also True where `hold` would refuse because nobody can tell.
+    """
+    try:
+        stream = open(folder / RUN_LOCK)  # noqa: SIM115
+    except FileNotFoundError:
+        return False
+    with stream:
+        process, _, machine = stream.read().partition(" ")
+        if not process:  # a run that came to its end leaves no name; nobody is disturbed by a look at the lock
+            return False
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back as the file is closed
+        except BlockingIOError:
+            return True
+        except OSError:
+            return machine != socket.gethostname()
+    return False
+
+
 def hold(folder: Path) -> None:
     """Hold a folder for this process, until it ends in whatever way.
 

@@ -13,7 +13,15 @@ from rosetta.correlation.plan import correlation_flops
 from rosetta.errors import StoreError
 from rosetta.files import read_manifest
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.sizes import LOADING, Size, known_size, planned_capture, planned_reading, planned_scoring
+from rosetta.models.sizes import (
+    LOADING,
+    Size,
+    known_size,
+    planned_capture,
+    planned_reading,
+    planned_scoring,
+    tokenizing_bytes,
+)
 from rosetta.paths import Paths
 
 MB = 1_000_000
@@ -68,7 +76,7 @@ def needs_of_model(config: Config, paths: Paths, rule: str, model: str) -> Needs
         return _needs(config, rule, planned_reading(config, model, size).n_bytes, 0)
     n_neurons, positions = size.shape.n_neurons, expected_positions(config, paths)
     forward, (capture, _, placement) = 2 * size.n_parameters * positions, planned_capture(config, model, size)
-    live = forward if config.store_mode == "live" else 0
+    live, capture = forward if config.store_mode == "live" else 0, capture + tokenizing_bytes(config, paths)
     n_bytes, flops = {
         "activations": (capture, forward / config.activations.n_shards),
         "twins": (capture, forward * len(config.controls.untrained_seeds)),
@@ -95,7 +103,7 @@ def needs_of_pair(config: Config, paths: Paths, rule: str, pair: tuple[str, str]
     live, captured, n_gpus = 0, 0.0, 1
     if config.store_mode == "live":  # the two models lie beside the tiles
         live = 4 * sum(size.n_parameters for size in sizes) * positions
-        captured, n_gpus = _captures(config, list(pair), sizes)
+        captured, n_gpus = _captures(config, paths, list(pair), sizes)
     flops = times * (once + live)
     if not config.dask.local:  # workers on other machines have memory and GPUs of their own; this job waits for them
         return Needs(BASE_MB, _minutes(flops / SLOW_FLOPS))
@@ -108,18 +116,20 @@ def needs_of_group(config: Config, paths: Paths, rule: str, group: tuple[str, ..
     n_bytes, flops, n_gpus = {"contexts": 1500 * MB}[rule], 0.0, 1
     if config.store_mode == "live":
         sizes = [model_size(config, paths, model) for model in group]
-        captured, n_gpus = _captures(config, list(group), sizes)
+        captured, n_gpus = _captures(config, paths, list(group), sizes)
         n_bytes += captured
         flops = 4 * sum(size.n_parameters for size in sizes) * expected_positions(config, paths)
     needs = _needs(config, rule, n_bytes, flops, n_gpus=n_gpus)
     return needs._replace(minutes=needs.minutes + START_MINUTES)  # stores are read at scattered points
 
 
-def _captures(config: Config, models: list[str], sizes: list[Size]) -> tuple[float, int]:
+def _captures(config: Config, paths: Paths, models: list[str], sizes: list[Size]) -> tuple[float, int]:
     """Return bytes and GPUs of a job that runs models, of which it holds no more than `models_at_once`."""
     planned = [planned_capture(config, model, size) for model, size in zip(models, sizes, strict=True)]
     n_bytes = sum(sorted(capture.n_bytes for capture in planned)[-config.models_at_once :])
-    return n_bytes, max(capture.placement.n_gpus if capture.placement else 1 for capture in planned)
+    return n_bytes + tokenizing_bytes(config, paths), max(
+        capture.placement.n_gpus if capture.placement else 1 for capture in planned
+    )
 
 
 def needs_of_filter(config: Config, paths: Paths, rule: str) -> Needs:

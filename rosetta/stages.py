@@ -130,6 +130,12 @@ def _anew(config: Config) -> dict[str, Any]:
     return {**_seen(config), "precision": config.correlation.precision, "matching": config.matching.model_dump()}
 
 
+def _intervals(config: Config, _pair: str) -> dict[str, Any]:
+    # Whether all neurons fit the memory that a task has decides among which of them half-samples are matched.
+    memory_gb = config.correlation.memory_gb / config.dask.n_processes
+    return {**_anew(config), "intervals": config.intervals.model_dump(mode="json"), "memory_gb": memory_gb}
+
+
 def _twins(config: Config, model: str) -> dict[str, Any]:
     twins = [twin_name(model, seed) for seed in config.controls.untrained_seeds]
     return {"twins": [{**_model(config, twin), **_activations(config, twin)} for twin in twins]}
@@ -213,7 +219,7 @@ _SLICES = {
     "twins": _twins,
     "correlate": _correlate,
     "nulls": lambda config, control: {**_anew(config), "seeds": config.controls.seeds(control)},
-    "intervals": lambda config, _: {**_anew(config), "intervals": config.intervals.model_dump(mode="json")},
+    "intervals": _intervals,
     "sweeps": lambda config, _: {**_anew(config), "sweeps": config.sweeps.model_dump(exclude={"k", "thresholds"})},
     "match": lambda config, _: {"matching": config.matching.model_dump(mode="json")},
     "counts": lambda config, _: {"ladders": config.ladders, "null_quantile": config.controls.null_quantile},

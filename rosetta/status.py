@@ -130,6 +130,15 @@ def disk_use(root: Path) -> dict[str, int]:
     return dict(sorted(used.items(), key=lambda item: -item[1]))
 
 
+def started_in(config: Config, root: Path) -> Path:
+    """Return the folder from which a run's configuration names its results folder `root`; the current one if none."""
+    named, found = Path(config.results), root.absolute()
+    n = len(named.parts)
+    if named.is_absolute() or not n or found.parts[-n:] != named.parts:
+        return Path.cwd()
+    return found.parents[n - 1].resolve()
+
+
 def status_text(config: Config, paths: Paths, folder: Path) -> str:
     """Return the status of a run as text for a terminal.
 

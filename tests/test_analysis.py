@@ -28,7 +28,7 @@ from rosetta.files import write_manifest
 from rosetta.jobs import job_names
 from rosetta.moments import Moments
 from rosetta.paths import Paths
-from rosetta.planning import plan_run
+from rosetta.planning import Phase, RunPlan, plan_run
 from rosetta.stages import made_by
 from rosetta.tables import write_parquet
 
@@ -264,3 +264,12 @@ def test_the_plan_counts_the_documents_of_the_corpus_once_it_is_built(tmp_path):
     assert phases_of(built)["corpus"].disk_bytes == 3600
     _, plan = small_plan(tmp_path, {"source": HUB, "seed": 1})
     assert "NOT KNOWN" in plan.render(), "the corpus there is of another configuration"
+
+
+def test_the_numbers_of_a_large_plan_stand_apart():
+    phase = Phase("correlation", 24, 1.12e20, 187_071.5e9, 1061.9e9)
+    plan = RunPlan("positions: 1", [phase, Phase("nulls", 1, disk_bytes=None)], flops_per_second=1e9, cores=1)
+    rows = [line.split() for line in plan.render().splitlines()[2:6]]
+    assert rows[1][:5] == ["correlation", "24", "1.12e+20", "187071.50", "1061.9"]
+    assert rows[3][3] == "≥187071.50"
+    assert [len(row) for row in rows[1:]] == [6, 6, 6]

@@ -14,10 +14,11 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from rosetta.activations.capture import forward
 from rosetta.activations.tokens import TokenizedDocument
 from rosetta.config_filtering import FilterScoring
+from rosetta.errors import ModelError
 from rosetta.filtering.perplexity import perplexity
 from rosetta.filtering.score import Scorer
 from rosetta.models.batches import batches, length_limits
-from rosetta.models.loading import load_model, load_tokenizer
+from rosetta.models.loading import load_config_of, load_model, load_tokenizer
 from rosetta.models.neurons import Neuron
 from rosetta.models.sources import ModelSource
 
@@ -122,6 +123,17 @@ def test_batches_are_cut_where_the_length_limit_lies_between_two():
     assert cuts == [(0, 2), (2, 4), (4, 6), (6, 7)]
     plain = rotary_model("llama", "linear").config
     assert [(cut.start, cut.stop) for cut in batches([16, 3, 17, 64, 0], 4, plain)] == [(0, 4), (4, 5)]
+
+
+def test_a_longrope_of_one_kind_of_layers_without_its_limit_is_refused(tmp_path):
+    """Where one kind of rotary positions is for all layers, the library sets a limit that is missing."""
+    rotary_model("gemma3_text", "longrope").config.save_pretrained(tmp_path)
+    content = json.loads((tmp_path / "config.json").read_text())
+    for rope in content["rope_parameters"].values():
+        del rope["original_max_position_embeddings"]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=r"^models\.m: config\.json gives None as original_max_position_embeddings"):
+        load_config_of(ModelSource("m", str(tmp_path)))
 
 
 @pytest.fixture(scope="module")

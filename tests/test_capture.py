@@ -176,7 +176,7 @@ def test_the_model_manifest_counts_neurons_and_parameters(tmp_path, texts):
 
 def test_replaced_weights_are_refused(tmp_path, texts):
     source = ModelSource("m", str(save_tiny_model(tmp_path / "m", texts, "llama")))
-    write_model_manifest(source, tmp_path / "m.json", {})
+    write_model_manifest(source, tmp_path / "m.json", {"stage": "train"})
     checked_manifest(source, tmp_path / "m.json")
     save_tiny_model(tmp_path / "m", texts, "llama", seed=1)
     with pytest.raises(StoreError, match=r"m/\S+: .* m\.json (describes|tells)"):

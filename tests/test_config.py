@@ -349,5 +349,8 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     more = slices(changed(theory={"simulation": {"betas": [1.7]}, "sweep": {"kappa": [2.0]}}))
     expected = {"theory_frontiers", "report"}
     assert {stage for stage in base if more[stage] != base[stage]} == expected, "finished simulations are kept"
-    same = slices(changed(correlation={"memory_gb": 1.0}, dask={"n_workers": 2}))
+    same = slices(changed(dask={"n_workers": 2}))
     assert {stage for stage in base if same[stage] != base[stage]} == {"report"}, "how the work is cut"
+    less = slices(changed(correlation={"memory_gb": 1.0}))
+    changes = {stage for stage in base if less[stage] != base[stage]}
+    assert changes == {"intervals", "report"}, "which neurons half-samples match"

@@ -79,6 +79,22 @@ def test_a_stamp_is_stale_if_the_stage_depends_on_what_was_edited(config):
     assert not is_stale(fewer, stamp(config, "train", "qwen-s")), "nothing asks for it"
 
 
+@pytest.mark.parametrize(
+    ("section", "edit", "stale"),
+    [
+        ("correlation", {"memory_gb": 3.0}, True),
+        ("dask", {"n_workers": 2, "scheduler": "processes"}, True),
+        ("dask", {"n_workers": 2, "scheduler": "threads"}, False),
+        ("dask", {"threads_per_worker": 2}, False),
+    ],
+)
+def test_intervals_depend_on_the_memory_that_decides_how_half_samples_are_matched(config, section, edit, stale):
+    """Whether all neurons fit; the correlations themselves are the same in any memory."""
+    changed = edited(**{section: {**TINY.get(section, {}), **edit}})
+    assert is_stale(changed, stamp(config, "intervals", "pythia-s--opt-s")) == stale
+    assert not is_stale(changed, stamp(config, "correlate", "pythia-s--opt-s"))
+
+
 def save(paths, config, content="x\n"):
     """Results with a stamp, without one, and a table of a user's own."""
     with stamping(stamp(config, "counts")):

@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import run_here
 
 from rosetta.config import dump_config, load_config
+from rosetta.files import write_text
 from rosetta.jobs import job_names
 from rosetta.paths import Paths
 from rosetta.processes import running_here
-from rosetta.status import Job, disk_use, job_states, jobs_at_once, last_line, seconds_left, status_text
+from rosetta.status import Job, disk_use, job_states, jobs_at_once, last_line, seconds_left, started_in, status_text
 
 TINY = Path(__file__).parent.parent / "workflow" / "presets" / "tiny.yaml"
 
@@ -121,3 +123,31 @@ def test_the_command(run, tmp_path):
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert "theory_simulate" in shown
     assert "time left: not known" in shown
+
+
+def test_a_run_is_looked_for_where_it_was_started_from_wherever_its_status_is_asked(run, tmp_path, monkeypatch):
+    config, _ = run
+    config, root = config.model_copy(update={"results": "made/results"}), tmp_path / "project" / "made" / "results"
+    root.mkdir(parents=True)
+    assert started_in(config, root) == tmp_path / "project"
+    monkeypatch.chdir(root.parent)
+    assert started_in(config, Path("results")) == tmp_path / "project"
+    for elsewhere in (config.model_copy(update={"results": name}) for name in (".", "other", str(root))):
+        assert started_in(elsewhere, root) == root.parent, "nothing tells it but that it is asked from here"
+
+
+def test_from_elsewhere_what_runs_is_not_taken_for_interrupted(run, tmp_path, monkeypatch):
+    config, paths = run
+    config = config.model_copy(update={"results": "results"})
+    write_text(paths.run_config, dump_config(config))
+    begin(paths, "corpus", "all", "reading\n")
+    (tmp_path / "snakemake").write_text("import time; time.sleep(60)")
+    process = subprocess.Popen([sys.executable, "snakemake"], cwd=tmp_path)
+    try:
+        (tmp_path / "elsewhere").mkdir()
+        done = run_here("status", paths.root, folder=tmp_path / "elsewhere")
+    finally:
+        process.kill()
+        process.wait()
+    assert f"run: process {process.pid} is at work" in done.out
+    assert "running: corpus all" in done.out

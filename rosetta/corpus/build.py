@@ -112,8 +112,10 @@ def _table(documents: list[Document]) -> pd.DataFrame:
 
 
 def _summary(documents: list[Document]) -> dict:
+    sizes = [len(document.text.encode("utf-8")) for document in documents]
     return {
         "documents": len(documents),
-        "bytes": sum(len(document.text.encode("utf-8")) for document in documents),
+        "bytes": sum(sizes),
+        "longest_bytes": max(sizes, default=0),
         "domains": dict(sorted(Counter(document.domain for document in documents).items())),
     }

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+from rosetta.errors import ModelError
 from rosetta.models.neurons import text_config
+
+_LIMIT = "original_max_position_embeddings"
 
 
 def length_limits(config: Any) -> list[int]:
@@ -17,10 +20,30 @@ def length_limits(config: Any) -> list[int]:
     the library chooses between them by the longest row of a batch. Dynamic NTK changes above `max_position_embeddings`
     only, and longer sequences are refused (`rosetta.models.loading.check_context`); other kinds never change.
     """
+    return sorted({rope[_LIMIT] for rope in _longropes(config)})
+
+
+def check_length_limits(config: Any, place: str) -> None:
+    """Check that a transformers configuration gives what `length_limits` reads; the library may load it without.
+
+    Raises
+    ------
+    ModelError
+        If a LongRoPE has no limit, or one that is no number of tokens.
+    """
+    for rope in _longropes(config):
+        limit = rope.get(_LIMIT)
+        if not isinstance(limit, int) or limit < 1:
+            raise ModelError(
+                f"{place}: config.json gives {limit!r} as {_LIMIT} of a LongRoPE (rope_parameters). Give the number of "
+                "tokens up to which its short_factor holds."
+            )
+
+
+def _longropes(config: Any) -> list[dict[str, Any]]:
     found = getattr(text_config(config), "rope_parameters", None) or {}
     by_layer_type = [rope for rope in found.values() if isinstance(rope, dict)]
-    kinds = [rope for rope in (found, *by_layer_type) if rope.get("rope_type") == "longrope"]
-    return sorted({rope["original_max_position_embeddings"] for rope in kinds})
+    return [rope for rope in (found, *by_layer_type) if rope.get("rope_type") == "longrope"]
 
 
 def batches(lengths: Sequence[int], batch_size: int, config: Any) -> Iterator[slice]:

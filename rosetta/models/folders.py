@@ -15,9 +15,11 @@ from rosetta.models.fit import MEND, listed
 from rosetta.models.neurons import ALL_EXPERTS, NeuronShape, SavedWeight, architecture_of, neuron_shape, saved_weight
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-# Names of what a quantisation adds to weights or puts in their place.
+# Names of what a quantisation adds to weights or puts in their place. A scale of something else, such as `logit_scale`,
+# may be a weight like others.
 _QUANTISED = re.compile(
-    r"(^|[._])(scale|scales|scale_inv|zeros|zero_point|qweight|qzeros|g_idx|weight_packed|absmax|SCB)$"
+    r"(^|[._])(qweight|qzeros|zeros|zero_point|scales|scale_inv|g_idx|weight_packed|W_q|absmax|SCB|_scale|"
+    r"(weight|input|output|proj|[kqv])_scale)$"
 )
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 

@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from rosetta.errors import ModelError, brief
 from rosetta.files import digest_folder, digest_json, read_manifest, write_manifest
+from rosetta.models.batches import check_length_limits
 from rosetta.models.devices import CPU
 from rosetta.models.fit import check_fit
 from rosetta.models.folders import check_model_folder, check_plain, stale_index, weight_files
@@ -39,13 +40,14 @@ def load_config_of(source: ModelSource) -> Any:
     Raises
     ------
     ModelError
-        If it cannot be read or its architecture is not supported.
+        If it cannot be read, its architecture is not supported, or its LongRoPE has no limit.
     """
     try:
         config = AutoConfig.from_pretrained(source.location, revision=source.revision, trust_remote_code=False)
     except Exception as error:  # transformers and tokenizers raise many kinds, plain ones among them
         raise ModelError(f"{source.place}: cannot load {source.location} ({brief(error)}).{_mend(source)}") from None
     check_plain(config.to_dict(), source.place)
+    check_length_limits(config, source.place)
     neuron_shape(config, source.place)
     return config
 

@@ -18,6 +18,7 @@ from rosetta.paths import Paths
 from rosetta.stages import made_by
 
 LOADING = 1.3  # bytes of memory per byte of weights while they are loaded
+TOKENIZING = 300  # bytes of memory per byte of a document that is tokenized whole
 
 
 class Size(NamedTuple):
@@ -60,6 +61,21 @@ def known_neurons(config: Config, paths: Paths, name: str) -> int | None:
     """Return a model's neuron count, as far as `known_size` tells it."""
     size = known_size(config, paths, name)
     return size and size.shape.n_neurons
+
+
+def tokenizing_bytes(config: Config, paths: Paths) -> float:
+    """Return what tokenizing the longest document of the match split takes at most.
+
+    That of a tokenizer whose beginnings cannot be read alone (`rosetta.activations.prefixes`); before the corpus is
+    built, of a document as long as the configuration admits, and 0 where it sets no limit.
+    """
+    try:
+        manifest = read_manifest(paths.corpus_manifest, "corpus")
+    except StoreError:
+        manifest = {}
+    built = manifest["splits"]["match"] if manifest.get("made_by") == made_by(config, "corpus") else {}
+    # Corpora of earlier versions do not tell it.
+    return TOKENIZING * built.get("longest_bytes", config.corpus.max_document_bytes or 0)
 
 
 def capture_demand(config: Config, dtype: str, size: Size) -> Demand:

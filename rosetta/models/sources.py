@@ -85,8 +85,11 @@ def check_model(manifest: dict[str, Any], path: Path) -> None:
     """
     if manifest["files"] is None:
         return
-    folder = Path(manifest["source"]["location"])
-    made_here = folder.resolve().parent == path.resolve().parent  # a twin's is its base model's
+    folder, made = Path(manifest["source"]["location"]), manifest["made_by"]
+    base = made.get("base") or {}  # of an untrained twin, whose files are those of its base model
+    made_here = made.get("stage") == "train" or base.get("zoo") is not None
+    if made_here:  # in the results folder, from wherever it is looked at
+        folder = path.with_name(folder.name)
     try:
         check_files(folder, manifest["files"], folder.with_name(f"{folder.name}.json") if made_here else path)
     except DamageError as damage:

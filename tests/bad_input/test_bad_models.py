@@ -169,6 +169,48 @@ def test_a_bad_model_is_refused_before_any_job(folder, spoil, message):
     assert tree(folder) == before
 
 
+@pytest.mark.parametrize(
+    ("name", "is_quantised"),
+    [
+        *(
+            (f"gpt_neox.layers.0.mlp.dense_4h_to_h.{name}", True)
+            for name in (
+                "qweight",
+                "qzeros",
+                "scales",
+                "g_idx",
+                "SCB",
+                "weight.absmax",
+                "weight_packed",
+                "weight_scale",
+                "weight_scale_inv",
+                "weight_zero_point",
+                "input_scale",
+                "weight._scale",
+                "W_q",
+            )
+        ),
+        *(
+            (f"model.layers.0.mlp.experts.{name}", True)
+            for name in (
+                "down_proj_scale_inv",
+                "down_proj_scales",
+                "gate_up_proj_scale",
+            )
+        ),
+        *((name, False) for name in ("logit_scale", "model.logit_scale", "layers.0.layer_scale", "norm.scale")),
+    ],
+)
+def test_a_quantisation_is_known_by_the_names_of_weights_and_a_plain_scale_is_none(folder, name, is_quantised):
+    """Of GPTQ, AWQ, bitsandbytes, compressed-tensors, FP8, HQQ, quanto and of mixtures; and of models that scale."""
+    add(name)(folder / "m")
+    done = run_here("check", "--configfile", "run.yaml", folder=folder)
+    if is_quantised:
+        assert_refused(done, rf"weights are quantised \({name}\)")
+    else:
+        assert done.code == 0, done.err
+
+
 def spoil_tokenizer(model):
     content = json.loads((model / "tokenizer.json").read_text())
     content["model"]["vocab"] = {token: id_ + 50 for token, id_ in content["model"]["vocab"].items()}
@@ -180,6 +222,11 @@ def fill(value):
         weights["gpt_neox.layers.0.mlp.dense_4h_to_h.weight"][0, 0] = value
 
     return lambda model: edit_weights(model, change)
+
+
+def longrope(**limit):
+    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0], "long_factor": [8.0]}
+    return configured(rope_parameters={**rope, **limit})
 
 
 LATE = {
@@ -206,6 +253,14 @@ LATE = {
     "one of another shape": (
         lambda model: edit_weights(model, longer_norm),
         r"of other shapes than config.json says: gpt_neox.final_layer_norm.weight \(17 for 16\)",
+    ),
+    "a LongRoPE without its limit": (
+        longrope(original_max_position_embeddings=None),
+        "gives None as original_max_position_embeddings of a LongRoPE .*Give the number of tokens",
+    ),
+    "a LongRoPE with a limit in words": (
+        longrope(original_max_position_embeddings="long"),
+        "gives 'long' as original_max_position_embeddings of a LongRoPE",
     ),
     "nonsense in the configuration": (configured(hidden_size="wide"), "cannot load m"),
 }

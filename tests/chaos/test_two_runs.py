@@ -11,11 +11,14 @@ import time
 
 import pytest
 from killed_run import make_project, make_run
-from workflow_runs import ROOT, TINY
+from workflow_runs import ROOT, TINY, copy_project, run_snakemake
 
+from rosetta.config import parse_config
 from rosetta.errors import BusyError
-from rosetta.files import check_files, read_manifest
-from rosetta.processes import RUN_LOCK, hold, running_here
+from rosetta.files import check_files, read_manifest, stamping, write_text
+from rosetta.paths import Paths
+from rosetta.processes import RUN_LOCK, hold, is_held, running_here
+from rosetta.provenance import STALE, stamp
 
 HOLDER = "import time; from pathlib import Path; from rosetta.processes import hold; hold(Path.cwd()); time.sleep(600)"
 
@@ -27,14 +30,22 @@ def wait_until(condition):
         time.sleep(0.05)
 
 
-def test_a_folder_is_held_until_its_holder_dies(tmp_path):
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER], cwd=tmp_path)
-    lock = tmp_path / RUN_LOCK
+def start_holder(folder):
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER], cwd=folder)
+    lock = folder / RUN_LOCK
     wait_until(lambda: lock.exists() and lock.read_text())
+    return holder
+
+
+def test_a_folder_is_held_until_its_holder_dies(tmp_path):
+    assert not is_held(tmp_path)
+    holder, lock = start_holder(tmp_path), tmp_path / RUN_LOCK
+    assert is_held(tmp_path)
     with pytest.raises(BusyError, match=f"process {holder.pid} on {socket.gethostname()}"):
         hold(tmp_path)
     holder.kill()
     holder.wait()
+    assert not is_held(tmp_path), "its name is still there"
     done = subprocess.run([sys.executable, "-c", HOLDER.replace("600", "0")], cwd=tmp_path, check=False)
     assert done.returncode == 0
     assert lock.read_text() == "", "a run that came to its end leaves no name"
@@ -50,6 +61,7 @@ def test_without_locks_a_run_that_another_machine_began_is_not_taken_for_dead(tm
     monkeypatch.setattr(fcntl, "flock", flock)
     (tmp_path / RUN_LOCK).parent.mkdir()
     (tmp_path / RUN_LOCK).write_text(record)
+    assert is_held(tmp_path) == refused
     if not refused:
         hold(tmp_path)
         assert (tmp_path / RUN_LOCK).read_text() == f"{os.getpid()} {socket.gethostname()}"
@@ -75,6 +87,27 @@ def test_a_lock_is_not_removed_while_a_job_of_a_killed_run_lives(tmp_path):
     job.wait()
     subprocess.run(unlock, cwd=tmp_path, capture_output=True, check=True)
     assert not lock.exists()
+
+
+def test_another_configuration_dates_no_file_of_a_live_run_back(tmp_path):
+    """By a dry run, which takes no lock; once the run has ended, the dry run tells what is to be made."""
+    run = {**TINY, "results": "results"}
+    folder, counts = copy_project(tmp_path / "p"), "results/tables/counts.csv"
+    with stamping(stamp(parse_config(run), "counts")):
+        write_text(Paths(folder / "results").table("counts"), "x\n")
+    written = (folder / counts).stat().st_mtime
+    holder = start_holder(folder)
+    look, edited = ("-n", "results/corpus/manifest.json"), {**run, "controls": {"null_quantile": 0.9}}
+    try:
+        done = run_snakemake(folder, *look, config=edited)
+        assert (folder / counts).stat().st_mtime == written
+        assert "warning: another run is at work here" in done.stderr
+        assert (folder / RUN_LOCK).read_text().startswith(f"{holder.pid} ")
+    finally:
+        holder.kill()
+        holder.wait()
+    assert "another run" not in run_snakemake(folder, *look, config=edited).stderr
+    assert (folder / counts).stat().st_mtime == STALE
 
 
 def test_a_second_run_in_the_folder_of_a_live_one_is_refused(tmp_path):

@@ -26,7 +26,7 @@ from rosetta.jobs import CONTROL_TABLES, FILTER_TABLES, SCALING_TABLES, control_
 from rosetta.ladders import cautions
 from rosetta.models.folders import model_files
 from rosetta.paths import Paths
-from rosetta.processes import hold
+from rosetta.processes import hold, is_held
 from rosetta.provenance import BEGINNING, date_back, stamp
 from rosetta.resources import needs_of_filter, needs_of_group, needs_of_model, needs_of_pair
 
@@ -48,14 +48,18 @@ except RosettaError as error:
 paths = Paths(Path(run.results))
 
 # Snakemake's records lie in another folder than the results, and may be of others; what another configuration made is
-# dated back to before this file, which rules without an input of their own have for one.
+# dated back to before this file, which rules without an input of their own have for one. Not so under a live run, whose
+# files would be dated by what a second Snakemake was given, be it for a dry run or to be refused.
 beginning = Path(".snakemake/beginning")
 if workflow.is_main_process:
     with naming_files():
         beginning.parent.mkdir(exist_ok=True)
         beginning.touch()
         os.utime(beginning, (BEGINNING, BEGINNING))
-        date_back(run, paths.root)
+        if is_held(Path.cwd()):
+            print("warning: another run is at work here; its files stay as they are", file=sys.stderr)
+        else:
+            date_back(run, paths.root)
 
 n_shards = run.activations.n_shards
 n_jobs = run.correlation.n_jobs
