@@ -198,8 +198,8 @@ def _is_stamp(line: str) -> bool:
 
 def _tells(beside: Path, line: str) -> bool:
     """Whether a digest's file holds a line, and nothing else but a stamp."""
-    first, _, rest = beside.read_bytes().decode(errors="replace").partition("\n")
-    return f"{first}\n" == line and (not rest or (rest[-1:] == "\n" and _is_stamp(rest[:-1])))
+    first, end, rest = beside.read_bytes().decode(errors="replace").partition("\n")
+    return first + end == line and (not rest or (rest[-1:] == "\n" and _is_stamp(rest[:-1])))
 
 
 def _digest_line(path: Path, name: str) -> str:
