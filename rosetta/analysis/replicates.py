@@ -57,24 +57,26 @@ def replicate_table(config: Config, paths: Paths, nulls: dict[str, dict[str, Lad
     """Return the count of every rung and statistic on half-samples of the documents (`REPLICATE_COLUMNS`).
 
     With every half-sample the thresholds are drawn anew (`LadderNull.redrawn`), the same for all rungs of a ladder, so
-    that the spread of a calibrated count holds the sampling error of its threshold. Without a threshold, or with one
-    whose error is not known, counts are NaN.
+    that the spread of a calibrated count holds the sampling error of its threshold. All ladders are drawn alike,
+    because they share the seeds of exchanged documents and the twins of the models that they share: drawn apart, their
+    errors would cancel in an exponent of all of them. Without a threshold, or with one whose error is not known, counts
+    are NaN.
     """
     rows = []
     for ladder, rungs in config.ladders.items():
         tables = [_half_sample_tables(tuple(rung), paths) for rung in rungs]
         for statistic in (PLAIN, *nulls[ladder]):
-            limits = _limits(config, nulls[ladder], ladder, statistic, max(n for _, n in tables))
+            limits = _limits(config, nulls[ladder], statistic, max(n for _, n in tables))
             for number, (found, n_half_samples) in enumerate(tables):
                 place = {"ladder": ladder, "rung": number, "statistic": statistic}
                 rows += [{**place, **row} for row in _replicates(found, limits[:n_half_samples])]
     return pd.DataFrame(rows, columns=REPLICATE_COLUMNS)
 
 
-def _limits(config: Config, nulls: dict[str, LadderNull], ladder: str, statistic: str, n: int) -> np.ndarray:
+def _limits(config: Config, nulls: dict[str, LadderNull], statistic: str, n: int) -> np.ndarray:
     if statistic == PLAIN:
         return np.full(n, -np.inf)
-    return nulls[statistic].redrawn(config.controls.null_quantile, n // 2, f"{ladder} {statistic}")
+    return nulls[statistic].redrawn(config.controls.null_quantile, n // 2, statistic)
 
 
 def _half_sample_tables(group: tuple[str, ...], paths: Paths) -> tuple[list[pd.DataFrame], int]:
