@@ -26,8 +26,9 @@ from rosetta.analysis.groups import (
 from rosetta.analysis.intervals import CONFIDENCE, half_sample_error, half_sample_interval
 from rosetta.analysis.nulls import NULL_TITLES, PLAIN
 from rosetta.analysis.populations import Rung
-from rosetta.analysis.verdicts import LEVEL, Evidence, derived_ladders, judge, p_above, p_below
+from rosetta.analysis.verdicts import LEVEL, Evidence, judge, p_above, p_below
 from rosetta.config import Config
+from rosetta.config_problems import derived_ladders
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,10 @@ def findings_table(
         else:
             small, large = (Measured.of(rung, counts, replicates, config) for rung in (ordered[0], ordered[-1]))
             found += [claim(small, large, one, config) for claim in _CLAIMS.values() for one in statistics]
-    table = judge(found, derived_ladders(rungs))
+    groups: dict[str, list[list[str]]] = {}
+    for rung in rungs:
+        groups.setdefault(rung.ladder, []).append([population.model for population in rung.populations])
+    table = judge(found, derived_ladders(groups))
     return table.assign(sentence=[_told(*pair) for pair in zip(table["statistic"], table["sentence"], strict=True)])
 
 

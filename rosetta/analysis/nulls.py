@@ -9,7 +9,7 @@ import pandas as pd
 
 from rosetta.analysis.tails import is_readable, tail_quantile
 from rosetta.config import Config, group_name, group_pairs
-from rosetta.config_controls import NULLS
+from rosetta.config_controls import CALIBRATING
 from rosetta.corpus.documents import hash64
 from rosetta.matching import MATCH_COLUMNS
 from rosetta.paths import Paths
@@ -17,9 +17,6 @@ from rosetta.tables import read_parquet
 
 NULL_COLUMNS = ["seed", *MATCH_COLUMNS]
 PLAIN = "plain"  # the statistic that counts all matches
-# Permuted positions leave no relation at all between two models. Any two neurons that see spaces exceed what remains,
-# so a count above it would be that of all matches: this null has counts of its own, and no statistic.
-CALIBRATING = tuple(name for name in NULLS if name != "permutation")
 # What the null models are called.
 NULL_TITLES = {
     "permutation": "permuted positions",
