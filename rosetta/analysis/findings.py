@@ -137,7 +137,8 @@ def count_finding(ladder: str, statistic: str, law: pd.Series) -> Evidence:
     reason = law.get("reason")  # a table that was read has NaN for none
     missing = "Too few rungs for an interval of α, or the error of the counts is not known."
     if isinstance(reason, str) and reason:
-        missing = f"There is no exponent α: {reason}."
+        what = "The exponent α has no interval" if np.isfinite(alpha) else "There is no exponent α"
+        missing = f"{what}: {reason}."
     evidence = Evidence(ladder, "count sublinear", statistic, missing)
     if not np.isfinite(p):
         return evidence

@@ -30,9 +30,9 @@ def exponent_table(simulation: pd.DataFrame) -> pd.DataFrame:
     Simulations of the served neurons alone and those of whole networks are fitted apart. Quantities without numbers
     have no row.
 
-    Counts are fitted by `count_law`, sizes without a match included, as sums over the runs. Isolations are averaged over
-    the runs at each size and fitted by least squares in log–log: the logarithm of a run without any unmatched feature
-    does not exist. Intervals are those of the fit over sizes (95%).
+    Counts are fitted by `count_law`, sizes without a match included, as sums over the runs. Isolations are averaged
+    over the runs at each size and fitted by least squares in log–log: the logarithm of a run without any unmatched
+    feature does not exist. Intervals are those of the fit over sizes (95%).
     """
     rows = []
     for (beta, neurons), part in simulation.groupby(["beta", "neurons"], sort=False):
