@@ -22,7 +22,7 @@ VERSIONS = {
     "twins": 3,
     "correlate": 4,
     "nulls": 2,
-    "intervals": 2,
+    "intervals": 3,
     "sweeps": 2,
     "match": 4,
     "anchors": 1,

@@ -60,16 +60,18 @@ def replicate_table(config: Config, paths: Paths, nulls: dict[str, dict[str, Lad
     that the spread of a calibrated count holds the sampling error of its threshold. All ladders are drawn alike,
     because they share the seeds of exchanged documents and the twins of the models that they share: drawn apart, their
     errors would cancel in an exponent of all of them. Without a threshold, or with one whose error is not known, counts
-    are NaN.
+    are NaN. A rung has no rows if one of its pairs has no half-samples, or fewer than others of the run: their numbers
+    would not be of the same documents.
     """
+    n_half_samples = max(_n_half_samples(paths, pair) for pair in config.pairs())
     rows = []
     for ladder, rungs in config.ladders.items():
-        tables = [_half_sample_tables(tuple(rung), paths) for rung in rungs]
+        tables = [_half_sample_tables(tuple(rung), paths, n_half_samples) for rung in rungs]
         for statistic in (PLAIN, *nulls[ladder]):
-            limits = _limits(config, nulls[ladder], statistic, max(n for _, n in tables))
-            for number, (found, n_half_samples) in enumerate(tables):
+            limits = _limits(config, nulls[ladder], statistic, n_half_samples)
+            for number, found in enumerate(tables):
                 place = {"ladder": ladder, "rung": number, "statistic": statistic}
-                rows += [{**place, **row} for row in _replicates(found, limits[:n_half_samples])]
+                rows += [{**place, **row} for row in _replicates(found, limits)] if found else []
     return pd.DataFrame(rows, columns=REPLICATE_COLUMNS)
 
 
@@ -79,11 +81,16 @@ def _limits(config: Config, nulls: dict[str, LadderNull], statistic: str, n: int
     return nulls[statistic].redrawn(config.controls.null_quantile, n // 2, statistic)
 
 
-def _half_sample_tables(group: tuple[str, ...], paths: Paths) -> tuple[list[pd.DataFrame], int]:
-    """Return the matches of a group's pairs on half-samples, and the number of these."""
-    files = [paths.replicates(group_name(pair)) for pair in group_pairs(group)]
-    tables = [read_parquet(file).assign(rank_a=1) for file in files]
-    return tables, min(read_parquet_metadata(file)["n_half_samples"] for file in files)
+def _half_sample_tables(group: tuple[str, ...], paths: Paths, n_half_samples: int) -> list[pd.DataFrame]:
+    """Return the matches of a group's pairs on half-samples; none if some pair has another number of these."""
+    pairs = group_pairs(group)
+    if any(_n_half_samples(paths, pair) != n_half_samples for pair in pairs):
+        return []
+    return [read_parquet(paths.replicates(group_name(pair))).assign(rank_a=1) for pair in pairs]
+
+
+def _n_half_samples(paths: Paths, pair: tuple[str, ...]) -> int:
+    return read_parquet_metadata(paths.replicates(group_name(pair)))["n_half_samples"]
 
 
 def _replicates(tables: list[pd.DataFrame], limits: np.ndarray) -> list[dict]:
