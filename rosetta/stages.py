@@ -26,14 +26,14 @@ VERSIONS = {
     "sweeps": 2,
     "match": 4,
     "anchors": 1,
-    "counts": 3,
-    "fit": 3,
+    "counts": 4,
+    "fit": 4,
     "control_tables": 3,
     "control_figures": 3,
     "vocabulary": 2,
     "neurons": 1,
     "contexts": 2,
-    "describe": 5,
+    "describe": 6,
     "neuron_figures": 5,
     "annotate": 1,
     "viewer": 3,
@@ -55,7 +55,7 @@ VERSIONS = {
     "theory_predict": 4,
     "theory_figures": 3,
     "figures": 3,
-    "report": 8,
+    "report": 9,
 }
 
 

@@ -38,18 +38,30 @@ def ladder_thresholds(nulls: dict[str, dict[str, LadderNull]], quantile: float) 
     return limits
 
 
-def group_thresholds(config: Config, paths: Paths) -> Limits:
-    """Return what r has to exceed in each group of models, by statistic: the highest of the ladders that it is in.
-
-    Statistics whose threshold no ladder has are left out; NaN where none of the group's own ladders has it.
-    """
+def known_thresholds(config: Config, paths: Paths) -> Limits:
+    """Return what r has to exceed in each ladder, by statistic, without statistics whose threshold no ladder has."""
     limits = ladder_thresholds(read_all_nulls(config, paths), config.controls.null_quantile)
     known = [name for name in next(iter(limits.values())) if any(not np.isnan(mine[name]) for mine in limits.values())]
+    return {ladder: {name: mine[name] for name in known} for ladder, mine in limits.items()}
+
+
+def group_thresholds(config: Config, limits: Limits) -> Limits:
+    """Return what r has to exceed in each group of models, by statistic: the highest of the ladders that it is in.
+
+    For what is told of a group or a model, whatever the ladder. What is told of a rung has its ladder's own threshold.
+
+    Parameters
+    ----------
+    config : Config
+        The run.
+    limits : dict
+        By ladder and statistic (`known_thresholds`); NaN in all of a group's ladders leaves NaN.
+    """
     found: Limits = {}
     for ladder, rungs in config.ladders.items():
         for rung in rungs:
-            mine = found.setdefault(group_name(tuple(rung)), dict.fromkeys(known, np.nan))
-            mine.update({name: float(np.fmax(mine[name], limits[ladder][name])) for name in known})
+            mine = found.setdefault(group_name(tuple(rung)), dict.fromkeys(limits[ladder], np.nan))
+            mine.update({name: float(np.fmax(mine[name], limit)) for name, limit in limits[ladder].items()})
     return found
 
 
