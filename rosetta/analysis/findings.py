@@ -11,7 +11,6 @@ from itertools import groupby
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtridf
 
 from rosetta.analysis.bootstrap import Estimate
 from rosetta.analysis.counts import COUNT_OF
@@ -23,7 +22,7 @@ from rosetta.analysis.groups import (
     rosetta_group,
     specialization,
 )
-from rosetta.analysis.intervals import CONFIDENCE, half_sample_error, half_sample_interval
+from rosetta.analysis.intervals import half_sample_freedom, half_sample_interval
 from rosetta.analysis.nulls import NULL_TITLES, PLAIN
 from rosetta.analysis.populations import Rung
 from rosetta.analysis.verdicts import LEVEL, Evidence, judge, p_above, p_below
@@ -168,10 +167,7 @@ def share_finding(small: Measured, large: Measured, statistic: str, _config: Con
     shares = [np.array(one.counts[statistic]) / one.n_anchor for one in both]
     change, spread = float(shares[1][0] - shares[0][0]), halves[1] - halves[0]
     low, high = map(float, half_sample_interval(change, spread))
-    # The interval's own number of standard errors tells its degrees of freedom.
-    error = float(half_sample_error(spread))
-    freedom = stdtridf(0.5 + CONFIDENCE / 2, (high - low) / 2 / error) if error > 0 else float("nan")
-    p = p_below(change, high, freedom)
+    p = p_below(change, high, half_sample_freedom(spread))
     if not np.isfinite(p):
         return evidence
     told = [

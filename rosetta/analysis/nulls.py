@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rosetta.analysis.intervals import fisher_z
 from rosetta.analysis.tails import is_readable, tail_quantile
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.config_controls import CALIBRATING
@@ -26,7 +27,6 @@ NULL_TITLES = {
 STATISTICS = (PLAIN, *(f"above_{name}" for name in CALIBRATING))
 # Under these, one seed exchanges the same positions or documents in all rungs; twins are each model's own.
 _ONE_DRAW = ("permutation", "documents")
-_LARGEST_R = 1 - 1e-12  # keeps Fisher's transform finite
 
 
 def tail_probability(r: np.ndarray, null_r: np.ndarray) -> np.ndarray:
@@ -113,8 +113,7 @@ class LadderNull:
 
     def _z(self, weights: np.ndarray, quantile: float) -> float:
         """Return the threshold on the scale of Fisher's transform."""
-        z = np.arctanh(self.r[weights > 0].clip(-_LARGEST_R, _LARGEST_R))
-        return tail_quantile(z, weights[weights > 0], quantile)
+        return tail_quantile(fisher_z(self.r[weights > 0]), weights[weights > 0], quantile)
 
 
 def read_ladder_nulls(config: Config, paths: Paths, ladder: str) -> dict[str, LadderNull]:
