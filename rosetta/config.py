@@ -24,10 +24,9 @@ from rosetta.config_neurons import (
     Selectivity,
     Specialization,
     Viewer,
-    bootstrap_problems,
     context_problems,
 )
-from rosetta.config_problems import ladder_problems, model_problems, sampling_problems
+from rosetta.config_problems import bootstrap_problems, ladder_problems, model_problems, sampling_problems
 from rosetta.config_sources import EnvironmentSource, FilesSource, HubId, HubSource, Revision, Sampling
 from rosetta.config_theory import Theory, theory_problems
 from rosetta.config_yaml import check_extent, read_yaml
@@ -295,7 +294,7 @@ class Config(Section):
     def _references(self) -> Config:
         problems = [*model_problems(self), *ladder_problems(self), *sampling_problems(self)]
         problems += context_problems(self.specialization, self.viewer, self.annotation)
-        problems += bootstrap_problems(self.bootstrap, len(self.ladders), len(self.controls.names))
+        problems += bootstrap_problems(self)
         problems += [*filtering_problems(self), *theory_problems(self.theory), *device_problems(self)]
         if self.matching.k > self.correlation.max_k:
             problems.append(

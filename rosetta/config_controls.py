@@ -10,6 +10,9 @@ from rosetta.config_base import Distinct, Section, Seed
 from rosetta.hadamard import is_order
 
 NULLS = ("permutation", "documents", "untrained")
+# Permuted positions leave no relation at all between two models. Any two neurons that see spaces exceed what remains,
+# so a count above it would be that of all matches: this null has counts of its own, and no statistic.
+CALIBRATING = tuple(name for name in NULLS if name != "permutation")
 
 
 class Exclusions(Section):

@@ -121,21 +121,3 @@ def context_problems(specialization: Specialization, viewer: Viewer, annotation:
         for key, n in asked.items()
         if n > specialization.n_contexts
     ]
-
-
-_FINDINGS = 4  # per ladder and statistic, see rosetta.analysis.findings
-
-
-def bootstrap_problems(bootstrap: Bootstrap, n_ladders: int, n_nulls: int) -> list[str]:
-    """Return what is wrong with the number of resamples: too few for any finding to stand the correction.
-
-    The smallest p of n resamples is 2 / (n + 1), and is multiplied by the number of verdicts.
-    """
-    verdicts = _FINDINGS * (1 + n_nulls) * n_ladders
-    needed = 40 * verdicts
-    if bootstrap.n_resamples >= needed:
-        return []
-    return [
-        f"bootstrap.n_resamples: {bootstrap.n_resamples} are too few for {verdicts} verdicts ({n_ladders} ladders): no "
-        f"p could be small enough to support one. Use at least {needed}"
-    ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 from rosetta.config_base import MAX_JOINED
+from rosetta.config_controls import CALIBRATING
 
 
 def model_problems(config: Any) -> list[str]:
@@ -72,6 +74,48 @@ def ladder_problems(config: Any) -> list[str]:
             if len(set(rung)) < len(rung):
                 problems.append(f"ladders.{ladder}[{number}]: names a model twice")
     return problems
+
+
+def derived_ladders(ladders: dict[str, list[list[str]]]) -> set[str]:
+    """Return the ladders of three and more models that share a pair with a ladder of pairs.
+
+    Their Rosetta Neurons follow from the matches of pairs, so they are no further replication.
+
+    Parameters
+    ----------
+    ladders : dict of str to list of list of str
+        The models of every rung, by ladder.
+    """
+    groups = [(ladder, rung) for ladder, rungs in ladders.items() for rung in rungs]
+    pairs = {frozenset(rung) for _, rung in groups if len(rung) == 2}
+    return {
+        ladder
+        for ladder, rung in groups
+        if len(rung) > 2 and any(frozenset(pair) in pairs for pair in combinations(rung, 2))
+    }
+
+
+_RESAMPLED = 2  # findings per ladder and statistic whose p is of resamples: polarization, specialization
+
+
+def bootstrap_problems(config: Any) -> list[str]:
+    """Return what is wrong with the number of resamples of a `rosetta.config.Config`: too few for a finding.
+
+    The smallest p of n resamples is 2 / (n + 1), and is multiplied by the number of verdicts that rest on resamples
+    (`rosetta.analysis.verdicts`): the p of the others may be smaller, and these are corrected before. A ladder of one
+    rung and a derived one have none.
+    """
+    derived = derived_ladders(config.ladders)
+    judged = [ladder for ladder, rungs in config.ladders.items() if len(rungs) > 1 and ladder not in derived]
+    n_statistics = 1 + sum(name in CALIBRATING for name in config.controls.names)
+    verdicts = _RESAMPLED * n_statistics * len(judged)
+    needed = 40 * verdicts
+    if config.bootstrap.n_resamples >= needed:
+        return []
+    return [
+        f"bootstrap.n_resamples: {config.bootstrap.n_resamples} are too few for {verdicts} verdicts by resamples "
+        f"({len(judged)} ladders): no p could be small enough to support one. Use at least {needed}"
+    ]
 
 
 def sampling_problems(config: Any) -> list[str]:

@@ -23,9 +23,10 @@ def population(
     dead = np.arange(n) == n - 1
     neurons.loc[dead, MEASURES] = 1e6  # must not count
     firing = np.where(rosetta[:, None], *map(np.array, fire)) + rng.normal(0, 0.1, size=(n, len(categories)))
-    above = {"above_untrained": {"g": rosetta & (np.arange(n) % 2 == 0)}}
+    half = rosetta & (np.arange(n) % 2 == 0)
+    above, above_in = {"above_untrained": {"g": half}}, {"above_untrained": {("l", "g"): half}}
     clusters = {"g": np.where(rosetta, np.arange(n), -1)}
-    return Population(model, shape, neurons, dead, firing, list(categories), clusters, above)
+    return Population(model, shape, neurons, dead, firing, list(categories), clusters, above, above_in)
 
 
 def rungs(small, large):

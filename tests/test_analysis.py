@@ -17,6 +17,7 @@ from rosetta.analysis.intervals import half_sample_interval
 from rosetta.analysis.replicates import (
     REPLICATE_COLUMNS,
     group_thresholds,
+    known_thresholds,
     ladder_thresholds,
     read_all_nulls,
     replicate_table,
@@ -125,7 +126,7 @@ def test_what_a_group_counts_over_its_comparisons(tmp_path):
     limits = ladder_thresholds(nulls, config.controls.null_quantile)
     assert np.isnan(limits["two"]["above_documents"]), "three null matches tell no threshold"
     assert limits["two"]["above_untrained"] == limits["three"]["above_untrained"] == pytest.approx(0.3)
-    assert list(group_thresholds(config, paths)["a--b"]) == ["plain", "above_untrained"]
+    assert list(group_thresholds(config, known_thresholds(config, paths))["a--b"]) == ["plain", "above_untrained"]
     replicates = replicate_table(config, paths, nulls)
     two, three = count_table(config, paths, limits, replicates).to_dict("records")
     common = {"n_special": 1, "n_first_position": 1, "n_high_norm": 1, "n_quiet_a": 1, "interval": "rematched"}

@@ -9,6 +9,7 @@ from scipy import stats
 from scipy.optimize import minimize
 
 from rosetta.analysis.count_law import fit_count_law
+from rosetta.analysis.findings import count_finding
 from rosetta.analysis.replicates import REPLICATE_COLUMNS
 from rosetta.analysis.scaling import (
     POOLED_COLUMNS,
@@ -290,3 +291,31 @@ def test_the_command_fits_what_it_is_given_and_refuses_halves_without_complement
     halves[halves["half_sample"] > 0].to_csv(paths["replicates"], index=False)
     with pytest.raises(StoreError, match=r"replicates\.csv: has an odd number of half-samples"):
         fit_step(paths["counts"], None, paths["replicates"], None, None, None)
+
+
+def test_a_ladder_without_a_threshold_is_named_where_it_is_left_out():
+    counts = count_rows(HEIGHTS)
+    missing = counts["ladder"] == "a-b"
+    counts["above_documents"] = counts["matches"].where(~missing)
+    table = pooled_table(counts).set_index(["statistic", "left_out"])
+    assert table.loc[("plain", "none"), "reason"] == ""
+    row = table.loc[("above_documents", "none")]
+    assert np.isfinite(row["alpha"])
+    assert row["reason"] == "without a-b, whose threshold cannot be read"
+    assert table.loc[("above_documents", "a"), "reason"] == "", "it is left out of this row anyway"
+
+
+def test_half_samples_without_an_exponent_are_told():
+    counts = count_rows(HEIGHTS)
+    halves = on_halves(counts, 0.9, spread=0.01)
+    one = (halves["half_sample"] == 3) & (halves["ladder"] == "a-b")
+    poor = halves.assign(matches=halves["matches"].mask(one & (halves["rung"] > 0), 0.0))
+    row = scaling_table(counts, poor).set_index("ladder").loc["a-b"]
+    assert np.isnan([row["alpha_ci_low"], row["alpha_ci_high"]]).all()
+    assert row["reason"] == "no exponent on 1 of 38 half-samples: matches at one size only"
+    said = count_finding("a-b", "plain", row).numbers
+    assert said == f"The exponent α has no interval: {row['reason']}."
+    everywhere = halves.assign(matches=np.nan)
+    for table in (scaling_table(counts, everywhere), pooled_table(counts, everywhere)):
+        assert set(table["reason"]) == {"not counted on half-samples of the documents"}
+    assert (scaling_table(counts, halves)["reason"] == "").all()

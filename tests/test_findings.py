@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from planted_populations import population, rungs
+from planted_populations import rungs
 from scipy import stats
 from scipy.optimize import brentq
 
@@ -14,7 +14,6 @@ from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.findings import count_finding, findings_table
 from rosetta.analysis.intervals import half_sample_error, half_sample_interval
 from rosetta.analysis.nulls import NULL_TITLES, PLAIN, STATISTICS
-from rosetta.analysis.populations import Rung
 from rosetta.analysis.scaling import scaling_table
 from rosetta.analysis.verdicts import (
     DERIVED,
@@ -23,13 +22,13 @@ from rosetta.analysis.verdicts import (
     SUPPORTED,
     UNDECIDED,
     Evidence,
-    derived_ladders,
     holm,
     judge,
     p_above,
     p_below,
 )
 from rosetta.config import Bootstrap, Config, Specialization, parse_config
+from rosetta.config_problems import derived_ladders
 from rosetta.errors import ConfigError
 
 CONFIG = Config.model_construct(bootstrap=Bootstrap(n_resamples=1000), specialization=Specialization(n_random=50))
@@ -304,14 +303,10 @@ def test_copies_count_once_and_what_is_not_judged_counts_not_at_all():
 
 
 def test_ladders_of_three_that_share_pairs_are_derived():
-    models = {name: population(name, 1, 20, 0.3) for name in "abcdefg"}
-
-    def of(ladder, *groups):
-        return [Rung(ladder, i, "g", [models[name] for name in group]) for i, group in enumerate(groups)]
-
-    pairs = [*of("ab", "ab", "cd"), *of("de", "de")]
-    assert derived_ladders([*pairs, *of("abf", "abf"), *of("gcd", "gcd"), *of("aeg", "aeg")]) == {"abf", "gcd"}
-    assert derived_ladders(of("abf", "abf")) == set(), "no ladder of pairs says the same"
+    pairs = {"ab": [["a", "b"], ["c", "d"]], "de": [["d", "e"]]}
+    larger = {name: [list(name)] for name in ("abf", "gcd", "aeg")}
+    assert derived_ladders({**pairs, **larger}) == {"abf", "gcd"}
+    assert derived_ladders({"abf": larger["abf"]}) == set(), "no ladder of pairs says the same"
 
 
 def test_too_few_resamples_for_the_number_of_verdicts_are_refused():
@@ -319,10 +314,31 @@ def test_too_few_resamples_for_the_number_of_verdicts_are_refused():
     names = [f"m{i}" for i in range(8)]
     base = {
         "models": {name: {"path": name} for name in names},
-        "ladders": {f"l{i}": [[names[2 * i], names[2 * i + 1]]] for i in range(4)},
+        "ladders": {f"l{i}": [[names[i], names[7 - i]], [names[i], names[6 - i]]] for i in range(3)},
     }
     with pytest.raises(ConfigError, match=r"bootstrap\.n_resamples: 100 are too few for \d+ verdicts") as refused:
         parse_config({**base, "bootstrap": {"n_resamples": 100}})
     verdicts, needed = (int(re.search(rf"{word} (\d+)", str(refused.value))[1]) for word in ("for", "least"))
     assert parse_config({**base, "bootstrap": {"n_resamples": needed}}).bootstrap.n_resamples == needed
+    assert verdicts == 2 * 3 * 3, "two findings by resamples, on all matches and above two nulls, of three ladders"
     assert verdicts * 2 / (needed + 1) < 0.05 < verdicts * 2 / (0.99 * needed)
+    # What p are at best: nothing for the findings without resamples, which are corrected before.
+    assert holm(np.array([2 / (needed + 1)] * verdicts + [1e-9] * verdicts)).max() <= 0.05
+
+
+def test_resamples_are_asked_for_what_they_decide_alone():
+    """Neither permuted positions, nor a ladder of one rung, nor one that is derived adds verdicts by resamples."""
+    names = [f"m{i}" for i in range(14)]
+    pairs = {f"l{i}": [[names[i], names[i + 1]], [names[i + 6], names[i + 7]]] for i in range(7)}
+    base = {"models": {name: {"path": name} for name in names}, "ladders": pairs}
+    assert parse_config(base).bootstrap.n_resamples == 4000
+    derived = {"three": [["m0", "m1", "m2"], ["m6", "m7", "m8"]]}
+    least = 40 * 2 * 3 * 7
+    for more in ({}, derived, {"short": [["m0", "m5"]]}):
+        wide = {**base, "ladders": {**pairs, **more}}
+        assert parse_config({**wide, "bootstrap": {"n_resamples": least}})
+        with pytest.raises(ConfigError, match=rf"Use at least {least}"):
+            parse_config({**wide, "bootstrap": {"n_resamples": least - 1}})
+    alone = {"document_seeds": [], "untrained_seeds": []}
+    with pytest.raises(ConfigError, match=rf"Use at least {40 * 2 * 7}"):
+        parse_config({**base, "controls": alone, "bootstrap": {"n_resamples": 500}})

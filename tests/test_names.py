@@ -129,7 +129,9 @@ def test_the_scaling_figure_draws_names_literally(tmp_path, drawn, ladders):
 
 def neuron_tables(paths, ladders, models, domains, nulls=("above_untrained",)):
     fire = np.random.default_rng(1).random((2 * 20, len(domains)))
-    populations = [replace(population(name, 2, nulls), fire=fire, categories=domains) for name in models[:2]]
+    above = {name: {(ladder, "g"): np.arange(40) < 4 for ladder in ladders} for name in nulls}
+    changed = {"fire": fire, "categories": domains, "above_in": above}
+    populations = [replace(population(name, 2, nulls), **changed) for name in models[:2]]
     rungs = [Rung(ladder, 0, "g", populations) for ladder in ladders]
     for name, table in zip(("polarization", "polarization_by_model"), polarization_tables(rungs, CONFIG), strict=True):
         write_csv(paths.table(name), table)

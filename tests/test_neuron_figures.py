@@ -30,9 +30,9 @@ def population(model, n_layers, nulls, n_above=4):
     neurons.insert(0, "layer", np.arange(n) // 20)
     neurons.insert(1, "unit", np.arange(n) % 20)
     clusters = {"g": np.where(np.arange(n) < 8, np.arange(n), -1)}
-    above = {name: {"g": np.arange(n) < n_above} for name in nulls}
+    above = [{name: {place: np.arange(n) < n_above} for name in nulls} for place in ("g", ("l", "g"))]
     fire = rng.random((n, 2))
-    return Population(model, shape, neurons, np.zeros(n, bool), fire, ["code", "prose"], clusters, above)
+    return Population(model, shape, neurons, np.zeros(n, bool), fire, ["code", "prose"], clusters, *above)
 
 
 def ladder(nulls):

@@ -280,7 +280,27 @@ def test_planted_exponents_are_fitted():
     assert table.columns.tolist() == EXPONENT_COLUMNS
     assert table["quantity"].tolist() == [*QUANTITIES, "true_matches"] * 2, "no null, no row"
     np.testing.assert_allclose(table["fitted"], table["predicted"], atol=1e-9)
-    assert (table["ci_high"] - table["ci_low"]).max() < 1e-6
+    width = (table["ci_high"] - table["ci_low"]).groupby(table["quantity"]).max()
+    assert width[["isolation_rosetta", "isolation_rest"]].max() < 1e-6
+    assert 0.01 < width["matches"] < width["true_matches"] < 0.5, "counts on a line still scatter by Poisson's law"
+
+
+def test_sizes_without_a_match_are_part_of_the_exponent_of_a_simulation():
+    """Counts of small mean: those of 0, left out, would pull the exponent down; they are fitted as sums over runs."""
+    rng, sizes, found = np.random.default_rng(0), np.array([256, 512, 1024, 2048, 4096]), []
+    for beta in range(100):
+        means = 1.2 * (sizes / 1024) ** 0.8
+        counts = rng.poisson(means, size=(2, len(sizes)))
+        rows = [
+            (float(beta + 2), SERVED, n, run, 9, counts[run, i], math.nan, 1.0, 1.0, math.nan)
+            for run in range(2)
+            for i, n in enumerate(sizes)
+        ]
+        found += rows
+    table = exponent_table(pd.DataFrame(found, columns=SIMULATION_COLUMNS)).set_index("quantity").loc["true_matches"]
+    assert table["fitted"].mean() == pytest.approx(0.8, abs=0.1)
+    covered = (table["ci_low"] <= 0.8) & (table["ci_high"] >= 0.8)
+    assert covered.mean() > 0.9
 
 
 def test_finite_sizes_and_frontiers():
@@ -289,9 +309,11 @@ def test_finite_sizes_and_frontiers():
     simulated = pd.DataFrame(rows, columns=SIMULATION_COLUMNS)
     table = finite_size_table(simulated, theory).set_index("quantity")
     assert table["fitted"].tolist() == pytest.approx([1] * 4)
-    ends = [discrete_frontier(AllocationModel(1.5), n).r_tau for n in (2**8, 2**12)]
-    slope = math.log(ends[1] / ends[0]) / math.log(16)  # of three evenly spaced points, the middle one has no say
-    assert table.loc["matches", "exact_on_grid"] == pytest.approx(slope)
+    sizes = np.array([2**8, 2**10, 2**12])
+    exact = np.array([discrete_frontier(AllocationModel(1.5), n).r_tau for n in sizes])
+    law = sizes ** table.loc["matches", "exact_on_grid"]
+    # Where the likelihood of Poisson counts is highest, residuals sum to 0, and so they do weighed by log N.
+    assert np.log(sizes) @ (exact - law * exact.sum() / law.sum()) == pytest.approx(0, abs=1e-6 * exact.sum())
     assert table.loc["matches", "exact_on_grid"] < table.loc["matches", "predicted"]
     frontiers = frontier_table(theory, [256, 512])
     assert frontiers["r0"].tolist() == [discrete_frontier(AllocationModel(1.5), n).r0 for n in (256, 512)]

@@ -12,7 +12,7 @@ from scipy.special import digamma
 from rosetta.config_theory import TheoryDecay
 from rosetta.theory.decay import binned_curve, fit_decay
 from rosetta.theory.losses import fit_loss_exponent
-from rosetta.theory.ngrams import WORD, Saved, count_ngrams, deal, ngram_decays, saved_on, savings
+from rosetta.theory.ngrams import WORD, Saved, count_ngrams, deal_in_turn, ngram_decays, saved_on, savings
 from rosetta.theory.routes import BetaEstimate, alpha_interval, loss_route, ngram_route, ngram_table
 
 
@@ -131,7 +131,7 @@ def test_planted_gains_are_measured_without_bias(n_documents):
 
 
 def test_parts_of_a_cluster_share_a_block():
-    assert deal(["a", "b", "a", "c", "b", "d"], 3).tolist() == [0, 1, 0, 2, 1, 0]
+    assert deal_in_turn(["a", "b", "a", "c", "b", "d"], 3).tolist() == [0, 1, 0, 2, 1, 0]
 
 
 def test_copies_within_a_cluster_are_no_more_evidence():

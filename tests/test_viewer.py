@@ -128,7 +128,7 @@ def test_partners_carry_what_is_known_of_their_match(tmp_path):
         write_parquet(paths.matches(f"a--{other}"), pd.DataFrame(rows)[[*MATCH_COLUMNS, *NOTE_COLUMNS]])
     partners = [{"layer": 0, "unit": 1}, {"layer": 2, "unit": 0}, {"layer": 2, "unit": 1}]
     group = {"models": ["a", "b", "c"], "neurons": [{"partners": partners}]}
-    limits = {"a--b--c": {"plain": -1.0, "above_x": 0.4, "above_y": 0.6}}
+    limits = {"plain": -1.0, "above_x": 0.4, "above_y": 0.6}
     note_matches(group, paths, rosetta_above(paths, ("a", "b", "c"), limits))
     assert group["neurons"][0]["above"] == [True, False]
     known = {"r_ci_low": 0.4, "r_ci_high": 0.6, "p_documents": None, "p_untrained": None, "margin": 0.1}

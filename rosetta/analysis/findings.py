@@ -11,7 +11,6 @@ from itertools import groupby
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtridf
 
 from rosetta.analysis.bootstrap import Estimate
 from rosetta.analysis.counts import COUNT_OF
@@ -23,11 +22,12 @@ from rosetta.analysis.groups import (
     rosetta_group,
     specialization,
 )
-from rosetta.analysis.intervals import CONFIDENCE, half_sample_error, half_sample_interval
+from rosetta.analysis.intervals import half_sample_freedom, half_sample_interval
 from rosetta.analysis.nulls import NULL_TITLES, PLAIN
 from rosetta.analysis.populations import Rung
-from rosetta.analysis.verdicts import LEVEL, Evidence, derived_ladders, judge, p_above, p_below
+from rosetta.analysis.verdicts import LEVEL, Evidence, judge, p_above, p_below
 from rosetta.config import Config
+from rosetta.config_problems import derived_ladders
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,10 @@ def findings_table(
         else:
             small, large = (Measured.of(rung, counts, replicates, config) for rung in (ordered[0], ordered[-1]))
             found += [claim(small, large, one, config) for claim in _CLAIMS.values() for one in statistics]
-    table = judge(found, derived_ladders(rungs))
+    groups: dict[str, list[list[str]]] = {}
+    for rung in rungs:
+        groups.setdefault(rung.ladder, []).append([population.model for population in rung.populations])
+    table = judge(found, derived_ladders(groups))
     return table.assign(sentence=[_told(*pair) for pair in zip(table["statistic"], table["sentence"], strict=True)])
 
 
@@ -133,7 +136,8 @@ def count_finding(ladder: str, statistic: str, law: pd.Series) -> Evidence:
     reason = law.get("reason")  # a table that was read has NaN for none
     missing = "Too few rungs for an interval of α, or the error of the counts is not known."
     if isinstance(reason, str) and reason:
-        missing = f"There is no exponent α: {reason}."
+        what = "The exponent α has no interval" if np.isfinite(alpha) else "There is no exponent α"
+        missing = f"{what}: {reason}."
     evidence = Evidence(ladder, "count sublinear", statistic, missing)
     if not np.isfinite(p):
         return evidence
@@ -163,10 +167,7 @@ def share_finding(small: Measured, large: Measured, statistic: str, _config: Con
     shares = [np.array(one.counts[statistic]) / one.n_anchor for one in both]
     change, spread = float(shares[1][0] - shares[0][0]), halves[1] - halves[0]
     low, high = map(float, half_sample_interval(change, spread))
-    # The interval's own number of standard errors tells its degrees of freedom.
-    error = float(half_sample_error(spread))
-    freedom = stdtridf(0.5 + CONFIDENCE / 2, (high - low) / 2 / error) if error > 0 else float("nan")
-    p = p_below(change, high, freedom)
+    p = p_below(change, high, half_sample_freedom(spread))
     if not np.isfinite(p):
         return evidence
     told = [

@@ -42,7 +42,7 @@ def selectivity_table(populations: Iterable[Population]) -> pd.DataFrame:
 
     `is_rosetta` says whether the neuron is a Rosetta Neuron of at least one group; `groups` names those groups,
     joined by spaces. `above_documents` and `above_untrained` say whether a match that makes it one is above that null
-    (empty without the null).
+    (empty without the null), by the highest threshold of the ladders that the group is in.
     """
     parts = []
     for population in populations:
@@ -139,7 +139,10 @@ def polarization_tables(rungs: list[Rung], config: Config) -> tuple[pd.DataFrame
 def specialization_tables(
     populations: Iterable[Population], rungs: list[Rung], config: Config
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return NormalizedFire per model (Rosetta Neurons of any group), and per rung (its models' neurons pooled)."""
+    """Return NormalizedFire per model (Rosetta Neurons of any group), and per rung (its models' neurons pooled).
+
+    Above a null are, of a model, the neurons that `selectivity_table` says, and of a rung those that it counts.
+    """
     by_model, by_rung = [], []
     for population in populations:
         means = specialization([population.of_any_group()], config, population.model)

@@ -23,12 +23,22 @@ from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 INTERVAL_COLUMNS = ["r_ci_low", "r_ci_high"]
-_LARGEST_R = 1 - 1e-12  # keeps Fisher's transform finite
+_LARGEST_R = 1 - 1e-12
+
+
+def fisher_z(r: np.ndarray) -> np.ndarray:
+    """Return Fisher's transform of correlations, finite for those of 1 too."""
+    return np.arctanh(np.clip(r, -_LARGEST_R, _LARGEST_R))
 
 
 def t_quantile(freedom: float) -> float:
     """Return the number of standard errors to either side of a 95% interval by Student's t."""
     return float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))  # scipy.stats would take a second to import
+
+
+def half_sample_freedom(replicates: np.ndarray) -> float:
+    """Return the degrees of freedom of the error of half-samples along the last axis, each with its complement."""
+    return replicates.shape[-1] / 2
 
 
 def half_sample_error(replicates: np.ndarray, shares: np.ndarray | None = None) -> np.ndarray:
@@ -52,7 +62,7 @@ def half_sample_interval(
     estimate: np.ndarray | float, replicates: np.ndarray, shares: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the 95% intervals of estimates (...) with replicates (..., R); `shares` as in `half_sample_error`."""
-    half = t_quantile(replicates.shape[-1] / 2) * half_sample_error(replicates, shares)
+    half = t_quantile(half_sample_freedom(replicates)) * half_sample_error(replicates, shares)
     return estimate - half, estimate + half
 
 
@@ -71,7 +81,5 @@ def correlation_interval(
         As in `half_sample_error`.
     """
     defined = np.isfinite(replicates).all(axis=1)
-    z = np.arctanh(np.clip(r, -_LARGEST_R, _LARGEST_R))
-    z_replicates = np.arctanh(np.clip(np.where(defined[:, None], replicates, 0.0), -_LARGEST_R, _LARGEST_R))
-    low, high = half_sample_interval(z, z_replicates, shares)
+    low, high = half_sample_interval(fisher_z(r), fisher_z(np.where(defined[:, None], replicates, 0.0)), shares)
     return np.where(defined, np.tanh(low), np.nan), np.where(defined, np.tanh(high), np.nan)

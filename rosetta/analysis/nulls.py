@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rosetta.analysis.intervals import fisher_z
 from rosetta.analysis.tails import is_readable, tail_quantile
 from rosetta.config import Config, group_name, group_pairs
-from rosetta.config_controls import NULLS
+from rosetta.config_controls import CALIBRATING
 from rosetta.corpus.documents import hash64
 from rosetta.matching import MATCH_COLUMNS
 from rosetta.paths import Paths
@@ -17,9 +18,6 @@ from rosetta.tables import read_parquet
 
 NULL_COLUMNS = ["seed", *MATCH_COLUMNS]
 PLAIN = "plain"  # the statistic that counts all matches
-# Permuted positions leave no relation at all between two models. Any two neurons that see spaces exceed what remains,
-# so a count above it would be that of all matches: this null has counts of its own, and no statistic.
-CALIBRATING = tuple(name for name in NULLS if name != "permutation")
 # What the null models are called.
 NULL_TITLES = {
     "permutation": "permuted positions",
@@ -29,7 +27,6 @@ NULL_TITLES = {
 STATISTICS = (PLAIN, *(f"above_{name}" for name in CALIBRATING))
 # Under these, one seed exchanges the same positions or documents in all rungs; twins are each model's own.
 _ONE_DRAW = ("permutation", "documents")
-_LARGEST_R = 1 - 1e-12  # keeps Fisher's transform finite
 
 
 def tail_probability(r: np.ndarray, null_r: np.ndarray) -> np.ndarray:
@@ -93,13 +90,15 @@ class LadderNull:
         fewer than there are, with replacement, which makes the spread that of independent seeds also when they are few
         (Rao and Wu 1988). Each is followed by its mirror image about the threshold itself (of Fisher's transform), as
         each half-sample is by its complement. NaN for a single seed, which tells nothing of the error. `name`
-        determines the draws.
+        determines the draws, so nulls with as many seeds are drawn alike under one name, rung by rung.
         """
         center = self.threshold(quantile)
         if self.n_seeds < 2 or np.isnan(center):
             return np.full(2 * n_pairs, np.nan)
-        rng, found = np.random.default_rng(hash64(name)), []
-        for _ in range(n_pairs):
+        found = []
+        for number in range(n_pairs):
+            # Each number has draws of its own, so that ladders of more and of fewer rungs stay in step.
+            rng = np.random.default_rng(hash64(name, number))
             drawn = rng.integers(self.n_seeds, size=(1 if self.one_draw else self.n_rungs, self.n_seeds - 1))
             times = np.array([np.bincount(row, minlength=self.n_seeds) for row in drawn], float)
             found.append(self._z(self._weights(np.broadcast_to(times, (self.n_rungs, self.n_seeds))), quantile))
@@ -114,8 +113,7 @@ class LadderNull:
 
     def _z(self, weights: np.ndarray, quantile: float) -> float:
         """Return the threshold on the scale of Fisher's transform."""
-        z = np.arctanh(self.r[weights > 0].clip(-_LARGEST_R, _LARGEST_R))
-        return tail_quantile(z, weights[weights > 0], quantile)
+        return tail_quantile(fisher_z(self.r[weights > 0]), weights[weights > 0], quantile)
 
 
 def read_ladder_nulls(config: Config, paths: Paths, ladder: str) -> dict[str, LadderNull]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 
 from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS, VOCABULARY_COLUMNS
 from rosetta.analysis.nulls import PLAIN
-from rosetta.analysis.replicates import Limits, group_thresholds
+from rosetta.analysis.replicates import group_thresholds, known_thresholds
 from rosetta.analysis.specialization import categories_of, normalized_fire
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.errors import StoreError
@@ -27,6 +28,8 @@ MEASURES = [
     "excess_kurtosis", "activation_mean", "activation_variance", "activation_skewness", "activation_kurtosis",
     "fraction_active", "domain_information",
 ]  # fmt: skip
+
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,10 @@ class Population:
     clusters : dict of str to ndarray of int64, shape (n_neurons,)
         By group, which neurons are its Rosetta Neurons, and which of them belong together (`cluster_numbers`).
     above : dict of str to dict of str to ndarray of bool, shape (n_neurons,)
-        By statistic (`above_…`) and group, those of them whose matches are above that null (`rosetta.analysis.nulls`).
+        By statistic (`above_…`) and group, those of them whose matches are above that null (`rosetta.analysis.nulls`),
+        by the highest threshold of the group's ladders.
+    above_in : dict of str to dict of (str, str) to ndarray of bool, shape (n_neurons,)
+        The same by statistic, and by ladder and group, with the ladder's own threshold: those that a rung counts.
     """
 
     model: str
@@ -61,15 +67,16 @@ class Population:
     categories: list[str]
     clusters: dict[str, np.ndarray]
     above: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    above_in: dict[str, dict[tuple[str, str], np.ndarray]] = field(default_factory=dict)
 
     @property
     def rosetta(self) -> dict[str, np.ndarray]:
         """By group, which neurons are its Rosetta Neurons: ndarray of bool, shape (n_neurons,)."""
         return {group: clusters >= 0 for group, clusters in self.clusters.items()}
 
-    def of_group(self, group: str) -> Selection:
-        """Return the Rosetta Neurons of one group."""
-        above = {name: masks[group] for name, masks in self.above.items()}
+    def of_rung(self, ladder: str, group: str) -> Selection:
+        """Return the Rosetta Neurons of one group, as the rung of a ladder counts them."""
+        above = {name: masks[ladder, group] for name, masks in self.above_in.items()}
         return Selection(self, self.rosetta[group], above, self.clusters[group])
 
     def of_any_group(self) -> Selection:
@@ -127,17 +134,23 @@ class Rung:
     @property
     def sample(self) -> list[Selection]:
         """The models' neurons with the rung's Rosetta Neurons."""
-        return [population.of_group(self.group) for population in self.populations]
+        return [population.of_rung(self.ladder, self.group) for population in self.populations]
 
 
 def load_populations(config: Config, paths: Paths) -> dict[str, Population]:
     """Return the populations of all models that some ladder names."""
-    limits = group_thresholds(config, paths)
-    above = {group: rosetta_above(paths, group, limits) for group in config.groups()}
-    return {model: _load(config, paths, model, above) for model in config.used_models()}
+    limits = known_thresholds(config, paths)
+    highest = group_thresholds(config, limits)
+    above = {group: rosetta_above(paths, group, highest[group_name(group)]) for group in config.groups()}
+    above_in = {
+        (ladder, group): rosetta_above(paths, group, limits[ladder])
+        for ladder, rungs in config.ladders.items()
+        for group in map(tuple, rungs)
+    }
+    return {model: _load(config, paths, model, above, above_in) for model in config.used_models()}
 
 
-def rosetta_above(paths: Paths, group: tuple[str, ...], limits: Limits) -> dict[str, pd.DataFrame]:
+def rosetta_above(paths: Paths, group: tuple[str, ...], limits: dict[str, float]) -> dict[str, pd.DataFrame]:
     """Return the Rosetta Neurons of a group (`matching.ROSETTA_COLUMNS`) from matches above each null, by statistic.
 
     Parameters
@@ -147,12 +160,12 @@ def rosetta_above(paths: Paths, group: tuple[str, ...], limits: Limits) -> dict[
     group : tuple of str
         The group's models, anchor first.
     limits : dict
-        What r has to exceed, by group and statistic (`rosetta.analysis.replicates.group_thresholds`).
+        What r has to exceed, by statistic.
     """
     tables = [read_parquet(paths.matches(group_name(pair)), MATCH_COLUMNS) for pair in group_pairs(group)]
     return {
         statistic: rosetta_neurons([table[table["r"] > limit] for table in tables])
-        for statistic, limit in limits[group_name(group)].items()
+        for statistic, limit in limits.items()
         if statistic != PLAIN
     }
 
@@ -204,7 +217,11 @@ def _connected(anchor: np.ndarray, partner: np.ndarray) -> np.ndarray:
 
 
 def _load(
-    config: Config, paths: Paths, model: str, above: dict[tuple[str, ...], dict[str, pd.DataFrame]]
+    config: Config,
+    paths: Paths,
+    model: str,
+    above: dict[tuple[str, ...], dict[str, pd.DataFrame]],
+    above_in: dict[tuple[str, tuple[str, ...]], dict[str, pd.DataFrame]],
 ) -> Population:
     table = read_parquet(paths.neurons(model), NEURON_COLUMNS)
     vocabulary = read_parquet(paths.vocabulary(model), VOCABULARY_COLUMNS)
@@ -229,10 +246,17 @@ def _load(
         name: cluster_numbers(read_parquet(paths.rosetta(name), ROSETTA_COLUMNS), model, shape)
         for name in map(group_name, groups)
     }
-    masks_above: dict[str, dict[str, np.ndarray]] = {}
-    for group in groups:
-        for statistic, rosetta in above[group].items():
-            mask = cluster_numbers(rosetta, model, shape) >= 0
-            masks_above.setdefault(statistic, {})[group_name(group)] = mask
+    of_groups = {group_name(group): above[group] for group in groups}
+    of_rungs = {(ladder, group_name(group)): found for (ladder, group), found in above_in.items() if model in group}
+    masks = [_masks(of_groups, model, shape), _masks(of_rungs, model, shape)]
     dead = (neurons["activation_variance"] == 0).to_numpy()
-    return Population(model, shape, neurons[["layer", "unit", *MEASURES]], dead, fire, names, clusters, masks_above)
+    return Population(model, shape, neurons[["layer", "unit", *MEASURES]], dead, fire, names, clusters, *masks)
+
+
+def _masks(found: dict[K, dict[str, pd.DataFrame]], model: str, shape: NeuronShape) -> dict[str, dict[K, np.ndarray]]:
+    """Return which neurons of a model are among Rosetta Neurons, by statistic, from these by place and statistic."""
+    masks: dict[str, dict[K, np.ndarray]] = {}
+    for place, by_statistic in found.items():
+        for statistic, rosetta in by_statistic.items():
+            masks.setdefault(statistic, {})[place] = cluster_numbers(rosetta, model, shape) >= 0
+    return masks

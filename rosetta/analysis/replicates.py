@@ -38,18 +38,30 @@ def ladder_thresholds(nulls: dict[str, dict[str, LadderNull]], quantile: float) 
     return limits
 
 
-def group_thresholds(config: Config, paths: Paths) -> Limits:
-    """Return what r has to exceed in each group of models, by statistic: the highest of the ladders that it is in.
-
-    Statistics whose threshold no ladder has are left out; NaN where none of the group's own ladders has it.
-    """
+def known_thresholds(config: Config, paths: Paths) -> Limits:
+    """Return what r has to exceed in each ladder, by statistic, without statistics whose threshold no ladder has."""
     limits = ladder_thresholds(read_all_nulls(config, paths), config.controls.null_quantile)
     known = [name for name in next(iter(limits.values())) if any(not np.isnan(mine[name]) for mine in limits.values())]
+    return {ladder: {name: mine[name] for name in known} for ladder, mine in limits.items()}
+
+
+def group_thresholds(config: Config, limits: Limits) -> Limits:
+    """Return what r has to exceed in each group of models, by statistic: the highest of the ladders that it is in.
+
+    For what is told of a group or a model, whatever the ladder. What is told of a rung has its ladder's own threshold.
+
+    Parameters
+    ----------
+    config : Config
+        The run.
+    limits : dict
+        By ladder and statistic (`known_thresholds`); NaN in all of a group's ladders leaves NaN.
+    """
     found: Limits = {}
     for ladder, rungs in config.ladders.items():
         for rung in rungs:
-            mine = found.setdefault(group_name(tuple(rung)), dict.fromkeys(known, np.nan))
-            mine.update({name: float(np.fmax(mine[name], limits[ladder][name])) for name in known})
+            mine = found.setdefault(group_name(tuple(rung)), dict.fromkeys(limits[ladder], np.nan))
+            mine.update({name: float(np.fmax(mine[name], limit)) for name, limit in limits[ladder].items()})
     return found
 
 
@@ -57,31 +69,40 @@ def replicate_table(config: Config, paths: Paths, nulls: dict[str, dict[str, Lad
     """Return the count of every rung and statistic on half-samples of the documents (`REPLICATE_COLUMNS`).
 
     With every half-sample the thresholds are drawn anew (`LadderNull.redrawn`), the same for all rungs of a ladder, so
-    that the spread of a calibrated count holds the sampling error of its threshold. Without a threshold, or with one
-    whose error is not known, counts are NaN.
+    that the spread of a calibrated count holds the sampling error of its threshold. All ladders are drawn alike,
+    because they share the seeds of exchanged documents and the twins of the models that they share: drawn apart, their
+    errors would cancel in an exponent of all of them. Without a threshold, or with one whose error is not known, counts
+    are NaN. A rung has no rows if one of its pairs has no half-samples, or fewer than others of the run: their numbers
+    would not be of the same documents.
     """
+    n_half_samples = max(_n_half_samples(paths, pair) for pair in config.pairs())
     rows = []
     for ladder, rungs in config.ladders.items():
-        tables = [_half_sample_tables(tuple(rung), paths) for rung in rungs]
+        tables = [_half_sample_tables(tuple(rung), paths, n_half_samples) for rung in rungs]
         for statistic in (PLAIN, *nulls[ladder]):
-            limits = _limits(config, nulls[ladder], ladder, statistic, max(n for _, n in tables))
-            for number, (found, n_half_samples) in enumerate(tables):
+            limits = _limits(config, nulls[ladder], statistic, n_half_samples)
+            for number, found in enumerate(tables):
                 place = {"ladder": ladder, "rung": number, "statistic": statistic}
-                rows += [{**place, **row} for row in _replicates(found, limits[:n_half_samples])]
+                rows += [{**place, **row} for row in _replicates(found, limits)] if found else []
     return pd.DataFrame(rows, columns=REPLICATE_COLUMNS)
 
 
-def _limits(config: Config, nulls: dict[str, LadderNull], ladder: str, statistic: str, n: int) -> np.ndarray:
+def _limits(config: Config, nulls: dict[str, LadderNull], statistic: str, n: int) -> np.ndarray:
     if statistic == PLAIN:
         return np.full(n, -np.inf)
-    return nulls[statistic].redrawn(config.controls.null_quantile, n // 2, f"{ladder} {statistic}")
+    return nulls[statistic].redrawn(config.controls.null_quantile, n // 2, statistic)
 
 
-def _half_sample_tables(group: tuple[str, ...], paths: Paths) -> tuple[list[pd.DataFrame], int]:
-    """Return the matches of a group's pairs on half-samples, and the number of these."""
-    files = [paths.replicates(group_name(pair)) for pair in group_pairs(group)]
-    tables = [read_parquet(file).assign(rank_a=1) for file in files]
-    return tables, min(read_parquet_metadata(file)["n_half_samples"] for file in files)
+def _half_sample_tables(group: tuple[str, ...], paths: Paths, n_half_samples: int) -> list[pd.DataFrame]:
+    """Return the matches of a group's pairs on half-samples; none if some pair has another number of these."""
+    pairs = group_pairs(group)
+    if any(_n_half_samples(paths, pair) != n_half_samples for pair in pairs):
+        return []
+    return [read_parquet(paths.replicates(group_name(pair))).assign(rank_a=1) for pair in pairs]
+
+
+def _n_half_samples(paths: Paths, pair: tuple[str, ...]) -> int:
+    return read_parquet_metadata(paths.replicates(group_name(pair)))["n_half_samples"]
 
 
 def _replicates(tables: list[pd.DataFrame], limits: np.ndarray) -> list[dict]:

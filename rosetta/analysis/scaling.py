@@ -91,7 +91,8 @@ def scaling_table(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) 
     `alpha_resampled_…`. `half_sample_bias` is the mean exponent on half-samples minus the exponent: what half the
     positions do to it; `alpha_extrapolated`, α minus that, is the exponent extrapolated in 1/positions.
     `alpha_ols` and `r2` are of least squares in log–log through the rungs that have matches. `few_matches` names the
-    rungs with fewer than `FEW` by their size, and `reason` says why there is no exponent.
+    rungs with fewer than `FEW` by their size, and `reason` says why there is no exponent, or none on some half-sample,
+    which leaves no interval.
 
     Parameters
     ----------
@@ -117,8 +118,9 @@ def counted_columns(counts: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _law_row(points: pd.DataFrame, statistic: str, replicates: pd.DataFrame | None) -> dict:
     law = fit_count_law(points["n_neurons"].to_numpy(), points["count"].to_numpy())
-    on_halves = None if replicates is None else _exponents_on_halves(points, statistic, replicates)
-    return {**_described(law, points), **_resampled(law, on_halves)}
+    on_halves = None if replicates is None else _laws_on_halves(points, statistic, replicates)
+    reason = law.reason or _no_interval(on_halves)
+    return {**_described(law, points), **_resampled(law, on_halves), "reason": reason}
 
 
 def _described(law: CountLaw, points: pd.DataFrame) -> dict:
@@ -144,21 +146,37 @@ def few_named(sizes: pd.Series, counts: pd.Series) -> str:
     return "; ".join(f"{size:,.0f} neurons: {count:g}" for size, count in zip(sizes, counts, strict=True))
 
 
-def _exponents_on_halves(points: pd.DataFrame, statistic: str, replicates: pd.DataFrame) -> np.ndarray:
-    """Return the exponent fitted to the counts on every half-sample; NaN where it cannot be told."""
+def _laws_on_halves(points: pd.DataFrame, statistic: str, replicates: pd.DataFrame) -> list[CountLaw]:
+    """Return the law fitted to the counts on every half-sample."""
     mine = replicates[replicates["statistic"] == statistic]
     by_half = mine.pivot(index=["ladder", "rung"], columns="half_sample", values="matches")
     by_half = by_half.reindex(pd.MultiIndex.from_frame(points[["ladder", "rung"]])).dropna(axis=1, how="all")
     sizes, ladders = points["n_neurons"].to_numpy(), points["ladder"].to_numpy()
-    return np.array([fit_count_law(sizes, column, ladders).alpha for column in by_half.to_numpy().T])
+    return [
+        CountLaw(reason="a rung is not counted") if np.isnan(column).any() else fit_count_law(sizes, column, ladders)
+        for column in by_half.to_numpy().T
+    ]
 
 
-def _resampled(law: CountLaw, on_halves: np.ndarray | None) -> dict[str, float]:
+def _no_interval(laws: list[CountLaw] | None) -> str:
+    """Return why half-samples leave an exponent without an interval; empty if they do not."""
+    if laws is None:
+        return ""
+    if not laws:
+        return "not counted on half-samples of the documents"
+    reasons = [law.reason for law in laws if law.reason]
+    if not reasons:
+        return ""
+    return f"no exponent on {len(reasons)} of {len(laws)} half-samples: {', '.join(dict.fromkeys(reasons))}"
+
+
+def _resampled(law: CountLaw, laws: list[CountLaw] | None) -> dict[str, float]:
     """Return what half-samples say of an exponent; without them, the interval of the fit stands alone."""
-    if on_halves is None:
+    if laws is None:
         return {}
-    if not len(on_halves):  # not counted on any
+    if not laws:
         return {"alpha_ci_low": float("nan"), "alpha_ci_high": float("nan")}
+    on_halves = np.array([one.alpha for one in laws])
     low, high = map(float, half_sample_interval(law.alpha, on_halves))
     wide = float(np.hypot(law.half_width, (high - low) / 2))
     bias = float(on_halves.mean()) - law.alpha
@@ -217,7 +235,7 @@ def pooled_table(
     pairs; in the others, every pair with a model of the family `left_out` is left out. Pairs that share a model are not
     independent, which the interval of the fit takes them for: `alpha_family_…` is the jackknife over families, with
     Student's t of families − 1 degrees of freedom (NaN with fewer than three). A pair that is in several ladders counts
-    in the first.
+    in the first. A ladder that is not counted, because its threshold cannot be read, takes no part: `reason` names it.
 
     Parameters
     ----------
@@ -236,14 +254,16 @@ def pooled_table(
 
 
 def _pooled_rows(statistic: str, points: pd.DataFrame, replicates: pd.DataFrame | None) -> list[dict]:
-    uncounted = set(points.loc[points["count"].isna(), "ladder"])
-    points = points[~points["ladder"].isin(uncounted)]
+    uncounted = points["ladder"].isin(points.loc[points["count"].isna(), "ladder"])
     members = points["families"].str.split(PAIR_SEPARATOR)
-    families = list(dict.fromkeys(family for pair in members for family in pair))
+    families = list(dict.fromkeys(family for pair in members[~uncounted] for family in pair))
     rows = []
     for family in (WHOLE, *families):
         kept = np.array([family not in pair for pair in members], dtype=bool)
-        rows.append(_pooled_row(statistic, family, points[kept], replicates))
+        row = _pooled_row(statistic, family, points[kept & ~uncounted], replicates)
+        missing = ", ".join(dict.fromkeys(points.loc[kept & uncounted, "ladder"]))
+        told = [row["reason"], missing and f"without {missing}, whose threshold cannot be read"]
+        rows.append({**row, "reason": "; ".join(filter(None, told))})
     without = np.array([row["alpha"] for row in rows[1:]])
     half = float("nan")
     if len(families) > 2:
@@ -254,7 +274,8 @@ def _pooled_rows(statistic: str, points: pd.DataFrame, replicates: pd.DataFrame 
 
 def _pooled_row(statistic: str, left_out: str, points: pd.DataFrame, replicates: pd.DataFrame | None) -> dict:
     law = fit_count_law(points["n_neurons"].to_numpy(), points["count"].to_numpy(), points["ladder"].tolist())
-    resampled = {} if replicates is None else _resampled(law, _exponents_on_halves(points, statistic, replicates))
+    on_halves = None if replicates is None else _laws_on_halves(points, statistic, replicates)
+    resampled = _resampled(law, on_halves)
     few = points[points["count"] < FEW]
     ends = {"alpha_ci_low": law.alpha - law.half_width, "alpha_ci_high": law.alpha + law.half_width}
     return {
@@ -268,5 +289,5 @@ def _pooled_row(statistic: str, left_out: str, points: pd.DataFrame, replicates:
         "few_matches": "; ".join(
             f"{ladder}: {few_named(part['n_neurons'], part['count'])}" for ladder, part in few.groupby("ladder")
         ),
-        "reason": law.reason,
+        "reason": law.reason or _no_interval(on_halves),
     }

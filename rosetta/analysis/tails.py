@@ -16,7 +16,7 @@ _SHAPES = (-0.5, 0.5)  # for which the moments serve; the tail of Fisher's z is 
 
 
 def tail_share(quantile: float) -> float:
-    """Return the share of the values that is the tail: its geometric middle is the quantile that is wanted."""
+    """Return the share of the values that is the tail: the geometric mean of 1 and of the share above the quantile."""
     return math.sqrt(1 - quantile)
 
 

@@ -7,14 +7,12 @@ is at most 5%, however many ladders and statistics it judges.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from scipy.special import stdtr
 
 from rosetta.analysis.intervals import CONFIDENCE, t_quantile
-from rosetta.analysis.populations import Rung
 
 FINDING_COLUMNS = [
     "ladder", "finding", "statistic", "verdict", "value", "ci_low", "ci_high", "p", "p_corrected", "n_verdicts",
@@ -92,20 +90,6 @@ def holm(p: np.ndarray) -> np.ndarray:
     return corrected
 
 
-def derived_ladders(rungs: list[Rung]) -> set[str]:
-    """Return the ladders of three and more models that share a pair with a ladder of pairs.
-
-    Their Rosetta Neurons follow from the matches of pairs, so they are no further replication.
-    """
-    models = [(rung.ladder, [population.model for population in rung.populations]) for rung in rungs]
-    pairs = {frozenset(group) for _, group in models if len(group) == 2}
-    return {
-        ladder
-        for ladder, group in models
-        if len(group) > 2 and any(frozenset(pair) in pairs for pair in combinations(group, 2))
-    }
-
-
 def judge(evidence: list[Evidence], derived: set[str]) -> pd.DataFrame:
     """Return `FINDING_COLUMNS` of all findings of a run.
 
@@ -117,7 +101,7 @@ def judge(evidence: list[Evidence], derived: set[str]) -> pd.DataFrame:
     evidence : list of Evidence
         Of all ladders and statistics.
     derived : set of str
-        Ladders that are not judged (`derived_ladders`).
+        Ladders that are not judged (`rosetta.config_problems.derived_ladders`).
     """
     tests = {one.key: one.p for one in evidence if one.decided and one.ladder not in derived}
     corrected = dict(zip(tests, holm(np.array(list(tests.values()))), strict=True))

@@ -81,7 +81,7 @@ class Blocks:
     n : int
         Number of blocks; 0 if there are too few clusters for intervals.
     n_clusters : int
-        Clusters with aligned positions.
+        Clusters of documents.
     """
 
     of_position: np.ndarray
@@ -103,7 +103,9 @@ def document_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
     """Deal the documents of a pair into blocks, clusters whole, the same for all pairs of the same documents.
 
     Where there are fewer clusters than blocks wanted, there are as many blocks as the largest order of a Hadamard
-    matrix that the clusters suffice for; none for fewer than `MIN_CLUSTERS`.
+    matrix that the clusters suffice for. All documents count, also those without positions that this pair shares, so
+    that all pairs of a run have the same half-samples, which are joined. There are none for fewer than `MIN_CLUSTERS`
+    clusters that have such positions.
 
     Parameters
     ----------
@@ -112,8 +114,8 @@ def document_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
     n_blocks : int
         Blocks wanted, an order of a Hadamard matrix.
     """
-    n_clusters = len(np.unique(pair.clusters[pair.document_positions > 0]))
-    n = largest_order(min(n_blocks, n_clusters)) if n_clusters >= MIN_CLUSTERS else 0
+    n_clusters, n_used = (len(np.unique(part)) for part in (pair.clusters, pair.clusters[pair.document_positions > 0]))
+    n = largest_order(min(n_blocks, n_clusters)) if n_used >= MIN_CLUSTERS else 0
     block = deal(pair.clusters, max(n, 1))
     return Blocks(np.repeat(block, pair.document_positions), n, n_clusters)
 

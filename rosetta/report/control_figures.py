@@ -17,6 +17,7 @@ from rosetta.config import Config, group_name
 from rosetta.jobs import control_figures
 from rosetta.paths import Paths
 from rosetta.report.figures import (
+    NULL_MARKERS,
     RUNG_MARKERS,
     draw_estimates,
     interval_limits,
@@ -29,7 +30,6 @@ from rosetta.report.figures import (
 )
 from rosetta.tables import read_parquet
 
-_MARKERS = {"permutation": "v", "documents": "D", "untrained": "s"}
 _SIZE = {"width": 4.2, "height": 3.8}
 _REACH = 1.5  # how far beyond the exponents their intervals are drawn
 _BESIDE = 0.015  # distance of neighbouring ladders' exponents, as a share of the axis
@@ -54,14 +54,14 @@ def _nulls(config: Config, paths: Paths) -> plt.Figure:
     for ladder, color in ladder_palette(list(counts["ladder"].unique())).items():
         for control, part in rows[rows["ladder"] == ladder].groupby("control"):
             ratio = (part["matches"] / part["trained"]).where(part["matches"] > 0)
-            left.plot(part["n_neurons"], ratio, f"{_MARKERS[control]}-", color=color, ms=4, lw=0.8)
+            left.plot(part["n_neurons"], ratio, f"{NULL_MARKERS[control]}-", color=color, ms=4, lw=0.8)
     left.axhline(1, color="0.3", lw=1, ls=":")
     left.set(xscale="log", yscale="log", xlabel="neurons per model", ylabel="matches by chance / trained")
     label_sizes(left, counts["n_neurons"])
     left.yaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
     left.yaxis.set_minor_formatter(lambda ratio, _: f"{ratio:g}" if ratio in (0.2, 0.5, 2, 5) else "")
     kinds = [
-        Line2D([], [], color="0.4", marker=_MARKERS[name], ls="none", label=NULL_TITLES[name])
+        Line2D([], [], color="0.4", marker=NULL_MARKERS[name], ls="none", label=NULL_TITLES[name])
         for name in config.controls.names
     ]
     figure.legend(handles=[*_ladder_handles(counts), *kinds], loc="outside lower center", ncols=3, **_LEGEND)

@@ -28,6 +28,7 @@ TITLES = {
     "above_untrained": "above untrained",
 }
 RUNG_MARKERS = "osD^vP*X"
+NULL_MARKERS = {"permutation": "v", "documents": "D", "untrained": "s"}
 
 
 def panel_grid(n: int, width: float, height: float, columns: int = 3) -> tuple[plt.Figure, list[plt.Axes]]:

@@ -60,6 +60,12 @@ def _exponent(law: dict) -> str:
     return f"α = {law['alpha']:.2f} (95% interval {law['alpha_ci_low']:.2f} to {law['alpha_ci_high']:.2f})"
 
 
+def _alpha_cell(law: dict) -> str:
+    """Return an exponent with what is to be known of it, or why there is none."""
+    told = law["reason"] if isinstance(law["reason"], str) else ""  # a table that was read has NaN for none
+    return "; ".join(filter(None, [f"{law['alpha']:.2f}" if np.isfinite(law["alpha"]) else "", told]))
+
+
 def headline_table(pooled: pd.DataFrame, counts: pd.DataFrame, null_summary: pd.DataFrame) -> pd.DataFrame:
     """Return one row per statistic and null model: its pooled exponent, and the ranges of its counts on the rungs."""
     rows = []
@@ -68,7 +74,7 @@ def headline_table(pooled: pd.DataFrame, counts: pd.DataFrame, null_summary: pd.
         rows.append(
             (
                 TITLES.get(name) or f"chance: {NULL_TITLES[name]}",
-                f"{law['alpha']:.2f}" if np.isfinite(law["alpha"]) else law["reason"],
+                _alpha_cell(law),
                 _range(law["alpha_ci_low"], law["alpha_ci_high"]),
                 _range(law["alpha_family_low"], law["alpha_family_high"]),
                 f"{law['n_points']:.0f}",

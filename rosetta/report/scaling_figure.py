@@ -17,6 +17,7 @@ from rosetta.analysis.nulls import NULL_TITLES, PLAIN
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.stability import THRESHOLD_COLUMNS
 from rosetta.report.figures import (
+    NULL_MARKERS,
     RUNG_MARKERS,
     TITLES,
     draw_estimates,
@@ -30,7 +31,6 @@ from rosetta.report.figures import (
 # One colour per null: its own matches are open, the trained models' above it filled.
 _COLORS = dict(zip(NULL_TITLES, sns.color_palette("dark")[7:8] + sns.color_palette("dark")[1:3], strict=True))
 _COUNT_COLORS = {PLAIN: (0.0, 0.0, 0.0), **{f"above_{name}": color for name, color in _COLORS.items()}}
-_NULL_MARKERS = {"permutation": "v", "documents": "D", "untrained": "s"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def draw_scaling(tables: ScalingTables, out: Path) -> None:
     shown = [Line2D([], [], color=_COUNT_COLORS[name], marker="o", label=TITLES[name]) for name in statistics]
     nulls = [name for name in NULL_TITLES if (tables.null_summary["control"] == name).any()]
     shown += [
-        Line2D([], [], color=_COLORS[name], marker=_NULL_MARKERS[name], ls="--", mfc="white", label=_null_label(name))
+        Line2D([], [], color=_COLORS[name], marker=NULL_MARKERS[name], ls="--", mfc="white", label=_null_label(name))
         for name in nulls
     ]
     figure.legend(handles=shown, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
@@ -104,7 +104,7 @@ def _draw_ladder(axes: plt.Axes, ladder: str, tables: ScalingTables) -> None:
     for law in tables.null_scaling[tables.null_scaling["ladder"] == ladder].to_dict("records"):
         name = law["control"]
         mine = nulls[nulls["control"] == name].merge(counts[["rung", "n_neurons"]], on="rung")
-        _draw_counts(axes, mine, "matches", law, color=_COLORS[name], marker=_NULL_MARKERS[name], ls="--", filled=False)
+        _draw_counts(axes, mine, "matches", law, color=_COLORS[name], marker=NULL_MARKERS[name], ls="--", filled=False)
         said.append((f"{_null_label(name)}: {_exponent(law)}", _COLORS[name]))
     axes.set(xscale="log", yscale="log", xlabel="neurons per model", ylabel="Rosetta Neurons")
     label_sizes(axes, counts["n_neurons"])

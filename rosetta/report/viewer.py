@@ -20,7 +20,7 @@ from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS, VOCABULARY
 from rosetta.analysis.counts import model_shape
 from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.populations import rosetta_above
-from rosetta.analysis.replicates import group_thresholds
+from rosetta.analysis.replicates import group_thresholds, known_thresholds
 from rosetta.annotation.annotate import ANNOTATED, ANNOTATION_COLUMNS
 from rosetta.config import Config, group_name
 from rosetta.files import read_bytes, write_text
@@ -40,14 +40,17 @@ NUMBERS = {
 
 
 def write_viewer(config: Config, paths: Paths) -> None:
-    """Write the viewer of a finished run."""
+    """Write the viewer of a finished run.
+
+    It shows groups, whatever the ladder: above a null is what exceeds the highest threshold of the group's ladders.
+    """
     groups = {group_name(group): json.loads(read_bytes(paths.excerpts(group_name(group)))) for group in config.groups()}
     models = {model: _Model(paths, model) for model in config.used_models()}
     if config.annotation:
         _annotate(groups, read_parquet(paths.annotations, ANNOTATION_COLUMNS))
-    limits = group_thresholds(config, paths)
+    limits = group_thresholds(config, known_thresholds(config, paths))
     for group in config.groups():
-        note_matches(groups[group_name(group)], paths, rosetta_above(paths, group, limits))
+        note_matches(groups[group_name(group)], paths, rosetta_above(paths, group, limits[group_name(group)]))
     nulls = [TITLES[name] for name in next(iter(limits.values())) if name != PLAIN]
     write_text(paths.viewer, render_viewer(viewer_data(groups, models, nulls)))
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.groups import POLARIZATION_COLUMNS
-from rosetta.analysis.scaling import SCALING_COLUMNS
+from rosetta.analysis.scaling import SCALING_COLUMNS, counted_columns
 from rosetta.config import Config, group_name
 from rosetta.corpus.build import read_split
 from rosetta.corpus.documents import cluster_of
@@ -114,7 +114,7 @@ def compare_step(config: Config, paths: Paths, polarization: Path | None) -> Non
     profiles = [
         identifiability.count_profiles(ladder, statistic, part["n_neurons"].to_numpy(), part[column].to_numpy())
         for ladder, part in counts.groupby("ladder", sort=False)
-        for statistic, column in prediction.count_columns(part)
+        for statistic, column in counted_columns(part)
     ]
     write_csv(paths.table("theory_identifiability"), pd.concat(profiles))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from rosetta.analysis.scaling import PowerLaw, fit_power_law
+from rosetta.analysis.count_law import fit_count_law
+from rosetta.analysis.scaling import fit_power_law
 from rosetta.config_theory import Theory
 from rosetta.theory.allocation import (
     QUANTITIES,
@@ -17,7 +18,8 @@ from rosetta.theory.allocation import (
 EXPONENT_COLUMNS = ["beta", "neurons", "quantity", "predicted", "fitted", "ci_low", "ci_high"]
 FINITE_SIZE_COLUMNS = ["beta", "neurons", "quantity", "predicted", "exact_on_grid", "fitted"]
 # Counts of a simulation beside all matches: what the model says of these, it says of them all.
-COUNTS = ("true_matches", "matches_above_null")
+PARTIAL_COUNTS = ("true_matches", "matches_above_null")
+_COUNTS = ("matches", *PARTIAL_COUNTS)
 FRONTIER_COLUMNS = ["beta", "n", "r0", "r_tau", "r0_continuum", "r_tau_continuum"]
 FRONTIER_SIZES = [2**exponent for exponent in range(8, 18)]
 
@@ -28,16 +30,16 @@ def exponent_table(simulation: pd.DataFrame) -> pd.DataFrame:
     Simulations of the served neurons alone and those of whole networks are fitted apart. Quantities without numbers
     have no row.
 
-    Runs are averaged at each size before the fit, because the logarithm of a run without any unmatched feature does
-    not exist. Intervals are those of the fit over sizes (95%, Student's t).
+    Counts are fitted by `count_law`, sizes without a match included, as sums over the runs. Isolations are averaged
+    over the runs at each size and fitted by least squares in log–log: the logarithm of a run without any unmatched
+    feature does not exist. Intervals are those of the fit over sizes (95%).
     """
     rows = []
     for (beta, neurons), part in simulation.groupby(["beta", "neurons"], sort=False):
         predicted = predicted_exponents(float(beta))
-        for quantity in (*QUANTITIES, *COUNTS):
+        for quantity in (*QUANTITIES, *PARTIAL_COUNTS):
             if part[quantity].notna().any():
-                law, expected = _law(part, quantity), predicted[_modelled(quantity)]
-                rows.append((beta, neurons, quantity, expected, law.alpha, law.alpha_ci_low, law.alpha_ci_high))
+                rows.append((beta, neurons, quantity, predicted[_modelled(quantity)], *_exponent(part, quantity)))
     return pd.DataFrame(rows, columns=EXPONENT_COLUMNS)
 
 
@@ -50,14 +52,14 @@ def finite_size_table(simulation: pd.DataFrame, theory: Theory) -> pd.DataFrame:
     rows = []
     for row in exponent_table(simulation).itertuples():
         sizes = simulation[(simulation["beta"] == row.beta) & (simulation["neurons"] == row.neurons)]["n"]
-        exact = _law(_frontiers(theory, float(row.beta), sorted(sizes.unique())), _modelled(row.quantity))
-        rows.append((row.beta, row.neurons, row.quantity, row.predicted, exact.alpha, row.fitted))
+        exact, _, _ = _exponent(_frontiers(theory, float(row.beta), sorted(sizes.unique())), _modelled(row.quantity))
+        rows.append((row.beta, row.neurons, row.quantity, row.predicted, exact, row.fitted))
     return pd.DataFrame(rows, columns=FINITE_SIZE_COLUMNS)
 
 
 def _modelled(quantity: str) -> str:
     """Return which of the model's quantities a measured one is compared with."""
-    return "matches" if quantity in COUNTS else quantity
+    return "matches" if quantity in PARTIAL_COUNTS else quantity
 
 
 def frontier_table(theory: Theory, sizes: list[int]) -> pd.DataFrame:
@@ -79,6 +81,13 @@ def _frontiers(theory: Theory, beta: float, sizes: list[int]) -> pd.DataFrame:
     )
 
 
-def _law(rows: pd.DataFrame, quantity: str) -> PowerLaw:
-    means = rows.groupby("n")[quantity].mean()
-    return fit_power_law(means.index.to_numpy(), means.to_numpy())
+def _exponent(rows: pd.DataFrame, quantity: str) -> tuple[float, float, float]:
+    """Return the exponent of a quantity and the ends of its interval; sizes where it is not known take no part."""
+    runs = rows.dropna(subset=quantity).groupby("n")[quantity]
+    means = runs.mean()
+    if quantity in _COUNTS:
+        counts = means * runs.size().min()  # the sums, where all sizes have as many runs
+        law = fit_count_law(counts.index.to_numpy(), counts.to_numpy())
+        return law.alpha, law.alpha - law.half_width, law.alpha + law.half_width
+    line = fit_power_law(means.index.to_numpy(), means.to_numpy())
+    return line.alpha, line.alpha_ci_low, line.alpha_ci_high

@@ -96,7 +96,7 @@ def ngram_decays(texts: Sequence[str], clusters: Sequence[str], settings: Theory
     settings : TheoryDecay
         Orders, ranks, counts, and the blocks that are wanted; there are no more than clusters.
     """
-    blocks = deal(clusters, settings.n_blocks)
+    blocks = deal_in_turn(clusters, settings.n_blocks)
     n_blocks = int(blocks.max()) + 1 if len(blocks) else 0
     orders = count_ngrams(texts, blocks, settings.max_order)
     curves = _curves(orders, np.ones(n_blocks, bool), settings.min_count)
@@ -120,10 +120,11 @@ def fit_curve(curve: np.ndarray, settings: TheoryDecay) -> Decay:
     return fit_decay(curve, settings.first_rank, int(len(curve) * LAST_SHARE))
 
 
-def deal(clusters: Sequence[str], n_blocks: int) -> np.ndarray:
+def deal_in_turn(clusters: Sequence[str], n_blocks: int) -> np.ndarray:
     """Return the block of every document: clusters are dealt in turn, in the order in which they first appear.
 
-    Documents in random order make every block a like sample of the corpus, and independent of the others.
+    Documents in random order make every block a like sample of the corpus, and independent of the others. There is no
+    second store to agree with, so order serves where `rosetta.correlation.documents.deal` goes by size and hash.
     """
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(cluster, len(numbers)) % n_blocks for cluster in clusters], dtype=np.int64)

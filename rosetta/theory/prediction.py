@@ -16,7 +16,7 @@ from rosetta.analysis.count_regression import regress
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.analysis.intervals import CONFIDENCE, t_quantile
-from rosetta.analysis.scaling import fit_power_law
+from rosetta.analysis.scaling import counted_columns, fit_power_law
 from rosetta.theory.routes import BetaEstimate, alpha_interval
 
 PREDICTION_COLUMNS = ["ladder", "method", "n_neurons", "quantity", "statistic", "predicted", "ci_low", "ci_high"]
@@ -178,7 +178,7 @@ def predict_to(
     """
     rows = []
     for ladder, part in counts.groupby("ladder", sort=False):
-        for statistic, column in count_columns(part):
+        for statistic, column in counted_columns(part):
             sizes, matches, largest = part["n_neurons"].to_numpy(), part[column].to_numpy(), part["n_neurons"].max()
             law, known = fit_count_law(sizes, matches), _slopes(betas, ladder)
             fitted = Interval(law.alpha, law.alpha - law.half_width, law.alpha + law.half_width)
@@ -192,11 +192,6 @@ def predict_to(
         if polarization is not None:
             rows += _predict_selectivity(polarization, part, ladder, _slopes(betas, ladder), to_size)
     return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
-
-
-def count_columns(counts: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return the statistics that a table of counts has, all matches or those above a null, and their columns."""
-    return [(name, column) for name, column in COUNT_OF.items() if column in counts and counts[column].notna().any()]
 
 
 def _slopes(betas: pd.DataFrame, ladder: str) -> dict[str, Interval]:
@@ -230,7 +225,7 @@ def leave_one_out(betas: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for ladder, part in counts.groupby("ladder", sort=False):
         slopes = {FIT: None, **_slopes(betas, ladder)}
-        for statistic, column in count_columns(part):
+        for statistic, column in counted_columns(part):
             for row in part.to_dict("records"):
                 others = part[part["rung"] != row["rung"]]
                 sizes, matches = others["n_neurons"].to_numpy(), others[column].to_numpy()

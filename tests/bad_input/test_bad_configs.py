@@ -50,7 +50,7 @@ BAD = [
     # ranges, and numbers that are none
     ("matching/k", 0, r"matching\.k: input should be greater than or equal to 1 \(got 0\)"),
     ("bootstrap/min_clusters", 1, r"bootstrap\.min_clusters: input should be greater than or equal to 2 \(got 1\)"),
-    ("bootstrap/n_resamples", 300, r"bootstrap\.n_resamples: 300 are too few for \d+ verdicts .* Use at least \d+"),
+    ("bootstrap/n_resamples", 150, r"bootstrap\.n_resamples: 150 are too few for \d+ verdicts .* Use at least \d+"),
     ("theory/kappa", NAN, r"theory\.kappa: input should be a finite number \(got nan\)"),
     ("zoo/training/learning_rate", INF, r"learning_rate: input should be a finite number \(got inf\)"),
     ("correlation/memory_gb", INF, r"correlation\.memory_gb: input should be a finite number"),
