@@ -28,7 +28,7 @@ VERSIONS = {
     "anchors": 1,
     "counts": 4,
     "fit": 4,
-    "control_tables": 3,
+    "control_tables": 4,
     "control_figures": 3,
     "vocabulary": 2,
     "neurons": 1,

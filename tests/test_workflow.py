@@ -50,7 +50,7 @@ def test_the_contract(finished):
         "half_sample_bias", "alpha_extrapolated", "alpha_extrapolated_low", "alpha_extrapolated_high",
         "c", "dispersion", "alpha_ols", "r2", "n_rungs", "few_matches", "reason",
     ]  # fmt: skip
-    assert scaling["statistic"].tolist() == ["plain", "above_untrained"] * 2, "few exchanged ones match"
+    assert scaling["statistic"].tolist() == ["plain", "above_documents", "above_untrained"] * 2
     check_controls(results / "tables", counts)
     for row in counts.itertuples():
         rosetta = pd.read_parquet(results / "rosetta" / f"{row.models}.parquet")
@@ -70,7 +70,7 @@ def test_the_contract(finished):
     assert set(compared["ladder"]) == {"pythia-opt", "pythia-opt-qwen"}
     assert set(compared["route"]) <= {"ngrams", "loss"}
     by_quantity = compared.groupby("quantity")["statistic"].agg(set)
-    assert by_quantity["matches"] == {"plain", "above_untrained"}
+    assert by_quantity["matches"] == {"plain", "above_documents", "above_untrained"}
     assert "excess_kurtosis" in by_quantity["isolation_rosetta"] & by_quantity["isolation_rest"]
     predicted = pd.read_csv(results / "tables" / "theory_predictions.csv")
     assert {"count", "fraction", "isolation_gain", "selectivity of rosetta"} <= set(predicted["quantity"])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from rosetta.analysis.group_counts import count_group
 from rosetta.analysis.intervals import t_quantile
 from rosetta.analysis.nulls import read_nulls
-from rosetta.analysis.replicates import ladder_thresholds, read_all_nulls
+from rosetta.analysis.replicates import clipped, ladder_thresholds, read_all_nulls
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.paths import Paths
 
@@ -53,9 +54,10 @@ def null_summary(config: Config, paths: Paths, controls: pd.DataFrame) -> pd.Dat
     for (ladder, rung, control), found in controls.groupby(["ladder", "rung", "control"], sort=False):
         group = tuple(config.ladders[ladder][rung])
         row = {"ladder": ladder, "rung": rung, "models": group_name(group), "control": control, "n_seeds": len(found)}
-        for column in ("matches", "mean_r"):
+        for column, lowest, highest in (("matches", 0.0, np.inf), ("mean_r", -1.0, 1.0)):
             mean, half = mean_interval(found[column])
-            row |= {column: mean, f"{column}_ci_low": mean - half, f"{column}_ci_high": mean + half}
+            low, high = clipped((mean - half, mean + half), lowest, highest)
+            row |= {column: mean, f"{column}_ci_low": low, f"{column}_ci_high": high}
         row["r_threshold"] = limits[str(ladder)].get(f"above_{control}", float("nan"))
         rows.append(row)
     return pd.DataFrame(rows, columns=NULL_SUMMARY_COLUMNS)
