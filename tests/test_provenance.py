@@ -42,10 +42,10 @@ def test_an_edit_is_noticed_without_snakemakes_records(finished, project, tmp_pa
 def test_what_a_run_claims_is_what_made_its_results(finished, tmp_path):
     """Also of a run that makes one file only: the others are not read as results of its configuration."""
     project, counts = shutil.copytree(finished, tmp_path / "p", symlinks=True), "results/tables/counts.csv"
-    edited = {**RUN, "controls": {**TINY["controls"], "null_quantile": 0.9}}
+    edited = {**RUN, "controls": {**TINY["controls"], "null_quantile": 0.8}}
     assert jobs_of(run_snakemake(project, counts, config=edited)) == {"counts": 1}
     claimed = load_config(project / "results" / "run_config.yaml")
-    assert claimed.controls.null_quantile == 0.9
+    assert claimed.controls.null_quantile == 0.8
     assert read_stamp(project / counts) == stamp(claimed, "counts")
     refused = run_here("control-figures", "--config", "results/run_config.yaml", folder=project)
     assert_refused(refused, r"null_summary\.csv: made with another configuration than .*run_config\.yaml.*--force")
@@ -108,7 +108,7 @@ def test_what_another_configuration_made_is_dated_back_until_that_is_asked_for_a
     paths = Paths(tmp_path)
     save(paths, config)
     written = paths.table("counts").stat().st_mtime
-    other = edited(controls={**TINY["controls"], "null_quantile": 0.9})
+    other = edited(controls={**TINY["controls"], "null_quantile": 0.8})
     assert date_back(config, tmp_path) == [paths.table("by_hand")]
     assert paths.table("counts").stat().st_mtime == written
     assert set(date_back(other, tmp_path)) == {paths.table("by_hand"), paths.table("counts")}
@@ -138,7 +138,7 @@ def test_a_step_by_hand_does_not_read_what_another_configuration_made(tmp_path):
     save(paths, config, counts.to_csv(index=False))
     assert run_here("fit", paths.table("counts"), folder=tmp_path).code == 0
     changed = yaml.safe_load(dump_config(config))
-    changed["controls"]["null_quantile"] = 0.9
+    changed["controls"]["null_quantile"] = 0.8
     write_text(paths.run_config, yaml.safe_dump(changed))
     os.utime(paths.run_config, (1e9, 1e9))
     assert_refused(run_here("fit", paths.table("counts"), folder=tmp_path), r"counts\.csv: made with another config")

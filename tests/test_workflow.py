@@ -242,7 +242,7 @@ ANEW = {"twins", "nulls", "intervals", "sweeps"}
     ("change", "expected"),
     [
         (
-            {"controls": {**TINY["controls"], "null_quantile": 0.9}},
+            {"controls": {**TINY["controls"], "null_quantile": 0.8}},
             {
                 "counts",
                 "fit",

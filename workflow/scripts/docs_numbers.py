@@ -36,7 +36,7 @@ from rosetta.provenance import compare_with_run
 from rosetta.report.phases import phase_table
 from rosetta.tables import read_csv
 from rosetta.theory.comparison import MATCHED_R_COLUMNS
-from rosetta.theory.exponents import COUNTS
+from rosetta.theory.exponents import PARTIAL_COUNTS
 
 ROOT = Path(__file__).parents[2]
 NUMBERS, FIGURE = Path("docs/numbers.json"), Path("docs/scaling.png")
@@ -144,7 +144,7 @@ SECTIONS = {
         "theory_exponents",
         {"β": "beta", "neurons": "neurons", "count": "quantity"},
         {"1/β": "{predicted:.3f}", "fitted": "{fitted:.3f} ({ci_low:.3f} to {ci_high:.3f})"},
-        {"quantity": ("matches", *COUNTS)},
+        {"quantity": ("matches", *PARTIAL_COUNTS)},
     ),
     "ngrams": Section(
         "theory_ngrams",
