@@ -299,6 +299,8 @@ def match_(
     if neighbors:
         match_step(neighbors, out, k, dict(_named_file(text) for text in null or []), intervals)
         return
+    if min_r is not None and method != "screened":
+        raise ConfigError("--min-r: is what screening certifies. Give --method screened too, or leave it out.")
     from rosetta.correlation.pairs import correlate_stores
 
     settings = parse_section(

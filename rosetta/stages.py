@@ -29,7 +29,7 @@ VERSIONS = {
     "counts": 4,
     "fit": 4,
     "control_tables": 4,
-    "control_figures": 3,
+    "control_figures": 4,
     "vocabulary": 2,
     "neurons": 1,
     "contexts": 2,

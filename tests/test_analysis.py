@@ -162,6 +162,8 @@ def test_what_a_group_counts_over_its_comparisons(tmp_path):
     assert summary.loc[("two", "untrained"), "matches_ci_high"] == pytest.approx(71 + half)
     few = null_summary(config, paths, controls.assign(matches=1 + 2 * other)).set_index(["ladder", "control"])
     assert few.loc[("two", "untrained"), "matches_ci_low"] == 0, "no mean count is below"
+    alike = null_summary(config, paths, controls.assign(matches=8)).set_index(["ladder", "control"])
+    assert alike.loc[("two", "untrained"), "matches_ci_high"] == pytest.approx(8 + stats.norm.ppf(0.975) * 2)
     assert summary.loc[("two", "untrained"), "r_threshold"] == pytest.approx(0.3)
     assert summary.loc[("two", "documents"), ["r_threshold"]].isna().all()
     single = null_summary(config, paths, controls).set_index("control").loc["permutation"]

@@ -273,7 +273,8 @@ ANEW = {"twins", "nulls", "intervals", "sweeps"}
             {"bootstrap": {"seed": 1}},
             {"describe", "neuron_figures", "report", "theory_compare", "theory_predict", "theory_figures"},
         ),
-        ({"correlation": {**TINY["correlation"], "memory_gb": 1.5}}, {"report"}),
+        # It may decide how half-samples are matched, and intervals stand beside matches.
+        ({"correlation": {**TINY["correlation"], "memory_gb": 1.5}}, {"intervals", *FROM_MATCHES}),
     ],
     ids=["quantile", "k", "ladder", "report", "bootstrap", "memory"],
 )

@@ -39,8 +39,9 @@ def control_table(config: Config, paths: Paths) -> pd.DataFrame:
 def null_summary(config: Config, paths: Paths, controls: pd.DataFrame) -> pd.DataFrame:
     """Return one row per rung and null model: means over its seeds with 95% intervals, and what r has to exceed.
 
-    The intervals are Student's t over the seeds, NaN for a single one. `r_threshold` is what `above_…` counts with, the
-    same for all rungs of a ladder: NaN where the null has too few matches to tell, and for permuted positions.
+    The intervals are Student's t over the seeds, those of counts not narrower than of Poisson's; NaN for a single seed.
+    `r_threshold` is what `above_…` counts with, the same for all rungs of a ladder: NaN where the null has too few
+    matches to tell, and for permuted positions.
 
     Parameters
     ----------
@@ -56,11 +57,18 @@ def null_summary(config: Config, paths: Paths, controls: pd.DataFrame) -> pd.Dat
         row = {"ladder": ladder, "rung": rung, "models": group_name(group), "control": control, "n_seeds": len(found)}
         for column, lowest, highest in (("matches", 0.0, np.inf), ("mean_r", -1.0, 1.0)):
             mean, half = mean_interval(found[column])
+            if column == "matches":  # seeds that agree by chance do not make a count exact; a single one tells nothing
+                half = float(np.maximum(half, _poisson_half_width(found[column])))
             low, high = clipped((mean - half, mean + half), lowest, highest)
             row |= {column: mean, f"{column}_ci_low": low, f"{column}_ci_high": high}
         row["r_threshold"] = limits[str(ladder)].get(f"above_{control}", float("nan"))
         rows.append(row)
     return pd.DataFrame(rows, columns=NULL_SUMMARY_COLUMNS)
+
+
+def _poisson_half_width(counts: pd.Series) -> float:
+    """Return half of the 95% interval of the mean of Poisson counts (normal distribution; of 1 if their sum is 0)."""
+    return t_quantile(np.inf) * float(np.sqrt(max(counts.sum(), 1))) / len(counts)
 
 
 def mean_interval(values: pd.Series) -> tuple[float, float]:

@@ -65,7 +65,7 @@ def _nulls(config: Config, paths: Paths) -> plt.Figure:
         for name in config.controls.names
     ]
     figure.legend(handles=[*_ladder_handles(counts), *kinds], loc="outside lower center", ncols=3, **_LEGEND)
-    pair = group_name(max(config.pairs(), key=lambda pair: _size(counts, pair)))
+    pair = group_name(max(config.pairs(), key=lambda pair: _size(config, counts, pair)))
     found = {"trained models": read_parquet(paths.matches(pair), ["r"])}
     found |= {NULL_TITLES[name]: null for name, null in read_nulls(config, paths, pair).items()}
     for (name, table), color in zip(found.items(), sns.color_palette("deep"), strict=False):
@@ -78,8 +78,15 @@ def _nulls(config: Config, paths: Paths) -> plt.Figure:
 _LEGEND = {"frameon": False, "fontsize": "small"}
 
 
-def _size(counts: pd.DataFrame, pair: tuple[str, str]) -> float:
-    return float(counts.loc[counts["models"] == literal(group_name(pair)), "n_neurons"].max())
+def _size(config: Config, counts: pd.DataFrame, pair: tuple[str, str]) -> float:
+    """Return the neurons per model of the largest rung that a pair is in, be it in a larger group."""
+    sizes = counts.set_index(["ladder", "rung"])["n_neurons"]
+    return max(
+        float(sizes[(literal(ladder), number)])
+        for ladder, rungs in config.ladders.items()
+        for number, rung in enumerate(rungs)
+        if set(pair) <= set(rung)
+    )
 
 
 def _ladder_handles(table: pd.DataFrame) -> list[Line2D]:
@@ -157,11 +164,14 @@ def _budget(_config: Config, paths: Paths) -> plt.Figure:
         _draw_rungs(axes, table, "n_positions", column)
     for axes, label in zip(panels, ("matches", "Jaccard with next smaller", "exponent α"), strict=True):
         axes.set(xscale="log", xlabel="aligned positions", ylabel=label)
-        axes.set_xlim(table["n_positions"].min() / 1.2, table["n_positions"].max() * 1.2)
+        if len(table):
+            axes.set_xlim(table["n_positions"].min() / 1.2, table["n_positions"].max() * 1.2)
+        else:
+            axes.set_title("too few documents for a smaller budget", fontsize="medium")
         axes.xaxis.set_minor_formatter(NullFormatter())
     panels[0].set_yscale("log", nonpositive="mask")
-    # Positions differ a little between rungs; the exponent of a budget is drawn at those of its largest rung.
-    _draw_alphas(panels[2], table[table["rung"] == table["rung"].max()], "n_positions")
+    # Positions differ a little between rungs; the exponent of a budget is drawn at those of its ladder's largest rung.
+    _draw_alphas(panels[2], table[table["rung"] == table.groupby("ladder")["rung"].transform("max")], "n_positions")
     _add_legend(figure, table)
     return figure
 

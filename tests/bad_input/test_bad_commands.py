@@ -119,6 +119,7 @@ BAD = [
     (f"theory beta {RUN} --out b.csv", r"results/tables/theory_ngrams\.csv: no such file"),
     ("fit none.csv", r"none\.csv: no such file"),
     ("match --a none --b none --out o", "none: holds no store manifest"),
+    ("match --a none --b none --out o --min-r 0.5", "--min-r: is what screening certifies"),
     ("match none.parquet --out o", r"none\.parquet: no such file"),
     # files of another kind
     ("check --configfile good.csv", r"good\.csv: expected a mapping of settings, got str"),
