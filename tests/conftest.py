@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -20,6 +21,14 @@ settings.load_profile("rosetta")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Order the files for parallel workers: one begins with the finished run, the others with what does not need it."""
     items.sort(key=lambda item: 0 if item.path.stem == "test_workflow" else 1 + ("finished" in item.fixturenames))
+
+
+@pytest.fixture(autouse=True)
+def figures_are_closed():
+    """Close what a test has drawn and kept, as matplotlib warns, and so fails a later test, at 20 open figures."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session")

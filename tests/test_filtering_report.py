@@ -2,7 +2,6 @@
 
 from types import SimpleNamespace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,4 +71,3 @@ def test_the_figure_has_documents_without_a_label(tmp_path, monkeypatch, domains
     filtering_figures.draw_filtering(config, paths)
     bars = [bar for bar in drawn[0].axes[1].patches if bar.get_width() > 0]
     assert sum(bar.get_width() for bar in bars) == pytest.approx(len(FILTERS)), "all that each filter takes"
-    plt.close("all")

@@ -139,7 +139,6 @@ def drawn(tmp_path, monkeypatch, tables):
     monkeypatch.setattr(scaling_figure, "save_figure", lambda figure, _out: kept.append(figure))
     draw_scaling(tables, tmp_path / "scaling")
     kept[0].canvas.draw()
-    plt.close("all")
     return kept[0]
 
 
@@ -179,5 +178,4 @@ def test_estimates_without_interval_are_open_and_long_intervals_end_in_arrows():
     assert [(line.get_marker(), list(line.get_xdata())) for line in (down, up)] == [("v", [3]), ("^", [3])]
     ends = [segment[:, 1].tolist() for segment in axes.collections[0].get_segments()]
     assert ends[1] == pytest.approx(list(limits))
-    plt.close("all")
     assert interval_limits(rows.assign(alpha=np.nan), "alpha", 1.0) == (0.0, 1.0)

@@ -270,7 +270,6 @@ def test_legends_are_whole_and_hide_nothing_however_few_ladders_there_are(tmp_pa
             assert whole.x0 <= part.x0 <= part.x1 <= whole.x1, name
             assert whole.y0 <= part.y0 <= part.y1 <= whole.y1, name
         assert not any(legend.overlaps(part) for part in others), name
-    plt.close("all")
 
 
 @pytest.mark.parametrize("inches", [(3.0, 2.0), (276.0, 3.0)])

@@ -62,7 +62,6 @@ def draw(paths, nulls, monkeypatch):
 
     monkeypatch.setattr(neuron_figures, "save_figure", keep)
     draw_neuron_figures(paths)
-    plt.close("all")
     return drawn
 
 
