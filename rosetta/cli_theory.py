@@ -10,6 +10,7 @@ import typer
 
 from rosetta.cli_options import ConfigOption, OutOption, check_out, open_run
 from rosetta.errors import ConfigError
+from rosetta.paths import Paths
 
 theory_app = typer.Typer(no_args_is_help=True, help="The analytical model: simulate it, estimate β, predict, compare.")
 
@@ -102,8 +103,9 @@ def compare(config: ConfigOption, polarization: Polarization = None) -> None:
 @theory_app.command()
 def predict(
     to_size: Annotated[list[float], typer.Option(min=1.0, help="neurons per model; may be given several times")],
-    betas: Annotated[Path, typer.Option(help="table of β")] = Path("results/tables/theory_beta.csv"),
-    counts: Annotated[Path, typer.Option(help="table of counts")] = Path("results/tables/counts.csv"),
+    results: Annotated[Path, typer.Option(help="results folder of the run whose tables are read")] = Path("results"),
+    betas: Annotated[Path | None, typer.Option(help="table of β; theory_beta.csv of the run if not given")] = None,
+    counts: Annotated[Path | None, typer.Option(help="table of counts; counts.csv of the run if not given")] = None,
     polarization: Annotated[
         Path | None,
         typer.Option(help="selectivity of both groups; if not given, polarization.csv beside the counts"),
@@ -116,7 +118,8 @@ def predict(
 
     if not all(map(math.isfinite, to_size)):
         raise ConfigError("--to-size: must be a finite number of neurons.")
-    table = predict_step(betas, counts, to_size, polarization)
+    tables = Paths(results).table
+    table = predict_step(betas or tables("theory_beta"), counts or tables("counts"), to_size, polarization)
     if out:
         write_csv(out, table)
     else:

@@ -311,6 +311,10 @@ def check_digest(path: Path, recorded: str | None = None, piece: Path | None = N
     """
     beside = digest_path(path)
     if not path.exists():
+        if set("*?[") & set(path.name):
+            raise StoreError(
+                f"{path}: no file has a name of this pattern. Look at the folder, and give names that are there."
+            )
         raise DamageError(path, "no such file", piece)
     if recorded is not None:
         whole = path.is_file() and digest_file(path) == recorded

@@ -48,8 +48,12 @@ def check_scales(config: Config, neurons_of: Callable[[str], int | None]) -> Non
 
 
 def cautions(config: Config) -> list[str]:
-    """Return a sentence for each model of a ladder whose name looks post-trained: ladders are meant for base models."""
-    told = []
+    """Return what a run's author may have overlooked, a sentence each.
+
+    Models of a ladder whose name looks post-trained, as ladders are meant for base models; and text that is set aside
+    for trainings which there are none of.
+    """
+    told = _idle_text(config)
     for name in config.used_models():
         entry = config.models[name]
         source = entry.hub or (entry.path and Path(entry.path).name)
@@ -60,6 +64,16 @@ def cautions(config: Config) -> list[str]:
                 "training changes neurons."
             )
     return told
+
+
+def _idle_text(config: Config) -> list[str]:
+    match, trained = config.corpus.splits.match, any(config.models[name].zoo for name in config.needed_models())
+    if trained or config.filtering or match >= 0.5:
+        return []
+    return [
+        f"corpus.splits: nothing is trained or filtered here, and models are compared on the match split alone, "
+        f"which has {match:.0%} of the text. With match: 1.0 and train, pool and heldout: 0.0 it has all."
+    ]
 
 
 def common_name(models: Iterable[str]) -> str:

@@ -18,14 +18,19 @@ RUN_LOCK = Path(".snakemake") / "run.lock"
 _held: list[IO[str]] = []  # open until the process ends: the system gives a lock back when its file is closed
 
 
-def running_here(folder: Path) -> list[int]:
-    """Return the processes that run Snakemake, or a job that a killed one left alive, in a folder."""
+def running_here(folder: Path, results: Path | None = None) -> list[int]:
+    """Return the processes that run Snakemake, or a job that a killed one left alive, in a folder.
+
+    With `results`, an absolute path that may not tell the folder, those that name it on their command line count, too.
+    """
     found = []
     for process in psutil.process_iter(["pid", "cmdline", "cwd"]):
         words = process.info["cmdline"] or []
         names = [Path(word).name for word in words[:3]]
         # A person who asks for the status is not a run.
-        if {"snakemake", "rosetta"} & set(names) and "status" not in words and process.info["cwd"] == str(folder):
+        if not {"snakemake", "rosetta"} & set(names) or "status" in words:
+            continue
+        if process.info["cwd"] == str(folder) or (results and any(f"{results}/" in f"{word}/" for word in words)):
             found.append(process.info["pid"])
     return found
 

@@ -27,13 +27,13 @@ VERSIONS = {
     "match": 4,
     "anchors": 1,
     "counts": 4,
-    "fit": 4,
+    "fit": 5,
     "control_tables": 4,
     "control_figures": 4,
     "vocabulary": 2,
     "neurons": 1,
     "contexts": 2,
-    "describe": 6,
+    "describe": 7,
     "neuron_figures": 5,
     "annotate": 1,
     "viewer": 3,
@@ -55,7 +55,7 @@ VERSIONS = {
     "theory_predict": 4,
     "theory_figures": 3,
     "figures": 3,
-    "report": 9,
+    "report": 10,
 }
 
 

@@ -149,7 +149,7 @@ def status_text(config: Config, paths: Paths, folder: Path) -> str:
     folder : Path
         Where Snakemake was started.
     """
-    alive = running_here(folder)
+    alive = running_here(folder, Path(config.results) if Path(config.results).is_absolute() else None)
     jobs = job_states(config, paths, bool(alive))
     lines = [f"{'rule':<20}" + "".join(f"{state:>12}" for state in STATES) + f"{'seconds':>10}"]
     for rule in dict.fromkeys(job.rule for job in jobs):

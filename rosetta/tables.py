@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rosetta.errors import StoreError
-from rosetta.files import DamageError, check_digest, digested, write_text
+from rosetta.files import DamageError, check_digest, digest_path, digested, write_text
 
 _METADATA_KEY = b"rosetta"
 # Columns that hold what a user calls a thing: text, also where it looks like a number, a date or a missing value.
@@ -54,7 +54,10 @@ def _open(path: Path, columns: list[str] | None, piece: Path | None = None) -> p
         wanted = None if columns is None else [name for name in columns if name in there]
         table = pq.read_table(path, columns=wanted, page_checksum_verification=True)
     except (pa.ArrowException, OSError) as error:
-        raise DamageError(path, f"damaged table ({' '.join(str(error).split())})", piece) from None
+        told = " ".join(str(error).split())
+        if piece is None and not digest_path(path).exists():  # a user's own
+            raise StoreError(f"{path}: not a readable Parquet table ({told}). Give one, say a file of a run.") from None
+        raise DamageError(path, f"damaged table ({told})", piece) from None
     missing = [name for name in columns or [] if name not in table.column_names]
     if missing:
         raise StoreError(f"{path}: lacks the columns {missing}; it has {there}.")

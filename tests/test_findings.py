@@ -139,6 +139,14 @@ def test_domains_without_a_direction_cannot_be_judged():
     assert "specialization.directions says of none of the domains (a, b)" in table.loc["specialization", "sentence"]
 
 
+@pytest.mark.parametrize(("small", "large"), [(0.02, 0.0), (0.02, 0.3), (0.3, 0.004)])
+def test_a_share_of_few_matches_cannot_be_judged(small, large):
+    """Four matches against none look certain, because no half-sample of none has any."""
+    said = judged(rungs({"share": small}, {"share": large})).xs(PLAIN, level="statistic")
+    assert said.loc["share falling", "verdict"] == UNDECIDED
+    assert "fewer than 5 matches" in said.loc["share falling", "sentence"]
+
+
 @pytest.mark.parametrize("share", [0.0675, 0.0725])
 def test_too_few_rosetta_neurons_cannot_be_judged(share):
     """Fourteen or fifteen at the smallest rung, however far apart the groups; the share has another error."""

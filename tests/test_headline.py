@@ -11,13 +11,21 @@ from rosetta.analysis.scaling import null_scaling_table, pooled_table, scaling_t
 from rosetta.analysis.stability import THRESHOLD_COLUMNS
 from rosetta.report import scaling_figure
 from rosetta.report.figures import draw_estimates, interval_limits
-from rosetta.report.headline import chance_sentence, floor_sentence, headline, headline_statistic, headline_table
+from rosetta.report.headline import (
+    chance_sentence,
+    floor_sentence,
+    headline,
+    headline_statistic,
+    headline_table,
+    uncounted_sentence,
+)
 from rosetta.report.scaling_figure import ScalingTables, draw_scaling
 from rosetta.tables import read_csv, write_csv
 
 SIZES = np.array([256.0, 512, 1024, 2304])
 LADDERS = {"a-b": ("a", "b"), "a-c": ("a", "c"), "b-c": ("b", "c")}
 NULLS = ("permutation", "documents", "untrained")
+TITLED = ("permuted positions", "exchanged documents", "untrained twins")
 
 
 def make_tables(alpha=0.7, chance=2.0, zeros=False):
@@ -78,7 +86,7 @@ def test_the_headline_is_the_calibrated_count_and_follows_its_exponent(tmp_path,
         read_back(tmp_path, scaling_table(counts)),
         read_back(tmp_path, pooled_table(counts, None, controls)),
     )
-    assert headline_statistic(pooled) == "above_untrained"
+    assert headline_statistic(pooled, scaling) == "above_untrained"
     sentence = headline(pooled, scaling)
     assert sentence.startswith(f"Rosetta Neurons whose matches are above those of untrained twins {said}: ")
     law = pooled[(pooled["statistic"] == "above_untrained") & (pooled["left_out"] == "none")].iloc[0]
@@ -89,10 +97,39 @@ def test_the_headline_is_the_calibrated_count_and_follows_its_exponent(tmp_path,
 def test_without_pairs_or_nulls_the_headline_says_so(tmp_path):
     counts, controls, _ = make_tables()
     bare = counts.assign(above_untrained=np.nan)
-    assert headline_statistic(pooled_table(bare, None, controls)) == "plain", "the exponent of a null is no headline"
+    laws = pooled_table(bare, None, controls), scaling_table(bare)
+    assert headline_statistic(*laws) == "plain", "the exponent of a null is no headline"
+
+
+def test_a_run_of_three_models_per_rung_has_a_headline_and_a_row_per_ladder(tmp_path):
+    counts, controls, summary = make_tables()
     triples = counts.assign(families="a--b--c")
-    said = headline(read_back(tmp_path, pooled_table(triples)), read_back(tmp_path, scaling_table(triples)))
+    made = pooled_table(triples, None, controls), scaling_table(triples), null_scaling_table(triples, controls)
+    pooled, scaling, chance = (read_back(tmp_path, table) for table in made)
+    assert headline_statistic(pooled, scaling) == "above_untrained"
+    said = headline(pooled, scaling)
     assert "no exponent pooled over pairs of models. By ladder: a-b: α = 0." in said
+    table = headline_table(pooled, scaling, chance, triples, summary).set_index("what is counted")
+    assert set(table.index) == {
+        f"{ladder}, {name}"
+        for ladder in LADDERS
+        for name in ("all matches", "above untrained", *(f"chance: {title}" for title in TITLED))
+    }
+    assert table.loc["a-c, chance: untrained twins", "matches by rung"].startswith("a-c 49, 79, 129, 227")
+    assert table["α"].astype(float).between(0.65, 0.75).all()
+    assert set(table["points"]) == {"4"}
+    assert pooled["reason"].eq("there is no ladder of pairs").all()
+
+
+def test_counts_that_no_threshold_calibrates_are_named():
+    counts, _, _ = make_tables()
+    missing = counts.assign(above_untrained=counts["above_untrained"].where(counts["ladder"] != "a-c"))
+    assert uncounted_sentence(missing, ["permutation", "untrained"]).startswith(
+        "No matches are counted above untrained twins in a-c: the null model has too few matches"
+    )
+    assert uncounted_sentence(counts, ["untrained"]) == ""
+    both = uncounted_sentence(counts, ["documents", "untrained"])
+    assert "above exchanged documents in a-b, a-c, b-c: the null" in both
 
 
 @pytest.mark.parametrize(
@@ -124,7 +161,7 @@ def test_whether_the_exponent_depends_on_the_floor_follows_from_the_intervals():
 def test_the_first_table_has_a_row_per_count_and_null(tmp_path):
     counts, controls, summary = make_tables()
     pooled = read_back(tmp_path, pooled_table(counts, None, controls))
-    table = headline_table(pooled, counts, summary).set_index("what is counted")
+    table = headline_table(pooled, counts[:0], counts[:0], counts, summary).set_index("what is counted")
     assert table.index.tolist() == [
         "all matches", "above untrained", "chance: permuted positions", "chance: exchanged documents",
         "chance: untrained twins",

@@ -36,9 +36,14 @@ def hub(n_layers=None, d_mlp=1, **more):
     return {"hub": "somebody/model", "revision": "main", **sizes, **more}
 
 
+NO_TRAINING = {"splits": {"train": 0.0, "match": 1.0, "pool": 0.0, "heldout": 0.0}}
+
+
 def rung(results="results", **models):
     """Return a configuration with one rung of all these models."""
-    return {"models": models, "ladders": {"l": [list(models)]}, "results": str(results)}
+    return {
+        "models": models, "ladders": {"l": [list(models)]}, "results": str(results), "corpus": NO_TRAINING
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
@@ -165,15 +170,20 @@ def test_what_no_ladder_names_is_not_told(tmp_path):
     assert not cautions(parse_config({**content, "ladders": {"l": [["m", "twin"]]}}))
 
 
+def test_text_set_aside_for_no_training_is_told(tmp_path):
+    content = rung(tmp_path, m=hub(), n=hub())
+    (told,) = cautions(parse_config({**content, "corpus": {}}))
+    assert told.startswith("corpus.splits: nothing is trained or filtered here")
+    assert "which has 6% of the text" in told
+    assert not cautions(load_config(ROOT / "config.yaml")), "a run that trains uses all of its text"
+
+
 def test_check_warns_and_accepts(tmp_path):
     content = rung(**{"m-it": hub(2), "n": hub(2)})
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump({**content, "corpus": NO_TRAINING}))
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
     done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
     assert (done.code, done.out) == (0, "run.yaml: valid\n"), done.err
     assert done.err.startswith("warning: models.m-it: m-it looks post-trained by its name.")
-
-
-NO_TRAINING = {"splits": {"train": 0.0, "match": 1.0, "pool": 0.0, "heldout": 0.0}}
 
 
 def card(licence):

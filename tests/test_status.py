@@ -102,11 +102,16 @@ def test_a_folder_of_small_files_has_no_list_of_large_ones(run, tmp_path):
 def test_a_run_in_the_folder_is_seen(tmp_path):
     script = tmp_path / "snakemake"
     script.write_text("import time; print('up', flush=True); time.sleep(60)")
-    process = subprocess.Popen([sys.executable, script], cwd=tmp_path, stdout=subprocess.PIPE)
+    command = [sys.executable, script, "--config", tmp_path / "far" / "run_config.yaml"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE)
     try:
         assert process.stdout.readline() == b"up\n"
         assert running_here(tmp_path) == [process.pid]
         assert running_here(tmp_path / "other") == []
+        assert running_here(tmp_path / "other", tmp_path / "far") == [process.pid], (
+            "a job names the absolute results folder"
+        )
+        assert running_here(tmp_path / "other", tmp_path / "fa") == []
     finally:
         process.kill()
         process.wait()

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from rosetta.analysis.bootstrap import Estimate
+from rosetta.analysis.count_law import FEW
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.groups import (
     COMPARED,
@@ -157,13 +158,17 @@ def count_finding(ladder: str, statistic: str, law: pd.Series) -> Evidence:
 def share_finding(small: Measured, large: Measured, statistic: str, _config: Config) -> Evidence:
     """Ask whether the count per neuron of the anchor falls from the smallest to the largest rung.
 
-    All neurons are there, so what varies is the documents: intervals are those of the counts, from half-samples.
+    All neurons are there, so what varies is the documents: intervals are those of the counts, from half-samples. A rung
+    with few matches is not judged, since its halves hardly differ: 0 matches on every half would have no error.
     """
     evidence = Evidence(small.rung.ladder, "share falling", statistic, "The counts have no error from half-samples.")
     both = (small, large)
     halves = [one.replicates.get(statistic, np.empty(0)) / one.n_anchor for one in both]
     if not len(halves[0]) or len(halves[0]) != len(halves[1]):
         return evidence
+    if min(one.counts[statistic][0] for one in both) < FEW:
+        why = f"The smallest or the largest rung has fewer than {FEW} matches, too few to compare their shares."
+        return replace(evidence, numbers=why)
     shares = [np.array(one.counts[statistic]) / one.n_anchor for one in both]
     change, spread = float(shares[1][0] - shares[0][0]), halves[1] - halves[0]
     low, high = map(float, half_sample_interval(change, spread))

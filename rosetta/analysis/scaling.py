@@ -289,5 +289,5 @@ def _pooled_row(statistic: str, left_out: str, points: pd.DataFrame, replicates:
         "few_matches": "; ".join(
             f"{ladder}: {few_named(part['n_neurons'], part['count'])}" for ladder, part in few.groupby("ladder")
         ),
-        "reason": law.reason or _no_interval(on_halves),
+        "reason": "there is no ladder of pairs" if points.empty else law.reason or _no_interval(on_halves),
     }

@@ -37,6 +37,7 @@ def keys_of(section: str) -> Keys:
 
 
 CORPUS_KEYS = keys_of("corpus.source")
+_UNLABELLED = ", or leave it out for texts without labels"
 
 
 def file_texts(source: FilesSource, keys: Keys = CORPUS_KEYS) -> Iterator[Text]:
@@ -203,7 +204,7 @@ def record_texts(
                 f"{keys.text}: column {text!r} of {place} holds {type(content).__name__} in record "
                 f"{number}, not text. Name a text column."
             )
-        label = None if domain is None else _field(record, domain, keys.domain, place, number)
+        label = None if domain is None else _field(record, domain, keys.domain, place, number, _UNLABELLED)
         if not isinstance(label, str | int | float | None):
             raise CorpusError(
                 f"{keys.domain}: column {domain!r} of {place} holds {type(label).__name__} in record "
@@ -214,11 +215,13 @@ def record_texts(
         yield Text(content, "" if label is None else str(label), source)
 
 
-def _field(record: Any, column: str, key: str, place: str, number: int) -> Any:
+def _field(record: Any, column: str, key: str, place: str, number: int, more: str = "") -> Any:
     found, value = _lookup(record, column)
     if not found:
         has = ", ".join(_columns(record)) if isinstance(record, dict) else type(record).__name__
-        raise CorpusError(f"{key}: no column {column!r} in record {number} of {place}; it has: {has}.")
+        raise CorpusError(
+            f"{key}: no column {column!r} in record {number} of {place}; it has: {has}. Name one of these{more}."
+        )
     return value
 
 

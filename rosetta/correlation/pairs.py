@@ -86,6 +86,8 @@ def correlate_stores(
         n_jobs=settings.n_jobs,
         **asdict(pair.left_out),
     )
+    if folder_a.resolve() == folder_b.resolve():
+        say(f"{folder_a}: both sides are this model, so every neuron is its own nearest neighbour")
     workers = workers_of(dask)
     size = (pair.a.n_neurons, pair.b.n_neurons, pair.n_positions)
     say(

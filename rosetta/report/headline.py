@@ -7,20 +7,25 @@ import pandas as pd
 
 from rosetta.analysis.nulls import NULL_TITLES, STATISTICS
 from rosetta.analysis.scaling import WHOLE
+from rosetta.config_controls import CALIBRATING
 from rosetta.report.figures import TITLES
 
 HEADLINE_COLUMNS = ["what is counted", "α", "95% interval", "jackknife over families", "points", "matches by rung"]
 
 
-def headline_statistic(pooled: pd.DataFrame) -> str:
-    """Return the count of the headline: the last of the calibrated ones that was counted, else all matches."""
+def headline_statistic(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
+    """Return the count of the headline: the last of the calibrated ones that was counted, else all matches.
+
+    What the pooled fit counted decides; where no ladder is of pairs, what was fitted by ladder.
+    """
     counted = set(pooled.loc[pooled["n_points"] > 0, "statistic"])
+    counted = counted or set(scaling.loc[scaling["alpha"].notna(), "statistic"])
     return next((name for name in reversed(STATISTICS) if name in counted), STATISTICS[0])
 
 
 def headline(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
     """Return the sentence about the exponent, pooled over the ladders of pairs; by ladder where no pair was counted."""
-    statistic = headline_statistic(pooled)
+    statistic = headline_statistic(pooled, scaling)
     found = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] == WHOLE)]
     start = "Rosetta Neurons"
     if statistic != STATISTICS[0]:
@@ -66,26 +71,70 @@ def _alpha_cell(law: dict) -> str:
     return "; ".join(filter(None, [f"{law['alpha']:.2f}" if np.isfinite(law["alpha"]) else "", told]))
 
 
-def headline_table(pooled: pd.DataFrame, counts: pd.DataFrame, null_summary: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per statistic and null model: its pooled exponent, and the ranges of its counts on the rungs."""
-    rows = []
-    for law in pooled[pooled["left_out"] == WHOLE].to_dict("records"):
-        name = law["statistic"]
-        rows.append(
-            (
-                TITLES.get(name) or f"chance: {NULL_TITLES[name]}",
-                _alpha_cell(law),
-                _range(law["alpha_ci_low"], law["alpha_ci_high"]),
-                _range(law["alpha_family_low"], law["alpha_family_high"]),
-                f"{law['n_points']:.0f}",
-                _counts_said(name, counts, null_summary),
-            )
-        )
+def headline_table(
+    pooled: pd.DataFrame,
+    scaling: pd.DataFrame,
+    null_scaling: pd.DataFrame,
+    counts: pd.DataFrame,
+    null_summary: pd.DataFrame,
+) -> pd.DataFrame:
+    """Return one row per statistic and null model: its pooled exponent, and its counts on the rungs.
+
+    Where no ladder is of pairs, as with three models per rung, there is a row per ladder.
+    """
+    laws = pooled[pooled["left_out"] == WHOLE]
+    if not (laws["n_points"] > 0).any():
+        by_ladder = [scaling, null_scaling.rename(columns={"control": "statistic"})]
+        columns = ["ladder", "statistic", "alpha", "alpha_ci_low", "alpha_ci_high", "n_rungs", "reason"]
+        laws = pd.concat([table[columns] for table in by_ladder if len(table)], ignore_index=True)
+        laws = laws.rename(columns={"n_rungs": "n_points"})
+    rows = [_headline_row(law, counts, null_summary) for law in laws.to_dict("records")]
     return pd.DataFrame(rows, columns=HEADLINE_COLUMNS)
 
 
+def _headline_row(law: dict, counts: pd.DataFrame, null_summary: pd.DataFrame) -> tuple[str, ...]:
+    """Return a row of the first table; of the law of one ladder if it names one."""
+    name, ladder = law["statistic"], law.get("ladder")
+    title = TITLES.get(name) or f"chance: {NULL_TITLES[name]}"
+    if ladder is not None:
+        counts, null_summary = (table[table["ladder"] == ladder] for table in (counts, null_summary))
+    return (
+        title if ladder is None else f"{ladder}, {title}",
+        _alpha_cell(law),
+        _range(law["alpha_ci_low"], law["alpha_ci_high"]),
+        _range(law.get("alpha_family_low", np.nan), law.get("alpha_family_high", np.nan)),
+        f"{law['n_points']:.0f}",
+        _counts_said(name, counts, null_summary),
+    )
+
+
 def _range(low: float, high: float) -> str:
-    return f"{low:.2f} to {high:.2f}" if np.isfinite(low) else "–"
+    """Return the ends of an interval, or one number where they look the same; a dash for none."""
+    ends = dict.fromkeys(f"{end:.2f}" for end in (low, high))
+    return " to ".join(ends) if np.isfinite(low) else "–"
+
+
+def uncounted_sentence(counts: pd.DataFrame, names: list[str]) -> str:
+    """Return which calibrated counts a run lacks because a null model has too few matches; empty for none.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        `rosetta.analysis.counts.COUNT_COLUMNS`.
+    names : list of str
+        The run's null models (`Controls.names`).
+    """
+    said = []
+    for name in CALIBRATING:
+        ladders = counts.loc[counts[f"above_{name}"].isna(), "ladder"].drop_duplicates()
+        if name in names and len(ladders):
+            said.append(f"above {NULL_TITLES[name]} in {', '.join(ladders)}")
+    if not said:
+        return ""
+    return (
+        f"No matches are counted {'; '.join(said)}: the null model has too few matches to read a threshold off, so "
+        "give it more seeds. What is said of matches above a null model leaves these out."
+    )
 
 
 def _counts_said(name: str, counts: pd.DataFrame, null_summary: pd.DataFrame) -> str:
@@ -117,7 +166,7 @@ def chance_sentence(counts: pd.DataFrame, null_summary: pd.DataFrame) -> str:
 def _compared(control: str, rows: pd.DataFrame) -> str:
     more = int((rows["matches"] > rows["matches_trained"]).sum())
     ratio = (rows["matches"] / rows["matches_trained"].where(rows["matches_trained"] > 0)).dropna()
-    times = f" ({ratio.min():.2f} to {ratio.max():.2f} times as many)" if len(ratio) else ""
+    times = f" ({_range(ratio.min(), ratio.max())} times as many)" if len(ratio) else ""
     return f"{NULL_TITLES[control]} more on {more} of {len(rows)} rungs{times}"
 
 

@@ -24,7 +24,7 @@ CAPTIONS = {
         "Selectivity in vocabulary space: mean excess kurtosis of the cosines between a neuron's output "
         "weight vector and all unembedding vectors (0 for a normal distribution, high if the neuron writes to"
         " few tokens), for the Rosetta Neurons of each model of a ladder (all, and those whose matches are above "
-        "the stricter null model) and for its other neurons that are not dead."
+        "the stricter null model that has a threshold) and for its other neurons that are not dead."
     ),
     "statistics": (
         "Statistics of the activations over all tokens: mean, variance, skewness, the logarithm of the kurtosis, the "

@@ -27,7 +27,14 @@ from rosetta.models.licences import NOT_STATED
 from rosetta.paths import Paths
 from rosetta.report.figures import TITLES
 from rosetta.report.filtering_section import filtering_section
-from rosetta.report.headline import chance_sentence, floor_sentence, headline, headline_table
+from rosetta.report.headline import (
+    chance_sentence,
+    floor_sentence,
+    headline,
+    headline_statistic,
+    headline_table,
+    uncounted_sentence,
+)
 from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.tables import read_csv
@@ -63,9 +70,10 @@ def write_report(config: Config, paths: Paths) -> None:
         machine=f"Python {platform.python_version()} on {platform.machine()}",
         config=dump_config(config),
         corpus=read_manifest(paths.corpus_manifest, "corpus"),
+        n_read=config.activations.max_documents or float("inf"),
         models=_model_table(config, paths),
         cautions=cautions(config),
-        growth=_growth(paths),
+        growth=_growth(config, paths),
         controls=_controls(config, paths),
         theory=_theory(config, paths),
         filtering=filtering_section(config, paths),
@@ -103,23 +111,29 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _growth(paths: Paths) -> dict[str, Any]:
+def _growth(config: Config, paths: Paths) -> dict[str, Any]:
     """Return what the report says first: sentences, one table, one figure, and the tables that they are made of."""
     counts, scaling = read_csv(paths.table("counts"), COUNT_COLUMNS), read_csv(paths.table("scaling"), SCALING_COLUMNS)
-    pooled, nulls = (
-        read_csv(paths.table(name), columns)
-        for name, columns in (("scaling_pooled", POOLED_COLUMNS), ("null_summary", NULL_SUMMARY_COLUMNS))
-    )
+    read = {
+        "scaling_pooled": POOLED_COLUMNS,
+        "null_summary": NULL_SUMMARY_COLUMNS,
+        "null_scaling": NULL_SCALING_COLUMNS,
+    }
+    pooled, nulls, chance = (read_csv(paths.table(name), columns) for name, columns in read.items())
+    floors = read_csv(paths.table("threshold_sweep"), THRESHOLD_COLUMNS)
     return {
         "headline": headline(pooled, scaling),
-        "table": headline_table(pooled, counts, nulls),
+        "table": headline_table(pooled, scaling, chance, counts, nulls),
         "figure": _image(paths.figure("scaling", "png")),
         "chance": chance_sentence(counts, nulls),
-        "floors": floor_sentence(read_csv(paths.table("threshold_sweep"), THRESHOLD_COLUMNS)),
+        "uncounted": uncounted_sentence(counts, config.controls.names),
+        "calibrated": headline_statistic(pooled, scaling) != PLAIN,
+        "floors": floor_sentence(floors),
+        "swept": len(floors) > 0,
         "tables": {
             "scaling": scaling,
             "scaling_pooled": pooled,
-            "null_scaling": read_csv(paths.table("null_scaling"), NULL_SCALING_COLUMNS),
+            "null_scaling": chance,
             "counts": counts,
         },
     }
