@@ -158,6 +158,7 @@ def test_the_figures_of_controls_draw_names_literally(tmp_path, drawn, ladders):
     paths = Paths(tmp_path)
     models = {name: {"path": name} for name in MODELS}
     config = parse_config({"models": models, "ladders": {"l": [["70", "160"]]}, "sweeps": {"budgets": True}})
+    config = config.model_copy(update={"ladders": dict.fromkeys(ladders, config.ladders["l"])})
     table = counts(ladders)
     write_csv(paths.table("counts"), table)
     nulls = [{"ladder": ladder, "rung": 0, "control": name, "matches": 3.0} for ladder in ladders for name in NULLS]
