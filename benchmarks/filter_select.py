@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rosetta.config_filtering import FilterSelection
-from rosetta.files import write_manifest
+from rosetta.config.filtering import FilterSelection
 from rosetta.filtering import pool
 from rosetta.filtering.assess import Filter, amount_of, apply, assess
 from rosetta.filtering.scores import write_all_scores, write_scores
 from rosetta.filtering.select import Amount
-from rosetta.paths import FilterPaths
+from rosetta.run.paths import FilterPaths
+from rosetta.storage.files import write_manifest
 
 
 def peak_gb():

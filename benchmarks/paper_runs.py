@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from rosetta.config import Config, load_config
-from rosetta.config_controls import Controls
-from rosetta.paths import Paths
-from rosetta.planning import plan_run
-from rosetta.planning_methods import with_method
+from rosetta.config.controls import Controls
+from rosetta.plan.methods import with_method
+from rosetta.plan.sweep import plan_run
+from rosetta.run.paths import Paths
 
 PRESET = Path(__file__).parent.parent / "workflow" / "presets" / "paper-language.yaml"
 WAYS = {

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from rosetta.alignment import TokenRanges, aligned_spans
+from rosetta.alignment.spans import TokenRanges, aligned_spans
 from rosetta.correlation.plan import ROWS
 from rosetta.correlation.products import Products
 from rosetta.correlation.stream import ColumnSums, Side, centred_blocks, prefetched

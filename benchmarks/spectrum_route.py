@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rosetta.config_theory import TheorySimulation
+from rosetta.config.theory import TheorySimulation
 from rosetta.theory.allocation import AllocationModel
 from rosetta.theory.decay import fit_decay
 from rosetta.theory.simulation import Cell, plant_whole

@@ -34,7 +34,7 @@ def figures_are_closed():
 @pytest.fixture(scope="session")
 def texts() -> list[str]:
     """A few hundred short documents of code, prose and numbers."""
-    from rosetta.corpus.arithmetic import arithmetic_texts
+    from rosetta.inputs.text.arithmetic import arithmetic_texts
 
     numbers = arithmetic_texts(0)
     code = "def add_{0}(left, right):\n    # the sum of both\n    return left + right * {0}\n"

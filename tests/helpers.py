@@ -14,7 +14,7 @@ from rosetta.activations.folders import open_stores
 from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.store import write_store
 from rosetta.activations.variables import StoreTokens
-from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
+from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.models.loading import count_parameters, load_config_of, load_tokenizer
 from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.models.placement import Demand, Room

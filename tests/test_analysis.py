@@ -25,13 +25,13 @@ from rosetta.analysis.replicates import (
 from rosetta.analysis.scaling import SCALING_COLUMNS, fit_power_law, scaling_table
 from rosetta.config import load_config, parse_config
 from rosetta.correlation.lists import LEFT_OUT
-from rosetta.files import write_manifest
-from rosetta.jobs import job_names
 from rosetta.moments import Moments
-from rosetta.paths import Paths
-from rosetta.planning import Phase, RunPlan, plan_run
-from rosetta.stages import made_by
-from rosetta.tables import write_parquet
+from rosetta.plan.sweep import Phase, RunPlan, plan_run
+from rosetta.run.jobs import job_names
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
+from rosetta.storage.files import write_manifest
+from rosetta.storage.tables import write_parquet
 
 ROOT = Path(__file__).parent.parent
 

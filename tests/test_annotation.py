@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 from chat_server import GOOD, Server, completion, fault
 
-from rosetta.annotation import endpoint as endpoint_module
-from rosetta.annotation.annotate import annotate_neurons
-from rosetta.annotation.endpoint import Endpoint, RateLimit, Refusal, check_endpoint
-from rosetta.annotation.prompt import MalformedAnswer, annotation_messages, parse_answer
 from rosetta.config import Annotation
 from rosetta.errors import ConfigError, EndpointError
+from rosetta.judging import endpoint as endpoint_module
+from rosetta.judging.annotate import annotate_neurons
+from rosetta.judging.endpoint import Endpoint, RateLimit, Refusal, check_endpoint
+from rosetta.judging.prompt import MalformedAnswer, annotation_messages, parse_answer
 
 pytest.importorskip("openai", reason="the openai package is not installed (pip install 'rosetta-neurons[annotate]')")
 
@@ -202,8 +202,8 @@ def test_the_key_is_nowhere_to_be_seen(server, tmp_path):
     script = f"""
 import sys
 from pathlib import Path
-from rosetta.annotation.annotate import annotate_neurons
-from rosetta.annotation.endpoint import Endpoint
+from rosetta.judging.annotate import annotate_neurons
+from rosetta.judging.endpoint import Endpoint
 from rosetta.config import Annotation
 from rosetta.errors import RosettaError
 settings = Annotation(base_url={server.url!r}, model="m", api_key_variable="TEST_KEY", n_parallel=1)

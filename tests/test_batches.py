@@ -13,7 +13,7 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from rosetta.activations.capture import forward
 from rosetta.activations.tokens import TokenizedDocument
-from rosetta.config_filtering import FilterScoring
+from rosetta.config.filtering import FilterScoring
 from rosetta.errors import ModelError
 from rosetta.filtering.perplexity import perplexity
 from rosetta.filtering.score import Scorer

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from helpers import random_ranges, save_stores
 
-from rosetta.config_theory import TheorySimulation
+from rosetta.config.theory import TheorySimulation
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 

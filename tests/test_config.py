@@ -9,14 +9,14 @@ from helpers import ARCHITECTURES, save_tiny_model
 from safetensors.numpy import save_file
 from transformers import AutoConfig
 
-from rosetta.checks import check_config
 from rosetta.config import Config, dump_config, load_config, parse_config
-from rosetta.config_controls import NULLS
-from rosetta.config_reference import render_reference
+from rosetta.config.controls import NULLS
+from rosetta.config.documentation import render_reference
 from rosetta.errors import ConfigError, ModelError, PlanError, RosettaError
 from rosetta.models.folders import folder_shape
 from rosetta.models.neurons import NeuronShape, neuron_shape
-from rosetta.stages import VERSIONS, made_by
+from rosetta.plan.checks import check_config
+from rosetta.run.stages import VERSIONS, made_by
 
 ROOT = Path(__file__).parent.parent
 GOOD = {

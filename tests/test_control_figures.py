@@ -7,9 +7,9 @@ import pytest
 
 from rosetta.analysis.stability import STABILITY_COLUMNS
 from rosetta.config import parse_config
-from rosetta.paths import Paths
 from rosetta.report.control_figures import _budget, _size
-from rosetta.tables import write_csv
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import write_csv
 
 MODELS = {name: {"path": name} for name in "abcdef"}
 

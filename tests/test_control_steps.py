@@ -11,9 +11,9 @@ from rosetta.correlation.documents import deal
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.resample import half_samples
 from rosetta.errors import StoreError
-from rosetta.paths import Paths
+from rosetta.run.paths import Paths
 from rosetta.steps.controls import intervals_step, nulls_step, sweeps_step
-from rosetta.tables import read_parquet, read_parquet_metadata, write_parquet
+from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_parquet
 
 N_FILES, PIECES, TOKENS, UNITS = 30, 3, 12, 10
 

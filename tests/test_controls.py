@@ -14,12 +14,12 @@ import rosetta.correlation.resample
 import rosetta.correlation.tiles
 import rosetta.correlation.view
 from rosetta.activations.folders import open_stores
-from rosetta.alignment import aligned_spans
+from rosetta.alignment.spans import aligned_spans
 from rosetta.analysis.group_counts import count_group, group_keys, jaccard
 from rosetta.analysis.intervals import correlation_interval, half_sample_error
 from rosetta.analysis.nulls import LadderNull, tail_probability
 from rosetta.config import parse_config, twin_name
-from rosetta.config_controls import Exclusions
+from rosetta.config.controls import Exclusions
 from rosetta.correlation.documents import deal
 from rosetta.correlation.lists import PairFacts
 from rosetta.correlation.neighbors import PairNeighbors
@@ -30,10 +30,10 @@ from rosetta.correlation.tiles import correlate_tile, tile_neighbors
 from rosetta.correlation.topk import top_k
 from rosetta.correlation.view import View
 from rosetta.errors import ConfigError
-from rosetta.matching import MATCH_COLUMNS, mutual_matches
+from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches
 from rosetta.models.neurons import NeuronShape
-from rosetta.planted import Planted, simulate_stores
 from rosetta.theory.allocation import predicted_correlation
+from rosetta.theory.planted import Planted, simulate_stores
 
 SHAPES = ((2, 9), (3, 6))
 

@@ -8,16 +8,16 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-import rosetta.corpus.size
+import rosetta.inputs.text.size
 from rosetta.config import Corpus, parse_config
-from rosetta.corpus.build import build_corpus, read_split, shard_bounds, source_texts
-from rosetta.corpus.documents import Cleaner, Text, cluster_of, cut, hash64
-from rosetta.corpus.environment import docstring_prose, without_docstrings
-from rosetta.corpus.size import estimate_size
 from rosetta.errors import ConfigError, CorpusError, StoreError
-from rosetta.files import read_manifest
-from rosetta.paths import Paths
+from rosetta.inputs.text.build import build_corpus, read_split, shard_bounds, source_texts
+from rosetta.inputs.text.documents import Cleaner, Text, cluster_of, cut, hash64
+from rosetta.inputs.text.environment import docstring_prose, without_docstrings
+from rosetta.inputs.text.size import estimate_size
+from rosetta.run.paths import Paths
 from rosetta.steps.corpus import corpus_step
+from rosetta.storage.files import read_manifest
 
 SPLITS = ("train", "match", "pool", "heldout")
 RECORDS = [{"text": f"document {i} says {'word ' * (i % 7)}{i * i}", "meta": {"set": f"d{i % 3}"}} for i in range(300)]
@@ -148,7 +148,7 @@ def test_no_document_has_most_of_its_lines_from_another_split(tmp_path):
 @pytest.mark.parametrize("sample", [300_000, 10**9], ids=["sampled", "whole"])
 def test_the_size_of_local_files_is_that_of_their_text(tmp_path, monkeypatch, suffix, sample):
     """Not that of the file: compressed it is smaller, with other columns larger."""
-    monkeypatch.setattr(rosetta.corpus.size, "SAMPLE", sample)
+    monkeypatch.setattr(rosetta.inputs.text.size, "SAMPLE", sample)
     rng = np.random.default_rng(0)
     records = [
         {"meta": {"text": rng.bytes(int(rng.integers(10, 400))).hex()}, "other": "x" * 600, "text": "not this one"}
@@ -214,7 +214,7 @@ def test_docstrings_leave_the_code_and_become_prose():
     ],
 )
 def test_bad_corpora_are_refused_by_name(tmp_path, content, source, message):
-    from rosetta.corpus.records import check_files
+    from rosetta.inputs.text.records import check_files
 
     (tmp_path / "c.jsonl").write_bytes(content.encode("latin-1"))
     corpus = corpus_of(source={"kind": "files", "path": str(tmp_path / "c.jsonl"), **source})

@@ -8,12 +8,12 @@ import pytest
 import zstandard
 
 from rosetta.config import parse_config
-from rosetta.config_sources import HubSource
-from rosetta.corpus.build import build_corpus, read_split
-from rosetta.corpus.records import left_out, source_files
-from rosetta.corpus.size import estimate_size
-from rosetta.files import read_manifest
-from rosetta.paths import Paths
+from rosetta.config.inputs import HubSource
+from rosetta.inputs.text.build import build_corpus, read_split
+from rosetta.inputs.text.records import left_out, source_files
+from rosetta.inputs.text.size import estimate_size
+from rosetta.run.paths import Paths
+from rosetta.storage.files import read_manifest
 
 
 def lines(*names: str) -> bytes:

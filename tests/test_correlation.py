@@ -15,7 +15,7 @@ import rosetta.correlation.plan
 import rosetta.correlation.stream
 import rosetta.correlation.tiles
 from rosetta.activations.folders import open_stores
-from rosetta.alignment import aligned_spans
+from rosetta.alignment.spans import aligned_spans
 from rosetta.config import Correlation, Dask
 from rosetta.correlation.lists import read_lists
 from rosetta.correlation.pairs import correlate_stores

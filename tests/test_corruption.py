@@ -19,13 +19,13 @@ import torch
 from helpers import tiny_sizes, tiny_tokenizer
 from workflow_runs import jobs_of, rosetta, run_snakemake
 
-from rosetta.cli import main
-from rosetta.config_zoo import ZooFamily
+from rosetta.cli.app import main
+from rosetta.config.zoo import ZooFamily
 from rosetta.correlation.scratch import once
 from rosetta.errors import StoreError
-from rosetta.files import digest_json, digest_path
 from rosetta.models.training import train_zoo_model
-from rosetta.tables import read_csv, write_csv
+from rosetta.storage.files import digest_json, digest_path
+from rosetta.storage.tables import read_csv, write_csv
 
 RUN = ["--config", "results/run_config.yaml"]
 MODEL = [*RUN, "--model", "qwen-s"]

@@ -11,8 +11,8 @@ import pytest
 import torch
 from helpers import save_tiny_model, tiny_sizes, tiny_tokenizer
 
-from rosetta.config_filtering import FilterPretraining
-from rosetta.config_zoo import ZooFamily
+from rosetta.config.filtering import FilterPretraining
+from rosetta.config.zoo import ZooFamily
 from rosetta.errors import ModelError
 from rosetta.filtering.perplexity import perplexity
 from rosetta.filtering.pretrain import continue_training

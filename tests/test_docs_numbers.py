@@ -15,9 +15,9 @@ from snakemake.utils import update_config
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS
 from rosetta.config import SPLITS, dump_config, load_config, parse_config
 from rosetta.errors import RosettaError
-from rosetta.files import digest_file, write_manifest, write_text
-from rosetta.paths import Paths
-from rosetta.tables import write_csv, write_parquet
+from rosetta.run.paths import Paths
+from rosetta.storage.files import digest_file, write_manifest, write_text
+from rosetta.storage.tables import write_csv, write_parquet
 from rosetta.theory.comparison import MATCHED_R_COLUMNS
 
 ROOT = Path(__file__).parent.parent

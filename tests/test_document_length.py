@@ -5,13 +5,13 @@ import json
 import pytest
 
 from rosetta.config import parse_config
-from rosetta.corpus.build import build_corpus
-from rosetta.files import read_manifest
+from rosetta.inputs.text.build import build_corpus
 from rosetta.models.sizes import TOKENIZING
-from rosetta.paths import Paths
-from rosetta.planning import plan_run
-from rosetta.resources import MB, needs_of_group, needs_of_model, needs_of_pair
-from rosetta.stages import made_by
+from rosetta.plan.resources import MB, needs_of_group, needs_of_model, needs_of_pair
+from rosetta.plan.sweep import plan_run
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
+from rosetta.storage.files import read_manifest
 
 LONG = 2 * MB  # bytes, of fewer characters
 DIMENSIONS = {"n_layers": 2, "d_mlp": 8, "n_parameters": 10**6}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from test_correlation import pooled_reference, use_small_chunks
 
 import rosetta.correlation.exchange
-from rosetta.alignment import aligned_spans
+from rosetta.alignment.spans import aligned_spans
 from rosetta.correlation.documents import DocumentFacts, document_facts
 from rosetta.correlation.exchange import Reordering, exchange, partners
 from rosetta.correlation.plan import Tile
@@ -18,7 +18,7 @@ from rosetta.correlation.stream import align_pair, token_ranges
 from rosetta.correlation.tiles import correlate_tile, tile_neighbors
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
-from rosetta.tables import write_parquet
+from rosetta.storage.tables import write_parquet
 
 
 def facts(domains, clusters):

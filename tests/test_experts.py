@@ -16,7 +16,7 @@ from rosetta.activations.folders import open_stores
 from rosetta.activations.layout import check_manifest
 from rosetta.activations.tokens import TokenizedDocument
 from rosetta.config import Activations
-from rosetta.config_filtering import FilterPretraining
+from rosetta.config.filtering import FilterPretraining
 from rosetta.errors import ModelError, StoreError
 from rosetta.filtering.pretrain import with_lora
 from rosetta.filtering.score import NeuronProbe

@@ -11,16 +11,16 @@ import pandas as pd
 import pytest
 from helpers import tiny_tokenizer
 
-from rosetta.files import replacing, write_manifest
 from rosetta.models.zoo import save_tokenizer
 from rosetta.report.figures import save_figure
-from rosetta.tables import write_csv, write_parquet
+from rosetta.storage.files import replacing, write_manifest
+from rosetta.storage.tables import write_csv, write_parquet
 
 TABLE = pd.DataFrame({"x": [1]})
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from rosetta.files import replacing
+from rosetta.storage.files import replacing
 
 with replacing(Path(sys.argv[1])) as temporary:
     if sys.argv[2] == "folder":

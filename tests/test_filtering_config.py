@@ -9,13 +9,13 @@ import pytest
 from helpers import save_tiny_model
 from test_config import GOOD, changed
 
-from rosetta.checks import check_config
 from rosetta.config import load_config, parse_config
 from rosetta.errors import ConfigError, CorpusError, ModelError
-from rosetta.jobs import job_names
-from rosetta.paths import Paths
-from rosetta.planning import plan_run
-from rosetta.stages import VERSIONS, made_by
+from rosetta.plan.checks import check_config
+from rosetta.plan.sweep import plan_run
+from rosetta.run.jobs import job_names
+from rosetta.run.paths import Paths
+from rosetta.run.stages import VERSIONS, made_by
 
 ROOT = Path(__file__).parent.parent
 FILTER = {

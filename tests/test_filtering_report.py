@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rosetta.config_filtering import FILTERS
+from rosetta.config.filtering import FILTERS
 from rosetta.filtering.recovery import SHARE_COLUMNS
 from rosetta.filtering.results import SUMMARY_COLUMNS
-from rosetta.paths import Paths
 from rosetta.report import filtering_figures
 from rosetta.report.filtering_section import in_words, verdict
-from rosetta.tables import write_csv
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import write_csv
 
 NAN = float("nan")
 ROWS = {  # F1; perplexity, low, high; difference, low, high

@@ -11,10 +11,10 @@ from helpers import ARCHITECTURES, save_tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rosetta.config_filtering import FilterScoring
-from rosetta.corpus.documents import hash64
+from rosetta.config.filtering import FilterScoring
 from rosetta.errors import ModelError
 from rosetta.filtering.score import NeuronProbe, Scorer, document_score, encode
+from rosetta.inputs.text.documents import hash64
 from rosetta.models.loading import load_model, load_tokenizer
 from rosetta.models.neurons import Neuron, NeuronShape, architecture_of, parse_neuron
 from rosetta.models.sources import ModelSource

@@ -16,10 +16,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from rosetta.config import Corpus, FilesSource
-from rosetta.config_filtering import Filtering, FilterSelection
-from rosetta.corpus.build import build_corpus, read_split
-from rosetta.corpus.documents import Text, document_name, hash64
-from rosetta.corpus.records import file_texts
+from rosetta.config.filtering import Filtering, FilterSelection
 from rosetta.errors import CorpusError, PlanError, StoreError
 from rosetta.filtering import corpus, pool
 from rosetta.filtering import select as selecting
@@ -31,7 +28,10 @@ from rosetta.filtering.recovery import recovery
 from rosetta.filtering.results import results_table, summary_table
 from rosetta.filtering.scores import is_scored, read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount, Scored, membership, percentile_of, select
-from rosetta.paths import FilterPaths, Paths
+from rosetta.inputs.text.build import build_corpus, read_split
+from rosetta.inputs.text.documents import Text, document_name, hash64
+from rosetta.inputs.text.records import file_texts
+from rosetta.run.paths import FilterPaths, Paths
 from rosetta.steps.filtering import known_names
 
 # Few distinct scores, so that ties are the rule.

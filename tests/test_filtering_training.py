@@ -8,7 +8,7 @@ import torch
 from helpers import ARCHITECTURES, save_tiny_model
 from transformers import AutoModelForCausalLM
 
-from rosetta.config_filtering import FilterPretraining
+from rosetta.config.filtering import FilterPretraining
 from rosetta.errors import CorpusError, ModelError, PlanError
 from rosetta.filtering.perplexity import perplexity
 from rosetta.filtering.pretrain import compute_dtype, continue_training, count_steps, separator_of, with_lora

@@ -28,7 +28,7 @@ from rosetta.analysis.verdicts import (
     p_below,
 )
 from rosetta.config import Bootstrap, Config, Specialization, parse_config
-from rosetta.config_problems import derived_ladders
+from rosetta.config.references import derived_ladders
 from rosetta.errors import ConfigError
 
 CONFIG = Config.model_construct(bootstrap=Bootstrap(n_resamples=1000), specialization=Specialization(n_random=50))

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from rosetta.config import parse_config
-from rosetta.corpus.build import build_corpus, read_split
-from rosetta.corpus.documents import cluster_of, split_of
-from rosetta.corpus.environment import BY_PACKAGE, MAX_SHARE
-from rosetta.paths import Paths
+from rosetta.inputs.text.build import build_corpus, read_split
+from rosetta.inputs.text.documents import cluster_of, split_of
+from rosetta.inputs.text.environment import BY_PACKAGE, MAX_SHARE
+from rosetta.run.paths import Paths
 
 ROOT = Path(__file__).parent.parent
 BUDGET = 250_000

@@ -20,7 +20,7 @@ from rosetta.report.headline import (
     uncounted_sentence,
 )
 from rosetta.report.scaling_figure import ScalingTables, draw_scaling
-from rosetta.tables import read_csv, write_csv
+from rosetta.storage.tables import read_csv, write_csv
 
 SIZES = np.array([256.0, 512, 1024, 2304])
 LADDERS = {"a-b": ("a", "b"), "a-c": ("a", "c"), "b-c": ("b", "c")}

@@ -14,16 +14,11 @@ from rosetta.config import SPLITS
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "rosetta"
 
-# Each module or folder may import those before it, and its own folder.
+# Each module or part may import those before it, and its own part.
 ORDER = [
-    "errors", "files", "tables", "processes", "progress", "moments", "hadamard", "config_base", "config_messages",
-    "config_yaml", "config_sources", "config_controls", "config_devices", "config_filtering", "config_neurons",
-    "config_problems", "config_theory", "config_zoo", "config", "config_reference", "paths", "jobs", "stages",
-    "provenance", "corpus", "models", "ladders", "activations", "alignment", "correlation", "matching", "buddies",
-    "analysis",
-    "theory", "planted", "annotation", "filtering", "report", "checks", "resources", "planning",
-    "planning_methods", "status", "verify", "steps", "cli_options", "cli_theory", "cli_controls",
-    "cli_filtering", "cli_interop", "cli",
+    "errors", "progress", "moments", "hadamard", "storage", "config", "run", "inputs", "models", "activations",
+    "alignment", "correlation", "matching", "analysis", "theory", "filtering", "judging", "report", "plan", "steps",
+    "cli",
 ]  # fmt: skip
 
 
@@ -75,7 +70,7 @@ def loaded_by(*modules):
 
 
 def test_what_the_snakefile_imports_is_light():
-    loaded = loaded_by("rosetta.checks", "rosetta.resources", "rosetta.stages", "rosetta.paths")
+    loaded = loaded_by("rosetta.plan.checks", "rosetta.plan.resources", "rosetta.run.stages", "rosetta.run.paths")
     assert not {"torch", "transformers", "pandas", "zarr", "dask", "datasets", "pyarrow"} & loaded
 
 

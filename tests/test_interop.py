@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_matching import facts_of, neighbors_of, random_matrix
 
-from rosetta.buddies import buddies_text, read_buddies
 from rosetta.config import dump_config, group_name, group_pairs, load_config
 from rosetta.errors import StoreError
-from rosetta.files import write_manifest
-from rosetta.matching import MATCH_COLUMNS, mutual_matches
+from rosetta.matching.interchange import buddies_text, read_buddies
+from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches
 from rosetta.models.neurons import NeuronShape
-from rosetta.paths import Paths
-from rosetta.tables import read_parquet, read_parquet_metadata, write_parquet
+from rosetta.run.paths import Paths
+from rosetta.storage.files import write_manifest
+from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_parquet
 
 PRESETS = Path(__file__).parent.parent / "workflow" / "presets"
 KEYS = [

@@ -8,9 +8,9 @@ from rosetta.analysis.replicates import replicate_table
 from rosetta.config import parse_config
 from rosetta.correlation.resample import MIN_CLUSTERS, document_blocks, half_samples
 from rosetta.correlation.stream import AlignedPair
-from rosetta.matching import MATCH_COLUMNS
-from rosetta.paths import Paths
-from rosetta.tables import write_parquet
+from rosetta.matching.mutual import MATCH_COLUMNS
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import write_parquet
 
 CLUSTERS = np.array([f"c{i}" for i in range(24)]).repeat(2)
 

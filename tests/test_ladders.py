@@ -12,20 +12,20 @@ from helpers import save_tiny_model
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled, RemoteEntryNotFoundError
 from workflow_runs import TINY
 
-from rosetta.checks import check_config
 from rosetta.config import Config, load_config, parse_config
+from rosetta.config.ladders import cautions, check_scales
 from rosetta.errors import ConfigError, RosettaError
-from rosetta.files import write_manifest
-from rosetta.ladders import cautions, check_scales
 from rosetta.models import licences
 from rosetta.models.licences import licence_of
 from rosetta.models.loading import write_model_manifest
 from rosetta.models.sizes import known_neurons
 from rosetta.models.sources import ModelSource
-from rosetta.paths import Paths
-from rosetta.stages import made_by
+from rosetta.plan.checks import check_config
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
 from rosetta.steps.activations import activations_step
 from rosetta.steps.counts import counts_step
+from rosetta.storage.files import write_manifest
 
 ROOT = Path(__file__).parent.parent
 PRESETS = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "presets").glob("*.yaml"))]

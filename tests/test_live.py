@@ -16,7 +16,6 @@ from rosetta.analysis.points import values_at
 from rosetta.analysis.positions import Positions
 from rosetta.analysis.profiles import profile_neurons
 from rosetta.config import dump_config, parse_config
-from rosetta.corpus.build import build_corpus, read_split
 from rosetta.correlation.lists import read_lists
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.plan import Tile
@@ -24,11 +23,12 @@ from rosetta.correlation.stream import align_pair
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
-from rosetta.files import write_text
-from rosetta.paths import Paths
-from rosetta.stages import made_by
+from rosetta.inputs.text.build import build_corpus, read_split
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
 from rosetta.steps.activations import activations_step
 from rosetta.steps.models import model_step
+from rosetta.storage.files import write_text
 
 
 @pytest.fixture(scope="module")

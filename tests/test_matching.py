@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from rosetta.correlation.lists import PairFacts, read_lists, write_lists
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
-from rosetta.matching import MATCH_COLUMNS, mutual_matches, rosetta_neurons
+from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches, rosetta_neurons
 
 
 def neighbors_of(r, k):

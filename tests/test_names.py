@@ -19,13 +19,12 @@ from rosetta.analysis.populations import Rung
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import parse_config
-from rosetta.config_controls import NULLS
-from rosetta.config_filtering import FILTERS
-from rosetta.config_theory import Theory
+from rosetta.config.controls import NULLS
+from rosetta.config.filtering import FILTERS
+from rosetta.config.theory import Theory
 from rosetta.filtering.recovery import SHARE_COLUMNS
-from rosetta.matching import MATCH_COLUMNS, rosetta_neurons
+from rosetta.matching.mutual import MATCH_COLUMNS, rosetta_neurons
 from rosetta.models.neurons import NeuronShape
-from rosetta.paths import Paths
 from rosetta.report import (
     control_figures,
     figures,
@@ -34,7 +33,8 @@ from rosetta.report import (
     scaling_figure,
     theory_figures,
 )
-from rosetta.tables import read_csv, write_csv, write_parquet
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import read_csv, write_csv, write_parquet
 from rosetta.theory import exponents
 from rosetta.theory.allocation import QUANTITIES
 from rosetta.theory.comparison import COMPARISON_COLUMNS

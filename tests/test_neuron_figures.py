@@ -10,10 +10,10 @@ from rosetta.analysis.groups import RUNG_SPECIALIZATION_COLUMNS, polarization_ta
 from rosetta.analysis.populations import MEASURES, Population, Rung
 from rosetta.config import Bootstrap, Config, Specialization
 from rosetta.models.neurons import NeuronShape
-from rosetta.paths import Paths
 from rosetta.report import neuron_figures
 from rosetta.report.neuron_figures import FIGURES, draw_neuron_figures
-from rosetta.tables import write_csv
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import write_csv
 
 CONFIG = Config.model_construct(
     bootstrap=Bootstrap(n_resamples=100, min_clusters=2), specialization=Specialization(n_random=50)

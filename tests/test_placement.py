@@ -25,9 +25,8 @@ from rosetta.activations.capture import capture_shard, forward, tokenize_shard
 from rosetta.activations.folders import open_stores
 from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.store import CHUNK_POSITIONS
-from rosetta.checks import check_config
 from rosetta.config import Activations, parse_config
-from rosetta.config_devices import Devices
+from rosetta.config.devices import Devices
 from rosetta.errors import ConfigError, ModelError
 from rosetta.models import devices
 from rosetta.models.loading import count_parameters, load_config_of, load_model
@@ -37,9 +36,10 @@ from rosetta.models.placement import BLOCK_POSITIONS, MAX_BATCH, RESERVED, Deman
 from rosetta.models.sizes import known_size
 from rosetta.models.sources import ModelSource
 from rosetta.models.weights import output_weights, unembedding
-from rosetta.paths import Paths
-from rosetta.planning import plan_run
-from rosetta.resources import BASE_MB, needs_of_model
+from rosetta.plan.checks import check_config
+from rosetta.plan.resources import BASE_MB, needs_of_model
+from rosetta.plan.sweep import plan_run
+from rosetta.run.paths import Paths
 
 ROOT = Path(__file__).parent.parent
 sizes = st.integers(0, 40).map(float)

@@ -13,17 +13,17 @@ from transformers import GPT2Config, GPTNeoXConfig, OPTConfig, Qwen2Config
 from typer.testing import CliRunner
 from workflow_runs import copy_project, jobs_of, run_snakemake
 
-from rosetta.checks import check_config
-from rosetta.cli import app
+from rosetta.cli.app import app
 from rosetta.config import load_config, parse_config
 from rosetta.errors import CorpusError, ModelError
-from rosetta.jobs import job_names
 from rosetta.models import loading
 from rosetta.models.loading import count_parameters
 from rosetta.models.neurons import NeuronShape, neuron_shape
-from rosetta.paths import Paths
-from rosetta.planning import plan_run
-from rosetta.planning_methods import compare_methods, with_method
+from rosetta.plan.checks import check_config
+from rosetta.plan.methods import compare_methods, with_method
+from rosetta.plan.sweep import plan_run
+from rosetta.run.jobs import job_names
+from rosetta.run.paths import Paths
 
 PRESETS = Path(__file__).parent.parent / "workflow" / "presets"
 PAPER, SMALL, CODE = (PRESETS / f"{n}.yaml" for n in ("paper-language", "pythia-gpt2-opt-small", "codesearchnet"))

@@ -12,9 +12,9 @@ from commands import assert_refused, run_here
 from workflow_runs import TINY, jobs_of, run_snakemake
 
 from rosetta.config import Config, dump_config, load_config, parse_config
-from rosetta.files import DamageError, check_digest, digest_path, read_stamp, stamping, write_text
-from rosetta.paths import Paths
-from rosetta.provenance import STALE, date_back, is_stale, stamp
+from rosetta.run.paths import Paths
+from rosetta.run.provenance import STALE, date_back, is_stale, stamp
+from rosetta.storage.files import DamageError, check_digest, digest_path, read_stamp, stamping, write_text
 
 RUN = {**TINY, "results": "results"}
 SHORTER = {**RUN, "activations": {**TINY["activations"], "sequence_length": 16}}

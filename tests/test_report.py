@@ -14,19 +14,19 @@ from rosetta.analysis.replicates import REPLICATE_COLUMNS
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, pooled_table, scaling_table
 from rosetta.analysis.stability import EXCLUSION_COLUMNS, K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import parse_config
-from rosetta.files import digest_file, write_manifest
-from rosetta.jobs import job_names
-from rosetta.matching import MATCH_COLUMNS, rosetta_neurons
-from rosetta.paths import Paths
+from rosetta.matching.mutual import MATCH_COLUMNS, rosetta_neurons
 from rosetta.report.control_figures import draw_control_figures
 from rosetta.report.neuron_figures import FIGURES
 from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number, write_report
 from rosetta.report.phases import phase_table
 from rosetta.report.scaling_figure import ScalingTables, draw_scaling
-from rosetta.stages import VERSIONS
+from rosetta.run.jobs import job_names
+from rosetta.run.paths import Paths
+from rosetta.run.stages import VERSIONS
 from rosetta.steps.describe import describe_step
 from rosetta.steps.neurons import neurons_step
-from rosetta.tables import write_csv, write_parquet
+from rosetta.storage.files import digest_file, write_manifest
+from rosetta.storage.tables import write_csv, write_parquet
 from rosetta.theory.comparison import COMPARISON_COLUMNS, MATCHED_R_COLUMNS
 from rosetta.theory.exponents import FINITE_SIZE_COLUMNS
 from rosetta.theory.prediction import LEAVE_ONE_OUT_COLUMNS

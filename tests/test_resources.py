@@ -5,11 +5,19 @@ from pathlib import Path
 import pytest
 
 from rosetta.config import load_config, parse_config
-from rosetta.files import write_manifest
 from rosetta.models.sizes import planned_capture
-from rosetta.paths import Paths
-from rosetta.resources import BASE_MB, MB, model_size, needs_of_filter, needs_of_group, needs_of_model, needs_of_pair
-from rosetta.stages import made_by
+from rosetta.plan.resources import (
+    BASE_MB,
+    MB,
+    model_size,
+    needs_of_filter,
+    needs_of_group,
+    needs_of_model,
+    needs_of_pair,
+)
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
+from rosetta.storage.files import write_manifest
 
 ROOT = Path(__file__).parent.parent
 MODEL_RULES = ("train", "model", "activations", "twins", "vocabulary", "neurons")

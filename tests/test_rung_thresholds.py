@@ -12,10 +12,10 @@ from rosetta.analysis.populations import load_populations, rungs_of
 from rosetta.analysis.replicates import ladder_thresholds, read_all_nulls, replicate_table
 from rosetta.config import parse_config
 from rosetta.correlation.lists import LEFT_OUT
-from rosetta.files import write_manifest
-from rosetta.matching import MATCH_COLUMNS, ROSETTA_COLUMNS
-from rosetta.paths import Paths
-from rosetta.tables import write_parquet
+from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
+from rosetta.run.paths import Paths
+from rosetta.storage.files import write_manifest
+from rosetta.storage.tables import write_parquet
 
 N_UNITS, N_MATCHES = 40, 30
 NULL_R = {"a--b": 0.2, "a--c": 0.5}

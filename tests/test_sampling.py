@@ -15,18 +15,18 @@ from scipy import stats
 from transformers import AutoTokenizer
 
 import rosetta.analysis
-from rosetta.checks import check_config
 from rosetta.config import Sampling, parse_config
-from rosetta.corpus.build import build_corpus, read_split
-from rosetta.corpus.documents import Document, hash64
-from rosetta.corpus.sampling import draw_sequences
-from rosetta.corpus.size import CorpusSize, sampled_size
 from rosetta.errors import ConfigError, CorpusError
-from rosetta.files import read_manifest
-from rosetta.paths import Paths
-from rosetta.planning import plan_run
-from rosetta.stages import made_by
+from rosetta.inputs.text.build import build_corpus, read_split
+from rosetta.inputs.text.documents import Document, hash64
+from rosetta.inputs.text.sampling import draw_sequences
+from rosetta.inputs.text.size import CorpusSize, sampled_size
+from rosetta.plan.checks import check_config
+from rosetta.plan.sweep import plan_run
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
 from rosetta.steps.corpus import corpus_step
+from rosetta.storage.files import read_manifest
 
 CATEGORIES = f"{rosetta.analysis.__path__[0]}/pile_categories.yaml"
 # As `meta.pile_set_name` of the original files has them (Gao et al. 2020, Table 1, with the names of the release).

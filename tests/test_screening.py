@@ -19,7 +19,7 @@ from rosetta.correlation.screen import margin, thresholds
 from rosetta.correlation.sketch import Sketch, load_sketch, save_sketch, sketch_shard
 from rosetta.correlation.stream import align_pair
 from rosetta.errors import StoreError
-from rosetta.matching import mutual_matches
+from rosetta.matching.mutual import mutual_matches
 
 
 def planted_pair(folder, seed, *, n=200, n_shared=200, n_bytes=6000, noise=(0.3, 1.0), sparse=0.1, n_shards=2):

@@ -24,15 +24,15 @@ from safetensors.torch import load_file
 from workflow_runs import ROOT, TINY, copy_project, run_snakemake
 
 from rosetta.config import dump_config, group_name, parse_config
-from rosetta.config_base import MAX_JOINED, MAX_NAME
-from rosetta.corpus.records import source_files
+from rosetta.config.base import MAX_JOINED, MAX_NAME
 from rosetta.errors import ConfigError, without_secrets
-from rosetta.files import replacing
 from rosetta.filtering.corpus_card import as_code
-from rosetta.jobs import job_names
+from rosetta.inputs.text.records import source_files
 from rosetta.models.training import Steps, run_steps
-from rosetta.paths import FilterPaths, Paths
 from rosetta.report.viewer import embedded_json
+from rosetta.run.jobs import job_names
+from rosetta.run.paths import FilterPaths, Paths
+from rosetta.storage.files import replacing
 
 SECRET = "sk-Very+secret/5d1f"
 SOURCES = [*sorted((ROOT / "rosetta").rglob("*.py")), *sorted((ROOT / "workflow" / "scripts").glob("*.py"))]
@@ -315,9 +315,9 @@ def test_what_an_endpoint_repeats_of_the_key_is_not_shown(monkeypatch):
     pytest.importorskip("openai")
     from chat_server import Server, fault
 
-    from rosetta.annotation.endpoint import Endpoint, check_endpoint
     from rosetta.config import Annotation
     from rosetta.errors import EndpointError
+    from rosetta.judging.endpoint import Endpoint, check_endpoint
 
     monkeypatch.setenv("TEST_KEY", SECRET)
     forms = [SECRET, "sk-Very%2Bsecret%2F5d1f", base64.b64encode(SECRET.encode()).decode()]

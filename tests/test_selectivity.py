@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, OPTConfig
 
 from rosetta.analysis import selectivity
 from rosetta.analysis.selectivity import vocabulary_kurtosis, vocabulary_table
-from rosetta.config_zoo import ZooFamily
+from rosetta.config.zoo import ZooFamily
 from rosetta.errors import ModelError
 from rosetta.models.weights import output_weights, unembedding
 from rosetta.models.zoo import zoo_model_config

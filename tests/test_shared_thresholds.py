@@ -10,9 +10,9 @@ from rosetta.analysis.intervals import half_sample_error
 from rosetta.analysis.nulls import LadderNull
 from rosetta.analysis.replicates import replicate_table
 from rosetta.config import parse_config
-from rosetta.matching import MATCH_COLUMNS
-from rosetta.paths import Paths
-from rosetta.tables import write_parquet
+from rosetta.matching.mutual import MATCH_COLUMNS
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import write_parquet
 
 N_LADDERS, N_SEEDS, N_MATCHES, N_HALVES = 3, 5, 120, 22
 STATISTIC = "above_documents"

@@ -13,20 +13,20 @@ from scipy import stats
 from tokenizers import Tokenizer
 
 import rosetta.steps.models
-from rosetta.config_filtering import FilterPretraining, FilterScoring
-from rosetta.config_zoo import ZooFamily
-from rosetta.corpus.documents import document_name, hash64
+from rosetta.config.filtering import FilterPretraining, FilterScoring
+from rosetta.config.zoo import ZooFamily
 from rosetta.errors import ModelError
 from rosetta.filtering.perplexity import perplexity
 from rosetta.filtering.pretrain import continue_training, separator_of
 from rosetta.filtering.score import Scorer
+from rosetta.inputs.text.documents import document_name, hash64
 from rosetta.models import training
 from rosetta.models.loading import load_model
 from rosetta.models.neurons import Neuron
 from rosetta.models.sources import ModelSource
 from rosetta.models.tokenizers import load_tokenizer
 from rosetta.models.zoo import END_OF_TEXT, END_OF_TEXT_ID, packed_tokens, train_tokenizer
-from rosetta.tables import read_parquet_metadata
+from rosetta.storage.tables import read_parquet_metadata
 
 ZOO = [*ARCHITECTURES, "qwen2_moe"]
 NAMED = f"left {END_OF_TEXT} right\n{END_OF_TEXT}{END_OF_TEXT} and naïve nai\u0308ve 1234567\n"

@@ -21,9 +21,9 @@ import rosetta.activations.store
 from rosetta.activations.folders import open_stores
 from rosetta.activations.layout import KIND
 from rosetta.activations.validation import check_path
-from rosetta.cli import main
+from rosetta.cli.app import main
 from rosetta.errors import StoreError
-from rosetta.files import describe_files, digest_path, read_manifest, write_manifest
+from rosetta.storage.files import describe_files, digest_path, read_manifest, write_manifest
 
 SPECIFICATION = Path(__file__).parent.parent / "docs" / "stores.md"
 DOCUMENTS = [40, 10, 25, 60, 33, 7]

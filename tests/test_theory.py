@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.special import zeta
 
-from rosetta.config_theory import Theory, TheorySimulation
+from rosetta.config.theory import Theory, TheorySimulation
 from rosetta.errors import ConfigError
 from rosetta.theory.allocation import (
     QUANTITIES,

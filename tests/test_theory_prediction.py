@@ -12,11 +12,11 @@ import pytest
 
 from rosetta.analysis.groups import POLARIZATION_COLUMNS
 from rosetta.analysis.scaling import scaling_table
-from rosetta.cli import main
+from rosetta.cli.app import main
 from rosetta.config import load_config
-from rosetta.config_theory import Theory
-from rosetta.matching import ROSETTA_COLUMNS
-from rosetta.stages import VERSIONS
+from rosetta.config.theory import Theory
+from rosetta.matching.mutual import ROSETTA_COLUMNS
+from rosetta.run.stages import VERSIONS
 from rosetta.theory import comparison, identifiability, prediction
 from rosetta.theory.allocation import AllocationModel, continuum_frontier, continuum_r0
 from rosetta.theory.exponents import FINITE_SIZE_COLUMNS

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import digamma
 
-from rosetta.config_theory import TheoryDecay
+from rosetta.config.theory import TheoryDecay
 from rosetta.theory.decay import binned_curve, fit_decay
 from rosetta.theory.losses import fit_loss_exponent
 from rosetta.theory.ngrams import WORD, Saved, count_ngrams, deal_in_turn, ngram_decays, saved_on, savings

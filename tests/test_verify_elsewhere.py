@@ -10,9 +10,9 @@ from rosetta.config import parse_config
 from rosetta.errors import StoreError
 from rosetta.models.loading import write_model_manifest
 from rosetta.models.sources import model_source
-from rosetta.paths import Paths
-from rosetta.stages import made_by
-from rosetta.verify import verify
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
+from rosetta.run.verify import verify
 
 
 def test_models_of_a_run_are_found_beside_their_manifests(tmp_path, texts, monkeypatch):

@@ -11,10 +11,10 @@ import pytest
 import webdriver
 
 from rosetta.analysis.populations import rosetta_above
-from rosetta.matching import MATCH_COLUMNS, NOTE_COLUMNS
-from rosetta.paths import Paths
+from rosetta.matching.mutual import MATCH_COLUMNS, NOTE_COLUMNS
 from rosetta.report.viewer import NUMBERS, embedded_json, note_matches, render_viewer, viewer_data
-from rosetta.tables import write_parquet
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import write_parquet
 
 EVIL = "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'> &amp; ünïcode 𝄞 \u2028"
 DOMAINS = ["code", "prose", ""]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from rosetta.analysis.nulls import LadderNull
-from rosetta.config_theory import Theory
+from rosetta.config.theory import Theory
 from rosetta.theory.allocation import AllocationModel
 from rosetta.theory.exponents import exponent_table
 from rosetta.theory.recovery import simulate_whole

@@ -9,7 +9,7 @@ from helpers import ARCHITECTURES, tiny_sizes, tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import rosetta.models.training
-from rosetta.config_zoo import ZooFamily, ZooTraining
+from rosetta.config.zoo import ZooFamily, ZooTraining
 from rosetta.errors import CorpusError
 from rosetta.models.training import bits_per_byte, learning_rate, train_zoo_model, training_readings
 from rosetta.models.zoo import END_OF_TEXT_ID, packed_tokens, save_tokenizer, train_tokenizer, zoo_model_config

@@ -16,8 +16,8 @@ from rosetta.activations.store import write_store
 from rosetta.activations.tokens import NOTHING, ByteTokenizer, TokenizedDocument
 from rosetta.activations.variables import StoreTokens
 from rosetta.config import Activations
-from rosetta.corpus.documents import document_name
 from rosetta.errors import ModelError
+from rosetta.inputs.text.documents import document_name
 from rosetta.models.batches import batches
 from rosetta.models.neurons import neuron_shape, text_config
 from rosetta.models.placed import input_device

@@ -10,7 +10,7 @@ import numpy as np
 from rosetta.activations.layout import HIDDEN, KIND, check_distinct
 from rosetta.activations.store import Store
 from rosetta.errors import StoreError
-from rosetta.files import mend, read_manifest
+from rosetta.storage.files import mend, read_manifest
 
 if TYPE_CHECKING:
     from rosetta.activations.live import LiveStore

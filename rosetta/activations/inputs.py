@@ -7,10 +7,9 @@ from functools import cached_property
 from typing import Any, Literal
 
 from rosetta.config import Config
-from rosetta.config_devices import AUTO
-from rosetta.corpus.build import read_split, shard_bounds
+from rosetta.config.devices import AUTO
 from rosetta.errors import ConfigError
-from rosetta.files import read_manifest
+from rosetta.inputs.text.build import read_split, shard_bounds
 from rosetta.models import loading, sources
 from rosetta.models.devices import room_here
 from rosetta.models.neurons import NeuronShape
@@ -18,8 +17,9 @@ from rosetta.models.placed import load_placed
 from rosetta.models.placement import Demand, Placement, Room
 from rosetta.models.sizes import Size, capture_demand
 from rosetta.models.tokenizers import checked_tokenizer
-from rosetta.paths import Paths
-from rosetta.stages import made_by
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
+from rosetta.storage.files import read_manifest
 
 
 @dataclass(frozen=True)

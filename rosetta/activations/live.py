@@ -23,10 +23,10 @@ from rosetta.activations.tokens import TokenizedDocument
 from rosetta.activations.variables import StoreTokens
 from rosetta.config import Config, load_config
 from rosetta.errors import StoreError
-from rosetta.files import DamageError, check_digest, read_manifest, write_manifest
 from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.moments import Moments
-from rosetta.paths import Paths
+from rosetta.run.paths import Paths
+from rosetta.storage.files import DamageError, check_digest, read_manifest, write_manifest
 
 
 def write_live_store(config: Config, paths: Paths, model: str, shard: int) -> None:

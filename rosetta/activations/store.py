@@ -26,10 +26,10 @@ from rosetta.activations.layout import (
 from rosetta.activations.rounding import Rounding, Scale, rounded, scaled_back
 from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, StoreTokens, activation_path
 from rosetta.errors import StoreError
-from rosetta.files import DamageError, check_files, describe_files, read_manifest, replacing, write_manifest
 from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
 from rosetta.progress import say
+from rosetta.storage.files import DamageError, check_files, describe_files, read_manifest, replacing, write_manifest
 
 # A chunk holds all positions of a block for a tile's width of units. Blocks are written whole: the sharding
 # codec would otherwise read and rewrite a file for every batch.

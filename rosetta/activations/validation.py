@@ -17,9 +17,9 @@ from rosetta.activations.live import LiveStore
 from rosetta.activations.store import Store
 from rosetta.activations.variables import activation_path
 from rosetta.errors import StoreError
-from rosetta.files import check_files
 from rosetta.moments import Moments
 from rosetta.progress import bar
+from rosetta.storage.files import check_files
 
 # Moments are compared to this share of themselves, and sums of squares to this share of Σx² too: other programs add up
 # in another order.

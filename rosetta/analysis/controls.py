@@ -10,7 +10,7 @@ from rosetta.analysis.intervals import t_quantile
 from rosetta.analysis.nulls import read_nulls
 from rosetta.analysis.replicates import clipped, ladder_thresholds, read_all_nulls
 from rosetta.config import Config, group_name, group_pairs
-from rosetta.paths import Paths
+from rosetta.run.paths import Paths
 
 CONTROL_COLUMNS = ["ladder", "rung", "control", "seed", "matches", "mean_r"]
 NULL_SUMMARY_COLUMNS = [

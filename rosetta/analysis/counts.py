@@ -12,13 +12,13 @@ from rosetta.analysis.group_counts import count_group
 from rosetta.analysis.nulls import PLAIN, STATISTICS
 from rosetta.analysis.replicates import Limits, clipped, intervals_of
 from rosetta.config import Config, group_name, group_pairs
+from rosetta.config.ladders import families_of
 from rosetta.errors import StoreError
-from rosetta.files import read_manifest
-from rosetta.ladders import families_of
-from rosetta.matching import MATCH_COLUMNS
+from rosetta.matching.mutual import MATCH_COLUMNS
 from rosetta.models.neurons import NeuronShape
-from rosetta.paths import Paths
-from rosetta.tables import read_parquet, read_parquet_metadata
+from rosetta.run.paths import Paths
+from rosetta.storage.files import read_manifest
+from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
 # How the column of a statistic's count is called.
 COUNT_OF = {PLAIN: "matches", **{name: name for name in STATISTICS[1:]}}
@@ -49,7 +49,7 @@ def count_table(config: Config, paths: Paths, limits: Limits, replicates: pd.Dat
     A larger group has one comparison, with aligned positions of its own, per model that is not the anchor. There
     `n_positions` is the minimum over the comparisons, `n_dead_a` and `n_quiet_a` the maximum over them of the anchor's
     neurons, the other numbers left out are sums over them, and `mean_r` the mean over all of their matches.
-    `families` are those of the models (`rosetta.ladders.families_of`).
+    `families` are those of the models (`rosetta.config.ladders.families_of`).
 
     Parameters
     ----------

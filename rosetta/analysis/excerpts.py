@@ -13,7 +13,7 @@ import pandas as pd
 from rosetta.analysis.contexts import Reader
 from rosetta.analysis.points import covering_tokens, expand, values_at
 from rosetta.config import Viewer
-from rosetta.corpus.documents import document_name
+from rosetta.inputs.text.documents import document_name
 
 ANCHOR = ["layer_anchor", "unit_anchor"]
 

@@ -28,7 +28,7 @@ from rosetta.analysis.nulls import NULL_TITLES, PLAIN
 from rosetta.analysis.populations import Rung
 from rosetta.analysis.verdicts import LEVEL, Evidence, judge, p_above, p_below
 from rosetta.config import Config
-from rosetta.config_problems import derived_ladders
+from rosetta.config.references import derived_ladders
 
 
 @dataclass(frozen=True)

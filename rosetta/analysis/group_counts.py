@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from rosetta.matching import rosetta_neurons
+from rosetta.matching.mutual import rosetta_neurons
 
 _PAIR_KEYS = ["layer_a", "unit_a", "layer_b", "unit_b"]
 

@@ -10,11 +10,11 @@ import pandas as pd
 from rosetta.analysis.intervals import fisher_z
 from rosetta.analysis.tails import is_readable, tail_quantile
 from rosetta.config import Config, group_name, group_pairs
-from rosetta.config_controls import CALIBRATING
-from rosetta.corpus.documents import hash64
-from rosetta.matching import MATCH_COLUMNS
-from rosetta.paths import Paths
-from rosetta.tables import read_parquet
+from rosetta.config.controls import CALIBRATING
+from rosetta.inputs.text.documents import hash64
+from rosetta.matching.mutual import MATCH_COLUMNS
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import read_parquet
 
 NULL_COLUMNS = ["seed", *MATCH_COLUMNS]
 PLAIN = "plain"  # the statistic that counts all matches

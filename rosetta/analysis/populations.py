@@ -17,11 +17,11 @@ from rosetta.analysis.replicates import group_thresholds, known_thresholds
 from rosetta.analysis.specialization import categories_of, normalized_fire
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.errors import StoreError
-from rosetta.files import mend
-from rosetta.matching import MATCH_COLUMNS, ROSETTA_COLUMNS, rosetta_neurons
+from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS, rosetta_neurons
 from rosetta.models.neurons import NeuronShape
-from rosetta.paths import Paths
-from rosetta.tables import read_parquet, read_parquet_metadata
+from rosetta.run.paths import Paths
+from rosetta.storage.files import mend
+from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
 # Per-neuron numbers whose means are compared; the first is from the weights, the others from the activations.
 MEASURES = [

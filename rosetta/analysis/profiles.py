@@ -20,8 +20,8 @@ from scipy.special import rel_entr
 from rosetta.activations.store import CHUNK_UNITS, Store
 from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS
 from rosetta.analysis.positions import Positions, runs_the_model
-from rosetta.corpus.documents import document_name
 from rosetta.errors import StoreError
+from rosetta.inputs.text.documents import document_name
 from rosetta.moments import HigherMoments, Moments
 from rosetta.progress import bar
 

@@ -9,9 +9,9 @@ from rosetta.analysis.group_counts import count_group
 from rosetta.analysis.intervals import half_sample_interval
 from rosetta.analysis.nulls import PLAIN, LadderNull, read_ladder_nulls
 from rosetta.config import Config, group_name, group_pairs
-from rosetta.paths import Paths
 from rosetta.progress import say
-from rosetta.tables import read_parquet, read_parquet_metadata
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
 REPLICATE_COLUMNS = ["ladder", "rung", "statistic", "half_sample", "matches", "mean_r"]
 

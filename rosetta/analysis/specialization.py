@@ -9,8 +9,8 @@ import pandas as pd
 import yaml
 
 from rosetta.config import Specialization
-from rosetta.corpus.documents import hash64
 from rosetta.errors import ConfigError
+from rosetta.inputs.text.documents import hash64
 
 
 def categories_of(domains: list[str], mapping: str | dict[str, str] | None) -> tuple[list[str], np.ndarray]:

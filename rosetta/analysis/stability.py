@@ -13,9 +13,9 @@ from rosetta.analysis.group_counts import count_group, group_keys, jaccard
 from rosetta.analysis.scaling import few_named
 from rosetta.config import PAIR_SEPARATOR, Config, group_name, group_pairs
 from rosetta.correlation.lists import read_lists
-from rosetta.matching import MATCH_COLUMNS, mutual_matches
-from rosetta.paths import Paths
-from rosetta.tables import read_parquet, read_parquet_metadata
+from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
 _LAW = ["alpha", "alpha_ci_low", "alpha_ci_high", "few_matches", "reason"]
 _POOLED = ["alpha_pairs", "alpha_pairs_ci_low", "alpha_pairs_ci_high"]

@@ -101,7 +101,7 @@ def judge(evidence: list[Evidence], derived: set[str]) -> pd.DataFrame:
     evidence : list of Evidence
         Of all ladders and statistics.
     derived : set of str
-        Ladders that are not judged (`rosetta.config_problems.derived_ladders`).
+        Ladders that are not judged (`rosetta.config.references.derived_ladders`).
     """
     tests = {one.key: one.p for one in evidence if one.decided and one.ladder not in derived}
     corrected = dict(zip(tests, holm(np.array(list(tests.values()))), strict=True))

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rosetta.corpus.documents import cluster_of, document_name, hash64
 from rosetta.errors import StoreError
-from rosetta.tables import read_parquet
+from rosetta.inputs.text.documents import cluster_of, document_name, hash64
+from rosetta.storage.tables import read_parquet
 
 DOCUMENT_COLUMNS = ["id", "domain", "source"]
 
@@ -22,8 +22,8 @@ class DocumentFacts:
     Attributes
     ----------
     domains, clusters : ndarray of str, shape (n_documents,)
-        Documents of one cluster are parts of one whole (`rosetta.corpus.documents.cluster_of`), so only clusters are
-        independent.
+        Documents of one cluster are parts of one whole (`rosetta.inputs.text.documents.cluster_of`), so only clusters
+        are independent.
     """
 
     domains: np.ndarray

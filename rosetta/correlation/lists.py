@@ -11,8 +11,8 @@ import pandas as pd
 
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.errors import StoreError
-from rosetta.files import mend
-from rosetta.tables import read_parquet, read_parquet_metadata, write_parquet
+from rosetta.storage.files import mend
+from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_parquet
 
 
 @dataclass(frozen=True)

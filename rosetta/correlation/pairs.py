@@ -11,7 +11,7 @@ from pathlib import Path
 from rosetta.activations.folders import open_stores
 from rosetta.activations.store import Store
 from rosetta.config import Correlation, Dask
-from rosetta.config_base import GB
+from rosetta.config.base import GB
 from rosetta.correlation.lists import PairFacts, write_lists
 from rosetta.correlation.plan import plan_screen, plan_tiles, workers_of
 from rosetta.correlation.products import product_device, resolve_precision
@@ -21,8 +21,8 @@ from rosetta.correlation.stream import WHOLE, open_pair, pair_identity
 from rosetta.correlation.tiles import TileTask, correlate_tiles
 from rosetta.correlation.view import View
 from rosetta.errors import ConfigError
-from rosetta.files import digest_json
 from rosetta.progress import say
+from rosetta.storage.files import digest_json
 
 
 def correlate_stores(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from rosetta.config import Correlation, Dask
-from rosetta.config_base import GB
-from rosetta.config_controls import Intervals
+from rosetta.config.base import GB
+from rosetta.config.controls import Intervals
 from rosetta.errors import PlanError
 
 ROWS = 4096  # aligned positions per block of rows

@@ -16,15 +16,15 @@ import torch
 from rosetta.activations.folders import open_stores
 from rosetta.activations.layout import check_same_documents
 from rosetta.activations.store import Store
-from rosetta.alignment import STRIP, AlignedSpans, TokenRanges, aligned_spans, pool_into
+from rosetta.alignment.spans import STRIP, AlignedSpans, TokenRanges, aligned_spans, pool_into
 from rosetta.correlation.documents import document_facts
 from rosetta.correlation.exchange import Exchange, Reordering, exchange
 from rosetta.correlation.lists import LeftOut
 from rosetta.correlation.plan import REORDERED, ROWS, Tile
 from rosetta.correlation.view import View, mark_tokens, marked, permuted, quiet_neurons, subset
 from rosetta.errors import StoreError
-from rosetta.files import digest_json
 from rosetta.moments import Moments
+from rosetta.storage.files import digest_json
 
 T = TypeVar("T")
 WHOLE = View()

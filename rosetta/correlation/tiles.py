@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from rosetta.alignment import STRIP
+from rosetta.alignment.spans import STRIP
 from rosetta.config import Dask
 from rosetta.correlation import scratch
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 
 from rosetta.activations.store import Store
-from rosetta.alignment import AlignedSpans
-from rosetta.config_controls import Exclusions
+from rosetta.alignment.spans import AlignedSpans
+from rosetta.config.controls import Exclusions
 from rosetta.correlation.documents import deal
 from rosetta.correlation.plan import WINDOW
-from rosetta.files import digest_file
 from rosetta.moments import Moments
+from rosetta.storage.files import digest_file
 
 
 @dataclass(frozen=True)

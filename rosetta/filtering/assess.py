@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rosetta.config_filtering import FILTERS, Filtering, FilterSelection
+from rosetta.config.filtering import FILTERS, Filtering, FilterSelection
 from rosetta.errors import CorpusError
 from rosetta.filtering.baselines import random_scores
 from rosetta.filtering.recovery import SHARE_COLUMNS, domain_shares, recovery
 from rosetta.filtering.scores import read_scores
 from rosetta.filtering.select import Amount, Scored, check_amount, membership, percentile_of, select
-from rosetta.paths import FilterPaths
+from rosetta.run.paths import FilterPaths
 
 
 @dataclass(frozen=True)

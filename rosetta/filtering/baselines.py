@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from rosetta.corpus.documents import hash64
 from rosetta.errors import CorpusError
+from rosetta.inputs.text.documents import hash64
 
 
 def random_scores(ids: np.ndarray, seed: int) -> np.ndarray:

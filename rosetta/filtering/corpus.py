@@ -10,13 +10,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rosetta.corpus.documents import document_name
 from rosetta.errors import StoreError
-from rosetta.files import describe_files, replacing, write_manifest
 from rosetta.filtering import pool
 from rosetta.filtering.scores import read_scores
 from rosetta.filtering.select import Scored, membership
-from rosetta.paths import FilterPaths
+from rosetta.inputs.text.documents import document_name
+from rosetta.run.paths import FilterPaths
+from rosetta.storage.files import describe_files, replacing, write_manifest
 
 KIND = "filtered-corpus"
 SCHEMA = pa.schema(

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 from rosetta import __version__
-from rosetta.config_filtering import FilterScoring
+from rosetta.config.filtering import FilterScoring
 from rosetta.filtering.corpus import Counts
 
 _HEAD = """---

@@ -15,11 +15,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rosetta.corpus.documents import Document, Text, document_name, hash64
 from rosetta.errors import CorpusError, PlanError
-from rosetta.files import check_digest, digest_file, read_manifest, replacing, write_manifest
-from rosetta.paths import FilterPaths
-from rosetta.tables import read_parquet
+from rosetta.inputs.text.documents import Document, Text, document_name, hash64
+from rosetta.run.paths import FilterPaths
+from rosetta.storage.files import check_digest, digest_file, read_manifest, replacing, write_manifest
+from rosetta.storage.tables import read_parquet
 
 KIND = "filter-pool"
 SCHEMA = pa.schema([("id", pa.uint64()), ("text", pa.string()), ("domain", pa.string()), ("source", pa.string())])

@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from rosetta.config_filtering import FilterPretraining
-from rosetta.corpus.documents import document_name, hash64
+from rosetta.config.filtering import FilterPretraining
 from rosetta.errors import ModelError, PlanError
-from rosetta.files import digest_bytes, digest_json
+from rosetta.inputs.text.documents import document_name, hash64
 from rosetta.models.neurons import architecture_of
 from rosetta.models.tokenizers import check_embedded
 from rosetta.models.training import Steps, mean_of_last, run_steps, warmup_cosine
 from rosetta.models.zoo import packed_tokens
+from rosetta.storage.files import digest_bytes, digest_json
 
 RATE_KEY = "filtering.pretraining.learning_rate"
 

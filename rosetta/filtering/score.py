@@ -13,11 +13,11 @@ import pandas as pd
 import torch
 
 from rosetta.activations.capture import padded
-from rosetta.config_filtering import FilterScoring
-from rosetta.corpus.documents import document_name
+from rosetta.config.filtering import FilterScoring
 from rosetta.errors import ModelError
 from rosetta.filtering.baselines import Classifier
 from rosetta.filtering.select import exactly
+from rosetta.inputs.text.documents import document_name
 from rosetta.models.batches import batches
 from rosetta.models.neurons import Neuron
 from rosetta.models.placed import input_device

@@ -9,12 +9,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rosetta.files import DamageError, check_digest, digest_file, digested, read_manifest, write_manifest
 from rosetta.filtering import pool
 from rosetta.filtering.select import membership
-from rosetta.paths import FilterPaths
 from rosetta.progress import say
-from rosetta.tables import read_parquet, write_parquet
+from rosetta.run.paths import FilterPaths
+from rosetta.storage.files import DamageError, check_digest, digest_file, digested, read_manifest, write_manifest
+from rosetta.storage.tables import read_parquet, write_parquet
 
 KIND = "filter-scores"
 

@@ -13,8 +13,8 @@ from typing import IO
 import psutil
 import torch
 
-from rosetta.config_base import GB
-from rosetta.config_devices import Devices
+from rosetta.config.base import GB
+from rosetta.config.devices import Devices
 from rosetta.errors import ConfigError
 from rosetta.models.placement import Room
 

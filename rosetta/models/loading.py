@@ -17,7 +17,6 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from rosetta.errors import ModelError, brief
-from rosetta.files import digest_folder, digest_json, read_manifest, write_manifest
 from rosetta.models.batches import check_length_limits
 from rosetta.models.devices import CPU
 from rosetta.models.fit import check_fit
@@ -29,6 +28,7 @@ from rosetta.models.sites import neuron_sites
 from rosetta.models.sources import KIND, ModelSource, check_model, describe_model
 from rosetta.models.tokenizers import check_vocabulary, load_tokenizer, tokenizer_facts
 from rosetta.progress import say
+from rosetta.storage.files import digest_folder, digest_json, read_manifest, write_manifest
 
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()

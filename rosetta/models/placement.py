@@ -9,8 +9,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
-from rosetta.config_base import GB
-from rosetta.config_devices import AUTO, Devices
+from rosetta.config.base import GB
+from rosetta.config.devices import AUTO, Devices
 from rosetta.errors import ModelError
 from rosetta.models.neurons import NeuronShape
 
@@ -112,7 +112,7 @@ class Room(NamedTuple):
     memory : float
         Bytes of main memory.
     offload : {'none', 'cpu', 'disk'}
-        Where weights may wait until they are needed (`rosetta.config_devices.Devices`).
+        Where weights may wait until they are needed (`rosetta.config.devices.Devices`).
     """
 
     gpus: tuple[float, ...]

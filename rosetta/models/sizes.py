@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from rosetta.config import Config, twin_name
-from rosetta.config_base import GB
-from rosetta.config_devices import AUTO
+from rosetta.config.base import GB
+from rosetta.config.devices import AUTO
 from rosetta.errors import StoreError
-from rosetta.files import read_manifest
 from rosetta.models.folders import folder_shape, weight_shapes
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.placement import Demand, Placement, Room, place
-from rosetta.paths import Paths
-from rosetta.stages import made_by
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
+from rosetta.storage.files import read_manifest
 
 LOADING = 1.3  # bytes of memory per byte of weights while they are loaded
 TOKENIZING = 300  # bytes of memory per byte of a document that is tokenized whole

@@ -8,9 +8,9 @@ from typing import Any
 
 from rosetta.config import Config
 from rosetta.errors import ModelError
-from rosetta.files import DamageError, check_files, describe
 from rosetta.models.folders import model_files
-from rosetta.paths import Paths
+from rosetta.run.paths import Paths
+from rosetta.storage.files import DamageError, check_files, describe
 
 KIND = "model"
 

@@ -16,10 +16,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
 from rosetta.errors import ModelError, brief
-from rosetta.files import digest_bytes
 from rosetta.models.neurons import text_config
 from rosetta.models.sources import ModelSource
 from rosetta.progress import say
+from rosetta.storage.files import digest_bytes
 
 FILE = "tokenizer.json"
 # Where the names, or in the last one the ids, of special tokens are looked up; the first that has the key decides.

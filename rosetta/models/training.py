@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
-from rosetta.corpus.documents import hash64
+from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.errors import ModelError
-from rosetta.files import digest_bytes, digest_json, digested, is_whole
+from rosetta.inputs.text.documents import hash64
 from rosetta.models.tokenizers import texts_to_ids
 from rosetta.models.zoo import END_OF_TEXT_ID, packed_tokens, zoo_model_config
 from rosetta.progress import bar, say
+from rosetta.storage.files import digest_bytes, digest_json, digested, is_whole
 
 LAST_STEPS = 20  # the reported training loss is the mean over this many last steps
 HELDOUT_TOKENS = 65_536

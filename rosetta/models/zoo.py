@@ -11,10 +11,10 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
-from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
+from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.errors import CorpusError
-from rosetta.files import replacing
 from rosetta.models.tokenizers import texts_to_ids, wrapped
+from rosetta.storage.files import replacing
 
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 0

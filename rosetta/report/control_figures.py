@@ -14,8 +14,6 @@ from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.nulls import NULL_TITLES, read_nulls
 from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import Config, group_name
-from rosetta.jobs import control_figures
-from rosetta.paths import Paths
 from rosetta.report.figures import (
     NULL_MARKERS,
     RUNG_MARKERS,
@@ -28,7 +26,9 @@ from rosetta.report.figures import (
     read_drawn,
     save_figure,
 )
-from rosetta.tables import read_parquet
+from rosetta.run.jobs import control_figures
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import read_parquet
 
 _SIZE = {"width": 4.2, "height": 3.8}
 _REACH = 1.5  # how far beyond the exponents their intervals are drawn
@@ -36,7 +36,7 @@ _BESIDE = 0.015  # distance of neighbouring ladders' exponents, as a share of th
 
 
 def draw_control_figures(config: Config, paths: Paths) -> None:
-    """Draw the figures that the configuration asks for (`rosetta.jobs.control_figures`)."""
+    """Draw the figures that the configuration asks for (`rosetta.run.jobs.control_figures`)."""
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
     for name in control_figures(config):
         figure = _DRAW[name](config, paths)

@@ -15,8 +15,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from rosetta.files import digested
-from rosetta.tables import NAMES, read_csv
+from rosetta.storage.files import digested
+from rosetta.storage.tables import NAMES, read_csv
 
 DPI = 200
 MAX_PIXELS = 16_000  # of a side; a figure of hundreds of panels is drawn coarser
@@ -100,7 +100,7 @@ def literal(name: str) -> str:
 
 
 def read_drawn(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read a table as `rosetta.tables.read_csv` does, its names as they are to be handed to Matplotlib (`literal`)."""
+    """Read a table as `rosetta.storage.tables.read_csv` does, its names as Matplotlib takes them (`literal`)."""
     table = read_csv(path, columns)
     return table.assign(**{name: table[name].map(literal) for name in NAMES if name in table})
 

@@ -10,9 +10,9 @@ import seaborn as sns
 from rosetta.config import Config
 from rosetta.filtering.recovery import SHARE_COLUMNS
 from rosetta.filtering.results import SUMMARY_COLUMNS
-from rosetta.paths import Paths
 from rosetta.report.figures import literal, read_drawn, save_figure
 from rosetta.report.filtering_section import LABELS
+from rosetta.run.paths import Paths
 
 MAX_SHARES = 10  # colours that can be told apart
 

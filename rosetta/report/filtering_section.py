@@ -8,13 +8,13 @@ import pandas as pd
 
 from rosetta.analysis.counts import model_shape
 from rosetta.config import Config
-from rosetta.files import read_manifest
 from rosetta.filtering import corpus
 from rosetta.filtering.choose import CANDIDATE_COLUMNS, CHOICE
 from rosetta.filtering.corpus_card import score_sentence
 from rosetta.filtering.results import SUMMARY_COLUMNS
-from rosetta.paths import Paths
-from rosetta.tables import read_csv
+from rosetta.run.paths import Paths
+from rosetta.storage.files import read_manifest
+from rosetta.storage.tables import read_csv
 
 LABELS = {
     "base": "base model",

@@ -7,7 +7,7 @@ import pandas as pd
 
 from rosetta.analysis.nulls import NULL_TITLES, STATISTICS
 from rosetta.analysis.scaling import WHOLE
-from rosetta.config_controls import CALIBRATING
+from rosetta.config.controls import CALIBRATING
 from rosetta.report.figures import TITLES
 
 HEADLINE_COLUMNS = ["what is counted", "α", "95% interval", "jackknife over families", "points", "matches by rung"]

@@ -22,9 +22,9 @@ from rosetta.analysis.groups import (
 )
 from rosetta.analysis.nulls import PLAIN, STATISTICS
 from rosetta.config import group_name
-from rosetta.ladders import common_name
-from rosetta.paths import Paths
+from rosetta.config.ladders import common_name
 from rosetta.report.figures import TITLES, label_sizes, read_drawn, save_figure
+from rosetta.run.paths import Paths
 
 FIGURES = ("polarization", "statistics", "specialization", "depth", "layer_pairs")
 PANEL = 3.4  # inches

@@ -13,11 +13,11 @@ from rosetta.analysis.depth import AGREEMENT_COLUMNS, MOST_BINS
 from rosetta.analysis.groups import MODEL_POLARIZATION_COLUMNS
 from rosetta.analysis.verdicts import FINDING_COLUMNS, LEVEL, holm
 from rosetta.config import Config, group_name
-from rosetta.corpus.build import read_split
-from rosetta.matching import MATCH_COLUMNS
-from rosetta.paths import Paths
+from rosetta.inputs.text.build import read_split
+from rosetta.matching.mutual import MATCH_COLUMNS
 from rosetta.report.neuron_figures import FIGURES
-from rosetta.tables import read_csv, read_parquet
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import read_csv, read_parquet
 
 CAPTIONS = {
     "polarization": (

@@ -19,12 +19,9 @@ from rosetta.analysis.nulls import NULL_TITLES, PLAIN
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, POOLED_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.stability import THRESHOLD_COLUMNS
 from rosetta.config import Config, dump_config
-from rosetta.corpus.documents import document_name
-from rosetta.files import read_bytes, read_manifest, write_text
-from rosetta.jobs import CONTROL_TABLES, control_figures
-from rosetta.ladders import cautions
+from rosetta.config.ladders import cautions
+from rosetta.inputs.text.documents import document_name
 from rosetta.models.licences import NOT_STATED
-from rosetta.paths import Paths
 from rosetta.report.figures import TITLES
 from rosetta.report.filtering_section import filtering_section
 from rosetta.report.headline import (
@@ -37,7 +34,10 @@ from rosetta.report.headline import (
 )
 from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
-from rosetta.tables import read_csv
+from rosetta.run.jobs import CONTROL_TABLES, control_figures
+from rosetta.run.paths import Paths
+from rosetta.storage.files import read_bytes, read_manifest, write_text
+from rosetta.storage.tables import read_csv
 from rosetta.theory.comparison import verdict
 from rosetta.theory.prediction import SELECTIVITY
 from rosetta.theory.simulation import WHOLE

@@ -8,8 +8,8 @@ import pandas as pd
 
 from rosetta.config import Config
 from rosetta.errors import StoreError
-from rosetta.jobs import job_names
-from rosetta.paths import Paths
+from rosetta.run.jobs import job_names
+from rosetta.run.paths import Paths
 
 PHASE_COLUMNS = ["phase", "jobs", "seconds", "longest_seconds", "cpu_seconds", "peak_memory_mb"]
 

@@ -12,10 +12,10 @@ from matplotlib.ticker import ScalarFormatter
 
 from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.config import Config, group_name
-from rosetta.matching import ROSETTA_COLUMNS
-from rosetta.paths import Paths
+from rosetta.matching.mutual import ROSETTA_COLUMNS
 from rosetta.report.figures import TITLES, label_sizes, literal, read_drawn, save_figure
-from rosetta.tables import read_parquet
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import read_parquet
 from rosetta.theory import comparison, exponents, identifiability
 from rosetta.theory.allocation import QUANTITIES, matched_r_survival, predicted_exponents
 from rosetta.theory.decay import binned_curve

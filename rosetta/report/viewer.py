@@ -21,13 +21,13 @@ from rosetta.analysis.counts import model_shape
 from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.populations import rosetta_above
 from rosetta.analysis.replicates import group_thresholds, known_thresholds
-from rosetta.annotation.annotate import ANNOTATED, ANNOTATION_COLUMNS
 from rosetta.config import Config, group_name
-from rosetta.files import read_bytes, write_text
-from rosetta.matching import MATCH_COLUMNS, NOTE_COLUMNS
-from rosetta.paths import Paths
+from rosetta.judging.annotate import ANNOTATED, ANNOTATION_COLUMNS
+from rosetta.matching.mutual import MATCH_COLUMNS, NOTE_COLUMNS
 from rosetta.report.figures import TITLES
-from rosetta.tables import read_parquet, read_parquet_metadata
+from rosetta.run.paths import Paths
+from rosetta.storage.files import read_bytes, write_text
+from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
 # What the viewer shows of every neuron, by the name of its column.
 NUMBERS = {

@@ -10,10 +10,10 @@ from rosetta.activations.capture import capture_shard
 from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.live import write_live_store
 from rosetta.config import Config
+from rosetta.config.ladders import check_scales
 from rosetta.errors import ConfigError
-from rosetta.ladders import check_scales
 from rosetta.models.sizes import known_neurons
-from rosetta.paths import Paths
+from rosetta.run.paths import Paths
 
 
 def activations_step(config: Config, paths: Paths, model: str, shard: int) -> None:

@@ -7,16 +7,16 @@ import json
 import pandas as pd
 
 from rosetta.analysis.columns import CONTEXT_COLUMNS
-from rosetta.annotation.annotate import annotate_neurons
-from rosetta.annotation.endpoint import Endpoint
-from rosetta.annotation.prompt import annotation_messages
 from rosetta.config import Config, group_name
-from rosetta.corpus.build import read_split
 from rosetta.errors import ConfigError
-from rosetta.files import read_bytes
-from rosetta.paths import Paths
+from rosetta.inputs.text.build import read_split
+from rosetta.judging.annotate import annotate_neurons
+from rosetta.judging.endpoint import Endpoint
+from rosetta.judging.prompt import annotation_messages
 from rosetta.progress import say
-from rosetta.tables import read_parquet, write_parquet
+from rosetta.run.paths import Paths
+from rosetta.storage.files import read_bytes
+from rosetta.storage.tables import read_parquet, write_parquet
 
 
 def annotate_step(config: Config, paths: Paths) -> None:

@@ -11,7 +11,7 @@ import torch
 from rosetta.activations.folders import open_stores
 from rosetta.analysis.intervals import INTERVAL_COLUMNS, correlation_interval
 from rosetta.config import PAIR_SEPARATOR, Config, twin_name
-from rosetta.config_controls import Exclusions
+from rosetta.config.controls import Exclusions
 from rosetta.correlation.lists import PairFacts, read_lists
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import fits_rematch, plan_tiles, workers_of
@@ -19,11 +19,11 @@ from rosetta.correlation.products import resolve_precision
 from rosetta.correlation.resample import Blocks, Replicate, Resampled, document_blocks, rematch, rematch_candidates
 from rosetta.correlation.stream import align_pair
 from rosetta.correlation.view import View
-from rosetta.matching import mutual_matches
-from rosetta.paths import Paths
+from rosetta.matching.mutual import mutual_matches
 from rosetta.progress import say
+from rosetta.run.paths import Paths
 from rosetta.steps.views import match_view, view_scratch
-from rosetta.tables import write_parquet
+from rosetta.storage.tables import write_parquet
 
 
 def nulls_step(config: Config, paths: Paths, control: str, pair: str) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 from rosetta.analysis.specialization import categories_of
 from rosetta.config import Config
-from rosetta.corpus.build import build_corpus
 from rosetta.errors import ConfigError, CorpusError
-from rosetta.files import read_manifest
-from rosetta.paths import Paths
-from rosetta.stages import made_by
+from rosetta.inputs.text.build import build_corpus
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
+from rosetta.storage.files import read_manifest
 
 
 def corpus_step(config: Config, paths: Paths) -> None:

@@ -12,10 +12,10 @@ from rosetta.analysis.replicates import REPLICATE_COLUMNS, ladder_thresholds, re
 from rosetta.analysis.scaling import null_scaling_table, pooled_table, scaling_table
 from rosetta.analysis.stability import exclusion_table, k_sweep_table, stability_table, threshold_table
 from rosetta.config import Config
+from rosetta.config.ladders import check_scales
 from rosetta.errors import StoreError
-from rosetta.ladders import check_scales
-from rosetta.paths import Paths
-from rosetta.tables import read_csv, write_csv
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import read_csv, write_csv
 
 
 def tables_step(config: Config, paths: Paths) -> None:

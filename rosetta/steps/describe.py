@@ -12,10 +12,10 @@ from rosetta.analysis.populations import Population, load_populations, rungs_of
 from rosetta.analysis.replicates import REPLICATE_COLUMNS
 from rosetta.analysis.scaling import SCALING_COLUMNS
 from rosetta.config import Config, group_name
-from rosetta.matching import MATCH_COLUMNS
-from rosetta.paths import Paths
+from rosetta.matching.mutual import MATCH_COLUMNS
 from rosetta.progress import say
-from rosetta.tables import read_csv, read_parquet, write_csv
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import read_csv, read_parquet, write_csv
 
 
 def describe_step(config: Config, paths: Paths) -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from rosetta.analysis.counts import model_shape
 from rosetta.config import Config
-from rosetta.config_filtering import FilterPool, FilterScoring, HubSource
-from rosetta.files import read_manifest
+from rosetta.config.filtering import FilterPool, FilterScoring, HubSource
 from rosetta.filtering import pool
 from rosetta.filtering.choose import CHOICE, POPULATIONS
 from rosetta.filtering.corpus import Counts
 from rosetta.filtering.corpus_card import as_code, render_card, score_sentence
 from rosetta.filtering.select import Amount
 from rosetta.models.sources import ModelSource, model_source
-from rosetta.paths import FilterPaths, Paths
-from rosetta.tables import read_parquet
+from rosetta.run.paths import FilterPaths, Paths
+from rosetta.storage.files import read_manifest
+from rosetta.storage.tables import read_parquet
 
 
 def run_card(config: Config, paths: Paths, counts: Counts, amount: Amount) -> str:

@@ -14,18 +14,17 @@ import torch
 
 from rosetta import __version__
 from rosetta.config import FilesSource
-from rosetta.config_devices import Devices
-from rosetta.config_filtering import FilterScoring, FilterSelection
-from rosetta.config_sources import HUB_ID
-from rosetta.corpus.documents import Text
-from rosetta.corpus.records import Keys, file_texts, left_out, source_files
+from rosetta.config.devices import Devices
+from rosetta.config.filtering import FilterScoring, FilterSelection
+from rosetta.config.inputs import HUB_ID
 from rosetta.errors import ConfigError, PlanError
-from rosetta.files import DamageError, digest_file, read_manifest, write_manifest
 from rosetta.filtering import corpus, pool
 from rosetta.filtering.corpus_card import render_card
 from rosetta.filtering.score import Scorer
 from rosetta.filtering.scores import is_scored, read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount, check_amount, percentile_of, read_blocks, select
+from rosetta.inputs.text.documents import Text
+from rosetta.inputs.text.records import Keys, file_texts, left_out, source_files
 from rosetta.models import loading, sources
 from rosetta.models.devices import room_here
 from rosetta.models.folders import check_model_folder, model_files
@@ -33,9 +32,10 @@ from rosetta.models.neurons import Neuron, NeuronShape, neuron_shape, parse_neur
 from rosetta.models.placed import load_placed
 from rosetta.models.placement import Demand
 from rosetta.models.tokenizers import check_vocabulary, load_tokenizer
-from rosetta.paths import FilterPaths
 from rosetta.progress import say
+from rosetta.run.paths import FilterPaths
 from rosetta.steps.filter_card import domain_points, model_point, rule_points
+from rosetta.storage.files import DamageError, digest_file, read_manifest, write_manifest
 
 POOL_VERSION, SCORE_VERSION = 2, 3  # raise when a change of code changes what a killed run left behind
 MAX_SHARDS = 4096  # each is an open file while the pool is written

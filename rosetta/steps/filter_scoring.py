@@ -10,28 +10,28 @@ from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS
 from rosetta.analysis.counts import model_shape
 from rosetta.analysis.populations import cluster_numbers
 from rosetta.config import Config, group_name
-from rosetta.config_filtering import NEURON_FILTERS
-from rosetta.corpus.build import read_split
+from rosetta.config.filtering import NEURON_FILTERS
 from rosetta.errors import ConfigError
-from rosetta.files import read_manifest, write_manifest
 from rosetta.filtering import pool
 from rosetta.filtering.assess import check_target
 from rosetta.filtering.baselines import Classifier
 from rosetta.filtering.choose import CHOICE, best_candidates, candidates, choose, with_roles
 from rosetta.filtering.score import Neuron, Scorer, encode
 from rosetta.filtering.scores import write_scores
-from rosetta.matching import ROSETTA_COLUMNS
+from rosetta.inputs.text.build import read_split
+from rosetta.matching.mutual import ROSETTA_COLUMNS
 from rosetta.models import loading, sources
 from rosetta.models.devices import room_here
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.placed import load_placed
 from rosetta.models.sizes import Size, scoring_demand
 from rosetta.models.tokenizers import checked_tokenizer, token_ids
-from rosetta.paths import Paths
 from rosetta.progress import say
-from rosetta.stages import made_by
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
 from rosetta.steps.filtering import filter_of
-from rosetta.tables import read_parquet, write_csv, write_parquet
+from rosetta.storage.files import read_manifest, write_manifest
+from rosetta.storage.tables import read_parquet, write_csv, write_parquet
 
 SHOWN_CANDIDATES = 10
 

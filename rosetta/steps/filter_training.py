@@ -8,24 +8,24 @@ from collections.abc import Iterator
 import torch
 
 from rosetta.config import Config
-from rosetta.config_filtering import Filtering
-from rosetta.corpus.build import read_split
+from rosetta.config.filtering import Filtering
 from rosetta.errors import ConfigError, CorpusError
-from rosetta.files import read_manifest, write_manifest
 from rosetta.filtering.assess import Filter
 from rosetta.filtering.corpus import pool_shards
 from rosetta.filtering.perplexity import perplexity
 from rosetta.filtering.pretrain import continue_training, count_steps, separator_of
 from rosetta.filtering.select import membership
-from rosetta.jobs import training_name
+from rosetta.inputs.text.build import read_split
 from rosetta.models import loading, sources
 from rosetta.models.devices import best_device
 from rosetta.models.tokenizers import checked_tokenizer
-from rosetta.paths import FilterPaths, Paths
 from rosetta.progress import say
-from rosetta.stages import made_by
+from rosetta.run.jobs import training_name
+from rosetta.run.paths import FilterPaths, Paths
+from rosetta.run.stages import made_by
 from rosetta.steps.filtering import SELECTIONS, TRAINING, filter_of
-from rosetta.tables import read_parquet
+from rosetta.storage.files import read_manifest, write_manifest
+from rosetta.storage.tables import read_parquet
 
 
 def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:

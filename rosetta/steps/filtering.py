@@ -6,24 +6,24 @@ import numpy as np
 import pandas as pd
 
 from rosetta.config import Config
-from rosetta.config_filtering import FILTERS, Filtering, HubSource
-from rosetta.corpus.build import read_split
-from rosetta.corpus.documents import Document, Text, document_name
-from rosetta.corpus.records import file_texts, hub_texts, keys_of, left_out
+from rosetta.config.filtering import FILTERS, Filtering, HubSource
 from rosetta.errors import ConfigError, PlanError
-from rosetta.files import read_manifest, write_manifest
 from rosetta.filtering import corpus, pool
 from rosetta.filtering.assess import Filter, amount_of, apply, assess, filters_of
 from rosetta.filtering.recovery import RECOVERY_COLUMNS, SHARE_COLUMNS
 from rosetta.filtering.results import results_table, summary_table
 from rosetta.filtering.scores import write_all_scores
 from rosetta.filtering.select import Amount
-from rosetta.jobs import training_name
-from rosetta.paths import FilterPaths, Paths
+from rosetta.inputs.text.build import read_split
+from rosetta.inputs.text.documents import Document, Text, document_name
+from rosetta.inputs.text.records import file_texts, hub_texts, keys_of, left_out
 from rosetta.progress import say
-from rosetta.stages import made_by
+from rosetta.run.jobs import training_name
+from rosetta.run.paths import FilterPaths, Paths
+from rosetta.run.stages import made_by
 from rosetta.steps.filter_card import run_card
-from rosetta.tables import read_csv, write_csv, write_parquet
+from rosetta.storage.files import read_manifest, write_manifest
+from rosetta.storage.tables import read_csv, write_csv, write_parquet
 
 SELECTIONS = "filter-selections"
 TRAINING = "filter-training"

@@ -9,16 +9,16 @@ import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from rosetta.analysis.counts import model_shape
-from rosetta.buddies import buddies_text, read_buddies
 from rosetta.config import Config, entry_of
-from rosetta.config_base import Name
-from rosetta.config_messages import describe_problems
+from rosetta.config.base import Name
+from rosetta.config.messages import describe_problems
 from rosetta.errors import ConfigError, StoreError
-from rosetta.files import digest_file, replacing
-from rosetta.matching import MATCH_COLUMNS, NOTE_COLUMNS
-from rosetta.paths import Paths
+from rosetta.matching.interchange import buddies_text, read_buddies
+from rosetta.matching.mutual import MATCH_COLUMNS, NOTE_COLUMNS
 from rosetta.progress import say
-from rosetta.tables import read_parquet, write_parquet
+from rosetta.run.paths import Paths
+from rosetta.storage.files import digest_file, replacing
+from rosetta.storage.tables import read_parquet, write_parquet
 
 
 def import_step(

@@ -11,9 +11,9 @@ from rosetta.analysis.intervals import INTERVAL_COLUMNS
 from rosetta.analysis.nulls import tail_probability
 from rosetta.correlation.lists import pair_counts, read_lists
 from rosetta.errors import ConfigError
-from rosetta.matching import MATCH_COLUMNS, NOTE_COLUMNS, mutual_matches, rosetta_neurons
+from rosetta.matching.mutual import MATCH_COLUMNS, NOTE_COLUMNS, mutual_matches, rosetta_neurons
 from rosetta.progress import say
-from rosetta.tables import read_parquet, read_parquet_metadata, write_parquet
+from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_parquet
 
 
 def match_step(

@@ -8,16 +8,16 @@ from typing import Any
 
 from rosetta.activations.tokens import ByteTokenizer
 from rosetta.config import Config, entry_of
-from rosetta.corpus.build import read_split
 from rosetta.errors import ConfigError, ModelError
-from rosetta.files import check_files, describe_files, read_manifest, write_manifest
+from rosetta.inputs.text.build import read_split
 from rosetta.models import loading, sources
 from rosetta.models.tokenizers import load_tokenizer
 from rosetta.models.training import Reading, bits_per_byte, train_zoo_model, training_readings
 from rosetta.models.zoo import save_model, save_tokenizer, train_tokenizer
-from rosetta.paths import Paths
 from rosetta.progress import say
-from rosetta.stages import made_by
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
+from rosetta.storage.files import check_files, describe_files, read_manifest, write_manifest
 
 TOKENIZER = "tokenizer"
 # By how many bits per byte a saved model may differ from the trained one. In float32 the sums are the same; weights

@@ -12,13 +12,13 @@ from rosetta.analysis.excerpts import group_excerpts
 from rosetta.analysis.positions import Positions
 from rosetta.analysis.profiles import CONTEXT_COLUMNS, profile_neurons
 from rosetta.config import Config, entry_of, group_name, group_pairs
-from rosetta.corpus.build import read_split
 from rosetta.errors import ConfigError
-from rosetta.files import write_text
-from rosetta.matching import MATCH_COLUMNS, ROSETTA_COLUMNS
-from rosetta.paths import Paths
+from rosetta.inputs.text.build import read_split
+from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
 from rosetta.progress import say
-from rosetta.tables import read_parquet, write_parquet
+from rosetta.run.paths import Paths
+from rosetta.storage.files import write_text
+from rosetta.storage.tables import read_parquet, write_parquet
 
 
 def neurons_step(config: Config, paths: Paths, model: str) -> None:

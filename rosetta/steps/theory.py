@@ -11,12 +11,12 @@ from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.groups import POLARIZATION_COLUMNS
 from rosetta.analysis.scaling import SCALING_COLUMNS, counted_columns
 from rosetta.config import Config, group_name
-from rosetta.corpus.build import read_split
-from rosetta.corpus.documents import cluster_of
-from rosetta.matching import ROSETTA_COLUMNS
-from rosetta.paths import Paths
+from rosetta.inputs.text.build import read_split
+from rosetta.inputs.text.documents import cluster_of
+from rosetta.matching.mutual import ROSETTA_COLUMNS
 from rosetta.progress import say
-from rosetta.tables import read_csv, read_parquet, write_csv, write_parquet
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import read_csv, read_parquet, write_csv, write_parquet
 from rosetta.theory import comparison, exponents, identifiability, prediction, routes
 from rosetta.theory.losses import fit_loss_exponent, known_losses
 from rosetta.theory.ngrams import ngram_decays

@@ -7,11 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from rosetta.config import Config, parse_config
-from rosetta.config_theory import Theory, TheorySimulation, TheoryWhole
+from rosetta.config.theory import Theory, TheorySimulation, TheoryWhole
 from rosetta.errors import ConfigError
-from rosetta.paths import Paths
 from rosetta.progress import bar
-from rosetta.tables import write_csv
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import write_csv
 from rosetta.theory.allocation import AllocationModel
 from rosetta.theory.recovery import simulate, simulate_whole
 from rosetta.theory.simulation import SIMULATION_COLUMNS, Cell

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rosetta.config import Config, twin_name
 from rosetta.models import loading, sources
-from rosetta.paths import Paths
-from rosetta.stages import made_by
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
 from rosetta.steps.activations import activations_step
 
 

@@ -14,8 +14,8 @@ from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.products import resolve_precision
 from rosetta.correlation.stream import pair_identity
 from rosetta.correlation.view import View
-from rosetta.files import digest_json, scratch_folder
-from rosetta.matching import mutual_matches
+from rosetta.matching.mutual import mutual_matches
+from rosetta.storage.files import digest_json, scratch_folder
 
 
 def view_scratch(out: Path) -> AbstractContextManager[Path]:
@@ -44,7 +44,7 @@ def match_view(
     Returns
     -------
     matches : DataFrame
-        `rosetta.matching.MATCH_COLUMNS`.
+        `rosetta.matching.mutual.MATCH_COLUMNS`.
     facts : dict
         Its positions, and what the exclusions left out.
     """

@@ -13,9 +13,9 @@ from rosetta.models.placed import load_to_read
 from rosetta.models.placement import Demand
 from rosetta.models.tokenizers import checked_tokenizer, token_ids
 from rosetta.models.weights import output_weights, unembedding
-from rosetta.paths import Paths
 from rosetta.progress import say
-from rosetta.tables import write_parquet
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import write_parquet
 
 
 def vocabulary_step(config: Config, paths: Paths, model: str) -> None:

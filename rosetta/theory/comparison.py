@@ -13,7 +13,7 @@ from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.scaling import fit_power_law
-from rosetta.config_theory import Theory
+from rosetta.config.theory import Theory
 from rosetta.theory.allocation import continuum_r0, exponent_from_r, matched_r_survival
 from rosetta.theory.prediction import Interval, estimates_of, selectivity_series
 from rosetta.theory.routes import BetaEstimate, alpha_interval

@@ -6,7 +6,7 @@ import pandas as pd
 
 from rosetta.analysis.count_law import fit_count_law
 from rosetta.analysis.scaling import fit_power_law
-from rosetta.config_theory import Theory
+from rosetta.config.theory import Theory
 from rosetta.theory.allocation import (
     QUANTITIES,
     AllocationModel,

@@ -10,7 +10,7 @@ from scipy.interpolate import CubicSpline
 from scipy.stats import f as f_distribution
 
 from rosetta.analysis.intervals import CONFIDENCE
-from rosetta.config_theory import Theory
+from rosetta.config.theory import Theory
 from rosetta.theory.allocation import AllocationModel, continuum_frontier, continuum_r0, local_exponent
 
 SENSITIVITY_COLUMNS = ["beta", "n", "parameter", "value", "r_tau", "elasticity"]

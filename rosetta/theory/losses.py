@@ -16,8 +16,8 @@ from scipy.stats import f as f_distribution
 
 from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.config import Config
-from rosetta.files import read_manifest
-from rosetta.paths import Paths
+from rosetta.run.paths import Paths
+from rosetta.storage.files import read_manifest
 
 EXPONENTS = np.linspace(0.005, 0.995, 199)
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import digamma
 
-from rosetta.config_theory import TheoryDecay
+from rosetta.config.theory import TheoryDecay
 from rosetta.progress import say
 from rosetta.theory.decay import Decay, fit_decay
 
@@ -92,7 +92,7 @@ def ngram_decays(texts: Sequence[str], clusters: Sequence[str], settings: Theory
     texts : sequence of str
         Documents.
     clusters : sequence of str
-        What each document is a part of (`rosetta.corpus.documents.cluster_of`); parts of one share a block.
+        What each document is a part of (`rosetta.inputs.text.documents.cluster_of`); parts of one share a block.
     settings : TheoryDecay
         Orders, ranks, counts, and the blocks that are wanted; there are no more than clusters.
     """

@@ -18,13 +18,13 @@ from rosetta.activations.store import write_store
 from rosetta.activations.variables import StoreTokens
 from rosetta.analysis.nulls import LadderNull
 from rosetta.config import Correlation, Dask
-from rosetta.config_theory import Theory, TheorySimulation
+from rosetta.config.theory import Theory, TheorySimulation
 from rosetta.correlation.lists import read_lists
 from rosetta.correlation.pairs import correlate_stores
-from rosetta.files import scratch_folder
-from rosetta.matching import mutual_matches
+from rosetta.matching.mutual import mutual_matches
 from rosetta.models.neurons import NeuronShape
 from rosetta.progress import say
+from rosetta.storage.files import scratch_folder
 from rosetta.theory.allocation import exponent_from_r
 from rosetta.theory.simulation import (
     SERVED,

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from rosetta.config_theory import TheorySimulation
+from rosetta.config.theory import TheorySimulation
 from rosetta.errors import ConfigError
 from rosetta.theory.allocation import AllocationModel, allocate, continuum_r0, power_law_importance
 

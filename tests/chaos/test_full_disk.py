@@ -16,20 +16,20 @@ from killed_run import make_project, make_run
 from transformers import AutoModelForCausalLM
 from workflow_runs import ROOT, TINY
 
-import rosetta.files
+import rosetta.storage.files
 from rosetta.activations.folders import open_stores
 from rosetta.activations.validation import check_path
-from rosetta.config_zoo import ZooFamily, ZooSize, ZooTraining
+from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.correlation.plan import Tile
 from rosetta.correlation.stream import pair_identity
 from rosetta.correlation.tiles import TileTask, tile_on_disk
 from rosetta.correlation.view import View
 from rosetta.errors import DiskFullError
-from rosetta.files import write_manifest
 from rosetta.models.training import train_zoo_model
 from rosetta.models.zoo import save_model, save_tokenizer, zoo_model_config
 from rosetta.report.figures import save_figure
-from rosetta.tables import write_csv, write_parquet
+from rosetta.storage.files import write_manifest
+from rosetta.storage.tables import write_csv, write_parquet
 
 SIZE = 32_000_000
 FAMILY = ZooFamily(architecture="gpt_neox", vocab_size=300, seed=3)
@@ -108,7 +108,7 @@ WRITERS = {
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_writer_tells_path_and_bytes_and_then_goes_on(disk, texts, monkeypatch, name, foreseen):
     if not foreseen:
-        monkeypatch.setattr(rosetta.files.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10**9))
+        monkeypatch.setattr(rosetta.storage.files.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10**9))
     folder = disk / "results"
     folder.mkdir()
     ballast = fill(disk, left=4096)

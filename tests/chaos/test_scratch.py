@@ -9,8 +9,8 @@ from workflow_runs import TINY
 import rosetta.steps.views
 from rosetta.config import parse_config
 from rosetta.correlation.view import View
-from rosetta.files import scratch_folder
 from rosetta.steps.views import match_view, view_scratch
+from rosetta.storage.files import scratch_folder
 
 CONFIG = parse_config({**TINY, "results": "results"})
 

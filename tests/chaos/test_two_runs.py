@@ -15,12 +15,14 @@ from workflow_runs import ROOT, TINY, copy_project, run_snakemake
 
 from rosetta.config import parse_config
 from rosetta.errors import BusyError
-from rosetta.files import check_files, read_manifest, stamping, write_text
-from rosetta.paths import Paths
-from rosetta.processes import RUN_LOCK, hold, is_held, running_here
-from rosetta.provenance import STALE, stamp
+from rosetta.run.paths import Paths
+from rosetta.run.provenance import STALE, stamp
+from rosetta.storage.files import check_files, read_manifest, stamping, write_text
+from rosetta.storage.locks import RUN_LOCK, hold, is_held, running_here
 
-HOLDER = "import time; from pathlib import Path; from rosetta.processes import hold; hold(Path.cwd()); time.sleep(600)"
+HOLDER = (
+    "import time; from pathlib import Path; from rosetta.storage.locks import hold; hold(Path.cwd()); time.sleep(600)"
+)
 
 
 def wait_until(condition):

@@ -17,7 +17,7 @@ import yaml
 from cluster import Cluster, missing_programs
 from workflow_runs import TINY, copy_project
 
-from rosetta.processes import running_here
+from rosetta.storage.locks import running_here
 
 WHOLE = {**TINY, "results": "results"}
 TO_MATCHES = {**WHOLE, "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []}}

@@ -7,7 +7,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from rosetta.checks import check_config
+from rosetta.plan.checks import check_config
 from rosetta.config import (
     PAIR_SEPARATOR,
     SPLITS,
@@ -18,17 +18,17 @@ from rosetta.config import (
     parse_config,
     twin_name,
 )
-from rosetta.config_controls import NULLS
-from rosetta.config_yaml import read_yaml
+from rosetta.config.controls import NULLS
+from rosetta.config.read import read_yaml
 from rosetta.errors import RosettaError, naming_files, without_secrets
-from rosetta.files import write_text
-from rosetta.jobs import CONTROL_TABLES, FILTER_TABLES, SCALING_TABLES, control_figures, part_name, training_name
-from rosetta.ladders import cautions
+from rosetta.storage.files import write_text
+from rosetta.run.jobs import CONTROL_TABLES, FILTER_TABLES, SCALING_TABLES, control_figures, part_name, training_name
+from rosetta.config.ladders import cautions
 from rosetta.models.folders import model_files
-from rosetta.paths import Paths
-from rosetta.processes import hold, is_held
-from rosetta.provenance import BEGINNING, date_back, stamp
-from rosetta.resources import needs_of_filter, needs_of_group, needs_of_model, needs_of_pair
+from rosetta.run.paths import Paths
+from rosetta.storage.locks import hold, is_held
+from rosetta.run.provenance import BEGINNING, date_back, stamp
+from rosetta.plan.resources import needs_of_filter, needs_of_group, needs_of_model, needs_of_pair
 
 # Rules call `rosetta`; it lies beside this Snakemake also when their environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
@@ -156,7 +156,7 @@ def files_of(source):
     """The files of a local source, so that editing them rebuilds what is made of it."""
     if not isinstance(source, FilesSource):
         return []
-    from rosetta.corpus.records import source_files  # needs pyarrow
+    from rosetta.inputs.text.records import source_files  # needs pyarrow
 
     return source_files(source.path)
 

@@ -27,14 +27,14 @@ from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.scaling import WHOLE
 from rosetta.config import SPLITS, Config, load_config
-from rosetta.corpus.build import read_split
-from rosetta.corpus.documents import cluster_of
 from rosetta.errors import ConfigError, RosettaError, StoreError
-from rosetta.files import also_checking, digest_file, digest_json
-from rosetta.paths import Paths
-from rosetta.provenance import compare_with_run
+from rosetta.inputs.text.build import read_split
+from rosetta.inputs.text.documents import cluster_of
 from rosetta.report.phases import phase_table
-from rosetta.tables import read_csv
+from rosetta.run.paths import Paths
+from rosetta.run.provenance import compare_with_run
+from rosetta.storage.files import also_checking, digest_file, digest_json
+from rosetta.storage.tables import read_csv
 from rosetta.theory.comparison import MATCHED_R_COLUMNS
 from rosetta.theory.exponents import PARTIAL_COUNTS
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from snakemake.common import get_appdirs
 
 from rosetta.errors import RosettaError
-from rosetta.files import check_room
-from rosetta.processes import hold, running_here
+from rosetta.storage.files import check_room
+from rosetta.storage.locks import hold, running_here
 
 LOCKS = Path(".snakemake/locks")
 RECORD_BYTES = 100_000  # with less, Snakemake ends with a traceback

@@ -1,0 +1,105 @@
+"""The commands of controls and uncertainty."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rosetta.cli.options import ConfigOption, ModelOption, open_run
+from rosetta.config import Config, group_name
+from rosetta.config.controls import NULLS
+from rosetta.errors import ConfigError
+
+
+def add_control_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the `rosetta` command."""
+    for command in (twins, nulls, intervals, sweeps, simulate_stores, control_tables, control_figures):
+        app.command(command.__name__.replace("_", "-"))(command)
+
+
+def twins(config: ConfigOption, model: ModelOption) -> None:
+    """Make the untrained twins of a model, one per seed, and capture their activations."""
+    from rosetta.steps.twins import twins_step
+
+    twins_step(*open_run(config), model)
+
+
+PairOption = Annotated[str, typer.Option("--pair", help="names of two models, joined by --")]
+
+
+def nulls(config: ConfigOption, control: Annotated[str, typer.Option(help=", ".join(NULLS))], pair: PairOption) -> None:
+    """Match a pair under a null model, once per seed."""
+    from rosetta.steps.controls import nulls_step
+
+    loaded, paths = open_run(config)
+    if control not in loaded.controls.names:
+        known = ", ".join(loaded.controls.names) or "none"
+        raise ConfigError(f"--control: {control!r} is not a null model of the run; there are {known}.")
+    nulls_step(loaded, paths, control, _checked(loaded, pair))
+
+
+def intervals(config: ConfigOption, pair: PairOption) -> None:
+    """Match a pair again on half-samples of the documents; write the intervals of its matches' correlations."""
+    from rosetta.steps.controls import intervals_step
+
+    loaded, paths = open_run(config)
+    intervals_step(loaded, paths, _checked(loaded, pair))
+
+
+def sweeps(config: ConfigOption, pair: PairOption) -> None:
+    """Match a pair under smaller budgets, on halves of the documents, with other poolings and exclusions."""
+    from rosetta.steps.controls import sweeps_step
+
+    loaded, paths = open_run(config)
+    sweeps_step(loaded, paths, _checked(loaded, pair))
+
+
+def _checked(config: Config, pair: str) -> str:
+    known = [group_name(names) for names in config.pairs()]
+    if pair not in known:
+        raise ConfigError(f"--pair: {pair!r} is not a pair of the run; there are {', '.join(known)}.")
+    return pair
+
+
+def simulate_stores(
+    out: Annotated[Path, typer.Option(help="folder for the stores a/ and b/ and truth.parquet")],
+    ratio: Annotated[list[float], typer.Option(help="signal-to-interference ratios, dealt in turn to sharing pairs")],
+    shared: Annotated[int, typer.Option(min=0, help="pairs of neurons that share a feature")] = 64,
+    layers: Annotated[int, typer.Option(min=1)] = 2,
+    d_mlp: Annotated[int, typer.Option(min=1)] = 128,
+    documents: Annotated[int, typer.Option(min=1)] = 100,
+    document_bytes: Annotated[int, typer.Option(min=1)] = 200,
+    shards: Annotated[int, typer.Option(min=1)] = 2,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Write two models' stores in which known neurons share a feature, with unrelated tokenizations."""
+    from rosetta.models.neurons import NeuronShape
+    from rosetta.theory import planted
+
+    if shared > layers * d_mlp:
+        raise ConfigError(f"--shared: {shared} is above the {layers * d_mlp} neurons of a model.")
+    if not all(0 < value < math.inf for value in ratio):
+        raise ConfigError(f"--ratio: {min(ratio):g} to {max(ratio):g} are not all finite and above 0.")
+    if shards > documents:
+        raise ConfigError(f"--shards: {shards} is above --documents ({documents}).")
+    ratios = tuple(ratio[i % len(ratio)] for i in range(shared))
+    planted.simulate_stores(
+        out, planted.Planted(NeuronShape(layers, d_mlp), ratios, documents, document_bytes, seed, shards)
+    )
+
+
+def control_tables(config: ConfigOption) -> None:
+    """Write the tables of the controls and sweeps."""
+    from rosetta.steps.counts import tables_step
+
+    tables_step(*open_run(config))
+
+
+def control_figures(config: ConfigOption) -> None:
+    """Draw the nulls, the sweeps and the stability."""
+    from rosetta.report.control_figures import draw_control_figures
+
+    draw_control_figures(*open_run(config))

@@ -1,0 +1,43 @@
+"""The commands that exchange matches with the published code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rosetta.cli.options import OutOption, check_kept, open_run
+
+
+def add_interop_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the `rosetta` command."""
+    app.command("import-buddies")(import_buddies)
+    app.command("export")(export)
+
+
+def import_buddies(
+    file: Annotated[Path, typer.Argument(metavar="FILE.json", help="best_buddies.json of the published code")],
+    a: Annotated[str, typer.Option("--a", help="name of its model 1, the anchor")],
+    b: Annotated[str, typer.Option("--b", help="name of its model 2")],
+    out: OutOption,
+    k: Annotated[int | None, typer.Option(min=1, help="keep ranks up to k; all if not given")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="a run's run_config.yaml with both models: are the neurons theirs?")
+    ] = None,
+) -> None:
+    """Turn a best_buddies.json of the published code into matches, for `rosetta anchors` and the analyses."""
+    from rosetta.steps.interop import import_step
+
+    check_kept(out, [file])
+    import_step(file, (a, b), out, k, open_run(config) if config else None)
+
+
+def export(
+    matches: Annotated[Path, typer.Argument(metavar="MATCHES.parquet", help="matches of one pair")], out: OutOption
+) -> None:
+    """Write the matches of a pair as a best_buddies.json of the published code."""
+    from rosetta.steps.interop import export_step
+
+    check_kept(out, [matches])
+    export_step(matches, out)

@@ -1,0 +1,76 @@
+"""Options that the commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rosetta.config import Config, load_config
+from rosetta.config.messages import describe_problems
+from rosetta.errors import ConfigError
+from rosetta.run.paths import Paths
+from rosetta.storage.files import check_digest
+
+ConfigOption = Annotated[Path, typer.Option("--config", help="a run's complete configuration, results/run_config.yaml")]
+ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]
+
+
+def check_out(path: Path | None) -> Path | None:
+    """Check, before any work, that a file can be written there.
+
+    Raises
+    ------
+    ConfigError
+        If it is a folder, or lies where none can be made.
+    """
+    if path is not None:
+        parent = next(folder for folder in path.resolve().parents if folder.exists())
+        if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+            raise ConfigError(f"--out: {path} is a folder, or nothing can be written in {parent}. Name another file.")
+    return path
+
+
+OutOption = Annotated[Path, typer.Option("--out", callback=check_out, help="file to write")]
+
+
+def check_kept(out: Path, inputs: Iterable[Path]) -> None:
+    """Check, before any work, that a command does not write over what it reads.
+
+    Raises
+    ------
+    ConfigError
+        If `out` is one of the inputs.
+    """
+    if out.resolve() in {path.resolve() for path in inputs}:
+        raise ConfigError(f"--out: {out} is a file that this command reads. Name another file.")
+
+
+def open_run(config: Path) -> tuple[Config, Paths]:
+    """Return a run's configuration and the paths of its results.
+
+    Raises
+    ------
+    RosettaError
+        If the file is damaged, or not a configuration.
+    """
+    check_digest(config)
+    loaded = load_config(config)
+    return loaded, Paths(Path(loaded.results))
+
+
+def parse_section(section: type, values: dict) -> object:
+    """Validate command-line values against a section of the configuration model."""
+    from pydantic import ValidationError
+
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        first, *inner = problem["loc"] or ("",)
+        option = "--" + str(first).replace("_", "-")
+        line = describe_problems([{**problem, "loc": tuple(inner)}])[0]
+        raise ConfigError(f"{option}: {line}" if first else line) from None

@@ -1,0 +1,141 @@
+"""References between sections of the configuration that do not hold."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+from rosetta.config.base import MAX_JOINED
+from rosetta.config.controls import CALIBRATING
+
+
+def model_problems(config: Any) -> list[str]:
+    """Return what is wrong with the models of a `rosetta.config.root.Config`."""
+    problems = []
+    for name, entry in config.models.items():
+        if entry.zoo and entry.zoo.family not in config.zoo.families:
+            problems.append(
+                f"models.{name}.zoo.family: {entry.zoo.family!r} is not in zoo.families "
+                f"({', '.join(config.zoo.families) or 'none'})"
+            )
+        if entry.zoo and entry.zoo.size not in config.zoo.sizes:
+            problems.append(
+                f"models.{name}.zoo.size: {entry.zoo.size!r} is not in zoo.sizes "
+                f"({', '.join(config.zoo.sizes) or 'none'})"
+            )
+        if entry.zoo and _lacks_experts(config.zoo, entry.zoo):
+            problems.append(
+                f"models.{name}.zoo.size: zoo.sizes.{entry.zoo.size} has no experts, which the architecture of family "
+                f"{entry.zoo.family!r} is made of; give it {{n_experts, per_token, d_shared}}"
+            )
+        if entry.untrained:
+            twin = config.models.get(entry.untrained.of)
+            if twin is None:
+                problems.append(f"models.{name}.untrained.of: no model is named {entry.untrained.of!r}")
+            elif twin.untrained:
+                problems.append(f"models.{name}.untrained.of: {entry.untrained.of!r} is itself untrained")
+    context = config.zoo.training.sequence_length
+    if config.activations.sequence_length > context and any(entry.zoo for entry in config.models.values()):
+        problems.append(
+            f"activations.sequence_length: {config.activations.sequence_length} is above the context of the zoo "
+            f"models (zoo.training.sequence_length {context}); lower it"
+        )
+    return problems
+
+
+def _lacks_experts(zoo: Any, recipe: Any) -> bool:
+    family, size = zoo.families.get(recipe.family), zoo.sizes.get(recipe.size)
+    return bool(family and size and family.architecture == "qwen2_moe" and size.experts is None)
+
+
+def ladder_problems(config: Any) -> list[str]:
+    """Return what is wrong with the ladders of a `rosetta.config.root.Config`."""
+    problems = []
+    for ladder, rungs in config.ladders.items():
+        if not rungs:
+            problems.append(f"ladders.{ladder}: has no rung; list at least one pair of models")
+        if len({len(rung) for rung in rungs}) > 1:
+            problems.append(f"ladders.{ladder}: its rungs must all have the same number of models")
+        if len({tuple(rung) for rung in rungs}) < len(rungs):
+            problems.append(f"ladders.{ladder}: names the same rung twice")
+        for number, rung in enumerate(rungs):
+            unknown = [model for model in rung if model not in config.models]
+            if unknown:
+                problems.append(
+                    f"ladders.{ladder}[{number}]: no model is named {unknown[0]!r}; "
+                    f"models has {', '.join(config.models)}"
+                )
+            joined = len("--".join(rung))
+            if joined > MAX_JOINED:
+                problems.append(
+                    f"ladders.{ladder}[{number}]: the names of its models, joined into a file name, have {joined} "
+                    f"characters; {MAX_JOINED} is the limit, so shorten them"
+                )
+            if len(set(rung)) < len(rung):
+                problems.append(f"ladders.{ladder}[{number}]: names a model twice")
+    return problems
+
+
+def derived_ladders(ladders: dict[str, list[list[str]]]) -> set[str]:
+    """Return the ladders of three and more models that share a pair with a ladder of pairs.
+
+    Their Rosetta Neurons follow from the matches of pairs, so they are no further replication.
+
+    Parameters
+    ----------
+    ladders : dict of str to list of list of str
+        The models of every rung, by ladder.
+    """
+    groups = [(ladder, rung) for ladder, rungs in ladders.items() for rung in rungs]
+    pairs = {frozenset(rung) for _, rung in groups if len(rung) == 2}
+    return {
+        ladder
+        for ladder, rung in groups
+        if len(rung) > 2 and any(frozenset(pair) in pairs for pair in combinations(rung, 2))
+    }
+
+
+_RESAMPLED = 2  # findings per ladder and statistic whose p is of resamples: polarization, specialization
+
+
+def bootstrap_problems(config: Any) -> list[str]:
+    """Return what is wrong with the number of resamples of a `rosetta.config.root.Config`: too few for a finding.
+
+    The smallest p of n resamples is 2 / (n + 1), and is multiplied by the number of verdicts that rest on resamples
+    (`rosetta.analysis.verdicts`): the p of the others may be smaller, and these are corrected before. A ladder of one
+    rung and a derived one have none.
+    """
+    derived = derived_ladders(config.ladders)
+    judged = [ladder for ladder, rungs in config.ladders.items() if len(rungs) > 1 and ladder not in derived]
+    n_statistics = 1 + sum(name in CALIBRATING for name in config.controls.names)
+    verdicts = _RESAMPLED * n_statistics * len(judged)
+    needed = 40 * verdicts
+    if config.bootstrap.n_resamples >= needed:
+        return []
+    return [
+        f"bootstrap.n_resamples: {config.bootstrap.n_resamples} are too few for {verdicts} verdicts by resamples "
+        f"({len(judged)} ladders): no p could be small enough to support one. Use at least {needed}"
+    ]
+
+
+def sampling_problems(config: Any) -> list[str]:
+    """Return what is wrong with the sampling of a `rosetta.config.root.Config`."""
+    sampling = config.corpus.sampling
+    if sampling is None:
+        return []
+    problems = []
+    if sampling.tokenizer is not None:
+        entry = config.models.get(sampling.tokenizer)
+        if entry is None:
+            problems.append(
+                f"corpus.sampling.tokenizer: no model is named {sampling.tokenizer!r}; "
+                f"models has {', '.join(config.models)}"
+            )
+        elif not (entry.path or entry.hub):
+            problems.append(
+                f"corpus.sampling.tokenizer: {sampling.tokenizer!r} is made after the corpus; name a model with path "
+                "or hub, or give window_bytes"
+            )
+    if (sampling.domains or sampling.shares == "equal") and getattr(config.corpus.source, "domain", "") is None:
+        problems.append("corpus.sampling: shares equal, and domains, need corpus.source.domain; name the column")
+    return problems

@@ -1,0 +1,1 @@
+"""Samples: documents with ids and labels, deduplicated, split, sampled."""

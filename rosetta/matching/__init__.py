@@ -1,0 +1,1 @@
+"""Matches: pairs of neurons that are each other's nearest neighbours."""

@@ -1,0 +1,154 @@
+"""Everything about a configuration that can be found wrong before the first job starts, without heavy imports."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rosetta.config import Config, EnvironmentSource, FilesSource
+from rosetta.config.base import BRACES, Section
+from rosetta.config.filtering import Filtering
+from rosetta.config.ladders import check_scales
+from rosetta.correlation.plan import REORDERED, check_budget, workers_of
+from rosetta.errors import ConfigError
+from rosetta.inputs.text.environment import SECTION
+from rosetta.judging.endpoint import check_endpoint
+from rosetta.models.folders import check_model_folder, model_files
+from rosetta.models.sizes import known_size, planned_capture, planned_reading, planned_scoring, planned_twin
+from rosetta.run.paths import Paths
+
+
+def check_config(config: Config, need_sources: bool = True) -> None:
+    """Check the files and folders that a valid configuration speaks of, and whether its jobs can succeed at all.
+
+    Parameters
+    ----------
+    config : Config
+        The configuration.
+    need_sources : bool
+        Whether local files of the corpus and of a pool have to be there; a plan does without them.
+
+    Raises
+    ------
+    RosettaError
+        With the key, the value and the mend: a results folder that cannot be written, a model folder that
+        cannot be used, no text to train on, more shards than documents, models of unlike scale on a rung, too little
+        memory for a model or a pair of known size, a corpus that is missing, empty or lacks a column, a domain without
+        a category, an endpoint without its key.
+    """
+    _check_results(Path(config.results))
+    for name in config.models:
+        entry = config.models[name]
+        if entry.path is not None:
+            check_model_folder(Path(entry.path), f"models.{name}.path", config.activations.sequence_length)
+            _check_braces(model_files(Path(entry.path)), f"models.{name}.path")
+        if entry.hub is not None and Path(entry.hub).exists():
+            raise ConfigError(
+                f"models.{name}.hub: a folder {entry.hub} lies here, which would be loaded in its place. Give it as "
+                "`path`, or run elsewhere."
+            )
+    _check_training(config)
+    _check_shards(config)
+    _check_sizes(config)
+    if isinstance(config.corpus.source, EnvironmentSource) and config.corpus.min_document_bytes > SECTION:
+        raise ConfigError(
+            f"corpus.min_document_bytes: {config.corpus.min_document_bytes} is above {SECTION}, the longest documents "
+            "of kind environment. Lower it."
+        )
+    _check_source(config.corpus.source, "corpus.source", config.corpus.min_document_bytes, need_sources)
+    if config.filtering:
+        _check_filtering(config, config.filtering)
+        _check_source(config.filtering.pool.source, "filtering.pool.source", 1, need_sources)
+    if config.annotation:
+        check_endpoint(config.annotation)
+    if isinstance(config.corpus.source, EnvironmentSource) and config.specialization.categories is not None:
+        from rosetta.analysis.specialization import categories_of  # needs pandas
+
+        categories_of(list(config.corpus.source.domains), config.specialization.categories)
+
+
+def _check_filtering(config: Config, filtering: Filtering) -> None:
+    read = [("scoring", config.filter_model(), filtering.scoring.sequence_length)]
+    if filtering.pretraining:
+        trained = filtering.pretraining
+        read.append(("pretraining", trained.model, trained.sequence_length))
+    for section, name, length in read:
+        path = config.models[name].path
+        if path is not None:
+            key = f"filtering.{section}.sequence_length"
+            check_model_folder(Path(path), f"models.{name}.path", length, key)
+
+
+def _check_source(source: Section | None, section: str, min_bytes: int, needed: bool) -> None:
+    if isinstance(source, FilesSource) and (needed or Path(source.path).exists()):
+        from rosetta.inputs.text.records import (
+            check_files,
+            keys_of,
+            left_out,
+            source_files,
+        )  # needs pyarrow, so only when it is used
+
+        check_files(source, min_bytes, keys_of(section))
+        _check_braces(source_files(source.path), f"{section}.path")
+        left_out(source.path, f"{section}.path")
+
+
+def _check_braces(files: list[Path], key: str) -> None:
+    strange = next((file for file in files if set(BRACES) & set(str(file))), None)
+    if strange is not None:
+        raise ConfigError(f"{key}: {strange} has a brace in its name, which Snakemake takes for a wildcard. Rename it.")
+
+
+def _check_results(results: Path) -> None:
+    try:
+        existing = next(folder for folder in (results, *results.resolve().parents) if folder.exists())
+    except OSError as error:
+        raise ConfigError(f"results: {error.strerror}. Name another folder.") from None
+    if not existing.is_dir():
+        raise ConfigError(f"results: {existing} is not a folder. Name another folder.")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise ConfigError(f"results: {results} cannot be written ({existing} is read-only). Name another folder.")
+
+
+def _check_training(config: Config) -> None:
+    trained = [name for name in config.needed_models() if config.models[name].zoo]
+    if trained and config.corpus.splits.train == 0:
+        raise ConfigError(
+            f"corpus.splits.train: is 0, but models.{trained[0]} is trained on this split. "
+            "Raise it, or leave zoo models out of the ladders."
+        )
+
+
+def _check_shards(config: Config) -> None:
+    n_shards = config.activations.n_shards
+    for key, limit in (
+        ("activations.max_documents", config.activations.max_documents),
+        ("corpus.max_documents", config.corpus.max_documents),
+        ("corpus.sampling.max_sequences", config.corpus.sampling and config.corpus.sampling.max_sequences),
+    ):
+        if limit is not None and n_shards > limit:
+            raise ConfigError(
+                f"activations.n_shards: {n_shards} is above {key} ({limit}), so that a shard would have no document. "
+                f"Lower it, or raise {key}."
+            )
+
+
+def _check_sizes(config: Config) -> None:
+    """Check what follows from the sizes of models, as far as they are known."""
+    paths = Paths(Path(config.results))
+    sizes = {name: size for name in config.needed_models() if (size := known_size(config, paths, name))}
+    neurons = {name: size.shape.n_neurons for name, size in sizes.items()}
+    check_scales(config, neurons.get)
+    for name, size in sizes.items():
+        if name in config.used_models():
+            planned_capture(config, name, size)
+            planned_reading(config, name, size)
+            if config.controls.untrained_seeds:
+                planned_twin(config, name, size)
+    if config.filtering and config.filter_model() in sizes:
+        planned_scoring(config, sizes[config.filter_model()])
+    for a, b in config.pairs():
+        if a in neurons and b in neurons:
+            exchanged, permuted = bool(config.controls.document_seeds), bool(config.controls.permutation_seeds)
+            held = (REORDERED * exchanged, REORDERED * (exchanged or permuted))
+            check_budget(neurons[a], neurons[b], config.correlation, workers_of(config.dask), held)

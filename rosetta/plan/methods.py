@@ -1,0 +1,63 @@
+"""What a run would cost by either method of correlation, its activation stores kept or not: one table."""
+
+from __future__ import annotations
+
+from rosetta.config import Config
+from rosetta.config.base import GB
+from rosetta.errors import ModelError, PlanError
+from rosetta.plan.sweep import RunPlan, plan_run
+from rosetta.run.paths import Paths
+
+HEAD = f"{'method':<10}{'stores':<10}{'jobs':>6}{'FLOPs':>12}{'disk GB':>12}{'left GB':>12}{'memory GB':>11}"
+
+
+def compare_methods(config: Config, paths: Paths, planned: RunPlan) -> str:
+    """Return a table of the four ways to run a configuration, for a terminal; the configured one has a star.
+
+    Parameters
+    ----------
+    config, paths : Config, Paths
+        The run.
+    planned : RunPlan
+        Its plan, for the speed and number of devices.
+
+    Returns
+    -------
+    str
+        Per way: jobs, operations, disk while it runs and disk that is left at its end, memory, and device-hours.
+    """
+    lines = ["", f"{HEAD}{planned.device + '-hours':>15}"]
+    for method in ("exact", "screened"):
+        for keep in (True, False):
+            variant = with_method(config, method, keep)
+            chosen = "*" if variant == config else ""
+            name = f"{method + chosen:<10}{'kept' if keep else 'not kept':<10}"
+            try:
+                plan = plan_run(variant, paths, planned.flops_per_second / 1e12, planned.cores)
+            except (ModelError, PlanError) as error:
+                lines.append(f"{name}does not fit: {error}")
+                continue
+            lines.append(f"{name}{_row(plan)}")
+    return "\n".join([*lines, "* as configured; disk: while it runs, at most, if all stores lie there at once"])
+
+
+def with_method(config: Config, method: str, keep: bool) -> Config:
+    """Return a configuration with another method of correlation, its stores kept or not."""
+    changes: dict = {"method": method}
+    if method == "screened":
+        changes["n_jobs"] = 1  # its tasks are spread by dask.n_workers instead
+    return config.model_copy(
+        update={
+            "correlation": config.correlation.model_copy(update=changes),
+            "activations": config.activations.model_copy(update={"keep": keep}),
+        }
+    )
+
+
+def _row(plan: RunPlan) -> str:
+    disk = sum(phase.disk_bytes or 0 for phase in plan.phases)
+    left = sum(phase.disk_bytes or 0 for phase in plan.phases if not phase.temporary)
+    jobs, flops = sum(phase.jobs for phase in plan.phases), sum(phase.flops for phase in plan.phases)
+    memory = max(phase.peak_bytes for phase in plan.phases)
+    sizes = f"{disk / GB:>12,.1f}{left / GB:>12,.1f}{memory / GB:>11.1f}"
+    return f"{jobs:>6}{flops:>12.2e}{sizes}{plan.device_hours:>15,.2f}"

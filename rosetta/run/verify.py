@@ -1,0 +1,109 @@
+"""`rosetta verify`: all files of a results folder, compared with the digests recorded when they were written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rosetta.config import Config, load_config
+from rosetta.errors import RosettaError, StoreError
+from rosetta.models.sources import check_model
+from rosetta.progress import bar
+from rosetta.run.paths import Paths
+from rosetta.run.provenance import RESUMED
+from rosetta.storage.files import DamageError, check_digest, check_files, digest_path, mend, read_manifest
+
+
+def verify(root: Path) -> str:
+    """Compare every file below a results folder, or a folder of `rosetta filter`, with its digest.
+
+    Returns
+    -------
+    str
+        How many there are, if none is damaged.
+
+    Raises
+    ------
+    StoreError
+        Naming all that are damaged, and what to type to make them, and nothing else, again.
+    """
+    config = _config(root)
+    checks, damaged, pieces = list(_checks(root, config)), {}, set()
+    for check in bar(checks, total=len(checks), label="verify", unit="file"):
+        try:
+            check()
+        except DamageError as damage:
+            damaged[damage.path.resolve()] = f"{damage.path}: {damage.what}."
+            pieces.add(damage.piece.resolve())
+        except RosettaError as error:  # of a model that the run did not make
+            damaged[str(error)] = str(error)
+    if not damaged:
+        return f"{root}: {len(checks)} files are as they were written"
+    told = [mend(*_targets(pieces, root, config))] if pieces else []
+    raise StoreError("\n".join([f"{len(damaged)} of {len(checks)} files are damaged:", *damaged.values(), *told]))
+
+
+def _config(root: Path) -> Config | None:
+    """Return the configuration of the run in a folder; None in one of `rosetta filter`."""
+    path = Paths(root).run_config
+    if not path.exists():
+        return None
+    check_digest(path)
+    return load_config(path)
+
+
+def _targets(pieces: set[Path], root: Path, config: Config | None) -> list[Path]:
+    """Return outputs of rules by the names that the workflow knows them by, those made first first."""
+
+    def made(piece: Path) -> float:  # damage may have changed the time of the file itself
+        beside = digest_path(piece)
+        return beside.stat().st_mtime if beside.exists() else 0.0
+
+    named = Path(config.results if config else root)
+    return [named / piece.relative_to(root.resolve()) for piece in sorted(pieces, key=made)]
+
+
+def _checks(root: Path, config: Config | None) -> Iterator[Callable[[], None]]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in RESUMED and n[-5:] != ".zarr")
+        for name in sorted(names):
+            path = Path(folder) / name
+            if not name.startswith(".") and digest_path(path).exists():
+                # A rule's output is the manifest of all selections.
+                piece = path.parent.with_suffix(".json") if path.parent.name == "selections" else path
+                yield partial(check_digest, path, piece=piece)
+            if path.suffix == ".json":
+                yield from _listed(path, config)
+
+
+def _listed(path: Path, config: Config | None) -> Iterator[Callable[[], None]]:
+    """Yield the checks of the files that a manifest lists; a damaged manifest is told by its own digest."""
+    try:
+        kind = json.loads(path.read_text("utf-8")).get("kind")
+        manifest = read_manifest(path, kind)
+    except (StoreError, ValueError, AttributeError):
+        return
+    folder = path.parent / path.stem
+    if kind == "model":
+        yield partial(check_model, manifest, path)
+    elif kind == "filter-pool":
+        for number, shard in enumerate(manifest["shards"]):
+            yield partial(check_digest, folder / f"{number}.parquet", shard["digest"])
+    elif kind in ("tokenizer", "filtered-corpus"):
+        yield from _files(folder, manifest, path)
+    elif kind == "activations" and (folder.with_suffix(".zarr").exists() or _is_kept(path, config)):
+        yield from _files(folder.with_suffix(".zarr"), manifest, path)
+
+
+def _files(folder: Path, manifest: dict[str, Any], path: Path) -> Iterator[Callable[[], None]]:
+    for name, facts in manifest["files"].items():
+        yield partial(check_files, folder, {name: facts}, path)
+
+
+def _is_kept(path: Path, config: Config | None) -> bool:
+    """Tell whether a store is not deleted once it is used."""
+    return bool(config) and config.store_mode == "kept" and path.parents[1].name in config.used_models()

@@ -1,0 +1,1 @@
+"""Files that are whole or absent, digests and manifests, checked tables, locks."""
