@@ -133,9 +133,9 @@ def _draw_counts(axes: plt.Axes, rows: pd.DataFrame, column: str, law: dict, *, 
 
 
 def _exponent(law: dict) -> str:
-    """Return the exponent of a law with its interval, or why there is none."""
+    """Return the exponent of a law with its interval; why there is none stands in the table."""
     if not np.isfinite(law["alpha"]):
-        return f"no α ({law['reason']})"
+        return "no α"
     text = f"α = {law['alpha']:.2f}"
     if np.isfinite(law["alpha_ci_low"]):
         text += f" [{law['alpha_ci_low']:.2f}, {law['alpha_ci_high']:.2f}]"

@@ -191,7 +191,7 @@ def _draw_exponent_rows(axes: plt.Axes, compared: pd.DataFrame, markers: dict[st
         axes.plot([], [], color=_ROUTE_COLOURS[route], label=f"predicted: {route}")
     axes.set(yticks=ticks, yticklabels=ladders, xlim=limits)
     if ladders:
-        axes.legend(frameon=False, fontsize="small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
+        axes.legend(frameon=False, fontsize="x-small", loc="lower center", bbox_to_anchor=(0.5, 1.0), ncol=2)
 
 
 def _ends(row: pd.Series, name: str) -> tuple[float, float]:

@@ -53,8 +53,8 @@ VERSIONS = {
     "theory_beta": 3,
     "theory_compare": 4,
     "theory_predict": 4,
-    "theory_figures": 3,
-    "figures": 3,
+    "theory_figures": 4,
+    "figures": 4,
     "report": 10,
 }
 
