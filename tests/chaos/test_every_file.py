@@ -16,8 +16,8 @@ import pytest
 from workflow_runs import run_snakemake
 
 from rosetta.errors import StoreError
-from rosetta.files import digest_path
-from rosetta.verify import verify
+from rosetta.run.verify import verify
+from rosetta.storage.files import digest_path
 
 N_FLIPS = 10
 # Not results: times and messages of jobs, and the digests, which have no digest of their own.
