@@ -43,7 +43,8 @@ lint: .venv/installed
 	python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
-# Resolve the dependencies, write the lock and the conda environment. Present pins are kept; UPGRADE=1 takes new ones.
+# Resolve the dependencies; write the lock and the conda environment.
+# Present versions are kept; UPGRADE=1 takes the newest of every package but torch.
 UPGRADE ?=
 lock:
 	$(PYTHON) workflow/scripts/lock.py $(if $(UPGRADE),--upgrade)

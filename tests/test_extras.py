@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from helpers import random_ranges, save_stores
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from rosetta import extras
 from rosetta.config import load_config
 from rosetta.errors import MissingExtraError
 from rosetta.extras import naming_extras, require_extra
+from rosetta.inputs.text.environment import HARVESTED_EXTRAS, installed_files
 from rosetta.plan.checks import check_config
 
 ROOT = Path(__file__).parent.parent
@@ -127,6 +129,29 @@ def test_a_run_names_a_missing_package_before_its_first_job(monkeypatch):
     with pytest.raises(MissingExtraError, match=r"^report needs seaborn, which is not .*neurons\[plots\]'"):
         check_config(config)
     check_config(config, need_sources=False)  # a plan draws nothing
+
+
+def test_the_harvest_is_of_the_same_packages_whatever_tools_are_installed():
+    """Extras were dependencies of the core once; the documented runs harvested them, and no others."""
+    harvested = {file.package for file in installed_files()}
+    named = packages(*HARVESTED_EXTRAS) | {Requirement(line).name for line in PROJECT["dependencies"]}
+    assert {canonicalize_name(name) for name in named} <= harvested
+    tools = {"pytest", "mypy", "ipykernel", "mkdocs-material", "mkdocstrings", "openai", "dask-jobqueue"}
+    assert harvested.isdisjoint(tools | {PROJECT["name"]})
+
+
+def test_a_harvest_needs_all_packages_that_it_reads(monkeypatch):
+    config = load_config(ROOT / "workflow" / "presets" / "tiny.yaml")
+    config = config.model_copy(update={"filtering": None})
+    check_config(config)
+
+    def without_peft(name):
+        if name == "peft":
+            raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(extras, "distribution", without_peft)
+    with pytest.raises(MissingExtraError, match=r"^corpus\.source: kind environment needs peft"):
+        check_config(config)
 
 
 def test_an_extra_is_known_by_its_packages(monkeypatch):

@@ -12,7 +12,7 @@ from rosetta.config.ladders import check_scales
 from rosetta.correlation.plan import REORDERED, check_budget, workers_of
 from rosetta.errors import ConfigError
 from rosetta.extras import require_extra
-from rosetta.inputs.text.environment import SECTION
+from rosetta.inputs.text.environment import HARVESTED_EXTRAS, SECTION
 from rosetta.judging.endpoint import check_endpoint
 from rosetta.models.folders import check_model_folder, model_files
 from rosetta.models.sizes import known_size, planned_capture, planned_reading, planned_scoring, planned_twin
@@ -109,6 +109,8 @@ def _check_extras(config: Config) -> None:
         needs["filtering"] = "filtering"
     if config.dask.scheduler == "slurm":
         needs["slurm"] = "dask.scheduler: slurm"
+    if isinstance(config.corpus.source, EnvironmentSource):  # or another corpus would be harvested
+        needs = dict.fromkeys(HARVESTED_EXTRAS, "corpus.source: kind environment") | needs
     for extra, key in needs.items():
         require_extra(extra, key)
 
