@@ -31,7 +31,7 @@ def require_extra(extra: str, needed_by: str) -> None:
     MissingExtraError
         If a package is missing; the message has the command that installs it.
     """
-    missing = sorted(name for name in _packages()[extra] if not _is_installed(name))
+    missing = sorted(name for name in _packages()[extra] if not is_installed(name))
     if missing:
         raise MissingExtraError(_message(needed_by, missing, extra))
 
@@ -74,7 +74,8 @@ def _packages() -> dict[str, set[str]]:
     }
 
 
-def _is_installed(name: str) -> bool:
+def is_installed(name: str) -> bool:
+    """Return whether a package is installed, given the name it is installed by."""
     try:
         distribution(name)
     except PackageNotFoundError:

@@ -12,7 +12,7 @@ import re
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distribution
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -20,11 +20,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from rosetta.config import EnvironmentSource
+from rosetta.extras import DISTRIBUTION, is_installed
 from rosetta.inputs.text.arithmetic import arithmetic_texts
 from rosetta.inputs.text.documents import Document, Text, cluster_of, cut, hash64
 from rosetta.progress import bar
 
-OWN_DISTRIBUTION = "rosetta-neurons"
 # Whose packages are harvested, besides the core's: what every run with this source has installed. Not those of
 # clusters, annotation, tests and documentation, which come and go with the machine and the project.
 HARVESTED_EXTRAS = ("models", "corpora", "filtering", "plots", "workflow")
@@ -71,7 +71,7 @@ def installed_files() -> list[PackageFile]:
     Other packages of the environment are excluded, so that the corpus depends on the locked versions only.
     """
     found: dict[str, PackageFile] = {}
-    for name in sorted(_dependencies(OWN_DISTRIBUTION, HARVESTED_EXTRAS)):
+    for name in sorted(_dependencies(DISTRIBUTION, HARVESTED_EXTRAS)):
         package = distribution(name)
         for path in package.files or ():
             if ".." not in path.parts:
@@ -94,18 +94,10 @@ def _dependencies(name: str, extras: tuple[str, ...]) -> set[str]:
             wanted = marker is None or any(marker.evaluate({"extra": extra}) for extra in asked)
             if required == name or required.startswith(MACHINE_DEPENDENT):  # an extra that includes others
                 continue
-            if wanted and required not in found and _installed(required):
+            if wanted and required not in found and is_installed(required):
                 found.add(required)
                 waiting.append((required, ("",)))
     return found
-
-
-def _installed(name: str) -> bool:
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 def _limited(texts: Iterable[Text], budget: int, domain: str) -> Iterator[Text]:
