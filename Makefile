@@ -10,7 +10,7 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 unexport PYTHONDONTWRITEBYTECODE # the package is compiled once, not by each of a run's many jobs
 
-.PHONY: run test test-slurm chaos lint lock docs docs-numbers clean
+.PHONY: run test test-slurm chaos lint lock docs docs-numbers site clean
 
 run: .venv/installed
 	python workflow/scripts/unlock.py
@@ -43,9 +43,11 @@ lint: .venv/installed
 	python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
-# Resolve all dependencies anew in a scratch environment and write the lock and the conda environment.
+# Resolve the dependencies; write the lock and the conda environment.
+# Present versions are kept; UPGRADE=1 takes the newest of every package but torch.
+UPGRADE ?=
 lock:
-	$(PYTHON) workflow/scripts/lock.py
+	$(PYTHON) workflow/scripts/lock.py $(if $(UPGRADE),--upgrade)
 
 # Files that are generated from the code.
 docs: .venv/installed
@@ -56,5 +58,9 @@ RUNS ?=
 docs-numbers: .venv/installed
 	python workflow/scripts/docs_numbers.py $(RUNS)
 
+# The documentation as a site, in site/; make test builds it too.
+site: .venv/installed
+	mkdocs build --strict
+
 clean:
-	rm -rf .venv .snakemake .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf site .venv .snakemake .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -58,6 +58,10 @@ class EndpointError(RosettaError):
     """A language model's endpoint that does not answer, or refuses the key, the model or the request."""
 
 
+class MissingExtraError(RosettaError):
+    """A package that is not installed, because it belongs to an extra of this distribution."""
+
+
 def is_disk_full(error: BaseException) -> bool:
     """Return whether an error came of a full disk or quota, also one that a library raised in its own words."""
     chain: list[BaseException] = []

@@ -16,9 +16,9 @@ PACKAGE = ROOT / "rosetta"
 
 # Each module or part may import those before it, and its own part.
 ORDER = [
-    "errors", "progress", "moments", "hadamard", "storage", "config", "run", "inputs", "models", "activations",
-    "alignment", "correlation", "matching", "analysis", "theory", "filtering", "judging", "report", "plan", "steps",
-    "cli",
+    "errors", "extras", "progress", "moments", "hadamard", "storage", "config", "run", "inputs", "models",
+    "activations", "alignment", "correlation", "matching", "analysis", "theory", "filtering", "judging", "report",
+    "plan", "steps", "cli",
 ]  # fmt: skip
 
 

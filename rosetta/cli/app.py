@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from rosetta.cli.theory import theory_app
 from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
 from rosetta.config.controls import NULLS, Exclusions
 from rosetta.errors import ConfigError, RosettaError, naming_files, without_secrets
+from rosetta.extras import naming_extras
 from rosetta.run.paths import Paths
 from rosetta.run.provenance import compare_with_run
 from rosetta.storage.files import also_checking, replacing, scratch_folder, stamping
@@ -53,7 +55,7 @@ def _job(
 def main() -> None:
     """Run the command line; errors that a user can mend are printed as one message, exit code 2."""
     try:
-        with naming_files(), also_checking(compare_with_run):
+        with naming_files(), naming_extras(_command(sys.argv[1:])), also_checking(compare_with_run):
             app()
     except RosettaError as error:
         message = f"rosetta: {without_secrets(str(error))}"
@@ -62,6 +64,11 @@ def main() -> None:
         except OSError:  # the log is on the full disk
             print(message)
         sys.exit(2)
+
+
+def _command(words: list[str]) -> str:
+    """Return the name of the command that the words of a command line call."""
+    return " ".join(["rosetta", *takewhile(lambda word: word.replace("-", "").isalpha() and word[0] != "-", words)])
 
 
 @app.command()

@@ -10,6 +10,7 @@ import torch
 
 from rosetta.config import Dask
 from rosetta.errors import ClusterError
+from rosetta.extras import require_extra
 from rosetta.progress import bar, say
 
 CONNECT_SECONDS = 30
@@ -92,10 +93,9 @@ def _client(settings: Dask) -> Iterator[Any]:
 
 
 def _slurm_cluster(settings: Dask) -> Any:
-    try:
-        from dask_jobqueue import SLURMCluster
-    except ImportError:
-        raise ClusterError("dask.scheduler: slurm needs dask-jobqueue: pip install 'rosetta-neurons[slurm]'.") from None
+    require_extra("slurm", "dask.scheduler: slurm")
+    from dask_jobqueue import SLURMCluster
+
     try:
         # processes=1: one task per SLURM job at a time, so that the memory of a job is one task's.
         return SLURMCluster(processes=1, cores=settings.threads_per_worker, **settings.jobqueue)

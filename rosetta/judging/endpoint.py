@@ -8,12 +8,12 @@ import threading
 import time
 from base64 import b64encode
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 from urllib.parse import quote
 
 from rosetta.config import Annotation
 from rosetta.errors import ConfigError, EndpointError
+from rosetta.extras import require_extra
 
 FIRST_PAUSE = 1.0  # seconds; doubled after every failure
 LONGEST_PAUSE = 60.0
@@ -47,10 +47,11 @@ def check_endpoint(settings: Annotation) -> str:
     Raises
     ------
     ConfigError
-        If the variable that should hold it is not set or holds no key, or the `openai` package is not installed.
+        If the variable that should hold it is not set or holds no key.
+    MissingExtraError
+        If the `openai` package is not installed.
     """
-    if find_spec("openai") is None:
-        raise ConfigError("annotation: needs the openai package. Install it: pip install 'rosetta-neurons[annotate]'.")
+    require_extra("annotate", "annotation")
     key = os.environ.get(settings.api_key_variable)
     if not key:
         raise ConfigError(

@@ -11,7 +11,8 @@ from rosetta.config.filtering import Filtering
 from rosetta.config.ladders import check_scales
 from rosetta.correlation.plan import REORDERED, check_budget, workers_of
 from rosetta.errors import ConfigError
-from rosetta.inputs.text.environment import SECTION
+from rosetta.extras import require_extra
+from rosetta.inputs.text.environment import HARVESTED_EXTRAS, SECTION
 from rosetta.judging.endpoint import check_endpoint
 from rosetta.models.folders import check_model_folder, model_files
 from rosetta.models.sizes import known_size, planned_capture, planned_reading, planned_scoring, planned_twin
@@ -34,9 +35,11 @@ def check_config(config: Config, need_sources: bool = True) -> None:
         With the key, the value and the mend: a results folder that cannot be written, a model folder that
         cannot be used, no text to train on, more shards than documents, models of unlike scale on a rung, too little
         memory for a model or a pair of known size, a corpus that is missing, empty or lacks a column, a domain without
-        a category, an endpoint without its key.
+        a category, an endpoint without its key, a package of an extra that is not installed.
     """
     _check_results(Path(config.results))
+    if need_sources:
+        _check_extras(config)
     for name in config.models:
         entry = config.models[name]
         if entry.path is not None:
@@ -97,6 +100,19 @@ def _check_braces(files: list[Path], key: str) -> None:
     strange = next((file for file in files if set(BRACES) & set(str(file))), None)
     if strange is not None:
         raise ConfigError(f"{key}: {strange} has a brace in its name, which Snakemake takes for a wildcard. Rename it.")
+
+
+def _check_extras(config: Config) -> None:
+    """Find packages that are not installed before the first job, not after hours at the job that needs them."""
+    needs = {"models": "models", "corpora": "corpus", "plots": "report"}
+    if config.filtering:
+        needs["filtering"] = "filtering"
+    if config.dask.scheduler == "slurm":
+        needs["slurm"] = "dask.scheduler: slurm"
+    if isinstance(config.corpus.source, EnvironmentSource):  # or another corpus would be harvested
+        needs = dict.fromkeys(HARVESTED_EXTRAS, "corpus.source: kind environment") | needs
+    for extra, key in needs.items():
+        require_extra(extra, key)
 
 
 def _check_results(results: Path) -> None:

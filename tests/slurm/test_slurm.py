@@ -98,7 +98,7 @@ def test_a_sweep_goes_through_slurm_survives_a_cancelled_job_and_a_killed_driver
     wait_for(lambda: list((folder / "results").glob("activations/*/*/*.json")))
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
-    # Jobs of a killed driver live on: the README says to cancel them before the next run.
+    # Jobs of a killed driver live on: docs/cluster.md says to cancel them before the next run.
     cluster.cancel_all()
     wait_for(lambda: not [job for job in cluster.jobs() if job["state"] in ("RUNNING", "PENDING", "COMPLETING")])
     finished = {path: path.stat().st_mtime_ns for path in (folder / "results").glob("models/*.json")}

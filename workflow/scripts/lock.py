@@ -1,42 +1,58 @@
-"""Resolve the project's dependencies in a scratch environment; write envs/requirements.lock and envs/rosetta.yaml.
+"""Resolve the project's dependencies; write envs/requirements.lock and envs/rosetta.yaml.
 
-CUDA packages that some builds of torch bring along are left out: they are torch's own requirements, and pip installs
-the ones that fit the machine.
+    lock.py              keeps the version of every package that is in the lock, and adds what is new
+    lock.py --upgrade    takes the newest version of every package, but torch's
+
+pip resolves in a scratch environment without installing anything. The version of torch stays, because
+what pip finds for a range may be a build of several gigabytes: to change it, edit the lock's line.
+CUDA packages that some builds of torch bring along are left out: they are torch's own requirements,
+and pip installs the ones that fit the machine.
 """
 
+from __future__ import annotations
+
+import json
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ENVS = Path(__file__).parents[2] / "envs"
+ROOT = Path(__file__).parents[2]
+LOCK, CONDA = ROOT / "envs" / "requirements.lock", ROOT / "envs" / "rosetta.yaml"
+EXTRAS = "all,test,docs"
 LEFT_OUT = re.compile(r"(nvidia-|cuda-|triton|pip=|rosetta-neurons)")
 HEADER = "# Written by `make lock` from pyproject.toml; do not edit.\n"
 
 
-def resolved() -> list[str]:
-    """Return the pinned requirements of a fresh installation."""
-    with tempfile.TemporaryDirectory() as folder:
-        python = Path(folder) / "venv" / "bin" / "python"
-        subprocess.run([sys.executable, "-m", "venv", python.parents[1]], check=True)
-        project = f"{ENVS.parent}[test,slurm,annotate]"
-        # torch first: a plain dependency could otherwise pull another build.
-        for requirement in ("torch==2.13.0", project):
-            subprocess.run([python, "-m", "pip", "install", "--quiet", requirement], check=True)
-        freeze = [python, "-m", "pip", "freeze", "--all"]
-        frozen = subprocess.run(freeze, check=True, capture_output=True, text=True).stdout
-    pins = [re.sub(r"\+.*", "", line) for line in frozen.splitlines() if "==" in line]
-    return [pin for pin in pins if not LEFT_OUT.match(pin.lower())]
+def resolved(kept: list[str]) -> list[str]:
+    """Return the pins of all dependencies, sorted, given the pins that must stay."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        python, report = folder / "venv" / "bin" / "python", folder / "report.json"
+        constraints = folder / "constraints.txt"
+        constraints.write_text("\n".join(kept) + "\n")
+        subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
+        pip = [python, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
+        project = f"{ROOT}[{EXTRAS}]"
+        subprocess.run([*pip, "--report", report, "-c", constraints, project], check=True)
+        found = json.loads(report.read_text())["install"]
+    # A local part of a version (2.13.0+cpu) names a build, which other machines do not have.
+    pins = [f"{entry['metadata']['name']}=={entry['metadata']['version'].split('+')[0]}" for entry in found]
+    return sorted((pin for pin in pins if not LEFT_OUT.match(pin.lower())), key=str.lower)
 
 
 def main() -> None:
     """Write both files."""
-    pins = resolved()
-    (ENVS / "requirements.lock").write_text(HEADER + "\n".join(pins) + "\n")
+    kept = [line for line in LOCK.read_text().splitlines() if "==" in line]
+    if "--upgrade" in sys.argv[1:]:
+        kept = [pin for pin in kept if pin.startswith("torch==")]
+    pins = resolved(kept)
+    LOCK.write_text(HEADER + "\n".join(pins) + "\n")
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    lines = ["channels:", "  - conda-forge", "dependencies:", f"  - python={version}", "  - pip", "  - pip:"]
-    (ENVS / "rosetta.yaml").write_text(HEADER + "\n".join(lines + [f"      - {pin}" for pin in pins]) + "\n")
+    lines = ["channels:", "  - conda-forge", "dependencies:"]
+    lines += [f"  - python={version}", "  - pip", "  - pip:", *(f"      - {pin}" for pin in pins)]
+    CONDA.write_text(HEADER + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

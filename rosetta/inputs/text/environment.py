@@ -12,7 +12,7 @@ import re
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distribution
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -20,11 +20,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from rosetta.config import EnvironmentSource
+from rosetta.extras import DISTRIBUTION, is_installed
 from rosetta.inputs.text.arithmetic import arithmetic_texts
 from rosetta.inputs.text.documents import Document, Text, cluster_of, cut, hash64
 from rosetta.progress import bar
 
-OWN_DISTRIBUTION = "rosetta-neurons"
+# Whose packages are harvested, besides the core's: what every run with this source has installed. Not those of
+# clusters, annotation, tests and documentation, which come and go with the machine and the project.
+HARVESTED_EXTRAS = ("models", "corpora", "filtering", "plots", "workflow")
 MACHINE_DEPENDENT = ("nvidia-", "cuda-", "triton")  # what torch brings along on machines with a GPU
 MAX_FILE_BYTES = 2_000_000
 # No file may give more than this part of a domain: a file is in one split, and the smallest have 6% of the text.
@@ -65,10 +68,10 @@ def group_of(document: Document) -> str:
 def installed_files() -> list[PackageFile]:
     """List the files of the packages that this project depends on, directly or not.
 
-    Other packages of the environment take no part, so that the corpus depends on the locked versions only.
+    Other packages of the environment are excluded, so that the corpus depends on the locked versions only.
     """
     found: dict[str, PackageFile] = {}
-    for name in sorted(_dependencies(OWN_DISTRIBUTION)):
+    for name in sorted(_dependencies(DISTRIBUTION, HARVESTED_EXTRAS)):
         package = distribution(name)
         for path in package.files or ():
             if ".." not in path.parts:
@@ -76,27 +79,25 @@ def installed_files() -> list[PackageFile]:
     return [found[key] for key in sorted(found)]
 
 
-def _dependencies(name: str) -> set[str]:
-    """Return the normalised names of all installed packages that a package requires, its optional ones aside."""
+def _dependencies(name: str, extras: tuple[str, ...]) -> set[str]:
+    """Return the normalised names of all installed packages that a package and its extras require.
+
+    Optional requirements of other packages are excluded.
+    """
     found: set[str] = set()
-    waiting = [name]
+    waiting = [(name, ("", *extras))]
     while waiting:
-        for line in distribution(waiting.pop()).requires or ():
+        requiring, asked = waiting.pop()
+        for line in distribution(requiring).requires or ():
             requirement = Requirement(line)
-            required = canonicalize_name(requirement.name)
-            wanted = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-            if wanted and required not in found and not required.startswith(MACHINE_DEPENDENT) and _installed(required):
+            required, marker = canonicalize_name(requirement.name), requirement.marker
+            wanted = marker is None or any(marker.evaluate({"extra": extra}) for extra in asked)
+            if required == name or required.startswith(MACHINE_DEPENDENT):  # an extra that includes others
+                continue
+            if wanted and required not in found and is_installed(required):
                 found.add(required)
-                waiting.append(required)
+                waiting.append((required, ("",)))
     return found
-
-
-def _installed(name: str) -> bool:
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 def _limited(texts: Iterable[Text], budget: int, domain: str) -> Iterator[Text]:
