@@ -119,9 +119,9 @@ def test_where_activations_are_not_stored_their_readers_need_what_models_need(tm
         needs_of_group(live, paths, "contexts", (*"abc",)),
     )
     assert pair.mb == pytest.approx(BASE_MB + 32_000 + takes["a"] + takes["b"], abs=1)
-    assert contexts.mb == pytest.approx(BASE_MB + 1500 + takes["b"] + takes["c"], abs=1)
+    assert contexts.mb == pytest.approx(BASE_MB + 1000 + takes["b"] + takes["c"], abs=1)
     assert needs_of_pair(stored, paths, "correlate", ("a", "b")).mb == BASE_MB + 32_000
-    assert needs_of_group(stored, paths, "contexts", (*"abc",)) == (BASE_MB + 1500, 30, 0)
+    assert needs_of_group(stored, paths, "contexts", (*"abc",)) == (BASE_MB + 1000, 30, 0)
     assert needs_of_model(live, paths, "neurons", "a").gpu == 1, "the model runs again"
     assert needs_of_model(stored, paths, "neurons", "a").gpu == 0
     assert contexts.gpu == 1
