@@ -52,13 +52,14 @@ def known_at_most(config: Config, paths: Paths) -> Known:
         config,
         largest_extent(config, paths),
         lambda model: model_size(config, paths, model),
-        "bfloat16" if precision == "auto" else precision,  # takes more than float32, the other choice
+        # Of the two that `auto` stands for, it takes more memory.
+        "bfloat16" if precision == "auto" else precision,
         at_most=True,
     )
 
 
 def needs_of_model(config: Config, paths: Paths, rule: str, model: str) -> Needs:
-    """Return what a job on one model needs: train, activations, vocabulary, …"""
+    """Return what a job on one model needs; the rules are those of `MODEL_COSTS`."""
     return padded(config, MODEL_COSTS[rule](known_at_most(config, paths), model))
 
 
@@ -81,7 +82,8 @@ def needs_of_pair(
 def needs_of_group(config: Config, paths: Paths, rule: str, group: tuple[str, ...]) -> Needs:
     """Return what a job on a group needs: contexts."""
     needs = padded(config, GROUP_COSTS[rule](known_at_most(config, paths), group))
-    return needs._replace(minutes=needs.minutes + START_MINUTES)  # stores are read at scattered points
+    # Stores are read at scattered points, which no operation counts.
+    return needs._replace(minutes=needs.minutes + START_MINUTES)
 
 
 def needs_of_filter(config: Config, paths: Paths, rule: str) -> Needs:

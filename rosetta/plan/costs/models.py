@@ -108,4 +108,7 @@ def neurons(known: Known, model: str) -> Cost:
 def contexts(known: Known, group: tuple[str, ...]) -> Cost:
     """Return the cost of a group's contexts: partners' values on them, then excerpts to show."""
     held = reread_models(known, group)
-    return Cost(TABLES + held.n_bytes, known.reread(group, 2), n_gpus=held.n_gpus)
+    n_contexts = known.config.specialization.n_contexts
+    n_rows = sum(known.size_of(model).shape.n_neurons for model in group) * n_contexts
+    n_bytes = TABLES + CONTEXT_MEMORY * n_rows + held.n_bytes
+    return Cost(n_bytes, known.reread(group, 2), n_gpus=held.n_gpus)
