@@ -1,5 +1,6 @@
-"""One price list: what a plan adds up, jobs are given and checks compare with are the same costs."""
+"""One price list: a plan adds up the costs that jobs are given and checks compare with."""
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -52,7 +53,10 @@ def stored_or_live(path, live):
 RUNS = [(path, live) for path in PRESETS for live in (False, True)]
 
 
-@pytest.fixture(params=RUNS, ids=[f"{path.stem}-{'live' if live else 'stored'}" for path, live in RUNS])
+NAMES = [f"{path.stem}-{'live' if live else 'stored'}" for path, live in RUNS]
+
+
+@pytest.fixture(params=RUNS, ids=NAMES)
 def config(request):
     return stored_or_live(*request.param)
 
@@ -94,7 +98,8 @@ def test_every_job_of_every_preset_has_a_cost(config, tmp_path):
     phases = plan_run(config, Paths(tmp_path), 1.0).phases
     every = [cost for rule in job_names(config) for cost in stage_costs(known, rule)]
     assert sum(phase.jobs for phase in phases) == len(every)
-    assert sum(phase.flops for phase in phases) == pytest.approx(sum(cost.operations.flops for cost in every))
+    flops = sum(cost.operations.flops for cost in every)
+    assert sum(phase.flops for phase in phases) == pytest.approx(flops)
     assert max(phase.peak_bytes for phase in phases) == max(cost.n_bytes for cost in every)
 
 
@@ -106,7 +111,7 @@ def test_jobs_are_given_their_cost_and_the_stated_margin(config, tmp_path):
         times = GROWING if rule in GROWING_RULES else 1
         starts = 2 if rule in GROUP_COSTS else 1  # theirs, and one for scattered reads
         most = [(cost.n_bytes, cost.operations.work) for cost in stage_costs(largest, rule)]
-        if rule not in {*MODEL_COSTS, *PAIR_RULES, *GROUP_COSTS}:  # as much as the largest job for all
+        if rule not in {*MODEL_COSTS, *PAIR_RULES, *GROUP_COSTS}:  # all as the largest job
             most = [tuple(max(values) for values in zip(*most, strict=True))] * len(most)
         jobs = zip(stage_costs(planned, rule), most, needs_of(config, paths, rule), strict=True)
         for plan, (n_bytes, work), needs in jobs:
@@ -122,16 +127,15 @@ def test_jobs_are_given_their_cost_and_the_stated_margin(config, tmp_path):
 @pytest.mark.parametrize("live", [False, True])
 @pytest.mark.parametrize("memory_gb", [2, 20, 40, 48, 60, 120])
 def test_what_does_not_fit_is_told_alike_by_check_plan_and_jobs(tmp_path, memory_gb, live):
-    models = {
-        name: {"hub": "a/b", "revision": "x", "dimensions": {"n_layers": 32, "d_mlp": 4096, "n_parameters": 10**10}}
-        for name in "ab"
-    }
+    dimensions = {"n_layers": 32, "d_mlp": 4096, "n_parameters": 10**10}
+    models = {name: {"hub": "a/b", "revision": "x", "dimensions": dimensions} for name in "ab"}
+    activations = {"max_documents": 10, "sequence_length": 64, "batch_size": 1}
     config = parse_config(
         {
             "results": str(tmp_path),
             "models": models,
             "ladders": {"l": [["a", "b"]]},
-            "activations": {"max_documents": 10, "sequence_length": 64, "batch_size": 1, "keep": not live},
+            "activations": {**activations, "keep": not live},
             "correlation": {"method": "screened" if live else "exact", "memory_gb": 100},
             "devices": {"cpu_memory_gb": memory_gb, "offload": "none"},
             "controls": {"untrained_seeds": []},
@@ -141,7 +145,7 @@ def test_what_does_not_fit_is_told_alike_by_check_plan_and_jobs(tmp_path, memory
     for ask in (
         lambda: check_config(config),
         lambda: plan_run(config, paths, 1.0),
-        lambda: [needs_of_model(config, paths, rule, "a") for rule in ("activations", "vocabulary")],
+        lambda: [needs_of_model(config, paths, rule, "a") for rule in MODEL_COSTS if rule != "twins"],
     ):
         try:
             ask()
@@ -155,7 +159,8 @@ def test_what_does_not_fit_is_told_alike_by_check_plan_and_jobs(tmp_path, memory
 
 def test_live_stores_cost_their_models_in_every_job_that_reads_them(tmp_path):
     path = ROOT / "workflow" / "presets" / "pythia-gpt2-opt-small.yaml"
-    stored, live = (expected(stored_or_live(path, live), Paths(tmp_path))[0] for live in (False, True))
+    both = [stored_or_live(path, live) for live in (False, True)]
+    stored, live = (expected(config, Paths(tmp_path))[0] for config in both)
     for rule in ("nulls", "intervals", "sweeps", "neurons", "contexts"):
         for before, after in zip(stage_costs(stored, rule), stage_costs(live, rule), strict=True):
             assert after.n_bytes > before.n_bytes + 1e9, rule
@@ -170,16 +175,19 @@ def test_live_stores_cost_their_models_in_every_job_that_reads_them(tmp_path):
 def test_a_setting_that_is_the_runs_own_is_not_swept(tmp_path):
     config = load(ROOT / "config.yaml")
     own = config.alignment.pooling
-    found = [config.sweeps.model_copy(update={"pooling": pooling}) for pooling in ([], [own], [own, "last"])]
-    counts = [pairs.n_swept(config.model_copy(update={"sweeps": sweeps})) for sweeps in found]
+    counts = []
+    for pooling in ([], [own], [own, "last"]):
+        sweeps = config.sweeps.model_copy(update={"pooling": pooling})
+        counts.append(pairs.n_swept(config.model_copy(update={"sweeps": sweeps})))
     assert counts == [counts[0], counts[0], counts[0] + 1]
 
 
 def test_intervals_need_their_memory_where_tiles_are_computed_elsewhere(tmp_path):
     config = load(ROOT / "config.yaml")
-    elsewhere = config.model_copy(update={"dask": config.dask.model_copy(update={"scheduler": "tcp://head:1"})})
+    dask = config.dask.model_copy(update={"scheduler": "tcp://head:1"})
+    elsewhere = config.model_copy(update={"dask": dask})
     pair, paths = config.pairs()[0], Paths(tmp_path)
-    given = {rule: needs_of_pair(elsewhere, paths, rule, pair).mb for rule in ("correlate", "sweeps", "intervals")}
+    given = {rule: needs_of_pair(elsewhere, paths, rule, pair).mb for rule in PAIR_COSTS}
     assert given == {"correlate": BASE_MB, "sweeps": BASE_MB, "intervals": BASE_MB + 2000}
 
 
@@ -191,18 +199,36 @@ def test_more_documents_than_are_guessed_are_counted(tmp_path):
     positions = []
     for limits in ({}, {"max_documents": 50_000}):
         config = parse_config({**small, "activations": {**small["activations"], **limits}})
-        extents = largest_extent(config, Paths(tmp_path)), expected_extent(config, Paths(tmp_path))[0]
+        paths = Paths(tmp_path)
+        extents = largest_extent(config, paths), expected_extent(config, paths)[0]
         length = config.activations.sequence_length
         positions.append([extent.positions / length for extent in extents])
     assert positions[1] == [50_000, 50_000]
     assert positions[0][0] >= positions[0][1]
 
 
-@pytest.mark.parametrize(("average", "busy"), [(0.4, False), (4.0, False), (4.1, True), (31.0, True)])
-def test_a_plan_says_that_the_machine_was_busy_when_its_speed_was_measured(tmp_path, monkeypatch, average, busy):
+LOADS = [(0.4, False), (4.0, False), (4.1, True), (31.0, True)]  # of eight cores
+
+
+@pytest.mark.parametrize(("average", "busy"), LOADS)
+def test_a_plan_says_that_its_speed_is_of_a_busy_machine(tmp_path, monkeypatch, average, busy):
     monkeypatch.setattr(rosetta.plan.speed.os, "getloadavg", lambda: (average, 0.0, 0.0))
     monkeypatch.setattr(rosetta.plan.speed.os, "cpu_count", lambda: 8)
     config = load(ROOT / "workflow" / "presets" / "tiny.yaml")
     text = plan_run(config, Paths(tmp_path)).render()
     assert (f"BUSY MACHINE: load average {average:.1f} on 8 core(s)" in text) is busy
     assert "BUSY" not in plan_run(config, Paths(tmp_path), 1.0, 8).render(), "nothing was measured"
+
+
+@pytest.mark.parametrize("documents", [2, 2000, 10_000, 12_000, 14_000, 200_000])
+def test_jobs_with_less_text_than_there_can_be_cost_no_more(tmp_path, documents):
+    """Also where less text means that all neurons are ranked on half-samples, which costs more."""
+    config = load(ROOT / "config.yaml")
+    most = known_at_most(config, Paths(tmp_path))
+    pair = ("pythia-l", "opt-l")
+    less, more = (
+        replace(most, extent=replace(most.extent, positions=n * config.activations.sequence_length))
+        for n in (documents, documents * 3 // 2)
+    )
+    cost = pairs.intervals(replace(less, at_most=False), pair)
+    assert cost.operations.work <= pairs.intervals(more, pair).operations.work

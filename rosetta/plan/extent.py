@@ -202,7 +202,8 @@ def _expected_positions(config: Config, match: CorpusSize, origin: str) -> tuple
     known = [n for n in (match.n_documents, config.activations.max_documents) if n is not None]
     if not known:
         return REFERENCE_POSITIONS, (
-            f"positions: NOT KNOWN ({origin}; its source does not tell its size before it is read).\n"
+            f"positions: NOT KNOWN ({origin}; "
+            "its source does not tell its size before it is read).\n"
             f"FLOPs, disk and minutes are those of {REFERENCE_POSITIONS:,} positions per model; "
             "what activations and\ncorrelation take grows in proportion. Set "
             "activations.max_documents, or corpus.sampling.max_sequences,\n"
@@ -220,7 +221,11 @@ def _expected_positions(config: Config, match: CorpusSize, origin: str) -> tuple
     return positions, f"positions: {positions:,} per model, {origin}"
 
 
-def _expected_selection(filtering: Filtering, pool_bytes: float | None, pool_tokens: float) -> tuple[float, list[str]]:
+def _expected_selection(
+    filtering: Filtering,
+    pool_bytes: float | None,
+    pool_tokens: float,
+) -> tuple[float, list[str]]:
     """Return the tokens of a selection from the pool, and what is assumed for them."""
     notes = []
     if pool_bytes is None:

@@ -43,9 +43,9 @@ class Speed:
         if self.load <= self.n_devices / 2:
             return ""
         return (
-            f"BUSY MACHINE: load average {self.load:.1f} on {self.n_devices} core(s). The speed was "
-            "measured beside other work,\nso minutes may be several times those of an idle machine. "
-            "Plan again later, or give --tflops and --devices."
+            f"BUSY MACHINE: load average {self.load:.1f} on {self.n_devices} core(s). The speed "
+            "was measured beside other work,\nso minutes may be several times those of an idle "
+            "machine. Plan again later, or give --tflops and --devices."
         )
 
 

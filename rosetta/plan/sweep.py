@@ -140,8 +140,8 @@ class RunPlan:
         memory = f"{max(phase.peak_bytes for phase in phases) / GB:.1f}"
         jobs = str(sum(phase.jobs for phase in phases))
         lines.append(_row("total", jobs, f"{self.flops:.2e}", disk, memory, f"{minutes:.1f}"))
-        caution = [speed.caution] if speed.caution else []
-        return "\n".join([*lines, "", f"{self.device_hours:.2f} {speed.words}", *caution, *self.notes])
+        lines += ["", f"{self.device_hours:.2f} {speed.words}"]
+        return "\n".join([*lines, *([speed.caution] if speed.caution else []), *self.notes])
 
 
 COLUMNS = ("FLOPs", "disk GB", "memory GB", "minutes")
@@ -168,8 +168,8 @@ def plan_run(
     config, paths : Config, Paths
         The run.
     tflops : float, optional
-        Speed of a device in 10¹² operations per second; the speed and cores of this machine if not
-        given.
+        Speed of a device in 10¹² operations per second; the speed and cores of this machine if
+        not given.
     devices : int
         Number of such devices.
 
@@ -281,9 +281,8 @@ def _theory_notes(known: Known, speed: Speed) -> list[str]:
     if not theory.sweep.points():
         another = theory_sweep(known, "n_inputs", theory.simulation.n_inputs)
         minutes = another.operations.work / speed.flops_per_second / 60
-        notes.append(
-            f"theory.sweep: off; each value in its lists would cost about {max(minutes, 0.1):.1f} core minutes"
-        )
+        about = f"about {max(minutes, 0.1):.1f} core minutes"
+        notes.append(f"theory.sweep: off; each value in its lists would cost {about}")
     return notes
 
 

@@ -5,6 +5,8 @@ They all keep their tiles within `correlation.memory_gb`; models of live stores 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rosetta.config import Config
 from rosetta.config.base import GB
 from rosetta.correlation.plan import (
@@ -73,14 +75,20 @@ def nulls(known: Known, pair: tuple[str, str], control: str) -> Cost:
 
 def intervals(known: Known, pair: tuple[str, str]) -> Cost:
     """Return the cost of matching a pair again on half-samples of the documents."""
-    n_a, n_b, positions = known.pair_size(pair)
-    if rematches(known, pair):
-        flops, passes = rematch_flops(n_a, n_b, positions, known.config.intervals), 1
-    else:
-        n_listed = (n_a + n_b) * (known.config.correlation.max_k + 1)
-        flops, passes = LISTED_COST * 2 * positions * n_listed, n_tiles(known, pair)
-    operations = Operations.at(PRODUCT_EFFICIENCY, flops) + known.reread(pair, passes)
-    return _within_budget(known, pair, operations)
+    config, (n_a, n_b, positions) = known.config, known.pair_size(pair)
+    n_listed = (n_a + n_b) * (config.correlation.max_k + 1)
+    flops = LISTED_COST * 2 * positions * n_listed
+    of_neighbors = Operations.at(PRODUCT_EFFICIENCY, flops)
+    of_neighbors += known.reread(pair, n_tiles(known, pair))
+    # No pair whose operations exceed the limit ranks all neurons.
+    most = config.intervals.max_teraflops * 1e12
+    flops = min(rematch_flops(n_a, n_b, positions, config.intervals), most)
+    of_all = Operations.at(PRODUCT_EFFICIENCY, flops) + known.reread(pair)
+    if known.at_most:  # of fewer positions a pair may be ranked whole that is not of all
+        fewer = replace(known, extent=replace(known.extent, positions=0))
+        ways = [of_neighbors, *([of_all] if rematches(fewer, pair) else [])]
+        return _within_budget(known, pair, max(ways, key=lambda way: way.work))
+    return _within_budget(known, pair, of_all if rematches(known, pair) else of_neighbors)
 
 
 def rematches(known: Known, pair: tuple[str, str]) -> bool:

@@ -64,7 +64,8 @@ def _grid_cost(
     from rosetta.theory.allocation import AllocationModel  # needs scipy
     from rosetta.theory.simulation import Cell, expected_cost
 
-    cells = [Cell(AllocationModel(beta, kappa, gamma), n, run) for beta in betas for n in sizes for run in range(runs)]
+    models = [AllocationModel(beta, kappa, gamma) for beta in betas]
+    cells = [Cell(model, n, run) for model in models for n in sizes for run in range(runs)]
     simulation = TheorySimulation.model_validate_json(settings)
     deviates, stored = expected_cost(cells, simulation, whole=whole)
     return deviates * FLOPS_PER_DEVIATE + len(cells) * FLOPS_PER_SIMULATION, stored
