@@ -26,6 +26,8 @@ from rosetta.analysis.scaling import SCALING_COLUMNS, fit_power_law, scaling_tab
 from rosetta.config import load_config, parse_config
 from rosetta.correlation.lists import LEFT_OUT
 from rosetta.moments import Moments
+from rosetta.plan.costs.base import Operations
+from rosetta.plan.speed import Speed
 from rosetta.plan.sweep import Phase, RunPlan, plan_run
 from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
@@ -193,7 +195,7 @@ def test_the_plan_counts_jobs_and_bytes(tmp_path):
     plan = plan_run(config, Paths(tmp_path))
     phases = phases_of(plan)
     names, results = job_names(config), (
-        "match", "anchors", "counts", "fit", "figures", "control_tables", "control_figures", "contexts", "describe",
+        "match", "anchors", "counts", "fit", "figures", "control_tables", "control_figures", "describe",
         "neuron_figures", "viewer", "report",
     )  # fmt: skip
     assert phases["results"].jobs == sum(len(names[rule]) for rule in results), "what no other phase counts"
@@ -272,8 +274,8 @@ def test_the_plan_counts_the_documents_of_the_corpus_once_it_is_built(tmp_path):
 
 
 def test_the_numbers_of_a_large_plan_stand_apart():
-    phase = Phase("correlation", 24, 1.12e20, 187_071.5e9, 1061.9e9)
-    plan = RunPlan("positions: 1", [phase, Phase("nulls", 1, disk_bytes=None)], flops_per_second=1e9, cores=1)
+    phase = Phase("correlation", 24, Operations.at(0.8, 1.12e20), 187_071.5e9, 1061.9e9)
+    plan = RunPlan("positions: 1", [phase, Phase("nulls", 1, disk_bytes=None)], speed=Speed(1e9))
     rows = [line.split() for line in plan.render().splitlines()[2:6]]
     assert rows[1][:5] == ["correlation", "24", "1.12e+20", "187071.50", "1061.9"]
     assert rows[3][3] == "≥187071.50"

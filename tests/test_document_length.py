@@ -14,6 +14,7 @@ from rosetta.run.stages import made_by
 from rosetta.storage.files import read_manifest
 
 LONG = 2 * MB  # bytes, of fewer characters
+PHASES = ("activations", "twins", "correlation", "nulls", "intervals", "sweeps", "neurons")
 DIMENSIONS = {"n_layers": 2, "d_mlp": 8, "n_parameters": 10**6}
 
 
@@ -26,6 +27,7 @@ def run_of(folder, *, keep=True, **corpus):
             "models": models,
             "ladders": {"l": [["m", "n"]]},
             "activations": {"keep": keep},
+            "sweeps": {"budgets": True},
             **({} if keep else {"correlation": {"method": "screened"}}),
         }
     )
@@ -45,7 +47,7 @@ def needs(config, paths):
     found["correlate"] = needs_of_pair(config, paths, "correlate", ("m", "n")).mb
     found["contexts"] = needs_of_group(config, paths, "contexts", ("m", "n")).mb
     phases = {phase.name: phase.peak_bytes / MB for phase in plan_run(config, paths).phases}
-    return found | {f"plan of {name}": phases[name] for name in ("activations", "twins", "correlation")}
+    return found | {f"plan of {name}": phases[name] for name in PHASES}
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -56,7 +58,7 @@ def test_the_longest_document_is_part_of_the_memory_of_what_reads_documents(fold
     assert (held["match"]["longest_bytes"], held["pool"]["longest_bytes"]) == (LONG, 0)
     unknown, known = needs(config, nowhere), needs(config, paths)
     stored = {"activations", "twins", "plan of activations", "plan of twins"}
-    live = {"activations", "twins", "neurons", "correlate", "contexts", "plan of twins", "plan of correlation"}
+    live = {"activations", "twins", "neurons", "correlate", "contexts", *(f"plan of {name}" for name in PHASES)}
     reading = stored if keep else live
     grown = {name: known[name] - unknown[name] for name in known}
     assert {name for name, more in grown.items() if more > TOKENIZING * LONG / MB / 2} == reading

@@ -1,6 +1,7 @@
 """Stores that are never written: the models run again, and give the same matches."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,9 @@ import torch
 from helpers import save_tiny_model
 from safetensors.torch import load_file, save_file
 
+import rosetta.correlation.pairs
 import rosetta.correlation.screened
+import rosetta.plan.costs.pairs
 from rosetta.activations.folders import open_stores
 from rosetta.activations.live import LiveStore
 from rosetta.analysis.points import values_at
@@ -18,12 +21,17 @@ from rosetta.analysis.profiles import profile_neurons
 from rosetta.config import dump_config, parse_config
 from rosetta.correlation.lists import read_lists
 from rosetta.correlation.pairs import correlate_stores
-from rosetta.correlation.plan import Tile
+from rosetta.correlation.plan import ScreenPlan, Tile, TilePlan, correlation_flops, screen_flops
 from rosetta.correlation.stream import align_pair
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
 from rosetta.inputs.text.build import build_corpus, read_split
+from rosetta.models.neurons import NeuronShape
+from rosetta.models.sizes import Size
+from rosetta.plan.costs import pairs
+from rosetta.plan.costs.base import Known
+from rosetta.plan.extent import Extent
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
 from rosetta.steps.activations import activations_step
@@ -146,3 +154,44 @@ def test_neurons_are_profiled_and_read_without_stores(run):
     pd.testing.assert_frame_equal(live.contexts, written.contexts)
     pd.testing.assert_frame_equal(live.neurons, written.neurons, rtol=1e-9)
     np.testing.assert_array_equal(same_values, values)
+
+
+@pytest.mark.parametrize("method", ["exact", "screened"])
+def test_live_models_run_as_often_as_the_plan_counts(run, tmp_path, monkeypatch, method):
+    """Every tile reads both models; sketches read each once per range of its neurons."""
+    config, paths = run(keep=False)
+    pair, settings = config.pairs()[0], config.correlation.model_copy(update={"method": method})
+    edges = ((0, 16), (16, 32), (32, 48)), ((0, 24), (24, 48))
+    screen = ScreenPlan(256, *edges, peak_bytes=0)
+    for module in (rosetta.correlation.pairs, rosetta.plan.costs.pairs):
+        monkeypatch.setattr(module, "plan_screen", lambda *_, **__: screen)
+        monkeypatch.setattr(module, "plan_tiles", lambda *_, **__: TilePlan(screen.tiles, 0))
+    monkeypatch.setattr(rosetta.correlation.screened._Rounds, "any_open", lambda _: False)  # all are certified
+    runs, moments, chunks, pilots = Counter(), LiveStore.moments, LiveStore.chunks, []
+
+    def pilot(store):  # reads one batch only
+        pilots.append(store)
+        found = moments(store)
+        pilots.pop()
+        return found
+
+    def counted(store, low, high):
+        if not pilots:
+            runs[store.manifest["live"]["model"]] += 1
+        return chunks(store, low, high)
+
+    monkeypatch.setattr(LiveStore, "moments", pilot)
+    monkeypatch.setattr(LiveStore, "chunks", counted)
+    folders = (paths.stores(name, 2) for name in pair)
+    correlate_stores(*folders, tmp_path / "out.parquet", "mean", settings, config.dask)
+    planned = {}
+    for model in pair:  # one position, and one parameter of this model alone: two operations each time
+        sizes = {name: Size(NeuronShape(2, 24), int(name == model)) for name in pair}
+        known = Known(config, Extent(positions=1), sizes.__getitem__, "float32")
+        if method == "screened":
+            cost = pairs.correlate(known, pair).operations.flops - screen_flops(48, 48, 1, 256)
+        else:
+            cost = pairs.exact_products(known, pair).flops - correlation_flops(48, 48, 1)
+        planned[model] = cost / 2
+    assert {model: n / config.activations.n_shards for model, n in runs.items()} == planned
+    assert list(planned.values()) == ([3 + 6, 2 + 6] if method == "screened" else [6, 6])

@@ -147,9 +147,7 @@ def plan_screen(
     PlanError
         If not even ranges of 64 neurons fit.
     """
-    # The more rows, the more neurons are certified by their first candidates; one sixteenth of the positions costs
-    # one sixteenth of the exact method to compare.
-    n_rows = n_rows or min(max(1024, 2 ** int(math.log2(max(n_positions // 16, 1)))), 16_384)
+    n_rows = sketch_rows(n_positions, n_rows)
 
     def work(width_a: int, width_b: int) -> int:
         # The widest of the phases: folding one side, comparing sketches, exact pairs in a second pass.
@@ -160,6 +158,15 @@ def plan_screen(
 
     widths, peak = _fit(work, (n_a, n_b), n_positions, memory_gb, workers)
     return ScreenPlan(n_rows, tuple(_edges(n_a, widths[0])), tuple(_edges(n_b, widths[1])), peak)
+
+
+def sketch_rows(n_positions: int, chosen: int | None = None) -> int:
+    """Return the rows of the sketches, unless the user chose them.
+
+    The more rows, the more neurons are certified by their first candidates; one sixteenth of the
+    positions costs one sixteenth of the exact method to compare.
+    """
+    return chosen or min(max(1024, 2 ** int(math.log2(max(n_positions // 16, 1)))), 16_384)
 
 
 def _fit(

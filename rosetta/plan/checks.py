@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
+from itertools import product
 from pathlib import Path
 
 from rosetta.config import Config, EnvironmentSource, FilesSource
 from rosetta.config.base import BRACES, Section
 from rosetta.config.filtering import Filtering
 from rosetta.config.ladders import check_scales
-from rosetta.correlation.plan import REORDERED, check_budget, workers_of
+from rosetta.correlation.plan import check_budget, workers_of
 from rosetta.errors import ConfigError
 from rosetta.extras import require_extra
 from rosetta.inputs.text.environment import HARVESTED_EXTRAS, SECTION
 from rosetta.judging.endpoint import check_endpoint
 from rosetta.models.folders import check_model_folder, model_files
-from rosetta.models.sizes import known_size, planned_capture, planned_reading, planned_scoring, planned_twin
+from rosetta.models.sizes import known_size
+from rosetta.plan.costs.base import Known
+from rosetta.plan.costs.filtering import filter_score
+from rosetta.plan.costs.pairs import held_rows
+from rosetta.plan.costs.stages import MODEL_COSTS
+from rosetta.plan.extent import Extent
 from rosetta.run.paths import Paths
 
 
@@ -150,21 +156,19 @@ def _check_shards(config: Config) -> None:
 
 
 def _check_sizes(config: Config) -> None:
-    """Check what follows from the sizes of models, as far as they are known."""
+    """Check what follows from the sizes of models, as far as they are known: that each job fits what it may use."""
     paths = Paths(Path(config.results))
     sizes = {name: size for name in config.needed_models() if (size := known_size(config, paths, name))}
-    neurons = {name: size.shape.n_neurons for name, size in sizes.items()}
-    check_scales(config, neurons.get)
-    for name, size in sizes.items():
-        if name in config.used_models():
-            planned_capture(config, name, size)
-            planned_reading(config, name, size)
-            if config.controls.untrained_seeds:
-                planned_twin(config, name, size)
+    check_scales(config, {name: size.shape.n_neurons for name, size in sizes.items()}.get)
+    known = Known(config, Extent(), sizes.__getitem__, "float32")
+    used = [name for name in config.used_models() if name in sizes]
+    stages = ["activations", "vocabulary", *(["twins"] if config.controls.untrained_seeds else [])]
+    for rule, name in product(stages, used):
+        MODEL_COSTS[rule](known, name)
     if config.filtering and config.filter_model() in sizes:
-        planned_scoring(config, sizes[config.filter_model()])
+        filter_score(known)
+    held = max(held_rows(control) for control in ("", *config.controls.names))
     for a, b in config.pairs():
-        if a in neurons and b in neurons:
-            exchanged, permuted = bool(config.controls.document_seeds), bool(config.controls.permutation_seeds)
-            held = (REORDERED * exchanged, REORDERED * (exchanged or permuted))
-            check_budget(neurons[a], neurons[b], config.correlation, workers_of(config.dask), held)
+        if a in sizes and b in sizes:
+            n_a, n_b, _ = known.pair_size((a, b))
+            check_budget(n_a, n_b, config.correlation, workers_of(config.dask), held)

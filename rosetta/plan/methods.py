@@ -26,14 +26,15 @@ def compare_methods(config: Config, paths: Paths, planned: RunPlan) -> str:
     str
         Per way: jobs, operations, disk while it runs and disk that is left at its end, memory, and device-hours.
     """
-    lines = ["", f"{HEAD}{planned.device + '-hours':>15}"]
+    speed = planned.speed
+    lines = ["", f"{HEAD}{speed.device + '-hours':>15}"]
     for method in ("exact", "screened"):
         for keep in (True, False):
             variant = with_method(config, method, keep)
             chosen = "*" if variant == config else ""
             name = f"{method + chosen:<10}{'kept' if keep else 'not kept':<10}"
             try:
-                plan = plan_run(variant, paths, planned.flops_per_second / 1e12, planned.cores)
+                plan = plan_run(variant, paths, speed.flops_per_second / 1e12, speed.n_devices)
             except (ModelError, PlanError) as error:
                 lines.append(f"{name}does not fit: {error}")
                 continue
@@ -57,7 +58,7 @@ def with_method(config: Config, method: str, keep: bool) -> Config:
 def _row(plan: RunPlan) -> str:
     disk = sum(phase.disk_bytes or 0 for phase in plan.phases)
     left = sum(phase.disk_bytes or 0 for phase in plan.phases if not phase.temporary)
-    jobs, flops = sum(phase.jobs for phase in plan.phases), sum(phase.flops for phase in plan.phases)
+    jobs = sum(phase.jobs for phase in plan.phases)
     memory = max(phase.peak_bytes for phase in plan.phases)
     sizes = f"{disk / GB:>12,.1f}{left / GB:>12,.1f}{memory / GB:>11.1f}"
-    return f"{jobs:>6}{flops:>12.2e}{sizes}{plan.device_hours:>15,.2f}"
+    return f"{jobs:>6}{plan.flops:>12.2e}{sizes}{plan.device_hours:>15,.2f}"

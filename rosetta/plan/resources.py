@@ -1,41 +1,35 @@
 """What single jobs need, for a scheduler that has to know beforehand: memory, time and GPUs.
 
-Light, because Snakemake asks while it plans. Sizes are exact once a model's manifest or the corpus is there, and
-estimated before; a job that was given too little is tried again with more (`attempt` in workflow/rules/common.smk).
+The costs of `rosetta.plan.costs` for as much text as there can be, and a margin. Sizes of models
+are exact once their manifests are there, and estimated before; a job that was given too little is
+tried again with more (`attempt` in workflow/rules/common.smk). Light, because Snakemake asks while
+it plans.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from rosetta.config import Config
-from rosetta.correlation.plan import correlation_flops
-from rosetta.errors import StoreError
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.sizes import (
-    LOADING,
-    Size,
-    known_size,
-    planned_capture,
-    planned_reading,
-    planned_scoring,
-    tokenizing_bytes,
-)
+from rosetta.models.sizes import Size, known_size
+from rosetta.plan.costs.base import Cost, Known
+from rosetta.plan.costs.stages import GROUP_COSTS, MODEL_COSTS, pair_cost, stage_costs
+from rosetta.plan.extent import largest_extent
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_manifest
 
 MB = 1_000_000
-BASE_MB = 1500  # interpreter, libraries, and what a cluster's own wrapper takes
+# The margin: on top of a job's own memory, what a cluster's wrapper takes and estimates miss.
+BASE_MB = 1500
+# Times its memory, for a job whose memory grows with its text by no formula that we have.
+GROWING = 2.5
+GROWING_RULES = ("corpus", "filter_pool", "filter_select", "theory_ngrams")
 START_MINUTES = 15
 DAY = 24 * 60  # what most partitions admit; further attempts ask for more
-SLOW_FLOPS = 3e9  # per core and second: what an old node surely does
+SLOW_FLOPS = 3e9  # per core and second in a matrix product: what an old node surely does
 SLOW_GPU_FLOPS = 1e12  # the same of a GPU
-GPU_RULES = ("activations", "twins", "correlate", "nulls", "intervals", "sweeps", "filter_score", "filter_pretrain")
-LIVE_GPU_RULES = ("neurons", "contexts")  # what runs models only where activations are not stored
-UNKNOWN_DOCUMENTS = 10_000  # of a corpus that is not built yet and has no limit
-UNKNOWN_POOL = 300_000_000  # tokens
-LARGE_VOCABULARY = 50_000
-OPTIMIZER_BYTES = 24  # per parameter: weights, gradients, two moments, and a checkpoint that is being written
+UNKNOWN = Size(NeuronShape(1, 0), 0)
 
 
 class Needs(NamedTuple):
@@ -46,134 +40,92 @@ class Needs(NamedTuple):
     gpu: int = 0
 
 
-UNKNOWN = Size(NeuronShape(1, 0), 0)
-
-
 def model_size(config: Config, paths: Paths, model: str) -> Size:
-    """Return a model's size: as exactly as it is known, and of no neuron where it is not known yet."""
+    """Return a model's size as exactly as it is known; it has no neuron where it is not."""
     return known_size(config, paths, model) or UNKNOWN
 
 
-def expected_positions(config: Config, paths: Paths) -> int:
-    """Return no fewer positions per model than the match split has."""
-    try:
-        documents = read_manifest(paths.corpus_manifest, "corpus")["splits"]["match"]["documents"]
-    except StoreError:
-        sampling = config.corpus.sampling
-        documents = (sampling and sampling.max_sequences) or UNKNOWN_DOCUMENTS
-    return min(documents, config.activations.max_documents or documents) * config.activations.sequence_length
+def known_at_most(config: Config, paths: Paths) -> Known:
+    """Return what the largest costs follow from, as far as is known without loading anything."""
+    precision = config.correlation.precision
+    return Known(
+        config,
+        largest_extent(config, paths),
+        lambda model: model_size(config, paths, model),
+        # Of the two that `auto` stands for, it takes more memory.
+        "bfloat16" if precision == "auto" else precision,
+        at_most=True,
+    )
 
 
 def needs_of_model(config: Config, paths: Paths, rule: str, model: str) -> Needs:
-    """Return what a job on one model needs: train, model, activations, twins, vocabulary, neurons."""
-    size, training = model_size(config, paths, model), config.zoo.training
-    if rule == "model":
-        return _needs(config, rule, 0, 0)
-    if rule == "train":
-        tokens = training.steps * training.batch_size * training.sequence_length
-        return _needs(config, rule, size.n_parameters * OPTIMIZER_BYTES, 6 * size.n_parameters * tokens)
-    if rule == "vocabulary":
-        return _needs(config, rule, planned_reading(config, model, size).n_bytes, 0)
-    n_neurons, positions = size.shape.n_neurons, expected_positions(config, paths)
-    forward, (capture, _, placement) = 2 * size.n_parameters * positions, planned_capture(config, model, size)
-    live, capture = forward if config.store_mode == "live" else 0, capture + tokenizing_bytes(config, paths)
-    n_bytes, flops = {
-        "activations": (capture, forward / config.activations.n_shards),
-        "twins": (capture, forward * len(config.controls.untrained_seeds)),
-        "neurons": (
-            n_neurons * config.specialization.n_contexts * 64 + (capture if live else 0),
-            1000 * positions * n_neurons + live,
-        ),
-    }[rule]
-    return _needs(config, rule, n_bytes, flops, n_gpus=placement.n_gpus if placement else 1)
+    """Return what a job on one model needs; the rules are those of `MODEL_COSTS`."""
+    return padded(config, MODEL_COSTS[rule](known_at_most(config, paths), model))
 
 
-def needs_of_pair(config: Config, paths: Paths, rule: str, pair: tuple[str, str], control: str = "") -> Needs:
+def needs_of_pair(
+    config: Config,
+    paths: Paths,
+    rule: str,
+    pair: tuple[str, str],
+    control: str = "",
+) -> Needs:
     """Return what a job on a pair needs: correlate, nulls, intervals, sweeps."""
-    sizes = [model_size(config, paths, model) for model in pair]
-    positions = expected_positions(config, paths)
-    once = correlation_flops(sizes[0].shape.n_neurons, sizes[1].shape.n_neurons, positions)
-    sweeps = config.sweeps
-    times = {
-        "correlate": 1 / config.correlation.n_jobs,
-        "nulls": len(config.controls.seeds(control)) if control else 0,
-        "intervals": 4,  # products of all blocks, and a reduction for every half-sample
-        "sweeps": sweeps.budgets + sweeps.split_half + len(sweeps.pooling) + len(sweeps.exclusions),
-    }[rule]
-    live, captured, n_gpus = 0, 0.0, 1
-    if config.store_mode == "live":  # the two models lie beside the tiles
-        live = 4 * sum(size.n_parameters for size in sizes) * positions
-        captured, n_gpus = _captures(config, paths, list(pair), sizes)
-    flops = times * (once + live)
-    if not config.dask.local:  # workers on other machines have memory and GPUs of their own; this job waits for them
-        return Needs(BASE_MB, _minutes(flops / SLOW_FLOPS))
-    threads = config.dask.n_workers * config.dask.threads_per_worker
-    return _needs(config, rule, config.correlation.memory_gb * 1000 * MB + captured, flops, threads, n_gpus)
+    cost, dask = pair_cost(known_at_most(config, paths), rule, pair, control), config.dask
+    if rule == "intervals":  # in its own process, wherever tiles are computed
+        return padded(config, cost, threads=dask.threads_per_worker)
+    if not dask.local:  # this job waits for workers, which have memory and GPUs of their own
+        return Needs(BASE_MB, padded_minutes(cost.operations.work / SLOW_FLOPS))
+    return padded(config, cost, threads=dask.n_workers * dask.threads_per_worker)
 
 
 def needs_of_group(config: Config, paths: Paths, rule: str, group: tuple[str, ...]) -> Needs:
     """Return what a job on a group needs: contexts."""
-    n_bytes, flops, n_gpus = {"contexts": 1500 * MB}[rule], 0.0, 1
-    if config.store_mode == "live":
-        sizes = [model_size(config, paths, model) for model in group]
-        captured, n_gpus = _captures(config, paths, list(group), sizes)
-        n_bytes += captured
-        flops = 4 * sum(size.n_parameters for size in sizes) * expected_positions(config, paths)
-    needs = _needs(config, rule, n_bytes, flops, n_gpus=n_gpus)
-    return needs._replace(minutes=needs.minutes + START_MINUTES)  # stores are read at scattered points
-
-
-def _captures(config: Config, paths: Paths, models: list[str], sizes: list[Size]) -> tuple[float, int]:
-    """Return bytes and GPUs of a job that runs models, of which it holds no more than `models_at_once`."""
-    planned = [planned_capture(config, model, size) for model, size in zip(models, sizes, strict=True)]
-    n_bytes = sum(sorted(capture.n_bytes for capture in planned)[-config.models_at_once :])
-    return n_bytes + tokenizing_bytes(config, paths), max(
-        capture.placement.n_gpus if capture.placement else 1 for capture in planned
-    )
+    needs = padded(config, GROUP_COSTS[rule](known_at_most(config, paths), group))
+    # Stores are read at scattered points, which no operation counts.
+    return needs._replace(minutes=needs.minutes + START_MINUTES)
 
 
 def needs_of_filter(config: Config, paths: Paths, rule: str) -> Needs:
-    """Return what the jobs of the filter that run a model need: filter_score, filter_pretrain."""
-    filtering = config.filtering
-    assert filtering is not None, "the rules exist only with a filter"
-    pretraining, tokens = filtering.pretraining, _pool_tokens(config, paths)
-    if rule == "filter_score":
-        size = model_size(config, paths, config.filter_model())
-        n_bytes, _, placement = planned_scoring(config, size)
-        flops = 2 * size.n_parameters * tokens / filtering.pool.n_shards
-        return _needs(config, rule, n_bytes, flops, n_gpus=placement.n_gpus if placement else 1)
-    assert pretraining is not None, "the rule exists only with a training"
-    size = model_size(config, paths, pretraining.model)
-    # What the backward pass keeps: activations of all neurons, and logits and their gradients.
-    per_token = size.shape.n_neurons * 24 + LARGE_VOCABULARY * 12
-    batch = pretraining.sequences_at_a_time * pretraining.sequence_length * per_token
-    selected = filtering.selection.budget_tokens or tokens * (filtering.pool.target_share or 1.0)
-    flops = 6 * size.n_parameters * min(tokens, selected)
-    return _needs(config, rule, LOADING * 4 * size.n_parameters + batch, flops)
+    """Return what a job of the filter that runs a model needs: filter_score, filter_pretrain."""
+    return needs_of_stage(config, paths, rule)
 
 
-def _pool_tokens(config: Config, paths: Paths) -> int:
-    assert config.filtering is not None
-    if config.filtering.pool.source:
-        return UNKNOWN_POOL
-    try:
-        return read_manifest(paths.corpus_manifest, "corpus")["splits"]["pool"]["bytes"]
-    except StoreError:
-        from rosetta.inputs.text.size import estimate_size  # needs pyarrow
-
-        whole = estimate_size(config.corpus).n_bytes
-        return UNKNOWN_POOL if whole is None else int(whole * config.corpus.splits.pool)
+def needs_of_stage(config: Config, paths: Paths, rule: str) -> Needs:
+    """Return what the largest job of a stage needs: one that is on no model, pair or group."""
+    times = GROWING if rule in GROWING_RULES else 1.0
+    costs = stage_costs(known_at_most(config, paths), rule)
+    needs = [padded(config, cost, times=times) for cost in costs]
+    return Needs(*(max(values) for values in zip(*needs, strict=True)))
 
 
-def _needs(config: Config, rule: str, n_bytes: float, flops: float, threads: int = 1, n_gpus: int = 1) -> Needs:
-    """Return the needs of a job of so much memory and work, on GPUs if it gains from one and is long enough."""
-    mb, minutes = BASE_MB + int(-(-n_bytes // MB)), _minutes(flops / SLOW_FLOPS / threads)
+def padded(config: Config, cost: Cost, *, threads: int = 1, times: float = 1.0) -> Needs:
+    """Return what a job of a cost is given.
+
+    Parameters
+    ----------
+    config : Config
+        From how many minutes on a job that can use GPUs asks for them (`gpu_from_minutes`).
+    cost : Cost
+        What the job takes.
+    threads : int
+        Cores that it computes on.
+    times : float
+        Factor on its memory.
+
+    Returns
+    -------
+    Needs
+        `times` its memory and `BASE_MB`; `START_MINUTES` and its time on a slow node.
+    """
+    mb, work = BASE_MB + math.ceil(times * cost.n_bytes / MB), cost.operations.work
+    minutes = padded_minutes(work / SLOW_FLOPS / threads)
     threshold = config.gpu_from_minutes
-    gains = rule in GPU_RULES or (config.store_mode == "live" and rule in LIVE_GPU_RULES)
-    if threshold is None or not gains or minutes < threshold:
+    if threshold is None or not cost.n_gpus or minutes < threshold:
         return Needs(mb, minutes)
-    return Needs(mb, _minutes(flops / SLOW_GPU_FLOPS), gpu=max(n_gpus, 1))
+    return Needs(mb, padded_minutes(work / SLOW_GPU_FLOPS), cost.n_gpus)
 
 
-def _minutes(seconds: float) -> int:
+def padded_minutes(seconds: float) -> int:
+    """Return the minutes that a job of so many seconds is given: more, but no more than `DAY`."""
     return min(START_MINUTES + int(seconds / 60), DAY)

@@ -1,0 +1,119 @@
+"""What a cost is, and what costs follow from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from rosetta.config import Config
+from rosetta.config.base import GB
+from rosetta.correlation.plan import RESERVED
+from rosetta.models.sizes import Size
+from rosetta.plan.extent import Extent
+
+# Shares of the speed of a plain matrix product. A training step or forward pass of a small model is
+# half as fast as its products alone.
+PRODUCT_EFFICIENCY = 0.8
+MODEL_EFFICIENCY = 0.5
+TABLES = 1 * GB  # a process that holds a table of documents, or of a model's neurons
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Floating-point operations of a job.
+
+    Attributes
+    ----------
+    flops : float
+        How many.
+    work : float
+        How many operations of a plain matrix product take as long.
+    """
+
+    flops: float = 0.0
+    work: float = 0.0
+
+    @classmethod
+    def at(cls, efficiency: float, flops: float) -> Operations:
+        """Return operations that run at a share of the speed of a plain matrix product."""
+        return cls(flops, flops / efficiency)
+
+    def __add__(self, other: Operations) -> Operations:
+        return Operations(self.flops + other.flops, self.work + other.work)
+
+    def __mul__(self, n: float) -> Operations:
+        return Operations(self.flops * n, self.work * n)
+
+
+NO_OPERATIONS = Operations()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one job takes.
+
+    Attributes
+    ----------
+    n_bytes : float
+        Main memory, interpreter included.
+    operations : Operations
+        What it computes.
+    disk_bytes : float or None
+        What it leaves on disk; None if that is not known.
+    scratch_bytes : float
+        What it writes and deletes before it ends.
+    n_gpus : int
+        GPUs that it can use; 0 if it gains from none.
+    """
+
+    n_bytes: float = RESERVED
+    operations: Operations = NO_OPERATIONS
+    disk_bytes: float | None = 0.0
+    scratch_bytes: float = 0.0
+    n_gpus: int = 0
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the costs of a run follow from.
+
+    Attributes
+    ----------
+    config : Config
+        The configuration.
+    extent : Extent
+        How much text there is.
+    size_of : callable
+        A model's size, by its name.
+    precision : {'float32', 'bfloat16', 'float64'}
+        What the correlation multiplies.
+    at_most : bool
+        Whether costs are upper bounds: a screened pair may fall back to the exact method, and then
+        pays for both.
+    """
+
+    config: Config
+    extent: Extent
+    size_of: Callable[[str], Size]
+    precision: str
+    at_most: bool = False
+
+    @property
+    def live(self) -> bool:
+        """Whether models run again in the jobs that read activations."""
+        return self.config.store_mode == "live"
+
+    def forward(self, models: Iterable[str], passes: float = 1) -> Operations:
+        """Return running models over all positions: two operations per parameter and position."""
+        parameters = sum(self.size_of(model).n_parameters for model in models)
+        flops = 2 * parameters * self.extent.positions * passes
+        return Operations.at(MODEL_EFFICIENCY, flops)
+
+    def reread(self, models: Iterable[str], passes: float = 1) -> Operations:
+        """Return reading the stores of models so many times, which runs them if they are live."""
+        return self.forward(models, passes) if self.live else NO_OPERATIONS
+
+    def pair_size(self, pair: tuple[str, str]) -> tuple[int, int, int]:
+        """Return the neurons of either model, and the positions."""
+        a, b = (self.size_of(model).shape.n_neurons for model in pair)
+        return a, b, self.extent.positions

@@ -1,0 +1,114 @@
+"""Costs of jobs on models: training, capture, weights, profiles, contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from rosetta.config import Config
+from rosetta.models import placement
+from rosetta.models.placement import ITEM_BYTES
+from rosetta.models.sizes import Planned, Size, planned_capture, planned_reading, planned_twin
+from rosetta.plan.costs.base import MODEL_EFFICIENCY, TABLES, Cost, Known, Operations
+
+PARAMETER_BYTES = 4  # of a model that is trained
+TRAINING_COPIES = 6  # weights, gradients, two moments, and a checkpoint that is being written
+CHECKPOINT_COPIES = 4  # on disk: the trained weights; weights and two moments in a checkpoint
+# Moments, firing and top contexts of one activation; they are bound by memory, not arithmetic.
+PROFILE_OPERATIONS = 50
+PROFILE_EFFICIENCY = 0.05
+CONTEXT_BYTES = 30  # one row of the table of top contexts, on disk
+CONTEXT_MEMORY = 64  # the same row in memory
+
+Plan = Callable[[Config, str, Size], Planned]
+
+
+class Held(NamedTuple):
+    """What the models of a job take: bytes of main memory, and GPUs that they can use."""
+
+    n_bytes: float = 0.0
+    n_gpus: int = 0
+
+
+def held_models(known: Known, models: Iterable[str], planned: Plan = planned_capture) -> Held:
+    """Return what a job takes that runs models and tokenizes what they read.
+
+    Of many models it holds no more than `models_at_once`.
+    """
+    found = [planned(known.config, model, known.size_of(model)) for model in models]
+    n_bytes = sum(sorted(one.n_bytes for one in found)[-known.config.models_at_once :])
+    return Held(n_bytes + known.extent.tokenizing, max(gpus_of(one) for one in found))
+
+
+def reread_models(known: Known, models: Iterable[str], planned: Plan = planned_capture) -> Held:
+    """Return what a job that reads stores takes for the models behind them: none if written."""
+    return held_models(known, models, planned) if known.live else Held()
+
+
+def gpus_of(planned: Planned) -> int:
+    """Return how many GPUs a model that runs can use."""
+    return max(planned.placement.n_gpus, 1) if planned.placement else 1
+
+
+def train(known: Known, model: str) -> Cost:
+    """Return the cost of training a model: six operations per parameter and token."""
+    training, size = known.config.zoo.training, known.size_of(model)
+    tokens = training.steps * training.batch_size * training.sequence_length
+    copy = PARAMETER_BYTES * size.n_parameters
+    return Cost(
+        placement.RESERVED + TRAINING_COPIES * copy,
+        Operations.at(MODEL_EFFICIENCY, 6 * size.n_parameters * tokens),
+        CHECKPOINT_COPIES * copy,
+    )
+
+
+def describe_model(_known: Known, _model: str) -> Cost:
+    """Return the cost of checking a model that is not trained here; weights are read one by one."""
+    return Cost(placement.RESERVED)
+
+
+def activations(known: Known, model: str) -> Cost:
+    """Return the cost of capturing one shard; of a live store, of tokenizing it."""
+    return _captured(known, model, planned_capture, 1 / known.config.activations.n_shards)
+
+
+def twins(known: Known, model: str) -> Cost:
+    """Return the cost of capturing all shards of a model's untrained twins."""
+    return _captured(known, model, planned_twin, len(known.config.controls.untrained_seeds))
+
+
+def _captured(known: Known, model: str, planned: Plan, share: float) -> Cost:
+    """Return the cost of writing stores that hold a share of a model's activations."""
+    held = held_models(known, [model], planned)  # of a live store too: what cannot run is told here
+    if known.live:  # the model runs in the jobs that read the store
+        return Cost(placement.RESERVED + known.extent.tokenizing)
+    values = known.size_of(model).shape.n_neurons * known.extent.positions
+    disk = values * ITEM_BYTES[known.config.activations.dtype] * share
+    return Cost(held.n_bytes, known.forward([model], share), disk, n_gpus=held.n_gpus)
+
+
+def vocabulary(known: Known, model: str) -> Cost:
+    """Return the cost of a model's vocabulary kurtosis."""
+    return Cost(planned_reading(known.config, model, known.size_of(model)).n_bytes)
+
+
+def neurons(known: Known, model: str) -> Cost:
+    """Return the cost of profiling a model's neurons."""
+    n_neurons, held = known.size_of(model).shape.n_neurons, reread_models(known, [model])
+    n_contexts = n_neurons * known.config.specialization.n_contexts
+    flops = PROFILE_OPERATIONS * known.extent.positions * n_neurons
+    return Cost(
+        TABLES + CONTEXT_MEMORY * n_contexts + held.n_bytes,
+        Operations.at(PROFILE_EFFICIENCY, flops) + known.reread([model]),
+        CONTEXT_BYTES * n_contexts,
+        n_gpus=held.n_gpus,
+    )
+
+
+def contexts(known: Known, group: tuple[str, ...]) -> Cost:
+    """Return the cost of a group's contexts: partners' values on them, then excerpts to show."""
+    held = reread_models(known, group)
+    n_contexts = known.config.specialization.n_contexts
+    n_rows = sum(known.size_of(model).shape.n_neurons for model in group) * n_contexts
+    n_bytes = TABLES + CONTEXT_MEMORY * n_rows + held.n_bytes
+    return Cost(n_bytes, known.reread(group, 2), n_gpus=held.n_gpus)

@@ -1,0 +1,161 @@
+"""Costs of jobs on pairs: correlations, null models, intervals, sweeps.
+
+They all keep their tiles within `correlation.memory_gb`; models of live stores lie beside these.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rosetta.config import Config
+from rosetta.config.base import GB
+from rosetta.correlation.plan import (
+    REORDERED,
+    correlation_flops,
+    fits_rematch,
+    plan_screen,
+    plan_tiles,
+    rematch_flops,
+    screen_bytes,
+    screen_flops,
+    sketch_rows,
+    workers_of,
+)
+from rosetta.models.sizes import planned_capture, planned_twin
+from rosetta.plan.costs.base import NO_OPERATIONS, PRODUCT_EFFICIENCY, Cost, Known, Operations
+from rosetta.plan.costs.models import Plan, reread_models
+
+NEIGHBOR_BYTES = 16  # one neighbour in the lists of a pair, on disk
+LISTED_COST = 50  # a listed pair costs about this many times a pair of a dense product
+
+
+def correlate(known: Known, pair: tuple[str, str]) -> Cost:
+    """Return the cost of one of the jobs that correlate a pair.
+
+    Screened, it is that of a pair whose neurons the first candidates certify.
+    """
+    settings, (n_a, n_b, positions) = known.config.correlation, known.pair_size(pair)
+    if settings.method == "exact":
+        disk = (n_a + n_b) * (settings.max_k + 1) * NEIGHBOR_BYTES
+        share = 1 / settings.n_jobs
+        return _within_budget(known, pair, exact_products(known, pair) * share, disk * share)
+    n_rows = sketch_rows(positions, settings.screening.sketch_rows)
+    flops = screen_flops(n_a, n_b, positions, n_rows)
+    operations = Operations.at(PRODUCT_EFFICIENCY, flops) + _screened_reads(known, pair, n_rows)
+    if known.at_most:
+        operations += exact_products(known, pair)
+    disk = screen_bytes(n_a, n_b, n_rows, known.config.activations.n_shards)
+    return _within_budget(known, pair, operations, disk)
+
+
+def _screened_reads(known: Known, pair: tuple[str, str], n_rows: int) -> Operations:
+    """Return reading the stores of a pair to screen it.
+
+    Each model's are read once per range of its neurons for the sketches, and both once per pair of
+    ranges for the exact correlations of the candidates. Two models of 3 and 2 ranges are read
+    3 + 6 and 2 + 6 times.
+    """
+    if not known.live:
+        return NO_OPERATIONS
+    config, (n_a, n_b, _) = known.config, known.pair_size(pair)
+    memory_gb, workers = config.correlation.memory_gb, workers_of(config.dask)
+    screen = plan_screen(n_a, n_b, 0, memory_gb, n_rows=n_rows, workers=workers)
+    passes = [len(edges) + len(screen.tiles) for edges in (screen.edges_a, screen.edges_b)]
+    reads = [known.reread([model], n) for model, n in zip(pair, passes, strict=True)]
+    return reads[0] + reads[1]
+
+
+def nulls(known: Known, pair: tuple[str, str], control: str) -> Cost:
+    """Return the cost of matching a pair under all seeds of a null model."""
+    n_seeds = len(known.config.controls.seeds(control))
+    planned = planned_twin if control == "untrained" else planned_capture
+    operations = exact_products(known, pair, control) * n_seeds
+    return _within_budget(known, pair, operations, planned=planned)
+
+
+def intervals(known: Known, pair: tuple[str, str]) -> Cost:
+    """Return the cost of matching a pair again on half-samples of the documents."""
+    config, (n_a, n_b, positions) = known.config, known.pair_size(pair)
+    n_listed = (n_a + n_b) * (config.correlation.max_k + 1)
+    flops = LISTED_COST * 2 * positions * n_listed
+    of_neighbors = Operations.at(PRODUCT_EFFICIENCY, flops)
+    of_neighbors += known.reread(pair, n_tiles(known, pair))
+    # No pair whose operations exceed the limit ranks all neurons.
+    most = config.intervals.max_teraflops * 1e12
+    flops = min(rematch_flops(n_a, n_b, positions, config.intervals), most)
+    of_all = Operations.at(PRODUCT_EFFICIENCY, flops) + known.reread(pair)
+    if known.at_most:  # of fewer positions a pair may be ranked whole that is not of all
+        fewer = replace(known, extent=replace(known.extent, positions=0))
+        ways = [of_neighbors, *([of_all] if rematches(fewer, pair) else [])]
+        return _within_budget(known, pair, max(ways, key=lambda way: way.work))
+    return _within_budget(known, pair, of_all if rematches(known, pair) else of_neighbors)
+
+
+def rematches(known: Known, pair: tuple[str, str]) -> bool:
+    """Return whether a pair's intervals rank all neurons, not only nearest neighbours."""
+    config = known.config
+    limits = (config.correlation.memory_gb, config.intervals)
+    workers = workers_of(config.dask)
+    return fits_rematch(*known.pair_size(pair), *limits, precision=known.precision, workers=workers)
+
+
+def sweeps(known: Known, pair: tuple[str, str]) -> Cost:
+    """Return the cost of matching a pair under all settings of the sweeps."""
+    return _within_budget(known, pair, exact_products(known, pair) * n_swept(known.config))
+
+
+def n_swept(config: Config) -> int:
+    """Return how many times the sweeps correlate a pair.
+
+    Budgets halve the documents again and again: one correlation in all, as the halves of a split.
+    """
+    swept = config.sweeps
+    pooled = sum(pooling != config.alignment.pooling for pooling in swept.pooling)
+    return swept.budgets + swept.split_half + pooled + len(swept.exclusions)
+
+
+def exact_products(known: Known, pair: tuple[str, str], control: str = "") -> Operations:
+    """Return all correlations of a pair by the exact method."""
+    flops = correlation_flops(*known.pair_size(pair))
+    # Each tile reads the stores of both models once.
+    passes = known.reread(pair, n_tiles(known, pair, control)) if known.live else NO_OPERATIONS
+    return Operations.at(PRODUCT_EFFICIENCY, flops) + passes
+
+
+def n_tiles(known: Known, pair: tuple[str, str], control: str = "") -> int:
+    """Return into how many tiles a pair is cut, as far as its neurons tell.
+
+    Raises
+    ------
+    PlanError
+        If not even a small tile fits the memory budget.
+    """
+    config, (n_a, n_b, _) = known.config, known.pair_size(pair)
+    tiles = plan_tiles(
+        n_a,
+        n_b,
+        0,
+        config.correlation.memory_gb,
+        precision=known.precision,
+        workers=workers_of(config.dask),
+        held=held_rows(control),
+    )
+    return len(tiles.tiles)
+
+
+def held_rows(control: str) -> tuple[int, int]:
+    """Return the rows of either model that a null model holds to permute or reorder them."""
+    reordered = (control == "documents", control in ("documents", "permutation"))
+    return REORDERED * reordered[0], REORDERED * reordered[1]
+
+
+def _within_budget(
+    known: Known,
+    pair: tuple[str, str],
+    operations: Operations,
+    disk: float = 0.0,
+    planned: Plan = planned_capture,
+) -> Cost:
+    held = reread_models(known, pair, planned)
+    n_bytes = known.config.correlation.memory_gb * GB + held.n_bytes
+    return Cost(n_bytes, operations, disk, n_gpus=max(held.n_gpus, 1))
