@@ -193,13 +193,13 @@ def test_what_cannot_be_pooled_is_told():
     rows = count_rows(HEIGHTS)
     single = pooled_table(rows[rows["ladder"] == "a-b"]).set_index("left_out")
     assert np.isfinite(single.loc["none", "alpha"])
-    assert single.loc["a", "reason"] == single.loc["b", "reason"] == "there is no rung"
+    assert single.loc["a", "reason"] == single.loc["b", "reason"] == "there is no ladder of pairs"
     assert np.isnan(single.loc["none", "alpha_family_low"]), "two families are no jackknife"
     rows["above_untrained"] = rows["matches"].where(rows["ladder"] != "a-c")
     table = pooled_table(rows).set_index(["statistic", "left_out"])
     assert table.loc[("above_untrained", "none"), "n_ladders"] == 2, "a ladder without a threshold takes no part"
     triples = pooled_table(rows[rows["ladder"] == "a-b-c"])
-    assert triples["reason"].tolist() == ["there is no rung"] * 2
+    assert triples["reason"].tolist() == ["there is no ladder of pairs"] * 2
 
 
 def test_families_are_places_of_ladders_that_share_models():
