@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 import rosetta.correlation.screened
 from rosetta.activations.folders import open_stores
 from rosetta.activations.live import LiveStore
+from rosetta.activations.steps import activations_step
 from rosetta.analysis.points import values_at
 from rosetta.analysis.positions import Positions
 from rosetta.analysis.profiles import profile_neurons
@@ -24,10 +25,9 @@ from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
 from rosetta.inputs.text.build import build_corpus, read_split
+from rosetta.models.steps import model_step
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.steps.activations import activations_step
-from rosetta.steps.models import model_step
 from rosetta.storage.files import write_text
 
 
