@@ -287,8 +287,8 @@ def match_(
         if min_r is not None and method != "screened":
             hint = "Give --method screened too, or leave it out."
             raise ConfigError(f"--min-r: is what screening certifies. {hint}")
-        settings = dict(method=method, max_k=k, memory_gb=memory_gb, precision=precision)
-        settings = parse_section(Correlation, {**settings, "screening": {"min_r": min_r}})
+        values = dict(method=method, max_k=k, memory_gb=memory_gb, precision=precision)
+        settings = parse_section(Correlation, {**values, "screening": {"min_r": min_r}})
         pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
         dask = _dask("threads", 1, threads, "{}")
         source = CorrelationRequest(a, b, pooled, settings, dask)
