@@ -11,8 +11,8 @@ from rosetta.correlation.documents import deal
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.resample import half_samples
 from rosetta.errors import StoreError
+from rosetta.matching.steps import intervals_step, nulls_step, sweeps_step
 from rosetta.run.paths import Paths
-from rosetta.steps.controls import intervals_step, nulls_step, sweeps_step
 from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_parquet
 
 N_FILES, PIECES, TOKENS, UNITS = 30, 3, 12, 10

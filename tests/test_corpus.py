@@ -15,8 +15,8 @@ from rosetta.inputs.text.build import build_corpus, read_split, shard_bounds, so
 from rosetta.inputs.text.documents import Cleaner, Text, cluster_of, cut, hash64
 from rosetta.inputs.text.environment import docstring_prose, without_docstrings
 from rosetta.inputs.text.size import estimate_size
+from rosetta.inputs.text.steps import corpus_step
 from rosetta.run.paths import Paths
-from rosetta.steps.corpus import corpus_step
 from rosetta.storage.files import read_manifest
 
 SPLITS = ("train", "match", "pool", "heldout")

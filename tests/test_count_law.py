@@ -19,9 +19,9 @@ from rosetta.analysis.scaling import (
     pooled_table,
     scaling_table,
 )
+from rosetta.analysis.steps import fit_step
 from rosetta.config.ladders import families_of
 from rosetta.errors import StoreError
-from rosetta.steps.counts import fit_step
 from rosetta.storage.tables import read_csv
 
 SIZES = np.array([256.0, 512, 1024, 2304])

@@ -60,14 +60,12 @@ def test_the_table_is_in_the_papers_form():
 
 
 @pytest.mark.parametrize("domains", [("js", ""), ("",)])
-def test_the_figure_has_documents_without_a_label(tmp_path, monkeypatch, domains):
+def test_the_figure_has_documents_without_a_label(tmp_path, domains):
     config = SimpleNamespace(filtering=SimpleNamespace(target="js"))
     paths = Paths(tmp_path)
     write_csv(paths.table("filtering_summary"), SUMMARY)
     rows = [(name, None, domain, 9, 90, 3, 30, 1 / len(domains)) for name in FILTERS for domain in domains]
     write_csv(paths.table("filtering_domains"), pd.DataFrame(rows, columns=SHARE_COLUMNS))
-    drawn = []
-    monkeypatch.setattr(filtering_figures, "save_figure", lambda figure, _path: drawn.append(figure))
-    filtering_figures.draw_filtering(config, paths)
-    bars = [bar for bar in drawn[0].axes[1].patches if bar.get_width() > 0]
+    drawn = filtering_figures.draw_filtering(config, paths)
+    bars = [bar for bar in drawn.axes[1].patches if bar.get_width() > 0]
     assert sum(bar.get_width() for bar in bars) == pytest.approx(len(FILTERS)), "all that each filter takes"

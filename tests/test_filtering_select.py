@@ -32,7 +32,6 @@ from rosetta.inputs.text.build import build_corpus, read_split
 from rosetta.inputs.text.documents import Text, document_name, hash64
 from rosetta.inputs.text.records import file_texts
 from rosetta.run.paths import FilterPaths, Paths
-from rosetta.steps.filtering import known_names
 
 # Few distinct scores, so that ties are the rule.
 POOLS = st.lists(st.tuples(st.integers(-3, 3), st.integers(1, 20)), min_size=1, max_size=60)
@@ -266,7 +265,7 @@ def test_texts_whose_pieces_are_held_out_stay_out_of_the_pool(tmp_path):
     paths = Paths(tmp_path / "results")
     build_corpus(Corpus(source=source, max_document_bytes=100, splits=splits), paths, {})
     pieces = [text for split in ("match", "heldout") for text in read_split(paths, split)["text"]]
-    kept = list(pool.Fresh(known_names(paths)).documents(file_texts(source)))
+    kept = list(pool.Fresh(pool.known_names(paths)).documents(file_texts(source)))
     assert 0 < len(kept) < len(texts)
     assert not any(piece in document.text for document in kept for piece in pieces)
 

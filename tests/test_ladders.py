@@ -12,6 +12,8 @@ from helpers import save_tiny_model
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled, RemoteEntryNotFoundError
 from workflow_runs import TINY
 
+from rosetta.activations.steps import activations_step
+from rosetta.analysis.steps import counts_step
 from rosetta.config import Config, load_config, parse_config
 from rosetta.config.ladders import cautions, check_scales
 from rosetta.errors import ConfigError, RosettaError
@@ -23,8 +25,6 @@ from rosetta.models.sources import ModelSource
 from rosetta.plan.checks import check_config
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.steps.activations import activations_step
-from rosetta.steps.counts import counts_step
 from rosetta.storage.files import write_manifest
 
 ROOT = Path(__file__).parent.parent

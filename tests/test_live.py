@@ -15,6 +15,7 @@ import rosetta.correlation.screened
 import rosetta.plan.costs.pairs
 from rosetta.activations.folders import open_stores
 from rosetta.activations.live import LiveStore
+from rosetta.activations.steps import activations_step
 from rosetta.analysis.points import values_at
 from rosetta.analysis.positions import Positions
 from rosetta.analysis.profiles import profile_neurons
@@ -29,13 +30,12 @@ from rosetta.errors import StoreError
 from rosetta.inputs.text.build import build_corpus, read_split
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.sizes import Size
+from rosetta.models.steps import model_step
 from rosetta.plan.costs import pairs
 from rosetta.plan.costs.base import Known
 from rosetta.plan.extent import Extent
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.steps.activations import activations_step
-from rosetta.steps.models import model_step
 from rosetta.storage.files import write_text
 
 

@@ -77,21 +77,23 @@ def test_names_that_yaml_takes_for_something_else_are_to_be_quoted(tmp_path, tex
     assert_refused(run_here("check", "--configfile", "c.yaml", folder=tmp_path), message)
 
 
+class Drawn(dict):
+    """The texts of every figure by its name, once it was drawn: a name taken for mathematics fails there."""
+
+    def keep(self, figures):
+        for name, figure in figures.items():
+            figure.canvas.draw()
+            texts = [text for text in figure.findobj(plt.Text) if text.get_text() and text.get_visible()]
+            # What the renderer draws of a text that is no mathematics.
+            read = {text.get_text(): text._preprocess_math(text.get_text()) for text in texts}
+            self[name] = [clean.replace("\u200b", "") for clean, is_math in read.values() if not is_math]
+            plt.close(figure)
+
+
 @pytest.fixture
 def drawn(monkeypatch):
-    """The texts of every figure by its name, once it was drawn: a name taken for mathematics fails there."""
-    shown = {}
-
-    def keep(figure, out):
-        figure.canvas.draw()
-        texts = [text for text in figure.findobj(plt.Text) if text.get_text() and text.get_visible()]
-        # What the renderer draws of a text that is no mathematics.
-        read = {text.get_text(): text._preprocess_math(text.get_text()) for text in texts}
-        shown[out.name] = [clean.replace("\u200b", "") for clean, is_math in read.values() if not is_math]
-        plt.close(figure)
-
-    for module in (scaling_figure, neuron_figures, control_figures, theory_figures, filtering_figures):
-        monkeypatch.setattr(module, "save_figure", keep)
+    shown = Drawn()
+    monkeypatch.setattr(scaling_figure, "save_figure", lambda figure, out: shown.keep({out.name: figure}))
     return shown
 
 
@@ -145,7 +147,7 @@ def neuron_tables(paths, ladders, models, domains, nulls=("above_untrained",)):
 def test_the_figures_of_neurons_draw_names_literally(tmp_path, drawn):
     ladders, models, domains = ["2024", "$$"], ["70", "$a$"], ["007", "NA", "1e5", "$$", "US$ to CA$", "$_{", "_x"]
     neuron_tables(Paths(tmp_path), ladders, models, domains)
-    neuron_figures.draw_neuron_figures(Paths(tmp_path))
+    drawn.keep(neuron_figures.draw_neuron_figures(Paths(tmp_path)))
     assert set(domains) <= set(drawn["specialization"])
     for name in ("statistics", "specialization", "depth"):
         assert set(ladders) <= set(drawn[name])
@@ -171,7 +173,7 @@ def test_the_figures_of_controls_draw_names_literally(tmp_path, drawn, ladders):
     found = pd.DataFrame([["70", 0, 0, "160", 0, 0, 0.1, 1, 1, 0.1, 0.1]], columns=MATCH_COLUMNS)
     for control in NULLS:
         write_parquet(paths.null_matches(control, "70--160"), found.assign(seed=0))
-    control_figures.draw_control_figures(config, paths)
+    drawn.keep(control_figures.draw_control_figures(config, paths))
     for name in ("nulls", "k_sweep", "threshold_sweep", "budget"):
         assert set(ladders) <= set(drawn[name]), name
     assert "70--160" in drawn["nulls"]
@@ -191,7 +193,8 @@ def test_the_figures_of_the_theory_draw_names_literally(tmp_path, drawn, monkeyp
     losses = [(name, name, size, 1.0 / size) for name in families for size in (100, 400)]
     losses = pd.DataFrame(losses, columns=["model", "family", "n_neurons", "loss"])
     monkeypatch.setattr(theory_figures, "known_losses", lambda *_: losses)
-    theory_figures.draw_theory(parse_config({"models": models, "ladders": rungs}), paths)
+    config = parse_config({"models": models, "ladders": rungs})
+    drawn.keep(theory_figures.draw_theory(config, paths))
     assert {*families, "single words", "up to 2 words"} <= set(drawn["theory_beta"])
     assert set(ladders) <= set(drawn["theory_prediction"])
     assert {f"{ladder}, {model} (1)" for ladder, model in partners.items()} <= set(drawn["theory_prediction"])
@@ -232,7 +235,8 @@ def filtered(target):
 @pytest.mark.parametrize("target", ["007", "$$", "US$ to CA$", "_x"])
 def test_the_figure_of_filters_draws_names_literally(tmp_path, drawn, target):
     filtering_tables(Paths(tmp_path), [target, "NA", "$ 5 $", "_y"])
-    filtering_figures.draw_filtering(filtered(target), Paths(tmp_path))
+    figure = filtering_figures.draw_filtering(filtered(target), Paths(tmp_path))
+    drawn.keep({"filtering": figure})
     assert {target, "NA", "$ 5 $", "_y", f"F1, domain {target}"} <= set(drawn["filtering"])
 
 
@@ -241,12 +245,13 @@ def test_of_many_domains_the_largest_are_drawn_and_the_rest_is_counted(tmp_path,
     neuron_tables(Paths(tmp_path), ["l"], MODELS, domains)
     filtering_tables(Paths(tmp_path), domains)
     by_rung = figures.read_drawn(Paths(tmp_path).table("specialization_by_rung"), [])
-    neuron_figures.save_figure(neuron_figures._specialization(by_rung), tmp_path / "specialization")
+    drawn.keep({"specialization": neuron_figures._specialization(by_rung)})
     assert f"the {neuron_figures.MAX_DOMAINS} of 240 domains" in " ".join(drawn["specialization"])
     table = read_csv(Paths(tmp_path).table("specialization_by_rung"), [])
     highest = table[table["group"] == "rosetta"].nlargest(neuron_figures.MAX_DOMAINS, "normalized_fire")["domain"]
     assert set(highest) == set(domains) & set(drawn["specialization"])
-    filtering_figures.draw_filtering(filtered("d000"), Paths(tmp_path))
+    figure = filtering_figures.draw_filtering(filtered("d000"), Paths(tmp_path))
+    drawn.keep({"filtering": figure})
     largest = {f"d{i}" for i in range(240 - (filtering_figures.MAX_SHARES - 2), 240)}
     assert set(domains) & set(drawn["filtering"]) == largest | {"d000"}
     assert f"{240 - filtering_figures.MAX_SHARES + 1} other domains" in drawn["filtering"]
@@ -256,12 +261,11 @@ def test_of_many_domains_the_largest_are_drawn_and_the_rest_is_counted(tmp_path,
     ("n_ladders", "null"),
     [(1, "above_untrained"), (1, "above_documents"), (2, "above_documents"), (3, "above_documents")],
 )
-def test_legends_are_whole_and_hide_nothing_however_few_ladders_there_are(tmp_path, monkeypatch, n_ladders, null):
+def test_legends_are_whole_and_hide_nothing_however_few_ladders_there_are(tmp_path, n_ladders, null):
     """Above a panel per ladder stand the groups, whose names are longer than a panel is wide."""
-    paths, kept = Paths(tmp_path), {}
+    paths = Paths(tmp_path)
     neuron_tables(paths, list("lmn")[:n_ladders], ["70", "70"], ["d", "e"], (null,))
-    monkeypatch.setattr(neuron_figures, "save_figure", lambda figure, out: kept.update({out.name: figure}))
-    neuron_figures.draw_neuron_figures(paths)
+    kept = neuron_figures.draw_neuron_figures(paths)
     for name in ("polarization", "statistics", "specialization"):
         kept[name].canvas.draw()
         whole, legend = kept[name].bbox, kept[name].legends[0].get_window_extent()

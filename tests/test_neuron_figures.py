@@ -43,7 +43,7 @@ def ladder(nulls):
     return [Rung("l", number, "g", members) for number, members in enumerate(rungs)]
 
 
-def draw(paths, nulls, monkeypatch):
+def draw(paths, nulls):
     """Draw all figures; return them before they are saved, by name."""
     rungs = ladder(nulls)
     populations = {one.model: one for rung in rungs for one in rung.populations}.values()
@@ -54,14 +54,9 @@ def draw(paths, nulls, monkeypatch):
     matches = pd.DataFrame({"layer_a": [0, 0], "layer_b": [0, 0], "r": [0.5, 0.7]})
     pairs = layer_pairs(matches, NeuronShape(1, 20), NeuronShape(2, 20)).assign(model_a="x-s", model_b="y-m")
     write_csv(paths.table("layer_pairs"), pairs)
-    drawn = {}
-
-    def keep(figure, out):
+    drawn = draw_neuron_figures(paths)
+    for figure in drawn.values():
         figure.canvas.draw()
-        drawn[out.name] = figure
-
-    monkeypatch.setattr(neuron_figures, "save_figure", keep)
-    draw_neuron_figures(paths)
     return drawn
 
 
@@ -78,16 +73,16 @@ def legend(figure):
     ],
     ids=["no null", "documents", "both"],
 )
-def test_the_stricter_null_that_there_is_is_shown_beside_all_matches(tmp_path, nulls, shown, monkeypatch):
-    drawn = draw(Paths(tmp_path), nulls, monkeypatch)
+def test_the_stricter_null_that_there_is_is_shown_beside_all_matches(tmp_path, nulls, shown):
+    drawn = draw(Paths(tmp_path), nulls)
     assert set(drawn) == set(FIGURES)
     assert all(legend(drawn[name]) == shown for name in ("polarization", "statistics", "specialization"))
     titles = [axis.get_title() for axis in drawn["depth"].axes if axis.get_title()]
     assert titles == ["l", *(f"l: {name}" for name in shown[1:-1])]
 
 
-def test_a_model_is_drawn_in_each_of_its_rungs_and_blank_without_rosetta_neurons(tmp_path, monkeypatch):
-    everything, above = (axis for axis in draw(Paths(tmp_path), BOTH, monkeypatch)["depth"].axes if axis.get_title())
+def test_a_model_is_drawn_in_each_of_its_rungs_and_blank_without_rosetta_neurons(tmp_path):
+    everything, above = (axis for axis in draw(Paths(tmp_path), BOTH)["depth"].axes if axis.get_title())
     labels = [label.get_text() for label in above.get_yticklabels()]
     assert labels == ["x-s  4", "y-s  4", "x-s  4", "y-m  4", "y-m  4", "x-l  0"]
     cells = [[mesh.get_array().ravel() for mesh in axis.collections] for axis in (everything, above)]
@@ -98,8 +93,8 @@ def test_a_model_is_drawn_in_each_of_its_rungs_and_blank_without_rosetta_neurons
     np.testing.assert_allclose(cells[0][5], [4, 0, 0, 0])
 
 
-def test_panels_of_vocabulary_kurtosis_share_one_scale_and_leave_no_hole(tmp_path, monkeypatch):
-    figure = draw(Paths(tmp_path), BOTH, monkeypatch)["polarization"]
+def test_panels_of_vocabulary_kurtosis_share_one_scale_and_leave_no_hole(tmp_path):
+    figure = draw(Paths(tmp_path), BOTH)["polarization"]
     panels = [axis for axis in figure.axes if axis.get_title()]
     assert len(panels) == len(figure.axes) == 2
     assert len({axis.get_ylim() for axis in panels}) == 1

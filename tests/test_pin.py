@@ -10,8 +10,8 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 from rosetta.errors import ConfigError, ModelError
 from rosetta.models import hub, licences
 from rosetta.models.loading import load_model, write_model_manifest
+from rosetta.models.pin import pin_text
 from rosetta.models.sources import ModelSource
-from rosetta.steps.pin import pin_text
 
 A, B, C, D = (letter * 40 for letter in "abcd")
 TEXT = f"""# what a user wrote

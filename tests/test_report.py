@@ -13,18 +13,16 @@ from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.replicates import REPLICATE_COLUMNS
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, pooled_table, scaling_table
 from rosetta.analysis.stability import EXCLUSION_COLUMNS, K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
+from rosetta.analysis.steps import describe_step, neurons_step
 from rosetta.config import parse_config
 from rosetta.matching.mutual import MATCH_COLUMNS, rosetta_neurons
-from rosetta.report.control_figures import draw_control_figures
 from rosetta.report.neuron_figures import FIGURES
-from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number, write_report
+from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number
 from rosetta.report.phases import phase_table
-from rosetta.report.scaling_figure import ScalingTables, draw_scaling
+from rosetta.report.steps import control_figures_step, figures_step, report_step
 from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
 from rosetta.run.stages import VERSIONS
-from rosetta.steps.describe import describe_step
-from rosetta.steps.neurons import neurons_step
 from rosetta.storage.files import digest_file, write_manifest
 from rosetta.storage.tables import write_csv, write_parquet
 from rosetta.theory.comparison import COMPARISON_COLUMNS, MATCHED_R_COLUMNS
@@ -189,17 +187,17 @@ def reported(tmp_path):
         write_csv(paths.table(name), pd.DataFrame(columns=columns))
     k_row = {"ladder": "l", "rung": 0, "k": 1, "matches": 15}
     write_csv(paths.table("k_sweep"), pd.DataFrame([k_row], columns=K_COLUMNS))
-    draw_control_figures(config, paths)
+    control_figures_step(config, paths)
     save_theory(paths)
     names = ("counts", "scaling", "null_summary", "null_scaling", "threshold_sweep")
-    draw_scaling(ScalingTables.read(*map(paths.table, names)), paths.figure("scaling", "png").with_suffix(""))
+    figures_step(*map(paths.table, names), paths.figure("scaling", "png").with_suffix(""))
     describe_step(config, paths)
     for name in FIGURES:
         paths.figure(name, "png").write_bytes(name.encode())
     for shard in range(2):
         save_benchmark(paths, "activations", f"x.{shard}-of-2", 1.25 + shard)
     save_benchmark(paths, "corpus", "all", 7.5)
-    write_report(config, paths)
+    report_step(config, paths)
     return texts, stores, matches, paths.report.read_text("utf-8")
 
 

@@ -11,7 +11,7 @@ import rosetta.activations.rounding
 from rosetta.activations.capture import capture_shard
 from rosetta.activations.folders import open_stores
 from rosetta.activations.rounding import Rounding, Scale
-from rosetta.activations.validation import check_path
+from rosetta.activations.steps import store_check_step
 from rosetta.config import Activations
 from rosetta.errors import StoreError
 from rosetta.models.neurons import NeuronShape
@@ -56,7 +56,7 @@ def test_tiny_layers_are_stored_as_precisely_as_others(tiny, tmp_path, n_shards)
         np.testing.assert_allclose(moments.std, rows.std(axis=1).ravel(), rtol=1e-9)
         assert store.read("exponent")[0] == 0
         assert (store.read("exponent")[1:] < -5).all()
-    assert len(list(check_path(tmp_path / "a"))) == n_shards
+    assert len(list(store_check_step(tmp_path / "a"))) == n_shards
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
@@ -114,7 +114,7 @@ def test_stores_of_format_2_read_as_before(tiny, tmp_path):
     write_manifest(path, {**manifest, "format_version": 2, "files": describe_files(path.with_suffix(".zarr"))})
     (old,) = open_stores(tmp_path / "a")
     np.testing.assert_array_equal(all_of(old), before)
-    assert len(list(check_path(tmp_path / "a"))) == 1
+    assert len(list(store_check_step(tmp_path / "a"))) == 1
 
 
 def test_what_a_tiny_layer_cannot_hold_later_is_refused_with_the_mend():

@@ -12,7 +12,8 @@ from helpers import ARCHITECTURES, save_tiny_model
 from scipy import stats
 from tokenizers import Tokenizer
 
-import rosetta.steps.models
+import rosetta.models.steps
+import rosetta.models.zoo
 from rosetta.config.filtering import FilterPretraining, FilterScoring
 from rosetta.config.zoo import ZooFamily
 from rosetta.errors import ModelError
@@ -109,13 +110,13 @@ def without_separator(folder):
 
 @pytest.mark.parametrize("spoil", [digits_apart, without_separator])
 def test_a_saved_model_that_reads_otherwise_is_refused(zoo, monkeypatch, spoil):
-    save = rosetta.steps.models.save_model
+    save = rosetta.models.zoo.save_model
 
     def spoilt(model, tokenizer, folder):
         save(model, tokenizer, folder)
         spoil(folder)
 
-    monkeypatch.setattr(rosetta.steps.models, "save_model", spoilt)
+    monkeypatch.setattr(rosetta.models.zoo, "save_model", spoilt)
     (zoo / "results" / "models" / "gpt2.json").unlink(missing_ok=True)
     message = r"models\.gpt2: held-out text costs \d\.\d+ bits per byte at the end of its training, and \d\.\d+ when"
     assert_refused(train(zoo, "gpt2"), message)
@@ -123,7 +124,7 @@ def test_a_saved_model_that_reads_otherwise_is_refused(zoo, monkeypatch, spoil):
 
 
 def test_held_out_text_is_not_needed():
-    rosetta.steps.models._check_same(ModelSource("m", "m"), float("nan"), float("nan"))
+    rosetta.models.steps._check_same(ModelSource("m", "m"), float("nan"), float("nan"))
 
 
 def test_a_tokenizer_is_trained_on_names_of_special_tokens_as_on_other_text(texts):

@@ -20,7 +20,7 @@ from zarr.codecs import Crc32cCodec
 import rosetta.activations.store
 from rosetta.activations.folders import open_stores
 from rosetta.activations.layout import KIND
-from rosetta.activations.validation import check_path
+from rosetta.activations.steps import store_check_step
 from rosetta.cli.app import main
 from rosetta.errors import StoreError
 from rosetta.storage.files import describe_files, digest_path, read_manifest, write_manifest
@@ -317,7 +317,7 @@ def test_whatever_the_writer_writes_is_right(tmp_path_factory, seed, documents, 
         patch.setattr(rosetta.activations.store, "CHUNK_POSITIONS", 16)
         patch.setattr(rosetta.activations.store, "CHUNK_UNITS", 4)
         (store,) = save_stores(folder, values.clip(-6e4, 6e4), ranges, len(documents), dtype=dtype)
-    (line,) = check_path(folder)
+    (line,) = store_check_step(folder)
     assert f"{store.n_positions} positions ({(ranges[2] > ranges[1]).sum()} with bytes)" in line
     assert store.manifest["holds"]["chunks"] == [min(16, store.n_positions), min(4, shape[1])]
 

@@ -12,7 +12,7 @@ from rosetta.models.loading import write_model_manifest
 from rosetta.models.sources import model_source
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.run.verify import verify
+from rosetta.run.steps import verify_step
 
 
 def test_models_of_a_run_are_found_beside_their_manifests(tmp_path, texts, monkeypatch):
@@ -24,11 +24,11 @@ def test_models_of_a_run_are_found_beside_their_manifests(tmp_path, texts, monke
     for stage, name in (("train", "opt-s"), ("model", "opt-s~untrained-0")):
         manifest = paths.model_manifest(name)
         write_model_manifest(model_source(config, paths, name), manifest, made_by(config, stage, name))
-    sound = verify(Path("results"))
+    sound = verify_step(Path("results"))
     monkeypatch.chdir(tmp_path)
     elsewhere = tmp_path / "run" / "results"
-    assert verify(elsewhere).partition(": ")[2] == sound.partition(": ")[2]
+    assert verify_step(elsewhere).partition(": ")[2] == sound.partition(": ")[2]
     weights = elsewhere / "models" / "opt-s" / "model.safetensors"
     weights.write_bytes(weights.read_bytes() + b"x")
     with pytest.raises(StoreError, match=r"1 of \d+ files are damaged:\n\S*/opt-s/model\.safetensors: .*opt-s\.json"):
-        verify(elsewhere)
+        verify_step(elsewhere)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from rosetta.activations.folders import open_store, open_stores
 from rosetta.activations.layout import HIDDEN, SPECIFICATION, array_names
 from rosetta.activations.store import Store
 from rosetta.activations.variables import activation_path
@@ -24,28 +22,6 @@ from rosetta.storage.files import check_files
 # in another order.
 RTOL = 1e-6
 RTOL_SQUARES = 1e-12
-
-
-def check_path(path: Path) -> Iterator[str]:
-    """Check one store, given its manifest, or all shard stores of a folder.
-
-    Yields
-    ------
-    str
-        What each store holds, once it was found to be right.
-
-    Raises
-    ------
-    StoreError
-        At the first thing that is wrong.
-    """
-    path = path.with_suffix(".json") if path.suffix == ".zarr" else path
-    for store in open_stores(path) if path.is_dir() else [open_store(path)]:
-        if not isinstance(store, Store):  # live: its class brings transformers
-            yield f"{store.path}: live, made by running the model again; there is nothing to check"
-        else:
-            check_store(store)
-            yield summary(store)
 
 
 def check_store(store: Store) -> None:

@@ -17,13 +17,13 @@ from rosetta.cli.interchange import add_interop_commands
 from rosetta.cli.options import ConfigOption, ModelOption, OutOption, check_kept, check_out, parse_section
 from rosetta.cli.options import open_run as _open
 from rosetta.cli.theory import theory_app
-from rosetta.config import Alignment, Config, Correlation, Dask, dump_config, load_config
+from rosetta.config import Alignment, Correlation, Dask, load_config
 from rosetta.config.controls import NULLS, Exclusions
 from rosetta.errors import ConfigError, RosettaError, naming_files, without_secrets
 from rosetta.extras import naming_extras
 from rosetta.run.paths import Paths
 from rosetta.run.provenance import compare_with_run
-from rosetta.storage.files import also_checking, replacing, scratch_folder, stamping
+from rosetta.storage.files import also_checking, stamping
 
 app = typer.Typer(
     add_completion=False,
@@ -79,15 +79,9 @@ def check(
     ] = None,
 ) -> None:
     """Check a configuration and the files that it names; write it as the steps read it."""
-    from rosetta.config.ladders import cautions
-    from rosetta.plan.checks import check_config
+    from rosetta.plan.steps import check_step
 
-    config = load_config(configfile)
-    check_config(config)
-    for caution in cautions(config):
-        print(f"warning: {caution}", file=sys.stderr)
-    if out:
-        _write(out, dump_config(config))
+    check_step(load_config(configfile), out)
     print(f"{configfile}: valid")
 
 
@@ -100,15 +94,9 @@ def plan(
     devices: Annotated[int, typer.Option(min=1, help="number of such devices")] = 1,
 ) -> None:
     """Print jobs, disk, memory, FLOPs and time of a configuration, without running it."""
-    from rosetta.plan.checks import check_config
-    from rosetta.plan.methods import compare_methods
-    from rosetta.plan.sweep import plan_run
+    from rosetta.plan.steps import plan_step
 
-    config, paths = _open(configfile)
-    check_config(config, need_sources=False)
-    planned = plan_run(config, paths, tflops, devices)
-    print(planned.render())
-    print(compare_methods(config, paths, planned))
+    print(plan_step(*_open(configfile), tflops, devices))
 
 
 @app.command()
@@ -117,14 +105,10 @@ def pin(
     out: Annotated[Path | None, typer.Option(help="where to write it; printed if not given")] = None,
 ) -> None:
     """Replace the revisions of hub models and datasets by commits, of models such that have safetensors."""
-    from huggingface_hub import HfApi
+    from rosetta.models.steps import pin_step
 
-    from rosetta.steps.pin import pin_text
-
-    text = pin_text(configfile, HfApi())
-    if out:
-        _write(out, text)
-    else:
+    text = pin_step(configfile, out)
+    if out is None:
         print(text, end="")
 
 
@@ -133,13 +117,12 @@ def status(
     results: Annotated[Path, typer.Argument(help="results folder of a run")] = Path("results"),
 ) -> None:
     """Show what of a run is done, running, missing or failed, its disk, and the time left."""
-    from rosetta.run.status import started_in, status_text
+    from rosetta.run.steps import status_step
 
     path = Paths(results).run_config
     if not path.exists():
         raise ConfigError(f"{path}: no such file. Name the results folder of a run that has begun.")
-    config = load_config(path)
-    print(status_text(config, Paths(results), started_in(config, results)))
+    print(status_step(results))
 
 
 @app.command()
@@ -147,25 +130,25 @@ def verify(
     results: Annotated[Path, typer.Argument(help="results folder of a run, or of `rosetta filter`")] = Path("results"),
 ) -> None:
     """Find all damaged files of a results folder; print the one command that makes exactly them again."""
-    from rosetta.run.verify import verify
+    from rosetta.run.steps import verify_step
 
     if not results.is_dir():
         raise ConfigError(f"{results}: no such folder. Name the results folder of a run.")
-    print(verify(results))
+    print(verify_step(results))
 
 
 @app.command("config-reference")
 def config_reference() -> None:
     """Print the documentation of all configuration keys, docs/configuration.md."""
-    from rosetta.config.documentation import render_reference
+    from rosetta.config.steps import config_reference_step
 
-    print(render_reference(Config), end="")
+    print(config_reference_step(), end="")
 
 
 @app.command()
 def corpus(config: ConfigOption) -> None:
     """Build the corpus: harvest or read documents, deduplicate, split."""
-    from rosetta.steps.corpus import corpus_step
+    from rosetta.inputs.text.steps import corpus_step
 
     corpus_step(*_open(config))
 
@@ -173,7 +156,7 @@ def corpus(config: ConfigOption) -> None:
 @app.command()
 def tokenizer(config: ConfigOption, family: Annotated[str, typer.Option(help="name of a zoo family")]) -> None:
     """Train the tokenizer of a zoo family."""
-    from rosetta.steps.models import tokenizer_step
+    from rosetta.models.steps import tokenizer_step
 
     tokenizer_step(*_open(config), family)
 
@@ -181,7 +164,7 @@ def tokenizer(config: ConfigOption, family: Annotated[str, typer.Option(help="na
 @app.command()
 def train(config: ConfigOption, model: ModelOption) -> None:
     """Train a zoo model, from its last checkpoint if there is one."""
-    from rosetta.steps.models import train_step
+    from rosetta.models.steps import train_step
 
     train_step(*_open(config), model)
 
@@ -189,7 +172,7 @@ def train(config: ConfigOption, model: ModelOption) -> None:
 @app.command()
 def model(config: ConfigOption, model: ModelOption) -> None:
     """Check a model end to end and write its manifest."""
-    from rosetta.steps.models import model_step
+    from rosetta.models.steps import model_step
 
     model_step(*_open(config), model)
 
@@ -199,7 +182,7 @@ def activations(
     config: ConfigOption, model: ModelOption, shard: Annotated[int, typer.Option(help="number of the shard")]
 ) -> None:
     """Capture the activations of all layers of a model on one shard of the match split."""
-    from rosetta.steps.activations import activations_step
+    from rosetta.activations.steps import activations_step
 
     activations_step(*_open(config), model, shard)
 
@@ -223,9 +206,9 @@ def store_check(
     path: Annotated[Path, typer.Argument(help="a store's manifest, or a folder of shard stores")],
 ) -> None:
     """Check every byte and value of stores against docs/stores.md; print what they hold."""
-    from rosetta.activations.validation import check_path
+    from rosetta.activations.steps import store_check_step
 
-    for line in check_path(path):
+    for line in store_check_step(path):
         print(line)
 
 
@@ -254,7 +237,8 @@ def correlate(
     ] = None,
 ) -> None:
     """Correlate all neurons of two models; write each neuron's nearest neighbours."""
-    from rosetta.correlation.pairs import correlate_stores
+    from rosetta.correlation.request import CorrelationRequest
+    from rosetta.correlation.steps import correlate_step
     from rosetta.correlation.view import View
 
     settings = parse_section(
@@ -277,7 +261,8 @@ def correlate(
         )
     excluded = parse_section(Exclusions, _json("--exclusions", exclusions))
     view = View(excluded, permute_seed=permute_seed, exchange_seed=exchange_seed, documents=documents)
-    correlate_stores(a, b, out, pooled, settings, _dask(scheduler, n_workers, threads, jobqueue), job=job, view=view)
+    dask = _dask(scheduler, n_workers, threads, jobqueue)
+    correlate_step(CorrelationRequest(a, b, pooled, settings, dask), out, job, view)
 
 
 @app.command("match")
@@ -299,32 +284,22 @@ def match_(
     intervals: Annotated[Path | None, typer.Option(help="what `intervals` wrote, for the intervals of r")] = None,
 ) -> None:
     """Match the neurons of two models: mutual k-nearest neighbours with r, ranks and margins."""
-    from rosetta.steps.matches import match_step
+    from rosetta.correlation.request import CorrelationRequest
+    from rosetta.matching.steps import match_step
 
     if bool(neighbors) == bool(a and b) or bool(a) != bool(b):
         raise ConfigError("give either the files that `rosetta correlate` wrote, or both --a and --b.")
-    if neighbors:
-        match_step(neighbors, out, k, dict(_named_file(text) for text in null or []), intervals)
-        return
-    if min_r is not None and method != "screened":
-        raise ConfigError("--min-r: is what screening certifies. Give --method screened too, or leave it out.")
-    from rosetta.correlation.pairs import correlate_stores
-
-    settings = parse_section(
-        Correlation,
-        dict(method=method, max_k=k, memory_gb=memory_gb, precision=precision, screening=dict(min_r=min_r)),
-    )
-    pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
-    with scratch_folder(out.with_name(f".match-{out.name}")) as folder:
-        lists = folder / "neighbors.parquet"
-        correlate_stores(a, b, lists, pooled, settings, _dask("threads", 1, threads, "{}"))
-        match_step([lists], out, k)
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a configuration that may be edited: without a digest."""
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    source: list[Path] | CorrelationRequest = neighbors or []
+    if a and b:
+        if min_r is not None and method != "screened":
+            hint = "Give --method screened too, or leave it out."
+            raise ConfigError(f"--min-r: is what screening certifies. {hint}")
+        values = dict(method=method, max_k=k, memory_gb=memory_gb, precision=precision)
+        settings = parse_section(Correlation, {**values, "screening": {"min_r": min_r}})
+        pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
+        dask = _dask("threads", 1, threads, "{}")
+        source = CorrelationRequest(a, b, pooled, settings, dask)
+    match_step(source, out, k, dict(_named_file(text) for text in null or []), intervals)
 
 
 def _named_file(text: str) -> tuple[str, Path]:
@@ -358,7 +333,7 @@ def anchors(
     out: OutOption,
 ) -> None:
     """Write the Rosetta Neurons of a group: anchor neurons matched in every comparison."""
-    from rosetta.steps.matches import anchors_step
+    from rosetta.matching.steps import anchors_step
 
     check_kept(out, matches)
     anchors_step(matches, out)
@@ -367,7 +342,7 @@ def anchors(
 @app.command()
 def counts(config: ConfigOption) -> None:
     """Count Rosetta Neurons per rung of every ladder, with intervals."""
-    from rosetta.steps.counts import counts_step
+    from rosetta.analysis.steps import counts_step
 
     counts_step(*_open(config))
 
@@ -382,7 +357,7 @@ def fit(
     nulls: Annotated[Path | None, typer.Option(help="CSV to write: the exponents of --controls")] = None,
 ) -> None:
     """Fit the power law |R| = c · x^α to every ladder of a table of counts."""
-    from rosetta.steps.counts import fit_step
+    from rosetta.analysis.steps import fit_step
 
     if nulls and not controls:
         raise ConfigError("--nulls: has no counts to fit; give --controls.")
@@ -394,7 +369,7 @@ def fit(
 @app.command()
 def vocabulary(config: ConfigOption, model: ModelOption) -> None:
     """Measure how few tokens each neuron of a model writes to: vocabulary kurtosis."""
-    from rosetta.steps.vocabulary import vocabulary_step
+    from rosetta.analysis.steps import vocabulary_step
 
     vocabulary_step(*_open(config), model)
 
@@ -402,7 +377,7 @@ def vocabulary(config: ConfigOption, model: ModelOption) -> None:
 @app.command()
 def neurons(config: ConfigOption, model: ModelOption) -> None:
     """Find how each neuron of a model is distributed, when it fires, and its top contexts, in one pass."""
-    from rosetta.steps.neurons import neurons_step
+    from rosetta.analysis.steps import neurons_step
 
     neurons_step(*_open(config), model)
 
@@ -412,7 +387,7 @@ def contexts(
     config: ConfigOption, group: Annotated[str, typer.Option(help="models of a rung joined by --, the anchor first")]
 ) -> None:
     """Read matched neurons' partners on their top contexts; collect what the viewer shows of the group."""
-    from rosetta.steps.neurons import contexts_step
+    from rosetta.analysis.steps import contexts_step
 
     contexts_step(*_open(config), group)
 
@@ -420,7 +395,7 @@ def contexts(
 @app.command()
 def describe(config: ConfigOption) -> None:
     """Compare Rosetta Neurons with the others: selectivity, specialisation, depth, findings."""
-    from rosetta.steps.describe import describe_step
+    from rosetta.analysis.steps import describe_step
 
     describe_step(*_open(config))
 
@@ -428,10 +403,9 @@ def describe(config: ConfigOption) -> None:
 @app.command("neuron-figures")
 def neuron_figures(config: ConfigOption) -> None:
     """Draw what Rosetta Neurons are like."""
-    from rosetta.report.neuron_figures import draw_neuron_figures
+    from rosetta.report.steps import neuron_figures_step
 
-    _, paths = _open(config)
-    draw_neuron_figures(paths)
+    neuron_figures_step(*_open(config))
 
 
 @app.command()
@@ -444,15 +418,15 @@ def figures(
     out: Annotated[Path, typer.Option(help="figure without its suffix; PNG and PDF are written")],
 ) -> None:
     """Draw the scaling law."""
-    from rosetta.report.scaling_figure import ScalingTables, draw_scaling
+    from rosetta.report.steps import figures_step
 
-    draw_scaling(ScalingTables.read(counts, scaling, nulls, null_scaling, thresholds), out)
+    figures_step(counts, scaling, nulls, null_scaling, thresholds, out)
 
 
 @app.command()
 def annotate(config: ConfigOption) -> None:
     """Ask a language model what neurons respond to; goes on where a run before stopped."""
-    from rosetta.steps.annotate import annotate_step
+    from rosetta.judging.steps import annotate_step
 
     annotate_step(*_open(config))
 
@@ -460,14 +434,14 @@ def annotate(config: ConfigOption) -> None:
 @app.command()
 def viewer(config: ConfigOption) -> None:
     """Write the self-contained neuron viewer."""
-    from rosetta.report.viewer import write_viewer
+    from rosetta.report.steps import viewer_step
 
-    write_viewer(*_open(config))
+    viewer_step(*_open(config))
 
 
 @app.command()
 def report(config: ConfigOption) -> None:
     """Write the self-contained report."""
-    from rosetta.report.page import write_report
+    from rosetta.report.steps import report_step
 
-    write_report(*_open(config))
+    report_step(*_open(config))

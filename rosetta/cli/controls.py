@@ -22,7 +22,7 @@ def add_control_commands(app: typer.Typer) -> None:
 
 def twins(config: ConfigOption, model: ModelOption) -> None:
     """Make the untrained twins of a model, one per seed, and capture their activations."""
-    from rosetta.steps.twins import twins_step
+    from rosetta.activations.steps import twins_step
 
     twins_step(*open_run(config), model)
 
@@ -32,7 +32,7 @@ PairOption = Annotated[str, typer.Option("--pair", help="names of two models, jo
 
 def nulls(config: ConfigOption, control: Annotated[str, typer.Option(help=", ".join(NULLS))], pair: PairOption) -> None:
     """Match a pair under a null model, once per seed."""
-    from rosetta.steps.controls import nulls_step
+    from rosetta.matching.steps import nulls_step
 
     loaded, paths = open_run(config)
     if control not in loaded.controls.names:
@@ -43,7 +43,7 @@ def nulls(config: ConfigOption, control: Annotated[str, typer.Option(help=", ".j
 
 def intervals(config: ConfigOption, pair: PairOption) -> None:
     """Match a pair again on half-samples of the documents; write the intervals of its matches' correlations."""
-    from rosetta.steps.controls import intervals_step
+    from rosetta.matching.steps import intervals_step
 
     loaded, paths = open_run(config)
     intervals_step(loaded, paths, _checked(loaded, pair))
@@ -51,7 +51,7 @@ def intervals(config: ConfigOption, pair: PairOption) -> None:
 
 def sweeps(config: ConfigOption, pair: PairOption) -> None:
     """Match a pair under smaller budgets, on halves of the documents, with other poolings and exclusions."""
-    from rosetta.steps.controls import sweeps_step
+    from rosetta.matching.steps import sweeps_step
 
     loaded, paths = open_run(config)
     sweeps_step(loaded, paths, _checked(loaded, pair))
@@ -77,7 +77,8 @@ def simulate_stores(
 ) -> None:
     """Write two models' stores in which known neurons share a feature, with unrelated tokenizations."""
     from rosetta.models.neurons import NeuronShape
-    from rosetta.theory import planted
+    from rosetta.theory.planted import Planted
+    from rosetta.theory.steps import simulate_stores_step
 
     if shared > layers * d_mlp:
         raise ConfigError(f"--shared: {shared} is above the {layers * d_mlp} neurons of a model.")
@@ -86,20 +87,19 @@ def simulate_stores(
     if shards > documents:
         raise ConfigError(f"--shards: {shards} is above --documents ({documents}).")
     ratios = tuple(ratio[i % len(ratio)] for i in range(shared))
-    planted.simulate_stores(
-        out, planted.Planted(NeuronShape(layers, d_mlp), ratios, documents, document_bytes, seed, shards)
-    )
+    shape = NeuronShape(layers, d_mlp)
+    simulate_stores_step(out, Planted(shape, ratios, documents, document_bytes, seed, shards))
 
 
 def control_tables(config: ConfigOption) -> None:
     """Write the tables of the controls and sweeps."""
-    from rosetta.steps.counts import tables_step
+    from rosetta.analysis.steps import control_tables_step
 
-    tables_step(*open_run(config))
+    control_tables_step(*open_run(config))
 
 
 def control_figures(config: ConfigOption) -> None:
     """Draw the nulls, the sweeps and the stability."""
-    from rosetta.report.control_figures import draw_control_figures
+    from rosetta.report.steps import control_figures_step
 
-    draw_control_figures(*open_run(config))
+    control_figures_step(*open_run(config))

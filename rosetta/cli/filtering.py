@@ -18,7 +18,7 @@ filtering_app = typer.Typer(
 @filtering_app.command("choose")
 def choose_(config: ConfigOption) -> None:
     """Choose the neuron, and those it is compared with, by their top contexts on the split `match`."""
-    from rosetta.steps.filter_scoring import choose_step
+    from rosetta.filtering.steps import choose_step
 
     choose_step(*open_run(config))
 
@@ -26,7 +26,7 @@ def choose_(config: ConfigOption) -> None:
 @filtering_app.command()
 def pool(config: ConfigOption) -> None:
     """Write the pool's documents in shards."""
-    from rosetta.steps.filtering import pool_step
+    from rosetta.filtering.steps import pool_step
 
     pool_step(*open_run(config))
 
@@ -34,7 +34,7 @@ def pool(config: ConfigOption) -> None:
 @filtering_app.command()
 def score(config: ConfigOption, shard: Annotated[int, typer.Option(help="number of the shard")]) -> None:
     """Score one shard of the pool."""
-    from rosetta.steps.filter_scoring import score_step
+    from rosetta.filtering.steps import score_step
 
     score_step(*open_run(config), shard)
 
@@ -42,7 +42,7 @@ def score(config: ConfigOption, shard: Annotated[int, typer.Option(help="number 
 @filtering_app.command()
 def select(config: ConfigOption) -> None:
     """Select by every filter; write the corpus that the neuron selects, and how well each finds the target."""
-    from rosetta.steps.filtering import select_step
+    from rosetta.filtering.steps import select_step
 
     select_step(*open_run(config))
 
@@ -54,7 +54,7 @@ def pretrain(
     seed: Annotated[int, typer.Option(help="of the training, and of a random selection")],
 ) -> None:
     """Train a model on a selection, from its last checkpoint if there is one; measure its held-out perplexity."""
-    from rosetta.steps.filter_training import pretrain_step
+    from rosetta.filtering.steps import pretrain_step
 
     pretrain_step(*open_run(config), name, seed)
 
@@ -62,17 +62,17 @@ def pretrain(
 @filtering_app.command()
 def tables(config: ConfigOption) -> None:
     """Write the tables of all filters."""
-    from rosetta.steps.filtering import filter_tables_step
+    from rosetta.filtering.steps import tables_step
 
-    filter_tables_step(*open_run(config))
+    tables_step(*open_run(config))
 
 
 @filtering_app.command()
 def figure(config: ConfigOption) -> None:
     """Draw what the filters find, and what that is worth."""
-    from rosetta.report.filtering_figures import draw_filtering
+    from rosetta.report.steps import filtering_figure_step
 
-    draw_filtering(*open_run(config))
+    filtering_figure_step(*open_run(config))
 
 
 def filter_(
@@ -107,7 +107,8 @@ def filter_(
     dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16: precision of the forward pass")] = "float32",
 ) -> None:
     """Filter any pool by one neuron: score every document, keep the best, write them as a corpus."""
-    from rosetta.steps.filter_files import FileFilter, filter_files
+    from rosetta.filtering.request import FileFilter
+    from rosetta.filtering.steps import filter_step
 
     scoring = dict(score=score, top_fraction=top_fraction, threshold=threshold, batch_size=batch_size)
     if sequence_length is not None:
@@ -125,4 +126,4 @@ def filter_(
         selection=parse_section(FilterSelection, dict(budget_tokens=budget_tokens, count=count, percentile=percentile)),
         whole_context=sequence_length is None,
     )
-    filter_files(wanted, out)
+    filter_step(wanted, out)

@@ -27,17 +27,17 @@ def import_buddies(
     ] = None,
 ) -> None:
     """Turn a best_buddies.json of the published code into matches, for `rosetta anchors` and the analyses."""
-    from rosetta.steps.interop import import_step
+    from rosetta.matching.steps import import_buddies_step
 
     check_kept(out, [file])
-    import_step(file, (a, b), out, k, open_run(config) if config else None)
+    import_buddies_step(file, (a, b), out, k, open_run(config) if config else None)
 
 
 def export(
     matches: Annotated[Path, typer.Argument(metavar="MATCHES.parquet", help="matches of one pair")], out: OutOption
 ) -> None:
     """Write the matches of a pair as a best_buddies.json of the published code."""
-    from rosetta.steps.interop import export_step
+    from rosetta.matching.steps import export_step
 
     check_kept(out, [matches])
     export_step(matches, out)

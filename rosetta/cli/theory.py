@@ -27,7 +27,7 @@ def simulate(
     beta: Annotated[list[float] | None, typer.Option(help="decay of importance; all configured ones if none")] = None,
 ) -> None:
     """Simulate two models with planted isolations and recover their matches, at every size and run."""
-    from rosetta.steps.theory_measure import simulate_step
+    from rosetta.theory.steps import simulate_step
 
     loaded, paths = open_run(config)
     if not all(1 < value < math.inf for value in beta or []):
@@ -43,7 +43,7 @@ def sweep(
     out: OutOption,
 ) -> None:
     """Simulate at another value of one parameter."""
-    from rosetta.steps.theory_measure import sweep_step
+    from rosetta.theory.steps import sweep_step
 
     sweep_step(*open_run(config), parameter, value, out)
 
@@ -55,7 +55,7 @@ def sweep_table(
     exponents: Annotated[Path, typer.Option(help="where the fitted exponents go")],
 ) -> None:
     """Join the swept simulations and fit their exponents."""
-    from rosetta.steps.theory import sweep_table_step
+    from rosetta.theory.steps import sweep_table_step
 
     sweep_table_step(parts, out, exponents)
 
@@ -63,7 +63,7 @@ def sweep_table(
 @theory_app.command()
 def exponents(config: ConfigOption, parts: Parts) -> None:
     """Join simulations and fit the exponents of count and isolations."""
-    from rosetta.steps.theory import exponents_step
+    from rosetta.theory.steps import exponents_step
 
     exponents_step(*open_run(config), parts)
 
@@ -71,7 +71,7 @@ def exponents(config: ConfigOption, parts: Parts) -> None:
 @theory_app.command()
 def frontiers(config: ConfigOption) -> None:
     """Solve the allocation: frontiers against size, and how the count depends on κ, γ and τ."""
-    from rosetta.steps.theory import frontiers_step
+    from rosetta.theory.steps import frontiers_step
 
     frontiers_step(*open_run(config))
 
@@ -79,7 +79,7 @@ def frontiers(config: ConfigOption) -> None:
 @theory_app.command()
 def ngrams(config: ConfigOption, out: OutOption) -> None:
     """Compute what the corpus's n-grams save, by rank."""
-    from rosetta.steps.theory import ngrams_step
+    from rosetta.theory.steps import ngrams_step
 
     ngrams_step(*open_run(config), out)
 
@@ -87,7 +87,7 @@ def ngrams(config: ConfigOption, out: OutOption) -> None:
 @theory_app.command()
 def beta(config: ConfigOption, out: OutOption) -> None:
     """Estimate β of every ladder by every route, without the match counts."""
-    from rosetta.steps.theory import beta_step
+    from rosetta.theory.steps import beta_step
 
     beta_step(*open_run(config), out)
 
@@ -95,7 +95,7 @@ def beta(config: ConfigOption, out: OutOption) -> None:
 @theory_app.command()
 def compare(config: ConfigOption, polarization: Polarization = None) -> None:
     """Set predictions and measurements of every ladder side by side."""
-    from rosetta.steps.theory import compare_step
+    from rosetta.theory.steps import compare_step
 
     compare_step(*open_run(config), polarization)
 
@@ -113,22 +113,20 @@ def predict(
     out: Annotated[Path | None, typer.Option(callback=check_out, help="CSV to write; printed if not given")] = None,
 ) -> None:
     """Extrapolate count, fraction and selectivity of every ladder to other sizes, with 95% intervals."""
-    from rosetta.steps.theory import predict_step
-    from rosetta.storage.tables import write_csv
+    from rosetta.theory.steps import predict_step
 
     if not all(map(math.isfinite, to_size)):
         raise ConfigError("--to-size: must be a finite number of neurons.")
     tables = Paths(results).table
-    table = predict_step(betas or tables("theory_beta"), counts or tables("counts"), to_size, polarization)
-    if out:
-        write_csv(out, table)
-    else:
+    beta_table, count_table = betas or tables("theory_beta"), counts or tables("counts")
+    table = predict_step(beta_table, count_table, to_size, polarization, out)
+    if out is None:
         print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))
 
 
 @theory_app.command()
 def figures(config: ConfigOption) -> None:
     """Draw the theory's figures from its tables."""
-    from rosetta.report.theory_figures import draw_theory
+    from rosetta.report.steps import theory_figures_step
 
-    draw_theory(*open_run(config))
+    theory_figures_step(*open_run(config))

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rosetta.errors import CorpusError, PlanError
+from rosetta.inputs.text.build import read_split
 from rosetta.inputs.text.documents import Document, Text, document_name, hash64
-from rosetta.run.paths import FilterPaths
+from rosetta.run.paths import FilterPaths, Paths
 from rosetta.storage.files import check_digest, digest_file, read_manifest, replacing, write_manifest
 from rosetta.storage.tables import read_parquet
 
@@ -64,6 +65,19 @@ class Fresh:
         if document_name(document_id) in self.known:
             return "known", document_id
         return ("duplicate" if document_id in self._ids else "accepted"), document_id
+
+
+def known_names(paths: Paths) -> set[str]:
+    """Return the names of the documents that a run's own pool may not hold.
+
+    And those of the texts that they are pieces of.
+    """
+    splits = [read_split(paths, split) for split in ("match", "heldout")]
+    names: set[str] = set()
+    for split in splits:
+        names.update(map(document_name, split["id"].tolist()))
+        names.update(split["source"].tolist())
+    return names
 
 
 def thinned(documents: pd.DataFrame, target: str, share: float, seed: int) -> pd.DataFrame:

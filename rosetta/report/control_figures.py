@@ -24,7 +24,6 @@ from rosetta.report.figures import (
     literal,
     panel_grid,
     read_drawn,
-    save_figure,
 )
 from rosetta.run.jobs import control_figures
 from rosetta.run.paths import Paths
@@ -35,13 +34,14 @@ _REACH = 1.5  # how far beyond the exponents their intervals are drawn
 _BESIDE = 0.015  # distance of neighbouring ladders' exponents, as a share of the axis
 
 
-def draw_control_figures(config: Config, paths: Paths) -> None:
-    """Draw the figures that the configuration asks for (`rosetta.run.jobs.control_figures`)."""
+def draw_control_figures(config: Config, paths: Paths) -> dict[str, plt.Figure]:
+    """Return the figures that the configuration asks for (`rosetta.run.jobs.control_figures`)."""
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
+    drawn = {}
     for name in control_figures(config):
-        figure = _DRAW[name](config, paths)
-        sns.despine(figure)
-        save_figure(figure, paths.figure(name, "png").with_suffix(""))
+        drawn[name] = _DRAW[name](config, paths)
+        sns.despine(drawn[name])
+    return drawn
 
 
 def _nulls(config: Config, paths: Paths) -> plt.Figure:

@@ -10,15 +10,15 @@ import seaborn as sns
 from rosetta.config import Config
 from rosetta.filtering.recovery import SHARE_COLUMNS
 from rosetta.filtering.results import SUMMARY_COLUMNS
-from rosetta.report.figures import literal, read_drawn, save_figure
+from rosetta.report.figures import literal, read_drawn
 from rosetta.report.filtering_section import LABELS
 from rosetta.run.paths import Paths
 
 MAX_SHARES = 10  # colours that can be told apart
 
 
-def draw_filtering(config: Config, paths: Paths) -> None:
-    """Draw F1, the selected shares of the domains, and perplexity: a panel each, filters from top to bottom."""
+def draw_filtering(config: Config, paths: Paths) -> plt.Figure:
+    """Return a figure of F1, the selected shares of the domains, and perplexity: a panel each."""
     assert config.filtering is not None
     summary = read_drawn(paths.table("filtering_summary"), SUMMARY_COLUMNS).set_index("filter")
     shares, target = read_drawn(paths.table("filtering_domains"), SHARE_COLUMNS), literal(config.filtering.target)
@@ -34,7 +34,7 @@ def draw_filtering(config: Config, paths: Paths) -> None:
     _draw_shares(panels[1], shares, filters, target)
     _draw_perplexity(panels[2], summary, filters, colors)
     sns.despine(figure)
-    save_figure(figure, paths.figure("filtering", "png").with_suffix(""))
+    return figure
 
 
 def _draw_shares(axes: plt.Axes, shares: pd.DataFrame, filters: list[str], target: str) -> None:

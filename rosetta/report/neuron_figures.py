@@ -23,7 +23,7 @@ from rosetta.analysis.groups import (
 from rosetta.analysis.nulls import PLAIN, STATISTICS
 from rosetta.config import group_name
 from rosetta.config.ladders import common_name
-from rosetta.report.figures import TITLES, label_sizes, read_drawn, save_figure
+from rosetta.report.figures import TITLES, label_sizes, read_drawn
 from rosetta.run.paths import Paths
 
 FIGURES = ("polarization", "statistics", "specialization", "depth", "layer_pairs")
@@ -47,20 +47,18 @@ _STYLES = {
 }
 
 
-def draw_neuron_figures(paths: Paths) -> None:
-    """Draw all of `FIGURES` from the tables of a run."""
+def draw_neuron_figures(paths: Paths) -> dict[str, plt.Figure]:
+    """Return all of `FIGURES`, drawn from the tables of a run."""
     sns.set_theme(context="paper", style="ticks", font_scale=1.0)
     by_model = read_drawn(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)
     by_domain = read_drawn(paths.table("specialization_by_rung"), RUNG_SPECIALIZATION_COLUMNS)
-    drawn = {
+    return {
         "polarization": _polarization(by_model),
         "statistics": _statistics(read_drawn(paths.table("polarization"), POLARIZATION_COLUMNS), by_model),
         "specialization": _specialization(by_domain),
         "depth": _depth(read_drawn(paths.table("depth"), DEPTH_COLUMNS)),
         "layer_pairs": _layer_pairs(read_drawn(paths.table("layer_pairs"), LAYER_PAIR_COLUMNS)),
     }
-    for name, figure in drawn.items():
-        save_figure(figure, paths.figure(name, "png").with_suffix(""))
 
 
 def _panels(

@@ -36,7 +36,7 @@ from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.run.jobs import CONTROL_TABLES, control_figures
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_bytes, read_manifest, write_text
+from rosetta.storage.files import read_bytes, read_manifest
 from rosetta.storage.tables import read_csv
 from rosetta.theory.comparison import verdict
 from rosetta.theory.prediction import SELECTIVITY
@@ -56,15 +56,15 @@ LIBRARIES = (
 )
 
 
-def write_report(config: Config, paths: Paths) -> None:
-    """Write `report.html` from the tables, figures, manifests and top contexts of a finished run."""
+def render_report(config: Config, paths: Paths) -> str:
+    """Return the page of a finished run, from its tables, figures, manifests and top contexts."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rosetta.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
     shapes = {model: model_shape(paths, model) for model in config.used_models()}
     environment.filters.update(document=document_name, number=format_number, image=_image)
     environment.filters["neuron"] = lambda model, layer, unit: shapes[model].name(layer, unit)
-    page = environment.get_template("report.html.jinja").render(
+    return environment.get_template("report.html.jinja").render(
         version=__version__,
         versions={name: version(name) for name in LIBRARIES},
         machine=f"Python {platform.python_version()} on {platform.machine()}",
@@ -82,7 +82,6 @@ def write_report(config: Config, paths: Paths) -> None:
         titles=TITLES,
         k=config.matching.k,
     )
-    write_text(paths.report, page)
 
 
 def _model_table(config: Config, paths: Paths) -> pd.DataFrame:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -13,7 +11,7 @@ from matplotlib.ticker import ScalarFormatter
 from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.config import Config, group_name
 from rosetta.matching.mutual import ROSETTA_COLUMNS
-from rosetta.report.figures import TITLES, label_sizes, literal, read_drawn, save_figure
+from rosetta.report.figures import TITLES, label_sizes, literal, read_drawn
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_parquet
 from rosetta.theory import comparison, exponents, identifiability
@@ -47,8 +45,8 @@ BEYOND = 0.5  # an interval is drawn so far beyond the outermost estimate
 _ROUTE_COLOURS = dict(zip(ROUTES, sns.color_palette("colorblind", len(ROUTES)), strict=True))
 
 
-def draw_theory(config: Config, paths: Paths) -> None:
-    """Draw all figures of the theory from the tables of a finished run."""
+def draw_theory(config: Config, paths: Paths) -> dict[str, plt.Figure]:
+    """Return all figures of the theory, drawn from the tables of a finished run."""
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
 
     betas = read_drawn(paths.table("theory_beta"), BETA_COLUMNS)
@@ -65,8 +63,9 @@ def draw_theory(config: Config, paths: Paths) -> None:
             read_drawn(paths.table("theory_identifiability"), identifiability.PROFILE_COLUMNS)
         ),
     }
-    for name, figure in figures.items():  # all was read
-        _save(figure, paths.figure(name, "png").with_suffix(""))
+    for figure in figures.values():
+        sns.despine(figure)
+    return figures
 
 
 def _draw_frontiers(table: pd.DataFrame) -> plt.Figure:
@@ -260,8 +259,3 @@ def _draw_profiles(profiles: pd.DataFrame) -> plt.Figure:
         panels[0].get_legend().remove()
         figure.legend(handles, names, frameon=False, fontsize="small", loc="outside right center")
     return figure
-
-
-def _save(figure: plt.Figure, out: Path) -> None:
-    sns.despine(figure)
-    save_figure(figure, out)

@@ -26,7 +26,7 @@ from rosetta.judging.annotate import ANNOTATED, ANNOTATION_COLUMNS
 from rosetta.matching.mutual import MATCH_COLUMNS, NOTE_COLUMNS
 from rosetta.report.figures import TITLES
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_bytes, write_text
+from rosetta.storage.files import read_bytes
 from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
 # What the viewer shows of every neuron, by the name of its column.
@@ -39,8 +39,8 @@ NUMBERS = {
 }
 
 
-def write_viewer(config: Config, paths: Paths) -> None:
-    """Write the viewer of a finished run.
+def viewer_page(config: Config, paths: Paths) -> str:
+    """Return the viewer of a finished run, a page of HTML.
 
     It shows groups, whatever the ladder: above a null is what exceeds the highest threshold of the group's ladders.
     """
@@ -52,7 +52,7 @@ def write_viewer(config: Config, paths: Paths) -> None:
     for group in config.groups():
         note_matches(groups[group_name(group)], paths, rosetta_above(paths, group, limits[group_name(group)]))
     nulls = [TITLES[name] for name in next(iter(limits.values())) if name != PLAIN]
-    write_text(paths.viewer, render_viewer(viewer_data(groups, models, nulls)))
+    return render_viewer(viewer_data(groups, models, nulls))
 
 
 def note_matches(group: dict[str, Any], paths: Paths, above: dict[str, pd.DataFrame]) -> None:

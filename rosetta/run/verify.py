@@ -1,4 +1,4 @@
-"""`rosetta verify`: all files of a results folder, compared with the digests recorded when they were written."""
+"""All files of a results folder, compared with the digests recorded when they were written."""
 
 from __future__ import annotations
 
@@ -11,15 +11,25 @@ from typing import Any
 
 from rosetta.config import Config, load_config
 from rosetta.errors import RosettaError, StoreError
-from rosetta.models.sources import check_model
 from rosetta.progress import bar
 from rosetta.run.paths import Paths
 from rosetta.run.provenance import RESUMED
 from rosetta.storage.files import DamageError, check_digest, check_files, digest_path, mend, read_manifest
 
+Check = Callable[[], None]
+CheckModel = Callable[[dict[str, Any], Path], None]
 
-def verify(root: Path) -> str:
+
+def verify(root: Path, check_model: CheckModel) -> str:
     """Compare every file below a results folder, or a folder of `rosetta filter`, with its digest.
+
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    check_model : callable
+        Takes a model's manifest and its path, and raises if the model is not the one described
+        (`rosetta.models.sources.check_model`: this part does not know what models are made of).
 
     Returns
     -------
@@ -32,7 +42,7 @@ def verify(root: Path) -> str:
         Naming all that are damaged, and what to type to make them, and nothing else, again.
     """
     config = _config(root)
-    checks, damaged, pieces = list(_checks(root, config)), {}, set()
+    checks, damaged, pieces = list(_checks(root, config, check_model)), {}, set()
     for check in bar(checks, total=len(checks), label="verify", unit="file"):
         try:
             check()
@@ -67,7 +77,7 @@ def _targets(pieces: set[Path], root: Path, config: Config | None) -> list[Path]
     return [named / piece.relative_to(root.resolve()) for piece in sorted(pieces, key=made)]
 
 
-def _checks(root: Path, config: Config | None) -> Iterator[Callable[[], None]]:
+def _checks(root: Path, config: Config | None, check_model: CheckModel) -> Iterator[Check]:
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in RESUMED and n[-5:] != ".zarr")
         for name in sorted(names):
@@ -77,10 +87,10 @@ def _checks(root: Path, config: Config | None) -> Iterator[Callable[[], None]]:
                 piece = path.parent.with_suffix(".json") if path.parent.name == "selections" else path
                 yield partial(check_digest, path, piece=piece)
             if path.suffix == ".json":
-                yield from _listed(path, config)
+                yield from _listed(path, config, check_model)
 
 
-def _listed(path: Path, config: Config | None) -> Iterator[Callable[[], None]]:
+def _listed(path: Path, config: Config | None, check_model: CheckModel) -> Iterator[Check]:
     """Yield the checks of the files that a manifest lists; a damaged manifest is told by its own digest."""
     try:
         kind = json.loads(path.read_text("utf-8")).get("kind")
@@ -99,7 +109,7 @@ def _listed(path: Path, config: Config | None) -> Iterator[Callable[[], None]]:
         yield from _files(folder.with_suffix(".zarr"), manifest, path)
 
 
-def _files(folder: Path, manifest: dict[str, Any], path: Path) -> Iterator[Callable[[], None]]:
+def _files(folder: Path, manifest: dict[str, Any], path: Path) -> Iterator[Check]:
     for name, facts in manifest["files"].items():
         yield partial(check_files, folder, {name: facts}, path)
 

@@ -6,10 +6,10 @@ import pytest
 from helpers import random_ranges, save_stores
 from workflow_runs import TINY
 
-import rosetta.steps.views
+import rosetta.matching.views
 from rosetta.config import parse_config
 from rosetta.correlation.view import View
-from rosetta.steps.views import match_view, view_scratch
+from rosetta.matching.views import match_view, view_scratch
 from rosetta.storage.files import scratch_folder
 
 CONFIG = parse_config({**TINY, "results": "results"})
@@ -30,13 +30,13 @@ def save_pair(folder, seed=0):
 @pytest.fixture
 def correlated(monkeypatch):
     """What was correlated: a list that grows."""
-    seen, original = [], rosetta.steps.views.correlate_stores
+    seen, original = [], rosetta.matching.views.correlate_stores
 
     def watched(*arguments, view, **others):
         seen.append(view.permute_seed)
         return original(*arguments, view=view, **others)
 
-    monkeypatch.setattr(rosetta.steps.views, "correlate_stores", watched)
+    monkeypatch.setattr(rosetta.matching.views, "correlate_stores", watched)
     return seen
 
 

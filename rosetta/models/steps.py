@@ -1,23 +1,26 @@
-"""Steps that make models."""
+"""The steps that make models, and the one that pins those of the hub."""
 
 from __future__ import annotations
 
 import math
 import shutil
+from pathlib import Path
 from typing import Any
 
-from rosetta.activations.tokens import ByteTokenizer
 from rosetta.config import Config, entry_of
 from rosetta.errors import ConfigError, ModelError
 from rosetta.inputs.text.build import read_split
-from rosetta.models import loading, sources
-from rosetta.models.tokenizers import load_tokenizer
-from rosetta.models.training import Reading, bits_per_byte, train_zoo_model, training_readings
-from rosetta.models.zoo import save_model, save_tokenizer, train_tokenizer
+from rosetta.models import sources
 from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import check_files, describe_files, read_manifest, write_manifest
+from rosetta.storage.files import (
+    check_files,
+    describe_files,
+    read_manifest,
+    replacing,
+    write_manifest,
+)
 
 TOKENIZER = "tokenizer"
 # By how many bits per byte a saved model may differ from the trained one. In float32 the sums are the same; weights
@@ -27,6 +30,8 @@ SAME_BITS, SAME_BITS_ROUNDED = {"float32": 1e-4}, 0.01
 
 def tokenizer_step(config: Config, paths: Paths, family: str) -> None:
     """Train and save a zoo family's tokenizer."""
+    from rosetta.models.zoo import save_tokenizer, train_tokenizer
+
     recipe = entry_of(config.zoo.families, family, "zoo.families")
     texts = read_split(paths, "train")["text"].tolist()
     tokenizer = train_tokenizer(recipe, texts, config.zoo.training.tokenizer_bytes)
@@ -38,6 +43,10 @@ def tokenizer_step(config: Config, paths: Paths, family: str) -> None:
 
 def train_step(config: Config, paths: Paths, model: str) -> None:
     """Train a zoo model, save it in Hugging Face format and write its manifest."""
+    from rosetta.models.loading import write_model_manifest
+    from rosetta.models.training import bits_per_byte, train_zoo_model, training_readings
+    from rosetta.models.zoo import save_model
+
     entry = entry_of(config.models, model, "models")
     if entry.zoo is None:
         raise ConfigError(f"models.{model}: is not a zoo model, so there is nothing to train.")
@@ -55,12 +64,18 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
     source = sources.model_source(config, paths, model)
     facts["captured_bits_per_byte"] = _captured_bits_per_byte(source, heldout, training.sequence_length)
     _check_same(source, facts["heldout_bits_per_byte"], facts["captured_bits_per_byte"])
-    loading.write_model_manifest(source, paths.model_manifest(model), made_by(config, "train", model), facts)
+    made = made_by(config, "train", model)
+    write_model_manifest(source, paths.model_manifest(model), made, facts)
     shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
 
 
 def _captured_bits_per_byte(source: sources.ModelSource, texts: list[str], sequence_length: int) -> float:
     """Return the bits per byte of a saved model, loaded and shown texts as a capture does it."""
+    from rosetta.activations.tokens import ByteTokenizer
+    from rosetta.models.loading import load_model
+    from rosetta.models.tokenizers import load_tokenizer
+    from rosetta.models.training import Reading, bits_per_byte
+
     tokenize = ByteTokenizer(load_tokenizer(source), source.place)
     shown = (tokenize.first(text, sequence_length) for text in texts)
     readings = (
@@ -68,7 +83,7 @@ def _captured_bits_per_byte(source: sources.ModelSource, texts: list[str], seque
         for found in shown
         if len(found.token_ids)
     )
-    return bits_per_byte(loading.load_model(source), readings)
+    return bits_per_byte(load_model(source), readings)
 
 
 def _check_same(source: sources.ModelSource, trained: float, captured: float) -> None:
@@ -90,6 +105,8 @@ def _check_same(source: sources.ModelSource, trained: float, captured: float) ->
 
 
 def _tokenizer(paths: Paths, family: str, model: str) -> Any:
+    from rosetta.models.tokenizers import load_tokenizer
+
     manifest, folder = paths.tokenizer_manifest(family), paths.tokenizer(family)
     check_files(folder, read_manifest(manifest, TOKENIZER)["files"], manifest)
     return load_tokenizer(sources.ModelSource(model, str(folder)))
@@ -97,9 +114,12 @@ def _tokenizer(paths: Paths, family: str, model: str) -> Any:
 
 def model_step(config: Config, paths: Paths, model: str) -> None:
     """Check a model that is not trained here, and write its manifest."""
+    from rosetta.models.loading import write_model_manifest
+
     entry = entry_of(config.models, model, "models")
     source = sources.model_source(config, paths, model)
-    shape = loading.write_model_manifest(source, paths.model_manifest(model), made_by(config, "model", model))
+    made = made_by(config, "model", model)
+    shape = write_model_manifest(source, paths.model_manifest(model), made)
     said = entry.dimensions
     if said and (said.n_layers, said.d_mlp) != (shape.n_layers, shape.d_mlp):
         raise ConfigError(
@@ -107,3 +127,19 @@ def model_step(config: Config, paths: Paths, model: str) -> None:
             f"the model has {shape.n_layers} × {shape.d_mlp}. Correct it."
         )
     say(f"{model}: {shape.n_layers} layers × {shape.d_mlp} units = {shape.n_neurons} neurons")
+
+
+def pin_step(configfile: Path, out: Path | None) -> str:
+    """Return a configuration's text, pinned (`rosetta.models.pin.pin_text`); write it to a path.
+
+    It is a file that may be edited, so no digest is written beside it.
+    """
+    from huggingface_hub import HfApi
+
+    from rosetta.models.pin import pin_text
+
+    text = pin_text(configfile, HfApi())
+    if out:
+        with replacing(out) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return text

@@ -1,8 +1,9 @@
-"""Steps of the analytical model: simulate, estimate β, compare, predict."""
+"""The steps of the analytical model: simulate, estimate β, compare, predict."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,17 +11,79 @@ import pandas as pd
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.groups import POLARIZATION_COLUMNS
 from rosetta.analysis.scaling import SCALING_COLUMNS, counted_columns
-from rosetta.config import Config, group_name
+from rosetta.config import Config, group_name, parse_config
+from rosetta.config.theory import Theory, TheorySimulation, TheoryWhole
+from rosetta.errors import ConfigError
 from rosetta.inputs.text.build import read_split
 from rosetta.inputs.text.documents import cluster_of
 from rosetta.matching.mutual import ROSETTA_COLUMNS
-from rosetta.progress import say
+from rosetta.progress import bar, say
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_csv, read_parquet, write_csv, write_parquet
 from rosetta.theory import comparison, exponents, identifiability, prediction, routes
+from rosetta.theory.allocation import AllocationModel
 from rosetta.theory.losses import fit_loss_exponent, known_losses
 from rosetta.theory.ngrams import ngram_decays
-from rosetta.theory.simulation import SIMULATION_COLUMNS
+from rosetta.theory.simulation import SIMULATION_COLUMNS, Cell
+
+if TYPE_CHECKING:
+    from rosetta.theory.planted import Planted
+
+
+def simulate_step(config: Config, paths: Paths, betas: list[float], out: Path) -> None:
+    """Simulate some decays at all configured sizes and runs: served neurons, and whole networks."""
+    from rosetta.theory.recovery import simulate_whole
+
+    theory, scratch = config.theory, _scratch(out)
+    rows = _simulate_served(config, betas, scratch)
+    for beta in betas:
+        cells = _cells(theory, beta, theory.whole)
+        shown = bar(cells, total=len(cells), label="whole networks", unit="run")
+        quantile, memory_gb = config.controls.null_quantile, config.correlation.memory_gb
+        rows += simulate_whole(shown, theory, quantile, memory_gb, scratch)
+    write_csv(out, pd.DataFrame(rows, columns=SIMULATION_COLUMNS))
+
+
+def sweep_step(config: Config, paths: Paths, parameter: str, value: float, out: Path) -> None:
+    """Simulate all configured decays, sizes and runs at another value of one parameter."""
+    if parameter not in ("kappa", "gamma", "n_inputs"):
+        raise ConfigError(f"--parameter: {parameter!r} is not kappa, gamma or n_inputs.")
+    data = config.model_dump(mode="json")
+    section = data["theory"]["simulation"] if parameter == "n_inputs" else data["theory"]
+    section[parameter] = int(value) if value.is_integer() else value
+    swept = parse_config(data)
+    rows = _simulate_served(swept, swept.theory.simulation.betas, _scratch(out))
+    table = pd.DataFrame(rows, columns=SIMULATION_COLUMNS)
+    table.insert(0, "parameter", parameter)
+    table.insert(1, "value", value)
+    write_csv(out, table)
+
+
+def _simulate_served(config: Config, betas: list[float], scratch: Path) -> list[dict]:
+    from rosetta.theory.recovery import simulate
+
+    theory = config.theory
+    cells = [cell for beta in betas for cell in _cells(theory, beta, theory.simulation)]
+    shown = bar(cells, total=len(cells), label="simulations", unit="run")
+    memory_gb = config.correlation.memory_gb
+    return [simulate(cell, theory.simulation, memory_gb, scratch) for cell in shown]
+
+
+def _cells(theory: Theory, beta: float, grid: TheorySimulation | TheoryWhole) -> list[Cell]:
+    model = AllocationModel(beta, theory.kappa, theory.gamma, theory.tau)
+    return [Cell(model, n, run) for n in grid.sizes for run in range(grid.runs)]
+
+
+def _scratch(out: Path) -> Path:
+    return out.with_name(f".simulation-{out.stem}")
+
+
+def simulate_stores_step(folder: Path, planted: Planted) -> None:
+    """Write two models' stores in which known neurons share a feature, and which these are."""
+    from rosetta.theory.planted import simulate_stores
+
+    truth = simulate_stores(folder, planted)
+    say(f"{folder}: {len(truth)} pairs of neurons share a feature")
 
 
 def sweep_table_step(parts: list[Path], simulation: Path, fitted: Path) -> None:
@@ -119,8 +182,10 @@ def compare_step(config: Config, paths: Paths, polarization: Path | None) -> Non
     write_csv(paths.table("theory_identifiability"), pd.concat(profiles))
 
 
-def predict_step(betas: Path, counts: Path, to_sizes: list[float], polarization: Path | None) -> pd.DataFrame:
-    """Extrapolate the ladders of a table of counts.
+def predict_step(
+    betas: Path, counts: Path, to_sizes: list[float], polarization: Path | None, out: Path | None
+) -> pd.DataFrame:
+    """Extrapolate the ladders of a table of counts; return the table, and write it to a path.
 
     `polarization` is `polarization.csv` beside the counts if not given; without that, selectivity is told only as the
     gain in isolation.
@@ -133,7 +198,11 @@ def predict_step(betas: Path, counts: Path, to_sizes: list[float], polarization:
     if polarization is None and not beside.exists():
         say(f"{beside}: no such table, so selectivity is predicted only as the gain in isolation (--polarization)")
     measured = read_polarization(polarization or (beside if beside.exists() else None))
-    return pd.concat([prediction.predict_to(size, *tables, measured) for size in to_sizes], ignore_index=True)
+    predicted = [prediction.predict_to(size, *tables, measured) for size in to_sizes]
+    table = pd.concat(predicted, ignore_index=True)
+    if out:
+        write_csv(out, table)
+    return table
 
 
 def read_polarization(path: Path | None) -> pd.DataFrame | None:

@@ -1,4 +1,4 @@
-"""Matching a pair anew under another view of its stores, through the same code as the main result."""
+"""Matching a pair again under another view of its stores, as a run matches it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rosetta.correlation.products import resolve_precision
 from rosetta.correlation.stream import pair_identity
 from rosetta.correlation.view import View
 from rosetta.matching.mutual import mutual_matches
+from rosetta.run.paths import Paths
 from rosetta.storage.files import digest_json, scratch_folder
 
 
@@ -58,3 +59,12 @@ def match_view(
         correlate_stores(folder_a, folder_b, lists, pooling, settings, config.dask, view=view)
     neighbors, facts = read_lists([lists])
     return mutual_matches(neighbors, facts, k), pair_counts(neighbors, facts)
+
+
+def null_view(config: Config, paths: Paths, control: str, seed: int) -> View:
+    """Return the view under a null model; that of untrained twins is the main one."""
+    if control == "permutation":
+        return View(config.exclusions, permute_seed=seed)
+    if control == "documents":
+        return View(config.exclusions, exchange_seed=seed, documents=paths.split("match"))
+    return View(config.exclusions)

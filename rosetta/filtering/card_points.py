@@ -1,4 +1,4 @@
-"""What the card of a run's filtered corpus says."""
+"""What the card of a filtered corpus says, point by point."""
 
 from __future__ import annotations
 

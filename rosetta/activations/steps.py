@@ -1,0 +1,75 @@
+"""The steps that capture activations, and the one that checks stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from rosetta.config import Config, twin_name
+from rosetta.config.ladders import check_scales
+from rosetta.errors import ConfigError
+from rosetta.models.sizes import known_neurons
+from rosetta.models.sources import model_source
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
+
+
+def activations_step(config: Config, paths: Paths, model: str, shard: int) -> None:
+    """Capture one shard of the match split; where stores are never written, say how its rows are made."""
+    import torch
+
+    from rosetta.activations.capture import capture_shard
+    from rosetta.activations.inputs import ShardInputs
+    from rosetta.activations.live import write_live_store
+
+    settings = config.activations
+    config.entry(model)
+    check_scales(config, partial(known_neurons, config, paths))  # sizes that no check before the run knew
+    if not 0 <= shard < settings.n_shards:
+        raise ConfigError(f"--shard: {shard} is not among the {settings.n_shards} shards (activations.n_shards).")
+    # One thread: sums split over threads round differently, and shards are the unit of parallelism.
+    torch.set_num_threads(1)
+    if config.store_mode == "live":
+        write_live_store(config, paths, model, shard)
+    else:
+        inputs = ShardInputs.of(config, paths, model, shard)
+        capture_shard(inputs, settings, paths.store_manifest(model, settings.n_shards, shard), shard)
+
+
+def twins_step(config: Config, paths: Paths, model: str) -> None:
+    """Write the manifests of a model's untrained twins and capture all of their shards."""
+    from rosetta.models.loading import write_model_manifest
+
+    for seed in config.controls.untrained_seeds:
+        twin = twin_name(model, seed)
+        source = model_source(config, paths, twin)
+        write_model_manifest(source, paths.model_manifest(twin), made_by(config, "model", twin))
+        for shard in range(config.activations.n_shards):
+            activations_step(config, paths, twin, shard)
+
+
+def store_check_step(path: Path) -> Iterator[str]:
+    """Check one store, given its manifest, or all shard stores of a folder.
+
+    Yields
+    ------
+    str
+        What each store holds, once it was found to be right.
+
+    Raises
+    ------
+    StoreError
+        At the first thing that is wrong.
+    """
+    from rosetta.activations.folders import open_store, open_stores
+    from rosetta.activations.store import Store
+    from rosetta.activations.validation import check_store, summary
+
+    path = path.with_suffix(".json") if path.suffix == ".zarr" else path
+    for store in open_stores(path) if path.is_dir() else [open_store(path)]:
+        if not isinstance(store, Store):  # live: its class brings transformers
+            yield f"{store.path}: live, made by running the model again; there is nothing to check"
+        else:
+            check_store(store)
+            yield summary(store)

@@ -1,0 +1,231 @@
+"""The steps that count Rosetta Neurons, fit laws to the counts, and describe single neurons."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from rosetta.analysis.columns import CONTEXT_COLUMNS
+from rosetta.analysis.controls import CONTROL_COLUMNS, control_table, null_summary
+from rosetta.analysis.counts import COUNT_COLUMNS, count_table, model_shape
+from rosetta.analysis.depth import LAYER_PAIR_COLUMNS, depth_agreement, depth_table, layer_pairs
+from rosetta.analysis.findings import findings_table
+from rosetta.analysis.groups import polarization_tables, selectivity_table, specialization_tables
+from rosetta.analysis.populations import Population, load_populations, rungs_of
+from rosetta.analysis.replicates import (
+    REPLICATE_COLUMNS,
+    ladder_thresholds,
+    read_all_nulls,
+    replicate_table,
+)
+from rosetta.analysis.scaling import (
+    SCALING_COLUMNS,
+    null_scaling_table,
+    pooled_table,
+    scaling_table,
+)
+from rosetta.analysis.stability import (
+    exclusion_table,
+    k_sweep_table,
+    stability_table,
+    threshold_table,
+)
+from rosetta.config import Config, entry_of, group_name, group_pairs
+from rosetta.config.ladders import check_scales
+from rosetta.errors import ConfigError, StoreError
+from rosetta.inputs.text.build import read_split
+from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
+from rosetta.models.sources import model_source
+from rosetta.progress import say
+from rosetta.run.paths import Paths
+from rosetta.storage.files import write_text
+from rosetta.storage.tables import read_csv, read_parquet, write_csv, write_parquet
+
+
+def control_tables_step(config: Config, paths: Paths) -> None:
+    """Write the tables of the controls and of the sweeps."""
+    controls = control_table(config, paths)
+    tables = {
+        "controls": controls,
+        "null_summary": null_summary(config, paths, controls),
+        "k_sweep": k_sweep_table(config, paths),
+        "threshold_sweep": threshold_table(config, paths),
+        "stability": stability_table(config, paths),
+        "exclusions": exclusion_table(config, paths),
+    }
+    for name, table in tables.items():
+        write_csv(paths.table(name), table)
+
+
+def counts_step(config: Config, paths: Paths) -> None:
+    """Count Rosetta Neurons per rung of every ladder, in the whole data and on half-samples of the documents."""
+    check_scales(config, lambda name: model_shape(paths, name).n_neurons)  # all sizes are known now
+    nulls = read_all_nulls(config, paths)
+    limits = ladder_thresholds(nulls, config.controls.null_quantile)
+    replicates = replicate_table(config, paths, nulls)
+    counts = count_table(config, paths, limits, replicates)
+    write_csv(paths.table("replicates"), replicates)
+    write_csv(paths.table("counts"), counts)
+
+
+def fit_step(
+    counts: Path,
+    out: Path | None,
+    replicates: Path | None,
+    controls: Path | None,
+    pooled: Path | None,
+    nulls: Path | None,
+) -> pd.DataFrame:
+    """Fit the laws of a table of counts and return those of its ladders; write the tables that have a path.
+
+    Raises
+    ------
+    StoreError
+        If a table lacks columns, or half-samples their complements.
+    """
+    needed = ["ladder", "n_neurons", "matches"]
+    if pooled or nulls:
+        needed += ["rung", "models", "families"]
+    table = read_csv(counts, needed, ("n_neurons", "matches"), some=True)
+    on_halves = read_csv(replicates, REPLICATE_COLUMNS) if replicates else None
+    if on_halves is not None and on_halves["half_sample"].nunique() % 2:
+        raise StoreError(f"{replicates}: has an odd number of half-samples; give each with its complement.")
+    of_nulls = read_csv(controls, CONTROL_COLUMNS) if controls else None
+    found = scaling_table(table, on_halves)
+    written = {out: found}
+    if pooled:
+        written[pooled] = pooled_table(table, on_halves, of_nulls)
+    if nulls and of_nulls is not None:
+        written[nulls] = null_scaling_table(table, of_nulls)
+    for path, one in written.items():
+        if path:
+            write_csv(path, one)
+    return found
+
+
+def describe_step(config: Config, paths: Paths) -> None:
+    """Write the tables that compare Rosetta Neurons with the others, and the findings."""
+    measured = [
+        read_csv(paths.table(name), columns)
+        for name, columns in (
+            ("scaling", SCALING_COLUMNS),
+            ("counts", COUNT_COLUMNS),
+            ("replicates", REPLICATE_COLUMNS),
+        )
+    ]
+    populations = load_populations(config, paths)
+    rungs = list(rungs_of(config, populations))
+    write_csv(paths.table("selectivity"), selectivity_table(populations.values()))
+    by_rung, by_model = polarization_tables(rungs, config)
+    write_csv(paths.table("polarization"), by_rung)
+    write_csv(paths.table("polarization_by_model"), by_model)
+    of_models, of_rungs = specialization_tables(populations.values(), rungs, config)
+    write_csv(paths.table("specialization"), of_models)
+    write_csv(paths.table("specialization_by_rung"), of_rungs)
+    write_csv(paths.table("depth"), depth_table(rungs, config.bootstrap))
+    pairs = _layer_pair_table(config, paths, populations)
+    write_csv(paths.table("layer_pairs"), pairs)
+    write_csv(paths.table("depth_agreement"), depth_agreement(pairs, config.bootstrap))
+    findings = findings_table(rungs, *measured, config)
+    write_csv(paths.table("findings"), findings)
+    for row in findings.itertuples():
+        say(f"{row.ladder}, {row.finding}: {row.verdict}. {row.sentence}")
+
+
+def _layer_pair_table(
+    config: Config,
+    paths: Paths,
+    populations: dict[str, Population],
+) -> pd.DataFrame:
+    parts = []
+    for a, b in config.pairs():
+        matches = read_parquet(paths.matches(group_name((a, b))), MATCH_COLUMNS)
+        counted = layer_pairs(matches, populations[a].shape, populations[b].shape)
+        parts.append(counted.assign(model_a=a, model_b=b))
+    return pd.concat(parts, ignore_index=True)[LAYER_PAIR_COLUMNS]
+
+
+def neurons_step(config: Config, paths: Paths, model: str) -> None:
+    """Write the statistics and the top contexts of all neurons of a model."""
+    import torch
+
+    from rosetta.activations.folders import open_stores
+    from rosetta.analysis.profiles import profile_neurons
+
+    entry_of(config.models, model, "models")
+    torch.set_num_threads(1)
+    profiles = profile_neurons(
+        open_stores(paths.stores(model, config.activations.n_shards)),
+        read_split(paths, "match", config.activations.max_documents),
+        config.specialization.n_contexts,
+        config.selectivity.firing_std,
+        model,
+    )
+    dead = int((profiles.neurons["activation_variance"] == 0).sum())
+    say(f"{model}: {dead} of {len(profiles.neurons)} neurons are dead")
+    write_parquet(paths.contexts(model), profiles.contexts)
+    facts = {"domains": profiles.domains, "domain_tokens": profiles.domain_tokens}
+    write_parquet(paths.neurons(model), profiles.neurons, facts)
+
+
+def contexts_step(config: Config, paths: Paths, group: str) -> None:
+    """Write a group's top contexts with the partners' values on them; and what the viewer shows."""
+    from rosetta.activations.folders import open_stores
+    from rosetta.analysis.contexts import Reader, members_of, shared_contexts, with_margins
+    from rosetta.analysis.excerpts import group_excerpts
+    from rosetta.analysis.positions import Positions
+
+    by_name = {group_name(models): models for models in config.groups()}
+    if group not in by_name:
+        known = ", ".join(by_name)
+        raise ConfigError(f"--group: {group!r} is not a rung of a ladder; there are {known}.")
+    models = by_name[group]
+    documents = read_split(paths, "match", config.activations.max_documents)
+    readers = {}
+    for model in models:
+        stores = open_stores(paths.stores(model, config.activations.n_shards))
+        contexts = read_parquet(paths.contexts(model), CONTEXT_COLUMNS)
+        readers[model] = Reader(stores, Positions.of(stores), contexts)
+    members = members_of(read_parquet(paths.rosetta(group), ROSETTA_COLUMNS))
+    shared = shared_contexts(members, readers, config.alignment.pooling)
+    say(f"{group}: {len(shared)} values of partners on top contexts")
+    write_parquet(paths.shared_contexts(group), shared)
+    pairs = [paths.matches(group_name(pair)) for pair in group_pairs(models)]
+    noted = with_margins(members, [read_parquet(path, MATCH_COLUMNS) for path in pairs])
+    shown = group_excerpts(noted, models, readers, documents, config.viewer)
+    text = json.dumps(shown, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    write_text(paths.excerpts(group), text)
+
+
+def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
+    """Write the vocabulary kurtosis of all neurons of a model."""
+    import torch
+
+    from rosetta.analysis.selectivity import vocabulary_table
+    from rosetta.models.devices import room_here
+    from rosetta.models.loading import checked_manifest
+    from rosetta.models.neurons import NeuronShape
+    from rosetta.models.placed import load_to_read
+    from rosetta.models.placement import Demand
+    from rosetta.models.tokenizers import checked_tokenizer, token_ids
+    from rosetta.models.weights import output_weights, unembedding
+
+    entry_of(config.models, model, "models")
+    source = model_source(config, paths, model)
+    manifest = checked_manifest(source, paths.model_manifest(model))
+    torch.set_num_threads(1)  # sums split over threads round differently
+    shape, n_parameters = NeuronShape.of(manifest), manifest["n_parameters"]
+    demand = Demand.of(shape, n_parameters, source.dtype, 1, stored=None)
+    room = room_here(config.devices).for_model(untrained=source.untrained_seed is not None)
+    loaded, place = load_to_read(source, demand, room), f"models.{model}"
+    fold = config.selectivity.fold_final_norm
+    tokens = token_ids(checked_tokenizer(source, manifest))
+    directions = unembedding(loaded, place, tokens, fold_final_norm=fold)
+    n_left_out = len(loaded.get_output_embeddings().weight) - len(directions)
+    table = vocabulary_table(output_weights(loaded, place), directions, manifest["n_layers"], model)
+    facts = {"n_tokens": len(directions), "n_rows_left_out": n_left_out, "fold_final_norm": fold}
+    left_out = f"{n_left_out} rows of the unembedding belong to none and are left out"
+    say(f"{model}: {len(directions)} tokens; {left_out}")
+    write_parquet(paths.vocabulary(model), table, facts)

@@ -1,0 +1,113 @@
+"""Matching a pair again on half-samples of the documents: what becomes of its matches there."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from rosetta.activations.folders import open_stores
+from rosetta.config import PAIR_SEPARATOR, Config
+from rosetta.correlation.lists import PairFacts
+from rosetta.correlation.neighbors import PairNeighbors
+from rosetta.correlation.plan import fits_rematch, plan_tiles, workers_of
+from rosetta.correlation.products import resolve_precision
+from rosetta.correlation.resample import (
+    Blocks,
+    Replicate,
+    Resampled,
+    document_blocks,
+    rematch,
+    rematch_candidates,
+)
+from rosetta.correlation.stream import align_pair
+from rosetta.correlation.view import View
+from rosetta.run.paths import Paths
+
+
+class HalfSamples(NamedTuple):
+    """What half-samples of the documents found of a pair.
+
+    Attributes
+    ----------
+    found : Resampled
+        Correlations of the pair's matches, and the matches of each half-sample.
+    blocks : Blocks
+        The blocks of documents that were drawn.
+    method : str
+        How matches were found: `rematched` among all neurons, or among `candidates`; `none` if
+        there are too few clusters of documents.
+    """
+
+    found: Resampled
+    blocks: Blocks
+    method: str
+
+
+def match_half_samples(
+    config: Config,
+    paths: Paths,
+    pair: str,
+    lists: PairNeighbors,
+    facts: PairFacts,
+    matches: pd.DataFrame,
+) -> HalfSamples:
+    """Match a pair on half-samples of the documents, and correlate its matches there.
+
+    Parameters
+    ----------
+    config, paths : Config, Paths
+        The run.
+    pair : str
+        Names of both models, joined.
+    lists, facts : PairNeighbors, PairFacts
+        The pair's neighbour lists: the candidates where memory does not hold all neurons.
+    matches : DataFrame
+        `rosetta.matching.mutual.MATCH_COLUMNS`: the pair's matches.
+    """
+    settings, workers, k = config.correlation, workers_of(config.dask), config.matching.k
+    u, v = _flat(matches, "a", facts.d_mlp_a), _flat(matches, "b", facts.d_mlp_b)
+    precision = resolve_precision(settings.precision)
+    models, n_shards = pair.split(PAIR_SEPARATOR), config.activations.n_shards
+    folders = (paths.stores(model, n_shards) for model in models)
+    view = View(config.exclusions, documents=paths.split("match"))
+    aligned = align_pair(*(open_stores(folder) for folder in folders), view)
+    size = (aligned.a.n_neurons, aligned.b.n_neurons, aligned.n_positions)
+    blocks, pooling = document_blocks(aligned, config.intervals.n_blocks), config.alignment.pooling
+    if not blocks.n:
+        return HalfSamples(Resampled(np.empty((len(u), 0)), []), blocks, "none")
+    budget, how = settings.memory_gb, {"precision": precision, "workers": workers}
+    if fits_rematch(*size, budget, config.intervals, **how):
+        found = rematch(aligned, pooling, precision, blocks, k, u, v)
+        return HalfSamples(found, blocks, "rematched")
+    tiles = plan_tiles(*size, budget, workers=workers).tiles
+    found = rematch_candidates(aligned, pooling, blocks, k, u, v, lists, tiles)
+    return HalfSamples(found, blocks, "candidates")
+
+
+def _flat(matches: pd.DataFrame, side: str, d_mlp: int) -> np.ndarray:
+    """Return the matched neurons of a side, numbered through all layers."""
+    layer, unit = matches[f"layer_{side}"].to_numpy(np.int64), matches[f"unit_{side}"]
+    return (layer * d_mlp + unit).to_numpy()
+
+
+def replicate_matches(found: Resampled, facts: PairFacts) -> pd.DataFrame:
+    """Return the matches of each half-sample: column `half_sample`, and the first of matches."""
+    nothing = Replicate(*(np.empty(0, kind) for kind in (np.int64, np.int64, float)))
+    tables = [
+        _match_table(part.u, part.v, part.r, facts).assign(half_sample=number)
+        for number, part in enumerate(found.replicates or [nothing])
+    ]
+    return pd.concat(tables)
+
+
+def _match_table(u: np.ndarray, v: np.ndarray, r: np.ndarray, facts: PairFacts) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "model_a": facts.model_a, "layer_a": (u // facts.d_mlp_a).astype(np.int32),
+            "unit_a": (u % facts.d_mlp_a).astype(np.int32),
+            "model_b": facts.model_b, "layer_b": (v // facts.d_mlp_b).astype(np.int32),
+            "unit_b": (v % facts.d_mlp_b).astype(np.int32), "r": r,
+        }
+    )  # fmt: skip

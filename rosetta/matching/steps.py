@@ -1,0 +1,266 @@
+"""The steps that match pairs: once, under nulls, on half-samples, in sweeps; foreign formats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import TypeAdapter, ValidationError
+
+from rosetta.analysis.counts import model_shape
+from rosetta.analysis.intervals import INTERVAL_COLUMNS, correlation_interval
+from rosetta.analysis.nulls import tail_probability
+from rosetta.config import PAIR_SEPARATOR, Config, entry_of, twin_name
+from rosetta.config.base import Name
+from rosetta.config.messages import describe_problems
+from rosetta.correlation.lists import pair_counts, read_lists
+from rosetta.correlation.request import CorrelationRequest
+from rosetta.errors import ConfigError, StoreError
+from rosetta.matching.interchange import buddies_text, read_buddies
+from rosetta.matching.mutual import (
+    MATCH_COLUMNS,
+    NOTE_COLUMNS,
+    mutual_matches,
+    rosetta_neurons,
+)
+from rosetta.progress import say
+from rosetta.run.paths import Paths
+from rosetta.storage.files import digest_file, replacing, scratch_folder
+from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_parquet
+
+_KEYS = ["layer_a", "unit_a", "layer_b", "unit_b"]
+
+
+def match_step(
+    source: list[Path] | CorrelationRequest,
+    out: Path,
+    k: int,
+    nulls: dict[str, Path] | None = None,
+    intervals: Path | None = None,
+) -> None:
+    """Match a pair, with p-values from null models and intervals if they are given.
+
+    Parameters
+    ----------
+    source : list of Path, or CorrelationRequest
+        The pair's neighbour lists, or stores that are correlated first.
+    out : Path
+        Parquet file to write.
+    k : int
+        Mutual k-nearest neighbours match.
+    nulls : dict of str to Path, optional
+        By name of a null model, what `nulls_step` wrote of the pair.
+    intervals : Path, optional
+        What `intervals_step` wrote of the pair.
+
+    Raises
+    ------
+    ConfigError
+        If the lists hold fewer than k neighbours.
+    """
+    if not isinstance(source, CorrelationRequest):
+        _write_matches(source, out, k, nulls or {}, intervals)
+        return
+    from rosetta.correlation.pairs import correlate_stores
+
+    with scratch_folder(out.with_name(f".match-{out.name}")) as folder:
+        lists = folder / "neighbors.parquet"
+        folders = source.folder_a, source.folder_b
+        correlate_stores(*folders, lists, source.pooling, source.settings, source.dask)
+        _write_matches([lists], out, k, nulls or {}, intervals)
+
+
+def _write_matches(
+    neighbors: list[Path],
+    out: Path,
+    k: int,
+    nulls: dict[str, Path],
+    intervals: Path | None,
+) -> None:
+    lists, facts = read_lists(neighbors)
+    if not 1 <= k < facts.n_kept:
+        kept = f"between 1 and {facts.n_kept - 1}, the neighbours kept"
+        raise ConfigError(f"--k: {k} is not {kept}. Correlate with a larger max_k.")
+    matches = mutual_matches(lists, facts, k)
+    pair = f"{facts.model_a} and {facts.model_b}"
+    say(f"{len(matches)} matches of {pair}, mean r {matches['r'].mean():.3f}")
+    write_parquet(out, _noted(matches, nulls, intervals), {"k": k, **pair_counts(lists, facts)})
+
+
+def _noted(matches: pd.DataFrame, nulls: dict[str, Path], intervals: Path | None) -> pd.DataFrame:
+    noted = matches.assign(**dict.fromkeys(NOTE_COLUMNS, np.nan))
+    for name, path in nulls.items():
+        null_r = read_parquet(path, ["r"])["r"].to_numpy()
+        noted[f"p_{name}"] = tail_probability(matches["r"].to_numpy(), null_r)
+    if intervals:
+        known = read_parquet(intervals, [*_KEYS, *INTERVAL_COLUMNS])
+        found = matches[_KEYS].merge(known, on=_KEYS, how="left")
+        noted[INTERVAL_COLUMNS] = found[INTERVAL_COLUMNS].to_numpy()
+    return noted
+
+
+def anchors_step(matches: list[Path], out: Path) -> None:
+    """Intersect the matches of an anchor with each of the other models."""
+    tables = [read_parquet(path, MATCH_COLUMNS) for path in matches]
+    named = {name for table in tables for name in table["model_a"].unique()}
+    if len(named) > 1:
+        anchors = ", ".join(sorted(named))
+        different = f"the tables have different anchors ({anchors})"
+        raise ConfigError(f"{different}; model_a must be the same.")
+    others = [name for table in tables for name in table["model_b"].unique()]
+    if len(set(others)) < len(others):
+        compared = f"the tables compare with {', '.join(others)}"
+        raise ConfigError(f"{compared}; give the matches with each model once.")
+    metadata = [read_parquet_metadata(path) for path in matches]
+    found = rosetta_neurons(tables)
+    n_anchors = len(found.drop_duplicates(["layer_anchor", "unit_anchor"]))
+    say(f"{n_anchors} anchor neurons in every comparison")
+    write_parquet(out, found, {"comparisons": metadata})
+
+
+def nulls_step(config: Config, paths: Paths, control: str, pair: str) -> None:
+    """Match a pair under a null model, once per seed; write the matches of all seeds.
+
+    Under `permutation` the positions of the second model are permuted, the same for all of its
+    neurons (Dravid 2026, App. C.3); under `documents` its documents are exchanged for others of the
+    same domain; under `untrained` both models are replaced by untrained twins (section 4.2).
+
+    The table has the columns `seed` and of matches. Its metadata has the aligned positions of every
+    seed: fewer under `documents`, where the longer one of two documents is cut.
+    """
+    from rosetta.matching.views import match_view, null_view, view_scratch
+
+    out, models = paths.null_matches(control, pair), pair.split(PAIR_SEPARATOR)
+    found, positions = [], []
+    with view_scratch(out) as scratch:
+        for seed in config.controls.seeds(control):
+            untrained = control == "untrained"
+            names = [twin_name(model, seed) for model in models] if untrained else models
+            a, b = (paths.stores(name, config.activations.n_shards) for name in names)
+            view = null_view(config, paths, control, seed)
+            matches, facts = match_view(config, a, b, scratch, view)
+            n, mean = facts["n_positions"], matches["r"].mean()
+            said = f"{len(matches)} matches on {n} positions, mean r {mean:.3f}"
+            say(f"{control}, seed {seed}: {said}")
+            found.append(matches.assign(seed=seed))
+            positions.append({"seed": seed, "n_positions": n})
+        write_parquet(out, pd.concat(found, ignore_index=True), {"seeds": positions})
+
+
+def intervals_step(config: Config, paths: Paths, pair: str) -> None:
+    """Match a pair again on half-samples of the documents.
+
+    Writes the intervals of the correlations of the pair's matches, and the matches found on each.
+    Metadata of these: `interval` (how they were found; `none` with too few clusters of documents),
+    `n_half_samples` (each half followed by its complement), `shares` of the positions that each
+    has, `n_blocks`, `n_clusters`.
+    """
+    import torch
+
+    from rosetta.matching.half_samples import match_half_samples, replicate_matches
+
+    torch.set_num_threads(config.dask.threads_per_worker)
+    n_jobs = config.correlation.n_jobs
+    lists, facts = read_lists([paths.neighbors_part(pair, job, n_jobs) for job in range(n_jobs)])
+    matches = mutual_matches(lists, facts, config.matching.k)
+    found, blocks, method = match_half_samples(config, paths, pair, lists, facts, matches)
+    facts_of_halves = {
+        "interval": method,
+        "n_half_samples": found.r.shape[1],
+        "shares": blocks.shares.tolist(),
+        "n_blocks": blocks.n,
+        "n_clusters": blocks.n_clusters,
+    }
+    drawn = f"half-samples of {blocks.n} blocks of {blocks.n_clusters} clusters"
+    say(f"{len(matches)} matches; {drawn}: {method}")
+    limits = correlation_interval(matches["r"].to_numpy(), found.r, blocks.shares)
+    columns = dict(zip(INTERVAL_COLUMNS, limits, strict=True))
+    write_parquet(paths.intervals(pair), matches[_KEYS].assign(**columns))
+    write_parquet(paths.replicates(pair), replicate_matches(found, facts), facts_of_halves)
+
+
+def sweeps_step(config: Config, paths: Paths, pair: str) -> None:
+    """Match a pair under every setting of the sweeps that correlate again.
+
+    Writes the matches of all settings (columns `sweep`, `setting` and of matches); the settings,
+    with their positions and what they left out, are its metadata.
+    """
+    from rosetta.activations.folders import open_stores
+    from rosetta.matching.swept_settings import swept_settings
+    from rosetta.matching.views import match_view, view_scratch
+
+    n_shards = config.activations.n_shards
+    folders = [paths.stores(model, n_shards) for model in pair.split(PAIR_SEPARATOR)]
+    n_documents = sum(store.manifest["holds"]["n_documents"] for store in open_stores(folders[0]))
+    tables, settings = [], []
+    with view_scratch(paths.sweeps(pair)) as scratch:
+        for sweep, setting, view, pooling in swept_settings(config, paths, n_documents):
+            matches, facts = match_view(config, *folders, scratch, view, pooling)
+            tables.append(matches.assign(sweep=sweep, setting=setting))
+            settings.append({"sweep": sweep, "setting": setting, **facts})
+        found = pd.concat(tables, ignore_index=True)
+        write_parquet(paths.sweeps(pair), found, {"settings": settings})
+
+
+def import_buddies_step(
+    file: Path, models: tuple[str, str], out: Path, k: int | None, run: tuple[Config, Paths] | None = None
+) -> None:
+    """Write a `best_buddies.json` as matches of two models; what it does not tell is NaN.
+
+    Parameters
+    ----------
+    file, out : Path
+        What to read and to write.
+    models : tuple of str
+        What the file's models 1 and 2 are called.
+    k : int or None
+        Keep ranks up to k; all if None.
+    run : tuple of Config and Paths, or None
+        A run whose models these are. Every neuron must then be one of theirs.
+    """
+    _check_names(*models)
+    matches = read_buddies(file, *models, k)
+    if run:
+        _check_neurons(matches, models, run, file)
+    largest = int(matches[["rank_a", "rank_b"]].to_numpy().max(initial=0))
+    mean = f", mean r {matches['r'].mean():.3f}, largest rank {largest}" if len(matches) else ""
+    say(f"{len(matches)} matches of {models[0]} and {models[1]}{mean}")
+    imported = {"imported_from": file.name, "digest": digest_file(file), "k": k or largest}
+    write_parquet(out, matches.assign(**dict.fromkeys(NOTE_COLUMNS, np.nan)), imported)
+
+
+def _check_names(a: str, b: str) -> None:
+    for option, name in (("--a", a), ("--b", b)):
+        try:
+            TypeAdapter(Name).validate_python(name)
+        except ValidationError as error:
+            raise ConfigError(f"{option}: {describe_problems(error.errors())[0]}") from None
+    if a == b:
+        raise ConfigError(f"--b: {b} is the name of model 1, too. Give models different names.")
+
+
+def _check_neurons(matches: pd.DataFrame, models: tuple[str, str], run: tuple[Config, Paths], file: Path) -> None:
+    config, paths = run
+    for side, model in zip("ab", models, strict=True):
+        entry_of(config.models, model, f"--{side}: models")
+        shape = model_shape(paths, model)
+        layer, unit = matches[f"layer_{side}"], matches[f"unit_{side}"]
+        strange = matches[(layer >= shape.n_layers) | (unit >= shape.d_mlp)]
+        if len(strange):
+            layer, unit = strange[[f"layer_{side}", f"unit_{side}"]].iloc[0]
+            raise StoreError(
+                f"{file}: has unit {unit} of layer {layer}, and {model} has {shape.n_layers} layers × {shape.d_mlp} "
+                "units. Give the names in the file's order, model 1 as --a."
+            )
+
+
+def export_step(matches: Path, out: Path) -> None:
+    """Write the matches of one pair as a `best_buddies.json`, without a digest beside it: it is for other programs."""
+    table = read_parquet(matches, MATCH_COLUMNS)
+    pairs = len(table[["model_a", "model_b"]].drop_duplicates())
+    if pairs > 1:
+        raise StoreError(f"{matches}: holds matches of {pairs} pairs; the form has room for one. Export each alone.")
+    with replacing(out) as temporary:
+        temporary.write_text(buddies_text(table), encoding="utf-8")
+    say(f"{len(table)} matches")

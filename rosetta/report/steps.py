@@ -1,0 +1,79 @@
+"""The steps that draw a run's figures and write its pages, from its tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rosetta.config import Config
+from rosetta.run.paths import Paths
+from rosetta.storage.files import write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Each step imports what it draws with: the figures of one rule do not wait for those of another.
+
+
+def figures_step(
+    counts: Path,
+    scaling: Path,
+    nulls: Path,
+    null_scaling: Path,
+    thresholds: Path,
+    out: Path,
+) -> None:
+    """Draw the scaling law from its tables; `out` is the figure without its suffix."""
+    from rosetta.report.scaling_figure import ScalingTables, draw_scaling
+
+    draw_scaling(ScalingTables.read(counts, scaling, nulls, null_scaling, thresholds), out)
+
+
+def control_figures_step(config: Config, paths: Paths) -> None:
+    """Draw the nulls, the sweeps and the stability."""
+    from rosetta.report.control_figures import draw_control_figures
+
+    _save(paths, draw_control_figures(config, paths))
+
+
+def neuron_figures_step(config: Config, paths: Paths) -> None:
+    """Draw what Rosetta Neurons are like."""
+    from rosetta.report.neuron_figures import draw_neuron_figures
+
+    _save(paths, draw_neuron_figures(paths))
+
+
+def theory_figures_step(config: Config, paths: Paths) -> None:
+    """Draw the theory beside what was measured."""
+    from rosetta.report.theory_figures import draw_theory
+
+    _save(paths, draw_theory(config, paths))
+
+
+def filtering_figure_step(config: Config, paths: Paths) -> None:
+    """Draw what the filters find, and what that is worth."""
+    from rosetta.report.filtering_figures import draw_filtering
+
+    _save(paths, {"filtering": draw_filtering(config, paths)})
+
+
+def _save(paths: Paths, figures: dict[str, Figure]) -> None:
+    """Write figures by their names, once all of them are drawn."""
+    from rosetta.report.figures import save_figure
+
+    for name, figure in figures.items():
+        save_figure(figure, paths.figure(name, "png").with_suffix(""))
+
+
+def viewer_step(config: Config, paths: Paths) -> None:
+    """Write the self-contained neuron viewer."""
+    from rosetta.report.viewer import viewer_page
+
+    write_text(paths.viewer, viewer_page(config, paths))
+
+
+def report_step(config: Config, paths: Paths) -> None:
+    """Write the self-contained report."""
+    from rosetta.report.page import render_report
+
+    write_text(paths.report, render_report(config, paths))

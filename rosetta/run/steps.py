@@ -1,0 +1,29 @@
+"""The steps that look at a run's folder: how far it is, and whether its files are whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rosetta.config import load_config
+from rosetta.models.sources import check_model
+from rosetta.run.paths import Paths
+from rosetta.run.status import started_in, status_text
+from rosetta.run.verify import verify
+
+
+def status_step(results: Path) -> str:
+    """Return what of the run in a results folder is done, running, missing or failed, as text."""
+    paths = Paths(results)
+    config = load_config(paths.run_config)
+    return status_text(config, paths, started_in(config, results))
+
+
+def verify_step(results: Path) -> str:
+    """Compare every file below a results folder with its digest (`rosetta.run.verify.verify`).
+
+    Raises
+    ------
+    StoreError
+        Naming all that are damaged, and what to type to recompute exactly these.
+    """
+    return verify(results, check_model)
