@@ -30,7 +30,7 @@ from rosetta.plan.sweep import Phase, RunPlan, plan_run
 from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import write_manifest
+from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import write_parquet
 
 ROOT = Path(__file__).parent.parent

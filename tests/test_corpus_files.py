@@ -13,7 +13,7 @@ from rosetta.inputs.text.build import build_corpus, read_split
 from rosetta.inputs.text.records import left_out, source_files
 from rosetta.inputs.text.size import estimate_size
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 
 def lines(*names: str) -> bytes:

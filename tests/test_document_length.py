@@ -11,7 +11,7 @@ from rosetta.plan.resources import MB, needs_of_group, needs_of_model, needs_of_
 from rosetta.plan.sweep import plan_run
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 LONG = 2 * MB  # bytes, of fewer characters
 DIMENSIONS = {"n_layers": 2, "d_mlp": 8, "n_parameters": 10**6}

@@ -25,7 +25,7 @@ from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
 from rosetta.steps.activations import activations_step
 from rosetta.steps.counts import counts_step
-from rosetta.storage.files import write_manifest
+from rosetta.storage.manifests import write_manifest
 
 ROOT = Path(__file__).parent.parent
 PRESETS = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "presets").glob("*.yaml"))]

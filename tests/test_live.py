@@ -28,7 +28,7 @@ from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
 from rosetta.steps.activations import activations_step
 from rosetta.steps.models import model_step
-from rosetta.storage.files import write_text
+from rosetta.storage.digests import write_text
 
 
 @pytest.fixture(scope="module")

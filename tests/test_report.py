@@ -25,7 +25,8 @@ from rosetta.run.paths import Paths
 from rosetta.run.stages import VERSIONS
 from rosetta.steps.describe import describe_step
 from rosetta.steps.neurons import neurons_step
-from rosetta.storage.files import digest_file, write_manifest
+from rosetta.storage.digests import digest_file
+from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import write_csv, write_parquet
 from rosetta.theory.comparison import COMPARISON_COLUMNS, MATCHED_R_COLUMNS
 from rosetta.theory.exponents import FINITE_SIZE_COLUMNS

@@ -32,7 +32,7 @@ from rosetta.models.training import Steps, run_steps
 from rosetta.report.viewer import embedded_json
 from rosetta.run.jobs import job_names
 from rosetta.run.paths import FilterPaths, Paths
-from rosetta.storage.files import replacing
+from rosetta.storage.atomic import replacing
 
 SECRET = "sk-Very+secret/5d1f"
 SOURCES = [*sorted((ROOT / "rosetta").rglob("*.py")), *sorted((ROOT / "workflow" / "scripts").glob("*.py"))]

@@ -23,7 +23,8 @@ from rosetta.activations.layout import KIND
 from rosetta.activations.validation import check_path
 from rosetta.cli.app import main
 from rosetta.errors import StoreError
-from rosetta.storage.files import describe_files, digest_path, read_manifest, write_manifest
+from rosetta.storage.manifests import describe_files, read_manifest, write_manifest
+from rosetta.storage.names import digest_path
 
 SPECIFICATION = Path(__file__).parent.parent / "docs" / "stores.md"
 DOCUMENTS = [40, 10, 25, 60, 33, 7]

@@ -31,7 +31,7 @@ from rosetta.models.placement import Room
 from rosetta.models.sources import ModelSource
 from rosetta.models.tokenizers import checked_tokenizer, load_tokenizer, tokenizer_digest, tokenizer_facts
 from rosetta.models.zoo import END_OF_TEXT, END_OF_TEXT_ID, packed_tokens
-from rosetta.storage.files import digest_bytes
+from rosetta.storage.digests import digest_bytes
 
 DOCUMENTS = [
     "def f(x1):\n    return x + 1234567 * 89\n",

@@ -19,7 +19,7 @@ from rosetta.models.sizes import Size, capture_demand
 from rosetta.models.tokenizers import checked_tokenizer
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 
 @dataclass(frozen=True)

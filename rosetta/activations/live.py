@@ -26,7 +26,9 @@ from rosetta.errors import StoreError
 from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.moments import Moments
 from rosetta.run.paths import Paths
-from rosetta.storage.files import DamageError, check_digest, read_manifest, write_manifest
+from rosetta.storage.damage import DamageError
+from rosetta.storage.digests import check_digest
+from rosetta.storage.manifests import read_manifest, write_manifest
 
 
 def write_live_store(config: Config, paths: Paths, model: str, shard: int) -> None:

@@ -29,7 +29,9 @@ from rosetta.errors import StoreError
 from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
 from rosetta.progress import say
-from rosetta.storage.files import DamageError, check_files, describe_files, read_manifest, replacing, write_manifest
+from rosetta.storage.atomic import replacing
+from rosetta.storage.damage import DamageError
+from rosetta.storage.manifests import check_files, describe_files, read_manifest, write_manifest
 
 # A chunk holds all positions of a block for a tile's width of units. Blocks are written whole: the sharding
 # codec would otherwise read and rewrite a file for every batch.

@@ -19,7 +19,7 @@ from rosetta.activations.variables import activation_path
 from rosetta.errors import StoreError
 from rosetta.moments import Moments
 from rosetta.progress import bar
-from rosetta.storage.files import check_files
+from rosetta.storage.manifests import check_files
 
 # Moments are compared to this share of themselves, and sums of squares to this share of Σx² too: other programs add up
 # in another order.

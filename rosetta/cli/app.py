@@ -21,7 +21,8 @@ from rosetta.config.controls import NULLS, Exclusions
 from rosetta.errors import ConfigError, RosettaError, naming_files, without_secrets
 from rosetta.run.paths import Paths
 from rosetta.run.provenance import compare_with_run
-from rosetta.storage.files import also_checking, replacing, scratch_folder, stamping
+from rosetta.storage.atomic import replacing, scratch_folder
+from rosetta.storage.digests import also_checking, stamping
 
 app = typer.Typer(
     add_completion=False,

@@ -17,7 +17,7 @@ from rosetta.config.controls import Exclusions
 from rosetta.correlation.documents import deal
 from rosetta.correlation.plan import WINDOW
 from rosetta.moments import Moments
-from rosetta.storage.files import digest_file
+from rosetta.storage.digests import digest_file
 
 
 @dataclass(frozen=True)

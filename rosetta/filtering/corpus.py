@@ -16,7 +16,8 @@ from rosetta.filtering.scores import read_scores
 from rosetta.filtering.select import Scored, membership
 from rosetta.inputs.text.documents import document_name
 from rosetta.run.paths import FilterPaths
-from rosetta.storage.files import describe_files, replacing, write_manifest
+from rosetta.storage.atomic import replacing
+from rosetta.storage.manifests import describe_files, write_manifest
 
 KIND = "filtered-corpus"
 SCHEMA = pa.schema(

@@ -18,7 +18,9 @@ import pyarrow.parquet as pq
 from rosetta.errors import CorpusError, PlanError
 from rosetta.inputs.text.documents import Document, Text, document_name, hash64
 from rosetta.run.paths import FilterPaths
-from rosetta.storage.files import check_digest, digest_file, read_manifest, replacing, write_manifest
+from rosetta.storage.atomic import replacing
+from rosetta.storage.digests import check_digest, digest_file
+from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_parquet
 
 KIND = "filter-pool"

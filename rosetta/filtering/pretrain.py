@@ -14,7 +14,7 @@ from rosetta.models.neurons import architecture_of
 from rosetta.models.tokenizers import check_embedded
 from rosetta.models.training import Steps, mean_of_last, run_steps, warmup_cosine
 from rosetta.models.zoo import packed_tokens
-from rosetta.storage.files import digest_bytes, digest_json
+from rosetta.storage.digests import digest_bytes, digest_json
 
 RATE_KEY = "filtering.pretraining.learning_rate"
 

@@ -28,7 +28,8 @@ from rosetta.models.sites import neuron_sites
 from rosetta.models.sources import KIND, ModelSource, check_model, describe_model
 from rosetta.models.tokenizers import check_vocabulary, load_tokenizer, tokenizer_facts
 from rosetta.progress import say
-from rosetta.storage.files import digest_folder, digest_json, read_manifest, write_manifest
+from rosetta.storage.digests import digest_folder, digest_json
+from rosetta.storage.manifests import read_manifest, write_manifest
 
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()

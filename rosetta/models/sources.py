@@ -10,7 +10,8 @@ from rosetta.config import Config
 from rosetta.errors import ModelError
 from rosetta.models.folders import model_files
 from rosetta.run.paths import Paths
-from rosetta.storage.files import DamageError, check_files, describe
+from rosetta.storage.damage import DamageError
+from rosetta.storage.manifests import check_files, describe
 
 KIND = "model"
 

@@ -19,7 +19,7 @@ from rosetta.errors import ModelError, brief
 from rosetta.models.neurons import text_config
 from rosetta.models.sources import ModelSource
 from rosetta.progress import say
-from rosetta.storage.files import digest_bytes
+from rosetta.storage.digests import digest_bytes
 
 FILE = "tokenizer.json"
 # Where the names, or in the last one the ids, of special tokens are looked up; the first that has the key decides.

@@ -19,7 +19,7 @@ from rosetta.inputs.text.documents import hash64
 from rosetta.models.tokenizers import texts_to_ids
 from rosetta.models.zoo import END_OF_TEXT_ID, packed_tokens, zoo_model_config
 from rosetta.progress import bar, say
-from rosetta.storage.files import digest_bytes, digest_json, digested, is_whole
+from rosetta.storage.digests import digest_bytes, digest_json, digested, is_whole
 
 LAST_STEPS = 20  # the reported training loss is the mean over this many last steps
 HELDOUT_TOKENS = 65_536

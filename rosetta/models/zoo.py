@@ -14,7 +14,7 @@ from transformers import AutoConfig, PreTrainedTokenizerFast
 from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.errors import CorpusError
 from rosetta.models.tokenizers import texts_to_ids, wrapped
-from rosetta.storage.files import replacing
+from rosetta.storage.atomic import replacing
 
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 0

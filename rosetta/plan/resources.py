@@ -22,7 +22,7 @@ from rosetta.models.sizes import (
     tokenizing_bytes,
 )
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 MB = 1_000_000
 BASE_MB = 1500  # interpreter, libraries, and what a cluster's own wrapper takes

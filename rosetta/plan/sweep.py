@@ -40,7 +40,7 @@ from rosetta.models.zoo import zoo_model_config
 from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 from rosetta.theory.allocation import AllocationModel
 from rosetta.theory.simulation import Cell, expected_cost
 

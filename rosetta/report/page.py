@@ -36,7 +36,8 @@ from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.run.jobs import CONTROL_TABLES, control_figures
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_bytes, read_manifest, write_text
+from rosetta.storage.digests import read_bytes, write_text
+from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_csv
 from rosetta.theory.comparison import verdict
 from rosetta.theory.prediction import SELECTIVITY

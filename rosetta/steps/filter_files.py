@@ -35,7 +35,9 @@ from rosetta.models.tokenizers import check_vocabulary, load_tokenizer
 from rosetta.progress import say
 from rosetta.run.paths import FilterPaths
 from rosetta.steps.filter_card import domain_points, model_point, rule_points
-from rosetta.storage.files import DamageError, digest_file, read_manifest, write_manifest
+from rosetta.storage.damage import DamageError
+from rosetta.storage.digests import digest_file
+from rosetta.storage.manifests import read_manifest, write_manifest
 
 POOL_VERSION, SCORE_VERSION = 2, 3  # raise when a change of code changes what a killed run left behind
 MAX_SHARDS = 4096  # each is an open file while the pool is written

@@ -30,7 +30,7 @@ from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
 from rosetta.steps.filtering import filter_of
-from rosetta.storage.files import read_manifest, write_manifest
+from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_parquet, write_csv, write_parquet
 
 SHOWN_CANDIDATES = 10

@@ -24,7 +24,7 @@ from rosetta.run.jobs import training_name
 from rosetta.run.paths import FilterPaths, Paths
 from rosetta.run.stages import made_by
 from rosetta.steps.filtering import SELECTIONS, TRAINING, filter_of
-from rosetta.storage.files import read_manifest, write_manifest
+from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_parquet
 
 

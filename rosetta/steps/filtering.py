@@ -22,7 +22,7 @@ from rosetta.run.jobs import training_name
 from rosetta.run.paths import FilterPaths, Paths
 from rosetta.run.stages import made_by
 from rosetta.steps.filter_card import run_card
-from rosetta.storage.files import read_manifest, write_manifest
+from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_csv, write_csv, write_parquet
 
 SELECTIONS = "filter-selections"

@@ -17,7 +17,8 @@ from rosetta.matching.interchange import buddies_text, read_buddies
 from rosetta.matching.mutual import MATCH_COLUMNS, NOTE_COLUMNS
 from rosetta.progress import say
 from rosetta.run.paths import Paths
-from rosetta.storage.files import digest_file, replacing
+from rosetta.storage.atomic import replacing
+from rosetta.storage.digests import digest_file
 from rosetta.storage.tables import read_parquet, write_parquet
 
 

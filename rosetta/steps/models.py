@@ -17,7 +17,7 @@ from rosetta.models.zoo import save_model, save_tokenizer, train_tokenizer
 from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import check_files, describe_files, read_manifest, write_manifest
+from rosetta.storage.manifests import check_files, describe_files, read_manifest, write_manifest
 
 TOKENIZER = "tokenizer"
 # By how many bits per byte a saved model may differ from the trained one. In float32 the sums are the same; weights

@@ -17,7 +17,7 @@ from rosetta.inputs.text.build import read_split
 from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
 from rosetta.progress import say
 from rosetta.run.paths import Paths
-from rosetta.storage.files import write_text
+from rosetta.storage.digests import write_text
 from rosetta.storage.tables import read_parquet, write_parquet
 
 

@@ -15,7 +15,8 @@ from rosetta.correlation.products import resolve_precision
 from rosetta.correlation.stream import pair_identity
 from rosetta.correlation.view import View
 from rosetta.matching.mutual import mutual_matches
-from rosetta.storage.files import digest_json, scratch_folder
+from rosetta.storage.atomic import scratch_folder
+from rosetta.storage.digests import digest_json
 
 
 def view_scratch(out: Path) -> AbstractContextManager[Path]:

@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rosetta.errors import StoreError
-from rosetta.storage.files import DamageError, check_digest, digest_path, digested, write_text
+from rosetta.storage.damage import DamageError
+from rosetta.storage.digests import check_digest, digested, write_text
+from rosetta.storage.names import digest_path
 
 _METADATA_KEY = b"rosetta"
 # Columns that hold what a user calls a thing: text, also where it looks like a number, a date or a missing value.
@@ -32,7 +34,7 @@ def write_parquet(path: Path, table: pd.DataFrame, metadata: dict[str, Any] | No
 
 
 def read_parquet(path: Path, columns: list[str] | None = None, piece: Path | None = None) -> pd.DataFrame:
-    """Read a Parquet table, verifying its digest and page checksums; `piece` as in `rosetta.storage.files.DamageError`.
+    """Read a Parquet table, verifying its digest and page checksums; `piece` as in `rosetta.storage.damage.DamageError`.
 
     Raises
     ------

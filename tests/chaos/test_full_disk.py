@@ -11,12 +11,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import rosetta.storage.atomic
 from helpers import random_ranges, save_stores, tiny_tokenizer
 from killed_run import make_project, make_run
 from transformers import AutoModelForCausalLM
 from workflow_runs import ROOT, TINY
 
-import rosetta.storage.files
 from rosetta.activations.folders import open_stores
 from rosetta.activations.validation import check_path
 from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
@@ -28,7 +28,7 @@ from rosetta.errors import DiskFullError
 from rosetta.models.training import train_zoo_model
 from rosetta.models.zoo import save_model, save_tokenizer, zoo_model_config
 from rosetta.report.figures import save_figure
-from rosetta.storage.files import write_manifest
+from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import write_csv, write_parquet
 
 SIZE = 32_000_000
@@ -108,7 +108,7 @@ WRITERS = {
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_writer_tells_path_and_bytes_and_then_goes_on(disk, texts, monkeypatch, name, foreseen):
     if not foreseen:
-        monkeypatch.setattr(rosetta.storage.files.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10**9))
+        monkeypatch.setattr(rosetta.storage.atomic.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10**9))
     folder = disk / "results"
     folder.mkdir()
     ballast = fill(disk, left=4096)

@@ -16,7 +16,8 @@ from rosetta.inputs.text.records import file_texts, hub_texts, left_out
 from rosetta.inputs.text.sampling import draw_sequences
 from rosetta.progress import say
 from rosetta.run.paths import Paths
-from rosetta.storage.files import check_digest, digest_file, read_manifest, write_manifest
+from rosetta.storage.digests import check_digest, digest_file
+from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_parquet, write_parquet
 
 KIND = "corpus"
