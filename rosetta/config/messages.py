@@ -1,11 +1,11 @@
-"""What is wrong with values, in words: one line per key, with the value and the mend."""
+"""What is wrong with values, in words: one line per key, with the value and how to fix it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-_MENDS = {
+_FIXES = {
     "extra_forbidden": "unknown key; remove it or correct its spelling",
     "missing": "required key is missing; add it",
     "union_tag_not_found": "add `kind: environment`, `kind: files` or `kind: hub`",
@@ -31,7 +31,7 @@ def describe_problems(problems: Iterable[Any]) -> list[str]:
         unquoted = problem["loc"][-1:] == ("[key]",) or isinstance(problem["input"], int | float)
         if problem["type"] == "string_type" and unquoted:
             message += "; put it in quotes, without which YAML takes it for something else"
-        said.setdefault(key, []).append(_MENDS.get(problem["type"], message[0].lower() + message[1:]))
+        said.setdefault(key, []).append(_FIXES.get(problem["type"], message[0].lower() + message[1:]))
         values[key] = "" if problem["type"] in _UNSHOWN else _shown(problem["input"])
     return [
         f"{key}: {' or '.join(messages)}{values[key]}" if key else f"{' or '.join(messages)}{values[key]}"
@@ -41,7 +41,7 @@ def describe_problems(problems: Iterable[Any]) -> list[str]:
 
 def _key(location: tuple[Any, ...]) -> str:
     """Return a key as a user writes it, without pydantic's names of the kinds that a value might have been of."""
-    parts = []
+    parts: list[str] = []
     for part in location:
         is_kind = isinstance(part, str) and (part == "constrained-int" or ("[" in part and part.endswith("]")))
         is_tag = part in _TAGS and parts and parts[-1] == ".source"

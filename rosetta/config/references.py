@@ -118,6 +118,16 @@ def bootstrap_problems(config: Any) -> list[str]:
     ]
 
 
+def matching_problems(config: Any) -> list[str]:
+    """Return where a `rosetta.config.root.Config` matches with more neighbours than are kept."""
+    problems, kept = [], config.correlation.max_k
+    if config.matching.k > kept:
+        problems.append(f"matching.k: {config.matching.k} is above correlation.max_k ({kept}); raise max_k")
+    if max(config.swept_k()) > kept:
+        problems.append(f"sweeps.k: {max(config.swept_k())} is above correlation.max_k; raise max_k")
+    return problems
+
+
 def sampling_problems(config: Any) -> list[str]:
     """Return what is wrong with the sampling of a `rosetta.config.root.Config`."""
     sampling = config.corpus.sampling

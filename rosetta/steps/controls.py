@@ -11,7 +11,7 @@ import torch
 from rosetta.activations.folders import open_stores
 from rosetta.analysis.intervals import INTERVAL_COLUMNS, correlation_interval
 from rosetta.config import PAIR_SEPARATOR, Config, twin_name
-from rosetta.config.controls import Exclusions
+from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.lists import PairFacts, read_lists
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import fits_rematch, plan_tiles, workers_of

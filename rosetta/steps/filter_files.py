@@ -14,9 +14,9 @@ import torch
 
 from rosetta import __version__
 from rosetta.config import FilesSource
+from rosetta.config.corpus import HUB_ID
 from rosetta.config.devices import Devices
 from rosetta.config.filtering import FilterScoring, FilterSelection
-from rosetta.config.inputs import HUB_ID
 from rosetta.errors import ConfigError, PlanError
 from rosetta.filtering import corpus, pool
 from rosetta.filtering.corpus_card import render_card

@@ -29,7 +29,7 @@ def read_manifest(path: Path, kind: str) -> dict[str, Any]:
     """
     check_digest(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         recorded = content.pop("manifest_digest")
     except (ValueError, KeyError, AttributeError, TypeError):
         raise DamageError(path, "damaged manifest") from None

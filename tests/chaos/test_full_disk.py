@@ -11,12 +11,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import rosetta.storage.atomic
 from helpers import random_ranges, save_stores, tiny_tokenizer
 from killed_run import make_project, make_run
 from transformers import AutoModelForCausalLM
 from workflow_runs import ROOT, TINY
 
+import rosetta.storage.atomic
 from rosetta.activations.folders import open_stores
 from rosetta.activations.validation import check_path
 from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
