@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rosetta.analysis.null_counts import control_table, null_summary
 from scipy import stats
 
-from rosetta.analysis.controls import control_table, null_summary
 from rosetta.analysis.count_law import fit_count_law
 from rosetta.analysis.counts import count_table
 from rosetta.analysis.intervals import half_sample_interval

@@ -6,7 +6,7 @@ import pytest
 
 from rosetta.config import parse_config
 from rosetta.inputs.text.build import build_corpus
-from rosetta.models.sizes import TOKENIZING
+from rosetta.models.known_sizes import TOKENIZING
 from rosetta.plan.resources import MB, needs_of_group, needs_of_model, needs_of_pair
 from rosetta.plan.sweep import plan_run
 from rosetta.run.paths import Paths

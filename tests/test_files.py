@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from helpers import tiny_tokenizer
 
-from rosetta.models.zoo import save_tokenizer
+from rosetta.models.zoo.tokenizer_training import save_tokenizer
 from rosetta.report.figures import save_figure
 from rosetta.storage.atomic import replacing
 from rosetta.storage.manifests import write_manifest

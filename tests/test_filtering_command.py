@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import load_dataset
 from helpers import save_tiny_model
+from rosetta.filtering.document_scores import Scorer
 
 from rosetta import cli
-from rosetta.filtering.score import Scorer
 
 
 @pytest.fixture(scope="module")

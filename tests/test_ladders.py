@@ -16,9 +16,9 @@ from rosetta.config import Config, load_config, parse_config
 from rosetta.config.ladders import cautions, check_scales
 from rosetta.errors import ConfigError, RosettaError
 from rosetta.models import licences
+from rosetta.models.known_sizes import known_neurons
 from rosetta.models.licences import licence_of
-from rosetta.models.loading import write_model_manifest
-from rosetta.models.sizes import known_neurons
+from rosetta.models.model_manifest import write_model_manifest
 from rosetta.models.sources import ModelSource
 from rosetta.plan.checks import check_config
 from rosetta.run.paths import Paths

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import random_ranges, save_stores
+from rosetta.analysis.null_counts import CONTROL_COLUMNS, NULL_SUMMARY_COLUMNS
 
-from rosetta.analysis.controls import CONTROL_COLUMNS, NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.replicates import REPLICATE_COLUMNS
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, pooled_table, scaling_table

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rosetta.config import load_config, parse_config
-from rosetta.models.sizes import planned_capture
+from rosetta.models.known_sizes import planned_capture
 from rosetta.plan.resources import (
     BASE_MB,
     MB,

@@ -23,7 +23,8 @@ from rosetta.activations.tokens import TokenizedDocument
 from rosetta.activations.variables import StoreTokens
 from rosetta.config import Config, load_config
 from rosetta.errors import StoreError
-from rosetta.models.neurons import NeuronShape, neuron_shape
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
 from rosetta.run.paths import Paths
 from rosetta.storage.damage import DamageError

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from rosetta.errors import StoreError
 from rosetta.filtering import pool
-from rosetta.filtering.scores import read_scores
+from rosetta.filtering.score_files import read_scores
 from rosetta.filtering.select import Scored, membership
 from rosetta.inputs.text.documents import document_name
 from rosetta.run.paths import FilterPaths

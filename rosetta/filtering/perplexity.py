@@ -10,7 +10,7 @@ import torch
 
 from rosetta.activations.capture import padded
 from rosetta.errors import CorpusError, ModelError
-from rosetta.filtering.score import encode
+from rosetta.filtering.document_scores import encode
 from rosetta.inputs.text.documents import document_name, hash64
 from rosetta.models.batches import batches
 from rosetta.models.tokenizers import check_embedded

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from rosetta.errors import ModelError
-from rosetta.models.neurons import text_config
+from rosetta.models.architectures.text import text_config
 
 _LIMIT = "original_max_position_embeddings"
 

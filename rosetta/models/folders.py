@@ -11,8 +11,11 @@ from types import SimpleNamespace
 from safetensors import SafetensorError, safe_open
 
 from rosetta.errors import ModelError
-from rosetta.models.fit import MEND, listed
-from rosetta.models.neurons import ALL_EXPERTS, NeuronShape, SavedWeight, architecture_of, neuron_shape, saved_weight
+from rosetta.models.architectures.registry import architecture_of
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import NeuronShape
+from rosetta.models.saved_weight_names import ALL_EXPERTS, SavedWeight, saved_weight
+from rosetta.models.weights_fit import ONE_MODEL, listed
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 # Names of what a quantisation adds to weights or puts in their place. A scale of something else, such as `logit_scale`,
@@ -173,7 +176,7 @@ def _check_sizes(sizes: dict[SavedWeight, list[int]], shape: NeuronShape, place:
     layers = {weight.layer for weight in sizes}
     if layers != set(range(shape.n_layers)):
         raise ModelError(
-            f"{place}: config.json says {shape.n_layers} layers, and the weights are of {len(layers)}. {MEND}"
+            f"{place}: config.json says {shape.n_layers} layers, and the weights are of {len(layers)}. {ONE_MODEL}"
         )
     experts: Counter[int] = Counter()
     for (layer, expert), found in sizes.items():
@@ -183,7 +186,7 @@ def _check_sizes(sizes: dict[SavedWeight, list[int]], shape: NeuronShape, place:
         if experts[layer] != shape.n_experts:
             raise ModelError(
                 f"{place}: config.json says {shape.n_experts} experts per layer, and the weights of layer {layer} are "
-                f"of {experts[layer]}. {MEND}"
+                f"of {experts[layer]}. {ONE_MODEL}"
             )
     for (layer, expert), found in sizes.items():
         expected, of = shape.d_mlp - shape.n_routed, "layer" if not shape.n_experts else "shared expert"
@@ -192,7 +195,7 @@ def _check_sizes(sizes: dict[SavedWeight, list[int]], shape: NeuronShape, place:
         if expected not in found[-2:]:  # of all experts at once, what is before is their number
             raise ModelError(
                 f"{place}: config.json says {expected} neurons per {of}, and the weights of layer {layer} are "
-                f"{found}. {MEND}"
+                f"{found}. {ONE_MODEL}"
             )
 
 

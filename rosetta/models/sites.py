@@ -17,7 +17,8 @@ from accelerate.utils import align_module_device
 from torch.nn import functional
 
 from rosetta.errors import ModelError
-from rosetta.models.neurons import architecture_of, neuron_shape
+from rosetta.models.architectures.registry import architecture_of
+from rosetta.models.neuron_counts import neuron_shape
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Expert:
     Attributes
     ----------
     module : Module
-        Holds all experts of the layer (see `rosetta.models.neurons.Experts`).
+        Holds all experts of the layer (see `rosetta.models.architectures.record.Experts`).
     number : int
         Which of them.
     """

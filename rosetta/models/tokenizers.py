@@ -16,7 +16,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
 from rosetta.errors import ModelError, brief
-from rosetta.models.neurons import text_config
+from rosetta.models.architectures.text import text_config
 from rosetta.models.sources import ModelSource
 from rosetta.progress import say
 from rosetta.storage.digests import digest_bytes

@@ -14,7 +14,13 @@ from rosetta.errors import ConfigError
 from rosetta.inputs.text.environment import SECTION
 from rosetta.judging.endpoint import check_endpoint
 from rosetta.models.folders import check_model_folder, model_files
-from rosetta.models.sizes import known_size, planned_capture, planned_reading, planned_scoring, planned_twin
+from rosetta.models.known_sizes import (
+    known_size,
+    planned_capture,
+    planned_reading,
+    planned_scoring,
+    planned_twin,
+)
 from rosetta.run.paths import Paths
 
 

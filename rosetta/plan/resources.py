@@ -11,8 +11,7 @@ from typing import NamedTuple
 from rosetta.config import Config
 from rosetta.correlation.plan import correlation_flops
 from rosetta.errors import StoreError
-from rosetta.models.neurons import NeuronShape
-from rosetta.models.sizes import (
+from rosetta.models.known_sizes import (
     LOADING,
     Size,
     known_size,
@@ -21,6 +20,7 @@ from rosetta.models.sizes import (
     planned_scoring,
     tokenizing_bytes,
 )
+from rosetta.models.neurons import NeuronShape
 from rosetta.run.paths import Paths
 from rosetta.storage.manifests import read_manifest
 

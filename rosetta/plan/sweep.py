@@ -33,10 +33,19 @@ from rosetta.correlation.products import resolve_precision
 from rosetta.errors import ModelError, StoreError
 from rosetta.inputs.text.size import CorpusSize, estimate_size, sampled_size
 from rosetta.models import loading, sources
-from rosetta.models.neurons import NeuronShape, neuron_shape
+from rosetta.models.known_sizes import (
+    Planned,
+    Size,
+    planned_capture,
+    planned_reading,
+    planned_twin,
+    tokenizing_bytes,
+)
+from rosetta.models.model_manifest import count_parameters
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import NeuronShape
 from rosetta.models.placement import ITEM_BYTES
-from rosetta.models.sizes import Planned, Size, planned_capture, planned_reading, planned_twin, tokenizing_bytes
-from rosetta.models.zoo import zoo_model_config
+from rosetta.models.zoo.recipes import zoo_model_config
 from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
@@ -197,7 +206,7 @@ class _Model:
             except ModelError as error:
                 hint = " A plan needs no network where a hub model has `dimensions`." if source.revision else ""
                 raise ModelError(f"{error}{hint}") from None
-        return neuron_shape(hf_config, f"models.{name}"), loading.count_parameters(hf_config)
+        return neuron_shape(hf_config, f"models.{name}"), count_parameters(hf_config)
 
 
 def _zoo_phases(config: Config, models: list[_Model]) -> list[Phase]:

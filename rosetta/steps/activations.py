@@ -12,7 +12,7 @@ from rosetta.activations.live import write_live_store
 from rosetta.config import Config
 from rosetta.config.ladders import check_scales
 from rosetta.errors import ConfigError
-from rosetta.models.sizes import known_neurons
+from rosetta.models.known_sizes import known_neurons
 from rosetta.run.paths import Paths
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from rosetta.analysis.controls import CONTROL_COLUMNS, control_table, null_summary
 from rosetta.analysis.counts import count_table, model_shape
+from rosetta.analysis.null_counts import CONTROL_COLUMNS, control_table, null_summary
 from rosetta.analysis.replicates import REPLICATE_COLUMNS, ladder_thresholds, read_all_nulls, replicate_table
 from rosetta.analysis.scaling import null_scaling_table, pooled_table, scaling_table
 from rosetta.analysis.stability import exclusion_table, k_sweep_table, stability_table, threshold_table

@@ -20,16 +20,18 @@ from rosetta.config.filtering import FilterScoring, FilterSelection
 from rosetta.errors import ConfigError, PlanError
 from rosetta.filtering import corpus, pool
 from rosetta.filtering.corpus_card import render_card
-from rosetta.filtering.score import Scorer
-from rosetta.filtering.scores import is_scored, read_scores, write_all_scores, write_scores
+from rosetta.filtering.document_scores import Scorer
+from rosetta.filtering.score_files import is_scored, read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount, check_amount, percentile_of, read_blocks, select
 from rosetta.inputs.text.documents import Text
 from rosetta.inputs.text.records import Keys, file_texts, left_out, source_files
 from rosetta.models import loading, sources
 from rosetta.models.devices import room_here
 from rosetta.models.folders import check_model_folder, model_files
-from rosetta.models.neurons import Neuron, NeuronShape, neuron_shape, parse_neuron
-from rosetta.models.placed import load_placed
+from rosetta.models.loading_within_memory import load_placed
+from rosetta.models.model_manifest import count_parameters
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import Neuron, NeuronShape, parse_neuron
 from rosetta.models.placement import Demand
 from rosetta.models.tokenizers import check_vocabulary, load_tokenizer
 from rosetta.progress import say
@@ -227,7 +229,7 @@ def _score_pool(
     say(f"{len(shards) - len(waiting)} of {len(shards)} shards are scored")
     if not waiting:
         return
-    length, n_parameters = scoring.sequence_length, loading.count_parameters(loading.load_config_of(source))
+    length, n_parameters = scoring.sequence_length, count_parameters(loading.load_config_of(source))
     demand = Demand.of(shape, n_parameters, source.dtype, length, stored=None)
     model, _ = load_placed(source, demand, room_here(Devices()), scoring.batch_size)
     tokenizer = load_tokenizer(source)

@@ -16,15 +16,16 @@ from rosetta.filtering import pool
 from rosetta.filtering.assess import check_target
 from rosetta.filtering.baselines import Classifier
 from rosetta.filtering.choose import CHOICE, best_candidates, candidates, choose, with_roles
-from rosetta.filtering.score import Neuron, Scorer, encode
-from rosetta.filtering.scores import write_scores
+from rosetta.filtering.document_scores import Neuron, Scorer, encode
+from rosetta.filtering.score_files import write_scores
 from rosetta.inputs.text.build import read_split
 from rosetta.matching.mutual import ROSETTA_COLUMNS
 from rosetta.models import loading, sources
 from rosetta.models.devices import room_here
+from rosetta.models.known_sizes import Size, scoring_demand
+from rosetta.models.loading_within_memory import load_placed
+from rosetta.models.model_manifest import checked_manifest
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.placed import load_placed
-from rosetta.models.sizes import Size, scoring_demand
 from rosetta.models.tokenizers import checked_tokenizer, token_ids
 from rosetta.progress import say
 from rosetta.run.paths import Paths
@@ -71,7 +72,7 @@ def choose_step(config: Config, paths: Paths) -> None:
 
 def _tokenizer(config: Config, paths: Paths, model: str) -> Any:
     source = sources.model_source(config, paths, model)
-    return checked_tokenizer(source, loading.checked_manifest(source, paths.model_manifest(model)))
+    return checked_tokenizer(source, checked_manifest(source, paths.model_manifest(model)))
 
 
 def score_step(config: Config, paths: Paths, shard: int) -> None:
@@ -83,7 +84,7 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
     torch.set_num_threads(1)
     model = config.filter_model()
     source = sources.model_source(config, paths, model)
-    manifest = loading.checked_manifest(source, paths.model_manifest(model))
+    manifest = checked_manifest(source, paths.model_manifest(model))
     length = filtering.scoring.sequence_length
     loading.check_context(loading.load_config_of(source), length, "filtering.scoring.sequence_length")
     choice = read_manifest(where.choice, CHOICE)

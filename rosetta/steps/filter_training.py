@@ -18,6 +18,7 @@ from rosetta.filtering.select import membership
 from rosetta.inputs.text.build import read_split
 from rosetta.models import loading, sources
 from rosetta.models.devices import best_device
+from rosetta.models.model_manifest import checked_manifest
 from rosetta.models.tokenizers import checked_tokenizer
 from rosetta.progress import say
 from rosetta.run.jobs import training_name
@@ -37,7 +38,7 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     heldout = _heldout_texts(paths, filtering.target)
     torch.set_num_threads(1)
     source = sources.model_source(config, paths, settings.model)
-    manifest = loading.checked_manifest(source, paths.model_manifest(settings.model))
+    manifest = checked_manifest(source, paths.model_manifest(settings.model))
     length = settings.sequence_length
     loading.check_context(loading.load_config_of(source), length, "filtering.pretraining.sequence_length")
     model = loading.load_model(source, best_device())

@@ -10,9 +10,9 @@ from rosetta.config.filtering import FILTERS, Filtering, HubSource
 from rosetta.errors import ConfigError, PlanError
 from rosetta.filtering import corpus, pool
 from rosetta.filtering.assess import Filter, amount_of, apply, assess, filters_of
-from rosetta.filtering.recovery import RECOVERY_COLUMNS, SHARE_COLUMNS
+from rosetta.filtering.precision_recall import RECOVERY_COLUMNS, SHARE_COLUMNS
 from rosetta.filtering.results import results_table, summary_table
-from rosetta.filtering.scores import write_all_scores
+from rosetta.filtering.score_files import write_all_scores
 from rosetta.filtering.select import Amount
 from rosetta.inputs.text.build import read_split
 from rosetta.inputs.text.documents import Document, Text, document_name

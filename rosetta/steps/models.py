@@ -11,9 +11,11 @@ from rosetta.config import Config, entry_of
 from rosetta.errors import ConfigError, ModelError
 from rosetta.inputs.text.build import read_split
 from rosetta.models import loading, sources
+from rosetta.models.model_manifest import write_model_manifest
 from rosetta.models.tokenizers import load_tokenizer
-from rosetta.models.training import Reading, bits_per_byte, train_zoo_model, training_readings
-from rosetta.models.zoo import save_model, save_tokenizer, train_tokenizer
+from rosetta.models.zoo.heldout_loss import Reading, bits_per_byte, training_readings
+from rosetta.models.zoo.model_training import save_model, train_zoo_model
+from rosetta.models.zoo.tokenizer_training import save_tokenizer, train_tokenizer
 from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
@@ -55,7 +57,7 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
     source = sources.model_source(config, paths, model)
     facts["captured_bits_per_byte"] = _captured_bits_per_byte(source, heldout, training.sequence_length)
     _check_same(source, facts["heldout_bits_per_byte"], facts["captured_bits_per_byte"])
-    loading.write_model_manifest(source, paths.model_manifest(model), made_by(config, "train", model), facts)
+    write_model_manifest(source, paths.model_manifest(model), made_by(config, "train", model), facts)
     shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
 
 
@@ -99,7 +101,7 @@ def model_step(config: Config, paths: Paths, model: str) -> None:
     """Check a model that is not trained here, and write its manifest."""
     entry = entry_of(config.models, model, "models")
     source = sources.model_source(config, paths, model)
-    shape = loading.write_model_manifest(source, paths.model_manifest(model), made_by(config, "model", model))
+    shape = write_model_manifest(source, paths.model_manifest(model), made_by(config, "model", model))
     said = entry.dimensions
     if said and (said.n_layers, said.d_mlp) != (shape.n_layers, shape.d_mlp):
         raise ConfigError(

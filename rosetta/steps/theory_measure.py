@@ -13,7 +13,7 @@ from rosetta.progress import bar
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import write_csv
 from rosetta.theory.allocation import AllocationModel
-from rosetta.theory.recovery import simulate, simulate_whole
+from rosetta.theory.matched_simulations import simulate, simulate_whole
 from rosetta.theory.simulation import SIMULATION_COLUMNS, Cell
 
 

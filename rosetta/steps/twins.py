@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rosetta.config import Config, twin_name
-from rosetta.models import loading, sources
+from rosetta.models import sources
+from rosetta.models.model_manifest import write_model_manifest
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
 from rosetta.steps.activations import activations_step
@@ -14,6 +15,6 @@ def twins_step(config: Config, paths: Paths, model: str) -> None:
     for seed in config.controls.untrained_seeds:
         twin = twin_name(model, seed)
         source = sources.model_source(config, paths, twin)
-        loading.write_model_manifest(source, paths.model_manifest(twin), made_by(config, "model", twin))
+        write_model_manifest(source, paths.model_manifest(twin), made_by(config, "model", twin))
         for shard in range(config.activations.n_shards):
             activations_step(config, paths, twin, shard)

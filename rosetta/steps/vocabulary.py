@@ -6,13 +6,14 @@ import torch
 
 from rosetta.analysis.selectivity import vocabulary_table
 from rosetta.config import Config, entry_of
-from rosetta.models import loading, sources
+from rosetta.models import sources
 from rosetta.models.devices import room_here
+from rosetta.models.loading_within_memory import load_to_read
+from rosetta.models.model_manifest import checked_manifest
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.placed import load_to_read
+from rosetta.models.output_weights import output_weights, unembedding
 from rosetta.models.placement import Demand
 from rosetta.models.tokenizers import checked_tokenizer, token_ids
-from rosetta.models.weights import output_weights, unembedding
 from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import write_parquet
@@ -22,7 +23,7 @@ def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
     """Write the vocabulary kurtosis of all neurons of a model."""
     entry_of(config.models, model, "models")
     source = sources.model_source(config, paths, model)
-    manifest = loading.checked_manifest(source, paths.model_manifest(model))
+    manifest = checked_manifest(source, paths.model_manifest(model))
     torch.set_num_threads(1)  # sums split over threads round differently
     demand = Demand.of(NeuronShape.of(manifest), manifest["n_parameters"], source.dtype, 1, stored=None)
     room = room_here(config.devices).for_model(untrained=source.untrained_seed is not None)

@@ -25,8 +25,9 @@ from rosetta.correlation.stream import pair_identity
 from rosetta.correlation.tiles import TileTask, tile_on_disk
 from rosetta.correlation.view import View
 from rosetta.errors import DiskFullError
-from rosetta.models.training import train_zoo_model
-from rosetta.models.zoo import save_model, save_tokenizer, zoo_model_config
+from rosetta.models.zoo.model_training import save_model, train_zoo_model
+from rosetta.models.zoo.recipes import zoo_model_config
+from rosetta.models.zoo.tokenizer_training import save_tokenizer
 from rosetta.report.figures import save_figure
 from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import write_csv, write_parquet

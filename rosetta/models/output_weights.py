@@ -9,7 +9,8 @@ import torch
 from accelerate.utils import align_module_device
 
 from rosetta.errors import ModelError
-from rosetta.models.neurons import architecture_of, text_config
+from rosetta.models.architectures.registry import architecture_of
+from rosetta.models.architectures.text import text_config
 from rosetta.models.sites import by_module, neuron_sites, output_weights_together
 
 
