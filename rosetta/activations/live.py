@@ -16,7 +16,7 @@ import torch
 
 from rosetta.activations.capture import forward, tokenize_shard
 from rosetta.activations.inputs import ShardInputs
-from rosetta.activations.layout import FORMAT_VERSION, KIND, check_version
+from rosetta.activations.layout import FORMAT_VERSION, KIND, check_version, store_modality
 from rosetta.activations.rounding import Rounding, Scale, scaled_back
 from rosetta.activations.store import describe
 from rosetta.activations.tokens import TokenizedDocument
@@ -65,6 +65,7 @@ class LiveStore:
         self.path = Path(manifest_path)
         self.manifest = read_manifest(manifest_path, KIND)
         check_version(self.manifest, str(manifest_path))
+        self.modality = store_modality(self.manifest, str(manifest_path))
         holds = self.manifest["holds"]
         self.shape = NeuronShape.of(holds)
         self.n_layers, self.d_mlp = self.shape.n_layers, self.shape.d_mlp

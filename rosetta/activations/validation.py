@@ -89,7 +89,7 @@ def _check_names(store: Store) -> None:
         raise StoreError(
             f"{store.path / name}: {HIDDEN if hidden else f'is not listed in the manifest. {SPECIFICATION}'}"
         )
-    known = {"activations", *array_names(store.n_layers, store.manifest["format_version"])}
+    known = {"activations", *array_names(store.n_layers, store.modality, store.manifest["format_version"])}
     for name in sorted({name for name, _ in store.group.members(max_depth=None)} - known):
         raise StoreError(f"{store.path}: the array {name} is not registered. {SPECIFICATION}")
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 from rosetta.config import Config, EnvironmentSource, FilesSource
 from rosetta.config.base import BRACES, Section
 from rosetta.config.filtering import Filtering
-from rosetta.config.ladders import check_scales
+from rosetta.config.ladders import check_modalities, check_scales
 from rosetta.correlation.plan import REORDERED, check_budget, workers_of
 from rosetta.errors import ConfigError
 from rosetta.inputs.text.environment import SECTION
@@ -21,6 +22,7 @@ from rosetta.models.known_sizes import (
     planned_scoring,
     planned_twin,
 )
+from rosetta.models.modality import known_modality
 from rosetta.run.paths import Paths
 
 
@@ -38,7 +40,8 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     ------
     RosettaError
         With the key, the value and the mend: a results folder that cannot be written, a model folder that
-        cannot be used, no text to train on, more shards than documents, models of unlike scale on a rung, too little
+        cannot be used, no text to train on, more shards than documents, models of unlike scale on a rung or of two
+        modalities in a ladder, too little
         memory for a model or a pair of known size, a corpus that is missing, empty or lacks a column, a domain without
         a category, an endpoint without its key.
     """
@@ -55,6 +58,7 @@ def check_config(config: Config, need_sources: bool = True) -> None:
             )
     _check_training(config)
     _check_shards(config)
+    check_modalities(config, partial(known_modality, config, Paths(Path(config.results))))
     _check_sizes(config)
     if isinstance(config.corpus.source, EnvironmentSource) and config.corpus.min_document_bytes > SECTION:
         raise ConfigError(

@@ -21,6 +21,7 @@ from rosetta.analysis.stability import THRESHOLD_COLUMNS
 from rosetta.config import Config, dump_config
 from rosetta.config.ladders import cautions
 from rosetta.inputs.text.documents import document_name
+from rosetta.models.architectures.registry import modality_of
 from rosetta.models.licences import NOT_STATED
 from rosetta.report.figures import TITLES
 from rosetta.report.filtering_section import filtering_section
@@ -90,7 +91,7 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
     rows = []
     for name in config.used_models():
         manifest = read_manifest(paths.model_manifest(name), "model")
-        training = manifest["training"] or {}
+        modality = modality_of(manifest["architecture"], f"models.{name}")
         rows.append(
             {
                 "model": name,
@@ -99,17 +100,25 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
                 "n_layers": manifest["n_layers"],
                 "d_mlp": manifest["d_mlp"],
                 "neurons": manifest["n_neurons"],
-                "vocabulary": manifest["vocab_size"],
-                "documents left out": documents_left_out(paths.stores(name, config.activations.n_shards)),
-                "training tokens": training.get("tokens", float("nan")),
-                "final training loss (nats/token)": training.get("train_loss", float("nan")),
-                "held-out bits per byte": training.get("heldout_bits_per_byte", float("nan")),
-                "held-out bits per byte as captured": training.get("captured_bits_per_byte", float("nan")),
+                **(_text_facts(config, paths, name, manifest) if modality == "text" else {}),
                 # Manifests of runs begun before licences were recorded have none.
                 "licence": manifest.get("licence", NOT_STATED),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _text_facts(config: Config, paths: Paths, name: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return what the table of models says of language models alone."""
+    training = manifest["training"] or {}
+    return {
+        "vocabulary": manifest["vocab_size"],
+        "documents left out": documents_left_out(paths.stores(name, config.activations.n_shards)),
+        "training tokens": training.get("tokens", float("nan")),
+        "final training loss (nats/token)": training.get("train_loss", float("nan")),
+        "held-out bits per byte": training.get("heldout_bits_per_byte", float("nan")),
+        "held-out bits per byte as captured": training.get("captured_bits_per_byte", float("nan")),
+    }
 
 
 def _growth(config: Config, paths: Paths) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from rosetta.activations.capture import capture_shard
 from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.live import write_live_store
 from rosetta.config import Config
-from rosetta.config.ladders import check_scales
+from rosetta.config.ladders import check_modalities, check_scales
 from rosetta.errors import ConfigError
 from rosetta.models.known_sizes import known_neurons
+from rosetta.models.modality import known_modality
 from rosetta.run.paths import Paths
 
 
@@ -20,7 +21,9 @@ def activations_step(config: Config, paths: Paths, model: str, shard: int) -> No
     """Capture one shard of the match split; where stores are never written, say how its rows are made."""
     settings = config.activations
     config.entry(model)
-    check_scales(config, partial(known_neurons, config, paths))  # sizes that no check before the run knew
+    # What no check before the run knew.
+    check_modalities(config, partial(known_modality, config, paths))
+    check_scales(config, partial(known_neurons, config, paths))
     if not 0 <= shard < settings.n_shards:
         raise ConfigError(f"--shard: {shard} is not among the {settings.n_shards} shards (activations.n_shards).")
     # One thread: sums split over threads round differently, and shards are the unit of parallelism.
