@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from rosetta.config.filtering import FilterPretraining
@@ -118,29 +120,38 @@ def continue_training(
         steps, tokens, train_loss (nats per token, mean of the last steps).
     """
     place = f"models.{settings.model}"
-    length = settings.sequence_length
-    n_tokens = n_steps * settings.batch_size * length
-
-    def check(ids: list[int], text: str) -> None:
-        check_embedded(ids, document_name(hash64(text)), tokenizer, model.config, place)
-
+    check = _embedding_check(tokenizer, model.config, place)
+    n_tokens = n_steps * settings.batch_size * settings.sequence_length
     tokens = packed_tokens(tokenizer, texts, n_tokens, seed, separator_of(tokenizer, place), check)
-    batches = torch.from_numpy(tokens).long().view(n_steps, settings.batch_size, length)
     tuned = with_lora(model, settings, seed, place).train()
     trained = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate)
+    steps = _steps(tokens, n_steps, settings, seed, checkpoints, weights)
+    losses = run_steps(tuned, optimizer, steps, compute_dtype(settings.dtype, tuned.device))
+    return tuned.eval(), {"steps": n_steps, "tokens": n_tokens, "train_loss": mean_of_last(losses)}
+
+
+def _embedding_check(tokenizer: Any, config: Any, place: str) -> Callable[[list[int], str], None]:
+    """Return a check that the model has an embedding of each of a document's tokens."""
+
+    def check(ids: list[int], text: str) -> None:
+        check_embedded(ids, document_name(hash64(text)), tokenizer, config, place)
+
+    return check
+
+
+def _steps(
+    tokens: np.ndarray, n_steps: int, settings: FilterPretraining, seed: int, checkpoints: Path, weights: str
+) -> Steps:
+    """Return what `run_steps` does with the tokens; arguments are those of `continue_training`."""
     warmup = max(1, round(settings.warmup * n_steps)) if settings.warmup else 0
     recipe = settings.model_dump(exclude={"checkpoint_every", "filters"})
-    run = digest_json([weights, recipe, seed, n_steps, digest_bytes(tokens.tobytes())])
-    steps = Steps(
-        batches,
-        lambda step: warmup_cosine(settings.learning_rate, step, n_steps, warmup, floor=0.0),
-        checkpoints,
-        settings.checkpoint_every,
-        run,
-        RATE_KEY,
-        settings.sequences_at_a_time,
+    return Steps(
+        batches=torch.from_numpy(tokens).long().view(n_steps, settings.batch_size, settings.sequence_length),
+        rate=lambda step: warmup_cosine(settings.learning_rate, step, n_steps, warmup, floor=0.0),
+        checkpoints=checkpoints,
+        checkpoint_every=settings.checkpoint_every,
+        run=digest_json([weights, recipe, seed, n_steps, digest_bytes(tokens.tobytes())]),
+        rate_key=RATE_KEY,
+        sequences_at_a_time=settings.sequences_at_a_time,
     )
-    dtype = compute_dtype(settings.dtype, tuned.device)
-    losses = run_steps(tuned, optimizer, steps, dtype)
-    return tuned.eval(), {"steps": n_steps, "tokens": n_tokens, "train_loss": mean_of_last(losses)}

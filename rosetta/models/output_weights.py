@@ -62,13 +62,16 @@ def unembedding(model: Any, place: str, ids: Sequence[int], *, fold_final_norm: 
     projection = getattr(model.get_decoder(), "project_out", None)
     if projection is not None:
         directions = directions @ _weight(projection)
-    d_model = text_config(model.config).hidden_size
+    _check_width(directions, text_config(model.config).hidden_size, place)
+    return _fold(directions, _final_norm(model)) if fold_final_norm else directions
+
+
+def _check_width(directions: torch.Tensor, d_model: int, place: str) -> None:
     if directions.shape[1] != d_model:
         raise ModelError(
             f"{place}: its unembedding vectors have {directions.shape[1]} entries and its residual stream {d_model}; "
             "how the one is projected to the other is not known."
         )
-    return _fold(directions, _final_norm(model)) if fold_final_norm else directions
 
 
 def _weight(module: Any) -> torch.Tensor:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
@@ -46,24 +47,37 @@ def train_zoo_model(
     mixture = hasattr(config, "output_router_logits")
     if mixture:
         model.config.output_router_logits = True  # which adds the router's loss
-    optimizer = torch.optim.AdamW(
+    n_tokens = training.steps * training.batch_size * training.sequence_length
+    tokens = packed_tokens(tokenizer, texts, n_tokens, family.seed)
+    recipe = [config.to_dict(), _recipe(training), family.model_dump()]
+    steps = _steps(tokens, training, recipe, checkpoints)
+    losses = run_steps(model, _optimizer(model, training), steps, torch.float32)
+    if mixture:
+        model.config.output_router_logits = False
+    facts = {"train_loss": mean_of_last(losses), "tokens": float(len(tokens))}
+    return model.eval(), facts
+
+
+def _optimizer(model: Any, training: ZooTraining) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
         model.parameters(),
         lr=training.learning_rate,
         betas=(0.9, 0.95),
         weight_decay=training.weight_decay,
         fused=True,
     )
-    tokens = packed_tokens(
-        tokenizer, texts, training.steps * training.batch_size * training.sequence_length, family.seed
+
+
+def _steps(tokens: np.ndarray, training: ZooTraining, recipe: list[Any], checkpoints: Path) -> Steps:
+    """Return what `run_steps` does with the tokens; `recipe` is all else that shapes the weights."""
+    return Steps(
+        batches=torch.from_numpy(tokens).long().view(training.steps, training.batch_size, training.sequence_length),
+        rate=partial(learning_rate, training),
+        checkpoints=checkpoints,
+        checkpoint_every=training.checkpoint_every,
+        run=digest_json([*recipe, digest_bytes(tokens.tobytes())]),
+        rate_key=RATE_KEY,
     )
-    batches = torch.from_numpy(tokens).long().view(training.steps, training.batch_size, training.sequence_length)
-    run = digest_json([config.to_dict(), _recipe(training), family.model_dump(), digest_bytes(tokens.tobytes())])
-    steps = Steps(batches, partial(learning_rate, training), checkpoints, training.checkpoint_every, run, RATE_KEY)
-    losses = run_steps(model, optimizer, steps, torch.float32)
-    if mixture:
-        model.config.output_router_logits = False
-    facts = {"train_loss": mean_of_last(losses), "tokens": float(len(tokens))}
-    return model.eval(), facts
 
 
 def learning_rate(training: ZooTraining, step: int) -> float:
