@@ -1,7 +1,9 @@
 """Zoo models: deterministic, resumable, loadable by anyone."""
 
 import json
+from typing import get_args
 
+import helpers
 import numpy as np
 import pytest
 import torch
@@ -9,11 +11,12 @@ from helpers import ARCHITECTURES, tiny_sizes, tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import rosetta.models.zoo.training_loop
-from rosetta.config.zoo import ZooFamily, ZooTraining
+from rosetta.config.zoo import MIXTURES, ZooFamily, ZooTraining
 from rosetta.errors import CorpusError
+from rosetta.models.architectures.text import ARCHITECTURES as TEXT
 from rosetta.models.zoo.heldout_loss import bits_per_byte, training_readings
 from rosetta.models.zoo.model_training import learning_rate, train_zoo_model
-from rosetta.models.zoo.recipes import END_OF_TEXT_ID, zoo_model_config
+from rosetta.models.zoo.recipes import END_OF_TEXT_ID, RECIPES, zoo_model_config
 from rosetta.models.zoo.token_stream import packed_tokens
 from rosetta.models.zoo.tokenizer_training import save_tokenizer, train_tokenizer
 
@@ -33,6 +36,13 @@ def train(texts, checkpoints, architecture="gpt_neox", seed=3):
 
 def same_weights(a, b):
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+def test_every_architecture_of_the_zoo_has_a_recipe_and_a_place_in_the_table():
+    named = set(get_args(ZooFamily.model_fields["architecture"].annotation))
+    assert named == set(RECIPES) == {*helpers.ARCHITECTURES, *MIXTURES}
+    assert named <= set(TEXT)
+    assert set(MIXTURES) == {name for name in named if TEXT[name].experts}
 
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "opt", "qwen2", "qwen2_moe"])

@@ -110,6 +110,10 @@ class Sampling(Section):
         return self
 
 
+SOURCES = (EnvironmentSource, FilesSource, HubSource)
+KINDS: tuple[str, ...] = tuple(kind for source in SOURCES for kind in get_args(source.model_fields["kind"].annotation))
+
+
 class Corpus(Section):
     """What text the models see."""
 

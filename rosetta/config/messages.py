@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rosetta.config.corpus import KINDS
+
 _FIXES = {
     "extra_forbidden": "unknown key; remove it or correct its spelling",
     "missing": "required key is missing; add it",
-    "union_tag_not_found": "add `kind: environment`, `kind: files` or `kind: hub`",
+    "union_tag_not_found": f"add {', '.join(f'`kind: {kind}`' for kind in KINDS[:-1])} or `kind: {KINDS[-1]}`",
     "dict_type": "must be a mapping of keys to values",
     "model_type": "must be a mapping of keys to values",
     "model_attributes_type": "must be a mapping of keys to values",
@@ -18,7 +20,6 @@ _FIXES = {
 # What is in the wrong place may be a secret, and a message goes into logs.
 _UNSHOWN = ("extra_forbidden", "secret")
 _SHOWN_CHARACTERS = 80
-_TAGS = ("environment", "files", "hub")
 
 
 def describe_problems(problems: Iterable[Any]) -> list[str]:
@@ -44,7 +45,7 @@ def _key(location: tuple[Any, ...]) -> str:
     parts: list[str] = []
     for part in location:
         is_kind = isinstance(part, str) and (part == "constrained-int" or ("[" in part and part.endswith("]")))
-        is_tag = part in _TAGS and parts and parts[-1] == ".source"
+        is_tag = part in KINDS and parts and parts[-1] == ".source"
         if not is_kind and not is_tag:
             parts.append(f"[{part}]" if isinstance(part, int) else f".{part if part.isprintable() else ascii(part)}")
     return "".join(parts).lstrip(".")

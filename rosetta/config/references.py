@@ -7,6 +7,7 @@ from typing import Any
 
 from rosetta.config.base import MAX_JOINED
 from rosetta.config.controls import CALIBRATING
+from rosetta.config.zoo import MIXTURES
 
 
 def model_problems(config: Any) -> list[str]:
@@ -45,7 +46,7 @@ def model_problems(config: Any) -> list[str]:
 
 def _lacks_experts(zoo: Any, recipe: Any) -> bool:
     family, size = zoo.families.get(recipe.family), zoo.sizes.get(recipe.size)
-    return bool(family and size and family.architecture == "qwen2_moe" and size.experts is None)
+    return bool(family and size and family.architecture in MIXTURES and size.experts is None)
 
 
 def ladder_problems(config: Any) -> list[str]:

@@ -68,14 +68,13 @@ def with_lora(model: Any, settings: FilterPretraining, seed: int, place: str) ->
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
-    transposed = model.config.model_type == "gpt2"  # whose Conv1D keeps its weight as in × out
     architecture = architecture_of(model.config.model_type, place)
     config = LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         target_modules=list(architecture.projections),
         target_parameters=list(architecture.experts.parameters) if architecture.experts else None,
-        fan_in_fan_out=transposed,
+        fan_in_fan_out=architecture.transposed,
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config)

@@ -48,6 +48,8 @@ class Architecture:
         Path of the norm between the last layer and the unembedding.
     projections : tuple of str
         Ends of the paths of the attention's and MLP's linear modules, which LoRA updates.
+    transposed : bool
+        Whether linear modules keep their weights as inputs × outputs (GPT-2's `Conv1D`).
     experts : Experts or None
         Of a mixture, the experts that tokens are routed to; None for a dense architecture.
     """
@@ -57,4 +59,5 @@ class Architecture:
     projections: tuple[str, ...]
     n_layers: str = "num_hidden_layers"
     final_norm: str = "model.norm"
+    transposed: bool = False
     experts: Experts | None = None

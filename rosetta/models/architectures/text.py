@@ -55,6 +55,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         ("c_attn", "c_proj", "c_fc"),
         n_layers="n_layer",
         final_norm="transformer.ln_f",
+        transposed=True,
     ),
     "gptj": Architecture(
         "transformer.h.{layer}.mlp.fc_out",
