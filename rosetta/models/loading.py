@@ -123,7 +123,7 @@ def load_pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, A
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are told, and refused with all others
+            ignore_mismatched_sizes=True,  # they are told, and rejected with all others
             **placed,
         )
     except Exception as error:

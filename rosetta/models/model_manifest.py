@@ -97,7 +97,7 @@ def checked_manifest(source: ModelSource, path: Path) -> dict[str, Any]:
     if _weights_identity(source, load_config_of(source)) != manifest["weights"]:
         raise ModelError(
             f"{source.place}: the weights of {source.location} are not those that {path} describes. "
-            "Run the workflow again, so that everything made from the old ones is made anew."
+            "Run the workflow again, so that everything made from the old ones is recomputed."
         )
     return manifest
 

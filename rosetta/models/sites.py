@@ -2,7 +2,7 @@
 
 A dense layer has one site, the input of its down projection. In a mixture of experts every expert is one: the library
 keeps all experts of a layer in one module, whose inputs tell which tokens go where, and the neurons of an expert are
-computed from them anew.
+computed from them again.
 """
 
 from __future__ import annotations

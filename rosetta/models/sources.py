@@ -98,5 +98,5 @@ def check_model(manifest: dict[str, Any], path: Path) -> None:
             raise
         raise ModelError(
             f"{damage.path}: not what it was when models.{manifest['source']['name']} was looked at first. Bring it "
-            "back, or run the workflow again, so that everything made from the old one is made anew."
+            "back, or run the workflow again, so that everything made from the old one is recomputed."
         ) from None

@@ -1,6 +1,6 @@
 """Tokenizers of models: `tokenizer.json` is what runs, whatever class of transformers a folder names.
 
-Many of those classes build some parts of a tokenizer anew (the pre-tokenizer, the normaliser, the template of special
+Many of those classes rebuild some parts of a tokenizer (the pre-tokenizer, the normaliser, the template of special
 tokens) and so make other tokens than the file says, which are not those that the model was trained on.
 """
 
