@@ -21,8 +21,8 @@ from transformers import GPTNeoXConfig, PreTrainedTokenizerFast, Qwen2Config
 from rosetta.activations.capture import capture_shard
 from rosetta.activations.inputs import ShardInputs
 from rosetta.config import Activations
-from rosetta.models.loading import count_parameters
-from rosetta.models.neurons import neuron_shape
+from rosetta.models.model_manifest import count_parameters
+from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.placement import GB, Demand, Room
 from rosetta.models.sources import ModelSource
 

@@ -15,10 +15,10 @@ import pandas as pd
 from rosetta.config.filtering import FilterSelection
 from rosetta.filtering import pool
 from rosetta.filtering.assess import Filter, amount_of, apply, assess
-from rosetta.filtering.scores import write_all_scores, write_scores
+from rosetta.filtering.score_files import write_all_scores, write_scores
 from rosetta.filtering.select import Amount
 from rosetta.run.paths import FilterPaths
-from rosetta.storage.files import write_manifest
+from rosetta.storage.manifests import write_manifest
 
 
 def peak_gb():

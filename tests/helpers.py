@@ -15,10 +15,14 @@ from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.store import write_store
 from rosetta.activations.variables import StoreTokens
 from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
-from rosetta.models.loading import count_parameters, load_config_of, load_tokenizer
-from rosetta.models.neurons import NeuronShape, neuron_shape
+from rosetta.models.loading import load_config_of
+from rosetta.models.model_manifest import count_parameters
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import NeuronShape
 from rosetta.models.placement import Demand, Room
-from rosetta.models.zoo import save_tokenizer, train_tokenizer, zoo_model_config
+from rosetta.models.tokenizers import load_tokenizer
+from rosetta.models.zoo.recipes import zoo_model_config
+from rosetta.models.zoo.tokenizer_training import save_tokenizer, train_tokenizer
 
 ARCHITECTURES = ("gpt_neox", "gpt2", "opt", "qwen2", "llama", "mistral", "gemma")
 

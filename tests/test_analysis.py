@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from rosetta.analysis.controls import control_table, null_summary
 from rosetta.analysis.count_law import fit_count_law
 from rosetta.analysis.counts import count_table
 from rosetta.analysis.intervals import half_sample_interval
+from rosetta.analysis.null_counts import control_table, null_summary
 from rosetta.analysis.replicates import (
     REPLICATE_COLUMNS,
     group_thresholds,
@@ -32,7 +32,7 @@ from rosetta.plan.sweep import Phase, RunPlan, plan_run
 from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import write_manifest
+from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import write_parquet
 
 ROOT = Path(__file__).parent.parent

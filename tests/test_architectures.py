@@ -10,10 +10,11 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from rosetta.activations.capture import forward
 from rosetta.activations.tokens import TokenizedDocument
+from rosetta.models.architectures.text import ARCHITECTURES
 from rosetta.models.folders import folder_shape
-from rosetta.models.neurons import ARCHITECTURES, neuron_shape
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.output_weights import output_weights, unembedding
 from rosetta.models.sites import neuron_sites
-from rosetta.models.weights import output_weights, unembedding
 
 SIZES = {
     "hidden_size": 32,

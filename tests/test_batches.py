@@ -15,12 +15,13 @@ from rosetta.activations.capture import forward
 from rosetta.activations.tokens import TokenizedDocument
 from rosetta.config.filtering import FilterScoring
 from rosetta.errors import ModelError
+from rosetta.filtering.document_scores import Scorer
 from rosetta.filtering.perplexity import perplexity
-from rosetta.filtering.score import Scorer
 from rosetta.models.batches import batches, length_limits
-from rosetta.models.loading import load_config_of, load_model, load_tokenizer
+from rosetta.models.loading import load_config_of, load_model
 from rosetta.models.neurons import Neuron
 from rosetta.models.sources import ModelSource
+from rosetta.models.tokenizers import load_tokenizer
 
 ORIGINAL = 16  # of 64 positions
 ROPES = {

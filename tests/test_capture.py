@@ -16,9 +16,11 @@ from rosetta.activations.store import CHUNK_POSITIONS, Store, write_store
 from rosetta.activations.variables import StoreTokens
 from rosetta.config import Activations
 from rosetta.errors import ModelError, StoreError
-from rosetta.models.loading import checked_manifest, load_model, load_tokenizer, write_model_manifest
+from rosetta.models.loading import load_model
+from rosetta.models.model_manifest import checked_manifest, write_model_manifest
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.sources import ModelSource
+from rosetta.models.tokenizers import load_tokenizer
 
 DOCUMENTS = ["def f(x):\n    return x + 1\n", "The river, naïve café.", "x", "12 + 30 is 42. " * 5]
 

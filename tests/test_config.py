@@ -14,7 +14,8 @@ from rosetta.config.controls import NULLS
 from rosetta.config.documentation import render_reference
 from rosetta.errors import ConfigError, ModelError, PlanError, RosettaError
 from rosetta.models.folders import folder_shape
-from rosetta.models.neurons import NeuronShape, neuron_shape
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import NeuronShape
 from rosetta.plan.checks import check_config
 from rosetta.run.stages import VERSIONS, made_by
 

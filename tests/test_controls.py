@@ -19,7 +19,7 @@ from rosetta.analysis.group_counts import count_group, group_keys, jaccard
 from rosetta.analysis.intervals import correlation_interval, half_sample_error
 from rosetta.analysis.nulls import LadderNull, tail_probability
 from rosetta.config import parse_config, twin_name
-from rosetta.config.controls import Exclusions
+from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.documents import deal
 from rosetta.correlation.lists import PairFacts
 from rosetta.correlation.neighbors import PairNeighbors

@@ -17,7 +17,7 @@ from rosetta.inputs.text.environment import docstring_prose, without_docstrings
 from rosetta.inputs.text.size import estimate_size
 from rosetta.inputs.text.steps import corpus_step
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 SPLITS = ("train", "match", "pool", "heldout")
 RECORDS = [{"text": f"document {i} says {'word ' * (i % 7)}{i * i}", "meta": {"set": f"d{i % 3}"}} for i in range(300)]

@@ -8,12 +8,12 @@ import pytest
 import zstandard
 
 from rosetta.config import parse_config
-from rosetta.config.inputs import HubSource
+from rosetta.config.corpus import HubSource
 from rosetta.inputs.text.build import build_corpus, read_split
 from rosetta.inputs.text.records import left_out, source_files
 from rosetta.inputs.text.size import estimate_size
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 
 def lines(*names: str) -> bytes:

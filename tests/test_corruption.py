@@ -23,8 +23,9 @@ from rosetta.cli.app import main
 from rosetta.config.zoo import ZooFamily
 from rosetta.correlation.scratch import once
 from rosetta.errors import StoreError
-from rosetta.models.training import train_zoo_model
-from rosetta.storage.files import digest_json, digest_path
+from rosetta.models.zoo.model_training import train_zoo_model
+from rosetta.storage.digests import digest_json
+from rosetta.storage.names import digest_path
 from rosetta.storage.tables import read_csv, write_csv
 
 RUN = ["--config", "results/run_config.yaml"]

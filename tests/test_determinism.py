@@ -6,7 +6,7 @@ import shutil
 import pandas as pd
 from workflow_runs import TINY, copy_project, jobs_of, run_snakemake
 
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 PAIR = "pythia-m--opt-m"
 TRAINED_ANEW = "opt-m"

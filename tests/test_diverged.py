@@ -16,10 +16,12 @@ from rosetta.config.zoo import ZooFamily
 from rosetta.errors import ModelError
 from rosetta.filtering.perplexity import perplexity
 from rosetta.filtering.pretrain import continue_training
-from rosetta.models import training
-from rosetta.models.loading import load_model, load_tokenizer
+from rosetta.models.loading import load_model
 from rosetta.models.sources import ModelSource
-from rosetta.models.training import Steps, run_steps, train_zoo_model
+from rosetta.models.tokenizers import load_tokenizer
+from rosetta.models.zoo import training_loop
+from rosetta.models.zoo.model_training import train_zoo_model
+from rosetta.models.zoo.training_loop import Steps, run_steps
 from rosetta.report.filtering_figures import _draw_perplexity
 
 WORDS = (
@@ -52,7 +54,7 @@ def test_a_continued_training_at_a_wild_rate_is_stopped(loaded, texts, tmp_path)
 @pytest.mark.parametrize("loss", [math.nan, math.inf, 710.0])
 def test_the_step_and_its_rate_are_told_and_nothing_is_saved_of_it(loss, tmp_path, monkeypatch):
     losses = iter([2.0, 708.0, loss])
-    monkeypatch.setattr(training, "_step", lambda *_: next(losses))
+    monkeypatch.setattr(training_loop, "_step", lambda *_: next(losses))
     model = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     steps = Steps(torch.zeros(5, 1, 1, dtype=torch.long), lambda step: 0.5**step, tmp_path, 3, "x", "key")

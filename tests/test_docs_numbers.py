@@ -16,7 +16,8 @@ from rosetta.analysis.scaling import NULL_SCALING_COLUMNS
 from rosetta.config import SPLITS, dump_config, load_config, parse_config
 from rosetta.errors import RosettaError
 from rosetta.run.paths import Paths
-from rosetta.storage.files import digest_file, write_manifest, write_text
+from rosetta.storage.digests import digest_file, write_text
+from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import write_csv, write_parquet
 from rosetta.theory.comparison import MATCHED_R_COLUMNS
 

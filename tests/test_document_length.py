@@ -6,12 +6,12 @@ import pytest
 
 from rosetta.config import parse_config
 from rosetta.inputs.text.build import build_corpus
-from rosetta.models.sizes import TOKENIZING
+from rosetta.models.known_sizes import TOKENIZING
 from rosetta.plan.resources import MB, needs_of_group, needs_of_model, needs_of_pair
 from rosetta.plan.sweep import plan_run
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 LONG = 2 * MB  # bytes, of fewer characters
 PHASES = ("activations", "twins", "correlation", "nulls", "intervals", "sweeps", "neurons")

@@ -18,14 +18,17 @@ from rosetta.activations.tokens import TokenizedDocument
 from rosetta.config import Activations
 from rosetta.config.filtering import FilterPretraining
 from rosetta.errors import ModelError, StoreError
+from rosetta.filtering.document_scores import NeuronProbe
 from rosetta.filtering.pretrain import with_lora
-from rosetta.filtering.score import NeuronProbe
+from rosetta.models.architectures.text import ARCHITECTURES
 from rosetta.models.folders import check_model_folder
-from rosetta.models.loading import load_model, write_model_manifest
-from rosetta.models.neurons import ARCHITECTURES, Neuron, NeuronShape, neuron_shape, parse_neuron
+from rosetta.models.loading import load_model
+from rosetta.models.model_manifest import write_model_manifest
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import Neuron, NeuronShape, parse_neuron
+from rosetta.models.output_weights import output_weights
 from rosetta.models.sites import neuron_sites
 from rosetta.models.sources import ModelSource
-from rosetta.models.weights import output_weights
 
 MIXTURES = [name for name, architecture in ARCHITECTURES.items() if architecture.experts]
 N_EXPERTS = 5

@@ -11,16 +11,17 @@ import pandas as pd
 import pytest
 from helpers import tiny_tokenizer
 
-from rosetta.models.zoo import save_tokenizer
+from rosetta.models.zoo.tokenizer_training import save_tokenizer
 from rosetta.report.figures import save_figure
-from rosetta.storage.files import replacing, write_manifest
+from rosetta.storage.atomic import replacing
+from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import write_csv, write_parquet
 
 TABLE = pd.DataFrame({"x": [1]})
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from rosetta.storage.files import replacing
+from rosetta.storage.atomic import replacing
 
 with replacing(Path(sys.argv[1])) as temporary:
     if sys.argv[2] == "folder":

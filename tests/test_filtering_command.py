@@ -13,7 +13,7 @@ from datasets import load_dataset
 from helpers import save_tiny_model
 
 from rosetta import cli
-from rosetta.filtering.score import Scorer
+from rosetta.filtering.document_scores import Scorer
 
 
 @pytest.fixture(scope="module")

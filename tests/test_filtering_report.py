@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from rosetta.config.filtering import FILTERS
-from rosetta.filtering.recovery import SHARE_COLUMNS
+from rosetta.filtering.precision_recall import SHARE_COLUMNS
 from rosetta.filtering.results import SUMMARY_COLUMNS
 from rosetta.report import filtering_figures
 from rosetta.report.filtering_section import in_words, verdict

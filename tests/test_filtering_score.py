@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 
 from rosetta.config.filtering import FilterScoring
 from rosetta.errors import ModelError
-from rosetta.filtering.score import NeuronProbe, Scorer, document_score, encode
+from rosetta.filtering.document_scores import NeuronProbe, Scorer, document_score, encode
 from rosetta.inputs.text.documents import hash64
-from rosetta.models.loading import load_model, load_tokenizer
-from rosetta.models.neurons import Neuron, NeuronShape, architecture_of, parse_neuron
+from rosetta.models.architectures.registry import architecture_of
+from rosetta.models.loading import load_model
+from rosetta.models.neurons import Neuron, NeuronShape, parse_neuron
 from rosetta.models.sources import ModelSource
+from rosetta.models.tokenizers import load_tokenizer
 
 TOLERANCE = 1e-5  # of the largest score: how documents are grouped changes rounding only
 

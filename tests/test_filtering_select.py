@@ -24,9 +24,9 @@ from rosetta.filtering.assess import Filter, amount_of, apply, assess, check_tar
 from rosetta.filtering.baselines import Classifier, random_scores
 from rosetta.filtering.choose import best_candidates, candidates, choose, with_roles
 from rosetta.filtering.corpus_card import render_card
-from rosetta.filtering.recovery import recovery
+from rosetta.filtering.precision_recall import recovery
 from rosetta.filtering.results import results_table, summary_table
-from rosetta.filtering.scores import is_scored, read_scores, write_all_scores, write_scores
+from rosetta.filtering.score_files import is_scored, read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount, Scored, membership, percentile_of, select
 from rosetta.inputs.text.build import build_corpus, read_split
 from rosetta.inputs.text.documents import Text, document_name, hash64

@@ -12,10 +12,11 @@ from rosetta.config.filtering import FilterPretraining
 from rosetta.errors import CorpusError, ModelError, PlanError
 from rosetta.filtering.perplexity import perplexity
 from rosetta.filtering.pretrain import compute_dtype, continue_training, count_steps, separator_of, with_lora
-from rosetta.models import training
-from rosetta.models.loading import load_model, load_tokenizer
+from rosetta.models.loading import load_model
 from rosetta.models.sources import ModelSource
-from rosetta.models.training import warmup_cosine
+from rosetta.models.tokenizers import load_tokenizer
+from rosetta.models.zoo import training_loop
+from rosetta.models.zoo.training_loop import warmup_cosine
 
 SETTINGS = FilterPretraining(model="m", sequence_length=16, batch_size=2, checkpoint_every=3)
 
@@ -70,7 +71,7 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, texts, tmp_path, m
         if isinstance(module, torch.nn.Dropout):
             module.p = dropout
     whole, facts = train(base, texts, tmp_path / "whole")
-    real, calls = training._step, []
+    real, calls = training_loop._step, []
 
     def killed(*arguments):
         calls.append(1)
@@ -78,10 +79,10 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, texts, tmp_path, m
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(training, "_step", killed)
+    monkeypatch.setattr(training_loop, "_step", killed)
     with pytest.raises(KeyboardInterrupt):
         train(base, texts, tmp_path / "killed")
-    monkeypatch.setattr(training, "_step", lambda *arguments: calls.append(1) or real(*arguments))
+    monkeypatch.setattr(training_loop, "_step", lambda *arguments: calls.append(1) or real(*arguments))
     resumed, again = train(base, texts, tmp_path / "killed")
     assert len(calls) == 6 + 5, "steps 4 to 8: the checkpoint is of step 3"
     assert again == facts

@@ -12,9 +12,9 @@ from test_architectures import VARIANTS, tiny_model
 from rosetta.activations.capture import forward
 from rosetta.activations.tokens import TokenizedDocument
 from rosetta.errors import ModelError
+from rosetta.models.architectures.text import ARCHITECTURES
 from rosetta.models.folders import check_model_folder
 from rosetta.models.loading import load_config_of, load_model
-from rosetta.models.neurons import ARCHITECTURES
 from rosetta.models.sources import ModelSource
 
 MIXTURES = [name for name, architecture in ARCHITECTURES.items() if architecture.experts]

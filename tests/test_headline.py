@@ -5,8 +5,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rosetta.analysis.controls import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.scaling import null_scaling_table, pooled_table, scaling_table
 from rosetta.analysis.stability import THRESHOLD_COLUMNS
 from rosetta.report import scaling_figure

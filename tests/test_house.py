@@ -23,7 +23,8 @@ PACKAGE = ROOT / "rosetta"
 # layer of their own, above the mathematics of all parts.
 ORDER = [
     "errors", "extras", "progress", "moments", "hadamard", "storage", "config", "run", "inputs", "models",
-    "activations", "alignment", "correlation", "matching", "analysis", "theory", "filtering", "judging", "report", "plan", "cli",
+    "activations", "alignment", "correlation", "matching", "analysis", "theory", "filtering", "judging",
+    "report", "plan", "cli",
 ]  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 # What every command may use; of the parts after them it takes steps, and classes of arguments.

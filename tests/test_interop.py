@@ -18,7 +18,7 @@ from rosetta.matching.interchange import buddies_text, read_buddies
 from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches
 from rosetta.models.neurons import NeuronShape
 from rosetta.run.paths import Paths
-from rosetta.storage.files import write_manifest
+from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_parquet
 
 PRESETS = Path(__file__).parent.parent / "workflow" / "presets"

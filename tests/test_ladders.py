@@ -5,27 +5,32 @@ from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
 from commands import assert_refused, run_here
 from helpers import save_tiny_model
 from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled, RemoteEntryNotFoundError
+from safetensors.numpy import save_file
 from workflow_runs import TINY
 
 from rosetta.activations.steps import activations_step
 from rosetta.analysis.steps import counts_step
 from rosetta.config import Config, load_config, parse_config
-from rosetta.config.ladders import cautions, check_scales
+from rosetta.config.ladders import cautions, check_scales, ladder_modality
 from rosetta.errors import ConfigError, RosettaError
 from rosetta.models import licences
+from rosetta.models.architectures import registry
+from rosetta.models.architectures.record import Architecture
+from rosetta.models.known_sizes import known_neurons
 from rosetta.models.licences import licence_of
-from rosetta.models.loading import write_model_manifest
-from rosetta.models.sizes import known_neurons
+from rosetta.models.modality import known_modality
+from rosetta.models.model_manifest import write_model_manifest
 from rosetta.models.sources import ModelSource
 from rosetta.plan.checks import check_config
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import write_manifest
+from rosetta.storage.manifests import write_manifest
 
 ROOT = Path(__file__).parent.parent
 PRESETS = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "presets").glob("*.yaml"))]
@@ -66,6 +71,48 @@ def test_the_largest_may_have_so_many_times_the_neurons_of_the_smallest(tmp_path
         check_config(config)
 
 
+@pytest.fixture
+def images(tmp_path, texts, monkeypatch):
+    """Return a folder of a model that sees images, of an architecture that only this test knows."""
+    seer = Architecture("vit.encoder.layer.{layer}.output.dense", lambda config: config.intermediate_size, ())
+    monkeypatch.setitem(registry.TABLES, "images", {"vit": seer})
+    folder = tmp_path / "seer"
+    folder.mkdir()
+    content = {"model_type": "vit", "num_hidden_layers": 1, "intermediate_size": 32}
+    (folder / "config.json").write_text(json.dumps(content))
+    save_file({"vit.encoder.layer.0.output.dense.weight": np.zeros((8, 32))}, folder / "model.safetensors")
+    return folder
+
+
+def test_a_ladder_has_one_modality(tmp_path, texts, images):
+    reader = save_tiny_model(tmp_path / "m", texts, "opt")
+    models = {"reader": {"path": str(reader)}, "seer": {"path": str(images)}, "twin": {"untrained": {"of": "seer"}}}
+    more = {"activations": {"sequence_length": 16, "n_shards": 1}, "max_scale_ratio": 100.0}
+    config = parse_config({**rung(tmp_path / "r", **models), **more})
+    message = r"ladders\.l: its models see different things: text \(reader\), and images \(seer, twin\)\. "
+    with pytest.raises(ConfigError, match=message):
+        check_config(config)
+    with pytest.raises(ConfigError, match=message):
+        activations_step(config, Paths(tmp_path / "r"), "reader", 0)
+    apart = {"sees": [["seer", "twin"]], "reads": [["reader", "far"]]}
+    content = {**rung(tmp_path / "r", **models, far=hub()), **more, "ladders": apart}
+    config = parse_config(content)
+    check_config(config)
+    known = partial(known_modality, config, Paths(tmp_path / "r"))
+    assert [ladder_modality(config, ladder, known) for ladder in apart] == ["images", "text"]
+    assert known("far") is None, "the model of the hub is not at hand"
+
+
+def test_a_manifest_tells_the_modality_of_its_own_entry_only(tmp_path):
+    config = parse_config(rung(tmp_path, a=hub(), b=hub()))
+    paths = Paths(tmp_path)
+    content = {"kind": "model", "made_by": made_by(config, "model", "a"), "architecture": "gpt2"}
+    write_manifest(paths.model_manifest("a"), content)
+    assert known_modality(config, paths, "a") == "text"
+    other = parse_config(rung(tmp_path, a={**hub(), "revision": "v2"}, b=hub()))
+    assert known_modality(other, paths, "a") is None
+
+
 def test_sizes_of_the_zoo_are_known_before_any_job(tmp_path):
     content = {**TINY, "results": "results", "ladders": {"x": [["pythia-m", "opt-s"]]}}
     content.pop("filtering", None)
@@ -100,7 +147,7 @@ def test_a_manifest_tells_the_size_of_its_own_entry_only(tmp_path):
     config = parse_config(content)
     check_config(config)
     manifest = {"kind": "model", "made_by": made_by(config, "model", "a")}
-    manifest |= {"n_layers": 3, "d_mlp": 67, "n_neurons": 201, "n_parameters": 1000}
+    manifest |= {"n_layers": 3, "d_mlp": 67, "n_neurons": 201, "n_parameters": 1000, "architecture": "opt"}
     write_manifest(Paths(tmp_path).model_manifest("a"), manifest)
     with pytest.raises(ConfigError, match="a has 201 neurons and b 100"):
         check_config(config)
@@ -125,7 +172,9 @@ def test_captures_are_refused_as_soon_as_the_sizes_of_a_rung_are_known(tmp_path)
         ("b", 21, r"ladders\.l\[0\]: b has 21 neurons and a 10"),
     ):
         content = {"kind": "model", "made_by": made_by(config, "model", name), "n_layers": 1, "d_mlp": d_mlp}
-        write_manifest(paths.model_manifest(name), {**content, "n_neurons": d_mlp, "n_parameters": 9})
+        write_manifest(
+            paths.model_manifest(name), {**content, "n_neurons": d_mlp, "n_parameters": 9, "architecture": "opt"}
+        )
         with pytest.raises(RosettaError, match=refusal):
             activations_step(config, paths, "a", 0)
 

@@ -28,15 +28,15 @@ from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
 from rosetta.inputs.text.build import build_corpus, read_split
+from rosetta.models.known_sizes import Size
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.sizes import Size
 from rosetta.models.steps import model_step
 from rosetta.plan.costs import pairs
 from rosetta.plan.costs.base import Known
 from rosetta.plan.extent import Extent
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import write_text
+from rosetta.storage.digests import write_text
 
 
 @pytest.fixture(scope="module")

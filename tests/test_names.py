@@ -11,10 +11,10 @@ from commands import assert_refused, run_here
 from test_filtering_report import SUMMARY
 from test_neuron_figures import CONFIG, population
 
-from rosetta.analysis.controls import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.depth import depth_table, layer_pairs
 from rosetta.analysis.groups import polarization_tables, specialization_tables
+from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.populations import Rung
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
@@ -22,7 +22,7 @@ from rosetta.config import parse_config
 from rosetta.config.controls import NULLS
 from rosetta.config.filtering import FILTERS
 from rosetta.config.theory import Theory
-from rosetta.filtering.recovery import SHARE_COLUMNS
+from rosetta.filtering.precision_recall import SHARE_COLUMNS
 from rosetta.matching.mutual import MATCH_COLUMNS, rosetta_neurons
 from rosetta.models.neurons import NeuronShape
 from rosetta.report import (

@@ -9,7 +9,8 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 
 from rosetta.errors import ConfigError, ModelError
 from rosetta.models import hub, licences
-from rosetta.models.loading import load_model, write_model_manifest
+from rosetta.models.loading import load_model
+from rosetta.models.model_manifest import write_model_manifest
 from rosetta.models.pin import pin_text
 from rosetta.models.sources import ModelSource
 

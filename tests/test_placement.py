@@ -29,13 +29,14 @@ from rosetta.config import Activations, parse_config
 from rosetta.config.devices import Devices
 from rosetta.errors import ConfigError, ModelError
 from rosetta.models import devices
-from rosetta.models.loading import count_parameters, load_config_of, load_model
+from rosetta.models.known_sizes import known_size
+from rosetta.models.loading import load_config_of, load_model
+from rosetta.models.loading_within_memory import load_placed, load_to_read
+from rosetta.models.model_manifest import count_parameters
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.placed import load_placed, load_to_read
+from rosetta.models.output_weights import output_weights, unembedding
 from rosetta.models.placement import BLOCK_POSITIONS, MAX_BATCH, RESERVED, Demand, Placement, Room, place
-from rosetta.models.sizes import known_size
 from rosetta.models.sources import ModelSource
-from rosetta.models.weights import output_weights, unembedding
 from rosetta.plan.checks import check_config
 from rosetta.plan.resources import BASE_MB, needs_of_model
 from rosetta.plan.sweep import plan_run

@@ -17,8 +17,9 @@ from rosetta.cli.app import app
 from rosetta.config import load_config, parse_config
 from rosetta.errors import CorpusError, ModelError
 from rosetta.models import loading
-from rosetta.models.loading import count_parameters
-from rosetta.models.neurons import NeuronShape, neuron_shape
+from rosetta.models.model_manifest import count_parameters
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import NeuronShape
 from rosetta.plan.checks import check_config
 from rosetta.plan.methods import compare_methods, with_method
 from rosetta.plan.sweep import plan_run

@@ -14,7 +14,9 @@ from workflow_runs import TINY, jobs_of, run_snakemake
 from rosetta.config import Config, dump_config, load_config, parse_config
 from rosetta.run.paths import Paths
 from rosetta.run.provenance import STALE, date_back, is_stale, stamp
-from rosetta.storage.files import DamageError, check_digest, digest_path, read_stamp, stamping, write_text
+from rosetta.storage.damage import DamageError
+from rosetta.storage.digests import check_digest, read_stamp, stamping, write_text
+from rosetta.storage.names import digest_path
 
 RUN = {**TINY, "results": "results"}
 SHORTER = {**RUN, "activations": {**TINY["activations"], "sequence_length": 16}}

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from helpers import random_ranges, save_stores
 
-from rosetta.analysis.controls import CONTROL_COLUMNS, NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.null_counts import CONTROL_COLUMNS, NULL_SUMMARY_COLUMNS
 from rosetta.analysis.replicates import REPLICATE_COLUMNS
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, pooled_table, scaling_table
 from rosetta.analysis.stability import EXCLUSION_COLUMNS, K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
@@ -23,7 +23,8 @@ from rosetta.report.steps import control_figures_step, figures_step, report_step
 from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
 from rosetta.run.stages import VERSIONS
-from rosetta.storage.files import digest_file, write_manifest
+from rosetta.storage.digests import digest_file
+from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import write_csv, write_parquet
 from rosetta.theory.comparison import COMPARISON_COLUMNS, MATCHED_R_COLUMNS
 from rosetta.theory.exponents import FINITE_SIZE_COLUMNS

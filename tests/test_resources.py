@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rosetta.config import load_config, parse_config
-from rosetta.models.sizes import planned_capture
+from rosetta.models.known_sizes import planned_capture
 from rosetta.plan.resources import (
     BASE_MB,
     MB,
@@ -17,7 +17,7 @@ from rosetta.plan.resources import (
 )
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import write_manifest
+from rosetta.storage.manifests import write_manifest
 
 ROOT = Path(__file__).parent.parent
 MODEL_RULES = ("train", "model", "activations", "twins", "vocabulary", "neurons")

@@ -16,7 +16,7 @@ from rosetta.config import Activations
 from rosetta.errors import StoreError
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.sources import ModelSource
-from rosetta.storage.files import describe_files, read_manifest, write_manifest
+from rosetta.storage.manifests import describe_files, read_manifest, write_manifest
 
 DOCUMENTS = [40, 10, 25, 60, 33, 7] * 4
 SCALES = (1.0, 3e-9, 1e-3, 1e-30)  # of the layers

@@ -14,7 +14,7 @@ from rosetta.config import parse_config
 from rosetta.correlation.lists import LEFT_OUT
 from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
 from rosetta.run.paths import Paths
-from rosetta.storage.files import write_manifest
+from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import write_parquet
 
 N_UNITS, N_MATCHES = 40, 30

@@ -26,7 +26,7 @@ from rosetta.plan.checks import check_config
 from rosetta.plan.sweep import plan_run
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 CATEGORIES = f"{rosetta.analysis.__path__[0]}/pile_categories.yaml"
 # As `meta.pile_set_name` of the original files has them (Gao et al. 2020, Table 1, with the names of the release).

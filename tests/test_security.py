@@ -28,11 +28,11 @@ from rosetta.config.base import MAX_JOINED, MAX_NAME
 from rosetta.errors import ConfigError, without_secrets
 from rosetta.filtering.corpus_card import as_code
 from rosetta.inputs.text.records import source_files
-from rosetta.models.training import Steps, run_steps
+from rosetta.models.zoo.training_loop import Steps, run_steps
 from rosetta.report.viewer import embedded_json
 from rosetta.run.jobs import job_names
 from rosetta.run.paths import FilterPaths, Paths
-from rosetta.storage.files import replacing
+from rosetta.storage.atomic import replacing
 
 SECRET = "sk-Very+secret/5d1f"
 SOURCES = [*sorted((ROOT / "rosetta").rglob("*.py")), *sorted((ROOT / "workflow" / "scripts").glob("*.py"))]

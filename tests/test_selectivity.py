@@ -13,8 +13,8 @@ from rosetta.analysis import selectivity
 from rosetta.analysis.selectivity import vocabulary_kurtosis, vocabulary_table
 from rosetta.config.zoo import ZooFamily
 from rosetta.errors import ModelError
-from rosetta.models.weights import output_weights, unembedding
-from rosetta.models.zoo import zoo_model_config
+from rosetta.models.output_weights import output_weights, unembedding
+from rosetta.models.zoo.recipes import zoo_model_config
 from rosetta.moments import HigherMoments
 
 # Names in the state dictionary: down projection of layer 1, unembedding, gain of the final norm.

@@ -17,16 +17,18 @@ import rosetta.models.zoo
 from rosetta.config.filtering import FilterPretraining, FilterScoring
 from rosetta.config.zoo import ZooFamily
 from rosetta.errors import ModelError
+from rosetta.filtering.document_scores import Scorer
 from rosetta.filtering.perplexity import perplexity
 from rosetta.filtering.pretrain import continue_training, separator_of
-from rosetta.filtering.score import Scorer
 from rosetta.inputs.text.documents import document_name, hash64
-from rosetta.models import training
 from rosetta.models.loading import load_model
 from rosetta.models.neurons import Neuron
 from rosetta.models.sources import ModelSource
 from rosetta.models.tokenizers import load_tokenizer
-from rosetta.models.zoo import END_OF_TEXT, END_OF_TEXT_ID, packed_tokens, train_tokenizer
+from rosetta.models.zoo import training_loop
+from rosetta.models.zoo.recipes import END_OF_TEXT, END_OF_TEXT_ID
+from rosetta.models.zoo.token_stream import packed_tokens
+from rosetta.models.zoo.tokenizer_training import train_tokenizer
 from rosetta.storage.tables import read_parquet_metadata
 
 ZOO = [*ARCHITECTURES, "qwen2_moe"]
@@ -155,7 +157,7 @@ def test_as_many_tokens_are_trained_on_as_a_budget_counts(tmp_path, texts):
 
 def test_a_continued_training_reads_names_of_special_tokens_as_text(tmp_path, texts, monkeypatch):
     seen = []
-    monkeypatch.setattr(training, "_step", lambda _model, _optimizer, parts, *_: seen.extend(parts) or 0.0)
+    monkeypatch.setattr(training_loop, "_step", lambda _model, _optimizer, parts, *_: seen.extend(parts) or 0.0)
     source = ModelSource("m", str(save_tiny_model(tmp_path / "m", texts, "gpt2", bos=True)))
     settings = FilterPretraining(model="m", sequence_length=16, batch_size=2)
     tokenizer = load_tokenizer(source)

@@ -12,7 +12,7 @@ from rosetta.config import dump_config, load_config
 from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
 from rosetta.run.status import Job, disk_use, job_states, jobs_at_once, last_line, seconds_left, started_in, status_text
-from rosetta.storage.files import write_text
+from rosetta.storage.digests import write_text
 from rosetta.storage.locks import running_here
 
 TINY = Path(__file__).parent.parent / "workflow" / "presets" / "tiny.yaml"

@@ -27,7 +27,7 @@ from rosetta.theory.allocation import (
     predicted_exponents,
 )
 from rosetta.theory.exponents import EXPONENT_COLUMNS, exponent_table, finite_size_table, frontier_table
-from rosetta.theory.recovery import SIMULATION_COLUMNS, simulate
+from rosetta.theory.matched_simulations import SIMULATION_COLUMNS, simulate
 from rosetta.theory.simulation import BLOCK_INPUTS, SERVED, Cell, activation_blocks, expected_cost, isolations, plant
 
 BETAS = [0.7, 1.0, 1.0001, 1.5, 2.0, 3.0]

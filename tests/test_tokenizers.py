@@ -26,12 +26,13 @@ from rosetta.activations.inputs import ShardInputs
 from rosetta.config import Activations
 from rosetta.errors import ModelError
 from rosetta.filtering.pretrain import separator_of
-from rosetta.models.loading import write_model_manifest
+from rosetta.models.model_manifest import write_model_manifest
 from rosetta.models.placement import Room
 from rosetta.models.sources import ModelSource
 from rosetta.models.tokenizers import checked_tokenizer, load_tokenizer, tokenizer_digest, tokenizer_facts
-from rosetta.models.zoo import END_OF_TEXT, END_OF_TEXT_ID, packed_tokens
-from rosetta.storage.files import digest_bytes
+from rosetta.models.zoo.recipes import END_OF_TEXT, END_OF_TEXT_ID
+from rosetta.models.zoo.token_stream import packed_tokens
+from rosetta.storage.digests import digest_bytes
 
 DOCUMENTS = [
     "def f(x1):\n    return x + 1234567 * 89\n",

@@ -8,7 +8,7 @@ from workflow_runs import TINY
 
 from rosetta.config import parse_config
 from rosetta.errors import StoreError
-from rosetta.models.loading import write_model_manifest
+from rosetta.models.model_manifest import write_model_manifest
 from rosetta.models.sources import model_source
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by

@@ -8,7 +8,7 @@ from rosetta.analysis.nulls import LadderNull
 from rosetta.config.theory import Theory
 from rosetta.theory.allocation import AllocationModel
 from rosetta.theory.exponents import exponent_table
-from rosetta.theory.recovery import simulate_whole
+from rosetta.theory.matched_simulations import simulate_whole
 from rosetta.theory.simulation import Cell, activation_blocks, expected_cost, plant, plant_whole
 
 THEORY = Theory.model_validate(

@@ -1,18 +1,24 @@
 """Zoo models: deterministic, resumable, loadable by anyone."""
 
 import json
+from typing import get_args
 
+import helpers
 import numpy as np
 import pytest
 import torch
 from helpers import ARCHITECTURES, tiny_sizes, tiny_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-import rosetta.models.training
-from rosetta.config.zoo import ZooFamily, ZooTraining
+import rosetta.models.zoo.training_loop
+from rosetta.config.zoo import MIXTURES, ZooFamily, ZooTraining
 from rosetta.errors import CorpusError
-from rosetta.models.training import bits_per_byte, learning_rate, train_zoo_model, training_readings
-from rosetta.models.zoo import END_OF_TEXT_ID, packed_tokens, save_tokenizer, train_tokenizer, zoo_model_config
+from rosetta.models.architectures.text import ARCHITECTURES as TEXT
+from rosetta.models.zoo.heldout_loss import bits_per_byte, training_readings
+from rosetta.models.zoo.model_training import learning_rate, train_zoo_model
+from rosetta.models.zoo.recipes import END_OF_TEXT_ID, RECIPES, zoo_model_config
+from rosetta.models.zoo.token_stream import packed_tokens
+from rosetta.models.zoo.tokenizer_training import save_tokenizer, train_tokenizer
 
 SIZE, _ = tiny_sizes()
 TRAINING = ZooTraining(steps=12, batch_size=4, sequence_length=16, warmup_steps=2, checkpoint_every=4)
@@ -32,10 +38,17 @@ def same_weights(a, b):
     return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
 
 
+def test_every_architecture_of_the_zoo_has_a_recipe_and_a_place_in_the_table():
+    named = set(get_args(ZooFamily.model_fields["architecture"].annotation))
+    assert named == set(RECIPES) == {*helpers.ARCHITECTURES, *MIXTURES}
+    assert named <= set(TEXT)
+    assert set(MIXTURES) == {name for name in named if TEXT[name].experts}
+
+
 @pytest.mark.parametrize("architecture", ["gpt_neox", "opt", "qwen2", "qwen2_moe"])
 def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, texts, monkeypatch, architecture):
     whole, facts = train(texts, tmp_path / "whole", architecture)
-    original, steps = rosetta.models.training._step, []
+    original, steps = rosetta.models.zoo.training_loop._step, []
 
     def dies_at_step_ten(*arguments):
         if len(steps) == 10:
@@ -44,7 +57,7 @@ def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, texts, mon
         steps.append(1)
         return original(*arguments)
 
-    monkeypatch.setattr(rosetta.models.training, "_step", dies_at_step_ten)
+    monkeypatch.setattr(rosetta.models.zoo.training_loop, "_step", dies_at_step_ten)
     with pytest.raises(KeyboardInterrupt):
         train(texts, tmp_path / "killed", architecture)
     resumed, resumed_facts = train(texts, tmp_path / "killed", architecture)
@@ -77,7 +90,7 @@ def test_training_lowers_the_loss(tmp_path, texts):
 
 
 def test_a_mixture_is_trained_with_its_routers_loss_and_told_without(tmp_path, texts, monkeypatch):
-    seen, step = [], rosetta.models.training._step
+    seen, step = [], rosetta.models.zoo.training_loop._step
 
     def watched(model, optimizer, parts, *others):
         with torch.no_grad():
@@ -86,7 +99,7 @@ def test_a_mixture_is_trained_with_its_routers_loss_and_told_without(tmp_path, t
         seen.append((told, float(out.loss), float(out.aux_loss)))
         return told
 
-    monkeypatch.setattr(rosetta.models.training, "_step", watched)
+    monkeypatch.setattr(rosetta.models.zoo.training_loop, "_step", watched)
     trained, facts = train(texts, tmp_path, "qwen2_moe")
     told, minimised, router = map(np.array, zip(*seen, strict=True))
     np.testing.assert_allclose(told, minimised - 0.01 * router, rtol=1e-5)

@@ -18,9 +18,10 @@ from rosetta.activations.variables import StoreTokens
 from rosetta.config import Activations
 from rosetta.errors import ModelError
 from rosetta.inputs.text.documents import document_name
+from rosetta.models.architectures.text import text_config
 from rosetta.models.batches import batches
-from rosetta.models.neurons import neuron_shape, text_config
-from rosetta.models.placed import input_device
+from rosetta.models.loading_within_memory import input_device
+from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.sites import Site, by_module, neuron_sites, read_together
 from rosetta.models.tokenizers import check_embedded
 from rosetta.progress import bar, say

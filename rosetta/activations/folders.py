@@ -10,7 +10,8 @@ import numpy as np
 from rosetta.activations.layout import HIDDEN, KIND, check_distinct
 from rosetta.activations.store import Store
 from rosetta.errors import StoreError
-from rosetta.storage.files import mend, read_manifest
+from rosetta.storage.damage import how_to_recompute
+from rosetta.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
     from rosetta.activations.live import LiveStore
@@ -48,7 +49,9 @@ def open_stores(folder: Path) -> list[Store | LiveStore]:
     shards = [store.manifest["holds"]["shard"] for store in stores]
     if shards != list(range(n_shards)):
         missing = [Path(folder) / f"{shard}.json" for shard in range(n_shards) if shard not in shards]
-        raise StoreError(f"{folder}: has the shards {shards} of {n_shards}. {mend(*(missing or manifests))}")
+        raise StoreError(
+            f"{folder}: has the shards {shards} of {n_shards}. {how_to_recompute(*(missing or manifests))}"
+        )
     _check_together(stores)
     return stores
 

@@ -12,14 +12,15 @@ from rosetta.errors import ConfigError
 from rosetta.inputs.text.build import read_split, shard_bounds
 from rosetta.models import loading, sources
 from rosetta.models.devices import room_here
+from rosetta.models.known_sizes import Size, capture_demand
+from rosetta.models.loading_within_memory import load_placed
+from rosetta.models.model_manifest import checked_manifest
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.placed import load_placed
 from rosetta.models.placement import Demand, Placement, Room
-from rosetta.models.sizes import Size, capture_demand
 from rosetta.models.tokenizers import checked_tokenizer
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class ShardInputs:
         low, high = shard_bounds(len(documents), settings.n_shards, shard)
         mine = documents.iloc[low:high]
         source = sources.model_source(config, paths, model)
-        manifest = loading.checked_manifest(source, paths.model_manifest(model))
+        manifest = checked_manifest(source, paths.model_manifest(model))
         return cls(
             source=source,
             demand=capture_demand(config, source.dtype, Size(NeuronShape.of(manifest), manifest["n_parameters"])),

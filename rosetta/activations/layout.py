@@ -12,6 +12,7 @@ import zarr
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, StoreTokens, activation_path
+from rosetta.config.base import Modality
 from rosetta.errors import StoreError
 
 KIND = "activations"
@@ -67,13 +68,28 @@ def check_version(manifest: dict[str, Any], place: str) -> None:
         raise StoreError(f"{place}: format_version is {version}; this version reads {known}. Make it again.")
 
 
+def store_modality(manifest: dict[str, Any], place: str) -> Modality:
+    """Return what the model of a store sees; text where the manifest does not tell, as none of text does.
+
+    Raises
+    ------
+    StoreError
+        If stores of this modality have no variables in the registry.
+    """
+    told = manifest.get("modality", "text")
+    for modality in VARIABLES:
+        if told == modality:
+            return modality
+    raise StoreError(f"{place}: modality is {told!r}; this version reads stores of {' and '.join(VARIABLES)}.")
+
+
 def has_exponents(version: int) -> bool:
     """Whether stores of this version of the format hold the exponents of their layers."""
     return version > 2
 
 
 def check_manifest(manifest: dict[str, Any], place: str) -> None:
-    """Check the version and the keys of a written store's manifest; further keys are welcome.
+    """Check version, modality and keys of a written store's manifest; further keys are welcome.
 
     Raises
     ------
@@ -81,6 +97,7 @@ def check_manifest(manifest: dict[str, Any], place: str) -> None:
         Naming the first key that is missing or wrong.
     """
     check_version(manifest, place)
+    store_modality(manifest, place)
     try:
         holds = _Manifest.model_validate(manifest).holds
     except ValidationError as error:
@@ -105,14 +122,16 @@ def group_attributes(holds: dict[str, Any], version: int = FORMAT_VERSION) -> di
     return {"rosetta_store": version, **{key: holds[key] for key in ("n_layers", "d_mlp", "dtype")}}
 
 
-def array_names(n_layers: int, version: int = FORMAT_VERSION) -> dict[str, str]:
+def array_names(n_layers: int, modality: Modality, version: int = FORMAT_VERSION) -> dict[str, str]:
     """Return the paths of all arrays of a store, each with its variable in the registry."""
     others = {"activations"} if has_exponents(version) else {"activations", "exponent"}
-    small = {name: name for name in VARIABLES if name not in others}
+    small = {name: name for name in VARIABLES[modality] if name not in others}
     return small | {activation_path(layer): "activations" for layer in range(n_layers)}
 
 
-def check_arrays(group: zarr.Group, holds: dict[str, Any], place: str, version: int = FORMAT_VERSION) -> None:
+def check_arrays(
+    group: zarr.Group, holds: dict[str, Any], place: str, modality: Modality, version: int = FORMAT_VERSION
+) -> None:
     """Check attributes, and the dtype, shape, dimension names, checksums and chunks of every array by its metadata.
 
     Raises
@@ -131,11 +150,11 @@ def check_arrays(group: zarr.Group, holds: dict[str, Any], place: str, version: 
         "layer": holds["n_layers"],
         "unit": holds["d_mlp"],
     }
-    for path, name in array_names(holds["n_layers"], version).items():
+    for path, name in array_names(holds["n_layers"], modality, version).items():
         array = group.get(path)
         if not isinstance(array, zarr.Array):
             raise StoreError(f"{place}: has no array {path}. {SPECIFICATION}")
-        wanted = VARIABLES[name]
+        wanted = VARIABLES[modality][name]
         facts = {
             "dtype": (array.dtype.name, wanted.dtypes[0]),
             "dimension names": (array.metadata.dimension_names, wanted.dimensions),

@@ -16,17 +16,20 @@ import torch
 
 from rosetta.activations.capture import forward, tokenize_shard
 from rosetta.activations.inputs import ShardInputs
-from rosetta.activations.layout import FORMAT_VERSION, KIND, check_version
+from rosetta.activations.layout import FORMAT_VERSION, KIND, check_version, store_modality
 from rosetta.activations.rounding import Rounding, Scale, scaled_back
 from rosetta.activations.store import describe
 from rosetta.activations.tokens import TokenizedDocument
 from rosetta.activations.variables import StoreTokens
 from rosetta.config import Config, load_config
 from rosetta.errors import StoreError
-from rosetta.models.neurons import NeuronShape, neuron_shape
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
 from rosetta.run.paths import Paths
-from rosetta.storage.files import DamageError, check_digest, read_manifest, write_manifest
+from rosetta.storage.damage import DamageError
+from rosetta.storage.digests import check_digest
+from rosetta.storage.manifests import read_manifest, write_manifest
 
 
 def write_live_store(config: Config, paths: Paths, model: str, shard: int) -> None:
@@ -62,6 +65,7 @@ class LiveStore:
         self.path = Path(manifest_path)
         self.manifest = read_manifest(manifest_path, KIND)
         check_version(self.manifest, str(manifest_path))
+        self.modality = store_modality(self.manifest, str(manifest_path))
         holds = self.manifest["holds"]
         self.shape = NeuronShape.of(holds)
         self.n_layers, self.d_mlp = self.shape.n_layers, self.shape.d_mlp

@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from rosetta.config import Config, twin_name
-from rosetta.config.ladders import check_scales
+from rosetta.config.ladders import check_modalities, check_scales
 from rosetta.errors import ConfigError
-from rosetta.models.sizes import known_neurons
+from rosetta.models.known_sizes import known_neurons
+from rosetta.models.modality import known_modality
 from rosetta.models.sources import model_source
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
@@ -25,7 +26,9 @@ def activations_step(config: Config, paths: Paths, model: str, shard: int) -> No
 
     settings = config.activations
     config.entry(model)
-    check_scales(config, partial(known_neurons, config, paths))  # sizes that no check before the run knew
+    # What no check before the run knew.
+    check_modalities(config, partial(known_modality, config, paths))
+    check_scales(config, partial(known_neurons, config, paths))
     if not 0 <= shard < settings.n_shards:
         raise ConfigError(f"--shard: {shard} is not among the {settings.n_shards} shards (activations.n_shards).")
     # One thread: sums split over threads round differently, and shards are the unit of parallelism.
@@ -39,7 +42,7 @@ def activations_step(config: Config, paths: Paths, model: str, shard: int) -> No
 
 def twins_step(config: Config, paths: Paths, model: str) -> None:
     """Write the manifests of a model's untrained twins and capture all of their shards."""
-    from rosetta.models.loading import write_model_manifest
+    from rosetta.models.model_manifest import write_model_manifest
 
     for seed in config.controls.untrained_seeds:
         twin = twin_name(model, seed)

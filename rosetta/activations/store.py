@@ -22,19 +22,24 @@ from rosetta.activations.layout import (
     check_tokens,
     group_attributes,
     has_exponents,
+    store_modality,
 )
 from rosetta.activations.rounding import Rounding, Scale, rounded, scaled_back
 from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, StoreTokens, activation_path
+from rosetta.config.base import Modality
 from rosetta.errors import StoreError
 from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
 from rosetta.progress import say
-from rosetta.storage.files import DamageError, check_files, describe_files, read_manifest, replacing, write_manifest
+from rosetta.storage.atomic import replacing
+from rosetta.storage.damage import DamageError
+from rosetta.storage.manifests import check_files, describe_files, read_manifest, write_manifest
 
 # A chunk holds all positions of a block for a tile's width of units. Blocks are written whole: the sharding
 # codec would otherwise read and rewrite a file for every batch.
 CHUNK_POSITIONS = MAX_CHUNK_POSITIONS
 CHUNK_UNITS = 1024
+WRITTEN: Modality = "text"  # whose manifests do not tell their modality (`layout.store_modality`)
 LOST = 0.25  # share of a layer's values that are not 0 and are stored as 0, above which it is told
 
 
@@ -90,7 +95,7 @@ def write_store(
         small = {"exponent": rounding.exponents, "mean": moments.mean, "m2": moments.m2}
         for name, values in {**vars(tokens), **small}.items():
             _add_variable(group, name, values)
-        check_arrays(zarr.open_group(temporary, mode="r", zarr_format=3), holds, place)
+        check_arrays(zarr.open_group(temporary, mode="r", zarr_format=3), holds, place, WRITTEN)
         files = describe_files(temporary)
     _tell_underflow(rounding.n_underflow, holds, place)
     holds |= {
@@ -151,7 +156,7 @@ def _create(folder: Path, holds: dict[str, Any]) -> zarr.Group:
             chunks=(rows, units),
             shards=(rows, -(-holds["d_mlp"] // units) * units),
             compressors=[Crc32cCodec()],
-            dimension_names=VARIABLES["activations"].dimensions,
+            dimension_names=VARIABLES[WRITTEN]["activations"].dimensions,
         )
     return group
 
@@ -210,7 +215,7 @@ def _add_variable(group: zarr.Group, name: str, values: np.ndarray) -> None:
         dtype=values.dtype,
         chunks=tuple(max(1, n) for n in values.shape),
         compressors=[Crc32cCodec()],
-        dimension_names=VARIABLES[name].dimensions,
+        dimension_names=VARIABLES[WRITTEN][name].dimensions,
     )
     _write(array, slice(None), values)
 
@@ -241,12 +246,13 @@ class Store:
         self.path = manifest_path.with_suffix(".zarr")
         self.manifest = read_manifest(manifest_path, KIND)
         check_manifest(self.manifest, str(manifest_path))
+        self.modality = store_modality(self.manifest, str(manifest_path))
         # Chunks of activations have checksums of their own, which are checked when they are read.
         check_files(self.path, self.manifest["files"], manifest_path, content=_is_small)
         holds = self.manifest["holds"]
         self.group = self._guard("zarr.json", lambda: zarr.open_group(self.path, mode="r", zarr_format=3))
         version = self.manifest["format_version"]
-        self._guard("zarr.json", lambda: check_arrays(self.group, holds, str(self.path), version))
+        self._guard("zarr.json", lambda: check_arrays(self.group, holds, str(self.path), self.modality, version))
         self.shape = NeuronShape.of(holds)
         self.n_layers, self.d_mlp = self.shape.n_layers, self.shape.d_mlp
         self.n_positions: int = holds["n_positions"]

@@ -16,7 +16,7 @@ from rosetta.activations.variables import activation_path
 from rosetta.errors import StoreError
 from rosetta.moments import Moments
 from rosetta.progress import bar
-from rosetta.storage.files import check_files
+from rosetta.storage.manifests import check_files
 
 # Moments are compared to this share of themselves, and sums of squares to this share of Σx² too: other programs add up
 # in another order.
@@ -64,7 +64,7 @@ def _check_names(store: Store) -> None:
         raise StoreError(
             f"{store.path / name}: {HIDDEN if hidden else f'is not listed in the manifest. {SPECIFICATION}'}"
         )
-    known = {"activations", *array_names(store.n_layers, store.manifest["format_version"])}
+    known = {"activations", *array_names(store.n_layers, store.modality, store.manifest["format_version"])}
     for name in sorted({name for name, _ in store.group.members(max_depth=None)} - known):
         raise StoreError(f"{store.path}: the array {name} is not registered. {SPECIFICATION}")
 

@@ -1,10 +1,12 @@
-"""The registry of everything an activation store holds: name, dtype, dimensions, meaning."""
+"""The registry of everything an activation store holds, by modality: name, dtype, dimensions, meaning."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from rosetta.config.base import Modality
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,19 @@ class Variable:
 # `dtype` says so.
 ACTIVATION_DTYPES = {"float16": "float16", "float32": "float32", "bfloat16": "uint16"}
 
-VARIABLES: dict[str, Variable] = {
+_OF_ALL = {
+    "exponent": Variable(
+        ("int16",), ("layer",), "an activation is the stored value times 2 to this power; not 0 in tiny layers only"
+    ),
+    "mean": Variable(("float64",), ("layer", "unit"), "mean over the positions that count; of text: with bytes"),
+    "m2": Variable(("float64",), ("layer", "unit"), "sum of squared deviations over these positions"),
+    "activations": Variable(
+        tuple(ACTIVATION_DTYPES.values()),
+        ("position", "unit"),
+        "one array per layer, activations/{layer}: input of the MLP down projection",
+    ),
+}
+_OF_TEXT = {
     "token_ids": Variable(("int32",), ("position",), "token id at each position"),
     "byte_start": Variable(("int32",), ("position",), "first UTF-8 byte of the token in its document"),
     "byte_end": Variable(
@@ -29,17 +43,9 @@ VARIABLES: dict[str, Variable] = {
     "document_index": Variable(("int32",), ("position",), "index of the position's document in document_ids"),
     "document_ids": Variable(("uint64",), ("document",), "64-bit document ids, in the order of the corpus"),
     "document_bytes": Variable(("int64",), ("document",), "length of the whole document's UTF-8 text"),
-    "exponent": Variable(
-        ("int16",), ("layer",), "an activation is the stored value times 2 to this power; not 0 in tiny layers only"
-    ),
-    "mean": Variable(("float64",), ("layer", "unit"), "mean over the positions with bytes"),
-    "m2": Variable(("float64",), ("layer", "unit"), "sum of squared deviations over the positions with bytes"),
-    "activations": Variable(
-        tuple(ACTIVATION_DTYPES.values()),
-        ("position", "unit"),
-        "one array per layer, activations/{layer}: input of the MLP down projection",
-    ),
 }
+# A further modality is a further entry: what its positions are, and what stores of all have.
+VARIABLES: dict[Modality, dict[str, Variable]] = {"text": {**_OF_TEXT, **_OF_ALL}}
 
 
 def activation_path(layer: int) -> str:
@@ -49,7 +55,7 @@ def activation_path(layer: int) -> str:
 
 @dataclass(frozen=True)
 class StoreTokens:
-    """What the positions of a store are (see the registry).
+    """What the positions of a store of text are (see the registry).
 
     Attributes
     ----------

@@ -17,7 +17,7 @@ from rosetta.errors import StoreError
 from rosetta.matching.mutual import MATCH_COLUMNS
 from rosetta.models.neurons import NeuronShape
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
 # How the column of a statistic's count is called.

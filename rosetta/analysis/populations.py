@@ -20,7 +20,7 @@ from rosetta.errors import StoreError
 from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS, rosetta_neurons
 from rosetta.models.neurons import NeuronShape
 from rosetta.run.paths import Paths
-from rosetta.storage.files import mend
+from rosetta.storage.damage import how_to_recompute
 from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
 # Per-neuron numbers whose means are compared; the first is from the weights, the others from the activations.
@@ -228,7 +228,7 @@ def _load(
     if len(table) != len(vocabulary):
         raise StoreError(
             f"{paths.vocabulary(model)}: has {len(vocabulary)} neurons and {paths.neurons(model)} {len(table)}. "
-            f"{mend(paths.vocabulary(model), paths.neurons(model))}"
+            f"{how_to_recompute(paths.vocabulary(model), paths.neurons(model))}"
         )
     neurons = table.merge(vocabulary, on=["layer", "unit"], how="left", validate="one_to_one")
     shape = NeuronShape(int(neurons["layer"].max()) + 1, int(neurons["unit"].max()) + 1)

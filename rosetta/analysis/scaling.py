@@ -205,7 +205,7 @@ def null_scaling_table(counts: pd.DataFrame, controls: pd.DataFrame) -> pd.DataF
     counts : DataFrame
         Columns ladder, rung, n_neurons.
     controls : DataFrame
-        Matches by ladder, rung, control and seed (`rosetta.analysis.controls.control_table`).
+        Matches by ladder, rung, control and seed (`rosetta.analysis.null_counts.control_table`).
     """
     rows = []
     for (ladder, control), points in null_points(counts, controls).groupby(["ladder", "control"], sort=False):

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 
 from rosetta.analysis.columns import CONTEXT_COLUMNS
-from rosetta.analysis.controls import CONTROL_COLUMNS, control_table, null_summary
 from rosetta.analysis.counts import COUNT_COLUMNS, count_table, model_shape
 from rosetta.analysis.depth import LAYER_PAIR_COLUMNS, depth_agreement, depth_table, layer_pairs
 from rosetta.analysis.findings import findings_table
 from rosetta.analysis.groups import polarization_tables, selectivity_table, specialization_tables
+from rosetta.analysis.null_counts import CONTROL_COLUMNS, control_table, null_summary
 from rosetta.analysis.populations import Population, load_populations, rungs_of
 from rosetta.analysis.replicates import (
     REPLICATE_COLUMNS,
@@ -40,7 +40,7 @@ from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
 from rosetta.models.sources import model_source
 from rosetta.progress import say
 from rosetta.run.paths import Paths
-from rosetta.storage.files import write_text
+from rosetta.storage.digests import write_text
 from rosetta.storage.tables import read_csv, read_parquet, write_csv, write_parquet
 
 
@@ -205,12 +205,12 @@ def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
 
     from rosetta.analysis.selectivity import vocabulary_table
     from rosetta.models.devices import room_here
-    from rosetta.models.loading import checked_manifest
+    from rosetta.models.loading_within_memory import load_to_read
+    from rosetta.models.model_manifest import checked_manifest
     from rosetta.models.neurons import NeuronShape
-    from rosetta.models.placed import load_to_read
+    from rosetta.models.output_weights import output_weights, unembedding
     from rosetta.models.placement import Demand
     from rosetta.models.tokenizers import checked_tokenizer, token_ids
-    from rosetta.models.weights import output_weights, unembedding
 
     entry_of(config.models, model, "models")
     source = model_source(config, paths, model)

@@ -18,12 +18,13 @@ from rosetta.cli.options import ConfigOption, ModelOption, OutOption, check_kept
 from rosetta.cli.options import open_run as _open
 from rosetta.cli.theory import theory_app
 from rosetta.config import Alignment, Correlation, Dask, load_config
-from rosetta.config.controls import NULLS, Exclusions
+from rosetta.config.controls import NULLS
+from rosetta.config.exclusions import Exclusions
 from rosetta.errors import ConfigError, RosettaError, naming_files, without_secrets
 from rosetta.extras import naming_extras
 from rosetta.run.paths import Paths
 from rosetta.run.provenance import compare_with_run
-from rosetta.storage.files import also_checking, stamping
+from rosetta.storage.digests import also_checking, stamping
 
 app = typer.Typer(
     add_completion=False,

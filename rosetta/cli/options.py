@@ -13,7 +13,7 @@ from rosetta.config import Config, load_config
 from rosetta.config.messages import describe_problems
 from rosetta.errors import ConfigError
 from rosetta.run.paths import Paths
-from rosetta.storage.files import check_digest
+from rosetta.storage.digests import check_digest
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="a run's complete configuration, results/run_config.yaml")]
 ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]

@@ -1,33 +1,23 @@
 """The configuration: one strict typed model, a file per section."""
 
-from rosetta.config.root import (
-    PAIR_SEPARATOR,
+from rosetta.config.activations import Activations
+from rosetta.config.alignment import Alignment
+from rosetta.config.corpus import (
     SPLITS,
-    Activations,
-    Alignment,
-    Annotation,
-    Bootstrap,
-    Config,
     Corpus,
-    Correlation,
-    Dask,
     EnvironmentSource,
     FilesSource,
     HubSource,
-    ModelEntry,
     Sampling,
-    Screening,
-    Specialization,
     SplitFractions,
-    Viewer,
-    dump_config,
-    entry_of,
-    group_name,
-    group_pairs,
-    load_config,
-    parse_config,
-    twin_name,
 )
+from rosetta.config.correlation import Correlation, Screening
+from rosetta.config.dask import Dask
+from rosetta.config.load import dump_config, load_config, parse_config
+from rosetta.config.models import ModelEntry
+from rosetta.config.names import PAIR_SEPARATOR, entry_of, group_name, group_pairs, twin_name
+from rosetta.config.neurons import Annotation, Bootstrap, Specialization, Viewer
+from rosetta.config.root import Config
 
 __all__ = [
     "PAIR_SEPARATOR",

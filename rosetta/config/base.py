@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -12,6 +12,8 @@ T = TypeVar("T")
 # File systems hold 255 bytes in a name; a temporary sibling's dots and digits, a job's number and a suffix come on top.
 MAX_NAME, MAX_JOINED = 64, 180
 BRACES = "{}"
+# What the models of a ladder see; the architecture of a model gives it (`rosetta.models.architectures`).
+Modality = Literal["text", "images"]
 GB = 1_000_000_000  # what keys that end in _gb count
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
 from rosetta.config.base import Distinct, Name, Section, Seed
-from rosetta.config.inputs import EnvironmentSource, FilesSource, HubSource
+from rosetta.config.corpus import EnvironmentSource, FilesSource, HubSource
 
 NEURON_FILTERS = ("rosetta", "non_rosetta", "non_rosetta_best")
-FILTERS = ("random", "non_rosetta", "non_rosetta_best", "classifier", "rosetta", "oracle")
+Filter = Literal["random", "non_rosetta", "non_rosetta_best", "classifier", "rosetta", "oracle"]
+FILTERS: tuple[Filter, ...] = get_args(Filter)
 
 
 class FilterPool(Section):
@@ -66,9 +67,7 @@ class FilterPretraining(Section):
     """Continued pre-training on what each filter selects (Dravid 2026, App. F)."""
 
     model: str = Field(description="name of the model entry that is trained on")
-    filters: Distinct[Literal[FILTERS]] = Field(
-        list(FILTERS), min_length=1, description="whose selections are trained on"
-    )
+    filters: Distinct[Filter] = Field(list(FILTERS), min_length=1, description="whose selections are trained on")
     sequence_length: int = Field(1024, ge=2, le=1_000_000, description="tokens per sequence")
     batch_size: int = Field(32, ge=1, le=100_000, description="sequences per step")
     micro_batch_size: int | None = Field(

@@ -1,4 +1,4 @@
-"""Whether the rungs of ladders compare what may be compared: models of matched scale, and base models."""
+"""Whether ladders compare what may be compared: models of one modality, of matched scale, and base models."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import takewhile, zip_longest
 from pathlib import Path
 
+from rosetta.config.base import Modality
 from rosetta.config.root import Config
 from rosetta.errors import ConfigError
 
@@ -45,6 +46,46 @@ def check_scales(config: Config, neurons_of: Callable[[str], int | None]) -> Non
                     f"the models of a rung are of matched scale, within a factor of {config.max_scale_ratio:g} "
                     "(max_scale_ratio). Name models of like size, or raise it."
                 )
+
+
+def check_modalities(config: Config, modality_of: Callable[[str], Modality | None]) -> None:
+    """Check that every ladder has one modality.
+
+    Parameters
+    ----------
+    config : Config
+        The configuration.
+    modality_of : callable
+        Returns what a model sees; None where it is not known.
+
+    Raises
+    ------
+    ConfigError
+        If the models of a ladder see different things.
+    """
+    for ladder in config.ladders:
+        ladder_modality(config, ladder, modality_of)
+
+
+def ladder_modality(config: Config, ladder: str, modality_of: Callable[[str], Modality | None]) -> Modality | None:
+    """Return what the models of a ladder see; None where it is known of none of them.
+
+    Raises
+    ------
+    ConfigError
+        If they see different things; the message names the ladder and the models.
+    """
+    models: dict[Modality, list[str]] = {}
+    for model in dict.fromkeys(model for rung in config.ladders[ladder] for model in rung):
+        if modality := modality_of(model):
+            models.setdefault(modality, []).append(model)
+    if len(models) > 1:
+        found = ", and ".join(f"{modality} ({', '.join(names)})" for modality, names in models.items())
+        raise ConfigError(
+            f"ladders.{ladder}: its models see different things: {found}. Neurons are compared on what "
+            "both models see, so give each modality a ladder of its own."
+        )
+    return next(iter(models), None)
 
 
 def cautions(config: Config) -> list[str]:

@@ -1,14 +1,16 @@
-"""What is wrong with values, in words: one line per key, with the value and the mend."""
+"""What is wrong with values, in words: one line per key, with the value and how to fix it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-_MENDS = {
+from rosetta.config.corpus import KINDS
+
+_FIXES = {
     "extra_forbidden": "unknown key; remove it or correct its spelling",
     "missing": "required key is missing; add it",
-    "union_tag_not_found": "add `kind: environment`, `kind: files` or `kind: hub`",
+    "union_tag_not_found": f"add {', '.join(f'`kind: {kind}`' for kind in KINDS[:-1])} or `kind: {KINDS[-1]}`",
     "dict_type": "must be a mapping of keys to values",
     "model_type": "must be a mapping of keys to values",
     "model_attributes_type": "must be a mapping of keys to values",
@@ -18,7 +20,6 @@ _MENDS = {
 # What is in the wrong place may be a secret, and a message goes into logs.
 _UNSHOWN = ("extra_forbidden", "secret")
 _SHOWN_CHARACTERS = 80
-_TAGS = ("environment", "files", "hub")
 
 
 def describe_problems(problems: Iterable[Any]) -> list[str]:
@@ -31,7 +32,7 @@ def describe_problems(problems: Iterable[Any]) -> list[str]:
         unquoted = problem["loc"][-1:] == ("[key]",) or isinstance(problem["input"], int | float)
         if problem["type"] == "string_type" and unquoted:
             message += "; put it in quotes, without which YAML takes it for something else"
-        said.setdefault(key, []).append(_MENDS.get(problem["type"], message[0].lower() + message[1:]))
+        said.setdefault(key, []).append(_FIXES.get(problem["type"], message[0].lower() + message[1:]))
         values[key] = "" if problem["type"] in _UNSHOWN else _shown(problem["input"])
     return [
         f"{key}: {' or '.join(messages)}{values[key]}" if key else f"{' or '.join(messages)}{values[key]}"
@@ -41,10 +42,10 @@ def describe_problems(problems: Iterable[Any]) -> list[str]:
 
 def _key(location: tuple[Any, ...]) -> str:
     """Return a key as a user writes it, without pydantic's names of the kinds that a value might have been of."""
-    parts = []
+    parts: list[str] = []
     for part in location:
         is_kind = isinstance(part, str) and (part == "constrained-int" or ("[" in part and part.endswith("]")))
-        is_tag = part in _TAGS and parts and parts[-1] == ".source"
+        is_tag = part in KINDS and parts and parts[-1] == ".source"
         if not is_kind and not is_tag:
             parts.append(f"[{part}]" if isinstance(part, int) else f".{part if part.isprintable() else ascii(part)}")
     return "".join(parts).lstrip(".")

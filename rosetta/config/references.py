@@ -7,6 +7,7 @@ from typing import Any
 
 from rosetta.config.base import MAX_JOINED
 from rosetta.config.controls import CALIBRATING
+from rosetta.config.zoo import MIXTURES
 
 
 def model_problems(config: Any) -> list[str]:
@@ -45,7 +46,7 @@ def model_problems(config: Any) -> list[str]:
 
 def _lacks_experts(zoo: Any, recipe: Any) -> bool:
     family, size = zoo.families.get(recipe.family), zoo.sizes.get(recipe.size)
-    return bool(family and size and family.architecture == "qwen2_moe" and size.experts is None)
+    return bool(family and size and family.architecture in MIXTURES and size.experts is None)
 
 
 def ladder_problems(config: Any) -> list[str]:
@@ -116,6 +117,16 @@ def bootstrap_problems(config: Any) -> list[str]:
         f"bootstrap.n_resamples: {config.bootstrap.n_resamples} are too few for {verdicts} verdicts by resamples "
         f"({len(judged)} ladders): no p could be small enough to support one. Use at least {needed}"
     ]
+
+
+def matching_problems(config: Any) -> list[str]:
+    """Return where a `rosetta.config.root.Config` matches with more neighbours than are kept."""
+    problems, kept = [], config.correlation.max_k
+    if config.matching.k > kept:
+        problems.append(f"matching.k: {config.matching.k} is above correlation.max_k ({kept}); raise max_k")
+    if max(config.swept_k()) > kept:
+        problems.append(f"sweeps.k: {max(config.swept_k())} is above correlation.max_k; raise max_k")
+    return problems
 
 
 def sampling_problems(config: Any) -> list[str]:

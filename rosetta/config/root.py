@@ -1,24 +1,31 @@
-"""The configuration: one strict model of everything a run can be told.
+"""The configuration: one strict model of everything a run can be told; its sections are files of this package.
 
-`config.yaml` and the presets are instances of `Config`. Unknown keys are refused, references between sections
-are checked, and every field's description is the documentation (`rosetta config-reference` prints it).
+`config.yaml` and the presets are instances of `Config`. Unknown keys are rejected, references
+between sections are checked, and every field's description is the documentation (`rosetta
+config-reference` prints it).
 """
 
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import Field, JsonValue, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from rosetta.config.base import Folder, Name, Place, Section, Seed
-from rosetta.config.controls import Controls, Exclusions, Intervals, Sweeps
+from rosetta.config.activations import Activations
+from rosetta.config.alignment import Alignment
+from rosetta.config.base import Folder, Name, Section
+from rosetta.config.controls import Controls
+from rosetta.config.corpus import Corpus
+from rosetta.config.correlation import Correlation
+from rosetta.config.dask import Dask
 from rosetta.config.devices import Devices, device_problems
+from rosetta.config.exclusions import Exclusions
 from rosetta.config.filtering import Filtering, filtering_problems
-from rosetta.config.inputs import EnvironmentSource, FilesSource, HubId, HubSource, Revision, Sampling
-from rosetta.config.messages import describe_problems
+from rosetta.config.intervals import Intervals
+from rosetta.config.matching import Matching
+from rosetta.config.models import ModelEntry, Untrained
+from rosetta.config.names import TWIN_SEPARATOR, entry_of, group_pairs
 from rosetta.config.neurons import (
     Annotation,
     Bootstrap,
@@ -27,225 +34,17 @@ from rosetta.config.neurons import (
     Viewer,
     context_problems,
 )
-from rosetta.config.read import check_extent, read_yaml
-from rosetta.config.references import bootstrap_problems, ladder_problems, model_problems, sampling_problems
+from rosetta.config.references import (
+    bootstrap_problems,
+    ladder_problems,
+    matching_problems,
+    model_problems,
+    sampling_problems,
+)
+from rosetta.config.report import Report
+from rosetta.config.sweeps import Sweeps
 from rosetta.config.theory import Theory, theory_problems
-from rosetta.config.zoo import Zoo, ZooRecipe
-from rosetta.errors import ConfigError
-
-T = TypeVar("T")
-PAIR_SEPARATOR = "--"
-TWIN_SEPARATOR = "~untrained-"  # no entry's own name holds a ~
-SPLITS = ("train", "match", "pool", "heldout")
-
-
-class SplitFractions(Section):
-    """Shares of the corpus; the parts of a file, or the pieces of a text, are in one split only."""
-
-    train: float = Field(0.78, ge=0, le=1, description="trains tokenizers and zoo models")
-    match: float = Field(0.06, ge=0, le=1, description="neurons are correlated on it")
-    pool: float = Field(0.10, ge=0, le=1, description="documents to be filtered")
-    heldout: float = Field(0.06, ge=0, le=1, description="losses and perplexities are measured on it")
-
-    @model_validator(mode="after")
-    def _sum_to_one(self) -> SplitFractions:
-        total = self.train + self.match + self.pool + self.heldout
-        if abs(total - 1) > 1e-9:
-            raise ValueError(f"the four fractions must sum to 1; they sum to {total:g}")
-        if self.match == 0:
-            raise ValueError("match must be above 0: neurons are correlated on this split")
-        return self
-
-
-class Corpus(Section):
-    """What text the models see."""
-
-    source: Annotated[
-        EnvironmentSource | FilesSource | HubSource,
-        Field(discriminator="kind", description="where the documents come from"),
-    ] = EnvironmentSource()
-    min_document_bytes: int = Field(64, ge=1, description="shorter documents are dropped")
-    max_document_bytes: int | None = Field(
-        None, ge=16, description="longer documents are cut at line ends into pieces of at most this size"
-    )
-    max_documents: int | None = Field(None, ge=1, description="stop after this many accepted documents")
-    splits: SplitFractions = SplitFractions()
-    sampling: Sampling | None = Field(
-        None, description="null: the models read all documents of the match split, from their beginning"
-    )
-    seed: Seed = Field(0, description="seed of the split and of generated text")
-
-    @model_validator(mode="after")
-    def _lengths(self) -> Corpus:
-        if self.max_document_bytes is not None and self.min_document_bytes > self.max_document_bytes:
-            raise ValueError(
-                f"min_document_bytes ({self.min_document_bytes}) is above max_document_bytes "
-                f"({self.max_document_bytes}), so no document is left; lower it"
-            )
-        return self
-
-
-class Untrained(Section):
-    """The twin of another model with architecture-default random initialisation."""
-
-    of: str = Field(description="name of another model entry")
-    seed: Seed = 0
-
-
-class Dimensions(Section):
-    """Dimensions of a model that is not at hand, so that a plan needs no network; checked when the model is loaded."""
-
-    n_layers: int = Field(ge=1)
-    d_mlp: int = Field(ge=1)
-    n_parameters: int = Field(ge=1)
-
-
-class ModelEntry(Section):
-    """A model: exactly one of `path`, `hub`, `zoo`, `untrained`."""
-
-    path: Place | None = Field(None, description="local folder in Hugging Face format")
-    hub: HubId | None = Field(None, description="model id on the hub")
-    revision: Revision | None = Field(None, description="commit or tag of the hub model; required with `hub`")
-    zoo: ZooRecipe | None = Field(None, description="a zoo family at a zoo size")
-    untrained: Untrained | None = Field(None, description="random twin of another entry")
-    dimensions: Dimensions | None = Field(None, description="of a hub model, for planning without the network")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="precision of the forward pass")
-
-    @property
-    def kind(self) -> str:
-        """Which of the four kinds of entry this is."""
-        return next(kind for kind in ("path", "hub", "zoo", "untrained") if getattr(self, kind) is not None)
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> ModelEntry:
-        given = [kind for kind in ("path", "hub", "zoo", "untrained") if getattr(self, kind) is not None]
-        if len(given) != 1:
-            raise ValueError(f"give exactly one of path, hub, zoo, untrained; got {given or 'none'}")
-        if (self.hub is None) != (self.revision is None):
-            raise ValueError("`hub` and `revision` go together: pin the model's commit or tag")
-        return self
-
-
-class Activations(Section):
-    """How activations are captured and stored."""
-
-    n_shards: int = Field(2, ge=1, le=10_000, description="stores per model; also the unit of resuming")
-    max_documents: int | None = Field(None, ge=1, description="use at most this many match documents")
-    sequence_length: int = Field(1024, ge=2, le=1_000_000, description="tokens kept from the start of each document")
-    batch_size: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
-        16, description="documents per forward pass; auto: as many as fit the memory that `devices` gives"
-    )
-    dtype: Literal["float16", "float32", "bfloat16"] = Field("float16", description="dtype of the stores")
-    max_left_out: float = Field(
-        0.05,
-        ge=0,
-        le=1,
-        description="share of a shard's documents that a model may leave out because its tokens cannot be traced "
-        "back to the text; more is an error",
-    )
-    keep: bool = Field(
-        True,
-        description="keep the stores; if not, they are deleted once used (correlation.method exact) or never written, "
-        "the models running again instead (screened)",
-    )
-
-
-class Alignment(Section):
-    """How the tokens inside an aligned span become one value."""
-
-    pooling: Literal["mean", "max", "median"] = Field("mean", description="over the tokens of a span")
-
-
-class Screening(Section):
-    """How `correlation.method: screened` finds the pairs of neurons that are worth an exact correlation."""
-
-    sketch_rows: int | None = Field(
-        None, ge=64, le=2**24, description="rows m of the sketches, a power of two; chosen by the planner if not given"
-    )
-    n_candidates: int = Field(4, ge=1, le=1000, description="candidates K per neuron for the first exact pass")
-    failure_probability: float = Field(
-        1e-6, gt=0, lt=0.1, description="that anything in the result of a pair differs from `exact`"
-    )
-    min_r: float | None = Field(
-        None, gt=-1, lt=1, description="give up on matches with r below this; none by default, so all are found"
-    )
-
-    @model_validator(mode="after")
-    def _power_of_two(self) -> Screening:
-        if self.sketch_rows and self.sketch_rows & (self.sketch_rows - 1):
-            raise ValueError(f"sketch_rows must be a power of two (got {self.sketch_rows})")
-        return self
-
-
-class Correlation(Section):
-    """How cross-model correlations are computed."""
-
-    method: Literal["exact", "screened"] = Field(
-        "exact", description="all pairs exactly, or candidates found in sketches, exactly and certified"
-    )
-    max_k: int = Field(10, ge=1, le=1000, description="neighbours kept per neuron; one more is kept for margins")
-    memory_gb: float = Field(2.0, gt=0, le=100_000, description="memory budget of one job")
-    n_jobs: int = Field(1, ge=1, le=10_000, description="jobs that share the tiles of a pair")
-    precision: Literal["auto", "float32", "bfloat16", "float64"] = Field(
-        "auto", description="what is multiplied; auto: bfloat16 where the machine has it natively, else float32"
-    )
-    screening: Screening = Screening()
-
-    @model_validator(mode="after")
-    def _one_job(self) -> Correlation:
-        if self.method == "screened" and self.n_jobs > 1:
-            raise ValueError("n_jobs must be 1 with method screened; spread its tasks with dask.n_workers")
-        return self
-
-
-class Dask(Section):
-    """Where the tasks of a correlation job run."""
-
-    scheduler: str = Field(
-        "threads",
-        pattern=r"^(threads|processes|slurm|(tcp|tls)://\S+)$",
-        description="threads, processes, slurm (through dask-jobqueue) or the address of a scheduler",
-    )
-    n_workers: int = Field(
-        1,
-        ge=1,
-        le=100_000,
-        description="tasks at once; threads and processes share correlation.memory_gb, others have it each",
-    )
-    threads_per_worker: int = Field(1, ge=1, le=10_000, description="cores that each task uses")
-    jobqueue: dict[str, JsonValue] = Field(
-        {}, description="options of dask_jobqueue.SLURMCluster: memory, queue, account, walltime, …"
-    )
-
-    @model_validator(mode="after")
-    def _quoted_walltime(self) -> Dask:
-        walltime = self.jobqueue.get("walltime")
-        if walltime is not None and not isinstance(walltime, str):
-            raise ValueError(f"jobqueue.walltime must be in quotes: YAML reads 01:00:00 as a number (got {walltime})")
-        return self
-
-    @property
-    def local(self) -> bool:
-        """Whether the tasks run on the machine of the job that starts them."""
-        return self.scheduler in ("threads", "processes")
-
-    @property
-    def n_processes(self) -> int:
-        """Processes that share the memory of the job that starts the tasks."""
-        return self.n_workers if self.scheduler == "processes" else 1
-
-
-class Matching(Section):
-    """What counts as a match."""
-
-    k: int = Field(1, ge=1, description="mutual k-nearest neighbours")
-
-
-class Report(Section):
-    """What the report shows."""
-
-    n_matches: int = Field(10, ge=0, description="matches shown per pair, highest r first")
-    n_contexts: int = Field(5, ge=1, description="top contexts shown per neuron")
+from rosetta.config.zoo import Zoo
 
 
 class Config(Section):
@@ -296,12 +95,7 @@ class Config(Section):
         problems += context_problems(self.specialization, self.viewer, self.annotation)
         problems += bootstrap_problems(self)
         problems += [*filtering_problems(self), *theory_problems(self.theory), *device_problems(self)]
-        if self.matching.k > self.correlation.max_k:
-            problems.append(
-                f"matching.k: {self.matching.k} is above correlation.max_k ({self.correlation.max_k}); raise max_k"
-            )
-        if max(self.swept_k()) > self.correlation.max_k:
-            problems.append(f"sweeps.k: {max(self.swept_k())} is above correlation.max_k; raise max_k")
+        problems += matching_problems(self)
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -375,65 +169,3 @@ class Config(Section):
         used = [*self.used_models(), *([trained] if trained else [])]
         bases = [twin.of for name in used if (twin := self.models[name].untrained)]
         return list(dict.fromkeys([*used, *bases]))
-
-
-def entry_of(entries: dict[str, T], name: str, key: str) -> T:
-    """Return an entry of a section by its name.
-
-    Raises
-    ------
-    ConfigError
-        If there is none; the message lists those that there are.
-    """
-    if name not in entries:
-        raise ConfigError(f"{key}: has no {name!r}; it has {', '.join(entries) or 'none'}.")
-    return entries[name]
-
-
-def group_pairs(group: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Return the (anchor, other) pairs of a rung."""
-    return [(group[0], other) for other in group[1:]]
-
-
-def twin_name(model: str, seed: int) -> str:
-    """Return the name of a model's untrained twin."""
-    return f"{model}{TWIN_SEPARATOR}{seed}"
-
-
-def group_name(group: tuple[str, ...]) -> str:
-    """Return the file name of a pair or larger group of models."""
-    return PAIR_SEPARATOR.join(group)
-
-
-def parse_config(content: Any, origin: str = "config") -> Config:
-    """Validate a configuration given as plain data.
-
-    Raises
-    ------
-    ConfigError
-        With one line per problem: the key, what is wrong with the value, and the mend.
-    """
-    if not isinstance(content, dict):
-        raise ConfigError(f"{origin}: expected a mapping of settings, got {type(content).__name__}.")
-    check_extent(content, origin)
-    try:
-        return Config.model_validate(content)
-    except ValidationError as error:
-        lines = [f"  {line}" for line in describe_problems(error.errors())]
-        raise ConfigError("\n".join([f"{origin}: not a valid configuration.", *lines])) from None
-
-
-def load_config(path: Path) -> Config:
-    """Read and validate a YAML configuration.
-
-    Raises
-    ------
-    ConfigError
-        If the file cannot be read or is not a valid configuration.
-    """
-    return parse_config(read_yaml(path), str(path))
-
-
-def dump_config(config: Config) -> str:
-    """Return the complete configuration, defaults included, as YAML."""
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

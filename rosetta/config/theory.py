@@ -84,7 +84,7 @@ class Theory(Section):
 def theory_problems(theory: Theory) -> list[str]:
     """Return the simulations that cannot be made: their allocation serves more features than there are neurons."""
     settings, sweep = theory.simulation, theory.sweep
-    simulated = [("theory.kappa", theory.kappa, theory.gamma, (*settings.sizes, *theory.whole.sizes))]
+    simulated = [("theory.kappa", theory.kappa, theory.gamma, [*settings.sizes, *theory.whole.sizes])]
     simulated += [("theory.sweep.kappa", kappa, theory.gamma, settings.sizes) for kappa in sweep.kappa]
     simulated += [("theory.kappa", theory.kappa, gamma, settings.sizes) for gamma in sweep.gamma]
     return [

@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from rosetta.config.base import Name, Section, Seed
 
+MIXTURES = ("qwen2_moe",)  # of the architectures below, those that need `ZooSize.experts`
+
 
 class ZooFamily(Section):
     """One family of small models trained here: an architecture with its own tokenizer, data order and seed."""

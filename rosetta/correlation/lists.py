@@ -11,7 +11,7 @@ import pandas as pd
 
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.errors import StoreError
-from rosetta.storage.files import mend
+from rosetta.storage.damage import how_to_recompute
 from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_parquet
 
 
@@ -99,7 +99,7 @@ def read_lists(paths: list[Path]) -> tuple[PairNeighbors, PairFacts]:
             "Give each part once."
         )
     if len({(f.model_a, f.model_b, f.n_positions, f.n_kept, f.n_jobs) for f in facts}) > 1:
-        raise StoreError(f"{paths[0].parent}: its parts are of different computations. {mend(*paths)}")
+        raise StoreError(f"{paths[0].parent}: its parts are of different computations. {how_to_recompute(*paths)}")
     parts = [_parse(read_parquet(path, COLUMNS), facts[0]) for path in paths]
     return reduce(PairNeighbors.merge, parts), facts[0]
 

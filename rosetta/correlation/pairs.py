@@ -22,7 +22,7 @@ from rosetta.correlation.tiles import TileTask, correlate_tiles
 from rosetta.correlation.view import View
 from rosetta.errors import ConfigError
 from rosetta.progress import say
-from rosetta.storage.files import digest_json
+from rosetta.storage.digests import digest_json
 
 
 def correlate_stores(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rosetta.config import Correlation, Dask
 from rosetta.config.base import GB
-from rosetta.config.controls import Intervals
+from rosetta.config.intervals import Intervals
 from rosetta.errors import PlanError
 
 ROWS = 4096  # aligned positions per block of rows

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rosetta.progress import say
-from rosetta.storage.files import digested, is_whole
+from rosetta.storage.digests import digested, is_whole
 
 
 def once(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> Path:

@@ -22,7 +22,9 @@ import zarr
 from rosetta.correlation.plan import ROWS
 from rosetta.correlation.stream import ColumnTotals, Side, centred_blocks, prefetched
 from rosetta.progress import say
-from rosetta.storage.files import DamageError, check_files, describe_files, read_manifest, replacing, write_manifest
+from rosetta.storage.atomic import replacing
+from rosetta.storage.damage import DamageError
+from rosetta.storage.manifests import check_files, describe_files, read_manifest, write_manifest
 
 KIND = "sketch"
 SEED = 0x5EED

@@ -24,7 +24,7 @@ from rosetta.correlation.plan import REORDERED, ROWS, Tile
 from rosetta.correlation.view import View, mark_tokens, marked, permuted, quiet_neurons, subset
 from rosetta.errors import StoreError
 from rosetta.moments import Moments
-from rosetta.storage.files import digest_json
+from rosetta.storage.digests import digest_json
 
 T = TypeVar("T")
 WHOLE = View()

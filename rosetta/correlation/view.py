@@ -13,11 +13,11 @@ import torch
 
 from rosetta.activations.store import Store
 from rosetta.alignment.spans import AlignedSpans
-from rosetta.config.controls import Exclusions
+from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.documents import deal
 from rosetta.correlation.plan import WINDOW
 from rosetta.moments import Moments
-from rosetta.storage.files import digest_file
+from rosetta.storage.digests import digest_file
 
 
 @dataclass(frozen=True)

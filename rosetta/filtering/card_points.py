@@ -12,7 +12,7 @@ from rosetta.filtering.corpus_card import as_code, render_card, score_sentence
 from rosetta.filtering.select import Amount
 from rosetta.models.sources import ModelSource, model_source
 from rosetta.run.paths import FilterPaths, Paths
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_parquet
 
 

@@ -57,15 +57,19 @@ def candidates(
             f"{', '.join(sorted(contexts['domain'].unique()))}. Name one of them, or raise activations.max_documents."
         )
     alive = neurons.assign(is_rosetta=is_rosetta)[neurons["activation_variance"] > 0]
-    rows = contexts[contexts["rank"] <= n_contexts].merge(alive, on=["layer", "unit"])
-    rows["normalised"] = (rows["value"] - rows["activation_mean"]) / np.sqrt(rows["activation_variance"])
-    rows["pure"] = (rows["domain"] == target) & (rows["normalised"] > 0)
+    rows = _normalised(contexts[contexts["rank"] <= n_contexts].merge(alive, on=["layer", "unit"]), target)
     found = rows.groupby(["layer", "unit", "is_rosetta"], as_index=False).agg(
         purity=("pure", "sum"), mean_activation=("normalised", "mean")
     )
     found["purity"] /= n_contexts
     order = {"purity": False, "mean_activation": False, "layer": True, "unit": True}
     return found.sort_values(list(order), ascending=list(order.values()), ignore_index=True)
+
+
+def _normalised(rows: pd.DataFrame, target: str) -> pd.DataFrame:
+    """Return contexts with their `normalised` activation, and whether they are `pure`: of the target, and activated."""
+    normalised = (rows["value"] - rows["activation_mean"]) / np.sqrt(rows["activation_variance"])
+    return rows.assign(normalised=normalised, pure=(rows["domain"] == target) & (normalised > 0))
 
 
 def choose(table: pd.DataFrame) -> dict[str, Neuron]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +13,12 @@ import pyarrow.parquet as pq
 
 from rosetta.errors import StoreError
 from rosetta.filtering import pool
-from rosetta.filtering.scores import read_scores
+from rosetta.filtering.score_files import read_scores
 from rosetta.filtering.select import Scored, membership
 from rosetta.inputs.text.documents import document_name
 from rosetta.run.paths import FilterPaths
-from rosetta.storage.files import describe_files, replacing, write_manifest
+from rosetta.storage.atomic import replacing
+from rosetta.storage.manifests import describe_files, write_manifest
 
 KIND = "filtered-corpus"
 SCHEMA = pa.schema(
@@ -60,17 +62,9 @@ def write_corpus(where: FilterPaths, selected: Scored, counts: Counts, card: str
     StoreError
         If what is written is not what was selected, each document once.
     """
-    ordered = selected.take(np.argsort(selected.id))
-    n_pool = n_written = 0
     with replacing(where.corpus) as folder:
         folder.mkdir()
-        for number, documents in enumerate(pool_shards(where)):
-            n_pool += len(documents)
-            mine = documents[membership(documents["id"].to_numpy(), ordered.id)]
-            if len(mine):
-                n_written += len(mine)
-                path = folder / f"data-{number:05d}.parquet"
-                pq.write_table(_rows(mine, ordered), path, compression="zstd", write_page_checksum=True)
+        n_pool, n_written = _write_documents(folder, where, selected.take(np.argsort(selected.id)))
         if (n_pool, n_written) != (counts.pool, counts.selected):
             raise StoreError(
                 f"{where.corpus}: {n_written} of {n_pool} documents would be written where {counts.selected} of "
@@ -80,6 +74,19 @@ def write_corpus(where: FilterPaths, selected: Scored, counts: Counts, card: str
         files = describe_files(folder)
     held = {**counts._asdict(), "not_selected": counts.not_selected}
     write_manifest(where.corpus_manifest, {"kind": KIND, "made_by": made_by, "counts": held, "files": files})
+
+
+def _write_documents(folder: Path, where: FilterPaths, ordered: Scored) -> tuple[int, int]:
+    """Write what is selected, ordered by id; return how many documents the pool has and how many are written."""
+    n_pool = n_written = 0
+    for number, documents in enumerate(pool_shards(where)):
+        n_pool += len(documents)
+        mine = documents[membership(documents["id"].to_numpy(), ordered.id)]
+        if len(mine):
+            n_written += len(mine)
+            path = folder / f"data-{number:05d}.parquet"
+            pq.write_table(_rows(mine, ordered), path, compression="zstd", write_page_checksum=True)
+    return n_pool, n_written
 
 
 def pool_size(where: FilterPaths) -> tuple[int, int]:

@@ -10,13 +10,14 @@ from rosetta.config.filtering import FilterSelection
 from rosetta.errors import ConfigError
 from rosetta.filtering import corpus, pool
 from rosetta.filtering.request import FileFilter
-from rosetta.filtering.scores import read_scores
+from rosetta.filtering.score_files import read_scores
 from rosetta.filtering.select import Amount, check_amount, percentile_of
 from rosetta.inputs.text.documents import Text
 from rosetta.inputs.text.records import Keys, file_texts, left_out, source_files
 from rosetta.progress import say
 from rosetta.run.paths import FilterPaths
-from rosetta.storage.files import DamageError, read_manifest
+from rosetta.storage.damage import DamageError
+from rosetta.storage.manifests import read_manifest
 
 POOL_VERSION = 2  # raise when a change of code changes what a killed run left behind
 MAX_SHARDS = 4096  # each is an open file while the pool is written

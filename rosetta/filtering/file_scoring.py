@@ -9,26 +9,29 @@ from typing import Any, NamedTuple
 
 import torch
 
+from rosetta.config.corpus import HUB_ID
 from rosetta.config.devices import Devices
 from rosetta.config.filtering import FilterScoring
-from rosetta.config.inputs import HUB_ID
 from rosetta.errors import ConfigError
 from rosetta.filtering import pool
+from rosetta.filtering.document_scores import Scorer
 from rosetta.filtering.file_pool import COLUMN
 from rosetta.filtering.request import FileFilter
-from rosetta.filtering.score import Scorer
-from rosetta.filtering.scores import is_scored, write_scores
+from rosetta.filtering.score_files import is_scored, write_scores
 from rosetta.models import loading
 from rosetta.models.devices import room_here
 from rosetta.models.folders import check_model_folder, model_files
-from rosetta.models.neurons import Neuron, NeuronShape, neuron_shape, parse_neuron
-from rosetta.models.placed import load_placed
+from rosetta.models.loading_within_memory import load_placed
+from rosetta.models.model_manifest import count_parameters
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import Neuron, NeuronShape, parse_neuron
 from rosetta.models.placement import Demand
 from rosetta.models.sources import ModelSource
 from rosetta.models.tokenizers import check_vocabulary, load_tokenizer
 from rosetta.progress import say
 from rosetta.run.paths import FilterPaths
-from rosetta.storage.files import digest_file, read_manifest
+from rosetta.storage.digests import digest_file
+from rosetta.storage.manifests import read_manifest
 
 SCORE_VERSION = 3  # raise when a change of code changes what a killed run left behind
 LABEL = "--model"
@@ -126,7 +129,7 @@ def score_pool(by: FileScoring, recipe: dict[str, Any], where: FilterPaths) -> N
     if not waiting:
         return
     source, scoring = by.source, by.scoring
-    n_parameters = loading.count_parameters(loading.load_config_of(source))
+    n_parameters = count_parameters(loading.load_config_of(source))
     length = scoring.sequence_length
     demand = Demand.of(by.shape, n_parameters, source.dtype, length, stored=None)
     model, _ = load_placed(source, demand, room_here(Devices()), scoring.batch_size)

@@ -19,7 +19,9 @@ from rosetta.errors import CorpusError, PlanError
 from rosetta.inputs.text.build import read_split
 from rosetta.inputs.text.documents import Document, Text, document_name, hash64
 from rosetta.run.paths import FilterPaths, Paths
-from rosetta.storage.files import check_digest, digest_file, read_manifest, replacing, write_manifest
+from rosetta.storage.atomic import replacing
+from rosetta.storage.digests import check_digest, digest_file
+from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_parquet
 
 KIND = "filter-pool"
@@ -140,27 +142,33 @@ def write_pool(
         If there are more shards than this process may open files.
     """
     _allow_files(n_shards + SPARE_FILES)
-    limit = max(SMALLEST_GROUP, BUFFERED_BYTES // n_shards)
-    held: Counter[str] = Counter()
-    held_by_shard = [{"documents": 0, "bytes": 0} for _ in range(n_shards)]
     with replacing(where.pool) as folder:
         folder.mkdir()
-        with ExitStack() as stack:
-            shards = [stack.enter_context(_Shard(folder / f"{i}.parquet", limit)) for i in range(n_shards)]
-            for document in documents:
-                shard = document.id % n_shards
-                size = len(document.text.encode("utf-8"))
-                shards[shard].add(document, size)
-                held_by_shard[shard]["documents"] += 1
-                held_by_shard[shard]["bytes"] += size
-                held[document.domain] += 1
-        if not held:
+        shards, domains = _write_shards(documents, folder, n_shards)
+        if not domains:
             raise CorpusError(f"the pool holds no document with text ({counts}). Give another pool.")
-        digests = [digest_file(folder / f"{i}.parquet") for i in range(n_shards)]
-    shards_held = [{**size, "digest": digest} for size, digest in zip(held_by_shard, digests, strict=True)]
     content = {"kind": KIND, "made_by": made_by, "counts": counts, "left_out": list(left_out)}
-    content["domains"] = dict(sorted(held.items()))
-    write_manifest(where.pool_manifest, {**content, "shards": shards_held})
+    content["domains"] = dict(sorted(domains.items()))
+    write_manifest(where.pool_manifest, {**content, "shards": shards})
+
+
+def _write_shards(
+    documents: Iterable[Document], folder: Path, n_shards: int
+) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """Write the shards; return documents, bytes and digest of each, and the number of documents by domain."""
+    limit = max(SMALLEST_GROUP, BUFFERED_BYTES // n_shards)
+    paths = [folder / f"{number}.parquet" for number in range(n_shards)]
+    held: list[dict[str, Any]] = [{"documents": 0, "bytes": 0} for _ in paths]
+    domains: Counter[str] = Counter()
+    with ExitStack() as stack:
+        shards = [stack.enter_context(_Shard(path, limit)) for path in paths]
+        for document in documents:
+            number, size = document.id % n_shards, len(document.text.encode("utf-8"))
+            shards[number].add(document, size)
+            held[number]["documents"] += 1
+            held[number]["bytes"] += size
+            domains[document.domain] += 1
+    return [{**facts, "digest": digest_file(path)} for facts, path in zip(held, paths, strict=True)], domains
 
 
 def _allow_files(n: int) -> None:

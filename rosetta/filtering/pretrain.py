@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from rosetta.config.filtering import FilterPretraining
 from rosetta.errors import ModelError, PlanError
 from rosetta.inputs.text.documents import document_name, hash64
-from rosetta.models.neurons import architecture_of
+from rosetta.models.architectures.registry import architecture_of
 from rosetta.models.tokenizers import check_embedded
-from rosetta.models.training import Steps, mean_of_last, run_steps, warmup_cosine
-from rosetta.models.zoo import packed_tokens
-from rosetta.storage.files import digest_bytes, digest_json
+from rosetta.models.zoo.token_stream import packed_tokens
+from rosetta.models.zoo.training_loop import Steps, mean_of_last, run_steps, warmup_cosine
+from rosetta.storage.digests import digest_bytes, digest_json
 
 RATE_KEY = "filtering.pretraining.learning_rate"
 
@@ -66,14 +68,13 @@ def with_lora(model: Any, settings: FilterPretraining, seed: int, place: str) ->
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
-    transposed = model.config.model_type == "gpt2"  # whose Conv1D keeps its weight as in × out
     architecture = architecture_of(model.config.model_type, place)
     config = LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         target_modules=list(architecture.projections),
         target_parameters=list(architecture.experts.parameters) if architecture.experts else None,
-        fan_in_fan_out=transposed,
+        fan_in_fan_out=architecture.transposed,
         task_type="CAUSAL_LM",
     )
     return get_peft_model(model, config)
@@ -118,29 +119,38 @@ def continue_training(
         steps, tokens, train_loss (nats per token, mean of the last steps).
     """
     place = f"models.{settings.model}"
-    length = settings.sequence_length
-    n_tokens = n_steps * settings.batch_size * length
-
-    def check(ids: list[int], text: str) -> None:
-        check_embedded(ids, document_name(hash64(text)), tokenizer, model.config, place)
-
+    check = _embedding_check(tokenizer, model.config, place)
+    n_tokens = n_steps * settings.batch_size * settings.sequence_length
     tokens = packed_tokens(tokenizer, texts, n_tokens, seed, separator_of(tokenizer, place), check)
-    batches = torch.from_numpy(tokens).long().view(n_steps, settings.batch_size, length)
     tuned = with_lora(model, settings, seed, place).train()
     trained = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate)
+    steps = _steps(tokens, n_steps, settings, seed, checkpoints, weights)
+    losses = run_steps(tuned, optimizer, steps, compute_dtype(settings.dtype, tuned.device))
+    return tuned.eval(), {"steps": n_steps, "tokens": n_tokens, "train_loss": mean_of_last(losses)}
+
+
+def _embedding_check(tokenizer: Any, config: Any, place: str) -> Callable[[list[int], str], None]:
+    """Return a check that the model has an embedding of each of a document's tokens."""
+
+    def check(ids: list[int], text: str) -> None:
+        check_embedded(ids, document_name(hash64(text)), tokenizer, config, place)
+
+    return check
+
+
+def _steps(
+    tokens: np.ndarray, n_steps: int, settings: FilterPretraining, seed: int, checkpoints: Path, weights: str
+) -> Steps:
+    """Return what `run_steps` does with the tokens; arguments are those of `continue_training`."""
     warmup = max(1, round(settings.warmup * n_steps)) if settings.warmup else 0
     recipe = settings.model_dump(exclude={"checkpoint_every", "filters"})
-    run = digest_json([weights, recipe, seed, n_steps, digest_bytes(tokens.tobytes())])
-    steps = Steps(
-        batches,
-        lambda step: warmup_cosine(settings.learning_rate, step, n_steps, warmup, floor=0.0),
-        checkpoints,
-        settings.checkpoint_every,
-        run,
-        RATE_KEY,
-        settings.sequences_at_a_time,
+    return Steps(
+        batches=torch.from_numpy(tokens).long().view(n_steps, settings.batch_size, settings.sequence_length),
+        rate=lambda step: warmup_cosine(settings.learning_rate, step, n_steps, warmup, floor=0.0),
+        checkpoints=checkpoints,
+        checkpoint_every=settings.checkpoint_every,
+        run=digest_json([weights, recipe, seed, n_steps, digest_bytes(tokens.tobytes())]),
+        rate_key=RATE_KEY,
+        sequences_at_a_time=settings.sequences_at_a_time,
     )
-    dtype = compute_dtype(settings.dtype, tuned.device)
-    losses = run_steps(tuned, optimizer, steps, dtype)
-    return tuned.eval(), {"steps": n_steps, "tokens": n_tokens, "train_loss": mean_of_last(losses)}

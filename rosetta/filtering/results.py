@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from rosetta.analysis.controls import mean_interval
+from rosetta.analysis.null_counts import mean_interval
 
 RESULT_COLUMNS = ["filter", "seed", "precision", "recall", "f1", "selected_tokens", "perplexity"]
 SUMMARY_COLUMNS = [

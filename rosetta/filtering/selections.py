@@ -9,7 +9,7 @@ from rosetta.filtering.assess import Filter
 from rosetta.filtering.corpus import pool_shards
 from rosetta.filtering.select import membership
 from rosetta.run.paths import FilterPaths
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_parquet
 
 SELECTIONS = "filter-selections"  # kind of the manifest

@@ -29,24 +29,24 @@ from rosetta.filtering.baselines import Classifier
 from rosetta.filtering.card_points import domain_points, model_point, rule_points, run_card
 from rosetta.filtering.choose import CHOICE, best_candidates, candidates, choose, with_roles
 from rosetta.filtering.corpus_card import render_card
-from rosetta.filtering.recovery import RECOVERY_COLUMNS, SHARE_COLUMNS
+from rosetta.filtering.precision_recall import RECOVERY_COLUMNS, SHARE_COLUMNS
 from rosetta.filtering.request import FileFilter
 from rosetta.filtering.results import results_table, summary_table
-from rosetta.filtering.scores import read_scores, write_all_scores, write_scores
+from rosetta.filtering.score_files import read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount, read_blocks, select
 from rosetta.filtering.selections import SELECTIONS, least_tokens, selected_texts, selection_of
 from rosetta.inputs.text.build import read_split
 from rosetta.inputs.text.documents import Document, Text
 from rosetta.inputs.text.records import file_texts, hub_texts, keys_of, left_out
 from rosetta.matching.mutual import ROSETTA_COLUMNS
+from rosetta.models.known_sizes import Size, scoring_demand
 from rosetta.models.neurons import Neuron, NeuronShape
-from rosetta.models.sizes import Size, scoring_demand
 from rosetta.models.sources import model_source
 from rosetta.progress import say
 from rosetta.run.jobs import training_name
 from rosetta.run.paths import FilterPaths, Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import read_manifest, write_manifest
+from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_csv, read_parquet, write_csv, write_parquet
 
 TRAINING = "filter-training"
@@ -94,7 +94,7 @@ def choose_step(config: Config, paths: Paths) -> None:
 
 def _write_classifier(config: Config, paths: Paths, model: str) -> np.ndarray:
     """Train the classifier on the split `match`; return which documents are the target's."""
-    from rosetta.filtering.score import encode
+    from rosetta.filtering.document_scores import encode
     from rosetta.models.tokenizers import token_ids
 
     filtering, where = _filtering_of(config, paths)
@@ -108,7 +108,7 @@ def _write_classifier(config: Config, paths: Paths, model: str) -> np.ndarray:
 
 
 def _tokenizer(config: Config, paths: Paths, model: str) -> Any:
-    from rosetta.models.loading import checked_manifest
+    from rosetta.models.model_manifest import checked_manifest
     from rosetta.models.tokenizers import checked_tokenizer
 
     source = model_source(config, paths, model)
@@ -141,10 +141,11 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
     """Score one shard of the pool by all chosen neurons and the classifier, in one pass."""
     import torch
 
-    from rosetta.filtering.score import Scorer
+    from rosetta.filtering.document_scores import Scorer
     from rosetta.models import loading
     from rosetta.models.devices import room_here
-    from rosetta.models.placed import load_placed
+    from rosetta.models.loading_within_memory import load_placed
+    from rosetta.models.model_manifest import checked_manifest
     from rosetta.models.tokenizers import checked_tokenizer
 
     filtering, where = _filtering_of(config, paths)
@@ -155,7 +156,7 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
     torch.set_num_threads(1)
     model = config.filter_model()
     source = model_source(config, paths, model)
-    manifest = loading.checked_manifest(source, paths.model_manifest(model))
+    manifest = checked_manifest(source, paths.model_manifest(model))
     length = filtering.scoring.sequence_length
     model_config = loading.load_config_of(source)
     loading.check_context(model_config, length, "filtering.scoring.sequence_length")
@@ -234,6 +235,7 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     from rosetta.filtering.pretrain import continue_training, count_steps, separator_of
     from rosetta.models import loading
     from rosetta.models.devices import best_device
+    from rosetta.models.model_manifest import checked_manifest
     from rosetta.models.tokenizers import checked_tokenizer
 
     filtering, where = _filtering_of(config, paths)
@@ -243,7 +245,7 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     heldout = _heldout_texts(paths, filtering.target)
     torch.set_num_threads(1)
     source = model_source(config, paths, settings.model)
-    manifest = loading.checked_manifest(source, paths.model_manifest(settings.model))
+    manifest = checked_manifest(source, paths.model_manifest(settings.model))
     model_config, length = loading.load_config_of(source), settings.sequence_length
     loading.check_context(model_config, length, "filtering.pretraining.sequence_length")
     model = loading.load_model(source, best_device())

@@ -15,7 +15,8 @@ from rosetta.errors import EndpointError
 from rosetta.judging.endpoint import Refusal
 from rosetta.judging.prompt import MalformedAnswer, parse_answer
 from rosetta.progress import bar, say
-from rosetta.storage.files import DamageError, digest_json, read_bytes, write_text
+from rosetta.storage.damage import DamageError
+from rosetta.storage.digests import digest_json, read_bytes, write_text
 
 ANNOTATION_COLUMNS = ["model", "layer", "unit", "status", "name", "examples", "is_monosemantic"]
 ANNOTATED, REFUSED, MALFORMED = "annotated", "refused", "malformed"

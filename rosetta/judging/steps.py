@@ -15,7 +15,7 @@ from rosetta.judging.endpoint import Endpoint
 from rosetta.judging.prompt import annotation_messages
 from rosetta.progress import say
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_bytes
+from rosetta.storage.digests import read_bytes
 from rosetta.storage.tables import read_parquet, write_parquet
 
 

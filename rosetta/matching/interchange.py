@@ -14,7 +14,7 @@ from rosetta.config.base import Section
 from rosetta.config.messages import describe_problems
 from rosetta.errors import StoreError
 from rosetta.matching.mutual import MATCH_COLUMNS
-from rosetta.storage.files import read_bytes
+from rosetta.storage.digests import read_bytes
 
 # A correlation saved with 8 significant bits may lie this far above 1.
 _MAX_R = 1 + 2**-7

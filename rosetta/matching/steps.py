@@ -26,7 +26,8 @@ from rosetta.matching.mutual import (
 )
 from rosetta.progress import say
 from rosetta.run.paths import Paths
-from rosetta.storage.files import digest_file, replacing, scratch_folder
+from rosetta.storage.atomic import replacing, scratch_folder
+from rosetta.storage.digests import digest_file
 from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_parquet
 
 _KEYS = ["layer_a", "unit_a", "layer_b", "unit_b"]

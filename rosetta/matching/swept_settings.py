@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from rosetta.config import Config
-from rosetta.config.controls import Exclusions
+from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.view import View
 from rosetta.run.paths import Paths
 

@@ -16,7 +16,8 @@ from rosetta.correlation.stream import pair_identity
 from rosetta.correlation.view import View
 from rosetta.matching.mutual import mutual_matches
 from rosetta.run.paths import Paths
-from rosetta.storage.files import digest_json, scratch_folder
+from rosetta.storage.atomic import scratch_folder
+from rosetta.storage.digests import digest_json
 
 
 def view_scratch(out: Path) -> AbstractContextManager[Path]:

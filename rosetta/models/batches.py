@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from rosetta.errors import ModelError
-from rosetta.models.neurons import text_config
+from rosetta.models.architectures.text import text_config
 
 _LIMIT = "original_max_position_embeddings"
 
@@ -18,7 +18,7 @@ def length_limits(config: Any) -> list[int]:
 
     LongRoPE rotates by one set of frequencies up to `original_max_position_embeddings` tokens and by another above, and
     the library chooses between them by the longest row of a batch. Dynamic NTK changes above `max_position_embeddings`
-    only, and longer sequences are refused (`rosetta.models.loading.check_context`); other kinds never change.
+    only, and longer sequences are rejected (`rosetta.models.loading.check_context`); other kinds never change.
     """
     return sorted({rope[_LIMIT] for rope in _longropes(config)})
 

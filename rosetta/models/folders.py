@@ -10,9 +10,13 @@ from types import SimpleNamespace
 
 from safetensors import SafetensorError, safe_open
 
+from rosetta.config.base import Modality
 from rosetta.errors import ModelError
-from rosetta.models.fit import MEND, listed
-from rosetta.models.neurons import ALL_EXPERTS, NeuronShape, SavedWeight, architecture_of, neuron_shape, saved_weight
+from rosetta.models.architectures.registry import architecture_of, modality_of
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import NeuronShape
+from rosetta.models.saved_weight_names import ALL_EXPERTS, SavedWeight, saved_weight
+from rosetta.models.weights_fit import ONE_MODEL, listed
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 # Names of what a quantisation adds to weights or puts in their place. A scale of something else, such as `logit_scale`,
@@ -36,37 +40,48 @@ def check_model_folder(
     key : str
         What the message names as the culprit, for example ``models.mine.path``.
     sequence_length : int
-        Tokens that the model will be given.
+        Tokens that the model will be given, if it reads text.
     length_key : str
         Where that number is said.
 
     Raises
     ------
     ModelError
-        If the folder, its configuration, its safetensors weights or its tokenizer is missing, or its
-        architecture is not supported, needs remote code, or reads fewer tokens; if it is an adapter, or its weights
-        are quantised, or of another number of layers or neurons than its configuration.
+        If the folder, its configuration, its safetensors weights or, of a language model, its tokenizer is
+        missing, or its architecture is not supported, needs remote code, or reads fewer tokens;
+        if it is an adapter, or its weights are quantised, or of another number of layers or
+        neurons than its configuration.
     """
     place = f"{key}: {folder}"
     if not folder.is_dir():
         raise ModelError(f"{place} is not a folder. Give a folder in Hugging Face format.")
     config = _read_json(folder / "config.json", place)
-    attention = (str(config.get(name, "")) for name in ("attn_implementation", "_attn_implementation"))
-    if ("auto_map" in config and config.get("model_type") is None) or any("/" in name for name in attention):
-        raise ModelError(f"{place} needs code of its own, which is never run. Use an architecture of transformers.")
-    architecture_of(config.get("model_type"), place)
+    _check_no_code(config, place)
+    modality = modality_of(config.get("model_type"), place)
     check_plain(config, place)
     if (folder / "adapter_config.json").exists():
         # transformers would load the model that the adapter names, from wherever it says.
         raise ModelError(f"{place} holds an adapter (adapter_config.json). Merge it into its model and save that.")
+    if modality == "text":
+        _check_context(config, place, sequence_length, length_key)
+        if not any((folder / name).exists() for name in _TOKENIZER_FILES):
+            raise ModelError(f"{place} has no tokenizer ({', '.join(_TOKENIZER_FILES)}). Save the tokenizer there.")
+    _check_weights(folder, key, config)
+
+
+def _check_no_code(config: dict, place: str) -> None:
+    attention = (str(config.get(name, "")) for name in ("attn_implementation", "_attn_implementation"))
+    if ("auto_map" in config and config.get("model_type") is None) or any("/" in name for name in attention):
+        raise ModelError(f"{place} needs code of its own, which is never run. Use an architecture of transformers.")
+
+
+def _check_context(config: dict, place: str, sequence_length: int, length_key: str) -> None:
+    """Check that a language model reads so many tokens, as far as its configuration tells."""
     context = next((config[name] for name in ("max_position_embeddings", "n_positions") if name in config), None)
     if context is not None and not isinstance(context, int):
         raise ModelError(f"{place}: config.json says that it reads {context!r} tokens, which is no number. Correct it.")
     if context and sequence_length > context:
         raise ModelError(f"{place} reads {context} tokens; lower {length_key} ({sequence_length}).")
-    if not any((folder / name).exists() for name in _TOKENIZER_FILES):
-        raise ModelError(f"{place} has no tokenizer ({', '.join(_TOKENIZER_FILES)}). Save the tokenizer there.")
-    _check_weights(folder, key, config)
 
 
 def check_plain(config: dict, place: str) -> None:
@@ -108,6 +123,18 @@ def folder_shape(folder: Path, key: str) -> NeuronShape | None:
     """
     place = f"{key}: {folder}"
     return _shape_of(_read_json(folder / "config.json", place), place)
+
+
+def folder_modality(folder: Path, key: str) -> Modality:
+    """Return what the model of a folder sees, by its configuration file.
+
+    Raises
+    ------
+    ModelError
+        If the architecture is not supported.
+    """
+    place = f"{key}: {folder}"
+    return modality_of(_read_json(folder / "config.json", place).get("model_type"), place)
 
 
 def _shape_of(config: dict, place: str) -> NeuronShape | None:
@@ -173,7 +200,7 @@ def _check_sizes(sizes: dict[SavedWeight, list[int]], shape: NeuronShape, place:
     layers = {weight.layer for weight in sizes}
     if layers != set(range(shape.n_layers)):
         raise ModelError(
-            f"{place}: config.json says {shape.n_layers} layers, and the weights are of {len(layers)}. {MEND}"
+            f"{place}: config.json says {shape.n_layers} layers, and the weights are of {len(layers)}. {ONE_MODEL}"
         )
     experts: Counter[int] = Counter()
     for (layer, expert), found in sizes.items():
@@ -183,7 +210,7 @@ def _check_sizes(sizes: dict[SavedWeight, list[int]], shape: NeuronShape, place:
         if experts[layer] != shape.n_experts:
             raise ModelError(
                 f"{place}: config.json says {shape.n_experts} experts per layer, and the weights of layer {layer} are "
-                f"of {experts[layer]}. {MEND}"
+                f"of {experts[layer]}. {ONE_MODEL}"
             )
     for (layer, expert), found in sizes.items():
         expected, of = shape.d_mlp - shape.n_routed, "layer" if not shape.n_experts else "shared expert"
@@ -192,7 +219,7 @@ def _check_sizes(sizes: dict[SavedWeight, list[int]], shape: NeuronShape, place:
         if expected not in found[-2:]:  # of all experts at once, what is before is their number
             raise ModelError(
                 f"{place}: config.json says {expected} neurons per {of}, and the weights of layer {layer} are "
-                f"{found}. {MEND}"
+                f"{found}. {ONE_MODEL}"
             )
 
 

@@ -14,7 +14,7 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 CONVERTER = "SFconvertbot"
 CONVERSION_TITLE = "Adding `safetensors` variant of this model"
 UNANSWERED = (OSError, httpx.HTTPError)  # of which the hub's own errors, and the network's, are kinds
-MEND = (
+CONVERSION = (
     "Weights are read from safetensors only. `rosetta pin --configfile FILE` looks for a conversion of this model on "
     "the hub (a revision refs/pr/N); else convert it once and give the folder as `path` (docs/reproduction.md)."
 )
@@ -52,7 +52,7 @@ def pin_model(api: Any, model: str, revision: str, place: str) -> Pin:
         converted = _told(api.model_info, model, reference, place)
         if _has_safetensors(converted):
             return Pin(converted.sha, f"{model}@{revision} holds no safetensors; pinned to {reference}, which does")
-    raise ModelError(f"{place}: {model}@{revision} holds no safetensors, and nor does a pull request. {MEND}")
+    raise ModelError(f"{place}: {model}@{revision} holds no safetensors, and nor does a pull request. {CONVERSION}")
 
 
 def pin_dataset(api: Any, dataset: str, revision: str, place: str) -> Pin:
@@ -81,7 +81,7 @@ def check_safetensors(model: str, revision: str, place: str) -> None:
     except UNANSWERED as error:
         raise _unanswered(error, model, revision, place) from None
     if not found:
-        raise ModelError(f"{place}: {model}@{revision} holds no safetensors. {MEND}")
+        raise ModelError(f"{place}: {model}@{revision} holds no safetensors. {CONVERSION}")
 
 
 def _has_safetensors(info: Any) -> bool:

@@ -82,15 +82,12 @@ class Demand:
             Whether stores are written, whose blocks are gathered first.
         """
         item, d_mlp, n_neurons = ITEM_BYTES[dtype], shape.d_mlp, shape.n_neurons
-        # Of a mixture no token passes more than a few experts, and as many widths are held at once.
-        width = d_mlp - shape.n_routed + min(shape.n_routed, ROUTED_EXPERTS * shape.d_expert)
         weights = n_parameters * item
         block = n_neurons * ITEM_BYTES[stored] * BLOCK_COPIES + d_mlp * MOMENT_BYTES if stored and written else 0
-        scores = sequence_length**2 * math.ceil(width / HEAD_UNITS) * (item + 4)
         return cls(
             weights=weights,
             layer=weights / shape.n_layers,
-            on_device=sequence_length * LAYER_WIDTHS * width * item + scores,
+            on_device=_layer_bytes(shape, item, sequence_length),
             # As captured by layer, as one array, as stored, and whether finite.
             in_memory=sequence_length * n_neurons * (2 * item + ITEM_BYTES[stored] + 1) if stored else 0,
             fixed=RESERVED + BLOCK_POSITIONS * block,
@@ -100,6 +97,14 @@ class Demand:
     def of_weights(self) -> Demand:
         """Return the demand of a job that only reads the weights."""
         return replace(self, on_device=0.0, in_memory=0.0, fixed=RESERVED)
+
+
+def _layer_bytes(shape: NeuronShape, item: int, sequence_length: int) -> float:
+    """Return what a layer of the forward pass over a document holds at once, in numbers of `item` bytes."""
+    # Of a mixture no token passes more than a few experts, and as many widths are held at once.
+    width = shape.d_mlp - shape.n_routed + min(shape.n_routed, ROUTED_EXPERTS * shape.d_expert)
+    scores = sequence_length**2 * math.ceil(width / HEAD_UNITS) * (item + 4)
+    return sequence_length * LAYER_WIDTHS * width * item + scores
 
 
 class Room(NamedTuple):

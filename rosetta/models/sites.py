@@ -2,7 +2,7 @@
 
 A dense layer has one site, the input of its down projection. In a mixture of experts every expert is one: the library
 keeps all experts of a layer in one module, whose inputs tell which tokens go where, and the neurons of an expert are
-computed from them anew.
+computed from them again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from accelerate.utils import align_module_device
 from torch.nn import functional
 
 from rosetta.errors import ModelError
-from rosetta.models.neurons import architecture_of, neuron_shape
+from rosetta.models.architectures.registry import architecture_of
+from rosetta.models.neuron_counts import neuron_shape
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Expert:
     Attributes
     ----------
     module : Module
-        Holds all experts of the layer (see `rosetta.models.neurons.Experts`).
+        Holds all experts of the layer (see `rosetta.models.architectures.record.Experts`).
     number : int
         Which of them.
     """

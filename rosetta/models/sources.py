@@ -10,7 +10,8 @@ from rosetta.config import Config
 from rosetta.errors import ModelError
 from rosetta.models.folders import model_files
 from rosetta.run.paths import Paths
-from rosetta.storage.files import DamageError, check_files, describe
+from rosetta.storage.damage import DamageError
+from rosetta.storage.manifests import check_files, describe
 
 KIND = "model"
 
@@ -97,5 +98,5 @@ def check_model(manifest: dict[str, Any], path: Path) -> None:
             raise
         raise ModelError(
             f"{damage.path}: not what it was when models.{manifest['source']['name']} was looked at first. Bring it "
-            "back, or run the workflow again, so that everything made from the old one is made anew."
+            "back, or run the workflow again, so that everything made from the old one is recomputed."
         ) from None

@@ -14,13 +14,8 @@ from rosetta.models import sources
 from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import (
-    check_files,
-    describe_files,
-    read_manifest,
-    replacing,
-    write_manifest,
-)
+from rosetta.storage.atomic import replacing
+from rosetta.storage.manifests import check_files, describe_files, read_manifest, write_manifest
 
 TOKENIZER = "tokenizer"
 # By how many bits per byte a saved model may differ from the trained one. In float32 the sums are the same; weights
@@ -30,7 +25,7 @@ SAME_BITS, SAME_BITS_ROUNDED = {"float32": 1e-4}, 0.01
 
 def tokenizer_step(config: Config, paths: Paths, family: str) -> None:
     """Train and save a zoo family's tokenizer."""
-    from rosetta.models.zoo import save_tokenizer, train_tokenizer
+    from rosetta.models.zoo.tokenizer_training import save_tokenizer, train_tokenizer
 
     recipe = entry_of(config.zoo.families, family, "zoo.families")
     texts = read_split(paths, "train")["text"].tolist()
@@ -43,9 +38,9 @@ def tokenizer_step(config: Config, paths: Paths, family: str) -> None:
 
 def train_step(config: Config, paths: Paths, model: str) -> None:
     """Train a zoo model, save it in Hugging Face format and write its manifest."""
-    from rosetta.models.loading import write_model_manifest
-    from rosetta.models.training import bits_per_byte, train_zoo_model, training_readings
-    from rosetta.models.zoo import save_model
+    from rosetta.models.model_manifest import write_model_manifest
+    from rosetta.models.zoo.heldout_loss import bits_per_byte, training_readings
+    from rosetta.models.zoo.model_training import save_model, train_zoo_model
 
     entry = entry_of(config.models, model, "models")
     if entry.zoo is None:
@@ -74,7 +69,7 @@ def _captured_bits_per_byte(source: sources.ModelSource, texts: list[str], seque
     from rosetta.activations.tokens import ByteTokenizer
     from rosetta.models.loading import load_model
     from rosetta.models.tokenizers import load_tokenizer
-    from rosetta.models.training import Reading, bits_per_byte
+    from rosetta.models.zoo.heldout_loss import Reading, bits_per_byte
 
     tokenize = ByteTokenizer(load_tokenizer(source), source.place)
     shown = (tokenize.first(text, sequence_length) for text in texts)
@@ -114,7 +109,7 @@ def _tokenizer(paths: Paths, family: str, model: str) -> Any:
 
 def model_step(config: Config, paths: Paths, model: str) -> None:
     """Check a model that is not trained here, and write its manifest."""
-    from rosetta.models.loading import write_model_manifest
+    from rosetta.models.model_manifest import write_model_manifest
 
     entry = entry_of(config.models, model, "models")
     source = sources.model_source(config, paths, model)

@@ -1,6 +1,6 @@
 """Tokenizers of models: `tokenizer.json` is what runs, whatever class of transformers a folder names.
 
-Many of those classes build some parts of a tokenizer anew (the pre-tokenizer, the normaliser, the template of special
+Many of those classes rebuild some parts of a tokenizer (the pre-tokenizer, the normaliser, the template of special
 tokens) and so make other tokens than the file says, which are not those that the model was trained on.
 """
 
@@ -16,10 +16,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
 from rosetta.errors import ModelError, brief
-from rosetta.models.neurons import text_config
+from rosetta.models.architectures.text import text_config
 from rosetta.models.sources import ModelSource
 from rosetta.progress import say
-from rosetta.storage.files import digest_bytes
+from rosetta.storage.digests import digest_bytes
 
 FILE = "tokenizer.json"
 # Where the names, or in the last one the ids, of special tokens are looked up; the first that has the key decides.

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 from rosetta.config import Config, EnvironmentSource, FilesSource
 from rosetta.config.base import BRACES, Section
 from rosetta.config.filtering import Filtering
-from rosetta.config.ladders import check_scales
+from rosetta.config.ladders import check_modalities, check_scales
 from rosetta.correlation.plan import check_budget, workers_of
 from rosetta.errors import ConfigError
 from rosetta.extras import require_extra
 from rosetta.inputs.text.environment import HARVESTED_EXTRAS, SECTION
 from rosetta.judging.endpoint import check_endpoint
 from rosetta.models.folders import check_model_folder, model_files
-from rosetta.models.sizes import known_size
+from rosetta.models.known_sizes import known_size
+from rosetta.models.modality import known_modality
 from rosetta.plan.costs.base import Known
 from rosetta.plan.costs.filtering import filter_score
 from rosetta.plan.costs.pairs import held_rows
@@ -39,7 +41,8 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     ------
     RosettaError
         With the key, the value and the mend: a results folder that cannot be written, a model folder that
-        cannot be used, no text to train on, more shards than documents, models of unlike scale on a rung, too little
+        cannot be used, no text to train on, more shards than documents, models of unlike scale on a rung or of two
+        modalities in a ladder, too little
         memory for a model or a pair of known size, a corpus that is missing, empty or lacks a column, a domain without
         a category, an endpoint without its key, a package of an extra that is not installed.
     """
@@ -58,6 +61,7 @@ def check_config(config: Config, need_sources: bool = True) -> None:
             )
     _check_training(config)
     _check_shards(config)
+    check_modalities(config, partial(known_modality, config, Paths(Path(config.results))))
     _check_sizes(config)
     if isinstance(config.corpus.source, EnvironmentSource) and config.corpus.min_document_bytes > SECTION:
         raise ConfigError(

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from rosetta.config import Config, Corpus
 from rosetta.config.filtering import Filtering
 from rosetta.errors import StoreError
-from rosetta.models.sizes import tokenizing_bytes
+from rosetta.models.known_sizes import tokenizing_bytes
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 if TYPE_CHECKING:
     from rosetta.inputs.text.size import CorpusSize

@@ -12,8 +12,8 @@ import math
 from typing import NamedTuple
 
 from rosetta.config import Config
+from rosetta.models.known_sizes import Size, known_size
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.sizes import Size, known_size
 from rosetta.plan.costs.base import Cost, Known
 from rosetta.plan.costs.stages import GROUP_COSTS, MODEL_COSTS, pair_cost, stage_costs
 from rosetta.plan.extent import largest_extent

@@ -5,9 +5,11 @@ from __future__ import annotations
 from rosetta.config import Config
 from rosetta.errors import ModelError
 from rosetta.models import loading, sources
-from rosetta.models.neurons import NeuronShape, neuron_shape
-from rosetta.models.sizes import Size
-from rosetta.models.zoo import zoo_model_config
+from rosetta.models.known_sizes import Size
+from rosetta.models.model_manifest import count_parameters
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import NeuronShape
+from rosetta.models.zoo.recipes import zoo_model_config
 from rosetta.run.paths import Paths
 
 
@@ -35,4 +37,4 @@ def exact_size(config: Config, paths: Paths, name: str) -> Size:
         except ModelError as error:
             hint = " A plan needs no network where a hub model has `dimensions`."
             raise ModelError(f"{error}{hint if source.revision else ''}") from None
-    return Size(neuron_shape(hf_config, f"models.{name}"), loading.count_parameters(hf_config))
+    return Size(neuron_shape(hf_config, f"models.{name}"), count_parameters(hf_config))

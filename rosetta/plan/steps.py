@@ -9,7 +9,7 @@ from rosetta.config.ladders import cautions
 from rosetta.plan.checks import check_config
 from rosetta.progress import say
 from rosetta.run.paths import Paths
-from rosetta.storage.files import replacing
+from rosetta.storage.atomic import replacing
 
 
 def check_step(config: Config, out: Path | None) -> None:

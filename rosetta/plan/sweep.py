@@ -15,7 +15,7 @@ from rosetta.config import Config
 from rosetta.config.base import GB
 from rosetta.correlation.plan import ScreenPlan, TilePlan, plan_screen, plan_tiles, workers_of
 from rosetta.correlation.products import resolve_precision
-from rosetta.models.sizes import planned_capture
+from rosetta.models.known_sizes import planned_capture
 from rosetta.plan.costs import pairs
 from rosetta.plan.costs.base import NO_OPERATIONS, Cost, Known, Operations
 from rosetta.plan.costs.stages import stage_costs

@@ -9,8 +9,8 @@ import seaborn as sns
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from rosetta.analysis.controls import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.nulls import NULL_TITLES, read_nulls
 from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import Config, group_name

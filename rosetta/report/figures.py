@@ -15,7 +15,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from rosetta.storage.files import digested
+from rosetta.storage.digests import digested
 from rosetta.storage.tables import NAMES, read_csv
 
 DPI = 200

@@ -8,7 +8,7 @@ import pandas as pd
 import seaborn as sns
 
 from rosetta.config import Config
-from rosetta.filtering.recovery import SHARE_COLUMNS
+from rosetta.filtering.precision_recall import SHARE_COLUMNS
 from rosetta.filtering.results import SUMMARY_COLUMNS
 from rosetta.report.figures import literal, read_drawn
 from rosetta.report.filtering_section import LABELS

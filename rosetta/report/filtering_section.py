@@ -13,7 +13,7 @@ from rosetta.filtering.choose import CANDIDATE_COLUMNS, CHOICE
 from rosetta.filtering.corpus_card import score_sentence
 from rosetta.filtering.results import SUMMARY_COLUMNS
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_csv
 
 LABELS = {

@@ -13,14 +13,15 @@ import pandas as pd
 
 from rosetta import __version__
 from rosetta.activations.folders import documents_left_out
-from rosetta.analysis.controls import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF, model_shape
+from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.nulls import NULL_TITLES, PLAIN
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, POOLED_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.stability import THRESHOLD_COLUMNS
 from rosetta.config import Config, dump_config
 from rosetta.config.ladders import cautions
 from rosetta.inputs.text.documents import document_name
+from rosetta.models.architectures.registry import modality_of
 from rosetta.models.licences import NOT_STATED
 from rosetta.report.figures import TITLES
 from rosetta.report.filtering_section import filtering_section
@@ -36,7 +37,8 @@ from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.run.jobs import CONTROL_TABLES, control_figures
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_bytes, read_manifest
+from rosetta.storage.digests import read_bytes
+from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_csv
 from rosetta.theory.comparison import verdict
 from rosetta.theory.prediction import SELECTIVITY
@@ -88,7 +90,7 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
     rows = []
     for name in config.used_models():
         manifest = read_manifest(paths.model_manifest(name), "model")
-        training = manifest["training"] or {}
+        modality = modality_of(manifest["architecture"], f"models.{name}")
         rows.append(
             {
                 "model": name,
@@ -97,17 +99,25 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
                 "n_layers": manifest["n_layers"],
                 "d_mlp": manifest["d_mlp"],
                 "neurons": manifest["n_neurons"],
-                "vocabulary": manifest["vocab_size"],
-                "documents left out": documents_left_out(paths.stores(name, config.activations.n_shards)),
-                "training tokens": training.get("tokens", float("nan")),
-                "final training loss (nats/token)": training.get("train_loss", float("nan")),
-                "held-out bits per byte": training.get("heldout_bits_per_byte", float("nan")),
-                "held-out bits per byte as captured": training.get("captured_bits_per_byte", float("nan")),
+                **(_text_facts(config, paths, name, manifest) if modality == "text" else {}),
                 # Manifests of runs begun before licences were recorded have none.
                 "licence": manifest.get("licence", NOT_STATED),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _text_facts(config: Config, paths: Paths, name: str, manifest: dict[str, Any]) -> dict[str, Any]:
+    """Return what the table of models says of language models alone."""
+    training = manifest["training"] or {}
+    return {
+        "vocabulary": manifest["vocab_size"],
+        "documents left out": documents_left_out(paths.stores(name, config.activations.n_shards)),
+        "training tokens": training.get("tokens", float("nan")),
+        "final training loss (nats/token)": training.get("train_loss", float("nan")),
+        "held-out bits per byte": training.get("heldout_bits_per_byte", float("nan")),
+        "held-out bits per byte as captured": training.get("captured_bits_per_byte", float("nan")),
+    }
 
 
 def _growth(config: Config, paths: Paths) -> dict[str, Any]:

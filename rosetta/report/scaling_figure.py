@@ -11,8 +11,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
 
-from rosetta.analysis.controls import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF
+from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.nulls import NULL_TITLES, PLAIN
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.stability import THRESHOLD_COLUMNS

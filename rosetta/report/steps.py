@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rosetta.config import Config
 from rosetta.run.paths import Paths
-from rosetta.storage.files import write_text
+from rosetta.storage.digests import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -26,7 +26,7 @@ from rosetta.judging.annotate import ANNOTATED, ANNOTATION_COLUMNS
 from rosetta.matching.mutual import MATCH_COLUMNS, NOTE_COLUMNS
 from rosetta.report.figures import TITLES
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_bytes
+from rosetta.storage.digests import read_bytes
 from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
 # What the viewer shows of every neuron, by the name of its column.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rosetta.storage.files import RUN_CONFIG
+from rosetta.storage.names import RUN_CONFIG
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,9 @@ from pathlib import Path
 from rosetta.config import Config, load_config
 from rosetta.errors import ConfigError
 from rosetta.run.stages import VERSIONS, made_by
-from rosetta.storage.files import RUN_CONFIG, DamageError, check_digest, digest_json, digest_path, read_stamp
+from rosetta.storage.damage import DamageError
+from rosetta.storage.digests import check_digest, digest_json, read_stamp
+from rosetta.storage.names import RUN_CONFIG, digest_path
 
 # Times in seconds since the epoch: of what another configuration made, and of a file that is older than any result.
 STALE, BEGINNING = 1, 2

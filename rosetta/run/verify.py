@@ -14,7 +14,10 @@ from rosetta.errors import RosettaError, StoreError
 from rosetta.progress import bar
 from rosetta.run.paths import Paths
 from rosetta.run.provenance import RESUMED
-from rosetta.storage.files import DamageError, check_digest, check_files, digest_path, mend, read_manifest
+from rosetta.storage.damage import DamageError, how_to_recompute
+from rosetta.storage.digests import check_digest
+from rosetta.storage.manifests import check_files, read_manifest
+from rosetta.storage.names import digest_path
 
 Check = Callable[[], None]
 CheckModel = Callable[[dict[str, Any], Path], None]
@@ -53,7 +56,7 @@ def verify(root: Path, check_model: CheckModel) -> str:
             damaged[str(error)] = str(error)
     if not damaged:
         return f"{root}: {len(checks)} files are as they were written"
-    told = [mend(*_targets(pieces, root, config))] if pieces else []
+    told = [how_to_recompute(*_targets(pieces, root, config))] if pieces else []
     raise StoreError("\n".join([f"{len(damaged)} of {len(checks)} files are damaged:", *damaged.values(), *told]))
 
 

@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rosetta.errors import StoreError
-from rosetta.storage.files import DamageError, check_digest, digest_path, digested, write_text
+from rosetta.storage.damage import DamageError
+from rosetta.storage.digests import check_digest, digested, write_text
+from rosetta.storage.names import digest_path
 
 _METADATA_KEY = b"rosetta"
 # Columns that hold what a user calls a thing: text, also where it looks like a number, a date or a missing value.
@@ -32,19 +34,24 @@ def write_parquet(path: Path, table: pd.DataFrame, metadata: dict[str, Any] | No
 
 
 def read_parquet(path: Path, columns: list[str] | None = None, piece: Path | None = None) -> pd.DataFrame:
-    """Read a Parquet table, verifying its digest and page checksums; `piece` as in `rosetta.storage.files.DamageError`.
+    """Read a Parquet table, verifying its digest and page checksums.
+
+    `piece` is as in `rosetta.storage.damage.DamageError`.
 
     Raises
     ------
     StoreError
         If the file is missing, damaged, or lacks one of `columns`.
     """
-    return _open(path, columns, piece).to_pandas()
+    table: pd.DataFrame = _open(path, columns, piece).to_pandas()
+    return table
 
 
 def read_parquet_metadata(path: Path) -> dict[str, Any]:
     """Return the JSON metadata that `write_parquet` stored (empty if none)."""
-    return json.loads((_open(path, []).schema.metadata or {}).get(_METADATA_KEY, b"{}"))
+    stored = _open(path, []).schema.metadata or {}
+    metadata: dict[str, Any] = json.loads(stored.get(_METADATA_KEY, b"{}"))
+    return metadata
 
 
 def _open(path: Path, columns: list[str] | None, piece: Path | None = None) -> pa.Table:

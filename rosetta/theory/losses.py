@@ -17,7 +17,7 @@ from scipy.stats import f as f_distribution
 from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.config import Config
 from rosetta.run.paths import Paths
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 EXPONENTS = np.linspace(0.005, 0.995, 199)
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def simulate_step(config: Config, paths: Paths, betas: list[float], out: Path) -> None:
     """Simulate some decays at all configured sizes and runs: served neurons, and whole networks."""
-    from rosetta.theory.recovery import simulate_whole
+    from rosetta.theory.matched_simulations import simulate_whole
 
     theory, scratch = config.theory, _scratch(out)
     rows = _simulate_served(config, betas, scratch)
@@ -60,7 +60,7 @@ def sweep_step(config: Config, paths: Paths, parameter: str, value: float, out: 
 
 
 def _simulate_served(config: Config, betas: list[float], scratch: Path) -> list[dict]:
-    from rosetta.theory.recovery import simulate
+    from rosetta.theory.matched_simulations import simulate
 
     theory = config.theory
     cells = [cell for beta in betas for cell in _cells(theory, beta, theory.simulation)]

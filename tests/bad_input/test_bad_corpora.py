@@ -15,7 +15,7 @@ from helpers import save_tiny_model
 
 from rosetta.activations.folders import open_stores
 from rosetta.inputs.text import records
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 GOOD = b'{"text": "a document that is long enough", "domain": "a"}\n'
 OTHER = b'{"text": "and another one, of another kind", "domain": "b"}\n'

@@ -17,7 +17,7 @@ from workflow_runs import run_snakemake
 
 from rosetta.errors import StoreError
 from rosetta.run.verify import verify
-from rosetta.storage.files import digest_path
+from rosetta.storage.names import digest_path
 
 N_FLIPS = 10
 # Not results: times and messages of jobs, and the digests, which have no digest of their own.

@@ -16,7 +16,7 @@ from killed_run import make_project, make_run
 from transformers import AutoModelForCausalLM
 from workflow_runs import ROOT, TINY
 
-import rosetta.storage.files
+import rosetta.storage.atomic
 from rosetta.activations.folders import open_stores
 from rosetta.activations.steps import store_check_step
 from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
@@ -25,10 +25,11 @@ from rosetta.correlation.stream import pair_identity
 from rosetta.correlation.tiles import TileTask, tile_on_disk
 from rosetta.correlation.view import View
 from rosetta.errors import DiskFullError
-from rosetta.models.training import train_zoo_model
-from rosetta.models.zoo import save_model, save_tokenizer, zoo_model_config
+from rosetta.models.zoo.model_training import save_model, train_zoo_model
+from rosetta.models.zoo.recipes import zoo_model_config
+from rosetta.models.zoo.tokenizer_training import save_tokenizer
 from rosetta.report.figures import save_figure
-from rosetta.storage.files import write_manifest
+from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import write_csv, write_parquet
 
 SIZE = 32_000_000
@@ -108,7 +109,7 @@ WRITERS = {
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_writer_tells_path_and_bytes_and_then_goes_on(disk, texts, monkeypatch, name, foreseen):
     if not foreseen:
-        monkeypatch.setattr(rosetta.storage.files.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10**9))
+        monkeypatch.setattr(rosetta.storage.atomic.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10**9))
     folder = disk / "results"
     folder.mkdir()
     ballast = fill(disk, left=4096)

@@ -10,7 +10,7 @@ import rosetta.matching.views
 from rosetta.config import parse_config
 from rosetta.correlation.view import View
 from rosetta.matching.views import match_view, view_scratch
-from rosetta.storage.files import scratch_folder
+from rosetta.storage.atomic import scratch_folder
 
 CONFIG = parse_config({**TINY, "results": "results"})
 

@@ -17,8 +17,9 @@ from rosetta.config import parse_config
 from rosetta.errors import BusyError
 from rosetta.run.paths import Paths
 from rosetta.run.provenance import STALE, stamp
-from rosetta.storage.files import check_files, read_manifest, stamping, write_text
+from rosetta.storage.digests import stamping, write_text
 from rosetta.storage.locks import RUN_LOCK, hold, is_held, running_here
+from rosetta.storage.manifests import check_files, read_manifest
 
 HOLDER = (
     "import time; from pathlib import Path; from rosetta.storage.locks import hold; hold(Path.cwd()); time.sleep(600)"

@@ -21,7 +21,7 @@ from rosetta.config import (
 from rosetta.config.controls import NULLS
 from rosetta.config.read import read_yaml
 from rosetta.errors import RosettaError, naming_files, without_secrets
-from rosetta.storage.files import write_text
+from rosetta.storage.digests import write_text
 from rosetta.run.jobs import CONTROL_TABLES, FILTER_TABLES, SCALING_TABLES, control_figures, part_name, training_name
 from rosetta.config.ladders import cautions
 from rosetta.models.folders import model_files

@@ -33,7 +33,7 @@ from rosetta.inputs.text.documents import cluster_of
 from rosetta.report.phases import phase_table
 from rosetta.run.paths import Paths
 from rosetta.run.provenance import compare_with_run
-from rosetta.storage.files import also_checking, digest_file, digest_json
+from rosetta.storage.digests import also_checking, digest_file, digest_json
 from rosetta.storage.tables import read_csv
 from rosetta.theory.comparison import MATCHED_R_COLUMNS
 from rosetta.theory.exponents import PARTIAL_COUNTS

@@ -11,7 +11,7 @@ from pathlib import Path
 from snakemake.common import get_appdirs
 
 from rosetta.errors import RosettaError
-from rosetta.storage.files import check_room
+from rosetta.storage.atomic import check_room
 from rosetta.storage.locks import hold, running_here
 
 LOCKS = Path(".snakemake/locks")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import assert_never
 
 import numpy as np
 import pandas as pd
 
-from rosetta.config import SPLITS, Corpus, EnvironmentSource, FilesSource
+from rosetta.config import SPLITS, Corpus, EnvironmentSource, FilesSource, HubSource
 from rosetta.errors import CorpusError
 from rosetta.inputs.text.documents import Cleaner, Document, Text, split_of
 from rosetta.inputs.text.environment import environment_texts, group_of
@@ -16,7 +17,8 @@ from rosetta.inputs.text.records import file_texts, hub_texts, left_out
 from rosetta.inputs.text.sampling import draw_sequences
 from rosetta.progress import say
 from rosetta.run.paths import Paths
-from rosetta.storage.files import check_digest, digest_file, read_manifest, write_manifest
+from rosetta.storage.digests import check_digest, digest_file
+from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_parquet, write_parquet
 
 KIND = "corpus"
@@ -24,11 +26,15 @@ KIND = "corpus"
 
 def source_texts(corpus: Corpus) -> Iterable[Text]:
     """Return the texts of the configured source."""
-    if isinstance(corpus.source, EnvironmentSource):
-        return environment_texts(corpus.source, corpus.seed)
-    if isinstance(corpus.source, FilesSource):
-        return file_texts(corpus.source)
-    return hub_texts(corpus.source)
+    match corpus.source:
+        case EnvironmentSource() as source:
+            return environment_texts(source, corpus.seed)
+        case FilesSource() as source:
+            return file_texts(source)
+        case HubSource() as source:
+            return hub_texts(source)
+        case other:
+            assert_never(other)
 
 
 def build_corpus(corpus: Corpus, paths: Paths, made_by: dict, long_enough: Callable[[str], bool] | None = None) -> None:

@@ -11,7 +11,7 @@ from rosetta.errors import ConfigError, CorpusError
 from rosetta.inputs.text.build import build_corpus
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 
 def corpus_step(config: Config, paths: Paths) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rosetta.config import Config
 from rosetta.config.base import GB
 from rosetta.correlation.plan import RESERVED
-from rosetta.models.sizes import Size
+from rosetta.models.known_sizes import Size
 from rosetta.plan.extent import Extent
 
 # Shares of the speed of a plain matrix product. A training step or forward pass of a small model is

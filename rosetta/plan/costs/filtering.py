@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rosetta.models import placement
-from rosetta.models.sizes import LOADING, planned_scoring
+from rosetta.models.known_sizes import LOADING, planned_scoring
 from rosetta.plan.costs.base import MODEL_EFFICIENCY, TABLES, Cost, Known, Operations
 from rosetta.plan.costs.models import PARAMETER_BYTES, gpus_of
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from rosetta.config import Config
 from rosetta.models import placement
+from rosetta.models.known_sizes import Planned, Size, planned_capture, planned_reading, planned_twin
 from rosetta.models.placement import ITEM_BYTES
-from rosetta.models.sizes import Planned, Size, planned_capture, planned_reading, planned_twin
 from rosetta.plan.costs.base import MODEL_EFFICIENCY, TABLES, Cost, Known, Operations
 
 PARAMETER_BYTES = 4  # of a model that is trained

@@ -21,7 +21,7 @@ from rosetta.correlation.plan import (
     sketch_rows,
     workers_of,
 )
-from rosetta.models.sizes import planned_capture, planned_twin
+from rosetta.models.known_sizes import planned_capture, planned_twin
 from rosetta.plan.costs.base import NO_OPERATIONS, PRODUCT_EFFICIENCY, Cost, Known, Operations
 from rosetta.plan.costs.models import Plan, reread_models
 

@@ -19,8 +19,8 @@ from rosetta.filtering.baselines import Classifier
 from rosetta.filtering.select import exactly
 from rosetta.inputs.text.documents import document_name
 from rosetta.models.batches import batches
+from rosetta.models.loading_within_memory import input_device
 from rosetta.models.neurons import Neuron
-from rosetta.models.placed import input_device
 from rosetta.models.sites import Site, locate, neuron_sites
 from rosetta.models.tokenizers import check_embedded, plain_backend
 from rosetta.progress import bar

@@ -1,29 +1,22 @@
-"""Training zoo models: deterministic, checkpointed, resumable."""
+"""Steps of a training: deterministic, checkpointed, resumable; of zoo models and of LoRA updates alike."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoModelForCausalLM
 
-from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.errors import ModelError
 from rosetta.inputs.text.documents import hash64
-from rosetta.models.tokenizers import texts_to_ids
-from rosetta.models.zoo import END_OF_TEXT_ID, packed_tokens, zoo_model_config
 from rosetta.progress import bar, say
-from rosetta.storage.files import digest_bytes, digest_json, digested, is_whole
+from rosetta.storage.digests import digested, is_whole
 
 LAST_STEPS = 20  # the reported training loss is the mean over this many last steps
-HELDOUT_TOKENS = 65_536
-RATE_KEY = "zoo.training.learning_rate"
 MAX_LOSS = 709.0  # nats: e to this is about the largest float64
 
 
@@ -98,60 +91,9 @@ def _check_loss(loss: float, step: int, steps: Steps) -> None:
         )
 
 
-def train_zoo_model(
-    family: ZooFamily,
-    size: ZooSize,
-    training: ZooTraining,
-    tokenizer: Any,
-    texts: list[str],
-    checkpoints: Path,
-) -> tuple[Any, dict[str, float]]:
-    """Train one zoo model, from its newest checkpoint if there is one.
-
-    One thread does the arithmetic, so the weights are the same at any number of cores. A mixture of experts is trained
-    with its router's own loss, which keeps experts in use, besides.
-
-    Returns
-    -------
-    model : PreTrainedModel
-    facts : dict
-        `train_loss` (nats per token, mean of the last steps) and `tokens`.
-    """
-    torch.set_num_threads(1)
-    torch.manual_seed(family.seed)
-    config = zoo_model_config(family, size, training)
-    model = AutoModelForCausalLM.from_config(config, trust_remote_code=False).train()
-    mixture = hasattr(config, "output_router_logits")
-    if mixture:
-        model.config.output_router_logits = True  # which adds the router's loss
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=training.learning_rate,
-        betas=(0.9, 0.95),
-        weight_decay=training.weight_decay,
-        fused=True,
-    )
-    tokens = packed_tokens(
-        tokenizer, texts, training.steps * training.batch_size * training.sequence_length, family.seed
-    )
-    batches = torch.from_numpy(tokens).long().view(training.steps, training.batch_size, training.sequence_length)
-    run = digest_json([config.to_dict(), _recipe(training), family.model_dump(), digest_bytes(tokens.tobytes())])
-    steps = Steps(batches, partial(learning_rate, training), checkpoints, training.checkpoint_every, run, RATE_KEY)
-    losses = run_steps(model, optimizer, steps, torch.float32)
-    if mixture:
-        model.config.output_router_logits = False
-    facts = {"train_loss": mean_of_last(losses), "tokens": float(len(tokens))}
-    return model.eval(), facts
-
-
 def mean_of_last(losses: list[float]) -> float:
     """Return the mean loss of the last steps."""
     return float(np.mean(losses[-LAST_STEPS:]))
-
-
-def learning_rate(training: ZooTraining, step: int) -> float:
-    """Return a zoo model's rate at a step: linear warm-up to the peak, then a cosine down to a tenth of it."""
-    return warmup_cosine(training.learning_rate, step, training.steps, training.warmup_steps, floor=0.1)
 
 
 def warmup_cosine(peak: float, step: int, n_steps: int, warmup_steps: int, floor: float) -> float:
@@ -160,41 +102,6 @@ def warmup_cosine(peak: float, step: int, n_steps: int, warmup_steps: int, floor
         return peak * (step + 1) / warmup_steps
     done = (step - warmup_steps) / max(1, n_steps - warmup_steps)
     return peak * ((1 + floor) / 2 + (1 - floor) / 2 * math.cos(math.pi * done))
-
-
-class Reading(NamedTuple):
-    """Token ids of a document as a model is shown them, and the bytes of all but the first, which nothing predicts."""
-
-    ids: Sequence[int]
-    n_bytes: int
-
-
-def training_readings(tokenizer: Any, texts: list[str], sequence_length: int) -> Iterator[Reading]:
-    """Yield documents as the training of a zoo model shows them: their first tokens, after an END_OF_TEXT."""
-    spelled = tokenizer.backend_tokenizer.id_to_token
-    for text in texts:
-        (ids,) = texts_to_ids(tokenizer, [text])
-        ids = ids[: sequence_length - 1]
-        # A zoo tokenizer spells every byte by one character.
-        yield Reading([END_OF_TEXT_ID, *ids], sum(len(spelled(id_)) for id_ in ids))
-
-
-@torch.no_grad()
-def bits_per_byte(model: Any, readings: Iterable[Reading]) -> float:
-    """Return the cross-entropy of documents in bits per UTF-8 byte, comparable across tokenizers.
-
-    Documents are read until `HELDOUT_TOKENS` tokens are predicted. NaN without documents.
-    """
-    nats, n_bytes, n_tokens = 0.0, 0, 0
-    for reading in readings:
-        if len(reading.ids) > 1:
-            ids = torch.tensor([list(reading.ids)])
-            nats += float(model(input_ids=ids, labels=ids).loss) * (len(reading.ids) - 1)
-            n_bytes += reading.n_bytes
-            n_tokens += len(reading.ids) - 1
-        if n_tokens >= HELDOUT_TOKENS:
-            break
-    return nats / math.log(2) / n_bytes if n_bytes else float("nan")
 
 
 def _step(
@@ -222,11 +129,6 @@ def _router_loss(model: Any, out: Any) -> float:
     """Return what a mixture's router adds to the loss; nothing if it is not asked for."""
     loss = getattr(out, "aux_loss", None)
     return 0.0 if loss is None else model.config.router_aux_loss_coef * float(loss.detach())
-
-
-def _recipe(training: ZooTraining) -> dict[str, Any]:
-    """Return what of the training settings shapes the weights."""
-    return training.model_dump(exclude={"checkpoint_every", "tokenizer_bytes"})
 
 
 def _checkpoint(folder: Path) -> Path:

@@ -13,7 +13,9 @@ from rosetta.filtering import pool
 from rosetta.filtering.select import membership
 from rosetta.progress import say
 from rosetta.run.paths import FilterPaths
-from rosetta.storage.files import DamageError, check_digest, digest_file, digested, read_manifest, write_manifest
+from rosetta.storage.damage import DamageError
+from rosetta.storage.digests import check_digest, digest_file, digested
+from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_parquet, write_parquet
 
 KIND = "filter-scores"

@@ -15,7 +15,7 @@ from rosetta.models.neurons import NeuronShape
 from rosetta.models.placement import Demand, Placement, Room, place
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
-from rosetta.storage.files import read_manifest
+from rosetta.storage.manifests import read_manifest
 
 LOADING = 1.3  # bytes of memory per byte of weights while they are loaded
 TOKENIZING = 300  # bytes of memory per byte of a document that is tokenized whole

@@ -9,7 +9,8 @@ import torch
 from accelerate.utils import align_module_device
 
 from rosetta.errors import ModelError
-from rosetta.models.neurons import architecture_of, text_config
+from rosetta.models.architectures.registry import architecture_of
+from rosetta.models.architectures.text import text_config
 from rosetta.models.sites import by_module, neuron_sites, output_weights_together
 
 
@@ -61,13 +62,16 @@ def unembedding(model: Any, place: str, ids: Sequence[int], *, fold_final_norm: 
     projection = getattr(model.get_decoder(), "project_out", None)
     if projection is not None:
         directions = directions @ _weight(projection)
-    d_model = text_config(model.config).hidden_size
+    _check_width(directions, text_config(model.config).hidden_size, place)
+    return _fold(directions, _final_norm(model)) if fold_final_norm else directions
+
+
+def _check_width(directions: torch.Tensor, d_model: int, place: str) -> None:
     if directions.shape[1] != d_model:
         raise ModelError(
             f"{place}: its unembedding vectors have {directions.shape[1]} entries and its residual stream {d_model}; "
             "how the one is projected to the other is not known."
         )
-    return _fold(directions, _final_norm(model)) if fold_final_norm else directions
 
 
 def _weight(module: Any) -> torch.Tensor:

@@ -24,7 +24,7 @@ from rosetta.correlation.pairs import correlate_stores
 from rosetta.matching.mutual import mutual_matches
 from rosetta.models.neurons import NeuronShape
 from rosetta.progress import say
-from rosetta.storage.files import scratch_folder
+from rosetta.storage.atomic import scratch_folder
 from rosetta.theory.allocation import exponent_from_r
 from rosetta.theory.simulation import (
     SERVED,

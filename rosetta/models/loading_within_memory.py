@@ -9,7 +9,7 @@ import torch
 
 from rosetta.errors import ModelError
 from rosetta.models.devices import CPU, best_device, claim_gpus
-from rosetta.models.loading import NO_ROOM, load_model
+from rosetta.models.loading import NO_ROOM, Where, load_model
 from rosetta.models.placement import Demand, Placement, Room, place
 from rosetta.models.sources import ModelSource
 from rosetta.progress import say
@@ -44,18 +44,21 @@ def load_placed(
         If it does not fit, or cannot be loaded.
     """
     placement = place(demand, room, batch_size, source.place)
-    if placement.max_memory is None:
-        model = load_model(source, best_device())
-    else:
-        gc.collect()  # the hooks of a split model keep it alive: one that was let go of may still be there
-        numbers = claim_gpus(placement.n_gpus)
-        limits = {numbers[at] if isinstance(at, int) else at: limit for at, limit in placement.max_memory.items()}
-        model = load_model(source, limits)
+    model = load_model(source, _claimed(placement))
     where = sorted({str(part) for part in getattr(model, "hf_device_map", {"": best_device()}).values()})
     if "disk" in where and room.offload != "disk":
         raise ModelError(f"{source.place}: {NO_ROOM}")
     say(f"{source.place}: on {', '.join(where)}; {placement.batch_size} document(s) per forward pass")
     return model, placement
+
+
+def _claimed(placement: Placement) -> Where:
+    """Claim the GPUs of a placement; return what `load_model` is to be told."""
+    if placement.max_memory is None:
+        return best_device()
+    gc.collect()  # the hooks of a split model keep it alive: one that was let go of may still be there
+    numbers = claim_gpus(placement.n_gpus)
+    return {numbers[at] if isinstance(at, int) else at: limit for at, limit in placement.max_memory.items()}
 
 
 def load_to_read(source: ModelSource, demand: Demand, room: Room) -> Any:

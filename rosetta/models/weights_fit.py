@@ -12,7 +12,7 @@ from typing import Any
 
 from rosetta.errors import ModelError
 
-MEND = "Put the configuration and the weights of one model there."
+ONE_MODEL = "Put the configuration and the weights of one model there."
 SHOWN = 3
 
 # What files hold beside the weights of the model and may be left unread. The library knows of further ones, model by
@@ -43,18 +43,18 @@ def check_fit(info: dict[str, Any], what: str) -> None:
         Naming some of the weights that are missing, of another shape, or not used, and how many there are.
     """
     if info["missing_keys"]:
-        raise ModelError(f"{what} lack {listed(info['missing_keys'])}, which config.json asks for. {MEND}")
+        raise ModelError(f"{what} lack {listed(info['missing_keys'])}, which config.json asks for. {ONE_MODEL}")
     if info["mismatched_keys"]:
         misfits = [f"{key} ({_size(found)} for {_size(wanted)})" for key, found, wanted in info["mismatched_keys"]]
-        raise ModelError(f"{what} are of other shapes than config.json says: {listed(misfits)}. {MEND}")
+        raise ModelError(f"{what} are of other shapes than config.json says: {listed(misfits)}. {ONE_MODEL}")
     unused = [key for key in info["unexpected_keys"] if not _LEFTOVER.search(key)]
     if unused:
         raise ModelError(
             f"{what} hold {listed(unused)}, which the model of config.json does not use: it would compute something "
-            f"else than what was trained. {MEND}"
+            f"else than what was trained. {ONE_MODEL}"
         )
     if info.get("error_msgs"):
-        raise ModelError(f"{what} cannot be brought into the model's form: {listed(info['error_msgs'])}. {MEND}")
+        raise ModelError(f"{what} cannot be brought into the model's form: {listed(info['error_msgs'])}. {ONE_MODEL}")
 
 
 def listed(names: Collection[str]) -> str:

@@ -1,0 +1,40 @@
+"""Names of untrained twins and of groups of models, and entries by their names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from rosetta.errors import ConfigError
+
+T = TypeVar("T")
+PAIR_SEPARATOR = "--"
+TWIN_SEPARATOR = "~untrained-"  # no entry's own name holds a ~
+
+
+def entry_of(entries: Mapping[str, T], name: str, key: str) -> T:
+    """Return an entry of a section by its name.
+
+    Raises
+    ------
+    ConfigError
+        If there is none; the message lists those that there are.
+    """
+    if name not in entries:
+        raise ConfigError(f"{key}: has no {name!r}; it has {', '.join(entries) or 'none'}.")
+    return entries[name]
+
+
+def twin_name(model: str, seed: int) -> str:
+    """Return the name of a model's untrained twin."""
+    return f"{model}{TWIN_SEPARATOR}{seed}"
+
+
+def group_pairs(group: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return the (anchor, other) pairs of a rung."""
+    return [(group[0], other) for other in group[1:]]
+
+
+def group_name(group: tuple[str, ...]) -> str:
+    """Return the file name of a pair or larger group of models."""
+    return PAIR_SEPARATOR.join(group)

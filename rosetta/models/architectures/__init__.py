@@ -1,0 +1,1 @@
+"""Where each architecture keeps its MLP neurons: a table per modality."""

@@ -1,0 +1,42 @@
+"""What a model entry sees, text or images, as far as it is known before the model is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rosetta.config import Config
+from rosetta.config.base import Modality
+from rosetta.errors import StoreError
+from rosetta.models.architectures.registry import modality_of
+from rosetta.models.folders import folder_modality
+from rosetta.run.paths import Paths
+from rosetta.run.stages import made_by
+from rosetta.storage.manifests import read_manifest
+
+
+def known_modality(config: Config, paths: Paths, name: str) -> Modality | None:
+    """Return a model's modality, or None if it is not known before the model is downloaded.
+
+    Its architecture gives it, which is told by the local folder, the zoo's recipe, or the manifest of
+    an earlier run. An untrained twin has its model's.
+
+    Raises
+    ------
+    ModelError
+        If the architecture is not supported.
+    """
+    twin = config.entry(name).untrained
+    base = twin.of if twin else name
+    entry = config.models[base]
+    if entry.path:
+        return folder_modality(Path(entry.path), f"models.{base}.path")
+    if entry.zoo:
+        architecture = config.zoo.families[entry.zoo.family].architecture
+        return modality_of(architecture, f"zoo.families.{entry.zoo.family}")
+    try:
+        manifest = read_manifest(paths.model_manifest(base), "model")
+    except StoreError:
+        return None
+    if manifest.get("made_by") != made_by(config, "model", base):
+        return None
+    return modality_of(manifest["architecture"], f"models.{base}")

@@ -1,0 +1,110 @@
+"""The manifest of a model: its identity and sizes, and the digests of its weights and tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from transformers import AutoModelForCausalLM
+
+from rosetta.errors import ModelError
+from rosetta.models.folders import check_model_folder, stale_index, weight_files
+from rosetta.models.hub import check_safetensors
+from rosetta.models.licences import licence_of
+from rosetta.models.loading import load_config_of, load_pretrained
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import NeuronShape
+from rosetta.models.sites import neuron_sites
+from rosetta.models.sources import KIND, ModelSource, check_model, describe_model
+from rosetta.models.tokenizers import check_vocabulary, load_tokenizer, tokenizer_facts
+from rosetta.models.weights_fit import check_fit
+from rosetta.progress import say
+from rosetta.storage.digests import digest_folder, digest_json
+from rosetta.storage.manifests import read_manifest, write_manifest
+
+_WEIGHTS = (".weight", ".bias", ".gate_up_proj", ".down_proj")  # the last two of all experts of a layer at once
+
+
+def write_model_manifest(source: ModelSource, path: Path, made_by: dict, training: dict | None = None) -> NeuronShape:
+    """Check a model end to end and write its manifest: identity, sizes, digests of weights and tokenizer."""
+    if source.revision is None:
+        check_model_folder(Path(source.location), source.place)
+    elif source.untrained_seed is None:
+        check_safetensors(source.location, source.revision, source.place)
+    config = load_config_of(source)
+    shape = neuron_shape(config, source.place)
+    tokenizer = load_tokenizer(source)
+    check_vocabulary(tokenizer, config, source.place)
+    if source.revision is None and source.untrained_seed is None:
+        if stale := stale_index(Path(source.location)):
+            say(f"{source.place}: {stale}")
+        _check_files(source)
+    with torch.device("meta"):
+        neuron_sites(AutoModelForCausalLM.from_config(config, trust_remote_code=False), source.place)
+    content = {
+        "kind": KIND,
+        "made_by": made_by,
+        "source": {name: value for name, value in asdict(source).items() if name != "key"},
+        "architecture": config.model_type,
+        **shape.facts,
+        "n_neurons": shape.n_neurons,
+        "n_parameters": count_parameters(config),
+        "weights": _weights_identity(source, config),
+        **tokenizer_facts(source, tokenizer),
+        "training": training,
+        "licence": licence_of(source, trained_here=training is not None),
+        "files": describe_model(source),
+    }
+    write_manifest(path, content)
+    return shape
+
+
+def _check_files(source: ModelSource) -> None:
+    """Check that a folder's weights fit its configuration and are numbers; buffers, such as masks, may be infinite."""
+    _, info = load_pretrained(source, torch.device("meta"))
+    check_fit(info, f"{source.place}: the weights of {source.location}")
+    folder = Path(source.location)
+    for path in (folder / name for name in weight_files(folder, source.place)):
+        with safe_open(path, framework="pt") as file:
+            for name in file.keys():  # noqa: SIM118
+                if name.endswith(_WEIGHTS) and not torch.isfinite(file.get_tensor(name).float()).all():
+                    raise ModelError(
+                        f"{source.place}: {name} in {path} holds values that are not finite: its training diverged, or "
+                        "the file is damaged. Give another model."
+                    )
+
+
+def count_parameters(config: Any) -> int:
+    """Return the number of parameters that a configuration implies, without allocating them."""
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def checked_manifest(source: ModelSource, path: Path) -> dict[str, Any]:
+    """Return a model's manifest, once it was found to describe the model as it is.
+
+    Raises
+    ------
+    RosettaError
+        If the manifest or a file of the model is missing or damaged, or the weights were replaced since.
+    """
+    manifest = read_manifest(path, KIND)
+    check_model(manifest, path)
+    if _weights_identity(source, load_config_of(source)) != manifest["weights"]:
+        raise ModelError(
+            f"{source.place}: the weights of {source.location} are not those that {path} describes. "
+            "Run the workflow again, so that everything made from the old ones is recomputed."
+        )
+    return manifest
+
+
+def _weights_identity(source: ModelSource, config: Any) -> str:
+    if source.untrained_seed is not None:
+        return f"untrained {source.untrained_seed} of {digest_json(config.to_dict())} by torch {torch.__version__}"
+    if source.revision is not None:
+        return f"{source.location}@{getattr(config, '_commit_hash', None) or source.revision}"
+    return digest_folder(Path(source.location), "*.safetensors")

@@ -1,0 +1,51 @@
+"""What to say of a file that is not as it was written: how exactly it is computed again.
+
+This is the one place of the package that knows how Snakemake is called.
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+from rosetta.errors import StoreError
+from rosetta.storage.names import RUN_CONFIG, digest_path
+
+
+class DamageError(StoreError):
+    """A file that is not as it was written, and how it is recomputed.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    what : str
+        What is wrong with it.
+    piece : Path, optional
+        The output of a rule that the file is a part of, say the manifest of its store; the file itself if not given.
+    """
+
+    def __init__(self, path: Path, what: str, piece: Path | None = None) -> None:
+        super().__init__(path, what, piece)
+        self.path, self.what, self.piece = Path(path), what, Path(piece or path)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.what}. {how_to_recompute(self.piece)}"
+
+
+def how_to_recompute(*pieces: Path) -> str:
+    """Return what to type so that outputs of rules, and nothing else, are recomputed, in the order given."""
+    if pieces[0].name == RUN_CONFIG:
+        return "Start the run again as you started it: that writes this file again."
+    for root in pieces[0].parents:
+        if (root / RUN_CONFIG).exists():
+            command = f"snakemake --cores all --configfile {shlex.quote(str(root / RUN_CONFIG))} --force"
+            named = shlex.join(map(str, pieces))
+            if len(pieces) == 1:
+                return f"Make it again: {command} {named}"
+            # One call for all would also make again what lies between them.
+            return f'Make them again: for piece in {named}; do {command} "$piece"; done'
+    if not pieces[0].exists():
+        return "Make it with the command that writes it, or give another path."
+    own = f", or delete {beside} if you changed it" if (beside := digest_path(pieces[0])).exists() else ""
+    return f"Make it again with the command that wrote it{own}."
