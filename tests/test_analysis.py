@@ -27,9 +27,8 @@ from rosetta.config import load_config, parse_config
 from rosetta.correlation.lists import LEFT_OUT
 from rosetta.moments import Moments
 from rosetta.plan.sweep import Phase, RunPlan, plan_run
-from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
-from rosetta.run.stages import made_by
+from rosetta.run.stages import job_names, made_by
 from rosetta.storage.files import write_manifest
 from rosetta.storage.tables import write_parquet
 

@@ -20,9 +20,8 @@ from rosetta.report.neuron_figures import FIGURES
 from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number, write_report
 from rosetta.report.phases import phase_table
 from rosetta.report.scaling_figure import ScalingTables, draw_scaling
-from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
-from rosetta.run.stages import VERSIONS
+from rosetta.run.stages import STAGES, job_names
 from rosetta.steps.describe import describe_step
 from rosetta.steps.neurons import neurons_step
 from rosetta.storage.files import digest_file, write_manifest
@@ -74,7 +73,7 @@ def save_benchmark(paths, rule, job, seconds):
 
 def test_every_rule_has_its_jobs_and_no_model_that_nobody_needs():
     jobs = job_names(parse_config(CONFIG))
-    assert set(jobs) == set(VERSIONS)
+    assert set(jobs) == set(STAGES)
     assert jobs["tokenizer"] == ["f", "g"]
     assert jobs["train"] == ["f-s", "g-s"]
     assert jobs["model"] == ["twin"]

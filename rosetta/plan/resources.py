@@ -22,6 +22,7 @@ from rosetta.models.sizes import (
     tokenizing_bytes,
 )
 from rosetta.run.paths import Paths
+from rosetta.run.stages import gains_from_gpu
 from rosetta.storage.files import read_manifest
 
 MB = 1_000_000
@@ -30,8 +31,6 @@ START_MINUTES = 15
 DAY = 24 * 60  # what most partitions admit; further attempts ask for more
 SLOW_FLOPS = 3e9  # per core and second: what an old node surely does
 SLOW_GPU_FLOPS = 1e12  # the same of a GPU
-GPU_RULES = ("activations", "twins", "correlate", "nulls", "intervals", "sweeps", "filter_score", "filter_pretrain")
-LIVE_GPU_RULES = ("neurons", "contexts")  # what runs models only where activations are not stored
 UNKNOWN_DOCUMENTS = 10_000  # of a corpus that is not built yet and has no limit
 UNKNOWN_POOL = 300_000_000  # tokens
 LARGE_VOCABULARY = 50_000
@@ -169,7 +168,7 @@ def _needs(config: Config, rule: str, n_bytes: float, flops: float, threads: int
     """Return the needs of a job of so much memory and work, on GPUs if it gains from one and is long enough."""
     mb, minutes = BASE_MB + int(-(-n_bytes // MB)), _minutes(flops / SLOW_FLOPS / threads)
     threshold = config.gpu_from_minutes
-    gains = rule in GPU_RULES or (config.store_mode == "live" and rule in LIVE_GPU_RULES)
+    gains = gains_from_gpu(config, rule)
     if threshold is None or not gains or minutes < threshold:
         return Needs(mb, minutes)
     return Needs(mb, _minutes(flops / SLOW_GPU_FLOPS), gpu=max(n_gpus, 1))

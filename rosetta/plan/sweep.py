@@ -37,9 +37,8 @@ from rosetta.models.neurons import NeuronShape, neuron_shape
 from rosetta.models.placement import ITEM_BYTES
 from rosetta.models.sizes import Planned, Size, planned_capture, planned_reading, planned_twin, tokenizing_bytes
 from rosetta.models.zoo import zoo_model_config
-from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
-from rosetta.run.stages import made_by
+from rosetta.run.stages import job_names, made_by
 from rosetta.storage.files import read_manifest
 from rosetta.theory.allocation import AllocationModel
 from rosetta.theory.simulation import Cell, expected_cost

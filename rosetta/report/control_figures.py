@@ -26,8 +26,8 @@ from rosetta.report.figures import (
     read_drawn,
     save_figure,
 )
-from rosetta.run.jobs import control_figures
 from rosetta.run.paths import Paths
+from rosetta.run.stages import figure_names
 from rosetta.storage.tables import read_parquet
 
 _SIZE = {"width": 4.2, "height": 3.8}
@@ -36,9 +36,9 @@ _BESIDE = 0.015  # distance of neighbouring ladders' exponents, as a share of th
 
 
 def draw_control_figures(config: Config, paths: Paths) -> None:
-    """Draw the figures that the configuration asks for (`rosetta.run.jobs.control_figures`)."""
+    """Draw the figures that the configuration asks for."""
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
-    for name in control_figures(config):
+    for name in figure_names(config, "control_figures"):
         figure = _DRAW[name](config, paths)
         sns.despine(figure)
         save_figure(figure, paths.figure(name, "png").with_suffix(""))

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rosetta.config import Config, load_config
 from rosetta.errors import ConfigError
-from rosetta.run.stages import VERSIONS, made_by
+from rosetta.run.stages import STAGES, made_by
 from rosetta.storage.files import RUN_CONFIG, DamageError, check_digest, digest_json, digest_path, read_stamp
 
 # Times in seconds since the epoch: of what another configuration made, and of a file that is older than any result.
@@ -33,7 +33,7 @@ def is_stale(config: Config, stamped: str) -> bool:
     """Tell whether a configuration asks for another result than the one with a stamp."""
     found = json.loads(stamped)
     stage, name = found["stage"], found["name"]
-    if stage not in VERSIONS:
+    if stage not in STAGES:
         return True
     try:
         return stamp(config, stage, name) != stamped

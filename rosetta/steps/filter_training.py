@@ -20,9 +20,8 @@ from rosetta.models import loading, sources
 from rosetta.models.devices import best_device
 from rosetta.models.tokenizers import checked_tokenizer
 from rosetta.progress import say
-from rosetta.run.jobs import training_name
 from rosetta.run.paths import FilterPaths, Paths
-from rosetta.run.stages import made_by
+from rosetta.run.stages import made_by, training_name
 from rosetta.steps.filtering import SELECTIONS, TRAINING, filter_of
 from rosetta.storage.files import read_manifest, write_manifest
 from rosetta.storage.tables import read_parquet

@@ -18,9 +18,8 @@ from rosetta.inputs.text.build import read_split
 from rosetta.inputs.text.documents import Document, Text, document_name
 from rosetta.inputs.text.records import file_texts, hub_texts, keys_of, left_out
 from rosetta.progress import say
-from rosetta.run.jobs import training_name
 from rosetta.run.paths import FilterPaths, Paths
-from rosetta.run.stages import made_by
+from rosetta.run.stages import made_by, training_name
 from rosetta.steps.filter_card import run_card
 from rosetta.storage.files import read_manifest, write_manifest
 from rosetta.storage.tables import read_csv, write_csv, write_parquet
