@@ -276,6 +276,11 @@ def profiles_of_group(wildcards):
     ]
 
 
+def training_options(wildcards):
+    """The filter and the seed of a training on a selection."""
+    return "--filter {} --seed {}".format(*wildcards.training.rsplit("-", 1))
+
+
 def twin_stores(model):
     """The stores of a model's untrained twins: manifests, and stores, which are deleted once they are used."""
     twins = [twin_name(model, seed) for seed in twin_seeds]

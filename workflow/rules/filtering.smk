@@ -150,9 +150,7 @@ if run.filtering and run.filtering.pretraining:
             **command(
                 "filter_pretrain",
                 "filtering pretrain --config {config:q} {options}",
-                options=lambda wildcards: "--filter {} --seed {}".format(
-                    *wildcards.training.rsplit("-", 1)
-                ),
+                options=training_options,
             ),
         message:
             "Training on a selection: {wildcards.training}"

@@ -6,6 +6,7 @@ Makes: results/tables/theory_*.csv, results/figures/theory_*; parts under result
 """
 
 theory_stages = [name for name in STAGES if name.startswith("theory_")]
+predicted_sizes = " ".join(f"--to-size {size}" for size in run.theory.predict_sizes)
 
 
 wildcard_constraints:
@@ -153,7 +154,7 @@ use rule step as theory_predict with:
             "theory_predict",
             "theory predict {sizes} --betas {input.betas:q} --counts {input.counts:q}"
             " --polarization {input.polarization:q} --out {output:q}",
-            sizes=" ".join(f"--to-size {size}" for size in run.theory.predict_sizes),
+            sizes=predicted_sizes,
         ),
     message:
         "Predicting beyond the ladders"
