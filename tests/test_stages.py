@@ -10,7 +10,7 @@ from string import Formatter
 
 import pytest
 import yaml
-from workflow_runs import ROOT, TINY, copy_project, run_snakemake
+from workflow_runs import ROOT, TINY, copy_project, jobs_of, run_snakemake
 
 from rosetta.config import parse_config
 from rosetta.errors import StageError
@@ -179,6 +179,19 @@ def test_results_of_earlier_versions_stay_valid(stage):
     assert not is_stale(config, json.dumps({"stage": stage, "name": name, "made_by": made})), made_by(
         config, stage, name
     )
+
+
+def test_how_a_command_is_spelled_reruns_nothing(tmp_path):
+    """Snakemake's records are of an earlier spelling; what made the result is its version and its settings."""
+    folder, table = copy_project(tmp_path / "p"), "results/tables/theory_frontiers.csv"
+    config = {**TINY, "results": "results"}
+    run_snakemake(folder, table, config=config)
+    step = folder / "workflow" / "rules" / "step.smk"
+    step.write_text(step.read_text().replace('"rosetta --made-by', '"rosetta  --made-by'))
+    assert jobs_of(run_snakemake(folder, "-n", table, config=config)) == {}
+    theory = {**TINY["theory"], "kappa": 2.5}
+    edited = run_snakemake(folder, "-n", table, config={**config, "theory": theory})
+    assert jobs_of(edited) == {"theory_frontiers": 1}
 
 
 def test_no_stage_is_missing_among_the_earlier_ones():
