@@ -23,7 +23,7 @@ include: "workflow/rules/filtering.smk"
 include: "workflow/rules/results.smk"
 
 
-# Each rule runs the stage of its name, but for the targets, the base, and the second rule of `train`.
+# Each rule runs the stage of its name, except the targets, the base and the second rule of `train`.
 others = {"all", "theory_simulations", "step", "train_large"}
 check_rules(run, {rule.name for rule in workflow.rules} - others)
 # On a cluster, what takes less than a job's start runs beside Snakemake itself: `localrules:` with
@@ -35,9 +35,8 @@ workflow.localrules("all", *(name for name, stage in STAGES.items() if stage.loc
 # that is going to run, so a rule that wrote it would hide which steps an edit concerns.
 onstart:
     try:
-        hold(
-            Path.cwd()
-        )  # Snakemake's own lock may be a stale one that the other run has removed by mistake
+        # Snakemake's own lock may be a stale one, which the other run has removed by mistake.
+        hold(Path.cwd())
     except RosettaError as error:
         sys.exit(f"rosetta: {error}")
     for caution in cautions(run):
@@ -45,7 +44,8 @@ onstart:
     write_text(paths.run_config, dump_config(run))
 
 
-# Every result is named, also those that the report has read: one that was deleted since is made again.
+# Every result is named, also those that the report has read: one that was deleted since is made
+# again. `replicates` is none: it is on the way to the fits.
 rule all:
     default_target: True
     input:
