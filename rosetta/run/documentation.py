@@ -14,9 +14,10 @@ _HEAD = """# What comes out
 Everything that a run writes lies in its results folder, `results/` unless the configuration names
 another. `rosetta.run.paths.Paths` has an attribute for each path. Pages, figures, tables, matches
 and what is known of neurons are what a run is for: the next run recomputes one that you delete.
-Models, corpus, activations and neighbours are recomputed when something that needs them is. Columns and methods are explained
-in [controls.md](controls.md), [neurons.md](neurons.md), [filtering.md](filtering.md),
-[theory.md](theory.md) and [stores.md](stores.md).
+Models, corpus, activations and neighbours are recomputed when something that needs them is.
+
+Columns and methods are explained in [controls.md](controls.md), [neurons.md](neurons.md),
+[filtering.md](filtering.md), [theory.md](theory.md) and [stores.md](stores.md).
 """
 _FILTER_HEAD = """## A filtered corpus
 
