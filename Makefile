@@ -52,6 +52,7 @@ lock:
 # Files that are generated from the code.
 docs: .venv/installed
 	rosetta config-reference > docs/configuration.md
+	rosetta results-reference > docs/results.md
 
 # The numbers in the documentation, of finished runs with different seeds (workflow/other_seeds.yaml).
 RUNS ?=

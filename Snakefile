@@ -11,6 +11,7 @@ if not workflow.configfiles:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/step.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/activations.smk"
@@ -22,30 +23,20 @@ include: "workflow/rules/filtering.smk"
 include: "workflow/rules/results.smk"
 
 
-# On a cluster, what takes less than a job's start runs beside Snakemake itself.
-localrules:
-    all,
-    anchors,
-    match,
-    counts,
-    fit,
-    figures,
-    control_figures,
-    neuron_figures,
-    theory_exponents,
-    theory_frontiers,
-    theory_beta,
-    theory_compare,
-    theory_predict,
-    theory_figures,
-    report,
+# Each rule runs the stage of its name, except the targets, the base and the second rule of `train`.
+others = {"all", "theory_simulations", "step", "train_large"}
+check_rules(run, {rule.name for rule in workflow.rules} - others)
+# On a cluster, what takes less than a job's start runs beside Snakemake itself: `localrules:` with
+# names from the registry.
+workflow.localrules("all", *(name for name, stage in STAGES.items() if stage.local))
 
 
 # Every step reads this file. It is no rule's output: Snakemake does not look for changed parameters downstream of a job
 # that is going to run, so a rule that wrote it would hide which steps an edit concerns.
 onstart:
     try:
-        hold(Path.cwd())  # Snakemake's own lock may be a stale one that the other run has removed by mistake
+        # Snakemake's own lock may be a stale one, which the other run has removed by mistake.
+        hold(Path.cwd())
     except RosettaError as error:
         sys.exit(f"rosetta: {error}")
     for caution in cautions(run):
@@ -53,23 +44,18 @@ onstart:
     write_text(paths.run_config, dump_config(run))
 
 
-# Every result is named, also those that the report has read: one that was deleted since is made again.
+# Every result is named, also those that the report has read: one that was deleted since is made
+# again. `replicates` is none: it is on the way to the fits.
 rule all:
     default_target: True
     input:
         paths.report,
         paths.viewer,
-        [
-            paths.figure(name, extension)
-            for name in ("scaling", *control_figures(run), *NEURON_FIGURES, *theory_figures, *filter_figures)
-            for extension in ("png", "pdf")
-        ],
-        [
-            paths.table(name)
-            for name in ("counts", *SCALING_TABLES, *CONTROL_TABLES, *NEURON_TABLES, *theory_tables, *filter_tables)
-        ],
+        figures("png", *figure_names(run)),
+        figures("pdf", *figure_names(run)),
+        tables(*(name for name in table_names(run) if name != "replicates")),
         [filtered.corpus_manifest, filtered.scores] if run.filtering else [],
-        [paths.rosetta(group_name(group)) for group in run.groups()],
-        [paths.matches(pair) for pair in pair_names],
-        [path(model) for path in (paths.vocabulary, paths.neurons, paths.contexts) for model in run.used_models()],
-        [path(group_name(group)) for path in (paths.shared_contexts, paths.excerpts) for group in run.groups()],
+        of_groups(paths.rosetta),
+        of_pairs(paths.matches),
+        profiles_of_models(),
+        [of_groups(path) for path in (paths.shared_contexts, paths.excerpts)],

@@ -54,6 +54,10 @@ class ClusterError(RosettaError):
     """A cluster that cannot be reached or started."""
 
 
+class StageError(RosettaError):
+    """A stage of the workflow without a record, or a record without a rule."""
+
+
 class EndpointError(RosettaError):
     """A language model's endpoint that does not answer, or refuses the key, the model or the request."""
 

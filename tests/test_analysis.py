@@ -29,9 +29,8 @@ from rosetta.moments import Moments
 from rosetta.plan.costs.base import Operations
 from rosetta.plan.speed import Speed
 from rosetta.plan.sweep import Phase, RunPlan, plan_run
-from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
-from rosetta.run.stages import made_by
+from rosetta.run.stages import job_names, made_by
 from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import write_parquet
 

@@ -17,7 +17,7 @@ from rosetta.models.folders import folder_shape
 from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.neurons import NeuronShape
 from rosetta.plan.checks import check_config
-from rosetta.run.stages import VERSIONS, made_by
+from rosetta.run.stages import STAGES, made_by
 
 ROOT = Path(__file__).parent.parent
 GOOD = {
@@ -310,7 +310,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     def slices(content):
         config = parse_config(content)
         nulls = {f"nulls of {name}": made_by(config, "nulls", name) for name in NULLS}
-        others = {stage: made_by(config, stage, names.get(stage, "")) for stage in VERSIONS if stage != "nulls"}
+        others = {stage: made_by(config, stage, names.get(stage, "")) for stage in STAGES if stage != "nulls"}
         return {**others, **nulls}
 
     base = slices(GOOD)

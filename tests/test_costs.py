@@ -30,8 +30,8 @@ from rosetta.plan.resources import (
     needs_of_stage,
 )
 from rosetta.plan.sweep import expected, plan_run
-from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
+from rosetta.run.stages import job_names
 
 ROOT = Path(__file__).parent.parent
 PRESETS = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "presets").glob("*.yaml"))]

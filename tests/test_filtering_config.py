@@ -13,9 +13,8 @@ from rosetta.config import load_config, parse_config
 from rosetta.errors import ConfigError, CorpusError, ModelError
 from rosetta.plan.checks import check_config
 from rosetta.plan.sweep import plan_run
-from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
-from rosetta.run.stages import VERSIONS, made_by
+from rosetta.run.stages import STAGES, job_names, made_by
 
 ROOT = Path(__file__).parent.parent
 FILTER = {
@@ -91,7 +90,7 @@ def test_bad_references_name_the_key(content, message):
 
 
 def test_every_filtering_stage_depends_on_its_part_only():
-    stages = [stage for stage in VERSIONS if stage.startswith("filter_")]
+    stages = [stage for stage in STAGES if stage.startswith("filter_")]
 
     def slices(content):
         return {stage: made_by(parse_config(content), stage) for stage in stages}

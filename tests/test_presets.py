@@ -23,8 +23,8 @@ from rosetta.models.neurons import NeuronShape
 from rosetta.plan.checks import check_config
 from rosetta.plan.methods import compare_methods, with_method
 from rosetta.plan.sweep import plan_run
-from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
+from rosetta.run.stages import job_names
 
 PRESETS = Path(__file__).parent.parent / "workflow" / "presets"
 PAPER, SMALL, CODE = (PRESETS / f"{n}.yaml" for n in ("paper-language", "pythia-gpt2-opt-small", "codesearchnet"))

@@ -20,9 +20,8 @@ from rosetta.report.neuron_figures import FIGURES
 from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number
 from rosetta.report.phases import phase_table
 from rosetta.report.steps import control_figures_step, figures_step, report_step
-from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
-from rosetta.run.stages import VERSIONS
+from rosetta.run.stages import STAGES, job_names
 from rosetta.storage.digests import digest_file
 from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import write_csv, write_parquet
@@ -73,7 +72,7 @@ def save_benchmark(paths, rule, job, seconds):
 
 def test_every_rule_has_its_jobs_and_no_model_that_nobody_needs():
     jobs = job_names(parse_config(CONFIG))
-    assert set(jobs) == set(VERSIONS)
+    assert set(jobs) == set(STAGES)
     assert jobs["tokenizer"] == ["f", "g"]
     assert jobs["train"] == ["f-s", "g-s"]
     assert jobs["model"] == ["twin"]

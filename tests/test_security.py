@@ -30,8 +30,8 @@ from rosetta.filtering.corpus_card import as_code
 from rosetta.inputs.text.records import source_files
 from rosetta.models.zoo.training_loop import Steps, run_steps
 from rosetta.report.viewer import embedded_json
-from rosetta.run.jobs import job_names
-from rosetta.run.paths import FilterPaths, Paths
+from rosetta.run.paths import File, FilterPaths, Paths
+from rosetta.run.stages import job_names
 from rosetta.storage.atomic import replacing
 
 SECRET = "sk-Very+secret/5d1f"
@@ -204,7 +204,7 @@ def test_what_is_accepted_stays_in_the_results(a, b):
     filtered = paths.filtering(b)
     found = [paths.model(a), paths.model_manifest(a), paths.checkpoints(a), paths.stores(a, 1)]
     found += [paths.matches(pair), paths.replicates(pair), paths.neighbors_part(pair, 0, 10_000), paths.excerpts(pair)]
-    found += [getattr(filtered, name) for name in dir(FilterPaths) if isinstance(getattr(FilterPaths, name), property)]
+    found += [getattr(filtered, name) for name in dir(FilterPaths) if isinstance(getattr(FilterPaths, name), File)]
     found += [paths.log(rule, job) for rule, jobs in job_names(config).items() for job in jobs]
     for path in found:
         assert os.path.normpath(path) == str(path)
@@ -216,19 +216,24 @@ def test_what_is_accepted_stays_in_the_results(a, b):
 
 
 PLAIN = re.compile(
-    r"wildcards\.(family|model|shard|pair|group|job|control|beta|parameter|value)"  # constrained
-    r"|params\.(pooling|method|precision|max_k|n_jobs|k)|resources\.(memory_gb|n_workers|threads_per_worker)"  # no text
-    r"|params\.(nulls|sizes|job)"  # quoted where they are made, or numbers
+    r"family|model|shard|pair|group|job|control|beta|parameter|value"  # wildcards, constrained
+    r"|pooling|method|precision|max_k|n_jobs|k|sizes"  # no text
+    r"|run\.(correlation\.memory_gb|dask\.(n_workers|threads_per_worker))"
+    r"|options"  # of names that are checked, and numbers
 )
 
 
 def test_the_shell_gets_every_path_quoted():
+    """The base rule runs what `command` makes of the lines of the rules; no other shell is there."""
+    rules = {path.name: path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk")}
+    shells = re.findall(r"shell:\n\s+(.*)\n", "".join(rules.values()))
+    assert shells == ['"rosetta --made-by {params.stage:q} {params.command} 2> {log:q}"']
     commands = 0
-    for path in (ROOT / "workflow" / "rules").glob("*.smk"):
-        for block in re.findall(r"shell:\n((?:\s+\".*\"\n)+)", path.read_text()):
+    for name, text in rules.items():
+        for block in re.findall(r"\*\*command\((.*?)\n    +message:", text, re.DOTALL):
             commands += 1
             for field in re.findall(r"\{([^}]+)\}", block):
-                assert field.endswith(":q") or PLAIN.fullmatch(field), f"{path.name}: {{{field}}}"
+                assert field.endswith(":q") or PLAIN.fullmatch(field), f"{name}: {{{field}}}"
     assert commands >= 30
 
 

@@ -9,8 +9,8 @@ import pytest
 from commands import run_here
 
 from rosetta.config import dump_config, load_config
-from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
+from rosetta.run.stages import job_names
 from rosetta.run.status import Job, disk_use, job_states, jobs_at_once, last_line, seconds_left, started_in, status_text
 from rosetta.storage.digests import write_text
 from rosetta.storage.locks import running_here

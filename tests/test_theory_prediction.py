@@ -16,7 +16,6 @@ from rosetta.cli.app import main
 from rosetta.config import load_config
 from rosetta.config.theory import Theory
 from rosetta.matching.mutual import ROSETTA_COLUMNS
-from rosetta.run.stages import VERSIONS
 from rosetta.theory import comparison, identifiability, prediction
 from rosetta.theory.allocation import AllocationModel, continuum_frontier, continuum_r0
 from rosetta.theory.exponents import FINITE_SIZE_COLUMNS
@@ -381,11 +380,6 @@ def test_counts_tell_beta_but_not_tau():
     assert within["kappa"].min() == pytest.approx(1 + identifiability.TAUS[0], rel=0.35)
     assert within["kappa"].max() == pytest.approx(1 + identifiability.TAUS[-1], rel=0.35)
     assert not len(identifiability.count_profiles("l", "plain", sizes[:2], counts[:2]))
-
-
-def test_the_stages_of_the_theory_have_versions():
-    rules = re.findall(r'stage\("(theory_\w+)"', (ROOT / "workflow" / "rules" / "theory.smk").read_text())
-    assert {name for name in VERSIONS if name.startswith("theory")} == set(rules)
 
 
 def test_no_match_is_upstream_of_the_prediction(tmp_path):

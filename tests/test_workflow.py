@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 from workflow_runs import ROOT, TINY, copy_project, jobs_of, rosetta, run_snakemake
 
 from rosetta.config import load_config
-from rosetta.run.jobs import job_names
+from rosetta.run.stages import job_names
 
 MATCH_COLUMNS = [  # part of the contract, so written out
     "model_a", "layer_a", "unit_a", "model_b", "layer_b", "unit_b",

@@ -146,6 +146,14 @@ def config_reference() -> None:
     print(config_reference_step(), end="")
 
 
+@app.command("results-reference")
+def results_reference() -> None:
+    """Print what a run writes, docs/results.md."""
+    from rosetta.run.documentation import results_reference
+
+    print(results_reference(), end="")
+
+
 @app.command()
 def corpus(config: ConfigOption) -> None:
     """Build the corpus: harvest or read documents, deduplicate, split."""

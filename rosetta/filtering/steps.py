@@ -43,9 +43,8 @@ from rosetta.models.known_sizes import Size, scoring_demand
 from rosetta.models.neurons import Neuron, NeuronShape
 from rosetta.models.sources import model_source
 from rosetta.progress import say
-from rosetta.run.jobs import training_name
 from rosetta.run.paths import FilterPaths, Paths
-from rosetta.run.stages import made_by
+from rosetta.run.stages import made_by, training_name
 from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_csv, read_parquet, write_csv, write_parquet
 

@@ -23,8 +23,8 @@ from rosetta.plan.costs.theory import theory_sweep
 from rosetta.plan.extent import expected_extent
 from rosetta.plan.sizes import exact_size
 from rosetta.plan.speed import UNIT_SPEED, Speed, machine_speed
-from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
+from rosetta.run.stages import job_names
 
 # What a job costs before it does anything: interpreter and libraries.
 START_SECONDS = 5.0

@@ -25,8 +25,8 @@ from rosetta.report.figures import (
     panel_grid,
     read_drawn,
 )
-from rosetta.run.jobs import control_figures
 from rosetta.run.paths import Paths
+from rosetta.run.stages import figure_names
 from rosetta.storage.tables import read_parquet
 
 _SIZE = {"width": 4.2, "height": 3.8}
@@ -35,10 +35,10 @@ _BESIDE = 0.015  # distance of neighbouring ladders' exponents, as a share of th
 
 
 def draw_control_figures(config: Config, paths: Paths) -> dict[str, plt.Figure]:
-    """Return the figures that the configuration asks for (`rosetta.run.jobs.control_figures`)."""
+    """Return the figures that the configuration asks for (`control_figures` in `rosetta.run.stages`)."""
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
     drawn = {}
-    for name in control_figures(config):
+    for name in figure_names(config, "control_figures"):
         drawn[name] = _DRAW[name](config, paths)
         sns.despine(drawn[name])
     return drawn

@@ -35,8 +35,8 @@ from rosetta.report.headline import (
 )
 from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
-from rosetta.run.jobs import CONTROL_TABLES, control_figures
 from rosetta.run.paths import Paths
+from rosetta.run.stages import figure_names, table_names
 from rosetta.storage.digests import read_bytes
 from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_csv
@@ -151,9 +151,10 @@ def _growth(config: Config, paths: Paths) -> dict[str, Any]:
 def _controls(config: Config, paths: Paths) -> dict:
     """Return the tables and figures of controls and sweeps."""
     settings = config.controls
+    figures, tables = figure_names(config, "control_figures"), table_names(config, "control_tables")
     return {
-        "figures": {name: _image(paths.figure(name, "png")) for name in control_figures(config)},
-        "tables": {name: read_csv(paths.table(name), []) for name in CONTROL_TABLES},
+        "figures": {name: _image(paths.figure(name, "png")) for name in figures},
+        "tables": {name: read_csv(paths.table(name), []) for name in tables},
         "seeds": {NULL_TITLES[name]: len(settings.seeds(name)) for name in settings.names},
         "null_quantile": settings.null_quantile,
     }

@@ -1,262 +1,202 @@
-"""Every path under the results folder, in one place."""
+"""Every path under the results folder: a table of names, patterns and meanings.
+
+`rosetta results-reference` prints the table (docs/results.md).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from string import Formatter
+from typing import Any, Protocol, Self, overload
 
 from rosetta.storage.names import RUN_CONFIG
 
 
-@dataclass(frozen=True)
-class Paths:
-    """Where the outputs of a run lie.
+class Rooted(Protocol):
+    """What has a folder that patterns are relative to."""
 
-    The strings returned for Snakemake patterns are obtained by passing its wildcards, such as
-    ``"{model}"``, as arguments.
+    @property
+    def root(self) -> Path:
+        """The folder."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row of the table: where something lies below the folder, and what it is."""
+
+    pattern: str
+    meaning: str
+
+
+class File(Place):
+    """A file or folder of one name: the attribute is its path."""
+
+    @overload
+    def __get__(self, paths: None, owner: type) -> Self: ...
+
+    @overload
+    def __get__(self, paths: Rooted, owner: type) -> Path: ...
+
+    def __get__(self, paths: Rooted | None, owner: type) -> Self | Path:
+        """Return the path in a folder, or the row itself for the class."""
+        return self if paths is None else paths.root / self.pattern
+
+
+class Files(Place):
+    """Files or folders whose names depend on values: the attribute is a function of those.
+
+    The values are given in the order of the pattern's names, such as ``paths.split("match")``. They
+    may be Snakemake's wildcards, such as ``"{model}"``.
     """
 
-    root: Path
-
     @property
-    def run_config(self) -> Path:
-        """The validated, complete configuration."""
-        return self.root / RUN_CONFIG
+    def names(self) -> list[str]:
+        """Names of the values, in order."""
+        return [name for _, name, _, _ in Formatter().parse(self.pattern) if name]
 
-    @property
-    def corpus_manifest(self) -> Path:
-        """Manifest of the corpus, beside its splits."""
-        return self.root / "corpus" / "manifest.json"
+    @overload
+    def __get__(self, paths: None, owner: type) -> Self: ...
 
-    def split(self, split: str) -> Path:
-        """Documents of one split."""
-        return self.root / "corpus" / f"{split}.parquet"
+    @overload
+    def __get__(self, paths: Rooted, owner: type) -> Callable[..., Path]: ...
 
-    def tokenizer(self, family: str) -> Path:
-        """Folder of a zoo family's tokenizer."""
-        return self.root / "tokenizers" / family
+    def __get__(self, paths: Rooted | None, owner: type) -> Self | Callable[..., Path]:
+        """Return the function for a folder, or the row itself for the class."""
+        if paths is None:
+            return self
 
-    def tokenizer_manifest(self, family: str) -> Path:
-        """Manifest of a zoo family's tokenizer."""
-        return self.root / "tokenizers" / f"{family}.json"
+        def path(*values: Any) -> Path:
+            if len(values) != len(self.names):
+                raise TypeError(f"{self.pattern}: needs {len(self.names)} values, got {values}")
+            return paths.root / self.pattern.format(**dict(zip(self.names, values, strict=True)))
 
-    def model(self, model: str) -> Path:
-        """Folder of a zoo model in Hugging Face format."""
-        return self.root / "models" / model
-
-    def model_manifest(self, model: str) -> Path:
-        """Manifest of any model."""
-        return self.root / "models" / f"{model}.json"
-
-    def checkpoints(self, model: str) -> Path:
-        """Training checkpoints of a zoo model."""
-        return self.root / "checkpoints" / model
-
-    def stores(self, model: str, n_shards: int | str) -> Path:
-        """Folder of a model's shard stores, for one way of sharding."""
-        return self.root / "activations" / model / f"{n_shards}-shards"
-
-    def store_manifest(self, model: str, n_shards: int | str, shard: int | str) -> Path:
-        """Manifest of one activation store."""
-        return self.stores(model, n_shards) / f"{shard}.json"
-
-    def neighbors(self, pair: str) -> Path:
-        """Folder of the partial neighbour lists of a pair."""
-        return self.root / "neighbors" / pair
-
-    def neighbors_part(self, pair: str, job: int | str, n_jobs: int | str) -> Path:
-        """Neighbour lists made by one of the jobs that share a pair's tiles."""
-        return self.neighbors(pair) / f"{job}-of-{n_jobs}.parquet"
-
-    def null_matches(self, control: str, pair: str) -> Path:
-        """Matches of a pair under a null model, all seeds."""
-        return self.root / "nulls" / control / f"{pair}.parquet"
-
-    def intervals(self, pair: str) -> Path:
-        """Confidence intervals of the correlations of a pair's matches."""
-        return self.root / "intervals" / f"{pair}.parquet"
-
-    def replicates(self, pair: str) -> Path:
-        """Matches of a pair on half-samples of the documents."""
-        return self.root / "intervals" / f"{pair}.replicates.parquet"
-
-    def sweeps(self, pair: str) -> Path:
-        """Matches of a pair under the settings of the sweeps that correlate anew."""
-        return self.root / "sweeps" / f"{pair}.parquet"
-
-    def matches(self, pair: str) -> Path:
-        """Matches of a pair."""
-        return self.root / "matches" / f"{pair}.parquet"
-
-    def rosetta(self, group: str) -> Path:
-        """Rosetta Neurons of a group of models."""
-        return self.root / "rosetta" / f"{group}.parquet"
-
-    def vocabulary(self, model: str) -> Path:
-        """Selectivity in vocabulary space of a model's neurons."""
-        return self.root / "vocabulary" / f"{model}.parquet"
-
-    def neurons(self, model: str) -> Path:
-        """Statistics of a model's neurons."""
-        return self.root / "neurons" / f"{model}.parquet"
-
-    def contexts(self, model: str) -> Path:
-        """Top contexts of a model's neurons."""
-        return self.root / "contexts" / f"{model}.parquet"
-
-    def shared_contexts(self, group: str) -> Path:
-        """Top contexts of a group's Rosetta Neurons with their partners' values."""
-        return self.root / "shared_contexts" / f"{group}.parquet"
-
-    def excerpts(self, group: str) -> Path:
-        """What the viewer shows of a group."""
-        return self.root / "excerpts" / f"{group}.json"
-
-    def filtering(self, name: str) -> FilterPaths:
-        """What a filter makes."""
-        return FilterPaths(self.root / "filtering" / name)
-
-    @property
-    def theory(self) -> Path:
-        """Folder of what the theory's tables are made from."""
-        return self.root / "theory"
-
-    def theory_simulation(self, beta: float | str) -> Path:
-        """Simulations of one decay of importance."""
-        return self.theory / "simulation" / f"beta-{beta}.csv"
-
-    def theory_sweep(self, parameter: str, value: float | str) -> Path:
-        """Simulations at one value of a swept parameter."""
-        return self.theory / "sweep" / f"{parameter}-{value}.csv"
-
-    @property
-    def ngrams(self) -> Path:
-        """What the corpus's n-grams save, by rank."""
-        return self.theory / "ngrams.parquet"
-
-    def table(self, name: str) -> Path:
-        """A CSV table."""
-        return self.root / "tables" / f"{name}.csv"
-
-    def figure(self, name: str, extension: str) -> Path:
-        """A figure."""
-        return self.root / "figures" / f"{name}.{extension}"
-
-    def log(self, rule: str, job: str) -> Path:
-        """What a job said."""
-        return self.root / "logs" / rule / f"{job}.log"
-
-    def benchmark(self, rule: str, job: str) -> Path:
-        """Time and memory of a job, as Snakemake measured them."""
-        return self.root / "benchmarks" / rule / f"{job}.tsv"
-
-    @property
-    def annotations(self) -> Path:
-        """What a language model says of neurons."""
-        return self.root / "annotations" / "annotations.parquet"
-
-    @property
-    def answers(self) -> Path:
-        """Folder of the language model's answers, by the hash of what it was asked."""
-        return self.root / "annotations" / "answers"
-
-    @property
-    def viewer(self) -> Path:
-        """The neuron viewer."""
-        return self.root / "viewer.html"
-
-    @property
-    def report(self) -> Path:
-        """The report."""
-        return self.root / "report.html"
+        return path
 
 
 @dataclass(frozen=True)
 class FilterPaths:
-    """Where what a filter makes lies: under `results/filtering/{name}` of a run, or in a folder of its own."""
+    """Where a filter's results lie: `filtering/{name}` of a run, or a folder of its own."""
 
     root: Path
 
-    @property
-    def candidates(self) -> Path:
-        """All neurons that the filter was chosen from, with their numbers."""
-        return self.root / "candidates.parquet"
+    corpus = File("corpus", "the filtered corpus, a data set that `datasets` opens, with a card")
+    corpus_manifest = File("corpus.json", "its manifest")
+    scores = File("scores.parquet", "scores of all documents of the pool")
+    recovery = File("recovery.csv", "how well each filter finds the target domain")
+    shares = File("shares.csv", "what each filter selects of each domain")
+    selection = Files(
+        "selections/{filter}.parquet",
+        "ids and scores of the documents of one filter, best first",
+    )
+    selections_manifest = File("selections.json", "manifest of all selections")
+    choice = File("choice.json", "manifest of the chosen neurons")
+    candidates = File(
+        "candidates.parquet",
+        "all neurons that the filter was chosen from, with their numbers",
+    )
+    classifier = File("classifier.parquet", "weights of the bag-of-tokens classifier")
+    pool = File("pool", "documents of the pool, in shards")
+    pool_shard = Files("pool/{shard}.parquet", "documents of one shard")
+    pool_manifest = File("pool.json", "manifest of the pool")
+    shard_scores = Files("scores/{shard}.parquet", "scores of one shard of the pool")
+    shard_scores_manifest = Files("scores/{shard}.json", "their manifest")
+    training = Files("trainings/{training}.json", "manifest of a model trained on a selection")
+    checkpoints = Files("checkpoints/{training}", "checkpoints of that training")
+    mark = File("filter.json", "says that `rosetta filter` made the folder, and may replace it")
 
-    @property
-    def choice(self) -> Path:
-        """Manifest of the chosen neurons."""
-        return self.root / "choice.json"
 
-    @property
-    def classifier(self) -> Path:
-        """Weights of the bag-of-tokens classifier."""
-        return self.root / "classifier.parquet"
+@dataclass(frozen=True)
+class Paths:
+    """Where the results of a run lie."""
 
-    @property
-    def mark(self) -> Path:
-        """Says that `rosetta filter` made the folder, so that it may replace what lies there."""
-        return self.root / "filter.json"
+    root: Path
 
-    @property
-    def pool(self) -> Path:
-        """Folder of the pool's shards."""
-        return self.root / "pool"
+    report = File("report.html", "the results in one self-contained page")
+    viewer = File(
+        "viewer.html",
+        "every Rosetta Neuron with its partners, numbers and top contexts, shaded token by token",
+    )
+    figure = Files("figures/{name}.{extension}", "figures, as `png` and `pdf`")
+    table = Files("tables/{name}.csv", "tables")
+    matches = Files(
+        "matches/{pair}.parquet",
+        "one row per match: both neurons, r with its 95% interval, both ranks, the margins to the "
+        "runners-up, p under each null model",
+    )
+    rosetta = Files(
+        "rosetta/{group}.parquet",
+        "Rosetta Neurons of a group: anchor neurons matched with every other model",
+    )
+    neurons = Files("neurons/{model}.parquet", "activation statistics of every neuron")
+    vocabulary = Files("vocabulary/{model}.parquet", "vocabulary kurtosis of every neuron")
+    contexts = Files("contexts/{model}.parquet", "top contexts of every neuron")
+    shared_contexts = Files(
+        "shared_contexts/{group}.parquet",
+        "top contexts of Rosetta Neurons, with their partners' values on the same bytes",
+    )
+    excerpts = Files("excerpts/{group}.json", "what the viewer shows of a group")
+    annotations = File(
+        "annotations/annotations.parquet",
+        "names and verdicts of a language model (optional)",
+    )
+    answers = File("annotations/answers", "its answers, by the hash of the question")
+    run_config = File(RUN_CONFIG, "the complete configuration of the run")
+    corpus_manifest = File("corpus/manifest.json", "manifest of the corpus")
+    split = Files(
+        "corpus/{split}.parquet",
+        "documents of a split (`train`, `match`, `pool`, `heldout`), with ids and domains",
+    )
+    tokenizer = Files("tokenizers/{family}", "tokenizer of a zoo family")
+    tokenizer_manifest = Files("tokenizers/{family}.json", "its manifest")
+    model = Files("models/{model}", "a zoo model in Hugging Face format")
+    model_manifest = Files("models/{model}.json", "manifest of any model")
+    checkpoints = Files("checkpoints/{model}", "checkpoints of a training")
+    stores = Files(
+        "activations/{model}/{n_shards}-shards",
+        "activations of a model: one Zarr store per shard, for one way of sharding",
+    )
+    store_manifest = Files(
+        "activations/{model}/{n_shards}-shards/{shard}.json",
+        "manifest of one store",
+    )
+    neighbors = Files("neighbors/{pair}", "each neuron's nearest neighbours")
+    neighbors_part = Files(
+        "neighbors/{pair}/{job}-of-{n_jobs}.parquet",
+        "those found by one of a pair's jobs",
+    )
+    null_matches = Files(
+        "nulls/{control}/{pair}.parquet",
+        "matches under a null model, of all seeds",
+    )
+    intervals = Files("intervals/{pair}.parquet", "intervals of the correlations of matches")
+    replicates = Files(
+        "intervals/{pair}.replicates.parquet",
+        "matches on half-samples of the documents",
+    )
+    sweeps = Files(
+        "sweeps/{pair}.parquet",
+        "matches under the settings of the sweeps that correlate again",
+    )
+    theory = File("theory", "what the theory's tables are made from")
+    theory_simulation = Files("theory/simulation/beta-{beta}.csv", "simulations of one decay β")
+    theory_sweep = Files(
+        "theory/sweep/{parameter}-{value}.csv",
+        "simulations at one value of a swept parameter",
+    )
+    ngrams = File("theory/ngrams.parquet", "what the corpus's n-grams save, by rank")
+    log = Files("logs/{stage}/{job}.log", "what a job said")
+    benchmark = Files(
+        "benchmarks/{stage}/{job}.tsv",
+        "time and memory of a job, as Snakemake measured them",
+    )
 
-    @property
-    def pool_manifest(self) -> Path:
-        """Manifest of the pool."""
-        return self.root / "pool.json"
+    def filtering(self, name: str) -> FilterPaths:
+        """Return where a filter's results lie."""
+        return FilterPaths(self.root / "filtering" / name)
 
-    def pool_shard(self, shard: int | str) -> Path:
-        """Documents of one shard of the pool."""
-        return self.pool / f"{shard}.parquet"
 
-    def shard_scores(self, shard: int | str) -> Path:
-        """Scores of one shard of the pool."""
-        return self.root / "scores" / f"{shard}.parquet"
-
-    def shard_scores_manifest(self, shard: int | str) -> Path:
-        """Manifest of the scores of one shard."""
-        return self.root / "scores" / f"{shard}.json"
-
-    @property
-    def scores(self) -> Path:
-        """Scores of all documents of the pool."""
-        return self.root / "scores.parquet"
-
-    def selection(self, name: str) -> Path:
-        """What one filter selected: ids and scores of documents, best first."""
-        return self.root / "selections" / f"{name}.parquet"
-
-    @property
-    def selections_manifest(self) -> Path:
-        """Manifest of what all filters selected."""
-        return self.root / "selections.json"
-
-    @property
-    def recovery(self) -> Path:
-        """How well each filter recovers the target domain."""
-        return self.root / "recovery.csv"
-
-    @property
-    def shares(self) -> Path:
-        """What of each domain each filter selects."""
-        return self.root / "shares.csv"
-
-    @property
-    def corpus(self) -> Path:
-        """Folder of the filtered corpus, a data set that `datasets` opens."""
-        return self.root / "corpus"
-
-    @property
-    def corpus_manifest(self) -> Path:
-        """Manifest of the filtered corpus."""
-        return self.root / "corpus.json"
-
-    def training(self, name: str) -> Path:
-        """Manifest of a model trained on a selection, by the job's name."""
-        return self.root / "trainings" / f"{name}.json"
-
-    def checkpoints(self, name: str) -> Path:
-        """Checkpoints of a model trained on a selection."""
-        return self.root / "checkpoints" / name
+def places(paths: type[Paths] | type[FilterPaths]) -> dict[str, Place]:
+    """Return the table of a class: its rows by the name of the attribute."""
+    return {name: row for name, row in vars(paths).items() if isinstance(row, Place)}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rosetta.config import Config, load_config
 from rosetta.errors import ConfigError
-from rosetta.run.stages import VERSIONS, made_by
+from rosetta.run.stages import STAGES, made_by
 from rosetta.storage.damage import DamageError
 from rosetta.storage.digests import check_digest, digest_json, read_stamp
 from rosetta.storage.names import RUN_CONFIG, digest_path
@@ -35,7 +35,7 @@ def is_stale(config: Config, stamped: str) -> bool:
     """Tell whether a configuration asks for another result than the one with a stamp."""
     found = json.loads(stamped)
     stage, name = found["stage"], found["name"]
-    if stage not in VERSIONS:
+    if stage not in STAGES:
         return True
     try:
         return stamp(config, stage, name) != stamped

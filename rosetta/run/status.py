@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rosetta.config import Config
-from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
+from rosetta.run.stages import job_names
 from rosetta.storage.locks import running_here
 
 STATES = ("done", "running", "interrupted", "failed", "missing")
@@ -26,7 +26,7 @@ class Job:
     Attributes
     ----------
     rule, name : str
-        As in `rosetta.run.jobs.job_names`.
+        As in `rosetta.run.stages.job_names`.
     state : str
         One of `STATES`. `interrupted`: begun, not ended, and no run is alive in the folder.
     seconds : float or None

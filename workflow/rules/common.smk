@@ -3,9 +3,11 @@
 import json
 import os
 import re
-import shlex
 import sys
+from functools import partial
 from pathlib import Path
+
+import snakemake.utils
 
 from rosetta.plan.checks import check_config
 from rosetta.config import (
@@ -22,28 +24,36 @@ from rosetta.config.controls import NULLS
 from rosetta.config.read import read_yaml
 from rosetta.errors import RosettaError, naming_files, without_secrets
 from rosetta.storage.digests import write_text
-from rosetta.run.jobs import CONTROL_TABLES, FILTER_TABLES, SCALING_TABLES, control_figures, part_name, training_name
 from rosetta.config.ladders import cautions
 from rosetta.models.folders import model_files
 from rosetta.run.paths import Paths
 from rosetta.storage.locks import hold, is_held
 from rosetta.run.provenance import BEGINNING, date_back, stamp
+from rosetta.run.stages import (
+    STAGES,
+    check_rules,
+    figure_names,
+    find_stage,
+    table_names,
+    training_name,
+)
+from rosetta.run.stages.record import Fixed
 from rosetta.plan.resources import needs_of_filter, needs_of_group, needs_of_model, needs_of_pair
 
 # Rules call `rosetta`; it lies beside this Snakemake also when their environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
 
 try:
-    for file in map(Path, workflow.configfiles):  # Snakemake has read them, and is silent about a key given twice
+    # Snakemake has read these files, and is silent about a key given twice.
+    for file in map(Path, workflow.configfiles):
         if file.suffix in (".yaml", ".yml"):
             read_yaml(file)
     run = parse_config(config)
     with naming_files():
         check_config(run)
 except RosettaError as error:
-    sys.exit(
-        f"rosetta: {without_secrets(str(error))}"
-    )  # the message alone: a WorkflowError would add lines of this file
+    # The message alone: a WorkflowError would add lines of this file.
+    sys.exit(f"rosetta: {without_secrets(str(error))}")
 
 paths = Paths(Path(run.results))
 
@@ -57,7 +67,8 @@ if workflow.is_main_process:
         beginning.touch()
         os.utime(beginning, (BEGINNING, BEGINNING))
         if is_held(Path.cwd()):
-            print("warning: another run is at work here; its files stay as they are", file=sys.stderr)
+            said = "warning: another run is at work here; its files stay as they are"
+            print(said, file=sys.stderr)
         else:
             date_back(run, paths.root)
 
@@ -65,6 +76,9 @@ n_shards = run.activations.n_shards
 n_jobs = run.correlation.n_jobs
 twin_seeds = run.controls.untrained_seeds
 pair_names = [group_name(pair) for pair in run.pairs()]
+nulls_of_pairs = [
+    paths.null_matches(control, pair) for control in run.controls.names for pair in pair_names
+]
 correlation_threads = run.dask.n_workers * run.dask.threads_per_worker if run.dask.local else 1
 
 
@@ -86,52 +100,100 @@ wildcard_constraints:
     job=r"\d+",
 
 
-def log_of(rule, name="{rule}"):
-    return paths.log(rule, name)
+def of_models(path):
+    """Return one path per model of a ladder."""
+    return [path(model) for model in run.used_models()]
 
 
-def benchmark_of(rule, name="all"):
-    return paths.benchmark(rule, name)
+def of_pairs(path):
+    """Return one path per pair of models."""
+    return [path(pair) for pair in pair_names]
 
 
-def stage(name, wildcard=None):
-    """Return the parameter that reruns a rule when its slice of the configuration changes, and stamps its results."""
-    return lambda wildcards: stamp(run, name, wildcards[wildcard] if wildcard else "")
+def of_groups(path):
+    """Return one path per group of models."""
+    return [path(group_name(group)) for group in run.groups()]
 
 
-def asked(needs, what):
-    """Return the input function of a resource: `mb` and `minutes`, more with every attempt, or `gpu`."""
-    return lambda wildcards, attempt: getattr(needs(wildcards), what) * (1 if what == "gpu" else attempt)
+def neighbors_of(pair):
+    """Return the neighbour lists of a pair, one per job that shares its tiles."""
+    return [paths.neighbors_part(pair, part, n_jobs) for part in range(n_jobs)]
 
 
-def model_needs(rule, what):
-    """Return a resource of a job on one model."""
-    return asked(lambda wildcards: needs_of_model(run, paths, rule, wildcards.model), what)
+def profiles_of_models():
+    """Return what is known of every model's neurons."""
+    return [of_models(path) for path in (paths.vocabulary, paths.neurons, paths.contexts)]
 
 
-def pair_needs(rule, what):
-    """Return a resource of a job on a pair."""
-
-    def needs(wildcards):
-        pair = tuple(wildcards.pair.split(PAIR_SEPARATOR))
-        return needs_of_pair(run, paths, rule, pair, wildcards.get("control", ""))
-
-    return asked(needs, what)
+def tables(*names):
+    return [paths.table(name) for name in names]
 
 
-def group_needs(rule, what):
-    """Return a resource of a job on a group."""
-    return asked(lambda wildcards: needs_of_group(run, paths, rule, tuple(models_of(wildcards))), what)
+def figures(extension, *names):
+    return [paths.figure(name, extension) for name in names]
 
 
-def filter_needs(rule, what):
-    """Return a resource of a job of the filter."""
-    return asked(lambda wildcards: needs_of_filter(run, paths, rule), what)
+def shown_table(name, category):
+    """Return a table that Snakemake's report shows, with the caption of its name."""
+    return report(paths.table(name), caption=f"../report/{name}.rst", category=category)
 
 
-def growing(mb):
-    """Return memory that grows with every attempt."""
-    return lambda wildcards, attempt: attempt * mb
+def shown_figure(name, category):
+    """Return a figure that Snakemake's report shows, with the caption of its name."""
+    figure = paths.figure(name, "png")
+    return report(figure, caption=f"../report/{name}_figure.rst", category=category)
+
+
+def job_of(name):
+    """Return the names under which the base rule keeps the log and benchmark of a stage's job."""
+    return {"stage": name, "job": find_stage(name).job_pattern(run)}
+
+
+def command(name, line, **values):
+    """Return the parameters of a stage's rule.
+
+    `stage` stamps the results, and reruns the rule when its slice of the configuration changes.
+    `command` is `line`, in which names in braces stand for wildcards, `config` (the file),
+    `input`, `output` and `values`; it reruns nothing. Snakemake remembers `values`, so that a
+    change of one reruns the rule.
+    """
+    slice_by = find_stage(name).slice_by
+
+    def stamped(wildcards):
+        return stamp(run, name, wildcards[slice_by] if slice_by else "")
+
+    def filled(wildcards, input, output):
+        given = {"config": paths.run_config, "input": input, "output": output, **wildcards}
+        for name, value in values.items():
+            given[name] = value(wildcards) if callable(value) else value
+        return snakemake.utils.format(line, **given)
+
+    return {"stage": stamped, "command": filled, **values}
+
+
+_NEEDS = {
+    "model": lambda name, wildcards: needs_of_model(run, paths, name, wildcards.model),
+    "pair": lambda name, wildcards: needs_of_pair(
+        run, paths, name, tuple(wildcards.pair.split(PAIR_SEPARATOR)), wildcards.get("control", "")
+    ),
+    "group": lambda name, wildcards: needs_of_group(run, paths, name, tuple(models_of(wildcards))),
+    "filter": lambda name, wildcards: needs_of_filter(run, paths, name),
+}
+
+
+def needs(name):
+    """Return the resources of a stage's jobs; memory and time grow with every attempt."""
+    resources = find_stage(name).resources
+    if isinstance(resources, Fixed):
+        mb = resources.mb(run)
+        return {"mem_mb": lambda wildcards, attempt: attempt * mb}
+    needed = partial(_NEEDS[resources.by], name)
+    asked = {
+        "mem_mb": lambda wildcards, attempt: attempt * needed(wildcards).mb,
+        "runtime": lambda wildcards, attempt: attempt * needed(wildcards).minutes,
+    }
+    gpu = {"gpu": lambda wildcards: needed(wildcards).gpu}
+    return asked if resources.gpu == "never" else asked | gpu
 
 
 def tokenizer_of(wildcards):
@@ -143,7 +205,7 @@ def n_neurons(model):
 
 
 zoo_models = sorted(models_of_kind("zoo"), key=n_neurons)
-large_models = zoo_models[len(zoo_models) // 2 :]
+small_models, large_models = zoo_models[: len(zoo_models) // 2], zoo_models[len(zoo_models) // 2 :]
 
 
 def model_files_of(wildcards):
@@ -167,6 +229,11 @@ def base_of(wildcards):
     return [paths.model_manifest(twin.of)] if twin else []
 
 
+def twinned_manifest(wildcards):
+    """The model that untrained twins are made of: a twin's own base, or the model itself."""
+    return base_of(wildcards) or [paths.model_manifest(wildcards.model)]
+
+
 def temporary_stores(model, shards):
     """Stores as files of the workflow: only those that Snakemake is to delete once they are used."""
     if run.store_mode != "temporary":
@@ -180,9 +247,9 @@ def model_stores(model):
     return manifests + temporary_stores(model, range(n_shards))
 
 
-def stores_of(side):
-    """Return an input function: the shards of one model of a pair."""
-    return lambda wildcards: model_stores(wildcards.pair.split(PAIR_SEPARATOR)[side])
+def stores_of_pair(wildcards):
+    """The shards of both models of a pair."""
+    return [file for model in wildcards.pair.split(PAIR_SEPARATOR) for file in model_stores(model)]
 
 
 def store_folder(side):
@@ -190,7 +257,10 @@ def store_folder(side):
 
 
 def matches_of_group(wildcards):
-    return [paths.matches(group_name(pair)) for pair in group_pairs(tuple(wildcards.group.split(PAIR_SEPARATOR)))]
+    return [
+        paths.matches(group_name(pair))
+        for pair in group_pairs(tuple(wildcards.group.split(PAIR_SEPARATOR)))
+    ]
 
 
 def models_of(wildcards):
@@ -198,10 +268,25 @@ def models_of(wildcards):
     return wildcards.group.split(PAIR_SEPARATOR)
 
 
+def profiles_of_group(wildcards):
+    """The top contexts and the stores of a group's models."""
+    models = models_of(wildcards)
+    return [paths.contexts(model) for model in models] + [
+        file for model in models for file in model_stores(model)
+    ]
+
+
+def training_options(wildcards):
+    """The filter and the seed of a training on a selection."""
+    return "--filter {} --seed {}".format(*wildcards.training.rsplit("-", 1))
+
+
 def twin_stores(model):
     """The stores of a model's untrained twins: manifests, and stores, which are deleted once they are used."""
     twins = [twin_name(model, seed) for seed in twin_seeds]
-    manifests = [paths.store_manifest(twin, n_shards, shard) for twin in twins for shard in range(n_shards)]
+    manifests = [
+        paths.store_manifest(twin, n_shards, shard) for twin in twins for shard in range(n_shards)
+    ]
     # They would take several times the disk of the models' own stores, and only null models need them.
     written = [] if run.store_mode == "live" else manifests
     return manifests, [manifest.with_suffix(".zarr") for manifest in written]
@@ -210,5 +295,10 @@ def twin_stores(model):
 def null_stores(wildcards):
     if wildcards.control != "untrained":
         corpus = [paths.corpus_manifest] if wildcards.control == "documents" else []
-        return [*corpus, *stores_of(0)(wildcards), *stores_of(1)(wildcards)]
-    return [file for model in wildcards.pair.split(PAIR_SEPARATOR) for files in twin_stores(model) for file in files]
+        return [*corpus, *stores_of_pair(wildcards)]
+    return [
+        file
+        for model in wildcards.pair.split(PAIR_SEPARATOR)
+        for files in twin_stores(model)
+        for file in files
+    ]

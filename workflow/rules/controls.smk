@@ -13,166 +13,113 @@ wildcard_constraints:
 if twin_seeds:
 
     # One job makes the twins of all seeds: they are small work, and starting a job costs seconds.
-    rule twins:
+    use rule step as twins with:
         input:
             corpus=paths.corpus_manifest,
-            base=lambda wildcards: paths.model_manifest(
-                twin.of if (twin := run.models[wildcards.model].untrained) else wildcards.model
-            ),
+            base=twinned_manifest,
         output:
             [paths.model_manifest(twin_name("{model}", seed)) for seed in twin_seeds],
             twin_stores("{model}")[0],
             [temp(directory(store)) for store in twin_stores("{model}")[1]],
-        log:
-            log_of("twins", "{model}"),
-        benchmark:
-            benchmark_of("twins", "{model}")
-        conda:
-            "../../envs/rosetta.yaml"
+        pathvars:
+            **job_of("twins"),
         resources:
-            mem_mb=model_needs("twins", "mb"),
-            runtime=model_needs("twins", "minutes"),
-            gpu=model_needs("twins", "gpu"),
+            **needs("twins"),
         params:
-            config=paths.run_config,
-            stage=stage("twins", "model"),
+            **command("twins", "twins --config {config:q} --model {model}"),
         message:
             "Untrained twins of {wildcards.model}"
-        shell:
-            "rosetta --made-by {params.stage:q} twins --config {params.config:q} --model {wildcards.model} 2> {log:q}"
 
 
-rule nulls:
+use rule step as nulls with:
     input:
         null_stores,
     output:
         paths.null_matches("{control}", "{pair}"),
-    log:
-        log_of("nulls", "{control}.{pair}"),
-    benchmark:
-        benchmark_of("nulls", "{control}.{pair}")
+    pathvars:
+        **job_of("nulls"),
     priority: 5  # before more twins take disk
-    conda:
-        "../../envs/rosetta.yaml"
     threads: correlation_threads
     resources:
-        mem_mb=pair_needs("nulls", "mb"),
-        runtime=pair_needs("nulls", "minutes"),
-        gpu=pair_needs("nulls", "gpu"),
+        **needs("nulls"),
     params:
-        config=paths.run_config,
-        stage=stage("nulls", "control"),
+        **command("nulls", "nulls --config {config:q} --control {control} --pair {pair}"),
     message:
         "Matching {wildcards.pair} under the null model `{wildcards.control}`"
-    shell:
-        "rosetta --made-by {params.stage:q} nulls --config {params.config:q} --control {wildcards.control} --pair {wildcards.pair} 2> {log:q}"
 
 
-rule intervals:
+use rule step as intervals with:
     input:
-        corpus=paths.corpus_manifest,
-        a=stores_of(0),
-        b=stores_of(1),
-        neighbors=[paths.neighbors_part("{pair}", job, n_jobs) for job in range(n_jobs)],
+        paths.corpus_manifest,
+        stores_of_pair,
+        neighbors_of("{pair}"),
     output:
         paths.intervals("{pair}"),
         paths.replicates("{pair}"),
-    log:
-        log_of("intervals", "{pair}"),
-    benchmark:
-        benchmark_of("intervals", "{pair}")
-    conda:
-        "../../envs/rosetta.yaml"
+    pathvars:
+        **job_of("intervals"),
     threads: run.dask.threads_per_worker
     resources:
-        mem_mb=pair_needs("intervals", "mb"),
-        runtime=pair_needs("intervals", "minutes"),
-        gpu=pair_needs("intervals", "gpu"),
+        **needs("intervals"),
     params:
-        config=paths.run_config,
-        stage=stage("intervals"),
+        **command("intervals", "intervals --config {config:q} --pair {pair}"),
     message:
         "Intervals of {wildcards.pair}"
-    shell:
-        "rosetta --made-by {params.stage:q} intervals --config {params.config:q} --pair {wildcards.pair} 2> {log:q}"
 
 
-rule sweeps:
+use rule step as sweeps with:
     input:
-        corpus=paths.corpus_manifest,
-        a=stores_of(0),
-        b=stores_of(1),
+        paths.corpus_manifest,
+        stores_of_pair,
     output:
         paths.sweeps("{pair}"),
-    log:
-        log_of("sweeps", "{pair}"),
-    benchmark:
-        benchmark_of("sweeps", "{pair}")
-    conda:
-        "../../envs/rosetta.yaml"
+    pathvars:
+        **job_of("sweeps"),
     threads: correlation_threads
     resources:
-        mem_mb=pair_needs("sweeps", "mb"),
-        runtime=pair_needs("sweeps", "minutes"),
-        gpu=pair_needs("sweeps", "gpu"),
+        **needs("sweeps"),
     params:
-        config=paths.run_config,
-        stage=stage("sweeps"),
+        **command("sweeps", "sweeps --config {config:q} --pair {pair}"),
     message:
         "Sweeps of {wildcards.pair}"
-    shell:
-        "rosetta --made-by {params.stage:q} sweeps --config {params.config:q} --pair {wildcards.pair} 2> {log:q}"
 
 
-rule control_tables:
+use rule step as control_tables with:
     input:
-        nulls=[paths.null_matches(control, pair) for control in run.controls.names for pair in pair_names],
-        sweeps=[paths.sweeps(pair) for pair in pair_names if run.swept_anew],
-        neighbors=[paths.neighbors_part(pair, job, n_jobs) for pair in pair_names for job in range(n_jobs)],
-        matches=[paths.matches(pair) for pair in pair_names],
-        models=[paths.model_manifest(model) for model in run.used_models()],
+        nulls_of_pairs,
+        [paths.sweeps(pair) for pair in pair_names if run.swept_anew],
+        [neighbors_of(pair) for pair in pair_names],
+        of_pairs(paths.matches),
+        of_models(paths.model_manifest),
     output:
         report(
-            [paths.table(name) for name in CONTROL_TABLES], caption="../report/control_tables.rst", category="Controls"
+            tables(*table_names(run, "control_tables")),
+            caption="../report/control_tables.rst",
+            category="Controls",
         ),
-    log:
-        log_of("control_tables", "all"),
-    benchmark:
-        benchmark_of("control_tables")
-    conda:
-        "../../envs/rosetta.yaml"
+    pathvars:
+        **job_of("control_tables"),
     params:
-        config=paths.run_config,
-        stage=stage("control_tables"),
+        **command("control_tables", "control-tables --config {config:q}"),
     message:
         "Tables of controls and sweeps"
-    shell:
-        "rosetta --made-by {params.stage:q} control-tables --config {params.config:q} 2> {log:q}"
 
 
-rule control_figures:
+use rule step as control_figures with:
     input:
-        counts=paths.table("counts"),
-        nulls=[paths.null_matches(control, pair) for control in run.controls.names for pair in pair_names],
-        matches=[paths.matches(pair) for pair in pair_names],
-        tables=[paths.table(name) for name in CONTROL_TABLES],
+        nulls_of_pairs,
+        of_pairs(paths.matches),
+        tables("counts", *table_names(run, "control_tables")),
     output:
-        png=report(
-            [paths.figure(name, "png") for name in control_figures(run)],
+        report(
+            figures("png", *figure_names(run, "control_figures")),
             caption="../report/control_figures.rst",
             category="Controls",
         ),
-        pdf=[paths.figure(name, "pdf") for name in control_figures(run)],
-    log:
-        log_of("control_figures", "all"),
-    benchmark:
-        benchmark_of("control_figures")
-    conda:
-        "../../envs/rosetta.yaml"
+        figures("pdf", *figure_names(run, "control_figures")),
+    pathvars:
+        **job_of("control_figures"),
     params:
-        config=paths.run_config,
-        stage=stage("control_figures"),
+        **command("control_figures", "control-figures --config {config:q}"),
     message:
         "Drawing controls and sweeps"
-    shell:
-        "rosetta --made-by {params.stage:q} control-figures --config {params.config:q} 2> {log:q}"

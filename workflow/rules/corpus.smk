@@ -5,25 +5,18 @@ Makes: results/corpus/{train,match,pool,heldout}.parquet and manifest.json.
 """
 
 
-rule corpus:
+use rule step as corpus with:
     input:
         beginning,
         files_of(run.corpus.source),
     output:
-        manifest=paths.corpus_manifest,
-        splits=[paths.split(split) for split in SPLITS],
-    log:
-        log_of("corpus", "all"),
-    benchmark:
-        benchmark_of("corpus")
-    conda:
-        "../../envs/rosetta.yaml"
+        paths.corpus_manifest,
+        [paths.split(split) for split in SPLITS],
+    pathvars:
+        **job_of("corpus"),
     resources:
-        mem_mb=growing(4000),
+        **needs("corpus"),
     params:
-        config=paths.run_config,
-        stage=stage("corpus"),
+        **command("corpus", "corpus --config {config:q}"),
     message:
         "Building the corpus"
-    shell:
-        "rosetta --made-by {params.stage:q} corpus --config {params.config:q} 2> {log:q}"

@@ -5,199 +5,152 @@ Makes: results/filtering/{name}: the choice of the neuron, pool, scores, selecti
 results/tables/filtering*.csv and their figure.
 """
 
+filter_stages = [name for name in STAGES if name.startswith("filter_")]
 filtered = paths.filtering(run.filtering.name if run.filtering else "none")
 filter_models = [run.filter_model()] if run.filtering else []
 if run.filtering and run.filtering.pretraining:
-    filter_models.append(run.filtering.pretraining.model)  # its tokenizer tells the size of documents
-filter_tables = list(FILTER_TABLES) if run.filtering else []
-filter_figures = ["filtering"] if run.filtering else []
+    filter_models.append(
+        run.filtering.pretraining.model
+    )  # its tokenizer tells the size of documents
+pool_shards = range(run.filtering.pool.n_shards if run.filtering else 0)
+trainings = [
+    training_name(*training) for training in (run.filtering.trainings() if run.filtering else [])
+]
 
 
 wildcard_constraints:
-    training=one_of(training_name(*job) for job in (run.filtering.trainings() if run.filtering else [])),
+    training=one_of(trainings),
 
 
 if run.filtering:
 
-    rule filter_choose:
+    use rule step as filter_choose with:
         input:
-            corpus=paths.corpus_manifest,
-            model=paths.model_manifest(run.filter_model()),
-            neurons=paths.neurons(run.filter_model()),
-            contexts=paths.contexts(run.filter_model()),
-            rosetta=paths.rosetta(group_name(run.filter_group())),
+            paths.corpus_manifest,
+            paths.model_manifest(run.filter_model()),
+            paths.neurons(run.filter_model()),
+            paths.contexts(run.filter_model()),
+            paths.rosetta(group_name(run.filter_group())),
         output:
             filtered.choice,
             filtered.candidates,
             filtered.classifier,
             paths.table("filtering_candidates"),
-        log:
-            log_of("filter_choose", "all"),
-        benchmark:
-            benchmark_of("filter_choose")
-        conda:
-            "../../envs/rosetta.yaml"
+        pathvars:
+            **job_of("filter_choose"),
         resources:
-            mem_mb=growing(2000),
+            **needs("filter_choose"),
         params:
-            config=paths.run_config,
-            stage=stage("filter_choose"),
+            **command("filter_choose", "filtering choose --config {config:q}"),
         message:
             "Choosing the neuron that filters"
-        shell:
-            "rosetta --made-by {params.stage:q} filtering choose --config {params.config:q} 2> {log:q}"
 
-    rule filter_pool:
+    use rule step as filter_pool with:
         input:
-            corpus=paths.corpus_manifest,
-            files=files_of(run.filtering.pool.source),
+            paths.corpus_manifest,
+            files_of(run.filtering.pool.source),
         output:
             filtered.pool_manifest,
-            [filtered.pool_shard(shard) for shard in range(run.filtering.pool.n_shards)],
-        log:
-            log_of("filter_pool", "all"),
-        benchmark:
-            benchmark_of("filter_pool")
-        conda:
-            "../../envs/rosetta.yaml"
+            [filtered.pool_shard(shard) for shard in pool_shards],
+        pathvars:
+            **job_of("filter_pool"),
         resources:
-            mem_mb=growing(4000),
+            **needs("filter_pool"),
         params:
-            config=paths.run_config,
-            stage=stage("filter_pool"),
+            **command("filter_pool", "filtering pool --config {config:q}"),
         message:
             "Writing the pool"
-        shell:
-            "rosetta --made-by {params.stage:q} filtering pool --config {params.config:q} 2> {log:q}"
 
-    rule filter_score:
+    use rule step as filter_score with:
         input:
-            choice=filtered.choice,
-            classifier=filtered.classifier,
-            manifest=filtered.pool_manifest,
-            shard=filtered.pool_shard("{shard}"),
-            models=[paths.model_manifest(model) for model in filter_models],
+            filtered.choice,
+            filtered.classifier,
+            filtered.pool_manifest,
+            filtered.pool_shard("{shard}"),
+            [paths.model_manifest(model) for model in filter_models],
         output:
             filtered.shard_scores("{shard}"),
             filtered.shard_scores_manifest("{shard}"),
-        log:
-            log_of("filter_score", part_name("pool", "{shard}", run.filtering.pool.n_shards)),
-        benchmark:
-            benchmark_of("filter_score", part_name("pool", "{shard}", run.filtering.pool.n_shards))
-        conda:
-            "../../envs/rosetta.yaml"
+        pathvars:
+            **job_of("filter_score"),
         resources:
-            mem_mb=filter_needs("filter_score", "mb"),
-            runtime=filter_needs("filter_score", "minutes"),
-            gpu=filter_needs("filter_score", "gpu"),
+            **needs("filter_score"),
         params:
-            config=paths.run_config,
-            stage=stage("filter_score"),
+            **command("filter_score", "filtering score --config {config:q} --shard {shard}"),
         message:
             "Scoring the pool, shard {wildcards.shard}"
-        shell:
-            "rosetta --made-by {params.stage:q} filtering score --config {params.config:q} --shard {wildcards.shard} 2> {log:q}"
 
-    rule filter_select:
+    use rule step as filter_select with:
         input:
-            choice=filtered.choice,
-            candidates=filtered.candidates,
-            manifest=filtered.pool_manifest,
-            shards=[filtered.pool_shard(shard) for shard in range(run.filtering.pool.n_shards)],
-            scores=[filtered.shard_scores_manifest(shard) for shard in range(run.filtering.pool.n_shards)],
+            filtered.choice,
+            filtered.candidates,
+            filtered.pool_manifest,
+            [filtered.pool_shard(shard) for shard in pool_shards],
+            [filtered.shard_scores_manifest(shard) for shard in pool_shards],
         output:
             filtered.corpus_manifest,
             filtered.selections_manifest,
             filtered.scores,
             filtered.recovery,
             filtered.shares,
-        log:
-            log_of("filter_select", "all"),
-        benchmark:
-            benchmark_of("filter_select")
-        conda:
-            "../../envs/rosetta.yaml"
+        pathvars:
+            **job_of("filter_select"),
         resources:
-            mem_mb=growing(4000),
+            **needs("filter_select"),
         params:
-            config=paths.run_config,
-            stage=stage("filter_select"),
+            **command("filter_select", "filtering select --config {config:q}"),
         message:
             "Selecting documents"
-        shell:
-            "rosetta --made-by {params.stage:q} filtering select --config {params.config:q} 2> {log:q}"
 
-    rule filter_tables:
+    use rule step as filter_tables with:
         input:
-            recovery=filtered.recovery,
-            shares=filtered.shares,
-            trainings=[filtered.training(training_name(*job)) for job in run.filtering.trainings()],
+            filtered.recovery,
+            filtered.shares,
+            [filtered.training(training) for training in trainings],
         output:
-            report(paths.table("filtering"), caption="../report/filtering.rst", category="Filtering"),
-            paths.table("filtering_summary"),
-            paths.table("filtering_domains"),
-        log:
-            log_of("filter_tables", "all"),
-        benchmark:
-            benchmark_of("filter_tables")
-        conda:
-            "../../envs/rosetta.yaml"
+            shown_table("filtering", "Filtering"),
+            tables("filtering_summary", "filtering_domains"),
+        pathvars:
+            **job_of("filter_tables"),
         params:
-            config=paths.run_config,
-            stage=stage("filter_tables"),
+            **command("filter_tables", "filtering tables --config {config:q}"),
         message:
             "Tables of the filters"
-        shell:
-            "rosetta --made-by {params.stage:q} filtering tables --config {params.config:q} 2> {log:q}"
 
-    rule filter_figure:
+    use rule step as filter_figure with:
         input:
-            summary=paths.table("filtering_summary"),
-            domains=paths.table("filtering_domains"),
+            tables("filtering_summary", "filtering_domains"),
         output:
-            png=report(paths.figure("filtering", "png"), caption="../report/filtering_figure.rst", category="Filtering"),
-            pdf=paths.figure("filtering", "pdf"),
-        log:
-            log_of("filter_figure", "all"),
-        benchmark:
-            benchmark_of("filter_figure")
-        conda:
-            "../../envs/rosetta.yaml"
+            shown_figure("filtering", "Filtering"),
+            paths.figure("filtering", "pdf"),
+        pathvars:
+            **job_of("filter_figure"),
         params:
-            config=paths.run_config,
-            stage=stage("filter_figure"),
+            **command("filter_figure", "filtering figure --config {config:q}"),
         message:
             "Drawing the filters"
-        shell:
-            "rosetta --made-by {params.stage:q} filtering figure --config {params.config:q} 2> {log:q}"
 
 
 if run.filtering and run.filtering.pretraining:
 
     # Each of them finds its own checkpoint again.
-    rule filter_pretrain:
+    use rule step as filter_pretrain with:
         input:
-            corpus=paths.corpus_manifest,
-            selections=filtered.selections_manifest,
-            pool=filtered.pool_manifest,
-            model=paths.model_manifest(run.filtering.pretraining.model),
+            paths.corpus_manifest,
+            filtered.selections_manifest,
+            filtered.pool_manifest,
+            paths.model_manifest(run.filtering.pretraining.model),
         output:
             filtered.training("{training}"),
-        log:
-            log_of("filter_pretrain", "{training}"),
-        benchmark:
-            benchmark_of("filter_pretrain", "{training}")
-        conda:
-            "../../envs/rosetta.yaml"
+        pathvars:
+            **job_of("filter_pretrain"),
         resources:
-            mem_mb=filter_needs("filter_pretrain", "mb"),
-            runtime=filter_needs("filter_pretrain", "minutes"),
-            gpu=filter_needs("filter_pretrain", "gpu"),
+            **needs("filter_pretrain"),
         params:
-            config=paths.run_config,
-            stage=stage("filter_pretrain"),
-            job=lambda wildcards: "--filter {} --seed {}".format(*wildcards.training.rsplit("-", 1)),
+            **command(
+                "filter_pretrain",
+                "filtering pretrain --config {config:q} {options}",
+                options=training_options,
+            ),
         message:
             "Training on a selection: {wildcards.training}"
-        shell:
-            "rosetta --made-by {params.stage:q} filtering pretrain --config {params.config:q} {params.job} 2> {log:q}"

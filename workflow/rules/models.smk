@@ -5,52 +5,37 @@ Makes: results/tokenizers/{family}, results/models/{model} and a manifest for ev
 """
 
 
-rule tokenizer:
+use rule step as tokenizer with:
     input:
-        corpus=paths.corpus_manifest,
+        paths.corpus_manifest,
     output:
         paths.tokenizer_manifest("{family}"),
-    log:
-        log_of("tokenizer", "{family}"),
-    benchmark:
-        benchmark_of("tokenizer", "{family}")
-    conda:
-        "../../envs/rosetta.yaml"
+    pathvars:
+        **job_of("tokenizer"),
     resources:
-        mem_mb=growing(2000),
+        **needs("tokenizer"),
     params:
-        config=paths.run_config,
-        stage=stage("tokenizer", "family"),
+        **command("tokenizer", "tokenizer --config {config:q} --family {family}"),
     message:
         "Training the tokenizer of {wildcards.family}"
-    shell:
-        "rosetta --made-by {params.stage:q} tokenizer --config {params.config:q} --family {wildcards.family} 2> {log:q}"
 
 
-rule train:
+use rule step as train with:
     input:
         corpus=paths.corpus_manifest,
         tokenizer=tokenizer_of,
     output:
         paths.model_manifest("{model}"),
-    log:
-        log_of("train", "{model}"),
-    benchmark:
-        benchmark_of("train", "{model}")
+    pathvars:
+        **job_of("train"),
     wildcard_constraints:
-        model=one_of(set(zoo_models) - set(large_models)),
-    conda:
-        "../../envs/rosetta.yaml"
+        model=one_of(small_models),
     resources:
-        mem_mb=model_needs("train", "mb"),
-        runtime=model_needs("train", "minutes"),
+        **needs("train"),
     params:
-        config=paths.run_config,
-        stage=stage("train", "model"),
+        **command("train", "train --config {config:q} --model {model}"),
     message:
         "Training {wildcards.model}"
-    shell:
-        "rosetta --made-by {params.stage:q} train --config {params.config:q} --model {wildcards.model} 2> {log:q}"
 
 
 # Long trainings first, so that none is left over when the cores run out of other work.
@@ -60,28 +45,20 @@ use rule train as train_large with:
     priority: 10
 
 
-rule model:
+use rule step as model with:
     input:
         beginning,
         base=base_of,
         files=model_files_of,
     output:
         paths.model_manifest("{model}"),
-    log:
-        log_of("model", "{model}"),
-    benchmark:
-        benchmark_of("model", "{model}")
+    pathvars:
+        **job_of("model"),
     wildcard_constraints:
         model=one_of(models_of_kind("path", "hub", "untrained")),
-    conda:
-        "../../envs/rosetta.yaml"
     resources:
-        mem_mb=model_needs("model", "mb"),
-        runtime=model_needs("model", "minutes"),
+        **needs("model"),
     params:
-        config=paths.run_config,
-        stage=stage("model", "model"),
+        **command("model", "model --config {config:q} --model {model}"),
     message:
         "Checking {wildcards.model}"
-    shell:
-        "rosetta --made-by {params.stage:q} model --config {params.config:q} --model {wildcards.model} 2> {log:q}"

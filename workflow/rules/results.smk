@@ -5,55 +5,45 @@ Makes: results/tables/{counts,scaling,scaling_pooled,null_scaling}.csv, results/
 """
 
 
-rule counts:
+use rule step as counts with:
     input:
-        replicates=[paths.replicates(pair) for pair in pair_names],
-        nulls=[paths.null_matches(control, pair) for control in run.controls.names for pair in pair_names],
-        matches=[paths.matches(pair) for pair in pair_names],
-        models=[paths.model_manifest(model) for model in run.used_models()],
+        of_pairs(paths.replicates),
+        nulls_of_pairs,
+        of_pairs(paths.matches),
+        of_models(paths.model_manifest),
     output:
-        report(paths.table("counts"), caption="../report/counts.rst", category="Scaling"),
+        shown_table("counts", "Scaling"),
         paths.table("replicates"),
-    log:
-        log_of("counts", "all"),
-    benchmark:
-        benchmark_of("counts")
-    conda:
-        "../../envs/rosetta.yaml"
+    pathvars:
+        **job_of("counts"),
     params:
-        config=paths.run_config,
-        stage=stage("counts"),
+        **command("counts", "counts --config {config:q}"),
     message:
         "Counting Rosetta Neurons"
-    shell:
-        "rosetta --made-by {params.stage:q} counts --config {params.config:q} 2> {log:q}"
 
 
-rule fit:
+use rule step as fit with:
     input:
         counts=paths.table("counts"),
         replicates=paths.table("replicates"),
         controls=paths.table("controls"),
     output:
-        scaling=report(paths.table("scaling"), caption="../report/scaling.rst", category="Scaling"),
-        pooled=report(paths.table("scaling_pooled"), caption="../report/scaling_pooled.rst", category="Scaling"),
-        nulls=report(paths.table("null_scaling"), caption="../report/null_scaling.rst", category="Scaling"),
-    log:
-        log_of("fit", "all"),
-    benchmark:
-        benchmark_of("fit")
-    conda:
-        "../../envs/rosetta.yaml"
+        scaling=shown_table("scaling", "Scaling"),
+        pooled=shown_table("scaling_pooled", "Scaling"),
+        nulls=shown_table("null_scaling", "Scaling"),
+    pathvars:
+        **job_of("fit"),
     params:
-        stage=stage("fit"),
+        **command(
+            "fit",
+            "fit {input.counts:q} --replicates {input.replicates:q} --controls {input.controls:q}"
+            " --out {output.scaling:q} --pooled {output.pooled:q} --nulls {output.nulls:q}",
+        ),
     message:
         "Fitting scaling laws"
-    shell:
-        "rosetta --made-by {params.stage:q} fit {input.counts:q} --replicates {input.replicates:q} --controls {input.controls:q}"
-        " --out {output.scaling:q} --pooled {output.pooled:q} --nulls {output.nulls:q} 2> {log:q}"
 
 
-rule figures:
+use rule step as figures with:
     input:
         counts=paths.table("counts"),
         scaling=paths.table("scaling"),
@@ -61,59 +51,35 @@ rule figures:
         null_scaling=paths.table("null_scaling"),
         thresholds=paths.table("threshold_sweep"),
     output:
-        png=report(paths.figure("scaling", "png"), caption="../report/scaling_figure.rst", category="Scaling"),
-        pdf=paths.figure("scaling", "pdf"),
-    log:
-        log_of("figures", "scaling"),
-    benchmark:
-        benchmark_of("figures", "scaling")
-    conda:
-        "../../envs/rosetta.yaml"
+        shown_figure("scaling", "Scaling"),
+        paths.figure("scaling", "pdf"),
+    pathvars:
+        **job_of("figures"),
     params:
-        stage=stage("figures"),
-        out=lambda wildcards, output: Path(output.png).with_suffix(""),
+        **command(
+            "figures",
+            "figures --counts {input.counts:q} --scaling {input.scaling:q} --nulls {input.nulls:q}"
+            " --null-scaling {input.null_scaling:q} --thresholds {input.thresholds:q} --out {out:q}",
+            out=paths.figure("scaling", "png").with_suffix(""),
+        ),
     message:
         "Drawing the scaling law"
-    shell:
-        "rosetta --made-by {params.stage:q} figures --counts {input.counts:q} --scaling {input.scaling:q} --nulls {input.nulls:q}"
-        " --null-scaling {input.null_scaling:q} --thresholds {input.thresholds:q} --out {params.out:q} 2> {log:q}"
 
 
-rule report:
+use rule step as report with:
     input:
-        corpus=paths.corpus_manifest,
-        models=[paths.model_manifest(model) for model in run.used_models()],
-        tables=[
-            paths.table(name)
-            for name in [
-                "counts",
-                *SCALING_TABLES,
-                *CONTROL_TABLES,
-                "polarization_by_model",
-                "depth_agreement",
-                "findings",
-                *theory_tables,
-                *filter_tables,
-            ]
-        ],
-        figures=[
-            paths.figure(name, "png")
-            for name in ["scaling", *control_figures(run), *NEURON_FIGURES, *theory_figures, *filter_figures]
-        ],
-        matches=[paths.matches(pair) for pair in pair_names],
-        contexts=[paths.contexts(model) for model in run.used_models()],
+        paths.corpus_manifest,
+        of_models(paths.model_manifest),
+        tables("counts", "polarization_by_model", "depth_agreement", "findings"),
+        tables(*table_names(run, "fit", "control_tables", *theory_stages, *filter_stages)),
+        figures("png", *figure_names(run)),
+        of_pairs(paths.matches),
+        of_models(paths.contexts),
     output:
         paths.report,
-    log:
-        log_of("report", "all"),
-    benchmark:
-        benchmark_of("report")
-    conda:
-        "../../envs/rosetta.yaml"
+    pathvars:
+        **job_of("report"),
     params:
-        config=paths.run_config,
-        stage=stage("report"),
+        **command("report", "report --config {config:q}"),
     message:
         "Writing {output}"
-    shell:
-        "rosetta --made-by {params.stage:q} report --config {params.config:q} 2> {log:q}"

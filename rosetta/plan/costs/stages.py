@@ -7,7 +7,7 @@ from collections.abc import Callable
 from rosetta.config import Config
 from rosetta.plan.costs import filtering, models, pairs, theory
 from rosetta.plan.costs.base import TABLES, Cost, Known
-from rosetta.run.jobs import job_names
+from rosetta.run.stages import job_names
 
 MODEL_COSTS = {
     "train": models.train,
@@ -39,7 +39,7 @@ def pair_cost(known: Known, rule: str, pair: tuple[str, str], control: str = "")
 
 
 def stage_costs(known: Known, rule: str) -> list[Cost]:
-    """Return the cost of every job of a rule, in the order of `rosetta.run.jobs.job_names`."""
+    """Return the cost of every job of a rule, in the order of `rosetta.run.stages.job_names`."""
     config = known.config
     n_jobs = len(job_names(config)[rule])
     if not n_jobs:

@@ -1,0 +1,103 @@
+"""The stages that correlate: the models, null models, half-samples, and the settings of sweeps."""
+
+from __future__ import annotations
+
+from rosetta.config import Config, group_name
+from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, per_pair
+
+
+def _parts(config: Config) -> list[Wildcards]:
+    jobs = range(config.correlation.n_jobs)
+    return [{**pair, "job": job} for pair in per_pair(config) for job in jobs]
+
+
+def _nulls_of_pairs(config: Config) -> list[Wildcards]:
+    controls, pairs = config.controls.names, [group_name(pair) for pair in config.pairs()]
+    return [{"control": control, "pair": pair} for control in controls for pair in pairs]
+
+
+def _swept(config: Config) -> list[Wildcards]:
+    return per_pair(config) if config.swept_anew else []
+
+
+def _seen(config: Config) -> Slice:
+    """Return how tokens become positions, and which positions are used."""
+    return {
+        "alignment": config.alignment.model_dump(mode="json"),
+        "exclusions": config.exclusions.model_dump(mode="json"),
+    }
+
+
+def _anew(config: Config) -> Slice:
+    """Return what stages that correlate and match again depend on."""
+    return {
+        **_seen(config),
+        "precision": config.correlation.precision,
+        "matching": config.matching.model_dump(),
+    }
+
+
+def _correlate(config: Config, _pair: str) -> Slice:
+    # The memory budget changes how the work is cut, not its result; nor does where it runs.
+    kept = config.correlation.model_dump(mode="json", exclude={"memory_gb"})
+    return {**_seen(config), "correlation": kept}
+
+
+def _nulls(config: Config, control: str) -> Slice:
+    return {**_anew(config), "seeds": config.controls.seeds(control)}
+
+
+def _intervals(config: Config, _pair: str) -> Slice:
+    # Half-samples are matched among all neurons only if those fit the memory of one task.
+    memory_gb = config.correlation.memory_gb / config.dask.n_processes
+    intervals = config.intervals.model_dump(mode="json")
+    return {**_anew(config), "intervals": intervals, "memory_gb": memory_gb}
+
+
+def _sweeps(config: Config, _pair: str) -> Slice:
+    # Other k and thresholds are read off the same neighbour lists.
+    return {**_anew(config), "sweeps": config.sweeps.model_dump(exclude={"k", "thresholds"})}
+
+
+ON_PAIRS = Sized(by="pair", gpu="always")
+
+STAGES = (
+    Stage(
+        name="correlate",
+        version=4,
+        reads=("activations",),
+        job="{pair}.{job}-of-{n_parts}",
+        n_parts=lambda config: config.correlation.n_jobs,
+        jobs=_parts,
+        config_slice=_correlate,
+        resources=ON_PAIRS,
+    ),
+    Stage(
+        name="nulls",
+        version=2,
+        reads=("corpus", "activations", "twins"),
+        job="{control}.{pair}",
+        jobs=_nulls_of_pairs,
+        config_slice=_nulls,
+        slice_by="control",
+        resources=ON_PAIRS,
+    ),
+    Stage(
+        name="intervals",
+        version=3,
+        reads=("corpus", "activations", "correlate"),
+        job="{pair}",
+        jobs=per_pair,
+        config_slice=_intervals,
+        resources=ON_PAIRS,
+    ),
+    Stage(
+        name="sweeps",
+        version=2,
+        reads=("corpus", "activations"),
+        job="{pair}",
+        jobs=_swept,
+        config_slice=_sweeps,
+        resources=ON_PAIRS,
+    ),
+)

@@ -1,0 +1,90 @@
+"""The stages that train models, or find and check them."""
+
+from __future__ import annotations
+
+from rosetta.config import Config
+from rosetta.config.zoo import ZooRecipe
+from rosetta.run.stages.record import Fixed, Sized, Slice, Stage, Wildcards
+
+
+def _recipes(config: Config) -> dict[str, ZooRecipe]:
+    """Return the recipes of the models that are trained here, by the model's name."""
+    models = config.needed_models()
+    return {model: recipe for model in models if (recipe := config.models[model].zoo)}
+
+
+def _families(config: Config) -> list[Wildcards]:
+    families = dict.fromkeys(recipe.family for recipe in _recipes(config).values())
+    return [{"family": family} for family in families]
+
+
+def _trained(config: Config) -> list[Wildcards]:
+    return [{"model": model} for model in _recipes(config)]
+
+
+def _found(config: Config) -> list[Wildcards]:
+    trained = _recipes(config)
+    return [{"model": model} for model in config.needed_models() if model not in trained]
+
+
+def _tokenizer(config: Config, family: str) -> Slice:
+    return {
+        "family": config.zoo.families[family].model_dump(mode="json"),
+        "tokenizer_bytes": config.zoo.training.tokenizer_bytes,
+    }
+
+
+def _train(config: Config, model: str) -> Slice:
+    recipe, training = config.models[model].zoo, config.zoo.training
+    if recipe is None:
+        return {}
+    # The size of a tokenizer's text is the tokenizer's; how often to save changes no result.
+    how = {"tokenizer_bytes", "checkpoint_every"}
+    return {
+        "model": model,
+        "family": config.zoo.families[recipe.family].model_dump(mode="json"),
+        "size": config.zoo.sizes[recipe.size].model_dump(mode="json", exclude_none=True),
+        "training": training.model_dump(mode="json", exclude=how),
+    }
+
+
+def model_slice(config: Config, model: str) -> Slice:
+    """Return what a model is made of: its entry, and the entry of the model it is a twin of."""
+    entry = config.entry(model)
+    twin = entry.untrained
+    base = {"base": config.models[twin.of].model_dump(mode="json")} if twin else {}
+    return {"model": model, "entry": entry.model_dump(mode="json"), **base}
+
+
+STAGES = (
+    Stage(
+        name="tokenizer",
+        version=3,
+        reads=("corpus",),
+        job="{family}",
+        jobs=_families,
+        config_slice=_tokenizer,
+        slice_by="family",
+        resources=Fixed(lambda _config: 2000),
+    ),
+    Stage(
+        name="train",
+        version=3,
+        reads=("corpus", "tokenizer"),
+        job="{model}",
+        jobs=_trained,
+        config_slice=_train,
+        slice_by="model",
+        resources=Sized(by="model"),
+    ),
+    Stage(
+        name="model",
+        version=3,
+        reads=("train", "model"),  # of an untrained twin: the model that it is a twin of
+        job="{model}",
+        jobs=_found,
+        config_slice=model_slice,
+        slice_by="model",
+        resources=Sized(by="model"),
+    ),
+)

@@ -1,0 +1,176 @@
+"""The stages of the analytical model: simulation, β without matches, prediction, comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rosetta.config import Config
+from rosetta.run.stages.record import Fixed, Slice, Stage, Wildcards, once
+
+
+def _betas(config: Config) -> list[Wildcards]:
+    return [{"beta": beta} for beta in config.theory.simulation.betas]
+
+
+def _points(config: Config) -> list[Wildcards]:
+    points = config.theory.sweep.points()
+    return [{"parameter": parameter, "value": value} for parameter, value in points]
+
+
+def _with_sweep(config: Config) -> list[Wildcards]:
+    return once(config) if config.theory.sweep.points() else []
+
+
+def _with_sizes(config: Config) -> list[Wildcards]:
+    return once(config) if config.theory.predict_sizes else []
+
+
+def _simulated(config: Config, *keys: str) -> Slice:
+    # Lists of decays and swept values say which jobs there are, not what one of them makes.
+    included = {"kappa", "gamma", "tau", "simulation", *keys}
+    theory = config.theory.model_dump(mode="json", include=included)
+    del theory["simulation"]["betas"]
+    return {"theory": theory}
+
+
+def _simulate(config: Config, _beta: str) -> Slice:
+    return {**_simulated(config, "whole"), "null_quantile": config.controls.null_quantile}
+
+
+def _sweep(config: Config, _name: str) -> Slice:
+    return _simulated(config)
+
+
+def _section(config: Config, *keys: str) -> Slice:
+    return {"theory": config.theory.model_dump(mode="json", include=set(keys))}
+
+
+def _part(*keys: str) -> Callable[[Config, str], Slice]:
+    return lambda config, _name: _section(config, *keys)
+
+
+def _ladders(config: Config, _name: str) -> Slice:
+    return {"ladders": config.ladders}
+
+
+def _compare(config: Config, _name: str) -> Slice:
+    return {"ladders": config.ladders, **_section(config, "kappa", "gamma", "tau")}
+
+
+def _figures(config: Config, _name: str) -> Slice:
+    return {"ladders": config.ladders, **_section(config, "tau", "decay")}
+
+
+BUDGET = Fixed(lambda config: int(config.correlation.memory_gb * 1000))
+
+STAGES = (
+    Stage(
+        name="theory_simulate",
+        version=2,
+        job="beta-{beta}",
+        jobs=_betas,
+        config_slice=_simulate,
+        resources=BUDGET,
+    ),
+    Stage(
+        name="theory_exponents",
+        version=3,
+        reads=("theory_simulate",),
+        config_slice=_part("kappa", "gamma", "tau"),
+        local=True,
+        tables={
+            "theory_simulation": "matches and isolations of synthetic models with planted features",
+            "theory_exponents": "their exponents in the number of neurons",
+            "theory_finite_size": "fitted exponents beside the exact solution's at the same sizes",
+        },
+    ),
+    Stage(
+        name="theory_sweep",
+        version=2,
+        job="{parameter}-{value}",
+        jobs=_points,
+        config_slice=_sweep,
+        resources=BUDGET,
+    ),
+    Stage(
+        name="theory_sweep_table",
+        version=3,
+        reads=("theory_sweep",),
+        jobs=_with_sweep,
+        tables={
+            "theory_sweep": "simulations with other parameters of the model",
+            "theory_sweep_exponents": "their exponents",
+        },
+    ),
+    Stage(
+        name="theory_frontiers",
+        version=1,
+        config_slice=_part("kappa", "gamma", "tau", "simulation"),
+        local=True,
+        tables={
+            "theory_frontiers": "the last detectable feature, by size: exact and in the continuum",
+            "theory_sensitivity": "the predicted count as one parameter of the model is scaled",
+        },
+    ),
+    Stage(
+        name="theory_ngrams",
+        version=2,
+        reads=("corpus",),
+        config_slice=_part("decay"),
+        resources=Fixed(lambda _config: 4000),
+        tables={"theory_ngrams": "β for every longest n-gram of the corpus"},
+    ),
+    Stage(
+        name="theory_beta",
+        version=3,
+        reads=("train", "model", "theory_ngrams"),
+        config_slice=_ladders,
+        local=True,
+        tables={"theory_beta": "β of every ladder, by routes that see no match"},
+    ),
+    Stage(
+        name="theory_compare",
+        version=4,
+        reads=("anchors", "counts", "fit", "describe", "theory_beta"),
+        config_slice=_compare,
+        local=True,
+        tables={
+            "theory_vs_measured": "exponents of counts and selectivity: predicted, and measured",
+            "theory_leave_one_out": "each rung's count, predicted from the other rungs",
+            "theory_matched_r": "the distribution of r, predicted and measured, per rung",
+            "theory_identifiability": "what the counts can tell of the model's parameters",
+        },
+    ),
+    Stage(
+        name="theory_predict",
+        version=4,
+        reads=("counts", "describe", "theory_beta"),
+        jobs=_with_sizes,
+        config_slice=_part("predict_sizes"),
+        local=True,
+        tables={"theory_predictions": "counts and selectivity of sizes beyond the ladders"},
+    ),
+    Stage(
+        name="theory_figures",
+        version=4,
+        reads=(
+            "train",
+            "model",
+            "anchors",
+            "theory_exponents",
+            "theory_frontiers",
+            "theory_ngrams",
+            "theory_beta",
+            "theory_compare",
+        ),
+        config_slice=_figures,
+        local=True,
+        figures={
+            "theory_frontiers": "the last detectable feature, by size",
+            "theory_exponents": "simulated and predicted exponents",
+            "theory_beta": "the curves that β is read off",
+            "theory_prediction": "prediction against measurement",
+            "theory_identifiability": "profiles of the model's parameters",
+        },
+    ),
+)

@@ -1,0 +1,226 @@
+"""The registry of stages: rules and records are the same, and earlier results stay valid."""
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from string import Formatter
+
+import pytest
+import yaml
+from workflow_runs import ROOT, TINY, copy_project, jobs_of, run_snakemake
+
+from rosetta.config import parse_config
+from rosetta.errors import StageError
+from rosetta.run.documentation import results_reference
+from rosetta.run.paths import FilterPaths, Paths, places
+from rosetta.run.provenance import is_stale
+from rosetta.run.stages import STAGES, check_rules, figure_names, made_by, table_names
+
+HEAD = re.compile(r"( *)(?:use rule \w+ as|rule) (\w+)(?: with)?:$")
+# Rules that run no stage: they name files, or are the base of the others.
+OTHERS = {"all", "theory_simulations", "step", "train_large"}
+
+# With everything in it that has stages. What these digests are of is what earlier versions wrote
+# beside their results: a change of one makes every such result outdated, so it comes with a higher
+# version of the stage. The report is left out: it depends on every key.
+EARLIER = {
+    "zoo": {
+        "families": {"f": {"architecture": "opt", "vocab_size": 300, "seed": 1}},
+        "sizes": {"s": {"n_layers": 1, "d_model": 16, "n_heads": 2, "d_mlp": 32}},
+        "training": {"steps": 3},
+    },
+    "models": {
+        "f-s": {"zoo": {"family": "f", "size": "s"}},
+        "twin": {"untrained": {"of": "f-s", "seed": 1}},
+    },
+    "ladders": {"l": [["f-s", "twin"]]},
+    "corpus": {"splits": {"train": 0.6, "match": 0.2, "pool": 0.1, "heldout": 0.1}},
+    "activations": {"sequence_length": 64},
+    "controls": {"untrained_seeds": [0, 1]},
+    "theory": {"predict_sizes": [1000], "sweep": {"kappa": [2.0]}},
+    "filtering": {
+        "name": "code",
+        "target": "python",
+        "ladder": "l",
+        "scoring": {"sequence_length": 64},
+        "pretraining": {"model": "f-s", "sequence_length": 64},
+    },
+    "annotation": {"base_url": "http://localhost:1/v1", "model": "m"},
+}
+STAMPS = {
+    "corpus": ("", "f3b6bcd9d35aee8f69ca86290b10e343"),
+    "tokenizer": ("f", "81847204856b21c6414d5d20b91da18e"),
+    "train": ("f-s", "9dac6c7aa7ca75dca62b118bcc651757"),
+    "model": ("twin", "5276c0ddfdee2382f4e66572819a7243"),
+    "activations": ("f-s", "26058e5c94ef26ee0a81ba63da406912"),
+    "twins": ("f-s", "9f18389a7be9c00dbf0499f344a04870"),
+    "correlate": ("", "aad6249a5976a4c807b4dc60a243321c"),
+    "nulls": ("documents", "e52897e61bd7a296885272114c5bb0db"),
+    "intervals": ("", "dab987a94036c7ce834aff46c0a487f7"),
+    "sweeps": ("", "df0c88af43ea6981539c9934526ad487"),
+    "match": ("", "e7d3e3e79f3ba0f866d87759cbcb441b"),
+    "anchors": ("", "43c234ab484cc076dada9def2db0bead"),
+    "counts": ("", "f2132d05384823ecc49e5e3d36f9b148"),
+    "fit": ("", "bfc2aa4a581bde61c38ace1c5a6ebd67"),
+    "control_tables": ("", "7fdc3acd6e4e39aeb81d900c01435f22"),
+    "control_figures": ("", "0e02f9ade50cf26adfd5905706bc33b8"),
+    "vocabulary": ("", "9785a553595a4e3c86230f94c0e23485"),
+    "neurons": ("", "85641880284145a26eab253943cfa5fa"),
+    "contexts": ("", "d828ed980b12a5fb5f331bcc874c3d31"),
+    "describe": ("", "d5ec24dcbf157d484d485e2bfa6e2b3e"),
+    "neuron_figures": ("", "5108a8d3f9bc3897320c0437fc815950"),
+    "annotate": ("", "1d577d3e7a0ad947079a5d7d00afd588"),
+    "viewer": ("", "b6ed440083a9071abb50c3bb65e9b2b5"),
+    "filter_choose": ("", "80907428e64a3cc841822ae65179449d"),
+    "filter_pool": ("", "b9a1966335133751e6b58520844e5eed"),
+    "filter_score": ("", "9c58aff7dfdc82f9f1d833ed7b5ade66"),
+    "filter_select": ("", "7c8fce06ccca8b3d91730407b69a1724"),
+    "filter_pretrain": ("", "dca383b0e49c50932d88b12a47528a9e"),
+    "filter_tables": ("", "ae7ea7e3f061941ea2e7a1db33fb36eb"),
+    "filter_figure": ("", "9d2c5f0859158488e29d95b9a7aad56b"),
+    "theory_simulate": ("", "3166941f1c600166b410935d7382ce8a"),
+    "theory_sweep": ("", "0720fcab4b47ea6603c60dd55815e181"),
+    "theory_sweep_table": ("", "327e7ce9aec3c58bc67f40e3e3e28e86"),
+    "theory_exponents": ("", "089a2bf56c1c77e1a48d68ba5beea939"),
+    "theory_frontiers": ("", "631c09f6593ad1529eefd8b29f29b529"),
+    "theory_ngrams": ("", "6498b6b4fecf93c2617a43e9956e93b5"),
+    "theory_beta": ("", "a95b77e463a69304d27904f0a5b2a07a"),
+    "theory_compare": ("", "795cb283d527962569267e9e1d7e330d"),
+    "theory_predict": ("", "576e821a6fbfa0641efb338efa218c8f"),
+    "theory_figures": ("", "94ab05cbf20c3e0d95d2882f71b29d27"),
+    "figures": ("", "d50b83492182b7805d9d1f1bc4852045"),
+}
+
+
+def rules() -> dict[str, list[str]]:
+    """The lines of every rule, from its head to its last."""
+    found = {}
+    for path in [ROOT / "Snakefile", *(ROOT / "workflow" / "rules").glob("*.smk")]:
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            if head := HEAD.match(line):
+                inside = re.compile(rf"{head[1]} +\S|$")
+                end = next((i for i in range(number + 1, len(lines)) if not inside.match(lines[i])), len(lines))
+                found[head[2]] = "\n".join(lines[number:end]).rstrip().splitlines()
+    return found
+
+
+def test_every_stage_has_a_rule_and_every_rule_a_stage():
+    assert set(rules()) - OTHERS == set(STAGES)
+
+
+def test_rules_are_short():
+    assert statistics.median(map(len, rules().values())) <= 15
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_rule_takes_everything_from_its_own_record(name):
+    text = "\n".join(rules()[name])
+    named = dict(re.findall(r"\*\*(job_of|needs|command)\(\s*\"(\w+)\"", text))
+    assert set(named.values()) == {name}
+    assert set(named) == {"job_of", "command"} | ({"needs"} if STAGES[name].resources else set())
+
+
+def test_a_rule_without_a_record_and_a_record_without_a_rule_are_told(tmp_path):
+    config = parse_config(EARLIER)
+    check_rules(config, STAGES)
+    check_rules(parse_config({**EARLIER, "annotation": None}), set(STAGES) - {"annotate"})
+    with pytest.raises(StageError, match=r"'mathc' is not in the registry.*rosetta/run/stages/.*match"):
+        check_rules(config, {*STAGES, "mathc"})
+    with pytest.raises(StageError, match=r"no rule in workflow/rules/ runs these stages.*: annotate, viewer\."):
+        check_rules(config, set(STAGES) - {"annotate", "viewer"})
+    folder = copy_project(tmp_path / "p")
+    matches = folder / "workflow" / "rules" / "matches.smk"
+    matches.write_text(matches.read_text().replace("use rule step as match with:", "use rule step as mathc with:"))
+    failed = run_snakemake(folder, "-n", config=TINY, check=False)
+    assert failed.returncode
+    assert "'mathc' is not in the registry" in failed.stdout + failed.stderr
+
+
+def test_jobs_are_named_by_the_wildcards_of_their_rule():
+    config = parse_config({**EARLIER, "correlation": {"n_jobs": 2}, "sweeps": {"budgets": True}})
+    for stage in STAGES.values():
+        pattern = stage.job_pattern(config)
+        wildcards = stage.jobs(config)
+        assert all(set(each) == {name for _, name, _, _ in Formatter().parse(pattern) if name} for each in wildcards)
+        names = stage.job_names(config)
+        assert names, f"{stage.name} has jobs in this configuration"
+        assert len(set(names)) == len(names)
+    assert STAGES["correlate"].job_names(config) == ["f-s--twin.0-of-2", "f-s--twin.1-of-2"]
+    assert STAGES["filter_score"].job_pattern(config) == "pool.{shard}-of-1"
+
+
+def test_stages_read_what_their_rules_have_as_inputs(tmp_path, monkeypatch):
+    """By the workflow itself: an arrow of the graph of rules is a result that is read."""
+    monkeypatch.setenv("ROSETTA_TEST_KEY", "x")
+    annotation = {"base_url": "http://localhost:1/v1", "model": "m", "api_key_variable": "ROSETTA_TEST_KEY"}
+    theory = {**TINY["theory"], "sweep": {"kappa": [2.0]}}
+    content = {**TINY, "results": str(tmp_path / "r"), "annotation": annotation, "theory": theory}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
+    command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--configfile", "run.yaml", "--rulegraph"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+    labels = dict(re.findall(r"(\d+)\[label = \"(\w+)\"", done.stdout))
+    assert {"annotate", "theory_sweep_table", "filter_pretrain"} <= set(labels.values())
+    read = {name: set() for name in labels.values()}
+    for source, target in re.findall(r"(\d+) -> (\d+)", done.stdout):
+        read[labels[target]].add(labels[source].replace("train_large", "train"))
+    asked = {name for name, stage in STAGES.items() if stage.jobs(parse_config(content))}
+    assert asked == set(read) - OTHERS
+    assert {name: read[name] for name in asked} == {name: set(STAGES[name].reads) & asked for name in asked}
+
+
+@pytest.mark.parametrize("stage", STAMPS)
+def test_results_of_earlier_versions_stay_valid(stage):
+    name, made = STAMPS[stage]
+    config = parse_config(EARLIER)
+    assert not is_stale(config, json.dumps({"stage": stage, "name": name, "made_by": made})), made_by(
+        config, stage, name
+    )
+
+
+def test_how_a_command_is_spelled_reruns_nothing(tmp_path):
+    """Snakemake's records are of an earlier spelling; what made the result is its version and its settings."""
+    folder, table = copy_project(tmp_path / "p"), "results/tables/theory_frontiers.csv"
+    config = {**TINY, "results": "results"}
+    run_snakemake(folder, table, config=config)
+    step = folder / "workflow" / "rules" / "step.smk"
+    step.write_text(step.read_text().replace('"rosetta --made-by', '"rosetta  --made-by'))
+    assert jobs_of(run_snakemake(folder, "-n", table, config=config)) == {}
+    theory = {**TINY["theory"], "kappa": 2.5}
+    edited = run_snakemake(folder, "-n", table, config={**config, "theory": theory})
+    assert jobs_of(edited) == {"theory_frontiers": 1}
+
+
+def test_no_stage_is_missing_among_the_earlier_ones():
+    assert set(STAMPS) | {"report"} == set(STAGES)
+
+
+def test_the_documentation_of_results_is_in_step():
+    assert (ROOT / "docs" / "results.md").read_text() == results_reference()
+
+
+def test_every_place_has_a_path_and_a_meaning_of_its_own():
+    for paths in (Paths, FilterPaths):
+        table = places(paths)
+        assert len({place.pattern for place in table.values()}) == len(table)
+        assert all(place.meaning and place.meaning[-1] != "." for place in table.values())
+    paths = Paths(Path("r"))
+    assert paths.store_manifest("m", 2, "{shard}") == Path("r/activations/m/2-shards/{shard}.json")
+    with pytest.raises(TypeError, match="needs 3 values"):
+        paths.store_manifest("m", 2)
+
+
+def test_tables_and_figures_are_those_that_a_configuration_asks_for():
+    config = parse_config(EARLIER)
+    plain = parse_config(
+        {**EARLIER, "filtering": None, "theory": {"predict_sizes": []}, "controls": {"untrained_seeds": []}}
+    )
+    optional = {"theory_predictions", "theory_sweep", "theory_sweep_exponents"}
+    optional |= {"filtering", "filtering_summary", "filtering_domains", "filtering_candidates"}
+    assert set(table_names(config)) - set(table_names(plain)) == optional
+    assert "filtering" in figure_names(config)
+    assert "filtering" not in figure_names(plain)
+    assert figure_names(config, "control_figures") == ["nulls", "k_sweep", "threshold_sweep"]
