@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 import rosetta.activations.store
 import rosetta.correlation.plan
-import rosetta.correlation.stream
 import rosetta.correlation.tiles
 from rosetta.activations.folders import open_stores
 from rosetta.alignment.spans import aligned_spans
+from rosetta.alignment.text import token_ranges
 from rosetta.config import Correlation, Dask
-from rosetta.correlation.lists import read_lists
+from rosetta.correlation.aligned import align_pair
+from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.plan import Tile, Workers, plan_tiles
-from rosetta.correlation.stream import align_pair, token_ranges
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.errors import PlanError, StoreError
 

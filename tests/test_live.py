@@ -9,17 +9,17 @@ import torch
 from helpers import save_tiny_model
 from safetensors.torch import load_file, save_file
 
-import rosetta.correlation.screened
+import rosetta.correlation.rounds
 from rosetta.activations.folders import open_stores
 from rosetta.activations.live import LiveStore
 from rosetta.analysis.points import values_at
 from rosetta.analysis.positions import Positions
 from rosetta.analysis.profiles import profile_neurons
 from rosetta.config import dump_config, parse_config
-from rosetta.correlation.lists import read_lists
+from rosetta.correlation.aligned import align_pair
+from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.plan import Tile
-from rosetta.correlation.stream import align_pair
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
@@ -96,7 +96,7 @@ def test_live_rows_are_those_of_a_written_store(run):
 
 
 def test_live_pairs_have_the_matches_of_written_ones(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(rosetta.correlation.screened, "MAX_DENSE_SHARE", 1.1)
+    monkeypatch.setattr(rosetta.correlation.rounds, "MAX_DENSE_SHARE", 1.1)
     found = []
     for keep in (True, False):
         config, paths = run(keep=keep)

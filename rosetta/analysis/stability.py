@@ -12,7 +12,7 @@ from rosetta.analysis.counts import match_facts, model_shape
 from rosetta.analysis.group_counts import count_group, group_keys, jaccard
 from rosetta.analysis.scaling import few_named
 from rosetta.config import PAIR_SEPARATOR, Config, group_name, group_pairs
-from rosetta.correlation.lists import read_lists
+from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_parquet, read_parquet_metadata

@@ -1,11 +1,11 @@
-"""Correlations and matches of a pair on half-samples of its documents, for confidence intervals.
+"""Correlations and matches of a pair on half-samples of its samples, for confidence intervals.
 
 A count of nearest neighbours is not a smooth function of the data: without a small block, many near ties turn over that
 half of the data would have decided alike, and the delete-one jackknife makes its error several times too large. On
 halves of the data, correlations move by as much as between independent samples of all of it, so the spread over halves
 estimates the error: balanced half-samples (McCarthy 1969), which for a mean give the usual variance exactly.
 
-Documents are dealt into blocks, parts of one whole always together (`rosetta.correlation.documents`), and sums over
+Samples are dealt into blocks, parts of one whole always together (`rosetta.alignment.samples`), and sums over
 blocks are made once; those of a half-sample are sums of half the blocks'. Two ways lead from there to its matches:
 
 * `rematch`: the whole correlation matrix is reduced anew. The products of all blocks have to fit in memory.
@@ -20,19 +20,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from rosetta.correlation.documents import deal
-from rosetta.correlation.listed import listed_sums
+from rosetta.alignment.samples import deal
+from rosetta.correlation.aligned import AlignedPair
+from rosetta.correlation.certificates import group_by_tile
+from rosetta.correlation.chosen_pairs import chosen_sums
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import ROWS, Tile
 from rosetta.correlation.products import add_products, product_device
-from rosetta.correlation.screen import group_by_tile
-from rosetta.correlation.stream import AlignedPair, ColumnSums, cut_blocks
+from rosetta.correlation.stream import Reading, cut_blocks, neurons_of
+from rosetta.correlation.sums import ColumnSums
 from rosetta.correlation.tiles import reduced, to_correlations
 from rosetta.correlation.topk import top_k
 from rosetta.hadamard import hadamard, largest_order
 from rosetta.progress import bar
 
-# Of fewer clusters of documents, which are of unequal size, intervals would cover less than nine times in ten what they
+# Of fewer clusters of samples, which are of unequal size, intervals would cover less than nine times in ten what they
 # say (simulated in tests/test_resampling.py), so there are none.
 MIN_CLUSTERS = 20
 
@@ -56,7 +58,7 @@ class Replicate:
 
 @dataclass(frozen=True)
 class Resampled:
-    """What becomes of a pair's matches on half-samples of the documents.
+    """What becomes of a pair's matches on half-samples.
 
     Attributes
     ----------
@@ -72,7 +74,7 @@ class Resampled:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Blocks of documents.
+    """Blocks of samples.
 
     Attributes
     ----------
@@ -81,7 +83,7 @@ class Blocks:
     n : int
         Number of blocks; 0 if there are too few clusters for intervals.
     n_clusters : int
-        Clusters of documents.
+        Clusters of samples.
     """
 
     of_position: np.ndarray
@@ -99,11 +101,11 @@ class Blocks:
         return half_samples(self.n) @ self.lengths / len(self.of_position)
 
 
-def document_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
-    """Deal the documents of a pair into blocks, clusters whole, the same for all pairs of the same documents.
+def sample_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
+    """Deal the samples of a pair into blocks, clusters whole, the same for all pairs of the same samples.
 
     Where there are fewer clusters than blocks wanted, there are as many blocks as the largest order of a Hadamard
-    matrix that the clusters suffice for. All documents count, also those without positions that this pair shares, so
+    matrix that the clusters suffice for. All samples count, also those without positions that this pair shares, so
     that all pairs of a run have the same half-samples, which are joined. There are none for fewer than `MIN_CLUSTERS`
     clusters that have such positions.
 
@@ -114,10 +116,10 @@ def document_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
     n_blocks : int
         Blocks wanted, an order of a Hadamard matrix.
     """
-    n_clusters, n_used = (len(np.unique(part)) for part in (pair.clusters, pair.clusters[pair.document_positions > 0]))
+    n_clusters, n_used = (len(np.unique(part)) for part in (pair.clusters, pair.clusters[pair.sample_positions > 0]))
     n = largest_order(min(n_blocks, n_clusters)) if n_used >= MIN_CLUSTERS else 0
     block = deal(pair.clusters, max(n, 1))
-    return Blocks(np.repeat(block, pair.document_positions), n, n_clusters)
+    return Blocks(np.repeat(block, pair.sample_positions), n, n_clusters)
 
 
 def half_samples(n_blocks: int) -> np.ndarray:
@@ -125,7 +127,7 @@ def half_samples(n_blocks: int) -> np.ndarray:
 
     Halves are where the rows of a Hadamard matrix, but for the first, are 1, so that any two blocks are as often in one
     half as any other two. They depend on the number of blocks only: half-samples of all pairs of a run are of the same
-    documents. There are no halves of no blocks.
+    samples. There are no halves of no blocks.
     """
     if not n_blocks:
         return np.empty((0, 0), bool)
@@ -136,7 +138,7 @@ def half_samples(n_blocks: int) -> np.ndarray:
 def rematch(
     pair: AlignedPair, pooling: str, precision: str, blocks: Blocks, k: int, u: np.ndarray, v: np.ndarray
 ) -> Resampled:
-    """Match a pair anew on every half-sample.
+    """Match a pair again on every half-sample.
 
     Parameters
     ----------
@@ -145,7 +147,7 @@ def rematch(
     pooling, precision : str
         As in `rosetta.correlation.tiles.correlate_tile`. Products of a block are summed and kept in float32.
     blocks : Blocks
-        Blocks of the pair's documents.
+        Blocks of the pair's samples.
     k : int
         Mutual k-nearest neighbours.
     u, v : ndarray of int64, shape (n_matches,)
@@ -194,7 +196,8 @@ def _block_sums(
     n_a, n_b = pair.a.n_neurons, pair.b.n_neurons
     sums_a, sums_b = ([ColumnSums(width) for _ in range(blocks.n)] for width in (n_a, n_b))
     products = torch.zeros((blocks.n, n_a, n_b), device=device)
-    for block, a, b in cut_blocks(pair, Tile(0, n_a, 0, n_b), pooling, ROWS, dtype, blocks.of_position):
+    neurons = neurons_of(pair, Tile(0, n_a, 0, n_b))
+    for block, a, b in cut_blocks(*neurons, Reading(pooling, dtype, ROWS), blocks.of_position):
         sums_a[block].add_rows(a)
         sums_b[block].add_rows(b)
         add_products(products[block], a.to(device), b.to(device), precision)
@@ -211,7 +214,7 @@ def rematch_candidates(
     neighbors: PairNeighbors,
     tiles: Sequence[Tile],
 ) -> Resampled:
-    """Match a pair anew on every half-sample among the nearest neighbours in the whole data.
+    """Match a pair again on every half-sample among the nearest neighbours in the whole data.
 
     Parameters
     ----------
@@ -229,7 +232,7 @@ def rematch_candidates(
     with bar(total=len(groups), label="candidates", unit="tile") as shown:
         for tile, inside in groups:
             mine = candidates_u[inside], candidates_v[inside]
-            sums = listed_sums(pair, tile, *mine, pooling, blocks.of_position, blocks.n)
+            sums = chosen_sums(pair, tile, *mine, pooling, blocks.of_position, blocks.n)
             for number, half in enumerate(halves):
                 n = int(blocks.lengths[half].sum())
                 r[inside, number] = sums.of(np.flatnonzero(half)).correlations(n)

@@ -11,7 +11,7 @@ neuron, however sparse. Within a run the map is orthogonal and loses nothing.
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +20,8 @@ import torch
 import zarr
 
 from rosetta.correlation.plan import ROWS
-from rosetta.correlation.stream import ColumnTotals, Side, centred_blocks, prefetched
+from rosetta.correlation.stream import Neurons, Reading, centred_blocks, prefetched
+from rosetta.correlation.sums import ColumnTotals
 from rosetta.progress import say
 from rosetta.storage.files import DamageError, check_files, describe_files, read_manifest, replacing, write_manifest
 
@@ -68,31 +69,27 @@ class Sketch:
         return rows.mul_(torch.where(lengths > 0, 1 / lengths, 0.0))
 
 
-def sketch_shard(side: Side, shard: int, low: int, high: int, pooling: str, n_rows: int, dtype: torch.dtype) -> Sketch:
-    """Fold the aligned positions of one shard, neurons [low, high), into `n_rows` rows.
+def sketch_shard(neurons: Neurons, shard: int, pooling: str, n_rows: int, dtype: torch.dtype) -> Sketch:
+    """Fold the aligned positions of one shard into `n_rows` rows.
 
     Parameters
     ----------
-    side : Side
-        One model of a pair.
+    neurons : Neurons
+        Of one model of a pair.
     shard : int
         Which of its shards; it also seeds what is drawn, which must differ between shards.
-    low, high : int
-        Range of flat neuron indices.
     pooling : str
-        Pooling of tokens to spans.
+        Pooling of rows to positions.
     n_rows : int
         m, a power of two.
     dtype : torch.dtype
         What the rotation is multiplied in. bfloat16 adds an error far below that of the sketch.
     """
-    run_rows = min(n_rows, ROWS)
-    result = Sketch(
-        torch.zeros((n_rows, high - low)), torch.zeros(n_rows), torch.zeros(high - low, dtype=torch.float64), 0
-    )
-    sums = ColumnTotals(high - low)
-    ones = torch.ones((run_rows, 1))
-    blocks = centred_blocks(side.of_shard(shard), low, high, pooling, run_rows, torch.float32, sums)
+    run_rows, width = min(n_rows, ROWS), len(neurons)
+    sums, ones = ColumnTotals(width), torch.ones((run_rows, 1))
+    result = Sketch(torch.zeros((n_rows, width)), torch.zeros(n_rows), sums.total, 0)
+    here = replace(neurons, side=neurons.side.of_shard(shard))
+    blocks = centred_blocks(here, Reading(pooling, torch.float32, run_rows), sums)
     n_threads = torch.get_num_threads()
     # Strips of columns side by side: the rotation's products are too small to be split themselves.
     with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as threads:
@@ -103,7 +100,7 @@ def sketch_shard(side: Side, shard: int, low: int, high: int, pooling: str, n_ro
                 columns = slice(low, low + COLUMNS)
                 _fold(block[:, columns], drawn, result.rows[:, columns], dtype)
 
-            list(threads.map(fold, range(0, high - low, COLUMNS)))
+            list(threads.map(fold, range(0, width, COLUMNS)))
             _fold(ones[: len(block)], drawn, result.ones[:, None], torch.float32)
             result.n_positions += len(block)
     result.total = sums.total

@@ -10,16 +10,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from rosetta.alignment.spans import STRIP
+from rosetta.alignment.pooling import STRIP
 from rosetta.config import Dask
-from rosetta.correlation import scratch
+from rosetta.correlation.aligned import AlignedPair, StoredPair
+from rosetta.correlation.kept_arrays import kept_arrays, load_arrays
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.correlation.plan import ROWS, Tile
 from rosetta.correlation.products import Products
 from rosetta.correlation.schedule import run_tasks
-from rosetta.correlation.stream import AlignedPair, ColumnSums, centred_blocks, open_pair, prefetched
+from rosetta.correlation.stream import Reading, centred_blocks, neurons_of, prefetched
+from rosetta.correlation.sums import ColumnSums
 from rosetta.correlation.topk import top_k
-from rosetta.correlation.view import View
 
 
 def correlate_tile(
@@ -36,12 +37,10 @@ def correlate_tile(
 
     Parameters
     ----------
-    pair : AlignedPair
-        The aligned stores.
-    tile : Tile
-        Ranges of neurons.
+    pair, tile
+        The aligned stores, and ranges of their neurons.
     pooling, precision : str
-        How tokens become positions, and what is multiplied.
+        How rows become positions, and what is multiplied.
     only_a, only_b : ndarray of int, optional
         Neurons of the tile to keep, counted from its edges; all of them if not given.
 
@@ -57,20 +56,18 @@ def correlate_tile(
     StoreError
         If a store is damaged or holds a non-finite value.
     """
-    dtype = torch.float64 if precision == "float64" else torch.float32
-    width_a = tile.a_high - tile.a_low if only_a is None else len(only_a)
-    width_b = tile.b_high - tile.b_low if only_b is None else len(only_b)
-    sums_a, sums_b = ColumnSums(width_a), ColumnSums(width_b)
-    products = Products(width_a, width_b, precision)
-    blocks_a = prefetched(centred_blocks(pair.a, tile.a_low, tile.a_high, pooling, ROWS, dtype, sums_a, only_a))
-    blocks_b = prefetched(centred_blocks(pair.b, tile.b_low, tile.b_high, pooling, ROWS, dtype, sums_b, only_b))
+    reading = Reading(pooling, torch.float64 if precision == "float64" else torch.float32, ROWS)
+    a, b = neurons_of(pair, tile, only_a, only_b)
+    sums_a, sums_b = ColumnSums(len(a)), ColumnSums(len(b))
+    products = Products(len(a), len(b), precision)
+    blocks_a = prefetched(centred_blocks(a, reading, sums_a))
+    blocks_b = prefetched(centred_blocks(b, reading, sums_b))
     for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
         products.add(block_a, block_b)
-    n = pair.n_positions
-    a, b = reduced(sums_a, n), reduced(sums_b, n)
-    r = products.take()
-    to_correlations(r, a, b, n)
-    return r, a.dead.numpy(), b.dead.numpy()
+    r, n = products.take(), pair.n_positions
+    of_a, of_b = reduced(sums_a, n), reduced(sums_b, n)
+    to_correlations(r, of_a, of_b, n)
+    return r, of_a.dead.numpy(), of_b.dead.numpy()
 
 
 class Columns(NamedTuple):
@@ -103,26 +100,19 @@ class TileTask:
 
     Attributes
     ----------
-    folder_a, folder_b : str
-        Folders of the shard stores.
-    identity : str
-        Digest of the stores (`rosetta.correlation.stream.pair_identity`).
+    pair : StoredPair
+        The stores and what of them is looked at.
     pooling, precision : str
-        How tokens become positions, and what is multiplied.
-    view : View
-        Which documents, positions and neurons take part.
+        How rows become positions, and what is multiplied.
     n_kept : int
         Neighbours to keep per neuron.
     scratch : str
         Folder of finished tiles.
     """
 
-    folder_a: str
-    folder_b: str
-    identity: str
+    pair: StoredPair
     pooling: str
     precision: str
-    view: View
     n_kept: int
     scratch: str
 
@@ -162,17 +152,16 @@ def tile_on_disk(task: TileTask, tile: Tile) -> Path:
     path = Path(task.scratch) / f"{'-'.join(map(str, tile))}.npz"
 
     def make() -> dict[str, np.ndarray]:
-        pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
-        found = tile_neighbors(pair, tile, task.pooling, task.precision, task.n_kept)
+        found = tile_neighbors(task.pair.open(), tile, task.pooling, task.precision, task.n_kept)
         return {
             "a_index": found.a.index, "a_r": found.a.r, "b_index": found.b.index, "b_r": found.b.r,
             "dead_a": found.dead_a, "dead_b": found.dead_b,
         }  # fmt: skip
 
-    return scratch.once(path, make)
+    return kept_arrays(path, make)
 
 
 def _load(path: Path) -> PairNeighbors:
-    saved = scratch.load(path)
+    saved = load_arrays(path)
     a, b = (Neighbors(saved[f"{side}_index"], saved[f"{side}_r"]) for side in "ab")
     return PairNeighbors(a, b, saved["dead_a"], saved["dead_b"])

@@ -7,7 +7,7 @@ from functools import reduce
 import numpy as np
 import pandas as pd
 
-from rosetta.correlation.lists import PairFacts
+from rosetta.correlation.neighbor_tables import PairFacts
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 
 MATCH_COLUMNS = [

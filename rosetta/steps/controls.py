@@ -12,12 +12,12 @@ from rosetta.activations.folders import open_stores
 from rosetta.analysis.intervals import INTERVAL_COLUMNS, correlation_interval
 from rosetta.config import PAIR_SEPARATOR, Config, twin_name
 from rosetta.config.controls import Exclusions
-from rosetta.correlation.lists import PairFacts, read_lists
+from rosetta.correlation.aligned import align_pair
+from rosetta.correlation.neighbor_tables import PairFacts, read_lists
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import fits_rematch, plan_tiles, workers_of
 from rosetta.correlation.products import resolve_precision
-from rosetta.correlation.resample import Blocks, Replicate, Resampled, document_blocks, rematch, rematch_candidates
-from rosetta.correlation.stream import align_pair
+from rosetta.correlation.resample import Blocks, Replicate, Resampled, rematch, rematch_candidates, sample_blocks
 from rosetta.correlation.view import View
 from rosetta.matching.mutual import mutual_matches
 from rosetta.progress import say
@@ -99,7 +99,7 @@ def _resample(
     stores = [open_stores(folder) for folder in _folders(config, paths, pair)]
     aligned = align_pair(*stores, View(config.exclusions, documents=paths.split("match")))
     size = (aligned.a.n_neurons, aligned.b.n_neurons, aligned.n_positions)
-    blocks, pooling = document_blocks(aligned, config.intervals.n_blocks), config.alignment.pooling
+    blocks, pooling = sample_blocks(aligned, config.intervals.n_blocks), config.alignment.pooling
     if not blocks.n:
         return Resampled(np.empty((len(u), 0)), []), blocks, "none"
     if fits_rematch(*size, settings.memory_gb, config.intervals, precision=precision, workers=workers):

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rosetta.analysis.intervals import INTERVAL_COLUMNS
 from rosetta.analysis.nulls import tail_probability
-from rosetta.correlation.lists import pair_counts, read_lists
+from rosetta.correlation.neighbor_tables import pair_counts, read_lists
 from rosetta.errors import ConfigError
 from rosetta.matching.mutual import MATCH_COLUMNS, NOTE_COLUMNS, mutual_matches, rosetta_neurons
 from rosetta.progress import say

@@ -11,7 +11,7 @@ from rosetta.progress import say
 from rosetta.storage.files import digested, is_whole
 
 
-def once(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> Path:
+def kept_arrays(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> Path:
     """Make arrays and save them as `path`, unless a killed job left them there, whole; return the path."""
     if path.exists() and is_whole(path):
         return path
@@ -23,7 +23,7 @@ def once(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> Path:
     return path
 
 
-def load(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays that `once` saved."""
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays that `kept_arrays` saved."""
     with np.load(path, allow_pickle=False) as saved:
         return {name: saved[name] for name in saved.files}

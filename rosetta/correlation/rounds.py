@@ -11,12 +11,8 @@ import numpy as np
 import torch
 
 from rosetta.config import Dask, Screening
-from rosetta.correlation import scratch
-from rosetta.correlation.listed import correlate_listed
-from rosetta.correlation.neighbors import Neighbors, PairNeighbors
-from rosetta.correlation.plan import ScreenPlan, Tile
-from rosetta.correlation.schedule import run_tasks
-from rosetta.correlation.screen import (
+from rosetta.correlation.aligned import StoredPair
+from rosetta.correlation.certificates import (
     ROUNDING,
     Computed,
     Open,
@@ -29,11 +25,15 @@ from rosetta.correlation.screen import (
     tentative_matches,
     thresholds,
 )
+from rosetta.correlation.chosen_pairs import correlate_chosen
+from rosetta.correlation.kept_arrays import kept_arrays, load_arrays
+from rosetta.correlation.neighbors import Neighbors, PairNeighbors
+from rosetta.correlation.plan import ScreenPlan, Tile
+from rosetta.correlation.schedule import run_tasks
 from rosetta.correlation.sketch import Sketch, is_saved, load_sketch, save_sketch, sketch_shard
-from rosetta.correlation.stream import open_pair
+from rosetta.correlation.stream import Neurons
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.topk import top_k
-from rosetta.correlation.view import View
 from rosetta.progress import say
 
 # Above this share of all correlations, computing whole neurons costs as much as the exact method.
@@ -46,7 +46,7 @@ class ScreenTask:
 
     Attributes
     ----------
-    folder_a, folder_b, identity, pooling, precision, view, scratch
+    pair, pooling, precision, scratch
         As in `rosetta.correlation.tiles.TileTask`.
     n_rows : int
         Rows m of the sketches.
@@ -54,12 +54,9 @@ class ScreenTask:
         Shards of either model.
     """
 
-    folder_a: str
-    folder_b: str
-    identity: str
+    pair: StoredPair
     pooling: str
     precision: str
-    view: View
     scratch: str
     n_rows: int
     n_shards: int
@@ -244,9 +241,10 @@ def sketch_on_disk(task: ScreenTask, side: str, shard: int, low: int, high: int)
     """Make the sketch of one shard and range of neurons, unless a former run did; return its manifest's path."""
     path = task.sketch(side, shard, low, high)
     if not is_saved(path):
-        pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
-        made = sketch_shard(pair.a if side == "a" else pair.b, shard, low, high, task.pooling, task.n_rows, task.dtype)
-        save_sketch(path, made, task.identity)
+        pair = task.pair.open()
+        neurons = Neurons(pair.a if side == "a" else pair.b, low, high)
+        made = sketch_shard(neurons, shard, task.pooling, task.n_rows, task.dtype)
+        save_sketch(path, made, task.pair.identity)
     return path
 
 
@@ -276,9 +274,7 @@ def listed_on_disk(task: ScreenTask, number: int, tile: Tile, u: np.ndarray, v: 
     """Compute listed pairs of a tile, unless a former run did; return the file of (r, dead_a, dead_b)."""
     return _once(
         Path(task.scratch) / f"listed-{number}-{'-'.join(map(str, tile))}.npz",
-        lambda: correlate_listed(
-            open_pair(task.folder_a, task.folder_b, task.identity, task.view), tile, u, v, task.pooling
-        ),
+        lambda: correlate_chosen(task.pair.open(), tile, u, v, task.pooling),
     )
 
 
@@ -286,8 +282,9 @@ def whole_on_disk(task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray,
     """Correlate chosen neurons of a tile with each other, unless a former run did; return the file of (u, v, r)."""
 
     def make() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
-        r, *_ = correlate_tile(pair, tile, task.pooling, "float32", only_a - tile.a_low, only_b - tile.b_low)
+        r, *_ = correlate_tile(
+            task.pair.open(), tile, task.pooling, "float32", only_a - tile.a_low, only_b - tile.b_low
+        )
         of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)
         i, rank = np.nonzero(of_a.index >= 0)
         j, back = np.nonzero(of_b.index >= 0)
@@ -299,11 +296,11 @@ def whole_on_disk(task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray,
 
 
 def _once(path: Path, make: Callable[[], tuple[np.ndarray, ...]]) -> Path:
-    return scratch.once(path, lambda: {f"part_{i}": part for i, part in enumerate(make())})
+    return kept_arrays(path, lambda: {f"part_{i}": part for i, part in enumerate(make())})
 
 
 def _load(path: Path) -> list[np.ndarray]:
-    return list(scratch.load(path).values())
+    return list(load_arrays(path).values())
 
 
 def _estimates(task: ScreenTask, n_a: int, n_b: int, plan: ScreenPlan, k: int, dask: Dask) -> PairNeighbors:
