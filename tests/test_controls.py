@@ -49,7 +49,7 @@ def stores(tmp_path, monkeypatch):
 
 def spans_of(stores_a, stores_b):
     return [
-        aligned_spans([token_ranges(a), token_ranges(b)], len(a.read("document_ids")))
+        aligned_spans([token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids")))
         for a, b in zip(stores_a, stores_b, strict=True)
     ]
 

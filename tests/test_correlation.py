@@ -53,7 +53,7 @@ def pooled_reference(stores, spans, side, pooling):
 
 def reference(stores_a, stores_b, pooling):
     spans = [
-        aligned_spans([token_ranges(a), token_ranges(b)], len(a.read("document_ids")))
+        aligned_spans([token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids")))
         for a, b in zip(stores_a, stores_b, strict=True)
     ]
     a, b = (pooled_reference(stores, spans, i, pooling) for i, stores in enumerate((stores_a, stores_b)))

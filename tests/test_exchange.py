@@ -118,7 +118,7 @@ def test_correlations_are_those_of_the_exchanged_rows(tmp_path, monkeypatch, n_s
     use_small_chunks(monkeypatch)
     sides = make_pair(tmp_path, n_shards)
     spans = [
-        aligned_spans([token_ranges(a), token_ranges(b)], len(a.read("document_ids")))
+        aligned_spans([token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids")))
         for a, b in zip(*sides, strict=True)
     ]
     a, b = (pooled_reference(side, spans, i, "mean") for i, side in enumerate(sides))

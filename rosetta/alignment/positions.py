@@ -108,12 +108,17 @@ class AlignedShard:
         As many positions of either model.
     rows_a, rows_b : StoredRows
         What their stored rows stand for.
-    n_samples : int
-        Samples of the shard, also those without positions.
+    sample_ids : ndarray of uint64, shape (n_samples,)
+        Ids of the shard's samples, also of those without positions.
     """
 
     a: AlignedPositions
     b: AlignedPositions
     rows_a: StoredRows
     rows_b: StoredRows
-    n_samples: int
+    sample_ids: np.ndarray
+
+    @property
+    def n_samples(self) -> int:
+        """Number of samples."""
+        return len(self.sample_ids)

@@ -65,6 +65,10 @@ def aligned_spans(tokenizations: Sequence[TokenRanges], n_documents: int) -> Ali
     Boundaries are those that all tokenizations have, with 0 and the end of the common covered prefix of each
     document included. All documents are handled at once: each is given its own stretch of one long axis.
 
+    Example: of `the cats`, A reads the tokens `the| ca|ts` and B `th|e| cats`. Both have boundaries at
+    the bytes 0, 3 and 8, so the spans are `the` and ` cats`: tokens [0, 1) and [1, 3) of A, tokens
+    [0, 2) and [2, 3) of B. Had B read no further than byte 3, ` cats` would be no span.
+
     Parameters
     ----------
     tokenizations : sequence of TokenRanges
@@ -121,12 +125,14 @@ class Segments(AlignedPositions):
     @property
     def begin(self) -> np.ndarray:
         """First row that each position needs, shape (n_positions,)."""
-        return self.rows[self.first]
+        begin: np.ndarray = self.rows[self.first]
+        return begin
 
     @property
     def end(self) -> np.ndarray:
         """Row after the last that each position needs, shape (n_positions,)."""
-        return self.rows[self.last - 1] + 1
+        end: np.ndarray = self.rows[self.last - 1] + 1
+        return end
 
     def some(self, which: slice | np.ndarray) -> Segments:
         """Return some of the positions, in order."""

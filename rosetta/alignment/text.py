@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from rosetta.activations.layout import check_same_documents
 from rosetta.activations.reader import StoreReader
+from rosetta.activations.variables import StoreTokens
 from rosetta.alignment.positions import AlignedShard, StoredRows
 from rosetta.alignment.spans import AlignedSpans, Segments, TokenRanges, aligned_spans
 
 
-def token_ranges(store: StoreReader) -> TokenRanges:
-    """Return the byte ranges of a store's rows that stand for bytes."""
-    tokens = store.tokens()
+def token_ranges(tokens: StoreTokens) -> TokenRanges:
+    """Return the byte ranges of the tokens that stand for bytes."""
     kept = tokens.with_bytes
     return TokenRanges(tokens.document_index[kept], tokens.byte_start[kept], tokens.byte_end[kept])
 
@@ -27,24 +25,15 @@ def align_shard(a: StoreReader, b: StoreReader) -> AlignedShard:
     StoreError
         If the stores do not hold the same documents.
     """
-    check_same_documents(a.tokens(), b.tokens(), (str(a.path), str(b.path)))
-    n_documents = int(a.manifest["holds"]["n_documents"])
-    spans = aligned_spans([token_ranges(a), token_ranges(b)], n_documents)
+    tokens_a, tokens_b = a.tokens(), b.tokens()
+    check_same_documents(tokens_a, tokens_b, (str(a.path), str(b.path)))
+    spans = aligned_spans([token_ranges(tokens_a), token_ranges(tokens_b)], len(tokens_a.document_ids))
     document = spans.document_index.astype(np.int32)  # one array for both sides
-    rows_a, rows_b = (_stored_rows(store) for store in (a, b))
+    rows_a, rows_b = (StoredRows(tokens.document_index, tokens.with_bytes) for tokens in (tokens_a, tokens_b))
     return AlignedShard(
-        _segments(document, rows_a, spans, 0), _segments(document, rows_b, spans, 1), rows_a, rows_b, n_documents
-    )
-
-
-def sample_ids(stores: Sequence[StoreReader]) -> np.ndarray:
-    """Return the ids of the documents of a model's shards, in order, shape (n_documents,)."""
-    return np.concatenate([store.tokens().document_ids for store in stores])
-
-
-def _stored_rows(store: StoreReader) -> StoredRows:
-    tokens = store.tokens()
-    return StoredRows(tokens.document_index, tokens.with_bytes)
+        _segments(document, rows_a, spans, 0), _segments(document, rows_b, spans, 1), rows_a, rows_b,
+        tokens_a.document_ids,
+    )  # fmt: skip
 
 
 def _segments(document: np.ndarray, rows: StoredRows, spans: AlignedSpans, side: int) -> Segments:

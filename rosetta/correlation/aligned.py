@@ -12,8 +12,8 @@ import numpy as np
 from rosetta.activations.folders import open_stores
 from rosetta.activations.reader import StoreReader
 from rosetta.alignment.positions import AlignedPositions, AlignedShard
-from rosetta.alignment.samples import SampleFacts, sample_facts
-from rosetta.alignment.text import align_shard, sample_ids
+from rosetta.alignment.samples import sample_facts
+from rosetta.alignment.stores import align_stores
 from rosetta.config.controls import Exclusions
 from rosetta.correlation.exchange import Reordering, exchange
 from rosetta.correlation.neighbor_tables import LeftOut
@@ -110,60 +110,39 @@ def align_pair(stores_a: Sequence[StoreReader], stores_b: Sequence[StoreReader],
     Raises
     ------
     StoreError
-        If they do not hold the same samples in the same shards, share fewer than two positions, or hold samples that
-        the view's table lacks.
+        If they do not hold the same samples in the same shards, or as `pair_of`.
     """
-    if len(stores_a) != len(stores_b):
-        raise StoreError(
-            f"{stores_a[0].path.parent} has {len(stores_a)} shards, {stores_b[0].path.parent} has {len(stores_b)}. "
-            "Capture both with the same activations.n_shards."
-        )
-    facts = sample_facts(sample_ids(stores_a), view.documents)
-    shards = [align_shard(a, b) for a, b in zip(stores_a, stores_b, strict=True)]
-    return pair_of(stores_a, stores_b, shards, facts, view)
+    return pair_of(stores_a, stores_b, align_stores(stores_a, stores_b), view)
 
 
 def pair_of(
     stores_a: Sequence[StoreReader],
     stores_b: Sequence[StoreReader],
     shards: Sequence[AlignedShard],
-    facts: SampleFacts,
     view: View = WHOLE,
 ) -> AlignedPair:
     """Return the pair that aligned shards of any modality make under a view.
 
-    Parameters
-    ----------
-    stores_a, stores_b : sequence of StoreReader
-        Shard stores of either model.
-    shards : sequence of AlignedShard
-        Their aligned positions.
-    facts : SampleFacts
-        What is known of the samples of all shards.
-    view : View
-        What of them is looked at.
-
     Raises
     ------
     StoreError
-        If fewer than two positions are left, or no sample can be exchanged.
+        If fewer than two positions are left, no sample can be exchanged, or the view's table lacks one.
     """
+    facts = sample_facts(np.concatenate([shard.sample_ids for shard in shards]), view.documents)
     seen = _seen(stores_a, stores_b, shards, view.takes(facts.clusters), view.exclusions)
+    a, b = _side(stores_a, [part.a for part in seen], view), _side(stores_b, [part.b for part in seen], view)
     sample_positions = np.concatenate([part.sample_positions for part in seen])
-    positions_a, positions_b, swap = [part.a for part in seen], [part.b for part in seen], None
     if view.exchange_seed is not None:
         swap = exchange(sample_positions, facts, view.exchange_seed)
         n_samples = [shard.n_samples for shard in shards]
-        positions_a = _heads(positions_a, swap.used_a, n_samples)
-        positions_b = _heads(positions_b, swap.used_b, n_samples)
-    a = _side(stores_a, positions_a, view, swap and swap.of_a)
-    b = replace(_side(stores_b, positions_b, view, swap and swap.of_b), permute_seed=view.permute_seed)
+        a = replace(a, positions=_heads(a.positions, swap.used_a, n_samples), reordering=swap.of_a)
+        b = replace(b, positions=_heads(b.positions, swap.used_b, n_samples), reordering=swap.of_b)
+    b = replace(b, permute_seed=view.permute_seed)
     left_out = reduce(LeftOut.add, [part.left_out for part in seen])
     left_out = replace(left_out, n_quiet_a=int(a.quiet.sum()), n_quiet_b=int(b.quiet.sum()))
-    pair = AlignedPair(a, b, sample_positions, facts.clusters, left_out)
-    if pair.n_positions < 2:
-        raise StoreError(f"{stores_a[0].path.parent}: only {pair.n_positions} aligned positions; give more documents.")
-    return pair
+    if a.n_positions < 2:
+        raise StoreError(f"{stores_a[0].path.parent}: only {a.n_positions} aligned positions; give more documents.")
+    return AlignedPair(a, b, sample_positions, facts.clusters, left_out)
 
 
 @dataclass(frozen=True)
@@ -201,15 +180,10 @@ def _seen_of(shard: AlignedShard, taken: np.ndarray, marks_a: RowMarks, marks_b:
     return _Seen(a, b, np.bincount(a.sample, minlength=shard.n_samples), left_out)
 
 
-def _side(
-    stores: Sequence[StoreReader],
-    positions: list[AlignedPositions],
-    view: View,
-    reordering: Reordering | None,
-) -> Side:
+def _side(stores: Sequence[StoreReader], positions: list[AlignedPositions], view: View) -> Side:
     pilot = reduce(Moments.merge, [store.moments() for store in stores])
     quiet = quiet_neurons(pilot, view.exclusions.variance_floor)
-    return Side(stores, positions, pilot.mean, quiet, reordering=reordering)
+    return Side(stores, positions, pilot.mean, quiet)
 
 
 def _heads(positions: list[AlignedPositions], used: np.ndarray, n_samples: list[int]) -> list[AlignedPositions]:

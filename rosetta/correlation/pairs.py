@@ -45,10 +45,8 @@ def correlate_pair(
     ----------
     folder_a, folder_b : Path
         Folders of shard stores of the same samples.
-    pooling : str
-        Pooling of rows to aligned positions.
-    settings, dask
-        Method, budget, neighbours to keep, precision and jobs; where the tiles are computed.
+    pooling, settings, dask
+        How rows become positions; method, budget, precision and jobs; where tiles are computed.
     job : int
         Number of this job; it takes every `n_jobs`-th tile.
     view : View

@@ -23,11 +23,12 @@ def permuted(blocks: Iterator[torch.Tensor], n_positions: int, rows: int, seed: 
     edges = [min(i * n_blocks // n_windows * rows, n_positions) for i in range(n_windows + 1)]
     for number, (low, high) in enumerate(pairwise(edges)):
         order = torch.from_numpy(np.random.default_rng([seed, number]).permutation(high - low))
-        window, filled = None, 0
+        block = next(blocks)
+        window = torch.empty((high - low, block.shape[1]), dtype=block.dtype)
+        filled = len(block)
+        window[:filled] = block
         while filled < high - low:
             block = next(blocks)
-            if window is None:
-                window = torch.empty((high - low, block.shape[1]), dtype=block.dtype)
             window[filled : filled + len(block)] = block
             filled += len(block)
         for start in range(0, high - low, rows):

@@ -98,7 +98,8 @@ class Blocks:
     @property
     def shares(self) -> np.ndarray:
         """Share of the positions that each half-sample has, shape (n_half_samples,)."""
-        return half_samples(self.n) @ self.lengths / len(self.of_position)
+        shares: np.ndarray = half_samples(self.n) @ self.lengths / len(self.of_position)
+        return shares
 
 
 def sample_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:

@@ -31,8 +31,8 @@ from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.correlation.plan import ScreenPlan, Tile
 from rosetta.correlation.schedule import run_tasks
 from rosetta.correlation.sketch import Sketch, is_saved, load_sketch, save_sketch, sketch_shard
-from rosetta.correlation.stream import Neurons
-from rosetta.correlation.tiles import correlate_tile
+from rosetta.correlation.stream import Neurons, neurons_of
+from rosetta.correlation.tiles import correlate_neurons
 from rosetta.correlation.topk import top_k
 from rosetta.progress import say
 
@@ -121,11 +121,8 @@ def correlate_screened(
     while rounds.any_open():
         if not rounds.advance():
             return None
-    kept = PairNeighbors(
-        *(_above(computed.neighbors(side, max_k + 1), settings.min_r) for side in "ab"),
-        computed.dead_a,
-        computed.dead_b,
-    )
+    a, b = (_above(computed.neighbors(side, max_k + 1), settings.min_r) for side in "ab")
+    kept = PairNeighbors(a, b, computed.dead_a, computed.dead_b)
     return Screened(kept, n_uncertified, rounds.n_listed, int(computed.full_a.sum() + computed.full_b.sum()))
 
 
@@ -215,10 +212,10 @@ class _Rounds:
         self._computed.full_a[heavy_a] = True
         self._computed.full_b[heavy_b] = True
 
-    def _best(self) -> tuple[np.ndarray, np.ndarray]:
+    def _best(self) -> list[np.ndarray]:
         """Return the k-th best known correlation of every neuron, -inf where there are fewer."""
         lists = [self._computed.neighbors(side, self._k) for side in "ab"]
-        return tuple(np.nan_to_num(side.r[:, -1], nan=-np.inf) for side in lists)
+        return [np.nan_to_num(side.r[:, -1], nan=-np.inf) for side in lists]
 
     def _thresholds(self) -> list[np.ndarray]:
         rounding = ROUNDING[self._task.dtype]
@@ -229,12 +226,13 @@ class _Rounds:
         return result
 
     def _state(self) -> tuple[Open, Open]:
-        lists = [self._computed.neighbors(side, self._k) for side in "ab"]
-        matched = tentative_matches(*lists, self._min_r)
-        return tuple(
+        a, b = (self._computed.neighbors(side, self._k) for side in "ab")
+        matched = tentative_matches(a, b, self._min_r)
+        open_a, open_b = (
             Open(threshold, uncertified, uncertified & tentative)
             for threshold, uncertified, tentative in zip(self._thresholds(), self._uncertified, matched, strict=True)
         )
+        return open_a, open_b
 
 
 def sketch_on_disk(task: ScreenTask, side: str, shard: int, low: int, high: int) -> Path:
@@ -282,9 +280,8 @@ def whole_on_disk(task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray,
     """Correlate chosen neurons of a tile with each other, unless a former run did; return the file of (u, v, r)."""
 
     def make() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        r, *_ = correlate_tile(
-            task.pair.open(), tile, task.pooling, "float32", only_a - tile.a_low, only_b - tile.b_low
-        )
+        neurons = neurons_of(task.pair.open(), tile, only_a - tile.a_low, only_b - tile.b_low)
+        r, *_ = correlate_neurons(*neurons, task.pooling, "float32")
         of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)
         i, rank = np.nonzero(of_a.index >= 0)
         j, back = np.nonzero(of_b.index >= 0)

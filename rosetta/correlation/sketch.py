@@ -196,7 +196,7 @@ def load_sketch(path: Path) -> Sketch:
     check_files(path.with_suffix(".zarr"), manifest["files"], path)
     group = zarr.open_group(path.with_suffix(".zarr"), mode="r", zarr_format=3)
     try:
-        rows, ones, total = (torch.from_numpy(group[name][...]) for name in ("rows", "ones", "total"))
+        rows, ones, total = (torch.from_numpy(np.asarray(group[name])) for name in ("rows", "ones", "total"))
     except (ValueError, RuntimeError) as error:
         raise DamageError(path.with_suffix(".zarr"), f"damaged ({error})", path) from None
     return Sketch(rows, ones, total, manifest["holds"]["n_positions"])

@@ -44,7 +44,7 @@ class ColumnSums(ColumnTotals):
 
     def add_rows(self, rows: torch.Tensor) -> None:
         """Add any number of rows, in strips."""
-        for strip in rows.split(STRIP):
+        for strip in torch.split(rows, STRIP):
             self.add(strip)
 
     @classmethod

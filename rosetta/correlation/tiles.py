@@ -18,35 +18,35 @@ from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.correlation.plan import ROWS, Tile
 from rosetta.correlation.products import Products
 from rosetta.correlation.schedule import run_tasks
-from rosetta.correlation.stream import Reading, centred_blocks, neurons_of, prefetched
+from rosetta.correlation.stream import Neurons, Reading, centred_blocks, neurons_of, prefetched
 from rosetta.correlation.sums import ColumnSums
 from rosetta.correlation.topk import top_k
 
 
 def correlate_tile(
-    pair: AlignedPair,
-    tile: Tile,
-    pooling: str,
-    precision: str,
-    only_a: np.ndarray | None = None,
-    only_b: np.ndarray | None = None,
+    pair: AlignedPair, tile: Tile, pooling: str, precision: str
 ) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
-    """Return the exact Pearson correlations of a tile (method, section 3; Dravid 2026, Eq. 2).
+    """Return the exact correlations of all neurons of a tile (see `correlate_neurons`)."""
+    return correlate_neurons(*neurons_of(pair, tile), pooling, precision)
+
+
+def correlate_neurons(
+    a: Neurons, b: Neurons, pooling: str, precision: str
+) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
+    """Return exact Pearson correlations (method, section 3; Dravid 2026, Eq. 2).
 
     One pass over both sides: threads read, pool and centre the next rows while the present ones are multiplied.
 
     Parameters
     ----------
-    pair, tile
-        The aligned stores, and ranges of their neurons.
+    a, b : Neurons
+        Neurons of either side of a pair.
     pooling, precision : str
         How rows become positions, and what is multiplied.
-    only_a, only_b : ndarray of int, optional
-        Neurons of the tile to keep, counted from its edges; all of them if not given.
 
     Returns
     -------
-    r : Tensor of float64, shape (neurons of a, neurons of b)
+    r : Tensor of float64, shape (len(a), len(b))
         -inf where one of the neurons is dead.
     dead_a, dead_b : ndarray of bool
         Neurons without variance over the aligned positions.
@@ -57,14 +57,13 @@ def correlate_tile(
         If a store is damaged or holds a non-finite value.
     """
     reading = Reading(pooling, torch.float64 if precision == "float64" else torch.float32, ROWS)
-    a, b = neurons_of(pair, tile, only_a, only_b)
     sums_a, sums_b = ColumnSums(len(a)), ColumnSums(len(b))
     products = Products(len(a), len(b), precision)
     blocks_a = prefetched(centred_blocks(a, reading, sums_a))
     blocks_b = prefetched(centred_blocks(b, reading, sums_b))
     for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
         products.add(block_a, block_b)
-    r, n = products.take(), pair.n_positions
+    r, n = products.take(), a.side.n_positions
     of_a, of_b = reduced(sums_a, n), reduced(sums_b, n)
     to_correlations(r, of_a, of_b, n)
     return r, of_a.dead.numpy(), of_b.dead.numpy()

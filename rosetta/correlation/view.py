@@ -110,4 +110,5 @@ def quiet_neurons(pilot: Moments, variance_floor: float) -> np.ndarray:
     living = pilot.m2 > 0
     if not variance_floor or not living.any():
         return np.zeros(len(pilot.m2), bool)
-    return living & (pilot.m2 < variance_floor * np.median(pilot.m2[living]))
+    quiet: np.ndarray = living & (pilot.m2 < variance_floor * np.median(pilot.m2[living]))
+    return quiet
