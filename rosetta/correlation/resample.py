@@ -1,4 +1,4 @@
-"""Correlations and matches of a pair on half-samples of its samples, for confidence intervals.
+"""Correlations and matches of a pair on halves of its samples, for confidence intervals.
 
 A count of nearest neighbours is not a smooth function of the data: without a small block, many near ties turn over that
 half of the data would have decided alike, and the delete-one jackknife makes its error several times too large. On
