@@ -1,4 +1,6 @@
-"""The seam of alignment: what correlation makes of positions that are no spans of text, against NumPy in float64."""
+"""The seam of alignment: what correlation makes of positions that are no spans of text, against
+NumPy in float64.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,8 @@ class Taps(AlignedPositions):
 
 
 def bilinear(height, width, n_special, n_images):
-    """Taps of a GRID × GRID grid on images of height × width patches, each after some special rows."""
+    """Taps of a GRID × GRID grid on images of height × width patches, each after some special rows.
+    """
     y, x = (np.linspace(0, n - 1, GRID) for n in (height, width))
     top, left = (np.minimum(at.astype(int), n - 2) for at, n in ((y, height), (x, width)))
     down, right = y - top, x - left
@@ -81,7 +84,9 @@ def bilinear(height, width, n_special, n_images):
 
 
 def images(rng, fields, height, width, n_special, order):
-    """Activations of patches and special rows: fields that are linear over every image, and some noise."""
+    """Activations of patches and special rows: fields that are linear over every image, and some
+    noise.
+    """
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
     planes = np.stack([np.ones_like(x), y, x]).reshape(3, -1)
     patches = np.einsum("iuc,cp->ipu", fields, planes)[:, :, order]
@@ -93,7 +98,9 @@ def images(rng, fields, height, width, n_special, order):
 
 @pytest.fixture
 def pair(tmp_path, monkeypatch):
-    """Stores of two models of images, their shards aligned, and the pooled rows of all positions in float64."""
+    """Stores of two models of images, their shards aligned, and the pooled rows of all positions in
+    float64.
+    """
     use_small_chunks(monkeypatch)
     rng = np.random.default_rng(0)
     fields = rng.normal(size=(N_IMAGES, N_UNITS, 3))
@@ -190,7 +197,9 @@ class Chunked:
     block=st.integers(1, 12),
 )
 def test_any_taps_are_pooled_whatever_the_chunks(seed, n_rows, n_positions, reach, chunk, block):
-    """Also positions that overlap, that need rows far apart, and that follow ones which need later rows."""
+    """Also positions that overlap, that need rows far apart, and that follow ones which need later
+    rows.
+    """
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(n_rows, 3))
     middle = np.sort(rng.integers(0, n_rows, n_positions))

@@ -47,7 +47,7 @@ def pool_into(
 
 
 def _mean(out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> None:
-    """Write means over axis 0 of `tokens`, exact where all values are equal: dead neurons must stay constant."""
+    """Write means over axis 0 of `tokens`, exact where all values are equal, as of dead neurons."""
     first = out[spans]
     above = torch.zeros_like(first)
     for row in tokens[1:]:
@@ -69,7 +69,8 @@ def _gathered(out: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> 
     return values[tokens.ravel()].to(out.dtype).view(*tokens.shape, -1)
 
 
-# Each takes the tokens of some spans, (length, n_spans) rows of `values`; `out` holds their first tokens already.
+# Each takes the tokens of some spans, (length, n_spans) rows of `values`; `out` holds their first
+# tokens already.
 _POOLINGS: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], None]] = {
     "mean": _mean,
     "max": _max,

@@ -1,8 +1,9 @@
-"""The seam below which no code knows a modality: an aligned position is a fixed weighted mean of a few stored rows.
+"""The seam of modalities: an aligned position is a fixed weighted mean of a few stored rows.
 
-A modality says which rows of a store make each position, and with which weights. For text a position is a run of
-tokens of equal weights (`rosetta.alignment.spans`). For images it is a cell of a common grid: four patches with the
-weights of bilinear interpolation. Correlation sees only what stands here.
+A modality says which rows of a store make each position, and with which weights. For text a
+position is a run of tokens of equal weights (`rosetta.alignment.spans`). For images it is a cell of
+a common grid: four patches with the weights of bilinear interpolation. Correlation sees only what
+stands here.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ import torch
 class AlignedPositions(ABC):
     """Which stored rows, with which weights, make each aligned position of one shard of one model.
 
-    Row numbers are those of the store. Position i of one model stands for the same part of a sample (of a document or
-    an image) as position i of the other.
+    Row numbers are those of the store. Position i of one model stands for the same part of a sample
+    (of a document or an image) as position i of the other.
 
     Attributes
     ----------
@@ -83,7 +84,8 @@ class StoredRows:
     sample : ndarray of int, shape (n_rows,)
         Sample of each row, counted within the shard, non-decreasing.
     content : ndarray of bool, shape (n_rows,)
-        Rows that stand for a part of their sample. The others (special tokens) belong to no position.
+        Rows that stand for a part of their sample. The others (special tokens) belong to no
+        position.
     """
 
     sample: np.ndarray

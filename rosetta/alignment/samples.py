@@ -1,4 +1,4 @@
-"""What a corpus says of the samples of stores, and how samples are dealt into parts that are independent."""
+"""What a corpus says of the samples of stores, and dealing samples into independent parts."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def sample_facts(ids: np.ndarray, table: Path | None) -> SampleFacts:
     ids : ndarray of uint64, shape (n_documents,)
         Documents of the stores.
     table : Path, optional
-        A split of the corpus: Parquet with the columns `id`, `domain` and `source`. Without it every document is a
-        cluster of its own, and all are of one domain.
+        A split of the corpus: Parquet with the columns `id`, `domain` and `source`. Without it
+        every document is a cluster of its own, and all are of one domain.
 
     Raises
     ------
@@ -67,9 +67,10 @@ def sample_facts(ids: np.ndarray, table: Path | None) -> SampleFacts:
 def deal(clusters: np.ndarray, n_parts: int) -> np.ndarray:
     """Deal samples into parts of near equal numbers of samples, clusters whole.
 
-    Clusters come in order of their size, those of one size in the order of a hash, and each goes to the part that has
-    the fewest samples. So no part is larger than it must be for one large cluster. Samples are counted, and not
-    their positions: these differ between pairs of models, whose parts have to be the same.
+    Clusters come in order of their size, those of one size in the order of a hash, and each goes to
+    the part that has the fewest samples. So no part is larger than it must be for one large
+    cluster. Samples are counted, and not their positions: these differ between pairs of models,
+    whose parts have to be the same.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
-"""Aligned spans of two or more tokenizations of the same documents, and pooling to them (method, section 2).
+"""Aligned spans of two or more tokenizations of the same documents (method, section 2).
 
-Between two consecutive byte boundaries that ALL tokenizations share lies one aligned span. Tokens never cross
-a shared boundary, so every token belongs to at most one span, and the tokens of a span are consecutive.
+Between two consecutive byte boundaries that ALL tokenizations share lies one aligned span. Tokens
+never cross a shared boundary, so every token belongs to at most one span, and the tokens of a span
+are consecutive.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from rosetta.alignment.positions import AlignedPositions
 class TokenRanges:
     """Byte ranges of the tokens of many documents under one tokenization.
 
-    Only tokens that stand for bytes are listed; within a document they are in order and without gaps, from
-    byte 0 on.
+    Only tokens that stand for bytes are listed; within a document they are in order and without
+    gaps, from byte 0 on.
 
     Attributes
     ----------
@@ -62,12 +63,13 @@ class AlignedSpans:
 def aligned_spans(tokenizations: Sequence[TokenRanges], n_documents: int) -> AlignedSpans:
     """Return the aligned spans of two or more tokenizations of the same documents.
 
-    Boundaries are those that all tokenizations have, with 0 and the end of the common covered prefix of each
-    document included. All documents are handled at once: each is given its own stretch of one long axis.
+    Boundaries are those that all tokenizations have, with 0 and the end of the common covered
+    prefix of each document included. All documents are handled at once: each is given its own
+    stretch of one long axis.
 
-    Example: of `the cats`, A reads the tokens `the| ca|ts` and B `th|e| cats`. Both have boundaries at
-    the bytes 0, 3 and 8, so the spans are `the` and ` cats`: tokens [0, 1) and [1, 3) of A, tokens
-    [0, 2) and [2, 3) of B. Had B read no further than byte 3, ` cats` would be no span.
+    Example: of `the cats`, A reads the tokens `the| ca|ts` and B `th|e| cats`. Both have boundaries
+    at the bytes 0, 3 and 8, so the spans are `the` and ` cats`: tokens [0, 1) and [1, 3) of A,
+    tokens [0, 2) and [2, 3) of B. Had B read no further than byte 3, ` cats` would be no span.
 
     Parameters
     ----------
@@ -153,5 +155,7 @@ class Segments(AlignedPositions):
         return found
 
     def pool_into(self, out: torch.Tensor, values: torch.Tensor, which: slice, pooling: str) -> None:
-        """Pool tokens to positions: their mean, or their largest or middle value (`rosetta.alignment.pooling`)."""
+        """Pool tokens to positions: their mean, or their largest or middle value
+        (`rosetta.alignment.pooling`).
+        """
         pool_into(out, values, self.rows, self.first[which], self.last[which], pooling)

@@ -1,4 +1,4 @@
-"""Alignment of two models' stores, shard by shard: where the modality of stores decides how positions are made."""
+"""Alignment of two models' stores, by the stores' modality."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alignment of two models' stores of text: shard by shard, on the spans that both tokenizations share."""
+"""Alignment of two models' stores of text, on the spans that both tokenizations share."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ def count_table(config: Config, paths: Paths, limits: Limits, replicates: pd.Dat
     `rematched`, or among `candidates` (`rosetta.correlation.resample`).
 
     `n_dead_a` and `n_dead_b` are the dead neurons of both models on the positions that they share, `n_quiet_a` and
-    `n_quiet_b` those below the variance floor; `n_special` counts rows that belong to no position, `n_first_position` and
-    `n_high_norm` aligned positions, that are left out.
+    `n_quiet_b` those below the variance floor; `n_special` counts rows that belong to no position,
+    `n_first_position` and `n_high_norm` aligned positions, that are left out.
 
     A larger group has one comparison, with aligned positions of its own, per model that is not the anchor. There
     `n_positions` is the minimum over the comparisons, `n_dead_a` and `n_quiet_a` the maximum over them of the anchor's

@@ -1,4 +1,4 @@
-"""Alignment of a pair under a view: which positions of both models are correlated, and what is left out."""
+"""Alignment of a pair under a view: the positions to correlate, and what is left out."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Side:
     positions : list of AlignedPositions
         Per shard, the positions that are looked at.
     center : ndarray of float64, shape (n_neurons,)
-        Pilot mean over rows. Any values would give the same correlations; these keep float32 sums free of
-        cancellation.
+        Pilot mean over rows. Any values would give the same correlations; these keep float32 sums
+        free of cancellation.
     quiet : ndarray of bool, shape (n_neurons,)
         Neurons below the variance floor: they read zero everywhere, as if they were dead.
     permute_seed : int, optional
@@ -126,7 +126,8 @@ def pair_of(
     Raises
     ------
     StoreError
-        If fewer than two positions are left, no sample can be exchanged, or the view's table lacks one.
+        If fewer than two positions are left, no sample can be exchanged, or the view's table lacks
+        one.
     """
     facts = sample_facts(np.concatenate([shard.sample_ids for shard in shards]), view.documents)
     seen = _seen(stores_a, stores_b, shards, view.takes(facts.clusters), view.exclusions)
@@ -147,7 +148,7 @@ def pair_of(
 
 @dataclass(frozen=True)
 class _Seen:
-    """Positions of a shard that a view takes in, their number in every sample, and what it leaves out."""
+    """Positions of a shard that a view takes in, their number per sample, and what is left out."""
 
     a: AlignedPositions
     b: AlignedPositions
@@ -198,7 +199,7 @@ def _heads(positions: list[AlignedPositions], used: np.ndarray, n_samples: list[
 
 @dataclass(frozen=True)
 class StoredPair:
-    """Where the stores of a pair are, and what is looked at: small, so that it can be sent to a worker.
+    """Where the stores of a pair are, and what is looked at: small enough for a worker's task.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""Exact correlations of chosen pairs of neurons, without those of all others, in one more pass over the stores."""
+"""Exact correlations of chosen pairs of neurons, in one more pass over the stores."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class ChosenSums:
         return ChosenSums(self.u, self.v, self.products[torch.from_numpy(blocks)], a, b)
 
     def correlations(self, n: int) -> np.ndarray:
-        """Return the correlations over the n positions of the blocks; -inf where one of the neurons is dead."""
+        """Return the correlations over the n positions of the blocks; -inf where one of the neurons
+        is dead.
+        """
         a, b = ColumnSums.joined(self.a), ColumnSums.joined(self.b)
         deviation_a, deviation_b = a.deviation(n), b.deviation(n)
         u, v = torch.from_numpy(self.u), torch.from_numpy(self.v)
@@ -85,7 +87,8 @@ def chosen_sums(
 ) -> ChosenSums:
     """Return the sums of chosen pairs over blocks of positions, in one pass.
 
-    Parameters are those of `correlate_chosen`; `block` is the block of each position, shape (n_positions,).
+    Parameters are those of `correlate_chosen`; `block` is the block of each position, shape
+    (n_positions,).
     """
     used_a, row = np.unique(u - tile.a_low, return_inverse=True)
     used_b, column = np.unique(v - tile.b_low, return_inverse=True)

@@ -1,10 +1,12 @@
-"""The null model `documents`: the second model's samples are exchanged for others of the same domain.
+"""The null model `documents`: the second model's samples are exchanged for others of the same
+domain.
 
-Sample d of the first model is paired with sample d' of the second, position i with position i, to the shorter
-length. What both models know of a domain, and of a place in a sample, survives; what they read does not.
+Sample d of the first model is paired with sample d' of the second, position i with position i, to
+the shorter length. What both models know of a domain, and of a place in a sample, survives; what
+they read does not.
 
-Stores are read in order and never copied, so both samples of a pair wait in memory for the later one. That there are
-few, samples are exchanged within groups of neighbours of their domain.
+Stores are read in order and never copied, so both samples of a pair wait in memory for the later
+one. That there are few, samples are exchanged within groups of neighbours of their domain.
 """
 
 from __future__ import annotations
@@ -46,7 +48,9 @@ class Reordering:
         return int((np.cumsum(self.lengths) - gone[place]).max(initial=0))
 
     def applied(self, blocks: Iterator[torch.Tensor], rows: int) -> Iterator[torch.Tensor]:
-        """Yield blocks of exactly `rows` rows (the last one may be shorter) with the samples reordered."""
+        """Yield blocks of exactly `rows` rows (the last one may be shorter) with the samples
+        reordered.
+        """
         waiting, lengths = _samples(blocks, self.lengths), self.lengths.tolist()
         held: dict[int, torch.Tensor] = {}
         left, n_read, block, filled = int(self.lengths.sum()), 0, None, 0
@@ -87,7 +91,7 @@ class Exchange:
     Attributes
     ----------
     used_a, used_b : ndarray of int64, shape (n_samples,)
-        Aligned positions of each sample, from its first on, that take part on either side.
+        Aligned positions of each sample, from its first on, that are used on either side.
     of_a, of_b : Reordering
         How the rows of both sides are brought together.
     """
@@ -137,12 +141,13 @@ def exchange(lengths: np.ndarray, facts: SampleFacts, seed: int) -> Exchange:
 def partners(lengths: np.ndarray, facts: SampleFacts, seed: int) -> np.ndarray:
     """Return the sample of B that each sample of A is paired with; -1 for none.
 
-    No sample is paired with itself, and none with one of its own cluster, unless its domain is a single cluster.
-    Every sample of B is paired once at most. A sample that is alone in its domain has no partner, and what a
-    cluster has beyond half of a group has none. Samples without a position are excluded.
+    No sample is paired with itself, and none with one of its own cluster, unless its domain is a
+    single cluster. Every sample of B is paired once at most. A sample that is alone in its domain
+    has no partner, and what a cluster has beyond half of a group has none. Samples without a
+    position are excluded.
 
-    A group has as many neighbouring samples of a domain as all domains can have within a window of positions
-    (`rosetta.correlation.plan.WINDOW`), at least `SMALLEST_GROUP`.
+    A group has as many neighbouring samples of a domain as all domains can have within a window of
+    positions (`rosetta.correlation.plan.WINDOW`), at least `SMALLEST_GROUP`.
     """
     partner, rng = np.full(len(lengths), -1), np.random.default_rng(seed)
     read = np.flatnonzero(lengths)
@@ -161,9 +166,9 @@ def partners(lengths: np.ndarray, facts: SampleFacts, seed: int) -> np.ndarray:
 def _exchanged(clusters: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Pair the members of a group at random with members of other clusters.
 
-    With clusters side by side in a circle, a step that is as long as the largest of them, or longer by both ways round,
-    leaves every one of them. If one has more than half of the group, the step is half of it, and what then still meets
-    its own cluster is left out: no pairing has fewer.
+    With clusters side by side in a circle, a step that is as long as the largest of them, or longer
+    by both ways round, leaves every one of them. If one has more than half of the group, the step
+    is half of it, and what then still meets its own cluster is left out: no pairing has fewer.
     """
     n = len(clusters)
     shuffled = rng.permutation(n)

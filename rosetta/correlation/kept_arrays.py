@@ -1,4 +1,4 @@
-"""Arrays on the way to a result: kept on disk until it is saved, so that a killed job repeats nothing."""
+"""Arrays kept on disk until a result is saved, so that a killed job repeats nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from rosetta.storage.files import digested, is_whole
 
 
 def kept_arrays(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> Path:
-    """Make arrays and save them as `path`, unless a killed job left them there, whole; return the path."""
+    """Make arrays and save them as `path`, unless a killed job left them there, whole; return the
+    path.
+    """
     if path.exists() and is_whole(path):
         return path
     if path.exists():

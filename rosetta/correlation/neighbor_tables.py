@@ -50,9 +50,9 @@ COLUMNS = ["side", "layer", "unit", "rank", "partner_layer", "partner_unit", "r"
 class PairFacts:
     """What the neighbour lists of a pair are about.
 
-    `n_uncertified` counts the neurons that the screened method's first candidates did not settle: they took further
-    exact correlations. `failure_probability` bounds the chance that a match of the pair is not the exact method's.
-    The last five are what the exclusions left out (`LeftOut`).
+    `n_uncertified` counts the neurons that the screened method's first candidates did not settle:
+    they took further exact correlations. `failure_probability` bounds the chance that a match of
+    the pair is not the exact method's. The last five are what the exclusions left out (`LeftOut`).
     """
 
     model_a: str
@@ -85,8 +85,9 @@ class NeighborLists(NamedTuple):
 def write_lists(path: Path, neighbors: PairNeighbors, facts: PairFacts) -> None:
     """Write neighbour lists as Parquet.
 
-    One row per neuron and neighbour: `side` (a or b: whose neuron), `layer`, `unit`, `rank` (from 1),
-    `partner_layer`, `partner_unit`, `r`. A dead neuron has a single row of rank 0, without partner.
+    One row per neuron and neighbour: `side` (a or b: whose neuron), `layer`, `unit`, `rank` (from
+    1), `partner_layer`, `partner_unit`, `r`. A dead neuron has a single row of rank 0, without
+    partner.
     """
     table = pd.concat(
         [

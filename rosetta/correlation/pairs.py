@@ -1,4 +1,4 @@
-"""The correlation of two models: folders of stores in, neighbour lists out, as a value or as a file."""
+"""The correlation of two models: folders of stores in, neighbour lists out."""
 
 from __future__ import annotations
 
@@ -83,7 +83,8 @@ def correlate_stores(
 ) -> None:
     """Write what `correlate_pair` returns as Parquet (`rosetta.correlation.neighbor_tables`).
 
-    Finished tiles are kept beside `out` until it is written, so that a killed job repeats none of them.
+    Finished tiles are kept beside `out` until it is written, so that a killed job repeats none of
+    them.
     """
     scratch = out.parent / f".tiles-{out.stem}"
     lists = correlate_pair(folder_a, folder_b, pooling, settings, dask, job=job, view=view, scratch=scratch)
@@ -123,7 +124,9 @@ def _kept(scratch: Path | None) -> Iterator[Path]:
 
 
 def _kept_in(scratch: Path) -> list[Path]:
-    """Return the folders of finished tiles, one per computation: `scratch`, a dash and the computation's digest."""
+    """Return the folders of finished tiles, one per computation: `scratch`, a dash and the
+    computation's digest.
+    """
     return list(scratch.parent.glob(f"{glob.escape(scratch.name)}-{'[0-9a-f]' * 16}"))
 
 
@@ -148,7 +151,8 @@ class _Work:
     def folder(self, plan: list[Any]) -> Path:
         """Return the folder for the finished tiles of this pair under a plan.
 
-        A former run of the same computation left its folder, to go on with; those of others are removed.
+        A former run of the same computation left its folder, to go on with; those of others are
+        removed.
         """
         stored = self.stored
         where = [stored.folder_a, stored.folder_b, stored.identity]
@@ -204,7 +208,9 @@ def _facts(pair: AlignedPair, settings: Correlation, job: int) -> PairFacts:
 
 
 def _screened(work: _Work) -> NeighborLists | None:
-    """Return the lists of the screened method; None if so much stays open that the exact one costs no more."""
+    """Return the lists of the screened method; None if so much stays open that the exact one costs
+    no more.
+    """
     settings, dask, screening = work.settings, work.dask, work.settings.screening
     plan = plan_screen(*work.size, settings.memory_gb, n_rows=screening.sketch_rows, workers=workers_of(dask))
     say(f"sketches of {plan.n_rows} rows, {len(plan.tiles)} tile(s), about {plan.peak_bytes / GB:.1f} GB")

@@ -14,9 +14,10 @@ from rosetta.correlation.plan import WINDOW
 def permuted(blocks: Iterator[torch.Tensor], n_positions: int, rows: int, seed: int) -> Iterator[torch.Tensor]:
     """Yield blocks of the same shapes with their rows permuted (Dravid 2026, App. C.3).
 
-    Rows move within windows of whole blocks, of near equal length and at most `WINDOW` rows (one block if that is
-    more), so a set of up to `WINDOW` positions is permuted as a whole. The corpus is in random order, so a window is a
-    random sample of it. The permutation depends on the seed, the window and the number of positions only.
+    Rows move within windows of whole blocks, of near equal length and at most `WINDOW` rows (one
+    block if that is more), so a set of up to `WINDOW` positions is permuted as a whole. The corpus
+    is in random order, so a window is a random sample of it. The permutation depends on the seed,
+    the window and the number of positions only.
     """
     n_blocks = -(-n_positions // rows)
     n_windows = -(-n_blocks // max(1, WINDOW // rows))

@@ -167,8 +167,8 @@ def _fit(
 ) -> tuple[tuple[int, int], int]:
     """Return the largest widths whose work fits the budget, and the peak memory of all workers together.
 
-    The wider side is halved until it fits. 8,000 × 3,000 neurons and 10⁶ positions, in 1 GB, alone and
-    in float32: the whole is estimated at 2.01 GB, 4,000 × 3,000 at 1.44, 2,000 × 3,000 at 1.15, and
+    The wider side is halved until it fits. 8,000 × 3,000 neurons and 10⁶ positions, in 1 GB, alone
+    and in float32: the whole is estimated at 2.01 GB, 4,000 × 3,000 at 1.44, 2,000 × 3,000 at 1.15, and
     2,000 × 1,500 at 0.97, which fits: 4 × 2 tiles.
     """
 
@@ -224,7 +224,7 @@ def fits_rematch(
     precision: str = "float32",
     workers: Workers = ALONE,
 ) -> bool:
-    """Whether a pair is matched anew on every half-sample (`rosetta.correlation.resample.rematch`).
+    """Whether a pair is matched again on every half-sample (`rosetta.correlation.resample.rematch`).
 
     It makes all products once and holds those of all blocks; then it adds up half of the blocks' for every balanced
     half, whose complement is what is left of their sum.
@@ -238,7 +238,7 @@ def fits_rematch(
 
 
 def rematch_flops(n_a: int, n_b: int, n_positions: int, settings: Intervals) -> int:
-    """Return the operations of matching a pair anew on every half-sample."""
+    """Return the operations of matching a pair again on every half-sample."""
     return correlation_flops(n_a, n_b, n_positions) + settings.n_blocks**2 // 2 * n_a * n_b
 
 

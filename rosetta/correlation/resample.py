@@ -1,15 +1,18 @@
 """Correlations and matches of a pair on halves of its samples, for confidence intervals.
 
-A count of nearest neighbours is not a smooth function of the data: without a small block, many near ties turn over that
-half of the data would have decided alike, and the delete-one jackknife makes its error several times too large. On
-halves of the data, correlations move by as much as between independent samples of all of it, so the spread over halves
-estimates the error: balanced half-samples (McCarthy 1969), which for a mean give the usual variance exactly.
+A count of nearest neighbours is not a smooth function of the data: without a small block, many near
+ties turn over that half of the data would have decided alike, and the delete-one jackknife makes
+its error several times too large. On halves of the data, correlations move by as much as between
+independent samples of all of it, so the spread over halves estimates the error: balanced
+half-samples (McCarthy 1969), which for a mean give the usual variance exactly.
 
-Samples are dealt into blocks, parts of one whole always together (`rosetta.alignment.samples`), and sums over
-blocks are made once; those of a half-sample are sums of half the blocks'. Two ways lead from there to its matches:
+Samples are dealt into blocks, parts of one whole always together (`rosetta.alignment.samples`), and
+sums over blocks are made once; those of a half-sample are sums of half the blocks'. Two ways lead
+from there to its matches:
 
-* `rematch`: the whole correlation matrix is reduced anew. The products of all blocks have to fit in memory.
-* `rematch_candidates`: only each neuron's nearest neighbours in the whole data are ranked anew.
+* `rematch`: the whole correlation matrix is reduced again. The products of all blocks have to fit in
+  memory.
+* `rematch_candidates`: only each neuron's nearest neighbours in the whole data are ranked again.
 """
 
 from __future__ import annotations
@@ -34,8 +37,8 @@ from rosetta.correlation.topk import top_k
 from rosetta.hadamard import hadamard, largest_order
 from rosetta.progress import bar
 
-# Of fewer clusters of samples, which are of unequal size, intervals would cover less than nine times in ten what they
-# say (simulated in tests/test_resampling.py), so there are none.
+# Of fewer clusters of samples, which are of unequal size, intervals would cover less than nine
+# times in ten what they say (simulated in tests/test_resampling.py), so there are none.
 MIN_CLUSTERS = 20
 
 
@@ -103,12 +106,13 @@ class Blocks:
 
 
 def sample_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
-    """Deal the samples of a pair into blocks, clusters whole, the same for all pairs of the same samples.
+    """Deal the samples of a pair into blocks, clusters whole, the same for all pairs of the same
+    samples.
 
-    Where there are fewer clusters than blocks wanted, there are as many blocks as the largest order of a Hadamard
-    matrix that the clusters suffice for. All samples count, also those without positions that this pair shares, so
-    that all pairs of a run have the same half-samples, which are joined. There are none for fewer than `MIN_CLUSTERS`
-    clusters that have such positions.
+    Where there are fewer clusters than blocks wanted, there are as many blocks as the largest order
+    of a Hadamard matrix that the clusters suffice for. All samples count, also those without
+    positions that this pair shares, so that all pairs of a run have the same half-samples, which
+    are joined. There are none for fewer than `MIN_CLUSTERS` clusters that have such positions.
 
     Parameters
     ----------
@@ -124,11 +128,12 @@ def sample_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
 
 
 def half_samples(n_blocks: int) -> np.ndarray:
-    """Return the balanced halves of the blocks, each followed by its complement: bool, (2 · (n_blocks − 1), n_blocks).
+    """Return the balanced halves of the blocks, each followed by its complement: bool, (2 ·
+    (n_blocks − 1), n_blocks).
 
-    Halves are where the rows of a Hadamard matrix, but for the first, are 1, so that any two blocks are as often in one
-    half as any other two. They depend on the number of blocks only: half-samples of all pairs of a run are of the same
-    samples. There are no halves of no blocks.
+    Halves are where the rows of a Hadamard matrix, but for the first, are 1, so that any two blocks
+    are as often in one half as any other two. They depend on the number of blocks only:
+    half-samples of all pairs of a run are of the same samples. There are no halves of no blocks.
     """
     if not n_blocks:
         return np.empty((0, 0), bool)
@@ -146,7 +151,8 @@ def rematch(
     pair : AlignedPair
         The aligned stores.
     pooling, precision : str
-        As in `rosetta.correlation.tiles.correlate_tile`. Products of a block are summed and kept in float32.
+        As in `rosetta.correlation.tiles.correlate_tile`. Products of a block are summed and kept in
+        float32.
     blocks : Blocks
         Blocks of the pair's samples.
     k : int
@@ -173,7 +179,9 @@ def rematch(
 
 
 def _products_of(halves: np.ndarray, products: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Yield the float64 sums of the blocks' products over every half; of a complement, what is left of all of them."""
+    """Yield the float64 sums of the blocks' products over every half; of a complement, what is left
+    of all of them.
+    """
     whole = _summed(products, range(len(products)))
     for half in halves[::2]:
         r = _summed(products, np.flatnonzero(half).tolist())
@@ -192,7 +200,9 @@ def _summed(products: torch.Tensor, blocks: Sequence[int]) -> torch.Tensor:
 def _block_sums(
     pair: AlignedPair, pooling: str, precision: str, blocks: Blocks
 ) -> tuple[torch.Tensor, list[ColumnSums], list[ColumnSums]]:
-    """Return products (n_blocks, n_a, n_b) in float32 and moments of both sides for every block, in one pass."""
+    """Return products (n_blocks, n_a, n_b) in float32 and moments of both sides for every block, in
+    one pass.
+    """
     dtype, device = torch.float64 if precision == "float64" else torch.float32, product_device(precision)
     n_a, n_b = pair.a.n_neurons, pair.b.n_neurons
     sums_a, sums_b = ([ColumnSums(width) for _ in range(blocks.n)] for width in (n_a, n_b))
@@ -259,7 +269,9 @@ def _mutual(u: np.ndarray, v: np.ndarray, r: np.ndarray, k: int) -> Replicate:
 
 
 def _ranks(own: np.ndarray, partner: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Return the rank, from 0, of every listed pair among those of its own neuron; ties go to the lower partner."""
+    """Return the rank, from 0, of every listed pair among those of its own neuron; ties go to the
+    lower partner.
+    """
     order = np.lexsort((partner, -r, own))
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order)) - np.searchsorted(own[order], own[order], side="left")

@@ -1,4 +1,6 @@
-"""The screened computation of a pair: sketches, candidates, exact rounds. Every finished task is kept on disk."""
+"""The screened computation of a pair: sketches, candidates, exact rounds. Every finished task is
+kept on disk.
+"""
 
 from __future__ import annotations
 
@@ -142,7 +144,9 @@ class _Rounds:
         self._uncertified = [np.ones(computed.n_a, bool), np.ones(computed.n_b, bool)]
 
     def start(self, missing_a: np.ndarray, missing_b: np.ndarray) -> int:
-        """Take the bounds on what the candidates left out; return the number of neurons not certified by them."""
+        """Take the bounds on what the candidates left out; return the number of neurons not
+        certified by them.
+        """
         alive = (~self._computed.dead_a, ~self._computed.dead_b)
         for side, missing in enumerate((missing_a, missing_b)):
             self._uncertified[side] = alive[side] & (missing >= self._thresholds()[side])
@@ -236,7 +240,9 @@ class _Rounds:
 
 
 def sketch_on_disk(task: ScreenTask, side: str, shard: int, low: int, high: int) -> Path:
-    """Make the sketch of one shard and range of neurons, unless a former run did; return its manifest's path."""
+    """Make the sketch of one shard and range of neurons, unless a former run did; return its
+    manifest's path.
+    """
     path = task.sketch(side, shard, low, high)
     if not is_saved(path):
         pair = task.pair.open()
@@ -269,7 +275,9 @@ def find_open(
 
 
 def listed_on_disk(task: ScreenTask, number: int, tile: Tile, u: np.ndarray, v: np.ndarray) -> Path:
-    """Compute listed pairs of a tile, unless a former run did; return the file of (r, dead_a, dead_b)."""
+    """Compute listed pairs of a tile, unless a former run did; return the file of (r, dead_a,
+    dead_b).
+    """
     return _once(
         Path(task.scratch) / f"listed-{number}-{'-'.join(map(str, tile))}.npz",
         lambda: correlate_chosen(task.pair.open(), tile, u, v, task.pooling),
@@ -277,7 +285,9 @@ def listed_on_disk(task: ScreenTask, number: int, tile: Tile, u: np.ndarray, v: 
 
 
 def whole_on_disk(task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray, only_b: np.ndarray, k: int) -> Path:
-    """Correlate chosen neurons of a tile with each other, unless a former run did; return the file of (u, v, r)."""
+    """Correlate chosen neurons of a tile with each other, unless a former run did; return the file
+    of (u, v, r).
+    """
 
     def make() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         neurons = neurons_of(task.pair.open(), tile, only_a - tile.a_low, only_b - tile.b_low)

@@ -1,4 +1,6 @@
-"""Running tasks with Dask: threads of this process, worker processes, a given cluster, or SLURM jobs."""
+"""Running tasks with Dask: threads of this process, worker processes, a given cluster, or SLURM
+jobs.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,11 @@ CONNECT_SECONDS = 30
 def run_tasks(
     function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], settings: Dask, *, label: str
 ) -> list[Any]:
-    """Call `function` with the arguments of every task; return the results in the order of the tasks.
+    """Call `function` with the arguments of every task; return the results in the order of the
+    tasks.
 
-    A task that a dying worker took with it is given to another one. Functions and arguments must be small and
-    picklable: workers read stores and write results on the shared file system themselves.
+    A task that a dying worker took with it is given to another one. Functions and arguments must be
+    small and picklable: workers read stores and write results on the shared file system themselves.
 
     Raises
     ------

@@ -1,11 +1,13 @@
-"""Sketches: all rows of a model's activations folded into m rows that keep every correlation within ≈ 1/√m.
+"""Sketches: all rows of a model's activations folded into m rows that keep every correlation within
+≈ 1/√m.
 
-A sketch is linear and the same random map is applied to both models, so that inner products of sketches estimate inner
-products of activations. Aligned positions are taken in runs of R = min(m, 4096) rows. Each run is flipped by random
-signs, rotated by a Hadamard matrix, flipped again, and added to R of the m rows: row i of the rotated run to one of the
-m/R rows i, i + R, …, drawn at random (docs/screening.md derives the error). The rotation is what a plain count sketch
-lacks: it spreads a neuron that fires at a handful of positions over all rows, so that errors are Gaussian for every
-neuron, however sparse. Within a run the map is orthogonal and loses nothing.
+A sketch is linear and the same random map is applied to both models, so that inner products of
+sketches estimate inner products of activations. Aligned positions are taken in runs of R = min(m,
+4096) rows. Each run is flipped by random signs, rotated by a Hadamard matrix, flipped again, and
+added to R of the m rows: row i of the rotated run to one of the m/R rows i, i + R, …, drawn at
+random (docs/screening.md derives the error). The rotation is what a plain count sketch lacks: it
+spreads a neuron that fires at a handful of positions over all rows, so that errors are Gaussian for
+every neuron, however sparse. Within a run the map is orthogonal and loses nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from rosetta.storage.files import DamageError, check_files, describe_files, read
 
 KIND = "sketch"
 SEED = 0x5EED
-MAP = 2  # raised when what is drawn changes: what a killed job has left is not gone on with then
+MAP = 2  # raised when what is drawn changes: what a killed job has left is not used then
 COLUMNS = 1024  # rotated at once, so that they stay in the processor's cache
 
 
@@ -109,7 +111,9 @@ def sketch_shard(neurons: Neurons, shard: int, pooling: str, n_rows: int, dtype:
 
 @dataclass(frozen=True)
 class _Draws:
-    """What is random about a run: signs before and after the rotation, and the row that each rotated row goes to."""
+    """What is random about a run: signs before and after the rotation, and the row that each
+    rotated row goes to.
+    """
 
     before: torch.Tensor
     after: torch.Tensor

@@ -34,8 +34,8 @@ class Neurons:
     low, high : int
         Range of flat neuron indices to read.
     only : ndarray of int, optional
-        Neurons of the range to keep, ascending and counted from `low`; the others are read and dropped
-        at once. All of them if not given.
+        Neurons of the range to keep, ascending and counted from `low`; the others are read and
+        dropped at once. All of them if not given.
     """
 
     side: Side
@@ -79,11 +79,12 @@ class Reading:
 
 
 def centred_blocks(neurons: Neurons, reading: Reading, sums: ColumnTotals) -> Iterator[torch.Tensor]:
-    """Yield blocks of pooled activations less their pilot means, over all aligned positions; add them to `sums`.
+    """Yield blocks of pooled activations less their pilot means, over all aligned positions; add
+    them to `sums`.
 
-    All blocks but the last have exactly `reading.rows` rows wherever the shards end, so what is summed
-    over them does not depend on the sharding. Every chunk is read once. A block may be used until the
-    next but one is taken. If the side's positions are permuted, so are the rows
+    All blocks but the last have exactly `reading.rows` rows wherever the shards end, so what is
+    summed over them does not depend on the sharding. Every chunk is read once. A block may be used
+    until the next but one is taken. If the side's positions are permuted, so are the rows
     (`rosetta.correlation.permutation`); if its samples are exchanged, they come in the order of the
     pairs (`rosetta.correlation.exchange`).
 
@@ -152,8 +153,8 @@ def _pieces(neurons: Neurons, shard: int) -> Iterator[_Piece]:
     positions that need the rows 0-1, 2-5 and 6-7:
 
     * of the chunk 0-3, the first position is yielded, and the rows 2-3 are carried;
-    * of the chunk 4-7, the rows 4-5 are joined to those carried, and the second position is yielded;
-      then the third one, from the chunk itself, which is not copied.
+    * of the chunk 4-7, the rows 4-5 are joined to those carried, and the second position is
+      yielded; then the third one, from the chunk itself, which is not copied.
     """
     positions, store = neurons.side.positions[shard], neurons.side.stores[shard]
     until, since = _needs(positions)
@@ -179,10 +180,11 @@ def _pieces(neurons: Neurons, shard: int) -> Iterator[_Piece]:
 
 
 def _needs(positions: AlignedPositions) -> tuple[np.ndarray, np.ndarray]:
-    """Return the row after all that each position and those before it need, and the first that it and later ones need.
+    """Return the row after all that each position and those before it need, and the first that it
+    and later ones need.
 
-    Runs of tokens follow each other, so these are their own ends. Cells of a grid overlap: cells that need the rows
-    0-5, 1-6 and 0-7 have (6, 7, 8) and (0, 0, 0).
+    Runs of tokens follow each other, so these are their own ends. Cells of a grid overlap: cells
+    that need the rows 0-5, 1-6 and 0-7 have (6, 7, 8) and (0, 0, 0).
     """
     return np.maximum.accumulate(positions.end), np.minimum.accumulate(positions.begin[::-1])[::-1]
 
@@ -193,7 +195,9 @@ def _joined(carried: Parts, parts: Parts, rows: int) -> Parts:
 
 
 def _from(parts: Parts, row: int) -> Parts:
-    """Return the rows from `row` on, copied, so that the chunk can be let go; nothing if there are none."""
+    """Return the rows from `row` on, copied, so that the chunk can be let go; nothing if there are
+    none.
+    """
     return [(offset, values[row:].clone()) for offset, values in parts if row < len(values)]
 
 
@@ -218,7 +222,8 @@ def prefetched(items: Iterator[T]) -> Iterator[T]:
 def cut_blocks(
     a: Neurons, b: Neurons, reading: Reading, parts: np.ndarray
 ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-    """Yield (part, rows of A, rows of B): the rows of every part that each block of `centred_blocks` has.
+    """Yield (part, rows of A, rows of B): the rows of every part that each block of
+    `centred_blocks` has.
 
     `parts` is the part of each aligned position, shape (n_positions,).
     """

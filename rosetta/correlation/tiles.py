@@ -1,4 +1,6 @@
-"""One tile of the correlation matrix: exact Pearson correlations, reduced at once to nearest neighbours."""
+"""One tile of the correlation matrix: exact Pearson correlations, reduced at once to nearest
+neighbours.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ def correlate_neurons(
 ) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
     """Return exact Pearson correlations (method, section 3; Dravid 2026, Eq. 2).
 
-    One pass over both sides: threads read, pool and centre the next rows while the present ones are multiplied.
+    One pass over both sides: threads read, pool and centre the next rows while the present ones are
+    multiplied.
 
     Parameters
     ----------
@@ -84,7 +87,9 @@ def reduced(sums: ColumnSums, n: int) -> Columns:
 
 
 def to_correlations(products: torch.Tensor, a: Columns, b: Columns, n: int) -> None:
-    """Turn sums of products over n rows into Pearson correlations, in place; -inf where one of the neurons is dead."""
+    """Turn sums of products over n rows into Pearson correlations, in place; -inf where one of the
+    neurons is dead.
+    """
     for low in range(0, len(products), STRIP):
         rows = slice(low, low + STRIP)
         products[rows].addr_(a.total[rows], b.total, alpha=-1.0 / n).mul_(a.scale[rows, None]).mul_(b.scale)
@@ -117,7 +122,9 @@ class TileTask:
 
 
 def tile_neighbors(pair: AlignedPair, tile: Tile, pooling: str, precision: str, n_kept: int) -> PairNeighbors:
-    """Return a tile's contribution to the neighbour lists (those of its own neurons, in their own ranges)."""
+    """Return a tile's contribution to the neighbour lists (those of its own neurons, in their own
+    ranges).
+    """
     r, dead_a, dead_b = correlate_tile(pair, tile, pooling, precision)
     return PairNeighbors(top_k(r, n_kept, tile.b_low), top_k(r.T, n_kept, tile.a_low), dead_a, dead_b)
 
@@ -125,8 +132,8 @@ def tile_neighbors(pair: AlignedPair, tile: Tile, pooling: str, precision: str, 
 def correlate_tiles(task: TileTask, tiles: Sequence[Tile], n_a: int, n_b: int, dask: Dask) -> PairNeighbors:
     """Compute tiles of a pair and merge their neighbour lists.
 
-    Finished tiles are kept under `task.scratch` until the caller has saved the result, so that a killed job
-    repeats none of them.
+    Finished tiles are kept under `task.scratch` until the caller has saved the result, so that a
+    killed job repeats none of them.
 
     Parameters
     ----------
@@ -147,7 +154,9 @@ def correlate_tiles(task: TileTask, tiles: Sequence[Tile], n_a: int, n_b: int, d
 
 
 def tile_on_disk(task: TileTask, tile: Tile) -> Path:
-    """Compute one tile, unless a former run finished it, and return the file that holds its neighbours."""
+    """Compute one tile, unless a former run finished it, and return the file that holds its
+    neighbours.
+    """
     path = Path(task.scratch) / f"{'-'.join(map(str, tile))}.npz"
 
     def make() -> dict[str, np.ndarray]:

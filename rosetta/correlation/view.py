@@ -1,4 +1,6 @@
-"""Views of a pair: which samples, positions and neurons of its stores are looked at, and in what order."""
+"""Views of a pair: which samples, positions and neurons of its stores are looked at, and in what
+order.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from rosetta.storage.files import digest_file
 
 @dataclass(frozen=True)
 class View:
-    """What of a pair's stores is correlated. Stores are never copied: a view is applied as they are read.
+    """What of a pair's stores is correlated. Stores are never copied: a view is applied as they are
+    read.
 
     Attributes
     ----------
@@ -32,7 +35,8 @@ class View:
         Look at the first (0) or second (1) half of the samples only, clusters of samples whole
         (`rosetta.alignment.samples.deal`).
     permute_seed : int, optional
-        Permute the positions of the second model with this seed (`rosetta.correlation.permutation`).
+        Permute the positions of the second model with this seed
+        (`rosetta.correlation.permutation`).
     exchange_seed : int, optional
         Exchange the samples of the second model with this seed (`rosetta.correlation.exchange`).
     documents : Path, optional
@@ -93,7 +97,8 @@ def mark_rows(stores: Sequence[StoreReader], rows: Sequence[StoredRows], exclusi
 def _norms(store: StoreReader) -> np.ndarray:
     """Return the norms of a store's rows, over all neurons, shape (n_rows,).
 
-    Of a written store one layer is in memory at a time; a live one gives all layers in one run of its model.
+    Of a written store one layer is in memory at a time; a live one gives all layers in one run of
+    its model.
     """
     n = store.n_layers * store.d_mlp
     width = store.d_mlp if isinstance(store, Store) else n
@@ -106,7 +111,9 @@ def _norms(store: StoreReader) -> np.ndarray:
 
 
 def quiet_neurons(pilot: Moments, variance_floor: float) -> np.ndarray:
-    """Return the neurons, not dead, whose variance over rows is below a multiple of their model's median."""
+    """Return the neurons, not dead, whose variance over rows is below a multiple of their model's
+    median.
+    """
     living = pilot.m2 > 0
     if not variance_floor or not living.any():
         return np.zeros(len(pilot.m2), bool)
