@@ -69,8 +69,7 @@ class Taps(AlignedPositions):
 
 
 def bilinear(height, width, n_special, n_images):
-    """Taps of a GRID × GRID grid on images of height × width patches, each after some special rows.
-    """
+    """Taps of a GRID × GRID grid on images of height × width patches, each after some special rows."""
     y, x = (np.linspace(0, n - 1, GRID) for n in (height, width))
     top, left = (np.minimum(at.astype(int), n - 2) for at, n in ((y, height), (x, width)))
     down, right = y - top, x - left
