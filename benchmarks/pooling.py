@@ -12,10 +12,12 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from rosetta.alignment.spans import TokenRanges, aligned_spans
+from rosetta.alignment.spans import Segments, TokenRanges, aligned_spans
+from rosetta.correlation.aligned import Side
 from rosetta.correlation.plan import ROWS
 from rosetta.correlation.products import Products
-from rosetta.correlation.stream import ColumnSums, Side, centred_blocks, prefetched
+from rosetta.correlation.stream import Neurons, Reading, centred_blocks, prefetched
+from rosetta.correlation.sums import ColumnSums
 
 CHUNK = 4096
 
@@ -45,11 +47,13 @@ def sides(n_bytes: int, d_mlp: int) -> tuple[Side, Side]:
         cuts = np.concatenate([[0], np.union1d(common, own), [n_bytes]])
         ranges.append(TokenRanges(np.zeros(len(cuts) - 1, np.int32), cuts[:-1], cuts[1:]))
     spans = aligned_spans(ranges, 1)
-    return tuple(
-        Side([MemoryStore(len(r.byte_start), d_mlp)], [np.arange(len(r.byte_start))], [spans.first[i]], [spans.last[i]],
-             np.zeros(d_mlp))
-        for i, r in enumerate(ranges)
-    )  # fmt: skip
+    return tuple(side(len(r.byte_start), d_mlp, spans.first[i], spans.last[i]) for i, r in enumerate(ranges))
+
+
+def side(n_tokens: int, d_mlp: int, first: np.ndarray, last: np.ndarray) -> Side:
+    """Return one model in memory, with the tokens of its aligned spans."""
+    segments = Segments(np.zeros(len(first), np.int32), np.arange(n_tokens), first, last)
+    return Side([MemoryStore(n_tokens, d_mlp)], [segments], np.zeros(d_mlp), np.zeros(d_mlp, bool))
 
 
 def main() -> None:
@@ -59,13 +63,13 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     args = parser.parse_args()
     a, b = sides(args.bytes, args.d_mlp)
-    n_spans, n_tokens = len(a.first[0]), a.stores[0].n_positions
+    n_spans, n_tokens = a.n_positions, a.stores[0].n_positions
     print(f"{n_spans} spans, {n_tokens / n_spans:.2f} tokens each, {args.d_mlp} neurons a side, float16 to float32")
+    reading = Reading("mean", torch.float32, ROWS)
     x, y = torch.randn(ROWS, args.d_mlp), torch.randn(ROWS, args.d_mlp)
     for _ in range(args.repeat):
         streams = [
-            prefetched(centred_blocks(side, 0, args.d_mlp, "mean", ROWS, torch.float32, ColumnSums(args.d_mlp)))
-            for side in (a, b)
+            prefetched(centred_blocks(Neurons(one, 0, args.d_mlp), reading, ColumnSums(args.d_mlp))) for one in (a, b)
         ]
         start = time.process_time()
         for _ in zip(*streams, strict=True):

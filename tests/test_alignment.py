@@ -7,8 +7,9 @@ from helpers import random_ranges
 from hypothesis import given
 from hypothesis import strategies as st
 
-import rosetta.alignment.spans
-from rosetta.alignment.spans import TokenRanges, aligned_spans, pool_into
+import rosetta.alignment.pooling
+from rosetta.alignment.pooling import pool_into
+from rosetta.alignment.spans import TokenRanges, aligned_spans
 
 
 def brute_force_spans(tokenizations, n_documents):
@@ -86,6 +87,6 @@ def test_pooling_matches_numpy(pooling, seed, lengths):
     stored[torch.from_numpy(rows)] = torch.from_numpy(values)
     got = torch.empty((len(lengths), 5), dtype=torch.float64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rosetta.alignment.spans, "STRIP", 8)
+        patch.setattr(rosetta.alignment.pooling, "STRIP", 8)
         pool_into(got, stored, rows, first, last, pooling)
     np.testing.assert_allclose(got.numpy(), expected, rtol=1e-12, atol=1e-12)

@@ -24,7 +24,7 @@ from rosetta.analysis.replicates import (
 )
 from rosetta.analysis.scaling import SCALING_COLUMNS, fit_power_law, scaling_table
 from rosetta.config import load_config, parse_config
-from rosetta.correlation.lists import LEFT_OUT
+from rosetta.correlation.neighbor_tables import LEFT_OUT
 from rosetta.moments import Moments
 from rosetta.plan.costs.base import Operations
 from rosetta.plan.speed import Speed

@@ -32,6 +32,13 @@ def test_no_environment_needs_to_be_activated(tmp_path, script, options, told):
     assert told in done.stdout
 
 
+def test_the_benchmark_of_pooling_runs():
+    command = [sys.executable, str(BENCHMARKS / "pooling.py"), "--d-mlp", "8", "--bytes", "9000", "--repeat", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "pooling and centring" in done.stdout
+
+
 @pytest.fixture(scope="module")
 def spectrum_route():
     spec = importlib.util.spec_from_file_location("spectrum_route", BENCHMARKS / "spectrum_route.py")

@@ -13,7 +13,7 @@ from test_correlation import make_pair
 import rosetta.correlation.plan
 import rosetta.correlation.schedule
 from rosetta.config import Correlation, Dask, Screening
-from rosetta.correlation.lists import read_lists
+from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.plan import plan_tiles
 from rosetta.correlation.schedule import run_tasks

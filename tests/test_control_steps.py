@@ -6,8 +6,8 @@ import pytest
 from helpers import save_stores
 
 import rosetta.correlation.resample
+from rosetta.alignment.samples import deal
 from rosetta.config import parse_config
-from rosetta.correlation.documents import deal
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.resample import half_samples
 from rosetta.errors import StoreError

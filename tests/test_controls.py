@@ -10,22 +10,25 @@ from helpers import random_ranges, save_stores
 from scipy import stats
 from test_correlation import DOCUMENTS, make_pair, pooled_reference, use_small_chunks
 
+import rosetta.correlation.permutation
 import rosetta.correlation.resample
 import rosetta.correlation.tiles
-import rosetta.correlation.view
 from rosetta.activations.folders import open_stores
+from rosetta.alignment.samples import deal
 from rosetta.alignment.spans import aligned_spans
+from rosetta.alignment.text import token_ranges
 from rosetta.analysis.group_counts import count_group, group_keys, jaccard
 from rosetta.analysis.intervals import correlation_interval, half_sample_error
 from rosetta.analysis.nulls import LadderNull, tail_probability
 from rosetta.config import parse_config, twin_name
 from rosetta.config.exclusions import Exclusions
-from rosetta.correlation.documents import deal
-from rosetta.correlation.lists import PairFacts
+from rosetta.correlation.aligned import align_pair
+from rosetta.correlation.neighbor_tables import PairFacts
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import Tile
-from rosetta.correlation.resample import Blocks, document_blocks, half_samples, rematch, rematch_candidates
-from rosetta.correlation.stream import ColumnSums, align_pair, centred_blocks, token_ranges
+from rosetta.correlation.resample import Blocks, half_samples, rematch, rematch_candidates, sample_blocks
+from rosetta.correlation.stream import Neurons, Reading, centred_blocks
+from rosetta.correlation.sums import ColumnSums
 from rosetta.correlation.tiles import correlate_tile, tile_neighbors
 from rosetta.correlation.topk import top_k
 from rosetta.correlation.view import View
@@ -46,7 +49,7 @@ def stores(tmp_path, monkeypatch):
 
 def spans_of(stores_a, stores_b):
     return [
-        aligned_spans([token_ranges(a), token_ranges(b)], len(a.read("document_ids")))
+        aligned_spans([token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids")))
         for a, b in zip(stores_a, stores_b, strict=True)
     ]
 
@@ -74,12 +77,13 @@ def under(stores, view):
 
 
 def test_a_permutation_keeps_the_marginals_and_moves_rows_within_windows(stores, monkeypatch):
-    monkeypatch.setattr(rosetta.correlation.view, "WINDOW", 8)
+    monkeypatch.setattr(rosetta.correlation.permutation, "WINDOW", 8)
     monkeypatch.setattr(rosetta.correlation.tiles, "ROWS", 2)
     blocks, sums = [], [ColumnSums(18), ColumnSums(18)]
     for view, total in zip((View(), View(permute_seed=3)), sums, strict=True):
-        side = align_pair(*stores, view).b
-        blocks.append([block.clone() for block in centred_blocks(side, 0, 18, "mean", 2, torch.float64, total)])
+        neurons = Neurons(align_pair(*stores, view).b, 0, 18)
+        read = centred_blocks(neurons, Reading("mean", torch.float64, 2), total)
+        blocks.append([block.clone() for block in read])
     assert [len(block) for block in blocks[0]] == [len(block) for block in blocks[1]]
     assert torch.equal(sums[0].total, sums[1].total)
     before, after = (torch.cat(one).numpy() for one in blocks)
@@ -101,9 +105,8 @@ def test_a_permutation_keeps_the_marginals_and_moves_rows_within_windows(stores,
 
 def test_a_small_set_is_permuted_as_a_whole(stores):
     a, b, _ = pooled(*stores)
-    blocks = centred_blocks(
-        align_pair(*stores, View(permute_seed=0)).b, 0, 18, "mean", 10, torch.float64, ColumnSums(18)
-    )
+    neurons = Neurons(align_pair(*stores, View(permute_seed=0)).b, 0, 18)
+    blocks = centred_blocks(neurons, Reading("mean", torch.float64, 10), ColumnSums(18))
     moved = torch.cat([block.clone() for block in blocks]).numpy()[:, 5]
     origin = [int(np.abs(b[:, 5] - b[:, 5].mean() - (x - moved.mean())).argmin()) for x in moved]
     assert len(set(origin)) > 0.95 * len(a)
@@ -119,8 +122,8 @@ def test_a_view_of_documents_is_those_documents(stores, view):
     if view.half is not None:
         kept &= deal(align_pair(*stores).clusters, 2)[document] == view.half
     r, pair = under(stores, view)
-    assert pair.n_positions == kept.sum() == pair.document_positions.sum()
-    assert len(pair.document_positions) == len(DOCUMENTS)
+    assert pair.n_positions == kept.sum() == pair.sample_positions.sum()
+    assert len(pair.sample_positions) == len(DOCUMENTS)
     np.testing.assert_allclose(r, correlations(a[kept], b[kept]), atol=1e-9)
 
 
@@ -335,7 +338,7 @@ def test_the_error_of_a_count_tells_its_spread(tmp_path):
         pair = align_pair(open_stores(folder / "a"), open_stores(folder / "b"))
         matches = match_stores(folder)
         counts.append(len(matches))
-        blocks = document_blocks(pair, 20)
+        blocks = sample_blocks(pair, 20)
         found = rematch(pair, "mean", "float32", blocks, 1, matches["unit_a"].to_numpy(), matches["unit_b"].to_numpy())
         errors.append(float(half_sample_error(np.array([len(one.u) for one in found.replicates], float))))
     assert 0.7 * np.std(counts, ddof=1) < np.mean(errors) < 2 * np.std(counts, ddof=1)

@@ -11,18 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rosetta.activations.store
+import rosetta.correlation.pairs
 import rosetta.correlation.plan
-import rosetta.correlation.stream
 import rosetta.correlation.tiles
 from rosetta.activations.folders import open_stores
 from rosetta.alignment.spans import aligned_spans
+from rosetta.alignment.text import token_ranges
 from rosetta.config import Correlation, Dask
-from rosetta.correlation.lists import read_lists
-from rosetta.correlation.pairs import correlate_stores
+from rosetta.correlation.aligned import align_pair
+from rosetta.correlation.neighbor_tables import read_lists
+from rosetta.correlation.pairs import correlate_pair, correlate_stores
 from rosetta.correlation.plan import Tile, Workers, plan_tiles
-from rosetta.correlation.stream import align_pair, token_ranges
 from rosetta.correlation.tiles import correlate_tile
-from rosetta.errors import PlanError, StoreError
+from rosetta.errors import ConfigError, PlanError, StoreError
 
 DOCUMENTS = [40, 1, 25, 0, 60, 33, 7]
 
@@ -53,7 +54,7 @@ def pooled_reference(stores, spans, side, pooling):
 
 def reference(stores_a, stores_b, pooling):
     spans = [
-        aligned_spans([token_ranges(a), token_ranges(b)], len(a.read("document_ids")))
+        aligned_spans([token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids")))
         for a, b in zip(stores_a, stores_b, strict=True)
     ]
     a, b = (pooled_reference(stores, spans, i, pooling) for i, stores in enumerate((stores_a, stores_b)))
@@ -250,6 +251,45 @@ def test_finished_tiles_are_not_computed_again(tmp_path, monkeypatch):
     after = computed[len(done) + 1 :]
     assert not set(done) & set(after)
     assert sorted([*done, *after]) == sorted(plan_tiles(80, 70, 250, 0.665, precision="float64").tiles)
+
+
+@pytest.mark.parametrize("method", ["exact", "screened"])
+def test_lists_as_a_value_are_those_of_the_file(tmp_path, method):
+    make_pair(tmp_path, 3, (2, 20), (1, 30), 2, "float32")
+    pair = tmp_path / "a", tmp_path / "b", "mean", Correlation(max_k=2, method=method, precision="float32"), Dask()
+    before = sorted(tmp_path.rglob("*"))
+    found, facts = correlate_pair(*pair)
+    assert sorted(tmp_path.rglob("*")) == before, "it writes nothing"
+    correlate_stores(*pair[:2], tmp_path / "n.parquet", *pair[2:])
+    written, also = read_lists([tmp_path / "n.parquet"])
+    assert facts == also
+    for one, other in ((found.a, written.a), (found.b, written.b)):
+        assert np.array_equal(one.index, other.index)
+        assert np.array_equal(one.r, other.r, equal_nan=True)
+    assert np.array_equal(found.dead_a, written.dead_a)
+    assert np.array_equal(found.dead_b, written.dead_b)
+
+
+def test_a_cluster_needs_a_folder_that_its_workers_share(tmp_path):
+    make_pair(tmp_path, 3, (1, 4), (1, 4), 1, "float32")
+    cluster = Dask(scheduler="tcp://10.0.0.1:8786")
+    with pytest.raises(ConfigError, match=r"dask\.scheduler: .* Give scratch"):
+        correlate_pair(tmp_path / "a", tmp_path / "b", "mean", Correlation(), cluster)
+
+
+def test_tiles_are_kept_until_the_lists_are_written(tmp_path, monkeypatch):
+    make_pair(tmp_path, 3, (1, 4), (1, 4), 1, "float32")
+    out, others = tmp_path / "n.parquet", tmp_path / ".tiles-n-1-0123456789abcdef"
+    others.mkdir()  # of the writer of n-1.parquet
+    with monkeypatch.context() as patch:
+        patch.setattr(rosetta.correlation.pairs, "write_lists", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", Correlation(), Dask())
+    (kept,) = set(tmp_path.glob(".tiles-*")) - {others}
+    assert list(kept.glob("*.npz"))
+    monkeypatch.setattr(rosetta.correlation.tiles, "tile_neighbors", lambda *_: 1 / 0)
+    correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", Correlation(), Dask())
+    assert set(tmp_path.glob(".tiles-*")) == {others}
 
 
 @given(

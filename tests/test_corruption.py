@@ -21,7 +21,7 @@ from workflow_runs import jobs_of, rosetta, run_snakemake
 
 from rosetta.cli.app import main
 from rosetta.config.zoo import ZooFamily
-from rosetta.correlation.scratch import once
+from rosetta.correlation.kept_arrays import kept_arrays
 from rosetta.errors import StoreError
 from rosetta.models.zoo.model_training import train_zoo_model
 from rosetta.storage.digests import digest_json
@@ -237,12 +237,12 @@ def test_what_a_killed_job_left_damaged_is_made_again(tmp_path, capsys):
         calls.append(1)
         return {"r": np.arange(50.0)}
 
-    once(once(path, make), make)
+    kept_arrays(kept_arrays(path, make), make)
     assert len(calls) == 1
     whole = path.read_bytes()
     for _, data in damages(path):
         put(path, data)
-        once(path, make)
+        kept_arrays(path, make)
         assert path.read_bytes() == whole
     assert len(calls) == 5
     assert f"{path}: damaged; computing it again" in capsys.readouterr().err

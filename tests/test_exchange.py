@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from test_correlation import pooled_reference, use_small_chunks
 
 import rosetta.correlation.exchange
+from rosetta.alignment.samples import SampleFacts, sample_facts
 from rosetta.alignment.spans import aligned_spans
-from rosetta.correlation.documents import DocumentFacts, document_facts
+from rosetta.alignment.text import token_ranges
+from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.exchange import Reordering, exchange, partners
 from rosetta.correlation.plan import Tile
-from rosetta.correlation.stream import align_pair, token_ranges
 from rosetta.correlation.tiles import correlate_tile, tile_neighbors
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
@@ -22,7 +23,7 @@ from rosetta.storage.tables import write_parquet
 
 
 def facts(domains, clusters):
-    return DocumentFacts(np.array(domains, dtype=str), np.array(clusters, dtype=str))
+    return SampleFacts(np.array(domains, dtype=str), np.array(clusters, dtype=str))
 
 
 @settings(max_examples=60)
@@ -117,14 +118,14 @@ def test_correlations_are_those_of_the_exchanged_rows(tmp_path, monkeypatch, n_s
     use_small_chunks(monkeypatch)
     sides = make_pair(tmp_path, n_shards)
     spans = [
-        aligned_spans([token_ranges(a), token_ranges(b)], len(a.read("document_ids")))
+        aligned_spans([token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids")))
         for a, b in zip(*sides, strict=True)
     ]
     a, b = (pooled_reference(side, spans, i, "mean") for i, side in enumerate(sides))
     offsets = np.cumsum([0, *(len(store.read("document_ids")) for store in sides[0])])
     document = np.concatenate([s.document_index + o for s, o in zip(spans, offsets, strict=False)])
     path = table_of(tmp_path, DOMAINS, CLUSTERS)
-    known = document_facts(np.arange(len(DOCUMENTS), dtype=np.uint64), path)
+    known = sample_facts(np.arange(len(DOCUMENTS), dtype=np.uint64), path)
     assert known.clusters.tolist() == ["f", "g", "f", "h", "i", "j", "k", "g", "l", "m", "f"]
     partner = partners(np.bincount(document, minlength=len(DOCUMENTS)), known, 3)
     assert (partner[[3, 6]] == -1).all(), "an empty document, and one that is alone in its domain"
@@ -147,7 +148,7 @@ def test_correlations_are_those_of_the_exchanged_rows(tmp_path, monkeypatch, n_s
 def test_what_cannot_be_exchanged_is_told(tmp_path):
     stores = make_pair(tmp_path, 1)
     alone = table_of(tmp_path, [str(i) for i in range(len(DOCUMENTS))], CLUSTERS)
-    with pytest.raises(StoreError, match=r"no document has another one of its domain .* controls\.document_seeds"):
+    with pytest.raises(StoreError, match=r"no sample has another one of its domain .* controls\.document_seeds"):
         align_pair(*stores, View(exchange_seed=0, documents=alone))
     with pytest.raises(StoreError, match=r"documents\.parquet: has no document 0{15}a"):
         align_pair(*stores, View(exchange_seed=0, documents=table_of(tmp_path, DOMAINS[:-1], CLUSTERS[:-1])))

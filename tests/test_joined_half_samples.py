@@ -6,8 +6,8 @@ import pytest
 
 from rosetta.analysis.replicates import replicate_table
 from rosetta.config import parse_config
-from rosetta.correlation.resample import MIN_CLUSTERS, document_blocks, half_samples
-from rosetta.correlation.stream import AlignedPair
+from rosetta.correlation.aligned import AlignedPair
+from rosetta.correlation.resample import MIN_CLUSTERS, half_samples, sample_blocks
 from rosetta.matching.mutual import MATCH_COLUMNS
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import write_parquet
@@ -17,7 +17,7 @@ CLUSTERS = np.array([f"c{i}" for i in range(24)]).repeat(2)
 
 def halves_of(positions):
     """The documents of every half-sample of a pair that has so many aligned positions in each."""
-    blocks = document_blocks(AlignedPair(None, None, positions, CLUSTERS, None), 24)
+    blocks = sample_blocks(AlignedPair(None, None, positions, CLUSTERS, None), 24)
     found = [
         np.repeat(np.arange(len(CLUSTERS)), positions)[half[blocks.of_position]] for half in half_samples(blocks.n)
     ]

@@ -10,7 +10,7 @@ from tokenizers import Regex, normalizers
 from rosetta.activations.capture import capture_shard
 from rosetta.activations.folders import documents_left_out, open_stores
 from rosetta.config import Activations, Correlation, Dask
-from rosetta.correlation.lists import read_lists
+from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.errors import ModelError
 from rosetta.models.sources import ModelSource

@@ -11,7 +11,7 @@ from helpers import save_tiny_model
 from safetensors.torch import load_file, save_file
 
 import rosetta.correlation.pairs
-import rosetta.correlation.screened
+import rosetta.correlation.rounds
 import rosetta.plan.costs.pairs
 from rosetta.activations.folders import open_stores
 from rosetta.activations.live import LiveStore
@@ -20,10 +20,10 @@ from rosetta.analysis.points import values_at
 from rosetta.analysis.positions import Positions
 from rosetta.analysis.profiles import profile_neurons
 from rosetta.config import dump_config, parse_config
-from rosetta.correlation.lists import read_lists
+from rosetta.correlation.aligned import align_pair
+from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.plan import ScreenPlan, Tile, TilePlan, correlation_flops, screen_flops
-from rosetta.correlation.stream import align_pair
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
@@ -104,7 +104,7 @@ def test_live_rows_are_those_of_a_written_store(run):
 
 
 def test_live_pairs_have_the_matches_of_written_ones(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(rosetta.correlation.screened, "MAX_DENSE_SHARE", 1.1)
+    monkeypatch.setattr(rosetta.correlation.rounds, "MAX_DENSE_SHARE", 1.1)
     found = []
     for keep in (True, False):
         config, paths = run(keep=keep)
@@ -166,7 +166,7 @@ def test_live_models_run_as_often_as_the_plan_counts(run, tmp_path, monkeypatch,
     for module in (rosetta.correlation.pairs, rosetta.plan.costs.pairs):
         monkeypatch.setattr(module, "plan_screen", lambda *_, **__: screen)
         monkeypatch.setattr(module, "plan_tiles", lambda *_, **__: TilePlan(screen.tiles, 0))
-    monkeypatch.setattr(rosetta.correlation.screened._Rounds, "any_open", lambda _: False)  # all are certified
+    monkeypatch.setattr(rosetta.correlation.rounds._Rounds, "any_open", lambda _: False)  # all are certified
     runs, moments, chunks, pilots = Counter(), LiveStore.moments, LiveStore.chunks, []
 
     def pilot(store):  # reads one batch only

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rosetta.correlation.lists import PairFacts, read_lists, write_lists
+from rosetta.correlation.neighbor_tables import PairFacts, read_lists, write_lists
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches, rosetta_neurons
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from rosetta.alignment.samples import deal
 from rosetta.analysis.intervals import correlation_interval, half_sample_error, half_sample_interval
-from rosetta.correlation.documents import deal
 from rosetta.correlation.resample import MIN_CLUSTERS, half_samples
 from rosetta.hadamard import hadamard, is_order, largest_order
 

@@ -11,7 +11,7 @@ from rosetta.analysis.groups import polarization_tables, selectivity_table, spec
 from rosetta.analysis.populations import load_populations, rungs_of
 from rosetta.analysis.replicates import ladder_thresholds, read_all_nulls, replicate_table
 from rosetta.config import parse_config
-from rosetta.correlation.lists import LEFT_OUT
+from rosetta.correlation.neighbor_tables import LEFT_OUT
 from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
 from rosetta.run.paths import Paths
 from rosetta.storage.manifests import write_manifest

@@ -8,16 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-import rosetta.correlation.screen
-import rosetta.correlation.screened
+import rosetta.correlation.certificates
+import rosetta.correlation.rounds
 from rosetta.config import Correlation, Dask, Screening
-from rosetta.correlation.listed import correlate_listed
-from rosetta.correlation.lists import read_lists
+from rosetta.correlation.aligned import align_pair
+from rosetta.correlation.certificates import margin, thresholds
+from rosetta.correlation.chosen_pairs import correlate_chosen
+from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.plan import Tile
-from rosetta.correlation.screen import margin, thresholds
 from rosetta.correlation.sketch import Sketch, load_sketch, save_sketch, sketch_shard
-from rosetta.correlation.stream import align_pair
+from rosetta.correlation.stream import Neurons
 from rosetta.errors import StoreError
 from rosetta.matching.mutual import mutual_matches
 
@@ -53,7 +54,7 @@ def matches_by(folder, method, **options):
 @pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("n_shared", [200, 150])
 def test_screened_matches_are_the_exact_ones(tmp_path, k, n_shared, monkeypatch):
-    monkeypatch.setattr(rosetta.correlation.screened, "MAX_DENSE_SHARE", 1.1)  # never give up
+    monkeypatch.setattr(rosetta.correlation.rounds, "MAX_DENSE_SHARE", 1.1)  # never give up
     planted_pair(tmp_path, 1, n_shared=n_shared)
     exact, _ = matches_by(tmp_path, "exact", k=k)
     screened, facts = matches_by(tmp_path, "screened", k=k)
@@ -89,13 +90,13 @@ def test_a_floor_finds_all_matches_above_it_and_only_those(tmp_path):
 def test_a_killed_screening_goes_on_where_it_was(tmp_path, monkeypatch):
     planted_pair(tmp_path, 1)
     calls = []
-    original = rosetta.correlation.screened.sketch_shard
-    monkeypatch.setattr(rosetta.correlation.screened, "sketch_shard", lambda *a: calls.append(a) or original(*a))
-    monkeypatch.setattr(rosetta.correlation.screened, "candidates", lambda *a: 1 / 0)
+    original = rosetta.correlation.rounds.sketch_shard
+    monkeypatch.setattr(rosetta.correlation.rounds, "sketch_shard", lambda *a: calls.append(a) or original(*a))
+    monkeypatch.setattr(rosetta.correlation.rounds, "candidates", lambda *a: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         matches_by(tmp_path, "screened")
     assert len(calls) == 4
-    monkeypatch.setattr(rosetta.correlation.screened, "candidates", rosetta.correlation.screen.candidates)
+    monkeypatch.setattr(rosetta.correlation.rounds, "candidates", rosetta.correlation.certificates.candidates)
     matches_by(tmp_path, "screened")
     assert len(calls) == 4
     assert not list(tmp_path.glob(".tiles-*"))
@@ -119,8 +120,8 @@ def test_sketches_keep_correlations_within_their_standard_error(tmp_path, n_rows
     shared = rng.normal(size=(n, 60))
     values = rng.normal(size=(n, 60)) + shared[:, rng.permutation(60)] * rng.uniform(0, 3, 60) + 40
     side = as_side(tmp_path / "a", values, n_shards=2)
-    sketch = sketch_shard(side, 0, 0, 60, "mean", n_rows, dtype).merge(
-        sketch_shard(side, 1, 0, 60, "mean", n_rows, dtype)
+    sketch = sketch_shard(Neurons(side, 0, 60), 0, "mean", n_rows, dtype).merge(
+        sketch_shard(Neurons(side, 0, 60), 1, "mean", n_rows, dtype)
     )
     assert sketch.n_positions == n
     directions = sketch.directions().double()
@@ -140,7 +141,7 @@ def test_the_bound_holds_for_neurons_that_fire_at_a_handful_of_positions(tmp_pat
     for unit in range(units):
         values[rng.choice(n, size=rng.integers(1, 6), replace=False), unit] += rng.normal() * 10
     side = as_side(tmp_path / "a", values)
-    directions = sketch_shard(side, 0, 0, units, "mean", n_rows, torch.float32).directions().double()
+    directions = sketch_shard(Neurons(side, 0, units), 0, "mean", n_rows, torch.float32).directions().double()
     pairs = np.triu_indices(units, 1)
     estimate, true = (directions.T @ directions).numpy()[pairs], np.corrcoef(values.T)[pairs]
     for z in (2.0, 3.0):
@@ -184,7 +185,7 @@ def test_listed_pairs_match_numpy(tmp_path_factory, seed, n_listed, n_shards):
     stored = values.astype(np.float32).astype(np.float64)
     key = np.unique(rng.integers(0, 6 * 12, n_listed))
     u, v = key // 12 + 2, key % 12
-    r, dead_a, dead_b = correlate_listed(align_pair(side.stores, side.stores), Tile(2, 8, 0, 12), u, v, "mean")
+    r, dead_a, dead_b = correlate_chosen(align_pair(side.stores, side.stores), Tile(2, 8, 0, 12), u, v, "mean")
     with np.errstate(invalid="ignore", divide="ignore"):
         expected = np.corrcoef(stored.T)[u, v]
     expected[(u == 3) | (v == 3)] = -np.inf

@@ -63,18 +63,10 @@ def write_store(
         Where the manifest goes; the store is the folder of the same name ending in `.zarr`.
     batches : iterable of Tensor, each of shape (n_layers, n_rows, d_mlp)
         Activations of successive positions; any number of rows per batch.
-    tokens : StoreTokens
-        What the positions are.
-    shape : NeuronShape
-        Neurons of the model.
-    dtype : {'float16', 'float32', 'bfloat16'}
-        Stored precision.
-    shard, n_shards : int
-        Which shard of how many.
+    tokens, shape, dtype, shard, n_shards, place
+        What the store holds (see `describe`).
     made_by : dict
         What the store depends on, the same for all shards of a model.
-    place : str
-        What messages name as the culprit.
 
     Raises
     ------
@@ -84,11 +76,27 @@ def write_store(
     """
     holds = describe(tokens, shape, dtype=dtype, shard=shard, n_shards=n_shards, place=place)
     holds["chunks"] = [min(CHUNK_POSITIONS, holds["n_positions"]), min(CHUNK_UNITS, shape.d_mlp)]
-    store_path = manifest_path.with_suffix(".zarr")
     manifest_path.unlink(missing_ok=True)  # a manifest must never speak of a store that is being replaced
-    scale = Scale(tokens.with_bytes, shape.n_layers, dtype)
     rounding = Rounding(tokens.with_bytes, shape, dtype, place)
-    n_bytes = holds["n_positions"] * shape.n_neurons * np.dtype(ACTIVATION_DTYPES[dtype]).itemsize
+    files, n_dead = _write_arrays(manifest_path.with_suffix(".zarr"), batches, tokens, holds, rounding, place)
+    _tell_underflow(rounding.n_underflow, holds, place)
+    holds |= {"n_dead": n_dead, "n_clamped": rounding.n_clamped, "n_underflow": int(rounding.n_underflow.sum())}
+    manifest = {"kind": KIND, "format_version": FORMAT_VERSION, "made_by": made_by, "holds": holds, "files": files}
+    write_manifest(manifest_path, manifest)
+
+
+def _write_arrays(
+    store_path: Path,
+    batches: Iterable[torch.Tensor],
+    tokens: StoreTokens,
+    holds: dict[str, Any],
+    rounding: Rounding,
+    place: str,
+) -> tuple[dict[str, Any], int]:
+    """Write and verify all arrays of a store; return what its manifest says of the files, and its dead neurons."""
+    scale = Scale(tokens.with_bytes, holds["n_layers"], holds["dtype"])
+    n_values = holds["n_positions"] * holds["n_layers"] * holds["d_mlp"]
+    n_bytes = n_values * np.dtype(ACTIVATION_DTYPES[holds["dtype"]]).itemsize
     with replacing(store_path, n_bytes + sum(values.nbytes for values in vars(tokens).values())) as temporary:
         group = _create(temporary, holds)
         moments = _fill(group, rounded(batches, scale, rounding), tokens, holds, rounding, place)
@@ -96,15 +104,7 @@ def write_store(
         for name, values in {**vars(tokens), **small}.items():
             _add_variable(group, name, values)
         check_arrays(zarr.open_group(temporary, mode="r", zarr_format=3), holds, place, WRITTEN)
-        files = describe_files(temporary)
-    _tell_underflow(rounding.n_underflow, holds, place)
-    holds |= {
-        "n_dead": int((moments.m2 == 0).sum()),
-        "n_clamped": rounding.n_clamped,
-        "n_underflow": int(rounding.n_underflow.sum()),
-    }
-    manifest = {"kind": KIND, "format_version": FORMAT_VERSION, "made_by": made_by, "holds": holds, "files": files}
-    write_manifest(manifest_path, manifest)
+        return describe_files(temporary), int((moments.m2 == 0).sum())
 
 
 def _tell_underflow(n_underflow: np.ndarray, holds: dict[str, Any], place: str) -> None:
@@ -122,6 +122,19 @@ def describe(
     tokens: StoreTokens, shape: NeuronShape, *, dtype: str, shard: int, n_shards: int, place: str
 ) -> dict[str, Any]:
     """Return what a manifest says of any store, written or live.
+
+    Parameters
+    ----------
+    tokens : StoreTokens
+        What the positions are.
+    shape : NeuronShape
+        Neurons of the model.
+    dtype : {'float16', 'float32', 'bfloat16'}
+        Stored precision.
+    shard, n_shards : int
+        Which shard of how many.
+    place : str
+        What messages name as the culprit.
 
     Raises
     ------

@@ -1,27 +1,29 @@
-"""Aligned spans of two or more tokenizations of the same documents, and pooling to them (method, section 2).
+"""Aligned spans of two or more tokenizations of the same documents (method, section 2).
 
-Between two consecutive byte boundaries that ALL tokenizations share lies one aligned span. Tokens never cross
-a shared boundary, so every token belongs to at most one span, and the tokens of a span are consecutive.
+Between two consecutive byte boundaries that ALL tokenizations share lies one aligned span. Tokens
+never cross a shared boundary, so every token belongs to at most one span, and the tokens of a span
+are consecutive.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 
 import numpy as np
 import torch
 
-STRIP = 256  # rows worked on at once, so that they stay in the processor's cache
+from rosetta.alignment.pooling import pool_into
+from rosetta.alignment.positions import AlignedPositions
 
 
 @dataclass(frozen=True)
 class TokenRanges:
     """Byte ranges of the tokens of many documents under one tokenization.
 
-    Only tokens that stand for bytes are listed; within a document they are in order and without gaps, from
-    byte 0 on.
+    Only tokens that stand for bytes are listed; within a document they are in order and without
+    gaps, from byte 0 on.
 
     Attributes
     ----------
@@ -61,8 +63,13 @@ class AlignedSpans:
 def aligned_spans(tokenizations: Sequence[TokenRanges], n_documents: int) -> AlignedSpans:
     """Return the aligned spans of two or more tokenizations of the same documents.
 
-    Boundaries are those that all tokenizations have, with 0 and the end of the common covered prefix of each
-    document included. All documents are handled at once: each is given its own stretch of one long axis.
+    Boundaries are those that all tokenizations have, with 0 and the end of the common covered
+    prefix of each document included. All documents are handled at once: each is given its own
+    stretch of one long axis.
+
+    Example: of `the cats`, A reads the tokens `the| ca|ts` and B `th|e| cats`. Both have boundaries
+    at the bytes 0, 3 and 8, so the spans are `the` and ` cats`: tokens [0, 1) and [1, 3) of A,
+    tokens [0, 2) and [2, 3) of B. Had B read no further than byte 3, ` cats` would be no span.
 
     Parameters
     ----------
@@ -101,68 +108,54 @@ def _covered(ranges: TokenRanges, n_documents: int) -> np.ndarray:
     return covered
 
 
-def pool_into(
-    out: torch.Tensor, values: torch.Tensor, rows: np.ndarray, first: np.ndarray, last: np.ndarray, pooling: str
-) -> None:
-    """Pool token rows to spans, in the precision of `out`.
+@dataclass(frozen=True)
+class Segments(AlignedPositions):
+    """Positions of text: each is a run of the tokens of one model.
 
-    Parameters
+    Attributes
     ----------
-    out : Tensor, shape (n_spans, n_units)
-        Where the spans go; its dtype is the precision to pool in.
-    values : Tensor, shape (n_rows, n_units)
-        Activations as stored.
     rows : ndarray of int, shape (n_tokens,)
-        Row of `values` of every token.
-    first, last : ndarray of int, shape (n_spans,)
-        Half-open range of tokens of each span, never empty.
-    pooling : {'mean', 'max', 'median'}
-        What becomes of the tokens of a span.
+        Row of each token that stands for bytes, ascending; special tokens may lie between.
+    first, last : ndarray of int, shape (n_positions,)
+        Half-open range of `rows` of each position: never empty, ascending, without overlap.
     """
-    if not len(first):
-        return
-    # Most spans are one token; the others are then overwritten.
-    for low in range(0, len(first), STRIP):
-        head = rows[first[low : low + STRIP]]
-        taken = slice(int(head[0]), int(head[0]) + len(head))
-        consecutive = np.array_equal(head, np.arange(taken.start, taken.stop))
-        out[low : low + STRIP].copy_(values[taken] if consecutive else values[torch.from_numpy(head)])
-    lengths = last - first
-    for length in np.unique(lengths[lengths > 1]):
-        spans = np.flatnonzero(lengths == length)
-        step = max(1, STRIP // int(length))
-        for low in range(0, len(spans), step):
-            some = spans[low : low + step]
-            tokens = torch.from_numpy(rows[first[some] + np.arange(length)[:, None]])
-            _POOLINGS[pooling](out, torch.from_numpy(some), values, tokens)
 
+    rows: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
 
-def _mean(out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> None:
-    """Write means over axis 0 of `tokens`, exact where all values are equal: dead neurons must stay constant."""
-    first = out[spans]
-    above = torch.zeros_like(first)
-    for row in tokens[1:]:
-        above += values[row].to(out.dtype).sub_(first)
-    out[spans] = first.add_(above, alpha=1 / len(tokens))
+    @property
+    def begin(self) -> np.ndarray:
+        """First row that each position needs, shape (n_positions,)."""
+        begin: np.ndarray = self.rows[self.first]
+        return begin
 
+    @property
+    def end(self) -> np.ndarray:
+        """Row after the last that each position needs, shape (n_positions,)."""
+        end: np.ndarray = self.rows[self.last - 1] + 1
+        return end
 
-def _max(out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> None:
-    out[spans] = _gathered(out, values, tokens).amax(dim=0)
+    def some(self, which: slice | np.ndarray) -> Segments:
+        """Return some of the positions, in order."""
+        return Segments(self.sample[which], self.rows, self.first[which], self.last[which])
 
+    def counted_from(self, row: int) -> Segments:
+        """Return the same positions with rows counted from `row`, and with no rows but their own."""
+        if not len(self):
+            return self
+        skipped = self.first[0]
+        rows = self.rows[skipped : self.last[-1]] - row
+        return Segments(self.sample, rows, self.first - skipped, self.last - skipped)
 
-def _median(out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> None:
-    ordered = _gathered(out, values, tokens).sort(dim=0).values
-    middle = len(ordered) // 2
-    out[spans] = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    def holding(self, marks: np.ndarray) -> np.ndarray:
+        """Return which positions need a marked row; `marks` is bool over the rows, shape (n_rows,)."""
+        until = np.concatenate([[0], np.cumsum(marks[self.rows])])
+        found: np.ndarray = until[self.last] > until[self.first]
+        return found
 
-
-def _gathered(out: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-    return values[tokens.ravel()].to(out.dtype).view(*tokens.shape, -1)
-
-
-# Each takes the tokens of some spans, (length, n_spans) rows of `values`; `out` holds their first tokens already.
-_POOLINGS: dict[str, Callable[[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor], None]] = {
-    "mean": _mean,
-    "max": _max,
-    "median": _median,
-}
+    def pool_into(self, out: torch.Tensor, values: torch.Tensor, which: slice, pooling: str) -> None:
+        """Pool tokens to positions: their mean, or their largest or middle value
+        (`rosetta.alignment.pooling`).
+        """
+        pool_into(out, values, self.rows, self.first[which], self.last[which], pooling)

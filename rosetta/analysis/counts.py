@@ -38,13 +38,13 @@ def count_table(config: Config, paths: Paths, limits: Limits, replicates: pd.Dat
     is the mean correlation of those matches. `above_documents` and `above_untrained` count only matches whose r
     exceeds the configured quantile of that null's matched r, one threshold for all rungs of a ladder (NaN without the
     null, and where it has too few matches to tell). `_ci_low` and `_ci_high` are
-    95% intervals from half-samples of the documents, which for calibrated counts hold the error of the threshold (NaN
+    95% intervals from balanced halves of the samples, which for calibrated counts hold the error of the threshold (NaN
     with a single seed, which does not tell it), and `interval` says how the pairs were matched on these:
     `rematched`, or among `candidates` (`rosetta.correlation.resample`).
 
     `n_dead_a` and `n_dead_b` are the dead neurons of both models on the positions that they share, `n_quiet_a` and
-    `n_quiet_b` those below the variance floor; `n_special` counts token positions without bytes, `n_first_position` and
-    `n_high_norm` aligned positions, that are left out.
+    `n_quiet_b` those below the variance floor; `n_special` counts rows that belong to no position,
+    `n_first_position` and `n_high_norm` aligned positions, that are left out.
 
     A larger group has one comparison, with aligned positions of its own, per model that is not the anchor. There
     `n_positions` is the minimum over the comparisons, `n_dead_a` and `n_quiet_a` the maximum over them of the anchor's

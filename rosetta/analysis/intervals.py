@@ -1,4 +1,4 @@
-"""Confidence intervals from balanced half-samples of the documents (`rosetta.correlation.resample`).
+"""Confidence intervals from balanced halves of the samples (`rosetta.correlation.resample`).
 
 Of g blocks there are R = 2(g − 1) half-samples, each half followed by its complement. With θ_s the estimate on
 half-sample s, w_s the share of the positions that it has, and θ̄ = Σ w_s θ_s / Σ w_s, the variance of θ is
@@ -12,7 +12,7 @@ halves that are taken for equal make it a little too large. What moves all halve
 half of the data, is no error. A count of nearest neighbours is not smooth: near ties fall either way more often on half
 of the data than on all of it, so its error is on the safe side.
 
-The interval is θ ± t · √variance. Blocks are of whole clusters of documents and the same for all pairs of a run, so
+The interval is θ ± t · √variance. Blocks are of whole clusters of samples and the same for all pairs of a run, so
 half-samples of several pairs belong together. Without replicates (too few clusters), errors and intervals are NaN.
 """
 

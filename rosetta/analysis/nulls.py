@@ -25,7 +25,7 @@ NULL_TITLES = {
     "untrained": "untrained twins",
 }
 STATISTICS = (PLAIN, *(f"above_{name}" for name in CALIBRATING))
-# Under these, one seed exchanges the same positions or documents in all rungs; twins are each model's own.
+# Under these, one seed exchanges the same positions or samples in all rungs; twins are each model's own.
 _ONE_DRAW = ("permutation", "documents")
 
 

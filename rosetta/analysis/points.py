@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from rosetta.activations.store import CHUNK_POSITIONS, CHUNK_UNITS, Store
-from rosetta.alignment.spans import pool_into
+from rosetta.alignment.pooling import pool_into
 from rosetta.analysis.positions import Positions, runs_the_model
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""How counts and exponents depend on choices: k, threshold, pooling, token budget, halves, exclusions."""
+"""How counts and exponents depend on choices: k, threshold, pooling, budget of samples, halves, exclusions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rosetta.analysis.counts import match_facts, model_shape
 from rosetta.analysis.group_counts import count_group, group_keys, jaccard
 from rosetta.analysis.scaling import few_named
 from rosetta.config import PAIR_SEPARATOR, Config, group_name, group_pairs
-from rosetta.correlation.lists import read_lists
+from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_parquet, read_parquet_metadata
@@ -69,9 +69,9 @@ def threshold_table(config: Config, paths: Paths) -> pd.DataFrame:
 
 
 def stability_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return counts under smaller token budgets, on halves of the documents and with other poolings.
+    """Return counts under smaller budgets of samples, on halves of the samples and with other poolings.
 
-    `setting` is the number of documents, the half or the pooling, and `main` the main result. `compared_with` names
+    `setting` is the number of samples, the half or the pooling, and `main` the main result. `compared_with` names
     the setting that `jaccard` and `kept_partner` compare with: the next smaller budget, the other half, the main
     result. `kept_partner` is the fraction of the matched neurons of the anchor, in the setting compared with, that have
     the same partner here (in larger groups: the same partners). The exponent is that of the ladder under the setting.

@@ -1,1 +1,1 @@
-"""Exact Pearson correlations between all neurons of two models, out-of-core, kept as nearest neighbours."""
+"""Exact Pearson correlations of all neurons of two models, kept as nearest neighbours."""

@@ -1,10 +1,12 @@
-"""The null model `documents`: the second model's documents are exchanged for others of the same domain.
+"""The null model `documents`: the second model's samples are exchanged for others of the same
+domain.
 
-Document d of the first model is paired with document d' of the second, aligned span i with span i, to the shorter
-length. What both models know of a domain, and of a place in a document, survives; what they read does not.
+Sample d of the first model is paired with sample d' of the second, position i with position i, to
+the shorter length. What both models know of a domain, and of a place in a sample, survives; what
+they read does not.
 
-Stores are read in order and never copied, so both documents of a pair wait in memory for the later one. That there are
-few, documents are exchanged within groups of neighbours of their domain.
+Stores are read in order and never copied, so both samples of a pair wait in memory for the later
+one. That there are few, samples are exchanged within groups of neighbours of their domain.
 """
 
 from __future__ import annotations
@@ -15,21 +17,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from rosetta.correlation.documents import DocumentFacts
+from rosetta.alignment.samples import SampleFacts
 from rosetta.correlation.plan import WINDOW
 from rosetta.errors import StoreError
 
-SMALLEST_GROUP = 8  # documents of a domain that are exchanged among themselves, where it has as many
+SMALLEST_GROUP = 8  # samples of a domain that are exchanged among themselves, where it has as many
 
 
 @dataclass(frozen=True)
 class Reordering:
-    """How the documents of one side are brought into the order of the pairs.
+    """How the samples of one side are brought into the order of the pairs.
 
     Attributes
     ----------
     lengths : ndarray of int64, shape (n_pairs,)
-        Rows of the side's documents, in the order in which they are read.
+        Rows of the side's samples, in the order in which they are read.
     order : ndarray of int64, shape (n_pairs,)
         Which of them comes at each place.
     """
@@ -41,53 +43,55 @@ class Reordering:
     def held(self) -> int:
         """Most rows that wait at once."""
         gone = np.append(0, np.cumsum(self.lengths[self.order]))
-        needed = np.maximum.accumulate(self.order)  # the last document that has to be read, at each place
-        place = np.searchsorted(needed, np.arange(len(self.order)))  # where reading a document is waited for
+        needed = np.maximum.accumulate(self.order)  # the last sample that has to be read, at each place
+        place = np.searchsorted(needed, np.arange(len(self.order)))  # where reading a sample is waited for
         return int((np.cumsum(self.lengths) - gone[place]).max(initial=0))
 
     def applied(self, blocks: Iterator[torch.Tensor], rows: int) -> Iterator[torch.Tensor]:
-        """Yield blocks of exactly `rows` rows (the last one may be shorter) with the documents reordered."""
-        waiting, lengths = _documents(blocks, self.lengths), self.lengths.tolist()
+        """Yield blocks of exactly `rows` rows (the last one may be shorter) with the samples
+        reordered.
+        """
+        waiting, lengths = _samples(blocks, self.lengths), self.lengths.tolist()
         held: dict[int, torch.Tensor] = {}
         left, n_read, block, filled = int(self.lengths.sum()), 0, None, 0
         for wanted in self.order.tolist():
             while n_read <= wanted:
                 held[n_read] = next(waiting)
                 n_read += 1
-            document, done = held.pop(wanted), 0
+            sample, done = held.pop(wanted), 0
             while done < lengths[wanted]:
                 if block is None:
-                    block = document.new_empty((min(rows, left), document.shape[1]))
+                    block = sample.new_empty((min(rows, left), sample.shape[1]))
                 taken = min(len(block) - filled, lengths[wanted] - done)
-                block[filled : filled + taken] = document[done : done + taken]
+                block[filled : filled + taken] = sample[done : done + taken]
                 filled, done = filled + taken, done + taken
                 if filled == len(block):
                     yield block
                     block, filled, left = None, 0, left - filled
 
 
-def _documents(blocks: Iterator[torch.Tensor], lengths: np.ndarray) -> Iterator[torch.Tensor]:
-    """Yield the rows of one document after the other."""
+def _samples(blocks: Iterator[torch.Tensor], lengths: np.ndarray) -> Iterator[torch.Tensor]:
+    """Yield the rows of one sample after the other."""
     block, start = next(blocks), 0
     for length in lengths.tolist():
-        document, filled = block.new_empty((length, block.shape[1])), 0
+        sample, filled = block.new_empty((length, block.shape[1])), 0
         while filled < length:
             if start == len(block):
                 block, start = next(blocks), 0
             taken = min(length - filled, len(block) - start)
-            document[filled : filled + taken] = block[start : start + taken]
+            sample[filled : filled + taken] = block[start : start + taken]
             filled, start = filled + taken, start + taken
-        yield document
+        yield sample
 
 
 @dataclass(frozen=True)
 class Exchange:
-    """Which documents are paired, and how much of each is used.
+    """Which samples are paired, and how much of each is used.
 
     Attributes
     ----------
-    used_a, used_b : ndarray of int64, shape (n_documents,)
-        Aligned positions of each document, from its first on, that take part on either side.
+    used_a, used_b : ndarray of int64, shape (n_samples,)
+        Aligned positions of each sample, from its first on, that are used on either side.
     of_a, of_b : Reordering
         How the rows of both sides are brought together.
     """
@@ -98,14 +102,14 @@ class Exchange:
     of_b: Reordering
 
 
-def exchange(lengths: np.ndarray, facts: DocumentFacts, seed: int) -> Exchange:
-    """Pair every document of A with another one of B.
+def exchange(lengths: np.ndarray, facts: SampleFacts, seed: int) -> Exchange:
+    """Pair every sample of A with another one of B.
 
     Parameters
     ----------
-    lengths : ndarray of int, shape (n_documents,)
-        Aligned positions of each document.
-    facts : DocumentFacts
+    lengths : ndarray of int, shape (n_samples,)
+        Aligned positions of each sample.
+    facts : SampleFacts
         Their domains and clusters.
     seed : int
         Which exchange.
@@ -113,13 +117,13 @@ def exchange(lengths: np.ndarray, facts: DocumentFacts, seed: int) -> Exchange:
     Raises
     ------
     StoreError
-        If no document can be exchanged.
+        If no sample can be exchanged.
     """
     partner = partners(lengths, facts, seed)
     first = np.flatnonzero(partner >= 0)
     if not len(first):
         raise StoreError(
-            "no document has another one of its domain and of another source to be exchanged with. Give more "
+            "no sample has another one of its domain and of another source to be exchanged with. Give more "
             "documents, or set controls.document_seeds to []."
         )
     first = first[np.argsort(np.maximum(first, partner[first]), kind="stable")]
@@ -128,21 +132,22 @@ def exchange(lengths: np.ndarray, facts: DocumentFacts, seed: int) -> Exchange:
     used_a, used_b = np.zeros_like(lengths), np.zeros_like(lengths)
     used_a[first], used_b[second] = common, common
     sides = []
-    for documents, used in ((first, used_a), (second, used_b)):
+    for samples, used in ((first, used_a), (second, used_b)):
         read = np.flatnonzero(used)
-        sides.append(Reordering(used[read], np.searchsorted(read, documents)))
+        sides.append(Reordering(used[read], np.searchsorted(read, samples)))
     return Exchange(used_a, used_b, *sides)
 
 
-def partners(lengths: np.ndarray, facts: DocumentFacts, seed: int) -> np.ndarray:
-    """Return the document of B that each document of A is paired with; -1 for none.
+def partners(lengths: np.ndarray, facts: SampleFacts, seed: int) -> np.ndarray:
+    """Return the sample of B that each sample of A is paired with; -1 for none.
 
-    No document is paired with itself, and none with one of its own cluster, unless its domain is a single cluster.
-    Every document of B is paired once at most. A document that is alone in its domain has no partner, and what a
-    cluster has beyond half of a group has none. Documents without a position take no part.
+    No sample is paired with itself, and none with one of its own cluster, unless its domain is a
+    single cluster. Every sample of B is paired once at most. A sample that is alone in its domain
+    has no partner, and what a cluster has beyond half of a group has none. Samples without a
+    position are excluded.
 
-    A group has as many neighbouring documents of a domain as all domains can have within a window of positions
-    (`rosetta.correlation.plan.WINDOW`), at least `SMALLEST_GROUP`.
+    A group has as many neighbouring samples of a domain as all domains can have within a window of
+    positions (`rosetta.correlation.plan.WINDOW`), at least `SMALLEST_GROUP`.
     """
     partner, rng = np.full(len(lengths), -1), np.random.default_rng(seed)
     read = np.flatnonzero(lengths)
@@ -161,9 +166,9 @@ def partners(lengths: np.ndarray, facts: DocumentFacts, seed: int) -> np.ndarray
 def _exchanged(clusters: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Pair the members of a group at random with members of other clusters.
 
-    With clusters side by side in a circle, a step that is as long as the largest of them, or longer by both ways round,
-    leaves every one of them. If one has more than half of the group, the step is half of it, and what then still meets
-    its own cluster is left out: no pairing has fewer.
+    With clusters side by side in a circle, a step that is as long as the largest of them, or longer
+    by both ways round, leaves every one of them. If one has more than half of the group, the step
+    is half of it, and what then still meets its own cluster is left out: no pairing has fewer.
     """
     n = len(clusters)
     shuffled = rng.permutation(n)

@@ -1,28 +1,73 @@
-"""The correlation step: two folders of stores in, neighbour lists out."""
+"""The correlation of two models: folders of stores in, neighbour lists out."""
 
 from __future__ import annotations
 
+import glob
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from rosetta.activations.folders import open_stores
-from rosetta.activations.store import Store
+from rosetta.activations.reader import StoreReader
 from rosetta.config import Correlation, Dask
 from rosetta.config.base import GB
-from rosetta.correlation.lists import PairFacts, write_lists
+from rosetta.correlation.aligned import WHOLE, AlignedPair, StoredPair, pair_identity
+from rosetta.correlation.neighbor_tables import NeighborLists, PairFacts, write_lists
 from rosetta.correlation.plan import plan_screen, plan_tiles, workers_of
 from rosetta.correlation.products import product_device, resolve_precision
-from rosetta.correlation.screened import ScreenTask, correlate_screened
+from rosetta.correlation.rounds import ScreenTask, correlate_screened
 from rosetta.correlation.sketch import MAP
-from rosetta.correlation.stream import WHOLE, open_pair, pair_identity
 from rosetta.correlation.tiles import TileTask, correlate_tiles
 from rosetta.correlation.view import View
 from rosetta.errors import ConfigError
 from rosetta.progress import say
 from rosetta.storage.digests import digest_json
+
+
+def correlate_pair(
+    folder_a: Path,
+    folder_b: Path,
+    pooling: str,
+    settings: Correlation,
+    dask: Dask,
+    *,
+    job: int = 0,
+    view: View = WHOLE,
+    scratch: Path | None = None,
+) -> NeighborLists:
+    """Correlate all neurons of two models and return one job's neighbour lists (method, section 3).
+
+    Parameters
+    ----------
+    folder_a, folder_b : Path
+        Folders of shard stores of the same samples.
+    pooling, settings, dask
+        How rows become positions; method, budget, precision and jobs; where tiles are computed.
+    job : int
+        Number of this job; it takes every `n_jobs`-th tile.
+    view : View
+        Which samples, positions and neurons are looked at; all of them, in order, by default.
+    scratch : Path, optional
+        Where finished tiles are kept for a restart (`remove_scratch`); nowhere if not given.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such job, or the view or the cluster does not go with the other settings.
+    StoreError
+        If the stores do not fit together, are damaged or hold non-finite values.
+    PlanError
+        If no tile fits the memory budget.
+    """
+    _check(settings, dask, job, view, scratch)
+    with _kept(scratch) as kept:
+        work = _work(folder_a, folder_b, pooling, settings, dask, job, view, kept)
+        found = _screened(work) if settings.method == "screened" else None
+        return _exact(work) if found is None else found
 
 
 def correlate_stores(
@@ -36,108 +81,167 @@ def correlate_stores(
     job: int = 0,
     view: View = WHOLE,
 ) -> None:
-    """Correlate all neurons of two models and write one job's neighbour lists.
+    """Write what `correlate_pair` returns as Parquet (`rosetta.correlation.neighbor_tables`).
 
-    Parameters
-    ----------
-    folder_a, folder_b : Path
-        Folders of shard stores of the same documents.
-    out : Path
-        Parquet file to write (`rosetta.correlation.lists`).
-    pooling : str
-        Pooling of tokens to aligned spans.
-    settings : Correlation
-        Method, budget, neighbours to keep, precision, number of jobs.
-    dask : Dask
-        Where the tiles are computed.
-    job : int
-        Number of this job; it takes every `n_jobs`-th tile.
-    view : View
-        Which documents, positions and neurons take part; all of them, in order, by default.
-
-    Raises
-    ------
-    ConfigError
-        If positions are to be permuted, or documents exchanged, under the screened method.
-    StoreError
-        If the stores do not fit together, are damaged or hold non-finite values.
-    PlanError
-        If no tile fits the memory budget.
+    Finished tiles are kept beside `out` until it is written, so that a killed job repeats none of
+    them.
     """
+    scratch = out.parent / f".tiles-{out.stem}"
+    lists = correlate_pair(folder_a, folder_b, pooling, settings, dask, job=job, view=view, scratch=scratch)
+    write_lists(out, *lists)
+    remove_scratch(scratch)
+
+
+def remove_scratch(scratch: Path) -> None:
+    """Remove the tiles that `correlate_pair` kept, when its lists are saved."""
+    for folder in _kept_in(scratch):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def model_name(store: StoreReader) -> str:
+    """Return the name of the model that a store is of."""
+    return str(store.manifest["made_by"].get("model", store.path.parent.name))
+
+
+def _check(settings: Correlation, dask: Dask, job: int, view: View, scratch: Path | None) -> None:
     if not 0 <= job < settings.n_jobs:
         raise ConfigError(f"--job: {job} is not among the {settings.n_jobs} jobs (--n-jobs).")
     if not view.in_order and settings.method == "screened":
         option, what = ("permute", "permutation") if view.exchange_seed is None else ("exchange", "exchange")
         raise ConfigError(f"--{option}-seed: sketches take no {what}. Use method exact.")
+    if scratch is None and not dask.local:
+        raise ConfigError("dask.scheduler: workers on other machines need a folder that they share. Give scratch.")
+
+
+@contextmanager
+def _kept(scratch: Path | None) -> Iterator[Path]:
+    """Yield where finished tiles are kept: as asked, or in a temporary folder."""
+    if scratch is not None:
+        yield scratch
+        return
+    with tempfile.TemporaryDirectory(prefix="rosetta-") as folder:
+        yield Path(folder) / "tiles"
+
+
+def _kept_in(scratch: Path) -> list[Path]:
+    """Return the folders of finished tiles, one per computation: `scratch`, a dash and the
+    computation's digest.
+    """
+    return list(scratch.parent.glob(f"{glob.escape(scratch.name)}-{'[0-9a-f]' * 16}"))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A pair, opened, and how it is correlated."""
+
+    stored: StoredPair
+    pair: AlignedPair
+    facts: PairFacts
+    pooling: str
+    precision: str
+    settings: Correlation
+    dask: Dask
+    scratch: Path
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Neurons of either model, and aligned positions."""
+        return self.pair.a.n_neurons, self.pair.b.n_neurons, self.pair.n_positions
+
+    def folder(self, plan: list[Any]) -> Path:
+        """Return the folder for the finished tiles of this pair under a plan.
+
+        A former run of the same computation left its folder, to go on with; those of others are
+        removed.
+        """
+        stored = self.stored
+        where = [stored.folder_a, stored.folder_b, stored.identity]
+        identity = [*where, self.pooling, self.precision, stored.view.describe(), *plan]
+        folder = self.scratch.with_name(f"{self.scratch.name}-{digest_json(identity)[:16]}")
+        for stale in _kept_in(self.scratch):
+            if stale != folder:
+                shutil.rmtree(stale)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder.resolve()
+
+
+def _work(
+    folder_a: Path,
+    folder_b: Path,
+    pooling: str,
+    settings: Correlation,
+    dask: Dask,
+    job: int,
+    view: View,
+    scratch: Path,
+) -> _Work:
     precision = resolve_precision(settings.precision)
     stores_a, stores_b = open_stores(folder_a), open_stores(folder_b)
-    pair_id = pair_identity(stores_a, stores_b)
-    pair = open_pair(str(folder_a), str(folder_b), pair_id, view)
-    facts = PairFacts(
-        model_a=model_name(stores_a[0]),
-        model_b=model_name(stores_b[0]),
-        n_layers_a=stores_a[0].n_layers,
-        d_mlp_a=stores_a[0].d_mlp,
-        n_layers_b=stores_b[0].n_layers,
-        d_mlp_b=stores_b[0].d_mlp,
+    stored = StoredPair(str(folder_a), str(folder_b), pair_identity(stores_a, stores_b), view)
+    pair = stored.open()
+    facts = _facts(pair, settings, job)
+    if folder_a.resolve() == folder_b.resolve():
+        say(f"{folder_a}: both sides are this model, so every neuron is its own nearest neighbour")
+    say(
+        f"{facts.model_a} and {facts.model_b}: {pair.a.n_neurons} × {pair.b.n_neurons} neurons, "
+        f"{pair.n_positions} aligned positions; {precision} products on {product_device(precision)}, "
+        f"{dask.n_workers} × {dask.threads_per_worker} threads ({dask.scheduler})"
+    )
+    return _Work(stored, pair, facts, pooling, precision, settings, dask, scratch)
+
+
+def _facts(pair: AlignedPair, settings: Correlation, job: int) -> PairFacts:
+    a, b = pair.a.stores[0], pair.b.stores[0]
+    return PairFacts(
+        model_a=model_name(a),
+        model_b=model_name(b),
+        n_layers_a=a.n_layers,
+        d_mlp_a=a.d_mlp,
+        n_layers_b=b.n_layers,
+        d_mlp_b=b.d_mlp,
         n_positions=pair.n_positions,
         n_kept=settings.max_k + 1,
         job=job,
         n_jobs=settings.n_jobs,
         **asdict(pair.left_out),
     )
-    if folder_a.resolve() == folder_b.resolve():
-        say(f"{folder_a}: both sides are this model, so every neuron is its own nearest neighbour")
-    workers = workers_of(dask)
-    size = (pair.a.n_neurons, pair.b.n_neurons, pair.n_positions)
-    say(
-        f"{facts.model_a} and {facts.model_b}: {size[0]} × {size[1]} neurons, {size[2]} aligned positions; "
-        f"{precision} products on {product_device(precision)}, "
-        f"{dask.n_workers} × {dask.threads_per_worker} threads ({dask.scheduler})"
-    )
-    common = (str(folder_a), str(folder_b), pair_id, pooling, precision, view)
-    identity = [*common[:-1], view.describe()]
-    if settings.method == "screened":
-        n_rows = settings.screening.sketch_rows
-        screen = plan_screen(*size, settings.memory_gb, n_rows=n_rows, workers=workers)
-        say(f"sketches of {screen.n_rows} rows, {len(screen.tiles)} tile(s), about {screen.peak_bytes / GB:.1f} GB")
-        with _scratch(out, [*identity, MAP, asdict(screen), settings.model_dump(mode="json")]) as scratch:
-            task = ScreenTask(*common, str(scratch), screen.n_rows, len(stores_a))
-            found = correlate_screened(task, *size[:2], screen, settings.screening, settings.max_k, dask)
-            if found:
-                say(f"{found.n_listed} pairs and {found.n_whole} whole neurons were correlated exactly")
-                certified = replace(
-                    facts,
-                    method="screened",
-                    n_uncertified=found.n_uncertified,
-                    failure_probability=settings.screening.failure_probability,
-                )
-                write_lists(out, found.neighbors, certified)
-                return
-        say("screening leaves too much open here; the exact method takes over")
-    tiles = plan_tiles(*size, settings.memory_gb, precision=precision, workers=workers, held=(pair.a.held, pair.b.held))
-    mine = tiles.tiles[job :: settings.n_jobs]
-    say(f"{len(mine)} of {len(tiles.tiles)} tile(s), about {tiles.peak_bytes / GB:.1f} GB")
-    with _scratch(out, [*identity, tiles.tiles, asdict(facts)]) as scratch:
-        task = TileTask(*common, settings.max_k + 1, str(scratch))
-        write_lists(out, correlate_tiles(task, mine, *size[:2], dask), facts)
 
 
-@contextmanager
-def _scratch(out: Path, identity: list) -> Iterator[Path]:
-    """Yield a folder for what is finished on the way to `out`; it is removed when the block succeeds.
-
-    A former run of the same computation left its folder, to be gone on with; those of others are removed.
+def _screened(work: _Work) -> NeighborLists | None:
+    """Return the lists of the screened method; None if so much stays open that the exact one costs
+    no more.
     """
-    scratch = out.parent / f".tiles-{out.stem}-{digest_json(identity)[:16]}"
-    for stale in out.parent.glob(f".tiles-{out.stem}-*"):
-        if stale != scratch:
-            shutil.rmtree(stale)
-    scratch.mkdir(parents=True, exist_ok=True)
-    yield scratch.resolve()
-    shutil.rmtree(scratch, ignore_errors=True)
+    settings, dask, screening = work.settings, work.dask, work.settings.screening
+    plan = plan_screen(*work.size, settings.memory_gb, n_rows=screening.sketch_rows, workers=workers_of(dask))
+    say(f"sketches of {plan.n_rows} rows, {len(plan.tiles)} tile(s), about {plan.peak_bytes / GB:.1f} GB")
+    folder = work.folder([MAP, asdict(plan), settings.model_dump(mode="json")])
+    task = ScreenTask(work.stored, work.pooling, work.precision, str(folder), plan.n_rows, len(work.pair.a.stores))
+    found = correlate_screened(task, *work.size[:2], plan, screening, settings.max_k, dask)
+    if not found:
+        say("screening leaves too much open here; the exact method takes over")
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+    say(f"{found.n_listed} pairs and {found.n_whole} whole neurons were correlated exactly")
+    facts = replace(
+        work.facts,
+        method="screened",
+        n_uncertified=found.n_uncertified,
+        failure_probability=screening.failure_probability,
+    )
+    return NeighborLists(found.neighbors, facts)
 
 
-def model_name(store: Store) -> str:
-    """Return the name of the model that a store is of."""
-    return str(store.manifest["made_by"].get("model", store.path.parent.name))
+def _exact(work: _Work) -> NeighborLists:
+    settings, pair, facts = work.settings, work.pair, work.facts
+    plan = plan_tiles(
+        *work.size,
+        settings.memory_gb,
+        precision=work.precision,
+        workers=workers_of(work.dask),
+        held=(pair.a.held, pair.b.held),
+    )
+    mine = plan.tiles[facts.job :: facts.n_jobs]
+    say(f"{len(mine)} of {len(plan.tiles)} tile(s), about {plan.peak_bytes / GB:.1f} GB")
+    folder = work.folder([plan.tiles, asdict(facts)])
+    task = TileTask(work.stored, work.pooling, work.precision, facts.n_kept, str(folder))
+    return NeighborLists(correlate_tiles(task, mine, *work.size[:2], work.dask), facts)

@@ -13,7 +13,7 @@ from rosetta.config.intervals import Intervals
 from rosetta.errors import PlanError
 
 ROWS = 4096  # aligned positions per block of rows
-WINDOW = 16_384  # aligned positions that are permuted, or whose documents are exchanged, among themselves, in memory
+WINDOW = 16_384  # positions that are permuted, or whose samples are exchanged, among themselves, in memory
 REORDERED = WINDOW + 2 * ROWS  # rows of a side held to be permuted: a window, and two blocks gathered from it
 # Bytes per cell of a tile: the float64 sums and, but for float64 products, the run summed in float32.
 CELL_BYTES = {"float32": 12, "bfloat16": 12, "float64": 8}
@@ -172,7 +172,12 @@ def sketch_rows(n_positions: int, chosen: int | None = None) -> int:
 def _fit(
     work: Callable[[int, int], int], widths: tuple[int, int], n_positions: int, memory_gb: float, workers: Workers
 ) -> tuple[tuple[int, int], int]:
-    """Return the largest widths whose work fits the budget, and the peak memory of all workers together."""
+    """Return the largest widths whose work fits the budget, and the peak memory of all workers together.
+
+    The wider side is halved until it fits. 8,000 × 3,000 neurons and 10⁶ positions, in 1 GB, alone
+    and in float32: the whole is estimated at 2.01 GB, 4,000 × 3,000 at 1.44, 2,000 × 3,000 at 1.15, and
+    2,000 × 1,500 at 0.97, which fits: 4 × 2 tiles.
+    """
 
     def peak(width_a: int, width_b: int) -> int:
         mine, shared = work(width_a, width_b), RESERVED + POSITION_BYTES * n_positions
@@ -226,7 +231,7 @@ def fits_rematch(
     precision: str = "float32",
     workers: Workers = ALONE,
 ) -> bool:
-    """Whether a pair is matched anew on every half-sample (`rosetta.correlation.resample.rematch`).
+    """Whether a pair is matched again on every half-sample (`rosetta.correlation.resample.rematch`).
 
     It makes all products once and holds those of all blocks; then it adds up half of the blocks' for every balanced
     half, whose complement is what is left of their sum.
@@ -240,7 +245,7 @@ def fits_rematch(
 
 
 def rematch_flops(n_a: int, n_b: int, n_positions: int, settings: Intervals) -> int:
-    """Return the operations of matching a pair anew on every half-sample."""
+    """Return the operations of matching a pair again on every half-sample."""
     return correlation_flops(n_a, n_b, n_positions) + settings.n_blocks**2 // 2 * n_a * n_b
 
 
@@ -255,7 +260,7 @@ def screen_flops(n_a: int, n_b: int, n_positions: int, n_rows: int) -> int:
     Rotating every row (twice the order of both Hadamard factors), comparing the sketches, and one candidate per neuron.
     """
     run = min(n_rows, ROWS)
-    factors = 2 ** ((run.bit_length() - 1) // 2) + 2 ** (run.bit_length() // 2)
+    factors = (1 << (run.bit_length() - 1) // 2) + (1 << run.bit_length() // 2)
     return (n_a + n_b) * n_positions * (2 * factors + 2) + 2 * n_rows * n_a * n_b
 
 

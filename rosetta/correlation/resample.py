@@ -1,15 +1,18 @@
-"""Correlations and matches of a pair on half-samples of its documents, for confidence intervals.
+"""Correlations and matches of a pair on halves of its samples, for confidence intervals.
 
-A count of nearest neighbours is not a smooth function of the data: without a small block, many near ties turn over that
-half of the data would have decided alike, and the delete-one jackknife makes its error several times too large. On
-halves of the data, correlations move by as much as between independent samples of all of it, so the spread over halves
-estimates the error: balanced half-samples (McCarthy 1969), which for a mean give the usual variance exactly.
+A count of nearest neighbours is not a smooth function of the data: without a small block, many near
+ties turn over that half of the data would have decided alike, and the delete-one jackknife makes
+its error several times too large. On halves of the data, correlations move by as much as between
+independent samples of all of it, so the spread over halves estimates the error: balanced
+half-samples (McCarthy 1969), which for a mean give the usual variance exactly.
 
-Documents are dealt into blocks, parts of one whole always together (`rosetta.correlation.documents`), and sums over
-blocks are made once; those of a half-sample are sums of half the blocks'. Two ways lead from there to its matches:
+Samples are dealt into blocks, parts of one whole always together (`rosetta.alignment.samples`), and
+sums over blocks are made once; those of a half-sample are sums of half the blocks'. Two ways lead
+from there to its matches:
 
-* `rematch`: the whole correlation matrix is reduced anew. The products of all blocks have to fit in memory.
-* `rematch_candidates`: only each neuron's nearest neighbours in the whole data are ranked anew.
+* `rematch`: the whole correlation matrix is reduced again. The products of all blocks have to fit in
+  memory.
+* `rematch_candidates`: only each neuron's nearest neighbours in the whole data are ranked again.
 """
 
 from __future__ import annotations
@@ -20,20 +23,22 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from rosetta.correlation.documents import deal
-from rosetta.correlation.listed import listed_sums
+from rosetta.alignment.samples import deal
+from rosetta.correlation.aligned import AlignedPair
+from rosetta.correlation.certificates import group_by_tile
+from rosetta.correlation.chosen_pairs import chosen_sums
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import ROWS, Tile
 from rosetta.correlation.products import add_products, product_device
-from rosetta.correlation.screen import group_by_tile
-from rosetta.correlation.stream import AlignedPair, ColumnSums, cut_blocks
+from rosetta.correlation.stream import Reading, cut_blocks, neurons_of
+from rosetta.correlation.sums import ColumnSums
 from rosetta.correlation.tiles import reduced, to_correlations
 from rosetta.correlation.topk import top_k
 from rosetta.hadamard import hadamard, largest_order
 from rosetta.progress import bar
 
-# Of fewer clusters of documents, which are of unequal size, intervals would cover less than nine times in ten what they
-# say (simulated in tests/test_resampling.py), so there are none.
+# Of fewer clusters of samples, which are of unequal size, intervals would cover less than nine
+# times in ten what they say (simulated in tests/test_resampling.py), so there are none.
 MIN_CLUSTERS = 20
 
 
@@ -56,7 +61,7 @@ class Replicate:
 
 @dataclass(frozen=True)
 class Resampled:
-    """What becomes of a pair's matches on half-samples of the documents.
+    """What becomes of a pair's matches on half-samples.
 
     Attributes
     ----------
@@ -72,7 +77,7 @@ class Resampled:
 
 @dataclass(frozen=True)
 class Blocks:
-    """Blocks of documents.
+    """Blocks of samples.
 
     Attributes
     ----------
@@ -81,7 +86,7 @@ class Blocks:
     n : int
         Number of blocks; 0 if there are too few clusters for intervals.
     n_clusters : int
-        Clusters of documents.
+        Clusters of samples.
     """
 
     of_position: np.ndarray
@@ -96,16 +101,18 @@ class Blocks:
     @property
     def shares(self) -> np.ndarray:
         """Share of the positions that each half-sample has, shape (n_half_samples,)."""
-        return half_samples(self.n) @ self.lengths / len(self.of_position)
+        shares: np.ndarray = half_samples(self.n) @ self.lengths / len(self.of_position)
+        return shares
 
 
-def document_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
-    """Deal the documents of a pair into blocks, clusters whole, the same for all pairs of the same documents.
+def sample_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
+    """Deal the samples of a pair into blocks, clusters whole, the same for all pairs of the same
+    samples.
 
-    Where there are fewer clusters than blocks wanted, there are as many blocks as the largest order of a Hadamard
-    matrix that the clusters suffice for. All documents count, also those without positions that this pair shares, so
-    that all pairs of a run have the same half-samples, which are joined. There are none for fewer than `MIN_CLUSTERS`
-    clusters that have such positions.
+    Where there are fewer clusters than blocks wanted, there are as many blocks as the largest order
+    of a Hadamard matrix that the clusters suffice for. All samples count, also those without
+    positions that this pair shares, so that all pairs of a run have the same half-samples, which
+    are joined. There are none for fewer than `MIN_CLUSTERS` clusters that have such positions.
 
     Parameters
     ----------
@@ -114,18 +121,19 @@ def document_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
     n_blocks : int
         Blocks wanted, an order of a Hadamard matrix.
     """
-    n_clusters, n_used = (len(np.unique(part)) for part in (pair.clusters, pair.clusters[pair.document_positions > 0]))
+    n_clusters, n_used = (len(np.unique(part)) for part in (pair.clusters, pair.clusters[pair.sample_positions > 0]))
     n = largest_order(min(n_blocks, n_clusters)) if n_used >= MIN_CLUSTERS else 0
     block = deal(pair.clusters, max(n, 1))
-    return Blocks(np.repeat(block, pair.document_positions), n, n_clusters)
+    return Blocks(np.repeat(block, pair.sample_positions), n, n_clusters)
 
 
 def half_samples(n_blocks: int) -> np.ndarray:
-    """Return the balanced halves of the blocks, each followed by its complement: bool, (2 · (n_blocks − 1), n_blocks).
+    """Return the balanced halves of the blocks, each followed by its complement: bool, (2 ·
+    (n_blocks − 1), n_blocks).
 
-    Halves are where the rows of a Hadamard matrix, but for the first, are 1, so that any two blocks are as often in one
-    half as any other two. They depend on the number of blocks only: half-samples of all pairs of a run are of the same
-    documents. There are no halves of no blocks.
+    Halves are where the rows of a Hadamard matrix, but for the first, are 1, so that any two blocks
+    are as often in one half as any other two. They depend on the number of blocks only:
+    half-samples of all pairs of a run are of the same samples. There are no halves of no blocks.
     """
     if not n_blocks:
         return np.empty((0, 0), bool)
@@ -136,16 +144,17 @@ def half_samples(n_blocks: int) -> np.ndarray:
 def rematch(
     pair: AlignedPair, pooling: str, precision: str, blocks: Blocks, k: int, u: np.ndarray, v: np.ndarray
 ) -> Resampled:
-    """Match a pair anew on every half-sample.
+    """Match a pair again on every half-sample.
 
     Parameters
     ----------
     pair : AlignedPair
         The aligned stores.
     pooling, precision : str
-        As in `rosetta.correlation.tiles.correlate_tile`. Products of a block are summed and kept in float32.
+        As in `rosetta.correlation.tiles.correlate_tile`. Products of a block are summed and kept in
+        float32.
     blocks : Blocks
-        Blocks of the pair's documents.
+        Blocks of the pair's samples.
     k : int
         Mutual k-nearest neighbours.
     u, v : ndarray of int64, shape (n_matches,)
@@ -170,7 +179,9 @@ def rematch(
 
 
 def _products_of(halves: np.ndarray, products: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Yield the float64 sums of the blocks' products over every half; of a complement, what is left of all of them."""
+    """Yield the float64 sums of the blocks' products over every half; of a complement, what is left
+    of all of them.
+    """
     whole = _summed(products, range(len(products)))
     for half in halves[::2]:
         r = _summed(products, np.flatnonzero(half).tolist())
@@ -189,12 +200,15 @@ def _summed(products: torch.Tensor, blocks: Sequence[int]) -> torch.Tensor:
 def _block_sums(
     pair: AlignedPair, pooling: str, precision: str, blocks: Blocks
 ) -> tuple[torch.Tensor, list[ColumnSums], list[ColumnSums]]:
-    """Return products (n_blocks, n_a, n_b) in float32 and moments of both sides for every block, in one pass."""
+    """Return products (n_blocks, n_a, n_b) in float32 and moments of both sides for every block, in
+    one pass.
+    """
     dtype, device = torch.float64 if precision == "float64" else torch.float32, product_device(precision)
     n_a, n_b = pair.a.n_neurons, pair.b.n_neurons
     sums_a, sums_b = ([ColumnSums(width) for _ in range(blocks.n)] for width in (n_a, n_b))
     products = torch.zeros((blocks.n, n_a, n_b), device=device)
-    for block, a, b in cut_blocks(pair, Tile(0, n_a, 0, n_b), pooling, ROWS, dtype, blocks.of_position):
+    neurons = neurons_of(pair, Tile(0, n_a, 0, n_b))
+    for block, a, b in cut_blocks(*neurons, Reading(pooling, dtype, ROWS), blocks.of_position):
         sums_a[block].add_rows(a)
         sums_b[block].add_rows(b)
         add_products(products[block], a.to(device), b.to(device), precision)
@@ -211,7 +225,7 @@ def rematch_candidates(
     neighbors: PairNeighbors,
     tiles: Sequence[Tile],
 ) -> Resampled:
-    """Match a pair anew on every half-sample among the nearest neighbours in the whole data.
+    """Match a pair again on every half-sample among the nearest neighbours in the whole data.
 
     Parameters
     ----------
@@ -229,7 +243,7 @@ def rematch_candidates(
     with bar(total=len(groups), label="candidates", unit="tile") as shown:
         for tile, inside in groups:
             mine = candidates_u[inside], candidates_v[inside]
-            sums = listed_sums(pair, tile, *mine, pooling, blocks.of_position, blocks.n)
+            sums = chosen_sums(pair, tile, *mine, pooling, blocks.of_position, blocks.n)
             for number, half in enumerate(halves):
                 n = int(blocks.lengths[half].sum())
                 r[inside, number] = sums.of(np.flatnonzero(half)).correlations(n)
@@ -255,7 +269,9 @@ def _mutual(u: np.ndarray, v: np.ndarray, r: np.ndarray, k: int) -> Replicate:
 
 
 def _ranks(own: np.ndarray, partner: np.ndarray, r: np.ndarray) -> np.ndarray:
-    """Return the rank, from 0, of every listed pair among those of its own neuron; ties go to the lower partner."""
+    """Return the rank, from 0, of every listed pair among those of its own neuron; ties go to the
+    lower partner.
+    """
     order = np.lexsort((partner, -r, own))
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order)) - np.searchsorted(own[order], own[order], side="left")

@@ -1,4 +1,6 @@
-"""Running tasks with Dask: threads of this process, worker processes, a given cluster, or SLURM jobs."""
+"""Running tasks with Dask: threads of this process, worker processes, a given cluster, or SLURM
+jobs.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,14 @@ from rosetta.progress import bar, say
 CONNECT_SECONDS = 30
 
 
-def run_tasks(function: Callable[..., Any], tasks: Sequence[tuple], settings: Dask, *, label: str) -> list[Any]:
-    """Call `function` with the arguments of every task; return the results in the order of the tasks.
+def run_tasks(
+    function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], settings: Dask, *, label: str
+) -> list[Any]:
+    """Call `function` with the arguments of every task; return the results in the order of the
+    tasks.
 
-    A task that a dying worker took with it is given to another one. Functions and arguments must be small and
-    picklable: workers read stores and write results on the shared file system themselves.
+    A task that a dying worker took with it is given to another one. Functions and arguments must be
+    small and picklable: workers read stores and write results on the shared file system themselves.
 
     Raises
     ------
@@ -36,19 +41,24 @@ def run_tasks(function: Callable[..., Any], tasks: Sequence[tuple], settings: Da
             return _on_cluster(client, function, tasks, settings, shown)
 
 
-def _in_threads(function: Callable[..., Any], tasks: Sequence[tuple], settings: Dask, shown: Any) -> list[Any]:
-    import dask
+def _in_threads(
+    function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], settings: Dask, shown: Any
+) -> list[Any]:
+    from dask.base import compute
+    from dask.delayed import delayed
 
     def one(*arguments: Any) -> Any:
         result = _with_threads(settings.threads_per_worker, function, *arguments)
         shown.update()
         return result
 
-    delayed = [dask.delayed(one, pure=False)(*arguments) for arguments in tasks]
-    return list(dask.compute(*delayed, scheduler="threads", num_workers=settings.n_workers))
+    calls = [delayed(one, pure=False)(*arguments) for arguments in tasks]
+    return list(compute(*calls, scheduler="threads", num_workers=settings.n_workers))
 
 
-def _on_cluster(client: Any, function: Callable, tasks: Sequence[tuple], settings: Dask, shown: Any) -> list[Any]:
+def _on_cluster(
+    client: Any, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], settings: Dask, shown: Any
+) -> list[Any]:
     from distributed import as_completed
 
     futures = [
@@ -58,7 +68,7 @@ def _on_cluster(client: Any, function: Callable, tasks: Sequence[tuple], setting
     for future in as_completed(futures):
         future.result()  # raises what the task raised
         shown.update()
-    return client.gather(futures)
+    return list(client.gather(futures))
 
 
 def _with_threads(n_threads: int, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -98,6 +108,7 @@ def _slurm_cluster(settings: Dask) -> Any:
 
     try:
         # processes=1: one task per SLURM job at a time, so that the memory of a job is one task's.
-        return SLURMCluster(processes=1, cores=settings.threads_per_worker, **settings.jobqueue)
+        options: dict[str, Any] = {**settings.jobqueue}
+        return SLURMCluster(processes=1, cores=settings.threads_per_worker, **options)
     except (TypeError, ValueError) as error:
         raise ClusterError(f"dask.jobqueue: {error}") from None

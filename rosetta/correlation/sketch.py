@@ -1,17 +1,19 @@
-"""Sketches: all rows of a model's activations folded into m rows that keep every correlation within ≈ 1/√m.
+"""Sketches: all rows of a model's activations folded into m rows that keep every correlation within
+≈ 1/√m.
 
-A sketch is linear and the same random map is applied to both models, so that inner products of sketches estimate inner
-products of activations. Aligned positions are taken in runs of R = min(m, 4096) rows. Each run is flipped by random
-signs, rotated by a Hadamard matrix, flipped again, and added to R of the m rows: row i of the rotated run to one of the
-m/R rows i, i + R, …, drawn at random (docs/screening.md derives the error). The rotation is what a plain count sketch
-lacks: it spreads a neuron that fires at a handful of positions over all rows, so that errors are Gaussian for every
-neuron, however sparse. Within a run the map is orthogonal and loses nothing.
+A sketch is linear and the same random map is applied to both models, so that inner products of
+sketches estimate inner products of activations. Aligned positions are taken in runs of R = min(m,
+4096) rows. Each run is flipped by random signs, rotated by a Hadamard matrix, flipped again, and
+added to R of the m rows: row i of the rotated run to one of the m/R rows i, i + R, …, drawn at
+random (docs/screening.md derives the error). The rotation is what a plain count sketch lacks: it
+spreads a neuron that fires at a handful of positions over all rows, so that errors are Gaussian for
+every neuron, however sparse. Within a run the map is orthogonal and loses nothing.
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -20,7 +22,8 @@ import torch
 import zarr
 
 from rosetta.correlation.plan import ROWS
-from rosetta.correlation.stream import ColumnTotals, Side, centred_blocks, prefetched
+from rosetta.correlation.stream import Neurons, Reading, centred_blocks, prefetched
+from rosetta.correlation.sums import ColumnTotals
 from rosetta.progress import say
 from rosetta.storage.atomic import replacing
 from rosetta.storage.damage import DamageError
@@ -28,7 +31,7 @@ from rosetta.storage.manifests import check_files, describe_files, read_manifest
 
 KIND = "sketch"
 SEED = 0x5EED
-MAP = 2  # raised when what is drawn changes: what a killed job has left is not gone on with then
+MAP = 2  # raised when what is drawn changes: what a killed job has left is not used then
 COLUMNS = 1024  # rotated at once, so that they stay in the processor's cache
 
 
@@ -70,31 +73,27 @@ class Sketch:
         return rows.mul_(torch.where(lengths > 0, 1 / lengths, 0.0))
 
 
-def sketch_shard(side: Side, shard: int, low: int, high: int, pooling: str, n_rows: int, dtype: torch.dtype) -> Sketch:
-    """Fold the aligned positions of one shard, neurons [low, high), into `n_rows` rows.
+def sketch_shard(neurons: Neurons, shard: int, pooling: str, n_rows: int, dtype: torch.dtype) -> Sketch:
+    """Fold the aligned positions of one shard into `n_rows` rows.
 
     Parameters
     ----------
-    side : Side
-        One model of a pair.
+    neurons : Neurons
+        Of one model of a pair.
     shard : int
         Which of its shards; it also seeds what is drawn, which must differ between shards.
-    low, high : int
-        Range of flat neuron indices.
     pooling : str
-        Pooling of tokens to spans.
+        Pooling of rows to positions.
     n_rows : int
         m, a power of two.
     dtype : torch.dtype
         What the rotation is multiplied in. bfloat16 adds an error far below that of the sketch.
     """
-    run_rows = min(n_rows, ROWS)
-    result = Sketch(
-        torch.zeros((n_rows, high - low)), torch.zeros(n_rows), torch.zeros(high - low, dtype=torch.float64), 0
-    )
-    sums = ColumnTotals(high - low)
-    ones = torch.ones((run_rows, 1))
-    blocks = centred_blocks(side.of_shard(shard), low, high, pooling, run_rows, torch.float32, sums)
+    run_rows, width = min(n_rows, ROWS), len(neurons)
+    sums, ones = ColumnTotals(width), torch.ones((run_rows, 1))
+    result = Sketch(torch.zeros((n_rows, width)), torch.zeros(n_rows), sums.total, 0)
+    here = replace(neurons, side=neurons.side.of_shard(shard))
+    blocks = centred_blocks(here, Reading(pooling, torch.float32, run_rows), sums)
     n_threads = torch.get_num_threads()
     # Strips of columns side by side: the rotation's products are too small to be split themselves.
     with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as threads:
@@ -105,7 +104,7 @@ def sketch_shard(side: Side, shard: int, low: int, high: int, pooling: str, n_ro
                 columns = slice(low, low + COLUMNS)
                 _fold(block[:, columns], drawn, result.rows[:, columns], dtype)
 
-            list(threads.map(fold, range(0, high - low, COLUMNS)))
+            list(threads.map(fold, range(0, width, COLUMNS)))
             _fold(ones[: len(block)], drawn, result.ones[:, None], torch.float32)
             result.n_positions += len(block)
     result.total = sums.total
@@ -114,7 +113,9 @@ def sketch_shard(side: Side, shard: int, low: int, high: int, pooling: str, n_ro
 
 @dataclass(frozen=True)
 class _Draws:
-    """What is random about a run: signs before and after the rotation, and the row that each rotated row goes to."""
+    """What is random about a run: signs before and after the rotation, and the row that each
+    rotated row goes to.
+    """
 
     before: torch.Tensor
     after: torch.Tensor
@@ -201,7 +202,7 @@ def load_sketch(path: Path) -> Sketch:
     check_files(path.with_suffix(".zarr"), manifest["files"], path)
     group = zarr.open_group(path.with_suffix(".zarr"), mode="r", zarr_format=3)
     try:
-        rows, ones, total = (torch.from_numpy(group[name][...]) for name in ("rows", "ones", "total"))
+        rows, ones, total = (torch.from_numpy(np.asarray(group[name])) for name in ("rows", "ones", "total"))
     except (ValueError, RuntimeError) as error:
         raise DamageError(path.with_suffix(".zarr"), f"damaged ({error})", path) from None
     return Sketch(rows, ones, total, manifest["holds"]["n_positions"])

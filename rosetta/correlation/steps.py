@@ -19,7 +19,7 @@ def correlate_step(request: CorrelationRequest, out: Path, job: int, view: View)
     request : CorrelationRequest
         The stores, and how they are correlated.
     out : Path
-        Parquet file to write (`rosetta.correlation.lists`).
+        Parquet file to write (`rosetta.correlation.neighbor_tables`).
     job : int
         Number of this job among `request.settings.n_jobs`.
     view : View

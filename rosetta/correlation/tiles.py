@@ -1,4 +1,6 @@
-"""One tile of the correlation matrix: exact Pearson correlations, reduced at once to nearest neighbours."""
+"""One tile of the correlation matrix: exact Pearson correlations, reduced at once to nearest
+neighbours.
+"""
 
 from __future__ import annotations
 
@@ -10,44 +12,44 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from rosetta.alignment.spans import STRIP
+from rosetta.alignment.pooling import STRIP
 from rosetta.config import Dask
-from rosetta.correlation import scratch
+from rosetta.correlation.aligned import AlignedPair, StoredPair
+from rosetta.correlation.kept_arrays import kept_arrays, load_arrays
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.correlation.plan import ROWS, Tile
 from rosetta.correlation.products import Products
 from rosetta.correlation.schedule import run_tasks
-from rosetta.correlation.stream import AlignedPair, ColumnSums, centred_blocks, open_pair, prefetched
+from rosetta.correlation.stream import Neurons, Reading, centred_blocks, neurons_of, prefetched
+from rosetta.correlation.sums import ColumnSums
 from rosetta.correlation.topk import top_k
-from rosetta.correlation.view import View
 
 
 def correlate_tile(
-    pair: AlignedPair,
-    tile: Tile,
-    pooling: str,
-    precision: str,
-    only_a: np.ndarray | None = None,
-    only_b: np.ndarray | None = None,
+    pair: AlignedPair, tile: Tile, pooling: str, precision: str
 ) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
-    """Return the exact Pearson correlations of a tile (method, section 3; Dravid 2026, Eq. 2).
+    """Return the exact correlations of all neurons of a tile (see `correlate_neurons`)."""
+    return correlate_neurons(*neurons_of(pair, tile), pooling, precision)
 
-    One pass over both sides: threads read, pool and centre the next rows while the present ones are multiplied.
+
+def correlate_neurons(
+    a: Neurons, b: Neurons, pooling: str, precision: str
+) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
+    """Return exact Pearson correlations (method, section 3; Dravid 2026, Eq. 2).
+
+    One pass over both sides: threads read, pool and centre the next rows while the present ones are
+    multiplied.
 
     Parameters
     ----------
-    pair : AlignedPair
-        The aligned stores.
-    tile : Tile
-        Ranges of neurons.
+    a, b : Neurons
+        Neurons of either side of a pair.
     pooling, precision : str
-        How tokens become positions, and what is multiplied.
-    only_a, only_b : ndarray of int, optional
-        Neurons of the tile to keep, counted from its edges; all of them if not given.
+        How rows become positions, and what is multiplied.
 
     Returns
     -------
-    r : Tensor of float64, shape (neurons of a, neurons of b)
+    r : Tensor of float64, shape (len(a), len(b))
         -inf where one of the neurons is dead.
     dead_a, dead_b : ndarray of bool
         Neurons without variance over the aligned positions.
@@ -57,20 +59,17 @@ def correlate_tile(
     StoreError
         If a store is damaged or holds a non-finite value.
     """
-    dtype = torch.float64 if precision == "float64" else torch.float32
-    width_a = tile.a_high - tile.a_low if only_a is None else len(only_a)
-    width_b = tile.b_high - tile.b_low if only_b is None else len(only_b)
-    sums_a, sums_b = ColumnSums(width_a), ColumnSums(width_b)
-    products = Products(width_a, width_b, precision)
-    blocks_a = prefetched(centred_blocks(pair.a, tile.a_low, tile.a_high, pooling, ROWS, dtype, sums_a, only_a))
-    blocks_b = prefetched(centred_blocks(pair.b, tile.b_low, tile.b_high, pooling, ROWS, dtype, sums_b, only_b))
+    reading = Reading(pooling, torch.float64 if precision == "float64" else torch.float32, ROWS)
+    sums_a, sums_b = ColumnSums(len(a)), ColumnSums(len(b))
+    products = Products(len(a), len(b), precision)
+    blocks_a = prefetched(centred_blocks(a, reading, sums_a))
+    blocks_b = prefetched(centred_blocks(b, reading, sums_b))
     for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
         products.add(block_a, block_b)
-    n = pair.n_positions
-    a, b = reduced(sums_a, n), reduced(sums_b, n)
-    r = products.take()
-    to_correlations(r, a, b, n)
-    return r, a.dead.numpy(), b.dead.numpy()
+    r, n = products.take(), a.side.n_positions
+    of_a, of_b = reduced(sums_a, n), reduced(sums_b, n)
+    to_correlations(r, of_a, of_b, n)
+    return r, of_a.dead.numpy(), of_b.dead.numpy()
 
 
 class Columns(NamedTuple):
@@ -88,7 +87,9 @@ def reduced(sums: ColumnSums, n: int) -> Columns:
 
 
 def to_correlations(products: torch.Tensor, a: Columns, b: Columns, n: int) -> None:
-    """Turn sums of products over n rows into Pearson correlations, in place; -inf where one of the neurons is dead."""
+    """Turn sums of products over n rows into Pearson correlations, in place; -inf where one of the
+    neurons is dead.
+    """
     for low in range(0, len(products), STRIP):
         rows = slice(low, low + STRIP)
         products[rows].addr_(a.total[rows], b.total, alpha=-1.0 / n).mul_(a.scale[rows, None]).mul_(b.scale)
@@ -103,32 +104,27 @@ class TileTask:
 
     Attributes
     ----------
-    folder_a, folder_b : str
-        Folders of the shard stores.
-    identity : str
-        Digest of the stores (`rosetta.correlation.stream.pair_identity`).
+    pair : StoredPair
+        The stores and what of them is looked at.
     pooling, precision : str
-        How tokens become positions, and what is multiplied.
-    view : View
-        Which documents, positions and neurons take part.
+        How rows become positions, and what is multiplied.
     n_kept : int
         Neighbours to keep per neuron.
     scratch : str
         Folder of finished tiles.
     """
 
-    folder_a: str
-    folder_b: str
-    identity: str
+    pair: StoredPair
     pooling: str
     precision: str
-    view: View
     n_kept: int
     scratch: str
 
 
 def tile_neighbors(pair: AlignedPair, tile: Tile, pooling: str, precision: str, n_kept: int) -> PairNeighbors:
-    """Return a tile's contribution to the neighbour lists (those of its own neurons, in their own ranges)."""
+    """Return a tile's contribution to the neighbour lists (those of its own neurons, in their own
+    ranges).
+    """
     r, dead_a, dead_b = correlate_tile(pair, tile, pooling, precision)
     return PairNeighbors(top_k(r, n_kept, tile.b_low), top_k(r.T, n_kept, tile.a_low), dead_a, dead_b)
 
@@ -136,8 +132,8 @@ def tile_neighbors(pair: AlignedPair, tile: Tile, pooling: str, precision: str, 
 def correlate_tiles(task: TileTask, tiles: Sequence[Tile], n_a: int, n_b: int, dask: Dask) -> PairNeighbors:
     """Compute tiles of a pair and merge their neighbour lists.
 
-    Finished tiles are kept under `task.scratch` until the caller has saved the result, so that a killed job
-    repeats none of them.
+    Finished tiles are kept under `task.scratch` until the caller has saved the result, so that a
+    killed job repeats none of them.
 
     Parameters
     ----------
@@ -158,21 +154,22 @@ def correlate_tiles(task: TileTask, tiles: Sequence[Tile], n_a: int, n_b: int, d
 
 
 def tile_on_disk(task: TileTask, tile: Tile) -> Path:
-    """Compute one tile, unless a former run finished it, and return the file that holds its neighbours."""
+    """Compute one tile, unless a former run finished it, and return the file that holds its
+    neighbours.
+    """
     path = Path(task.scratch) / f"{'-'.join(map(str, tile))}.npz"
 
     def make() -> dict[str, np.ndarray]:
-        pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
-        found = tile_neighbors(pair, tile, task.pooling, task.precision, task.n_kept)
+        found = tile_neighbors(task.pair.open(), tile, task.pooling, task.precision, task.n_kept)
         return {
             "a_index": found.a.index, "a_r": found.a.r, "b_index": found.b.index, "b_r": found.b.r,
             "dead_a": found.dead_a, "dead_b": found.dead_b,
         }  # fmt: skip
 
-    return scratch.once(path, make)
+    return kept_arrays(path, make)
 
 
 def _load(path: Path) -> PairNeighbors:
-    saved = scratch.load(path)
+    saved = load_arrays(path)
     a, b = (Neighbors(saved[f"{side}_index"], saved[f"{side}_r"]) for side in "ab")
     return PairNeighbors(a, b, saved["dead_a"], saved["dead_b"])

@@ -30,9 +30,9 @@ def top_k(r: torch.Tensor, k: int, offset: int) -> Neighbors:
         kept = min(k, m)
         # torch.topk breaks ties as it likes, so it only gives the k-th value; all that reach it are sorted.
         threshold = torch.topk(part, kept, dim=1).values[:, -1:]
-        rows, columns = torch.nonzero((part >= threshold) & (part > -torch.inf), as_tuple=True)
-        values = part[rows, columns].numpy()
-        rows, columns = rows.numpy(), columns.numpy()
+        cells = torch.nonzero((part >= threshold) & (part > -torch.inf), as_tuple=True)
+        values = part[cells].numpy()
+        rows, columns = (index.numpy() for index in cells)
         order = np.lexsort((columns, -values, rows))
         rows, columns, values = rows[order], columns[order], values[order]
         rank = np.arange(len(rows)) - np.searchsorted(rows, rows, side="left")

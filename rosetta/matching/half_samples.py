@@ -9,7 +9,8 @@ import pandas as pd
 
 from rosetta.activations.folders import open_stores
 from rosetta.config import PAIR_SEPARATOR, Config
-from rosetta.correlation.lists import PairFacts
+from rosetta.correlation.aligned import align_pair
+from rosetta.correlation.neighbor_tables import PairFacts
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import fits_rematch, plan_tiles, workers_of
 from rosetta.correlation.products import resolve_precision
@@ -17,11 +18,10 @@ from rosetta.correlation.resample import (
     Blocks,
     Replicate,
     Resampled,
-    document_blocks,
     rematch,
     rematch_candidates,
+    sample_blocks,
 )
-from rosetta.correlation.stream import align_pair
 from rosetta.correlation.view import View
 from rosetta.run.paths import Paths
 
@@ -74,7 +74,7 @@ def match_half_samples(
     view = View(config.exclusions, documents=paths.split("match"))
     aligned = align_pair(*(open_stores(folder) for folder in folders), view)
     size = (aligned.a.n_neurons, aligned.b.n_neurons, aligned.n_positions)
-    blocks, pooling = document_blocks(aligned, config.intervals.n_blocks), config.alignment.pooling
+    blocks, pooling = sample_blocks(aligned, config.intervals.n_blocks), config.alignment.pooling
     if not blocks.n:
         return HalfSamples(Resampled(np.empty((len(u), 0)), []), blocks, "none")
     budget, how = settings.memory_gb, {"precision": precision, "workers": workers}

@@ -7,7 +7,7 @@ from functools import reduce
 import numpy as np
 import pandas as pd
 
-from rosetta.correlation.lists import PairFacts
+from rosetta.correlation.neighbor_tables import PairFacts
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 
 MATCH_COLUMNS = [
@@ -56,9 +56,10 @@ def mutual_matches(neighbors: PairNeighbors, facts: PairFacts, k: int) -> pd.Dat
 
 
 def _runner_up(neighbors: Neighbors, neurons: np.ndarray, k: int) -> np.ndarray:
-    if neighbors.r.shape[1] <= k:
-        return np.full(len(neurons), np.nan)
-    return neighbors.r[neurons, k]
+    found = np.full(len(neurons), np.nan)
+    if neighbors.r.shape[1] > k:
+        found[:] = neighbors.r[neurons, k]
+    return found
 
 
 ROSETTA_COLUMNS = ["model_anchor", "layer_anchor", "unit_anchor", "model", "layer", "unit", "r"]

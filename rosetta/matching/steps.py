@@ -14,7 +14,7 @@ from rosetta.analysis.nulls import tail_probability
 from rosetta.config import PAIR_SEPARATOR, Config, entry_of, twin_name
 from rosetta.config.base import Name
 from rosetta.config.messages import describe_problems
-from rosetta.correlation.lists import pair_counts, read_lists
+from rosetta.correlation.neighbor_tables import pair_counts, read_lists
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.errors import ConfigError, StoreError
 from rosetta.matching.interchange import buddies_text, read_buddies

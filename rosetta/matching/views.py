@@ -9,10 +9,10 @@ import pandas as pd
 
 from rosetta.activations.folders import open_stores
 from rosetta.config import Config
-from rosetta.correlation.lists import pair_counts, read_lists
+from rosetta.correlation.aligned import pair_identity
+from rosetta.correlation.neighbor_tables import pair_counts, read_lists
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.products import resolve_precision
-from rosetta.correlation.stream import pair_identity
 from rosetta.correlation.view import View
 from rosetta.matching.mutual import mutual_matches
 from rosetta.run.paths import Paths

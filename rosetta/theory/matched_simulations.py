@@ -19,7 +19,7 @@ from rosetta.activations.variables import StoreTokens
 from rosetta.analysis.nulls import LadderNull
 from rosetta.config import Correlation, Dask
 from rosetta.config.theory import Theory, TheorySimulation
-from rosetta.correlation.lists import read_lists
+from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.correlation.pairs import correlate_stores
 from rosetta.matching.mutual import mutual_matches
 from rosetta.models.neurons import NeuronShape

@@ -124,7 +124,7 @@ def deal_in_turn(clusters: Sequence[str], n_blocks: int) -> np.ndarray:
     """Return the block of every document: clusters are dealt in turn, in the order in which they first appear.
 
     Documents in random order make every block a like sample of the corpus, and independent of the others. There is no
-    second store to agree with, so order serves where `rosetta.correlation.documents.deal` goes by size and hash.
+    second store to agree with, so order serves where `rosetta.alignment.samples.deal` goes by size and hash.
     """
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(cluster, len(numbers)) % n_blocks for cluster in clusters], dtype=np.int64)

@@ -20,10 +20,9 @@ import rosetta.storage.atomic
 from rosetta.activations.folders import open_stores
 from rosetta.activations.steps import store_check_step
 from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
+from rosetta.correlation.aligned import StoredPair, pair_identity
 from rosetta.correlation.plan import Tile
-from rosetta.correlation.stream import pair_identity
 from rosetta.correlation.tiles import TileTask, tile_on_disk
-from rosetta.correlation.view import View
 from rosetta.errors import DiskFullError
 from rosetta.models.zoo.model_training import save_model, train_zoo_model
 from rosetta.models.zoo.recipes import zoo_model_config
@@ -88,7 +87,7 @@ def write_tile(path: Path, texts) -> None:
             save_stores(stores / name, values, ranges, 1)
     a, b = stores / "a", stores / "b"
     identity = pair_identity(open_stores(a), open_stores(b))
-    task = TileTask(str(a), str(b), identity, "mean", "float32", View(), 3, str(path.parent))
+    task = TileTask(StoredPair(str(a), str(b), identity), "mean", "float32", 3, str(path.parent))
     tile_on_disk(task, Tile(0, 300, 0, 300))
 
 

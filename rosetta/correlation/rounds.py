@@ -1,4 +1,6 @@
-"""The screened computation of a pair: sketches, candidates, exact rounds. Every finished task is kept on disk."""
+"""The screened computation of a pair: sketches, candidates, exact rounds. Every finished task is
+kept on disk.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,8 @@ import numpy as np
 import torch
 
 from rosetta.config import Dask, Screening
-from rosetta.correlation import scratch
-from rosetta.correlation.listed import correlate_listed
-from rosetta.correlation.neighbors import Neighbors, PairNeighbors
-from rosetta.correlation.plan import ScreenPlan, Tile
-from rosetta.correlation.schedule import run_tasks
-from rosetta.correlation.screen import (
+from rosetta.correlation.aligned import StoredPair
+from rosetta.correlation.certificates import (
     ROUNDING,
     Computed,
     Open,
@@ -29,11 +27,15 @@ from rosetta.correlation.screen import (
     tentative_matches,
     thresholds,
 )
+from rosetta.correlation.chosen_pairs import correlate_chosen
+from rosetta.correlation.kept_arrays import kept_arrays, load_arrays
+from rosetta.correlation.neighbors import Neighbors, PairNeighbors
+from rosetta.correlation.plan import ScreenPlan, Tile
+from rosetta.correlation.schedule import run_tasks
 from rosetta.correlation.sketch import Sketch, is_saved, load_sketch, save_sketch, sketch_shard
-from rosetta.correlation.stream import open_pair
-from rosetta.correlation.tiles import correlate_tile
+from rosetta.correlation.stream import Neurons, neurons_of
+from rosetta.correlation.tiles import correlate_neurons
 from rosetta.correlation.topk import top_k
-from rosetta.correlation.view import View
 from rosetta.progress import say
 
 # Above this share of all correlations, computing whole neurons costs as much as the exact method.
@@ -46,7 +48,7 @@ class ScreenTask:
 
     Attributes
     ----------
-    folder_a, folder_b, identity, pooling, precision, view, scratch
+    pair, pooling, precision, scratch
         As in `rosetta.correlation.tiles.TileTask`.
     n_rows : int
         Rows m of the sketches.
@@ -54,12 +56,9 @@ class ScreenTask:
         Shards of either model.
     """
 
-    folder_a: str
-    folder_b: str
-    identity: str
+    pair: StoredPair
     pooling: str
     precision: str
-    view: View
     scratch: str
     n_rows: int
     n_shards: int
@@ -124,11 +123,8 @@ def correlate_screened(
     while rounds.any_open():
         if not rounds.advance():
             return None
-    kept = PairNeighbors(
-        *(_above(computed.neighbors(side, max_k + 1), settings.min_r) for side in "ab"),
-        computed.dead_a,
-        computed.dead_b,
-    )
+    a, b = (_above(computed.neighbors(side, max_k + 1), settings.min_r) for side in "ab")
+    kept = PairNeighbors(a, b, computed.dead_a, computed.dead_b)
     return Screened(kept, n_uncertified, rounds.n_listed, int(computed.full_a.sum() + computed.full_b.sum()))
 
 
@@ -148,7 +144,9 @@ class _Rounds:
         self._uncertified = [np.ones(computed.n_a, bool), np.ones(computed.n_b, bool)]
 
     def start(self, missing_a: np.ndarray, missing_b: np.ndarray) -> int:
-        """Take the bounds on what the candidates left out; return the number of neurons not certified by them."""
+        """Take the bounds on what the candidates left out; return the number of neurons not
+        certified by them.
+        """
         alive = (~self._computed.dead_a, ~self._computed.dead_b)
         for side, missing in enumerate((missing_a, missing_b)):
             self._uncertified[side] = alive[side] & (missing >= self._thresholds()[side])
@@ -218,10 +216,10 @@ class _Rounds:
         self._computed.full_a[heavy_a] = True
         self._computed.full_b[heavy_b] = True
 
-    def _best(self) -> tuple[np.ndarray, np.ndarray]:
+    def _best(self) -> list[np.ndarray]:
         """Return the k-th best known correlation of every neuron, -inf where there are fewer."""
         lists = [self._computed.neighbors(side, self._k) for side in "ab"]
-        return tuple(np.nan_to_num(side.r[:, -1], nan=-np.inf) for side in lists)
+        return [np.nan_to_num(side.r[:, -1], nan=-np.inf) for side in lists]
 
     def _thresholds(self) -> list[np.ndarray]:
         rounding = ROUNDING[self._task.dtype]
@@ -232,21 +230,25 @@ class _Rounds:
         return result
 
     def _state(self) -> tuple[Open, Open]:
-        lists = [self._computed.neighbors(side, self._k) for side in "ab"]
-        matched = tentative_matches(*lists, self._min_r)
-        return tuple(
+        a, b = (self._computed.neighbors(side, self._k) for side in "ab")
+        matched = tentative_matches(a, b, self._min_r)
+        open_a, open_b = (
             Open(threshold, uncertified, uncertified & tentative)
             for threshold, uncertified, tentative in zip(self._thresholds(), self._uncertified, matched, strict=True)
         )
+        return open_a, open_b
 
 
 def sketch_on_disk(task: ScreenTask, side: str, shard: int, low: int, high: int) -> Path:
-    """Make the sketch of one shard and range of neurons, unless a former run did; return its manifest's path."""
+    """Make the sketch of one shard and range of neurons, unless a former run did; return its
+    manifest's path.
+    """
     path = task.sketch(side, shard, low, high)
     if not is_saved(path):
-        pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
-        made = sketch_shard(pair.a if side == "a" else pair.b, shard, low, high, task.pooling, task.n_rows, task.dtype)
-        save_sketch(path, made, task.identity)
+        pair = task.pair.open()
+        neurons = Neurons(pair.a if side == "a" else pair.b, low, high)
+        made = sketch_shard(neurons, shard, task.pooling, task.n_rows, task.dtype)
+        save_sketch(path, made, task.pair.identity)
     return path
 
 
@@ -273,21 +275,23 @@ def find_open(
 
 
 def listed_on_disk(task: ScreenTask, number: int, tile: Tile, u: np.ndarray, v: np.ndarray) -> Path:
-    """Compute listed pairs of a tile, unless a former run did; return the file of (r, dead_a, dead_b)."""
+    """Compute listed pairs of a tile, unless a former run did; return the file of (r, dead_a,
+    dead_b).
+    """
     return _once(
         Path(task.scratch) / f"listed-{number}-{'-'.join(map(str, tile))}.npz",
-        lambda: correlate_listed(
-            open_pair(task.folder_a, task.folder_b, task.identity, task.view), tile, u, v, task.pooling
-        ),
+        lambda: correlate_chosen(task.pair.open(), tile, u, v, task.pooling),
     )
 
 
 def whole_on_disk(task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray, only_b: np.ndarray, k: int) -> Path:
-    """Correlate chosen neurons of a tile with each other, unless a former run did; return the file of (u, v, r)."""
+    """Correlate chosen neurons of a tile with each other, unless a former run did; return the file
+    of (u, v, r).
+    """
 
     def make() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        pair = open_pair(task.folder_a, task.folder_b, task.identity, task.view)
-        r, *_ = correlate_tile(pair, tile, task.pooling, "float32", only_a - tile.a_low, only_b - tile.b_low)
+        neurons = neurons_of(task.pair.open(), tile, only_a - tile.a_low, only_b - tile.b_low)
+        r, *_ = correlate_neurons(*neurons, task.pooling, "float32")
         of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)
         i, rank = np.nonzero(of_a.index >= 0)
         j, back = np.nonzero(of_b.index >= 0)
@@ -299,11 +303,11 @@ def whole_on_disk(task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray,
 
 
 def _once(path: Path, make: Callable[[], tuple[np.ndarray, ...]]) -> Path:
-    return scratch.once(path, lambda: {f"part_{i}": part for i, part in enumerate(make())})
+    return kept_arrays(path, lambda: {f"part_{i}": part for i, part in enumerate(make())})
 
 
 def _load(path: Path) -> list[np.ndarray]:
-    return list(scratch.load(path).values())
+    return list(load_arrays(path).values())
 
 
 def _estimates(task: ScreenTask, n_a: int, n_b: int, plan: ScreenPlan, k: int, dask: Dask) -> PairNeighbors:

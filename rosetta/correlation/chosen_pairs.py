@@ -1,4 +1,4 @@
-"""Exact correlations of listed pairs of neurons, for a second pass over the stores."""
+"""Exact correlations of chosen pairs of neurons, in one more pass over the stores."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from rosetta.correlation.aligned import AlignedPair
 from rosetta.correlation.plan import ROWS, Tile
-from rosetta.correlation.stream import AlignedPair, ColumnSums, cut_blocks
+from rosetta.correlation.stream import Reading, cut_blocks, neurons_of
+from rosetta.correlation.sums import ColumnSums
 
 
 @dataclass(frozen=True)
-class ListedSums:
-    """Sums of listed pairs over blocks of positions, from which their correlations follow.
+class ChosenSums:
+    """Sums of chosen pairs over blocks of positions, from which their correlations follow.
 
     Attributes
     ----------
@@ -23,7 +25,7 @@ class ListedSums:
     products : Tensor of float64, shape (n_blocks, n)
         Sums of products of every block.
     a, b : list of ColumnSums
-        Moments of the listed neurons in every block.
+        Moments of these neurons in every block.
     """
 
     u: np.ndarray
@@ -32,13 +34,15 @@ class ListedSums:
     a: list[ColumnSums]
     b: list[ColumnSums]
 
-    def of(self, blocks: np.ndarray) -> ListedSums:
+    def of(self, blocks: np.ndarray) -> ChosenSums:
         """Return the sums of some of the blocks."""
         a, b = ([sums[i] for i in blocks] for sums in (self.a, self.b))
-        return ListedSums(self.u, self.v, self.products[torch.from_numpy(blocks)], a, b)
+        return ChosenSums(self.u, self.v, self.products[torch.from_numpy(blocks)], a, b)
 
     def correlations(self, n: int) -> np.ndarray:
-        """Return the correlations over the n positions of the blocks; -inf where one of the neurons is dead."""
+        """Return the correlations over the n positions of the blocks; -inf where one of the neurons
+        is dead.
+        """
         a, b = ColumnSums.joined(self.a), ColumnSums.joined(self.b)
         deviation_a, deviation_b = a.deviation(n), b.deviation(n)
         u, v = torch.from_numpy(self.u), torch.from_numpy(self.v)
@@ -47,43 +51,44 @@ class ListedSums:
         return torch.where(scale > 0, r.clamp(-1.0, 1.0), -torch.inf).numpy()
 
 
-def correlate_listed(
+def correlate_chosen(
     pair: AlignedPair, tile: Tile, u: np.ndarray, v: np.ndarray, pooling: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the exact Pearson correlations of listed pairs (Dravid 2026, Eq. 2).
+    """Return the exact Pearson correlations of chosen pairs (Dravid 2026, Eq. 2).
 
     Parameters
     ----------
     pair : AlignedPair
         The aligned stores.
     tile : Tile
-        Ranges of neurons that hold all listed ones.
+        Ranges of neurons that hold all chosen ones.
     u, v : ndarray of int64, shape (n,)
         Flat neuron indices in A and B, ordered by (u, v), no pair twice.
     pooling : str
-        Pooling of tokens to spans.
+        Pooling of rows to positions.
 
     Returns
     -------
     r : ndarray of float64, shape (n,)
         -inf where one of the neurons is dead.
     dead_a, dead_b : ndarray of bool, over the ranges of the tile
-        Listed neurons without variance over the aligned positions.
+        Chosen neurons without variance over the aligned positions.
     """
     n = pair.n_positions
-    sums = listed_sums(pair, tile, u, v, pooling, np.zeros(n, np.int64), 1)
+    sums = chosen_sums(pair, tile, u, v, pooling, np.zeros(n, np.int64), 1)
     dead_a, dead_b = np.zeros(tile.a_high - tile.a_low, bool), np.zeros(tile.b_high - tile.b_low, bool)
     dead_a[np.unique(u - tile.a_low)] = (sums.a[0].deviation(n) == 0).numpy()
     dead_b[np.unique(v - tile.b_low)] = (sums.b[0].deviation(n) == 0).numpy()
     return sums.correlations(n), dead_a, dead_b
 
 
-def listed_sums(
+def chosen_sums(
     pair: AlignedPair, tile: Tile, u: np.ndarray, v: np.ndarray, pooling: str, block: np.ndarray, n_blocks: int
-) -> ListedSums:
-    """Return the sums of listed pairs over blocks of positions, in one pass.
+) -> ChosenSums:
+    """Return the sums of chosen pairs over blocks of positions, in one pass.
 
-    Parameters are those of `correlate_listed`; `block` is the block of each position, shape (n_positions,).
+    Parameters are those of `correlate_chosen`; `block` is the block of each position, shape
+    (n_positions,).
     """
     used_a, row = np.unique(u - tile.a_low, return_inverse=True)
     used_b, column = np.unique(v - tile.b_low, return_inverse=True)
@@ -95,14 +100,14 @@ def listed_sums(
         )
     a, b = ([ColumnSums(len(used)) for _ in range(n_blocks)] for used in (used_a, used_b))
     products = torch.zeros((n_blocks, len(u)), dtype=torch.float64)
-    some_a, some_b = _some(used_a, tile.a_high - tile.a_low), _some(used_b, tile.b_high - tile.b_low)
-    for number, rows_a, rows_b in cut_blocks(pair, tile, pooling, ROWS, torch.float32, block, some_a, some_b):
+    neurons = neurons_of(pair, tile, _some(used_a, tile.a_high - tile.a_low), _some(used_b, tile.b_high - tile.b_low))
+    for number, rows_a, rows_b in cut_blocks(*neurons, Reading(pooling, torch.float32, ROWS), block):
         a[number].add_rows(rows_a)
         b[number].add_rows(rows_b)
         # Both factors by neuron, so that each product runs along memory.
         by_a, by_b = rows_a.T.contiguous(), rows_b.T.contiguous()
         products[number] += torch.sparse.sampled_addmm(pattern, by_a, by_b.T, beta=0.0).values()
-    return ListedSums(row, column, products, a, b)
+    return ChosenSums(row, column, products, a, b)
 
 
 def _some(used: np.ndarray, width: int) -> np.ndarray | None:

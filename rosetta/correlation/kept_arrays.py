@@ -1,4 +1,4 @@
-"""Arrays on the way to a result: kept on disk until it is saved, so that a killed job repeats nothing."""
+"""Arrays kept on disk until a result is saved, so that a killed job repeats nothing."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from rosetta.progress import say
 from rosetta.storage.digests import digested, is_whole
 
 
-def once(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> Path:
-    """Make arrays and save them as `path`, unless a killed job left them there, whole; return the path."""
+def kept_arrays(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> Path:
+    """Make arrays and save them as `path`, unless a killed job left them there, whole; return the
+    path.
+    """
     if path.exists() and is_whole(path):
         return path
     if path.exists():
         say(f"{path}: damaged; computing it again")
     made = make()
     with digested(path, sum(array.nbytes for array in made.values())) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, **made)
+        np.savez(stream, **made)  # type: ignore[arg-type]  # the stubs take each name for `allow_pickle`
     return path
 
 
-def load(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays that `once` saved."""
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays that `kept_arrays` saved."""
     with np.load(path, allow_pickle=False) as saved:
         return {name: saved[name] for name in saved.files}

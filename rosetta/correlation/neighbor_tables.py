@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+import operator
+from dataclasses import asdict, astuple, dataclass, fields
 from functools import reduce
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,9 +24,9 @@ class LeftOut:
     Attributes
     ----------
     n_special : int
-        Token positions of both models that stand for no byte, in the documents looked at.
+        Rows of both models that belong to no position (special tokens), in the samples looked at.
     n_first_position, n_high_norm : int
-        Aligned spans with the first token of a document's text, and others with a token of high norm.
+        Positions with the first content of a sample, and others with a row of high norm.
     n_quiet_a, n_quiet_b : int
         Neurons below the variance floor that are not dead.
     """
@@ -35,6 +37,10 @@ class LeftOut:
     n_quiet_a: int = 0
     n_quiet_b: int = 0
 
+    def add(self, other: LeftOut) -> LeftOut:
+        """Return the numbers of both together."""
+        return LeftOut(*map(operator.add, astuple(self), astuple(other)))
+
 
 LEFT_OUT = [field.name for field in fields(LeftOut)]
 COLUMNS = ["side", "layer", "unit", "rank", "partner_layer", "partner_unit", "r"]
@@ -44,9 +50,9 @@ COLUMNS = ["side", "layer", "unit", "rank", "partner_layer", "partner_unit", "r"
 class PairFacts:
     """What the neighbour lists of a pair are about.
 
-    `n_uncertified` counts the neurons that the screened method's first candidates did not settle: they took further
-    exact correlations. `failure_probability` bounds the chance that a match of the pair is not the exact method's.
-    The last five are what the exclusions left out (`LeftOut`).
+    `n_uncertified` counts the neurons that the screened method's first candidates did not settle:
+    they took further exact correlations. `failure_probability` bounds the chance that a match of
+    the pair is not the exact method's. The last five are what the exclusions left out (`LeftOut`).
     """
 
     model_a: str
@@ -69,11 +75,19 @@ class PairFacts:
     n_quiet_b: int = 0
 
 
+class NeighborLists(NamedTuple):
+    """Neighbour lists of a pair and what they are about."""
+
+    neighbors: PairNeighbors
+    facts: PairFacts
+
+
 def write_lists(path: Path, neighbors: PairNeighbors, facts: PairFacts) -> None:
     """Write neighbour lists as Parquet.
 
-    One row per neuron and neighbour: `side` (a or b: whose neuron), `layer`, `unit`, `rank` (from 1),
-    `partner_layer`, `partner_unit`, `r`. A dead neuron has a single row of rank 0, without partner.
+    One row per neuron and neighbour: `side` (a or b: whose neuron), `layer`, `unit`, `rank` (from
+    1), `partner_layer`, `partner_unit`, `r`. A dead neuron has a single row of rank 0, without
+    partner.
     """
     table = pd.concat(
         [
@@ -84,7 +98,7 @@ def write_lists(path: Path, neighbors: PairNeighbors, facts: PairFacts) -> None:
     write_parquet(path, table, asdict(facts))
 
 
-def read_lists(paths: list[Path]) -> tuple[PairNeighbors, PairFacts]:
+def read_lists(paths: list[Path]) -> NeighborLists:
     """Read and merge the partial neighbour lists that the jobs of one pair wrote.
 
     Raises
@@ -101,7 +115,7 @@ def read_lists(paths: list[Path]) -> tuple[PairNeighbors, PairFacts]:
     if len({(f.model_a, f.model_b, f.n_positions, f.n_kept, f.n_jobs) for f in facts}) > 1:
         raise StoreError(f"{paths[0].parent}: its parts are of different computations. {how_to_recompute(*paths)}")
     parts = [_parse(read_parquet(path, COLUMNS), facts[0]) for path in paths]
-    return reduce(PairNeighbors.merge, parts), facts[0]
+    return NeighborLists(reduce(PairNeighbors.merge, parts), facts[0])
 
 
 def _facts(path: Path) -> PairFacts:

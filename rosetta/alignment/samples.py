@@ -1,4 +1,4 @@
-"""What a corpus says of the documents of stores, and how documents are dealt into parts that are independent."""
+"""What a corpus says of the samples of stores, and dealing samples into independent parts."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ DOCUMENT_COLUMNS = ["id", "domain", "source"]
 
 
 @dataclass(frozen=True)
-class DocumentFacts:
-    """Domains and clusters of documents, in the order of the stores.
+class SampleFacts:
+    """Domains and clusters of samples, in the order of the stores.
 
     Attributes
     ----------
-    domains, clusters : ndarray of str, shape (n_documents,)
-        Documents of one cluster are parts of one whole (`rosetta.inputs.text.documents.cluster_of`), so only clusters
-        are independent.
+    domains, clusters : ndarray of str, shape (n_samples,)
+        Samples of one cluster are parts of one whole (`rosetta.inputs.text.documents.cluster_of`),
+        so only clusters are independent.
     """
 
     domains: np.ndarray
     clusters: np.ndarray
 
 
-def document_facts(ids: np.ndarray, table: Path | None) -> DocumentFacts:
-    """Return the facts of documents, by their ids.
+def sample_facts(ids: np.ndarray, table: Path | None) -> SampleFacts:
+    """Return the facts of documents, the samples of text, by their ids.
 
     Parameters
     ----------
     ids : ndarray of uint64, shape (n_documents,)
         Documents of the stores.
     table : Path, optional
-        A split of the corpus: Parquet with the columns `id`, `domain` and `source`. Without it every document is a
-        cluster of its own, and all are of one domain.
+        A split of the corpus: Parquet with the columns `id`, `domain` and `source`. Without it
+        every document is a cluster of its own, and all are of one domain.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def document_facts(ids: np.ndarray, table: Path | None) -> DocumentFacts:
         If the table lacks a document, or is none of documents.
     """
     if table is None:
-        return DocumentFacts(np.full(len(ids), ""), np.array([document_name(i) for i in ids.tolist()], dtype=str))
+        return SampleFacts(np.full(len(ids), ""), np.array([document_name(i) for i in ids.tolist()], dtype=str))
     known = read_parquet(table, DOCUMENT_COLUMNS)
     for column, kinds, what in (("id", "ui", "whole numbers"), ("domain", "O", "text"), ("source", "O", "text")):
         values = known[column]
@@ -61,27 +61,28 @@ def document_facts(ids: np.ndarray, table: Path | None) -> DocumentFacts:
             "corpus that they were captured on, or capture them again."
         )
     clusters = [cluster_of(source) for source in found["source"]]
-    return DocumentFacts(found["domain"].to_numpy(str), np.array(clusters, dtype=str))
+    return SampleFacts(found["domain"].to_numpy(str), np.array(clusters, dtype=str))
 
 
 def deal(clusters: np.ndarray, n_parts: int) -> np.ndarray:
-    """Deal documents into parts of near equal numbers of documents, clusters whole.
+    """Deal samples into parts of near equal numbers of samples, clusters whole.
 
-    Clusters come in order of their size, those of one size in the order of a hash, and each goes to the part that has
-    the fewest documents. So no part is larger than it must be for one large cluster. Documents are counted, and not
-    their positions: these differ between pairs of models, whose parts have to be the same.
+    Clusters come in order of their size, those of one size in the order of a hash, and each goes to
+    the part that has the fewest samples. So no part is larger than it must be for one large
+    cluster. Samples are counted, and not their positions: these differ between pairs of models,
+    whose parts have to be the same.
 
     Parameters
     ----------
-    clusters : ndarray of str, shape (n_documents,)
-        Cluster of each document.
+    clusters : ndarray of str, shape (n_samples,)
+        Cluster of each sample.
     n_parts : int
         Parts.
 
     Returns
     -------
-    ndarray of int64, shape (n_documents,)
-        Part of each document.
+    ndarray of int64, shape (n_samples,)
+        Part of each sample.
     """
     names, member, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
     order = sorted(range(len(names)), key=lambda i: (-sizes[i], hash64("deal", str(names[i]))))

@@ -1,0 +1,49 @@
+"""What a store, written or live, offers to those who read activations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from rosetta.activations.variables import StoreTokens
+from rosetta.models.neurons import NeuronShape
+from rosetta.moments import Moments
+
+
+class StoreReader(Protocol):
+    """A shard store to read: `rosetta.activations.store.Store`, or a live one.
+
+    Attributes
+    ----------
+    path : Path
+        The store; its folder is that of all shards of its model.
+    manifest : dict
+        What made it and what it holds.
+    shape : NeuronShape
+        Neurons of the model.
+    n_layers, d_mlp, n_positions : int
+        Layers, neurons per layer, rows.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    shape: NeuronShape
+    n_layers: int
+    d_mlp: int
+    n_positions: int
+
+    def read(self, variable: str) -> np.ndarray:
+        """Return a small variable, whole."""
+
+    def tokens(self) -> StoreTokens:
+        """Return what the rows are."""
+
+    def moments(self) -> Moments:
+        """Return the moments of every neuron, arrays of shape (n_layers · d_mlp,)."""
+
+    def chunks(self, low: int, high: int) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
+        """Yield the chunks of the flat neuron range [low, high): first row, values by layer."""
