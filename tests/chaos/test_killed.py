@@ -22,7 +22,7 @@ TO_MATCHES = {
 MATCHES = "results/matches/pythia-m--opt-m.parquet"
 # Everything; exchanged documents of the larger models in several tiles, since they need the most memory.
 ALL = {**TINY, "results": "results", "correlation": {**TINY["correlation"], "memory_gb": 0.62}}
-TOLD_APART_BY_TIME = ("logs/", "benchmarks/", "report.html")
+TOLD_APART_BY_TIME = ("logs/", "benchmarks/", "report.html", ".report.html.digest")
 
 
 def run_killed(folder, config, targets, n_jobs, n_kills):
