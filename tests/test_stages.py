@@ -90,8 +90,8 @@ STAMPS = {
     "theory_beta": ("", "a95b77e463a69304d27904f0a5b2a07a"),
     "theory_compare": ("", "795cb283d527962569267e9e1d7e330d"),
     "theory_predict": ("", "576e821a6fbfa0641efb338efa218c8f"),
-    "theory_figures": ("", "94ab05cbf20c3e0d95d2882f71b29d27"),
-    "figures": ("", "d50b83492182b7805d9d1f1bc4852045"),
+    "theory_figures": ("", "9c10e5fc88e205e7b21c5d221c7ab491"),
+    "figures": ("", "d1196fe9cb06a2224897dfab35737480"),
 }
 
 

@@ -149,9 +149,9 @@ def config_reference() -> None:
 @app.command("results-reference")
 def results_reference() -> None:
     """Print what a run writes, docs/results.md."""
-    from rosetta.run.documentation import results_reference
+    from rosetta.run.steps import results_reference_step
 
-    print(results_reference(), end="")
+    print(results_reference_step(), end="")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The steps that look at a run's folder: how far it is, and whether its files are whole."""
+"""The steps that look at a run's folder: what is in it, how far it is, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rosetta.config import load_config
 from rosetta.models.sources import check_model
+from rosetta.run.documentation import results_reference
 from rosetta.run.paths import Paths
 from rosetta.run.status import started_in, status_text
 from rosetta.run.verify import verify
@@ -16,6 +17,11 @@ def status_step(results: Path) -> str:
     paths = Paths(results)
     config = load_config(paths.run_config)
     return status_text(config, paths, started_in(config, results))
+
+
+def results_reference_step() -> str:
+    """Return the documentation of all files that a run writes, docs/results.md."""
+    return results_reference()
 
 
 def verify_step(results: Path) -> str:

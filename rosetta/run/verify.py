@@ -106,6 +106,9 @@ def _listed(path: Path, config: Config | None, check_model: CheckModel) -> Itera
     elif kind == "filter-pool":
         for number, shard in enumerate(manifest["shards"]):
             yield partial(check_digest, folder / f"{number}.parquet", shard["digest"])
+    elif kind == "filter-selections":  # those that are there are found beside their digests
+        selections = (folder / f"{name}.parquet" for name in manifest["held"])
+        yield from (partial(check_digest, file, piece=path) for file in selections if not file.exists())
     elif kind in ("tokenizer", "filtered-corpus"):
         yield from _files(folder, manifest, path)
     elif kind == "activations" and (folder.with_suffix(".zarr").exists() or _is_kept(path, config)):

@@ -16,7 +16,7 @@ import pytest
 from workflow_runs import run_snakemake
 
 from rosetta.errors import StoreError
-from rosetta.run.verify import verify
+from rosetta.run.steps import verify_step
 from rosetta.storage.names import digest_path
 
 N_FLIPS = 10
@@ -55,7 +55,7 @@ def damages():
 def found_by_verify(results: Path, paths: Iterable[Path]) -> set[Path]:
     """Return those of the files that `verify` names."""
     try:
-        verify(results)
+        verify_step(results)
     except StoreError as error:
         names = {line.split(": ")[0] for line in str(error).splitlines()[1:]}
         return {path for path in paths if str(path) in names}
