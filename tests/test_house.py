@@ -17,8 +17,8 @@ PACKAGE = ROOT / "rosetta"
 # Each module or part may import those before it, and its own part.
 ORDER = [
     "errors", "progress", "moments", "hadamard", "storage", "config", "run", "inputs", "models", "activations",
-    "alignment", "correlation", "matching", "analysis", "theory", "filtering", "judging", "report", "plan", "steps",
-    "cli",
+    "alignment", "correlation", "matching", "analysis", "theory", "filtering", "judging", "report", "plan", "api",
+    "steps", "cli",
 ]  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from rosetta.report.control_figures import draw_control_figures
 from rosetta.report.neuron_figures import FIGURES
 from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number, write_report
 from rosetta.report.phases import phase_table
-from rosetta.report.scaling_figure import ScalingTables, draw_scaling
+from rosetta.report.scaling_figure import ScalingTables, write_scaling_figure
 from rosetta.run.jobs import job_names
 from rosetta.run.paths import Paths
 from rosetta.run.stages import VERSIONS
@@ -192,7 +192,7 @@ def reported(tmp_path):
     draw_control_figures(config, paths)
     save_theory(paths)
     names = ("counts", "scaling", "null_summary", "null_scaling", "threshold_sweep")
-    draw_scaling(ScalingTables.read(*map(paths.table, names)), paths.figure("scaling", "png").with_suffix(""))
+    write_scaling_figure(ScalingTables.read(*map(paths.table, names)), paths.figure("scaling", "png").with_suffix(""))
     describe_step(config, paths)
     for name in FIGURES:
         paths.figure(name, "png").write_bytes(name.encode())

@@ -52,6 +52,7 @@ def _job(
 
 def main() -> None:
     """Run the command line; errors that a user can mend are printed as one message, exit code 2."""
+    os.environ["MPLBACKEND"] = "Agg"  # whatever a notebook that starts a command has set: figures go into files
     try:
         with naming_files(), also_checking(compare_with_run):
             app()
@@ -437,9 +438,9 @@ def figures(
     out: Annotated[Path, typer.Option(help="figure without its suffix; PNG and PDF are written")],
 ) -> None:
     """Draw the scaling law."""
-    from rosetta.report.scaling_figure import ScalingTables, draw_scaling
+    from rosetta.report.scaling_figure import ScalingTables, write_scaling_figure
 
-    draw_scaling(ScalingTables.read(counts, scaling, nulls, null_scaling, thresholds), out)
+    write_scaling_figure(ScalingTables.read(counts, scaling, nulls, null_scaling, thresholds), out)
 
 
 @app.command()

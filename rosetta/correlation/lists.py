@@ -69,19 +69,24 @@ class PairFacts:
     n_quiet_b: int = 0
 
 
-def write_lists(path: Path, neighbors: PairNeighbors, facts: PairFacts) -> None:
-    """Write neighbour lists as Parquet.
+def neighbor_table(neighbors: PairNeighbors, facts: PairFacts) -> pd.DataFrame:
+    """Return neighbour lists as a table (`COLUMNS`).
 
     One row per neuron and neighbour: `side` (a or b: whose neuron), `layer`, `unit`, `rank` (from 1),
     `partner_layer`, `partner_unit`, `r`. A dead neuron has a single row of rank 0, without partner.
     """
-    table = pd.concat(
+    return pd.concat(
         [
             _table("a", neighbors.a, neighbors.dead_a, facts.d_mlp_a, facts.d_mlp_b),
             _table("b", neighbors.b, neighbors.dead_b, facts.d_mlp_b, facts.d_mlp_a),
-        ]
+        ],
+        ignore_index=True,
     )
-    write_parquet(path, table, asdict(facts))
+
+
+def write_lists(path: Path, neighbors: PairNeighbors, facts: PairFacts) -> None:
+    """Write neighbour lists as Parquet (`neighbor_table`)."""
+    write_parquet(path, neighbor_table(neighbors, facts), asdict(facts))
 
 
 def read_lists(paths: list[Path]) -> tuple[PairNeighbors, PairFacts]:

@@ -18,10 +18,15 @@ MAX_SHARES = 10  # colours that can be told apart
 
 
 def draw_filtering(config: Config, paths: Paths) -> None:
-    """Draw F1, the selected shares of the domains, and perplexity: a panel each, filters from top to bottom."""
+    """Write the figure of a run's filters."""
     assert config.filtering is not None
     summary = read_drawn(paths.table("filtering_summary"), SUMMARY_COLUMNS).set_index("filter")
     shares, target = read_drawn(paths.table("filtering_domains"), SHARE_COLUMNS), literal(config.filtering.target)
+    save_figure(_filters(summary, shares, target), paths.figure("filtering", "png").with_suffix(""))
+
+
+def _filters(summary: pd.DataFrame, shares: pd.DataFrame, target: str) -> plt.Figure:
+    """F1, the selected shares of the domains, and perplexity: a panel each, filters from top to bottom."""
     filters = [name for name in summary.index if name != "base"]
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
     figure, panels = plt.subplots(1, 3, figsize=(12.5, 3.4), layout="constrained", sharey=True)
@@ -34,7 +39,7 @@ def draw_filtering(config: Config, paths: Paths) -> None:
     _draw_shares(panels[1], shares, filters, target)
     _draw_perplexity(panels[2], summary, filters, colors)
     sns.despine(figure)
-    save_figure(figure, paths.figure("filtering", "png").with_suffix(""))
+    return figure
 
 
 def _draw_shares(axes: plt.Axes, shares: pd.DataFrame, filters: list[str], target: str) -> None:

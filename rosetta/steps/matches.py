@@ -11,7 +11,13 @@ from rosetta.analysis.intervals import INTERVAL_COLUMNS
 from rosetta.analysis.nulls import tail_probability
 from rosetta.correlation.lists import pair_counts, read_lists
 from rosetta.errors import ConfigError
-from rosetta.matching.mutual import MATCH_COLUMNS, NOTE_COLUMNS, mutual_matches, rosetta_neurons
+from rosetta.matching.mutual import (
+    MATCH_COLUMNS,
+    NOTE_COLUMNS,
+    check_comparisons,
+    mutual_matches,
+    rosetta_neurons,
+)
 from rosetta.progress import say
 from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_parquet
 
@@ -45,12 +51,7 @@ def _noted(matches: pd.DataFrame, nulls: dict[str, Path], intervals: Path | None
 def anchors_step(matches: list[Path], out: Path) -> None:
     """Intersect the matches of an anchor with each of the other models."""
     tables = [read_parquet(path, MATCH_COLUMNS) for path in matches]
-    named = {name for table in tables for name in table["model_a"].unique()}
-    if len(named) > 1:
-        raise ConfigError(f"the tables have different anchors ({', '.join(sorted(named))}); model_a must be the same.")
-    others = [name for table in tables for name in table["model_b"].unique()]
-    if len(set(others)) < len(others):
-        raise ConfigError(f"the tables compare with {', '.join(others)}; give the matches with each model once.")
+    check_comparisons(tables)
     metadata = [read_parquet_metadata(path) for path in matches]
     found = rosetta_neurons(tables)
     say(f"{len(found.drop_duplicates(['layer_anchor', 'unit_anchor']))} anchor neurons in every comparison")
