@@ -1,8 +1,8 @@
 """Find the neurons that independently trained networks share.
 
-The names in `__all__` are the public interface, and follow semantic versioning. They take values and
-return values; only `capture` writes, into the folder that it is given. Each is loaded when it is
-first used, so that importing the package costs next to nothing.
+The names in `__all__` are the public interface and follow semantic versioning. They take values
+and return values; only `capture` writes, into the folder that it is given. Each is loaded when it
+is first used, so that importing the package costs next to nothing.
 """
 
 from importlib import import_module
@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rosetta.api.capture import capture
-    from rosetta.api.matching import NeighborLists, anchors, correlate, match
+    from rosetta.api.matching import anchors, correlate, match
     from rosetta.api.run import Run, open_run
     from rosetta.api.scaling import fit_power_law, plot_scaling
     from rosetta.api.store import ModelStore
     from rosetta.api.vocabulary import vocabulary_kurtosis
+    from rosetta.correlation.lists import NeighborLists
     from rosetta.errors import RosettaError
 
     __version__: str
@@ -37,7 +38,7 @@ __all__ = [
 
 _MODULE_OF = {
     "ModelStore": "rosetta.api.store",
-    "NeighborLists": "rosetta.api.matching",
+    "NeighborLists": "rosetta.correlation.lists",
     "RosettaError": "rosetta.errors",
     "Run": "rosetta.api.run",
     "anchors": "rosetta.api.matching",

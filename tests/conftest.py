@@ -44,6 +44,14 @@ def texts() -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def small_run(tmp_path_factory, texts):
+    """The results folder of a small run of two tiny models; not to be modified."""
+    from small_runs import make_small_run
+
+    return make_small_run(tmp_path_factory.mktemp("small_run"), texts)
+
+
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory, worker_id):
     """A project folder in which the tiny preset has run to the end; not to be modified. Workers share it."""
     from workflow_runs import TINY, copy_project, jobs_of, run_snakemake

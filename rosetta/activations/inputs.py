@@ -23,7 +23,7 @@ from rosetta.storage.files import read_manifest
 
 
 class CaptureInputs(Protocol):
-    """What a capture reads: a model with its tokenizer, and the documents of a shard (see `ShardInputs`)."""
+    """What a capture reads: a model with its tokenizer, and the documents of a shard."""
 
     @property
     def model(self) -> Any:

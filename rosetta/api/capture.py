@@ -12,7 +12,13 @@ from rosetta.activations.capture import capture_shard
 from rosetta.activations.folders import open_store
 from rosetta.activations.layout import KIND
 from rosetta.api.arguments import checked
-from rosetta.api.in_memory import ModelInMemory, check_model, evaluating, own_tokenizer, weights_digest
+from rosetta.api.in_memory import (
+    ModelInMemory,
+    check_model,
+    evaluating,
+    own_tokenizer,
+    weights_digest,
+)
 from rosetta.api.store import ModelStore
 from rosetta.config import Activations
 from rosetta.errors import ConfigError, CorpusError, StoreError, naming_files
@@ -43,9 +49,9 @@ def capture(
     """Capture the activations of all MLP neurons of a model on texts.
 
     One forward pass per batch of texts, on the device where the model is. The stores are those that
-    `rosetta activations` writes. Two models can be correlated if they were captured on the same texts
-    in the same order, with the same `n_shards`. Shards that an earlier, equal call has written are
-    kept.
+    `rosetta activations` writes. Two models can be correlated if they were captured on the same
+    texts in the same order, with the same `n_shards`. Shards that an earlier, equal call has
+    written are kept.
 
     Parameters
     ----------
@@ -63,14 +69,14 @@ def capture(
     n_shards : int
         Stores to spread the texts over.
     sequence_length : int, optional
-        Tokens read from the start of each text; if not given 1024, or the model's context if that is
-        shorter.
+        Tokens read from the start of each text; if not given 1024, or the model's context if that
+        is shorter.
     batch_size : int
         Texts per forward pass.
     dtype : {'float16', 'float32', 'bfloat16'}
         Precision of the stores.
     max_left_out : float
-        Share of a shard's texts that may be left out because they cannot be rebuilt from their tokens.
+        Share of a shard's texts that may be left out because their tokens do not rebuild them.
     overwrite : bool
         Whether stores of another capture that lie in the folder are deleted first.
 
@@ -111,7 +117,12 @@ def capture(
 
 
 def _settings(
-    model: Any, n_shards: int, sequence_length: int | None, batch_size: int, dtype: str, max_left_out: float
+    model: Any,
+    n_shards: int,
+    sequence_length: int | None,
+    batch_size: int,
+    dtype: str,
+    max_left_out: float,
 ) -> Activations:
     if not isinstance(batch_size, int):
         raise ConfigError(f"batch_size: {batch_size!r} is not a number of texts.")
@@ -148,7 +159,11 @@ def _documents(texts: Iterable[str]) -> list[tuple[int, str]]:
 
 
 def _made_by(
-    model: Any, tokenizer: Any, place: str, documents: Sequence[tuple[int, str]], settings: Activations
+    model: Any,
+    tokenizer: Any,
+    place: str,
+    documents: Sequence[tuple[int, str]],
+    settings: Activations,
 ) -> dict[str, Any]:
     return {
         "model": place,
@@ -161,13 +176,13 @@ def _made_by(
 
 
 def _check_folder(folder: Path, made_by: dict[str, Any], overwrite: bool) -> None:
-    """Check that stores in the folder are of this capture; with `overwrite`, delete those of another."""
+    """Check that stores in the folder are of this capture, or delete those of another."""
     found = [path for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")]
     others = [path for path in found if read_manifest(path, KIND)["made_by"] != made_by]
     if others and not overwrite:
         raise StoreError(
-            f"{others[0]}: is of another capture: the model, the texts or a setting differ. Give overwrite=True to "
-            "delete it, or another folder."
+            f"{others[0]}: is of another capture: the model, the texts or a setting differ. Give "
+            "overwrite=True to delete it, or another folder."
         )
     for path in others:
         path.unlink()

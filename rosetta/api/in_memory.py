@@ -1,4 +1,4 @@
-"""A model and a tokenizer that are in memory, in the form in which a capture reads those of a run."""
+"""A model and a tokenizer in memory, in the form in which a capture reads those of a run."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ModelInMemory:
 
 
 def check_model(model: Any, tokenizer: Any, place: str) -> None:
-    """Check that a model is one whose neurons are known, and that it embeds what its tokenizer makes.
+    """Check that a model's neurons are known, and that it embeds what its tokenizer makes.
 
     Raises
     ------
@@ -61,8 +61,8 @@ def check_model(model: Any, tokenizer: Any, place: str) -> None:
     """
     if not hasattr(model, "base_model") or model.base_model is model:
         raise ModelError(
-            f"{place}: {type(model).__name__} is not a causal language model of transformers. Give one, as "
-            "AutoModelForCausalLM makes it."
+            f"{place}: {type(model).__name__} is not a causal language model of transformers. "
+            "Give one, as AutoModelForCausalLM makes it."
         )
     neuron_shape(model.config, place)
     check_length_limits(model.config, place)
@@ -70,7 +70,7 @@ def check_model(model: Any, tokenizer: Any, place: str) -> None:
 
 
 def own_tokenizer(tokenizer: Any, place: str) -> Any:
-    """Return a copy of a fast tokenizer, set to read all of a text, and as text, as those of a run are.
+    """Return a copy of a fast tokenizer that reads all of a text, as text, as those of a run do.
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ def own_tokenizer(tokenizer: Any, place: str) -> Any:
     backend = tokenizer if isinstance(tokenizer, Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise ModelError(
-            f"{place}: {type(tokenizer).__name__} is not a fast tokenizer. Give a PreTrainedTokenizerFast or a "
-            "tokenizers.Tokenizer."
+            f"{place}: {type(tokenizer).__name__} is not a fast tokenizer. Give a "
+            "PreTrainedTokenizerFast or a tokenizers.Tokenizer."
         )
     special = (getattr(tokenizer, f"{which}_token", None) for which in ("bos", "eos"))
     return wrapped(Tokenizer.from_str(backend.to_str()), *special)

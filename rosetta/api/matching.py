@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,61 +13,20 @@ import pandas as pd
 from rosetta.api.arguments import checked
 from rosetta.config import Alignment, Correlation, Dask
 from rosetta.config.controls import Exclusions
-from rosetta.correlation.lists import PairFacts, neighbor_table, read_lists
-from rosetta.correlation.neighbors import PairNeighbors
+from rosetta.correlation.lists import NeighborLists, read_lists
 from rosetta.errors import ConfigError, naming_files
-from rosetta.matching.mutual import MATCH_COLUMNS, check_comparisons, mutual_matches, rosetta_neurons
+from rosetta.matching.mutual import (
+    MATCH_COLUMNS,
+    check_comparisons,
+    mutual_matches,
+    rosetta_neurons,
+)
 from rosetta.storage.tables import check_table
 
 if TYPE_CHECKING:
     from rosetta.api.store import ModelStore
 
     StoreLike = ModelStore | str | Path
-
-
-@dataclass(frozen=True)
-class NeighborLists:
-    """The nearest neighbours of all neurons of two models, each among the other model's.
-
-    `rosetta.match` makes matches of them, for any k up to `k`, at no cost.
-
-    Attributes
-    ----------
-    neighbors : PairNeighbors
-        Partner indices and correlations, as arrays (`rosetta.correlation.neighbors`).
-    facts : PairFacts
-        The models, their sizes, and what was left out (`rosetta.correlation.lists`).
-    """
-
-    neighbors: PairNeighbors
-    facts: PairFacts
-
-    def __repr__(self) -> str:
-        return (
-            f"NeighborLists: {self.facts.model_a} and {self.facts.model_b}, {self.k} neighbours of each neuron on "
-            f"{self.n_positions:,} aligned positions"
-        )
-
-    @property
-    def k(self) -> int:
-        """Neighbours per neuron that matches may be made of; one more is kept for margins."""
-        return self.facts.n_kept - 1
-
-    @property
-    def n_positions(self) -> int:
-        """Aligned positions that the correlations are over."""
-        return self.facts.n_positions
-
-    def table(self) -> pd.DataFrame:
-        """Return one row per neuron and neighbour.
-
-        Returns
-        -------
-        DataFrame
-            `side` (a or b: whose neuron), `layer`, `unit`, `rank` (from 1), `partner_layer`,
-            `partner_unit`, `r`. A neuron without variance has one row of rank 0, without partner.
-        """
-        return neighbor_table(self.neighbors, self.facts)
 
 
 def correlate(
@@ -135,7 +93,11 @@ def correlate(
     settings = checked(Correlation, values, {"max_k": "k"})
     pooled = checked(Alignment, {"pooling": pooling}).pooling
     excluded = checked(Exclusions, dict(exclusions or {}))
-    dask = checked(Dask, {"threads_per_worker": threads or os.cpu_count() or 1}, {"threads_per_worker": "threads"})
+    dask = checked(
+        Dask,
+        {"threads_per_worker": threads or os.cpu_count() or 1},
+        {"threads_per_worker": "threads"},
+    )
     with naming_files():
         return _correlated(_folder(a), _folder(b), pooled, settings, dask, excluded)
 
@@ -145,7 +107,12 @@ def _folder(store: StoreLike) -> Path:
 
 
 def _correlated(
-    folder_a: Path, folder_b: Path, pooling: str, settings: Correlation, dask: Dask, exclusions: Exclusions
+    folder_a: Path,
+    folder_b: Path,
+    pooling: str,
+    settings: Correlation,
+    dask: Dask,
+    exclusions: Exclusions,
 ) -> NeighborLists:
     # Brings torch, which those who only read matches need not wait for.
     from rosetta.correlation.pairs import correlate_stores
@@ -158,7 +125,7 @@ def _correlated(
 
 
 def match(a: NeighborLists | StoreLike, b: StoreLike | None = None, k: int = 1, **options: Any) -> pd.DataFrame:
-    """Return the matches of two models: neurons that are each among the other's k nearest neighbours.
+    """Return the matches of two models: neurons that are each among the other's k nearest.
 
     Parameters
     ----------
@@ -187,7 +154,7 @@ def match(a: NeighborLists | StoreLike, b: StoreLike | None = None, k: int = 1, 
     """
     if isinstance(a, NeighborLists):
         if b is not None or options:
-            raise ConfigError("b: neighbour lists are of both models already. Give k alone.")
+            raise ConfigError("b: neighbour lists are of both models. Give k alone, by its name.")
         lists = a
     elif b is None:
         raise ConfigError("b: is missing. Give the stores of both models, or what rosetta.correlate returned.")
@@ -199,7 +166,7 @@ def match(a: NeighborLists | StoreLike, b: StoreLike | None = None, k: int = 1, 
 
 
 def anchors(*matches: pd.DataFrame) -> pd.DataFrame:
-    """Return the Rosetta Neurons of a group: neurons of its anchor that are matched in every comparison.
+    """Return the Rosetta Neurons of a group: its anchor's neurons that have a match in each model.
 
     Parameters
     ----------

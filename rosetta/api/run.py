@@ -15,6 +15,7 @@ from rosetta.analysis.counts import COUNT_COLUMNS, model_shape
 from rosetta.analysis.scaling import POOLED_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.verdicts import FINDING_COLUMNS
 from rosetta.config import Config, group_name, load_config
+from rosetta.correlation.lists import NeighborLists, read_lists
 from rosetta.errors import ConfigError, StoreError, naming_files
 from rosetta.inputs.text.build import read_split
 from rosetta.inputs.text.documents import around
@@ -26,7 +27,6 @@ from rosetta.storage.files import RUN_CONFIG, also_checking, check_digest
 from rosetta.storage.tables import check_table, read_csv, read_parquet
 
 if TYPE_CHECKING:
-    from rosetta.api.matching import NeighborLists
     from rosetta.api.store import ModelStore
 
 CONTEXT_BYTES = 120  # of text shown on each side of a token
@@ -72,9 +72,9 @@ def _no_run(folder: Path) -> str:
 class Run:
     """The results of a run.
 
-    Each file is compared with its digest, and with the configuration that lies in the folder, before
-    it is read. A result that an unfinished run has not made yet raises a StoreError that names its
-    file.
+    Each file is compared with its digest, and with the configuration that lies in the folder,
+    before it is read. A result that an unfinished run has not made yet raises a StoreError that
+    names its file.
 
     Attributes
     ----------
@@ -88,7 +88,8 @@ class Run:
     paths: Paths
 
     def __repr__(self) -> str:
-        return f"Run({str(self.paths.root)!r}): {', '.join(self.models)}; ladders {', '.join(self.config.ladders)}"
+        models, ladders = ", ".join(self.models), ", ".join(self.config.ladders)
+        return f"Run({str(self.paths.root)!r}): {models}; ladders {ladders}"
 
     @property
     def models(self) -> list[str]:
@@ -141,7 +142,7 @@ class Run:
         return self._csv(name, [])
 
     def matches(self, a: str, b: str) -> pd.DataFrame:
-        """Return the matches of a pair: both neurons, r with its interval, ranks, margins, p-values.
+        """Return a pair's matches: both neurons, r with its interval, ranks, margins, p-values.
 
         Parameters
         ----------
@@ -151,24 +152,21 @@ class Run:
         return self._parquet(self.paths.matches(self._pair(a, b)), MATCH_COLUMNS)
 
     def neighbors(self, a: str, b: str) -> NeighborLists:
-        """Return the neighbour lists of a pair, of which `rosetta.match` makes matches for any k."""
-        from rosetta.api.matching import NeighborLists
-        from rosetta.correlation.lists import read_lists
-
+        """Return a pair's neighbour lists, of which `rosetta.match` makes matches for any k."""
         pair, n_jobs = self._pair(a, b), self.config.correlation.n_jobs
         parts = [self._made(self.paths.neighbors_part(pair, job, n_jobs)) for job in range(n_jobs)]
         with _checked():
             return NeighborLists(*read_lists(parts))
 
     def rosetta_neurons(self, group: str | Sequence[str]) -> pd.DataFrame:
-        """Return the Rosetta Neurons of a group (`rosetta.anchors`), by its name or its models, the anchor first."""
+        """Return the Rosetta Neurons of a group, by its name or its models, the anchor first."""
         name = group if isinstance(group, str) else group_name(tuple(group))
         if name not in self.groups:
             raise ConfigError(f"{self.paths.root}: has no group {name!r}; it has {', '.join(self.groups)}.")
         return self._parquet(self.paths.rosetta(name), ROSETTA_COLUMNS)
 
     def neurons(self, model: str) -> pd.DataFrame:
-        """Return the statistics of a model's neurons: moments, how often each fires, and on which domains."""
+        """Return statistics of a model's neurons: moments, when each fires, and on which domains."""
         return self._parquet(self.paths.neurons(self._model(model)), NEURON_COLUMNS)
 
     def vocabulary(self, model: str) -> pd.DataFrame:
@@ -176,7 +174,7 @@ class Run:
         return self._parquet(self.paths.vocabulary(self._model(model)), VOCABULARY_COLUMNS)
 
     def contexts(self, model: str, neuron: str | None = None) -> pd.DataFrame:
-        """Return where neurons of a model read highest, one row per neuron and document, best first.
+        """Return where a model's neurons read highest: a row per neuron and document, best first.
 
         Parameters
         ----------
@@ -254,13 +252,13 @@ class Run:
     @property
     def _unfinished(self) -> str:
         return (
-            f"`rosetta status {self.paths.root}` tells what of the run is missing; the command that started it makes "
-            "that and nothing else."
+            f"`rosetta status {self.paths.root}` tells what of the run is missing; the command that "
+            "started it makes that and nothing else."
         )
 
 
 @contextmanager
 def _checked() -> Iterator[None]:
-    """Have files compared with the configuration of their run, too, and the system's errors name them."""
+    """Compare files with their run's configuration, too, and name them in the system's errors."""
     with naming_files(), also_checking(compare_with_run):
         yield

@@ -19,16 +19,17 @@ NO_LADDER = "all"  # what the ladder of a table without ladders is called
 
 
 def fit_power_law(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Fit |R| = c · x^α to counts of Rosetta Neurons, by negative-binomial regression, zeros included.
+    """Fit |R| = c · x^α to counts of Rosetta Neurons by negative-binomial regression.
 
     Parameters
     ----------
     counts : DataFrame
-        One row per size: `n_neurons` (x), `matches` (|R|) and, if there are several, `ladder`; a
-        run's counts above null models (`above_…`) are fitted too. `Run.counts` has them all.
+        One row per size: `n_neurons` (x), `matches` (|R|; 0 counts) and, if there are several,
+        `ladder`. A run's counts above null models (`above_…`) are fitted too. `Run.counts` has
+        them all.
     replicates : DataFrame, optional
-        Counts on half-samples of the documents: a run's table `replicates`. They widen the intervals
-        by what the choice of documents does.
+        Counts on half-samples of the documents: a run's table `replicates`. They widen the
+        intervals by what the choice of documents does.
 
     Returns
     -------
@@ -47,15 +48,19 @@ def fit_power_law(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) 
 
 
 def plot_scaling(
-    counts: pd.DataFrame, scaling: pd.DataFrame | None = None, ax: Axes | None = None, *, statistic: str = PLAIN
+    counts: pd.DataFrame,
+    scaling: pd.DataFrame | None = None,
+    ax: Axes | None = None,
+    *,
+    statistic: str = PLAIN,
 ) -> Axes:
     """Draw counts of Rosetta Neurons and their power laws against model size, in log–log.
 
     Parameters
     ----------
     counts : DataFrame
-        As for `fit_power_law`. Intervals (`matches_ci_low`, `matches_ci_high`) are drawn if they are
-        there; a count of 0 is a cross at the lower edge.
+        As for `fit_power_law`. Intervals (`matches_ci_low`, `matches_ci_high`) are drawn if they
+        are there; a count of 0 is a cross at the lower edge.
     scaling : DataFrame, optional
         The laws: of `fit_power_law`, or `Run.scaling`. Fitted to `counts` if not given.
     ax : Axes, optional

@@ -58,8 +58,8 @@ class ModelStore:
 
     def __repr__(self) -> str:
         return (
-            f"ModelStore({str(self.folder)!r}): {self.model}, {self._shape.in_words}, {self.n_positions:,} positions "
-            f"of {self.n_documents:,} documents, {self.dtype}"
+            f"ModelStore({str(self.folder)!r}): {self.model}, {self._shape.in_words}, "
+            f"{self.n_positions:,} positions of {self.n_documents:,} documents, {self.dtype}"
         )
 
     @property
@@ -117,15 +117,15 @@ class ModelStore:
             read, a chunk is damaged.
         """
         if not 0 <= layer < self.n_layers:
-            raise ConfigError(f"layer: {layer} is not in {self.model}, whose layers go from 0 to {self.n_layers - 1}.")
+            raise ConfigError(f"layer: {layer} is not in {self.model}, which has 0 to {self.n_layers - 1}.")
         whole: da.Array = da.concatenate([_shard_layer(self._written(shard), layer) for shard in self._shards])
         return whole
 
     def _written(self, shard: Any) -> Store:
         if not isinstance(shard, Store):
             raise StoreError(
-                f"{shard.path}: its activations were not written (activations.keep: false, method screened). "
-                "Run with activations.keep: true to keep them."
+                f"{shard.path}: its activations were not written (activations.keep: false, method "
+                "screened). Run with activations.keep: true to keep them."
             )
         return shard
 

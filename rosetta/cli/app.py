@@ -52,7 +52,7 @@ def _job(
 
 def main() -> None:
     """Run the command line; errors that a user can mend are printed as one message, exit code 2."""
-    os.environ["MPLBACKEND"] = "Agg"  # whatever a notebook that starts a command has set: figures go into files
+    os.environ["MPLBACKEND"] = "Agg"  # figures go into files, whatever a notebook has set
     try:
         with naming_files(), also_checking(compare_with_run):
             app()

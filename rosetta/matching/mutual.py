@@ -59,8 +59,7 @@ def mutual_matches(neighbors: PairNeighbors, facts: PairFacts, k: int) -> pd.Dat
 def _runner_up(neighbors: Neighbors, neurons: np.ndarray, k: int) -> np.ndarray:
     if neighbors.r.shape[1] <= k:
         return np.full(len(neurons), np.nan)
-    found: np.ndarray = neighbors.r[neurons, k]
-    return found
+    return neighbors.r[neurons, k]
 
 
 ROSETTA_COLUMNS = ["model_anchor", "layer_anchor", "unit_anchor", "model", "layer", "unit", "r"]

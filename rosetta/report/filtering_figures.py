@@ -26,7 +26,7 @@ def draw_filtering(config: Config, paths: Paths) -> None:
 
 
 def _filters(summary: pd.DataFrame, shares: pd.DataFrame, target: str) -> plt.Figure:
-    """F1, the selected shares of the domains, and perplexity: a panel each, filters from top to bottom."""
+    """F1, selected shares of the domains, and perplexity: a panel each, filters from top down."""
     filters = [name for name in summary.index if name != "base"]
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
     figure, panels = plt.subplots(1, 3, figsize=(12.5, 3.4), layout="constrained", sharey=True)

@@ -60,7 +60,7 @@ class ScalingTables:
 
 
 def write_scaling_figure(tables: ScalingTables, out: Path) -> None:
-    """Write the figure of the scaling law as `.png` and `.pdf`; `out` is the file without suffix."""
+    """Write the figure of the scaling law as PNG and PDF; `out` is the file without suffix."""
     save_figure(draw_scaling(tables), out)
 
 
@@ -108,14 +108,17 @@ def draw_laws(counts: pd.DataFrame, laws: pd.DataFrame, statistic: str, axes: pl
     axes = plt.subplots()[1] if axes is None else axes
     column, ladders = COUNT_OF[statistic], list(counts["ladder"].unique())
     intervals = [f"{column}_ci_{end}" for end in ("low", "high")]
-    counts = counts.reindex(columns=[*counts.columns, *(name for name in intervals if name not in counts)])
+    unknown = [name for name in intervals if name not in counts]
+    counts = counts.reindex(columns=[*counts.columns, *unknown])
     handles = []
     for ladder, color in ladder_palette(ladders).items():
         law = next(iter(laws[laws["ladder"] == ladder].to_dict("records")), _NO_LAW)
         mine = counts[counts["ladder"] == ladder]
         _draw_counts(axes, mine, column, law, color=color, marker="o", ls="-", filled=True)
-        handles.append(Line2D([], [], color=color, marker="o", label=f"{literal(ladder)}: {_exponent(law)}"))
-    axes.set(xscale="log", yscale="log", xlabel="neurons per model", ylabel=f"Rosetta Neurons, {TITLES[statistic]}")
+        label = f"{literal(ladder)}: {_exponent(law)}"
+        handles.append(Line2D([], [], color=color, marker="o", label=label))
+    label = f"Rosetta Neurons, {TITLES[statistic]}"
+    axes.set(xscale="log", yscale="log", xlabel="neurons per model", ylabel=label)
     label_sizes(axes, counts["n_neurons"])
     axes.legend(handles=handles, frameon=False)
     return axes

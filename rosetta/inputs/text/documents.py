@@ -53,12 +53,12 @@ def document_name(document_id: int) -> str:
 
 
 def around(text: str, byte_start: int, byte_end: int, n_bytes: int) -> tuple[str, str, str]:
-    """Return a token of a text, given by its range of UTF-8 bytes, with what stands before and after it.
+    """Return a token of a text, by its range of UTF-8 bytes, with what stands around it.
 
     Returns
     -------
     before, token, after : str
-        Up to `n_bytes` bytes on each side. A character that is cut reads as the replacement character.
+        Up to `n_bytes` bytes on each side. A character that is cut reads as U+FFFD.
     """
     data = text.encode("utf-8")
     parts = (
