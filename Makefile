@@ -32,6 +32,7 @@ chaos: .venv/installed
 lint: .venv/installed
 	ruff check .
 	ruff format --check .
+	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint
 

@@ -7,6 +7,7 @@ import sys
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["MPLBACKEND"] = "Agg"
 
 import pytest
 from filelock import FileLock
@@ -40,6 +41,14 @@ def texts() -> list[str]:
     code = "def add_{0}(left, right):\n    # the sum of both\n    return left + right * {0}\n"
     prose = "The {0}th neuron fires on café, naïve and 東京 whenever the river is {0} metres wide.\n"
     return [t for i in range(100) for t in (next(numbers).text, code.format(i), prose.format(i))]
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory, texts):
+    """The results folder of a small run of two tiny models; not to be modified."""
+    from small_runs import make_small_run
+
+    return make_small_run(tmp_path_factory.mktemp("small_run"), texts)
 
 
 @pytest.fixture(scope="session")

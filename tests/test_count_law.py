@@ -14,7 +14,7 @@ from rosetta.analysis.replicates import REPLICATE_COLUMNS
 from rosetta.analysis.scaling import (
     POOLED_COLUMNS,
     SCALING_COLUMNS,
-    fit_power_law,
+    fit_log_log,
     null_scaling_table,
     pooled_table,
     scaling_table,
@@ -65,7 +65,7 @@ def test_large_counts_are_fitted_as_by_least_squares():
     rng = np.random.default_rng(0)
     for _ in range(20):
         counts = 1e6 * SIZES**0.7 * np.exp(rng.normal(0, 0.03, 4))
-        law, line = fit_count_law(SIZES, counts), fit_power_law(SIZES, counts)
+        law, line = fit_count_law(SIZES, counts), fit_log_log(SIZES, counts)
         assert law.alpha == pytest.approx(line.alpha, abs=0.003)
         assert law.half_width == pytest.approx((line.alpha_ci_high - line.alpha_ci_low) / 2, rel=0.05)
 
@@ -104,7 +104,7 @@ def test_the_interval_covers_the_exponent_as_often_as_it_says(c, alpha, dispersi
     assert len(told) > 220
     assert np.mean(told) > 0.93
     if (drawn == 0).any(axis=1).mean() > 0.3:
-        lines = [fit_power_law(SIZES, counts) for counts in drawn]
+        lines = [fit_log_log(SIZES, counts) for counts in drawn]
         kept = [line.alpha_ci_low < alpha < line.alpha_ci_high for line in lines if np.isfinite(line.alpha)]
         assert np.mean(kept) < 0.9
 
@@ -130,7 +130,7 @@ def test_rungs_without_a_match_count_and_are_named():
     assert row["few_matches"] == "256 neurons: 0; 512 neurons: 1; 1,024 neurons: 1"
     assert row["alpha_ci_low"] < row["alpha"] < row["alpha_ci_high"]
     assert row["alpha"] == pytest.approx(fit_count_law(SIZES, [0, 1, 1, 6]).alpha)
-    assert row["alpha_ols"] == pytest.approx(fit_power_law(SIZES, [0, 1, 1, 6]).alpha), "three points, for comparison"
+    assert row["alpha_ols"] == pytest.approx(fit_log_log(SIZES, [0, 1, 1, 6]).alpha), "three points, for comparison"
     equal = scaling_table(counts.assign(matches=[0, 1, 1, 1])).iloc[0]
     assert equal["alpha_ci_high"] - equal["alpha_ci_low"] > 1, "equal counts are no exact law"
 
@@ -232,7 +232,7 @@ def test_nulls_have_laws_of_their_own_beside_the_pooled_ones():
     law = table.loc[("a-b", "untrained")]
     assert law["alpha"] == pytest.approx(0.5, abs=0.02)
     assert law["c"] * SIZES ** law["alpha"] == pytest.approx(means, rel=0.02), "of the mean over seeds"
-    assert law["alpha_ols"] == pytest.approx(fit_power_law(SIZES, means).alpha)
+    assert law["alpha_ols"] == pytest.approx(fit_log_log(SIZES, means).alpha)
     assert law["n_seeds"] == 3
     pooled = pooled_table(counts, None, controls).set_index(["statistic", "left_out"])
     assert pooled.loc[("untrained", "none"), "alpha"] == pytest.approx(law["alpha"], abs=0.01)

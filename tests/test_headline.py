@@ -9,7 +9,6 @@ from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.scaling import null_scaling_table, pooled_table, scaling_table
 from rosetta.analysis.stability import THRESHOLD_COLUMNS
-from rosetta.report import scaling_figure
 from rosetta.report.figures import draw_estimates, interval_limits
 from rosetta.report.headline import (
     chance_sentence,
@@ -171,20 +170,11 @@ def test_the_first_table_has_a_row_per_count_and_null(tmp_path):
     assert table["α"].astype(float).between(0.65, 0.75).all()
 
 
-def drawn(tmp_path, monkeypatch, tables):
-    kept = []
-    monkeypatch.setattr(scaling_figure, "save_figure", lambda figure, _out: kept.append(figure))
-    draw_scaling(tables, tmp_path / "scaling")
-    kept[0].canvas.draw()
-    return kept[0]
-
-
-def test_the_nulls_are_drawn_and_fitted_in_the_panel_of_the_count(tmp_path, monkeypatch):
+def test_the_nulls_are_drawn_and_fitted_in_the_panel_of_the_count():
     counts, controls, summary = make_tables(zeros=True)
     nulls = null_scaling_table(counts, controls)
-    figure = drawn(
-        tmp_path, monkeypatch, ScalingTables(counts, scaling_table(counts), summary, nulls, floors([0.6, 0.7]))
-    )
+    figure = draw_scaling(ScalingTables(counts, scaling_table(counts), summary, nulls, floors([0.6, 0.7])))
+    figure.canvas.draw()
     *panels, last = figure.axes
     assert [axis.get_title("left") for axis in panels] == ["a-b (4 sizes)", "a-c (4 sizes)", "b-c (4 sizes)"]
     texts = [text.get_text() for text in panels[0].texts]

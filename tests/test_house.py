@@ -24,7 +24,7 @@ PACKAGE = ROOT / "rosetta"
 ORDER = [
     "errors", "extras", "progress", "moments", "hadamard", "storage", "config", "run", "inputs", "models",
     "activations", "alignment", "correlation", "matching", "analysis", "theory", "filtering", "judging",
-    "report", "plan", "cli",
+    "report", "plan", "api", "cli",
 ]  # fmt: skip
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 # What every command may use; of the parts after them it takes steps, and classes of arguments.

@@ -30,7 +30,6 @@ from rosetta.report import (
     figures,
     filtering_figures,
     neuron_figures,
-    scaling_figure,
     theory_figures,
 )
 from rosetta.run.paths import Paths
@@ -93,7 +92,7 @@ class Drawn(dict):
 @pytest.fixture
 def drawn(monkeypatch):
     shown = Drawn()
-    monkeypatch.setattr(scaling_figure, "save_figure", lambda figure, out: shown.keep({out.name: figure}))
+    monkeypatch.setattr(figures, "save_figure", lambda figure, out: shown.keep({out.name: figure}))
     return shown
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from rosetta.activations.canonical import UntracedText
-from rosetta.activations.inputs import ShardInputs
+from rosetta.activations.inputs import CaptureInputs
 from rosetta.activations.store import write_store
 from rosetta.activations.tokens import NOTHING, ByteTokenizer, TokenizedDocument
 from rosetta.activations.variables import StoreTokens
@@ -62,12 +62,12 @@ class NeuronRecorder:
         return keep
 
 
-def capture_shard(inputs: ShardInputs, settings: Activations, manifest_path: Path, shard: int) -> None:
+def capture_shard(inputs: CaptureInputs, settings: Activations, manifest_path: Path, shard: int) -> None:
     """Capture one shard of documents and write its store and manifest.
 
     Parameters
     ----------
-    inputs : ShardInputs
+    inputs : CaptureInputs
         The model and the shard's documents.
     settings : Activations
         Sequence length, batch size, dtype, number of shards.
@@ -97,7 +97,7 @@ def capture_shard(inputs: ShardInputs, settings: Activations, manifest_path: Pat
     )
 
 
-def tokenize_shard(inputs: ShardInputs, settings: Activations) -> tuple[list[TokenizedDocument], StoreTokens]:
+def tokenize_shard(inputs: CaptureInputs, settings: Activations) -> tuple[list[TokenizedDocument], StoreTokens]:
     """Tokenize a shard's documents, each cut to its first `sequence_length` tokens.
 
     A document whose tokens do not rebuild its text is left out: it has no token, hence no aligned span with any model.
@@ -139,7 +139,7 @@ def _joined(arrays: Iterable[np.ndarray]) -> np.ndarray:
     return np.concatenate([np.empty(0, np.int32), *arrays]).astype(np.int32)
 
 
-def _tokenize(inputs: ShardInputs, settings: Activations) -> list[TokenizedDocument]:
+def _tokenize(inputs: CaptureInputs, settings: Activations) -> list[TokenizedDocument]:
     to_bytes = ByteTokenizer(inputs.tokenizer, inputs.place)
     tokenized, reasons = [], []
     for id_, text in inputs.documents:

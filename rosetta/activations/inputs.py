@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from rosetta.config import Config
 from rosetta.config.devices import AUTO
@@ -21,6 +21,38 @@ from rosetta.models.tokenizers import checked_tokenizer
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
 from rosetta.storage.manifests import read_manifest
+
+
+class CaptureInputs(Protocol):
+    """What a capture reads: a model with its tokenizer, and the documents of a shard."""
+
+    @property
+    def model(self) -> Any:
+        """The loaded model."""
+
+    @property
+    def model_config(self) -> Any:
+        """Its configuration."""
+
+    @property
+    def tokenizer(self) -> Any:
+        """Its fast tokenizer."""
+
+    @property
+    def place(self) -> str:
+        """What messages name as the culprit."""
+
+    @property
+    def batch_size(self) -> int:
+        """Documents per forward pass."""
+
+    @property
+    def documents(self) -> list[tuple[int, str]]:
+        """Ids and texts, in the order of the corpus."""
+
+    @property
+    def made_by(self) -> dict[str, Any]:
+        """What the activations depend on, the same for all shards."""
 
 
 @dataclass(frozen=True)

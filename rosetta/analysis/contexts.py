@@ -11,6 +11,7 @@ import pandas as pd
 from rosetta.activations.store import Store
 from rosetta.analysis.points import values_on_bytes
 from rosetta.analysis.positions import Positions
+from rosetta.inputs.text.documents import around
 
 if TYPE_CHECKING:
     from rosetta.activations.live import LiveStore
@@ -157,9 +158,6 @@ def best_matches(
 
 
 def _context(texts: dict[int, str], place: tuple) -> dict:
-    data = texts[place.document].encode("utf-8")
-    start, end = place.byte_start, place.byte_end
-    parts = data[max(0, start - CONTEXT_BYTES) : start], data[start:end], data[end : end + CONTEXT_BYTES]
-    before, token, after = (part.decode("utf-8", "replace") for part in parts)
+    before, token, after = around(texts[place.document], place.byte_start, place.byte_end, CONTEXT_BYTES)
     found = {"document": place.document, "domain": place.domain, "value": place.value}
     return {**found, "before": before, "token": token, "after": after}

@@ -59,7 +59,7 @@ class PowerLaw:
     n_rungs: int
 
 
-def fit_power_law(sizes: np.ndarray, values: np.ndarray) -> PowerLaw:
+def fit_log_log(sizes: np.ndarray, values: np.ndarray) -> PowerLaw:
     """Fit a power law by ordinary least squares in log–log; NaN throughout with fewer than two different sizes.
 
     For numbers that are no counts, and for comparison with the study; of counts it would leave out those of 0.
@@ -125,7 +125,7 @@ def _law_row(points: pd.DataFrame, statistic: str, replicates: pd.DataFrame | No
 
 def _described(law: CountLaw, points: pd.DataFrame) -> dict:
     """Return what tables say of the law of one ladder's points."""
-    line = fit_power_law(points["n_neurons"].to_numpy(), points["count"].to_numpy())
+    line = fit_log_log(points["n_neurons"].to_numpy(), points["count"].to_numpy())
     few = points[points["count"] < FEW]
     return {
         "alpha": law.alpha,

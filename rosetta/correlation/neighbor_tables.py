@@ -76,26 +76,52 @@ class PairFacts:
 
 
 class NeighborLists(NamedTuple):
-    """Neighbour lists of a pair and what they are about."""
+    """The nearest neighbours of all neurons of two models, each among the other model's.
+
+    `rosetta.match` makes matches of them, for any k up to `k`, at no cost.
+
+    Attributes
+    ----------
+    neighbors : PairNeighbors
+        Partner indices and correlations, as arrays.
+    facts : PairFacts
+        The models, their sizes, and what was left out.
+    """
 
     neighbors: PairNeighbors
     facts: PairFacts
 
+    def __repr__(self) -> str:
+        return (
+            f"NeighborLists: {self.facts.model_a} and {self.facts.model_b}, {self.k} neighbours "
+            f"of each neuron on {self.n_positions:,} aligned positions"
+        )
+
+    @property
+    def k(self) -> int:
+        """Neighbours per neuron that matches may be made of; one more is kept for margins."""
+        return self.facts.n_kept - 1
+
+    @property
+    def n_positions(self) -> int:
+        """Aligned positions that the correlations are over."""
+        return self.facts.n_positions
+
+    def table(self) -> pd.DataFrame:
+        """Return one row per neuron and neighbour (`COLUMNS`).
+
+        `side` (a or b: whose neuron), `layer`, `unit`, `rank` (from 1), `partner_layer`,
+        `partner_unit`, `r`. A dead neuron has a single row of rank 0, without partner.
+        """
+        found, d_mlp_a, d_mlp_b = self.neighbors, self.facts.d_mlp_a, self.facts.d_mlp_b
+        a = _table("a", found.a, found.dead_a, d_mlp_a, d_mlp_b)
+        b = _table("b", found.b, found.dead_b, d_mlp_b, d_mlp_a)
+        return pd.concat([a, b], ignore_index=True)
+
 
 def write_lists(path: Path, neighbors: PairNeighbors, facts: PairFacts) -> None:
-    """Write neighbour lists as Parquet.
-
-    One row per neuron and neighbour: `side` (a or b: whose neuron), `layer`, `unit`, `rank` (from
-    1), `partner_layer`, `partner_unit`, `r`. A dead neuron has a single row of rank 0, without
-    partner.
-    """
-    table = pd.concat(
-        [
-            _table("a", neighbors.a, neighbors.dead_a, facts.d_mlp_a, facts.d_mlp_b),
-            _table("b", neighbors.b, neighbors.dead_b, facts.d_mlp_b, facts.d_mlp_a),
-        ]
-    )
-    write_parquet(path, table, asdict(facts))
+    """Write neighbour lists as Parquet (`NeighborLists.table`)."""
+    write_parquet(path, NeighborLists(neighbors, facts).table(), asdict(facts))
 
 
 def read_lists(paths: list[Path]) -> NeighborLists:

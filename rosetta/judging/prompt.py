@@ -8,6 +8,8 @@ from typing import Annotated
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from rosetta.inputs.text.documents import around
+
 MAX_EXAMPLES = 3
 
 _INSTRUCTIONS = """\
@@ -50,10 +52,7 @@ def annotation_messages(contexts: pd.DataFrame, texts: dict[int, str], context_b
     """
     shown = []
     for number, place in enumerate(contexts.itertuples(), start=1):
-        data = texts[place.document].encode("utf-8")
-        start, end = place.byte_start, place.byte_end
-        parts = data[max(0, start - context_bytes) : start], data[start:end], data[end : end + context_bytes]
-        before, token, after = (part.decode("utf-8", "replace") for part in parts)
+        before, token, after = around(texts[place.document], place.byte_start, place.byte_end, context_bytes)
         shown.append(f"Text {number}:\n{before}«{token}»{after}")
     return [{"role": "system", "content": _INSTRUCTIONS}, {"role": "user", "content": "\n\n".join(shown)}]
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from rosetta.correlation.neighbor_tables import PairFacts
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
+from rosetta.errors import ConfigError
 
 MATCH_COLUMNS = [
     "model_a", "layer_a", "unit_a", "model_b", "layer_b", "unit_b",
@@ -63,6 +64,24 @@ def _runner_up(neighbors: Neighbors, neurons: np.ndarray, k: int) -> np.ndarray:
 
 
 ROSETTA_COLUMNS = ["model_anchor", "layer_anchor", "unit_anchor", "model", "layer", "unit", "r"]
+
+
+def check_comparisons(matches: list[pd.DataFrame]) -> None:
+    """Check that tables of matches are of one anchor, with each other model once.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, they have different anchors, or a model is compared twice.
+    """
+    if not matches:
+        raise ConfigError("no table of matches is given. Give those of the anchor with each other model.")
+    named = {name for table in matches for name in table["model_a"].unique()}
+    if len(named) > 1:
+        raise ConfigError(f"the tables have different anchors ({', '.join(sorted(named))}); model_a must be the same.")
+    others = [name for table in matches for name in table["model_b"].unique()]
+    if len(set(others)) < len(others):
+        raise ConfigError(f"the tables compare with {', '.join(others)}; give the matches with each model once.")
 
 
 def rosetta_neurons(matches: list[pd.DataFrame]) -> pd.DataFrame:

@@ -22,6 +22,11 @@ def draw_filtering(config: Config, paths: Paths) -> plt.Figure:
     assert config.filtering is not None
     summary = read_drawn(paths.table("filtering_summary"), SUMMARY_COLUMNS).set_index("filter")
     shares, target = read_drawn(paths.table("filtering_domains"), SHARE_COLUMNS), literal(config.filtering.target)
+    return _filters(summary, shares, target)
+
+
+def _filters(summary: pd.DataFrame, shares: pd.DataFrame, target: str) -> plt.Figure:
+    """F1, selected shares of the domains, and perplexity: a panel each, filters from top down."""
     filters = [name for name in summary.index if name != "base"]
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
     figure, panels = plt.subplots(1, 3, figsize=(12.5, 3.4), layout="constrained", sharey=True)

@@ -23,14 +23,17 @@ from rosetta.report.figures import (
     draw_estimates,
     interval_limits,
     label_sizes,
+    ladder_palette,
+    literal,
     panel_grid,
     read_drawn,
-    save_figure,
 )
 
 # One colour per null: its own matches are open, the trained models' above it filled.
 _COLORS = dict(zip(NULL_TITLES, sns.color_palette("dark")[7:8] + sns.color_palette("dark")[1:3], strict=True))
 _COUNT_COLORS = {PLAIN: (0.0, 0.0, 0.0), **{f"above_{name}": color for name, color in _COLORS.items()}}
+
+_NO_LAW = {"alpha": float("nan"), "reason": "not fitted"}
 
 
 @dataclass(frozen=True)
@@ -55,17 +58,10 @@ class ScalingTables:
         )
 
 
-def draw_scaling(tables: ScalingTables, out: Path) -> None:
+def draw_scaling(tables: ScalingTables) -> plt.Figure:
     """Draw matches, those above each null, and each null's own, against model size: a panel per ladder, in log–log.
 
     The last panel has the exponents against a floor of r, if there is such a sweep.
-
-    Parameters
-    ----------
-    tables : ScalingTables
-        What to draw.
-    out : Path
-        File without suffix; `.png` and `.pdf` are written.
     """
     sns.set_theme(context="paper", style="ticks", font_scale=1.0)
     ladders, swept = list(tables.counts["ladder"].unique()), len(tables.threshold_sweep) > 0
@@ -86,7 +82,40 @@ def draw_scaling(tables: ScalingTables, out: Path) -> None:
     ]
     figure.legend(handles=shown, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
     sns.despine(figure)
-    save_figure(figure, out)
+    return figure
+
+
+def draw_laws(counts: pd.DataFrame, laws: pd.DataFrame, statistic: str, axes: plt.Axes | None = None) -> plt.Axes:
+    """Draw one statistic of all ladders against model size, in log–log: counts, and their laws.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        ladder, n_neurons, the statistic's column and, if they are known, its intervals.
+    laws : DataFrame
+        `SCALING_COLUMNS` of this statistic.
+    statistic : str
+        One of `rosetta.analysis.counts.COUNT_OF`.
+    axes : Axes, optional
+        Where to draw; a new figure's if not given.
+    """
+    axes = plt.subplots()[1] if axes is None else axes
+    column, ladders = COUNT_OF[statistic], list(counts["ladder"].unique())
+    intervals = [f"{column}_ci_{end}" for end in ("low", "high")]
+    unknown = [name for name in intervals if name not in counts]
+    counts = counts.reindex(columns=[*counts.columns, *unknown])
+    handles = []
+    for ladder, color in ladder_palette(ladders).items():
+        law = next(iter(laws[laws["ladder"] == ladder].to_dict("records")), _NO_LAW)
+        mine = counts[counts["ladder"] == ladder]
+        _draw_counts(axes, mine, column, law, color=color, marker="o", ls="-", filled=True)
+        label = f"{literal(ladder)}: {_exponent(law)}"
+        handles.append(Line2D([], [], color=color, marker="o", label=label))
+    label = f"Rosetta Neurons, {TITLES[statistic]}"
+    axes.set(xscale="log", yscale="log", xlabel="neurons per model", ylabel=label)
+    label_sizes(axes, counts["n_neurons"])
+    axes.legend(handles=handles, frameon=False)
+    return axes
 
 
 def _null_label(name: str) -> str:

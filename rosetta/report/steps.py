@@ -24,9 +24,11 @@ def figures_step(
     out: Path,
 ) -> None:
     """Draw the scaling law from its tables; `out` is the figure without its suffix."""
+    from rosetta.report.figures import save_figure
     from rosetta.report.scaling_figure import ScalingTables, draw_scaling
 
-    draw_scaling(ScalingTables.read(counts, scaling, nulls, null_scaling, thresholds), out)
+    tables = ScalingTables.read(counts, scaling, nulls, null_scaling, thresholds)
+    save_figure(draw_scaling(tables), out)
 
 
 def control_figures_step(config: Config, paths: Paths) -> None:

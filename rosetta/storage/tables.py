@@ -92,17 +92,30 @@ def read_csv(path: Path, columns: list[str], numbers: tuple[str, ...] = (), *, s
         table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(NAMES, str))
     except (ValueError, OSError) as error:
         raise StoreError(f"{path}: not a readable CSV table ({' '.join(str(error).split())}).") from None
-    missing = [name for name in columns if name not in table.columns]
-    if missing:
-        raise StoreError(f"{path}: lacks the columns {missing}; it has {list(table.columns)}.")
+    check_table(table, str(path), columns, numbers, some=some)
     named = [name for name in NAMES if name in table.columns]
     table[named] = table[named].fillna("")
+    return table
+
+
+def check_table(
+    table: pd.DataFrame, place: str, columns: list[str], numbers: tuple[str, ...] = (), *, some: bool = False
+) -> None:
+    """Check that a table has `columns`, finite numbers ≥ 0 in those in `numbers`, and `some` row.
+
+    Raises
+    ------
+    StoreError
+        If it has not; `place` is what the message names as the culprit.
+    """
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise StoreError(f"{place}: lacks the columns {missing}; it has {list(table.columns)}.")
     for name in numbers:
         values = pd.to_numeric(table[name], errors="coerce")
         wrong = ~((values >= 0) & (values < float("inf")))
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
-            raise StoreError(f"{path}: {name} in row {row + 1} is {str(table[name].iloc[row])!r}, not a number ≥ 0.")
+            raise StoreError(f"{place}: {name} in row {row + 1} is {str(table[name].iloc[row])!r}, not a number ≥ 0.")
     if some and not len(table):
-        raise StoreError(f"{path}: holds no row. Give a table with some.")
-    return table
+        raise StoreError(f"{place}: holds no row. Give a table with some.")

@@ -12,7 +12,7 @@ from scipy.stats import chi2, kstest
 from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.analysis.nulls import PLAIN
-from rosetta.analysis.scaling import fit_power_law
+from rosetta.analysis.scaling import fit_log_log
 from rosetta.config.theory import Theory
 from rosetta.theory.allocation import continuum_r0, exponent_from_r, matched_r_survival
 from rosetta.theory.prediction import Interval, estimates_of, selectivity_series
@@ -94,7 +94,7 @@ def _slope_at(theory: Theory, beta: float, sizes: np.ndarray) -> float:
     if beta <= 0:
         return math.nan
     frontiers = [continuum_r0(theory.kappa * n, beta, theory.gamma * n) for n in sizes]
-    return fit_power_law(sizes, np.array(frontiers)).alpha
+    return fit_log_log(sizes, np.array(frontiers)).alpha
 
 
 def _exponent(quantity: str, estimate: BetaEstimate) -> Interval:
@@ -114,7 +114,7 @@ def _selectivity_slopes(polarization: pd.DataFrame, counts: pd.DataFrame, ladder
     """
     found = []
     for group, statistic, part in selectivity_series(polarization, counts, ladder):
-        law = fit_power_law(part["n_neurons"].to_numpy(), part["mean"].to_numpy())
+        law = fit_log_log(part["n_neurons"].to_numpy(), part["mean"].to_numpy())
         distance = np.log(part["n_neurons"]) - np.log(part["n_neurons"]).mean()
         spread = (part["ci_high"] - part["ci_low"]) / 2 / part["mean"]
         squares = float(np.square(distance).sum())

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from rosetta.analysis.scaling import fit_power_law
+from rosetta.analysis.scaling import fit_log_log
 
 POINTS = 40
 
@@ -33,8 +33,8 @@ def fit_decay(values: np.ndarray, first: int, last: int) -> Decay:
     """Fit values ∝ rank^(−β) between two ranks, both included."""
     ranks, means = binned_curve(values, first, last)
     middle = len(ranks) // 2
-    front, back = (fit_power_law(ranks[half], means[half]).alpha for half in (slice(middle), slice(middle, None)))
-    return Decay(-fit_power_law(ranks, means).alpha, abs(front - back) / 2)
+    front, back = (fit_log_log(ranks[half], means[half]).alpha for half in (slice(middle), slice(middle, None)))
+    return Decay(-fit_log_log(ranks, means).alpha, abs(front - back) / 2)
 
 
 def binned_curve(values: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from rosetta.analysis.count_law import fit_count_law
-from rosetta.analysis.scaling import fit_power_law
+from rosetta.analysis.scaling import fit_log_log
 from rosetta.config.theory import Theory
 from rosetta.theory.allocation import (
     QUANTITIES,
@@ -89,5 +89,5 @@ def _exponent(rows: pd.DataFrame, quantity: str) -> tuple[float, float, float]:
         counts = means * runs.size().min()  # the sums, where all sizes have as many runs
         law = fit_count_law(counts.index.to_numpy(), counts.to_numpy())
         return law.alpha, law.alpha - law.half_width, law.alpha + law.half_width
-    line = fit_power_law(means.index.to_numpy(), means.to_numpy())
+    line = fit_log_log(means.index.to_numpy(), means.to_numpy())
     return line.alpha, line.alpha_ci_low, line.alpha_ci_high

@@ -16,7 +16,7 @@ from rosetta.analysis.count_regression import regress
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.analysis.intervals import CONFIDENCE, t_quantile
-from rosetta.analysis.scaling import counted_columns, fit_power_law
+from rosetta.analysis.scaling import counted_columns, fit_log_log
 from rosetta.theory.routes import BetaEstimate, alpha_interval
 
 PREDICTION_COLUMNS = ["ladder", "method", "n_neurons", "quantity", "statistic", "predicted", "ci_low", "ci_high"]
@@ -114,7 +114,7 @@ def predict_by_fit(sizes: np.ndarray, values: np.ndarray, to_size: float) -> Int
     NaN with fewer than two sizes; no interval with two.
     """
     x, y, target = np.log(np.asarray(sizes, float)), np.log(np.asarray(values, float)), math.log(to_size)
-    law, n = fit_power_law(sizes, values), len(x)
+    law, n = fit_log_log(sizes, values), len(x)
     if not math.isfinite(law.alpha):
         return Interval(*[math.nan] * 3)
     center = math.log(law.c) + law.alpha * target

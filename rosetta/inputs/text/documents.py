@@ -52,6 +52,24 @@ def document_name(document_id: int) -> str:
     return f"{document_id:016x}"
 
 
+def around(text: str, byte_start: int, byte_end: int, n_bytes: int) -> tuple[str, str, str]:
+    """Return a token of a text, by its range of UTF-8 bytes, with what stands around it.
+
+    Returns
+    -------
+    before, token, after : str
+        Up to `n_bytes` bytes on each side. A character that is cut reads as U+FFFD.
+    """
+    data = text.encode("utf-8")
+    parts = (
+        data[max(0, byte_start - n_bytes) : byte_start],
+        data[byte_start:byte_end],
+        data[byte_end : byte_end + n_bytes],
+    )
+    before, token, after = (part.decode("utf-8", "replace") for part in parts)
+    return before, token, after
+
+
 def hash64(*parts: str | int) -> int:
     """Return an unsigned 64-bit hash of its arguments, the same on every machine."""
     data = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")

@@ -1,0 +1,1 @@
+"""The implementation of the public interface: `rosetta.capture`, `rosetta.open_run`, …"""

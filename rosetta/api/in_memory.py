@@ -1,0 +1,117 @@
+"""A model and a tokenizer in memory, in the form in which a capture reads those of a run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from accelerate.utils import align_module_device
+from tokenizers import Tokenizer
+
+from rosetta.errors import ModelError
+from rosetta.models.batches import check_length_limits
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.tokenizers import check_vocabulary, wrapped
+
+
+@dataclass(frozen=True)
+class ModelInMemory:
+    """What `rosetta.activations.capture` asks of a model and the documents that it reads.
+
+    Attributes
+    ----------
+    model : PreTrainedModel
+        A causal language model of transformers.
+    tokenizer : PreTrainedTokenizerFast
+        A copy of the caller's, which reads all of a text, and as text.
+    place : str
+        The model's name.
+    batch_size : int
+        Documents per forward pass.
+    documents : list of (id, text)
+        What the model reads.
+    made_by : dict
+        What the activations depend on, the same for all shards.
+    """
+
+    model: Any
+    tokenizer: Any
+    place: str
+    batch_size: int
+    documents: list[tuple[int, str]]
+    made_by: dict[str, Any]
+
+    @property
+    def model_config(self) -> Any:
+        """The model's configuration."""
+        return self.model.config
+
+
+def check_model(model: Any, tokenizer: Any, place: str) -> None:
+    """Check that a model's neurons are known, and that it embeds what its tokenizer makes.
+
+    Raises
+    ------
+    ModelError
+        If it is not.
+    """
+    if not hasattr(model, "base_model") or model.base_model is model:
+        raise ModelError(
+            f"{place}: {type(model).__name__} is not a causal language model of transformers. "
+            "Give one, as AutoModelForCausalLM makes it."
+        )
+    neuron_shape(model.config, place)
+    check_length_limits(model.config, place)
+    check_vocabulary(tokenizer, model.config, place)
+
+
+def own_tokenizer(tokenizer: Any, place: str) -> Any:
+    """Return a copy of a fast tokenizer that reads all of a text, as text, as those of a run do.
+
+    Parameters
+    ----------
+    tokenizer : PreTrainedTokenizerFast or tokenizers.Tokenizer
+        It is left as it is.
+    place : str
+        What messages name as the culprit.
+
+    Raises
+    ------
+    ModelError
+        If it is not a fast tokenizer.
+    """
+    backend = tokenizer if isinstance(tokenizer, Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise ModelError(
+            f"{place}: {type(tokenizer).__name__} is not a fast tokenizer. Give a "
+            "PreTrainedTokenizerFast or a tokenizers.Tokenizer."
+        )
+    special = (getattr(tokenizer, f"{which}_token", None) for which in ("bos", "eos"))
+    return wrapped(Tokenizer.from_str(backend.to_str()), *special)
+
+
+def weights_digest(model: Any) -> str:
+    """Return a digest of all parameters of a model, also of those that are off-loaded."""
+    found = hashlib.blake2b(digest_size=16)
+    for path, module in model.named_modules():
+        with align_module_device(module):
+            for name, weight in module.named_parameters(recurse=False):
+                found.update(f"{path}.{name} {weight.dtype} {tuple(weight.shape)}".encode())
+                found.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Have a model in evaluation mode for the duration of the block: without dropout."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,188 @@
+"""Correlating and matching the neurons of models, from stores to Rosetta Neurons, as values."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from rosetta.api.arguments import checked
+from rosetta.config import Alignment, Correlation, Dask
+from rosetta.config.exclusions import Exclusions
+from rosetta.correlation.neighbor_tables import NeighborLists
+from rosetta.errors import ConfigError, naming_files
+from rosetta.matching.mutual import (
+    MATCH_COLUMNS,
+    check_comparisons,
+    mutual_matches,
+    rosetta_neurons,
+)
+from rosetta.storage.tables import check_table
+
+if TYPE_CHECKING:
+    from rosetta.api.store import ModelStore
+
+    StoreLike = ModelStore | str | Path
+
+
+def correlate(
+    a: StoreLike,
+    b: StoreLike,
+    k: int = 10,
+    *,
+    pooling: Literal["mean", "max", "median"] = "mean",
+    method: Literal["exact", "screened"] = "exact",
+    precision: Literal["auto", "float32", "bfloat16", "float64"] = "auto",
+    memory_gb: float = 2.0,
+    min_r: float | None = None,
+    exclusions: Mapping[str, Any] | None = None,
+    threads: int | None = None,
+) -> NeighborLists:
+    """Correlate all neurons of two models and return each neuron's nearest neighbours.
+
+    Similarity is Pearson's r over the aligned positions of the texts that both models have read
+    (Dravid 2026, Eq. 2).
+
+    Parameters
+    ----------
+    a, b : ModelStore, str or Path
+        Stores of both models on the same texts, or their folders.
+    k : int
+        Neighbours to keep per neuron.
+    pooling : {'mean', 'max', 'median'}
+        How the tokens of an aligned span become one value.
+    method : {'exact', 'screened'}
+        All pairs of neurons exactly, or candidates from sketches, exactly and certified.
+    precision : {'auto', 'float32', 'bfloat16', 'float64'}
+        What is multiplied; auto: bfloat16 where the machine has it natively, else float32.
+    memory_gb : float
+        Memory budget.
+    min_r : float, optional
+        With method screened: give up on matches with r below this.
+    exclusions : mapping, optional
+        Positions and neurons to leave out: the section `exclusions` of the configuration.
+    threads : int, optional
+        Cores to use; all if not given.
+
+    Returns
+    -------
+    NeighborLists
+
+    Raises
+    ------
+    ConfigError
+        If an argument is out of range.
+    StoreError
+        If the stores are of different texts, are damaged or hold values that are not finite.
+    PlanError
+        If the memory budget is too small.
+    """
+    if min_r is not None and method != "screened":
+        raise ConfigError("min_r: is what screening certifies. Give method='screened' too, or leave it out.")
+    values = {
+        "method": method,
+        "max_k": k,
+        "memory_gb": memory_gb,
+        "precision": precision,
+        "screening": {"min_r": min_r},
+    }
+    settings = checked(Correlation, values, {"max_k": "k"})
+    pooled = checked(Alignment, {"pooling": pooling}).pooling
+    excluded = checked(Exclusions, dict(exclusions or {}))
+    dask = checked(
+        Dask,
+        {"threads_per_worker": threads or os.cpu_count() or 1},
+        {"threads_per_worker": "threads"},
+    )
+    with naming_files():
+        return _correlated(_folder(a), _folder(b), pooled, settings, dask, excluded)
+
+
+def _folder(store: StoreLike) -> Path:
+    return Path(store) if isinstance(store, str | Path) else store.folder
+
+
+def _correlated(
+    folder_a: Path,
+    folder_b: Path,
+    pooling: str,
+    settings: Correlation,
+    dask: Dask,
+    exclusions: Exclusions,
+) -> NeighborLists:
+    # Brings torch, which those who only read matches need not wait for.
+    from rosetta.correlation.pairs import correlate_pair
+    from rosetta.correlation.view import View
+
+    return correlate_pair(folder_a, folder_b, pooling, settings, dask, view=View(exclusions))
+
+
+def match(a: NeighborLists | StoreLike, b: StoreLike | None = None, k: int = 1, **options: Any) -> pd.DataFrame:
+    """Return the matches of two models: neurons that are each among the other's k nearest.
+
+    Parameters
+    ----------
+    a : NeighborLists, or ModelStore, str or Path
+        Neighbour lists of both models; or the stores of the first.
+    b : ModelStore, str or Path, optional
+        The stores of the second model; none with neighbour lists.
+    k : int
+        Mutual k-nearest neighbours.
+    **options
+        With stores: those of `correlate`.
+
+    Returns
+    -------
+    DataFrame
+        One row per match, ordered by (layer_a, unit_a, rank_a): `model_a`, `layer_a`, `unit_a`,
+        `model_b`, `layer_b`, `unit_b`; `r`; the ranks `rank_a` and `rank_b`, from 1; `margin_a`
+        and `margin_b`, r minus the correlation with the first neighbour beyond the k nearest.
+
+    Raises
+    ------
+    ConfigError
+        If k is above the neighbours kept, or an argument is missing or out of range.
+    RosettaError
+        As `correlate` raises.
+    """
+    if isinstance(a, NeighborLists):
+        if b is not None or options:
+            raise ConfigError("b: neighbour lists are of both models. Give k alone, by its name.")
+        lists = a
+    elif b is None:
+        raise ConfigError("b: is missing. Give the stores of both models, or what rosetta.correlate returned.")
+    else:
+        lists = correlate(a, b, k, **options)
+    if not 1 <= k <= lists.k:
+        raise ConfigError(f"k: {k} is not between 1 and {lists.k}, the neighbours kept. Correlate with a larger k.")
+    return mutual_matches(lists.neighbors, lists.facts, k)
+
+
+def anchors(*matches: pd.DataFrame) -> pd.DataFrame:
+    """Return the Rosetta Neurons of a group: its anchor's neurons that have a match in each model.
+
+    Parameters
+    ----------
+    *matches : DataFrame
+        Matches of the anchor, as model a, with each other model (`rosetta.match`).
+
+    Returns
+    -------
+    DataFrame
+        One row per anchor neuron and partner: `model_anchor`, `layer_anchor`, `unit_anchor`,
+        `model`, `layer`, `unit`, `r`.
+
+    Raises
+    ------
+    ConfigError
+        If the tables have different anchors, or compare with a model twice.
+    StoreError
+        If a table lacks a column of matches.
+    """
+    for number, table in enumerate(matches, start=1):
+        check_table(table, f"table {number}", MATCH_COLUMNS)
+    check_comparisons(list(matches))
+    return rosetta_neurons(list(matches))

@@ -1,0 +1,97 @@
+"""The scaling law of Rosetta Neurons: fitting it and drawing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from rosetta.analysis.counts import COUNT_OF
+from rosetta.analysis.nulls import PLAIN
+from rosetta.analysis.scaling import SCALING_COLUMNS, scaling_table
+from rosetta.errors import ConfigError
+from rosetta.storage.tables import check_table
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NO_LADDER = "all"  # what the ladder of a table without ladders is called
+
+
+def fit_power_law(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Fit |R| = c · x^α to counts of Rosetta Neurons by negative-binomial regression.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        One row per size: `n_neurons` (x), `matches` (|R|; 0 counts) and, if there are several,
+        `ladder`. A run's counts above null models (`above_…`) are fitted too. `Run.counts` has
+        them all.
+    replicates : DataFrame, optional
+        Counts on half-samples of the documents: a run's table `replicates`. They widen the
+        intervals by what the choice of documents does.
+
+    Returns
+    -------
+    DataFrame
+        One row per ladder and statistic: `alpha`, its 95% interval `alpha_ci_low` and
+        `alpha_ci_high`, `c`, and what `rosetta.analysis.scaling.scaling_table` adds. `reason` says
+        why there is no exponent, if there is none.
+
+    Raises
+    ------
+    StoreError
+        If the table is empty, lacks a column or has something else than numbers ≥ 0.
+    """
+    check_table(counts, "counts", ["n_neurons", "matches"], ("n_neurons", "matches"), some=True)
+    return scaling_table(_with_ladder(counts), replicates)
+
+
+def plot_scaling(
+    counts: pd.DataFrame,
+    scaling: pd.DataFrame | None = None,
+    ax: Axes | None = None,
+    *,
+    statistic: str = PLAIN,
+) -> Axes:
+    """Draw counts of Rosetta Neurons and their power laws against model size, in log–log.
+
+    Parameters
+    ----------
+    counts : DataFrame
+        As for `fit_power_law`. Intervals (`matches_ci_low`, `matches_ci_high`) are drawn if they
+        are there; a count of 0 is a cross at the lower edge.
+    scaling : DataFrame, optional
+        The laws: of `fit_power_law`, or `Run.scaling`. Fitted to `counts` if not given.
+    ax : Axes, optional
+        Where to draw; a new figure's if not given.
+    statistic : {'plain', 'above_documents', 'above_untrained'}
+        All matches, or those above a null model.
+
+    Returns
+    -------
+    Axes
+        With a line and a colour per ladder.
+
+    Raises
+    ------
+    ConfigError
+        If the table has no such statistic.
+    StoreError
+        If a table lacks a column.
+    """
+    # Brings matplotlib and seaborn, which a fit alone does not need.
+    from rosetta.report.scaling_figure import draw_laws
+
+    laws = fit_power_law(counts) if scaling is None else scaling
+    check_table(counts, "counts", ["n_neurons", "matches"], some=True)
+    check_table(laws, "scaling", SCALING_COLUMNS)
+    if statistic not in COUNT_OF or COUNT_OF[statistic] not in counts:
+        there = ", ".join(name for name, column in COUNT_OF.items() if column in counts)
+        raise ConfigError(f"statistic: counts have no {statistic!r}; they have {there}.")
+    axes: Axes = draw_laws(_with_ladder(counts), laws[laws["statistic"] == statistic], statistic, ax)
+    return axes
+
+
+def _with_ladder(counts: pd.DataFrame) -> pd.DataFrame:
+    return counts if "ladder" in counts else counts.assign(ladder=NO_LADDER)
