@@ -10,6 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import rosetta
+
 ROOT = Path(__file__).parent.parent
 PAGES = {"index.md", "stores.md", "benchmarks.md", "scaling.png", "tour.md"}
 
@@ -85,3 +87,19 @@ def test_a_notebook_is_a_page_with_what_it_printed(pages, tmp_path):
         "# A tour\n\n```python\n1 + 1\n```\n\n```text\nbefore\n```\n\n```text\n2\n```\n\n"
         "![](data:image/png;base64,iVBORw0=)\n"
     )
+
+
+NAMING_PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
+FILE = re.compile(r"`((?:rosetta|workflow|tests|docs|envs|benchmarks)/[^`\s{}…]*)`")
+
+
+@pytest.mark.parametrize("page", NAMING_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_are_where_the_page_says(page):
+    missing = [name for name in FILE.findall(page.read_text("utf-8")) if not [*ROOT.glob(name.rstrip("/"))]]
+    assert missing == []
+
+
+def test_every_public_name_has_an_entry_in_the_reference(site):
+    page = (site / "reference" / "index.html").read_text("utf-8")
+    public = [name for name in rosetta.__all__ if not name.startswith("_")]
+    assert [name for name in public if f'id="rosetta.{name}"' not in page] == []

@@ -21,6 +21,7 @@ from rosetta.matching.interchange import buddies_text, read_buddies
 from rosetta.matching.mutual import (
     MATCH_COLUMNS,
     NOTE_COLUMNS,
+    check_comparisons,
     mutual_matches,
     rosetta_neurons,
 )
@@ -104,15 +105,7 @@ def _noted(matches: pd.DataFrame, nulls: dict[str, Path], intervals: Path | None
 def anchors_step(matches: list[Path], out: Path) -> None:
     """Intersect the matches of an anchor with each of the other models."""
     tables = [read_parquet(path, MATCH_COLUMNS) for path in matches]
-    named = {name for table in tables for name in table["model_a"].unique()}
-    if len(named) > 1:
-        anchors = ", ".join(sorted(named))
-        different = f"the tables have different anchors ({anchors})"
-        raise ConfigError(f"{different}; model_a must be the same.")
-    others = [name for table in tables for name in table["model_b"].unique()]
-    if len(set(others)) < len(others):
-        compared = f"the tables compare with {', '.join(others)}"
-        raise ConfigError(f"{compared}; give the matches with each model once.")
+    check_comparisons(tables)
     metadata = [read_parquet_metadata(path) for path in matches]
     found = rosetta_neurons(tables)
     n_anchors = len(found.drop_duplicates(["layer_anchor", "unit_anchor"]))
