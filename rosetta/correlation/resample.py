@@ -38,7 +38,7 @@ from rosetta.hadamard import hadamard, largest_order
 from rosetta.progress import bar
 
 # Of fewer clusters of samples, which are of unequal size, intervals would cover less than nine
-# times in ten what they say (simulated in tests/test_resampling.py), so there are none.
+# times in ten what they say (simulated in tests/analysis/test_resampling.py), so there are none.
 MIN_CLUSTERS = 20
 
 

@@ -1,0 +1,235 @@
+"""One price list: a plan adds up the costs that jobs are given and checks compare with."""
+
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+import rosetta.plan.speed
+from rosetta.config import group_name, load_config, parse_config
+from rosetta.errors import ModelError
+from rosetta.plan.checks import check_config
+from rosetta.plan.costs import pairs
+from rosetta.plan.costs.stages import GROUP_COSTS, MODEL_COSTS, PAIR_COSTS, stage_costs
+from rosetta.plan.extent import expected_extent, largest_extent
+from rosetta.plan.resources import (
+    BASE_MB,
+    DAY,
+    GROWING,
+    GROWING_RULES,
+    MB,
+    SLOW_FLOPS,
+    SLOW_GPU_FLOPS,
+    START_MINUTES,
+    known_at_most,
+    needs_of_filter,
+    needs_of_group,
+    needs_of_model,
+    needs_of_pair,
+    needs_of_stage,
+)
+from rosetta.plan.sweep import expected, plan_run
+from rosetta.run.paths import Paths
+from rosetta.run.stages import job_names
+
+ROOT = Path(__file__).parents[2]
+PRESETS = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "presets").glob("*.yaml"))]
+PAIR_RULES = (*PAIR_COSTS, "nulls")
+
+
+load = lru_cache(maxsize=None)(load_config)
+
+
+def stored_or_live(path, live):
+    config = load(path)
+    if not live:
+        return config
+    correlation = config.correlation.model_copy(update={"method": "screened", "n_jobs": 1})
+    activations = config.activations.model_copy(update={"keep": False})
+    return config.model_copy(update={"correlation": correlation, "activations": activations})
+
+
+RUNS = [(path, live) for path in PRESETS for live in (False, True)]
+
+
+NAMES = [f"{path.stem}-{'live' if live else 'stored'}" for path, live in RUNS]
+
+
+@pytest.fixture(params=RUNS, ids=NAMES)
+def config(request):
+    return stored_or_live(*request.param)
+
+
+def models_of(config, rule):
+    """The models of a rule's jobs, one for each, by the names that logs have."""
+    names, shards = job_names(config)[rule], rule == "activations"
+    return [name.rpartition(".")[0] if shards else name for name in names]
+
+
+def needs_of(config, paths, rule):
+    """What a cluster is asked for, for every job of a rule, as the workflow's rules ask it."""
+    names = job_names(config)[rule]
+    if not names:
+        return []
+    if rule in MODEL_COSTS:
+        return [needs_of_model(config, paths, rule, model) for model in models_of(config, rule)]
+    if rule in PAIR_RULES:
+        by_name = {group_name(pair): pair for pair in config.pairs()}
+        found = []
+        for name in names:
+            control, _, rest = name.partition(".") if rule == "nulls" else ("", "", name)
+            pair = by_name[rest.rpartition(".")[0] if rule == "correlate" else rest]
+            found.append(needs_of_pair(config, paths, rule, pair, control))
+        return found
+    if rule in GROUP_COSTS:
+        return [needs_of_group(config, paths, rule, group) for group in config.groups()]
+    if rule in ("filter_score", "filter_pretrain"):
+        return [needs_of_filter(config, paths, rule)] * len(names)
+    return [needs_of_stage(config, paths, rule)] * len(names)
+
+
+def test_every_job_of_every_preset_has_a_cost(config, tmp_path):
+    known, _, _ = expected(config, Paths(tmp_path))
+    for rule, names in job_names(config).items():
+        costs = stage_costs(known, rule)
+        assert len(costs) == len(names), rule
+        assert all(cost.n_bytes > 0 for cost in costs), rule
+    phases = plan_run(config, Paths(tmp_path), 1.0).phases
+    every = [cost for rule in job_names(config) for cost in stage_costs(known, rule)]
+    assert sum(phase.jobs for phase in phases) == len(every)
+    flops = sum(cost.operations.flops for cost in every)
+    assert sum(phase.flops for phase in phases) == pytest.approx(flops)
+    assert max(phase.peak_bytes for phase in phases) == max(cost.n_bytes for cost in every)
+
+
+def test_jobs_are_given_their_cost_and_the_stated_margin(config, tmp_path):
+    paths = Paths(tmp_path)
+    planned, largest = expected(config, paths)[0], known_at_most(config, paths)
+    assert planned.extent.positions <= largest.extent.positions
+    for rule in job_names(config):
+        times = GROWING if rule in GROWING_RULES else 1
+        starts = 2 if rule in GROUP_COSTS else 1  # theirs, and one for scattered reads
+        most = [(cost.n_bytes, cost.operations.work) for cost in stage_costs(largest, rule)]
+        if rule not in {*MODEL_COSTS, *PAIR_RULES, *GROUP_COSTS}:  # all as the largest job
+            most = [tuple(max(values) for values in zip(*most, strict=True))] * len(most)
+        jobs = zip(stage_costs(planned, rule), most, needs_of(config, paths, rule), strict=True)
+        for plan, (n_bytes, work), needs in jobs:
+            where = f"{rule}: {plan}, {n_bytes}, {work}, {needs}"
+            assert plan.n_bytes <= needs.mb * MB <= times * n_bytes + (BASE_MB + 1) * MB, where
+            speed = 60 * (SLOW_GPU_FLOPS if needs.gpu else SLOW_FLOPS)
+            slowly = work / speed
+            assert needs.minutes <= starts * START_MINUTES + slowly, where
+            if needs.minutes < DAY:
+                assert plan.operations.work / speed <= needs.minutes, where
+
+
+@pytest.mark.parametrize("live", [False, True])
+@pytest.mark.parametrize("memory_gb", [2, 20, 40, 48, 60, 120])
+def test_what_does_not_fit_is_told_alike_by_check_plan_and_jobs(tmp_path, memory_gb, live):
+    dimensions = {"n_layers": 32, "d_mlp": 4096, "n_parameters": 10**10}
+    models = {name: {"hub": "a/b", "revision": "x", "dimensions": dimensions} for name in "ab"}
+    activations = {"max_documents": 10, "sequence_length": 64, "batch_size": 1}
+    config = parse_config(
+        {
+            "results": str(tmp_path),
+            "models": models,
+            "ladders": {"l": [["a", "b"]]},
+            "activations": {**activations, "keep": not live},
+            "correlation": {"method": "screened" if live else "exact", "memory_gb": 100},
+            "devices": {"cpu_memory_gb": memory_gb, "offload": "none"},
+            "controls": {"untrained_seeds": []},
+        }
+    )
+    paths, outcomes = Paths(tmp_path), []
+    rules = [rule for rule in MODEL_COSTS if rule != "twins"]
+    for ask in (
+        lambda: check_config(config),
+        lambda: plan_run(config, paths, 1.0),
+        lambda: [needs_of_model(config, paths, rule, "a") for rule in rules],
+    ):
+        try:
+            ask()
+            outcomes.append("")
+        except ModelError as error:
+            outcomes.append(str(error))
+    assert len(set(outcomes)) == 1, outcomes
+    fits = memory_gb * (0.5 if live else 1) > 42  # weights of 40 GB; a live job holds two models
+    assert bool(outcomes[0]) is not fits
+
+
+def test_live_stores_cost_their_models_in_every_job_that_reads_them(tmp_path):
+    path = ROOT / "workflow" / "presets" / "pythia-gpt2-opt-small.yaml"
+    both = [stored_or_live(path, live) for live in (False, True)]
+    stored, live = (expected(config, Paths(tmp_path))[0] for config in both)
+    for rule in ("nulls", "intervals", "sweeps", "neurons", "contexts"):
+        for before, after in zip(stage_costs(stored, rule), stage_costs(live, rule), strict=True):
+            assert after.n_bytes > before.n_bytes + 1e9, rule
+            assert after.operations.flops > before.operations.flops, rule
+            assert after.n_gpus == 1
+    for rule in ("activations", "twins"):  # nothing runs there
+        for before, after in zip(stage_costs(stored, rule), stage_costs(live, rule), strict=True):
+            assert after.n_bytes < before.n_bytes
+            assert (after.operations.flops, after.disk_bytes, after.n_gpus) == (0, 0, 0)
+
+
+def test_a_setting_that_is_the_runs_own_is_not_swept(tmp_path):
+    config = load(ROOT / "config.yaml")
+    own = config.alignment.pooling
+    counts = []
+    for pooling in ([], [own], [own, "last"]):
+        sweeps = config.sweeps.model_copy(update={"pooling": pooling})
+        counts.append(pairs.n_swept(config.model_copy(update={"sweeps": sweeps})))
+    assert counts == [counts[0], counts[0], counts[0] + 1]
+
+
+def test_intervals_need_their_memory_where_tiles_are_computed_elsewhere(tmp_path):
+    config = load(ROOT / "config.yaml")
+    dask = config.dask.model_copy(update={"scheduler": "tcp://head:1"})
+    elsewhere = config.model_copy(update={"dask": dask})
+    pair, paths = config.pairs()[0], Paths(tmp_path)
+    given = {rule: needs_of_pair(elsewhere, paths, rule, pair).mb for rule in PAIR_COSTS}
+    assert given == {"correlate": BASE_MB, "sweeps": BASE_MB, "intervals": BASE_MB + 2000}
+
+
+def test_more_documents_than_are_guessed_are_counted(tmp_path):
+    """A hub dataset's size is not known, but the limit may be above what is assumed then."""
+    small = load(ROOT / "workflow" / "presets" / "tiny.yaml").model_dump(exclude_unset=True)
+    small["corpus"] = {"source": {"kind": "hub", "id": "some/data", "domain": "label"}}
+    small.pop("filtering")
+    positions = []
+    for limits in ({}, {"max_documents": 50_000}):
+        config = parse_config({**small, "activations": {**small["activations"], **limits}})
+        paths = Paths(tmp_path)
+        extents = largest_extent(config, paths), expected_extent(config, paths)[0]
+        length = config.activations.sequence_length
+        positions.append([extent.positions / length for extent in extents])
+    assert positions[1] == [50_000, 50_000]
+    assert positions[0][0] >= positions[0][1]
+
+
+LOADS = [(0.4, False), (4.0, False), (4.1, True), (31.0, True)]  # of eight cores
+
+
+@pytest.mark.parametrize(("average", "busy"), LOADS)
+def test_a_plan_says_that_its_speed_is_of_a_busy_machine(tmp_path, monkeypatch, average, busy):
+    monkeypatch.setattr(rosetta.plan.speed.os, "getloadavg", lambda: (average, 0.0, 0.0))
+    monkeypatch.setattr(rosetta.plan.speed.os, "cpu_count", lambda: 8)
+    config = load(ROOT / "workflow" / "presets" / "tiny.yaml")
+    text = plan_run(config, Paths(tmp_path)).render()
+    assert (f"BUSY MACHINE: load average {average:.1f} on 8 core(s)" in text) is busy
+    assert "BUSY" not in plan_run(config, Paths(tmp_path), 1.0, 8).render(), "nothing was measured"
+
+
+@pytest.mark.parametrize("documents", [2, 2000, 10_000, 12_000, 14_000, 200_000])
+def test_jobs_with_less_text_than_there_can_be_cost_no_more(tmp_path, documents):
+    """Also where less text means that all neurons are ranked on half-samples, which costs more."""
+    config = load(ROOT / "config.yaml")
+    most = known_at_most(config, Paths(tmp_path))
+    pair = ("pythia-l", "opt-l")
+    less, more = (
+        replace(most, extent=replace(most.extent, positions=n * config.activations.sequence_length))
+        for n in (documents, documents * 3 // 2)
+    )
+    cost = pairs.intervals(replace(less, at_most=False), pair)
+    assert cost.operations.work <= pairs.intervals(more, pair).operations.work
