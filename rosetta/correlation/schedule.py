@@ -104,7 +104,7 @@ def _client(settings: Dask) -> Iterator[Any]:
 
 def _slurm_cluster(settings: Dask) -> Any:
     require_extra("slurm", "dask.scheduler: slurm")
-    from dask_jobqueue import SLURMCluster
+    from dask_jobqueue.slurm import SLURMCluster
 
     try:
         # processes=1: one task per SLURM job at a time, so that the memory of a job is one task's.

@@ -27,6 +27,13 @@ def correlate_step(request: CorrelationRequest, out: Path, job: int, view: View)
     """
     from rosetta.correlation.pairs import correlate_stores
 
-    folders = request.folder_a, request.folder_b
-    how = request.pooling, request.settings, request.dask
-    correlate_stores(*folders, out, *how, job=job, view=view)
+    correlate_stores(
+        request.folder_a,
+        request.folder_b,
+        out,
+        request.pooling,
+        request.settings,
+        request.dask,
+        job=job,
+        view=view,
+    )

@@ -70,15 +70,15 @@ def match_half_samples(
     u, v = _flat(matches, "a", facts.d_mlp_a), _flat(matches, "b", facts.d_mlp_b)
     precision = resolve_precision(settings.precision)
     models, n_shards = pair.split(PAIR_SEPARATOR), config.activations.n_shards
-    folders = (paths.stores(model, n_shards) for model in models)
+    stores_a, stores_b = (open_stores(paths.stores(model, n_shards)) for model in models)
     view = View(config.exclusions, documents=paths.split("match"))
-    aligned = align_pair(*(open_stores(folder) for folder in folders), view)
+    aligned = align_pair(stores_a, stores_b, view)
     size = (aligned.a.n_neurons, aligned.b.n_neurons, aligned.n_positions)
     blocks, pooling = sample_blocks(aligned, config.intervals.n_blocks), config.alignment.pooling
     if not blocks.n:
         return HalfSamples(Resampled(np.empty((len(u), 0)), []), blocks, "none")
-    budget, how = settings.memory_gb, {"precision": precision, "workers": workers}
-    if fits_rematch(*size, budget, config.intervals, **how):
+    budget = settings.memory_gb
+    if fits_rematch(*size, budget, config.intervals, precision=precision, workers=workers):
         found = rematch(aligned, pooling, precision, blocks, k, u, v)
         return HalfSamples(found, blocks, "rematched")
     tiles = plan_tiles(*size, budget, workers=workers).tiles
@@ -88,8 +88,9 @@ def match_half_samples(
 
 def _flat(matches: pd.DataFrame, side: str, d_mlp: int) -> np.ndarray:
     """Return the matched neurons of a side, numbered through all layers."""
-    layer, unit = matches[f"layer_{side}"].to_numpy(np.int64), matches[f"unit_{side}"]
-    return (layer * d_mlp + unit).to_numpy()
+    layer, unit = (matches[f"{name}_{side}"].to_numpy(np.int64) for name in ("layer", "unit"))
+    numbers: np.ndarray = layer * d_mlp + unit
+    return numbers
 
 
 def replicate_matches(found: Resampled, facts: PairFacts) -> pd.DataFrame:

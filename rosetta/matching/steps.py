@@ -185,12 +185,12 @@ def sweeps_step(config: Config, paths: Paths, pair: str) -> None:
     from rosetta.matching.views import match_view, view_scratch
 
     n_shards = config.activations.n_shards
-    folders = [paths.stores(model, n_shards) for model in pair.split(PAIR_SEPARATOR)]
-    n_documents = sum(store.manifest["holds"]["n_documents"] for store in open_stores(folders[0]))
+    a, b = (paths.stores(model, n_shards) for model in pair.split(PAIR_SEPARATOR))
+    n_documents = sum(store.manifest["holds"]["n_documents"] for store in open_stores(a))
     tables, settings = [], []
     with view_scratch(paths.sweeps(pair)) as scratch:
         for sweep, setting, view, pooling in swept_settings(config, paths, n_documents):
-            matches, facts = match_view(config, *folders, scratch, view, pooling)
+            matches, facts = match_view(config, a, b, scratch, view, pooling)
             tables.append(matches.assign(sweep=sweep, setting=setting))
             settings.append({"sweep": sweep, "setting": setting, **facts})
         found = pd.concat(tables, ignore_index=True)
