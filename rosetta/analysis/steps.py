@@ -35,7 +35,6 @@ from rosetta.analysis.stability import (
 from rosetta.config import Config, entry_of, group_name, group_pairs
 from rosetta.config.ladders import check_scales
 from rosetta.errors import ConfigError, StoreError
-from rosetta.inputs.text.build import read_split
 from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
 from rosetta.models.sources import model_source
 from rosetta.progress import say
@@ -153,6 +152,7 @@ def neurons_step(config: Config, paths: Paths, model: str) -> None:
 
     from rosetta.activations.folders import open_stores
     from rosetta.analysis.profiles import profile_neurons
+    from rosetta.inputs.text.build import read_split
 
     entry_of(config.models, model, "models")
     torch.set_num_threads(1)
@@ -176,6 +176,7 @@ def contexts_step(config: Config, paths: Paths, group: str) -> None:
     from rosetta.analysis.contexts import Reader, members_of, shared_contexts, with_margins
     from rosetta.analysis.excerpts import group_excerpts
     from rosetta.analysis.positions import Positions
+    from rosetta.inputs.text.build import read_split
 
     by_name = {group_name(models): models for models in config.groups()}
     if group not in by_name:

@@ -208,7 +208,7 @@ def test_the_plan_counts_jobs_and_bytes(tmp_path):
     correlated = phases["correlation"].flops
     assert phases["twins"].jobs == 12
     assert phases["twins"].flops == 3 * phases["activations"].flops
-    assert phases["nulls"].flops == pytest.approx((1 + 5 + 3) * correlated)
+    assert phases["nulls"].flops == pytest.approx((1 + 10 + 3) * correlated)
     assert phases["sweeps"].flops == pytest.approx((1 + 1 + 1 + 1) * correlated)
     assert correlated < phases["intervals"].flops < 1.1 * correlated
     text = plan.render()

@@ -91,7 +91,7 @@ BAD = [
     (f"correlate {STORES} --out o {EXCHANGE} few.parquet", r"few\.parquet: has no document 0{15}8, which the stores"),
     (f"correlate {STORES} --out o {EXCHANGE} names.parquet", r"names\.parquet: id: not whole numbers throughout"),
     (f"correlate {STORES} --out o {EXCHANGE} holes.parquet", r"holes\.parquet: domain: not text throughout"),
-    (f"correlate {STORES} --out o {EXCHANGE} alone.parquet", "no document has another one of its domain"),
+    (f"correlate {STORES} --out o {EXCHANGE} alone.parquet", "no sample has another one of its domain"),
     (f"match {STORES} --out o --k 0", "'--k': .*greater"),
     (f"match {STORES} --out o --k 5000000000000", "'--k': .*less than or equal to 1000"),
     ("match lists.parquet --out o --k 99", "--k: 99 is not between 1 and 10"),

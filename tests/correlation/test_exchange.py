@@ -7,7 +7,8 @@ import torch
 from helpers import random_ranges, save_stores
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_tiles import pooled_reference, use_small_chunks
+from pooled_reference import pooled_reference
+from test_tiles import use_small_chunks
 
 import rosetta.correlation.exchange
 from rosetta.alignment.samples import SampleFacts, sample_facts

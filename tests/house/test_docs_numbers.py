@@ -94,7 +94,7 @@ def save_corpus(paths, sources):
 @pytest.fixture
 def pages(script, tmp_path):
     """A folder with the documentation alone."""
-    for page in [*script.pages_of(ROOT), ROOT / script.NUMBERS]:
+    for page in [*script.pages_of(ROOT), ROOT / script.NUMBERS, ROOT / script.FIGURE]:
         (tmp_path / "root" / page.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(page, tmp_path / "root" / page.relative_to(ROOT))
     return tmp_path / "root"

@@ -13,7 +13,7 @@ from scipy import stats
 from tokenizers import Tokenizer
 
 import rosetta.models.steps
-import rosetta.models.zoo
+import rosetta.models.zoo.model_training
 from rosetta.config.filtering import FilterPretraining, FilterScoring
 from rosetta.config.zoo import ZooFamily
 from rosetta.errors import ModelError
@@ -112,13 +112,13 @@ def without_separator(folder):
 
 @pytest.mark.parametrize("spoil", [digits_apart, without_separator])
 def test_a_saved_model_that_reads_otherwise_is_refused(zoo, monkeypatch, spoil):
-    save = rosetta.models.zoo.save_model
+    save = rosetta.models.zoo.model_training.save_model
 
     def spoilt(model, tokenizer, folder):
         save(model, tokenizer, folder)
         spoil(folder)
 
-    monkeypatch.setattr(rosetta.models.zoo, "save_model", spoilt)
+    monkeypatch.setattr(rosetta.models.zoo.model_training, "save_model", spoilt)
     (zoo / "results" / "models" / "gpt2.json").unlink(missing_ok=True)
     message = r"models\.gpt2: held-out text costs \d\.\d+ bits per byte at the end of its training, and \d\.\d+ when"
     assert_refused(train(zoo, "gpt2"), message)

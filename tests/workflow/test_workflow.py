@@ -6,16 +6,17 @@ import os
 import re
 import shlex
 import shutil
-import sys
 
 import pandas as pd
 import pytest
 import yaml
 from chat_server import Server
 from helpers import save_tiny_model
+from pooled_reference import reference
 from transformers import AutoModelForCausalLM
-from workflow_runs import ROOT, TINY, copy_project, jobs_of, rosetta, run_snakemake
+from workflow_runs import TINY, copy_project, jobs_of, rosetta, run_snakemake
 
+from rosetta.activations.folders import open_stores
 from rosetta.config import load_config
 from rosetta.run.stages import job_names
 
@@ -175,11 +176,6 @@ def test_the_report_is_self_contained_and_escapes_text(finished):
 
 def test_the_matches_are_what_numpy_finds(finished):
     """The end of the pipeline against its stores, by the definition."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from test_correlation import reference
-
-    from rosetta.activations.folders import open_stores
-
     stores = [open_stores(finished / "results" / "activations" / model / "2-shards") for model in ("pythia-m", "opt-m")]
     r = reference(*stores, "mean")
     best_b, best_a = r.argmax(axis=1), r.argmax(axis=0)
