@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from rosetta.activations.variables import StoreTokens
+from rosetta.config.base import Modality
 from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
 
@@ -23,6 +24,8 @@ class StoreReader(Protocol):
         The store; its folder is that of all shards of its model.
     manifest : dict
         What made it and what it holds.
+    modality : Modality
+        What its model sees.
     shape : NeuronShape
         Neurons of the model.
     n_layers, d_mlp, n_positions : int
@@ -31,6 +34,7 @@ class StoreReader(Protocol):
 
     path: Path
     manifest: dict[str, Any]
+    modality: Modality
     shape: NeuronShape
     n_layers: int
     d_mlp: int

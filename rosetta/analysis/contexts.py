@@ -11,12 +11,11 @@ import pandas as pd
 from rosetta.activations.store import Store
 from rosetta.analysis.points import values_on_bytes
 from rosetta.analysis.positions import Positions
-from rosetta.inputs.text.documents import around
+from rosetta.inputs.text.documents import CONTEXT_BYTES, around
 
 if TYPE_CHECKING:
     from rosetta.activations.live import LiveStore
 
-CONTEXT_BYTES = 120  # shown on each side of the token in the report
 SHARED_COLUMNS = [
     "layer_anchor", "unit_anchor", "model", "layer", "unit", "rank", "document", "domain", "byte_start", "byte_end",
     "value", "partner", "partner_layer", "partner_unit", "partner_value",

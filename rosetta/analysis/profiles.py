@@ -116,7 +116,7 @@ def _domains(positions: Positions, documents: pd.DataFrame) -> tuple[list[str], 
     missing = set(positions.document_ids.tolist()) - by_id.keys()
     if missing:
         raise StoreError(
-            f"the stores hold document {document_name(min(missing))}, which the corpus lacks. Capture the model anew."
+            f"the stores hold document {document_name(min(missing))}, which the corpus lacks. Capture the model again."
         )
     return domains, np.array([by_id[id_] for id_ in positions.document_ids.tolist()], dtype=np.int64)
 

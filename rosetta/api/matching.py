@@ -102,7 +102,12 @@ def correlate(
 
 
 def _folder(store: StoreLike) -> Path:
-    return Path(store) if isinstance(store, str | Path) else store.folder
+    folder = Path(store) if isinstance(store, str | Path) else getattr(store, "folder", None)
+    if folder is None:
+        raise ConfigError(
+            f"stores are given as what `capture` returns, or as their folder; got {type(store).__name__}."
+        )
+    return folder
 
 
 def _correlated(

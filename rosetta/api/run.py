@@ -18,7 +18,7 @@ from rosetta.config import Config, group_name, load_config
 from rosetta.correlation.neighbor_tables import NeighborLists, read_lists
 from rosetta.errors import ConfigError, StoreError, naming_files
 from rosetta.inputs.text.build import read_split
-from rosetta.inputs.text.documents import around
+from rosetta.inputs.text.documents import CONTEXT_BYTES, around
 from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
 from rosetta.models.neurons import parse_neuron
 from rosetta.run.paths import Paths
@@ -29,8 +29,6 @@ from rosetta.storage.tables import check_table, read_csv, read_parquet
 
 if TYPE_CHECKING:
     from rosetta.api.store import ModelStore
-
-CONTEXT_BYTES = 120  # of text shown on each side of a token
 
 
 def open_run(folder: str | Path) -> Run:

@@ -9,7 +9,7 @@ import pandas as pd
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.nulls import PLAIN
 from rosetta.analysis.scaling import SCALING_COLUMNS, scaling_table
-from rosetta.errors import ConfigError
+from rosetta.errors import ConfigError, StoreError
 from rosetta.storage.tables import check_table
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def fit_power_law(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) 
         If the table is empty, lacks a column or has something else than numbers ≥ 0.
     """
     check_table(counts, "counts", ["n_neurons", "matches"], ("n_neurons", "matches"), some=True)
+    if (counts["n_neurons"] == 0).any():
+        raise StoreError("counts: n_neurons is 0 in some row. Give the neurons per model.")
     return scaling_table(_with_ladder(counts), replicates)
 
 

@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 _HEAD = """# Configuration
 
-Generated from `rosetta/config/` by `rosetta config-reference`; a test keeps both in step. Unknown keys are refused.
+Generated from `rosetta/config/` by `rosetta config-reference`; a test keeps both in step. Unknown keys are rejected.
 A preset given with `--configfile` stands alone: nothing of `config.yaml` is merged into it, and keys it leaves out have
 the defaults below.
 """

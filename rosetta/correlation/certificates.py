@@ -18,14 +18,12 @@ import numpy as np
 import torch
 
 from rosetta.correlation.neighbors import Neighbors
-from rosetta.correlation.plan import Tile
+from rosetta.correlation.plan import LISTED_COST, Tile
 from rosetta.correlation.topk import top_k
 
 # Relative rounding of an estimate made of bfloat16 directions, and of float32 ones.
 ROUNDING = {torch.bfloat16: 2.0**-7, torch.float32: 1e-5}
 STRIP_ROWS = 1024
-# A listed pair costs about this many times its share of a dense product.
-LISTED_COST = 50
 MIN_HEAVY = 16
 
 

@@ -14,6 +14,8 @@ from rosetta.errors import PlanError
 
 ROWS = 4096  # aligned positions per block of rows
 WINDOW = 16_384  # positions that are permuted, or whose samples are exchanged, among themselves, in memory
+# A listed pair costs about this many times its share of a dense product.
+LISTED_COST = 50
 REORDERED = WINDOW + 2 * ROWS  # rows of a side held to be permuted: a window, and two blocks gathered from it
 # Bytes per cell of a tile: the float64 sums and, but for float64 products, the run summed in float32.
 CELL_BYTES = {"float32": 12, "bfloat16": 12, "float64": 8}

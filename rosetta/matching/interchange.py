@@ -87,7 +87,7 @@ def _check_once(table: pd.DataFrame, key: list[str], path: Path, what: str) -> N
     again = table.duplicated(key)
     if again.any():
         row = int(again.to_numpy().argmax())
-        raise StoreError(f"{path}: [{row}] gives {what} a second time. Make the file anew.")
+        raise StoreError(f"{path}: [{row}] gives {what} a second time. Write the file again.")
 
 
 def buddies_text(matches: pd.DataFrame) -> str:

@@ -86,11 +86,6 @@ def needs_of_group(config: Config, paths: Paths, rule: str, group: tuple[str, ..
     return needs._replace(minutes=needs.minutes + START_MINUTES)
 
 
-def needs_of_filter(config: Config, paths: Paths, rule: str) -> Needs:
-    """Return what a job of the filter that runs a model needs: filter_score, filter_pretrain."""
-    return needs_of_stage(config, paths, rule)
-
-
 def needs_of_stage(config: Config, paths: Paths, rule: str) -> Needs:
     """Return what the largest job of a stage needs: one that is on no model, pair or group."""
     times = GROWING if rule in GROWING_RULES else 1.0

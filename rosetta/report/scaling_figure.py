@@ -30,7 +30,8 @@ from rosetta.report.figures import (
 )
 
 # One colour per null: its own matches are open, the trained models' above it filled.
-_COLORS = dict(zip(NULL_TITLES, sns.color_palette("dark")[7:8] + sns.color_palette("dark")[1:3], strict=True))
+_PALETTE = [sns.color_palette("dark")[i] for i in (7, 1, 2, 3, 4, 5, 6, 8)]
+_COLORS = dict(zip(NULL_TITLES, _PALETTE, strict=False))
 _COUNT_COLORS = {PLAIN: (0.0, 0.0, 0.0), **{f"above_{name}": color for name, color in _COLORS.items()}}
 
 _NO_LAW = {"alpha": float("nan"), "reason": "not fitted"}

@@ -7,7 +7,7 @@ from typing import Literal
 
 from rosetta.run.paths import FilterPaths, Paths, places
 from rosetta.run.stages import STAGES
-from rosetta.run.stages.record import Fixed, Stage
+from rosetta.run.stages.record import Stage
 
 _HEAD = """# What comes out
 
@@ -74,10 +74,9 @@ def _needed(stage: Stage) -> str:
         return "local"
     if stage.resources is None:
         return "Snakemake's default"
-    if isinstance(stage.resources, Fixed):
-        return "fixed memory"
     gpu = {"never": "", "always": "; a GPU helps", "live": "; a GPU helps if models run again"}
-    return f"by the {stage.resources.by}{gpu[stage.resources.gpu]}"
+    sized = "from its cost" if stage.resources.by == "stage" else f"by the {stage.resources.by}"
+    return f"{sized}{gpu[stage.resources.gpu]}"
 
 
 def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -58,7 +58,8 @@ def compare_with_run(path: Path) -> None:
         run_config = folder / RUN_CONFIG
         if run_config.exists():
             if is_stale(_config_of(run_config, run_config.stat().st_mtime_ns), stamped):
-                raise DamageError(path, f"made with another configuration than {run_config}")
+                told = f"made with another configuration than {run_config}, or by another version of rosetta"
+                raise DamageError(path, told)
             return
 
 

@@ -14,6 +14,7 @@ from rosetta.errors import RosettaError, StoreError
 from rosetta.progress import bar
 from rosetta.run.paths import Paths
 from rosetta.run.provenance import RESUMED
+from rosetta.run.status import started_in
 from rosetta.storage.damage import DamageError, how_to_recompute
 from rosetta.storage.digests import check_digest
 from rosetta.storage.manifests import check_files, read_manifest
@@ -56,7 +57,9 @@ def verify(root: Path, check_model: CheckModel) -> str:
             damaged[str(error)] = str(error)
     if not damaged:
         return f"{root}: {len(checks)} files are as they were written"
-    told = [how_to_recompute(*_targets(pieces, root, config))] if pieces else []
+    elsewhere = config is not None and not Paths(Path(config.results)).run_config.exists()
+    folder = started_in(config, root) if config and elsewhere else None
+    told = [how_to_recompute(*_targets(pieces, root, config), folder=folder)] if pieces else []
     raise StoreError("\n".join([f"{len(damaged)} of {len(checks)} files are damaged:", *damaged.values(), *told]))
 
 

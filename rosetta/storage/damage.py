@@ -33,18 +33,22 @@ class DamageError(StoreError):
         return f"{self.path}: {self.what}. {how_to_recompute(self.piece)}"
 
 
-def how_to_recompute(*pieces: Path) -> str:
-    """Return what to type so that outputs of rules, and nothing else, are recomputed, in the order given."""
+def how_to_recompute(*pieces: Path, folder: Path | None = None) -> str:
+    """Return what to type so that outputs of rules, and nothing else, are recomputed, in the order given.
+
+    `folder` is the one that the run was started in, where that is not the present one.
+    """
     if pieces[0].name == RUN_CONFIG:
         return "Start the run again as you started it: that writes this file again."
     for root in pieces[0].parents:
-        if (root / RUN_CONFIG).exists():
+        if ((folder or Path()) / root / RUN_CONFIG).exists():
+            start = f"cd {shlex.quote(str(folder))} && " if folder else ""
             command = f"snakemake --cores all --configfile {shlex.quote(str(root / RUN_CONFIG))} --force"
             named = shlex.join(map(str, pieces))
             if len(pieces) == 1:
-                return f"Make it again: {command} {named}"
+                return f"Make it again: {start}{command} {named}"
             # One call for all would also make again what lies between them.
-            return f'Make them again: for piece in {named}; do {command} "$piece"; done'
+            return f'Make them again: {start}for piece in {named}; do {command} "$piece"; done'
     if not pieces[0].exists():
         return "Make it with the command that writes it, or give another path."
     own = f", or delete {beside} if you changed it" if (beside := digest_path(pieces[0])).exists() else ""

@@ -108,6 +108,8 @@ def check_table(
     StoreError
         If it has not; `place` is what the message names as the culprit.
     """
+    if not isinstance(table, pd.DataFrame):
+        raise StoreError(f"{place}: is a {type(table).__name__}, not a table. Give a DataFrame.")
     missing = [name for name in columns if name not in table.columns]
     if missing:
         raise StoreError(f"{place}: lacks the columns {missing}; it has {list(table.columns)}.")

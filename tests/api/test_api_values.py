@@ -17,7 +17,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer, BertCon
 
 import rosetta
 from rosetta.analysis.scaling import scaling_table
-from rosetta.errors import ConfigError, CorpusError, ModelError, StoreError
+from rosetta.errors import ConfigError, CorpusError, ModelError, RosettaError, StoreError
 from rosetta.matching.mutual import MATCH_COLUMNS
 
 DOWN = {"first": "transformer.h.{}.mlp.c_proj", "second": "model.layers.{}.mlp.down_proj"}
@@ -379,3 +379,21 @@ def test_vocabulary_kurtosis_is_that_of_scipy_and_of_the_command(small_run, proj
             cosines = unit @ (down / np.linalg.norm(down, axis=0))
             expected = stats.kurtosis(cosines, axis=0)
             np.testing.assert_allclose(table.loc[table["layer"] == layer, "excess_kurtosis"], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: rosetta.match(None, "a"), "stores are given as .* got NoneType"),
+        (lambda: rosetta.correlate(3, "a"), "stores are given as .* got int"),
+        (lambda: rosetta.anchors([]), "is a list, not a table"),
+        (lambda: rosetta.fit_power_law({"n_neurons": [1]}), "counts: is a dict, not a table"),
+        (
+            lambda: rosetta.fit_power_law(pd.DataFrame({"n_neurons": [0, 1, 2], "matches": [1, 2, 3]})),
+            "counts: n_neurons is 0",
+        ),
+    ],
+)
+def test_arguments_of_another_kind_are_rejected(call, message):
+    with pytest.raises(RosettaError, match=message):
+        call()

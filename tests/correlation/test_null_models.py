@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 import torch
 from helpers import random_ranges, save_stores
+from pooled_reference import pooled_reference
 from scipy import stats
-from test_tiles import DOCUMENTS, make_pair, pooled_reference, use_small_chunks
+from test_tiles import DOCUMENTS, make_pair, use_small_chunks
 
 import rosetta.correlation.permutation
 import rosetta.correlation.resample

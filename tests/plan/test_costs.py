@@ -23,7 +23,6 @@ from rosetta.plan.resources import (
     SLOW_GPU_FLOPS,
     START_MINUTES,
     known_at_most,
-    needs_of_filter,
     needs_of_group,
     needs_of_model,
     needs_of_pair,
@@ -84,8 +83,6 @@ def needs_of(config, paths, rule):
         return found
     if rule in GROUP_COSTS:
         return [needs_of_group(config, paths, rule, group) for group in config.groups()]
-    if rule in ("filter_score", "filter_pretrain"):
-        return [needs_of_filter(config, paths, rule)] * len(names)
     return [needs_of_stage(config, paths, rule)] * len(names)
 
 

@@ -10,10 +10,10 @@ from rosetta.plan.resources import (
     BASE_MB,
     MB,
     model_size,
-    needs_of_filter,
     needs_of_group,
     needs_of_model,
     needs_of_pair,
+    needs_of_stage,
 )
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
@@ -31,7 +31,7 @@ def test_the_default_run_fits_a_workstation(tmp_path):
         for rule in ("correlate", "intervals", "sweeps")
         for pair in config.pairs()
     ]
-    needs += [needs_of_filter(config, paths, rule) for rule in ("filter_score", "filter_pretrain")]
+    needs += [needs_of_stage(config, paths, rule) for rule in ("filter_score", "filter_pretrain")]
     assert all(BASE_MB <= need.mb < 8000 for need in needs)
     assert all(15 <= need.minutes < 24 * 60 for need in needs)
 
@@ -91,7 +91,7 @@ def test_long_jobs_that_gain_from_a_gpu_ask_for_one_where_the_configuration_says
     assert needs_of_model(on_gpu, paths, "vocabulary", "large").gpu == 0, "nothing there runs on a GPU"
     every = parse_config({**data, "gpu_from_minutes": 0})
     assert needs_of_pair(every, paths, "correlate", pair).gpu == 1
-    assert needs_of_filter(every, paths, "filter_score").gpu == 1
+    assert needs_of_stage(every, paths, "filter_score").gpu == 1
     elsewhere = every.model_copy(update={"dask": every.dask.model_copy(update={"scheduler": "tcp://head:1"})})
     assert needs_of_pair(elsewhere, paths, "correlate", pair).gpu == 0, "its workers have them"
 

@@ -37,8 +37,7 @@ from rosetta.run.stages import (
     table_names,
     training_name,
 )
-from rosetta.run.stages.record import Fixed
-from rosetta.plan.resources import needs_of_filter, needs_of_group, needs_of_model, needs_of_pair
+from rosetta.plan.resources import needs_of_group, needs_of_model, needs_of_pair, needs_of_stage
 
 # Rules call `rosetta`; it lies beside this Snakemake also when their environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
@@ -177,16 +176,13 @@ _NEEDS = {
         run, paths, name, tuple(wildcards.pair.split(PAIR_SEPARATOR)), wildcards.get("control", "")
     ),
     "group": lambda name, wildcards: needs_of_group(run, paths, name, tuple(models_of(wildcards))),
-    "filter": lambda name, wildcards: needs_of_filter(run, paths, name),
+    "stage": lambda name, wildcards: needs_of_stage(run, paths, name),
 }
 
 
 def needs(name):
     """Return the resources of a stage's jobs; memory and time grow with every attempt."""
     resources = find_stage(name).resources
-    if isinstance(resources, Fixed):
-        mb = resources.mb(run)
-        return {"mem_mb": lambda wildcards, attempt: attempt * mb}
     needed = partial(_NEEDS[resources.by], name)
     asked = {
         "mem_mb": lambda wildcards, attempt: attempt * needed(wildcards).mb,

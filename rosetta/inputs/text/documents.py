@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from rosetta.config import SplitFractions
 
+CONTEXT_BYTES = 120  # shown on each side of a token
+
 
 class Text(NamedTuple):
     """A text as a source yields it.

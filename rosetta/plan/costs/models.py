@@ -17,7 +17,7 @@ CHECKPOINT_COPIES = 4  # on disk: the trained weights; weights and two moments i
 # Moments, firing and top contexts of one activation; they are bound by memory, not arithmetic.
 PROFILE_OPERATIONS = 50
 PROFILE_EFFICIENCY = 0.05
-CONTEXT_BYTES = 30  # one row of the table of top contexts, on disk
+CONTEXT_ROW_BYTES = 30  # one row of the table of top contexts, on disk
 CONTEXT_MEMORY = 64  # the same row in memory
 
 Plan = Callable[[Config, str, Size], Planned]
@@ -100,7 +100,7 @@ def neurons(known: Known, model: str) -> Cost:
     return Cost(
         TABLES + CONTEXT_MEMORY * n_contexts + held.n_bytes,
         Operations.at(PROFILE_EFFICIENCY, flops) + known.reread([model]),
-        CONTEXT_BYTES * n_contexts,
+        CONTEXT_ROW_BYTES * n_contexts,
         n_gpus=held.n_gpus,
     )
 

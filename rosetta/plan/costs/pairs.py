@@ -10,6 +10,7 @@ from dataclasses import replace
 from rosetta.config import Config
 from rosetta.config.base import GB
 from rosetta.correlation.plan import (
+    LISTED_COST,
     REORDERED,
     correlation_flops,
     fits_rematch,
@@ -26,7 +27,6 @@ from rosetta.plan.costs.base import NO_OPERATIONS, PRODUCT_EFFICIENCY, Cost, Kno
 from rosetta.plan.costs.models import Plan, reread_models
 
 NEIGHBOR_BYTES = 16  # one neighbour in the lists of a pair, on disk
-LISTED_COST = 50  # a listed pair costs about this many times a pair of a dense product
 
 
 def correlate(known: Known, pair: tuple[str, str]) -> Cost:

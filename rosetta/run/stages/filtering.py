@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rosetta.config import Config
-from rosetta.run.stages.record import Fixed, Sized, Slice, Stage, Wildcards, once
+from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, once
 
 
 def training_name(name: str, seed: int) -> str:
@@ -77,7 +77,7 @@ STAGES = (
         reads=("corpus", "train", "model", "anchors", "neurons"),
         jobs=_filtered,
         config_slice=_choose,
-        resources=Fixed(lambda _config: 2000),
+        resources=Sized(by="stage"),
         tables={"filtering_candidates": "the best neurons that the filter was chosen from"},
     ),
     Stage(
@@ -86,7 +86,7 @@ STAGES = (
         reads=("corpus",),
         jobs=_filtered,
         config_slice=_pool,
-        resources=Fixed(lambda _config: 4000),
+        resources=Sized(by="stage"),
     ),
     Stage(
         name="filter_score",
@@ -96,7 +96,7 @@ STAGES = (
         n_parts=_n_shards,
         jobs=_shards,
         config_slice=_score,
-        resources=Sized(by="filter", gpu="always"),
+        resources=Sized(by="stage", gpu="always"),
     ),
     Stage(
         name="filter_select",
@@ -104,7 +104,7 @@ STAGES = (
         reads=("filter_choose", "filter_pool", "filter_score"),
         jobs=_filtered,
         config_slice=_part("target", "selection", "seeds"),
-        resources=Fixed(lambda _config: 4000),
+        resources=Sized(by="stage"),
     ),
     Stage(
         name="filter_pretrain",
@@ -113,7 +113,7 @@ STAGES = (
         job="{training}",
         jobs=_trainings,
         config_slice=_pretrain,
-        resources=Sized(by="filter", gpu="always"),
+        resources=Sized(by="stage", gpu="always"),
     ),
     Stage(
         name="filter_tables",

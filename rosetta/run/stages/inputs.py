@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rosetta.config import Config
-from rosetta.run.stages.record import Fixed, Slice, Stage
+from rosetta.run.stages.record import Sized, Slice, Stage
 
 
 def _corpus(config: Config, _name: str) -> Slice:
@@ -21,6 +21,6 @@ STAGES = (
         name="corpus",
         version=2,
         config_slice=_corpus,
-        resources=Fixed(lambda _config: 4000),
+        resources=Sized(by="stage"),
     ),
 )

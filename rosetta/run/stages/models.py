@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rosetta.config import Config
 from rosetta.config.zoo import ZooRecipe
-from rosetta.run.stages.record import Fixed, Sized, Slice, Stage, Wildcards
+from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards
 
 
 def _recipes(config: Config) -> dict[str, ZooRecipe]:
@@ -65,7 +65,7 @@ STAGES = (
         jobs=_families,
         config_slice=_tokenizer,
         slice_by="family",
-        resources=Fixed(lambda _config: 2000),
+        resources=Sized(by="stage"),
     ),
     Stage(
         name="train",

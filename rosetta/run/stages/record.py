@@ -19,21 +19,15 @@ class Sized:
     Attributes
     ----------
     by : str
-        Whose sizes: those of a `model`, a `pair`, a `group`, or of the `filter`'s models.
+        Whose sizes: those of a `model`, a `pair` or a `group`; or `stage`, of the largest job of a
+        stage whose jobs are on none of these.
     gpu : str
         Whether a GPU makes the work faster: `never`, `always`, or where activations are not stored
         (`live`), because the models then run again.
     """
 
-    by: Literal["model", "pair", "group", "filter"]
+    by: Literal["model", "pair", "group", "stage"]
     gpu: Literal["never", "live", "always"] = "never"
-
-
-@dataclass(frozen=True)
-class Fixed:
-    """Memory that does not depend on the models' sizes, in MB."""
-
-    mb: Callable[[Config], int]
 
 
 def once(_config: Config) -> list[Wildcards]:
@@ -85,7 +79,7 @@ class Stage:
         `slice_by`.
     slice_by : str
         The wildcard that the slice is taken for; empty if it is the same for all jobs.
-    resources : Sized, Fixed or None
+    resources : Sized or None
         What a job needs; None if Snakemake's default is enough.
     local : bool
         Whether it takes less time than the start of a cluster's job.
@@ -105,7 +99,7 @@ class Stage:
     jobs: Callable[[Config], Sequence[Wildcards]] = once
     config_slice: Callable[[Config, str], Slice] = nothing
     slice_by: str = ""
-    resources: Sized | Fixed | None = None
+    resources: Sized | None = None
     local: bool = False
     tables: Mapping[str, str] = field(default_factory=dict)
     figures: Mapping[str, str] = field(default_factory=dict)

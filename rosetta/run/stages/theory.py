@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rosetta.config import Config
-from rosetta.run.stages.record import Fixed, Slice, Stage, Wildcards, once
+from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, once
 
 
 def _betas(config: Config) -> list[Wildcards]:
@@ -61,8 +61,6 @@ def _figures(config: Config, _name: str) -> Slice:
     return {"ladders": config.ladders, **_section(config, "tau", "decay")}
 
 
-BUDGET = Fixed(lambda config: int(config.correlation.memory_gb * 1000))
-
 STAGES = (
     Stage(
         name="theory_simulate",
@@ -70,7 +68,7 @@ STAGES = (
         job="beta-{beta}",
         jobs=_betas,
         config_slice=_simulate,
-        resources=BUDGET,
+        resources=Sized(by="stage"),
     ),
     Stage(
         name="theory_exponents",
@@ -90,7 +88,7 @@ STAGES = (
         job="{parameter}-{value}",
         jobs=_points,
         config_slice=_sweep,
-        resources=BUDGET,
+        resources=Sized(by="stage"),
     ),
     Stage(
         name="theory_sweep_table",
@@ -117,7 +115,7 @@ STAGES = (
         version=2,
         reads=("corpus",),
         config_slice=_part("decay"),
-        resources=Fixed(lambda _config: 4000),
+        resources=Sized(by="stage"),
         tables={"theory_ngrams": "β for every longest n-gram of the corpus"},
     ),
     Stage(
