@@ -6,13 +6,14 @@ import pytest
 from helpers import save_tiny_model
 from workflow_runs import TINY
 
-from rosetta.config import parse_config
+from rosetta.config import dump_config, parse_config
 from rosetta.errors import StoreError
 from rosetta.models.model_manifest import write_model_manifest
 from rosetta.models.sources import model_source
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
 from rosetta.run.steps import verify_step
+from rosetta.storage.digests import write_text
 
 
 def test_models_of_a_run_are_found_beside_their_manifests(tmp_path, texts, monkeypatch):
@@ -32,3 +33,18 @@ def test_models_of_a_run_are_found_beside_their_manifests(tmp_path, texts, monke
     weights.write_bytes(weights.read_bytes() + b"x")
     with pytest.raises(StoreError, match=r"1 of \d+ files are damaged:\n\S*/opt-s/model\.safetensors: .*opt-s\.json"):
         verify_step(elsewhere)
+
+
+def test_what_to_type_is_told_with_the_folder_to_type_it_in(tmp_path, monkeypatch):
+    """Targets are named as the run names them, so that the command works in one folder only."""
+    folder = tmp_path / "my run"
+    table = folder / "results" / "tables" / "notes.csv"
+    write_text(folder / "results" / "run_config.yaml", dump_config(parse_config({**TINY, "results": "results"})))
+    write_text(table, "a\n1\n")
+    table.write_text("a\n2\n")
+    command = "snakemake --cores all --configfile results/run_config.yaml --force results/tables/notes.csv"
+    for where, start in ((folder, ""), (tmp_path, f"cd '{folder}' && ")):
+        monkeypatch.chdir(where)
+        with pytest.raises(StoreError) as refused:
+            verify_step(folder / "results")
+        assert str(refused.value).splitlines()[-1] == f"Make it again: {start}{command}"

@@ -432,7 +432,13 @@ def test_the_commands_work_by_hand(tmp_path, command):
     assert set(table["quantity"]) == {"count", "fraction", "isolation_gain"}
     polarization(0.5).to_csv(tmp_path / "polarization.csv", index=False)
     assert command(*predict, "--out", "predicted.csv") == (0, "")
-    assert "selectivity of rosetta" in set(pd.read_csv(tmp_path / "predicted.csv")["quantity"])
+    predicted = pd.read_csv(tmp_path / "predicted.csv")
+    assert "selectivity of rosetta" in set(predicted["quantity"])
+    (tmp_path / "mine" / "tables").mkdir(parents=True)
+    for file, table in (("betas", "theory_beta"), ("counts", "counts"), ("polarization", "polarization")):
+        (tmp_path / f"{file}.csv").rename(tmp_path / "mine" / "tables" / f"{table}.csv")
+    assert command(*predict[:5], "--results", "mine", "--out", "of_a_run.csv") == (0, "")
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "of_a_run.csv"), predicted)
     config = ("--config", ROOT / "workflow" / "presets" / "tiny.yaml")
     assert command("simulate", *config, "--beta", 2.5, "--out", "s.csv")[0] == 0
     theory, simulated = load_config(config[1]).theory, pd.read_csv(tmp_path / "s.csv").groupby("neurons")["n"]
