@@ -1,4 +1,6 @@
-"""The `rosetta` command of the interpreter that runs a benchmark, whether its environment is activated or not."""
+"""The `rosetta` command of the interpreter that runs a benchmark, whether its environment is
+activated or not.
+"""
 
 from __future__ import annotations
 

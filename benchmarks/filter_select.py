@@ -26,7 +26,9 @@ def peak_gb():
 
 
 def write(where, documents, shards):
-    """Write scores that are a little higher in the target domain, 6% of the documents, and often tied."""
+    """Write scores that are a little higher in the target domain, 6% of the documents, and often
+    tied.
+    """
     held = []
     for shard in range(shards):
         rng = np.random.default_rng(shard)
@@ -35,7 +37,8 @@ def write(where, documents, shards):
         score = np.round(rng.normal(size=n) + 2 * target, 3)
         table = pd.DataFrame(
             {
-                "id": rng.integers(0, 2**63, size=n, dtype=np.uint64) * np.uint64(2) + np.uint64(shard % 2),
+                "id": rng.integers(0, 2**63, size=n, dtype=np.uint64) * np.uint64(2)
+                + np.uint64(shard % 2),
                 "domain": np.where(target, "target", "other"),
                 "tokens": rng.integers(1, 1000, size=n),
                 "rosetta": score,
@@ -54,14 +57,25 @@ def main():
         print(f"{documents:,} documents in {shards} shards; peak so far {peak_gb():.2f} GB")
         chosen = Filter("rosetta", "target")
         for label, step in {
-            "budget: the target's tokens": lambda: apply(where, chosen, amount_of(where, FilterSelection(), "target")),
-            "percentile 94": lambda: apply(where, chosen, amount_of(where, FilterSelection(percentile=94.0), "target")),
-            "recovery": lambda: assess(where, chosen, apply(where, chosen, Amount(count=documents // 20))),
-            "all scores": lambda: write_all_scores(where, np.sort(apply(where, chosen, Amount(count=10)).id)),
+            "budget: the target's tokens": lambda: apply(
+                where, chosen, amount_of(where, FilterSelection(), "target")
+            ),
+            "percentile 94": lambda: apply(
+                where, chosen, amount_of(where, FilterSelection(percentile=94.0), "target")
+            ),
+            "recovery": lambda: assess(
+                where, chosen, apply(where, chosen, Amount(count=documents // 20))
+            ),
+            "all scores": lambda: write_all_scores(
+                where, np.sort(apply(where, chosen, Amount(count=10)).id)
+            ),
         }.items():
             start = time.perf_counter()
             step()
-            print(f"{label}: {time.perf_counter() - start:.1f} s, peak so far {peak_gb():.2f} GB", flush=True)
+            print(
+                f"{label}: {time.perf_counter() - start:.1f} s, peak so far {peak_gb():.2f} GB",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""What the 21 language runs of (Dravid 2026, Table 2) cost by `rosetta plan`: exact and screened, stores kept or not.
+"""What the 21 language runs of (Dravid 2026, Table 2) cost by `rosetta plan`: exact and screened,
+stores kept or not.
 
-Each rung of `workflow/presets/paper-language.yaml` by itself, without controls; nothing is downloaded.
+Each rung of `workflow/presets/paper-language.yaml` by itself, without controls; nothing is
+downloaded.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def run_config(preset: Config, rung: list[str], n_tokens: int) -> Config:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", type=int, default=10_000_000)
-    parser.add_argument("--tflops", type=float, default=250, help="of one device in bfloat16: 250 for an A100")
+    parser.add_argument(
+        "--tflops", type=float, default=250, help="of one device in bfloat16: 250 for an A100"
+    )
     args = parser.parse_args()
     preset, rows = load_config(PRESET), []
     for ladder, rungs in preset.ladders.items():
@@ -47,9 +51,13 @@ def main() -> None:
             config = run_config(preset, rung, args.tokens)
             row: dict = {"ladder": ladder, "rung": "+".join(rung)}
             for name, (method, keep) in WAYS.items():
-                plan = plan_run(with_method(config, method, keep), Paths(Path(config.results)), args.tflops)
+                plan = plan_run(
+                    with_method(config, method, keep), Paths(Path(config.results)), args.tflops
+                )
                 row[f"{name}: FLOPs"] = f"{sum(phase.flops for phase in plan.phases):.1e}"
-                row[f"{name}: disk GB"] = round(sum(phase.disk_bytes or 0 for phase in plan.phases) / 1e9)
+                row[f"{name}: disk GB"] = round(
+                    sum(phase.disk_bytes or 0 for phase in plan.phases) / 1e9
+                )
                 row[f"{name}: device-hours"] = round(plan.device_hours, 2)
             rows.append(row)
     print(pd.DataFrame(rows).to_markdown(index=False))

@@ -1,6 +1,8 @@
-"""Processor time of pooling to aligned spans and centring, over that of the matrix product that they feed.
+"""Processor time of pooling to aligned spans and centring, over that of the matrix product that
+they feed.
 
-Activations are in memory, so reading is left out; both sides are made ready by a thread each, as in a tile.
+Activations are in memory, so reading is left out; both sides are made ready by a thread each, as in
+a tile.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ def sides(n_bytes: int, d_mlp: int) -> tuple[Side, Side]:
         cuts = np.concatenate([[0], np.union1d(common, own), [n_bytes]])
         ranges.append(TokenRanges(np.zeros(len(cuts) - 1, np.int32), cuts[:-1], cuts[1:]))
     spans = aligned_spans(ranges, 1)
-    return tuple(side(len(r.byte_start), d_mlp, spans.first[i], spans.last[i]) for i, r in enumerate(ranges))
+    return tuple(
+        side(len(r.byte_start), d_mlp, spans.first[i], spans.last[i]) for i, r in enumerate(ranges)
+    )
 
 
 def side(n_tokens: int, d_mlp: int, first: np.ndarray, last: np.ndarray) -> Side:
@@ -64,12 +68,16 @@ def main() -> None:
     args = parser.parse_args()
     a, b = sides(args.bytes, args.d_mlp)
     n_spans, n_tokens = a.n_positions, a.stores[0].n_positions
-    print(f"{n_spans} spans, {n_tokens / n_spans:.2f} tokens each, {args.d_mlp} neurons a side, float16 to float32")
+    print(
+        f"{n_spans} spans, {n_tokens / n_spans:.2f} tokens each, {args.d_mlp} neurons a side, "
+        "float16 to float32"
+    )
     reading = Reading("mean", torch.float32, ROWS)
     x, y = torch.randn(ROWS, args.d_mlp), torch.randn(ROWS, args.d_mlp)
     for _ in range(args.repeat):
         streams = [
-            prefetched(centred_blocks(Neurons(one, 0, args.d_mlp), reading, ColumnSums(args.d_mlp))) for one in (a, b)
+            prefetched(centred_blocks(Neurons(one, 0, args.d_mlp), reading, ColumnSums(args.d_mlp)))
+            for one in (a, b)
         ]
         start = time.process_time()
         for _ in zip(*streams, strict=True):
@@ -80,7 +88,11 @@ def main() -> None:
         for _ in range(0, n_spans, ROWS):
             products.add(x, y)
         product = time.process_time() - start
-        print(f"pooling and centring {pooling:.2f} s, product {product:.2f} s: {pooling / product:.1%}", flush=True)
+        print(
+            f"pooling and centring {pooling:.2f} s, product {product:.2f} s: "
+            f"{pooling / product:.1%}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

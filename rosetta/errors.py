@@ -1,7 +1,8 @@
 """Errors meant for the person at the keyboard.
 
-Every one of them carries a single message that names what is wrong (a key, a file, a unit) and how to
-mend it. The command line prints the message and exits with 2; nothing here is ever caught to be ignored.
+Every one of them carries a single message that names what is wrong (a key, a file, a unit) and how
+to mend it. The command line prints the message and exits with 2; nothing here is ever caught to be
+ignored.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ class ModelError(RosettaError):
 
 
 class StoreError(RosettaError):
-    """An activation store, manifest or table that is missing, damaged or does not fit the others."""
+    """An activation store, manifest or table that is missing, damaged or does not fit the
+    others.
+    """
 
 
 class PlanError(RosettaError):
@@ -59,7 +62,9 @@ class StageError(RosettaError):
 
 
 class EndpointError(RosettaError):
-    """A language model's endpoint that does not answer, or refuses the key, the model or the request."""
+    """A language model's endpoint that does not answer, or refuses the key, the model or the
+    request.
+    """
 
 
 class MissingExtraError(RosettaError):
@@ -67,14 +72,17 @@ class MissingExtraError(RosettaError):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether an error came of a full disk or quota, also one that a library raised in its own words."""
+    """Return whether an error came of a full disk or quota, also one that a library raised in its
+    own words.
+    """
     chain: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in chain:
         chain.append(following)
         following = following.__cause__ or following.__context__
     return any(
-        (isinstance(link, OSError) and link.errno in _FULL) or any(os.strerror(code) in str(link) for code in _FULL)
+        (isinstance(link, OSError) and link.errno in _FULL)
+        or any(os.strerror(code) in str(link) for code in _FULL)
         for link in chain
     )
 
@@ -93,16 +101,21 @@ def naming_files() -> Iterator[None]:
     except OSError as error:
         if is_disk_full(error):
             raise DiskFullError(
-                f"{error.filename or 'a log or temporary file'}: the disk is full ({error.strerror}). Free some space "
+                f"{error.filename or 'a log or temporary file'}: the disk is full "
+                f"({error.strerror}). Free some space "
                 "and run the same command again: what is finished is kept."
             ) from None
         if not error.filename:
             raise
-        raise RosettaError(f"{error.filename}: {error.strerror}. Check the path, its rights and the disk.") from None
+        raise RosettaError(
+            f"{error.filename}: {error.strerror}. Check the path, its rights and the disk."
+        ) from None
 
 
 def without_secrets(text: str) -> str:
-    """Return a message without what other programs' errors may repeat: keys of the environment, users in addresses."""
+    """Return a message without what other programs' errors may repeat: keys of the environment,
+    users in addresses.
+    """
     text = re.sub(r"(?<=://)[^\s@]+@", "***@", text)
     for name, value in os.environ.items():
         if _SECRET.search(name.upper()) and len(value) >= _SHORTEST_SECRET:

@@ -1,4 +1,5 @@
-"""Optional packages: which extra of this distribution brings a package, and whether it is installed.
+"""Optional packages: which extra of this distribution brings a package, and whether it is
+installed.
 
 `pyproject.toml` holds the only table of extras. This module reads it from the installed metadata.
 """
@@ -57,7 +58,9 @@ def naming_extras(needed_by: str) -> Iterator[None]:
 
 
 def _packages() -> dict[str, set[str]]:
-    """Return the names of the packages that each extra lists, without those of extras it includes."""
+    """Return the names of the packages that each extra lists, without those of extras it
+    includes.
+    """
     from packaging.requirements import Requirement
 
     described = metadata(DISTRIBUTION)

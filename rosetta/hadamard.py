@@ -7,9 +7,11 @@ from __future__ import annotations
 
 
 def hadamard(order: int) -> list[list[int]]:
-    """Return a Hadamard matrix whose first row is all 1, so that every other row is 1 in half of the columns.
+    """Return a Hadamard matrix whose first row is all 1, so that every other row is 1 in half of
+    the columns.
 
-    Paley's first construction (order q + 1 of a prime q ≡ 3 mod 4), doubled by Sylvester's as often as needed.
+    Paley's first construction (order q + 1 of a prime q ≡ 3 mod 4), doubled by Sylvester's as often
+    as needed.
 
     Raises
     ------
@@ -42,11 +44,19 @@ def largest_order(limit: int) -> int:
 
 def _is_paley(order: int) -> bool:
     prime = order - 1
-    return prime > 0 and prime % 4 == 3 and all(prime % divisor for divisor in range(2, int(prime**0.5) + 1))
+    return (
+        prime > 0
+        and prime % 4 == 3
+        and all(prime % divisor for divisor in range(2, int(prime**0.5) + 1))
+    )
 
 
 def _paley(prime: int) -> list[list[int]]:
     squares = {x * x % prime for x in range(1, prime)}
-    core = [[1 if i == j or (j - i) % prime in squares else -1 for j in range(prime)] for i in range(prime)]
-    # Paley's border is 1 above and −1 on the left; with all rows but the first negated it is 1 throughout.
+    core = [
+        [1 if i == j or (j - i) % prime in squares else -1 for j in range(prime)]
+        for i in range(prime)
+    ]
+    # Paley's border is 1 above and −1 on the left; with all rows but the first negated it is 1
+    # throughout.
     return [[1] * (prime + 1)] + [[1, *(-x for x in row)] for row in core]

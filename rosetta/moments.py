@@ -1,4 +1,6 @@
-"""Mergeable moments in float64: of second order (Chan, Golub and LeVeque 1983) and of fourth (Pébay 2008)."""
+"""Mergeable moments in float64: of second order (Chan, Golub and LeVeque 1983) and of fourth (Pébay
+2008).
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,12 @@ class HigherMoments:
             return self if a else other
         delta = other.mean - self.mean
         m2 = self.m2 + other.m2 + delta**2 * (a * b / n)
-        m3 = self.m3 + other.m3 + delta**3 * (a * b * (a - b) / n**2) + 3 * delta * (a * other.m2 - b * self.m2) / n
+        m3 = (
+            self.m3
+            + other.m3
+            + delta**3 * (a * b * (a - b) / n**2)
+            + 3 * delta * (a * other.m2 - b * self.m2) / n
+        )
         m4 = (
             self.m4
             + other.m4
@@ -123,10 +130,16 @@ class HigherMoments:
 
     @property
     def excess_kurtosis(self) -> np.ndarray:
-        """Population excess kurtosis (0 for a normal distribution), NaN where the variance is zero."""
+        """Population excess kurtosis (0 for a normal distribution), NaN where the variance is
+        zero.
+        """
         return self._standardised(self.m4, 2.0) - 3.0
 
     def _standardised(self, powers: np.ndarray, order: float) -> np.ndarray:
         with np.errstate(divide="ignore", invalid="ignore"):
-            scaled = (powers / self.count) / self.variance**order if self.count else np.full(powers.shape, np.nan)
+            scaled = (
+                (powers / self.count) / self.variance**order
+                if self.count
+                else np.full(powers.shape, np.nan)
+            )
         return np.where(self.m2 > 0, scaled, np.nan)

@@ -1,17 +1,27 @@
-"""A local server that speaks the protocol of chat completions, well or badly, as a test tells it."""
+"""A local server that speaks the protocol of chat completions, well or badly, as a test tells
+it.
+"""
 
 import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-GOOD = json.dumps({"name": "rivers", "examples": ["Oder", "Elbe", "Rhine", "Main"], "is_monosemantic": True})
+GOOD = json.dumps(
+    {"name": "rivers", "examples": ["Oder", "Elbe", "Rhine", "Main"], "is_monosemantic": True}
+)
 
 
 def completion(content=None, *, refusal=None, finish_reason="stop"):
     message = {"role": "assistant", "content": content, "refusal": refusal}
     choice = {"index": 0, "message": message, "finish_reason": finish_reason}
-    return 200, {"id": "1", "object": "chat.completion", "created": 0, "model": "m", "choices": [choice]}
+    return 200, {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [choice],
+    }
 
 
 def fault(status, message="busy", code=None):
@@ -19,7 +29,9 @@ def fault(status, message="busy", code=None):
 
 
 class Server:
-    """Answers the requests in turn from a list; the last answer is repeated. Keeps what it was asked."""
+    """Answers the requests in turn from a list; the last answer is repeated. Keeps what it was
+    asked.
+    """
 
     def __init__(self):
         self.answers, self.requests, self.delay = [completion(GOOD)], [], 0.0
@@ -33,7 +45,9 @@ class Server:
                     answer = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
                 time.sleep(outer.delay)
                 status, content = answer(body) if callable(answer) else answer
-                data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
+                data = (
+                    content.encode() if isinstance(content, str) else json.dumps(content).encode()
+                )
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.end_headers()

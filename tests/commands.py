@@ -18,7 +18,9 @@ class Done(NamedTuple):
 
 
 def run_here(*arguments, folder: Path) -> Done:
-    """Run a command in a folder; an exception that `rosetta` lets through fails the test with its traceback."""
+    """Run a command in a folder; an exception that `rosetta` lets through fails the test with its
+    traceback.
+    """
     out, err = io.StringIO(), io.StringIO()
     code = 0
     with (
@@ -50,4 +52,7 @@ def unwrapped(text: str) -> str:
 def tree(folder: Path) -> dict[str, bytes | None]:
     """Return everything below a folder, files with their content."""
     found = sorted(folder.rglob("*"))
-    return {str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None for path in found}
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else None
+        for path in found
+    }

@@ -14,19 +14,31 @@ from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
-    "rosetta", deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    "rosetta",
+    deadline=None,
+    max_examples=25,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("rosetta")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the files for parallel workers: one begins with the finished run, the others with what does not need it."""
-    items.sort(key=lambda item: 0 if item.path.stem == "test_workflow" else 1 + ("finished" in item.fixturenames))
+    """Order the files for parallel workers: one begins with the finished run, the others with what
+    does not need it.
+    """
+    items.sort(
+        key=lambda item: (
+            0 if item.path.stem == "test_workflow" else 1 + ("finished" in item.fixturenames)
+        )
+    )
 
 
 @pytest.fixture(autouse=True)
 def figures_are_closed():
-    """Close what a test has drawn and kept, as matplotlib warns, and so fails a later test, at 20 open figures."""
+    """Close what a test has drawn and kept, as matplotlib warns, and so fails a later test, at 20
+    open figures.
+    """
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
@@ -39,7 +51,9 @@ def texts() -> list[str]:
 
     numbers = arithmetic_texts(0)
     code = "def add_{0}(left, right):\n    # the sum of both\n    return left + right * {0}\n"
-    prose = "The {0}th neuron fires on café, naïve and 東京 whenever the river is {0} metres wide.\n"
+    prose = (
+        "The {0}th neuron fires on café, naïve and 東京 whenever the river is {0} metres wide.\n"
+    )
     return [t for i in range(100) for t in (next(numbers).text, code.format(i), prose.format(i))]
 
 
@@ -53,7 +67,9 @@ def small_run(tmp_path_factory, texts):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, worker_id):
-    """A project folder in which the tiny preset has run to the end; not to be modified. Workers share it."""
+    """A project folder in which the tiny preset has run to the end; not to be modified. Workers
+    share it.
+    """
     from workflow_runs import TINY, copy_project, jobs_of, run_snakemake
 
     base = tmp_path_factory.getbasetemp()

@@ -1,4 +1,6 @@
-"""Builders for tests: stores with chosen activations, tiny models and tokenizers in Hugging Face format."""
+"""Builders for tests: stores with chosen activations, tiny models and tokenizers in Hugging Face
+format.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ ARCHITECTURES = ("gpt_neox", "gpt2", "opt", "qwen2", "llama", "mistral", "gemma"
 
 
 def random_ranges(rng, document_bytes, *, max_token=5, special=False, truncate=True):
-    """Tokenize documents of the given byte lengths at random: (token_ids, start, end, document_index)."""
+    """Tokenize documents of the given byte lengths at random: (token_ids, start, end,
+    document_index).
+    """
     starts, ends, owner = [], [], []
     for document, n_bytes in enumerate(document_bytes):
         cuts = [0]
@@ -47,22 +51,32 @@ def random_ranges(rng, document_bytes, *, max_token=5, special=False, truncate=T
     return (np.arange(len(starts), dtype=np.int32), *as_int)
 
 
-def save_stores(folder: Path, activations, ranges, n_documents, *, n_shards=1, dtype="float32", made_by=None):
+def save_stores(
+    folder: Path, activations, ranges, n_documents, *, n_shards=1, dtype="float32", made_by=None
+):
     """Write shard stores from activations (n_layers, n_positions, d_mlp) and `random_ranges`."""
     token_ids, start, end, owner = ranges
     n_layers, _, d_mlp = activations.shape
     for shard in range(n_shards):
         low, high = n_documents * shard // n_shards, n_documents * (shard + 1) // n_shards
         rows = (owner >= low) & (owner < high)
-        # Documents go on far beyond what was read of them, so that models may have read different prefixes.
+        # Documents go on far beyond what was read of them, so that models may have read different
+        # prefixes.
         documents = np.arange(low, high, dtype=np.uint64), np.full(high - low, 10**9)
         tokens = StoreTokens(token_ids[rows], start[rows], end[rows], owner[rows] - low, *documents)
         # Three batches, so that blocks are joined from several.
         batches = torch.from_numpy(activations[:, rows]).tensor_split(3, dim=1)
         write_store(
-            folder / f"{shard}.json", batches, tokens, NeuronShape(n_layers, d_mlp),
-            dtype=dtype, shard=shard, n_shards=n_shards, made_by=made_by or {"model": folder.name}, place=folder.name,
-        )  # fmt: skip
+            folder / f"{shard}.json",
+            batches,
+            tokens,
+            NeuronShape(n_layers, d_mlp),
+            dtype=dtype,
+            shard=shard,
+            n_shards=n_shards,
+            made_by=made_by or {"model": folder.name},
+            place=folder.name,
+        )
     return open_stores(folder)
 
 
@@ -73,7 +87,9 @@ def tiny_sizes():
 
 
 def tiny_tokenizer(texts, *, seed=0, bos=False, vocab_size=300, architecture="gpt2"):
-    """Train a tokenizer of the zoo; without `bos` it puts nothing before a text, like many that are not of the zoo."""
+    """Train a tokenizer of the zoo; without `bos` it puts nothing before a text, like many that are
+    not of the zoo.
+    """
     family = ZooFamily(architecture=architecture, vocab_size=vocab_size, seed=seed)
     tokenizer = train_tokenizer(family, texts, 20_000)
     if not bos:
@@ -100,6 +116,10 @@ def shard_inputs(source, documents, *, batch_size=16, sequence_length=32):
     """Return the inputs of a capture of a model's folder, without a run."""
     config = load_config_of(source)
     n_parameters = count_parameters(config)
-    demand = Demand.of(neuron_shape(config, "m"), n_parameters, source.dtype, sequence_length, stored="float32")
+    demand = Demand.of(
+        neuron_shape(config, "m"), n_parameters, source.dtype, sequence_length, stored="float32"
+    )
     room = Room((), math.inf, "none")
-    return ShardInputs(source, demand, room, batch_size, config, load_tokenizer(source), documents, {})
+    return ShardInputs(
+        source, demand, room, batch_size, config, load_tokenizer(source), documents, {}
+    )

@@ -8,9 +8,17 @@ from rosetta.models.neurons import NeuronShape
 
 
 def population(
-    model, n_layers, d_mlp, share, kurtosis=(0.0, 0.0), fire=((1.0, 1.0), (1.0, 1.0)), categories=("code", "prose")
+    model,
+    n_layers,
+    d_mlp,
+    share,
+    kurtosis=(0.0, 0.0),
+    fire=((1.0, 1.0), (1.0, 1.0)),
+    categories=("code", "prose"),
 ):
-    """A model in which the first `share` of the neurons are Rosetta, with given means of both groups."""
+    """A model in which the first `share` of the neurons are Rosetta, with given means of both
+    groups.
+    """
     rng = np.random.default_rng(0)
     shape = NeuronShape(n_layers, d_mlp)
     n = shape.n_neurons
@@ -22,11 +30,15 @@ def population(
     neurons.insert(1, "unit", np.arange(n) % d_mlp)
     dead = np.arange(n) == n - 1
     neurons.loc[dead, MEASURES] = 1e6  # must not count
-    firing = np.where(rosetta[:, None], *map(np.array, fire)) + rng.normal(0, 0.1, size=(n, len(categories)))
+    firing = np.where(rosetta[:, None], *map(np.array, fire)) + rng.normal(
+        0, 0.1, size=(n, len(categories))
+    )
     half = rosetta & (np.arange(n) % 2 == 0)
     above, above_in = {"above_untrained": {"g": half}}, {"above_untrained": {("l", "g"): half}}
     clusters = {"g": np.where(rosetta, np.arange(n), -1)}
-    return Population(model, shape, neurons, dead, firing, list(categories), clusters, above, above_in)
+    return Population(
+        model, shape, neurons, dead, firing, list(categories), clusters, above, above_in
+    )
 
 
 def rungs(small, large):

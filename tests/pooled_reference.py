@@ -12,20 +12,29 @@ def pooled_reference(stores, spans, side, pooling):
     rows = []
     for store, shard in zip(stores, spans, strict=True):
         layers = [store.activations(i, slice(None), slice(None)) for i in range(store.n_layers)]
-        values = torch.cat(layers, dim=1).double().numpy()[store.read("byte_end") > store.read("byte_start")]
+        values = (
+            torch.cat(layers, dim=1)
+            .double()
+            .numpy()[store.read("byte_end") > store.read("byte_start")]
+        )
         reduce = getattr(np, pooling)
         rows += [
-            reduce(values[low:high], axis=0) for low, high in zip(shard.first[side], shard.last[side], strict=True)
+            reduce(values[low:high], axis=0)
+            for low, high in zip(shard.first[side], shard.last[side], strict=True)
         ]
     return np.array(rows)
 
 
 def reference(stores_a, stores_b, pooling):
     spans = [
-        aligned_spans([token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids")))
+        aligned_spans(
+            [token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids"))
+        )
         for a, b in zip(stores_a, stores_b, strict=True)
     ]
-    a, b = (pooled_reference(stores, spans, i, pooling) for i, stores in enumerate((stores_a, stores_b)))
+    a, b = (
+        pooled_reference(stores, spans, i, pooling) for i, stores in enumerate((stores_a, stores_b))
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         r = np.corrcoef(a.T, b.T)[: a.shape[1], a.shape[1] :]
     r[np.ptp(a, axis=0) == 0] = -np.inf

@@ -34,7 +34,9 @@ def make_small_run(folder: Path, texts: list[str]) -> Path:
     """Make the run in a folder, which becomes its project's, and return its results folder."""
     for seed, (name, architecture) in enumerate(MODELS.items()):
         save_tiny_model(folder / name, texts, architecture, seed=seed, bos=name == "second")
-    rows = [json.dumps({"text": text, "domain": f"d{number % 3}"}) for number, text in enumerate(texts)]
+    rows = [
+        json.dumps({"text": text, "domain": f"d{number % 3}"}) for number, text in enumerate(texts)
+    ]
     (folder / "texts.jsonl").write_text("\n".join(rows))
     (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
     run_config = "results/run_config.yaml"

@@ -1,4 +1,6 @@
-"""A browser for tests: headless Chromium through chromedriver, spoken to in the W3C WebDriver protocol."""
+"""A browser for tests: headless Chromium through chromedriver, spoken to in the W3C WebDriver
+protocol.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,13 @@ KEYS = {
     "End": "\ue010",
     "Home": "\ue011",
 }
-_FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,900"]
+_FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--window-size=1400,900",
+]
 
 
 def missing() -> str:
@@ -36,12 +44,16 @@ class Browser:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         self._url = f"http://127.0.0.1:{port}"
-        self._driver = subprocess.Popen(["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL)
+        self._driver = subprocess.Popen(
+            ["chromedriver", f"--port={port}"], stdout=subprocess.DEVNULL
+        )
         try:
             options = {"binary": shutil.which("chromium"), "args": _FLAGS}
             wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
             self._wait_for_driver()
-            self._session = self._ask("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})["sessionId"]
+            self._session = self._ask(
+                "POST", "/session", {"capabilities": {"alwaysMatch": wanted}}
+            )["sessionId"]
         except BaseException:
             self._driver.kill()
             raise
@@ -57,14 +69,23 @@ class Browser:
         self._do("url", {"url": page.as_uri()})
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """Return what the body of a JavaScript function returns once the page has drawn what it was about to draw."""
+        """Return what the body of a JavaScript function returns once the page has drawn what it was
+        about to draw.
+        """
         frames = "requestAnimationFrame(() => requestAnimationFrame(() => done(body(...given))))"
-        waiting = f"const given = arguments, body = function () {{ {script} }}; return new Promise((done) => {frames});"
+        waiting = (
+            f"const given = arguments, body = function () {{ {script} }}; return new "
+            f"Promise((done) => {frames});"
+        )
         return self._do("execute/sync", {"script": waiting, "args": list(arguments)})
 
     def press(self, *keys: str) -> None:
         """Press keys, by name or character, one after the other, wherever the focus is."""
-        actions = [{"type": kind, "value": KEYS.get(key, key)} for key in keys for kind in ("keyDown", "keyUp")]
+        actions = [
+            {"type": kind, "value": KEYS.get(key, key)}
+            for key in keys
+            for kind in ("keyDown", "keyUp")
+        ]
         self._do("actions", {"actions": [{"type": "key", "id": "keyboard", "actions": actions}]})
 
     def fill(self, selector: str, text: str) -> None:
@@ -83,7 +104,9 @@ class Browser:
 
     def _ask(self, method: str, path: str, body: dict | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self._url + path, data, {"Content-Type": "application/json"}, method=method)
+        request = urllib.request.Request(
+            self._url + path, data, {"Content-Type": "application/json"}, method=method
+        )
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
                 return json.load(response)["value"]

@@ -1,8 +1,8 @@
 """The text as a tokenizer's tokens spell it, and where each of its bytes comes from.
 
-Normalisers (NFC, NFKC, lower case, …) change a text before it is cut into tokens. What they make is followed back to
-the text through small parts of it, user-perceived characters where that is possible, and only if these parts give
-together what the normaliser makes of the whole.
+Normalisers (NFC, NFKC, lower case, …) change a text before it is cut into tokens. What they make is
+followed back to the text through small parts of it, user-perceived characters where that is
+possible, and only if these parts give together what the normaliser makes of the whole.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ class CanonicalText:
     data : bytes
         The canonical text in UTF-8.
     origin : ndarray of int64, shape (len(data) + 1,), or None
-        For a boundary before each byte, and the end, where it lies in the bytes of the text; None if the two are equal.
-        What was changed as one is never cut: a boundary inside it lies at its start, so that it belongs to the token
-        that ends it. What was dropped belongs to the token after it.
+        For a boundary before each byte, and the end, where it lies in the bytes of the text; None
+        if the two are equal. What was changed as one is never cut: a boundary inside it lies at its
+        start, so that it belongs to the token that ends it. What was dropped belongs to the token
+        after it.
     """
 
     data: bytes
@@ -57,7 +58,8 @@ class Canonical:
     backend : tokenizers.Tokenizer
         The tokenizer.
     spaces : {'kept', 'marked', 'dropped'}
-        Whether tokens spell white space as it is, as ▁ (which then cannot be told from a space), or not at all.
+        Whether tokens spell white space as it is, as ▁ (which then cannot be told from a space), or
+        not at all.
     place : str
         What messages name as the culprit.
     """
@@ -92,8 +94,10 @@ class Canonical:
             if "".join(forms) == whole:
                 return CanonicalText(whole.encode("utf-8"), _origin(parts, forms))
         raise UntracedText(
-            f"{self._place}: its tokenizer's normaliser changes {_beginning_of_change(text, whole)} in a way that "
-            "cannot be traced back to the text. Normalise the corpus beforehand or use another model."
+            f"{self._place}: its tokenizer's normaliser changes "
+            f"{_beginning_of_change(text, whole)} in a way that "
+            "cannot be traced back to the text. Normalise the corpus beforehand or use another "
+            "model."
         )
 
 
@@ -112,7 +116,10 @@ def _origin(parts: list[str], forms: list[str]) -> np.ndarray:
 
 
 def _beginning_of_change(text: str, whole: str) -> str:
-    at = next((i for i, (a, b) in enumerate(zip(text, whole, strict=False)) if a != b), min(len(text), len(whole)))
+    at = next(
+        (i for i, (a, b) in enumerate(zip(text, whole, strict=False)) if a != b),
+        min(len(text), len(whole)),
+    )
     return f"{text[at : at + 12]!r} (byte {len(text[:at].encode('utf-8'))})"
 
 
@@ -122,7 +129,9 @@ def _splitter(pattern: str) -> Callable[[str], list[Any]]:
 
 
 def _normaliser(backend: Tokenizer, *, marked: bool) -> Callable[[str], str]:
-    """Return the tokenizer's normaliser; if spaces are `marked`, without the steps that write the marks."""
+    """Return the tokenizer's normaliser; if spaces are `marked`, without the steps that write the
+    marks.
+    """
     normaliser = backend.normalizer
     if normaliser is None:
         return str
@@ -134,5 +143,6 @@ def _normaliser(backend: Tokenizer, *, marked: bool) -> Callable[[str], str]:
 
 def _writes_marks(step: dict[str, Any]) -> bool:
     return step["type"] == "Prepend" or (
-        step["type"] == "Replace" and (step["pattern"], step["content"]) == ({"String": " "}, SPACE_MARK)
+        step["type"] == "Replace"
+        and (step["pattern"], step["content"]) == ({"String": " "}, SPACE_MARK)
     )

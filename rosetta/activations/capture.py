@@ -47,7 +47,9 @@ class NeuronRecorder:
                 handle.remove()
 
     def take(self) -> list[torch.Tensor]:
-        """Return what the last forward pass left, by layer of shape (positions, d_mlp), and let go of it."""
+        """Return what the last forward pass left, by layer of shape (positions, d_mlp), and let go
+        of it.
+        """
         taken, self._captured = self._captured, {}
         # Some models keep rows apart from the positions in them, others do not.
         layers = [[taken.pop(site).flatten(0, -2) for site in layer] for layer in self._layers]
@@ -62,7 +64,9 @@ class NeuronRecorder:
         return keep
 
 
-def capture_shard(inputs: CaptureInputs, settings: Activations, manifest_path: Path, shard: int) -> None:
+def capture_shard(
+    inputs: CaptureInputs, settings: Activations, manifest_path: Path, shard: int
+) -> None:
     """Capture one shard of documents and write its store and manifest.
 
     Parameters
@@ -79,7 +83,8 @@ def capture_shard(inputs: CaptureInputs, settings: Activations, manifest_path: P
     Raises
     ------
     ModelError
-        If the tokens of too many texts do not rebuild them, or the sequences are longer than the model's context.
+        If the tokens of too many texts do not rebuild them, or the sequences are longer than the
+        model's context.
     StoreError
         If an activation is not finite in the stored dtype.
     """
@@ -97,10 +102,13 @@ def capture_shard(inputs: CaptureInputs, settings: Activations, manifest_path: P
     )
 
 
-def tokenize_shard(inputs: CaptureInputs, settings: Activations) -> tuple[list[TokenizedDocument], StoreTokens]:
+def tokenize_shard(
+    inputs: CaptureInputs, settings: Activations
+) -> tuple[list[TokenizedDocument], StoreTokens]:
     """Tokenize a shard's documents, each cut to its first `sequence_length` tokens.
 
-    A document whose tokens do not rebuild its text is left out: it has no token, hence no aligned span with any model.
+    A document whose tokens do not rebuild its text is left out: it has no token, hence no aligned
+    span with any model.
 
     Returns
     -------
@@ -112,18 +120,25 @@ def tokenize_shard(inputs: CaptureInputs, settings: Activations) -> tuple[list[T
     Raises
     ------
     ModelError
-        If more than `max_left_out` of the documents are left out, a token has no embedding, or the sequences are longer
-        than the model's context.
+        If more than `max_left_out` of the documents are left out, a token has no embedding, or the
+        sequences are longer than the model's context.
     """
     limit = getattr(text_config(inputs.model_config), "max_position_embeddings", None)
     if limit and settings.sequence_length > limit:
         raise ModelError(
-            f"{inputs.place}: activations.sequence_length {settings.sequence_length} is above its context of {limit}."
+            f"{inputs.place}: activations.sequence_length {settings.sequence_length} is above "
+            f"its context of {limit}."
         )
     texts = [text for _, text in inputs.documents]
     tokenized = _tokenize(inputs, settings)
     for (id_, _), document in zip(inputs.documents, tokenized, strict=True):
-        check_embedded(document.token_ids, document_name(id_), inputs.tokenizer, inputs.model_config, inputs.place)
+        check_embedded(
+            document.token_ids,
+            document_name(id_),
+            inputs.tokenizer,
+            inputs.model_config,
+            inputs.place,
+        )
     lengths = [len(document.token_ids) for document in tokenized]
     return tokenized, StoreTokens(
         token_ids=_joined(document.token_ids for document in tokenized),
@@ -149,15 +164,23 @@ def _tokenize(inputs: CaptureInputs, settings: Activations) -> list[TokenizedDoc
             tokenized.append(NOTHING)
             reasons.append(f"The first is {document_name(id_)}: {error}")
     if reasons:
-        found = f"{inputs.place}: {len(reasons)} of {len(tokenized)} documents cannot be traced back from its tokens"
+        found = (
+            f"{inputs.place}: {len(reasons)} of {len(tokenized)} documents cannot be traced "
+            "back from its tokens"
+        )
         if len(reasons) > settings.max_left_out * len(tokenized):
-            raise ModelError(f"{found}, more than activations.max_left_out ({settings.max_left_out:g}). {reasons[0]}")
+            raise ModelError(
+                f"{found}, more than activations.max_left_out ({settings.max_left_out:g}). "
+                f"{reasons[0]}"
+            )
         say(f"{found} and are left out. {reasons[0]}")
     return tokenized
 
 
 def padded(rows: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return token ids padded on the right, and the attention mask, both int64 of shape (n_rows, longest row)."""
+    """Return token ids padded on the right, and the attention mask, both int64 of shape (n_rows,
+    longest row).
+    """
     width = max(map(len, rows))
     ids = torch.zeros((len(rows), width), dtype=torch.long)
     mask = torch.zeros((len(rows), width), dtype=torch.long)
@@ -168,30 +191,39 @@ def padded(rows: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @torch.inference_mode()
-def forward(model: Any, tokenized: list[TokenizedDocument], batch_size: int, place: str) -> Iterator[torch.Tensor]:
-    """Yield the activations of successive batches, in main memory, shape (n_layers, positions of the batch, d_mlp).
+def forward(
+    model: Any, tokenized: list[TokenizedDocument], batch_size: int, place: str
+) -> Iterator[torch.Tensor]:
+    """Yield the activations of successive batches, in main memory, shape (n_layers, positions of
+    the batch, d_mlp).
 
     Raises
     ------
     ModelError
-        If the GPU's memory does not hold a batch, in spite of the arithmetic of `rosetta.models.placement`.
+        If the GPU's memory does not hold a batch, in spite of the arithmetic of
+        `rosetta.models.placement`.
     """
     recorder = NeuronRecorder(model, place)
     device = input_device(model)
     total = sum(len(document.token_ids) for document in tokenized)
     with recorder.recording(), bar(total=total, label=place, unit="tok") as shown:
-        for batch in batches([len(document.token_ids) for document in tokenized], batch_size, model.config):
+        for batch in batches(
+            [len(document.token_ids) for document in tokenized], batch_size, model.config
+        ):
             rows = [document.token_ids for document in tokenized[batch] if len(document.token_ids)]
             if not rows:
                 continue
             ids, mask = padded(rows)
             try:
                 # The language-model head is not needed for neurons, so only the backbone runs.
-                model.base_model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+                model.base_model(
+                    input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
+                )
             except torch.OutOfMemoryError as error:
                 raise ModelError(
                     f"{place}: {len(rows)} document(s) at once do not fit the GPU ({error}). Lower "
-                    "activations.batch_size, or devices.gpu_memory_gb where it is auto; or give devices.n_gpus."
+                    "activations.batch_size, or devices.gpu_memory_gb where it is auto; or give "
+                    "devices.n_gpus."
                 ) from None
             kept = mask.bool().view(-1)
             yield torch.stack([values[kept] for values in recorder.take()])

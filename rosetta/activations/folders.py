@@ -27,7 +27,9 @@ def open_store(manifest_path: Path) -> Store | LiveStore:
     """
     if "live" not in read_manifest(manifest_path, KIND):
         return Store(manifest_path)
-    from rosetta.activations.live import LiveStore  # brings transformers, seconds that only live stores need
+    from rosetta.activations.live import (
+        LiveStore,
+    )  # brings transformers, seconds that only live stores need
 
     return LiveStore(manifest_path)
 
@@ -38,8 +40,8 @@ def open_stores(folder: Path) -> list[Store | LiveStore]:
     Raises
     ------
     StoreError
-        If there is none, a hidden file lies among them, a shard is missing, or they are of different models or
-        sharded differently.
+        If there is none, a hidden file lies among them, a shard is missing, or they are of
+        different models or sharded differently.
     """
     manifests = _manifests(Path(folder))
     if not manifests:
@@ -48,9 +50,12 @@ def open_stores(folder: Path) -> list[Store | LiveStore]:
     n_shards = stores[0].manifest["holds"]["n_shards"]
     shards = [store.manifest["holds"]["shard"] for store in stores]
     if shards != list(range(n_shards)):
-        missing = [Path(folder) / f"{shard}.json" for shard in range(n_shards) if shard not in shards]
+        missing = [
+            Path(folder) / f"{shard}.json" for shard in range(n_shards) if shard not in shards
+        ]
         raise StoreError(
-            f"{folder}: has the shards {shards} of {n_shards}. {how_to_recompute(*(missing or manifests))}"
+            f"{folder}: has the shards {shards} of {n_shards}. "
+            f"{how_to_recompute(*(missing or manifests))}"
         )
     _check_together(stores)
     return stores
@@ -68,11 +73,15 @@ def _check_together(stores: list[Store | LiveStore]) -> None:
     first = stores[0]
     for store in stores[1:]:
         if store.manifest["made_by"] != first.manifest["made_by"]:
-            raise StoreError(f"{store.path}: was made from another model or corpus than {first.path.name}.")
+            raise StoreError(
+                f"{store.path}: was made from another model or corpus than {first.path.name}."
+            )
         for key in ("n_shards", "n_layers", "d_mlp", "dtype"):
             value, expected = store.manifest["holds"][key], first.manifest["holds"][key]
             if value != expected:
-                raise StoreError(f"{store.path}: holds.{key} is {value}, but {expected} in {first.path.name}.")
+                raise StoreError(
+                    f"{store.path}: holds.{key} is {value}, but {expected} in {first.path.name}."
+                )
     # Live stores read a corpus without duplicates; asking them would load their models.
     ids = [store.read("document_ids") for store in stores if isinstance(store, Store)]
     if ids:
@@ -80,6 +89,8 @@ def _check_together(stores: list[Store | LiveStore]) -> None:
 
 
 def documents_left_out(folder: Path) -> float:
-    """Return how many documents a model has read no byte of, by the manifests of its stores; NaN if they are gone."""
+    """Return how many documents a model has read no byte of, by the manifests of its stores; NaN if
+    they are gone.
+    """
     held = [read_manifest(path, KIND)["holds"] for path in _manifests(folder)]
     return sum(holds["n_left_out"] for holds in held) if held else float("nan")

@@ -57,7 +57,8 @@ class CaptureInputs(Protocol):
 
 @dataclass(frozen=True)
 class ShardInputs:
-    """A model, which is loaded when it is first asked for, and the documents of a shard that it reads.
+    """A model, which is loaded when it is first asked for, and the documents of a shard that it
+    reads.
 
     Attributes
     ----------
@@ -96,7 +97,9 @@ class ShardInputs:
         settings, room = config.activations, room_here(config.devices)
         key = "gpu_memory_gb" if room.gpus else "cpu_memory_gb"
         if settings.batch_size == AUTO and getattr(config.devices, key) is None:
-            raise ConfigError(f"activations.batch_size: auto needs devices.{key} on this machine. Give either.")
+            raise ConfigError(
+                f"activations.batch_size: auto needs devices.{key} on this machine. Give either."
+            )
         corpus = read_manifest(paths.corpus_manifest, "corpus")
         documents = read_split(paths, "match", settings.max_documents)
         low, high = shard_bounds(len(documents), settings.n_shards, shard)
@@ -105,8 +108,12 @@ class ShardInputs:
         manifest = checked_manifest(source, paths.model_manifest(model))
         return cls(
             source=source,
-            demand=capture_demand(config, source.dtype, Size(NeuronShape.of(manifest), manifest["n_parameters"])),
-            room=room.shared(config.models_at_once).for_model(untrained=source.untrained_seed is not None),
+            demand=capture_demand(
+                config, source.dtype, Size(NeuronShape.of(manifest), manifest["n_parameters"])
+            ),
+            room=room.shared(config.models_at_once).for_model(
+                untrained=source.untrained_seed is not None
+            ),
             wanted_batch=settings.batch_size,
             model_config=loading.load_config_of(source),
             tokenizer=checked_tokenizer(source, manifest),

@@ -1,4 +1,5 @@
-"""What an activation store must look like (docs/stores.md), as far as its manifest, metadata and tokens tell.
+"""What an activation store must look like (docs/stores.md), as far as its manifest, metadata and
+tokens tell.
 
 These checks cost little beside reading activations, so that every opening of a store makes them.
 """
@@ -22,7 +23,10 @@ READ_VERSIONS = (2, FORMAT_VERSION)  # 2 had no exponents: all of them were 0
 MAX_CHUNK_POSITIONS = 4096
 LARGEST_EXPONENT = 126  # 2^126 and 2^-126 are normal numbers of float32
 SPECIFICATION = "docs/stores.md says what a store holds."
-HIDDEN = "is a hidden file, as other systems leave beside what they copy, and not a part of the store. Delete it."
+HIDDEN = (
+    "is a hidden file, as other systems leave beside what they copy, and not a part of the "
+    "store. Delete it."
+)
 
 
 class _Keys(BaseModel):
@@ -65,11 +69,14 @@ def check_version(manifest: dict[str, Any], place: str) -> None:
     version = manifest.get("format_version")
     if version not in READ_VERSIONS:
         known = " and ".join(map(str, READ_VERSIONS))
-        raise StoreError(f"{place}: format_version is {version}; this version reads {known}. Make it again.")
+        raise StoreError(
+            f"{place}: format_version is {version}; this version reads {known}. Make it again."
+        )
 
 
 def store_modality(manifest: dict[str, Any], place: str) -> Modality:
-    """Return what the model of a store sees; text where the manifest does not tell, as none of text does.
+    """Return what the model of a store sees; text where the manifest does not tell, as none of text
+    does.
 
     Raises
     ------
@@ -80,7 +87,9 @@ def store_modality(manifest: dict[str, Any], place: str) -> Modality:
     for modality in VARIABLES:
         if told == modality:
             return modality
-    raise StoreError(f"{place}: modality is {told!r}; this version reads stores of {' and '.join(VARIABLES)}.")
+    raise StoreError(
+        f"{place}: modality is {told!r}; this version reads stores of {' and '.join(VARIABLES)}."
+    )
 
 
 def has_exponents(version: int) -> bool:
@@ -103,17 +112,26 @@ def check_manifest(manifest: dict[str, Any], place: str) -> None:
     except ValidationError as error:
         problem = error.errors()[0]
         key = ".".join(map(str, problem["loc"]))
-        raise StoreError(f"{place}: {key}: {problem['msg']} (got {problem['input']!r}). {SPECIFICATION}") from None
-    if holds.shard >= holds.n_shards:
-        raise StoreError(f"{place}: holds.shard: {holds.shard} is not among {holds.n_shards} shards, counted from 0.")
-    if holds.n_experts * holds.d_expert > holds.d_mlp or bool(holds.n_experts) != bool(holds.d_expert):
         raise StoreError(
-            f"{place}: holds.n_experts: {holds.n_experts} experts of {holds.d_expert} units are not among the "
+            f"{place}: {key}: {problem['msg']} (got {problem['input']!r}). {SPECIFICATION}"
+        ) from None
+    if holds.shard >= holds.n_shards:
+        raise StoreError(
+            f"{place}: holds.shard: {holds.shard} is not among {holds.n_shards} shards, counted "
+            "from 0."
+        )
+    if holds.n_experts * holds.d_expert > holds.d_mlp or bool(holds.n_experts) != bool(
+        holds.d_expert
+    ):
+        raise StoreError(
+            f"{place}: holds.n_experts: {holds.n_experts} experts of {holds.d_expert} units are "
+            "not among the "
             f"{holds.d_mlp} units of a layer. {SPECIFICATION}"
         )
     if holds.chunks[0] > MAX_CHUNK_POSITIONS:
         raise StoreError(
-            f"{place}: holds.chunks: {holds.chunks[0]} positions; a chunk may hold {MAX_CHUNK_POSITIONS} at most."
+            f"{place}: holds.chunks: {holds.chunks[0]} positions; a chunk may hold "
+            f"{MAX_CHUNK_POSITIONS} at most."
         )
 
 
@@ -130,9 +148,14 @@ def array_names(n_layers: int, modality: Modality, version: int = FORMAT_VERSION
 
 
 def check_arrays(
-    group: zarr.Group, holds: dict[str, Any], place: str, modality: Modality, version: int = FORMAT_VERSION
+    group: zarr.Group,
+    holds: dict[str, Any],
+    place: str,
+    modality: Modality,
+    version: int = FORMAT_VERSION,
 ) -> None:
-    """Check attributes, and the dtype, shape, dimension names, checksums and chunks of every array by its metadata.
+    """Check attributes, and the dtype, shape, dimension names, checksums and chunks of every array
+    by its metadata.
 
     Raises
     ------
@@ -142,7 +165,8 @@ def check_arrays(
     for key, value in group_attributes(holds, version).items():
         if group.attrs.get(key) != value:
             raise StoreError(
-                f"{place}: attribute {key} is {group.attrs.get(key)}, but should be {value}. {SPECIFICATION}"
+                f"{place}: attribute {key} is {group.attrs.get(key)}, but should be {value}. "
+                f"{SPECIFICATION}"
             )
     sizes = {
         "position": holds["n_positions"],
@@ -165,9 +189,13 @@ def check_arrays(
             facts["chunks"] = (array.chunks, tuple(holds["chunks"]))
         for what, (found, expected) in facts.items():
             if found != expected:
-                raise StoreError(f"{place}: {path}: {what} {found}, but should be {expected}. {SPECIFICATION}")
+                raise StoreError(
+                    f"{place}: {path}: {what} {found}, but should be {expected}. {SPECIFICATION}"
+                )
         if not _checksummed(array.metadata.to_dict()["codecs"]):
-            raise StoreError(f"{place}: {path}: its chunks carry no crc32c checksum. {SPECIFICATION}")
+            raise StoreError(
+                f"{place}: {path}: its chunks carry no crc32c checksum. {SPECIFICATION}"
+            )
 
 
 def _checksummed(codecs: Any) -> bool:
@@ -187,15 +215,18 @@ def check_exponents(exponents: np.ndarray, place: str) -> None:
     """
     if (layer := _first(np.abs(exponents.astype(np.int64)) > LARGEST_EXPONENT)) >= 0:
         raise StoreError(
-            f"{place}: exponent is {exponents[layer]} in layer {layer}, but may be {LARGEST_EXPONENT} above or below 0 "
+            f"{place}: exponent is {exponents[layer]} in layer {layer}, but may be "
+            f"{LARGEST_EXPONENT} above or below 0 "
             f"at most. {SPECIFICATION}"
         )
 
 
 def check_tokens(tokens: StoreTokens, place: str) -> None:
-    """Check that documents are distinct and in order, and that each one's byte ranges cover a prefix without gaps.
+    """Check that documents are distinct and in order, and that each one's byte ranges cover a
+    prefix without gaps.
 
-    Positions without bytes (`byte_end == byte_start`) take no part: where they stand is not looked at.
+    Positions without bytes (`byte_end == byte_start`) take no part: where they stand is not looked
+    at.
 
     Raises
     ------
@@ -204,13 +235,19 @@ def check_tokens(tokens: StoreTokens, place: str) -> None:
     """
     ids, lengths, document = tokens.document_ids, tokens.document_bytes, tokens.document_index
     start, end = tokens.byte_start, tokens.byte_end
-    if len({len(values) for values in (tokens.token_ids, document, start, end)}) > 1 or len(ids) != len(lengths):
+    if len({len(values) for values in (tokens.token_ids, document, start, end)}) > 1 or len(
+        ids
+    ) != len(lengths):
         raise StoreError(f"{place}: arrays over positions, or over documents, differ in length.")
     check_distinct(ids, place)
     if (i := _first((document < 0) | (document >= len(ids)))) >= 0:
-        raise StoreError(f"{place}: document_index is {document[i]} at position {i}, of {len(ids)} documents.")
+        raise StoreError(
+            f"{place}: document_index is {document[i]} at position {i}, of {len(ids)} documents."
+        )
     if (i := _first(document[1:] < document[:-1])) >= 0:
-        raise StoreError(f"{place}: document_index decreases after position {i}. Keep documents in order.")
+        raise StoreError(
+            f"{place}: document_index decreases after position {i}. Keep documents in order."
+        )
     if (i := _first(end < start)) >= 0:
         raise StoreError(f"{place}: byte_end is below byte_start at position {i}.")
     kept = np.flatnonzero(tokens.with_bytes)
@@ -219,12 +256,15 @@ def check_tokens(tokens: StoreTokens, place: str) -> None:
     expected = np.where(goes_on, np.append(0, end[:-1]), 0)
     if (i := _first(start != expected)) >= 0:
         raise StoreError(
-            f"{place}: byte_start is {start[i]} at position {kept[i]} of document {ids[document[i]]}, but should be "
-            f"{expected[i]}: the tokens with bytes cover a document from byte 0 on, without gap or overlap."
+            f"{place}: byte_start is {start[i]} at position {kept[i]} of document "
+            f"{ids[document[i]]}, but should be "
+            f"{expected[i]}: the tokens with bytes cover a document from byte 0 on, without gap "
+            "or overlap."
         )
     if (i := _first(end > lengths[document])) >= 0:
         raise StoreError(
-            f"{place}: byte_end is {end[i]} at position {kept[i]}, beyond the {lengths[document[i]]} bytes of document "
+            f"{place}: byte_end is {end[i]} at position {kept[i]}, beyond the "
+            f"{lengths[document[i]]} bytes of document "
             f"{ids[document[i]]}."
         )
 
@@ -239,13 +279,17 @@ def check_distinct(document_ids: np.ndarray, place: str) -> None:
     """
     ordered = np.sort(document_ids)
     if (i := _first(ordered[1:] == ordered[:-1])) >= 0:
-        raise StoreError(f"{place}: document_ids: {ordered[i]} is there more than once. Give every document once.")
+        raise StoreError(
+            f"{place}: document_ids: {ordered[i]} is there more than once. Give every document "
+            "once."
+        )
 
 
 def check_same_documents(a: StoreTokens, b: StoreTokens, places: tuple[str, str]) -> None:
     """Check that two stores hold the same documents, of the same lengths, in the same order.
 
-    How much of a document each model has read may differ: either may have cut it after some number of tokens.
+    How much of a document each model has read may differ: either may have cut it after some number
+    of tokens.
 
     Raises
     ------
@@ -256,13 +300,15 @@ def check_same_documents(a: StoreTokens, b: StoreTokens, places: tuple[str, str]
     mend = "Capture both models on the same corpus and shards."
     if len(a.document_ids) != len(b.document_ids):
         raise StoreError(
-            f"{both} hold different documents: {len(a.document_ids)} of them and {len(b.document_ids)}. {mend}"
+            f"{both} hold different documents: {len(a.document_ids)} of them and "
+            f"{len(b.document_ids)}. {mend}"
         )
     for name, what in (("document_ids", "id"), ("document_bytes", "length in bytes")):
         values = getattr(a, name), getattr(b, name)
         if (i := _first(values[0] != values[1])) >= 0:
             raise StoreError(
-                f"{both} hold different documents: the {what} of document {i} is {values[0][i]} in one and "
+                f"{both} hold different documents: the {what} of document {i} is {values[0][i]} "
+                "in one and "
                 f"{values[1][i]} in the other. {mend}"
             )
 

@@ -1,7 +1,9 @@
-"""Live stores: activations that are made by running the model again instead of being read from disk.
+"""Live stores: activations that are made by running the model again instead of being read from
+disk.
 
-For sweeps too large for the disk (`activations.keep: false` with `correlation.method: screened`). A live store is a
-manifest that says which model reads which shard; its rows are those that a written store would hold, in its dtype.
+For sweeps too large for the disk (`activations.keep: false` with `correlation.method: screened`). A
+live store is a manifest that says which model reads which shard; its rows are those that a written
+store would hold, in its dtype.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ from rosetta.storage.manifests import read_manifest, write_manifest
 
 
 def write_live_store(config: Config, paths: Paths, model: str, shard: int) -> None:
-    """Write the manifest of a live store: that of a store, but for the files, and how its rows are made.
+    """Write the manifest of a live store: that of a store, but for the files, and how its rows are
+    made.
 
     Raises
     ------
@@ -46,14 +49,27 @@ def write_live_store(config: Config, paths: Paths, model: str, shard: int) -> No
     shape = neuron_shape(inputs.model_config, model)
     path = paths.store_manifest(model, settings.n_shards, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
-    holds = describe(tokens, shape, dtype=settings.dtype, shard=shard, n_shards=settings.n_shards, place=inputs.place)
+    holds = describe(
+        tokens,
+        shape,
+        dtype=settings.dtype,
+        shard=shard,
+        n_shards=settings.n_shards,
+        place=inputs.place,
+    )
     live = {"config": os.path.relpath(paths.run_config, path.parent), "model": model}
-    manifest = {"kind": KIND, "format_version": FORMAT_VERSION, "made_by": inputs.made_by, "holds": holds}
+    manifest = {
+        "kind": KIND,
+        "format_version": FORMAT_VERSION,
+        "made_by": inputs.made_by,
+        "holds": holds,
+    }
     write_manifest(path, {**manifest, "files": {}, "live": live})
 
 
 class LiveStore:
-    """A live store, read like a `rosetta.activations.store.Store`; every call of `chunks` runs the model.
+    """A live store, read like a `rosetta.activations.store.Store`; every call of `chunks` runs the
+    model.
 
     Parameters
     ----------
@@ -76,12 +92,16 @@ class LiveStore:
     def _tokenized(self) -> tuple[list[TokenizedDocument], StoreTokens]:
         inputs = self._inputs()
         if inputs.made_by != self.manifest["made_by"]:
-            raise DamageError(self.path, "not of this run: the model, the corpus or the configuration changed")
+            raise DamageError(
+                self.path, "not of this run: the model, the corpus or the configuration changed"
+            )
         return tokenize_shard(inputs, self._config().activations)
 
     @cached_property
     def _exponents(self) -> np.ndarray:
-        """Exponents of the layers, as a written store would have them: from the first positions of the shard."""
+        """Exponents of the layers, as a written store would have them: from the first positions of
+        the shard.
+        """
         inputs, scale = self._inputs(), Scale(self.tokens().with_bytes, self.n_layers, self.dtype)
         batches = forward(inputs.model, self._tokenized[0], inputs.batch_size, inputs.place)
         while not scale.complete:
@@ -102,22 +122,33 @@ class LiveStore:
         for start, parts in self.chunks(0, self.n_layers * self.d_mlp):
             rows = slice(start, start + len(parts[0][1]))
             kept = torch.from_numpy(self.tokens().with_bytes[rows])
-            return Moments.of(torch.cat([values[kept] for _, values in parts], dim=1).float().numpy())
+            return Moments.of(
+                torch.cat([values[kept] for _, values in parts], dim=1).float().numpy()
+            )
         raise StoreError(f"{self.path}: holds no position.")
 
     def chunks(self, low: int, high: int) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
-        """Run the model over the shard; yields what `rosetta.activations.store.Store.chunks` does."""
+        """Run the model over the shard; yields what `rosetta.activations.store.Store.chunks`
+        does.
+        """
         layers = range(low // self.d_mlp, -(-high // self.d_mlp))
         inputs, start = self._inputs(), 0
         exponents = self._exponents
-        rounding = Rounding(self.tokens().with_bytes, self.shape, self.dtype, str(self.path), exponents)
+        rounding = Rounding(
+            self.tokens().with_bytes, self.shape, self.dtype, str(self.path), exponents
+        )
         for batch in forward(inputs.model, self._tokenized[0], inputs.batch_size, inputs.place):
             values = rounding(batch)
             parts = []
             for layer in layers:
                 first = layer * self.d_mlp
                 units = slice(max(low - first, 0), min(high - first, self.d_mlp))
-                parts.append((first + units.start - low, scaled_back(values[layer, :, units], int(exponents[layer]))))
+                parts.append(
+                    (
+                        first + units.start - low,
+                        scaled_back(values[layer, :, units], int(exponents[layer])),
+                    )
+                )
             yield start, parts
             start += values.shape[1]
 
@@ -131,7 +162,9 @@ class LiveStore:
     def _inputs(self) -> ShardInputs:
         path = self._config_path
         written = path.stat().st_mtime_ns
-        return _shard_inputs(path, written, self.manifest["live"]["model"], self.manifest["holds"]["shard"])
+        return _shard_inputs(
+            path, written, self.manifest["live"]["model"], self.manifest["holds"]["shard"]
+        )
 
 
 @lru_cache(maxsize=2)

@@ -1,9 +1,10 @@
-"""Beginnings of texts that are tokenized as the whole is, so that a long document is read no further than it is needed.
+"""Beginnings of texts that are tokenized as the whole is, so that a long document is read no
+further than it is needed.
 
-Tokens do not depend on what follows a Latin letter and a space, if the tokenizer treats the two sides apart: no added
-token has a space after another character, the normaliser changes characters one by one, and words end before a space,
-either because the text is split there or because no merge of a BPE crosses that place. Of a tokenizer of which this is
-not known, texts are read whole.
+Tokens do not depend on what follows a Latin letter and a space, if the tokenizer treats the two
+sides apart: no added token has a space after another character, the normaliser changes characters
+one by one, and words end before a space, either because the text is split there or because no merge
+of a BPE crosses that place. Of a tokenizer of which this is not known, texts are read whole.
 """
 
 from __future__ import annotations
@@ -16,11 +17,22 @@ from typing import Any
 from rosetta.activations.canonical import SPACE_MARK
 
 # What a normaliser may be; to write ▁ for spaces is allowed besides.
-_NORMALISERS = ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "BertNormalizer", "Prepend")
-# Pre-tokenizers that look at single characters or at words only; the first end a word before a space.
+_NORMALISERS = (
+    "NFC",
+    "NFD",
+    "NFKC",
+    "NFKD",
+    "Lowercase",
+    "StripAccents",
+    "BertNormalizer",
+    "Prepend",
+)
+# Pre-tokenizers that look at single characters or at words only; the first end a word before a
+# space.
 _SPLIT_AT_SPACES = ("Whitespace", "WhitespaceSplit", "BertPreTokenizer")
 _OTHERS = ("Digits", "Punctuation")
-# Of GPT-4 and Llama 3, and of Qwen: no match goes on beyond a letter that a space follows, or looks beyond it.
+# Of GPT-4 and Llama 3, and of Qwen: no match goes on beyond a letter that a space follows, or looks
+# beyond it.
 _PATTERNS = tuple(
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
     + digits
@@ -29,11 +41,15 @@ _PATTERNS = tuple(
 )
 _CROSSES = re.compile(rf"[^\s{SPACE_MARK}Ġ][\s{SPACE_MARK}Ġ]")
 _CUT = re.compile("(?<=[A-Za-z]) ")
-_FIRST_CHARACTERS = 8  # of a beginning, per token that is wanted; each further beginning is four times as long
+_FIRST_CHARACTERS = (
+    8  # of a beginning, per token that is wanted; each further beginning is four times as long
+)
 
 
 def beginnings(text: str, n_tokens: int) -> Iterator[str]:
-    """Yield ever longer beginnings of a text, up to a letter that a space follows; none beyond half of the text."""
+    """Yield ever longer beginnings of a text, up to a letter that a space follows; none beyond half
+    of the text.
+    """
     wanted = _FIRST_CHARACTERS * n_tokens
     while wanted < len(text) // 2:
         cut = _CUT.search(text, wanted)
@@ -64,7 +80,11 @@ def _steps(part: dict[str, Any] | None, name: str) -> list[dict[str, Any]]:
     """Return the steps of a normaliser or pre-tokenizer, of which some are sequences of others."""
     if part is None:
         return []
-    return [step for inner in part[name] for step in _steps(inner, name)] if part["type"] == "Sequence" else [part]
+    return (
+        [step for inner in part[name] for step in _steps(inner, name)]
+        if part["type"] == "Sequence"
+        else [part]
+    )
 
 
 def _by_characters(step: dict[str, Any]) -> bool:
@@ -74,7 +94,9 @@ def _by_characters(step: dict[str, Any]) -> bool:
 
 
 def _splits(step: dict[str, Any]) -> bool | None:
-    """Tell whether a pre-tokenizer ends a word between a letter and a space; None of one that is not known."""
+    """Tell whether a pre-tokenizer ends a word between a letter and a space; None of one that is
+    not known.
+    """
     kind = step["type"]
     if kind == "ByteLevel":
         return bool(step["use_regex"])
@@ -100,7 +122,11 @@ def _split_at_spaces(steps: list[dict[str, Any]]) -> bool:
 
 def _never_merged_across(model: dict[str, Any]) -> bool:
     """Tell whether no merge of a BPE joins a letter, of itself a token, with a space after it."""
-    by_place = ("ignore_merges", "continuing_subword_prefix", "end_of_word_suffix")  # what the ends of a word decide
+    by_place = (
+        "ignore_merges",
+        "continuing_subword_prefix",
+        "end_of_word_suffix",
+    )  # what the ends of a word decide
     if model.get("type") != "BPE" or any(map(model.get, by_place)):
         return False
     vocabulary = model["vocab"]

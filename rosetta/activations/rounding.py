@@ -13,15 +13,16 @@ from rosetta.activations.layout import LARGEST_EXPONENT, MAX_CHUNK_POSITIONS
 from rosetta.errors import StoreError
 from rosetta.models.neurons import NeuronShape
 
-# Below 2^-14, float16 has ever fewer digits, and below 2^-25 none. A layer none of whose values reaches SMALL is
-# multiplied by a power of two first. It is chosen by so many positions that its largest value becomes 1 to 2; later
-# values may be 2^15 times as large before they overflow.
+# Below 2^-14, float16 has ever fewer digits, and below 2^-25 none. A layer none of whose values
+# reaches SMALL is multiplied by a power of two first. It is chosen by so many positions that its
+# largest value becomes 1 to 2; later values may be 2^15 times as large before they overflow.
 SMALL = 2.0**-6
 SCALE_POSITIONS = MAX_CHUNK_POSITIONS
 
 
 class Scale:
-    """Finds the exponents of a store's layers from the first positions with bytes, whatever the batches.
+    """Finds the exponents of a store's layers from the first positions with bytes, whatever the
+    batches.
 
     Parameters
     ----------
@@ -55,22 +56,30 @@ class Scale:
 
     @property
     def exponents(self) -> np.ndarray:
-        """Exponents e, int16 of shape (n_layers,): what is stored is x · 2^-e; 0 where x is stored as it is."""
+        """Exponents e, int16 of shape (n_layers,): what is stored is x · 2^-e; 0 where x is stored
+        as it is.
+        """
         small = (self._largest > 0) & (self._largest < SMALL)
         # frexp gives x = m · 2^p with m from 1/2 to 1.
-        return np.where(small, np.frexp(self._largest)[1] - 1, 0).clip(-LARGEST_EXPONENT, 0).astype(np.int16)
+        return (
+            np.where(small, np.frexp(self._largest)[1] - 1, 0)
+            .clip(-LARGEST_EXPONENT, 0)
+            .astype(np.int16)
+        )
 
 
 def scaled_back(values: torch.Tensor, exponent: int) -> torch.Tensor:
-    """Return the activations that stored values of a layer stand for: float32 in a scaled layer, exactly."""
+    """Return the activations that stored values of a layer stand for: float32 in a scaled layer,
+    exactly.
+    """
     return values.float() * 2.0**exponent if exponent else values
 
 
 class Rounding:
     """Rounds successive batches to the stored dtype.
 
-    Positions without bytes take no part, so what overflows there (the first token of many models reads huge values) is
-    clamped to the largest finite value. Everything else must be finite.
+    Positions without bytes take no part, so what overflows there (the first token of many models
+    reads huge values) is clamped to the largest finite value. Everything else must be finite.
 
     Parameters
     ----------
@@ -96,7 +105,12 @@ class Rounding:
     """
 
     def __init__(
-        self, with_bytes: np.ndarray, shape: NeuronShape, dtype: str, place: str, exponents: np.ndarray | None = None
+        self,
+        with_bytes: np.ndarray,
+        shape: NeuronShape,
+        dtype: str,
+        place: str,
+        exponents: np.ndarray | None = None,
     ) -> None:
         self.exponents = np.zeros(shape.n_layers, np.int16) if exponents is None else exponents
         self.n_clamped, self.n_underflow = 0, np.zeros(shape.n_layers, np.int64)
@@ -105,16 +119,21 @@ class Rounding:
         self._position = 0
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        """Return a batch (n_layers, n_rows, d_mlp) in the stored dtype, scaled by its layers' exponents.
+        """Return a batch (n_layers, n_rows, d_mlp) in the stored dtype, scaled by its layers'
+        exponents.
 
         Raises
         ------
         StoreError
-            If there are more rows than positions, or naming the first neuron that the dtype cannot hold.
+            If there are more rows than positions, or naming the first neuron that the dtype cannot
+            hold.
         """
         rows = self._with_bytes[self._position : self._position + values.shape[1]]
         if len(rows) < values.shape[1]:
-            raise StoreError(f"{self._place}: more activations than the {len(self._with_bytes)} positions of tokens.")
+            raise StoreError(
+                f"{self._place}: more activations than the {len(self._with_bytes)} positions of "
+                "tokens."
+            )
         self._position += len(rows)
         stored = values.to(getattr(torch, self._dtype), copy=bool(self.exponents.any()))
         for layer in np.flatnonzero(self.exponents).tolist():
@@ -132,7 +151,9 @@ class Rounding:
             raise StoreError(self._message(values, torch.nonzero(~held)[0].tolist()))
         return torch.where(clamped, stored.clamp(-limit, limit), stored)
 
-    def _count_underflow(self, values: torch.Tensor, stored: torch.Tensor, rows: torch.Tensor) -> None:
+    def _count_underflow(
+        self, values: torch.Tensor, stored: torch.Tensor, rows: torch.Tensor
+    ) -> None:
         if self._dtype == "float32":
             return
         for layer, (before, after) in enumerate(zip(values, stored, strict=True)):
@@ -146,19 +167,33 @@ class Rounding:
         value = float(values[layer, row, unit])
         what = f"{self._place}: neuron {self._shape.name(layer, unit)} reads {value:g}"
         if math.isfinite(value):
-            beside = " beside the first values of its layer, which are tiny" if self.exponents[layer] else ""
-            return f"{what}, which {self._dtype} cannot hold{beside}. Set activations.dtype to bfloat16 or float32."
+            beside = (
+                " beside the first values of its layer, which are tiny"
+                if self.exponents[layer]
+                else ""
+            )
+            return (
+                f"{what}, which {self._dtype} cannot hold{beside}. Set activations.dtype to "
+                "bfloat16 or float32."
+            )
         if values.dtype == torch.float16:
             return (
-                f"{what}: the forward pass in float16 overflows. Set the model's own dtype (models.NAME.dtype) to "
+                f"{what}: the forward pass in float16 overflows. Set the model's own dtype "
+                "(models.NAME.dtype) to "
                 "bfloat16 or float32."
             )
         computed = str(values.dtype).removeprefix("torch.")
-        return f"{what} in a forward pass in {computed}, which no dtype can hold. Check the weights."
+        return (
+            f"{what} in a forward pass in {computed}, which no dtype can hold. Check the weights."
+        )
 
 
-def rounded(batches: Iterable[torch.Tensor], scale: Scale, rounding: Rounding) -> Iterator[torch.Tensor]:
-    """Yield batches as `rounding` makes them, once `scale` has told the exponents from the first of them."""
+def rounded(
+    batches: Iterable[torch.Tensor], scale: Scale, rounding: Rounding
+) -> Iterator[torch.Tensor]:
+    """Yield batches as `rounding` makes them, once `scale` has told the exponents from the first of
+    them.
+    """
     batches, waiting = iter(batches), []  # nothing else may hold a batch that was let go of
     while not scale.complete:
         seen = len(waiting)

@@ -17,7 +17,9 @@ from rosetta.run.stages import made_by
 
 
 def activations_step(config: Config, paths: Paths, model: str, shard: int) -> None:
-    """Capture one shard of the match split; where stores are never written, say how its rows are made."""
+    """Capture one shard of the match split; where stores are never written, say how its rows are
+    made.
+    """
     import torch
 
     from rosetta.activations.capture import capture_shard
@@ -30,14 +32,18 @@ def activations_step(config: Config, paths: Paths, model: str, shard: int) -> No
     check_modalities(config, partial(known_modality, config, paths))
     check_scales(config, partial(known_neurons, config, paths))
     if not 0 <= shard < settings.n_shards:
-        raise ConfigError(f"--shard: {shard} is not among the {settings.n_shards} shards (activations.n_shards).")
+        raise ConfigError(
+            f"--shard: {shard} is not among the {settings.n_shards} shards (activations.n_shards)."
+        )
     # One thread: sums split over threads round differently, and shards are the unit of parallelism.
     torch.set_num_threads(1)
     if config.store_mode == "live":
         write_live_store(config, paths, model, shard)
     else:
         inputs = ShardInputs.of(config, paths, model, shard)
-        capture_shard(inputs, settings, paths.store_manifest(model, settings.n_shards, shard), shard)
+        capture_shard(
+            inputs, settings, paths.store_manifest(model, settings.n_shards, shard), shard
+        )
 
 
 def twins_step(config: Config, paths: Paths, model: str) -> None:

@@ -1,4 +1,6 @@
-"""Activation stores: one Zarr v3 group per (model, shard), beside it a manifest that says what made it."""
+"""Activation stores: one Zarr v3 group per (model, shard), beside it a manifest that says what made
+it.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,8 @@ from rosetta.storage.atomic import replacing
 from rosetta.storage.damage import DamageError
 from rosetta.storage.manifests import check_files, describe_files, read_manifest, write_manifest
 
-# A chunk holds all positions of a block for a tile's width of units. Blocks are written whole: the sharding
-# codec would otherwise read and rewrite a file for every batch.
+# A chunk holds all positions of a block for a tile's width of units. Blocks are written whole: the
+# sharding codec would otherwise read and rewrite a file for every batch.
 CHUNK_POSITIONS = MAX_CHUNK_POSITIONS
 CHUNK_UNITS = 1024
 WRITTEN: Modality = "text"  # whose manifests do not tell their modality (`layout.store_modality`)
@@ -71,17 +73,31 @@ def write_store(
     Raises
     ------
     StoreError
-        If there is no position, or an activation is not finite in the stored dtype; the message names the
-        layer and unit.
+        If there is no position, or an activation is not finite in the stored dtype; the message
+        names the layer and unit.
     """
     holds = describe(tokens, shape, dtype=dtype, shard=shard, n_shards=n_shards, place=place)
     holds["chunks"] = [min(CHUNK_POSITIONS, holds["n_positions"]), min(CHUNK_UNITS, shape.d_mlp)]
-    manifest_path.unlink(missing_ok=True)  # a manifest must never speak of a store that is being replaced
+    manifest_path.unlink(
+        missing_ok=True
+    )  # a manifest must never speak of a store that is being replaced
     rounding = Rounding(tokens.with_bytes, shape, dtype, place)
-    files, n_dead = _write_arrays(manifest_path.with_suffix(".zarr"), batches, tokens, holds, rounding, place)
+    files, n_dead = _write_arrays(
+        manifest_path.with_suffix(".zarr"), batches, tokens, holds, rounding, place
+    )
     _tell_underflow(rounding.n_underflow, holds, place)
-    holds |= {"n_dead": n_dead, "n_clamped": rounding.n_clamped, "n_underflow": int(rounding.n_underflow.sum())}
-    manifest = {"kind": KIND, "format_version": FORMAT_VERSION, "made_by": made_by, "holds": holds, "files": files}
+    holds |= {
+        "n_dead": n_dead,
+        "n_clamped": rounding.n_clamped,
+        "n_underflow": int(rounding.n_underflow.sum()),
+    }
+    manifest = {
+        "kind": KIND,
+        "format_version": FORMAT_VERSION,
+        "made_by": made_by,
+        "holds": holds,
+        "files": files,
+    }
     write_manifest(manifest_path, manifest)
 
 
@@ -93,11 +109,15 @@ def _write_arrays(
     rounding: Rounding,
     place: str,
 ) -> tuple[dict[str, Any], int]:
-    """Write and verify all arrays of a store; return what its manifest says of the files, and its dead neurons."""
+    """Write and verify all arrays of a store; return what its manifest says of the files, and its
+    dead neurons.
+    """
     scale = Scale(tokens.with_bytes, holds["n_layers"], holds["dtype"])
     n_values = holds["n_positions"] * holds["n_layers"] * holds["d_mlp"]
     n_bytes = n_values * np.dtype(ACTIVATION_DTYPES[holds["dtype"]]).itemsize
-    with replacing(store_path, n_bytes + sum(values.nbytes for values in vars(tokens).values())) as temporary:
+    with replacing(
+        store_path, n_bytes + sum(values.nbytes for values in vars(tokens).values())
+    ) as temporary:
         group = _create(temporary, holds)
         moments = _fill(group, rounded(batches, scale, rounding), tokens, holds, rounding, place)
         small = {"exponent": rounding.exponents, "mean": moments.mean, "m2": moments.m2}
@@ -108,12 +128,16 @@ def _write_arrays(
 
 
 def _tell_underflow(n_underflow: np.ndarray, holds: dict[str, Any], place: str) -> None:
-    """Say which layers lose a large part of their values, so that their correlations are not to be trusted."""
+    """Say which layers lose a large part of their values, so that their correlations are not to be
+    trusted.
+    """
     share = n_underflow / max(1, holds["n_with_bytes"] * holds["d_mlp"])
     if len(lost := np.flatnonzero(share > LOST)):
         say(
-            f"{place}: {share[lost].max():.0%} of the values of layer {lost[share[lost].argmax()]} are too small for "
-            f"{holds['dtype']} and are stored as 0 ({len(lost)} such layer(s)). Set activations.dtype to bfloat16 or "
+            f"{place}: {share[lost].max():.0%} of the values of layer "
+            f"{lost[share[lost].argmax()]} are too small for "
+            f"{holds['dtype']} and are stored as 0 ({len(lost)} such layer(s)). Set "
+            "activations.dtype to bfloat16 or "
             "float32."
         )
 
@@ -142,13 +166,16 @@ def describe(
         If there is no position, or the tokens are not in order.
     """
     if not len(tokens.token_ids):
-        raise StoreError(f"{place}: the shard has no token. Lower activations.n_shards or give more documents.")
+        raise StoreError(
+            f"{place}: the shard has no token. Lower activations.n_shards or give more documents."
+        )
     check_tokens(tokens, place)
     return {
         "n_positions": len(tokens.token_ids),
         "n_with_bytes": int(tokens.with_bytes.sum()),
         "n_documents": len(tokens.document_ids),
-        "n_left_out": len(tokens.document_ids) - len(np.unique(tokens.document_index[tokens.with_bytes])),
+        "n_left_out": len(tokens.document_ids)
+        - len(np.unique(tokens.document_index[tokens.with_bytes])),
         **shape.facts,
         "dtype": dtype,
         "shard": shard,
@@ -195,12 +222,16 @@ def _fill(
         position = rows.stop
         del block, raw, values  # or they would lie beside the next batches
     if position != holds["n_positions"]:
-        raise StoreError(f"{place}: {position} positions of activations for {holds['n_positions']} tokens.")
+        raise StoreError(
+            f"{place}: {position} positions of activations for {holds['n_positions']} tokens."
+        )
     return moments
 
 
 def _blocks(batches: Iterable[torch.Tensor], rows: int) -> Iterator[torch.Tensor]:
-    """Regroup batches along axis 1 into blocks of exactly `rows` positions; the last one may be shorter."""
+    """Regroup batches along axis 1 into blocks of exactly `rows` positions; the last one may be
+    shorter.
+    """
     pending: list[torch.Tensor] = []
     for batch in batches:
         pending.append(batch)
@@ -215,10 +246,17 @@ def _blocks(batches: Iterable[torch.Tensor], rows: int) -> Iterator[torch.Tensor
 
 
 def _block_moments(block: torch.Tensor, kept: torch.Tensor, exponents: np.ndarray) -> Moments:
-    """Return the moments of the kept rows of a block as it is stored, layer by layer to spare memory."""
+    """Return the moments of the kept rows of a block as it is stored, layer by layer to spare
+    memory.
+    """
     scaled = zip(block, exponents.tolist(), strict=True)
-    layers = [Moments.of(scaled_back(values[kept], exponent).float().numpy()) for values, exponent in scaled]
-    return Moments(layers[0].count, np.stack([m.mean for m in layers]), np.stack([m.m2 for m in layers]))
+    layers = [
+        Moments.of(scaled_back(values[kept], exponent).float().numpy())
+        for values, exponent in scaled
+    ]
+    return Moments(
+        layers[0].count, np.stack([m.mean for m in layers]), np.stack([m.m2 for m in layers])
+    )
 
 
 def _add_variable(group: zarr.Group, name: str, values: np.ndarray) -> None:
@@ -237,7 +275,9 @@ def _write(array: zarr.Array, rows: slice, values: np.ndarray) -> None:
     """Write rows and read them back, so that a store is whole before it gets its name."""
     array[rows] = values
     if not np.array_equal(array[rows], values):
-        raise StoreError(f"{array.store_path}: does not read back as it was written. Check the disk.")
+        raise StoreError(
+            f"{array.store_path}: does not read back as it was written. Check the disk."
+        )
 
 
 class Store:
@@ -251,7 +291,8 @@ class Store:
     Raises
     ------
     StoreError
-        If the manifest or a file is missing, truncated or altered, or the arrays are not as registered.
+        If the manifest or a file is missing, truncated or altered, or the arrays are not as
+        registered.
     """
 
     def __init__(self, manifest_path: Path) -> None:
@@ -263,21 +304,30 @@ class Store:
         # Chunks of activations have checksums of their own, which are checked when they are read.
         check_files(self.path, self.manifest["files"], manifest_path, content=_is_small)
         holds = self.manifest["holds"]
-        self.group = self._guard("zarr.json", lambda: zarr.open_group(self.path, mode="r", zarr_format=3))
+        self.group = self._guard(
+            "zarr.json", lambda: zarr.open_group(self.path, mode="r", zarr_format=3)
+        )
         version = self.manifest["format_version"]
-        self._guard("zarr.json", lambda: check_arrays(self.group, holds, str(self.path), self.modality, version))
+        self._guard(
+            "zarr.json",
+            lambda: check_arrays(self.group, holds, str(self.path), self.modality, version),
+        )
         self.shape = NeuronShape.of(holds)
         self.n_layers, self.d_mlp = self.shape.n_layers, self.shape.d_mlp
         self.n_positions: int = holds["n_positions"]
         self.dtype: str = holds["dtype"]
         self._layers = [self.group[activation_path(layer)] for layer in range(self.n_layers)]
-        scaled = self.read("exponent") if has_exponents(version) else np.zeros(self.n_layers, np.int16)
+        scaled = (
+            self.read("exponent") if has_exponents(version) else np.zeros(self.n_layers, np.int16)
+        )
         check_exponents(scaled, str(self.path))
         self._exponents = scaled.tolist()
         tokens = self.tokens()
         check_tokens(tokens, str(self.path))
         if int(tokens.with_bytes.sum()) != holds["n_with_bytes"]:
-            raise StoreError(f"{manifest_path}: holds.n_with_bytes: should be {int(tokens.with_bytes.sum())}.")
+            raise StoreError(
+                f"{manifest_path}: holds.n_with_bytes: should be {int(tokens.with_bytes.sum())}."
+            )
 
     def read(self, variable: str) -> np.ndarray:
         """Return a small variable of the registry, whole.
@@ -295,17 +345,24 @@ class Store:
 
     def moments(self) -> Moments:
         """Return the moments of every neuron, arrays of shape (n_layers · d_mlp,)."""
-        return Moments(self.manifest["holds"]["n_with_bytes"], self.read("mean").ravel(), self.read("m2").ravel())
+        return Moments(
+            self.manifest["holds"]["n_with_bytes"],
+            self.read("mean").ravel(),
+            self.read("m2").ravel(),
+        )
 
     def activations(self, layer: int, rows: slice, units: slice) -> torch.Tensor:
-        """Return activations (rows, units) of a layer in the stored dtype; where the layer is scaled, in float32.
+        """Return activations (rows, units) of a layer in the stored dtype; where the layer is
+        scaled, in float32.
 
         Raises
         ------
         StoreError
             If a chunk is damaged.
         """
-        values = torch.from_numpy(self._guard(activation_path(layer), lambda: self._layers[layer][rows, units]))
+        values = torch.from_numpy(
+            self._guard(activation_path(layer), lambda: self._layers[layer][rows, units])
+        )
         values = values.view(torch.bfloat16) if self.dtype == "bfloat16" else values
         return scaled_back(values, self._exponents[layer])
 
@@ -325,14 +382,21 @@ class Store:
             for layer in range(low // self.d_mlp, -(-high // self.d_mlp)):
                 first = layer * self.d_mlp
                 units = slice(max(low - first, 0), min(high - first, self.d_mlp))
-                parts.append((first + units.start - low, self.activations(layer, slice(start, start + step), units)))
+                parts.append(
+                    (
+                        first + units.start - low,
+                        self.activations(layer, slice(start, start + step), units),
+                    )
+                )
             yield start, parts
 
     def _guard(self, what: str, read: Any) -> np.ndarray:
         try:
             return read()
         except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
-            raise DamageError(self.path, f"{what} is damaged ({error})", self.path.with_suffix(".json")) from None
+            raise DamageError(
+                self.path, f"{what} is damaged ({error})", self.path.with_suffix(".json")
+            ) from None
 
 
 def _is_small(name: str) -> bool:

@@ -1,8 +1,8 @@
 """Token ids and byte ranges: which bytes of the document's UTF-8 text each token stands for.
 
-Ranges are summed up from the bytes of the tokens themselves, not from a tokenizer's offset mapping, and are accepted
-only if the bytes rebuild the text exactly (method, section 2): as it is, or as its normaliser makes it, from
-where they are followed back (`rosetta.activations.canonical`).
+Ranges are summed up from the bytes of the tokens themselves, not from a tokenizer's offset mapping,
+and are accepted only if the bytes rebuild the text exactly (method, section 2): as it is, or as its
+normaliser makes it, from where they are followed back (`rosetta.activations.canonical`).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class TokenizedDocument:
     Attributes
     ----------
     token_ids, byte_start, byte_end : ndarray of int32, shape (n_tokens,)
-        `byte_start == byte_end` for tokens that end no byte: special ones, and those that end inside a character
-        that the normaliser has changed.
+        `byte_start == byte_end` for tokens that end no byte: special ones, and those that end
+        inside a character that the normaliser has changed.
     """
 
     token_ids: np.ndarray
@@ -40,7 +40,9 @@ class TokenizedDocument:
 
     def head(self, n_tokens: int) -> TokenizedDocument:
         """Return the first `n_tokens` tokens."""
-        return TokenizedDocument(self.token_ids[:n_tokens], self.byte_start[:n_tokens], self.byte_end[:n_tokens])
+        return TokenizedDocument(
+            self.token_ids[:n_tokens], self.byte_start[:n_tokens], self.byte_end[:n_tokens]
+        )
 
 
 NOTHING = TokenizedDocument(*(np.empty(0, np.int32) for _ in range(3)))
@@ -74,8 +76,11 @@ class ByteTokenizer:
         self._unspelled = {id_ for id_, token in added.items() if token.lstrip or token.rstrip}
         unknown = _unknown_id(self._backend, state["model"])
         self._unspelled |= set() if unknown is None else {unknown}
-        # The last token of a beginning may go on, if it takes up spaces; what the template adds comes after it.
-        self._beyond = 1 + self._backend.num_special_tokens_to_add(False) if reads_by_words(state) else None
+        # The last token of a beginning may go on, if it takes up spaces; what the template adds
+        # comes after it.
+        self._beyond = (
+            1 + self._backend.num_special_tokens_to_add(False) if reads_by_words(state) else None
+        )
 
     def __call__(self, text: str) -> TokenizedDocument:
         """Tokenize a document.
@@ -97,7 +102,8 @@ class ByteTokenizer:
         return TokenizedDocument(np.asarray(encoding.ids, np.int32), bounds[:-1], bounds[1:])
 
     def first(self, text: str, n_tokens: int) -> TokenizedDocument:
-        """Return the first tokens of a document, those of the whole, having read no more of it than needed.
+        """Return the first tokens of a document, those of the whole, having read no more of it than
+        needed.
 
         Raises
         ------
@@ -135,8 +141,10 @@ class ByteTokenizer:
             min(len(rebuilt), len(data)),
         )
         return (
-            f"{self.place}: the bytes of its tokens do not rebuild the text: from byte {at} the tokens read "
-            f"{rebuilt[at : at + 24]!r} and the document {data[at : at + 24]!r}. The tokenizer changes or "
+            f"{self.place}: the bytes of its tokens do not rebuild the text: from byte {at} the "
+            "tokens read "
+            f"{rebuilt[at : at + 24]!r} and the document {data[at : at + 24]!r}. The tokenizer "
+            "changes or "
             "drops text; normalise the corpus beforehand or use another model."
         )
 
@@ -144,9 +152,9 @@ class ByteTokenizer:
 def _fit(pieces: list[bytes], literal: list[bytes], data: bytes) -> list[bytes] | None:
     """Return pieces that rebuild the data, or None.
 
-    A piece may be spelled as its token is written (`literal`) instead, like `<0x41>` where that stands in the text, or
-    begin with a space that the tokenizer put before a text or a part of it. It works from the end, so that of several
-    spaces the first is the one that was added.
+    A piece may be spelled as its token is written (`literal`) instead, like `<0x41>` where that
+    stands in the text, or begin with a space that the tokenizer put before a text or a part of it.
+    It works from the end, so that of several spaces the first is the one that was added.
     """
     end, fitted = len(data), []
     for piece, written in zip(reversed(pieces), reversed(literal), strict=True):
@@ -184,8 +192,10 @@ def _kind(decoder: dict[str, Any], place: str) -> _Kind:
         prefix = next(part["prefix"] for part in parts if part.get("type") == "WordPiece")
         return _Kind(lambda token: token.removeprefix(prefix).encode("utf-8"), "dropped")
     raise ModelError(
-        f"{place}: tokenizer decoder {decoder.get('type')!r} is not supported. Supported: byte-level BPE, "
-        "SentencePiece-style tokenizers (Metaspace, byte fallback) and WordPiece. Use another model."
+        f"{place}: tokenizer decoder {decoder.get('type')!r} is not supported. Supported: "
+        "byte-level BPE, "
+        "SentencePiece-style tokenizers (Metaspace, byte fallback) and WordPiece. Use another "
+        "model."
     )
 
 
@@ -197,13 +207,19 @@ def _unknown_id(backend: Tokenizer, model: dict[str, Any]) -> int | None:
 
 
 def _unicode_to_byte() -> dict[str, int]:
-    """Return the alphabet of byte-level BPE: printable bytes stand for themselves, others from U+0100 on."""
+    """Return the alphabet of byte-level BPE: printable bytes stand for themselves, others from
+    U+0100 on.
+    """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     alphabet = {chr(byte): byte for byte in printable}
     alphabet.update({chr(0x100 + i): byte for i, byte in enumerate(others)})
-    if set(alphabet) != set(ByteLevel.alphabet()):  # pragma: no cover - guards against a changed library
-        raise ModelError("the tokenizers library uses another byte-level alphabet than this version expects")
+    if set(alphabet) != set(
+        ByteLevel.alphabet()
+    ):  # pragma: no cover - guards against a changed library
+        raise ModelError(
+            "the tokenizers library uses another byte-level alphabet than this version expects"
+        )
     return alphabet
 
 
@@ -217,4 +233,8 @@ def _byte_level(token: str) -> bytes:
 
 def _metaspace(token: str) -> bytes:
     fallback = _FALLBACK.fullmatch(token)
-    return bytes([int(fallback[1], 16)]) if fallback else token.replace(SPACE_MARK, " ").encode("utf-8")
+    return (
+        bytes([int(fallback[1], 16)])
+        if fallback
+        else token.replace(SPACE_MARK, " ").encode("utf-8")
+    )

@@ -18,21 +18,22 @@ from rosetta.moments import Moments
 from rosetta.progress import bar
 from rosetta.storage.manifests import check_files
 
-# Moments are compared to this share of themselves, and sums of squares to this share of Σx² too: other programs add up
-# in another order.
+# Moments are compared to this share of themselves, and sums of squares to this share of Σx² too:
+# other programs add up in another order.
 RTOL = 1e-6
 RTOL_SQUARES = 1e-12
 
 
 def check_store(store: Store) -> None:
-    """Check what opening a store does not: every file's digest, every chunk, every value, and the moments.
+    """Check what opening a store does not: every file's digest, every chunk, every value, and the
+    moments.
 
     Raises
     ------
     StoreError
-        At the first thing that is wrong: a file that is altered or that the manifest does not list, an array that is
-        not registered, a chunk that cannot be read, a value that is not finite on a position with bytes, moments that
-        are not those of the activations.
+        At the first thing that is wrong: a file that is altered or that the manifest does not list,
+        an array that is not registered, a chunk that cannot be read, a value that is not finite on
+        a position with bytes, moments that are not those of the activations.
     """
     files = store.manifest["files"]
     _check_names(store)
@@ -51,20 +52,28 @@ def summary(store: Store) -> str:
     n_bytes = sum(facts["bytes"] for facts in store.manifest["files"].values())
     return (
         f"{store.path.with_suffix('.json')}: shard {holds['shard']} of {holds['n_shards']}, "
-        f"{store.n_layers} × {store.d_mlp} neurons ({int((moments.m2 == 0).sum())} dead), {holds['dtype']}, "
-        f"{holds['n_positions']} positions ({holds['n_with_bytes']} with bytes) of {holds['n_documents']} documents, "
+        f"{store.n_layers} × {store.d_mlp} neurons ({int((moments.m2 == 0).sum())} dead), "
+        f"{holds['dtype']}, "
+        f"{holds['n_positions']} positions ({holds['n_with_bytes']} with bytes) of "
+        f"{holds['n_documents']} documents, "
         f"{tqdm.format_sizeof(n_bytes, 'B')}"
     )
 
 
 def _check_names(store: Store) -> None:
-    present = {path.relative_to(store.path).as_posix() for path in store.path.rglob("*") if path.is_file()}
+    present = {
+        path.relative_to(store.path).as_posix() for path in store.path.rglob("*") if path.is_file()
+    }
     for name in sorted(present - set(store.manifest["files"])):
         hidden = Path(name).name.startswith(".")
         raise StoreError(
-            f"{store.path / name}: {HIDDEN if hidden else f'is not listed in the manifest. {SPECIFICATION}'}"
+            f"{store.path / name}: "
+            f"{HIDDEN if hidden else f'is not listed in the manifest. {SPECIFICATION}'}"
         )
-    known = {"activations", *array_names(store.n_layers, store.modality, store.manifest["format_version"])}
+    known = {
+        "activations",
+        *array_names(store.n_layers, store.modality, store.manifest["format_version"]),
+    }
     for name in sorted({name for name, _ in store.group.members(max_depth=None)} - known):
         raise StoreError(f"{store.path}: the array {name} is not registered. {SPECIFICATION}")
 
@@ -74,7 +83,9 @@ def _check_activations(store: Store, shown: Any, n_bytes: int) -> None:
     with_bytes = torch.from_numpy(store.tokens().with_bytes)
     saved = store.moments()
     rows, units = store.manifest["holds"]["chunks"]
-    firsts = [(layer, unit) for layer in range(store.n_layers) for unit in range(0, store.d_mlp, units)]
+    firsts = [
+        (layer, unit) for layer in range(store.n_layers) for unit in range(0, store.d_mlp, units)
+    ]
     for layer, unit in firsts:
         parts = []
         columns = slice(unit, min(unit + units, store.d_mlp))
@@ -94,12 +105,15 @@ def _check_finite(store: Store, values: torch.Tensor, layer: int, first_unit: in
     if len(bad):
         row, unit = bad[0].tolist()
         raise StoreError(
-            f"{store.path}: neuron {store.shape.name(layer, first_unit + unit)} reads {float(values[row, unit])} on a "
+            f"{store.path}: neuron {store.shape.name(layer, first_unit + unit)} reads "
+            f"{float(values[row, unit])} on a "
             f"position with bytes. Capture it again, in a dtype that holds its values."
         )
 
 
-def _check_moments(store: Store, computed: Moments, saved: Moments, layer: int, first_unit: int) -> None:
+def _check_moments(
+    store: Store, computed: Moments, saved: Moments, layer: int, first_unit: int
+) -> None:
     squares = computed.m2 + computed.count * np.square(computed.mean)
     off = {
         "mean": (saved.mean, computed.mean, RTOL * (np.abs(computed.mean) + computed.std)),
@@ -111,6 +125,7 @@ def _check_moments(store: Store, computed: Moments, saved: Moments, layer: int, 
             unit = int(np.argmax(wrong))
             neuron = store.shape.name(layer, first_unit + unit)
             raise StoreError(
-                f"{store.path}: {name} of neuron {neuron} is {found[unit]:g}, but that of {activation_path(layer)} is "
+                f"{store.path}: {name} of neuron {neuron} is {found[unit]:g}, but that of "
+                f"{activation_path(layer)} is "
                 f"{expected[unit]:g}. Compute it in float64 from the values as stored."
             )

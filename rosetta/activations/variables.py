@@ -1,4 +1,6 @@
-"""The registry of everything an activation store holds, by modality: name, dtype, dimensions, meaning."""
+"""The registry of everything an activation store holds, by modality: name, dtype, dimensions,
+meaning.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,16 @@ ACTIVATION_DTYPES = {"float16": "float16", "float32": "float32", "bfloat16": "ui
 
 _OF_ALL = {
     "exponent": Variable(
-        ("int16",), ("layer",), "an activation is the stored value times 2 to this power; not 0 in tiny layers only"
+        ("int16",),
+        ("layer",),
+        "an activation is the stored value times 2 to this power; not 0 in tiny layers only",
     ),
-    "mean": Variable(("float64",), ("layer", "unit"), "mean over the positions that count; of text: with bytes"),
-    "m2": Variable(("float64",), ("layer", "unit"), "sum of squared deviations over these positions"),
+    "mean": Variable(
+        ("float64",), ("layer", "unit"), "mean over the positions that count; of text: with bytes"
+    ),
+    "m2": Variable(
+        ("float64",), ("layer", "unit"), "sum of squared deviations over these positions"
+    ),
     "activations": Variable(
         tuple(ACTIVATION_DTYPES.values()),
         ("position", "unit"),
@@ -36,13 +44,23 @@ _OF_ALL = {
 }
 _OF_TEXT = {
     "token_ids": Variable(("int32",), ("position",), "token id at each position"),
-    "byte_start": Variable(("int32",), ("position",), "first UTF-8 byte of the token in its document"),
-    "byte_end": Variable(
-        ("int32",), ("position",), "byte after the token's last; equal to byte_start for special tokens"
+    "byte_start": Variable(
+        ("int32",), ("position",), "first UTF-8 byte of the token in its document"
     ),
-    "document_index": Variable(("int32",), ("position",), "index of the position's document in document_ids"),
-    "document_ids": Variable(("uint64",), ("document",), "64-bit document ids, in the order of the corpus"),
-    "document_bytes": Variable(("int64",), ("document",), "length of the whole document's UTF-8 text"),
+    "byte_end": Variable(
+        ("int32",),
+        ("position",),
+        "byte after the token's last; equal to byte_start for special tokens",
+    ),
+    "document_index": Variable(
+        ("int32",), ("position",), "index of the position's document in document_ids"
+    ),
+    "document_ids": Variable(
+        ("uint64",), ("document",), "64-bit document ids, in the order of the corpus"
+    ),
+    "document_bytes": Variable(
+        ("int64",), ("document",), "length of the whole document's UTF-8 text"
+    ),
 }
 # A further modality is a further entry: what its positions are, and what stores of all have.
 VARIABLES: dict[Modality, dict[str, Variable]] = {"text": {**_OF_TEXT, **_OF_ALL}}

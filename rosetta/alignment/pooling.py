@@ -11,7 +11,12 @@ STRIP = 256  # rows worked on at once, so that they stay in the processor's cach
 
 
 def pool_into(
-    out: torch.Tensor, values: torch.Tensor, rows: np.ndarray, first: np.ndarray, last: np.ndarray, pooling: str
+    out: torch.Tensor,
+    values: torch.Tensor,
+    rows: np.ndarray,
+    first: np.ndarray,
+    last: np.ndarray,
+    pooling: str,
 ) -> None:
     """Pool token rows to spans, in the precision of `out`.
 
@@ -35,7 +40,9 @@ def pool_into(
         head = rows[first[low : low + STRIP]]
         taken = slice(int(head[0]), int(head[0]) + len(head))
         consecutive = np.array_equal(head, np.arange(taken.start, taken.stop))
-        out[low : low + STRIP].copy_(values[taken] if consecutive else values[torch.from_numpy(head)])
+        out[low : low + STRIP].copy_(
+            values[taken] if consecutive else values[torch.from_numpy(head)]
+        )
     lengths = last - first
     for length in np.unique(lengths[lengths > 1]):
         spans = np.flatnonzero(lengths == length)
@@ -46,7 +53,9 @@ def pool_into(
             _POOLINGS[pooling](out, torch.from_numpy(some), values, tokens)
 
 
-def _mean(out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> None:
+def _mean(
+    out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor
+) -> None:
     """Write means over axis 0 of `tokens`, exact where all values are equal, as of dead neurons."""
     first = out[spans]
     above = torch.zeros_like(first)
@@ -55,14 +64,20 @@ def _mean(out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: 
     out[spans] = first.add_(above, alpha=1 / len(tokens))
 
 
-def _max(out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> None:
+def _max(
+    out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor
+) -> None:
     out[spans] = _gathered(out, values, tokens).amax(dim=0)
 
 
-def _median(out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> None:
+def _median(
+    out: torch.Tensor, spans: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor
+) -> None:
     ordered = _gathered(out, values, tokens).sort(dim=0).values
     middle = len(ordered) // 2
-    out[spans] = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    out[spans] = (
+        ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    )
 
 
 def _gathered(out: torch.Tensor, values: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:

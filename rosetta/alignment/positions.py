@@ -54,10 +54,14 @@ class AlignedPositions(ABC):
 
     @abstractmethod
     def holding(self, marks: np.ndarray) -> np.ndarray:
-        """Return which positions need a marked row; `marks` is bool over the rows, shape (n_rows,)."""
+        """Return which positions need a marked row; `marks` is bool over the rows, shape
+        (n_rows,).
+        """
 
     @abstractmethod
-    def pool_into(self, out: torch.Tensor, values: torch.Tensor, which: slice, pooling: str) -> None:
+    def pool_into(
+        self, out: torch.Tensor, values: torch.Tensor, which: slice, pooling: str
+    ) -> None:
         """Pool rows to positions, in the precision of `out`.
 
         Equal rows must give their value exactly, so that neurons without variance stay without.

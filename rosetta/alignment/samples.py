@@ -47,9 +47,15 @@ def sample_facts(ids: np.ndarray, table: Path | None) -> SampleFacts:
         If the table lacks a document, or is none of documents.
     """
     if table is None:
-        return SampleFacts(np.full(len(ids), ""), np.array([document_name(i) for i in ids.tolist()], dtype=str))
+        return SampleFacts(
+            np.full(len(ids), ""), np.array([document_name(i) for i in ids.tolist()], dtype=str)
+        )
     known = read_parquet(table, DOCUMENT_COLUMNS)
-    for column, kinds, what in (("id", "ui", "whole numbers"), ("domain", "O", "text"), ("source", "O", "text")):
+    for column, kinds, what in (
+        ("id", "ui", "whole numbers"),
+        ("domain", "O", "text"),
+        ("source", "O", "text"),
+    ):
         values = known[column]
         if values.isna().any() or values.to_numpy().dtype.kind not in kinds:
             raise StoreError(f"{table}: {column}: not {what} throughout. Give a split of a corpus.")
@@ -57,7 +63,8 @@ def sample_facts(ids: np.ndarray, table: Path | None) -> SampleFacts:
     missing = ids[found["source"].isna().to_numpy()]
     if len(missing):
         raise StoreError(
-            f"{table}: has no document {document_name(int(missing[0]))}, which the stores hold. Give the split of the "
+            f"{table}: has no document {document_name(int(missing[0]))}, which the stores hold. "
+            "Give the split of the "
             "corpus that they were captured on, or capture them again."
         )
     clusters = [cluster_of(source) for source in found["source"]]

@@ -11,10 +11,14 @@ from rosetta.config.base import Modality
 from rosetta.errors import StoreError
 
 # How two shards of the same samples are aligned.
-ALIGN: Mapping[Modality, Callable[[StoreReader, StoreReader], AlignedShard]] = {"text": text.align_shard}
+ALIGN: Mapping[Modality, Callable[[StoreReader, StoreReader], AlignedShard]] = {
+    "text": text.align_shard
+}
 
 
-def align_stores(stores_a: Sequence[StoreReader], stores_b: Sequence[StoreReader]) -> list[AlignedShard]:
+def align_stores(
+    stores_a: Sequence[StoreReader], stores_b: Sequence[StoreReader]
+) -> list[AlignedShard]:
     """Align the shard stores of two models.
 
     Raises

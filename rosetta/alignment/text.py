@@ -27,13 +27,20 @@ def align_shard(a: StoreReader, b: StoreReader) -> AlignedShard:
     """
     tokens_a, tokens_b = a.tokens(), b.tokens()
     check_same_documents(tokens_a, tokens_b, (str(a.path), str(b.path)))
-    spans = aligned_spans([token_ranges(tokens_a), token_ranges(tokens_b)], len(tokens_a.document_ids))
+    spans = aligned_spans(
+        [token_ranges(tokens_a), token_ranges(tokens_b)], len(tokens_a.document_ids)
+    )
     document = spans.document_index.astype(np.int32)  # one array for both sides
-    rows_a, rows_b = (StoredRows(tokens.document_index, tokens.with_bytes) for tokens in (tokens_a, tokens_b))
+    rows_a, rows_b = (
+        StoredRows(tokens.document_index, tokens.with_bytes) for tokens in (tokens_a, tokens_b)
+    )
     return AlignedShard(
-        _segments(document, rows_a, spans, 0), _segments(document, rows_b, spans, 1), rows_a, rows_b,
+        _segments(document, rows_a, spans, 0),
+        _segments(document, rows_b, spans, 1),
+        rows_a,
+        rows_b,
         tokens_a.document_ids,
-    )  # fmt: skip
+    )
 
 
 def _segments(document: np.ndarray, rows: StoredRows, spans: AlignedSpans, side: int) -> Segments:

@@ -1,8 +1,10 @@
-"""Means with studentised bootstrap intervals (bootstrap-t; Hall 1988), seeded by name so that every run gives the same.
+"""Means with studentised bootstrap intervals (bootstrap-t; Hall 1988), seeded by name so that every
+run gives the same.
 
-In every resample the deviation of its mean is divided by its own standard error, that between clusters. The quantiles
-of these ratios take the place of Student's: they follow the skewness of the data, which percentile intervals and
-Student's t do not, and they know that the error itself is estimated from few clusters.
+In every resample the deviation of its mean is divided by its own standard error, that between
+clusters. The quantiles of these ratios take the place of Student's: they follow the skewness of the
+data, which percentile intervals and Student's t do not, and they know that the error itself is
+estimated from few clusters.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.config import Bootstrap
 from rosetta.inputs.text.documents import hash64
 
-# More clusters than this are dealt at random into as many groups: that keeps the mean, its error and the skewness of
-# their ratio, and costs the same for models of any size.
+# More clusters than this are dealt at random into as many groups: that keeps the mean, its error
+# and the skewness of their ratio, and costs the same for models of any size.
 MOST_CLUSTERS = 1000
 _CHUNK = 500  # resamples drawn at once, for memory
 
@@ -31,7 +33,8 @@ class Estimate:
     value : ndarray of float64, shape (k,)
         Means; NaN without observations.
     variance : ndarray of float64, shape (k,)
-        Squared standard errors, between clusters; NaN for fewer clusters than `Bootstrap.min_clusters`.
+        Squared standard errors, between clusters; NaN for fewer clusters than
+        `Bootstrap.min_clusters`.
     replicates, variances : ndarray of float64, shape (n_resamples, k)
         The same of the resamples.
     n : ndarray of int64, shape (k,)
@@ -56,13 +59,15 @@ class Estimate:
 
     def __getitem__(self, k: int | slice) -> Estimate:
         """Return the estimate of some of the variables."""
-        return Estimate(self.value[k], self.variance[k], self.replicates[:, k], self.variances[:, k], self.n[k])
+        return Estimate(
+            self.value[k], self.variance[k], self.replicates[:, k], self.variances[:, k], self.n[k]
+        )
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
         """Return the ends of the intervals, shape (k,).
 
-        NaN where there are too few clusters, where all are equal, and where too few differ: if resamples without any
-        spread make up a tail, the data set no bound.
+        NaN where there are too few clusters, where all are equal, and where too few differ: if
+        resamples without any spread make up a tail, the data set no bound.
         """
         ratios = np.sort(self._ratios(), axis=0)
         tail = math.floor((0.5 - confidence / 2) * (len(ratios) + 1) + 1e-9)
@@ -74,9 +79,11 @@ class Estimate:
         return np.where(bounded, low, np.nan), np.where(bounded, high, np.nan)
 
     def p_above(self, bound: float = 0.0) -> np.ndarray:
-        """Return the two-sided p of each variable's mean being above a bound, shape (k,); NaN without an interval.
+        """Return the two-sided p of each variable's mean being above a bound, shape (k,); NaN
+        without an interval.
 
-        It is below 0.05 where the 95% interval lies above the bound, and cannot be less than 2 / (n_resamples + 1).
+        It is below 0.05 where the 95% interval lies above the bound, and cannot be less than 2 /
+        (n_resamples + 1).
         """
         return self._p(self._ratios() >= self._distance(bound))
 
@@ -107,9 +114,9 @@ def mean_estimate(
 ) -> Estimate:
     """Return the means of `values` over the first axis, resampling its rows with replacement.
 
-    Rows that belong together are resampled together: matched neurons of two models are much alike, and to count them
-    as independent would make intervals too narrow. A mean is the ratio of two sums over clusters; its error is the
-    linearised one of a ratio.
+    Rows that belong together are resampled together: matched neurons of two models are much alike,
+    and to count them as independent would make intervals too narrow. A mean is the ratio of two
+    sums over clusters; its error is the linearised one of a ratio.
 
     Parameters
     ----------
@@ -130,8 +137,8 @@ def mean_estimate(
     rng = np.random.default_rng(hash64(settings.seed, *name))
     filled = np.where(finite, values, 0.0)
     center = _ratio((weight * filled).sum(axis=0), weight.sum(axis=0))
-    # Deviations from the mean, in place of values: squares of large values would cancel. What rounding leaves of
-    # equal values is no spread.
+    # Deviations from the mean, in place of values: squares of large values would cancel. What
+    # rounding leaves of equal values is no spread.
     deviation = filled - np.nan_to_num(center)
     deviation[np.abs(deviation) <= 1e-12 * np.abs(filled)] = 0.0
     sums = _cluster_sums(np.concatenate([weight * deviation, weight], axis=1), clusters)
@@ -164,8 +171,12 @@ def _dealt(sums: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return _cluster_sums(sums, rng.permutation(len(sums)) % MOST_CLUSTERS)
 
 
-def _resampled(sums: np.ndarray, n_resamples: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return the deviations of the means of resamples of clusters, and their squared errors, (n_resamples, k)."""
+def _resampled(
+    sums: np.ndarray, n_resamples: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the deviations of the means of resamples of clusters, and their squared errors,
+    (n_resamples, k).
+    """
     n, parts = len(sums), []
     if not n:
         return tuple(np.full((2, n_resamples, sums.shape[1] // 2), np.nan))
@@ -178,12 +189,16 @@ def _resampled(sums: np.ndarray, n_resamples: int, rng: np.random.Generator) -> 
 
 
 def _deviation(times: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ratio θ of the sums of samples, and its linearised variance G/(G − 1) · Σ (s − θ w)² / (Σ w)².
+    """Return the ratio θ of the sums of samples, and its linearised variance G/(G − 1) · Σ (s − θ
+    w)² / (Σ w)².
 
-    `times` (n_samples, G) says how often each sample has each cluster, `sums` (G, 2 k) has s and w of k variables.
+    `times` (n_samples, G) says how often each sample has each cluster, `sums` (G, 2 k) has s and w
+    of k variables.
     """
     s, w = np.split(sums, 2, axis=1)
-    s1, w1, ss, sw, ww = np.split(times @ np.concatenate([s, w, s * s, s * w, w * w], axis=1), 5, axis=1)
+    s1, w1, ss, sw, ww = np.split(
+        times @ np.concatenate([s, w, s * s, s * w, w * w], axis=1), 5, axis=1
+    )
     ratio = _ratio(s1, w1)
     squares = ss - 2 * ratio * sw + ratio**2 * ww
     g = times.sum(axis=1, keepdims=True)

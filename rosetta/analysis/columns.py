@@ -1,10 +1,19 @@
-"""Columns of the tables of single neurons, apart from what makes them, so that their readers need not load torch."""
+"""Columns of the tables of single neurons, apart from what makes them, so that their readers need
+not load torch.
+"""
 
 from __future__ import annotations
 
 VOCABULARY_COLUMNS = ["layer", "unit", "excess_kurtosis"]
 NEURON_COLUMNS = [
-    "layer", "unit", "activation_mean", "activation_variance", "activation_skewness", "activation_kurtosis",
-    "fraction_active", "domain_information", "domain_firing",
-]  # fmt: skip
+    "layer",
+    "unit",
+    "activation_mean",
+    "activation_variance",
+    "activation_skewness",
+    "activation_kurtosis",
+    "fraction_active",
+    "domain_information",
+    "domain_firing",
+]
 CONTEXT_COLUMNS = ["layer", "unit", "rank", "document", "domain", "byte_start", "byte_end", "value"]

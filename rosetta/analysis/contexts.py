@@ -17,14 +17,28 @@ if TYPE_CHECKING:
     from rosetta.activations.live import LiveStore
 
 SHARED_COLUMNS = [
-    "layer_anchor", "unit_anchor", "model", "layer", "unit", "rank", "document", "domain", "byte_start", "byte_end",
-    "value", "partner", "partner_layer", "partner_unit", "partner_value",
-]  # fmt: skip
+    "layer_anchor",
+    "unit_anchor",
+    "model",
+    "layer",
+    "unit",
+    "rank",
+    "document",
+    "domain",
+    "byte_start",
+    "byte_end",
+    "value",
+    "partner",
+    "partner_layer",
+    "partner_unit",
+    "partner_value",
+]
 
 
 @dataclass(frozen=True)
 class Reader:
-    """A model whose activations are read: its stores, their positions, and the top contexts of its neurons.
+    """A model whose activations are read: its stores, their positions, and the top contexts of its
+    neurons.
 
     Attributes
     ----------
@@ -47,19 +61,24 @@ def members_of(rosetta: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        model_anchor, layer_anchor, unit_anchor, model, layer, unit, r: with the anchor neuron, or 1 for itself.
+        model_anchor, layer_anchor, unit_anchor, model, layer, unit, r: with the anchor neuron, or 1
+        for itself.
     """
     key = ["model_anchor", "layer_anchor", "unit_anchor"]
     anchors = rosetta.drop_duplicates(key)
     own = anchors.assign(
-        model=anchors["model_anchor"], layer=anchors["layer_anchor"], unit=anchors["unit_anchor"], r=1.0
+        model=anchors["model_anchor"],
+        layer=anchors["layer_anchor"],
+        unit=anchors["unit_anchor"],
+        r=1.0,
     )
     members = pd.concat([own, rosetta], ignore_index=True)[[*key, "model", "layer", "unit", "r"]]
     return members.sort_values(key, kind="stable", ignore_index=True)
 
 
 def with_margins(members: pd.DataFrame, matches: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return `members` with the smaller margin of each match in a column `margin`; NaN for the anchor's own neurons.
+    """Return `members` with the smaller margin of each match in a column `margin`; NaN for the
+    anchor's own neurons.
 
     Parameters
     ----------
@@ -77,11 +96,19 @@ def with_margins(members: pd.DataFrame, matches: list[pd.DataFrame]) -> pd.DataF
     }
     table = pd.concat(matches, ignore_index=True).rename(columns=names)
     table["margin"] = table[["margin_a", "margin_b"]].min(axis=1)
-    return members.merge(table[[*names.values(), "margin"]], on=list(names.values()), how="left", validate="one_to_one")
+    return members.merge(
+        table[[*names.values(), "margin"]],
+        on=list(names.values()),
+        how="left",
+        validate="one_to_one",
+    )
 
 
-def shared_contexts(members: pd.DataFrame, readers: dict[str, Reader], pooling: str) -> pd.DataFrame:
-    """Return the top contexts of every matched neuron with the value of each of its partners on the same bytes.
+def shared_contexts(
+    members: pd.DataFrame, readers: dict[str, Reader], pooling: str
+) -> pd.DataFrame:
+    """Return the top contexts of every matched neuron with the value of each of its partners on the
+    same bytes.
 
     Parameters
     ----------
@@ -95,11 +122,13 @@ def shared_contexts(members: pd.DataFrame, readers: dict[str, Reader], pooling: 
     Returns
     -------
     DataFrame
-        `SHARED_COLUMNS`, ordered by anchor neuron, model, neuron, rank and partner; `partner_value` is NaN where the
-        partner's model did not read that far into the document.
+        `SHARED_COLUMNS`, ordered by anchor neuron, model, neuron, rank and partner; `partner_value`
+        is NaN where the partner's model did not read that far into the document.
     """
     key, place = ["layer_anchor", "unit_anchor"], ["model", "layer", "unit"]
-    partners = members[[*key, *place]].set_axis([*key, "partner", "partner_layer", "partner_unit"], axis=1)
+    partners = members[[*key, *place]].set_axis(
+        [*key, "partner", "partner_layer", "partner_unit"], axis=1
+    )
     pairs = members[[*key, *place]].merge(partners, on=key)
     pairs = pairs[pairs["model"] != pairs["partner"]]
     rows = pd.concat(
@@ -129,7 +158,8 @@ def best_matches(
     n_matches: int,
     n_contexts: int,
 ) -> list[dict]:
-    """Return the matches of highest r, each with its numbers and the top contexts of both neurons as text.
+    """Return the matches of highest r, each with its numbers and the top contexts of both neurons
+    as text.
 
     Parameters
     ----------
@@ -151,12 +181,20 @@ def best_matches(
         for neuron, rows in best[key].drop_duplicates().merge(kept, on=key).groupby(key):
             shown[side, *neuron] = [_context(texts, row) for row in rows.itertuples()]
     return [
-        {**row, **{f"contexts_{side}": shown[side, row[f"layer_{side}"], row[f"unit_{side}"]] for side in "ab"}}
+        {
+            **row,
+            **{
+                f"contexts_{side}": shown[side, row[f"layer_{side}"], row[f"unit_{side}"]]
+                for side in "ab"
+            },
+        }
         for row in best.to_dict("records")
     ]
 
 
 def _context(texts: dict[int, str], place: tuple) -> dict:
-    before, token, after = around(texts[place.document], place.byte_start, place.byte_end, CONTEXT_BYTES)
+    before, token, after = around(
+        texts[place.document], place.byte_start, place.byte_end, CONTEXT_BYTES
+    )
     found = {"document": place.document, "domain": place.domain, "value": place.value}
     return {**found, "before": before, "token": token, "after": after}

@@ -1,13 +1,14 @@
-"""The scaling law |R| = c · x^α of counts, zeros included: negative-binomial regression with a logarithmic link.
+"""The scaling law |R| = c · x^α of counts, zeros included: a negative-binomial regression.
 
-A count y of mean μ = c · x^α has the variance μ + φμ². The first term lets a rung with few or no matches say only what
-it can; φ is how far rungs lie from the law (of large counts: the squared scatter of their logarithms, so that this is
-least squares in log–log there, which is how the study fits). φ is where Pearson's χ² equals its degrees of freedom
-(Breslow 1984), and 0 where the counts scatter less than Poisson's.
+A count y of mean μ = c · x^α has the variance μ + φμ². The first term lets a rung with few or no
+matches say only what it can; φ is how far rungs lie from the law (of large counts: the squared
+scatter of their logarithms, so that this is least squares in log–log there, which is how the study
+fits). φ is where Pearson's χ² equals its degrees of freedom (Breslow 1984), and 0 where the counts
+scatter less than Poisson's.
 
-The interval is the wider of two: that of the scatter (Student's t, since few rungs tell it), and that of Poisson counts
-about an exact law (normal, since their variance is known). Without the second, rungs that happen to lie on a line would
-have an interval of no width.
+The interval is the wider of two: that of the scatter (Student's t, since few rungs tell it), and
+that of Poisson counts about an exact law (normal, since their variance is known). Without the
+second, rungs that happen to lie on a line would have an interval of no width.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ class CountLaw:
     reason: str = ""
 
 
-def fit_count_law(sizes: np.ndarray, counts: np.ndarray, ladders: Sequence[str] | None = None) -> CountLaw:
+def fit_count_law(
+    sizes: np.ndarray, counts: np.ndarray, ladders: Sequence[str] | None = None
+) -> CountLaw:
     """Fit one exponent, and a height per ladder, to counts.
 
     Parameters
@@ -61,8 +64,8 @@ def fit_count_law(sizes: np.ndarray, counts: np.ndarray, ladders: Sequence[str] 
     sizes, counts : ndarray, shape (n,)
         Neurons per model, and counts ≥ 0: sums or means of counts serve too.
     ladders : sequence of str, optional
-        The ladder of each; all of one if not given. A ladder without any match says nothing of the exponent and takes
-        no part.
+        The ladder of each; all of one if not given. A ladder without any match says nothing of the
+        exponent and takes no part.
     """
     sizes, counts = np.asarray(sizes, dtype=float), np.asarray(counts, dtype=float)
     ladders = np.array(ladders if ladders is not None else [""] * len(sizes), dtype=object)
@@ -78,7 +81,9 @@ def fit_count_law(sizes: np.ndarray, counts: np.ndarray, ladders: Sequence[str] 
     used = np.isin(ladders, names)
     sizes, counts, ladders = sizes[used], counts[used], ladders[used]
     center = np.log(sizes).mean()
-    design = np.column_stack([np.log(sizes) - center, *(ladders == name for name in names)]).astype(float)
+    design = np.column_stack([np.log(sizes) - center, *(ladders == name for name in names)]).astype(
+        float
+    )
     found = regress(design, counts)
     beta = found.coefficients
     heights = np.exp(beta[1:] - beta[0] * center)

@@ -1,4 +1,5 @@
-"""Negative-binomial regression of counts with a logarithmic link and an offset, for laws and for predictions.
+"""Negative-binomial regression of counts with a logarithmic link and an offset, for laws and for
+predictions.
 
 A count y of mean μ has the variance μ + φμ², and log μ = offset + design · coefficients.
 """
@@ -29,12 +30,14 @@ class CountRegression:
     weights : ndarray, shape (n,)
         What each count tells of its log mean, μ/(1 + φμ).
     dispersion : float
-        φ, where Pearson's χ² equals its degrees of freedom; 0 where the counts scatter less than Poisson's.
+        φ, where Pearson's χ² equals its degrees of freedom; 0 where the counts scatter less than
+        Poisson's.
     freedom : int
         Degrees of freedom, n − k.
     width : float
-        Standard errors to either side of a 95% interval: the wider of Student's t with the scatter of the counts and
-        the normal one of counts without more scatter than the variance says; NaN without degrees of freedom.
+        Standard errors to either side of a 95% interval: the wider of Student's t with the scatter
+        of the counts and the normal one of counts without more scatter than the variance says; NaN
+        without degrees of freedom.
     """
 
     coefficients: np.ndarray
@@ -45,21 +48,29 @@ class CountRegression:
     width: float
 
 
-def regress(design: np.ndarray, counts: np.ndarray, offset: np.ndarray | float = 0.0) -> CountRegression:
-    """Fit counts ≥ 0, shape (n,), that are not all 0, by a design of full rank, shape (n, k), and an offset."""
+def regress(
+    design: np.ndarray, counts: np.ndarray, offset: np.ndarray | float = 0.0
+) -> CountRegression:
+    """Fit counts ≥ 0, shape (n,), that are not all 0, by a design of full rank, shape (n, k), and
+    an offset.
+    """
     freedom = len(counts) - design.shape[1]
     dispersion, beta = _fit(design, counts, offset, freedom)
     mean = _means(offset + design @ beta)
     weights = mean / (1 + dispersion * mean)
     width = float("nan")
     if freedom > 0:
-        scatter = np.sqrt(_chi_square(mean, counts, dispersion) / freedom)  # 1, or less where φ is 0
+        scatter = np.sqrt(
+            _chi_square(mean, counts, dispersion) / freedom
+        )  # 1, or less where φ is 0
         width = max(t_quantile(freedom) * float(scatter), t_quantile(np.inf))
     covariance = np.linalg.inv(design.T @ (design * weights[:, None]))
     return CountRegression(beta, covariance, weights, dispersion, freedom, width)
 
 
-def _fit(design: np.ndarray, counts: np.ndarray, offset: np.ndarray | float, freedom: int) -> tuple[float, np.ndarray]:
+def _fit(
+    design: np.ndarray, counts: np.ndarray, offset: np.ndarray | float, freedom: int
+) -> tuple[float, np.ndarray]:
     """Return φ and the coefficients."""
     start = np.linalg.lstsq(design, np.log(counts + 0.5) - offset, rcond=None)[0]
     start = _coefficients(design, counts, offset, 0.0, start)
@@ -82,9 +93,15 @@ def _chi_square(mean: np.ndarray, counts: np.ndarray, dispersion: float) -> floa
 
 
 def _coefficients(
-    design: np.ndarray, counts: np.ndarray, offset: np.ndarray | float, dispersion: float, start: np.ndarray
+    design: np.ndarray,
+    counts: np.ndarray,
+    offset: np.ndarray | float,
+    dispersion: float,
+    start: np.ndarray,
 ) -> np.ndarray:
-    """Return the maximum-likelihood coefficients at a given φ, by Fisher scoring with steps that never lower it."""
+    """Return the maximum-likelihood coefficients at a given φ, by Fisher scoring with steps that
+    never lower it.
+    """
     beta, reached = start, _likelihood(offset + design @ start, counts, dispersion)
     for _ in range(_STEPS):
         mean = _means(offset + design @ beta)
@@ -92,9 +109,9 @@ def _coefficients(
         score = design.T @ ((counts - mean) / (1 + dispersion * mean))
         step = np.linalg.solve(design.T @ (design * weight[:, None]), score)
         step *= min(1, _LONGEST_STEP / max(np.abs(design @ step).max(), _LONGEST_STEP))
-        while (found := _likelihood(offset + design @ (beta + step), counts, dispersion)) < reached - 1e-12 * abs(
-            reached
-        ):
+        while (
+            found := _likelihood(offset + design @ (beta + step), counts, dispersion)
+        ) < reached - 1e-12 * abs(reached):
             step = step / 2
         beta, reached = beta + step, found
         if np.abs(step).max() < 1e-9:
@@ -112,4 +129,6 @@ def _likelihood(log_mean: np.ndarray, counts: np.ndarray, dispersion: float) -> 
     mean = _means(log_mean)
     if not dispersion:
         return float((counts * log_mean - mean).sum())
-    return float((counts * log_mean - (counts + 1 / dispersion) * np.log1p(dispersion * mean)).sum())
+    return float(
+        (counts * log_mean - (counts + 1 / dispersion) * np.log1p(dispersion * mean)).sum()
+    )

@@ -23,40 +23,59 @@ from rosetta.storage.tables import read_parquet, read_parquet_metadata
 # How the column of a statistic's count is called.
 COUNT_OF = {PLAIN: "matches", **{name: name for name in STATISTICS[1:]}}
 COUNT_COLUMNS = [
-    "ladder", "rung", "models", "n_neurons", "n_positions", "matches", "n_dead_a", "n_dead_b", "mean_r",
+    "ladder",
+    "rung",
+    "models",
+    "n_neurons",
+    "n_positions",
+    "matches",
+    "n_dead_a",
+    "n_dead_b",
+    "mean_r",
     *STATISTICS[1:],
     *(f"{name}_ci_{end}" for name in (*COUNT_OF.values(), "mean_r") for end in ("low", "high")),
-    "interval", "n_quiet_a", "n_quiet_b", "n_special", "n_first_position", "n_high_norm", "families",
-]  # fmt: skip
+    "interval",
+    "n_quiet_a",
+    "n_quiet_b",
+    "n_special",
+    "n_first_position",
+    "n_high_norm",
+    "families",
+]
 
 
-def count_table(config: Config, paths: Paths, limits: Limits, replicates: pd.DataFrame) -> pd.DataFrame:
+def count_table(
+    config: Config, paths: Paths, limits: Limits, replicates: pd.DataFrame
+) -> pd.DataFrame:
     """Return one row per rung of every ladder.
 
-    `n_neurons` is the mean neuron count of the rung's models, the size x of the scaling law. `matches` is the
-    number of matches of a pair, or of anchor neurons matched with every other model in larger groups; `mean_r`
-    is the mean correlation of those matches. `above_documents` and `above_untrained` count only matches whose r
-    exceeds the configured quantile of that null's matched r, one threshold for all rungs of a ladder (NaN without the
-    null, and where it has too few matches to tell). `_ci_low` and `_ci_high` are
-    95% intervals from balanced halves of the samples, which for calibrated counts hold the error of the threshold (NaN
-    with a single seed, which does not tell it), and `interval` says how the pairs were matched on these:
-    `rematched`, or among `candidates` (`rosetta.correlation.resample`).
+    `n_neurons` is the mean neuron count of the rung's models, the size x of the scaling law.
+    `matches` is the number of matches of a pair, or of anchor neurons matched with every other
+    model in larger groups; `mean_r` is the mean correlation of those matches. `above_documents` and
+    `above_untrained` count only matches whose r exceeds the configured quantile of that null's
+    matched r, one threshold for all rungs of a ladder (NaN without the null, and where it has too
+    few matches to tell). `_ci_low` and `_ci_high` are 95% intervals from balanced halves of the
+    samples, which for calibrated counts hold the error of the threshold (NaN with a single seed,
+    which does not tell it), and `interval` says how the pairs were matched on these: `rematched`,
+    or among `candidates` (`rosetta.correlation.resample`).
 
-    `n_dead_a` and `n_dead_b` are the dead neurons of both models on the positions that they share, `n_quiet_a` and
-    `n_quiet_b` those below the variance floor; `n_special` counts rows that belong to no position,
-    `n_first_position` and `n_high_norm` aligned positions, that are left out.
+    `n_dead_a` and `n_dead_b` are the dead neurons of both models on the positions that they share,
+    `n_quiet_a` and `n_quiet_b` those below the variance floor; `n_special` counts rows that belong
+    to no position, `n_first_position` and `n_high_norm` aligned positions, that are left out.
 
-    A larger group has one comparison, with aligned positions of its own, per model that is not the anchor. There
-    `n_positions` is the minimum over the comparisons, `n_dead_a` and `n_quiet_a` the maximum over them of the anchor's
-    neurons, the other numbers left out are sums over them, and `mean_r` the mean over all of their matches.
-    `families` are those of the models (`rosetta.config.ladders.families_of`).
+    A larger group has one comparison, with aligned positions of its own, per model that is not the
+    anchor. There `n_positions` is the minimum over the comparisons, `n_dead_a` and `n_quiet_a` the
+    maximum over them of the anchor's neurons, the other numbers left out are sums over them, and
+    `mean_r` the mean over all of their matches. `families` are those of the models
+    (`rosetta.config.ladders.families_of`).
 
     Parameters
     ----------
     config, paths : Config, Paths
         The run.
     limits : dict
-        What r has to exceed, by ladder and statistic (`rosetta.analysis.replicates.ladder_thresholds`).
+        What r has to exceed, by ladder and statistic
+        (`rosetta.analysis.replicates.ladder_thresholds`).
     replicates : DataFrame
         `rosetta.analysis.replicates.replicate_table`.
     """
@@ -70,7 +89,9 @@ def count_table(config: Config, paths: Paths, limits: Limits, replicates: pd.Dat
     return pd.DataFrame(rows, columns=COUNT_COLUMNS)
 
 
-def _count_rung(group: tuple[str, ...], paths: Paths, limits: dict[str, float], replicates: pd.DataFrame) -> dict:
+def _count_rung(
+    group: tuple[str, ...], paths: Paths, limits: dict[str, float], replicates: pd.DataFrame
+) -> dict:
     names = [group_name(pair) for pair in group_pairs(group)]
     tables = [read_parquet(paths.matches(name), MATCH_COLUMNS) for name in names]
     facts = [match_facts(paths.matches(name)) for name in names]
@@ -86,7 +107,10 @@ def _count_rung(group: tuple[str, ...], paths: Paths, limits: dict[str, float], 
     for statistic, limit in limits.items():
         if np.isnan(limit):
             continue
-        counted, column = count_group([table[table["r"] > limit] for table in tables]), COUNT_OF[statistic]
+        counted, column = (
+            count_group([table[table["r"] > limit] for table in tables]),
+            COUNT_OF[statistic],
+        )
         mine = replicates[replicates["statistic"] == statistic]
         row[column] = counted.matches
         interval = clipped(intervals_of(mine, "matches", counted.matches), 0.0)
@@ -102,7 +126,8 @@ _SUMMED = ("n_dead_b", "n_quiet_b", "n_special", "n_first_position", "n_high_nor
 
 
 def match_facts(path: Path) -> dict[str, Any]:
-    """Return what a run noted with the matches of a pair: positions, and neurons and positions left out.
+    """Return what a run noted with the matches of a pair: positions, and neurons and positions left
+    out.
 
     Raises
     ------
@@ -112,8 +137,10 @@ def match_facts(path: Path) -> dict[str, Any]:
     facts = read_parquet_metadata(path)
     if "imported_from" in facts:
         raise StoreError(
-            f"{path}: is imported from {facts['imported_from']}, so positions, intervals and controls of its matches "
-            "are not known. Write their counts into a table for `rosetta fit` (docs/reproduction.md, section 7)."
+            f"{path}: is imported from {facts['imported_from']}, so positions, intervals and "
+            "controls of its matches "
+            "are not known. Write their counts into a table for `rosetta fit` "
+            "(docs/reproduction.md, section 7)."
         )
     return facts
 

@@ -13,9 +13,20 @@ from rosetta.models.neurons import NeuronShape
 
 MOST_BINS = 12
 DEPTH_COLUMNS = [
-    "ladder", "rung", "model", "n_neurons", "statistic", "n_bins", "bin", "n_layers", "share", "ci_low", "ci_high", "n",
+    "ladder",
+    "rung",
+    "model",
+    "n_neurons",
+    "statistic",
+    "n_bins",
+    "bin",
+    "n_layers",
+    "share",
+    "ci_low",
+    "ci_high",
+    "n",
     "share_all",
-]  # fmt: skip
+]
 LAYER_PAIR_COLUMNS = ["model_a", "layer_a", "model_b", "layer_b", "matches", "mean_r"]
 AGREEMENT_COLUMNS = ["model_a", "model_b", "matches", "distance", "expected", "p"]
 
@@ -30,12 +41,14 @@ def depth_bins(n_layers: int) -> np.ndarray:
 
 
 def depth_table(rungs: list[Rung], settings: Bootstrap) -> pd.DataFrame:
-    """Return, per model of every rung, statistic and bin of depth, the share of its Rosetta Neurons.
+    """Return, per model of every rung, statistic and bin of depth, the share of its Rosetta
+    Neurons.
 
-    `statistic` is `plain` for all Rosetta Neurons, `above_…` for those whose matches are above that null.
-    `n_layers` is the number of the model's layers in the bin, `n` its number of Rosetta Neurons, and `share_all` the
-    bin's share of all its neurons: what the share would be if Rosetta Neurons were spread evenly. Intervals are
-    Wilson's; there is none for fewer neurons than `settings.min_clusters`.
+    `statistic` is `plain` for all Rosetta Neurons, `above_…` for those whose matches are above that
+    null. `n_layers` is the number of the model's layers in the bin, `n` its number of Rosetta
+    Neurons, and `share_all` the bin's share of all its neurons: what the share would be if Rosetta
+    Neurons were spread evenly. Intervals are Wilson's; there is none for fewer neurons than
+    `settings.min_clusters`.
     """
     rows = []
     for rung in rungs:
@@ -49,7 +62,14 @@ def depth_table(rungs: list[Rung], settings: Bootstrap) -> pd.DataFrame:
                 n = int(inside.sum())
                 place = (rung.ladder, rung.number, model, shape.n_neurons, statistic, len(layers))
                 rows += [
-                    (*place, i, layers[i], *_share(int(inside[i]), n, settings), n, layers[i] / shape.n_layers)
+                    (
+                        *place,
+                        i,
+                        layers[i],
+                        *_share(int(inside[i]), n, settings),
+                        n,
+                        layers[i] / shape.n_layers,
+                    )
                     for i in range(len(layers))
                 ]
     return pd.DataFrame(rows, columns=DEPTH_COLUMNS)
@@ -64,20 +84,28 @@ def _share(inside: int, n: int, settings: Bootstrap) -> tuple[float, float, floa
 
 
 def layer_pairs(matches: pd.DataFrame, shape_a: NeuronShape, shape_b: NeuronShape) -> pd.DataFrame:
-    """Return the number of matches of every pair of layers of two models, and their mean r (NaN without any)."""
+    """Return the number of matches of every pair of layers of two models, and their mean r (NaN
+    without any).
+    """
     counted = matches.groupby(["layer_a", "layer_b"])["r"].agg(["size", "mean"])
-    every = pd.MultiIndex.from_product([range(shape_a.n_layers), range(shape_b.n_layers)], names=["layer_a", "layer_b"])
-    table = counted.reindex(every).reset_index().rename(columns={"size": "matches", "mean": "mean_r"})
+    every = pd.MultiIndex.from_product(
+        [range(shape_a.n_layers), range(shape_b.n_layers)], names=["layer_a", "layer_b"]
+    )
+    table = (
+        counted.reindex(every).reset_index().rename(columns={"size": "matches", "mean": "mean_r"})
+    )
     return table.assign(matches=table["matches"].fillna(0).astype(int))
 
 
 def depth_agreement(pairs: pd.DataFrame, settings: Bootstrap) -> pd.DataFrame:
-    """Return, per pair of models, how far apart in depth matched neurons lie, and would lie by chance.
+    """Return, per pair of models, how far apart in depth matched neurons lie, and would lie by
+    chance.
 
-    `distance` is the mean of |layer_a / (L_a − 1) − layer_b / (L_b − 1)| over the matches, `expected` its mean if the
-    same neurons were matched with each other at random, whatever their layers. p is two-sided, of the permutation
-    test with the moments of all permutations (Hoeffding 1951) and a normal distribution; NaN for fewer matches than
-    `settings.min_clusters`, and for models of one layer.
+    `distance` is the mean of |layer_a / (L_a − 1) − layer_b / (L_b − 1)| over the matches,
+    `expected` its mean if the same neurons were matched with each other at random, whatever their
+    layers. p is two-sided, of the permutation test with the moments of all permutations
+    (Hoeffding 1951) and a normal distribution; NaN for fewer matches than `settings.min_clusters`,
+    and for models of one layer.
 
     Parameters
     ----------
@@ -90,12 +118,22 @@ def depth_agreement(pairs: pd.DataFrame, settings: Bootstrap) -> pd.DataFrame:
     for names, part in pairs.groupby(["model_a", "model_b"], sort=False):
         counts = part.pivot(index="layer_a", columns="layer_b", values="matches").to_numpy(float)
         depth_a, depth_b = (np.arange(n) / max(n - 1, 1) for n in counts.shape)
-        rows.append((*names, int(counts.sum()), *_agreement(counts, np.abs(depth_a[:, None] - depth_b), settings)))
+        rows.append(
+            (
+                *names,
+                int(counts.sum()),
+                *_agreement(counts, np.abs(depth_a[:, None] - depth_b), settings),
+            )
+        )
     return pd.DataFrame(rows, columns=AGREEMENT_COLUMNS)
 
 
-def _agreement(counts: np.ndarray, distance: np.ndarray, settings: Bootstrap) -> tuple[float, float, float]:
-    """Return mean distance, its expectation and p, of counts and distances of pairs of layers (L_a, L_b)."""
+def _agreement(
+    counts: np.ndarray, distance: np.ndarray, settings: Bootstrap
+) -> tuple[float, float, float]:
+    """Return mean distance, its expectation and p, of counts and distances of pairs of layers (L_a,
+    L_b).
+    """
     n = counts.sum()
     if not n:
         return float("nan"), float("nan"), float("nan")

@@ -1,4 +1,6 @@
-"""What the viewer shows of a group: its best Rosetta Neurons and, token by token, texts around their top contexts."""
+"""What the viewer shows of a group: its best Rosetta Neurons and, token by token, texts around
+their top contexts.
+"""
 
 from __future__ import annotations
 
@@ -43,16 +45,19 @@ def group_excerpts(
     Returns
     -------
     dict
-        `models`; `excerpts`: document, domain, byte_start, text, and for every model the lengths of its tokens in
-        UTF-16 units from the start of the text; `neurons`, highest r first (r and margin are the lowest of its
-        matches): for every model the partner of highest r with its `scale`, and the contexts, each with its excerpt,
-        its rank for every model (0 if not among that model's), and for every model the values of its tokens as
-        base64 of bytes: 128 + 127 · value / scale.
+        `models`; `excerpts`: document, domain, byte_start, text, and for every model the lengths of
+        its tokens in UTF-16 units from the start of the text; `neurons`, highest r first (r and
+        margin are the lowest of its matches): for every model the partner of highest r with its
+        `scale`, and the contexts, each with its excerpt, its rank for every model (0 if not among
+        that model's), and for every model the values of its tokens as base64 of bytes: 128 + 127 ·
+        value / scale.
     """
     chosen = _chosen(members, settings.n_neurons)
     if not len(chosen):
         return {"models": list(models), "excerpts": [], "neurons": []}
-    best = members.merge(chosen[[*ANCHOR, "neuron"]], on=ANCHOR).sort_values("r", ascending=False, kind="stable")
+    best = members.merge(chosen[[*ANCHOR, "neuron"]], on=ANCHOR).sort_values(
+        "r", ascending=False, kind="stable"
+    )
     best = best.drop_duplicates(["neuron", "model"]).sort_values("neuron", kind="stable")
     partners = [best[best["model"] == model].reset_index(drop=True) for model in models]
     shown, excerpts = _shown_contexts(partners, models, readers, documents, settings)
@@ -66,7 +71,8 @@ def group_excerpts(
     return {
         "models": list(models),
         "excerpts": [
-            {**excerpt.described(), "tokens": [lengths[i] for lengths in tokens]} for i, excerpt in enumerate(excerpts)
+            {**excerpt.described(), "tokens": [lengths[i] for lengths in tokens]}
+            for i, excerpt in enumerate(excerpts)
         ],
         "neurons": _neurons(chosen, partners, scales, shown, values),
     }
@@ -86,11 +92,17 @@ class _Excerpt:
         return self.byte_start + len(self.data)
 
     def described(self) -> dict[str, Any]:
-        place = {"document": document_name(self.document), "domain": self.domain, "byte_start": self.byte_start}
+        place = {
+            "document": document_name(self.document),
+            "domain": self.domain,
+            "byte_start": self.byte_start,
+        }
         return {**place, "text": self.data.decode("utf-8")}
 
     def utf16_offsets(self) -> np.ndarray:
-        """Return for every byte boundary its offset in UTF-16 units; inside a character, that of its end."""
+        """Return for every byte boundary its offset in UTF-16 units; inside a character, that of
+        its end.
+        """
         data = np.frombuffer(self.data, dtype=np.uint8)
         # A character counts where it begins: one unit, or two for a character of four bytes.
         units = np.where((data & 0xC0) == 0x80, 0, np.where(data >= 0xF0, 2, 1))
@@ -98,10 +110,14 @@ class _Excerpt:
 
 
 def _chosen(members: pd.DataFrame, n_neurons: int) -> pd.DataFrame:
-    """Return the anchor neurons to show, numbered from the highest r, with the lowest r and margin of their matches."""
+    """Return the anchor neurons to show, numbered from the highest r, with the lowest r and margin
+    of their matches.
+    """
     matches = members[members["model"] != members["model_anchor"]]
     lowest = matches.groupby(ANCHOR, as_index=False)[["r", "margin"]].min()
-    lowest = lowest.sort_values("r", ascending=False, kind="stable", ignore_index=True).head(n_neurons)
+    lowest = lowest.sort_values("r", ascending=False, kind="stable", ignore_index=True).head(
+        n_neurons
+    )
     return lowest.assign(neuron=lowest.index)
 
 
@@ -112,23 +128,33 @@ def _shown_contexts(
     documents: pd.DataFrame,
     settings: Viewer,
 ) -> tuple[pd.DataFrame, list[_Excerpt]]:
-    """Return the contexts (neuron, excerpt, and a column of ranks per model) and the excerpts that they name."""
+    """Return the contexts (neuron, excerpt, and a column of ranks per model) and the excerpts that
+    they name.
+    """
     parts = []
     for number, (model, partner) in enumerate(zip(models, partners, strict=True)):
         contexts = readers[model].contexts
         kept = contexts[contexts["rank"] <= settings.n_contexts]
-        parts.append(partner[["neuron", "layer", "unit"]].merge(kept, on=["layer", "unit"]).assign(model=number))
+        parts.append(
+            partner[["neuron", "layer", "unit"]]
+            .merge(kept, on=["layer", "unit"])
+            .assign(model=number)
+        )
     contexts = pd.concat(parts, ignore_index=True)
     texts = documents.set_index("id")
     numbers: dict[tuple[int, int, int], int] = {}
     excerpts: list[_Excerpt] = []
     column = []
-    for document, start, end in zip(contexts["document"], contexts["byte_start"], contexts["byte_end"], strict=True):
+    for document, start, end in zip(
+        contexts["document"], contexts["byte_start"], contexts["byte_end"], strict=True
+    ):
         data = texts.at[document, "text"].encode("utf-8")
         low, high = _window(data, start, end, settings.context_bytes)
         if (document, low, high) not in numbers:
             numbers[document, low, high] = len(excerpts)
-            excerpts.append(_Excerpt(int(document), texts.at[document, "domain"], low, data[low:high]))
+            excerpts.append(
+                _Excerpt(int(document), texts.at[document, "domain"], low, data[low:high])
+            )
         column.append(numbers[document, low, high])
     contexts["excerpt"] = column
     ranks = contexts.pivot_table(
@@ -139,7 +165,9 @@ def _shown_contexts(
 
 
 def _window(data: bytes, start: int, end: int, context_bytes: int) -> tuple[int, int]:
-    """Return the bytes to show around a token, cut between characters; a short document is shown whole."""
+    """Return the bytes to show around a token, cut between characters; a short document is shown
+    whole.
+    """
     if len(data) <= 4 * context_bytes:
         return 0, len(data)
     low, high = max(0, start - context_bytes), min(len(data), end + context_bytes)
@@ -151,15 +179,23 @@ def _window(data: bytes, start: int, end: int, context_bytes: int) -> tuple[int,
 
 
 def _token_ranges(reader: Reader, excerpts: list[_Excerpt]) -> tuple[np.ndarray, np.ndarray]:
-    document = reader.positions.index_of(np.array([excerpt.document for excerpt in excerpts], dtype=np.uint64))
+    document = reader.positions.index_of(
+        np.array([excerpt.document for excerpt in excerpts], dtype=np.uint64)
+    )
     starts = np.array([excerpt.byte_start for excerpt in excerpts])
-    return covering_tokens(reader.positions, document, starts, np.array([excerpt.byte_end for excerpt in excerpts]))
+    return covering_tokens(
+        reader.positions, document, starts, np.array([excerpt.byte_end for excerpt in excerpts])
+    )
 
 
-def _token_lengths(reader: Reader, excerpts: list[_Excerpt], first: np.ndarray, last: np.ndarray) -> list[list[int]]:
+def _token_lengths(
+    reader: Reader, excerpts: list[_Excerpt], first: np.ndarray, last: np.ndarray
+) -> list[list[int]]:
     lengths = []
     for excerpt, low, high in zip(excerpts, first, last, strict=True):
-        ends = np.minimum(reader.positions.byte_end[low:high], excerpt.byte_end) - excerpt.byte_start
+        ends = (
+            np.minimum(reader.positions.byte_end[low:high], excerpt.byte_end) - excerpt.byte_start
+        )
         lengths.append(np.diff(excerpt.utf16_offsets()[ends], prepend=0).tolist())
     return lengths
 
@@ -194,7 +230,12 @@ def _neurons(
     ]
     for partner, scale in zip(partners, scales, strict=True):
         for row, top in zip(partner.itertuples(), scale, strict=True):
-            place = {"layer": int(row.layer), "unit": int(row.unit), "r": _number(row.r), "scale": _number(top)}
+            place = {
+                "layer": int(row.layer),
+                "unit": int(row.unit),
+                "r": _number(row.r),
+                "scale": _number(top),
+            }
             neurons[row.neuron]["partners"].append(place)
     for i, row in enumerate(shown.to_numpy().tolist()):
         neuron, excerpt, *ranks = row

@@ -1,7 +1,8 @@
-"""Whether a run supports each finding of the study, in one plain sentence with its numbers and interval.
+"""Whether a run supports each finding of the study, in one plain sentence with its numbers and
+interval.
 
-A finding compares the smallest and the largest rung of a ladder, with the models held fixed: it says how well these
-models were measured, not how other trainings would turn out.
+A finding compares the smallest and the largest rung of a ladder, with the models held fixed: it
+says how well these models were measured, not how other trainings would turn out.
 """
 
 from __future__ import annotations
@@ -54,18 +55,23 @@ class Measured:
     replicates: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, rung: Rung, counts: pd.DataFrame, replicates: pd.DataFrame, config: Config) -> Measured:
+    def of(
+        cls, rung: Rung, counts: pd.DataFrame, replicates: pd.DataFrame, config: Config
+    ) -> Measured:
         """Measure a rung; `counts` and `replicates` are of all."""
         name = (rung.ladder, rung.number)
         row, halves = (
-            table[(table["ladder"] == rung.ladder) & (table["rung"] == rung.number)] for table in (counts, replicates)
+            table[(table["ladder"] == rung.ladder) & (table["rung"] == rung.number)]
+            for table in (counts, replicates)
         )
         return cls(
             rung,
             polarization(rung.sample, config, *name),
             specialization(rung.sample, config, *name),
             {
-                statistic: tuple(float(row[f"{column}{end}"].iloc[0]) for end in ("", "_ci_low", "_ci_high"))
+                statistic: tuple(
+                    float(row[f"{column}{end}"].iloc[0]) for end in ("", "_ci_low", "_ci_high")
+                )
                 for statistic, column in COUNT_OF.items()
                 if column in row
             },
@@ -87,17 +93,22 @@ class Measured:
 
 
 def findings_table(
-    rungs: list[Rung], scaling: pd.DataFrame, counts: pd.DataFrame, replicates: pd.DataFrame, config: Config
+    rungs: list[Rung],
+    scaling: pd.DataFrame,
+    counts: pd.DataFrame,
+    replicates: pd.DataFrame,
+    config: Config,
 ) -> pd.DataFrame:
-    """Return the findings of every ladder (`verdicts.FINDING_COLUMNS`), on all matches and on those above each null.
+    """Return the findings of every ladder (`verdicts.FINDING_COLUMNS`), on all matches and on those
+    above each null.
 
     Parameters
     ----------
     rungs : list of Rung
         All rungs, ladder by ladder.
     scaling, counts, replicates : DataFrame
-        Fitted laws (`scaling.SCALING_COLUMNS`), counts (`counts.COUNT_COLUMNS`) and those on half-samples
-        (`replicates.REPLICATE_COLUMNS`).
+        Fitted laws (`scaling.SCALING_COLUMNS`), counts (`counts.COUNT_COLUMNS`) and those on
+        half-samples (`replicates.REPLICATE_COLUMNS`).
     config : Config
         Settings of the bootstrap and of specialisation.
     """
@@ -106,25 +117,41 @@ def findings_table(
     for ladder, members in groupby(rungs, key=lambda rung: rung.ladder):
         ordered = sorted(members, key=lambda rung: rung.n_neurons)
         statistics = list(ordered[0].sample[0].by_statistic())
-        found += [count_finding(ladder, one, laws.reindex([(ladder, one)]).iloc[0]) for one in statistics]
+        found += [
+            count_finding(ladder, one, laws.reindex([(ladder, one)]).iloc[0]) for one in statistics
+        ]
         if len(ordered) < 2:
             why = "The ladder has one rung, so nothing can be said about growth with size."
-            found += [Evidence(ladder, name, statistic, why) for name in _CLAIMS for statistic in statistics]
+            found += [
+                Evidence(ladder, name, statistic, why)
+                for name in _CLAIMS
+                for statistic in statistics
+            ]
         else:
-            small, large = (Measured.of(rung, counts, replicates, config) for rung in (ordered[0], ordered[-1]))
-            found += [claim(small, large, one, config) for claim in _CLAIMS.values() for one in statistics]
+            small, large = (
+                Measured.of(rung, counts, replicates, config) for rung in (ordered[0], ordered[-1])
+            )
+            found += [
+                claim(small, large, one, config) for claim in _CLAIMS.values() for one in statistics
+            ]
     groups: dict[str, list[list[str]]] = {}
     for rung in rungs:
-        groups.setdefault(rung.ladder, []).append([population.model for population in rung.populations])
+        groups.setdefault(rung.ladder, []).append(
+            [population.model for population in rung.populations]
+        )
     table = judge(found, derived_ladders(groups))
-    return table.assign(sentence=[_told(*pair) for pair in zip(table["statistic"], table["sentence"], strict=True)])
+    return table.assign(
+        sentence=[_told(*pair) for pair in zip(table["statistic"], table["sentence"], strict=True)]
+    )
 
 
 def _told(statistic: str, sentence: str) -> str:
     """Return a sentence that says which matches it counts."""
     if statistic == PLAIN:
         return sentence
-    return f"Of matches above the null of {NULL_TITLES[statistic.removeprefix('above_')]}: {sentence}"
+    return (
+        f"Of matches above the null of {NULL_TITLES[statistic.removeprefix('above_')]}: {sentence}"
+    )
 
 
 def count_finding(ladder: str, statistic: str, law: pd.Series) -> Evidence:
@@ -132,7 +159,9 @@ def count_finding(ladder: str, statistic: str, law: pd.Series) -> Evidence:
 
     Both ends of the interval of α have to lie between; p is the larger one of the two.
     """
-    alpha, low, high, n = (float(law[key]) for key in ("alpha", "alpha_ci_low", "alpha_ci_high", "n_rungs"))
+    alpha, low, high, n = (
+        float(law[key]) for key in ("alpha", "alpha_ci_low", "alpha_ci_high", "n_rungs")
+    )
     p = np.maximum(p_above(alpha, low, n - 2), p_below(alpha, high, n - 2, bound=1.0))
     reason = law.get("reason")  # a table that was read has NaN for none
     missing = "Too few rungs for an interval of α, or the error of the counts is not known."
@@ -147,7 +176,8 @@ def count_finding(ladder: str, statistic: str, law: pd.Series) -> Evidence:
         evidence,
         seen="The number of Rosetta Neurons grows sublinearly with size",
         unseen=f"{what} of the number of Rosetta Neurons with size is not shown",
-        numbers=f"the exponent α is {alpha:.2f} (95% interval {low:.2f} to {high:.2f}, {int(n)} rungs)",
+        numbers=f"the exponent α is {alpha:.2f} (95% interval {low:.2f} to {high:.2f}, {int(n)} "
+        "rungs)",
         value=alpha,
         low=low,
         high=high,
@@ -158,16 +188,22 @@ def count_finding(ladder: str, statistic: str, law: pd.Series) -> Evidence:
 def share_finding(small: Measured, large: Measured, statistic: str, _config: Config) -> Evidence:
     """Ask whether the count per neuron of the anchor falls from the smallest to the largest rung.
 
-    All neurons are there, so what varies is the documents: intervals are those of the counts, from half-samples. A rung
-    with few matches is not judged, since its halves hardly differ: 0 matches on every half would have no error.
+    All neurons are there, so what varies is the documents: intervals are those of the counts, from
+    half-samples. A rung with few matches is not judged, since its halves hardly differ: 0 matches
+    on every half would have no error.
     """
-    evidence = Evidence(small.rung.ladder, "share falling", statistic, "The counts have no error from half-samples.")
+    evidence = Evidence(
+        small.rung.ladder, "share falling", statistic, "The counts have no error from half-samples."
+    )
     both = (small, large)
     halves = [one.replicates.get(statistic, np.empty(0)) / one.n_anchor for one in both]
     if not len(halves[0]) or len(halves[0]) != len(halves[1]):
         return evidence
     if min(one.counts[statistic][0] for one in both) < FEW:
-        why = f"The smallest or the largest rung has fewer than {FEW} matches, too few to compare their shares."
+        why = (
+            f"The smallest or the largest rung has fewer than {FEW} matches, too few to "
+            "compare their shares."
+        )
         return replace(evidence, numbers=why)
     shares = [np.array(one.counts[statistic]) / one.n_anchor for one in both]
     change, spread = float(shares[1][0] - shares[0][0]), halves[1] - halves[0]
@@ -192,27 +228,37 @@ def share_finding(small: Measured, large: Measured, statistic: str, _config: Con
     )
 
 
-def polarization_finding(small: Measured, large: Measured, statistic: str, _config: Config) -> Evidence:
-    """Ask whether Rosetta Neurons write to fewer tokens than the others, and the gap widens with size.
+def polarization_finding(
+    small: Measured, large: Measured, statistic: str, _config: Config
+) -> Evidence:
+    """Ask whether Rosetta Neurons write to fewer tokens than the others, and the gap widens with
+    size.
 
-    The gap in mean vocabulary kurtosis at the largest rung and its change since the smallest both have to be above
-    zero; the number that decides is the change, and p the larger one of the two.
+    The gap in mean vocabulary kurtosis at the largest rung and its change since the smallest both
+    have to be above zero; the number that decides is the change, and p the larger one of the two.
     """
     column = COMPARED.index("excess_kurtosis")
-    gaps = [measured.polarization[difference_group(statistic)][column : column + 1] for measured in (small, large)]
+    gaps = [
+        measured.polarization[difference_group(statistic)][column : column + 1]
+        for measured in (small, large)
+    ]
     change = gaps[1] - gaps[0]
     evidence = Evidence(small.rung.ladder, "polarization", statistic, _TOO_FEW)
     p = np.maximum(gaps[1].p_above(), change.p_above())
     if not np.isfinite(p).all():
         return evidence
     (gap, gap_low, gap_high), (value, low, high) = _scalars(gaps[1]), _scalars(change)
-    rosetta, others = (large.polarization[group].value[column] for group in (rosetta_group(statistic), OTHERS))
+    rosetta, others = (
+        large.polarization[group].value[column] for group in (rosetta_group(statistic), OTHERS)
+    )
     return replace(
         evidence,
         seen="Polarization with size is seen",
         unseen="Polarization with size is not shown",
-        numbers=f"at the largest rung the mean vocabulary kurtosis is {rosetta:.2f} for Rosetta Neurons and "
-        f"{others:.2f} for the others (difference {gap:+.2f}, 95% interval {gap_low:+.2f} to {gap_high:+.2f}), and the "
+        numbers=f"at the largest rung the mean vocabulary kurtosis is {rosetta:.2f} for Rosetta "
+        "Neurons and "
+        f"{others:.2f} for the others (difference {gap:+.2f}, 95% interval {gap_low:+.2f} to "
+        f"{gap_high:+.2f}), and the "
         f"difference has changed by {value:+.2f} ({low:+.2f} to {high:+.2f}) since the smallest",
         value=value,
         low=low,
@@ -221,24 +267,36 @@ def polarization_finding(small: Measured, large: Measured, statistic: str, _conf
     )
 
 
-def specialization_finding(small: Measured, large: Measured, statistic: str, config: Config) -> Evidence:
-    """Ask whether what Rosetta Neurons read highest on shifts with size as `specialization.directions` says.
+def specialization_finding(
+    small: Measured, large: Measured, statistic: str, config: Config
+) -> Evidence:
+    """Ask whether what Rosetta Neurons read highest on shifts with size as
+    `specialization.directions` says.
 
-    The numbers are changes, from the smallest to the largest rung, of NormalizedFire of Rosetta Neurons less that of
-    the random baseline. What decides is the mean change of the categories that are expected to rise less that of those
-    expected to fall. A category that changes against its direction, at intervals that hold for all categories
-    together (Bonferroni), speaks against the claim.
+    The numbers are changes, from the smallest to the largest rung, of NormalizedFire of Rosetta
+    Neurons less that of the random baseline. What decides is the mean change of the categories that
+    are expected to rise less that of those expected to fall. A category that changes against its
+    direction, at intervals that hold for all categories together (Bonferroni), speaks against the
+    claim.
     """
     directions = config.specialization.directions
     names = small.rung.populations[0].categories
     expected = [i for i, name in enumerate(names) if name in directions]
-    evidence = Evidence(small.rung.ladder, "specialization", statistic, "The corpus has no domains to tell apart.")
+    evidence = Evidence(
+        small.rung.ladder, "specialization", statistic, "The corpus has no domains to tell apart."
+    )
     if len(names) < 2:
         return evidence
     if not expected:
-        why = f"specialization.directions says of none of the domains ({', '.join(names)}) which way it should change."
+        why = (
+            f"specialization.directions says of none of the domains ({', '.join(names)}) "
+            "which way it should change."
+        )
         return replace(evidence, numbers=why)
-    excess = [one.specialization[rosetta_group(statistic)] - one.specialization[OTHERS] for one in (small, large)]
+    excess = [
+        one.specialization[rosetta_group(statistic)] - one.specialization[OTHERS]
+        for one in (small, large)
+    ]
     change = excess[1] - excess[0]
     shift = change[len(names) : len(names) + 1]
     p = shift.p_above()
@@ -248,10 +306,13 @@ def specialization_finding(small: Measured, large: Measured, statistic: str, con
     told, against = _changes(change, names, {i: directions[names[i]] for i in expected})
     return replace(
         evidence,
-        seen="What Rosetta Neurons read highest on shifts with size as expected, compared with random other neurons",
-        unseen="The expected shift with size of what Rosetta Neurons read highest on, compared with random other "
+        seen="What Rosetta Neurons read highest on shifts with size as expected, compared with "
+        "random other neurons",
+        unseen="The expected shift with size of what Rosetta Neurons read highest on, compared "
+        "with random other "
         "neurons, is not shown",
-        numbers=f"by {value:+.2f} (95% interval {low:+.2f} to {high:+.2f}) of NormalizedFire; {told}",
+        numbers=f"by {value:+.2f} (95% interval {low:+.2f} to {high:+.2f}) of NormalizedFire; "
+        f"{told}",
         value=value,
         low=low,
         high=high,
@@ -261,7 +322,9 @@ def specialization_finding(small: Measured, large: Measured, statistic: str, con
 
 
 def _changes(change: Estimate, names: list[str], directions: dict[int, str]) -> tuple[str, bool]:
-    """Return the changes of the categories that have a direction in words, and whether any is against it."""
+    """Return the changes of the categories that have a direction in words, and whether any is
+    against it.
+    """
     low, high = change.interval()
     wrong = {"rises": change.p_below(), "falls": change.p_above()}
     parts = []
@@ -283,7 +346,10 @@ _CLAIMS = {
     "polarization": polarization_finding,
     "specialization": specialization_finding,
 }
-_TOO_FEW = "A rung has too few clusters of neurons in one of the groups to compare (bootstrap.min_clusters)."
+_TOO_FEW = (
+    "A rung has too few clusters of neurons in one of the groups to compare "
+    "(bootstrap.min_clusters)."
+)
 
 
 def _scalars(estimate: Estimate) -> tuple[float, float, float]:

@@ -1,4 +1,6 @@
-"""Rosetta Neurons against the others: means of every statistic and domain, with intervals, per model and rung."""
+"""Rosetta Neurons against the others: means of every statistic and domain, with intervals, per
+model and rung.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,24 @@ from rosetta.analysis.populations import MEASURES, Population, Rung, Selection
 from rosetta.analysis.specialization import expected_shift, random_draws
 from rosetta.config import Config
 
-SELECTIVITY_COLUMNS = ["model", "layer", "unit", "is_rosetta", *MEASURES, "dead", "groups", *STATISTICS[1:]]
+SELECTIVITY_COLUMNS = [
+    "model",
+    "layer",
+    "unit",
+    "is_rosetta",
+    *MEASURES,
+    "dead",
+    "groups",
+    *STATISTICS[1:],
+]
 POLARIZATION_COLUMNS = ["ladder", "rung", "group", "statistic", "mean", "ci_low", "ci_high", "n"]
 MODEL_POLARIZATION_COLUMNS = ["ladder", "rung", "model", "n_neurons", *POLARIZATION_COLUMNS[2:]]
 SPECIALIZATION_COLUMNS = ["model", "group", "domain", "normalized_fire", "ci_low", "ci_high"]
 RUNG_SPECIALIZATION_COLUMNS = ["ladder", "rung", "n_neurons", *SPECIALIZATION_COLUMNS[1:], "n"]
 
-# What means are taken of. Activation kurtosis enters by its logarithm: a neuron that all but never fires has a kurtosis
-# near the number of tokens, and a few of these would be all that a mean, and no interval of it, could tell of.
+# What means are taken of. Activation kurtosis enters by its logarithm: a neuron that all but never
+# fires has a kurtosis near the number of tokens, and a few of these would be all that a mean, and
+# no interval of it, could tell of.
 LOG_KURTOSIS = "log_activation_kurtosis"
 COMPARED = [LOG_KURTOSIS if name == "activation_kurtosis" else name for name in MEASURES]
 
@@ -28,7 +40,9 @@ ROSETTA, OTHERS, DIFFERENCE = "rosetta", "non_rosetta", "difference"
 
 
 def rosetta_group(statistic: str) -> str:
-    """Return the name of the group of Rosetta Neurons that a statistic counts: `rosetta`, `rosetta_above_…`."""
+    """Return the name of the group of Rosetta Neurons that a statistic counts: `rosetta`,
+    `rosetta_above_…`.
+    """
     return ROSETTA if statistic == PLAIN else f"{ROSETTA}_{statistic}"
 
 
@@ -40,9 +54,10 @@ def difference_group(statistic: str) -> str:
 def selectivity_table(populations: Iterable[Population]) -> pd.DataFrame:
     """Return one row per neuron of every model.
 
-    `is_rosetta` says whether the neuron is a Rosetta Neuron of at least one group; `groups` names those groups,
-    joined by spaces. `above_documents` and `above_untrained` say whether a match that makes it one is above that null
-    (empty without the null), by the highest threshold of the ladders that the group is in.
+    `is_rosetta` says whether the neuron is a Rosetta Neuron of at least one group; `groups` names
+    those groups, joined by spaces. `above_documents` and `above_untrained` say whether a match that
+    makes it one is above that null (empty without the null), by the highest threshold of the
+    ladders that the group is in.
     """
     parts = []
     for population in populations:
@@ -64,8 +79,8 @@ def selectivity_table(populations: Iterable[Population]) -> pd.DataFrame:
 def polarization(sample: list[Selection], config: Config, *name: str | int) -> dict[str, Estimate]:
     """Return the means of `COMPARED` over Rosetta Neurons, over the others, and their difference.
 
-    Rosetta Neurons are all matched ones, and by null model those whose matches are above it. The others are the
-    same for all: neurons without any match.
+    Rosetta Neurons are all matched ones, and by null model those whose matches are above it. The
+    others are the same for all: neurons without any match.
     """
     values = [_compared(one.population.neurons) for one in sample]
     means = _rosetta_means(sample, values, config, "polarization", *name)
@@ -79,15 +94,20 @@ def polarization(sample: list[Selection], config: Config, *name: str | int) -> d
 
 
 def _compared(neurons: pd.DataFrame) -> np.ndarray:
-    """Return `COMPARED` of neurons, (n_neurons, n_measures); the kurtosis under the logarithm is not the excess."""
+    """Return `COMPARED` of neurons, (n_neurons, n_measures); the kurtosis under the logarithm is
+    not the excess.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return neurons.assign(**{LOG_KURTOSIS: np.log(neurons["activation_kurtosis"] + 3)})[COMPARED].to_numpy()
+        return neurons.assign(**{LOG_KURTOSIS: np.log(neurons["activation_kurtosis"] + 3)})[
+            COMPARED
+        ].to_numpy()
 
 
 def _rosetta_means(
     sample: list[Selection], values: list[np.ndarray], config: Config, *name: str | int
 ) -> dict[str, Estimate]:
-    """Return the means of `values`, one array per model, over the Rosetta Neurons that each statistic counts.
+    """Return the means of `values`, one array per model, over the Rosetta Neurons that each
+    statistic counts.
 
     All statistics are resampled alike, so that equal selections have equal intervals.
     """
@@ -95,14 +115,19 @@ def _rosetta_means(
     for statistic in sample[0].by_statistic():
         masks = [one.by_statistic()[statistic] for one in sample]
         rows = np.concatenate([part[mask] for part, mask in zip(values, masks, strict=True)])
-        clusters = np.concatenate([one.clusters[mask] for one, mask in zip(sample, masks, strict=True)])
+        clusters = np.concatenate(
+            [one.clusters[mask] for one, mask in zip(sample, masks, strict=True)]
+        )
         estimate = mean_estimate(rows, config.bootstrap, *name, ROSETTA, clusters=clusters)
         means[rosetta_group(statistic)] = estimate
     return means
 
 
-def specialization(sample: list[Selection], config: Config, *name: str | int) -> dict[str, Estimate]:
-    """Return mean NormalizedFire over Rosetta Neurons (see `polarization`), and over random draws of the others.
+def specialization(
+    sample: list[Selection], config: Config, *name: str | int
+) -> dict[str, Estimate]:
+    """Return mean NormalizedFire over Rosetta Neurons (see `polarization`), and over random draws
+    of the others.
 
     After the categories there is one number more: the `expected_shift`.
     """
@@ -112,10 +137,15 @@ def specialization(sample: list[Selection], config: Config, *name: str | int) ->
         for own in (one.population for one in sample)
     ]
     means = _rosetta_means(sample, fires, config, "specialization", *name)
-    draws = [random_draws(one.others, config.specialization, one.population.model, *name) for one in sample]
+    draws = [
+        random_draws(one.others, config.specialization, one.population.model, *name)
+        for one in sample
+    ]
     fire = np.concatenate([fire[times > 0] for fire, times in zip(fires, draws, strict=True)])
     weights = np.concatenate([times[times > 0] for times in draws])
-    means[OTHERS] = mean_estimate(fire, config.bootstrap, "specialization", OTHERS, *name, weights=weights)
+    means[OTHERS] = mean_estimate(
+        fire, config.bootstrap, "specialization", OTHERS, *name, weights=weights
+    )
     return means
 
 
@@ -139,9 +169,11 @@ def polarization_tables(rungs: list[Rung], config: Config) -> tuple[pd.DataFrame
 def specialization_tables(
     populations: Iterable[Population], rungs: list[Rung], config: Config
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return NormalizedFire per model (Rosetta Neurons of any group), and per rung (its models' neurons pooled).
+    """Return NormalizedFire per model (Rosetta Neurons of any group), and per rung (its models'
+    neurons pooled).
 
-    Above a null are, of a model, the neurons that `selectivity_table` says, and of a rung those that it counts.
+    Above a null are, of a model, the neurons that `selectivity_table` says, and of a rung those
+    that it counts.
     """
     by_model, by_rung = [], []
     for population in populations:
@@ -163,6 +195,11 @@ def _rows(means: dict[str, Estimate], key: str, names: list[str], value: str) ->
     for group, estimate in means.items():
         low, high = estimate.interval()
         for i, name in enumerate(names):
-            numbers = {value: estimate.value[i], "ci_low": low[i], "ci_high": high[i], "n": int(estimate.n[i])}
+            numbers = {
+                value: estimate.value[i],
+                "ci_low": low[i],
+                "ci_high": high[i],
+                "n": int(estimate.n[i]),
+            }
             rows.append({"group": group, key: name, **numbers})
     return rows

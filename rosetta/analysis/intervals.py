@@ -1,19 +1,22 @@
 """Confidence intervals from balanced halves of the samples (`rosetta.correlation.resample`).
 
-Of g blocks there are R = 2(g − 1) half-samples, each half followed by its complement. With θ_s the estimate on
-half-sample s, w_s the share of the positions that it has, and θ̄ = Σ w_s θ_s / Σ w_s, the variance of θ is
+Of g blocks there are R = 2(g − 1) half-samples, each half followed by its complement. With θ_s the
+estimate on half-sample s, w_s the share of the positions that it has, and θ̄ = Σ w_s θ_s / Σ w_s,
+the variance of θ is
 
     Σ_s (2 w_s (θ_s − θ̄))² / R,
 
-that is the mean square about the mean for halves of equal size. The rows of a Hadamard matrix are orthogonal, so for a
-mean of g block values of equal weight this is Σ (x − x̄)² / (g (g − 1)), and for blocks of n_i positions with sums
-n_i x_i it is g/(g − 1) · Σ n_i² (x_i − x̄)² / N²: the usual variances, exactly, with g − 1 degrees of freedom. Unequal
-halves that are taken for equal make it a little too large. What moves all halves alike, such as the bias of a count on
-half of the data, is no error. A count of nearest neighbours is not smooth: near ties fall either way more often on half
+that is the mean square about the mean for halves of equal size. The rows of a Hadamard matrix are
+orthogonal, so for a mean of g block values of equal weight this is Σ (x − x̄)² / (g (g − 1)), and
+for blocks of n_i positions with sums n_i x_i it is g/(g − 1) · Σ n_i² (x_i − x̄)² / N²: the usual
+variances, exactly, with g − 1 degrees of freedom. Unequal halves that are taken for equal make it a
+little too large. What moves all halves alike, such as the bias of a count on half of the data, is
+no error. A count of nearest neighbours is not smooth: near ties fall either way more often on half
 of the data than on all of it, so its error is on the safe side.
 
-The interval is θ ± t · √variance. Blocks are of whole clusters of samples and the same for all pairs of a run, so
-half-samples of several pairs belong together. Without replicates (too few clusters), errors and intervals are NaN.
+The interval is θ ± t · √variance. Blocks are of whole clusters of samples and the same for all
+pairs of a run, so half-samples of several pairs belong together. Without replicates (too few
+clusters), errors and intervals are NaN.
 """
 
 from __future__ import annotations
@@ -33,11 +36,15 @@ def fisher_z(r: np.ndarray) -> np.ndarray:
 
 def t_quantile(freedom: float) -> float:
     """Return the number of standard errors to either side of a 95% interval by Student's t."""
-    return float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))  # scipy.stats would take a second to import
+    return float(
+        stdtrit(freedom, 0.5 + CONFIDENCE / 2)
+    )  # scipy.stats would take a second to import
 
 
 def half_sample_freedom(replicates: np.ndarray) -> float:
-    """Return the degrees of freedom of the error of half-samples along the last axis, each with its complement."""
+    """Return the degrees of freedom of the error of half-samples along the last axis, each with its
+    complement.
+    """
     return replicates.shape[-1] / 2
 
 
@@ -61,7 +68,9 @@ def half_sample_error(replicates: np.ndarray, shares: np.ndarray | None = None) 
 def half_sample_interval(
     estimate: np.ndarray | float, replicates: np.ndarray, shares: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 95% intervals of estimates (...) with replicates (..., R); `shares` as in `half_sample_error`."""
+    """Return the 95% intervals of estimates (...) with replicates (..., R); `shares` as in
+    `half_sample_error`.
+    """
     half = t_quantile(half_sample_freedom(replicates)) * half_sample_error(replicates, shares)
     return estimate - half, estimate + half
 
@@ -81,5 +90,7 @@ def correlation_interval(
         As in `half_sample_error`.
     """
     defined = np.isfinite(replicates).all(axis=1)
-    low, high = half_sample_interval(fisher_z(r), fisher_z(np.where(defined[:, None], replicates, 0.0)), shares)
+    low, high = half_sample_interval(
+        fisher_z(r), fisher_z(np.where(defined[:, None], replicates, 0.0)), shares
+    )
     return np.where(defined, np.tanh(low), np.nan), np.where(defined, np.tanh(high), np.nan)

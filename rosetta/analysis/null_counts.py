@@ -14,13 +14,24 @@ from rosetta.run.paths import Paths
 
 CONTROL_COLUMNS = ["ladder", "rung", "control", "seed", "matches", "mean_r"]
 NULL_SUMMARY_COLUMNS = [
-    "ladder", "rung", "models", "control", "n_seeds", "matches", "matches_ci_low", "matches_ci_high",
-    "mean_r", "mean_r_ci_low", "mean_r_ci_high", "r_threshold",
-]  # fmt: skip
+    "ladder",
+    "rung",
+    "models",
+    "control",
+    "n_seeds",
+    "matches",
+    "matches_ci_low",
+    "matches_ci_high",
+    "mean_r",
+    "mean_r_ci_low",
+    "mean_r_ci_high",
+    "r_threshold",
+]
 
 
 def control_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return one row per rung, null model and seed: matches counted as those of the main result, and their mean r.
+    """Return one row per rung, null model and seed: matches counted as those of the main result,
+    and their mean r.
 
     A larger group counts anchor neurons that are matched in every comparison under the same seed.
     """
@@ -37,11 +48,12 @@ def control_table(config: Config, paths: Paths) -> pd.DataFrame:
 
 
 def null_summary(config: Config, paths: Paths, controls: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per rung and null model: means over its seeds with 95% intervals, and what r has to exceed.
+    """Return one row per rung and null model: means over its seeds with 95% intervals, and what r
+    has to exceed.
 
-    The intervals are Student's t over the seeds, those of counts not narrower than of Poisson's; NaN for a single seed.
-    `r_threshold` is what `above_…` counts with, the same for all rungs of a ladder: NaN where the null has too few
-    matches to tell, and for permuted positions.
+    The intervals are Student's t over the seeds, those of counts not narrower than of Poisson's;
+    NaN for a single seed. `r_threshold` is what `above_…` counts with, the same for all rungs of a
+    ladder: NaN where the null has too few matches to tell, and for permuted positions.
 
     Parameters
     ----------
@@ -52,12 +64,22 @@ def null_summary(config: Config, paths: Paths, controls: pd.DataFrame) -> pd.Dat
     """
     limits = ladder_thresholds(read_all_nulls(config, paths), config.controls.null_quantile)
     rows = []
-    for (ladder, rung, control), found in controls.groupby(["ladder", "rung", "control"], sort=False):
+    for (ladder, rung, control), found in controls.groupby(
+        ["ladder", "rung", "control"], sort=False
+    ):
         group = tuple(config.ladders[ladder][rung])
-        row = {"ladder": ladder, "rung": rung, "models": group_name(group), "control": control, "n_seeds": len(found)}
+        row = {
+            "ladder": ladder,
+            "rung": rung,
+            "models": group_name(group),
+            "control": control,
+            "n_seeds": len(found),
+        }
         for column, lowest, highest in (("matches", 0.0, np.inf), ("mean_r", -1.0, 1.0)):
             mean, half = mean_interval(found[column])
-            if column == "matches":  # seeds that agree by chance do not make a count exact; a single one tells nothing
+            if (
+                column == "matches"
+            ):  # seeds that agree by chance do not make a count exact; a single one tells nothing
                 half = float(np.maximum(half, _poisson_half_width(found[column])))
             low, high = clipped((mean - half, mean + half), lowest, highest)
             row |= {column: mean, f"{column}_ci_low": low, f"{column}_ci_high": high}
@@ -67,12 +89,16 @@ def null_summary(config: Config, paths: Paths, controls: pd.DataFrame) -> pd.Dat
 
 
 def _poisson_half_width(counts: pd.Series) -> float:
-    """Return half of the 95% interval of the mean of Poisson counts (normal distribution; of 1 if their sum is 0)."""
+    """Return half of the 95% interval of the mean of Poisson counts (normal distribution; of 1 if
+    their sum is 0).
+    """
     return t_quantile(np.inf) * float(np.sqrt(max(counts.sum(), 1))) / len(counts)
 
 
 def mean_interval(values: pd.Series) -> tuple[float, float]:
-    """Return the mean and the half width of its 95% interval (Student's t); NaN width for a single value."""
+    """Return the mean and the half width of its 95% interval (Student's t); NaN width for a single
+    value.
+    """
     n = len(values)
     if n < 2:
         return float(values.mean()), float("nan")

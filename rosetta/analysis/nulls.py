@@ -1,4 +1,6 @@
-"""Null distributions of the matched r, and what of the matches exceeds them: one threshold per ladder and null."""
+"""Null distributions of the matched r, and what of the matches exceeds them: one threshold per
+ladder and null.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,15 @@ NULL_TITLES = {
     "untrained": "untrained twins",
 }
 STATISTICS = (PLAIN, *(f"above_{name}" for name in CALIBRATING))
-# Under these, one seed exchanges the same positions or samples in all rungs; twins are each model's own.
+# Under these, one seed exchanges the same positions or samples in all rungs; twins are each model's
+# own.
 _ONE_DRAW = ("permutation", "documents")
 
 
 def tail_probability(r: np.ndarray, null_r: np.ndarray) -> np.ndarray:
-    """Return the empirical probability (1 + #{null ≥ r}) / (1 + n) that a null's match reaches each r."""
+    """Return the empirical probability (1 + #{null ≥ r}) / (1 + n) that a null's match reaches each
+    r.
+    """
     ordered = np.sort(null_r)
     reaching = len(ordered) - np.searchsorted(ordered, r, side="left")
     return (1 + reaching) / (1 + len(ordered))
@@ -38,7 +43,10 @@ def tail_probability(r: np.ndarray, null_r: np.ndarray) -> np.ndarray:
 
 def read_nulls(config: Config, paths: Paths, pair: str) -> dict[str, pd.DataFrame]:
     """Return a pair's matches under every null model that the configuration has, by its name."""
-    return {name: read_parquet(paths.null_matches(name, pair), NULL_COLUMNS) for name in config.controls.names}
+    return {
+        name: read_parquet(paths.null_matches(name, pair), NULL_COLUMNS)
+        for name in config.controls.names
+    }
 
 
 @dataclass(frozen=True)
@@ -68,15 +76,26 @@ class LadderNull:
     def of(cls, rungs: list[pd.DataFrame], seeds: list[int], *, one_draw: bool) -> LadderNull:
         """Join the null matches of every rung (columns `seed` and `r`), of all its pairs."""
         number = pd.Series(range(len(seeds)), index=seeds)
-        found = pd.concat([part.assign(rung=i) for i, part in enumerate(rungs)]).sort_values("r", kind="stable")
+        found = pd.concat([part.assign(rung=i) for i, part in enumerate(rungs)]).sort_values(
+            "r", kind="stable"
+        )
         seed = number.reindex(found["seed"]).to_numpy(np.int64)
-        return cls(found["r"].to_numpy(), found["rung"].to_numpy(np.int64), seed, len(rungs), len(seeds), one_draw)
+        return cls(
+            found["r"].to_numpy(),
+            found["rung"].to_numpy(np.int64),
+            seed,
+            len(rungs),
+            len(seeds),
+            one_draw,
+        )
 
     def threshold(self, quantile: float) -> float:
-        """Return what r has to exceed; NaN if there are too few null matches to tell (`tails.MIN_TAIL`).
+        """Return what r has to exceed; NaN if there are too few null matches to tell
+        (`tails.MIN_TAIL`).
 
-        Every rung weighs the same, because each weighs as much in the exponent: by matches, the threshold would be that
-        of the largest rung. It is read on the scale of Fisher's transform, off a smooth tail (`tails.tail_quantile`).
+        Every rung weighs the same, because each weighs as much in the exponent: by matches, the
+        threshold would be that of the largest rung. It is read on the scale of Fisher's transform,
+        off a smooth tail (`tails.tail_quantile`).
         """
         weights = self._weights(np.ones((self.n_rungs, self.n_seeds)))
         if not is_readable(self.r, weights, quantile):
@@ -84,29 +103,40 @@ class LadderNull:
         return float(np.tanh(self._z(weights, quantile)))
 
     def redrawn(self, quantile: float, n_pairs: int, name: str) -> np.ndarray:
-        """Return thresholds of resamples of the null, whose spread is its sampling error: shape (2 · n_pairs,).
+        """Return thresholds of resamples of the null, whose spread is its sampling error: shape (2
+        · n_pairs,).
 
-        Matches of one seed share hubs, so whole seeds are drawn, anew in every rung unless all rungs share them: one
-        fewer than there are, with replacement, which makes the spread that of independent seeds also when they are few
-        (Rao and Wu 1988). Each is followed by its mirror image about the threshold itself (of Fisher's transform), as
-        each half-sample is by its complement. NaN for a single seed, which tells nothing of the error. `name`
-        determines the draws, so nulls with as many seeds are drawn alike under one name, rung by rung.
+        Matches of one seed share hubs, so whole seeds are drawn, anew in every rung unless all
+        rungs share them: one fewer than there are, with replacement, which makes the spread that of
+        independent seeds also when they are few (Rao and Wu 1988). Each is followed by its mirror
+        image about the threshold itself (of Fisher's transform), as each half-sample is by its
+        complement. NaN for a single seed, which tells nothing of the error. `name` determines the
+        draws, so nulls with as many seeds are drawn alike under one name, rung by rung.
         """
         center = self.threshold(quantile)
         if self.n_seeds < 2 or np.isnan(center):
             return np.full(2 * n_pairs, np.nan)
         found = []
         for number in range(n_pairs):
-            # Each number has draws of its own, so that ladders of more and of fewer rungs stay in step.
+            # Each number has draws of its own, so that ladders of more and of fewer rungs stay in
+            # step.
             rng = np.random.default_rng(hash64(name, number))
-            drawn = rng.integers(self.n_seeds, size=(1 if self.one_draw else self.n_rungs, self.n_seeds - 1))
+            drawn = rng.integers(
+                self.n_seeds, size=(1 if self.one_draw else self.n_rungs, self.n_seeds - 1)
+            )
             times = np.array([np.bincount(row, minlength=self.n_seeds) for row in drawn], float)
-            found.append(self._z(self._weights(np.broadcast_to(times, (self.n_rungs, self.n_seeds))), quantile))
+            found.append(
+                self._z(
+                    self._weights(np.broadcast_to(times, (self.n_rungs, self.n_seeds))), quantile
+                )
+            )
         mirrored = 2 * np.arctanh(center) - np.array(found)
         return np.tanh(np.stack([found, mirrored], axis=1).ravel())
 
     def _weights(self, times: np.ndarray) -> np.ndarray:
-        """Return weights of sum 1 from how often each rung's seeds count; rungs without a match have none."""
+        """Return weights of sum 1 from how often each rung's seeds count; rungs without a match
+        have none.
+        """
         weights = times[self.rung, self.seed]
         totals = np.bincount(self.rung, weights, self.n_rungs)
         return weights / totals[self.rung].clip(1) / max(np.count_nonzero(totals), 1)
@@ -117,13 +147,19 @@ class LadderNull:
 
 
 def read_ladder_nulls(config: Config, paths: Paths, ladder: str) -> dict[str, LadderNull]:
-    """Return a ladder's matches under every null model that calibrates counts, by statistic (`above_…`)."""
+    """Return a ladder's matches under every null model that calibrates counts, by statistic
+    (`above_…`).
+    """
     found = {}
     for name in CALIBRATING:
         if seeds := config.controls.seeds(name):
             rungs = []
             for rung in config.ladders[ladder]:
-                files = [paths.null_matches(name, group_name(pair)) for pair in group_pairs(tuple(rung))]
-                rungs.append(pd.concat([read_parquet(file, NULL_COLUMNS)[["seed", "r"]] for file in files]))
+                files = [
+                    paths.null_matches(name, group_name(pair)) for pair in group_pairs(tuple(rung))
+                ]
+                rungs.append(
+                    pd.concat([read_parquet(file, NULL_COLUMNS)[["seed", "r"]] for file in files])
+                )
             found[f"above_{name}"] = LadderNull.of(rungs, seeds, one_draw=name in _ONE_DRAW)
     return found

@@ -1,4 +1,6 @@
-"""Reading activations at scattered points: some neurons at some positions, every chunk of a store once."""
+"""Reading activations at scattered points: some neurons at some positions, every chunk of a store
+once.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ if TYPE_CHECKING:
 def covering_tokens(
     positions: Positions, document: np.ndarray, byte_start: np.ndarray, byte_end: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the half-open ranges of a model's positions that overlap byte ranges, empty where it did not read.
+    """Return the half-open ranges of a model's positions that overlap byte ranges, empty where it
+    did not read.
 
     Parameters
     ----------
@@ -35,15 +38,25 @@ def covering_tokens(
     # All documents on one axis, each with a stretch of its own.
     stretch = int(max(positions.byte_end.max(initial=0), np.max(byte_end, initial=0))) + 1
     origin = positions.document * stretch
-    first = np.searchsorted(origin + positions.byte_end, document * stretch + byte_start, side="right")
-    last = np.searchsorted(origin + positions.byte_start, document * stretch + byte_end, side="left")
+    first = np.searchsorted(
+        origin + positions.byte_end, document * stretch + byte_start, side="right"
+    )
+    last = np.searchsorted(
+        origin + positions.byte_start, document * stretch + byte_end, side="left"
+    )
     return first, np.maximum(first, last)
 
 
 def values_at(
-    stores: list[Store | LiveStore], positions: Positions, position: np.ndarray, layer: np.ndarray, unit: np.ndarray
+    stores: list[Store | LiveStore],
+    positions: Positions,
+    position: np.ndarray,
+    layer: np.ndarray,
+    unit: np.ndarray,
 ) -> np.ndarray:
-    """Return the activation of one neuron at one position for each of n points, float32 of shape (n,)."""
+    """Return the activation of one neuron at one position for each of n points, float32 of shape
+    (n,).
+    """
     shard = np.searchsorted(positions.offsets, position, side="right") - 1
     found = np.empty(len(position), dtype=np.float32)
     for number, (store, rows) in enumerate(zip(stores, positions.rows, strict=True)):
@@ -54,8 +67,12 @@ def values_at(
     return found
 
 
-def _chunk_by_chunk(store: Store, row: np.ndarray, layer: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Read the chunks that hold a point, and of each only the rows and units between the first and the last."""
+def _chunk_by_chunk(
+    store: Store, row: np.ndarray, layer: np.ndarray, unit: np.ndarray
+) -> np.ndarray:
+    """Read the chunks that hold a point, and of each only the rows and units between the first and
+    the last.
+    """
     found = np.empty(len(row), dtype=np.float32)
     for points in _groups(layer, row // CHUNK_POSITIONS, unit // CHUNK_UNITS):
         rows, units = row[points], unit[points]
@@ -66,7 +83,9 @@ def _chunk_by_chunk(store: Store, row: np.ndarray, layer: np.ndarray, unit: np.n
     return found
 
 
-def _in_one_pass(store: LiveStore, row: np.ndarray, layer: np.ndarray, unit: np.ndarray) -> np.ndarray:
+def _in_one_pass(
+    store: LiveStore, row: np.ndarray, layer: np.ndarray, unit: np.ndarray
+) -> np.ndarray:
     """Read the whole store once, because every reading runs the model, and keep the points."""
     found = np.empty(len(row), dtype=np.float32)
     order = np.argsort(row, kind="stable")
@@ -87,7 +106,9 @@ def _groups(*keys: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def expand(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the members of half-open ranges, one range after the other, and the offsets of the ranges among them."""
+    """Return the members of half-open ranges, one range after the other, and the offsets of the
+    ranges among them.
+    """
     offsets = np.concatenate([[0], np.cumsum(last - first)]).astype(np.int64)
     members = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], last - first)
     return members, offsets
@@ -100,7 +121,8 @@ def values_on_bytes(
     neurons: tuple[np.ndarray, np.ndarray],
     pooling: str,
 ) -> np.ndarray:
-    """Return neurons' values on byte ranges: pooled over the tokens that overlap them (method, section 2).
+    """Return neurons' values on byte ranges: pooled over the tokens that overlap them (method,
+    section 2).
 
     Parameters
     ----------
@@ -121,10 +143,14 @@ def values_on_bytes(
     first, last = covering_tokens(positions, *spans)
     members, offsets = expand(first, last)
     of_span = np.repeat(np.arange(len(first)), last - first)
-    values = torch.from_numpy(values_at(stores, positions, members, neurons[0][of_span], neurons[1][of_span]))
+    values = torch.from_numpy(
+        values_at(stores, positions, members, neurons[0][of_span], neurons[1][of_span])
+    )
     read = np.flatnonzero(last > first)
     pooled = torch.empty((len(read), 1))
-    pool_into(pooled, values[:, None], np.arange(len(values)), offsets[read], offsets[read + 1], pooling)
+    pool_into(
+        pooled, values[:, None], np.arange(len(values)), offsets[read], offsets[read + 1], pooling
+    )
     found = np.full(len(first), np.nan, dtype=np.float32)
     found[read] = pooled[:, 0].numpy()
     return found

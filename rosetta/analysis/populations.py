@@ -1,4 +1,6 @@
-"""The neurons of a model with everything measured of each, and which of them are Rosetta Neurons of which group."""
+"""The neurons of a model with everything measured of each, and which of them are Rosetta Neurons of
+which group.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,17 @@ from rosetta.run.paths import Paths
 from rosetta.storage.damage import how_to_recompute
 from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
-# Per-neuron numbers whose means are compared; the first is from the weights, the others from the activations.
+# Per-neuron numbers whose means are compared; the first is from the weights, the others from the
+# activations.
 MEASURES = [
-    "excess_kurtosis", "activation_mean", "activation_variance", "activation_skewness", "activation_kurtosis",
-    "fraction_active", "domain_information",
-]  # fmt: skip
+    "excess_kurtosis",
+    "activation_mean",
+    "activation_variance",
+    "activation_skewness",
+    "activation_kurtosis",
+    "fraction_active",
+    "domain_information",
+]
 
 K = TypeVar("K")
 
@@ -51,12 +59,14 @@ class Population:
     categories : list of str
         Names of the columns of `fire`.
     clusters : dict of str to ndarray of int64, shape (n_neurons,)
-        By group, which neurons are its Rosetta Neurons, and which of them belong together (`cluster_numbers`).
+        By group, which neurons are its Rosetta Neurons, and which of them belong together
+        (`cluster_numbers`).
     above : dict of str to dict of str to ndarray of bool, shape (n_neurons,)
-        By statistic (`above_…`) and group, those of them whose matches are above that null (`rosetta.analysis.nulls`),
-        by the highest threshold of the group's ladders.
+        By statistic (`above_…`) and group, those of them whose matches are above that null
+        (`rosetta.analysis.nulls`), by the highest threshold of the group's ladders.
     above_in : dict of str to dict of (str, str) to ndarray of bool, shape (n_neurons,)
-        The same by statistic, and by ladder and group, with the ladder's own threshold: those that a rung counts.
+        The same by statistic, and by ladder and group, with the ladder's own threshold: those that
+        a rung counts.
     """
 
     model: str
@@ -83,7 +93,9 @@ class Population:
         """Return the neurons that are Rosetta Neurons of at least one group."""
         above = {name: np.any(list(masks.values()), axis=0) for name, masks in self.above.items()}
         rosetta = np.any(list(self.rosetta.values()), axis=0)
-        return Selection(self, rosetta, above, np.arange(len(rosetta)))  # one model: every neuron by itself
+        return Selection(
+            self, rosetta, above, np.arange(len(rosetta))
+        )  # one model: every neuron by itself
 
 
 @dataclass(frozen=True)
@@ -141,7 +153,9 @@ def load_populations(config: Config, paths: Paths) -> dict[str, Population]:
     """Return the populations of all models that some ladder names."""
     limits = known_thresholds(config, paths)
     highest = group_thresholds(config, limits)
-    above = {group: rosetta_above(paths, group, highest[group_name(group)]) for group in config.groups()}
+    above = {
+        group: rosetta_above(paths, group, highest[group_name(group)]) for group in config.groups()
+    }
     above_in = {
         (ladder, group): rosetta_above(paths, group, limits[ladder])
         for ladder, rungs in config.ladders.items()
@@ -150,8 +164,11 @@ def load_populations(config: Config, paths: Paths) -> dict[str, Population]:
     return {model: _load(config, paths, model, above, above_in) for model in config.used_models()}
 
 
-def rosetta_above(paths: Paths, group: tuple[str, ...], limits: dict[str, float]) -> dict[str, pd.DataFrame]:
-    """Return the Rosetta Neurons of a group (`matching.ROSETTA_COLUMNS`) from matches above each null, by statistic.
+def rosetta_above(
+    paths: Paths, group: tuple[str, ...], limits: dict[str, float]
+) -> dict[str, pd.DataFrame]:
+    """Return the Rosetta Neurons of a group (`matching.ROSETTA_COLUMNS`) from matches above each
+    null, by statistic.
 
     Parameters
     ----------
@@ -162,7 +179,9 @@ def rosetta_above(paths: Paths, group: tuple[str, ...], limits: dict[str, float]
     limits : dict
         What r has to exceed, by statistic.
     """
-    tables = [read_parquet(paths.matches(group_name(pair)), MATCH_COLUMNS) for pair in group_pairs(group)]
+    tables = [
+        read_parquet(paths.matches(group_name(pair)), MATCH_COLUMNS) for pair in group_pairs(group)
+    ]
     return {
         statistic: rosetta_neurons([table[table["r"] > limit] for table in tables])
         for statistic, limit in limits.items()
@@ -174,13 +193,16 @@ def rungs_of(config: Config, populations: dict[str, Population]) -> Iterator[Run
     """Yield every rung of every ladder."""
     for ladder, rungs in config.ladders.items():
         for number, group in enumerate(rungs):
-            yield Rung(ladder, number, group_name(tuple(group)), [populations[model] for model in group])
+            yield Rung(
+                ladder, number, group_name(tuple(group)), [populations[model] for model in group]
+            )
 
 
 def cluster_numbers(rosetta: pd.DataFrame, model: str, shape: NeuronShape) -> np.ndarray:
     """Return for every neuron of a model the number of its cluster among a group's Rosetta Neurons.
 
-    A cluster is an anchor neuron with its partners; with k > 1, where partners are shared, all that matches join.
+    A cluster is an anchor neuron with its partners; with k > 1, where partners are shared, all that
+    matches join.
 
     Parameters
     ----------
@@ -194,7 +216,8 @@ def cluster_numbers(rosetta: pd.DataFrame, model: str, shape: NeuronShape) -> np
     Returns
     -------
     ndarray of int64, shape (n_neurons,)
-        -1 for neurons that are not among the Rosetta Neurons; matched neurons of all models have the same number.
+        -1 for neurons that are not among the Rosetta Neurons; matched neurons of all models have
+        the same number.
     """
     sides = ["model_anchor", "layer_anchor", "unit_anchor"], ["model", "layer", "unit"]
     numbers = np.full(shape.n_neurons, -1, dtype=np.int64)
@@ -203,13 +226,17 @@ def cluster_numbers(rosetta: pd.DataFrame, model: str, shape: NeuronShape) -> np
     clusters = _connected(*(rosetta.groupby(side).ngroup().to_numpy() for side in sides))
     for name, layer, unit in sides:
         own = (rosetta[name] == model).to_numpy()
-        neuron = rosetta.loc[own, layer].to_numpy(np.int64) * shape.d_mlp + rosetta.loc[own, unit].to_numpy(np.int64)
+        neuron = rosetta.loc[own, layer].to_numpy(np.int64) * shape.d_mlp + rosetta.loc[
+            own, unit
+        ].to_numpy(np.int64)
         numbers[neuron] = clusters[own]
     return numbers
 
 
 def _connected(anchor: np.ndarray, partner: np.ndarray) -> np.ndarray:
-    """Return for every match the number of the component that it is in, given the numbers of both neurons."""
+    """Return for every match the number of the component that it is in, given the numbers of both
+    neurons.
+    """
     n_anchors = int(anchor.max()) + 1
     n = n_anchors + int(partner.max()) + 1
     joined = coo_array((np.ones(len(anchor)), (anchor, n_anchors + partner)), shape=(n, n))
@@ -227,7 +254,8 @@ def _load(
     vocabulary = read_parquet(paths.vocabulary(model), VOCABULARY_COLUMNS)
     if len(table) != len(vocabulary):
         raise StoreError(
-            f"{paths.vocabulary(model)}: has {len(vocabulary)} neurons and {paths.neurons(model)} {len(table)}. "
+            f"{paths.vocabulary(model)}: has {len(vocabulary)} neurons and "
+            f"{paths.neurons(model)} {len(table)}. "
             f"{how_to_recompute(paths.vocabulary(model), paths.neurons(model))}"
         )
     neurons = table.merge(vocabulary, on=["layer", "unit"], how="left", validate="one_to_one")
@@ -247,14 +275,24 @@ def _load(
         for name in map(group_name, groups)
     }
     of_groups = {group_name(group): above[group] for group in groups}
-    of_rungs = {(ladder, group_name(group)): found for (ladder, group), found in above_in.items() if model in group}
+    of_rungs = {
+        (ladder, group_name(group)): found
+        for (ladder, group), found in above_in.items()
+        if model in group
+    }
     masks = [_masks(of_groups, model, shape), _masks(of_rungs, model, shape)]
     dead = (neurons["activation_variance"] == 0).to_numpy()
-    return Population(model, shape, neurons[["layer", "unit", *MEASURES]], dead, fire, names, clusters, *masks)
+    return Population(
+        model, shape, neurons[["layer", "unit", *MEASURES]], dead, fire, names, clusters, *masks
+    )
 
 
-def _masks(found: dict[K, dict[str, pd.DataFrame]], model: str, shape: NeuronShape) -> dict[str, dict[K, np.ndarray]]:
-    """Return which neurons of a model are among Rosetta Neurons, by statistic, from these by place and statistic."""
+def _masks(
+    found: dict[K, dict[str, pd.DataFrame]], model: str, shape: NeuronShape
+) -> dict[str, dict[K, np.ndarray]]:
+    """Return which neurons of a model are among Rosetta Neurons, by statistic, from these by place
+    and statistic.
+    """
     masks: dict[str, dict[K, np.ndarray]] = {}
     for place, by_statistic in found.items():
         for statistic, rosetta in by_statistic.items():

@@ -74,13 +74,19 @@ class Positions:
             If a document is not among the stores'.
         """
         order = np.argsort(self.document_ids, kind="stable")
-        at = np.minimum(np.searchsorted(self.document_ids, document_ids, sorter=order), len(order) - 1)
+        at = np.minimum(
+            np.searchsorted(self.document_ids, document_ids, sorter=order), len(order) - 1
+        )
         found = order[at]
         if not np.array_equal(self.document_ids[found], document_ids):
-            raise StoreError("the stores do not hold all documents asked for. Capture the models on one corpus.")
+            raise StoreError(
+                "the stores do not hold all documents asked for. Capture the models on one corpus."
+            )
         return found
 
 
 def runs_the_model(store: Store | LiveStore) -> bool:
-    """Tell whether reading a store runs the model, so that all that is wanted of it is best read at once."""
+    """Tell whether reading a store runs the model, so that all that is wanted of it is best read at
+    once.
+    """
     return "live" in store.manifest

@@ -1,8 +1,9 @@
-"""One pass over a model's stores: how every neuron is distributed, when it fires, and where it reads highest.
+"""One pass over a model's stores: how every neuron is distributed, when it fires, and where it
+reads highest.
 
-Neurons are taken in blocks of units; a block streams over all positions, so every chunk of a store is read once and
-memory does not grow with the number of positions or layers. Of a live store all blocks are filled at once, because
-every reading runs the model.
+Neurons are taken in blocks of units; a block streams over all positions, so every chunk of a store
+is read once and memory does not grow with the number of positions or layers. Of a live store all
+blocks are filled at once, because every reading runs the model.
 """
 
 from __future__ import annotations
@@ -36,9 +37,10 @@ class Profiles:
     Attributes
     ----------
     neurons : DataFrame
-        `NEURON_COLUMNS`, one row per neuron. `activation_kurtosis` is excess; skewness and kurtosis of a dead neuron
-        are NaN. `domain_information` is the mutual information, in bits, between firing and the domain of the
-        position's document. `domain_firing` lists the share of each domain's positions at which the neuron fires.
+        `NEURON_COLUMNS`, one row per neuron. `activation_kurtosis` is excess; skewness and kurtosis
+        of a dead neuron are NaN. `domain_information` is the mutual information, in bits, between
+        firing and the domain of the position's document. `domain_firing` lists the share of each
+        domain's positions at which the neuron fires.
     contexts : DataFrame
         `CONTEXT_COLUMNS`, ordered by neuron and rank: the places where each neuron reads highest.
     domains : list of str
@@ -62,8 +64,9 @@ def profile_neurons(
 ) -> Profiles:
     """Profile all neurons of a model.
 
-    A document's context is its highest position (the first one on ties), and ties between documents go to the
-    earlier one, so the n contexts of a neuron come from n documents. Positions without bytes take no part.
+    A document's context is its highest position (the first one on ties), and ties between documents
+    go to the earlier one, so the n contexts of a neuron come from n documents. Positions without
+    bytes take no part.
 
     Parameters
     ----------
@@ -74,8 +77,8 @@ def profile_neurons(
     n_contexts : int
         Contexts kept per neuron.
     firing_std : float, optional
-        A neuron fires where its value exceeds its mean by this many standard deviations; if None, where its value
-        is positive.
+        A neuron fires where its value exceeds its mean by this many standard deviations; if None,
+        where its value is positive.
     label : str
         Name on the progress bar.
 
@@ -92,7 +95,10 @@ def profile_neurons(
     places = _places(stores[0].n_layers, stores[0].d_mlp)
     passes = [places] if any(map(runs_the_model, stores)) else [[place] for place in places]
     for some in bar(passes, total=len(passes), label=label, unit="pass"):
-        blocks = {place: _Block(thresholds[place.layer, place.units], len(domains), n_contexts) for place in some}
+        blocks = {
+            place: _Block(thresholds[place.layer, place.units], len(domains), n_contexts)
+            for place in some
+        }
         _fill(blocks, stores, positions, of_document)
         for place, block in blocks.items():
             block.close()
@@ -109,19 +115,28 @@ def profile_neurons(
 
 
 def _domains(positions: Positions, documents: pd.DataFrame) -> tuple[list[str], np.ndarray]:
-    """Return the domains of the corpus, and the number of the domain of each document of the stores."""
+    """Return the domains of the corpus, and the number of the domain of each document of the
+    stores.
+    """
     domains = sorted(documents["domain"].unique())
     number = {domain: i for i, domain in enumerate(domains)}
-    by_id = dict(zip(documents["id"].tolist(), documents["domain"].map(number).tolist(), strict=True))
+    by_id = dict(
+        zip(documents["id"].tolist(), documents["domain"].map(number).tolist(), strict=True)
+    )
     missing = set(positions.document_ids.tolist()) - by_id.keys()
     if missing:
         raise StoreError(
-            f"the stores hold document {document_name(min(missing))}, which the corpus lacks. Capture the model again."
+            f"the stores hold document {document_name(min(missing))}, which the corpus lacks. "
+            "Capture the model again."
         )
-    return domains, np.array([by_id[id_] for id_ in positions.document_ids.tolist()], dtype=np.int64)
+    return domains, np.array(
+        [by_id[id_] for id_ in positions.document_ids.tolist()], dtype=np.int64
+    )
 
 
-def _thresholds(stores: list[Store | LiveStore], positions: Positions, firing_std: float | None) -> np.ndarray:
+def _thresholds(
+    stores: list[Store | LiveStore], positions: Positions, firing_std: float | None
+) -> np.ndarray:
     shape = (stores[0].n_layers, stores[0].d_mlp)
     if firing_std is None:
         return np.zeros(shape)
@@ -131,10 +146,14 @@ def _thresholds(stores: list[Store | LiveStore], positions: Positions, firing_st
 
 
 def _moments(store: Store | LiveStore, rows: np.ndarray) -> Moments:
-    """Return the moments of all neurons over the rows with bytes; of a live store by a pass of their own."""
+    """Return the moments of all neurons over the rows with bytes; of a live store by a pass of
+    their own.
+    """
     if not runs_the_model(store):
         return store.moments()
-    moments = Moments.zeros((store.n_layers * store.d_mlp,))  # those that it tells are of its first batch only
+    moments = Moments.zeros(
+        (store.n_layers * store.d_mlp,)
+    )  # those that it tells are of its first batch only
     for start, parts in store.chunks(0, store.n_layers * store.d_mlp):
         low, high = np.searchsorted(rows, [start, start + len(parts[0][1])])
         values = [part[rows[low:high] - start].float().numpy() for _, part in parts]
@@ -143,7 +162,9 @@ def _moments(store: Store | LiveStore, rows: np.ndarray) -> Moments:
 
 
 class _Place(NamedTuple):
-    """A block's neurons: some units of one layer, and where they begin in the flat order of all neurons."""
+    """A block's neurons: some units of one layer, and where they begin in the flat order of all
+    neurons.
+    """
 
     layer: int
     low: int
@@ -164,9 +185,14 @@ def _places(n_layers: int, d_mlp: int) -> list[_Place]:
 
 
 def _fill(
-    blocks: dict[_Place, _Block], stores: list[Store | LiveStore], positions: Positions, of_document: np.ndarray
+    blocks: dict[_Place, _Block],
+    stores: list[Store | LiveStore],
+    positions: Positions,
+    of_document: np.ndarray,
 ) -> None:
-    """Stream the activations of successive places, at the positions with bytes, into their blocks."""
+    """Stream the activations of successive places, at the positions with bytes, into their
+    blocks.
+    """
     places = list(blocks)
     low, high = places[0].first, places[-1].first + places[-1].high - places[-1].low
     for store, rows, offset in zip(stores, positions.rows, positions.offsets, strict=False):
@@ -186,7 +212,9 @@ def _fill(
 def _cut(
     places: list[_Place], low: int, parts: list[tuple[int, torch.Tensor]]
 ) -> Iterator[tuple[_Place, torch.Tensor]]:
-    """Yield the columns of each place in the parts, one per layer, of a chunk that begins with neuron `low`."""
+    """Yield the columns of each place in the parts, one per layer, of a chunk that begins with
+    neuron `low`.
+    """
     for offset, values in parts:
         for place in places:
             column = place.first - low - offset
@@ -204,7 +232,8 @@ class _Block:
         self.top_value = np.full((n_contexts, n_units), -np.inf, dtype=np.float32)
         self.top_position = np.full((n_contexts, n_units), -1, dtype=np.int64)
         self._thresholds = thresholds
-        # The last document of a chunk may go on in the next one: its best place is offered when it has ended.
+        # The last document of a chunk may go on in the next one: its best place is offered when it
+        # has ended.
         self._open: tuple[int, np.ndarray, np.ndarray] | None = None
 
     def add(self, values: np.ndarray, start: int, document: np.ndarray, domain: np.ndarray) -> None:
@@ -238,7 +267,9 @@ class _Block:
         self._open = document, value, position
 
     def _insert_documents(self, values: np.ndarray, start: int, bounds: np.ndarray) -> None:
-        """Offer the documents that begin and end in a chunk, given the rows between which they lie."""
+        """Offer the documents that begin and end in a chunk, given the rows between which they
+        lie.
+        """
         highest = np.maximum.reduceat(values[: bounds[-1]], bounds[:-1], axis=0)
 
         def first_place(document: int, units: np.ndarray) -> np.ndarray:
@@ -248,9 +279,11 @@ class _Block:
         self._insert(highest, first_place)
 
     def _insert(self, values: np.ndarray, place: Callable[[int, np.ndarray], np.ndarray]) -> None:
-        """Merge documents' highest values (n_documents, n_units) into the top; look up places of those that enter.
+        """Merge documents' highest values (n_documents, n_units) into the top; look up places of
+        those that enter.
 
-        On ties those that are in the top already go first, then the earlier document: both came before in the corpus.
+        On ties those that are in the top already go first, then the earlier document: both came
+        before in the corpus.
         """
         units = np.flatnonzero((values > self.top_value[-1]).any(axis=0))
         n = len(self.top_value)
@@ -278,10 +311,11 @@ def _statistics(block: _Block, totals: np.ndarray) -> dict[str, object]:
 
 
 def mutual_information(firing: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """Return the mutual information, in bits, between firing and domain: the plug-in estimate from counts.
+    """Return the mutual information, in bits, between firing and domain: the plug-in estimate from
+    counts.
 
-    I(F; D) = Σ p(f, d) log2 [p(f, d) / (p(f) p(d))]. On N independent positions it is biased upwards by about
-    (n_domains − 1) / (2 N ln 2).
+    I(F; D) = Σ p(f, d) log2 [p(f, d) / (p(f) p(d))]. On N independent positions it is biased
+    upwards by about (n_domains − 1) / (2 N ln 2).
 
     Parameters
     ----------
@@ -297,7 +331,11 @@ def mutual_information(firing: np.ndarray, totals: np.ndarray) -> np.ndarray:
 
 
 def _contexts(
-    block: _Block, names: dict[str, object], positions: Positions, domains: list[str], of_document: np.ndarray
+    block: _Block,
+    names: dict[str, object],
+    positions: Positions,
+    domains: list[str],
+    of_document: np.ndarray,
 ) -> pd.DataFrame:
     unit, rank = np.nonzero(block.top_position.T >= 0)
     position = block.top_position.T[unit, rank]

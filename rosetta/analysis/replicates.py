@@ -1,4 +1,6 @@
-"""Counts of every rung on half-samples of the documents, and the intervals that follow (rosetta.analysis.intervals)."""
+"""Counts of every rung on half-samples of the documents, and the intervals that follow
+(rosetta.analysis.intervals).
+"""
 
 from __future__ import annotations
 
@@ -25,30 +27,45 @@ def read_all_nulls(config: Config, paths: Paths) -> dict[str, dict[str, LadderNu
 
 
 def ladder_thresholds(nulls: dict[str, dict[str, LadderNull]], quantile: float) -> Limits:
-    """Return what r has to exceed in each ladder, by statistic; `plain` matches have to exceed nothing.
+    """Return what r has to exceed in each ladder, by statistic; `plain` matches have to exceed
+    nothing.
 
     NaN where a ladder's null has too few matches to tell.
     """
     limits: Limits = {}
     for ladder, mine in nulls.items():
-        limits[ladder] = {PLAIN: -np.inf, **{name: null.threshold(quantile) for name, null in mine.items()}}
+        limits[ladder] = {
+            PLAIN: -np.inf,
+            **{name: null.threshold(quantile) for name, null in mine.items()},
+        }
         for name, limit in limits[ladder].items():
             if np.isnan(limit):
-                say(f"{ladder}, {name}: a threshold cannot be read off {len(mine[name].r)} null matches; add seeds")
+                say(
+                    f"{ladder}, {name}: a threshold cannot be read off {len(mine[name].r)} null "
+                    "matches; add seeds"
+                )
     return limits
 
 
 def known_thresholds(config: Config, paths: Paths) -> Limits:
-    """Return what r has to exceed in each ladder, by statistic, without statistics whose threshold no ladder has."""
+    """Return what r has to exceed in each ladder, by statistic, without statistics whose threshold
+    no ladder has.
+    """
     limits = ladder_thresholds(read_all_nulls(config, paths), config.controls.null_quantile)
-    known = [name for name in next(iter(limits.values())) if any(not np.isnan(mine[name]) for mine in limits.values())]
+    known = [
+        name
+        for name in next(iter(limits.values()))
+        if any(not np.isnan(mine[name]) for mine in limits.values())
+    ]
     return {ladder: {name: mine[name] for name in known} for ladder, mine in limits.items()}
 
 
 def group_thresholds(config: Config, limits: Limits) -> Limits:
-    """Return what r has to exceed in each group of models, by statistic: the highest of the ladders that it is in.
+    """Return what r has to exceed in each group of models, by statistic: the highest of the ladders
+    that it is in.
 
-    For what is told of a group or a model, whatever the ladder. What is told of a rung has its ladder's own threshold.
+    For what is told of a group or a model, whatever the ladder. What is told of a rung has its
+    ladder's own threshold.
 
     Parameters
     ----------
@@ -61,19 +78,25 @@ def group_thresholds(config: Config, limits: Limits) -> Limits:
     for ladder, rungs in config.ladders.items():
         for rung in rungs:
             mine = found.setdefault(group_name(tuple(rung)), dict.fromkeys(limits[ladder], np.nan))
-            mine.update({name: float(np.fmax(mine[name], limit)) for name, limit in limits[ladder].items()})
+            mine.update(
+                {name: float(np.fmax(mine[name], limit)) for name, limit in limits[ladder].items()}
+            )
     return found
 
 
-def replicate_table(config: Config, paths: Paths, nulls: dict[str, dict[str, LadderNull]]) -> pd.DataFrame:
-    """Return the count of every rung and statistic on half-samples of the documents (`REPLICATE_COLUMNS`).
+def replicate_table(
+    config: Config, paths: Paths, nulls: dict[str, dict[str, LadderNull]]
+) -> pd.DataFrame:
+    """Return the count of every rung and statistic on half-samples of the documents
+    (`REPLICATE_COLUMNS`).
 
-    With every half-sample the thresholds are drawn anew (`LadderNull.redrawn`), the same for all rungs of a ladder, so
-    that the spread of a calibrated count holds the sampling error of its threshold. All ladders are drawn alike,
-    because they share the seeds of exchanged documents and the twins of the models that they share: drawn apart, their
-    errors would cancel in an exponent of all of them. Without a threshold, or with one whose error is not known, counts
-    are NaN. A rung has no rows if one of its pairs has no half-samples, or fewer than others of the run: their numbers
-    would not be of the same documents.
+    With every half-sample the thresholds are drawn anew (`LadderNull.redrawn`), the same for all
+    rungs of a ladder, so that the spread of a calibrated count holds the sampling error of its
+    threshold. All ladders are drawn alike, because they share the seeds of exchanged documents and
+    the twins of the models that they share: drawn apart, their errors would cancel in an exponent
+    of all of them. Without a threshold, or with one whose error is not known, counts are NaN. A
+    rung has no rows if one of its pairs has no half-samples, or fewer than others of the run: their
+    numbers would not be of the same documents.
     """
     n_half_samples = max(_n_half_samples(paths, pair) for pair in config.pairs())
     rows = []
@@ -93,8 +116,12 @@ def _limits(config: Config, nulls: dict[str, LadderNull], statistic: str, n: int
     return nulls[statistic].redrawn(config.controls.null_quantile, n // 2, statistic)
 
 
-def _half_sample_tables(group: tuple[str, ...], paths: Paths, n_half_samples: int) -> list[pd.DataFrame]:
-    """Return the matches of a group's pairs on half-samples; none if some pair has another number of these."""
+def _half_sample_tables(
+    group: tuple[str, ...], paths: Paths, n_half_samples: int
+) -> list[pd.DataFrame]:
+    """Return the matches of a group's pairs on half-samples; none if some pair has another number
+    of these.
+    """
     pairs = group_pairs(group)
     if any(_n_half_samples(paths, pair) != n_half_samples for pair in pairs):
         return []
@@ -110,7 +137,9 @@ def _replicates(tables: list[pd.DataFrame], limits: np.ndarray) -> list[dict]:
     for number, limit in enumerate(limits):
         row = {"half_sample": number, "matches": np.nan, "mean_r": np.nan}
         if not np.isnan(limit):
-            kept = [table[(table["half_sample"] == number) & (table["r"] > limit)] for table in tables]
+            kept = [
+                table[(table["half_sample"] == number) & (table["r"] > limit)] for table in tables
+            ]
             row |= count_group(kept)._asdict()
         rows.append(row)
     return rows
@@ -118,7 +147,9 @@ def _replicates(tables: list[pd.DataFrame], limits: np.ndarray) -> list[dict]:
 
 def intervals_of(replicates: pd.DataFrame, column: str, estimate: float) -> tuple[float, float]:
     """Return the 95% interval of a rung's count or mean r from its replicates."""
-    low, high = half_sample_interval(estimate, replicates.sort_values("half_sample")[column].to_numpy(float))
+    low, high = half_sample_interval(
+        estimate, replicates.sort_values("half_sample")[column].to_numpy(float)
+    )
     return float(low), float(high)
 
 

@@ -1,7 +1,9 @@
-"""The scaling laws |R| = c · x^α of a run: per ladder, per null model, and pooled over pairs (method, section 5).
+"""The scaling laws |R| = c · x^α of a run (method, section 5).
 
-α is that of counts at this run's number of aligned positions. Counts are fitted by `count_law`; least squares in
-log–log, as in the study, stands beside it.
+There is one per ladder, one per null model, and one pooled over all pairs of families.
+
+α is that of counts at this run's number of aligned positions. Counts are fitted by `count_law`;
+least squares in log–log, as in the study, stands beside it.
 """
 
 from __future__ import annotations
@@ -18,18 +20,53 @@ from rosetta.analysis.intervals import half_sample_interval, t_quantile
 from rosetta.config import PAIR_SEPARATOR
 
 SCALING_COLUMNS = [
-    "ladder", "statistic", "alpha", "alpha_ci_low", "alpha_ci_high", "alpha_resampled_low", "alpha_resampled_high",
-    "half_sample_bias", "alpha_extrapolated", "alpha_extrapolated_low", "alpha_extrapolated_high",
-    "c", "dispersion", "alpha_ols", "r2", "n_rungs", "few_matches", "reason",
-]  # fmt: skip
+    "ladder",
+    "statistic",
+    "alpha",
+    "alpha_ci_low",
+    "alpha_ci_high",
+    "alpha_resampled_low",
+    "alpha_resampled_high",
+    "half_sample_bias",
+    "alpha_extrapolated",
+    "alpha_extrapolated_low",
+    "alpha_extrapolated_high",
+    "c",
+    "dispersion",
+    "alpha_ols",
+    "r2",
+    "n_rungs",
+    "few_matches",
+    "reason",
+]
 POOLED_COLUMNS = [
-    "statistic", "left_out", "alpha", "alpha_ci_low", "alpha_ci_high", "alpha_family_low", "alpha_family_high",
-    "n_ladders", "n_points", "freedom", "few_matches", "reason",
-]  # fmt: skip
+    "statistic",
+    "left_out",
+    "alpha",
+    "alpha_ci_low",
+    "alpha_ci_high",
+    "alpha_family_low",
+    "alpha_family_high",
+    "n_ladders",
+    "n_points",
+    "freedom",
+    "few_matches",
+    "reason",
+]
 NULL_SCALING_COLUMNS = [
-    "ladder", "control", "n_seeds", "alpha", "alpha_ci_low", "alpha_ci_high", "c", "alpha_ols", "r2", "n_rungs",
-    "few_matches", "reason",
-]  # fmt: skip
+    "ladder",
+    "control",
+    "n_seeds",
+    "alpha",
+    "alpha_ci_low",
+    "alpha_ci_high",
+    "c",
+    "alpha_ols",
+    "r2",
+    "n_rungs",
+    "few_matches",
+    "reason",
+]
 
 WHOLE = "none"  # what is left out of the fit to all pairs; an empty cell would be read as missing
 
@@ -43,8 +80,8 @@ class PowerLaw:
     alpha, c : float
         Exponent and prefactor.
     alpha_ci_low, alpha_ci_high : float
-        95% confidence interval of alpha from Student's t with n − 2 degrees of freedom; NaN for fewer than
-        three values, and where all are equal, which leaves no scatter to tell it from.
+        95% confidence interval of alpha from Student's t with n − 2 degrees of freedom; NaN for
+        fewer than three values, and where all are equal, which leaves no scatter to tell it from.
     r2 : float
         Coefficient of determination in log–log; NaN for fewer than three values.
     n_rungs : int
@@ -60,9 +97,11 @@ class PowerLaw:
 
 
 def fit_log_log(sizes: np.ndarray, values: np.ndarray) -> PowerLaw:
-    """Fit a power law by ordinary least squares in log–log; NaN throughout with fewer than two different sizes.
+    """Fit a power law by ordinary least squares in log–log; NaN throughout with fewer than two
+    different sizes.
 
-    For numbers that are no counts, and for comparison with the study; of counts it would leave out those of 0.
+    For numbers that are no counts, and for comparison with the study; of counts it would leave out
+    those of 0.
     """
     sizes, values = np.asarray(sizes, dtype=float), np.asarray(values, dtype=float)
     used = (values > 0) & (sizes > 0)
@@ -85,14 +124,15 @@ def fit_log_log(sizes: np.ndarray, values: np.ndarray) -> PowerLaw:
 def scaling_table(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) -> pd.DataFrame:
     """Return the fitted law of every ladder and statistic (`SCALING_COLUMNS`).
 
-    `alpha_ci_…` is the 95% interval of the exponent at this number of positions. It joins, by the root of the sum of
-    squares of their half widths, how far the rungs lie from a law (`count_law`) and, where half-samples are given, what
-    the choice of documents and the sampling of the null's threshold do, which move rungs together. The second alone is
-    `alpha_resampled_…`. `half_sample_bias` is the mean exponent on half-samples minus the exponent: what half the
-    positions do to it; `alpha_extrapolated`, α minus that, is the exponent extrapolated in 1/positions.
-    `alpha_ols` and `r2` are of least squares in log–log through the rungs that have matches. `few_matches` names the
-    rungs with fewer than `FEW` by their size, and `reason` says why there is no exponent, or none on some half-sample,
-    which leaves no interval.
+    `alpha_ci_…` is the 95% interval of the exponent at this number of positions. It joins, by the
+    root of the sum of squares of their half widths, how far the rungs lie from a law (`count_law`)
+    and, where half-samples are given, what the choice of documents and the sampling of the null's
+    threshold do, which move rungs together. The second alone is `alpha_resampled_…`.
+    `half_sample_bias` is the mean exponent on half-samples minus the exponent: what half the
+    positions do to it; `alpha_extrapolated`, α minus that, is the exponent extrapolated in
+    1/positions. `alpha_ols` and `r2` are of least squares in log–log through the rungs that have
+    matches. `few_matches` names the rungs with fewer than `FEW` by their size, and `reason` says
+    why there is no exponent, or none on some half-sample, which leaves no interval.
 
     Parameters
     ----------
@@ -105,15 +145,27 @@ def scaling_table(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) 
     for statistic, column in counted_columns(counts):
         for ladder, part in counts.groupby("ladder", sort=False):
             points = part.assign(count=part[column])
-            rows.append({"ladder": ladder, "statistic": statistic, **_law_row(points, statistic, replicates)})
+            rows.append(
+                {
+                    "ladder": ladder,
+                    "statistic": statistic,
+                    **_law_row(points, statistic, replicates),
+                }
+            )
     order = {ladder: place for place, ladder in enumerate(counts["ladder"].unique())}
-    rows.sort(key=lambda row: order[row["ladder"]])  # stable: the statistics of a ladder stay in their order
+    rows.sort(
+        key=lambda row: order[row["ladder"]]
+    )  # stable: the statistics of a ladder stay in their order
     return pd.DataFrame(rows, columns=SCALING_COLUMNS)
 
 
 def counted_columns(counts: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the statistics that a table of counts has, of some ladder, and their columns."""
-    return [(name, column) for name, column in COUNT_OF.items() if column in counts and counts[column].notna().any()]
+    return [
+        (name, column)
+        for name, column in COUNT_OF.items()
+        if column in counts and counts[column].notna().any()
+    ]
 
 
 def _law_row(points: pd.DataFrame, statistic: str, replicates: pd.DataFrame | None) -> dict:
@@ -143,17 +195,25 @@ def _described(law: CountLaw, points: pd.DataFrame) -> dict:
 
 def few_named(sizes: pd.Series, counts: pd.Series) -> str:
     """Return rungs by their size with their counts: `256 neurons: 3; 512 neurons: 0`."""
-    return "; ".join(f"{size:,.0f} neurons: {count:g}" for size, count in zip(sizes, counts, strict=True))
+    return "; ".join(
+        f"{size:,.0f} neurons: {count:g}" for size, count in zip(sizes, counts, strict=True)
+    )
 
 
-def _laws_on_halves(points: pd.DataFrame, statistic: str, replicates: pd.DataFrame) -> list[CountLaw]:
+def _laws_on_halves(
+    points: pd.DataFrame, statistic: str, replicates: pd.DataFrame
+) -> list[CountLaw]:
     """Return the law fitted to the counts on every half-sample."""
     mine = replicates[replicates["statistic"] == statistic]
     by_half = mine.pivot(index=["ladder", "rung"], columns="half_sample", values="matches")
-    by_half = by_half.reindex(pd.MultiIndex.from_frame(points[["ladder", "rung"]])).dropna(axis=1, how="all")
+    by_half = by_half.reindex(pd.MultiIndex.from_frame(points[["ladder", "rung"]])).dropna(
+        axis=1, how="all"
+    )
     sizes, ladders = points["n_neurons"].to_numpy(), points["ladder"].to_numpy()
     return [
-        CountLaw(reason="a rung is not counted") if np.isnan(column).any() else fit_count_law(sizes, column, ladders)
+        CountLaw(reason="a rung is not counted")
+        if np.isnan(column).any()
+        else fit_count_law(sizes, column, ladders)
         for column in by_half.to_numpy().T
     ]
 
@@ -167,11 +227,16 @@ def _no_interval(laws: list[CountLaw] | None) -> str:
     reasons = [law.reason for law in laws if law.reason]
     if not reasons:
         return ""
-    return f"no exponent on {len(reasons)} of {len(laws)} half-samples: {', '.join(dict.fromkeys(reasons))}"
+    return (
+        f"no exponent on {len(reasons)} of {len(laws)} half-samples: "
+        f"{', '.join(dict.fromkeys(reasons))}"
+    )
 
 
 def _resampled(law: CountLaw, laws: list[CountLaw] | None) -> dict[str, float]:
-    """Return what half-samples say of an exponent; without them, the interval of the fit stands alone."""
+    """Return what half-samples say of an exponent; without them, the interval of the fit stands
+    alone.
+    """
     if laws is None:
         return {}
     if not laws:
@@ -182,7 +247,9 @@ def _resampled(law: CountLaw, laws: list[CountLaw] | None) -> dict[str, float]:
     bias = float(on_halves.mean()) - law.alpha
     # The mean over the halves is itself of a sample of them, each with its complement.
     pairs = on_halves.reshape(-1, 2).mean(axis=1)
-    spread = float(np.hypot(wide, t_quantile(len(pairs) - 1) * pairs.std(ddof=1) / np.sqrt(len(pairs))))
+    spread = float(
+        np.hypot(wide, t_quantile(len(pairs) - 1) * pairs.std(ddof=1) / np.sqrt(len(pairs)))
+    )
     return {
         "alpha_ci_low": law.alpha - wide,
         "alpha_ci_high": law.alpha + wide,
@@ -196,9 +263,11 @@ def _resampled(law: CountLaw, laws: list[CountLaw] | None) -> dict[str, float]:
 
 
 def null_scaling_table(counts: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
-    """Return the laws of every ladder's matches under each null model (`NULL_SCALING_COLUMNS`): what chance makes.
+    """Return the laws of every ladder's matches under each null model (`NULL_SCALING_COLUMNS`):
+    what chance makes.
 
-    They are fitted to the sums over the seeds, whose sampling error is the smaller; `c` is of the mean over seeds.
+    They are fitted to the sums over the seeds, whose sampling error is the smaller; `c` is of the
+    mean over seeds.
 
     Parameters
     ----------
@@ -208,34 +277,51 @@ def null_scaling_table(counts: pd.DataFrame, controls: pd.DataFrame) -> pd.DataF
         Matches by ladder, rung, control and seed (`rosetta.analysis.null_counts.control_table`).
     """
     rows = []
-    for (ladder, control), points in null_points(counts, controls).groupby(["ladder", "control"], sort=False):
+    for (ladder, control), points in null_points(counts, controls).groupby(
+        ["ladder", "control"], sort=False
+    ):
         law, n_seeds = (
             fit_count_law(points["n_neurons"].to_numpy(), points["count"].to_numpy()),
             points["n_seeds"].max(),
         )
         described = _described(law, points)
         few = points[points["count"] / points["n_seeds"] < FEW]
-        described |= {"c": described["c"] / n_seeds, "few_matches": few_named(few["n_neurons"], few["count"] / n_seeds)}
+        described |= {
+            "c": described["c"] / n_seeds,
+            "few_matches": few_named(few["n_neurons"], few["count"] / n_seeds),
+        }
         rows.append({"ladder": ladder, "control": control, "n_seeds": n_seeds, **described})
     return pd.DataFrame(rows, columns=NULL_SCALING_COLUMNS)
 
 
 def null_points(counts: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `counts` per null, with `control`, `n_seeds` and `count`, the sum over the seeds."""
-    sums = controls.groupby(["ladder", "rung", "control"], sort=False)["matches"].agg(["sum", "size"]).reset_index()
-    return counts.merge(sums.rename(columns={"sum": "count", "size": "n_seeds"}), on=["ladder", "rung"])
+    """Return rows of `counts` per null, with `control`, `n_seeds` and `count`, the sum over the
+    seeds.
+    """
+    sums = (
+        controls.groupby(["ladder", "rung", "control"], sort=False)["matches"]
+        .agg(["sum", "size"])
+        .reset_index()
+    )
+    return counts.merge(
+        sums.rename(columns={"sum": "count", "size": "n_seeds"}), on=["ladder", "rung"]
+    )
 
 
 def pooled_table(
-    counts: pd.DataFrame, replicates: pd.DataFrame | None = None, controls: pd.DataFrame | None = None
+    counts: pd.DataFrame,
+    replicates: pd.DataFrame | None = None,
+    controls: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return one exponent for all ladders of pairs, with a height per ladder (`POOLED_COLUMNS`).
 
-    Statistics are those of `scaling_table` and, by their own names, the null models. The first row of each is of all
-    pairs; in the others, every pair with a model of the family `left_out` is left out. Pairs that share a model are not
-    independent, which the interval of the fit takes them for: `alpha_family_…` is the jackknife over families, with
-    Student's t of families − 1 degrees of freedom (NaN with fewer than three). A pair that is in several ladders counts
-    in the first. A ladder that is not counted, because its threshold cannot be read, takes no part: `reason` names it.
+    Statistics are those of `scaling_table` and, by their own names, the null models. The first row
+    of each is of all pairs; in the others, every pair with a model of the family `left_out` is left
+    out. Pairs that share a model are not independent, which the interval of the fit takes them for:
+    `alpha_family_…` is the jackknife over families, with Student's t of families − 1 degrees of
+    freedom (NaN with fewer than three). A pair that is in several ladders counts in the first. A
+    ladder that is not counted, because its threshold cannot be read, takes no part: `reason` names
+    it.
 
     Parameters
     ----------
@@ -244,16 +330,27 @@ def pooled_table(
     replicates, controls : DataFrame, optional
         As in `scaling_table` and `null_scaling_table`.
     """
-    pairs = counts[counts["families"].str.split(PAIR_SEPARATOR).str.len() == 2].drop_duplicates("models")
-    series = {name: (pairs.assign(count=pairs[column]), replicates) for name, column in counted_columns(counts)}
+    pairs = counts[counts["families"].str.split(PAIR_SEPARATOR).str.len() == 2].drop_duplicates(
+        "models"
+    )
+    series = {
+        name: (pairs.assign(count=pairs[column]), replicates)
+        for name, column in counted_columns(counts)
+    }
     if controls is not None:
         points = null_points(pairs, controls)
         series |= {name: (part, None) for name, part in points.groupby("control", sort=False)}
-    rows = [row for name, (points, halves) in series.items() for row in _pooled_rows(name, points, halves)]
+    rows = [
+        row
+        for name, (points, halves) in series.items()
+        for row in _pooled_rows(name, points, halves)
+    ]
     return pd.DataFrame(rows, columns=POOLED_COLUMNS)
 
 
-def _pooled_rows(statistic: str, points: pd.DataFrame, replicates: pd.DataFrame | None) -> list[dict]:
+def _pooled_rows(
+    statistic: str, points: pd.DataFrame, replicates: pd.DataFrame | None
+) -> list[dict]:
     uncounted = points["ladder"].isin(points.loc[points["count"].isna(), "ladder"])
     members = points["families"].str.split(PAIR_SEPARATOR)
     families = list(dict.fromkeys(family for pair in members[~uncounted] for family in pair))
@@ -268,12 +365,19 @@ def _pooled_rows(statistic: str, points: pd.DataFrame, replicates: pd.DataFrame 
     half = float("nan")
     if len(families) > 2:
         half = t_quantile(len(families) - 1) * float(np.sqrt((len(families) - 1) * np.var(without)))
-    rows[0] |= {"alpha_family_low": rows[0]["alpha"] - half, "alpha_family_high": rows[0]["alpha"] + half}
+    rows[0] |= {
+        "alpha_family_low": rows[0]["alpha"] - half,
+        "alpha_family_high": rows[0]["alpha"] + half,
+    }
     return rows
 
 
-def _pooled_row(statistic: str, left_out: str, points: pd.DataFrame, replicates: pd.DataFrame | None) -> dict:
-    law = fit_count_law(points["n_neurons"].to_numpy(), points["count"].to_numpy(), points["ladder"].tolist())
+def _pooled_row(
+    statistic: str, left_out: str, points: pd.DataFrame, replicates: pd.DataFrame | None
+) -> dict:
+    law = fit_count_law(
+        points["n_neurons"].to_numpy(), points["count"].to_numpy(), points["ladder"].tolist()
+    )
     on_halves = None if replicates is None else _laws_on_halves(points, statistic, replicates)
     resampled = _resampled(law, on_halves)
     few = points[points["count"] < FEW]
@@ -287,7 +391,10 @@ def _pooled_row(statistic: str, left_out: str, points: pd.DataFrame, replicates:
         "n_points": law.n_rungs,
         "freedom": law.freedom,
         "few_matches": "; ".join(
-            f"{ladder}: {few_named(part['n_neurons'], part['count'])}" for ladder, part in few.groupby("ladder")
+            f"{ladder}: {few_named(part['n_neurons'], part['count'])}"
+            for ladder, part in few.groupby("ladder")
         ),
-        "reason": "there is no ladder of pairs" if points.empty else law.reason or _no_interval(on_halves),
+        "reason": "there is no ladder of pairs"
+        if points.empty
+        else law.reason or _no_interval(on_halves),
     }

@@ -1,4 +1,6 @@
-"""Selectivity in vocabulary space: how few tokens a neuron writes to (method, section 8; Dravid 2026, section 5.1)."""
+"""Selectivity in vocabulary space: how few tokens a neuron writes to (method, section 8; Dravid
+2026, section 5.1).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ CHUNK_UNITS = 1024
 
 
 def vocabulary_kurtosis(weights: torch.Tensor, directions: torch.Tensor) -> np.ndarray:
-    """Return the excess kurtosis of the cosines between each output weight vector and all unembedding vectors.
+    """Return the excess kurtosis of the cosines between each output weight vector and all
+    unembedding vectors.
 
     The products are float32, the moments float64, and |V| × neurons cosines never exist at once.
 
@@ -51,12 +54,16 @@ def vocabulary_kurtosis(weights: torch.Tensor, directions: torch.Tensor) -> np.n
 def vocabulary_table(
     weights: Iterable[torch.Tensor], directions: torch.Tensor, n_layers: int, place: str
 ) -> pd.DataFrame:
-    """Return `VOCABULARY_COLUMNS` for all neurons of a model, from its layers' output weights in order."""
+    """Return `VOCABULARY_COLUMNS` for all neurons of a model, from its layers' output weights in
+    order.
+    """
     layers = []
     for layer, part in enumerate(bar(weights, total=n_layers, label=place, unit="layer")):
         kurtosis = vocabulary_kurtosis(part, directions)
         units = np.arange(len(part), dtype=np.int32)
-        layers.append(pd.DataFrame({"layer": np.int32(layer), "unit": units, "excess_kurtosis": kurtosis}))
+        layers.append(
+            pd.DataFrame({"layer": np.int32(layer), "unit": units, "excess_kurtosis": kurtosis})
+        )
     return pd.concat(layers, ignore_index=True)[VOCABULARY_COLUMNS]
 
 

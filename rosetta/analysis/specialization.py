@@ -13,7 +13,9 @@ from rosetta.errors import ConfigError
 from rosetta.inputs.text.documents import hash64
 
 
-def categories_of(domains: list[str], mapping: str | dict[str, str] | None) -> tuple[list[str], np.ndarray]:
+def categories_of(
+    domains: list[str], mapping: str | dict[str, str] | None
+) -> tuple[list[str], np.ndarray]:
     """Return the categories of a corpus and the category of each of its domains.
 
     Parameters
@@ -21,7 +23,8 @@ def categories_of(domains: list[str], mapping: str | dict[str, str] | None) -> t
     domains : list of str
         Domains of the corpus.
     mapping : 'pile', dict or None
-        From domain to category: the one that ships for the Pile, or one's own. None keeps every domain apart.
+        From domain to category: the one that ships for the Pile, or one's own. None keeps every
+        domain apart.
 
     Returns
     -------
@@ -36,26 +39,36 @@ def categories_of(domains: list[str], mapping: str | dict[str, str] | None) -> t
         If the mapping lacks a domain.
     """
     if mapping == "pile":
-        mapping = yaml.safe_load((resources.files("rosetta.analysis") / "pile_categories.yaml").read_text("utf-8"))
+        mapping = yaml.safe_load(
+            (resources.files("rosetta.analysis") / "pile_categories.yaml").read_text("utf-8")
+        )
     if mapping is None:
         mapping = {domain: domain or "(none)" for domain in domains}
     missing = [domain for domain in domains if domain not in mapping]
     if missing:
         has = f"It has {', '.join(mapping)}."
         raise ConfigError(
-            f"specialization.categories: has no category for {', '.join(map(repr, missing))}. Add them. {has}"
+            f"specialization.categories: has no category for {', '.join(map(repr, missing))}. "
+            f"Add them. {has}"
         )
-    names = list(dict.fromkeys(category for domain, category in mapping.items() if domain in domains))
+    names = list(
+        dict.fromkeys(category for domain, category in mapping.items() if domain in domains)
+    )
     return names, np.array([names.index(mapping[domain]) for domain in domains], dtype=np.int64)
 
 
 def normalized_fire(
-    contexts: pd.DataFrame, means: np.ndarray, d_mlp: int, category: dict[str, int], tokens: np.ndarray
+    contexts: pd.DataFrame,
+    means: np.ndarray,
+    d_mlp: int,
+    category: dict[str, int],
+    tokens: np.ndarray,
 ) -> np.ndarray:
-    """Return NormalizedFire(c) = (share of top activations in c) / (share of tokens in c) of every neuron.
+    """Return NormalizedFire(c) = (share of top activations in c) / (share of tokens in c) of every
+    neuron.
 
-    A context at which the neuron does not exceed its own mean is no activation and does not count: a sparse neuron
-    may have fewer activating documents than contexts.
+    A context at which the neuron does not exceed its own mean is no activation and does not count:
+    a sparse neuron may have fewer activating documents than contexts.
 
     Parameters
     ----------
@@ -84,8 +97,11 @@ def normalized_fire(
         return (counts / counts.sum(axis=1, keepdims=True)) / (tokens / tokens.sum())
 
 
-def expected_shift(fire: np.ndarray, categories: list[str], directions: dict[str, str]) -> np.ndarray:
-    """Return mean NormalizedFire of the categories that should rise with size less that of those that should fall.
+def expected_shift(
+    fire: np.ndarray, categories: list[str], directions: dict[str, str]
+) -> np.ndarray:
+    """Return mean NormalizedFire of the categories that should rise with size less that of those
+    that should fall.
 
     Parameters
     ----------
@@ -94,8 +110,8 @@ def expected_shift(fire: np.ndarray, categories: list[str], directions: dict[str
     categories : list of str
         Names of the columns.
     directions : dict
-        From category to `rises` or `falls` (`specialization.directions`). Of a direction that no category has, nothing
-        is taken.
+        From category to `rises` or `falls` (`specialization.directions`). Of a direction that no
+        category has, nothing is taken.
 
     Returns
     -------
@@ -104,16 +120,20 @@ def expected_shift(fire: np.ndarray, categories: list[str], directions: dict[str
     """
     weights = np.zeros(len(categories))
     for direction, sign in (("rises", 1.0), ("falls", -1.0)):
-        mine = np.array([directions.get(name) == direction for name in categories]) & np.isfinite(fire).any(axis=0)
+        mine = np.array([directions.get(name) == direction for name in categories]) & np.isfinite(
+            fire
+        ).any(axis=0)
         weights[mine] = sign / max(mine.sum(), 1)
     used = weights != 0
     return fire[:, used] @ weights[used] if used.any() else np.full(len(fire), np.nan)
 
 
 def random_draws(candidates: np.ndarray, settings: Specialization, *name: str | int) -> np.ndarray:
-    """Return how often each candidate is in the baseline: `n_draws` random samples of at most `n_random` each.
+    """Return how often each candidate is in the baseline: `n_draws` random samples of at most
+    `n_random` each.
 
-    Each sample is without replacement, so with no more than `n_random` candidates it is all of them.
+    Each sample is without replacement, so with no more than `n_random` candidates it is all of
+    them.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""How counts and exponents depend on choices: k, threshold, pooling, budget of samples, halves, exclusions."""
+"""How counts and exponents depend on choices: k, threshold, pooling, budget of samples, halves,
+exclusions.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,47 @@ from rosetta.storage.tables import read_parquet, read_parquet_metadata
 _LAW = ["alpha", "alpha_ci_low", "alpha_ci_high", "few_matches", "reason"]
 _POOLED = ["alpha_pairs", "alpha_pairs_ci_low", "alpha_pairs_ci_high"]
 K_COLUMNS = ["ladder", "rung", "models", "n_neurons", "k", "matches", "mean_r", *_LAW, *_POOLED]
-THRESHOLD_COLUMNS = ["ladder", "rung", "models", "n_neurons", "threshold", "matches", "mean_r", *_LAW, *_POOLED]
+THRESHOLD_COLUMNS = [
+    "ladder",
+    "rung",
+    "models",
+    "n_neurons",
+    "threshold",
+    "matches",
+    "mean_r",
+    *_LAW,
+    *_POOLED,
+]
 STABILITY_COLUMNS = [
-    "ladder", "rung", "models", "n_neurons", "sweep", "setting", "n_positions", "matches", "mean_r",
-    "compared_with", "jaccard", "kept_partner", *_LAW,
-]  # fmt: skip
+    "ladder",
+    "rung",
+    "models",
+    "n_neurons",
+    "sweep",
+    "setting",
+    "n_positions",
+    "matches",
+    "mean_r",
+    "compared_with",
+    "jaccard",
+    "kept_partner",
+    *_LAW,
+]
 EXCLUSION_COLUMNS = [
-    "ladder", "rung", "models", "exclusions", "n_positions", "n_dead", "n_quiet", "n_special", "n_first_position",
-    "n_high_norm", "matches", "difference", "jaccard",
-]  # fmt: skip
+    "ladder",
+    "rung",
+    "models",
+    "exclusions",
+    "n_positions",
+    "n_dead",
+    "n_quiet",
+    "n_special",
+    "n_first_position",
+    "n_high_norm",
+    "matches",
+    "difference",
+    "jaccard",
+]
 MAIN = "main"
 
 # Matches by pair.
@@ -36,15 +70,19 @@ Tables = dict[tuple[str, str], pd.DataFrame]
 
 
 def k_sweep_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return counts of mutual k-nearest neighbours for every k of the sweep, and the exponents at each k.
+    """Return counts of mutual k-nearest neighbours for every k of the sweep, and the exponents at
+    each k.
 
-    `alpha` is the ladder's, `alpha_pairs` that of all ladders of pairs together; their intervals are those of the fit.
+    `alpha` is the ladder's, `alpha_pairs` that of all ladders of pairs together; their intervals
+    are those of the fit.
 
     Neighbours up to correlation.max_k are stored, so nothing is correlated anew.
     """
     n_jobs = config.correlation.n_jobs
     lists = {
-        pair: read_lists([paths.neighbors_part(group_name(pair), job, n_jobs) for job in range(n_jobs)])
+        pair: read_lists(
+            [paths.neighbors_part(group_name(pair), job, n_jobs) for job in range(n_jobs)]
+        )
         for pair in config.pairs()
     }
     rows = []
@@ -55,26 +93,32 @@ def k_sweep_table(config: Config, paths: Paths) -> pd.DataFrame:
 
 
 def threshold_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return counts of matches whose r exceeds every threshold of the sweep, and the exponents at each.
+    """Return counts of matches whose r exceeds every threshold of the sweep, and the exponents at
+    each.
 
-    Columns as in `k_sweep_table`. An exponent that does not depend on the threshold is no work of chance matches.
+    Columns as in `k_sweep_table`. An exponent that does not depend on the threshold is no work of
+    chance matches.
     """
     main = _main(config, paths)
     rows = []
     for threshold in config.sweeps.thresholds:
         tables = {pair: table[table["r"] > threshold] for pair, table in main.items()}
         rows += [{"threshold": threshold, **row} for row in _counted(config, paths, tables)]
-    counted = pd.DataFrame(rows, columns=[name for name in THRESHOLD_COLUMNS if name not in (*_LAW, *_POOLED)])
+    counted = pd.DataFrame(
+        rows, columns=[name for name in THRESHOLD_COLUMNS if name not in (*_LAW, *_POOLED)]
+    )
     return _with_pooled_laws(_with_laws(counted, "threshold"), "threshold")[THRESHOLD_COLUMNS]
 
 
 def stability_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return counts under smaller budgets of samples, on halves of the samples and with other poolings.
+    """Return counts under smaller budgets of samples, on halves of the samples and with other
+    poolings.
 
-    `setting` is the number of samples, the half or the pooling, and `main` the main result. `compared_with` names
-    the setting that `jaccard` and `kept_partner` compare with: the next smaller budget, the other half, the main
-    result. `kept_partner` is the fraction of the matched neurons of the anchor, in the setting compared with, that have
-    the same partner here (in larger groups: the same partners). The exponent is that of the ladder under the setting.
+    `setting` is the number of samples, the half or the pooling, and `main` the main result.
+    `compared_with` names the setting that `jaccard` and `kept_partner` compare with: the next
+    smaller budget, the other half, the main result. `kept_partner` is the fraction of the matched
+    neurons of the anchor, in the setting compared with, that have the same partner here (in larger
+    groups: the same partners). The exponent is that of the ladder under the setting.
     """
     swept, main = _swept(config, paths), _main(config, paths)
     rows = []
@@ -89,9 +133,16 @@ def stability_table(config: Config, paths: Paths) -> pd.DataFrame:
             other = partner.get(setting)
             for row in _counted(config, paths, tables):
                 agreement = _agreement(row["group"], tables, settings[other]) if other else {}
-                positions = [_positions(paths, pair, sweep, setting) for pair in group_pairs(row["group"])]
+                positions = [
+                    _positions(paths, pair, sweep, setting) for pair in group_pairs(row["group"])
+                ]
                 rows.append(
-                    {"sweep": sweep, "setting": setting, "compared_with": other, "n_positions": min(positions)}
+                    {
+                        "sweep": sweep,
+                        "setting": setting,
+                        "compared_with": other,
+                        "n_positions": min(positions),
+                    }
                     | row
                     | agreement
                 )
@@ -100,16 +151,25 @@ def stability_table(config: Config, paths: Paths) -> pd.DataFrame:
 
 
 def exclusion_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return what each set of exclusions leaves out and does to the count; `main` is the configuration's own.
+    """Return what each set of exclusions leaves out and does to the count; `main` is the
+    configuration's own.
 
-    Dead neurons have no correlation and special positions no bytes, so both are left out under every setting.
+    Dead neurons have no correlation and special positions no bytes, so both are left out under
+    every setting.
     """
     main, swept = _main(config, paths), _swept(config, paths)
-    settings = {MAIN: main, **{name: tables for (sweep, name), tables in swept.items() if sweep == "exclusions"}}
+    settings = {
+        MAIN: main,
+        **{name: tables for (sweep, name), tables in swept.items() if sweep == "exclusions"},
+    }
     rows = []
     for setting, tables in settings.items():
-        for row, reference in zip(_counted(config, paths, tables), _counted(config, paths, main), strict=True):
-            facts = [_facts(paths, pair, "exclusions", setting) for pair in group_pairs(row["group"])]
+        for row, reference in zip(
+            _counted(config, paths, tables), _counted(config, paths, main), strict=True
+        ):
+            facts = [
+                _facts(paths, pair, "exclusions", setting) for pair in group_pairs(row["group"])
+            ]
             same = _agreement(row["group"], tables, main)["jaccard"]
             rows.append(
                 {
@@ -117,7 +177,10 @@ def exclusion_table(config: Config, paths: Paths) -> pd.DataFrame:
                     "exclusions": setting,
                     "n_positions": min(fact["n_positions"] for fact in facts),
                     **{name: sum(fact[name] for fact in facts) for name in EXCLUSION_COLUMNS[7:10]},
-                    **{name: sum(fact[f"{name}_a"] + fact[f"{name}_b"] for fact in facts) for name in _BY_SIDE},
+                    **{
+                        name: sum(fact[f"{name}_a"] + fact[f"{name}_b"] for fact in facts)
+                        for name in _BY_SIDE
+                    },
                     "difference": row["matches"] - reference["matches"],
                     "jaccard": same,
                 }
@@ -135,29 +198,48 @@ def _counted(config: Config, paths: Paths, tables: Tables) -> list[dict]:
         for number, rung in enumerate(map(tuple, rungs)):
             counted = count_group([tables[pair] for pair in group_pairs(rung)])
             size = sum(model_shape(paths, model).n_neurons for model in rung) / len(rung)
-            facts = {"ladder": ladder, "rung": number, "group": rung, "models": group_name(rung), "n_neurons": size}
+            facts = {
+                "ladder": ladder,
+                "rung": number,
+                "group": rung,
+                "models": group_name(rung),
+                "n_neurons": size,
+            }
             rows.append({**facts, **counted._asdict()})
     return rows
 
 
 def _with_laws(table: pd.DataFrame, *by: str) -> pd.DataFrame:
-    """Add the exponent of each ladder under each setting to all of its rows; its interval is that of the fit.
+    """Add the exponent of each ladder under each setting to all of its rows; its interval is that
+    of the fit.
 
-    `few_matches` names the ladder's rungs with fewer than `FEW` matches, and `reason` says why there is no exponent.
+    `few_matches` names the ladder's rungs with fewer than `FEW` matches, and `reason` says why
+    there is no exponent.
     """
     laws = []
     for key, part in table.groupby(["ladder", *by], sort=False):
         law = fit_count_law(part["n_neurons"].to_numpy(), part["matches"].to_numpy())
         few = part[part["matches"] < FEW]
-        laws.append((*key, *_interval(law), few_named(few["n_neurons"], few["matches"]), law.reason))
-    return table.merge(pd.DataFrame(laws, columns=["ladder", *by, *_LAW]), on=["ladder", *by], how="left")
+        laws.append(
+            (*key, *_interval(law), few_named(few["n_neurons"], few["matches"]), law.reason)
+        )
+    return table.merge(
+        pd.DataFrame(laws, columns=["ladder", *by, *_LAW]), on=["ladder", *by], how="left"
+    )
 
 
 def _with_pooled_laws(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Add one exponent for all ladders of pairs under each setting (`rosetta.analysis.scaling.pooled_table`)."""
-    pairs = table[table["models"].str.split(PAIR_SEPARATOR).str.len() == 2].drop_duplicates(["models", by])
+    """Add one exponent for all ladders of pairs under each setting
+    (`rosetta.analysis.scaling.pooled_table`).
+    """
+    pairs = table[table["models"].str.split(PAIR_SEPARATOR).str.len() == 2].drop_duplicates(
+        ["models", by]
+    )
     laws = [
-        (setting, *_interval(fit_count_law(part["n_neurons"], part["matches"], part["ladder"].tolist())))
+        (
+            setting,
+            *_interval(fit_count_law(part["n_neurons"], part["matches"], part["ladder"].tolist())),
+        )
         for setting, part in pairs.groupby(by)
     ]
     return table.merge(pd.DataFrame(laws, columns=[by, *_POOLED]), on=by, how="left")
@@ -201,11 +283,16 @@ _COMPARISONS: dict[str, Callable[[list[str]], Iterable[tuple[str, str]]]] = {
 
 
 def _main(config: Config, paths: Paths) -> Tables:
-    return {pair: read_parquet(paths.matches(group_name(pair)), MATCH_COLUMNS) for pair in config.pairs()}
+    return {
+        pair: read_parquet(paths.matches(group_name(pair)), MATCH_COLUMNS)
+        for pair in config.pairs()
+    }
 
 
 def _swept(config: Config, paths: Paths) -> dict[tuple[str, str], Tables]:
-    """Return the matches of every sweep and setting, in the order of the configuration; budgets fall."""
+    """Return the matches of every sweep and setting, in the order of the configuration; budgets
+    fall.
+    """
     if not config.swept_anew:
         return {}
     found: dict[tuple[str, str], Tables] = {}

@@ -59,7 +59,9 @@ def control_tables_step(config: Config, paths: Paths) -> None:
 
 
 def counts_step(config: Config, paths: Paths) -> None:
-    """Count Rosetta Neurons per rung of every ladder, in the whole data and on half-samples of the documents."""
+    """Count Rosetta Neurons per rung of every ladder, in the whole data and on half-samples of the
+    documents.
+    """
     check_scales(config, lambda name: model_shape(paths, name).n_neurons)  # all sizes are known now
     nulls = read_all_nulls(config, paths)
     limits = ladder_thresholds(nulls, config.controls.null_quantile)
@@ -77,7 +79,8 @@ def fit_step(
     pooled: Path | None,
     nulls: Path | None,
 ) -> pd.DataFrame:
-    """Fit the laws of a table of counts and return those of its ladders; write the tables that have a path.
+    """Fit the laws of a table of counts and return those of its ladders; write the tables that have
+    a path.
 
     Raises
     ------
@@ -90,7 +93,9 @@ def fit_step(
     table = read_csv(counts, needed, ("n_neurons", "matches"), some=True)
     on_halves = read_csv(replicates, REPLICATE_COLUMNS) if replicates else None
     if on_halves is not None and on_halves["half_sample"].nunique() % 2:
-        raise StoreError(f"{replicates}: has an odd number of half-samples; give each with its complement.")
+        raise StoreError(
+            f"{replicates}: has an odd number of half-samples; give each with its complement."
+        )
     of_nulls = read_csv(controls, CONTROL_COLUMNS) if controls else None
     found = scaling_table(table, on_halves)
     written = {out: found}

@@ -1,7 +1,8 @@
-"""Verdicts of all findings of a run together: their p-values, and the correction for how many there are (Holm 1979).
+"""Verdicts of all findings of a run together: their p-values, and the correction for how many there
+are (Holm 1979).
 
-A finding is supported if its p, corrected, is at most 5%: then the chance that a run supports anything that is not so
-is at most 5%, however many ladders and statistics it judges.
+A finding is supported if its p, corrected, is at most 5%: then the chance that a run supports
+anything that is not so is at most 5%, however many ladders and statistics it judges.
 """
 
 from __future__ import annotations
@@ -15,11 +16,25 @@ from scipy.special import stdtr
 from rosetta.analysis.intervals import CONFIDENCE, t_quantile
 
 FINDING_COLUMNS = [
-    "ladder", "finding", "statistic", "verdict", "value", "ci_low", "ci_high", "p", "p_corrected", "n_verdicts",
+    "ladder",
+    "finding",
+    "statistic",
+    "verdict",
+    "value",
+    "ci_low",
+    "ci_high",
+    "p",
+    "p_corrected",
+    "n_verdicts",
     "sentence",
-]  # fmt: skip
+]
 LEVEL = 1 - CONFIDENCE
-SUPPORTED, NOT_SUPPORTED, UNDECIDED, DERIVED = "supported", "not supported", "cannot be judged", "derived"
+SUPPORTED, NOT_SUPPORTED, UNDECIDED, DERIVED = (
+    "supported",
+    "not supported",
+    "cannot be judged",
+    "derived",
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +48,8 @@ class Evidence:
     finding : {'count sublinear', 'share falling', 'polarization', 'specialization'}
         The claim.
     statistic : str
-        Which Rosetta Neurons it is judged on: `plain` for all, `above_…` for those whose matches are above that null.
+        Which Rosetta Neurons it is judged on: `plain` for all, `above_…` for those whose matches
+        are above that null.
     numbers : str
         The measurement in words; where it cannot be judged, why.
     seen, unseen : str
@@ -41,7 +57,8 @@ class Evidence:
     value, low, high : float
         The deciding number and its 95% interval; NaN where it cannot be judged.
     p : float
-        Two-sided p of the claim, below 0.05 where the interval lies on the claim's side; NaN likewise.
+        Two-sided p of the claim, below 0.05 where the interval lies on the claim's side; NaN
+        likewise.
     against : bool
         Whether a part of the measurement speaks against the claim: then no p supports it.
     """
@@ -70,7 +87,9 @@ class Evidence:
 
 
 def p_above(value: float, low: float, freedom: float, bound: float = 0.0) -> float:
-    """Return the two-sided p of a value being above a bound, from the lower end of its 95% interval (Student's t)."""
+    """Return the two-sided p of a value being above a bound, from the lower end of its 95% interval
+    (Student's t).
+    """
     if not low < value:  # no interval, or one without width
         return float("nan")
     distance = (value - bound) / (value - low) * t_quantile(freedom)
@@ -78,12 +97,16 @@ def p_above(value: float, low: float, freedom: float, bound: float = 0.0) -> flo
 
 
 def p_below(value: float, high: float, freedom: float, bound: float = 0.0) -> float:
-    """Return the two-sided p of a value being below a bound, from the upper end of its 95% interval."""
+    """Return the two-sided p of a value being below a bound, from the upper end of its 95%
+    interval.
+    """
     return p_above(-value, -high, freedom, -bound)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Return p-values (m,) corrected for their number: each times the number of those that are not smaller."""
+    """Return p-values (m,) corrected for their number: each times the number of those that are not
+    smaller.
+    """
     order = np.argsort(p, kind="stable")
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)
@@ -93,8 +116,8 @@ def holm(p: np.ndarray) -> np.ndarray:
 def judge(evidence: list[Evidence], derived: set[str]) -> pd.DataFrame:
     """Return `FINDING_COLUMNS` of all findings of a run.
 
-    Judged, and counted for the correction, are those of ladders that are not derived; statistics with the same numbers
-    are one test.
+    Judged, and counted for the correction, are those of ladders that are not derived; statistics
+    with the same numbers are one test.
 
     Parameters
     ----------
@@ -115,9 +138,15 @@ def _row(one: Evidence, corrected: float, n: int) -> tuple:
         verdict, sentence = UNDECIDED, one.numbers
     elif not np.isfinite(corrected):
         verdict = DERIVED
-        sentence = f"Not judged, because the ladder's matches are those of ladders of pairs: {one.numbers}."
+        sentence = (
+            "Not judged, because the ladder's matches are those of ladders of pairs: "
+            f"{one.numbers}."
+        )
     else:
         verdict = SUPPORTED if corrected <= LEVEL and not one.against else NOT_SUPPORTED
         start = one.seen if verdict == SUPPORTED else one.unseen
-        sentence = f"{start}: {one.numbers}; p = {one.p:.2g}, and {corrected:.2g} corrected for {n} verdicts."
+        sentence = (
+            f"{start}: {one.numbers}; p = {one.p:.2g}, and {corrected:.2g} corrected for "
+            f"{n} verdicts."
+        )
     return one.ladder, one.finding, one.statistic, verdict, *numbers, sentence

@@ -33,7 +33,9 @@ def checked(section: type[S], values: dict[str, Any], names: dict[str, str] | No
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        renamed = [{**problem, "loc": _renamed(problem["loc"], names or {})} for problem in error.errors()]
+        renamed = [
+            {**problem, "loc": _renamed(problem["loc"], names or {})} for problem in error.errors()
+        ]
         raise ConfigError("; ".join(describe_problems(renamed))) from None
 
 

@@ -107,8 +107,12 @@ def capture(
     documents = _documents(texts)
     settings = _settings(model, n_shards, sequence_length, batch_size, dtype, max_left_out)
     if n_shards > len(documents):
-        raise ConfigError(f"n_shards: {n_shards} shards need as many texts, and there are {len(documents)}.")
-    inputs = ModelInMemory(model, own, place, batch_size, [], _made_by(model, own, place, documents, settings))
+        raise ConfigError(
+            f"n_shards: {n_shards} shards need as many texts, and there are {len(documents)}."
+        )
+    inputs = ModelInMemory(
+        model, own, place, batch_size, [], _made_by(model, own, place, documents, settings)
+    )
     with naming_files(), evaluating(model):
         _check_folder(folder, inputs.made_by, overwrite)
         for shard in range(n_shards):
@@ -149,11 +153,15 @@ def _documents(texts: Iterable[str]) -> list[tuple[int, str]]:
     found: dict[int, str] = {}
     for number, text in enumerate(texts):
         if not isinstance(text, str):
-            raise CorpusError(f"texts[{number}]: {type(text).__name__} is not a text. Give strings.")
+            raise CorpusError(
+                f"texts[{number}]: {type(text).__name__} is not a text. Give strings."
+            )
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise CorpusError(f"texts[{number}]: has no UTF-8 form ({error.reason}). Leave it out.") from None
+            raise CorpusError(
+                f"texts[{number}]: has no UTF-8 form ({error.reason}). Leave it out."
+            ) from None
         id_ = hash64(text)
         if id_ in found:
             raise CorpusError(f"texts[{number}]: is there twice. Give each text once.")
@@ -174,7 +182,9 @@ def _made_by(
         "weights": weights_digest(model),
         "tokenizer": tokenizer_digest(tokenizer),
         "texts": digest_json([id_ for id_, _ in documents]),
-        "activations": settings.model_dump(mode="json", exclude={"keep", "max_documents", "max_left_out"}),
+        "activations": settings.model_dump(
+            mode="json", exclude={"keep", "max_documents", "max_left_out"}
+        ),
     }
 
 

@@ -84,7 +84,11 @@ def own_tokenizer(tokenizer: Any, place: str) -> Any:
     ModelError
         If it is not a fast tokenizer.
     """
-    backend = tokenizer if isinstance(tokenizer, Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
+    backend = (
+        tokenizer
+        if isinstance(tokenizer, Tokenizer)
+        else getattr(tokenizer, "backend_tokenizer", None)
+    )
     if not isinstance(backend, Tokenizer):
         raise ModelError(
             f"{place}: {type(tokenizer).__name__} is not a fast tokenizer. Give a "

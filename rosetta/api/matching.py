@@ -81,7 +81,9 @@ def correlate(
         If the memory budget is too small.
     """
     if min_r is not None and method != "screened":
-        raise ConfigError("min_r: is what screening certifies. Give method='screened' too, or leave it out.")
+        raise ConfigError(
+            "min_r: is what screening certifies. Give method='screened' too, or leave it out."
+        )
     values = {
         "method": method,
         "max_k": k,
@@ -105,7 +107,8 @@ def _folder(store: StoreLike) -> Path:
     folder = Path(store) if isinstance(store, str | Path) else getattr(store, "folder", None)
     if folder is None:
         raise ConfigError(
-            f"stores are given as what `capture` returns, or as their folder; got {type(store).__name__}."
+            "stores are given as what `capture` returns, or as their folder; got "
+            f"{type(store).__name__}."
         )
     return folder
 
@@ -125,7 +128,9 @@ def _correlated(
     return correlate_pair(folder_a, folder_b, pooling, settings, dask, view=View(exclusions))
 
 
-def match(a: NeighborLists | StoreLike, b: StoreLike | None = None, k: int = 1, **options: Any) -> pd.DataFrame:
+def match(
+    a: NeighborLists | StoreLike, b: StoreLike | None = None, k: int = 1, **options: Any
+) -> pd.DataFrame:
     """Return the matches of two models: neurons that are each among the other's k nearest.
 
     Parameters
@@ -158,11 +163,16 @@ def match(a: NeighborLists | StoreLike, b: StoreLike | None = None, k: int = 1, 
             raise ConfigError("b: neighbour lists are of both models. Give k alone, by its name.")
         lists = a
     elif b is None:
-        raise ConfigError("b: is missing. Give the stores of both models, or what rosetta.correlate returned.")
+        raise ConfigError(
+            "b: is missing. Give the stores of both models, or what rosetta.correlate returned."
+        )
     else:
         lists = correlate(a, b, k, **options)
     if not 1 <= k <= lists.k:
-        raise ConfigError(f"k: {k} is not between 1 and {lists.k}, the neighbours kept. Correlate with a larger k.")
+        raise ConfigError(
+            f"k: {k} is not between 1 and {lists.k}, the neighbours kept. Correlate with a "
+            "larger k."
+        )
     return mutual_matches(lists.neighbors, lists.facts, k)
 
 

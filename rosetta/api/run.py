@@ -64,7 +64,10 @@ def _no_run(folder: Path) -> str:
         return "no such folder. Name the results folder of a run."
     inside = sorted(path.parent for path in folder.glob(f"*/{RUN_CONFIG}"))
     there = f"; {inside[0]} has one" if inside else ""
-    return f"has no {RUN_CONFIG}, so it is not the results folder of a run{there}. Name that of a run that has begun."
+    return (
+        f"has no {RUN_CONFIG}, so it is not the results folder of a run{there}. Name that of "
+        "a run that has begun."
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -136,7 +139,8 @@ class Run:
         there = sorted(path.stem for path in self.paths.table("x").parent.glob("*.csv"))
         if name not in there:
             raise ConfigError(
-                f"{self.paths.root}: has no table {name!r}; it has {', '.join(there) or 'none'}. {self._unfinished}"
+                f"{self.paths.root}: has no table {name!r}; it has "
+                f"{', '.join(there) or 'none'}. {self._unfinished}"
             )
         return self._csv(name, [])
 
@@ -161,11 +165,15 @@ class Run:
         """Return the Rosetta Neurons of a group, by its name or its models, the anchor first."""
         name = group if isinstance(group, str) else group_name(tuple(group))
         if name not in self.groups:
-            raise ConfigError(f"{self.paths.root}: has no group {name!r}; it has {', '.join(self.groups)}.")
+            raise ConfigError(
+                f"{self.paths.root}: has no group {name!r}; it has {', '.join(self.groups)}."
+            )
         return self._parquet(self.paths.rosetta(name), ROSETTA_COLUMNS)
 
     def neurons(self, model: str) -> pd.DataFrame:
-        """Return statistics of a model's neurons: moments, when each fires, and on which domains."""
+        """Return statistics of a model's neurons: moments, when each fires, and on which
+        domains.
+        """
         return self._parquet(self.paths.neurons(self._model(model)), NEURON_COLUMNS)
 
     def vocabulary(self, model: str) -> pd.DataFrame:
@@ -197,13 +205,22 @@ class Run:
         if neuron is None:
             return contexts
         layer, unit = parse_neuron(neuron, model_shape(self.paths, model), model)
-        mine = contexts[(contexts["layer"] == layer) & (contexts["unit"] == unit)].reset_index(drop=True)
+        mine = contexts[(contexts["layer"] == layer) & (contexts["unit"] == unit)].reset_index(
+            drop=True
+        )
         with _checked():
             documents = read_split(self.paths, "match", self.config.activations.max_documents)
         texts = dict(zip(documents["id"], documents["text"], strict=True))
         places = zip(mine["document"], mine["byte_start"], mine["byte_end"], strict=True)
-        shown = [around(texts[document], start, end, CONTEXT_BYTES) for document, start, end in places]
-        return mine.assign(**{name: [row[i] for row in shown] for i, name in enumerate(("before", "token", "after"))})
+        shown = [
+            around(texts[document], start, end, CONTEXT_BYTES) for document, start, end in places
+        ]
+        return mine.assign(
+            **{
+                name: [row[i] for row in shown]
+                for i, name in enumerate(("before", "token", "after"))
+            }
+        )
 
     def store(self, model: str) -> ModelStore:
         """Return the activations of a model, which are read only where they are asked for.
@@ -222,7 +239,9 @@ class Run:
 
     def _model(self, name: str) -> str:
         if name not in self.models:
-            raise ConfigError(f"{self.paths.root}: has no model {name!r}; it has {', '.join(self.models)}.")
+            raise ConfigError(
+                f"{self.paths.root}: has no model {name!r}; it has {', '.join(self.models)}."
+            )
         return name
 
     def _pair(self, a: str, b: str) -> str:
@@ -251,7 +270,8 @@ class Run:
     @property
     def _unfinished(self) -> str:
         return (
-            f"`rosetta status {self.paths.root}` tells what of the run is missing; the command that "
+            f"`rosetta status {self.paths.root}` tells what of the run is missing; the command "
+            "that "
             "started it makes that and nothing else."
         )
 

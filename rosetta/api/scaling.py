@@ -91,7 +91,9 @@ def plot_scaling(
     if statistic not in COUNT_OF or COUNT_OF[statistic] not in counts:
         there = ", ".join(name for name, column in COUNT_OF.items() if column in counts)
         raise ConfigError(f"statistic: counts have no {statistic!r}; they have {there}.")
-    axes: Axes = draw_laws(_with_ladder(counts), laws[laws["statistic"] == statistic], statistic, ax)
+    axes: Axes = draw_laws(
+        _with_ladder(counts), laws[laws["statistic"] == statistic], statistic, ax
+    )
     return axes
 
 

@@ -117,8 +117,12 @@ class ModelStore:
             read, a chunk is damaged.
         """
         if not 0 <= layer < self.n_layers:
-            raise ConfigError(f"layer: {layer} is not in {self.model}, which has 0 to {self.n_layers - 1}.")
-        whole: da.Array = da.concatenate([_shard_layer(self._written(shard), layer) for shard in self._shards])
+            raise ConfigError(
+                f"layer: {layer} is not in {self.model}, which has 0 to {self.n_layers - 1}."
+            )
+        whole: da.Array = da.concatenate(
+            [_shard_layer(self._written(shard), layer) for shard in self._shards]
+        )
         return whole
 
     def _written(self, shard: Any) -> Store:
@@ -147,7 +151,9 @@ def _pieces(size: int, step: int) -> list[slice]:
 
 def _delayed_chunk(store: Store, layer: int, rows: slice, units: slice) -> da.Array:
     shape = (rows.stop - rows.start, units.stop - units.start)
-    chunk: da.Array = da.from_delayed(delayed(_read_chunk)(store, layer, rows, units), shape, dtype=np.float32)
+    chunk: da.Array = da.from_delayed(
+        delayed(_read_chunk)(store, layer, rows, units), shape, dtype=np.float32
+    )
     return chunk
 
 

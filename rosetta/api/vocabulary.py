@@ -13,7 +13,9 @@ from rosetta.models.output_weights import output_weights, unembedding
 from rosetta.models.tokenizers import n_embedded, token_ids
 
 
-def vocabulary_kurtosis(model: Any, tokenizer: Any = None, *, fold_final_norm: bool = False) -> pd.DataFrame:
+def vocabulary_kurtosis(
+    model: Any, tokenizer: Any = None, *, fold_final_norm: bool = False
+) -> pd.DataFrame:
     """Return how few tokens each neuron writes to (Dravid 2026, section 5.1).
 
     That is the excess kurtosis of the cosines between a neuron's output weights and the unembedding
@@ -41,6 +43,10 @@ def vocabulary_kurtosis(model: Any, tokenizer: Any = None, *, fold_final_norm: b
     """
     place = type(model).__name__
     shape = neuron_shape(model.config, place)
-    ids = range(n_embedded(model.config)) if tokenizer is None else token_ids(own_tokenizer(tokenizer, place))
+    ids = (
+        range(n_embedded(model.config))
+        if tokenizer is None
+        else token_ids(own_tokenizer(tokenizer, place))
+    )
     directions = unembedding(model, place, ids, fold_final_norm=fold_final_norm)
     return vocabulary_table(output_weights(model, place), directions, shape.n_layers, place)

@@ -1,4 +1,6 @@
-"""The `rosetta` command: one thin subcommand per step; each rule of the workflow calls one of them."""
+"""The `rosetta` command: one thin subcommand per step; each rule of the workflow calls one of
+them.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ import typer
 from rosetta.cli.controls import add_control_commands
 from rosetta.cli.filtering import filter_, filtering_app
 from rosetta.cli.interchange import add_interop_commands
-from rosetta.cli.options import ConfigOption, ModelOption, OutOption, check_kept, check_out, parse_section
+from rosetta.cli.options import (
+    ConfigOption,
+    ModelOption,
+    OutOption,
+    check_kept,
+    check_out,
+    parse_section,
+)
 from rosetta.cli.options import open_run as _open
 from rosetta.cli.theory import theory_app
 from rosetta.config import Alignment, Correlation, Dask, load_config
@@ -30,7 +39,8 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Find the neurons that independently trained networks share. Every step of the workflow is a command.",
+    help="Find the neurons that independently trained networks share. Every step of the "
+    "workflow is a command.",
 )
 app.add_typer(theory_app, name="theory")
 app.add_typer(filtering_app, name="filtering")
@@ -38,7 +48,9 @@ app.command("filter")(filter_)
 add_control_commands(app)
 add_interop_commands(app)
 
-store_app = typer.Typer(no_args_is_help=True, help="Activation stores, of this or another program (docs/stores.md).")
+store_app = typer.Typer(
+    no_args_is_help=True, help="Activation stores, of this or another program (docs/stores.md)."
+)
 app.add_typer(store_app, name="store")
 
 _CORRELATION = Correlation()
@@ -47,7 +59,9 @@ _CORRELATION = Correlation()
 @app.callback()
 def _job(
     context: typer.Context,
-    made_by: Annotated[str | None, typer.Option(hidden=True, help="stamp of what the job writes")] = None,
+    made_by: Annotated[
+        str | None, typer.Option(hidden=True, help="stamp of what the job writes")
+    ] = None,
 ) -> None:
     """Stamp the results of a job of the workflow."""
     context.with_resource(stamping(made_by))
@@ -70,14 +84,20 @@ def main() -> None:
 
 def _command(words: list[str]) -> str:
     """Return the name of the command that the words of a command line call."""
-    return " ".join(["rosetta", *takewhile(lambda word: word.replace("-", "").isalpha() and word[0] != "-", words)])
+    return " ".join(
+        [
+            "rosetta",
+            *takewhile(lambda word: word.replace("-", "").isalpha() and word[0] != "-", words),
+        ]
+    )
 
 
 @app.command()
 def check(
     configfile: Annotated[Path, typer.Option(help="configuration to check")] = Path("config.yaml"),
     out: Annotated[
-        Path | None, typer.Option(callback=check_out, help="where to write it whole, defaults included")
+        Path | None,
+        typer.Option(callback=check_out, help="where to write it whole, defaults included"),
     ] = None,
 ) -> None:
     """Check a configuration and the files that it names; write it as the steps read it."""
@@ -91,7 +111,8 @@ def check(
 def plan(
     configfile: Annotated[Path, typer.Option(help="configuration to plan")] = Path("config.yaml"),
     tflops: Annotated[
-        float | None, typer.Option(min=1e-9, help="speed of a device; this machine's cores if not given")
+        float | None,
+        typer.Option(min=1e-9, help="speed of a device; this machine's cores if not given"),
     ] = None,
     devices: Annotated[int, typer.Option(min=1, help="number of such devices")] = 1,
 ) -> None:
@@ -104,9 +125,13 @@ def plan(
 @app.command()
 def pin(
     configfile: Annotated[Path, typer.Option(help="configuration to pin")],
-    out: Annotated[Path | None, typer.Option(help="where to write it; printed if not given")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="where to write it; printed if not given")
+    ] = None,
 ) -> None:
-    """Replace the revisions of hub models and datasets by commits, of models such that have safetensors."""
+    """Replace the revisions of hub models and datasets by commits, of models such that have
+    safetensors.
+    """
     from rosetta.models.steps import pin_step
 
     text = pin_step(configfile, out)
@@ -129,9 +154,13 @@ def status(
 
 @app.command()
 def verify(
-    results: Annotated[Path, typer.Argument(help="results folder of a run, or of `rosetta filter`")] = Path("results"),
+    results: Annotated[
+        Path, typer.Argument(help="results folder of a run, or of `rosetta filter`")
+    ] = Path("results"),
 ) -> None:
-    """Find all damaged files of a results folder; print the one command that makes exactly them again."""
+    """Find all damaged files of a results folder; print the one command that makes exactly them
+    again.
+    """
     from rosetta.run.steps import verify_step
 
     if not results.is_dir():
@@ -164,7 +193,9 @@ def corpus(config: ConfigOption) -> None:
 
 
 @app.command()
-def tokenizer(config: ConfigOption, family: Annotated[str, typer.Option(help="name of a zoo family")]) -> None:
+def tokenizer(
+    config: ConfigOption, family: Annotated[str, typer.Option(help="name of a zoo family")]
+) -> None:
     """Train the tokenizer of a zoo family."""
     from rosetta.models.steps import tokenizer_step
 
@@ -189,7 +220,9 @@ def model(config: ConfigOption, model: ModelOption) -> None:
 
 @app.command()
 def activations(
-    config: ConfigOption, model: ModelOption, shard: Annotated[int, typer.Option(help="number of the shard")]
+    config: ConfigOption,
+    model: ModelOption,
+    shard: Annotated[int, typer.Option(help="number of the shard")],
 ) -> None:
     """Capture the activations of all layers of a model on one shard of the match split."""
     from rosetta.activations.steps import activations_step
@@ -199,15 +232,29 @@ def activations(
 
 StoresA = Annotated[Path, typer.Option("--a", help="folder of the first model's shard stores")]
 StoresB = Annotated[Path, typer.Option("--b", help="folder of the second model's shard stores")]
-Pooling = Annotated[str, typer.Option(help="mean, max or median over the tokens of an aligned span")]
-MaxK = Annotated[int, typer.Option(help="neighbours kept per neuron (one more is kept for margins)")]
+Pooling = Annotated[
+    str, typer.Option(help="mean, max or median over the tokens of an aligned span")
+]
+MaxK = Annotated[
+    int, typer.Option(help="neighbours kept per neuron (one more is kept for margins)")
+]
 MemoryGb = Annotated[float, typer.Option(help="memory budget")]
 Precision = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float64 products")]
-Method = Annotated[str, typer.Option(help="exact, or screened: candidates from sketches, exact and certified")]
-MinR = Annotated[float | None, typer.Option("--min-r", help="screened: give up on matches with r below this")]
-Scheduler = Annotated[str, typer.Option(help="threads, processes, slurm or the address of a Dask scheduler")]
-Workers = Annotated[int, typer.Option("--n-workers", min=1, help="tasks at once; local ones share the budget")]
-Threads = Annotated[int | None, typer.Option(min=1, help="cores that each task uses; all of them if not given")]
+Method = Annotated[
+    str, typer.Option(help="exact, or screened: candidates from sketches, exact and certified")
+]
+MinR = Annotated[
+    float | None, typer.Option("--min-r", help="screened: give up on matches with r below this")
+]
+Scheduler = Annotated[
+    str, typer.Option(help="threads, processes, slurm or the address of a Dask scheduler")
+]
+Workers = Annotated[
+    int, typer.Option("--n-workers", min=1, help="tasks at once; local ones share the budget")
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="cores that each task uses; all of them if not given")
+]
 Jobqueue = Annotated[str, typer.Option(help="JSON: options of dask_jobqueue.SLURMCluster")]
 
 
@@ -239,11 +286,18 @@ def correlate(
     jobqueue: Jobqueue = "{}",
     job: Annotated[int, typer.Option(help="number of this job")] = 0,
     n_jobs: Annotated[int, typer.Option(help="jobs that share the pair's tiles")] = 1,
-    exclusions: Annotated[str, typer.Option(help="JSON: the configuration's section `exclusions`")] = "{}",
-    permute_seed: Annotated[int | None, typer.Option(min=0, help="permute the second model's positions")] = None,
-    exchange_seed: Annotated[int | None, typer.Option(min=0, help="exchange the second model's documents")] = None,
+    exclusions: Annotated[
+        str, typer.Option(help="JSON: the configuration's section `exclusions`")
+    ] = "{}",
+    permute_seed: Annotated[
+        int | None, typer.Option(min=0, help="permute the second model's positions")
+    ] = None,
+    exchange_seed: Annotated[
+        int | None, typer.Option(min=0, help="exchange the second model's documents")
+    ] = None,
     documents: Annotated[
-        Path | None, typer.Option(help="Parquet of the documents: id, domain, source; for --exchange-seed")
+        Path | None,
+        typer.Option(help="Parquet of the documents: id, domain, source; for --exchange-seed"),
     ] = None,
 ) -> None:
     """Correlate all neurons of two models; write each neuron's nearest neighbours."""
@@ -267,10 +321,13 @@ def correlate(
         raise ConfigError("--permute-seed, --exchange-seed: give one of them.")
     if (exchange_seed is None) != (documents is None):
         raise ConfigError(
-            "--exchange-seed, --documents: give both, or none: the table says of what domain documents are."
+            "--exchange-seed, --documents: give both, or none: the table says of what domain "
+            "documents are."
         )
     excluded = parse_section(Exclusions, _json("--exclusions", exclusions))
-    view = View(excluded, permute_seed=permute_seed, exchange_seed=exchange_seed, documents=documents)
+    view = View(
+        excluded, permute_seed=permute_seed, exchange_seed=exchange_seed, documents=documents
+    )
     dask = _dask(scheduler, n_workers, threads, jobqueue)
     correlate_step(CorrelationRequest(a, b, pooled, settings, dask), out, job, view)
 
@@ -279,10 +336,15 @@ def correlate(
 def match_(
     out: OutOption,
     neighbors: Annotated[
-        list[Path] | None, typer.Argument(help="what the jobs of `correlate` wrote for a pair; or give --a and --b")
+        list[Path] | None,
+        typer.Argument(help="what the jobs of `correlate` wrote for a pair; or give --a and --b"),
     ] = None,
-    a: Annotated[Path | None, typer.Option("--a", help="folder of the first model's shard stores")] = None,
-    b: Annotated[Path | None, typer.Option("--b", help="folder of the second model's shard stores")] = None,
+    a: Annotated[
+        Path | None, typer.Option("--a", help="folder of the first model's shard stores")
+    ] = None,
+    b: Annotated[
+        Path | None, typer.Option("--b", help="folder of the second model's shard stores")
+    ] = None,
     k: Annotated[int, typer.Option(min=1, max=1000, help="mutual k-nearest neighbours")] = 1,
     pooling: Pooling = "mean",
     memory_gb: MemoryGb = _CORRELATION.memory_gb,
@@ -290,15 +352,21 @@ def match_(
     min_r: MinR = None,
     precision: Precision = _CORRELATION.precision,
     threads: Threads = None,
-    null: Annotated[list[str] | None, typer.Option(help="NAME=FILE: what `nulls` wrote, for p-values")] = None,
-    intervals: Annotated[Path | None, typer.Option(help="what `intervals` wrote, for the intervals of r")] = None,
+    null: Annotated[
+        list[str] | None, typer.Option(help="NAME=FILE: what `nulls` wrote, for p-values")
+    ] = None,
+    intervals: Annotated[
+        Path | None, typer.Option(help="what `intervals` wrote, for the intervals of r")
+    ] = None,
 ) -> None:
     """Match the neurons of two models: mutual k-nearest neighbours with r, ranks and margins."""
     from rosetta.correlation.request import CorrelationRequest
     from rosetta.matching.steps import match_step
 
     if bool(neighbors) == bool(a and b) or bool(a) != bool(b):
-        raise ConfigError("give either the files that `rosetta correlate` wrote, or both --a and --b.")
+        raise ConfigError(
+            "give either the files that `rosetta correlate` wrote, or both --a and --b."
+        )
     source: list[Path] | CorrelationRequest = neighbors or []
     if a and b:
         if min_r is not None and method != "screened":
@@ -323,7 +391,9 @@ def _dask(scheduler: str, n_workers: int, threads: int | None, jobqueue: str) ->
     """Return where tasks run; without a number of threads, every core of this machine works."""
     options = _json("--jobqueue", jobqueue)
     threads = threads or max(1, (os.cpu_count() or 1) // n_workers)
-    values = dict(scheduler=scheduler, n_workers=n_workers, threads_per_worker=threads, jobqueue=options)
+    values = dict(
+        scheduler=scheduler, n_workers=n_workers, threads_per_worker=threads, jobqueue=options
+    )
     return parse_section(Dask, values)
 
 
@@ -339,7 +409,9 @@ def _json(option: str, text: str) -> dict:
 
 @app.command()
 def anchors(
-    matches: Annotated[list[Path], typer.Argument(help="matches of the anchor with each other model")],
+    matches: Annotated[
+        list[Path], typer.Argument(help="matches of the anchor with each other model")
+    ],
     out: OutOption,
 ) -> None:
     """Write the Rosetta Neurons of a group: anchor neurons matched in every comparison."""
@@ -359,12 +431,22 @@ def counts(config: ConfigOption) -> None:
 
 @app.command()
 def fit(
-    counts: Annotated[Path, typer.Argument(metavar="COUNTS.csv", help="columns ladder, n_neurons, matches")],
-    out: Annotated[Path | None, typer.Option(callback=check_out, help="CSV to write; printed if not given")] = None,
-    replicates: Annotated[Path | None, typer.Option(help="counts on half-samples of the documents")] = None,
+    counts: Annotated[
+        Path, typer.Argument(metavar="COUNTS.csv", help="columns ladder, n_neurons, matches")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(callback=check_out, help="CSV to write; printed if not given")
+    ] = None,
+    replicates: Annotated[
+        Path | None, typer.Option(help="counts on half-samples of the documents")
+    ] = None,
     controls: Annotated[Path | None, typer.Option(help="counts under the null models")] = None,
-    pooled: Annotated[Path | None, typer.Option(help="CSV to write: one exponent for all ladders of pairs")] = None,
-    nulls: Annotated[Path | None, typer.Option(help="CSV to write: the exponents of --controls")] = None,
+    pooled: Annotated[
+        Path | None, typer.Option(help="CSV to write: one exponent for all ladders of pairs")
+    ] = None,
+    nulls: Annotated[
+        Path | None, typer.Option(help="CSV to write: the exponents of --controls")
+    ] = None,
 ) -> None:
     """Fit the power law |R| = c · x^α to every ladder of a table of counts."""
     from rosetta.analysis.steps import fit_step
@@ -386,7 +468,9 @@ def vocabulary(config: ConfigOption, model: ModelOption) -> None:
 
 @app.command()
 def neurons(config: ConfigOption, model: ModelOption) -> None:
-    """Find how each neuron of a model is distributed, when it fires, and its top contexts, in one pass."""
+    """Find how each neuron of a model is distributed, when it fires, and its top contexts, in one
+    pass.
+    """
     from rosetta.analysis.steps import neurons_step
 
     neurons_step(*_open(config), model)
@@ -394,9 +478,12 @@ def neurons(config: ConfigOption, model: ModelOption) -> None:
 
 @app.command()
 def contexts(
-    config: ConfigOption, group: Annotated[str, typer.Option(help="models of a rung joined by --, the anchor first")]
+    config: ConfigOption,
+    group: Annotated[str, typer.Option(help="models of a rung joined by --, the anchor first")],
 ) -> None:
-    """Read matched neurons' partners on their top contexts; collect what the viewer shows of the group."""
+    """Read matched neurons' partners on their top contexts; collect what the viewer shows of the
+    group.
+    """
     from rosetta.analysis.steps import contexts_step
 
     contexts_step(*_open(config), group)
@@ -424,7 +511,9 @@ def figures(
     scaling: Annotated[Path, typer.Option(help="table of fitted laws")],
     nulls: Annotated[Path, typer.Option(help="table of counts under the null models, by rung")],
     null_scaling: Annotated[Path, typer.Option(help="table of the laws of these counts")],
-    thresholds: Annotated[Path, typer.Option(help="table of counts and exponents above thresholds of r")],
+    thresholds: Annotated[
+        Path, typer.Option(help="table of counts and exponents above thresholds of r")
+    ],
     out: Annotated[Path, typer.Option(help="figure without its suffix; PNG and PDF are written")],
 ) -> None:
     """Draw the scaling law."""

@@ -16,7 +16,15 @@ from rosetta.errors import ConfigError
 
 def add_control_commands(app: typer.Typer) -> None:
     """Add the commands of this module to the `rosetta` command."""
-    for command in (twins, nulls, intervals, sweeps, simulate_stores, control_tables, control_figures):
+    for command in (
+        twins,
+        nulls,
+        intervals,
+        sweeps,
+        simulate_stores,
+        control_tables,
+        control_figures,
+    ):
         app.command(command.__name__.replace("_", "-"))(command)
 
 
@@ -30,19 +38,27 @@ def twins(config: ConfigOption, model: ModelOption) -> None:
 PairOption = Annotated[str, typer.Option("--pair", help="names of two models, joined by --")]
 
 
-def nulls(config: ConfigOption, control: Annotated[str, typer.Option(help=", ".join(NULLS))], pair: PairOption) -> None:
+def nulls(
+    config: ConfigOption,
+    control: Annotated[str, typer.Option(help=", ".join(NULLS))],
+    pair: PairOption,
+) -> None:
     """Match a pair under a null model, once per seed."""
     from rosetta.matching.steps import nulls_step
 
     loaded, paths = open_run(config)
     if control not in loaded.controls.names:
         known = ", ".join(loaded.controls.names) or "none"
-        raise ConfigError(f"--control: {control!r} is not a null model of the run; there are {known}.")
+        raise ConfigError(
+            f"--control: {control!r} is not a null model of the run; there are {known}."
+        )
     nulls_step(loaded, paths, control, _checked(loaded, pair))
 
 
 def intervals(config: ConfigOption, pair: PairOption) -> None:
-    """Match a pair again on half-samples of the documents; write the intervals of its matches' correlations."""
+    """Match a pair again on half-samples of the documents; write the intervals of its matches'
+    correlations.
+    """
     from rosetta.matching.steps import intervals_step
 
     loaded, paths = open_run(config)
@@ -50,7 +66,9 @@ def intervals(config: ConfigOption, pair: PairOption) -> None:
 
 
 def sweeps(config: ConfigOption, pair: PairOption) -> None:
-    """Match a pair under smaller budgets, on halves of the documents, with other poolings and exclusions."""
+    """Match a pair under smaller budgets, on halves of the documents, with other poolings and
+    exclusions.
+    """
     from rosetta.matching.steps import sweeps_step
 
     loaded, paths = open_run(config)
@@ -60,13 +78,18 @@ def sweeps(config: ConfigOption, pair: PairOption) -> None:
 def _checked(config: Config, pair: str) -> str:
     known = [group_name(names) for names in config.pairs()]
     if pair not in known:
-        raise ConfigError(f"--pair: {pair!r} is not a pair of the run; there are {', '.join(known)}.")
+        raise ConfigError(
+            f"--pair: {pair!r} is not a pair of the run; there are {', '.join(known)}."
+        )
     return pair
 
 
 def simulate_stores(
     out: Annotated[Path, typer.Option(help="folder for the stores a/ and b/ and truth.parquet")],
-    ratio: Annotated[list[float], typer.Option(help="signal-to-interference ratios, dealt in turn to sharing pairs")],
+    ratio: Annotated[
+        list[float],
+        typer.Option(help="signal-to-interference ratios, dealt in turn to sharing pairs"),
+    ],
     shared: Annotated[int, typer.Option(min=0, help="pairs of neurons that share a feature")] = 64,
     layers: Annotated[int, typer.Option(min=1)] = 2,
     d_mlp: Annotated[int, typer.Option(min=1)] = 128,
@@ -75,7 +98,9 @@ def simulate_stores(
     shards: Annotated[int, typer.Option(min=1)] = 2,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Write two models' stores in which known neurons share a feature, with unrelated tokenizations."""
+    """Write two models' stores in which known neurons share a feature, with unrelated
+    tokenizations.
+    """
     from rosetta.models.neurons import NeuronShape
     from rosetta.theory.planted import Planted
     from rosetta.theory.steps import simulate_stores_step
@@ -83,7 +108,9 @@ def simulate_stores(
     if shared > layers * d_mlp:
         raise ConfigError(f"--shared: {shared} is above the {layers * d_mlp} neurons of a model.")
     if not all(0 < value < math.inf for value in ratio):
-        raise ConfigError(f"--ratio: {min(ratio):g} to {max(ratio):g} are not all finite and above 0.")
+        raise ConfigError(
+            f"--ratio: {min(ratio):g} to {max(ratio):g} are not all finite and above 0."
+        )
     if shards > documents:
         raise ConfigError(f"--shards: {shards} is above --documents ({documents}).")
     ratios = tuple(ratio[i % len(ratio)] for i in range(shared))

@@ -11,13 +11,16 @@ from rosetta.cli.options import ConfigOption, open_run, parse_section
 from rosetta.config.filtering import FilterScoring, FilterSelection
 
 filtering_app = typer.Typer(
-    no_args_is_help=True, help="The filtered corpus of a run: its steps (docs/filtering.md). See also `rosetta filter`."
+    no_args_is_help=True,
+    help="The filtered corpus of a run: its steps (docs/filtering.md). See also `rosetta filter`.",
 )
 
 
 @filtering_app.command("choose")
 def choose_(config: ConfigOption) -> None:
-    """Choose the neuron, and those it is compared with, by their top contexts on the split `match`."""
+    """Choose the neuron, and those it is compared with, by their top contexts on the split
+    `match`.
+    """
     from rosetta.filtering.steps import choose_step
 
     choose_step(*open_run(config))
@@ -32,7 +35,9 @@ def pool(config: ConfigOption) -> None:
 
 
 @filtering_app.command()
-def score(config: ConfigOption, shard: Annotated[int, typer.Option(help="number of the shard")]) -> None:
+def score(
+    config: ConfigOption, shard: Annotated[int, typer.Option(help="number of the shard")]
+) -> None:
     """Score one shard of the pool."""
     from rosetta.filtering.steps import score_step
 
@@ -41,7 +46,9 @@ def score(config: ConfigOption, shard: Annotated[int, typer.Option(help="number 
 
 @filtering_app.command()
 def select(config: ConfigOption) -> None:
-    """Select by every filter; write the corpus that the neuron selects, and how well each finds the target."""
+    """Select by every filter; write the corpus that the neuron selects, and how well each finds the
+    target.
+    """
     from rosetta.filtering.steps import select_step
 
     select_step(*open_run(config))
@@ -50,10 +57,14 @@ def select(config: ConfigOption) -> None:
 @filtering_app.command()
 def pretrain(
     config: ConfigOption,
-    name: Annotated[str, typer.Option("--filter", help="whose selection is trained on; base: none")],
+    name: Annotated[
+        str, typer.Option("--filter", help="whose selection is trained on; base: none")
+    ],
     seed: Annotated[int, typer.Option(help="of the training, and of a random selection")],
 ) -> None:
-    """Train a model on a selection, from its last checkpoint if there is one; measure its held-out perplexity."""
+    """Train a model on a selection, from its last checkpoint if there is one; measure its held-out
+    perplexity.
+    """
     from rosetta.filtering.steps import pretrain_step
 
     pretrain_step(*open_run(config), name, seed)
@@ -76,7 +87,9 @@ def figure(config: ConfigOption) -> None:
 
 
 def filter_(
-    model: Annotated[str, typer.Option(help="folder in Hugging Face format, or id of a model on the hub")],
+    model: Annotated[
+        str, typer.Option(help="folder in Hugging Face format, or id of a model on the hub")
+    ],
     neuron: Annotated[
         str,
         typer.Option(help="the neuron, like L3/U12, or L3/E17/U42 in expert 17; all from 0"),
@@ -84,33 +97,60 @@ def filter_(
     pool: Annotated[
         Path,
         typer.Option(
-            help="JSON lines (.jsonl, .ndjson, .json, also .zst or .gz) or parquet: a file, or a folder of them"
+            help="JSON lines (.jsonl, .ndjson, .json, also .zst or .gz) or parquet: a file, or "
+            "a folder of them"
         ),
     ],
-    out: Annotated[Path, typer.Option(help="folder for the corpus and its scores; a killed run goes on there")],
-    budget_tokens: Annotated[int | None, typer.Option(help="take the best documents until they hold so many")] = None,
+    out: Annotated[
+        Path, typer.Option(help="folder for the corpus and its scores; a killed run goes on there")
+    ],
+    budget_tokens: Annotated[
+        int | None, typer.Option(help="take the best documents until they hold so many")
+    ] = None,
     count: Annotated[int | None, typer.Option(help="take so many documents")] = None,
     percentile: Annotated[
-        float | None, typer.Option(help="take documents whose score exceeds this percentile of all scores")
+        float | None,
+        typer.Option(help="take documents whose score exceeds this percentile of all scores"),
     ] = None,
     revision: Annotated[str, typer.Option(help="commit or tag of a model on the hub")] = "main",
-    text_column: Annotated[str, typer.Option(help="column of the text; dots reach into nested records")] = "text",
-    domain_column: Annotated[str | None, typer.Option(help="column of a label, kept beside the text")] = None,
-    score: Annotated[str, typer.Option(help="mean, max, top_mean or above")] = FilterScoring().score,
-    top_fraction: Annotated[float, typer.Option(help="of `top_mean`")] = FilterScoring().top_fraction,
+    text_column: Annotated[
+        str, typer.Option(help="column of the text; dots reach into nested records")
+    ] = "text",
+    domain_column: Annotated[
+        str | None, typer.Option(help="column of a label, kept beside the text")
+    ] = None,
+    score: Annotated[
+        str, typer.Option(help="mean, max, top_mean or above")
+    ] = FilterScoring().score,
+    top_fraction: Annotated[
+        float, typer.Option(help="of `top_mean`")
+    ] = FilterScoring().top_fraction,
     threshold: Annotated[float, typer.Option(help="of `above`")] = FilterScoring().threshold,
     sequence_length: Annotated[
-        int | None, typer.Option(help="tokens read at a time; 1,024 if not given, or the model's context if shorter")
+        int | None,
+        typer.Option(
+            help="tokens read at a time; 1,024 if not given, or the model's context if shorter"
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(help="pieces per forward pass")] = FilterScoring().batch_size,
-    shard_mb: Annotated[float, typer.Option(min=0.001, help="text per shard, about; a killed run loses one")] = 16.0,
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16: precision of the forward pass")] = "float32",
+    batch_size: Annotated[
+        int, typer.Option(help="pieces per forward pass")
+    ] = FilterScoring().batch_size,
+    shard_mb: Annotated[
+        float, typer.Option(min=0.001, help="text per shard, about; a killed run loses one")
+    ] = 16.0,
+    dtype: Annotated[
+        str, typer.Option(help="float32, bfloat16 or float16: precision of the forward pass")
+    ] = "float32",
 ) -> None:
-    """Filter any pool by one neuron: score every document, keep the best, write them as a corpus."""
+    """Filter any pool by one neuron: score every document, keep the best, write them as a
+    corpus.
+    """
     from rosetta.filtering.request import FileFilter
     from rosetta.filtering.steps import filter_step
 
-    scoring = dict(score=score, top_fraction=top_fraction, threshold=threshold, batch_size=batch_size)
+    scoring = dict(
+        score=score, top_fraction=top_fraction, threshold=threshold, batch_size=batch_size
+    )
     if sequence_length is not None:
         scoring["sequence_length"] = sequence_length
     wanted = FileFilter(
@@ -123,7 +163,9 @@ def filter_(
         domain_column=domain_column,
         shard_bytes=shard_mb * 1e6,
         scoring=parse_section(FilterScoring, scoring),
-        selection=parse_section(FilterSelection, dict(budget_tokens=budget_tokens, count=count, percentile=percentile)),
+        selection=parse_section(
+            FilterSelection, dict(budget_tokens=budget_tokens, count=count, percentile=percentile)
+        ),
         whole_context=sequence_length is None,
     )
     filter_step(wanted, out)

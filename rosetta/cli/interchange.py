@@ -17,16 +17,23 @@ def add_interop_commands(app: typer.Typer) -> None:
 
 
 def import_buddies(
-    file: Annotated[Path, typer.Argument(metavar="FILE.json", help="best_buddies.json of the published code")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE.json", help="best_buddies.json of the published code")
+    ],
     a: Annotated[str, typer.Option("--a", help="name of its model 1, the anchor")],
     b: Annotated[str, typer.Option("--b", help="name of its model 2")],
     out: OutOption,
-    k: Annotated[int | None, typer.Option(min=1, help="keep ranks up to k; all if not given")] = None,
+    k: Annotated[
+        int | None, typer.Option(min=1, help="keep ranks up to k; all if not given")
+    ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="a run's run_config.yaml with both models: are the neurons theirs?")
+        Path | None,
+        typer.Option(help="a run's run_config.yaml with both models: are the neurons theirs?"),
     ] = None,
 ) -> None:
-    """Turn a best_buddies.json of the published code into matches, for `rosetta anchors` and the analyses."""
+    """Turn a best_buddies.json of the published code into matches, for `rosetta anchors` and the
+    analyses.
+    """
     from rosetta.matching.steps import import_buddies_step
 
     check_kept(out, [file])
@@ -34,7 +41,8 @@ def import_buddies(
 
 
 def export(
-    matches: Annotated[Path, typer.Argument(metavar="MATCHES.parquet", help="matches of one pair")], out: OutOption
+    matches: Annotated[Path, typer.Argument(metavar="MATCHES.parquet", help="matches of one pair")],
+    out: OutOption,
 ) -> None:
     """Write the matches of a pair as a best_buddies.json of the published code."""
     from rosetta.matching.steps import export_step

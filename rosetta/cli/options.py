@@ -15,7 +15,9 @@ from rosetta.errors import ConfigError
 from rosetta.run.paths import Paths
 from rosetta.storage.digests import check_digest
 
-ConfigOption = Annotated[Path, typer.Option("--config", help="a run's complete configuration, results/run_config.yaml")]
+ConfigOption = Annotated[
+    Path, typer.Option("--config", help="a run's complete configuration, results/run_config.yaml")
+]
 ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]
 
 
@@ -30,7 +32,10 @@ def check_out(path: Path | None) -> Path | None:
     if path is not None:
         parent = next(folder for folder in path.resolve().parents if folder.exists())
         if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-            raise ConfigError(f"--out: {path} is a folder, or nothing can be written in {parent}. Name another file.")
+            raise ConfigError(
+                f"--out: {path} is a folder, or nothing can be written in {parent}. Name "
+                "another file."
+            )
     return path
 
 

@@ -12,11 +12,14 @@ from rosetta.cli.options import ConfigOption, OutOption, check_out, open_run
 from rosetta.errors import ConfigError
 from rosetta.run.paths import Paths
 
-theory_app = typer.Typer(no_args_is_help=True, help="The analytical model: simulate it, estimate β, predict, compare.")
+theory_app = typer.Typer(
+    no_args_is_help=True, help="The analytical model: simulate it, estimate β, predict, compare."
+)
 
 Parts = Annotated[list[Path], typer.Argument(help="tables of simulations")]
 Polarization = Annotated[
-    Path | None, typer.Option(help="selectivity of both groups by rung, tables/polarization.csv of a run")
+    Path | None,
+    typer.Option(help="selectivity of both groups by rung, tables/polarization.csv of a run"),
 ]
 
 
@@ -24,14 +27,20 @@ Polarization = Annotated[
 def simulate(
     config: ConfigOption,
     out: OutOption,
-    beta: Annotated[list[float] | None, typer.Option(help="decay of importance; all configured ones if none")] = None,
+    beta: Annotated[
+        list[float] | None, typer.Option(help="decay of importance; all configured ones if none")
+    ] = None,
 ) -> None:
-    """Simulate two models with planted isolations and recover their matches, at every size and run."""
+    """Simulate two models with planted isolations and recover their matches, at every size and
+    run.
+    """
     from rosetta.theory.steps import simulate_step
 
     loaded, paths = open_run(config)
     if not all(1 < value < math.inf for value in beta or []):
-        raise ConfigError("--beta: must be a number above 1; below, the sum of importances does not converge.")
+        raise ConfigError(
+            "--beta: must be a number above 1; below, the sum of importances does not converge."
+        )
     simulate_step(loaded, paths, beta or loaded.theory.simulation.betas, out)
 
 
@@ -102,17 +111,31 @@ def compare(config: ConfigOption, polarization: Polarization = None) -> None:
 
 @theory_app.command()
 def predict(
-    to_size: Annotated[list[float], typer.Option(min=1.0, help="neurons per model; may be given several times")],
-    results: Annotated[Path, typer.Option(help="results folder of the run whose tables are read")] = Path("results"),
-    betas: Annotated[Path | None, typer.Option(help="table of β; theory_beta.csv of the run if not given")] = None,
-    counts: Annotated[Path | None, typer.Option(help="table of counts; counts.csv of the run if not given")] = None,
+    to_size: Annotated[
+        list[float], typer.Option(min=1.0, help="neurons per model; may be given several times")
+    ],
+    results: Annotated[
+        Path, typer.Option(help="results folder of the run whose tables are read")
+    ] = Path("results"),
+    betas: Annotated[
+        Path | None, typer.Option(help="table of β; theory_beta.csv of the run if not given")
+    ] = None,
+    counts: Annotated[
+        Path | None, typer.Option(help="table of counts; counts.csv of the run if not given")
+    ] = None,
     polarization: Annotated[
         Path | None,
-        typer.Option(help="selectivity of both groups; if not given, polarization.csv beside the counts"),
+        typer.Option(
+            help="selectivity of both groups; if not given, polarization.csv beside the counts"
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(callback=check_out, help="CSV to write; printed if not given")] = None,
+    out: Annotated[
+        Path | None, typer.Option(callback=check_out, help="CSV to write; printed if not given")
+    ] = None,
 ) -> None:
-    """Extrapolate count, fraction and selectivity of every ladder to other sizes, with 95% intervals."""
+    """Extrapolate count, fraction and selectivity of every ladder to other sizes, with 95%
+    intervals.
+    """
     from rosetta.theory.steps import predict_step
 
     if not all(map(math.isfinite, to_size)):

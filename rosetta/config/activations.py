@@ -12,22 +12,34 @@ from rosetta.config.base import Section
 class Activations(Section):
     """How activations are captured and stored."""
 
-    n_shards: int = Field(2, ge=1, le=10_000, description="stores per model; also the unit of resuming")
-    max_documents: int | None = Field(None, ge=1, description="use at most this many match documents")
-    sequence_length: int = Field(1024, ge=2, le=1_000_000, description="tokens kept from the start of each document")
-    batch_size: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
-        16, description="documents per forward pass; auto: as many as fit the memory that `devices` gives"
+    n_shards: int = Field(
+        2, ge=1, le=10_000, description="stores per model; also the unit of resuming"
     )
-    dtype: Literal["float16", "float32", "bfloat16"] = Field("float16", description="dtype of the stores")
+    max_documents: int | None = Field(
+        None, ge=1, description="use at most this many match documents"
+    )
+    sequence_length: int = Field(
+        1024, ge=2, le=1_000_000, description="tokens kept from the start of each document"
+    )
+    batch_size: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
+        16,
+        description="documents per forward pass; auto: as many as fit the memory that `devices` "
+        "gives",
+    )
+    dtype: Literal["float16", "float32", "bfloat16"] = Field(
+        "float16", description="dtype of the stores"
+    )
     max_left_out: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="share of a shard's documents that a model may leave out because its tokens cannot be traced "
+        description="share of a shard's documents that a model may leave out because its tokens "
+        "cannot be traced "
         "back to the text; more is an error",
     )
     keep: bool = Field(
         True,
-        description="keep the stores; if not, they are deleted once used (correlation.method exact) or never written, "
+        description="keep the stores; if not, they are deleted once used (correlation.method "
+        "exact) or never written, "
         "the models running again instead (screened)",
     )

@@ -12,4 +12,6 @@ from rosetta.config.base import Section
 class Alignment(Section):
     """How the tokens inside an aligned span become one value."""
 
-    pooling: Literal["mean", "max", "median"] = Field("mean", description="over the tokens of a span")
+    pooling: Literal["mean", "max", "median"] = Field(
+        "mean", description="over the tokens of a span"
+    )

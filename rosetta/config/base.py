@@ -9,22 +9,29 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 T = TypeVar("T")
 
-# File systems hold 255 bytes in a name; a temporary sibling's dots and digits, a job's number and a suffix come on top.
+# File systems hold 255 bytes in a name; a temporary sibling's dots and digits, a job's number and a
+# suffix come on top.
 MAX_NAME, MAX_JOINED = 64, 180
 BRACES = "{}"
-# What the models of a ladder see; the architecture of a model gives it (`rosetta.models.architectures`).
+# What the models of a ladder see; the architecture of a model gives it
+# (`rosetta.models.architectures`).
 Modality = Literal["text", "images"]
 GB = 1_000_000_000  # what keys that end in _gb count
 
 
 class Section(BaseModel):
-    """Base of all sections: unknown keys, silent conversions and numbers that are not finite are refused."""
+    """Base of all sections: unknown keys, silent conversions and numbers that are not finite are
+    refused.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._]|-(?!-))*")
-_TAKEN = (".json", ".replicates")  # the manifest of `x` is x.json, and x.replicates lies beside what is x's
+_TAKEN = (
+    ".json",
+    ".replicates",
+)  # the manifest of `x` is x.json, and x.replicates lies beside what is x's
 
 
 def _check_name(name: str) -> str:
@@ -34,9 +41,13 @@ def _check_name(name: str) -> str:
             "(they become file names)"
         )
     if len(name) > MAX_NAME:
-        raise ValueError(f"names have {MAX_NAME} characters at most, this one {len(name)}; shorten it")
+        raise ValueError(
+            f"names have {MAX_NAME} characters at most, this one {len(name)}; shorten it"
+        )
     if name.endswith(_TAKEN):
-        raise ValueError("names do not end in .json or .replicates, which the files of other names do; rename it")
+        raise ValueError(
+            "names do not end in .json or .replicates, which the files of other names do; rename it"
+        )
     return name
 
 

@@ -7,8 +7,9 @@ from pydantic import Field
 from rosetta.config.base import Distinct, Section, Seed
 
 NULLS = ("permutation", "documents", "untrained")
-# Permuted positions leave no relation at all between two models. Any two neurons that see spaces exceed what remains,
-# so a count above it would be that of all matches: this null has counts of its own, and no statistic.
+# Permuted positions leave no relation at all between two models. Any two neurons that see spaces
+# exceed what remains, so a count above it would be that of all matches: this null has counts of its
+# own, and no statistic.
 CALIBRATING = tuple(name for name in NULLS if name != "permutation")
 
 
@@ -16,23 +17,27 @@ class Controls(Section):
     """Null models, through the same code path as the main result (method, section 6)."""
 
     permutation_seeds: Distinct[Seed] = Field(
-        [0], description="one correlation per pair and seed, the positions of its second model permuted"
+        [0],
+        description="one correlation per pair and seed, the positions of its second model permuted",
     )
     document_seeds: Distinct[Seed] = Field(
         [0, 1, 2, 3, 4],
-        description="one correlation per pair and seed, the documents of its second model exchanged for others of the "
+        description="one correlation per pair and seed, the documents of its second model "
+        "exchanged for others of the "
         "same domain, position by position",
     )
     untrained_seeds: Distinct[Seed] = Field(
         [0, 1, 2],
-        description="one correlation per pair and seed, of randomly initialised twins of both models; "
+        description="one correlation per pair and seed, of randomly initialised twins of both "
+        "models; "
         "their stores are deleted once used",
     )
     null_quantile: float = Field(
         0.99,
         gt=0,
         lt=1,
-        description="matches count as above a null if r exceeds this quantile of the null's matched r, "
+        description="matches count as above a null if r exceeds this quantile of the null's "
+        "matched r, "
         "one threshold for all rungs of a ladder",
     )
 

@@ -11,7 +11,9 @@ from rosetta.config.base import Distinct, Place, Section, Seed
 # One folder or two: what a path would make of it, or of a `..` in it, is not meant.
 HUB_ID = r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$"
 HubId = Annotated[str, Field(pattern=HUB_ID, max_length=96)]
-Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*$", max_length=250)]
+Revision = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)*$", max_length=250)
+]
 EnvironmentDomain = Literal["python", "prose", "cpp", "licence", "description", "arithmetic"]
 ENVIRONMENT_DOMAINS: tuple[EnvironmentDomain, ...] = get_args(EnvironmentDomain)
 SPLITS = ("train", "match", "pool", "heldout")
@@ -21,24 +23,34 @@ class EnvironmentSource(Section):
     """Text harvested from the packages installed in the project's own environment."""
 
     kind: Literal["environment"] = "environment"
-    bytes_per_domain: int = Field(2_000_000, ge=10_000, le=10**10, description="UTF-8 bytes to harvest for each domain")
+    bytes_per_domain: int = Field(
+        2_000_000, ge=10_000, le=10**10, description="UTF-8 bytes to harvest for each domain"
+    )
     domains: Distinct[EnvironmentDomain] = Field(
         list(ENVIRONMENT_DOMAINS), min_length=1, description="which domains to harvest or generate"
     )
 
 
 class FilesSource(Section):
-    """A local file, or a folder of files: JSON lines (.jsonl, .ndjson, .json, also .zst or .gz) or parquet."""
+    """A local file, or a folder of files: JSON lines (.jsonl, .ndjson, .json, also .zst or .gz) or
+    parquet.
+    """
 
     kind: Literal["files"]
     path: Place = Field(description="file, or folder whose files are all read")
-    text: str = Field("text", description="column of the text; dots are part of its name, or reach into nested records")
-    domain: str | None = Field(None, description="column of the domain label, e.g. meta.pile_set_name")
+    text: str = Field(
+        "text",
+        description="column of the text; dots are part of its name, or reach into nested records",
+    )
+    domain: str | None = Field(
+        None, description="column of the domain label, e.g. meta.pile_set_name"
+    )
     zstd_long: int = Field(
         31,
         ge=10,
         le=31,
-        description="largest window of a .zst file, as in `zstd --long=31`; reading takes up to 2^31 bytes of memory",
+        description="largest window of a .zst file, as in `zstd --long=31`; reading takes up to "
+        "2^31 bytes of memory",
     )
 
 
@@ -48,9 +60,14 @@ class HubSource(Section):
     kind: Literal["hub"]
     id: Place = Field(description="dataset id, or a local folder in the same format")
     name: str | None = Field(None, description="dataset configuration")
-    revision: Revision | None = Field(None, description="commit, tag or branch; pin it for reproducible runs")
+    revision: Revision | None = Field(
+        None, description="commit, tag or branch; pin it for reproducible runs"
+    )
     split: str = Field("train", description="split of the dataset")
-    text: str = Field("text", description="column of the text; dots are part of its name, or reach into nested records")
+    text: str = Field(
+        "text",
+        description="column of the text; dots are part of its name, or reach into nested records",
+    )
     domain: str | None = Field(None, description="column of the domain label")
 
 
@@ -60,7 +77,9 @@ class SplitFractions(Section):
     train: float = Field(0.78, ge=0, le=1, description="trains tokenizers and zoo models")
     match: float = Field(0.06, ge=0, le=1, description="neurons are correlated on it")
     pool: float = Field(0.10, ge=0, le=1, description="documents to be filtered")
-    heldout: float = Field(0.06, ge=0, le=1, description="losses and perplexities are measured on it")
+    heldout: float = Field(
+        0.06, ge=0, le=1, description="losses and perplexities are measured on it"
+    )
 
     @model_validator(mode="after")
     def _sum_to_one(self) -> SplitFractions:
@@ -75,18 +94,23 @@ class SplitFractions(Section):
 class Sampling(Section):
     """Which sequences of the match split the models read: a random draw without replacement."""
 
-    max_sequences: int | None = Field(None, ge=1, description="draw so many; null: all that there are")
+    max_sequences: int | None = Field(
+        None, ge=1, description="draw so many; null: all that there are"
+    )
     window_bytes: int | None = Field(
         None,
         ge=16,
-        description="UTF-8 bytes of a sequence, the same text for all models; null: whole documents",
+        description="UTF-8 bytes of a sequence, the same text for all models; null: whole "
+        "documents",
     )
     windows: Literal["first", "random", "all"] = Field(
         "first",
-        description="of a document: its beginning, one window at a random place, or all of it, cut into windows",
+        description="of a document: its beginning, one window at a random place, or all of it, "
+        "cut into windows",
     )
     short: Literal["skip", "keep"] = Field(
-        "skip", description="what is shorter than window_bytes, or has too few tokens under `tokenizer`"
+        "skip",
+        description="what is shorter than window_bytes, or has too few tokens under `tokenizer`",
     )
     tokenizer: str | None = Field(
         None,
@@ -94,24 +118,35 @@ class Sampling(Section):
         "activations.sequence_length tokens is short; null: only bytes count",
     )
     shares: Literal["proportional", "equal"] = Field(
-        "proportional", description="of domains: as the documents have it, or the same number of sequences from each"
+        "proportional",
+        description="of domains: as the documents have it, or the same number of sequences from "
+        "each",
     )
-    domains: Distinct[str] | None = Field(None, min_length=1, description="draw from these only; null: from all")
+    domains: Distinct[str] | None = Field(
+        None, min_length=1, description="draw from these only; null: from all"
+    )
     seed: Seed = Field(0, description="seed of the draw")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Sampling:
         if self.short == "skip" and self.window_bytes is None and self.tokenizer is None:
-            raise ValueError("short: skip needs window_bytes or tokenizer to tell what is short; or set short: keep")
+            raise ValueError(
+                "short: skip needs window_bytes or tokenizer to tell what is short; or set "
+                "short: keep"
+            )
         if self.short == "keep" and self.tokenizer is not None:
-            raise ValueError("tokenizer: tells what is short, but short is keep; leave it out or set short: skip")
+            raise ValueError(
+                "tokenizer: tells what is short, but short is keep; leave it out or set short: skip"
+            )
         if self.windows != "first" and self.window_bytes is None:
             raise ValueError(f"windows: {self.windows} needs window_bytes")
         return self
 
 
 SOURCES = (EnvironmentSource, FilesSource, HubSource)
-KINDS: tuple[str, ...] = tuple(kind for source in SOURCES for kind in get_args(source.model_fields["kind"].annotation))
+KINDS: tuple[str, ...] = tuple(
+    kind for source in SOURCES for kind in get_args(source.model_fields["kind"].annotation)
+)
 
 
 class Corpus(Section):
@@ -123,18 +158,26 @@ class Corpus(Section):
     ] = EnvironmentSource()
     min_document_bytes: int = Field(64, ge=1, description="shorter documents are dropped")
     max_document_bytes: int | None = Field(
-        None, ge=16, description="longer documents are cut at line ends into pieces of at most this size"
+        None,
+        ge=16,
+        description="longer documents are cut at line ends into pieces of at most this size",
     )
-    max_documents: int | None = Field(None, ge=1, description="stop after this many accepted documents")
+    max_documents: int | None = Field(
+        None, ge=1, description="stop after this many accepted documents"
+    )
     splits: SplitFractions = SplitFractions()
     sampling: Sampling | None = Field(
-        None, description="null: the models read all documents of the match split, from their beginning"
+        None,
+        description="null: the models read all documents of the match split, from their beginning",
     )
     seed: Seed = Field(0, description="seed of the split and of generated text")
 
     @model_validator(mode="after")
     def _lengths(self) -> Corpus:
-        if self.max_document_bytes is not None and self.min_document_bytes > self.max_document_bytes:
+        if (
+            self.max_document_bytes is not None
+            and self.min_document_bytes > self.max_document_bytes
+        ):
             raise ValueError(
                 f"min_document_bytes ({self.min_document_bytes}) is above max_document_bytes "
                 f"({self.max_document_bytes}), so no document is left; lower it"

@@ -10,17 +10,27 @@ from rosetta.config.base import Section
 
 
 class Screening(Section):
-    """How `correlation.method: screened` finds the pairs of neurons that are worth an exact correlation."""
+    """How `correlation.method: screened` finds the pairs of neurons that are worth an exact
+    correlation.
+    """
 
     sketch_rows: int | None = Field(
-        None, ge=64, le=2**24, description="rows m of the sketches, a power of two; chosen by the planner if not given"
+        None,
+        ge=64,
+        le=2**24,
+        description="rows m of the sketches, a power of two; chosen by the planner if not given",
     )
-    n_candidates: int = Field(4, ge=1, le=1000, description="candidates K per neuron for the first exact pass")
+    n_candidates: int = Field(
+        4, ge=1, le=1000, description="candidates K per neuron for the first exact pass"
+    )
     failure_probability: float = Field(
         1e-6, gt=0, lt=0.1, description="that anything in the result of a pair differs from `exact`"
     )
     min_r: float | None = Field(
-        None, gt=-1, lt=1, description="give up on matches with r below this; none by default, so all are found"
+        None,
+        gt=-1,
+        lt=1,
+        description="give up on matches with r below this; none by default, so all are found",
     )
 
     @model_validator(mode="after")
@@ -34,18 +44,25 @@ class Correlation(Section):
     """How cross-model correlations are computed."""
 
     method: Literal["exact", "screened"] = Field(
-        "exact", description="all pairs exactly, or candidates found in sketches, exactly and certified"
+        "exact",
+        description="all pairs exactly, or candidates found in sketches, exactly and certified",
     )
-    max_k: int = Field(10, ge=1, le=1000, description="neighbours kept per neuron; one more is kept for margins")
+    max_k: int = Field(
+        10, ge=1, le=1000, description="neighbours kept per neuron; one more is kept for margins"
+    )
     memory_gb: float = Field(2.0, gt=0, le=100_000, description="memory budget of one job")
     n_jobs: int = Field(1, ge=1, le=10_000, description="jobs that share the tiles of a pair")
     precision: Literal["auto", "float32", "bfloat16", "float64"] = Field(
-        "auto", description="what is multiplied; auto: bfloat16 where the machine has it natively, else float32"
+        "auto",
+        description="what is multiplied; auto: bfloat16 where the machine has it natively, else "
+        "float32",
     )
     screening: Screening = Screening()
 
     @model_validator(mode="after")
     def _one_job(self) -> Correlation:
         if self.method == "screened" and self.n_jobs > 1:
-            raise ValueError("n_jobs must be 1 with method screened; spread its tasks with dask.n_workers")
+            raise ValueError(
+                "n_jobs must be 1 with method screened; spread its tasks with dask.n_workers"
+            )
         return self

@@ -13,13 +13,15 @@ class Dask(Section):
     scheduler: str = Field(
         "threads",
         pattern=r"^(threads|processes|slurm|(tcp|tls)://\S+)$",
-        description="threads, processes, slurm (through dask-jobqueue) or the address of a scheduler",
+        description="threads, processes, slurm (through dask-jobqueue) or the address of a "
+        "scheduler",
     )
     n_workers: int = Field(
         1,
         ge=1,
         le=100_000,
-        description="tasks at once; threads and processes share correlation.memory_gb, others have it each",
+        description="tasks at once; threads and processes share correlation.memory_gb, others "
+        "have it each",
     )
     threads_per_worker: int = Field(1, ge=1, le=10_000, description="cores that each task uses")
     jobqueue: dict[str, JsonValue] = Field(
@@ -30,7 +32,10 @@ class Dask(Section):
     def _quoted_walltime(self) -> Dask:
         walltime = self.jobqueue.get("walltime")
         if walltime is not None and not isinstance(walltime, str):
-            raise ValueError(f"jobqueue.walltime must be in quotes: YAML reads 01:00:00 as a number (got {walltime})")
+            raise ValueError(
+                "jobqueue.walltime must be in quotes: YAML reads 01:00:00 as a number (got "
+                f"{walltime})"
+            )
         return self
 
     @property

@@ -12,10 +12,15 @@ AUTO = "auto"
 
 
 class Devices(Section):
-    """What one job that runs or reads a model may use of its machine; trainings take one device and the model whole."""
+    """What one job that runs or reads a model may use of its machine; trainings take one device and
+    the model whole.
+    """
 
     n_gpus: int = Field(
-        1, ge=1, le=64, description="GPUs of one machine that a model is split over where it does not fit one"
+        1,
+        ge=1,
+        le=64,
+        description="GPUs of one machine that a model is split over where it does not fit one",
     )
     gpu_memory_gb: float | None = Field(
         None, gt=0, le=100_000, description="of each GPU, in 10⁹ bytes; null: 90 % of what it has"
@@ -24,12 +29,14 @@ class Devices(Section):
         None,
         gt=0,
         le=1_000_000,
-        description="main memory of a job, in 10⁹ bytes; null: 90 % of what the machine has, which is too much for "
+        description="main memory of a job, in 10⁹ bytes; null: 90 % of what the machine has, "
+        "which is too much for "
         "several jobs at once",
     )
     offload: Literal["none", "cpu", "disk"] = Field(
         "cpu",
-        description="where weights wait that do not fit: nowhere, in main memory those that fit no GPU, in the model's "
+        description="where weights wait that do not fit: nowhere, in main memory those that fit "
+        "no GPU, in the model's "
         "own files those that fit neither",
     )
 
@@ -39,7 +46,8 @@ def device_problems(config: Any) -> list[str]:
     given = config.devices.gpu_memory_gb or config.devices.cpu_memory_gb
     if config.activations.batch_size == AUTO and not given:
         return [
-            "activations.batch_size: auto is what fits the memory given, and none is; give devices.gpu_memory_gb or, "
+            "activations.batch_size: auto is what fits the memory given, and none is; give "
+            "devices.gpu_memory_gb or, "
             "without a GPU, devices.cpu_memory_gb"
         ]
     return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import types
 import typing
@@ -13,9 +14,9 @@ from pydantic_core import PydanticUndefined
 
 _HEAD = """# Configuration
 
-Generated from `rosetta/config/` by `rosetta config-reference`; a test keeps both in step. Unknown keys are rejected.
-A preset given with `--configfile` stands alone: nothing of `config.yaml` is merged into it, and keys it leaves out have
-the defaults below.
+Generated from `rosetta/config/` by `rosetta config-reference`; a test keeps both in step. Unknown
+keys are rejected. A preset given with `--configfile` stands alone: nothing of `config.yaml` is
+merged into it, and keys it leaves out have the defaults below.
 """
 
 
@@ -29,13 +30,16 @@ def _sections(prefix: str, model: type[BaseModel], seen: set[type]) -> Iterator[
         return
     seen.add(model)
     yield f"## {f'`{prefix}`' if prefix else 'Top level'}\n"
-    yield f"{(model.__doc__ or '').strip()}\n"
+    yield f"{inspect.getdoc(model) or ''}\n"
     yield "| key | type | default | meaning |\n|---|---|---|---|"
     nested = []
     for name, info in model.model_fields.items():
         parts = list(_models_in(info.annotation))
         default = _default(info)
-        yield f"| `{name}` | {_type(info.annotation)} | {default} | {info.description or _summary(parts)} |"
+        yield (
+            f"| `{name}` | {_type(info.annotation)} | {default} | "
+            f"{info.description or _summary(parts)} |"
+        )
         mapping = typing.get_origin(info.annotation) is dict
         path = ".".join(filter(None, [prefix, name, "<name>" if mapping else ""]))
         nested += [(path, part) for part in parts]
@@ -52,7 +56,8 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _summary(parts: list[type[BaseModel]]) -> str:
-    return (parts[0].__doc__ or "").strip().splitlines()[0] if parts else ""
+    summary = (inspect.getdoc(parts[0]) or "").split("\n\n")[0] if parts else ""
+    return " ".join(summary.split())
 
 
 def _default(info: Any) -> str:

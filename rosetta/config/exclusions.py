@@ -12,12 +12,19 @@ class Exclusions(Section):
 
     first_position: bool = Field(
         False,
-        description="leave out spans that hold the first token of a document that stands for text: attention sinks lie "
+        description="leave out spans that hold the first token of a document that stands for "
+        "text: attention sinks lie "
         "there, or on the BOS token before it",
     )
     max_norm: float | None = Field(
-        None, gt=1, description="leave out spans with a token whose norm over all neurons exceeds this × the median"
+        None,
+        gt=1,
+        description="leave out spans with a token whose norm over all neurons exceeds this × "
+        "the median",
     )
     variance_floor: float = Field(
-        0.0, ge=0, description="leave out neurons whose variance over tokens is below this × their model's median"
+        0.0,
+        ge=0,
+        description="leave out neurons whose variance over tokens is below this × their model's "
+        "median",
     )

@@ -1,4 +1,6 @@
-"""Whether ladders compare what may be compared: models of one modality, of matched scale, and base models."""
+"""Whether ladders compare what may be compared: models of one modality, of matched scale, and base
+models.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,8 @@ def check_scales(config: Config, neurons_of: Callable[[str], int | None]) -> Non
     Raises
     ------
     ConfigError
-        If the largest model of a rung has more than `max_scale_ratio` times the neurons of the smallest.
+        If the largest model of a rung has more than `max_scale_ratio` times the neurons of the
+        smallest.
     """
     for ladder, rungs in config.ladders.items():
         for number, rung in enumerate(rungs):
@@ -42,8 +45,10 @@ def check_scales(config: Config, neurons_of: Callable[[str], int | None]) -> Non
             small, large = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
             if sizes[large] > config.max_scale_ratio * sizes[small]:
                 raise ConfigError(
-                    f"ladders.{ladder}[{number}]: {large} has {sizes[large]:,} neurons and {small} {sizes[small]:,}; "
-                    f"the models of a rung are of matched scale, within a factor of {config.max_scale_ratio:g} "
+                    f"ladders.{ladder}[{number}]: {large} has {sizes[large]:,} neurons and "
+                    f"{small} {sizes[small]:,}; "
+                    "the models of a rung are of matched scale, within a factor of "
+                    f"{config.max_scale_ratio:g} "
                     "(max_scale_ratio). Name models of like size, or raise it."
                 )
 
@@ -67,7 +72,9 @@ def check_modalities(config: Config, modality_of: Callable[[str], Modality | Non
         ladder_modality(config, ladder, modality_of)
 
 
-def ladder_modality(config: Config, ladder: str, modality_of: Callable[[str], Modality | None]) -> Modality | None:
+def ladder_modality(
+    config: Config, ladder: str, modality_of: Callable[[str], Modality | None]
+) -> Modality | None:
     """Return what the models of a ladder see; None where it is known of none of them.
 
     Raises
@@ -80,9 +87,12 @@ def ladder_modality(config: Config, ladder: str, modality_of: Callable[[str], Mo
         if modality := modality_of(model):
             models.setdefault(modality, []).append(model)
     if len(models) > 1:
-        found = ", and ".join(f"{modality} ({', '.join(names)})" for modality, names in models.items())
+        found = ", and ".join(
+            f"{modality} ({', '.join(names)})" for modality, names in models.items()
+        )
         raise ConfigError(
-            f"ladders.{ladder}: its models see different things: {found}. Neurons are compared on what "
+            f"ladders.{ladder}: its models see different things: {found}. Neurons are compared "
+            "on what "
             "both models see, so give each modality a ladder of its own."
         )
     return next(iter(models), None)
@@ -91,8 +101,8 @@ def ladder_modality(config: Config, ladder: str, modality_of: Callable[[str], Mo
 def cautions(config: Config) -> list[str]:
     """Return what a run's author may have overlooked, a sentence each.
 
-    Models of a ladder whose name looks post-trained, as ladders are meant for base models; and text that is set aside
-    for trainings which there are none of.
+    Models of a ladder whose name looks post-trained, as ladders are meant for base models; and text
+    that is set aside for trainings which there are none of.
     """
     told = _idle_text(config)
     for name in config.used_models():
@@ -101,19 +111,25 @@ def cautions(config: Config) -> list[str]:
         found = next((text for text in (source, name) if text and _POST_TRAINED.search(text)), None)
         if source and found:
             told.append(
-                f"models.{name}: {found} looks post-trained by its name. Ladders are meant for base models: further "
+                f"models.{name}: {found} looks post-trained by its name. Ladders are meant for "
+                "base models: further "
                 "training changes neurons."
             )
     return told
 
 
 def _idle_text(config: Config) -> list[str]:
-    match, trained = config.corpus.splits.match, any(config.models[name].zoo for name in config.needed_models())
+    match, trained = (
+        config.corpus.splits.match,
+        any(config.models[name].zoo for name in config.needed_models()),
+    )
     if trained or config.filtering or match >= 0.5:
         return []
     return [
-        f"corpus.splits: nothing is trained or filtered here, and models are compared on the match split alone, "
-        f"which has {match:.0%} of the text. With match: 1.0 and train, pool and heldout: 0.0 it has all."
+        "corpus.splits: nothing is trained or filtered here, and models are compared on the "
+        "match split alone, "
+        f"which has {match:.0%} of the text. With match: 1.0 and train, pool and heldout: 0.0 "
+        "it has all."
     ]
 
 
@@ -121,7 +137,8 @@ def common_name(models: Iterable[str]) -> str:
     """Return what the names of models begin with in common, or the first of them."""
     names = list(dict.fromkeys(models))
     shared = "".join(
-        letters[0] for letters in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+        letters[0]
+        for letters in takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
     )
     return shared.rstrip("-_.") or names[0]
 
@@ -129,8 +146,9 @@ def common_name(models: Iterable[str]) -> str:
 def families_of(ladders: dict[str, list[list[str]]]) -> dict[str, str]:
     """Return the family of every model of the ladders, whatever the models are.
 
-    The models that stand at one place of all rungs of a ladder are a family, and places that share a model are the
-    same family. It has the name that its models begin with; where two families would share it, that of the first model.
+    The models that stand at one place of all rungs of a ladder are a family, and places that share
+    a model are the same family. It has the name that its models begin with; where two families
+    would share it, that of the first model.
     """
     families: list[list[str]] = []
     for rungs in ladders.values():
@@ -138,7 +156,12 @@ def families_of(ladders: dict[str, list[list[str]]]) -> dict[str, str]:
             place = [model for model in models if model is not None]
             joined = [family for family in families if set(family) & set(place)]
             families = [family for family in families if family not in joined]
-            families.append(list(dict.fromkeys(model for family in (*joined, place) for model in family)))
+            families.append(
+                list(dict.fromkeys(model for family in (*joined, place) for model in family))
+            )
     names = [common_name(family) for family in families]
-    unique = [name if names.count(name) == 1 else family[0] for name, family in zip(names, families, strict=True)]
+    unique = [
+        name if names.count(name) == 1 else family[0]
+        for name, family in zip(names, families, strict=True)
+    ]
     return {model: name for name, family in zip(unique, families, strict=True) for model in family}

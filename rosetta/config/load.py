@@ -23,7 +23,9 @@ def parse_config(content: Any, origin: str = "config") -> Config:
         With one line per problem: the key, what is wrong with the value, and how to fix it.
     """
     if not isinstance(content, dict):
-        raise ConfigError(f"{origin}: expected a mapping of settings, got {type(content).__name__}.")
+        raise ConfigError(
+            f"{origin}: expected a mapping of settings, got {type(content).__name__}."
+        )
     check_extent(content, origin)
     try:
         return Config.model_validate(content)

@@ -10,7 +10,8 @@ from rosetta.config.corpus import KINDS
 _FIXES = {
     "extra_forbidden": "unknown key; remove it or correct its spelling",
     "missing": "required key is missing; add it",
-    "union_tag_not_found": f"add {', '.join(f'`kind: {kind}`' for kind in KINDS[:-1])} or `kind: {KINDS[-1]}`",
+    "union_tag_not_found": f"add {', '.join(f'`kind: {kind}`' for kind in KINDS[:-1])} or "
+    f"`kind: {KINDS[-1]}`",
     "dict_type": "must be a mapping of keys to values",
     "model_type": "must be a mapping of keys to values",
     "model_attributes_type": "must be a mapping of keys to values",
@@ -23,7 +24,9 @@ _SHOWN_CHARACTERS = 80
 
 
 def describe_problems(problems: Iterable[Any]) -> list[str]:
-    """Return one line per key that pydantic finds wrong; the line has no key where the whole is wrong."""
+    """Return one line per key that pydantic finds wrong; the line has no key where the whole is
+    wrong.
+    """
     said: dict[str, list[str]] = {}
     values: dict[str, str] = {}
     for problem in problems:
@@ -32,22 +35,34 @@ def describe_problems(problems: Iterable[Any]) -> list[str]:
         unquoted = problem["loc"][-1:] == ("[key]",) or isinstance(problem["input"], int | float)
         if problem["type"] == "string_type" and unquoted:
             message += "; put it in quotes, without which YAML takes it for something else"
-        said.setdefault(key, []).append(_FIXES.get(problem["type"], message[0].lower() + message[1:]))
+        said.setdefault(key, []).append(
+            _FIXES.get(problem["type"], message[0].lower() + message[1:])
+        )
         values[key] = "" if problem["type"] in _UNSHOWN else _shown(problem["input"])
     return [
-        f"{key}: {' or '.join(messages)}{values[key]}" if key else f"{' or '.join(messages)}{values[key]}"
+        f"{key}: {' or '.join(messages)}{values[key]}"
+        if key
+        else f"{' or '.join(messages)}{values[key]}"
         for key, messages in said.items()
     ]
 
 
 def _key(location: tuple[Any, ...]) -> str:
-    """Return a key as a user writes it, without pydantic's names of the kinds that a value might have been of."""
+    """Return a key as a user writes it, without pydantic's names of the kinds that a value might
+    have been of.
+    """
     parts: list[str] = []
     for part in location:
-        is_kind = isinstance(part, str) and (part == "constrained-int" or ("[" in part and part.endswith("]")))
+        is_kind = isinstance(part, str) and (
+            part == "constrained-int" or ("[" in part and part.endswith("]"))
+        )
         is_tag = part in KINDS and parts and parts[-1] == ".source"
         if not is_kind and not is_tag:
-            parts.append(f"[{part}]" if isinstance(part, int) else f".{part if part.isprintable() else ascii(part)}")
+            parts.append(
+                f"[{part}]"
+                if isinstance(part, int)
+                else f".{part if part.isprintable() else ascii(part)}"
+            )
     return "".join(parts).lstrip(".")
 
 

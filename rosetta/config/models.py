@@ -19,7 +19,9 @@ class Untrained(Section):
 
 
 class Dimensions(Section):
-    """Dimensions of a model that is not at hand, so that a plan needs no network; checked when the model is loaded."""
+    """Dimensions of a model that is not at hand, so that a plan needs no network; checked when the
+    model is loaded.
+    """
 
     n_layers: int = Field(ge=1)
     d_mlp: int = Field(ge=1)
@@ -31,22 +33,34 @@ class ModelEntry(Section):
 
     path: Place | None = Field(None, description="local folder in Hugging Face format")
     hub: HubId | None = Field(None, description="model id on the hub")
-    revision: Revision | None = Field(None, description="commit or tag of the hub model; required with `hub`")
+    revision: Revision | None = Field(
+        None, description="commit or tag of the hub model; required with `hub`"
+    )
     zoo: ZooRecipe | None = Field(None, description="a zoo family at a zoo size")
     untrained: Untrained | None = Field(None, description="random twin of another entry")
-    dimensions: Dimensions | None = Field(None, description="of a hub model, for planning without the network")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="precision of the forward pass")
+    dimensions: Dimensions | None = Field(
+        None, description="of a hub model, for planning without the network"
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="precision of the forward pass"
+    )
 
     @property
     def kind(self) -> str:
         """Which of the four kinds of entry this is."""
-        return next(kind for kind in ("path", "hub", "zoo", "untrained") if getattr(self, kind) is not None)
+        return next(
+            kind for kind in ("path", "hub", "zoo", "untrained") if getattr(self, kind) is not None
+        )
 
     @model_validator(mode="after")
     def _exactly_one(self) -> ModelEntry:
-        given = [kind for kind in ("path", "hub", "zoo", "untrained") if getattr(self, kind) is not None]
+        given = [
+            kind for kind in ("path", "hub", "zoo", "untrained") if getattr(self, kind) is not None
+        ]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of path, hub, zoo, untrained; got {given or 'none'}")
+            raise ValueError(
+                f"give exactly one of path, hub, zoo, untrained; got {given or 'none'}"
+            )
         if (self.hub is None) != (self.revision is None):
             raise ValueError("`hub` and `revision` go together: pin the model's commit or tag")
         return self

@@ -1,4 +1,6 @@
-"""The sections of the configuration on single neurons: what is measured of them, asked of them and shown."""
+"""The sections of the configuration on single neurons: what is measured of them, asked of them and
+shown.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,14 @@ class Selectivity(Section):
     """How it is measured how selective a neuron is."""
 
     fold_final_norm: bool = Field(
-        False, description="carry the final norm's gain over to the unembedding vectors before taking cosines"
+        False,
+        description="carry the final norm's gain over to the unembedding vectors before taking "
+        "cosines",
     )
     firing_std: float | None = Field(
         None,
-        description="a neuron fires where it exceeds its mean by this many standard deviations; null: where positive",
+        description="a neuron fires where it exceeds its mean by this many standard deviations; "
+        "null: where positive",
     )
 
 
@@ -32,14 +37,18 @@ class Specialization(Section):
     )
     categories: Literal["pile"] | dict[str, str] | None = Field(
         None,
-        description="category of each domain; `pile` is the one of the Pile's subsets; null: every domain by itself",
+        description="category of each domain; `pile` is the one of the Pile's subsets; null: "
+        "every domain by itself",
     )
     directions: dict[str, Literal["rises", "falls"]] = Field(
         {"code": "rises", "math": "rises", "prose": "falls", "conversation": "falls"},
-        description="how the study expects NormalizedFire of a category to change with size, relative to random other "
+        description="how the study expects NormalizedFire of a category to change with size, "
+        "relative to random other "
         "neurons; categories without a direction are not judged",
     )
-    n_random: int = Field(1000, ge=1, le=10**9, description="non-Rosetta neurons in a random draw, the baseline")
+    n_random: int = Field(
+        1000, ge=1, le=10**9, description="non-Rosetta neurons in a random draw, the baseline"
+    )
     n_draws: int = Field(3, ge=1, le=10_000, description="random draws")
     seed: Seed = Field(0, description="seed of the draws")
 
@@ -51,43 +60,60 @@ class Bootstrap(Section):
     min_clusters: int = Field(
         15,
         ge=2,
-        description="clusters of matched neurons (or single ones) below which a mean has no interval, and a finding "
+        description="clusters of matched neurons (or single ones) below which a mean has no "
+        "interval, and a finding "
         "cannot be judged",
     )
     seed: Seed = 0
 
 
 class Annotation(Section):
-    """A language model that names neurons from their top contexts, behind an OpenAI-compatible endpoint."""
+    """A language model that names neurons from their top contexts, behind an OpenAI-compatible
+    endpoint.
+    """
 
     base_url: str = Field(description="address of the endpoint, e.g. http://localhost:8000/v1")
     model: str = Field(description="name of the model there")
     api_key_variable: str = Field(
-        "OPENAI_API_KEY", description="environment variable that holds the key; the key itself is never in a file"
+        "OPENAI_API_KEY",
+        description="environment variable that holds the key; the key itself is never in a file",
     )
-    n_neurons: int = Field(100, ge=1, description="Rosetta Neurons per pair or group, highest r first")
+    n_neurons: int = Field(
+        100, ge=1, description="Rosetta Neurons per pair or group, highest r first"
+    )
     n_contexts: int = Field(20, ge=1, description="top contexts shown to the model")
     context_bytes: int = Field(200, ge=8, description="text on each side of the token")
     temperature: float | None = Field(0.0, ge=0, description="null: not sent")
-    requests_per_minute: float = Field(60, gt=0, description="upper limit, first tries and renewed ones together")
+    requests_per_minute: float = Field(
+        60, gt=0, description="upper limit, first tries and renewed ones together"
+    )
     n_parallel: int = Field(4, ge=1, le=1000, description="requests under way at once")
     timeout: float = Field(60, gt=0, description="seconds until a request counts as failed")
-    max_retries: int = Field(5, ge=0, description="renewed tries, after growing pauses, before giving up")
+    max_retries: int = Field(
+        5, ge=0, description="renewed tries, after growing pauses, before giving up"
+    )
 
     @field_validator("base_url")
     @classmethod
     def _plain_address(cls, address: str) -> str:
-        # Not shown: the configuration is written into the results and the report, and messages go into logs.
+        # Not shown: the configuration is written into the results and the report, and messages go
+        # into logs.
         try:
             parts = urlsplit(address)
-            is_plain = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            is_plain = (
+                parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            )
         except ValueError:
             is_plain = False
         if not is_plain or not address.isprintable() or " " in address:
-            raise PydanticCustomError("secret", "must be an address that begins with http:// or https://")
+            raise PydanticCustomError(
+                "secret", "must be an address that begins with http:// or https://"
+            )
         if "@" in address or parts.query or parts.fragment:
             raise PydanticCustomError(
-                "secret", "must hold no user, password or parameters; the key comes from the environment only"
+                "secret",
+                "must hold no user, password or parameters; the key comes from the environment "
+                "only",
             )
         return address
 
@@ -97,7 +123,8 @@ class Annotation(Section):
         if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
             raise PydanticCustomError(
                 "secret",
-                "must be the name of an environment variable, in capitals, not the key itself; keep that there",
+                "must be the name of an environment variable, in capitals, not the key itself; "
+                "keep that there",
             )
         return name
 
@@ -105,18 +132,29 @@ class Annotation(Section):
 class Viewer(Section):
     """What the neuron viewer shows."""
 
-    n_neurons: int = Field(500, ge=0, description="Rosetta Neurons per pair or group, highest r first")
+    n_neurons: int = Field(
+        500, ge=0, description="Rosetta Neurons per pair or group, highest r first"
+    )
     n_contexts: int = Field(6, ge=1, description="top contexts per neuron and model")
     context_bytes: int = Field(
-        100, ge=8, description="text on each side of the token; documents up to four times as long are shown whole"
+        100,
+        ge=8,
+        description="text on each side of the token; documents up to four times as long are "
+        "shown whole",
     )
 
 
-def context_problems(specialization: Specialization, viewer: Viewer, annotation: Annotation | None) -> list[str]:
+def context_problems(
+    specialization: Specialization, viewer: Viewer, annotation: Annotation | None
+) -> list[str]:
     """Return what is wrong between the sections: one that asks for more contexts than are found."""
-    asked = {"viewer": viewer.n_contexts, **({"annotation": annotation.n_contexts} if annotation else {})}
+    asked = {
+        "viewer": viewer.n_contexts,
+        **({"annotation": annotation.n_contexts} if annotation else {}),
+    }
     return [
-        f"{key}.n_contexts: {n} is above specialization.n_contexts ({specialization.n_contexts}), the contexts "
+        f"{key}.n_contexts: {n} is above specialization.n_contexts "
+        f"({specialization.n_contexts}), the contexts "
         "that are found"
         for key, n in asked.items()
         if n > specialization.n_contexts

@@ -23,7 +23,9 @@ class _Loader(yaml.SafeLoader):
             name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
             if name in seen:
                 line = key.start_mark.line + 1
-                raise ConfigError(f"line {line}: the key {key.value!r} is given twice in one mapping. Remove one.")
+                raise ConfigError(
+                    f"line {line}: the key {key.value!r} is given twice in one mapping. Remove one."
+                )
             if name:
                 seen.add(name)
         return node
@@ -46,11 +48,14 @@ def read_yaml(path: Path) -> Any:
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except (RecursionError, ValueError) as error:  # nested thousands deep; a date that is none
-        raise ConfigError(f"{path}: not a configuration ({type(error).__name__}: {error}). Correct it.") from None
+        raise ConfigError(
+            f"{path}: not a configuration ({type(error).__name__}: {error}). Correct it."
+        ) from None
 
 
 def check_extent(content: Any, origin: str) -> None:
-    """Check that a configuration is not endless: a few anchors can stand for billions of values, or for themselves.
+    """Check that a configuration is not endless: a few anchors can stand for billions of values, or
+    for themselves.
 
     Raises
     ------
@@ -60,7 +65,8 @@ def check_extent(content: Any, origin: str) -> None:
     for number, _ in enumerate(_values(content)):
         if number == MAX_VALUES:
             raise ConfigError(
-                f"{origin}: holds more than {MAX_VALUES:,} values, or refers to itself. Write out what its anchors (&) "
+                f"{origin}: holds more than {MAX_VALUES:,} values, or refers to itself. Write "
+                "out what its anchors (&) "
                 "stand for."
             )
 

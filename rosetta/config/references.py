@@ -26,19 +26,27 @@ def model_problems(config: Any) -> list[str]:
             )
         if entry.zoo and _lacks_experts(config.zoo, entry.zoo):
             problems.append(
-                f"models.{name}.zoo.size: zoo.sizes.{entry.zoo.size} has no experts, which the architecture of family "
+                f"models.{name}.zoo.size: zoo.sizes.{entry.zoo.size} has no experts, which the "
+                "architecture of family "
                 f"{entry.zoo.family!r} is made of; give it {{n_experts, per_token, d_shared}}"
             )
         if entry.untrained:
             twin = config.models.get(entry.untrained.of)
             if twin is None:
-                problems.append(f"models.{name}.untrained.of: no model is named {entry.untrained.of!r}")
+                problems.append(
+                    f"models.{name}.untrained.of: no model is named {entry.untrained.of!r}"
+                )
             elif twin.untrained:
-                problems.append(f"models.{name}.untrained.of: {entry.untrained.of!r} is itself untrained")
+                problems.append(
+                    f"models.{name}.untrained.of: {entry.untrained.of!r} is itself untrained"
+                )
     context = config.zoo.training.sequence_length
-    if config.activations.sequence_length > context and any(entry.zoo for entry in config.models.values()):
+    if config.activations.sequence_length > context and any(
+        entry.zoo for entry in config.models.values()
+    ):
         problems.append(
-            f"activations.sequence_length: {config.activations.sequence_length} is above the context of the zoo "
+            f"activations.sequence_length: {config.activations.sequence_length} is above the "
+            "context of the zoo "
             f"models (zoo.training.sequence_length {context}); lower it"
         )
     return problems
@@ -69,7 +77,8 @@ def ladder_problems(config: Any) -> list[str]:
             joined = len("--".join(rung))
             if joined > MAX_JOINED:
                 problems.append(
-                    f"ladders.{ladder}[{number}]: the names of its models, joined into a file name, have {joined} "
+                    f"ladders.{ladder}[{number}]: the names of its models, joined into a file "
+                    f"name, have {joined} "
                     f"characters; {MAX_JOINED} is the limit, so shorten them"
                 )
             if len(set(rung)) < len(rung):
@@ -96,25 +105,33 @@ def derived_ladders(ladders: dict[str, list[list[str]]]) -> set[str]:
     }
 
 
-_RESAMPLED = 2  # findings per ladder and statistic whose p is of resamples: polarization, specialization
+_RESAMPLED = (
+    2  # findings per ladder and statistic whose p is of resamples: polarization, specialization
+)
 
 
 def bootstrap_problems(config: Any) -> list[str]:
-    """Return what is wrong with the number of resamples of a `rosetta.config.root.Config`: too few for a finding.
+    """Return what is wrong with the number of resamples of a `rosetta.config.root.Config`: too few
+    for a finding.
 
-    The smallest p of n resamples is 2 / (n + 1), and is multiplied by the number of verdicts that rest on resamples
-    (`rosetta.analysis.verdicts`): the p of the others may be smaller, and these are corrected before. A ladder of one
-    rung and a derived one have none.
+    The smallest p of n resamples is 2 / (n + 1), and is multiplied by the number of verdicts that
+    rest on resamples (`rosetta.analysis.verdicts`): the p of the others may be smaller, and these
+    are corrected before. A ladder of one rung and a derived one have none.
     """
     derived = derived_ladders(config.ladders)
-    judged = [ladder for ladder, rungs in config.ladders.items() if len(rungs) > 1 and ladder not in derived]
+    judged = [
+        ladder
+        for ladder, rungs in config.ladders.items()
+        if len(rungs) > 1 and ladder not in derived
+    ]
     n_statistics = 1 + sum(name in CALIBRATING for name in config.controls.names)
     verdicts = _RESAMPLED * n_statistics * len(judged)
     needed = 40 * verdicts
     if config.bootstrap.n_resamples >= needed:
         return []
     return [
-        f"bootstrap.n_resamples: {config.bootstrap.n_resamples} are too few for {verdicts} verdicts by resamples "
+        f"bootstrap.n_resamples: {config.bootstrap.n_resamples} are too few for {verdicts} "
+        "verdicts by resamples "
         f"({len(judged)} ladders): no p could be small enough to support one. Use at least {needed}"
     ]
 
@@ -123,9 +140,13 @@ def matching_problems(config: Any) -> list[str]:
     """Return where a `rosetta.config.root.Config` matches with more neighbours than are kept."""
     problems, kept = [], config.correlation.max_k
     if config.matching.k > kept:
-        problems.append(f"matching.k: {config.matching.k} is above correlation.max_k ({kept}); raise max_k")
+        problems.append(
+            f"matching.k: {config.matching.k} is above correlation.max_k ({kept}); raise max_k"
+        )
     if max(config.swept_k()) > kept:
-        problems.append(f"sweeps.k: {max(config.swept_k())} is above correlation.max_k; raise max_k")
+        problems.append(
+            f"sweeps.k: {max(config.swept_k())} is above correlation.max_k; raise max_k"
+        )
     return problems
 
 
@@ -144,9 +165,14 @@ def sampling_problems(config: Any) -> list[str]:
             )
         elif not (entry.path or entry.hub):
             problems.append(
-                f"corpus.sampling.tokenizer: {sampling.tokenizer!r} is made after the corpus; name a model with path "
+                f"corpus.sampling.tokenizer: {sampling.tokenizer!r} is made after the corpus; "
+                "name a model with path "
                 "or hub, or give window_bytes"
             )
-    if (sampling.domains or sampling.shares == "equal") and getattr(config.corpus.source, "domain", "") is None:
-        problems.append("corpus.sampling: shares equal, and domains, need corpus.source.domain; name the column")
+    if (sampling.domains or sampling.shares == "equal") and getattr(
+        config.corpus.source, "domain", ""
+    ) is None:
+        problems.append(
+            "corpus.sampling: shares equal, and domains, need corpus.source.domain; name the column"
+        )
     return problems

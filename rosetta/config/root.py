@@ -1,4 +1,5 @@
-"""The configuration: one strict model of everything a run can be told; its sections are files of this package.
+"""The configuration: one strict model of everything a run can be told; its sections are files of
+this package.
 
 `config.yaml` and the presets are instances of `Config`. Unknown keys are rejected, references
 between sections are checked, and every field's description is the documentation (`rosetta
@@ -56,12 +57,14 @@ class Config(Section):
     models: dict[Name, ModelEntry] = Field(min_length=1, description="models by name")
     ladders: dict[Name, list[Annotated[list[str], Field(min_length=2)]]] = Field(
         min_length=1,
-        description="by name, rungs of models of matched size; the first model of a rung is its anchor",
+        description="by name, rungs of models of matched size; the first model of a rung is its "
+        "anchor",
     )
     max_scale_ratio: float = Field(
         2.0,
         ge=1,
-        description="the models of a rung are of matched scale: the largest has at most so many times the neurons of "
+        description="the models of a rung are of matched scale: the largest has at most so many "
+        "times the neurons of "
         "the smallest",
     )
     activations: Activations = Activations()
@@ -72,7 +75,8 @@ class Config(Section):
     gpu_from_minutes: int | None = Field(
         None,
         ge=0,
-        description="jobs that run models or correlate, and would keep a slow core busy for so long, ask for one GPU "
+        description="jobs that run models or correlate, and would keep a slow core busy for so "
+        "long, ask for one GPU "
         "(Snakemake's resource `gpu`); null: none asks",
     )
     exclusions: Exclusions = Exclusions()
@@ -94,7 +98,11 @@ class Config(Section):
         problems = [*model_problems(self), *ladder_problems(self), *sampling_problems(self)]
         problems += context_problems(self.specialization, self.viewer, self.annotation)
         problems += bootstrap_problems(self)
-        problems += [*filtering_problems(self), *theory_problems(self.theory), *device_problems(self)]
+        problems += [
+            *filtering_problems(self),
+            *theory_problems(self.theory),
+            *device_problems(self),
+        ]
         problems += matching_problems(self)
         if problems:
             raise ValueError("; ".join(problems))
@@ -121,7 +129,9 @@ class Config(Section):
 
     @property
     def models_at_once(self) -> int:
-        """How many models a job that runs them holds: the two of a pair, where activations are not stored."""
+        """How many models a job that runs them holds: the two of a pair, where activations are not
+        stored.
+        """
         return 2 if self.store_mode == "live" else 1
 
     def groups(self) -> list[tuple[str, ...]]:
@@ -149,7 +159,8 @@ class Config(Section):
         if not separator:
             return entry
         of = entry.untrained.of if entry.untrained else model
-        # Twins of one seed must not be alike: with one stream of random numbers, they would share their first weights.
+        # Twins of one seed must not be alike: with one stream of random numbers, they would share
+        # their first weights.
         drawn = int.from_bytes(hashlib.blake2b(f"{model} {seed}".encode(), digest_size=4).digest())
         return ModelEntry(untrained=Untrained(of=of, seed=drawn), dtype=entry.dtype)
 
@@ -164,8 +175,14 @@ class Config(Section):
         return self.filtering.model or self.filter_group()[0]
 
     def needed_models(self) -> list[str]:
-        """Return the used models, the one that filtering trains, and those whose untrained twins are used."""
-        trained = self.filtering.pretraining.model if self.filtering and self.filtering.pretraining else None
+        """Return the used models, the one that filtering trains, and those whose untrained twins
+        are used.
+        """
+        trained = (
+            self.filtering.pretraining.model
+            if self.filtering and self.filtering.pretraining
+            else None
+        )
         used = [*self.used_models(), *([trained] if trained else [])]
         bases = [twin.of for name in used if (twin := self.models[name].untrained)]
         return list(dict.fromkeys([*used, *bases]))

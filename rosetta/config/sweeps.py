@@ -11,19 +11,29 @@ from rosetta.config.exclusions import Exclusions
 
 
 class Sweeps(Section):
-    """How the result depends on choices. k and threshold cost nothing; each other setting is a correlation anew."""
+    """How the result depends on choices. k and threshold cost nothing; each other setting is a
+    correlation anew.
+    """
 
     k: Distinct[Annotated[int, Field(ge=1)]] | None = Field(
-        None, description="k to match with; 1, 2, 5 and 10, as far as correlation.max_k allows, if not given"
+        None,
+        description="k to match with; 1, 2, 5 and 10, as far as correlation.max_k allows, if "
+        "not given",
     )
     thresholds: Distinct[Annotated[float, Field(ge=-1, lt=1)]] = Field(
-        [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9], description="correlations that matches have to exceed"
+        [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
+        description="correlations that matches have to exceed",
     )
     pooling: Distinct[Literal["mean", "max", "median"]] = Field(
         [], description="poolings in place of alignment.pooling"
     )
-    budgets: bool = Field(False, description="1/2, 1/4, 1/8, … of the documents; together about one correlation more")
-    split_half: bool = Field(
-        False, description="two disjoint halves of the documents, no source in both; one correlation more"
+    budgets: bool = Field(
+        False, description="1/2, 1/4, 1/8, … of the documents; together about one correlation more"
     )
-    exclusions: Distinct[Exclusions] = Field([], description="exclusions in place of the configuration's")
+    split_half: bool = Field(
+        False,
+        description="two disjoint halves of the documents, no source in both; one correlation more",
+    )
+    exclusions: Distinct[Exclusions] = Field(
+        [], description="exclusions in place of the configuration's"
+    )

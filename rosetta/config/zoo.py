@@ -12,21 +12,31 @@ MIXTURES = ("qwen2_moe",)  # of the architectures below, those that need `ZooSiz
 
 
 class ZooFamily(Section):
-    """One family of small models trained here: an architecture with its own tokenizer, data order and seed."""
+    """One family of small models trained here: an architecture with its own tokenizer, data order
+    and seed.
+    """
 
-    architecture: Literal["gpt_neox", "gpt2", "opt", "qwen2", "llama", "mistral", "gemma", "qwen2_moe"] = Field(
-        description="`model_type` of the transformers configuration"
+    architecture: Literal[
+        "gpt_neox", "gpt2", "opt", "qwen2", "llama", "mistral", "gemma", "qwen2_moe"
+    ] = Field(description="`model_type` of the transformers configuration")
+    vocab_size: int = Field(
+        1024, ge=260, le=1_000_000, description="size of the byte-level BPE vocabulary"
     )
-    vocab_size: int = Field(1024, ge=260, le=1_000_000, description="size of the byte-level BPE vocabulary")
-    seed: Seed = Field(description="seed of the tokenizer's sample, the initialisation and the data order")
+    seed: Seed = Field(
+        description="seed of the tokenizer's sample, the initialisation and the data order"
+    )
 
 
 class ZooExperts(Section):
     """How a mixture of experts (`qwen2_moe`) shares out the neurons of a layer."""
 
-    n_experts: int = Field(ge=2, le=10_000, description="experts per layer that tokens are routed to, of equal size")
+    n_experts: int = Field(
+        ge=2, le=10_000, description="experts per layer that tokens are routed to, of equal size"
+    )
     per_token: int = Field(ge=1, le=10_000, description="experts that each token is routed to")
-    d_shared: int = Field(ge=1, le=1_000_000, description="neurons of the shared expert, which every token passes")
+    d_shared: int = Field(
+        ge=1, le=1_000_000, description="neurons of the shared expert, which every token passes"
+    )
 
 
 class ZooSize(Section):
@@ -34,10 +44,16 @@ class ZooSize(Section):
 
     n_layers: int = Field(ge=1, le=1000)
     d_model: int = Field(ge=8, le=100_000)
-    d_mlp: int = Field(ge=1, le=1_000_000, description="neurons per layer; of a mixture, those of all experts together")
+    d_mlp: int = Field(
+        ge=1,
+        le=1_000_000,
+        description="neurons per layer; of a mixture, those of all experts together",
+    )
     n_heads: int = Field(ge=1, le=10_000)
     experts: ZooExperts | None = Field(
-        None, description="required of a mixture of experts; other architectures of the same size do without"
+        None,
+        description="required of a mixture of experts; other architectures of the same size do "
+        "without",
     )
 
     @property
@@ -48,7 +64,9 @@ class ZooSize(Section):
     @model_validator(mode="after")
     def _heads_divide(self) -> ZooSize:
         if self.d_model % (2 * self.n_heads):
-            raise ValueError("d_model must be a multiple of 2 × n_heads (rotary embeddings need even heads)")
+            raise ValueError(
+                "d_model must be a multiple of 2 × n_heads (rotary embeddings need even heads)"
+            )
         return self
 
     @model_validator(mode="after")
@@ -58,11 +76,15 @@ class ZooSize(Section):
         wanted, rest = self.experts, self.d_mlp - self.experts.d_shared
         multiple = 4 * wanted.n_experts
         if wanted.per_token > wanted.n_experts:
-            raise ValueError(f"experts.per_token {wanted.per_token} is above experts.n_experts {wanted.n_experts}")
+            raise ValueError(
+                f"experts.per_token {wanted.per_token} is above experts.n_experts "
+                f"{wanted.n_experts}"
+            )
         # The library multiplies all experts at once, in rows of 16 bytes.
         if rest <= 0 or rest % multiple or self.d_model % 4:
             raise ValueError(
-                f"d_mlp − experts.d_shared ({rest}) must be a multiple of 4 × experts.n_experts ({multiple}), and "
+                f"d_mlp − experts.d_shared ({rest}) must be a multiple of 4 × experts.n_experts "
+                f"({multiple}), and "
                 f"d_model ({self.d_model}) of 4"
             )
         return self
@@ -73,8 +95,12 @@ class ZooTraining(Section):
 
     steps: int = Field(400, ge=1, le=10_000_000)
     batch_size: int = Field(32, ge=1, le=100_000, description="sequences per step")
-    sequence_length: int = Field(128, ge=8, le=1_000_000, description="tokens per sequence; also the models' context")
-    learning_rate: float = Field(3e-3, gt=0, le=1000, description="peak; linear warm-up, then cosine to 10%")
+    sequence_length: int = Field(
+        128, ge=8, le=1_000_000, description="tokens per sequence; also the models' context"
+    )
+    learning_rate: float = Field(
+        3e-3, gt=0, le=1000, description="peak; linear warm-up, then cosine to 10%"
+    )
     warmup_steps: int = Field(40, ge=0)
     weight_decay: float = Field(0.1, ge=0)
     checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints to resume from")

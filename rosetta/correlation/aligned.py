@@ -104,7 +104,9 @@ class AlignedPair:
         return self.a.n_positions
 
 
-def align_pair(stores_a: Sequence[StoreReader], stores_b: Sequence[StoreReader], view: View = WHOLE) -> AlignedPair:
+def align_pair(
+    stores_a: Sequence[StoreReader], stores_b: Sequence[StoreReader], view: View = WHOLE
+) -> AlignedPair:
     """Align the shard stores of two models, as far as the view takes them in.
 
     Raises
@@ -131,7 +133,10 @@ def pair_of(
     """
     facts = sample_facts(np.concatenate([shard.sample_ids for shard in shards]), view.documents)
     seen = _seen(stores_a, stores_b, shards, view.takes(facts.clusters), view.exclusions)
-    a, b = _side(stores_a, [part.a for part in seen], view), _side(stores_b, [part.b for part in seen], view)
+    a, b = (
+        _side(stores_a, [part.a for part in seen], view),
+        _side(stores_b, [part.b for part in seen], view),
+    )
     sample_positions = np.concatenate([part.sample_positions for part in seen])
     if view.exchange_seed is not None:
         swap = exchange(sample_positions, facts, view.exchange_seed)
@@ -142,7 +147,10 @@ def pair_of(
     left_out = reduce(LeftOut.add, [part.left_out for part in seen])
     left_out = replace(left_out, n_quiet_a=int(a.quiet.sum()), n_quiet_b=int(b.quiet.sum()))
     if a.n_positions < 2:
-        raise StoreError(f"{stores_a[0].path.parent}: only {a.n_positions} aligned positions; give more documents.")
+        raise StoreError(
+            f"{stores_a[0].path.parent}: only {a.n_positions} aligned positions; give more "
+            "documents."
+        )
     return AlignedPair(a, b, sample_positions, facts.clusters, left_out)
 
 
@@ -173,9 +181,13 @@ def _seen(
 
 def _seen_of(shard: AlignedShard, taken: np.ndarray, marks_a: RowMarks, marks_b: RowMarks) -> _Seen:
     kept = taken[shard.a.sample]
-    first = kept & (shard.a.holding(marks_a.first_position) | shard.b.holding(marks_b.first_position))
+    first = kept & (
+        shard.a.holding(marks_a.first_position) | shard.b.holding(marks_b.first_position)
+    )
     high = kept & (shard.a.holding(marks_a.high_norm) | shard.b.holding(marks_b.high_norm))
-    n_special = sum(int(taken[rows.sample[~rows.content]].sum()) for rows in (shard.rows_a, shard.rows_b))
+    n_special = sum(
+        int(taken[rows.sample[~rows.content]].sum()) for rows in (shard.rows_a, shard.rows_b)
+    )
     a, b = (positions.some(kept & ~first & ~high) for positions in (shard.a, shard.b))
     left_out = LeftOut(n_special, int(first.sum()), int((high & ~first).sum()))
     return _Seen(a, b, np.bincount(a.sample, minlength=shard.n_samples), left_out)
@@ -187,7 +199,9 @@ def _side(stores: Sequence[StoreReader], positions: list[AlignedPositions], view
     return Side(stores, positions, pilot.mean, quiet)
 
 
-def _heads(positions: list[AlignedPositions], used: np.ndarray, n_samples: list[int]) -> list[AlignedPositions]:
+def _heads(
+    positions: list[AlignedPositions], used: np.ndarray, n_samples: list[int]
+) -> list[AlignedPositions]:
     """Return the first positions of every sample, as many as are used."""
     found, offset = [], 0
     for shard, n in zip(positions, n_samples, strict=True):
@@ -232,7 +246,8 @@ def _opened(pair: StoredPair) -> AlignedPair:
     stores_a, stores_b = open_stores(Path(pair.folder_a)), open_stores(Path(pair.folder_b))
     if pair_identity(stores_a, stores_b) != pair.identity:
         raise StoreError(
-            f"{pair.folder_a}, {pair.folder_b}: the stores changed while they were being worked on. Run again."
+            f"{pair.folder_a}, {pair.folder_b}: the stores changed while they were being worked "
+            "on. Run again."
         )
     return align_pair(stores_a, stores_b, pair.view)
 

@@ -101,7 +101,9 @@ class Computed:
         return u[unknown], v[unknown]
 
     def neighbors(self, side: str, k: int) -> Neighbors:
-        """Return the k best known partners of every neuron of a side; ties go to the lower partner."""
+        """Return the k best known partners of every neuron of a side; ties go to the lower
+        partner.
+        """
         own, partner = (self.key // self.n_b, self.key % self.n_b)[:: 1 if side == "a" else -1]
         result = Neighbors.empty(self.n_a if side == "a" else self.n_b, k)
         order = np.lexsort((partner, -self.r, own))
@@ -144,7 +146,9 @@ def best_missing(estimates: Neighbors, own_is_a: bool, computed: Computed) -> np
     return np.where(np.isnan(bound), -np.inf, bound)  # fewer than k partners, all of them known
 
 
-def estimate_neighbors(a: torch.Tensor, b: torch.Tensor, k: int, tile: Tile) -> tuple[Neighbors, Neighbors]:
+def estimate_neighbors(
+    a: torch.Tensor, b: torch.Tensor, k: int, tile: Tile
+) -> tuple[Neighbors, Neighbors]:
     """Return the k best estimates of a tile's neurons from the directions of their sketches, (m, n)
     each.
     """
@@ -227,12 +231,18 @@ def _open_pairs_of(
     """Look at chosen neurons of one side (rows) against chosen ones of the other (columns)."""
     found: list[tuple[np.ndarray, ...]] = [(np.empty(0, np.int64),) * 3]
     limit = max(MIN_HEAVY, len(columns) // LISTED_COST)
-    others = partners if len(columns) == partners.shape[1] else partners[:, torch.from_numpy(columns)]
-    needed, tentative, unsure = (torch.from_numpy(values[columns]) for values in open_partners.state())
+    others = (
+        partners if len(columns) == partners.shape[1] else partners[:, torch.from_numpy(columns)]
+    )
+    needed, tentative, unsure = (
+        torch.from_numpy(values[columns]) for values in open_partners.state()
+    )
     for start in range(0, len(rows) if len(columns) else 0, STRIP_ROWS):
         some = rows[start : start + STRIP_ROWS]
         r = (own[:, torch.from_numpy(some)].T @ others).float()
-        own_needed, own_tentative, own_unsure = (torch.from_numpy(values[some])[:, None] for values in open_own.state())
+        own_needed, own_tentative, own_unsure = (
+            torch.from_numpy(values[some])[:, None] for values in open_own.state()
+        )
         for_own, for_partner = r >= own_needed, r >= needed
         wanted = (for_own & own_tentative) | (for_partner & tentative)
         if mutual:
@@ -256,11 +266,15 @@ def tentative_matches(a: Neighbors, b: Neighbors, min_r: float) -> tuple[np.ndar
     return matched_a, matched_b
 
 
-def group_by_tile(u: np.ndarray, v: np.ndarray, tiles: Sequence[Tile]) -> list[tuple[Tile, np.ndarray]]:
+def group_by_tile(
+    u: np.ndarray, v: np.ndarray, tiles: Sequence[Tile]
+) -> list[tuple[Tile, np.ndarray]]:
     """Return the tiles that hold pairs, each with the numbers of its pairs."""
     groups = []
     for tile in tiles:
-        inside = np.flatnonzero((u >= tile.a_low) & (u < tile.a_high) & (v >= tile.b_low) & (v < tile.b_high))
+        inside = np.flatnonzero(
+            (u >= tile.a_low) & (u < tile.a_high) & (v >= tile.b_low) & (v < tile.b_high)
+        )
         if len(inside):
             groups.append((tile, inside))
     return groups

@@ -47,7 +47,9 @@ class ChosenSums:
         deviation_a, deviation_b = a.deviation(n), b.deviation(n)
         u, v = torch.from_numpy(self.u), torch.from_numpy(self.v)
         scale = deviation_a[u] * deviation_b[v]
-        r = (self.products.sum(dim=0) - a.total[u] * b.total[v] / n) / torch.where(scale > 0, scale, 1.0)
+        r = (self.products.sum(dim=0) - a.total[u] * b.total[v] / n) / torch.where(
+            scale > 0, scale, 1.0
+        )
         return torch.where(scale > 0, r.clamp(-1.0, 1.0), -torch.inf).numpy()
 
 
@@ -76,14 +78,23 @@ def correlate_chosen(
     """
     n = pair.n_positions
     sums = chosen_sums(pair, tile, u, v, pooling, np.zeros(n, np.int64), 1)
-    dead_a, dead_b = np.zeros(tile.a_high - tile.a_low, bool), np.zeros(tile.b_high - tile.b_low, bool)
+    dead_a, dead_b = (
+        np.zeros(tile.a_high - tile.a_low, bool),
+        np.zeros(tile.b_high - tile.b_low, bool),
+    )
     dead_a[np.unique(u - tile.a_low)] = (sums.a[0].deviation(n) == 0).numpy()
     dead_b[np.unique(v - tile.b_low)] = (sums.b[0].deviation(n) == 0).numpy()
     return sums.correlations(n), dead_a, dead_b
 
 
 def chosen_sums(
-    pair: AlignedPair, tile: Tile, u: np.ndarray, v: np.ndarray, pooling: str, block: np.ndarray, n_blocks: int
+    pair: AlignedPair,
+    tile: Tile,
+    u: np.ndarray,
+    v: np.ndarray,
+    pooling: str,
+    block: np.ndarray,
+    n_blocks: int,
 ) -> ChosenSums:
     """Return the sums of chosen pairs over blocks of positions, in one pass.
 
@@ -96,12 +107,20 @@ def chosen_sums(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         pattern = torch.sparse_csr_tensor(
-            begins, torch.from_numpy(column), torch.zeros(len(u)), (len(used_a), len(used_b)), check_invariants=True
+            begins,
+            torch.from_numpy(column),
+            torch.zeros(len(u)),
+            (len(used_a), len(used_b)),
+            check_invariants=True,
         )
     a, b = ([ColumnSums(len(used)) for _ in range(n_blocks)] for used in (used_a, used_b))
     products = torch.zeros((n_blocks, len(u)), dtype=torch.float64)
-    neurons = neurons_of(pair, tile, _some(used_a, tile.a_high - tile.a_low), _some(used_b, tile.b_high - tile.b_low))
-    for number, rows_a, rows_b in cut_blocks(*neurons, Reading(pooling, torch.float32, ROWS), block):
+    neurons = neurons_of(
+        pair, tile, _some(used_a, tile.a_high - tile.a_low), _some(used_b, tile.b_high - tile.b_low)
+    )
+    for number, rows_a, rows_b in cut_blocks(
+        *neurons, Reading(pooling, torch.float32, ROWS), block
+    ):
         a[number].add_rows(rows_a)
         b[number].add_rows(rows_b)
         # Both factors by neuron, so that each product runs along memory.

@@ -43,8 +43,12 @@ class Reordering:
     def held(self) -> int:
         """Most rows that wait at once."""
         gone = np.append(0, np.cumsum(self.lengths[self.order]))
-        needed = np.maximum.accumulate(self.order)  # the last sample that has to be read, at each place
-        place = np.searchsorted(needed, np.arange(len(self.order)))  # where reading a sample is waited for
+        needed = np.maximum.accumulate(
+            self.order
+        )  # the last sample that has to be read, at each place
+        place = np.searchsorted(
+            needed, np.arange(len(self.order))
+        )  # where reading a sample is waited for
         return int((np.cumsum(self.lengths) - gone[place]).max(initial=0))
 
     def applied(self, blocks: Iterator[torch.Tensor], rows: int) -> Iterator[torch.Tensor]:
@@ -123,7 +127,8 @@ def exchange(lengths: np.ndarray, facts: SampleFacts, seed: int) -> Exchange:
     first = np.flatnonzero(partner >= 0)
     if not len(first):
         raise StoreError(
-            "no sample has another one of its domain and of another source to be exchanged with. Give more "
+            "no sample has another one of its domain and of another source to be exchanged "
+            "with. Give more "
             "documents, or set controls.document_seeds to []."
         )
     first = first[np.argsort(np.maximum(first, partner[first]), kind="stable")]

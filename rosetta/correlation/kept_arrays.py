@@ -20,7 +20,10 @@ def kept_arrays(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> Path:
     if path.exists():
         say(f"{path}: damaged; computing it again")
     made = make()
-    with digested(path, sum(array.nbytes for array in made.values())) as temporary, open(temporary, "wb") as stream:
+    with (
+        digested(path, sum(array.nbytes for array in made.values())) as temporary,
+        open(temporary, "wb") as stream,
+    ):
         np.savez(stream, **made)  # type: ignore[arg-type]  # the stubs take each name for `allow_pickle`
     return path
 

@@ -135,11 +135,15 @@ def read_lists(paths: list[Path]) -> NeighborLists:
     facts = [_facts(path) for path in paths]
     if sorted(fact.job for fact in facts) != list(range(facts[0].n_jobs)):
         raise StoreError(
-            f"{paths[0]}: parts {[fact.job for fact in facts]} are given, and the pair was cut into {facts[0].n_jobs}. "
+            f"{paths[0]}: parts {[fact.job for fact in facts]} are given, and the pair was cut "
+            f"into {facts[0].n_jobs}. "
             "Give each part once."
         )
     if len({(f.model_a, f.model_b, f.n_positions, f.n_kept, f.n_jobs) for f in facts}) > 1:
-        raise StoreError(f"{paths[0].parent}: its parts are of different computations. {how_to_recompute(*paths)}")
+        raise StoreError(
+            f"{paths[0].parent}: its parts are of different computations. "
+            f"{how_to_recompute(*paths)}"
+        )
     parts = [_parse(read_parquet(path, COLUMNS), facts[0]) for path in paths]
     return NeighborLists(reduce(PairNeighbors.merge, parts), facts[0])
 
@@ -148,7 +152,9 @@ def _facts(path: Path) -> PairFacts:
     try:
         return PairFacts(**read_parquet_metadata(path))
     except TypeError:
-        raise StoreError(f"{path}: holds no neighbour lists. Give what `rosetta correlate` wrote.") from None
+        raise StoreError(
+            f"{path}: holds no neighbour lists. Give what `rosetta correlate` wrote."
+        ) from None
 
 
 def pair_counts(neighbors: PairNeighbors, facts: PairFacts) -> dict[str, int]:
@@ -164,7 +170,9 @@ def pair_counts(neighbors: PairNeighbors, facts: PairFacts) -> dict[str, int]:
     }
 
 
-def _table(side: str, neighbors: Neighbors, dead: np.ndarray, d_mlp: int, d_mlp_partner: int) -> pd.DataFrame:
+def _table(
+    side: str, neighbors: Neighbors, dead: np.ndarray, d_mlp: int, d_mlp_partner: int
+) -> pd.DataFrame:
     rows, ranks = np.nonzero(neighbors.index >= 0)
     partner = neighbors.index[rows, ranks]
     lone = np.flatnonzero(dead)
@@ -183,14 +191,18 @@ def _table(side: str, neighbors: Neighbors, dead: np.ndarray, d_mlp: int, d_mlp_
 
 
 def _parse(table: pd.DataFrame, facts: PairFacts) -> PairNeighbors:
-    result = PairNeighbors.empty(facts.n_layers_a * facts.d_mlp_a, facts.n_layers_b * facts.d_mlp_b, facts.n_kept)
+    result = PairNeighbors.empty(
+        facts.n_layers_a * facts.d_mlp_a, facts.n_layers_b * facts.d_mlp_b, facts.n_kept
+    )
     for side, neighbors, dead, d_mlp, d_mlp_partner in (
         ("a", result.a, result.dead_a, facts.d_mlp_a, facts.d_mlp_b),
         ("b", result.b, result.dead_b, facts.d_mlp_b, facts.d_mlp_a),
     ):
         part = table[table["side"] == side]
         own = (part["layer"].to_numpy(np.int64) * d_mlp + part["unit"]).to_numpy()
-        partner = (part["partner_layer"].to_numpy(np.int64) * d_mlp_partner + part["partner_unit"]).to_numpy()
+        partner = (
+            part["partner_layer"].to_numpy(np.int64) * d_mlp_partner + part["partner_unit"]
+        ).to_numpy()
         rank = part["rank"].to_numpy()
         listed = rank > 0
         dead[own[~listed]] = True

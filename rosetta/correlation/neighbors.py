@@ -14,7 +14,8 @@ class Neighbors:
     Attributes
     ----------
     index : ndarray of int64, shape (n, k)
-        Flat partner indices by falling r, ties by rising index; -1 where there is no further partner.
+        Flat partner indices by falling r, ties by rising index; -1 where there is no further
+        partner.
     r : ndarray of float64, shape (n, k)
         Their correlations; NaN where `index` is -1.
     """
@@ -31,7 +32,9 @@ class Neighbors:
         """Return the best k of two lists over disjoint sets of partners."""
         index = np.concatenate([self.index, other.index], axis=1)
         r = np.concatenate([self.r, other.r], axis=1)
-        order = np.lexsort((index, np.where(index < 0, np.inf, -r)), axis=1)[:, : self.index.shape[1]]
+        order = np.lexsort((index, np.where(index < 0, np.inf, -r)), axis=1)[
+            :, : self.index.shape[1]
+        ]
         return Neighbors(np.take_along_axis(index, order, 1), np.take_along_axis(r, order, 1))
 
 
@@ -55,7 +58,12 @@ class PairNeighbors:
     @classmethod
     def empty(cls, n_a: int, n_b: int, k: int) -> PairNeighbors:
         """Return the neighbours over no tile."""
-        return cls(Neighbors.empty(n_a, k), Neighbors.empty(n_b, k), np.zeros(n_a, bool), np.zeros(n_b, bool))
+        return cls(
+            Neighbors.empty(n_a, k),
+            Neighbors.empty(n_b, k),
+            np.zeros(n_a, bool),
+            np.zeros(n_b, bool),
+        )
 
     def merge(self, other: PairNeighbors) -> PairNeighbors:
         """Return the neighbours over the tiles of both."""

@@ -87,7 +87,9 @@ def correlate_stores(
     them.
     """
     scratch = out.parent / f".tiles-{out.stem}"
-    lists = correlate_pair(folder_a, folder_b, pooling, settings, dask, job=job, view=view, scratch=scratch)
+    lists = correlate_pair(
+        folder_a, folder_b, pooling, settings, dask, job=job, view=view, scratch=scratch
+    )
     write_lists(out, *lists)
     remove_scratch(scratch)
 
@@ -107,10 +109,14 @@ def _check(settings: Correlation, dask: Dask, job: int, view: View, scratch: Pat
     if not 0 <= job < settings.n_jobs:
         raise ConfigError(f"--job: {job} is not among the {settings.n_jobs} jobs (--n-jobs).")
     if not view.in_order and settings.method == "screened":
-        option, what = ("permute", "permutation") if view.exchange_seed is None else ("exchange", "exchange")
+        option, what = (
+            ("permute", "permutation") if view.exchange_seed is None else ("exchange", "exchange")
+        )
         raise ConfigError(f"--{option}-seed: sketches take no {what}. Use method exact.")
     if scratch is None and not dask.local:
-        raise ConfigError("dask.scheduler: workers on other machines need a folder that they share. Give scratch.")
+        raise ConfigError(
+            "dask.scheduler: workers on other machines need a folder that they share. Give scratch."
+        )
 
 
 @contextmanager
@@ -184,7 +190,8 @@ def _work(
         say(f"{folder_a}: both sides are this model, so every neuron is its own nearest neighbour")
     say(
         f"{facts.model_a} and {facts.model_b}: {pair.a.n_neurons} × {pair.b.n_neurons} neurons, "
-        f"{pair.n_positions} aligned positions; {precision} products on {product_device(precision)}, "
+        f"{pair.n_positions} aligned positions; {precision} products on "
+        f"{product_device(precision)}, "
         f"{dask.n_workers} × {dask.threads_per_worker} threads ({dask.scheduler})"
     )
     return _Work(stored, pair, facts, pooling, precision, settings, dask, scratch)
@@ -212,10 +219,17 @@ def _screened(work: _Work) -> NeighborLists | None:
     no more.
     """
     settings, dask, screening = work.settings, work.dask, work.settings.screening
-    plan = plan_screen(*work.size, settings.memory_gb, n_rows=screening.sketch_rows, workers=workers_of(dask))
-    say(f"sketches of {plan.n_rows} rows, {len(plan.tiles)} tile(s), about {plan.peak_bytes / GB:.1f} GB")
+    plan = plan_screen(
+        *work.size, settings.memory_gb, n_rows=screening.sketch_rows, workers=workers_of(dask)
+    )
+    say(
+        f"sketches of {plan.n_rows} rows, {len(plan.tiles)} tile(s), about "
+        f"{plan.peak_bytes / GB:.1f} GB"
+    )
     folder = work.folder([MAP, asdict(plan), settings.model_dump(mode="json")])
-    task = ScreenTask(work.stored, work.pooling, work.precision, str(folder), plan.n_rows, len(work.pair.a.stores))
+    task = ScreenTask(
+        work.stored, work.pooling, work.precision, str(folder), plan.n_rows, len(work.pair.a.stores)
+    )
     found = correlate_screened(task, *work.size[:2], plan, screening, settings.max_k, dask)
     if not found:
         say("screening leaves too much open here; the exact method takes over")

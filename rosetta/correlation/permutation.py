@@ -11,7 +11,9 @@ import torch
 from rosetta.correlation.plan import WINDOW
 
 
-def permuted(blocks: Iterator[torch.Tensor], n_positions: int, rows: int, seed: int) -> Iterator[torch.Tensor]:
+def permuted(
+    blocks: Iterator[torch.Tensor], n_positions: int, rows: int, seed: int
+) -> Iterator[torch.Tensor]:
     """Yield blocks of the same shapes with their rows permuted (Dravid 2026, App. C.3).
 
     Rows move within windows of whole blocks, of near equal length and at most `WINDOW` rows (one

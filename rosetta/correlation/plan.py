@@ -1,4 +1,6 @@
-"""The planner: which tiles a pair is cut into under a memory budget. Pure arithmetic, inspectable before any work."""
+"""The planner: which tiles a pair is cut into under a memory budget. Pure arithmetic, inspectable
+before any work.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +15,18 @@ from rosetta.config.intervals import Intervals
 from rosetta.errors import PlanError
 
 ROWS = 4096  # aligned positions per block of rows
-WINDOW = 16_384  # positions that are permuted, or whose samples are exchanged, among themselves, in memory
+# positions that are permuted, or whose samples are exchanged, among themselves, in memory
+WINDOW = 16_384
 # A listed pair costs about this many times its share of a dense product.
 LISTED_COST = 50
-REORDERED = WINDOW + 2 * ROWS  # rows of a side held to be permuted: a window, and two blocks gathered from it
-# Bytes per cell of a tile: the float64 sums and, but for float64 products, the run summed in float32.
+REORDERED = (
+    WINDOW + 2 * ROWS
+)  # rows of a side held to be permuted: a window, and two blocks gathered from it
+# Bytes per cell of a tile: the float64 sums and, but for float64 products, the run summed in
+# float32.
 CELL_BYTES = {"float32": 12, "bfloat16": 12, "float64": 8}
-# Bytes per value of a block of rows: two blocks, the raw chunk and the copies made while it is decoded.
+# Bytes per value of a block of rows: two blocks, the raw chunk and the copies made while it is
+# decoded.
 ROW_VALUE_BYTES = {"float32": 20, "bfloat16": 22, "float64": 28}
 # Strips that the reduction to nearest neighbours copies.
 STRIP_BYTES = 500_000_000
@@ -30,7 +37,9 @@ RESERVED = 600_000_000
 
 
 class Workers(NamedTuple):
-    """Who shares a memory budget: `n` tasks at once, in one process or each in a process of its own."""
+    """Who shares a memory budget: `n` tasks at once, in one process or each in a process of its
+    own.
+    """
 
     n: int = 1
     processes: bool = False
@@ -45,7 +54,9 @@ def workers_of(dask: Dask) -> Workers:
 
 
 class Tile(NamedTuple):
-    """A rectangle of the correlation matrix: half-open ranges of flat neuron indices (layer · d_mlp + unit)."""
+    """A rectangle of the correlation matrix: half-open ranges of flat neuron indices (layer · d_mlp
+    + unit).
+    """
 
     a_low: int
     a_high: int
@@ -79,7 +90,8 @@ def plan_tiles(
     workers: Workers = ALONE,
     held: tuple[int, int] = (0, 0),
 ) -> TilePlan:
-    """Cut an n_a × n_b correlation matrix into the fewest near-square tiles that fit the memory budget.
+    """Cut an n_a × n_b correlation matrix into the fewest near-square tiles that fit the memory
+    budget.
 
     Parameters
     ----------
@@ -101,7 +113,9 @@ def plan_tiles(
     PlanError
         If not even a tile of 64 × 64 neurons fits.
     """
-    widths, peak = _fit(lambda a, b: tile_bytes(a, b, precision, held), (n_a, n_b), n_positions, memory_gb, workers)
+    widths, peak = _fit(
+        lambda a, b: tile_bytes(a, b, precision, held), (n_a, n_b), n_positions, memory_gb, workers
+    )
     tiles = tuple(Tile(*a, *b) for a in _edges(n_a, widths[0]) for b in _edges(n_b, widths[1]))
     return TilePlan(tiles, peak)
 
@@ -152,9 +166,16 @@ def plan_screen(
     n_rows = sketch_rows(n_positions, n_rows)
 
     def work(width_a: int, width_b: int) -> int:
-        # The widest of the phases: folding one side, comparing sketches, exact pairs in a second pass.
-        folding = (ROW_VALUE_BYTES["float32"] * min(n_rows, ROWS) + 8 * n_rows) * max(width_a, width_b)
-        comparing = 10 * n_rows * (width_a + width_b) + 4 * width_a * width_b + min(STRIP_BYTES, 8 * width_a * width_b)
+        # The widest of the phases: folding one side, comparing sketches, exact pairs in a second
+        # pass.
+        folding = (ROW_VALUE_BYTES["float32"] * min(n_rows, ROWS) + 8 * n_rows) * max(
+            width_a, width_b
+        )
+        comparing = (
+            10 * n_rows * (width_a + width_b)
+            + 4 * width_a * width_b
+            + min(STRIP_BYTES, 8 * width_a * width_b)
+        )
         second = (ROW_VALUE_BYTES["float32"] + 4) * ROWS * (width_a + width_b)
         return max(folding, comparing, second)
 
@@ -172,24 +193,36 @@ def sketch_rows(n_positions: int, chosen: int | None = None) -> int:
 
 
 def _fit(
-    work: Callable[[int, int], int], widths: tuple[int, int], n_positions: int, memory_gb: float, workers: Workers
+    work: Callable[[int, int], int],
+    widths: tuple[int, int],
+    n_positions: int,
+    memory_gb: float,
+    workers: Workers,
 ) -> tuple[tuple[int, int], int]:
-    """Return the largest widths whose work fits the budget, and the peak memory of all workers together.
+    """Return the largest widths whose work fits the budget, and the peak memory of all workers
+    together.
 
     The wider side is halved until it fits. 8,000 × 3,000 neurons and 10⁶ positions, in 1 GB, alone
-    and in float32: the whole is estimated at 2.01 GB, 4,000 × 3,000 at 1.44, 2,000 × 3,000 at 1.15, and
-    2,000 × 1,500 at 0.97, which fits: 4 × 2 tiles.
+    and in float32: the whole is estimated at 2.01 GB, 4,000 × 3,000 at 1.44, 2,000 × 3,000 at 1.15,
+    and 2,000 × 1,500 at 0.97, which fits: 4 × 2 tiles.
     """
 
     def peak(width_a: int, width_b: int) -> int:
         mine, shared = work(width_a, width_b), RESERVED + POSITION_BYTES * n_positions
-        return workers.n * (mine + shared) + RESERVED if workers.processes else workers.n * mine + shared
+        return (
+            workers.n * (mine + shared) + RESERVED
+            if workers.processes
+            else workers.n * mine + shared
+        )
 
     width_a, width_b = widths
     while peak(width_a, width_b) > memory_gb * GB:
         if width_a <= 64 and width_b <= 64:
             needed = math.ceil(peak(width_a, width_b) / GB * 100) / 100
-            raise PlanError(f"correlation.memory_gb: {memory_gb:g} is too little; at least {needed:.2f} is needed.")
+            raise PlanError(
+                f"correlation.memory_gb: {memory_gb:g} is too little; at least {needed:.2f} is "
+                "needed."
+            )
         # Halve the wider side, in equal parts, until the work fits.
         if width_a >= width_b:
             width_a = -(-width_a // 2)
@@ -201,7 +234,8 @@ def _fit(
 def check_budget(
     n_a: int, n_b: int, correlation: Correlation, workers: Workers, held: tuple[int, int] = (0, 0)
 ) -> None:
-    """Check that some tile of a pair fits the memory budget, as far as that is known without its positions.
+    """Check that some tile of a pair fits the memory budget, as far as that is known without its
+    positions.
 
     Parameters are those of `plan_tiles`.
 
@@ -211,7 +245,14 @@ def check_budget(
         If it does not.
     """
     if correlation.method == "screened":
-        plan_screen(n_a, n_b, 0, correlation.memory_gb, n_rows=correlation.screening.sketch_rows, workers=workers)
+        plan_screen(
+            n_a,
+            n_b,
+            0,
+            correlation.memory_gb,
+            n_rows=correlation.screening.sketch_rows,
+            workers=workers,
+        )
     plan_tiles(n_a, n_b, 0, correlation.memory_gb, workers=workers, held=held)
 
 
@@ -233,10 +274,11 @@ def fits_rematch(
     precision: str = "float32",
     workers: Workers = ALONE,
 ) -> bool:
-    """Whether a pair is matched again on every half-sample (`rosetta.correlation.resample.rematch`).
+    """Whether a pair is matched again on every half-sample
+    (`rosetta.correlation.resample.rematch`).
 
-    It makes all products once and holds those of all blocks; then it adds up half of the blocks' for every balanced
-    half, whose complement is what is left of their sum.
+    It makes all products once and holds those of all blocks; then it adds up half of the blocks'
+    for every balanced half, whose complement is what is left of their sum.
     """
     cells = n_a * n_b
     rows = (ROW_VALUE_BYTES[precision] + 4) * ROWS * (n_a + n_b)
@@ -259,7 +301,8 @@ def correlation_flops(n_a: int, n_b: int, n_positions: int) -> int:
 def screen_flops(n_a: int, n_b: int, n_positions: int, n_rows: int) -> int:
     """Return the operations of screening a pair whose neurons the first candidates certify.
 
-    Rotating every row (twice the order of both Hadamard factors), comparing the sketches, and one candidate per neuron.
+    Rotating every row (twice the order of both Hadamard factors), comparing the sketches, and one
+    candidate per neuron.
     """
     run = min(n_rows, ROWS)
     factors = (1 << (run.bit_length() - 1) // 2) + (1 << run.bit_length() // 2)

@@ -9,8 +9,9 @@ from rosetta.models.devices import CPU, best_device
 
 # Rows summed in float32 before they are flushed into float64.
 RUN_ROWS = 16_384
-# On CPUs torch rounds a bfloat16 product to bfloat16 when it is done. Short runs keep those single roundings small and
-# independent: their relative error is 2⁻⁹ at most each, and falls with the square root of the number of runs.
+# On CPUs torch rounds a bfloat16 product to bfloat16 when it is done. Short runs keep those single
+# roundings small and independent: their relative error is 2⁻⁹ at most each, and falls with the
+# square root of the number of runs.
 BFLOAT16_ROWS = 2048
 # Columns of A per product, so that temporaries stay small.
 STRIP_COLUMNS = 1024
@@ -18,11 +19,16 @@ STRIP_COLUMNS = 1024
 
 def has_fast_bfloat16() -> bool:
     """Whether this machine multiplies bfloat16 natively: a CUDA device, AVX512-BF16 or AMX."""
-    return torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return (
+        torch.cuda.is_available()
+        or torch.cpu._is_avx512_bf16_supported()
+        or torch.cpu._is_amx_tile_supported()
+    )
 
 
 def resolve_precision(precision: str) -> str:
-    """Return the backend that `auto` stands for on this machine; other names are returned as they are.
+    """Return the backend that `auto` stands for on this machine; other names are returned as they
+    are.
 
     Parameters
     ----------
@@ -37,17 +43,23 @@ def resolve_precision(precision: str) -> str:
     if precision == "auto":
         return "bfloat16" if has_fast_bfloat16() else "float32"
     if precision == "bfloat16" and not has_fast_bfloat16():
-        raise ConfigError("correlation.precision: bfloat16 is not native to this machine. Use float32 or auto.")
+        raise ConfigError(
+            "correlation.precision: bfloat16 is not native to this machine. Use float32 or auto."
+        )
     return precision
 
 
 def product_device(precision: str) -> torch.device:
-    """Return where products are made: a GPU if there is one, but the CPU for verification in float64."""
+    """Return where products are made: a GPU if there is one, but the CPU for verification in
+    float64.
+    """
     return CPU if precision == "float64" else best_device()
 
 
 def add_products(sums: torch.Tensor, a: torch.Tensor, b: torch.Tensor, precision: str) -> None:
-    """Add the products of rows a (n, n_a) and b (n, n_b) to sums (n_a, n_b) in float32, all on one device."""
+    """Add the products of rows a (n, n_a) and b (n, n_b) to sums (n_a, n_b) in float32, all on one
+    device.
+    """
     if precision == "float32":
         sums.addmm_(a.T, b)
     elif precision == "float64":
@@ -70,8 +82,8 @@ class Products:
     n_a, n_b : int
         Neurons of either side.
     precision : {'float32', 'bfloat16', 'float64'}
-        What is multiplied. float32 and bfloat16 products are summed in float32 over runs of at most `RUN_ROWS` rows,
-        and the runs in float64.
+        What is multiplied. float32 and bfloat16 products are summed in float32 over runs of at most
+        `RUN_ROWS` rows, and the runs in float64.
     """
 
     def __init__(self, n_a: int, n_b: int, precision: str) -> None:
@@ -101,7 +113,9 @@ class Products:
     def _flush(self) -> None:
         if self._run is None or not self._rows_in_run:
             return
-        for low in range(0, len(self._run), STRIP_COLUMNS):  # in strips: adding float32 to float64 makes a copy
+        for low in range(
+            0, len(self._run), STRIP_COLUMNS
+        ):  # in strips: adding float32 to float64 makes a copy
             self._total[low : low + STRIP_COLUMNS] += self._run[low : low + STRIP_COLUMNS]
         self._run.zero_()
         self._rows_in_run = 0

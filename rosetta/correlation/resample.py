@@ -10,8 +10,8 @@ Samples are dealt into blocks, parts of one whole always together (`rosetta.alig
 sums over blocks are made once; those of a half-sample are sums of half the blocks'. Two ways lead
 from there to its matches:
 
-* `rematch`: the whole correlation matrix is reduced again. The products of all blocks have to fit in
-  memory.
+* `rematch`: the whole correlation matrix is reduced again. The products of all blocks have to fit
+  in memory.
 * `rematch_candidates`: only each neuron's nearest neighbours in the whole data are ranked again.
 """
 
@@ -121,7 +121,9 @@ def sample_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
     n_blocks : int
         Blocks wanted, an order of a Hadamard matrix.
     """
-    n_clusters, n_used = (len(np.unique(part)) for part in (pair.clusters, pair.clusters[pair.sample_positions > 0]))
+    n_clusters, n_used = (
+        len(np.unique(part)) for part in (pair.clusters, pair.clusters[pair.sample_positions > 0])
+    )
     n = largest_order(min(n_blocks, n_clusters)) if n_used >= MIN_CLUSTERS else 0
     block = deal(pair.clusters, max(n, 1))
     return Blocks(np.repeat(block, pair.sample_positions), n, n_clusters)
@@ -142,7 +144,13 @@ def half_samples(n_blocks: int) -> np.ndarray:
 
 
 def rematch(
-    pair: AlignedPair, pooling: str, precision: str, blocks: Blocks, k: int, u: np.ndarray, v: np.ndarray
+    pair: AlignedPair,
+    pooling: str,
+    precision: str,
+    blocks: Blocks,
+    k: int,
+    u: np.ndarray,
+    v: np.ndarray,
 ) -> Resampled:
     """Match a pair again on every half-sample.
 
@@ -166,7 +174,10 @@ def rematch(
     with bar(total=len(halves), label="half-samples", unit="half") as shown:
         for number, r in enumerate(_products_of(halves, products)):
             inside, n = np.flatnonzero(halves[number]), int(blocks.lengths[halves[number]].sum())
-            a, b = (reduced(ColumnSums.joined([sums[i] for i in inside]), n) for sums in (sums_a, sums_b))
+            a, b = (
+                reduced(ColumnSums.joined([sums[i] for i in inside]), n)
+                for sums in (sums_a, sums_b)
+            )
             to_correlations(r, a, b, n)
             r_of_matches[:, number] = r.numpy()[u, v]
             of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)
@@ -203,7 +214,10 @@ def _block_sums(
     """Return products (n_blocks, n_a, n_b) in float32 and moments of both sides for every block, in
     one pass.
     """
-    dtype, device = torch.float64 if precision == "float64" else torch.float32, product_device(precision)
+    dtype, device = (
+        torch.float64 if precision == "float64" else torch.float32,
+        product_device(precision),
+    )
     n_a, n_b = pair.a.n_neurons, pair.b.n_neurons
     sums_a, sums_b = ([ColumnSums(width) for _ in range(blocks.n)] for width in (n_a, n_b))
     products = torch.zeros((blocks.n, n_a, n_b), device=device)
@@ -258,7 +272,9 @@ def _candidates(neighbors: PairNeighbors) -> tuple[np.ndarray, np.ndarray]:
     u, rank = np.nonzero(neighbors.a.index >= 0)
     v = neighbors.a.index[u, rank]
     w, back = np.nonzero(neighbors.b.index >= 0)
-    pairs = np.unique(np.stack([np.concatenate([u, neighbors.b.index[w, back]]), np.concatenate([v, w])]), axis=1)
+    pairs = np.unique(
+        np.stack([np.concatenate([u, neighbors.b.index[w, back]]), np.concatenate([v, w])]), axis=1
+    )
     return pairs[0], pairs[1]
 
 

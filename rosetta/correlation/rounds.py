@@ -94,7 +94,13 @@ class Screened:
 
 
 def correlate_screened(
-    task: ScreenTask, n_a: int, n_b: int, plan: ScreenPlan, settings: Screening, max_k: int, dask: Dask
+    task: ScreenTask,
+    n_a: int,
+    n_b: int,
+    plan: ScreenPlan,
+    settings: Screening,
+    max_k: int,
+    dask: Dask,
 ) -> Screened | None:
     """Find the mutual k-nearest neighbours of a pair for all k ≤ max_k.
 
@@ -116,23 +122,35 @@ def correlate_screened(
     rounds = _Rounds(task, plan, settings, max_k, dask, computed)
     rounds.compute(*candidates(estimates.a, estimates.b))
     uncertified = [
-        best_missing(side, own_is_a, computed) for side, own_is_a in ((estimates.a, True), (estimates.b, False))
+        best_missing(side, own_is_a, computed)
+        for side, own_is_a in ((estimates.a, True), (estimates.b, False))
     ]
     n_uncertified = rounds.start(*uncertified)
-    say(f"{len(computed.key)} candidates computed; {n_uncertified} of {n_a + n_b} neurons are not certified by them")
+    say(
+        f"{len(computed.key)} candidates computed; {n_uncertified} of {n_a + n_b} neurons are "
+        "not certified by them"
+    )
     while rounds.any_open():
         if not rounds.advance():
             return None
     a, b = (_above(computed.neighbors(side, max_k + 1), settings.min_r) for side in "ab")
     kept = PairNeighbors(a, b, computed.dead_a, computed.dead_b)
-    return Screened(kept, n_uncertified, rounds.n_listed, int(computed.full_a.sum() + computed.full_b.sum()))
+    return Screened(
+        kept, n_uncertified, rounds.n_listed, int(computed.full_a.sum() + computed.full_b.sum())
+    )
 
 
 class _Rounds:
     """The exact rounds: what is open, and computing it."""
 
     def __init__(
-        self, task: ScreenTask, plan: ScreenPlan, settings: Screening, max_k: int, dask: Dask, computed: Computed
+        self,
+        task: ScreenTask,
+        plan: ScreenPlan,
+        settings: Screening,
+        max_k: int,
+        dask: Dask,
+        computed: Computed,
     ) -> None:
         self.n_listed = 0
         self._task, self._plan, self._dask, self._computed = task, plan, dask, computed
@@ -162,7 +180,13 @@ class _Rounds:
         """Compute all that is open; return whether that is cheaper than the exact method."""
         open_a, open_b = self._open
         tasks = [
-            (self._task, t, open_a.part(t.a_low, t.a_high), open_b.part(t.b_low, t.b_high), self._mutual)
+            (
+                self._task,
+                t,
+                open_a.part(t.a_low, t.a_high),
+                open_b.part(t.b_low, t.b_high),
+                self._mutual,
+            )
             for t in self._plan.tiles
         ]
         found = run_tasks(find_open, tasks, self._dask, label="open pairs")
@@ -171,7 +195,10 @@ class _Rounds:
         heavy_a, heavy_b = np.unique(heavy_a), np.unique(heavy_b)
         rest_a, rest_b = (~computed.full_a).sum() - len(heavy_a), (~computed.full_b).sum()
         dense = (len(heavy_a) * rest_b + len(heavy_b) * rest_a) / (computed.n_a * computed.n_b)
-        say(f"{len(u)} open pairs, {len(heavy_a) + len(heavy_b)} neurons to correlate whole ({dense:.0%} of all pairs)")
+        say(
+            f"{len(u)} open pairs, {len(heavy_a) + len(heavy_b)} neurons to correlate whole "
+            f"({dense:.0%} of all pairs)"
+        )
         if dense > MAX_DENSE_SHARE:
             return False
         self._compute_whole(heavy_a, heavy_b)
@@ -203,7 +230,10 @@ class _Rounds:
     def _compute_whole(self, heavy_a: np.ndarray, heavy_b: np.ndarray) -> None:
         """Correlate neurons of A with all of B, then neurons of B with those of A that are left."""
         everything = [np.arange(self._computed.n_a), np.arange(self._computed.n_b)]
-        for only_a, only_b in ((heavy_a, everything[1]), (np.setdiff1d(everything[0], heavy_a), heavy_b)):
+        for only_a, only_b in (
+            (heavy_a, everything[1]),
+            (np.setdiff1d(everything[0], heavy_a), heavy_b),
+        ):
             self._number += 1
             tasks = []
             for tile in self._plan.tiles:
@@ -224,7 +254,9 @@ class _Rounds:
     def _thresholds(self) -> list[np.ndarray]:
         rounding = ROUNDING[self._task.dtype]
         result = []
-        for best, dead in zip(self._best(), (self._computed.dead_a, self._computed.dead_b), strict=True):
+        for best, dead in zip(
+            self._best(), (self._computed.dead_a, self._computed.dead_b), strict=True
+        ):
             needed = thresholds(np.maximum(best, self._min_r), self._margin, rounding)
             result.append(np.where(dead, np.inf, needed))
         return result
@@ -234,7 +266,9 @@ class _Rounds:
         matched = tentative_matches(a, b, self._min_r)
         open_a, open_b = (
             Open(threshold, uncertified, uncertified & tentative)
-            for threshold, uncertified, tentative in zip(self._thresholds(), self._uncertified, matched, strict=True)
+            for threshold, uncertified, tentative in zip(
+                self._thresholds(), self._uncertified, matched, strict=True
+            )
         )
         return open_a, open_b
 
@@ -260,7 +294,10 @@ def directions(task: ScreenTask, side: str, low: int, high: int) -> torch.Tensor
 
 def estimate_tile(task: ScreenTask, tile: Tile, k: int) -> PairNeighbors:
     """Return the best estimates of a tile's neurons, and which are dead."""
-    a, b = directions(task, "a", tile.a_low, tile.a_high), directions(task, "b", tile.b_low, tile.b_high)
+    a, b = (
+        directions(task, "a", tile.a_low, tile.a_high),
+        directions(task, "b", tile.b_low, tile.b_high),
+    )
     dead_a, dead_b = ((side == 0).all(dim=0).numpy() for side in (a, b))
     return PairNeighbors(*estimate_neighbors(a, b, k, tile), dead_a, dead_b)
 
@@ -269,7 +306,10 @@ def find_open(
     task: ScreenTask, tile: Tile, open_a: Open, open_b: Open, mutual: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the open pairs and heavy neurons of a tile (see `open_pairs`), as flat indices."""
-    a, b = directions(task, "a", tile.a_low, tile.a_high), directions(task, "b", tile.b_low, tile.b_high)
+    a, b = (
+        directions(task, "a", tile.a_low, tile.a_high),
+        directions(task, "b", tile.b_low, tile.b_high),
+    )
     u, v, heavy_a, heavy_b = open_pairs(a, b, open_a, open_b, mutual=mutual)
     return u + tile.a_low, v + tile.b_low, heavy_a + tile.a_low, heavy_b + tile.b_low
 
@@ -284,7 +324,9 @@ def listed_on_disk(task: ScreenTask, number: int, tile: Tile, u: np.ndarray, v: 
     )
 
 
-def whole_on_disk(task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray, only_b: np.ndarray, k: int) -> Path:
+def whole_on_disk(
+    task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray, only_b: np.ndarray, k: int
+) -> Path:
     """Correlate chosen neurons of a tile with each other, unless a former run did; return the file
     of (u, v, r).
     """
@@ -310,8 +352,12 @@ def _load(path: Path) -> list[np.ndarray]:
     return list(load_arrays(path).values())
 
 
-def _estimates(task: ScreenTask, n_a: int, n_b: int, plan: ScreenPlan, k: int, dask: Dask) -> PairNeighbors:
-    found = run_tasks(estimate_tile, [(task, tile, k) for tile in plan.tiles], dask, label="estimates")
+def _estimates(
+    task: ScreenTask, n_a: int, n_b: int, plan: ScreenPlan, k: int, dask: Dask
+) -> PairNeighbors:
+    found = run_tasks(
+        estimate_tile, [(task, tile, k) for tile in plan.tiles], dask, label="estimates"
+    )
     merged = PairNeighbors.empty(n_a, n_b, k)
     for part, tile in zip(found, plan.tiles, strict=True):
         merged = merged.merge(part.placed(n_a, n_b, tile.a_low, tile.b_low))

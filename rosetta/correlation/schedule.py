@@ -57,7 +57,11 @@ def _in_threads(
 
 
 def _on_cluster(
-    client: Any, function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], settings: Dask, shown: Any
+    client: Any,
+    function: Callable[..., Any],
+    tasks: Sequence[tuple[Any, ...]],
+    settings: Dask,
+    shown: Any,
 ) -> list[Any]:
     from distributed import as_completed
 
@@ -84,7 +88,9 @@ def _client(settings: Dask) -> Iterator[Any]:
     if settings.scheduler == "processes":
         # One task at a time per process; its threads are torch's.
         with (
-            LocalCluster(n_workers=settings.n_workers, threads_per_worker=1, dashboard_address=":0") as cluster,
+            LocalCluster(
+                n_workers=settings.n_workers, threads_per_worker=1, dashboard_address=":0"
+            ) as cluster,
             Client(cluster) as client,
         ):
             yield client
@@ -97,7 +103,9 @@ def _client(settings: Dask) -> Iterator[Any]:
         try:
             client = Client(settings.scheduler, timeout=CONNECT_SECONDS)
         except (OSError, ValueError) as error:
-            raise ClusterError(f"dask.scheduler: no scheduler answers at {settings.scheduler} ({error}).") from None
+            raise ClusterError(
+                f"dask.scheduler: no scheduler answers at {settings.scheduler} ({error})."
+            ) from None
         with client:
             yield client
 

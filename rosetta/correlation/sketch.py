@@ -66,14 +66,18 @@ class Sketch:
         )
 
     def directions(self) -> torch.Tensor:
-        """Return centred columns of unit length; columns of dead neurons are zero. Works in place."""
+        """Return centred columns of unit length; columns of dead neurons are zero. Works in
+        place.
+        """
         mean = (self.total / max(self.n_positions, 1)).float()
         rows = self.rows.addr_(self.ones, mean, alpha=-1.0)
         lengths = torch.linalg.vector_norm(rows, dim=0)
         return rows.mul_(torch.where(lengths > 0, 1 / lengths, 0.0))
 
 
-def sketch_shard(neurons: Neurons, shard: int, pooling: str, n_rows: int, dtype: torch.dtype) -> Sketch:
+def sketch_shard(
+    neurons: Neurons, shard: int, pooling: str, n_rows: int, dtype: torch.dtype
+) -> Sketch:
     """Fold the aligned positions of one shard into `n_rows` rows.
 
     Parameters
@@ -124,7 +128,9 @@ class _Draws:
     @classmethod
     def of(cls, shard: int, run: int, run_rows: int, n_rows: int) -> _Draws:
         rng = np.random.default_rng([SEED, shard, run])
-        before, after = torch.from_numpy(rng.integers(0, 2, size=(2, run_rows), dtype=np.int8) * 2 - 1).float()
+        before, after = torch.from_numpy(
+            rng.integers(0, 2, size=(2, run_rows), dtype=np.int8) * 2 - 1
+        ).float()
         group = rng.integers(0, n_rows // run_rows, size=run_rows)
         return cls(before, after, torch.from_numpy(group * run_rows + np.arange(run_rows)))
 
@@ -142,7 +148,9 @@ def _fold(values: torch.Tensor, drawn: _Draws, out: torch.Tensor, dtype: torch.d
         else torch.empty((run_rows, width), dtype=dtype)
     )
     torch.mul(values, drawn.before[: len(values), None], out=padded[: len(values)])
-    inner = torch.bmm(second.expand(len(first), -1, -1), padded.view(len(first), len(second), width))
+    inner = torch.bmm(
+        second.expand(len(first), -1, -1), padded.view(len(first), len(second), width)
+    )
     rotated = (first @ inner.view(len(first), -1)).view(run_rows, width)
     out.index_add_(0, drawn.row, drawn.after[:, None] * rotated, alpha=run_rows**-0.5)
 
@@ -154,7 +162,9 @@ def _hadamard(n: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     def matrix(order: int) -> torch.Tensor:
         result = torch.ones((1, 1))
         while len(result) < order:
-            result = torch.cat([torch.cat([result, result], dim=1), torch.cat([result, -result], dim=1)])
+            result = torch.cat(
+                [torch.cat([result, result], dim=1), torch.cat([result, -result], dim=1)]
+            )
         return result.to(dtype)
 
     exponent = n.bit_length() - 1
@@ -171,10 +181,18 @@ def save_sketch(path: Path, sketch: Sketch, identity: str) -> None:
         for name in ("rows", "ones", "total"):
             values = getattr(sketch, name).numpy()
             chunks = tuple(min(n, COLUMNS * 4) for n in values.shape)
-            group.create_array(name, data=values, chunks=chunks, compressors=[zarr.codecs.Crc32cCodec()])
+            group.create_array(
+                name, data=values, chunks=chunks, compressors=[zarr.codecs.Crc32cCodec()]
+            )
         files = describe_files(temporary)
     write_manifest(
-        path, {"kind": KIND, "made_by": identity, "holds": {"n_positions": sketch.n_positions}, "files": files}
+        path,
+        {
+            "kind": KIND,
+            "made_by": identity,
+            "holds": {"n_positions": sketch.n_positions},
+            "files": files,
+        },
     )
 
 
@@ -202,7 +220,9 @@ def load_sketch(path: Path) -> Sketch:
     check_files(path.with_suffix(".zarr"), manifest["files"], path)
     group = zarr.open_group(path.with_suffix(".zarr"), mode="r", zarr_format=3)
     try:
-        rows, ones, total = (torch.from_numpy(np.asarray(group[name])) for name in ("rows", "ones", "total"))
+        rows, ones, total = (
+            torch.from_numpy(np.asarray(group[name])) for name in ("rows", "ones", "total")
+        )
     except (ValueError, RuntimeError) as error:
         raise DamageError(path.with_suffix(".zarr"), f"damaged ({error})", path) from None
     return Sketch(rows, ones, total, manifest["holds"]["n_positions"])

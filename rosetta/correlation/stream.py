@@ -20,7 +20,9 @@ from rosetta.correlation.sums import ColumnTotals
 from rosetta.errors import StoreError
 
 T = TypeVar("T")
-Parts = list[tuple[int, torch.Tensor]]  # values by layer, each with the distance of its first neuron
+Parts = list[
+    tuple[int, torch.Tensor]
+]  # values by layer, each with the distance of its first neuron
 
 
 @dataclass(frozen=True)
@@ -53,10 +55,15 @@ class Neurons:
 
 
 def neurons_of(
-    pair: AlignedPair, tile: Tile, only_a: np.ndarray | None = None, only_b: np.ndarray | None = None
+    pair: AlignedPair,
+    tile: Tile,
+    only_a: np.ndarray | None = None,
+    only_b: np.ndarray | None = None,
 ) -> tuple[Neurons, Neurons]:
     """Return the neurons of both sides of a tile, or some of them, counted from its edges."""
-    return Neurons(pair.a, tile.a_low, tile.a_high, only_a), Neurons(pair.b, tile.b_low, tile.b_high, only_b)
+    return Neurons(pair.a, tile.a_low, tile.a_high, only_a), Neurons(
+        pair.b, tile.b_low, tile.b_high, only_b
+    )
 
 
 @dataclass(frozen=True)
@@ -78,7 +85,9 @@ class Reading:
     rows: int
 
 
-def centred_blocks(neurons: Neurons, reading: Reading, sums: ColumnTotals) -> Iterator[torch.Tensor]:
+def centred_blocks(
+    neurons: Neurons, reading: Reading, sums: ColumnTotals
+) -> Iterator[torch.Tensor]:
     """Yield blocks of pooled activations less their pilot means, over all aligned positions; add
     them to `sums`.
 
@@ -101,7 +110,9 @@ def centred_blocks(neurons: Neurons, reading: Reading, sums: ColumnTotals) -> It
     return permuted(blocks, side.n_positions, reading.rows, side.permute_seed)
 
 
-def _ordered_blocks(neurons: Neurons, reading: Reading, sums: ColumnTotals) -> Iterator[torch.Tensor]:
+def _ordered_blocks(
+    neurons: Neurons, reading: Reading, sums: ColumnTotals
+) -> Iterator[torch.Tensor]:
     side, rows = neurons.side, reading.rows
     center = torch.from_numpy(side.center[neurons.flat]).to(reading.dtype)
     quiet = torch.from_numpy(side.quiet[neurons.flat])
@@ -124,7 +135,11 @@ def _ordered_blocks(neurons: Neurons, reading: Reading, sums: ColumnTotals) -> I
 
 
 def _centred(
-    block: torch.Tensor, center: torch.Tensor, quiet: torch.Tensor, sums: ColumnTotals, neurons: Neurons
+    block: torch.Tensor,
+    center: torch.Tensor,
+    quiet: torch.Tensor,
+    sums: ColumnTotals,
+    neurons: Neurons,
 ) -> torch.Tensor:
     any_quiet = bool(quiet.any())
     for start in range(0, len(block), STRIP):
@@ -134,7 +149,9 @@ def _centred(
     if len(bad):
         store = neurons.side.stores[0]
         name = store.shape.name(*divmod(int(neurons.flat[int(bad[0])]), store.d_mlp))
-        raise StoreError(f"{store.path.parent}: neuron {name} holds non-finite values. Capture it again.")
+        raise StoreError(
+            f"{store.path.parent}: neuron {name} holds non-finite values. Capture it again."
+        )
     return block
 
 
@@ -168,7 +185,9 @@ def _pieces(neurons: Neurons, shard: int) -> Iterator[_Piece]:
         cut = int(np.searchsorted(since, start)) if carried else done
         now = min(cut, ready)
         if carried:
-            carried = _joined(carried, parts, int(until[cut - 1]) - start if now == cut else stop - start)
+            carried = _joined(
+                carried, parts, int(until[cut - 1]) - start if now == cut else stop - start
+            )
         for values, origin, last in ((carried, carried_from, now), (parts, start, ready)):
             if last > done:
                 yield _Piece(values, positions.some(slice(done, last)).counted_from(origin))
@@ -191,7 +210,10 @@ def _needs(positions: AlignedPositions) -> tuple[np.ndarray, np.ndarray]:
 
 def _joined(carried: Parts, parts: Parts, rows: int) -> Parts:
     """Return the carried rows with the first rows of the next chunk below them."""
-    return [(offset, torch.cat([c, v[:rows]])) for (offset, c), (_, v) in zip(carried, parts, strict=True)]
+    return [
+        (offset, torch.cat([c, v[:rows]]))
+        for (offset, c), (_, v) in zip(carried, parts, strict=True)
+    ]
 
 
 def _from(parts: Parts, row: int) -> Parts:
@@ -229,7 +251,8 @@ def cut_blocks(
     """
     start = 0
     blocks_a, blocks_b = (
-        prefetched(centred_blocks(neurons, reading, ColumnTotals(len(neurons)))) for neurons in (a, b)
+        prefetched(centred_blocks(neurons, reading, ColumnTotals(len(neurons))))
+        for neurons in (a, b)
     )
     for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
         here = parts[start : start + len(block_a)]

@@ -92,7 +92,9 @@ def to_correlations(products: torch.Tensor, a: Columns, b: Columns, n: int) -> N
     """
     for low in range(0, len(products), STRIP):
         rows = slice(low, low + STRIP)
-        products[rows].addr_(a.total[rows], b.total, alpha=-1.0 / n).mul_(a.scale[rows, None]).mul_(b.scale)
+        products[rows].addr_(a.total[rows], b.total, alpha=-1.0 / n).mul_(a.scale[rows, None]).mul_(
+            b.scale
+        )
         products[rows].clamp_(-1.0, 1.0)  # rounding may leave 1 + 1e-7
     products[a.dead] = -torch.inf
     products[:, b.dead] = -torch.inf
@@ -121,15 +123,21 @@ class TileTask:
     scratch: str
 
 
-def tile_neighbors(pair: AlignedPair, tile: Tile, pooling: str, precision: str, n_kept: int) -> PairNeighbors:
+def tile_neighbors(
+    pair: AlignedPair, tile: Tile, pooling: str, precision: str, n_kept: int
+) -> PairNeighbors:
     """Return a tile's contribution to the neighbour lists (those of its own neurons, in their own
     ranges).
     """
     r, dead_a, dead_b = correlate_tile(pair, tile, pooling, precision)
-    return PairNeighbors(top_k(r, n_kept, tile.b_low), top_k(r.T, n_kept, tile.a_low), dead_a, dead_b)
+    return PairNeighbors(
+        top_k(r, n_kept, tile.b_low), top_k(r.T, n_kept, tile.a_low), dead_a, dead_b
+    )
 
 
-def correlate_tiles(task: TileTask, tiles: Sequence[Tile], n_a: int, n_b: int, dask: Dask) -> PairNeighbors:
+def correlate_tiles(
+    task: TileTask, tiles: Sequence[Tile], n_a: int, n_b: int, dask: Dask
+) -> PairNeighbors:
     """Compute tiles of a pair and merge their neighbour lists.
 
     Finished tiles are kept under `task.scratch` until the caller has saved the result, so that a
@@ -162,9 +170,13 @@ def tile_on_disk(task: TileTask, tile: Tile) -> Path:
     def make() -> dict[str, np.ndarray]:
         found = tile_neighbors(task.pair.open(), tile, task.pooling, task.precision, task.n_kept)
         return {
-            "a_index": found.a.index, "a_r": found.a.r, "b_index": found.b.index, "b_r": found.b.r,
-            "dead_a": found.dead_a, "dead_b": found.dead_b,
-        }  # fmt: skip
+            "a_index": found.a.index,
+            "a_r": found.a.r,
+            "b_index": found.b.index,
+            "b_r": found.b.r,
+            "dead_a": found.dead_a,
+            "dead_b": found.dead_b,
+        }
 
     return kept_arrays(path, make)
 

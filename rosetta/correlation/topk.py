@@ -28,7 +28,8 @@ def top_k(r: torch.Tensor, k: int, offset: int) -> Neighbors:
     for low in range(0, n, step):
         part = r[low : low + step].contiguous()
         kept = min(k, m)
-        # torch.topk breaks ties as it likes, so it only gives the k-th value; all that reach it are sorted.
+        # torch.topk breaks ties as it likes, so it only gives the k-th value; all that reach it are
+        # sorted.
         threshold = torch.topk(part, kept, dim=1).values[:, -1:]
         cells = torch.nonzero((part >= threshold) & (part > -torch.inf), as_tuple=True)
         values = part[cells].numpy()

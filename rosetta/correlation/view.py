@@ -58,7 +58,11 @@ class View:
     def describe(self) -> dict[str, Any]:
         """Return the view as plain data; what is known of the samples by its digest."""
         known = self.documents and digest_file(self.documents)
-        return {**vars(self), "exclusions": self.exclusions.model_dump(mode="json"), "documents": known}
+        return {
+            **vars(self),
+            "exclusions": self.exclusions.model_dump(mode="json"),
+            "documents": known,
+        }
 
     def takes(self, clusters: np.ndarray) -> np.ndarray:
         """Return which samples are looked at, by the clusters of all samples."""
@@ -78,7 +82,9 @@ class RowMarks:
     high_norm: np.ndarray
 
 
-def mark_rows(stores: Sequence[StoreReader], rows: Sequence[StoredRows], exclusions: Exclusions) -> list[RowMarks]:
+def mark_rows(
+    stores: Sequence[StoreReader], rows: Sequence[StoredRows], exclusions: Exclusions
+) -> list[RowMarks]:
     """Mark the rows of one model whose positions the exclusions leave out, by shard.
 
     The norm of a row is that of its activations over all neurons, compared with the median over all

@@ -41,7 +41,9 @@ class Filter:
         return self.name if self.seed is None else f"{self.name}-{self.seed}"
 
     def scores(self, table: pd.DataFrame) -> np.ndarray:
-        """Return the scores that the filter gives to documents (id, domain and the columns of `Scorer.score`)."""
+        """Return the scores that the filter gives to documents (id, domain and the columns of
+        `Scorer.score`).
+        """
         if self.name == "random":
             assert self.seed is not None
             return random_scores(table["id"].to_numpy(), self.seed)
@@ -53,17 +55,21 @@ class Filter:
 def filters_of(target: str, seeds: list[int]) -> list[Filter]:
     """Return all filters, one random one per seed."""
     return [
-        Filter(name, target, seed) for name in FILTERS for seed in (seeds if name == "random" else [None])
-    ]  # fmt: skip
+        Filter(name, target, seed)
+        for name in FILTERS
+        for seed in (seeds if name == "random" else [None])
+    ]
 
 
 def check_target(domains: dict[str, int], filtering: Filtering) -> None:
-    """Check, before a pool is scored, that it has documents of the target domain if anything needs them.
+    """Check, before a pool is scored, that it has documents of the target domain if anything needs
+    them.
 
     Raises
     ------
     CorpusError
-        If it has none, and the budget is the target's size or a model is to be trained on what the oracle selects.
+        If it has none, and the budget is the target's size or a model is to be trained on what the
+        oracle selects.
     """
     if domains.get(filtering.target):
         return
@@ -71,20 +77,23 @@ def check_target(domains: dict[str, int], filtering: Filtering) -> None:
         raise _no_size(filtering.target)
     if filtering.pretraining and "oracle" in filtering.pretraining.filters:
         raise CorpusError(
-            f"filtering.target: the pool has no document labelled {filtering.target!r}, so the oracle selects nothing "
+            f"filtering.target: the pool has no document labelled {filtering.target!r}, so the "
+            "oracle selects nothing "
             "to train on. Leave it out of filtering.pretraining.filters, or name another target."
         )
 
 
 def _no_size(target: str) -> CorpusError:
     return CorpusError(
-        f"filtering.target: the pool has no document labelled {target!r}, so its size cannot be the budget. "
+        f"filtering.target: the pool has no document labelled {target!r}, so its size cannot "
+        "be the budget. "
         "Set filtering.selection.budget_tokens, or name another target."
     )
 
 
 def amount_of(where: FilterPaths, settings: FilterSelection, target: str) -> Amount:
-    """Return how much the neuron takes: what the settings say, or else the tokens of the target domain.
+    """Return how much the neuron takes: what the settings say, or else the tokens of the target
+    domain.
 
     Raises
     ------
@@ -94,7 +103,11 @@ def amount_of(where: FilterPaths, settings: FilterSelection, target: str) -> Amo
         If more is asked for than the pool holds.
     """
     if settings.percentile is not None:
-        return Amount(above=percentile_of((t["rosetta"].to_numpy() for t in read_scores(where)), settings.percentile))
+        return Amount(
+            above=percentile_of(
+                (t["rosetta"].to_numpy() for t in read_scores(where)), settings.percentile
+            )
+        )
     tokens = documents = target_tokens = 0
     for table in read_scores(where, ["domain", "tokens"]):
         tokens, documents = tokens + int(table["tokens"].sum()), documents + len(table)
@@ -118,7 +131,11 @@ def _blocks(where: FilterPaths, chosen: Filter) -> Iterator[Scored]:
     for table in read_scores(where):
         if chosen.name == "oracle":
             table = table[table["domain"] == chosen.target]
-        yield Scored(table["id"].to_numpy(np.uint64), chosen.scores(table), table["tokens"].to_numpy(np.int64))
+        yield Scored(
+            table["id"].to_numpy(np.uint64),
+            chosen.scores(table),
+            table["tokens"].to_numpy(np.int64),
+        )
 
 
 def assess(where: FilterPaths, chosen: Filter, selected: Scored) -> tuple[dict, pd.DataFrame]:

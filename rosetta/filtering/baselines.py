@@ -1,4 +1,6 @@
-"""What a neuron is compared with: random order, and a bag-of-tokens classifier that a user would otherwise train."""
+"""What a neuron is compared with: random order, and a bag-of-tokens classifier that a user would
+otherwise train.
+"""
 
 from __future__ import annotations
 
@@ -69,8 +71,10 @@ class Classifier:
 
         if is_target.all() or not is_target.any():
             raise CorpusError(
-                f"filtering.target: {int(is_target.sum())} of the {len(is_target)} documents of the split `match` "
-                "are of this domain, so nothing tells it from others. Raise activations.max_documents, or name "
+                f"filtering.target: {int(is_target.sum())} of the {len(is_target)} documents of "
+                "the split `match` "
+                "are of this domain, so nothing tells it from others. Raise "
+                "activations.max_documents, or name "
                 "another target."
             )
         transformer = TfidfTransformer().fit(_counts(documents, vocabulary))
@@ -91,7 +95,9 @@ class Classifier:
     @classmethod
     def from_table(cls, table: pd.DataFrame) -> Classifier:
         """Return the classifier of `to_table`."""
-        return cls(table["idf"].to_numpy(), table["weight"].to_numpy(), float(table["intercept"].iloc[0]))
+        return cls(
+            table["idf"].to_numpy(), table["weight"].to_numpy(), float(table["intercept"].iloc[0])
+        )
 
 
 def _counts(documents: list[np.ndarray], vocabulary: int) -> sparse.csr_matrix:

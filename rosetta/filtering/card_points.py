@@ -37,7 +37,10 @@ def model_point(source: ModelSource) -> str:
 def rule_points(scoring: FilterScoring, amount: Amount, percentile: float | None) -> list[str]:
     """Return how documents were scored and taken."""
     if amount.above is not None:
-        taken = f"documents whose score exceeds {amount.above:g}, percentile {percentile:g} of the pool's scores"
+        taken = (
+            f"documents whose score exceeds {amount.above:g}, percentile {percentile:g} of "
+            "the pool's scores"
+        )
     elif amount.count is not None:
         taken = f"the best {amount.count:,} documents; equal scores by id"
     else:
@@ -48,8 +51,14 @@ def rule_points(scoring: FilterScoring, amount: Amount, percentile: float | None
 def domain_points(where: FilterPaths) -> list[str]:
     """Return the pool's documents per domain, and what was dropped from it."""
     manifest = read_manifest(where.pool_manifest, pool.KIND)
-    domains = [f"{as_code(name) if name else '(no label)'}: {n:,} documents" for name, n in manifest["domains"].items()]
-    return [*domains, "texts read: " + ", ".join(f"{n:,} {what}" for what, n in manifest["counts"].items())]
+    domains = [
+        f"{as_code(name) if name else '(no label)'}: {n:,} documents"
+        for name, n in manifest["domains"].items()
+    ]
+    return [
+        *domains,
+        "texts read: " + ", ".join(f"{n:,} {what}" for what, n in manifest["counts"].items()),
+    ]
 
 
 def _neuron_points(config: Config, paths: Paths, where: FilterPaths) -> list[str]:
@@ -57,9 +66,12 @@ def _neuron_points(config: Config, paths: Paths, where: FilterPaths) -> list[str
     choice = read_manifest(where.choice, CHOICE)
     table = read_parquet(where.candidates).set_index(["layer", "unit"])
     rule = (
-        f"of the {choice['n_candidates']['rosetta']:,} Rosetta Neurons of `{choice['model']}` in `{choice['group']}`, "
-        f"the one with the largest share of its top {config.filtering.n_contexts} contexts in the domain "
-        f"`{config.filtering.target}` (purity), then the highest mean normalised activation on them; contexts are of "
+        f"of the {choice['n_candidates']['rosetta']:,} Rosetta Neurons of `{choice['model']}` "
+        f"in `{choice['group']}`, "
+        f"the one with the largest share of its top {config.filtering.n_contexts} contexts in "
+        "the domain "
+        f"`{config.filtering.target}` (purity), then the highest mean normalised activation on "
+        "them; contexts are of "
         "the split `match`, which shares no document with the pool"
     )
     points = [
@@ -69,16 +81,29 @@ def _neuron_points(config: Config, paths: Paths, where: FilterPaths) -> list[str
     shape = model_shape(paths, choice["model"])
     for role, place in choice["neurons"].items():
         row = table.loc[tuple(place)]
-        numbers = f"purity {row['purity']:.2f}, mean normalised activation {row['mean_activation']:.2f}"
-        made = "which made this corpus" if role == "rosetta" else "a control, which did not make this corpus"
+        numbers = (
+            f"purity {row['purity']:.2f}, mean normalised activation {row['mean_activation']:.2f}"
+        )
+        made = (
+            "which made this corpus"
+            if role == "rosetta"
+            else "a control, which did not make this corpus"
+        )
         points.append(f"{POPULATIONS[role]}, {made}: {shape.name(*place)}, {numbers}")
     return points
 
 
 def _pool_source(settings: FilterPool) -> str:
     if settings.source is None:
-        thinned = f", the target thinned out to {settings.target_share:.0%}" if settings.target_share else ""
+        thinned = (
+            f", the target thinned out to {settings.target_share:.0%}"
+            if settings.target_share
+            else ""
+        )
         return f"the split `pool` of the run's corpus{thinned}"
     if isinstance(settings.source, HubSource):
-        return f"{settings.source.id} at {settings.source.revision or 'main'}, split {settings.source.split}"
+        return (
+            f"{settings.source.id} at {settings.source.revision or 'main'}, split "
+            f"{settings.source.split}"
+        )
     return settings.source.path

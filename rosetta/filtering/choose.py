@@ -1,9 +1,11 @@
-"""Choosing the neuron before the pool is touched: by its top contexts on the split `match` (method, section 10).
+"""Choosing the neuron before the pool is touched: by its top contexts on the split `match` (method,
+section 10).
 
-The rule: of the neurons of a population, the one with the highest domain purity, the share of its top n contexts
-that lie in the target domain; of those, the one with the highest mean normalised activation, the mean over the same
-contexts of (activation − mean) / standard deviation. A context at which the neuron does not exceed its own mean is no
-activation, and does not count as pure. What is still tied goes to the lower (layer, unit).
+The rule: of the neurons of a population, the one with the highest domain purity, the share of its
+top n contexts that lie in the target domain; of those, the one with the highest mean normalised
+activation, the mean over the same contexts of (activation − mean) / standard deviation. A context
+at which the neuron does not exceed its own mean is no activation, and does not count as pure. What
+is still tied goes to the lower (layer, unit).
 """
 
 from __future__ import annotations
@@ -24,7 +26,11 @@ POPULATIONS = {
 
 
 def candidates(
-    neurons: pd.DataFrame, contexts: pd.DataFrame, is_rosetta: np.ndarray, target: str, n_contexts: int
+    neurons: pd.DataFrame,
+    contexts: pd.DataFrame,
+    is_rosetta: np.ndarray,
+    target: str,
+    n_contexts: int,
 ) -> pd.DataFrame:
     """Return the neurons of a model that are not dead, best first.
 
@@ -54,10 +60,13 @@ def candidates(
     if not (contexts["domain"] == target).any():
         raise StoreError(
             f"filtering.target: no neuron has a top context in {target!r}; there are "
-            f"{', '.join(sorted(contexts['domain'].unique()))}. Name one of them, or raise activations.max_documents."
+            f"{', '.join(sorted(contexts['domain'].unique()))}. Name one of them, or raise "
+            "activations.max_documents."
         )
     alive = neurons.assign(is_rosetta=is_rosetta)[neurons["activation_variance"] > 0]
-    rows = _normalised(contexts[contexts["rank"] <= n_contexts].merge(alive, on=["layer", "unit"]), target)
+    rows = _normalised(
+        contexts[contexts["rank"] <= n_contexts].merge(alive, on=["layer", "unit"]), target
+    )
     found = rows.groupby(["layer", "unit", "is_rosetta"], as_index=False).agg(
         purity=("pure", "sum"), mean_activation=("normalised", "mean")
     )
@@ -67,7 +76,9 @@ def candidates(
 
 
 def _normalised(rows: pd.DataFrame, target: str) -> pd.DataFrame:
-    """Return contexts with their `normalised` activation, and whether they are `pure`: of the target, and activated."""
+    """Return contexts with their `normalised` activation, and whether they are `pure`: of the
+    target, and activated.
+    """
     normalised = (rows["value"] - rows["activation_mean"]) / np.sqrt(rows["activation_variance"])
     return rows.assign(normalised=normalised, pure=(rows["domain"] == target) & (normalised > 0))
 
@@ -94,11 +105,16 @@ def choose(table: pd.DataFrame) -> dict[str, Neuron]:
 
 
 def with_roles(table: pd.DataFrame, chosen: dict[str, Neuron]) -> pd.DataFrame:
-    """Return the candidates with what they were chosen as in a column `role`, names joined by spaces."""
+    """Return the candidates with what they were chosen as in a column `role`, names joined by
+    spaces.
+    """
     roles: dict[Neuron, list[str]] = {}
     for role, neuron in chosen.items():
         roles.setdefault(neuron, []).append(role)
-    names = [" ".join(roles.get(Neuron(*key), [])) for key in zip(table["layer"], table["unit"], strict=True)]
+    names = [
+        " ".join(roles.get(Neuron(*key), []))
+        for key in zip(table["layer"], table["unit"], strict=True)
+    ]
     return table.assign(role=names)[CANDIDATE_COLUMNS]
 
 
@@ -111,6 +127,7 @@ def best_candidates(table: pd.DataFrame, n: int) -> pd.DataFrame:
 def _first(table: pd.DataFrame, population: str) -> Neuron:
     if not len(table):
         raise StoreError(
-            f"filtering: the model has no candidate for {POPULATIONS[population]}. Name another model or rung."
+            f"filtering: the model has no candidate for {POPULATIONS[population]}. Name another "
+            "model or rung."
         )
     return Neuron(int(table["layer"].iloc[0]), int(table["unit"].iloc[0]))

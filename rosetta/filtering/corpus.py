@@ -1,4 +1,6 @@
-"""The filtered corpus: a folder of Parquet files with a card, which `datasets.load_dataset` opens."""
+"""The filtered corpus: a folder of Parquet files with a card, which `datasets.load_dataset`
+opens.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,15 @@ from rosetta.storage.manifests import describe_files, write_manifest
 
 KIND = "filtered-corpus"
 SCHEMA = pa.schema(
-    [("id", pa.string()), ("text", pa.string()), ("domain", pa.string()), ("source", pa.string()),
-     ("score", pa.float64()), ("tokens", pa.int64())]
-)  # fmt: skip
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("domain", pa.string()),
+        ("source", pa.string()),
+        ("score", pa.float64()),
+        ("tokens", pa.int64()),
+    ]
+)
 
 
 class Counts(NamedTuple):
@@ -41,8 +49,11 @@ class Counts(NamedTuple):
         return self.pool - self.selected
 
 
-def write_corpus(where: FilterPaths, selected: Scored, counts: Counts, card: str, made_by: dict[str, Any]) -> None:
-    """Write the selected documents, one file per shard of the pool that has any, with the card beside them.
+def write_corpus(
+    where: FilterPaths, selected: Scored, counts: Counts, card: str, made_by: dict[str, Any]
+) -> None:
+    """Write the selected documents, one file per shard of the pool that has any, with the card
+    beside them.
 
     Parameters
     ----------
@@ -67,17 +78,22 @@ def write_corpus(where: FilterPaths, selected: Scored, counts: Counts, card: str
         n_pool, n_written = _write_documents(folder, where, selected.take(np.argsort(selected.id)))
         if (n_pool, n_written) != (counts.pool, counts.selected):
             raise StoreError(
-                f"{where.corpus}: {n_written} of {n_pool} documents would be written where {counts.selected} of "
+                f"{where.corpus}: {n_written} of {n_pool} documents would be written where "
+                f"{counts.selected} of "
                 f"{counts.pool} were selected. Delete {where.pool_manifest} and run again."
             )
         (folder / "README.md").write_text(card, encoding="utf-8")
         files = describe_files(folder)
     held = {**counts._asdict(), "not_selected": counts.not_selected}
-    write_manifest(where.corpus_manifest, {"kind": KIND, "made_by": made_by, "counts": held, "files": files})
+    write_manifest(
+        where.corpus_manifest, {"kind": KIND, "made_by": made_by, "counts": held, "files": files}
+    )
 
 
 def _write_documents(folder: Path, where: FilterPaths, ordered: Scored) -> tuple[int, int]:
-    """Write what is selected, ordered by id; return how many documents the pool has and how many are written."""
+    """Write what is selected, ordered by id; return how many documents the pool has and how many
+    are written.
+    """
     n_pool = n_written = 0
     for number, documents in enumerate(pool_shards(where)):
         n_pool += len(documents)
@@ -111,5 +127,7 @@ def _rows(documents: pd.DataFrame, ordered: Scored) -> pa.Table:
     at = np.searchsorted(ordered.id, documents["id"].to_numpy())
     columns = {name: documents[name] for name in ("text", "domain", "source")}
     ids = [document_name(id_) for id_ in documents["id"].tolist()]
-    table = pd.DataFrame({"id": ids, **columns, "score": ordered.score[at], "tokens": ordered.tokens[at]})
+    table = pd.DataFrame(
+        {"id": ids, **columns, "score": ordered.score[at], "tokens": ordered.tokens[at]}
+    )
     return pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)

@@ -28,9 +28,9 @@ configs:
 
 # {title}
 
-{counts.selected:,} documents ({counts.selected_tokens:,} tokens) that one neuron of a language model selected from a
-pool of {counts.pool:,} documents ({counts.pool_tokens:,} tokens); {counts.not_selected:,} documents were not selected.
-Open it with
+{counts.selected:,} documents ({counts.selected_tokens:,} tokens) that one neuron of a language
+model selected from a pool of {counts.pool:,} documents ({counts.pool_tokens:,} tokens);
+{counts.not_selected:,} documents were not selected. Open it with
 
 ```python
 from datasets import load_dataset
@@ -52,16 +52,18 @@ Rows are in the order of the pool's shards, not of their scores.
 
 _LICENCE = """## Licence
 
-This selection grants no rights to its texts. Every document stays under the licence of its source, which the pool's
-provider knows and this software does not check. Look at the sources before you pass the texts on, or a model trained
-on them.
+This selection grants no rights to its texts. Every document stays under the licence of its source,
+which the pool's provider knows and this software does not check. Look at the sources before you
+pass the texts on, or a model trained on them.
 """
 
 _SCORES = {
     "mean": "the mean of the neuron's activation over the document's tokens",
     "max": "the neuron's highest activation on the document's tokens",
-    "top_mean": "the mean of the neuron's highest activations, on {top_fraction:.0%} of the document's tokens",
-    "above": "the share of the document's tokens on which the neuron's activation is above {threshold:g}",
+    "top_mean": "the mean of the neuron's highest activations, on {top_fraction:.0%} of the "
+    "document's tokens",
+    "above": "the share of the document's tokens on which the neuron's activation is above "
+    "{threshold:g}",
 }
 
 
@@ -72,7 +74,8 @@ def score_sentence(settings: FilterScoring) -> str:
 
 
 def render_card(title: str, counts: Counts, sections: Iterable[tuple[str, list[str]]]) -> str:
-    """Return the card: facts about the corpus, then one list per section, then a caution about licences.
+    """Return the card: facts about the corpus, then one list per section, then a caution about
+    licences.
 
     Parameters
     ----------
@@ -84,14 +87,20 @@ def render_card(title: str, counts: Counts, sections: Iterable[tuple[str, list[s
         Headings with their points.
     """
     quoted = json.dumps(title, ensure_ascii=False)
-    parts = [_HEAD.format(title=title, quoted=quoted, counts=counts, size=_size_category(counts.selected))]
+    parts = [
+        _HEAD.format(
+            title=title, quoted=quoted, counts=counts, size=_size_category(counts.selected)
+        )
+    ]
     for heading, points in sections:
         parts.append("\n".join([f"## {heading}", "", *(f"- {point}" for point in points), ""]))
     return "\n".join([*parts, _LICENCE, f"Made by rosetta {__version__}.", ""])
 
 
 def as_code(text: str) -> str:
-    """Return text from outside so that it stays text in Markdown: in one line, and without an end of its own."""
+    """Return text from outside so that it stays text in Markdown: in one line, and without an end
+    of its own.
+    """
     return "`" + " ".join(text.replace("`", "'").split()) + "`"
 
 

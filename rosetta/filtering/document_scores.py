@@ -1,4 +1,6 @@
-"""Scores of documents: what some neurons read on their tokens, from a forward pass that ends at the last of them."""
+"""Scores of documents: what some neurons read on their tokens, from a forward pass that ends at the
+last of them.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ class NeuronProbe:
         handles = [site.module.register_forward_pre_hook(self._hook(site)) for site in self._sites]
         device, self._read = input_device(self._model), {}
         try:
-            self._model.base_model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
+            self._model.base_model(
+                input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
+            )
         except _Reached:
             pass
         finally:
@@ -101,8 +105,8 @@ def document_score(values: np.ndarray, settings: FilterScoring) -> np.ndarray:
     values : ndarray of float64, shape (n_neurons, n_tokens)
         Activations, one token at least.
     settings : FilterScoring
-        `mean`; `max`; `top_mean`, the mean of the ⌈top_fraction · n⌉ highest; or `above`, the share of tokens above
-        the threshold.
+        `mean`; `max`; `top_mean`, the mean of the ⌈top_fraction · n⌉ highest; or `above`, the share
+        of tokens above the threshold.
 
     Returns
     -------
@@ -150,9 +154,9 @@ class Scorer:
     def score(self, documents: pd.DataFrame) -> pd.DataFrame:
         """Return the scores of documents, in their order.
 
-        A document that is longer than the model reads at a time is read in pieces, one after the other, so all of its
-        tokens count. Pieces of similar length share a forward pass; how they are grouped changes a score by rounding
-        only.
+        A document that is longer than the model reads at a time is read in pieces, one after the
+        other, so all of its tokens count. Pieces of similar length share a forward pass; how they
+        are grouped changes a score by rounding only.
 
         Parameters
         ----------
@@ -179,7 +183,9 @@ class Scorer:
                 scores = self._neuron_scores(probe, encoded, chunk["id"].tolist())
                 columns = {name: scores[:, column[neuron]] for name, neuron in self.neurons.items()}
                 if self.classifier:
-                    columns["classifier"] = self.classifier.scores([found.ids[found.is_text] for found in encoded])
+                    columns["classifier"] = self.classifier.scores(
+                        [found.ids[found.is_text] for found in encoded]
+                    )
                 tokens = self._sizes(encoded, chunk["text"].tolist())
                 parts.append(chunk[["id", "domain"]].assign(tokens=tokens, **columns))
                 shown.update(len(chunk))
@@ -194,7 +200,9 @@ class Scorer:
         """Tokenize documents, and check that the model knows all their tokens."""
         encoded = encode(self.tokenizer, documents["text"].tolist())
         for found, id_ in zip(encoded, documents["id"].tolist(), strict=True):
-            check_embedded(found.ids, document_name(id_), self.tokenizer, self.model.config, self.place)
+            check_embedded(
+                found.ids, document_name(id_), self.tokenizer, self.model.config, self.place
+            )
         return encoded
 
     def _sizes(self, encoded: list[Encoded], texts: list[str]) -> np.ndarray:
@@ -202,7 +210,9 @@ class Scorer:
             encoded = encode(self.counter, texts)
         return np.array([int(found.is_text.sum()) for found in encoded], dtype=np.int64)
 
-    def _neuron_scores(self, probe: NeuronProbe, encoded: list[Encoded], names: list[int]) -> np.ndarray:
+    def _neuron_scores(
+        self, probe: NeuronProbe, encoded: list[Encoded], names: list[int]
+    ) -> np.ndarray:
         """Return the scores of a chunk, shape (n_documents, n_distinct neurons)."""
         offsets = np.cumsum([0, *(len(found.ids) for found in encoded)])
         flat: np.ndarray | None = None
@@ -216,16 +226,22 @@ class Scorer:
         scores = []
         for (low, high), found, name in zip(pairwise(offsets), encoded, names, strict=True):
             if not found.is_text.any():
-                raise ModelError(f"{self.place}: document {document_name(name)} has no token. Take it from the pool.")
+                raise ModelError(
+                    f"{self.place}: document {document_name(name)} has no token. Take it from "
+                    "the pool."
+                )
             assert flat is not None
             scores.append(document_score(flat[:, low:high][:, found.is_text], self.settings))
             if not np.isfinite(scores[-1]).all():
                 raise ModelError(
-                    f"{self.place}: a score of document {document_name(name)} is not finite. Run the model in float32."
+                    f"{self.place}: a score of document {document_name(name)} is not finite. "
+                    "Run the model in float32."
                 )
         return np.array(scores)
 
-    def _batches(self, encoded: list[Encoded], offsets: np.ndarray) -> Iterator[tuple[list[int], list[np.ndarray]]]:
+    def _batches(
+        self, encoded: list[Encoded], offsets: np.ndarray
+    ) -> Iterator[tuple[list[int], list[np.ndarray]]]:
         """Yield pieces of documents, longest first, with where they begin in the chunk."""
         length = self.settings.sequence_length
         pieces = [
@@ -234,7 +250,9 @@ class Scorer:
             for start in range(0, len(found.ids), length)
         ]
         pieces.sort(key=lambda piece: -len(piece[1]))
-        for batch in batches([len(ids) for _, ids in pieces], self.settings.batch_size, self.model.config):
+        for batch in batches(
+            [len(ids) for _, ids in pieces], self.settings.batch_size, self.model.config
+        ):
             yield [at for at, _ in pieces[batch]], [ids for _, ids in pieces[batch]]
 
 

@@ -44,23 +44,31 @@ def checked_files(wanted: FileFilter, where: FilterPaths) -> list[Path]:
 
 
 def _check_out(pool: Path, where: FilterPaths) -> None:
-    """Refuse a folder in which something else would be replaced, or taken for a part of the pool later on."""
+    """Refuse a folder in which something else would be replaced, or taken for a part of the pool
+    later on.
+    """
     given, root = pool.resolve(), where.root.resolve()
     outputs = [where.pool, where.shard_scores(0).parent, where.corpus, where.scores]
     if root.is_relative_to(given) or any(given.is_relative_to(path.resolve()) for path in outputs):
-        raise ConfigError(f"--out: {where.root} and --pool {pool} overlap. Give a folder outside the pool.")
+        raise ConfigError(
+            f"--out: {where.root} and --pool {pool} overlap. Give a folder outside the pool."
+        )
     if where.root.exists() and not where.root.is_dir():
         raise ConfigError(f"--out: {where.root} is a file. Give a folder.")
     found = next((path for path in outputs if path.exists()), None)
     if found and not where.mark.exists():
-        raise ConfigError(f"--out: {found} is not from this command, and would be replaced. Give another folder.")
+        raise ConfigError(
+            f"--out: {found} is not from this command, and would be replaced. Give another folder."
+        )
 
 
 def write_file_pool(wanted: FileFilter, files: list[Path], where: FilterPaths) -> None:
     """Write the pool's shards, unless they are there and the files are the same."""
     facts = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
     columns = [wanted.text_column, wanted.domain_column]
-    n_shards = int(min(MAX_SHARDS, max(1, -(-sum(fact[1] for fact in facts) // wanted.shard_bytes))))
+    n_shards = int(
+        min(MAX_SHARDS, max(1, -(-sum(fact[1] for fact in facts) // wanted.shard_bytes)))
+    )
     made_by = {"version": POOL_VERSION, "files": facts, "columns": columns, "n_shards": n_shards}
     if where.pool_manifest.exists():
         try:
@@ -72,12 +80,16 @@ def write_file_pool(wanted: FileFilter, files: list[Path], where: FilterPaths) -
         except DamageError as damage:  # scores of shards that come out as they were are kept
             say(f"{damage.path}: {damage.what}; writing the pool again")
     fresh, unread = pool.Fresh(), left_out(str(wanted.pool), KEYS.path)
-    pool.write_pool(fresh.documents(_texts(wanted, files)), where, n_shards, made_by, fresh.counts, unread)
+    pool.write_pool(
+        fresh.documents(_texts(wanted, files)), where, n_shards, made_by, fresh.counts, unread
+    )
     say(f"{where.pool}: {n_shards} shards of the pool, {fresh.counts}")
 
 
 def _texts(wanted: FileFilter, files: list[Path]) -> Iterator[Text]:
-    """Yield the texts of the pool, each with the file that it comes from, as its path in the pool, as its source."""
+    """Yield the texts of the pool, each with the file that it comes from, as its path in the pool,
+    as its source.
+    """
     root = wanted.pool if wanted.pool.is_dir() else wanted.pool.parent
     for path in files:
         one = wanted.source.model_copy(update={"path": str(path)})
@@ -86,7 +98,9 @@ def _texts(wanted: FileFilter, files: list[Path]) -> Iterator[Text]:
 
 
 def check_early(selection: FilterSelection, where: FilterPaths) -> None:
-    """Refuse what the pool cannot hold before it is scored: a token of text has one byte at least."""
+    """Refuse what the pool cannot hold before it is scored: a token of text has one byte at
+    least.
+    """
     shards = read_manifest(where.pool_manifest, pool.KIND)["shards"]
     documents, n_bytes = (sum(shard[key] for shard in shards) for key in ("documents", "bytes"))
     amount = Amount(tokens=selection.budget_tokens, count=selection.count)

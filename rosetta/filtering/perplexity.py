@@ -19,13 +19,19 @@ from rosetta.models.tokenizers import check_embedded
 
 @torch.inference_mode()
 def perplexity(
-    model: Any, tokenizer: Any, texts: list[str], separator: int, sequence_length: int, batch_size: int
+    model: Any,
+    tokenizer: Any,
+    texts: list[str],
+    separator: int,
+    sequence_length: int,
+    batch_size: int,
 ) -> tuple[float, int]:
-    """Return exp(mean negative log likelihood per token), and the number of tokens; `inf` above the largest float64.
+    """Return exp(mean negative log likelihood per token), and the number of tokens; `inf` above the
+    largest float64.
 
-    Every token of every document is predicted once: the first from the separator, the others from what precedes them
-    in the document, at most `sequence_length` tokens back. Longer documents are read in windows, each of which begins
-    with the last token of the one before.
+    Every token of every document is predicted once: the first from the separator, the others from
+    what precedes them in the document, at most `sequence_length` tokens back. Longer documents are
+    read in windows, each of which begins with the last token of the one before.
 
     Parameters
     ----------
@@ -53,7 +59,9 @@ def perplexity(
         check(found.ids, document_name(hash64(text)))
         windows += _windows(found.ids[found.is_text], separator, sequence_length)
     if not windows:
-        raise CorpusError("perplexity: no held-out document of the target domain. Raise corpus.splits.heldout.")
+        raise CorpusError(
+            "perplexity: no held-out document of the target domain. Raise corpus.splits.heldout."
+        )
     windows.sort(key=len)
     nats, n_tokens = 0.0, 0
     for together in batches([len(window) - 1 for window in windows], batch_size, model.config):
@@ -64,7 +72,8 @@ def perplexity(
 
 
 def _windows(ids: np.ndarray, separator: int, sequence_length: int) -> list[np.ndarray]:
-    """Return what the model reads of a document: all but the last token of each is read, all but the first predicted.
+    """Return what the model reads of a document: all but the last token of each is read, all but
+    the first predicted.
 
     Of tokens a b c d e, at two a time: [separator a b], [b c d], [d e].
     """
@@ -75,17 +84,23 @@ def _windows(ids: np.ndarray, separator: int, sequence_length: int) -> list[np.n
 def _nats(model: Any, windows: list[np.ndarray]) -> tuple[float, int]:
     """Return the negative log likelihood of the predicted tokens of windows, and their number."""
     ids, mask = (batch.to(model.device) for batch in padded(windows))
-    logits = model(input_ids=ids[:, :-1], attention_mask=mask[:, :-1], use_cache=False).logits.float()
+    logits = model(
+        input_ids=ids[:, :-1], attention_mask=mask[:, :-1], use_cache=False
+    ).logits.float()
     wanted = ids[:, 1:].masked_fill(mask[:, 1:] == 0, -100)
-    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), wanted.flatten(), reduction="none")
+    losses = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), wanted.flatten(), reduction="none"
+    )
     return float(losses.double().sum()), int((wanted != -100).sum())
 
 
 def _perplexity_of(nats: float, n_tokens: int) -> float:
     if math.isnan(nats):
         raise ModelError(
-            "perplexity: the model's likelihood of held-out text is not a number: its training diverged (lower "
-            "filtering.pretraining.learning_rate), or its forward pass overflows (models.NAME.dtype: bfloat16 or "
+            "perplexity: the model's likelihood of held-out text is not a number: its training "
+            "diverged (lower "
+            "filtering.pretraining.learning_rate), or its forward pass overflows "
+            "(models.NAME.dtype: bfloat16 or "
             "float32)."
         )
     with np.errstate(over="ignore"):

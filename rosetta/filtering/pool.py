@@ -1,4 +1,6 @@
-"""The pool: the documents that are filtered, in shards of Parquet, written and read without holding all of them."""
+"""The pool: the documents that are filtered, in shards of Parquet, written and read without holding
+all of them.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_parquet
 
 KIND = "filter-pool"
-SCHEMA = pa.schema([("id", pa.uint64()), ("text", pa.string()), ("domain", pa.string()), ("source", pa.string())])
+SCHEMA = pa.schema(
+    [("id", pa.uint64()), ("text", pa.string()), ("domain", pa.string()), ("source", pa.string())]
+)
 BUFFERED = 512  # documents held back per shard, which become one row group
 BUFFERED_BYTES = 2**29  # of text held back for all shards together
 SMALLEST_GROUP = 2**18  # bytes, below which a row group of its own is a waste
@@ -36,14 +40,16 @@ SPARE_FILES = 200  # that a process has open besides the shards
 class Fresh:
     """Turns texts into documents of the pool, and counts what it drops.
 
-    A text is dropped if it is blank, has no UTF-8 form (nor its label), was met before, or has one of the names `known`
-    (`document_name`): of documents on which the neuron was chosen or perplexity is measured, and of the texts that
-    they are pieces of, which are their sources.
+    A text is dropped if it is blank, has no UTF-8 form (nor its label), was met before, or has one
+    of the names `known` (`document_name`): of documents on which the neuron was chosen or
+    perplexity is measured, and of the texts that they are pieces of, which are their sources.
     """
 
     known: set[str] = field(default_factory=set)
     counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("accepted", "blank", "unencodable", "duplicate", "known"), 0)
+        default_factory=lambda: dict.fromkeys(
+            ("accepted", "blank", "unencodable", "duplicate", "known"), 0
+        )
     )
     _ids: set[int] = field(default_factory=set)
 
@@ -102,7 +108,9 @@ def thinned(documents: pd.DataFrame, target: str, share: float, seed: int) -> pd
     mine = (documents["domain"] == target).to_numpy()
     allowed = share / (1 - share) * size[~mine].sum()
     rows = np.flatnonzero(mine)
-    order = np.argsort([hash64("thin", seed, id_) for id_ in documents["id"].to_numpy()[rows].tolist()])
+    order = np.argsort(
+        [hash64("thin", seed, id_) for id_ in documents["id"].to_numpy()[rows].tolist()]
+    )
     kept = rows[order][np.cumsum(size[rows[order]]) <= allowed]
     return documents[~mine | np.isin(np.arange(len(documents)), kept)]
 
@@ -115,7 +123,8 @@ def write_pool(
     counts: dict[str, int],
     left_out: Sequence[str] = (),
 ) -> None:
-    """Write the pool's shards and their manifest; at most `BUFFERED_BYTES` of text, or a group per shard, are held.
+    """Write the pool's shards and their manifest; at most `BUFFERED_BYTES` of text, or a group per
+    shard, are held.
 
     A document's shard is its id, a hash of its text, modulo the number of shards.
 
@@ -130,7 +139,8 @@ def write_pool(
     made_by : dict
         What the pool depends on.
     counts : dict
-        What became of the texts that were read; kept in the manifest, and filled while `documents` are taken.
+        What became of the texts that were read; kept in the manifest, and filled while `documents`
+        are taken.
     left_out : sequence of str
         Names of files that were not read; kept in the manifest.
 
@@ -146,7 +156,9 @@ def write_pool(
         folder.mkdir()
         shards, domains = _write_shards(documents, folder, n_shards)
         if not domains:
-            raise CorpusError(f"the pool holds no document with text ({counts}). Give another pool.")
+            raise CorpusError(
+                f"the pool holds no document with text ({counts}). Give another pool."
+            )
     content = {"kind": KIND, "made_by": made_by, "counts": counts, "left_out": list(left_out)}
     content["domains"] = dict(sorted(domains.items()))
     write_manifest(where.pool_manifest, {**content, "shards": shards})
@@ -155,7 +167,9 @@ def write_pool(
 def _write_shards(
     documents: Iterable[Document], folder: Path, n_shards: int
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """Write the shards; return documents, bytes and digest of each, and the number of documents by domain."""
+    """Write the shards; return documents, bytes and digest of each, and the number of documents by
+    domain.
+    """
     limit = max(SMALLEST_GROUP, BUFFERED_BYTES // n_shards)
     paths = [folder / f"{number}.parquet" for number in range(n_shards)]
     held: list[dict[str, Any]] = [{"documents": 0, "bytes": 0} for _ in paths]
@@ -168,20 +182,27 @@ def _write_shards(
             held[number]["documents"] += 1
             held[number]["bytes"] += size
             domains[document.domain] += 1
-    return [{**facts, "digest": digest_file(path)} for facts, path in zip(held, paths, strict=True)], domains
+    return [
+        {**facts, "digest": digest_file(path)} for facts, path in zip(held, paths, strict=True)
+    ], domains
 
 
 def _allow_files(n: int) -> None:
     """Let this process have so many files open, if the system lets it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and n > hard:
-        raise PlanError(f"{n - SPARE_FILES} shards of a pool are more files than may be open ({hard}). Lower n_shards.")
+        raise PlanError(
+            f"{n - SPARE_FILES} shards of a pool are more files than may be open ({hard}). "
+            "Lower n_shards."
+        )
     if soft != resource.RLIM_INFINITY and n > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (n, hard))
 
 
 class _Shard:
-    """A shard that is being written; `limit` bytes of text are held back at most, and one document more."""
+    """A shard that is being written; `limit` bytes of text are held back at most, and one document
+    more.
+    """
 
     def __init__(self, path: Path, limit: int) -> None:
         self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd", write_page_checksum=True)

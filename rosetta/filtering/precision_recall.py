@@ -6,27 +6,44 @@ import numpy as np
 import pandas as pd
 
 RECOVERY_COLUMNS = [
-    "filter", "seed", "precision", "recall", "f1", "average_precision", "selected_documents", "selected_tokens",
-]  # fmt: skip
-SHARE_COLUMNS = ["filter", "seed", "domain", "pool_documents", "pool_tokens", "selected_documents", "selected_tokens",
-                 "share"]  # fmt: skip
+    "filter",
+    "seed",
+    "precision",
+    "recall",
+    "f1",
+    "average_precision",
+    "selected_documents",
+    "selected_tokens",
+]
+SHARE_COLUMNS = [
+    "filter",
+    "seed",
+    "domain",
+    "pool_documents",
+    "pool_tokens",
+    "selected_documents",
+    "selected_tokens",
+    "share",
+]
 
 
 def recovery(selected: np.ndarray, is_target: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Return precision, recall, their harmonic mean and average precision, each document counting alike.
+    """Return precision, recall, their harmonic mean and average precision, each document counting
+    alike.
 
     Parameters
     ----------
     selected, is_target : ndarray of bool, shape (n_documents,)
         What was taken, and what should have been.
     scores : ndarray of float64, shape (n_documents,)
-        By which documents were taken. Average precision is Σ (R_i − R_{i−1}) P_i over the distinct scores, highest
-        first, whatever the number taken.
+        By which documents were taken. Average precision is Σ (R_i − R_{i−1}) P_i over the distinct
+        scores, highest first, whatever the number taken.
 
     Returns
     -------
     dict of str to float
-        NaN where nothing was taken (precision) or nothing should have been (recall, average precision).
+        NaN where nothing was taken (precision) or nothing should have been (recall, average
+        precision).
     """
     from sklearn.metrics import average_precision_score
 
@@ -36,13 +53,18 @@ def recovery(selected: np.ndarray, is_target: np.ndarray, scores: np.ndarray) ->
     return {
         "precision": precision,
         "recall": recall,
-        "f1": 2 * hits / (selected.sum() + is_target.sum()) if selected.any() and is_target.any() else float("nan"),
-        "average_precision": float(average_precision_score(is_target, scores)) if is_target.any() else float("nan"),
+        "f1": 2 * hits / (selected.sum() + is_target.sum())
+        if selected.any() and is_target.any()
+        else float("nan"),
+        "average_precision": float(average_precision_score(is_target, scores))
+        if is_target.any()
+        else float("nan"),
     }
 
 
 def domain_shares(domains: pd.Series, tokens: np.ndarray, selected: np.ndarray) -> pd.DataFrame:
-    """Return per domain what the pool holds and what was taken of it; `share` is that of the selected tokens.
+    """Return per domain what the pool holds and what was taken of it; `share` is that of the
+    selected tokens.
 
     Parameters
     ----------

@@ -22,7 +22,8 @@ RATE_KEY = "filtering.pretraining.learning_rate"
 
 
 def separator_of(tokenizer: Any, place: str) -> int:
-    """Return the token that goes before a document: the beginning of a sequence, or else the end of one.
+    """Return the token that goes before a document: the beginning of a sequence, or else the end of
+    one.
 
     Raises
     ------
@@ -32,7 +33,10 @@ def separator_of(tokenizer: Any, place: str) -> int:
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token is not None:
             return int(token)
-    raise ModelError(f"{place}: its tokenizer has neither a BOS nor an EOS token to set documents apart. Define one.")
+    raise ModelError(
+        f"{place}: its tokenizer has neither a BOS nor an EOS token to set documents apart. "
+        "Define one."
+    )
 
 
 def count_steps(tokens: int, settings: FilterPretraining) -> int:
@@ -46,8 +50,10 @@ def count_steps(tokens: int, settings: FilterPretraining) -> int:
     n_steps = tokens // (settings.batch_size * settings.sequence_length)
     if not n_steps:
         raise PlanError(
-            f"filtering.pretraining: the smallest selection has {tokens:,} tokens, less than one step of "
-            f"{settings.batch_size} × {settings.sequence_length}. Lower batch_size or sequence_length, or select more."
+            f"filtering.pretraining: the smallest selection has {tokens:,} tokens, less than "
+            "one step of "
+            f"{settings.batch_size} × {settings.sequence_length}. Lower batch_size or "
+            "sequence_length, or select more."
         )
     return n_steps
 
@@ -61,7 +67,8 @@ def compute_dtype(setting: str, device: torch.device) -> torch.dtype:
 
 
 def with_lora(model: Any, settings: FilterPretraining, seed: int, place: str) -> Any:
-    """Return the model with LoRA updates on the projections of attention and MLP, which alone are trained.
+    """Return the model with LoRA updates on the projections of attention and MLP, which alone are
+    trained.
 
     Every expert of a mixture has updates of its own; routers have none.
     """
@@ -92,7 +99,8 @@ def continue_training(
 ) -> tuple[Any, dict[str, float]]:
     """Train a model's LoRA updates for one epoch at most, from the last checkpoint if there is one.
 
-    Documents come in an order of the seed's, the separator before each. AdamW, linear warm-up, cosine to 0.
+    Documents come in an order of the seed's, the separator before each. AdamW, linear warm-up,
+    cosine to 0.
 
     Parameters
     ----------
@@ -140,13 +148,20 @@ def _embedding_check(tokenizer: Any, config: Any, place: str) -> Callable[[list[
 
 
 def _steps(
-    tokens: np.ndarray, n_steps: int, settings: FilterPretraining, seed: int, checkpoints: Path, weights: str
+    tokens: np.ndarray,
+    n_steps: int,
+    settings: FilterPretraining,
+    seed: int,
+    checkpoints: Path,
+    weights: str,
 ) -> Steps:
     """Return what `run_steps` does with the tokens; arguments are those of `continue_training`."""
     warmup = max(1, round(settings.warmup * n_steps)) if settings.warmup else 0
     recipe = settings.model_dump(exclude={"checkpoint_every", "filters"})
     return Steps(
-        batches=torch.from_numpy(tokens).long().view(n_steps, settings.batch_size, settings.sequence_length),
+        batches=torch.from_numpy(tokens)
+        .long()
+        .view(n_steps, settings.batch_size, settings.sequence_length),
         rate=lambda step: warmup_cosine(settings.learning_rate, step, n_steps, warmup, floor=0.0),
         checkpoints=checkpoints,
         checkpoint_every=settings.checkpoint_every,

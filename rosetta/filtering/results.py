@@ -1,4 +1,6 @@
-"""The table of all filters in the paper's form (Dravid 2026, section 5.3): how well each finds, and its worth."""
+"""The table of all filters in the paper's form (Dravid 2026, section 5.3): how well each finds, and
+its worth.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,21 @@ from rosetta.analysis.null_counts import mean_interval
 
 RESULT_COLUMNS = ["filter", "seed", "precision", "recall", "f1", "selected_tokens", "perplexity"]
 SUMMARY_COLUMNS = [
-    "filter", "f1", "precision", "recall", "average_precision", "selected_tokens", "perplexity", "perplexity_ci_low",
-    "perplexity_ci_high", "n_trainings", "perplexity_difference", "perplexity_difference_ci_low",
-    "perplexity_difference_ci_high", "n_pairs",
-]  # fmt: skip
+    "filter",
+    "f1",
+    "precision",
+    "recall",
+    "average_precision",
+    "selected_tokens",
+    "perplexity",
+    "perplexity_ci_low",
+    "perplexity_ci_high",
+    "n_trainings",
+    "perplexity_difference",
+    "perplexity_difference_ci_low",
+    "perplexity_difference_ci_high",
+    "n_pairs",
+]
 NUMBERS = ["f1", "precision", "recall", "average_precision", "selected_tokens"]
 
 
@@ -21,22 +34,26 @@ def results_table(recovered: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFram
     Parameters
     ----------
     recovered : DataFrame
-        `recovery.RECOVERY_COLUMNS`; the seed is that of a random selection, and missing for the other filters.
+        `recovery.RECOVERY_COLUMNS`; the seed is that of a random selection, and missing for the
+        other filters.
     trained : DataFrame
         filter, seed, perplexity of every training; may be empty.
 
     Returns
     -------
     DataFrame
-        `RESULT_COLUMNS`. `seed` is that of the training, and of the selection where that is random. A filter that no
-        model was trained on has one row per selection, without a perplexity; the base model has no selection.
+        `RESULT_COLUMNS`. `seed` is that of the training, and of the selection where that is random.
+        A filter that no model was trained on has one row per selection, without a perplexity; the
+        base model has no selection.
     """
     rows = []
     for found in recovered.to_dict("records"):
         mine = trained[trained["filter"] == found["filter"]]
         if not pd.isna(found["seed"]):
             mine = mine[mine["seed"] == found["seed"]]
-        for training in mine.to_dict("records") or [{"seed": found["seed"], "perplexity": float("nan")}]:
+        for training in mine.to_dict("records") or [
+            {"seed": found["seed"], "perplexity": float("nan")}
+        ]:
             rows.append({**found, **training})
     base = trained[trained["filter"] == "base"].assign(seed=float("nan"))
     table = pd.concat([base, pd.DataFrame(rows)], ignore_index=True)[RESULT_COLUMNS]
@@ -44,10 +61,12 @@ def results_table(recovered: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFram
 
 
 def summary_table(results: pd.DataFrame, recovered: pd.DataFrame, order: list[str]) -> pd.DataFrame:
-    """Return one row per filter: means over its selections and its trainings, the latter with 95% intervals.
+    """Return one row per filter: means over its selections and its trainings, the latter with 95%
+    intervals.
 
-    `perplexity_difference` is the mean, over the seeds that both have, of the filter's perplexity minus the Rosetta
-    Neuron's at the same seed. Filters share initialisation and order at a seed, so they are compared by its interval.
+    `perplexity_difference` is the mean, over the seeds that both have, of the filter's perplexity
+    minus the Rosetta Neuron's at the same seed. Filters share initialisation and order at a seed,
+    so they are compared by its interval.
 
     Parameters
     ----------
@@ -71,13 +90,22 @@ def summary_table(results: pd.DataFrame, recovered: pd.DataFrame, order: list[st
 
 
 def _difference(results: pd.DataFrame, name: str, reference: str = "rosetta") -> dict[str, float]:
-    """Return how far a filter's perplexities are from those of the reference, paired by seed; NaN for itself."""
-    by_seed = results.dropna(subset=["seed", "perplexity"]).set_index(["filter", "seed"])["perplexity"].astype(float)
+    """Return how far a filter's perplexities are from those of the reference, paired by seed; NaN
+    for itself.
+    """
+    by_seed = (
+        results.dropna(subset=["seed", "perplexity"])
+        .set_index(["filter", "seed"])["perplexity"]
+        .astype(float)
+    )
     of_filters = by_seed.unstack("filter")
     if name == reference or not {name, reference} <= set(of_filters):
         found = pd.Series(dtype=float)
     else:
         found = (of_filters[name] - of_filters[reference]).dropna()
     mean, half = mean_interval(found)
-    interval = {"perplexity_difference_ci_low": mean - half, "perplexity_difference_ci_high": mean + half}
+    interval = {
+        "perplexity_difference_ci_low": mean - half,
+        "perplexity_difference_ci_high": mean + half,
+    }
     return {"perplexity_difference": mean, **interval, "n_pairs": len(found)}

@@ -21,11 +21,18 @@ from rosetta.storage.tables import read_parquet, write_parquet
 KIND = "filter-scores"
 
 
-def write_scores(where: FilterPaths, shard: int, table: pd.DataFrame, made_by: dict[str, Any]) -> None:
+def write_scores(
+    where: FilterPaths, shard: int, table: pd.DataFrame, made_by: dict[str, Any]
+) -> None:
     """Write the scores of a shard, and then their manifest."""
     path = where.shard_scores(shard)
     write_parquet(path, table)
-    content = {"kind": KIND, "made_by": made_by, "documents": len(table), "digest": digest_file(path)}
+    content = {
+        "kind": KIND,
+        "made_by": made_by,
+        "documents": len(table),
+        "digest": digest_file(path),
+    }
     write_manifest(where.shard_scores_manifest(shard), content)
 
 
@@ -61,14 +68,18 @@ def read_scores(where: FilterPaths, columns: list[str] | None = None) -> Iterato
 
 
 def write_all_scores(where: FilterPaths, selected: Any) -> None:
-    """Write the scores of all documents into one table, with whether each was `selected` (sorted ids)."""
+    """Write the scores of all documents into one table, with whether each was `selected` (sorted
+    ids).
+    """
     with digested(where.scores) as temporary:
         writer = None
         for table in read_scores(where):
             marked = table.assign(selected=membership(table["id"].to_numpy(), selected))
             arrow = pa.Table.from_pandas(marked, preserve_index=False)
             if writer is None:
-                writer = pq.ParquetWriter(temporary, arrow.schema, compression="zstd", write_page_checksum=True)
+                writer = pq.ParquetWriter(
+                    temporary, arrow.schema, compression="zstd", write_page_checksum=True
+                )
             writer.write_table(arrow.cast(writer.schema))
         assert writer is not None, "a pool has one shard at least"
         writer.close()

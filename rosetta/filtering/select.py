@@ -1,7 +1,9 @@
-"""Selecting documents by their scores: exact, the same for any sharding, with memory for what is selected.
+"""Selecting documents by their scores: exact, the same for any sharding, with memory for what is
+selected.
 
-Documents are taken by score, highest first, and equal scores by id, lowest first. A token budget takes documents as
-long as those before hold fewer tokens than the budget, so the document that reaches it is the last.
+Documents are taken by score, highest first, and equal scores by id, lowest first. A token budget
+takes documents as long as those before hold fewer tokens than the budget, so the document that
+reaches it is the last.
 """
 
 from __future__ import annotations
@@ -59,8 +61,8 @@ class Amount(NamedTuple):
 def select(blocks: Iterable[Scored], amount: Amount) -> Scored:
     """Return the documents that are taken from a pool, best first.
 
-    A document that the best of some of the blocks already leave out is not taken from all of them either, so only
-    what is still in question is held: the selection, and a buffer.
+    A document that the best of some of the blocks already leave out is not taken from all of them
+    either, so only what is still in question is held: the selection, and a buffer.
 
     Parameters
     ----------
@@ -93,18 +95,24 @@ def _best(blocks: list[Scored], amount: Amount) -> Scored:
 
 
 def exactly(value: float) -> Fraction:
-    """Return the number that was written: 7 percent of 100 are 7, though 0.07 * 100 > 7 in floating point."""
+    """Return the number that was written: 7 percent of 100 are 7, though 0.07 * 100 > 7 in floating
+    point.
+    """
     return Fraction(str(value))
 
 
 def percentile_of(scores: Iterable[np.ndarray], percentile: float) -> float:
-    """Return the lowest score that at least `percentile` percent of the scores do not exceed; one column is held."""
+    """Return the lowest score that at least `percentile` percent of the scores do not exceed; one
+    column is held.
+    """
     column = np.concatenate(list(scores))
     rank = max(1, math.ceil(exactly(percentile) * len(column) / 100))
     return float(np.partition(column, rank - 1)[rank - 1])
 
 
-def check_amount(amount: Amount, tokens: int, documents: int, keys: dict[str, str], *, unit: str = "tokens") -> None:
+def check_amount(
+    amount: Amount, tokens: int, documents: int, keys: dict[str, str], *, unit: str = "tokens"
+) -> None:
     """Check that a pool holds what is to be taken from it.
 
     Parameters
@@ -123,11 +131,15 @@ def check_amount(amount: Amount, tokens: int, documents: int, keys: dict[str, st
     PlanError
         If the pool holds less.
     """
-    asked = (("tokens", amount.tokens, tokens, unit), ("count", amount.count, documents, "documents"))
+    asked = (
+        ("tokens", amount.tokens, tokens, unit),
+        ("count", amount.count, documents, "documents"),
+    )
     for name, wanted, held, what in asked:
         if wanted is not None and wanted > held:
             raise PlanError(
-                f"{keys[name]}: {wanted:,} is more than the pool's {held:,} {what}, so nothing would be filtered. "
+                f"{keys[name]}: {wanted:,} is more than the pool's {held:,} {what}, so nothing "
+                "would be filtered. "
                 "Lower it."
             )
 
@@ -143,4 +155,8 @@ def membership(ids: np.ndarray, selected: np.ndarray) -> np.ndarray:
 def read_blocks(frames: Iterable, column: str) -> Iterator[Scored]:
     """Yield blocks from tables with the columns id, tokens and `column`."""
     for frame in frames:
-        yield Scored(frame["id"].to_numpy(np.uint64), frame[column].to_numpy(np.float64), frame["tokens"].to_numpy())
+        yield Scored(
+            frame["id"].to_numpy(np.uint64),
+            frame[column].to_numpy(np.float64),
+            frame["tokens"].to_numpy(),
+        )

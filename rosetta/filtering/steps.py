@@ -55,7 +55,10 @@ SHOWN_CANDIDATES = 10
 def _filtering_of(config: Config, paths: Paths) -> tuple[Filtering, FilterPaths]:
     """Return the section `filtering` and where its outputs lie."""
     if config.filtering is None:
-        raise ConfigError("filtering: the configuration has no such section, so there is nothing to filter. Add it.")
+        raise ConfigError(
+            "filtering: the configuration has no such section, so there is nothing to filter. "
+            "Add it."
+        )
     return config.filtering, paths.filtering(config.filtering.name)
 
 
@@ -122,8 +125,14 @@ def pool_step(config: Config, paths: Paths) -> None:
         documents = read_split(paths, "pool")
         n_split = len(documents)
         if filtering.pool.target_share is not None:
-            documents = pool.thinned(documents, filtering.target, filtering.pool.target_share, config.corpus.seed)
-        counts = {"split": n_split, "thinned_out": n_split - len(documents), "accepted": len(documents)}
+            documents = pool.thinned(
+                documents, filtering.target, filtering.pool.target_share, config.corpus.seed
+            )
+        counts = {
+            "split": n_split,
+            "thinned_out": n_split - len(documents),
+            "accepted": len(documents),
+        }
         taken = map(Document._make, documents[list(Document._fields)].itertuples(index=False))
     else:
         fresh, keys = pool.Fresh(pool.known_names(paths)), keys_of("filtering.pool.source")
@@ -132,7 +141,9 @@ def pool_step(config: Config, paths: Paths) -> None:
         else:
             texts, unread = file_texts(source, keys), left_out(source.path, keys.path)
         counts, taken = fresh.counts, fresh.documents(Text._make(text) for text in texts)
-    pool.write_pool(taken, where, filtering.pool.n_shards, made_by(config, "filter_pool"), counts, unread)
+    pool.write_pool(
+        taken, where, filtering.pool.n_shards, made_by(config, "filter_pool"), counts, unread
+    )
     say(f"pool: {counts}, {read_manifest(where.pool_manifest, pool.KIND)['domains']}")
 
 
@@ -179,12 +190,17 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
 
 
 def select_step(config: Config, paths: Paths) -> None:
-    """Apply every filter to the pool; write what each selects and how well, and the neuron's selection as a corpus."""
+    """Apply every filter to the pool; write what each selects and how well, and the neuron's
+    selection as a corpus.
+    """
     filtering, where = _filtering_of(config, paths)
     amount = amount_of(where, filtering.selection, filtering.target)
     neuron = apply(where, Filter("rosetta", filtering.target), amount)
     if not len(neuron.id):
-        raise PlanError("filtering.selection: no document's score exceeds this percentile, so none is left. Lower it.")
+        raise PlanError(
+            "filtering.selection: no document's score exceeds this percentile, so none is left. "
+            "Lower it."
+        )
     counts = corpus.count(where, neuron)
     card = run_card(config, paths, counts, amount)
     # All filters take as many tokens as the neuron, whatever the rule by which it took them.
@@ -192,27 +208,41 @@ def select_step(config: Config, paths: Paths) -> None:
     held: dict[str, dict[str, int]] = {}
     rows, shares = [], []
     for chosen in filters_of(filtering.target, filtering.seeds):
-        selected = neuron if chosen.name == "rosetta" else apply(where, chosen, Amount(tokens=budget))
+        selected = (
+            neuron if chosen.name == "rosetta" else apply(where, chosen, Amount(tokens=budget))
+        )
         row, share = assess(where, chosen, selected)
         rows.append(row)
         shares.append(share)
         held[chosen.file] = {"documents": len(selected.id), "tokens": int(selected.tokens.sum())}
         write_parquet(where.selection(chosen.file), pd.DataFrame(selected._asdict()))
-        say(f"{chosen.file}: {held[chosen.file]}, precision {row['precision']:.3f}, recall {row['recall']:.3f}")
+        say(
+            f"{chosen.file}: {held[chosen.file]}, precision {row['precision']:.3f}, recall "
+            f"{row['recall']:.3f}"
+        )
     write_csv(where.recovery, pd.DataFrame(rows, columns=RECOVERY_COLUMNS))
     write_csv(where.shares, pd.concat(shares, ignore_index=True))
     write_all_scores(where, np.sort(neuron.id))
     made = made_by(config, "filter_select")
     corpus.write_corpus(where, neuron, counts, card, made)
-    write_manifest(where.selections_manifest, {"kind": SELECTIONS, "made_by": made, "budget": budget, "held": held})
+    write_manifest(
+        where.selections_manifest,
+        {"kind": SELECTIONS, "made_by": made, "budget": budget, "held": held},
+    )
 
 
 def tables_step(config: Config, paths: Paths) -> None:
     """Write the tables of all filters: per seed, their means, and what they take of each domain."""
     filtering, where = _filtering_of(config, paths)
-    recovered, shares = read_csv(where.recovery, RECOVERY_COLUMNS), read_csv(where.shares, SHARE_COLUMNS)
+    recovered, shares = (
+        read_csv(where.recovery, RECOVERY_COLUMNS),
+        read_csv(where.shares, SHARE_COLUMNS),
+    )
     trained = pd.DataFrame(
-        [read_manifest(where.training(training_name(*job)), TRAINING) for job in filtering.trainings()],
+        [
+            read_manifest(where.training(training_name(*job)), TRAINING)
+            for job in filtering.trainings()
+        ],
         columns=["filter", "seed", "perplexity"],
     )
     table = results_table(recovered, trained)

@@ -1,4 +1,6 @@
-"""Annotating many neurons: answers are kept as they come, by the hash of what was asked, so nothing is asked twice."""
+"""Annotating many neurons: answers are kept as they come, by the hash of what was asked, so nothing
+is asked twice.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,10 @@ Messages = list[dict[str, str]]
 
 
 def annotate_neurons(
-    questions: dict[Neuron, Messages], ask: Callable[[Messages], str], answers: Path, settings: Annotation
+    questions: dict[Neuron, Messages],
+    ask: Callable[[Messages], str],
+    answers: Path,
+    settings: Annotation,
 ) -> pd.DataFrame:
     """Return what the language model says of each neuron.
 
@@ -38,16 +43,16 @@ def annotate_neurons(
     ask : callable
         From messages to the reply, as `Endpoint.ask`.
     answers : Path
-        Folder of the answers so far. Refusals are kept too; malformed answers are not, and are asked for again by the
-        next run.
+        Folder of the answers so far. Refusals are kept too; malformed answers are not, and are
+        asked for again by the next run.
     settings : Annotation
         What identifies the language model, and how many requests are under way at once.
 
     Returns
     -------
     DataFrame
-        `ANNOTATION_COLUMNS`, in the order of `questions`. `status` is 'annotated', 'refused' or 'malformed'; in the
-        latter cases there is no name, no example and no verdict.
+        `ANNOTATION_COLUMNS`, in the order of `questions`. `status` is 'annotated', 'refused' or
+        'malformed'; in the latter cases there is no name, no example and no verdict.
 
     Raises
     ------
@@ -57,15 +62,22 @@ def annotate_neurons(
     found: dict[Neuron, dict[str, Any]] = {}
     with ThreadPoolExecutor(settings.n_parallel) as pool:
         asked = {
-            pool.submit(_annotate, messages, ask, answers / f"{_identity(messages, settings)}.json"): neuron
+            pool.submit(
+                _annotate, messages, ask, answers / f"{_identity(messages, settings)}.json"
+            ): neuron
             for neuron, messages in questions.items()
         }
         try:
-            for future in bar(as_completed(asked), total=len(asked), label="annotate", unit="neuron"):
+            for future in bar(
+                as_completed(asked), total=len(asked), label="annotate", unit="neuron"
+            ):
                 found[asked[future]] = future.result()
         except EndpointError as error:
             _cancel(asked)
-            kept = f"{len(found)} of {len(questions)} neurons are annotated and kept; run again to go on."
+            kept = (
+                f"{len(found)} of {len(questions)} neurons are annotated and kept; run again "
+                "to go on."
+            )
             raise EndpointError(f"{error} {kept}") from None
     rows = [{"model": n[0], "layer": n[1], "unit": n[2], **found[n]} for n in questions]
     return pd.DataFrame(rows, columns=ANNOTATION_COLUMNS).astype({"is_monosemantic": "boolean"})

@@ -1,4 +1,6 @@
-"""An OpenAI-compatible endpoint: asked at a limited rate, retried with growing pauses, its key kept out of sight."""
+"""An OpenAI-compatible endpoint: asked at a limited rate, retried with growing pauses, its key kept
+out of sight.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +57,15 @@ def check_endpoint(settings: Annotation) -> str:
     key = os.environ.get(settings.api_key_variable)
     if not key:
         raise ConfigError(
-            f"annotation.api_key_variable: the environment variable {settings.api_key_variable} is not set. "
+            f"annotation.api_key_variable: the environment variable {settings.api_key_variable} "
+            "is not set. "
             "Put the key there, or any word if the endpoint asks for none."
         )
     if not (key.isascii() and key.isprintable()) or " " in key:
         # It would make an illegal header, and what refuses that may repeat it.
         raise ConfigError(
-            f"annotation.api_key_variable: {settings.api_key_variable} holds a blank, a line break or another sign "
+            f"annotation.api_key_variable: {settings.api_key_variable} holds a blank, a line "
+            "break or another sign "
             "that no key has. Set it to the key alone."
         )
     return key
@@ -93,7 +97,9 @@ class Endpoint:
             base_url=settings.base_url, api_key=self._key, timeout=settings.timeout, max_retries=0
         )
 
-    def ask(self, messages: list[dict[str, str]], pause: Callable[[float], None] = time.sleep) -> str:
+    def ask(
+        self, messages: list[dict[str, str]], pause: Callable[[float], None] = time.sleep
+    ) -> str:
         """Return the model's reply.
 
         Raises
@@ -101,7 +107,8 @@ class Endpoint:
         Refusal
             If it declines, or a content filter does.
         EndpointError
-            If the endpoint does not answer after all tries, or rejects the key, the model or the request.
+            If the endpoint does not answer after all tries, or rejects the key, the model or the
+            request.
         """
         failures = 0
         while True:
@@ -118,7 +125,9 @@ class Endpoint:
         temperature = self._settings.temperature
         extra: dict[str, Any] = {} if temperature is None else {"temperature": temperature}
         try:
-            response = self._client.chat.completions.create(model=self._settings.model, messages=messages, **extra)
+            response = self._client.chat.completions.create(
+                model=self._settings.model, messages=messages, **extra
+            )
         except self._openai.BadRequestError as error:
             if error.code == "content_filter":
                 raise Refusal("content filter") from None
@@ -128,24 +137,31 @@ class Endpoint:
         choices = getattr(response, "choices", None)
         if not choices:
             raise EndpointError(
-                f"annotation.base_url: {self._settings.base_url} does not answer as chat completions do."
+                f"annotation.base_url: {self._settings.base_url} does not answer as chat "
+                "completions do."
             )
         if choices[0].message.refusal or choices[0].finish_reason == "content_filter":
             raise Refusal(choices[0].message.refusal or "content filter")
         return choices[0].message.content or ""
 
     def _may_pass(self, error: Any) -> bool:
-        """Tell whether a failure may be gone at the next try: no connection, a time-out, too many requests, a fault."""
+        """Tell whether a failure may be gone at the next try: no connection, a time-out, too many
+        requests, a fault.
+        """
         if isinstance(error, self._openai.APIStatusError):
             return error.status_code in (408, 409, 429) or error.status_code >= 500
         return isinstance(error, self._openai.APIConnectionError)  # time-outs are of this kind
 
     def _tell(self, error: Any, tries: int) -> str:
-        """Say what went wrong. What an endpoint writes may repeat the key, so it is not told where the key is wrong."""
+        """Say what went wrong. What an endpoint writes may repeat the key, so it is not told where
+        the key is wrong.
+        """
         place = f"annotation.base_url: {self._settings.base_url}"
         status = getattr(error, "status_code", None)
         if status in (401, 403):
-            return f"{place} rejects the key in {self._settings.api_key_variable} (status {status})."
+            return (
+                f"{place} rejects the key in {self._settings.api_key_variable} (status {status})."
+            )
         reason = " ".join(str(error).split())
         for form in (self._key, quote(self._key, safe=""), b64encode(self._key.encode()).decode()):
             reason = reason.replace(form, "***")
@@ -154,5 +170,7 @@ class Endpoint:
 
 
 def _pause(failures: int) -> float:
-    """Return the seconds to wait after so many failures: doubling, with chance so that threads do not come together."""
+    """Return the seconds to wait after so many failures: doubling, with chance so that threads do
+    not come together.
+    """
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1)) * random.uniform(0.5, 1.0)

@@ -30,7 +30,9 @@ def annotate_step(config: Config, paths: Paths) -> None:
     questions = {}
     for model, neurons in _neurons(config, paths).groupby("model", sort=False):
         contexts = read_parquet(paths.contexts(model), CONTEXT_COLUMNS)
-        wanted = neurons.merge(contexts[contexts["rank"] <= settings.n_contexts], on=["layer", "unit"])
+        wanted = neurons.merge(
+            contexts[contexts["rank"] <= settings.n_contexts], on=["layer", "unit"]
+        )
         for (layer, unit), part in wanted.groupby(["layer", "unit"], sort=False):
             messages = annotation_messages(part.sort_values("rank"), texts, settings.context_bytes)
             questions[model, int(layer), int(unit)] = messages
@@ -40,11 +42,16 @@ def annotate_step(config: Config, paths: Paths) -> None:
 
 
 def _neurons(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return the neurons to annotate: those of the Rosetta Neurons that the viewer shows first, each once."""
+    """Return the neurons to annotate: those of the Rosetta Neurons that the viewer shows first,
+    each once.
+    """
     assert config.annotation is not None
     rows = []
     for group in config.groups():
         shown = json.loads(read_bytes(paths.excerpts(group_name(group))))
         for neuron in shown["neurons"][: config.annotation.n_neurons]:
-            rows += [(model, p["layer"], p["unit"]) for model, p in zip(group, neuron["partners"], strict=True)]
+            rows += [
+                (model, p["layer"], p["unit"])
+                for model, p in zip(group, neuron["partners"], strict=True)
+            ]
     return pd.DataFrame(rows, columns=["model", "layer", "unit"]).drop_duplicates()

@@ -106,9 +106,12 @@ def replicate_matches(found: Resampled, facts: PairFacts) -> pd.DataFrame:
 def _match_table(u: np.ndarray, v: np.ndarray, r: np.ndarray, facts: PairFacts) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "model_a": facts.model_a, "layer_a": (u // facts.d_mlp_a).astype(np.int32),
+            "model_a": facts.model_a,
+            "layer_a": (u // facts.d_mlp_a).astype(np.int32),
             "unit_a": (u % facts.d_mlp_a).astype(np.int32),
-            "model_b": facts.model_b, "layer_b": (v // facts.d_mlp_b).astype(np.int32),
-            "unit_b": (v % facts.d_mlp_b).astype(np.int32), "r": r,
+            "model_b": facts.model_b,
+            "layer_b": (v // facts.d_mlp_b).astype(np.int32),
+            "unit_b": (v % facts.d_mlp_b).astype(np.int32),
+            "r": r,
         }
-    )  # fmt: skip
+    )

@@ -1,4 +1,6 @@
-"""Matches in the published code's form: `best_buddies.json`, one object per mutual pair (docs/reproduction.md)."""
+"""Matches in the published code's form: `best_buddies.json`, one object per mutual pair
+(docs/reproduction.md).
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _Rank = Annotated[int, Field(ge=1, lt=2**15)]
 
 
 class Buddies(Section):
-    """One mutual pair: its neurons, both numbered from 0 in their layer, r, and both ranks, from 1."""
+    """One mutual pair: its neurons, both numbered from 0 in their layer, r, and both ranks, from
+    1.
+    """
 
     model1_layer: _Index
     model1_neuron: _Index
@@ -36,11 +40,19 @@ class Buddies(Section):
 
 _FILE = TypeAdapter(list[Buddies])
 _COLUMN_OF = {
-    "model1_layer": "layer_a", "model1_neuron": "unit_a", "model2_layer": "layer_b", "model2_neuron": "unit_b",
-    "correlation": "r", "rank_in_model1": "rank_a", "rank_in_model2": "rank_b",
-}  # fmt: skip
+    "model1_layer": "layer_a",
+    "model1_neuron": "unit_a",
+    "model2_layer": "layer_b",
+    "model2_neuron": "unit_b",
+    "correlation": "r",
+    "rank_in_model1": "rank_a",
+    "rank_in_model2": "rank_b",
+}
 _TYPES = {"layer": np.int32, "unit": np.int32, "rank": np.int16}
-_MEND = "Give the best_buddies.json of the published language code, as docs/reproduction.md describes it."
+_MEND = (
+    "Give the best_buddies.json of the published language code, as docs/reproduction.md "
+    "describes it."
+)
 
 
 def read_buddies(path: Path, model_a: str, model_b: str, k: int | None = None) -> pd.DataFrame:
@@ -58,7 +70,8 @@ def read_buddies(path: Path, model_a: str, model_b: str, k: int | None = None) -
     Returns
     -------
     DataFrame
-        `MATCH_COLUMNS`, ordered by (layer_a, unit_a, rank_a). Margins are NaN: the file has no runners-up.
+        `MATCH_COLUMNS`, ordered by (layer_a, unit_a, rank_a). Margins are NaN: the file has no
+        runners-up.
 
     Raises
     ------
@@ -70,16 +83,23 @@ def read_buddies(path: Path, model_a: str, model_b: str, k: int | None = None) -
     except ValidationError as error:
         problem = describe_problems(error.errors(include_url=False)[:1])[0]
         raise StoreError(f"{path}: not a list of best buddies ({problem}). {_MEND}") from None
-    table = pd.DataFrame([pair.model_dump() for pair in pairs], columns=list(_COLUMN_OF)).rename(columns=_COLUMN_OF)
+    table = pd.DataFrame([pair.model_dump() for pair in pairs], columns=list(_COLUMN_OF)).rename(
+        columns=_COLUMN_OF
+    )
     _check_once(table, ["layer_a", "unit_a", "layer_b", "unit_b"], path, "a pair")
     for side, number in (("a", 1), ("b", 2)):
         _check_once(
-            table, [f"layer_{side}", f"unit_{side}", f"rank_{side}"], path, f"a rank_in_model{number} of a neuron"
+            table,
+            [f"layer_{side}", f"unit_{side}", f"rank_{side}"],
+            path,
+            f"a rank_in_model{number} of a neuron",
         )
     if k is not None:
         table = table[(table["rank_a"] <= k) & (table["rank_b"] <= k)]
     table = table.assign(model_a=model_a, model_b=model_b, margin_a=np.nan, margin_b=np.nan)
-    table = table.astype({name: _TYPES.get(name.split("_")[0], np.float64) for name in _COLUMN_OF.values()})
+    table = table.astype(
+        {name: _TYPES.get(name.split("_")[0], np.float64) for name in _COLUMN_OF.values()}
+    )
     return table[MATCH_COLUMNS].sort_values(["layer_a", "unit_a", "rank_a"], ignore_index=True)
 
 

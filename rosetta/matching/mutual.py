@@ -1,4 +1,6 @@
-"""Matches between two models and Rosetta Neurons of groups of models (method, section 3; Dravid 2026, section 3.3)."""
+"""Matches between two models and Rosetta Neurons of groups of models (method, section 3; Dravid
+2026, section 3.3).
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,18 @@ from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.errors import ConfigError
 
 MATCH_COLUMNS = [
-    "model_a", "layer_a", "unit_a", "model_b", "layer_b", "unit_b",
-    "r", "rank_a", "rank_b", "margin_a", "margin_b",
-]  # fmt: skip
+    "model_a",
+    "layer_a",
+    "unit_a",
+    "model_b",
+    "layer_b",
+    "unit_b",
+    "r",
+    "rank_a",
+    "rank_b",
+    "margin_a",
+    "margin_b",
+]
 # What controls and resampling tell of each match; NaN where they were not made.
 NOTE_COLUMNS = ["r_ci_low", "r_ci_high", "p_permutation", "p_documents", "p_untrained"]
 
@@ -22,15 +33,16 @@ NOTE_COLUMNS = ["r_ci_low", "r_ci_high", "p_permutation", "p_documents", "p_untr
 def mutual_matches(neighbors: PairNeighbors, facts: PairFacts, k: int) -> pd.DataFrame:
     """Return the mutual k-nearest neighbours of a pair.
 
-    (u, v) is a match if and only if v is among u's k most similar neurons of B and u among v's k most similar
-    of A.
+    (u, v) is a match if and only if v is among u's k most similar neurons of B and u among v's k
+    most similar of A.
 
     Returns
     -------
     DataFrame
-        `MATCH_COLUMNS`, ordered by (layer_a, unit_a, rank_a). `rank_a` is v's rank among u's neighbours, from
-        1; `margin_a` is r minus u's correlation with its first neighbour beyond the k nearest (NaN if it has
-        none): with k = 1, the margin to the runner-up. `rank_b`, `margin_b` likewise from v's side.
+        `MATCH_COLUMNS`, ordered by (layer_a, unit_a, rank_a). `rank_a` is v's rank among u's
+        neighbours, from 1; `margin_a` is r minus u's correlation with its first neighbour beyond
+        the k nearest (NaN if it has none): with k = 1, the margin to the runner-up. `rank_b`,
+        `margin_b` likewise from v's side.
     """
     u, rank_a = np.nonzero(neighbors.a.index[:, :k] >= 0)
     v = neighbors.a.index[u, rank_a]
@@ -75,13 +87,20 @@ def check_comparisons(matches: list[pd.DataFrame]) -> None:
         If there is none, they have different anchors, or a model is compared twice.
     """
     if not matches:
-        raise ConfigError("no table of matches is given. Give those of the anchor with each other model.")
+        raise ConfigError(
+            "no table of matches is given. Give those of the anchor with each other model."
+        )
     named = {name for table in matches for name in table["model_a"].unique()}
     if len(named) > 1:
-        raise ConfigError(f"the tables have different anchors ({', '.join(sorted(named))}); model_a must be the same.")
+        raise ConfigError(
+            f"the tables have different anchors ({', '.join(sorted(named))}); model_a must be "
+            "the same."
+        )
     others = [name for table in matches for name in table["model_b"].unique()]
     if len(set(others)) < len(others):
-        raise ConfigError(f"the tables compare with {', '.join(others)}; give the matches with each model once.")
+        raise ConfigError(
+            f"the tables compare with {', '.join(others)}; give the matches with each model once."
+        )
 
 
 def rosetta_neurons(matches: list[pd.DataFrame]) -> pd.DataFrame:
@@ -97,7 +116,8 @@ def rosetta_neurons(matches: list[pd.DataFrame]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `ROSETTA_COLUMNS`: one row per anchor neuron and partner, ordered by anchor neuron, then by comparison.
+        `ROSETTA_COLUMNS`: one row per anchor neuron and partner, ordered by anchor neuron, then by
+        comparison.
     """
     keys = [pd.MultiIndex.from_frame(table[["layer_a", "unit_a"]]) for table in matches]
     shared = reduce(lambda a, b: a.intersection(b), [key.unique() for key in keys])
@@ -105,9 +125,15 @@ def rosetta_neurons(matches: list[pd.DataFrame]) -> pd.DataFrame:
         table[key.isin(shared)].assign(comparison=number)
         for number, (table, key) in enumerate(zip(matches, keys, strict=True))
     ]
-    rows = pd.concat(kept).sort_values(["layer_a", "unit_a", "comparison", "rank_a"], ignore_index=True)
+    rows = pd.concat(kept).sort_values(
+        ["layer_a", "unit_a", "comparison", "rank_a"], ignore_index=True
+    )
     renamed = {
-        "model_a": "model_anchor", "layer_a": "layer_anchor", "unit_a": "unit_anchor",
-        "model_b": "model", "layer_b": "layer", "unit_b": "unit",
-    }  # fmt: skip
+        "model_a": "model_anchor",
+        "layer_a": "layer_anchor",
+        "unit_a": "unit_anchor",
+        "model_b": "model",
+        "layer_b": "layer",
+        "unit_b": "unit",
+    }
     return rows.rename(columns=renamed)[ROSETTA_COLUMNS]

@@ -198,7 +198,11 @@ def sweeps_step(config: Config, paths: Paths, pair: str) -> None:
 
 
 def import_buddies_step(
-    file: Path, models: tuple[str, str], out: Path, k: int | None, run: tuple[Config, Paths] | None = None
+    file: Path,
+    models: tuple[str, str],
+    out: Path,
+    k: int | None,
+    run: tuple[Config, Paths] | None = None,
 ) -> None:
     """Write a `best_buddies.json` as matches of two models; what it does not tell is NaN.
 
@@ -234,7 +238,9 @@ def _check_names(a: str, b: str) -> None:
         raise ConfigError(f"--b: {b} is the name of model 1, too. Give models different names.")
 
 
-def _check_neurons(matches: pd.DataFrame, models: tuple[str, str], run: tuple[Config, Paths], file: Path) -> None:
+def _check_neurons(
+    matches: pd.DataFrame, models: tuple[str, str], run: tuple[Config, Paths], file: Path
+) -> None:
     config, paths = run
     for side, model in zip("ab", models, strict=True):
         entry_of(config.models, model, f"--{side}: models")
@@ -244,17 +250,23 @@ def _check_neurons(matches: pd.DataFrame, models: tuple[str, str], run: tuple[Co
         if len(strange):
             layer, unit = strange[[f"layer_{side}", f"unit_{side}"]].iloc[0]
             raise StoreError(
-                f"{file}: has unit {unit} of layer {layer}, and {model} has {shape.n_layers} layers × {shape.d_mlp} "
+                f"{file}: has unit {unit} of layer {layer}, and {model} has {shape.n_layers} "
+                f"layers × {shape.d_mlp} "
                 "units. Give the names in the file's order, model 1 as --a."
             )
 
 
 def export_step(matches: Path, out: Path) -> None:
-    """Write the matches of one pair as a `best_buddies.json`, without a digest beside it: it is for other programs."""
+    """Write the matches of one pair as a `best_buddies.json`, without a digest beside it: it is for
+    other programs.
+    """
     table = read_parquet(matches, MATCH_COLUMNS)
     pairs = len(table[["model_a", "model_b"]].drop_duplicates())
     if pairs > 1:
-        raise StoreError(f"{matches}: holds matches of {pairs} pairs; the form has room for one. Export each alone.")
+        raise StoreError(
+            f"{matches}: holds matches of {pairs} pairs; the form has room for one. Export each "
+            "alone."
+        )
     with replacing(out) as temporary:
         temporary.write_text(buddies_text(table), encoding="utf-8")
     say(f"{len(table)} matches")

@@ -21,14 +21,22 @@ from rosetta.storage.digests import digest_json
 
 
 def view_scratch(out: Path) -> AbstractContextManager[Path]:
-    """Return the scratch folder of a job that matches under several views; a killed one is gone on with."""
+    """Return the scratch folder of a job that matches under several views; a killed one is gone on
+    with.
+    """
     return scratch_folder(out.with_name(f".views-{out.stem}"), keep=True)
 
 
 def match_view(
-    config: Config, folder_a: Path, folder_b: Path, scratch: Path, view: View, pooling: str | None = None
+    config: Config,
+    folder_a: Path,
+    folder_b: Path,
+    scratch: Path,
+    view: View,
+    pooling: str | None = None,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Correlate and match two folders of stores by the exact method, as a run does, but under a view.
+    """Correlate and match two folders of stores by the exact method, as a run does, but under a
+    view.
 
     Parameters
     ----------
@@ -37,7 +45,8 @@ def match_view(
     folder_a, folder_b : Path
         Shard stores of either model.
     scratch : Path
-        Folder of the job (`view_scratch`), in which finished neighbour lists are kept, and found again.
+        Folder of the job (`view_scratch`), in which finished neighbour lists are kept, and found
+        again.
     view : View
         Documents, positions and neurons that take part, and their order.
     pooling : str, optional

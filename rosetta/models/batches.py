@@ -14,17 +14,20 @@ _LIMIT = "original_max_position_embeddings"
 
 
 def length_limits(config: Any) -> list[int]:
-    """Return the lengths above which a model of a transformers configuration reads all positions differently.
+    """Return the lengths above which a model of a transformers configuration reads all positions
+    differently.
 
-    LongRoPE rotates by one set of frequencies up to `original_max_position_embeddings` tokens and by another above, and
-    the library chooses between them by the longest row of a batch. Dynamic NTK changes above `max_position_embeddings`
-    only, and longer sequences are rejected (`rosetta.models.loading.check_context`); other kinds never change.
+    LongRoPE rotates by one set of frequencies up to `original_max_position_embeddings` tokens and
+    by another above, and the library chooses between them by the longest row of a batch. Dynamic
+    NTK changes above `max_position_embeddings` only, and longer sequences are rejected
+    (`rosetta.models.loading.check_context`); other kinds never change.
     """
     return sorted({rope[_LIMIT] for rope in _longropes(config)})
 
 
 def check_length_limits(config: Any, place: str) -> None:
-    """Check that a transformers configuration gives what `length_limits` reads; the library may load it without.
+    """Check that a transformers configuration gives what `length_limits` reads; the library may
+    load it without.
 
     Raises
     ------
@@ -35,7 +38,8 @@ def check_length_limits(config: Any, place: str) -> None:
         limit = rope.get(_LIMIT)
         if not isinstance(limit, int) or limit < 1:
             raise ModelError(
-                f"{place}: config.json gives {limit!r} as {_LIMIT} of a LongRoPE (rope_parameters). Give the number of "
+                f"{place}: config.json gives {limit!r} as {_LIMIT} of a LongRoPE "
+                "(rope_parameters). Give the number of "
                 "tokens up to which its short_factor holds."
             )
 
@@ -47,7 +51,8 @@ def _longropes(config: Any) -> list[dict[str, Any]]:
 
 
 def batches(lengths: Sequence[int], batch_size: int, config: Any) -> Iterator[slice]:
-    """Yield which sequences are read together: `batch_size` in order, cut where a length limit lies between two.
+    """Yield which sequences are read together: `batch_size` in order, cut where a length limit lies
+    between two.
 
     Parameters
     ----------

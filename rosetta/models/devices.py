@@ -18,7 +18,8 @@ from rosetta.config.devices import Devices
 from rosetta.errors import ConfigError
 from rosetta.models.placement import Room
 
-USABLE = 0.9  # of a device's or machine's memory; the rest is for its drivers, the interpreter and libraries
+# of a device's or machine's memory; the rest is for its drivers, the interpreter and libraries
+USABLE = 0.9
 CPU = torch.device("cpu")
 _claimed: dict[int, IO[str]] = {}
 
@@ -26,9 +27,10 @@ _claimed: dict[int, IO[str]] = {}
 def claim_gpus(n: int) -> list[int]:
     """Claim GPUs for this process until it ends, and return their numbers.
 
-    Jobs that run at once on one machine (the shards of a model, say) spread over its GPUs: each takes those that the
-    fewest others hold. The claims are locks of the operating system, so they end with their holders. A scheduler
-    that shows a job only its own GPUs needs none of this, and is not disturbed.
+    Jobs that run at once on one machine (the shards of a model, say) spread over its GPUs: each
+    takes those that the fewest others hold. The claims are locks of the operating system, so they
+    end with their holders. A scheduler that shows a job only its own GPUs needs none of this, and
+    is not disturbed.
 
     Parameters
     ----------
@@ -43,7 +45,10 @@ def claim_gpus(n: int) -> list[int]:
     folder = Path(tempfile.gettempdir()) / f"rosetta-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise ConfigError(f"{folder} is not yours, and is where GPUs are claimed. Set TMPDIR to a folder of your own.")
+        raise ConfigError(
+            f"{folder} is not yours, and is where GPUs are claimed. Set TMPDIR to a folder of "
+            "your own."
+        )
     visible = list(enumerate(_visible()))
     tries = ((number, name, holders) for holders in count() for number, name in visible)
     while len(_claimed) < min(n, len(visible)):
@@ -63,13 +68,17 @@ def _visible() -> list[str]:
     """Return what the machine calls the GPUs that this process may use, by their numbers in it."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     found = torch.cuda.device_count()
-    names = named if len(named) >= found and all(named) else [str(number) for number in range(found)]
+    names = (
+        named if len(named) >= found and all(named) else [str(number) for number in range(found)]
+    )
     return [name.strip().replace("/", "-") for name in names[:found]]
 
 
 @cache
 def best_device() -> torch.device:
-    """Return where this process computes: a GPU that few others use, or the CPU if there is none."""
+    """Return where this process computes: a GPU that few others use, or the CPU if there is
+    none.
+    """
     return torch.device("cuda", *claim_gpus(1)) if torch.cuda.is_available() else CPU
 
 
@@ -79,8 +88,8 @@ def room_here(devices: Devices) -> Room:
     Raises
     ------
     ConfigError
-        If more is given than there is: what follows from it, such as a batch, would be another than the configuration
-        says.
+        If more is given than there is: what follows from it, such as a batch, would be another than
+        the configuration says.
     """
     memory = _limit("cpu_memory_gb", devices.cpu_memory_gb, psutil.virtual_memory().total)
     n_gpus = min(devices.n_gpus, torch.cuda.device_count()) if torch.cuda.is_available() else 0
@@ -91,5 +100,7 @@ def room_here(devices: Devices) -> Room:
 
 def _limit(key: str, given: float | None, total: float) -> float:
     if given is not None and given * GB > total:
-        raise ConfigError(f"devices.{key}: {given:g} is given, and this machine has {total / GB:.4g}. Lower it.")
+        raise ConfigError(
+            f"devices.{key}: {given:g} is given, and this machine has {total / GB:.4g}. Lower it."
+        )
     return USABLE * total if given is None else given * GB

@@ -19,8 +19,8 @@ from rosetta.models.saved_weight_names import ALL_EXPERTS, SavedWeight, saved_we
 from rosetta.models.weights_fit import ONE_MODEL, listed
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
-# Names of what a quantisation adds to weights or puts in their place. A scale of something else, such as `logit_scale`,
-# may be a weight like others.
+# Names of what a quantisation adds to weights or puts in their place. A scale of something else,
+# such as `logit_scale`, may be a weight like others.
 _QUANTISED = re.compile(
     r"(^|[._])(qweight|qzeros|zeros|zero_point|scales|scale_inv|g_idx|weight_packed|W_q|absmax|SCB|_scale|"
     r"(weight|input|output|proj|[kqv])_scale)$"
@@ -29,7 +29,10 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
 def check_model_folder(
-    folder: Path, key: str, sequence_length: int = 0, length_key: str = "activations.sequence_length"
+    folder: Path,
+    key: str,
+    sequence_length: int = 0,
+    length_key: str = "activations.sequence_length",
 ) -> None:
     """Check that a folder holds a supported model in Hugging Face format.
 
@@ -47,10 +50,10 @@ def check_model_folder(
     Raises
     ------
     ModelError
-        If the folder, its configuration, its safetensors weights or, of a language model, its tokenizer is
-        missing, or its architecture is not supported, needs remote code, or reads fewer tokens;
-        if it is an adapter, or its weights are quantised, or of another number of layers or
-        neurons than its configuration.
+        If the folder, its configuration, its safetensors weights or, of a language model, its
+        tokenizer is missing, or its architecture is not supported, needs remote code, or reads
+        fewer tokens; if it is an adapter, or its weights are quantised, or of another number of
+        layers or neurons than its configuration.
     """
     place = f"{key}: {folder}"
     if not folder.is_dir():
@@ -61,31 +64,51 @@ def check_model_folder(
     check_plain(config, place)
     if (folder / "adapter_config.json").exists():
         # transformers would load the model that the adapter names, from wherever it says.
-        raise ModelError(f"{place} holds an adapter (adapter_config.json). Merge it into its model and save that.")
+        raise ModelError(
+            f"{place} holds an adapter (adapter_config.json). Merge it into its model and save "
+            "that."
+        )
     if modality == "text":
         _check_context(config, place, sequence_length, length_key)
         if not any((folder / name).exists() for name in _TOKENIZER_FILES):
-            raise ModelError(f"{place} has no tokenizer ({', '.join(_TOKENIZER_FILES)}). Save the tokenizer there.")
+            raise ModelError(
+                f"{place} has no tokenizer ({', '.join(_TOKENIZER_FILES)}). Save the tokenizer "
+                "there."
+            )
     _check_weights(folder, key, config)
 
 
 def _check_no_code(config: dict, place: str) -> None:
-    attention = (str(config.get(name, "")) for name in ("attn_implementation", "_attn_implementation"))
-    if ("auto_map" in config and config.get("model_type") is None) or any("/" in name for name in attention):
-        raise ModelError(f"{place} needs code of its own, which is never run. Use an architecture of transformers.")
+    attention = (
+        str(config.get(name, "")) for name in ("attn_implementation", "_attn_implementation")
+    )
+    if ("auto_map" in config and config.get("model_type") is None) or any(
+        "/" in name for name in attention
+    ):
+        raise ModelError(
+            f"{place} needs code of its own, which is never run. Use an architecture of "
+            "transformers."
+        )
 
 
 def _check_context(config: dict, place: str, sequence_length: int, length_key: str) -> None:
     """Check that a language model reads so many tokens, as far as its configuration tells."""
-    context = next((config[name] for name in ("max_position_embeddings", "n_positions") if name in config), None)
+    context = next(
+        (config[name] for name in ("max_position_embeddings", "n_positions") if name in config),
+        None,
+    )
     if context is not None and not isinstance(context, int):
-        raise ModelError(f"{place}: config.json says that it reads {context!r} tokens, which is no number. Correct it.")
+        raise ModelError(
+            f"{place}: config.json says that it reads {context!r} tokens, which is no number. "
+            "Correct it."
+        )
     if context and sequence_length > context:
         raise ModelError(f"{place} reads {context} tokens; lower {length_key} ({sequence_length}).")
 
 
 def check_plain(config: dict, place: str) -> None:
-    """Check that the content of a config.json speaks of weights as they are, in `model.safetensors` or its parts.
+    """Check that the content of a config.json speaks of weights as they are, in `model.safetensors`
+    or its parts.
 
     Raises
     ------
@@ -97,24 +120,29 @@ def check_plain(config: dict, place: str) -> None:
         if said:
             method = said.get("quant_method") if isinstance(said, dict) else None
             raise ModelError(
-                f"{place}: its weights are quantised ({method or 'by a method that is not named'}: quantization_config "
+                f"{place}: its weights are quantised "
+                f"({method or 'by a method that is not named'}: quantization_config "
                 "in config.json). Give the model that it was made from, or save it dequantised."
             )
     if config.get("transformers_weights"):
         raise ModelError(
-            f"{place}: config.json names a file of weights (transformers_weights). Call it {WHOLE} and remove the key."
+            f"{place}: config.json names a file of weights (transformers_weights). Call it "
+            f"{WHOLE} and remove the key."
         )
 
 
 def stale_index(folder: Path) -> str:
-    """Return a warning if a folder has both whole weights and an index of parts, of which one is left over; else ""."""
+    """Return a warning if a folder has both whole weights and an index of parts, of which one is
+    left over; else "".
+    """
     if not ((folder / WHOLE).exists() and (folder / INDEX).exists()):
         return ""
     return f"{WHOLE} is read, and {INDEX} beside it is not. Remove the one that is left over."
 
 
 def folder_shape(folder: Path, key: str) -> NeuronShape | None:
-    """Return the neuron counts of a model folder, or None if its configuration file does not tell them.
+    """Return the neuron counts of a model folder, or None if its configuration file does not tell
+    them.
 
     Raises
     ------
@@ -146,15 +174,21 @@ def _shape_of(config: dict, place: str) -> NeuronShape | None:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Return the files of a model folder that make the model what it is: configuration, weights, tokenizer."""
-    return sorted(p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".model", ".txt"))
+    """Return the files of a model folder that make the model what it is: configuration, weights,
+    tokenizer.
+    """
+    return sorted(
+        p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".model", ".txt")
+    )
 
 
 def _read_json(path: Path, place: str) -> dict:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ModelError(f"{place} has no {path.name}. Give a folder in Hugging Face format.") from None
+        raise ModelError(
+            f"{place} has no {path.name}. Give a folder in Hugging Face format."
+        ) from None
     except (ValueError, OSError, RecursionError) as error:
         raise ModelError(f"{place}: {path.name} cannot be read ({error}).") from None
     if not isinstance(content, dict):
@@ -176,21 +210,30 @@ def weight_shapes(folder: Path, key: str) -> dict[str, list[int]]:
             with safe_open(folder / name, framework="numpy") as file:
                 shapes |= {weight: file.get_slice(weight).get_shape() for weight in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            raise ModelError(f"{place}: {name} cannot be read ({error}). Complete the download.") from None
+            raise ModelError(
+                f"{place}: {name} cannot be read ({error}). Complete the download."
+            ) from None
     return shapes
 
 
 def _check_weights(folder: Path, key: str, config: dict) -> None:
-    """Check that weights are there, and of as many layers and neurons as the configuration says, by their headers."""
+    """Check that weights are there, and of as many layers and neurons as the configuration says, by
+    their headers.
+    """
     place, shapes = f"{key}: {folder}", weight_shapes(folder, key)
     quantised = [name for name in shapes if _QUANTISED.search(name)]
     if quantised:
         raise ModelError(
-            f"{place}: its weights are quantised ({listed(quantised)}), and config.json has no quantization_config. "
+            f"{place}: its weights are quantised ({listed(quantised)}), and config.json has no "
+            "quantization_config. "
             "Give the model that it was made from, or save it dequantised."
         )
     architecture = architecture_of(config.get("model_type"), place)
-    sizes = {weight: size for name, size in shapes.items() if (weight := saved_weight(architecture, name))}
+    sizes = {
+        weight: size
+        for name, size in shapes.items()
+        if (weight := saved_weight(architecture, name))
+    }
     shape = _shape_of(config, place)
     if shape is not None:
         _check_sizes(sizes, shape, place)
@@ -200,7 +243,8 @@ def _check_sizes(sizes: dict[SavedWeight, list[int]], shape: NeuronShape, place:
     layers = {weight.layer for weight in sizes}
     if layers != set(range(shape.n_layers)):
         raise ModelError(
-            f"{place}: config.json says {shape.n_layers} layers, and the weights are of {len(layers)}. {ONE_MODEL}"
+            f"{place}: config.json says {shape.n_layers} layers, and the weights are of "
+            f"{len(layers)}. {ONE_MODEL}"
         )
     experts: Counter[int] = Counter()
     for (layer, expert), found in sizes.items():
@@ -209,16 +253,21 @@ def _check_sizes(sizes: dict[SavedWeight, list[int]], shape: NeuronShape, place:
     for layer in range(shape.n_layers):
         if experts[layer] != shape.n_experts:
             raise ModelError(
-                f"{place}: config.json says {shape.n_experts} experts per layer, and the weights of layer {layer} are "
+                f"{place}: config.json says {shape.n_experts} experts per layer, and the "
+                f"weights of layer {layer} are "
                 f"of {experts[layer]}. {ONE_MODEL}"
             )
     for (layer, expert), found in sizes.items():
-        expected, of = shape.d_mlp - shape.n_routed, "layer" if not shape.n_experts else "shared expert"
+        expected, of = (
+            shape.d_mlp - shape.n_routed,
+            "layer" if not shape.n_experts else "shared expert",
+        )
         if expert is not None:
             expected, of = shape.d_expert, "expert"
         if expected not in found[-2:]:  # of all experts at once, what is before is their number
             raise ModelError(
-                f"{place}: config.json says {expected} neurons per {of}, and the weights of layer {layer} are "
+                f"{place}: config.json says {expected} neurons per {of}, and the weights of "
+                f"layer {layer} are "
                 f"{found}. {ONE_MODEL}"
             )
 
@@ -241,14 +290,22 @@ def weight_files(folder: Path, place: str) -> list[str]:
         )
     weights = _read_json(index, place).get("weight_map")
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights.values()):
-        raise ModelError(f"{place}: {index.name} has no weight_map of names to files. Complete the download.")
+        raise ModelError(
+            f"{place}: {index.name} has no weight_map of names to files. Complete the download."
+        )
     names = sorted(set(weights.values()))
-    strange = next((name for name in names if name != Path(name).name or not name.endswith(".safetensors")), None)
+    strange = next(
+        (name for name in names if name != Path(name).name or not name.endswith(".safetensors")),
+        None,
+    )
     if strange is not None:
         raise ModelError(
-            f"{place}: {index.name} names {strange!r}, which is no safetensors file of this folder. Put it there."
+            f"{place}: {index.name} names {strange!r}, which is no safetensors file of this "
+            "folder. Put it there."
         )
     missing = [name for name in names if not (folder / name).exists()]
     if missing:
-        raise ModelError(f"{place} lacks {missing[0]}, which {index.name} names. Complete the download.")
+        raise ModelError(
+            f"{place} lacks {missing[0]}, which {index.name} names. Complete the download."
+        )
     return names

@@ -10,13 +10,19 @@ from huggingface_hub.utils import httpx
 from rosetta.errors import ModelError
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-# Whose pull requests the hub's own service opens, and their title; anybody else's conversion is not to be trusted.
+# Whose pull requests the hub's own service opens, and their title; anybody else's conversion is not
+# to be trusted.
 CONVERTER = "SFconvertbot"
 CONVERSION_TITLE = "Adding `safetensors` variant of this model"
-UNANSWERED = (OSError, httpx.HTTPError)  # of which the hub's own errors, and the network's, are kinds
+UNANSWERED = (
+    OSError,
+    httpx.HTTPError,
+)  # of which the hub's own errors, and the network's, are kinds
 CONVERSION = (
-    "Weights are read from safetensors only. `rosetta pin --configfile FILE` looks for a conversion of this model on "
-    "the hub (a revision refs/pr/N); else convert it once and give the folder as `path` (docs/reproduction.md)."
+    "Weights are read from safetensors only. `rosetta pin --configfile FILE` looks for a "
+    "conversion of this model on "
+    "the hub (a revision refs/pr/N); else convert it once and give the folder as `path` "
+    "(docs/reproduction.md)."
 )
 
 
@@ -28,7 +34,8 @@ class Pin(NamedTuple):
 
 
 def pin_model(api: Any, model: str, revision: str, place: str) -> Pin:
-    """Return the commit of a hub model's revision or, if its weights are pickles only, of their conversion.
+    """Return the commit of a hub model's revision or, if its weights are pickles only, of their
+    conversion.
 
     Parameters
     ----------
@@ -42,7 +49,8 @@ def pin_model(api: Any, model: str, revision: str, place: str) -> Pin:
     Raises
     ------
     ModelError
-        If the hub does not answer, or there is neither such a revision nor a conversion to safetensors.
+        If the hub does not answer, or there is neither such a revision nor a conversion to
+        safetensors.
     """
     asked = _told(api.model_info, model, revision, place)
     if _has_safetensors(asked):
@@ -51,8 +59,14 @@ def pin_model(api: Any, model: str, revision: str, place: str) -> Pin:
         reference = f"refs/pr/{number}"
         converted = _told(api.model_info, model, reference, place)
         if _has_safetensors(converted):
-            return Pin(converted.sha, f"{model}@{revision} holds no safetensors; pinned to {reference}, which does")
-    raise ModelError(f"{place}: {model}@{revision} holds no safetensors, and nor does a pull request. {CONVERSION}")
+            return Pin(
+                converted.sha,
+                f"{model}@{revision} holds no safetensors; pinned to {reference}, which does",
+            )
+    raise ModelError(
+        f"{place}: {model}@{revision} holds no safetensors, and nor does a pull request. "
+        f"{CONVERSION}"
+    )
 
 
 def pin_dataset(api: Any, dataset: str, revision: str, place: str) -> Pin:
@@ -74,7 +88,9 @@ def check_safetensors(model: str, revision: str, place: str) -> None:
     ModelError
         If it has none, or the hub cannot be asked and the local cache holds none.
     """
-    if any(isinstance(try_to_load_from_cache(model, name, revision=revision), str) for name in WEIGHTS):
+    if any(
+        isinstance(try_to_load_from_cache(model, name, revision=revision), str) for name in WEIGHTS
+    ):
         return
     try:
         found = any(HfApi().file_exists(model, name, revision=revision) for name in WEIGHTS)
@@ -91,7 +107,9 @@ def _has_safetensors(info: Any) -> bool:
 def _conversions(api: Any, model: str, place: str) -> list[int]:
     """Return the numbers of the pull requests by which the hub's service converted a model."""
     try:
-        found = list(api.get_repo_discussions(model, author=CONVERTER, discussion_type="pull_request"))
+        found = list(
+            api.get_repo_discussions(model, author=CONVERTER, discussion_type="pull_request")
+        )
     except UNANSWERED as error:
         raise _unanswered(error, model, "refs/pr", place) from None
     return [one.num for one in found if one.author == CONVERTER and one.title == CONVERSION_TITLE]
@@ -107,6 +125,7 @@ def _told(ask: Any, name: str, revision: str, place: str) -> Any:
 def _unanswered(error: Exception, name: str, revision: str, place: str) -> ModelError:
     reason = " ".join(str(error).split())[:300]
     return ModelError(
-        f"{place}: the hub does not tell about {name}@{revision} ({type(error).__name__}: {reason}). "
+        f"{place}: the hub does not tell about {name}@{revision} ({type(error).__name__}: "
+        f"{reason}). "
         "Check id, revision and the network; gated models need `hf auth login`."
     )

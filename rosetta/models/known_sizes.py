@@ -1,4 +1,6 @@
-"""How large models are, as far as it is known before they are loaded, and whether they fit what they may use."""
+"""How large models are, as far as it is known before they are loaded, and whether they fit what
+they may use.
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,8 @@ class Size(NamedTuple):
 def known_size(config: Config, paths: Paths, name: str) -> Size | None:
     """Return a model's size, or None if it is not known before the model is downloaded or loaded.
 
-    It is told by the local folder, the zoo's recipe (parameters about), the entry's dimensions, or the manifest of an
-    earlier run. An untrained twin has the size of its model.
+    It is told by the local folder, the zoo's recipe (parameters about), the entry's dimensions, or
+    the manifest of an earlier run. An untrained twin has the size of its model.
     """
     twin = config.entry(name).untrained
     base = twin.of if twin else name
@@ -40,7 +42,9 @@ def known_size(config: Config, paths: Paths, name: str) -> Size | None:
     if entry.path:
         folder, key = Path(entry.path), f"models.{base}.path"
         shape = folder_shape(folder, key)
-        return shape and Size(shape, sum(math.prod(sizes) for sizes in weight_shapes(folder, key).values()))
+        return shape and Size(
+            shape, sum(math.prod(sizes) for sizes in weight_shapes(folder, key).values())
+        )
     try:
         manifest = read_manifest(paths.model_manifest(base), "model")
     except StoreError:
@@ -48,7 +52,10 @@ def known_size(config: Config, paths: Paths, name: str) -> Size | None:
     if manifest.get("made_by") == made_by(config, "model", base):
         return Size(NeuronShape.of(manifest), manifest["n_parameters"])
     if entry.zoo:
-        size, vocabulary = config.zoo.sizes[entry.zoo.size], config.zoo.families[entry.zoo.family].vocab_size
+        size, vocabulary = (
+            config.zoo.sizes[entry.zoo.size],
+            config.zoo.families[entry.zoo.family].vocab_size,
+        )
         layers = size.n_layers * (4 * size.d_model**2 + 3 * size.d_model * size.d_mlp)
         return Size(NeuronShape(size.n_layers, size.d_mlp), layers + 2 * vocabulary * size.d_model)
     if entry.dimensions:
@@ -66,20 +73,25 @@ def known_neurons(config: Config, paths: Paths, name: str) -> int | None:
 def tokenizing_bytes(config: Config, paths: Paths) -> float:
     """Return what tokenizing the longest document of the match split takes at most.
 
-    That of a tokenizer whose beginnings cannot be read alone (`rosetta.activations.prefixes`); before the corpus is
-    built, of a document as long as the configuration admits, and 0 where it sets no limit.
+    That of a tokenizer whose beginnings cannot be read alone (`rosetta.activations.prefixes`);
+    before the corpus is built, of a document as long as the configuration admits, and 0 where it
+    sets no limit.
     """
     try:
         manifest = read_manifest(paths.corpus_manifest, "corpus")
     except StoreError:
         manifest = {}
-    built = manifest["splits"]["match"] if manifest.get("made_by") == made_by(config, "corpus") else {}
+    built = (
+        manifest["splits"]["match"] if manifest.get("made_by") == made_by(config, "corpus") else {}
+    )
     # Corpora of earlier versions do not tell it.
     return TOKENIZING * built.get("longest_bytes", config.corpus.max_document_bytes or 0)
 
 
 def capture_demand(config: Config, dtype: str, size: Size) -> Demand:
-    """Return what running a model takes whose activations are captured, its forward pass in `dtype`."""
+    """Return what running a model takes whose activations are captured, its forward pass in
+    `dtype`.
+    """
     settings, written = config.activations, config.store_mode != "live"
     length, stored = settings.sequence_length, settings.dtype
     return Demand.of(size.shape, size.n_parameters, dtype, length, stored=stored, written=written)
@@ -88,7 +100,9 @@ def capture_demand(config: Config, dtype: str, size: Size) -> Demand:
 def scoring_demand(config: Config, dtype: str, size: Size) -> Demand:
     """Return what running a model takes whose neurons score the filter's pool."""
     assert config.filtering is not None, "there is a pool only with a filter"
-    return Demand.of(size.shape, size.n_parameters, dtype, config.filtering.scoring.sequence_length, stored=None)
+    return Demand.of(
+        size.shape, size.n_parameters, dtype, config.filtering.scoring.sequence_length, stored=None
+    )
 
 
 class Planned(NamedTuple):
@@ -132,23 +146,36 @@ def planned_scoring(config: Config, size: Size) -> Planned:
     assert config.filtering is not None, "there is a pool only with a filter"
     name = config.filter_model()
     demand = scoring_demand(config, config.entry(name).dtype, size)
-    return _planned(config, name, demand, config.filtering.scoring.batch_size, key="filtering.scoring: ")
+    return _planned(
+        config, name, demand, config.filtering.scoring.batch_size, key="filtering.scoring: "
+    )
 
 
 def planned_reading(config: Config, name: str, size: Size) -> Planned:
-    """Return what reading a model's weights will take, which its vocabulary kurtosis does in main memory.
+    """Return what reading a model's weights will take, which its vocabulary kurtosis does in main
+    memory.
 
     Raises
     ------
     ModelError
         If the weights do not fit what the configuration gives; with the numbers.
     """
-    demand = Demand.of(size.shape, size.n_parameters, config.entry(name).dtype, 1, stored=None).of_weights()
-    return _planned(config, name, demand, 1, key="vocabulary kurtosis reads weights in main memory: ", on_gpus=False)
+    demand = Demand.of(
+        size.shape, size.n_parameters, config.entry(name).dtype, 1, stored=None
+    ).of_weights()
+    return _planned(
+        config,
+        name,
+        demand,
+        1,
+        key="vocabulary kurtosis reads weights in main memory: ",
+        on_gpus=False,
+    )
 
 
 def planned_twin(config: Config, name: str, size: Size) -> Planned:
-    """Return what capturing a model's untrained twin will take; its weights are made in main memory before.
+    """Return what capturing a model's untrained twin will take; its weights are made in main memory
+    before.
 
     Raises
     ------
@@ -156,7 +183,9 @@ def planned_twin(config: Config, name: str, size: Size) -> Planned:
         If one of both does not fit what the configuration gives; with the numbers.
     """
     twin = twin_name(name, config.controls.untrained_seeds[0])
-    made = Demand.of(size.shape, size.n_parameters, config.entry(name).dtype, 1, stored=None).of_weights()
+    made = Demand.of(
+        size.shape, size.n_parameters, config.entry(name).dtype, 1, stored=None
+    ).of_weights()
     key = "untrained twins (controls.untrained_seeds) are made in main memory: "
     _planned(config, twin, made, 1, key=key, on_gpus=False)
     return planned_capture(config, twin, size)
@@ -178,6 +207,10 @@ def _planned(
         room = room if on_gpus else room._replace(gpus=())
         placement = place(demand, room, wanted, f"{key}models.{name}")
     batch_size = placement.batch_size if placement else (1 if wanted == AUTO else wanted)
-    n_bytes = LOADING * demand.weights + demand.fixed + batch_size * (demand.in_memory + demand.on_device)
+    n_bytes = (
+        LOADING * demand.weights + demand.fixed + batch_size * (demand.in_memory + demand.on_device)
+    )
     given = config.devices.cpu_memory_gb
-    return Planned(n_bytes if given is None else min(n_bytes, given * GB / n_models), batch_size, placement)
+    return Planned(
+        n_bytes if given is None else min(n_bytes, given * GB / n_models), batch_size, placement
+    )

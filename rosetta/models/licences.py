@@ -21,8 +21,8 @@ _MAX_CARD_BYTES, _MAX_CHARACTERS = 2**20, 100
 def licence_of(source: ModelSource, trained_here: bool) -> str:
     """Return in words under which licence a model lies.
 
-    Of a local folder it is what the front matter of `README.md` says or, without that, the first line of a licence
-    file; of a hub model what its card says. Nothing of this is checked.
+    Of a local folder it is what the front matter of `README.md` says or, without that, the first
+    line of a licence file; of a hub model what its card says. Nothing of this is checked.
     """
     if trained_here:
         return "trained here"

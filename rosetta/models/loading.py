@@ -36,10 +36,15 @@ def load_config_of(source: ModelSource) -> Any:
         If it cannot be read, its architecture is not supported, or its LongRoPE has no limit.
     """
     try:
-        config = AutoConfig.from_pretrained(source.location, revision=source.revision, trust_remote_code=False)
-    except Exception as error:  # transformers and tokenizers raise many kinds, plain ones among them
+        config = AutoConfig.from_pretrained(
+            source.location, revision=source.revision, trust_remote_code=False
+        )
+    except (
+        Exception
+    ) as error:  # transformers and tokenizers raise many kinds, plain ones among them
         raise ModelError(
-            f"{source.place}: cannot load {source.location} ({brief(error)}).{_what_to_check(source)}"
+            f"{source.place}: cannot load {source.location} "
+            f"({brief(error)}).{_what_to_check(source)}"
         ) from None
     check_plain(config.to_dict(), source.place)
     check_length_limits(config, source.place)
@@ -48,12 +53,19 @@ def load_config_of(source: ModelSource) -> Any:
 
 
 def _what_to_check(source: ModelSource) -> str:
-    """Return what to do about a configuration that cannot be read; a folder's own error says what is wrong with it."""
-    return " Check id, revision and the network; gated models need `hf auth login`." if source.revision else ""
+    """Return what to do about a configuration that cannot be read; a folder's own error says what
+    is wrong with it.
+    """
+    return (
+        " Check id, revision and the network; gated models need `hf auth login`."
+        if source.revision
+        else ""
+    )
 
 
 def check_context(config: Any, sequence_length: int, key: str) -> None:
-    """Check that a model of a transformers configuration reads so many tokens; `key` says where that number is given.
+    """Check that a model of a transformers configuration reads so many tokens; `key` says where
+    that number is given.
 
     Raises
     ------
@@ -66,7 +78,8 @@ def check_context(config: Any, sequence_length: int, key: str) -> None:
 
 
 NO_ROOM = (
-    "fits by its size, but not as its layers can be shared out. Give a little more: devices.n_gpus, gpu_memory_gb, "
+    "fits by its size, but not as its layers can be shared out. Give a little more: "
+    "devices.n_gpus, gpu_memory_gb, "
     "cpu_memory_gb."
 )
 Where = torch.device | dict[int | str, int]
@@ -80,8 +93,8 @@ def load_model(source: ModelSource, where: Where = CPU) -> Any:
     source : ModelSource
         The model.
     where : device, or dict of {int or 'cpu': int}
-        The device that takes it whole; or how many bytes of its weights lie on which GPU and in main memory, and
-        then accelerate splits it between them, and leaves the rest on disk.
+        The device that takes it whole; or how many bytes of its weights lie on which GPU and in
+        main memory, and then accelerate splits it between them, and leaves the rest on disk.
 
     Raises
     ------
@@ -91,13 +104,20 @@ def load_model(source: ModelSource, where: Where = CPU) -> Any:
     config = load_config_of(source)
     if source.untrained_seed is not None:
         torch.manual_seed(source.untrained_seed)
-        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, source.dtype), trust_remote_code=False)
-        return (model.to(where) if isinstance(where, torch.device) else _dispatched(model, where, source.place)).eval()
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=getattr(torch, source.dtype), trust_remote_code=False
+        )
+        return (
+            model.to(where)
+            if isinstance(where, torch.device)
+            else _dispatched(model, where, source.place)
+        ).eval()
     model, info = load_pretrained(source, where)
     check_fit(info, f"{source.place}: the weights of {source.location}")
     if getattr(model, "_hf_peft_config_loaded", False):
         raise ModelError(
-            f"{source.place}: the weights of {source.location} bring an adapter along. Give another model."
+            f"{source.place}: the weights of {source.location} bring an adapter along. Give "
+            "another model."
         )
     return model.eval()
 
@@ -105,14 +125,16 @@ def load_model(source: ModelSource, where: Where = CPU) -> Any:
 def load_pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, Any]]:
     """Return a model of saved weights, and what transformers says of loading them.
 
-    On the device `meta` weights are let go of one by one, so that only what is said of them remains.
+    On the device `meta` weights are let go of one by one, so that only what is said of them
+    remains.
     """
     scratch = None
     if isinstance(where, torch.device):
         # Weights then go straight to a GPU, without a copy of all of them in main memory.
         placed = {} if where == CPU else {"device_map": {"": where}}
     else:
-        # Weights that are converted before use (those of experts) wait in this folder, others in their own files.
+        # Weights that are converted before use (those of experts) wait in this folder, others in
+        # their own files.
         scratch = tempfile.mkdtemp(prefix="rosetta-weights-")
         placed = {"device_map": "auto", "max_memory": where, "offload_folder": scratch}
     try:
@@ -130,7 +152,8 @@ def load_pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, A
         _delete(scratch)
         advice = "" if source.revision is None else f" {CONVERSION}"
         raise ModelError(
-            f"{source.place}: cannot load the weights of {source.location} ({brief(error)}).{advice}"
+            f"{source.place}: cannot load the weights of {source.location} "
+            f"({brief(error)}).{advice}"
         ) from None
     weakref.finalize(model, _delete, scratch)  # with the model, or at the process's end
     return model, info
@@ -142,7 +165,9 @@ def _delete(scratch: str | None) -> None:
 
 
 def _dispatched(model: Any, limits: dict[int | str, int], place: str) -> Any:
-    """Return a model, made in main memory, split as `from_pretrained` splits it, but without the disk."""
+    """Return a model, made in main memory, split as `from_pretrained` splits it, but without the
+    disk.
+    """
     whole = model._no_split_modules
     balanced = get_balanced_memory(model, max_memory=dict(limits), no_split_module_classes=whole)
     split = infer_auto_device_map(model, max_memory=balanced, no_split_module_classes=whole)

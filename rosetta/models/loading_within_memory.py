@@ -1,4 +1,6 @@
-"""Models loaded where they fit: on one device, over several GPUs, or with weights that wait elsewhere."""
+"""Models loaded where they fit: on one device, over several GPUs, or with weights that wait
+elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from rosetta.progress import say
 def load_placed(
     source: ModelSource, demand: Demand, room: Room, batch_size: int | Literal["auto"]
 ) -> tuple[Any, Placement]:
-    """Load a model where it fits: on one device, split over several GPUs, or with weights off-loaded.
+    """Load a model where it fits: on one device, split over several GPUs, or with weights
+    off-loaded.
 
     Parameters
     ----------
@@ -45,10 +48,15 @@ def load_placed(
     """
     placement = place(demand, room, batch_size, source.place)
     model = load_model(source, _claimed(placement))
-    where = sorted({str(part) for part in getattr(model, "hf_device_map", {"": best_device()}).values()})
+    where = sorted(
+        {str(part) for part in getattr(model, "hf_device_map", {"": best_device()}).values()}
+    )
     if "disk" in where and room.offload != "disk":
         raise ModelError(f"{source.place}: {NO_ROOM}")
-    say(f"{source.place}: on {', '.join(where)}; {placement.batch_size} document(s) per forward pass")
+    say(
+        f"{source.place}: on {', '.join(where)}; {placement.batch_size} document(s) per "
+        "forward pass"
+    )
     return model, placement
 
 
@@ -56,13 +64,18 @@ def _claimed(placement: Placement) -> Where:
     """Claim the GPUs of a placement; return what `load_model` is to be told."""
     if placement.max_memory is None:
         return best_device()
-    gc.collect()  # the hooks of a split model keep it alive: one that was let go of may still be there
+    # the hooks of a split model keep it alive: one that was let go of may still be there
+    gc.collect()
     numbers = claim_gpus(placement.n_gpus)
-    return {numbers[at] if isinstance(at, int) else at: limit for at, limit in placement.max_memory.items()}
+    return {
+        numbers[at] if isinstance(at, int) else at: limit
+        for at, limit in placement.max_memory.items()
+    }
 
 
 def load_to_read(source: ModelSource, demand: Demand, room: Room) -> Any:
-    """Load a model into main memory to read its weights only; what does not fit waits on disk, if it may.
+    """Load a model into main memory to read its weights only; what does not fit waits on disk, if
+    it may.
 
     Raises
     ------

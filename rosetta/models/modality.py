@@ -17,8 +17,8 @@ from rosetta.storage.manifests import read_manifest
 def known_modality(config: Config, paths: Paths, name: str) -> Modality | None:
     """Return a model's modality, or None if it is not known before the model is downloaded.
 
-    Its architecture gives it, which is told by the local folder, the zoo's recipe, or the manifest of
-    an earlier run. An untrained twin has its model's.
+    Its architecture gives it, which is told by the local folder, the zoo's recipe, or the manifest
+    of an earlier run. An untrained twin has its model's.
 
     Raises
     ------

@@ -25,11 +25,20 @@ from rosetta.progress import say
 from rosetta.storage.digests import digest_folder, digest_json
 from rosetta.storage.manifests import read_manifest, write_manifest
 
-_WEIGHTS = (".weight", ".bias", ".gate_up_proj", ".down_proj")  # the last two of all experts of a layer at once
+_WEIGHTS = (
+    ".weight",
+    ".bias",
+    ".gate_up_proj",
+    ".down_proj",
+)  # the last two of all experts of a layer at once
 
 
-def write_model_manifest(source: ModelSource, path: Path, made_by: dict, training: dict | None = None) -> NeuronShape:
-    """Check a model end to end and write its manifest: identity, sizes, digests of weights and tokenizer."""
+def write_model_manifest(
+    source: ModelSource, path: Path, made_by: dict, training: dict | None = None
+) -> NeuronShape:
+    """Check a model end to end and write its manifest: identity, sizes, digests of weights and
+    tokenizer.
+    """
     if source.revision is None:
         check_model_folder(Path(source.location), source.place)
     elif source.untrained_seed is None:
@@ -43,7 +52,9 @@ def write_model_manifest(source: ModelSource, path: Path, made_by: dict, trainin
             say(f"{source.place}: {stale}")
         _check_files(source)
     with torch.device("meta"):
-        neuron_sites(AutoModelForCausalLM.from_config(config, trust_remote_code=False), source.place)
+        neuron_sites(
+            AutoModelForCausalLM.from_config(config, trust_remote_code=False), source.place
+        )
     content = {
         "kind": KIND,
         "made_by": made_by,
@@ -63,16 +74,22 @@ def write_model_manifest(source: ModelSource, path: Path, made_by: dict, trainin
 
 
 def _check_files(source: ModelSource) -> None:
-    """Check that a folder's weights fit its configuration and are numbers; buffers, such as masks, may be infinite."""
+    """Check that a folder's weights fit its configuration and are numbers; buffers, such as masks,
+    may be infinite.
+    """
     _, info = load_pretrained(source, torch.device("meta"))
     check_fit(info, f"{source.place}: the weights of {source.location}")
     folder = Path(source.location)
     for path in (folder / name for name in weight_files(folder, source.place)):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118
-                if name.endswith(_WEIGHTS) and not torch.isfinite(file.get_tensor(name).float()).all():
+                if (
+                    name.endswith(_WEIGHTS)
+                    and not torch.isfinite(file.get_tensor(name).float()).all()
+                ):
                     raise ModelError(
-                        f"{source.place}: {name} in {path} holds values that are not finite: its training diverged, or "
+                        f"{source.place}: {name} in {path} holds values that are not finite: "
+                        "its training diverged, or "
                         "the file is damaged. Give another model."
                     )
 
@@ -90,13 +107,15 @@ def checked_manifest(source: ModelSource, path: Path) -> dict[str, Any]:
     Raises
     ------
     RosettaError
-        If the manifest or a file of the model is missing or damaged, or the weights were replaced since.
+        If the manifest or a file of the model is missing or damaged, or the weights were replaced
+        since.
     """
     manifest = read_manifest(path, KIND)
     check_model(manifest, path)
     if _weights_identity(source, load_config_of(source)) != manifest["weights"]:
         raise ModelError(
-            f"{source.place}: the weights of {source.location} are not those that {path} describes. "
+            f"{source.place}: the weights of {source.location} are not those that {path} "
+            "describes. "
             "Run the workflow again, so that everything made from the old ones is recomputed."
         )
     return manifest
@@ -104,7 +123,10 @@ def checked_manifest(source: ModelSource, path: Path) -> dict[str, Any]:
 
 def _weights_identity(source: ModelSource, config: Any) -> str:
     if source.untrained_seed is not None:
-        return f"untrained {source.untrained_seed} of {digest_json(config.to_dict())} by torch {torch.__version__}"
+        return (
+            f"untrained {source.untrained_seed} of {digest_json(config.to_dict())} by torch "
+            f"{torch.__version__}"
+        )
     if source.revision is not None:
         return f"{source.location}@{getattr(config, '_commit_hash', None) or source.revision}"
     return digest_folder(Path(source.location), "*.safetensors")

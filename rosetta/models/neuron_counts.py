@@ -13,12 +13,14 @@ from rosetta.models.neurons import NeuronShape
 
 
 def neuron_shape(config: Any, place: str) -> NeuronShape:
-    """Return the neuron counts that a configuration of transformers, or the content of its file, implies.
+    """Return the neuron counts that a configuration of transformers, or the content of its file,
+    implies.
 
     Raises
     ------
     ModelError
-        If the architecture is not supported, a count is none, or only some layers of a mixture have experts.
+        If the architecture is not supported, a count is none, or only some layers of a mixture have
+        experts.
     """
     architecture = architecture_of(config.model_type, place)
     text = text_config(config)
@@ -47,16 +49,22 @@ def _counts(architecture: Architecture, config: Any) -> Iterator[tuple[str, Any]
 
 def _count(number: Any, what: str, place: str) -> int:
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ModelError(f"{place}: config.json gives {number!r} as the number of {what}. Correct it.")
+        raise ModelError(
+            f"{place}: config.json gives {number!r} as the number of {what}. Correct it."
+        )
     return number
 
 
 def _check_layers(config: Any, n_layers: int, place: str) -> None:
     """Reject a mixture some of whose layers have no experts: their number of neurons is another."""
-    dense, step = getattr(config, "mlp_only_layers", None) or [], getattr(config, "decoder_sparse_step", None) or 1
+    dense, step = (
+        getattr(config, "mlp_only_layers", None) or [],
+        getattr(config, "decoder_sparse_step", None) or 1,
+    )
     if dense == [] and step == 1:
         return
     raise ModelError(
-        f"{place}: not all of its {n_layers} layers have experts (mlp_only_layers {dense}, decoder_sparse_step "
+        f"{place}: not all of its {n_layers} layers have experts (mlp_only_layers {dense}, "
+        "decoder_sparse_step "
         f"{step}), so layers differ in size. Give a model all of whose layers have experts."
     )

@@ -1,4 +1,6 @@
-"""The neurons of a model: how many there are, how they are numbered, and the names that they are printed by."""
+"""The neurons of a model: how many there are, how they are numbered, and the names that they are
+printed by.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from typing import Any, NamedTuple
 from rosetta.errors import ModelError
 
 _FORMS = re.compile(
-    r"(?:L(\d+)/(?:E(?P<expert>\d+)|(?P<shared>S))/U|L(\d+)[/.][UN]|(\d+)\.)(?P<unit>\d+)", re.IGNORECASE
+    r"(?:L(\d+)/(?:E(?P<expert>\d+)|(?P<shared>S))/U|L(\d+)[/.][UN]|(\d+)\.)(?P<unit>\d+)",
+    re.IGNORECASE,
 )
 
 
@@ -25,8 +28,8 @@ class Neuron(NamedTuple):
 class NeuronShape:
     """How many MLP neurons a model has: `n_layers` × `d_mlp`.
 
-    The units of a mixture of experts are those of the first expert, of the second and so on, then those of the shared
-    expert. Experts, and units within an expert, are counted from 0.
+    The units of a mixture of experts are those of the first expert, of the second and so on, then
+    those of the shared expert. Experts, and units within an expert, are counted from 0.
 
     Attributes
     ----------
@@ -64,7 +67,9 @@ class NeuronShape:
         return self.n_experts * self.d_expert
 
     def name(self, layer: int, unit: int) -> str:
-        """Return the printed name of a neuron: L16/U11168; of a mixture L3/E17/U42, in its shared expert L3/S/U5."""
+        """Return the printed name of a neuron: L16/U11168; of a mixture L3/E17/U42, in its shared
+        expert L3/S/U5.
+        """
         if not self.n_experts:
             return f"L{layer}/U{unit}"
         if unit >= self.n_routed:
@@ -74,8 +79,16 @@ class NeuronShape:
     @property
     def in_words(self) -> str:
         """What there is, for messages."""
-        shared = f" and a shared one of {self.d_mlp - self.n_routed}" if self.d_mlp > self.n_routed else ""
-        experts = f" ({self.n_experts} experts of {self.d_expert} units{shared})" if self.n_experts else ""
+        shared = (
+            f" and a shared one of {self.d_mlp - self.n_routed}"
+            if self.d_mlp > self.n_routed
+            else ""
+        )
+        experts = (
+            f" ({self.n_experts} experts of {self.d_expert} units{shared})"
+            if self.n_experts
+            else ""
+        )
         return f"{self.n_layers} layers of {self.d_mlp} units{experts}"
 
 
@@ -92,7 +105,8 @@ def parse_neuron(text: str, shape: NeuronShape, place: str) -> Neuron:
     found = _FORMS.fullmatch(text.strip())
     if not found:
         raise ModelError(
-            f"{place}: {text!r} is not a neuron. Write it like L3/U12 (layer 3, unit 12, both from 0), in a mixture of "
+            f"{place}: {text!r} is not a neuron. Write it like L3/U12 (layer 3, unit 12, both "
+            "from 0), in a mixture of "
             "experts like L3/E17/U42 or, in its shared expert, L3/S/U5."
         )
     layer, unit = int(found[1] or found[4] or found[5]), int(found["unit"])
@@ -104,7 +118,8 @@ def parse_neuron(text: str, shape: NeuronShape, place: str) -> Neuron:
         inside = unit < shape.d_mlp and not (found["shared"] and not shape.n_experts)
     if layer >= shape.n_layers or not inside:
         raise ModelError(
-            f"{place}: {text} is not in the model, whose {shape.in_words} go from {shape.name(0, 0)} "
+            f"{place}: {text} is not in the model, whose {shape.in_words} go from "
+            f"{shape.name(0, 0)} "
             f"to {shape.name(shape.n_layers - 1, shape.d_mlp - 1)}."
         )
     return Neuron(layer, unit)

@@ -1,4 +1,6 @@
-"""Pinning a configuration: its revisions of hub models and datasets become commits, the rest of the file stays."""
+"""Pinning a configuration: its revisions of hub models and datasets become commits, the rest of the
+file stays.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,11 @@ from rosetta.progress import say
 
 
 def pin_text(path: Path, api: Any) -> str:
-    """Return the text of a configuration with every hub revision replaced by the commit that it stands for now.
+    """Return the text of a configuration with every hub revision replaced by the commit that it
+    stands for now.
 
-    Only the values of the keys `revision` change: comments, order and layout stay. What the user should know of a
-    commit is said on the way.
+    Only the values of the keys `revision` change: comments, order and layout stay. What the user
+    should know of a commit is said on the way.
 
     Parameters
     ----------
@@ -47,11 +50,16 @@ def pin_text(path: Path, api: Any) -> str:
         if entry.hub and entry.revision:
             replace(("models", name), pin_model(api, entry.hub, entry.revision, f"models.{name}"))
     pool = config.filtering.pool.source if config.filtering else None
-    for keys, source in ((("corpus", "source"), config.corpus.source), (("filtering", "pool", "source"), pool)):
+    for keys, source in (
+        (("corpus", "source"), config.corpus.source),
+        (("filtering", "pool", "source"), pool),
+    ):
         if isinstance(source, HubSource):
             place = ".".join(keys)
             if source.revision is None:
-                raise ConfigError(f"{place}.revision: is missing. Add it, for example `revision: main`.")
+                raise ConfigError(
+                    f"{place}.revision: is missing. Add it, for example `revision: main`."
+                )
             replace(keys, pin_dataset(api, source.id, source.revision, place))
     for (start, end), commit in sorted(commits.items(), reverse=True):
         text = f"{text[:start]}{commit}{text[end:]}"

@@ -1,4 +1,5 @@
-"""Where a model and its batches fit: arithmetic that the planner and the jobs share, so that they agree.
+"""Where a model and its batches fit: arithmetic that the planner and the jobs share, so that they
+agree.
 
 No deep-learning library is needed, since Snakemake asks while it plans.
 """
@@ -20,10 +21,11 @@ BLOCK_COPIES = 3
 MOMENT_BYTES = 24  # per value of one layer of a block, in float64
 RESERVED = 800_000_000  # interpreter, libraries and allocator
 MAX_BATCH = 64  # documents; more gain nothing, and padding grows
-# What a layer of the forward pass holds at once, per token, in units of d_mlp: gate, up, their product; the residual
-# stream, attention and copies of them, each narrower than d_mlp.
+# What a layer of the forward pass holds at once, per token, in units of d_mlp: gate, up, their
+# product; the residual stream, attention and copies of them, each narrower than d_mlp.
 LAYER_WIDTHS = 8
-# Attention scores of a layer, per pair of tokens: as many heads as d_mlp / HEAD_UNITS, and their softmax in float32.
+# Attention scores of a layer, per pair of tokens: as many heads as d_mlp / HEAD_UNITS, and their
+# softmax in float32.
 HEAD_UNITS = 256
 ROUTED_EXPERTS = 4  # × LAYER_WIDTHS holds gate, up and product of ten experts per token
 
@@ -83,13 +85,19 @@ class Demand:
         """
         item, d_mlp, n_neurons = ITEM_BYTES[dtype], shape.d_mlp, shape.n_neurons
         weights = n_parameters * item
-        block = n_neurons * ITEM_BYTES[stored] * BLOCK_COPIES + d_mlp * MOMENT_BYTES if stored and written else 0
+        block = (
+            n_neurons * ITEM_BYTES[stored] * BLOCK_COPIES + d_mlp * MOMENT_BYTES
+            if stored and written
+            else 0
+        )
         return cls(
             weights=weights,
             layer=weights / shape.n_layers,
             on_device=_layer_bytes(shape, item, sequence_length),
             # As captured by layer, as one array, as stored, and whether finite.
-            in_memory=sequence_length * n_neurons * (2 * item + ITEM_BYTES[stored] + 1) if stored else 0,
+            in_memory=sequence_length * n_neurons * (2 * item + ITEM_BYTES[stored] + 1)
+            if stored
+            else 0,
             fixed=RESERVED + BLOCK_POSITIONS * block,
             words=f"{n_parameters:,} parameters in {dtype}",
         )
@@ -100,7 +108,9 @@ class Demand:
 
 
 def _layer_bytes(shape: NeuronShape, item: int, sequence_length: int) -> float:
-    """Return what a layer of the forward pass over a document holds at once, in numbers of `item` bytes."""
+    """Return what a layer of the forward pass over a document holds at once, in numbers of `item`
+    bytes.
+    """
     # Of a mixture no token passes more than a few experts, and as many widths are held at once.
     width = shape.d_mlp - shape.n_routed + min(shape.n_routed, ROUTED_EXPERTS * shape.d_expert)
     scores = sequence_length**2 * math.ceil(width / HEAD_UNITS) * (item + 4)
@@ -129,7 +139,9 @@ class Room(NamedTuple):
         """Return what a configuration gives, or None if it says no size."""
         if devices.gpu_memory_gb is None and devices.cpu_memory_gb is None:
             return None
-        gpus = () if devices.gpu_memory_gb is None else (devices.gpu_memory_gb * GB,) * devices.n_gpus
+        gpus = (
+            () if devices.gpu_memory_gb is None else (devices.gpu_memory_gb * GB,) * devices.n_gpus
+        )
         memory = math.inf if devices.cpu_memory_gb is None else devices.cpu_memory_gb * GB
         return cls(gpus, memory, devices.offload)
 
@@ -138,14 +150,20 @@ class Room(NamedTuple):
         return Room(tuple(limit / n for limit in self.gpus), self.memory / n, self.offload)
 
     def for_model(self, *, untrained: bool) -> Room:
-        """Return what a model may use: a random one is made in main memory, so the disk is of no help."""
+        """Return what a model may use: a random one is made in main memory, so the disk is of no
+        help.
+        """
         return self._replace(offload="cpu") if untrained and self.offload == "disk" else self
 
     @property
     def words(self) -> str:
         """What there is, for messages."""
         gpus = f"{len(self.gpus)} GPU(s) of {self.gpus[0] / GB:.4g} GB and " if self.gpus else ""
-        memory = "main memory" if math.isinf(self.memory) else f"{self.memory / GB:.4g} GB of main memory"
+        memory = (
+            "main memory"
+            if math.isinf(self.memory)
+            else f"{self.memory / GB:.4g} GB of main memory"
+        )
         return f"{gpus}{memory}, offload {self.offload}"
 
 
@@ -160,8 +178,8 @@ class Placement:
     n_gpus : int
         GPUs that it takes.
     max_memory : dict of {int or 'cpu': int} or None
-        Bytes of weights by GPU and in main memory, for accelerate; what is above them waits on disk. None: all
-        weights lie where the layers are computed.
+        Bytes of weights by GPU and in main memory, for accelerate; what is above them waits on
+        disk. None: all weights lie where the layers are computed.
     """
 
     batch_size: int
@@ -172,9 +190,10 @@ class Placement:
 def place(demand: Demand, room: Room, batch_size: int | Literal["auto"], key: str) -> Placement:
     """Return where a model goes, and how many documents it reads at once.
 
-    One GPU is taken if it holds the model, so that others are left to other shards, else all that the job may use;
-    weights wait elsewhere only if no batch leaves room for them. A batch that is to be found is then what half of a
-    device holds, since each takes the weights through it once; else what is left beside the weights.
+    One GPU is taken if it holds the model, so that others are left to other shards, else all that
+    the job may use; weights wait elsewhere only if no batch leaves room for them. A batch that is
+    to be found is then what half of a device holds, since each takes the weights through it once;
+    else what is left beside the weights.
 
     Parameters
     ----------
@@ -196,9 +215,13 @@ def place(demand: Demand, room: Room, batch_size: int | Literal["auto"], key: st
     for n_gpus in dict.fromkeys((min(1, len(room.gpus)), len(room.gpus))):
         for size in sizes:
             devices = _beside(demand, room, n_gpus, size)
-            spare = demand.layer if n_gpus > 1 else 0  # layers are not cut, so each GPU may be left with a gap
+            spare = (
+                demand.layer if n_gpus > 1 else 0
+            )  # layers are not cut, so each GPU may be left with a gap
             if demand.weights <= sum(limit - spare for limit in devices):
-                return Placement(size, n_gpus, dict(enumerate(map(int, devices))) if n_gpus > 1 else None)
+                return Placement(
+                    size, n_gpus, dict(enumerate(map(int, devices))) if n_gpus > 1 else None
+                )
     for size in sizes if room.offload != "none" else ():
         held = _offloaded(demand, room, size, halve=batch_size == AUTO and size > 1)
         if held is not None:
@@ -207,14 +230,20 @@ def place(demand: Demand, room: Room, batch_size: int | Literal["auto"], key: st
 
 
 def _beside(demand: Demand, room: Room, n_gpus: int, size: int) -> tuple[float, ...]:
-    """Return the bytes that each device has for weights beside a batch; none if main memory does not hold the batch."""
+    """Return the bytes that each device has for weights beside a batch; none if main memory does
+    not hold the batch.
+    """
     left = room.memory - demand.fixed - size * demand.in_memory
     limits = room.gpus[:n_gpus] if n_gpus else (left,)
     return tuple(limit - size * demand.on_device for limit in limits) if left >= 0 else ()
 
 
-def _offloaded(demand: Demand, room: Room, size: int, *, halve: bool) -> dict[int | str, int] | None:
-    """Return how much of the weights lies where, if some wait for their turn; None if that is not possible."""
+def _offloaded(
+    demand: Demand, room: Room, size: int, *, halve: bool
+) -> dict[int | str, int] | None:
+    """Return how much of the weights lies where, if some wait for their turn; None if that is not
+    possible.
+    """
     devices = _beside(demand, room, len(room.gpus), size)
     least = max(demand.layer, min(room.gpus or (room.memory,)) / 2 if halve else 0)
     if not devices or min(devices) < least:
@@ -222,7 +251,9 @@ def _offloaded(demand: Demand, room: Room, size: int, *, halve: bool) -> dict[in
     if not room.gpus:
         return {"cpu": int(devices[0] - demand.layer)} if room.offload == "disk" else None
     waiting = room.memory - demand.fixed - size * demand.in_memory
-    if room.offload == "cpu" and demand.weights > waiting + sum(limit - demand.layer for limit in devices):
+    if room.offload == "cpu" and demand.weights > waiting + sum(
+        limit - demand.layer for limit in devices
+    ):
         return None
     return {**dict(enumerate(map(int, devices))), "cpu": int(min(waiting, 2 * demand.weights))}
 
@@ -235,8 +266,10 @@ def _refusal(demand: Demand, room: Room, size: int, key: str) -> ModelError:
     first = f"Lower {lower}, choose" if runs else "Choose"
     gpus = "n_gpus, gpu_memory_gb, " if runs else ""
     return ModelError(
-        f"{key}: does not fit. Its {demand.words} take {demand.weights / GB:.4g} GB ({demand.layer / GB:.3g} GB a "
-        f"layer), a batch of {size} document(s) {batch:.3g} GB {where} and {kept:.3g} GB of main memory; there are "
+        f"{key}: does not fit. Its {demand.words} take {demand.weights / GB:.4g} GB "
+        f"({demand.layer / GB:.3g} GB a "
+        f"layer), a batch of {size} document(s) {batch:.3g} GB {where} and {kept:.3g} GB of "
+        "main memory; there are "
         f"{room.words}. {first} a smaller dtype, or give more: devices.{gpus}"
         "cpu_memory_gb, offload (disk is slow, but needs room for one layer only)."
     )

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from rosetta.models.architectures.record import Architecture
 
-# Files keep experts one by one, or all of a layer at once as the library holds them when they are loaded.
+# Files keep experts one by one, or all of a layer at once as the library holds them when they are
+# loaded.
 _EXPERT_WEIGHT = re.compile(
     r"(?:^|\.)layers\.(\d+)\.(?:mlp|block_sparse_moe)\.experts\.(?:(\d+)\.(?:down_proj|w2)\.weight|down_proj)$"
 )
@@ -15,14 +16,17 @@ ALL_EXPERTS = -1
 
 
 class SavedWeight(NamedTuple):
-    """Which down projection a weight of a saved model is: a layer's, or that of one or of `ALL_EXPERTS` of it."""
+    """Which down projection a weight of a saved model is: a layer's, or that of one or of
+    `ALL_EXPERTS` of it.
+    """
 
     layer: int
     expert: int | None = None
 
 
 def saved_weight(architecture: Architecture, name: str) -> SavedWeight | None:
-    """Return which down projection a weight of a saved model is, by its name; None if it is another module's.
+    """Return which down projection a weight of a saved model is, by its name; None if it is another
+    module's.
 
     Models are saved with and without the names of the modules that hold the layers.
     """

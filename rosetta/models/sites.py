@@ -1,8 +1,8 @@
 """Where a loaded model computes its neurons: for every layer its sites, in the order of its units.
 
-A dense layer has one site, the input of its down projection. In a mixture of experts every expert is one: the library
-keeps all experts of a layer in one module, whose inputs tell which tokens go where, and the neurons of an expert are
-computed from them again.
+A dense layer has one site, the input of its down projection. In a mixture of experts every expert
+is one: the library keeps all experts of a layer in one module, whose inputs tell which tokens go
+where, and the neurons of an expert are computed from them again.
 """
 
 from __future__ import annotations
@@ -37,14 +37,20 @@ class Projection:
     def width(self) -> int:
         """Number of neurons."""
         # A Conv1D (GPT-2) keeps its weight as in × out, a Linear as out × in.
-        return self.module.in_features if hasattr(self.module, "in_features") else self.module.weight.shape[0]
+        return (
+            self.module.in_features
+            if hasattr(self.module, "in_features")
+            else self.module.weight.shape[0]
+        )
 
     def read(self, inputs: Sequence[torch.Tensor]) -> torch.Tensor:
         """Return the activations from the module's inputs, shape (…, width)."""
         return inputs[0].detach()
 
     def output_weights(self) -> torch.Tensor:
-        """Return what one unit of each neuron's activation adds to the module's output, shape (width, d_model)."""
+        """Return what one unit of each neuron's activation adds to the module's output, shape
+        (width, d_model).
+        """
         with align_module_device(self.module):  # brought here, if it is off-loaded
             weight = self.module.weight.detach().clone()
         return weight.T if hasattr(self.module, "in_features") else weight
@@ -73,25 +79,37 @@ class Expert:
         return self.module.down_proj.shape[2]
 
     def weights(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return W_gate and W_up, and W_down, of all experts of the layer, brought here if they are off-loaded."""
+        """Return W_gate and W_up, and W_down, of all experts of the layer, brought here if they are
+        off-loaded.
+        """
         with align_module_device(self.module):
             return self.module.gate_up_proj, self.module.down_proj
 
     @torch.no_grad()
     def read(
-        self, inputs: Sequence[torch.Tensor], weights: tuple[torch.Tensor, torch.Tensor] | None = None
+        self,
+        inputs: Sequence[torch.Tensor],
+        weights: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> torch.Tensor:
-        """Return the activations from the module's inputs: hidden states (n, d_model), experts (n, k); (n, width)."""
+        """Return the activations from the module's inputs: hidden states (n, d_model), experts (n,
+        k); (n, width).
+        """
         hidden, experts = inputs[:2]
         routed = (experts == self.number).any(dim=-1)
         gate_up, _ = weights or self.weights()
-        gate, up = functional.linear(hidden[routed], gate_up[self.number].to(hidden.device)).chunk(2, dim=-1)
+        gate, up = functional.linear(hidden[routed], gate_up[self.number].to(hidden.device)).chunk(
+            2, dim=-1
+        )
         values = hidden.new_zeros((len(hidden), self.width))
         values[routed] = self.module.act_fn(gate) * up
         return values
 
-    def output_weights(self, weights: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
-        """Return what one unit of each neuron's activation adds at routing weight 1, shape (width, d_model)."""
+    def output_weights(
+        self, weights: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """Return what one unit of each neuron's activation adds at routing weight 1, shape (width,
+        d_model).
+        """
         _, down = weights or self.weights()
         return down[self.number].detach().clone().T
 
@@ -121,7 +139,9 @@ def neuron_sites(model: Any, place: str) -> list[list[Site]]:
         if architecture.down_projection:
             name = architecture.down_projection.format(layer=layer)
             sites.append(Projection(_module(model, name, place)))
-            _check(sites[-1].width, shape.d_mlp - shape.n_routed, f"{place}: {name} takes", "inputs")
+            _check(
+                sites[-1].width, shape.d_mlp - shape.n_routed, f"{place}: {name} takes", "inputs"
+            )
         layers.append(sites)
     return layers
 
@@ -132,7 +152,9 @@ def by_module(layer: list[Site]) -> list[list[Site]]:
 
 
 def read_together(sites: list[Site], inputs: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Yield what sites of one module read; the weights of its experts are brought here once for all of them."""
+    """Yield what sites of one module read; the weights of its experts are brought here once for all
+    of them.
+    """
     held = _held(sites)
     for site in sites:
         yield site.read(inputs, **held)
@@ -162,7 +184,9 @@ def _module(model: Any, name: str, place: str) -> Any:
     try:
         return model.get_submodule(name)
     except AttributeError:
-        raise ModelError(f"{place}: has no module {name}; the architecture table does not fit it.") from None
+        raise ModelError(
+            f"{place}: has no module {name}; the architecture table does not fit it."
+        ) from None
 
 
 def _check(found: int, expected: int, what: str, of: str) -> None:

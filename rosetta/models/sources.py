@@ -1,4 +1,6 @@
-"""Where a model comes from, and whether its files are those that its manifest describes: nothing is loaded here."""
+"""Where a model comes from, and whether its files are those that its manifest describes: nothing is
+loaded here.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,8 @@ def model_source(config: Config, paths: Paths, name: str) -> ModelSource:
 
 
 def describe_model(source: ModelSource) -> dict[str, dict[str, Any]] | None:
-    """Return size and digest of the files of a local model, for its manifest; None of a model of the hub.
+    """Return size and digest of the files of a local model, for its manifest; None of a model of
+    the hub.
 
     Those of an untrained twin are its base model's, without the weights.
     """
@@ -71,7 +74,9 @@ def describe_model(source: ModelSource) -> dict[str, dict[str, Any]] | None:
     if source.revision is not None:
         return None
     trained = source.untrained_seed is None
-    return describe(folder, [file for file in model_files(folder) if trained or file.suffix != ".safetensors"])
+    return describe(
+        folder, [file for file in model_files(folder) if trained or file.suffix != ".safetensors"]
+    )
 
 
 def check_model(manifest: dict[str, Any], path: Path) -> None:
@@ -92,11 +97,17 @@ def check_model(manifest: dict[str, Any], path: Path) -> None:
     if made_here:  # in the results folder, from wherever it is looked at
         folder = path.with_name(folder.name)
     try:
-        check_files(folder, manifest["files"], folder.with_name(f"{folder.name}.json") if made_here else path)
+        check_files(
+            folder,
+            manifest["files"],
+            folder.with_name(f"{folder.name}.json") if made_here else path,
+        )
     except DamageError as damage:
         if made_here:
             raise
         raise ModelError(
-            f"{damage.path}: not what it was when models.{manifest['source']['name']} was looked at first. Bring it "
-            "back, or run the workflow again, so that everything made from the old one is recomputed."
+            f"{damage.path}: not what it was when models.{manifest['source']['name']} was "
+            "looked at first. Bring it "
+            "back, or run the workflow again, so that everything made from the old one is "
+            "recomputed."
         ) from None

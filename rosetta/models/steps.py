@@ -18,8 +18,8 @@ from rosetta.storage.atomic import replacing
 from rosetta.storage.manifests import check_files, describe_files, read_manifest, write_manifest
 
 TOKENIZER = "tokenizer"
-# By how many bits per byte a saved model may differ from the trained one. In float32 the sums are the same; weights
-# that are rounded for the forward pass (`dtype`) move them.
+# By how many bits per byte a saved model may differ from the trained one. In float32 the sums are
+# the same; weights that are rounded for the forward pass (`dtype`) move them.
 SAME_BITS, SAME_BITS_ROUNDED = {"float32": 1e-4}, 0.01
 
 
@@ -33,7 +33,10 @@ def tokenizer_step(config: Config, paths: Paths, family: str) -> None:
     save_tokenizer(tokenizer, paths.tokenizer(family))
     say(f"{family}: {len(tokenizer)} tokens")
     manifest = {"kind": TOKENIZER, "made_by": made_by(config, "tokenizer", family)}
-    write_manifest(paths.tokenizer_manifest(family), {**manifest, "files": describe_files(paths.tokenizer(family))})
+    write_manifest(
+        paths.tokenizer_manifest(family),
+        {**manifest, "files": describe_files(paths.tokenizer(family))},
+    )
 
 
 def train_step(config: Config, paths: Paths, model: str) -> None:
@@ -49,22 +52,31 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
     training = config.zoo.training
     tokenizer = _tokenizer(paths, entry.zoo.family, model)
     texts = read_split(paths, "train")["text"].tolist()
-    trained, facts = train_zoo_model(family, size, training, tokenizer, texts, paths.checkpoints(model))
+    trained, facts = train_zoo_model(
+        family, size, training, tokenizer, texts, paths.checkpoints(model)
+    )
     heldout = read_split(paths, "heldout")["text"].tolist()
     facts["heldout_bits_per_byte"] = bits_per_byte(
         trained, training_readings(tokenizer, heldout, training.sequence_length)
     )
-    say(f"{model}: train loss {facts['train_loss']:.3f}, held-out {facts['heldout_bits_per_byte']:.3f} bits per byte")
+    say(
+        f"{model}: train loss {facts['train_loss']:.3f}, held-out "
+        f"{facts['heldout_bits_per_byte']:.3f} bits per byte"
+    )
     save_model(trained, paths.tokenizer(entry.zoo.family), paths.model(model))
     source = sources.model_source(config, paths, model)
-    facts["captured_bits_per_byte"] = _captured_bits_per_byte(source, heldout, training.sequence_length)
+    facts["captured_bits_per_byte"] = _captured_bits_per_byte(
+        source, heldout, training.sequence_length
+    )
     _check_same(source, facts["heldout_bits_per_byte"], facts["captured_bits_per_byte"])
     made = made_by(config, "train", model)
     write_model_manifest(source, paths.model_manifest(model), made, facts)
     shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
 
 
-def _captured_bits_per_byte(source: sources.ModelSource, texts: list[str], sequence_length: int) -> float:
+def _captured_bits_per_byte(
+    source: sources.ModelSource, texts: list[str], sequence_length: int
+) -> float:
     """Return the bits per byte of a saved model, loaded and shown texts as a capture does it."""
     from rosetta.activations.tokens import ByteTokenizer
     from rosetta.models.loading import load_model
@@ -82,7 +94,8 @@ def _captured_bits_per_byte(source: sources.ModelSource, texts: list[str], seque
 
 
 def _check_same(source: sources.ModelSource, trained: float, captured: float) -> None:
-    """Check that a saved model reads as well as it did when it was trained; without held-out text nothing tells.
+    """Check that a saved model reads as well as it did when it was trained; without held-out text
+    nothing tells.
 
     Raises
     ------
@@ -92,9 +105,12 @@ def _check_same(source: sources.ModelSource, trained: float, captured: float) ->
     allowed = SAME_BITS.get(source.dtype, SAME_BITS_ROUNDED)
     if not (abs(trained - captured) <= allowed or (math.isnan(trained) and math.isnan(captured))):
         raise ModelError(
-            f"{source.place}: held-out text costs {trained:.4f} bits per byte at the end of its training, and "
-            f"{captured:.4f} when the saved model in {source.location} is read as for its activations. They may differ "
-            f"by {allowed:g}, so tokens or weights are not those of its training. Install the locked dependencies "
+            f"{source.place}: held-out text costs {trained:.4f} bits per byte at the end of its "
+            "training, and "
+            f"{captured:.4f} when the saved model in {source.location} is read as for its "
+            "activations. They may differ "
+            f"by {allowed:g}, so tokens or weights are not those of its training. Install the "
+            "locked dependencies "
             "(envs/requirements.lock) and run again."
         )
 

@@ -1,7 +1,9 @@
-"""Tokenizers of models: `tokenizer.json` is what runs, whatever class of transformers a folder names.
+"""Tokenizers of models: `tokenizer.json` is what runs, whatever class of transformers a folder
+names.
 
-Many of those classes rebuild some parts of a tokenizer (the pre-tokenizer, the normaliser, the template of special
-tokens) and so make other tokens than the file says, which are not those that the model was trained on.
+Many of those classes rebuild some parts of a tokenizer (the pre-tokenizer, the normaliser, the
+template of special tokens) and so make other tokens than the file says, which are not those that
+the model was trained on.
 """
 
 from __future__ import annotations
@@ -22,16 +24,19 @@ from rosetta.progress import say
 from rosetta.storage.digests import digest_bytes
 
 FILE = "tokenizer.json"
-# Where the names, or in the last one the ids, of special tokens are looked up; the first that has the key decides.
+# Where the names, or in the last one the ids, of special tokens are looked up; the first that has
+# the key decides.
 _NAMES, _IDS = ("tokenizer_config.json", "special_tokens_map.json"), "config.json"
 _PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "model", "post_processor", "decoder")
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerFast:
-    """Return the tokenizer of a model: what its `tokenizer.json` says or, without one, what its class builds.
+    """Return the tokenizer of a model: what its `tokenizer.json` says or, without one, what its
+    class builds.
 
-    It reads all of a text, and as text: names of special tokens in it, like `<|endoftext|>`, too. It draws nothing at
-    random: merges that are left out at random in training (BPE dropout) are made.
+    It reads all of a text, and as text: names of special tokens in it, like `<|endoftext|>`, too.
+    It draws nothing at random: merges that are left out at random in training (BPE dropout) are
+    made.
 
     Raises
     ------
@@ -47,16 +52,24 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerFast:
         else:
             backend = Tokenizer.from_file(path)
             _say_dropout(backend, source.place)
-            tokenizer = wrapped(backend, *(_special_token(source, backend, which) for which in ("bos", "eos")))
-    except Exception as error:  # transformers and tokenizers raise many kinds, plain ones among them
+            tokenizer = wrapped(
+                backend, *(_special_token(source, backend, which) for which in ("bos", "eos"))
+            )
+    except (
+        Exception
+    ) as error:  # transformers and tokenizers raise many kinds, plain ones among them
         raise ModelError(f"{source.place}: cannot load the tokenizer ({brief(error)}).") from None
     if not tokenizer.is_fast:
-        raise ModelError(f"{source.place}: its tokenizer has no fast version (tokenizer.json). Convert it.")
+        raise ModelError(
+            f"{source.place}: its tokenizer has no fast version (tokenizer.json). Convert it."
+        )
     return tokenizer
 
 
 def wrapped(backend: Tokenizer, bos: str | None, eos: str | None) -> PreTrainedTokenizerFast:
-    """Return a backend as transformers has it, reading all of a text and as text, with these special tokens' names."""
+    """Return a backend as transformers has it, reading all of a text and as text, with these
+    special tokens' names.
+    """
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token=bos, eos_token=eos, split_special_tokens=True
     )
@@ -65,10 +78,11 @@ def wrapped(backend: Tokenizer, bos: str | None, eos: str | None) -> PreTrainedT
 
 
 def plain_backend(tokenizer: Any) -> Tokenizer:
-    """Return what a fast tokenizer stands on, set to read all of a text, as text, and the same way every time.
+    """Return what a fast tokenizer stands on, set to read all of a text, as text, and the same way
+    every time.
 
-    The name of a special token in a text, like `<|endoftext|>`, is text too: only the tokenizer itself adds
-    special tokens.
+    The name of a special token in a text, like `<|endoftext|>`, is text too: only the tokenizer
+    itself adds special tokens.
     """
     backend = tokenizer.backend_tokenizer
     backend.no_truncation()
@@ -86,21 +100,25 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 
 def tokenizer_facts(source: ModelSource, tokenizer: Any) -> dict[str, Any]:
-    """Return what a model's manifest says of its tokenizer, and say where its class would have built another.
+    """Return what a model's manifest says of its tokenizer, and say where its class would have
+    built another.
 
     Returns
     -------
     dict
-        `tokenizer`: digest of what is run. `tokenizer_from`: the file, or the class, that it is from.
-        `tokenizer_class`: what transformers would have built, None if it cannot. `tokenizer_class_differs`: in which
-        parts that is another tokenizer. `tokenizer_dropout`: what the file says of BPE dropout, which is off.
-        `vocab_size`: number of tokens.
+        `tokenizer`: digest of what is run. `tokenizer_from`: the file, or the class, that it is
+        from. `tokenizer_class`: what transformers would have built, None if it cannot.
+        `tokenizer_class_differs`: in which parts that is another tokenizer. `tokenizer_dropout`:
+        what the file says of BPE dropout, which is off. `vocab_size`: number of tokens.
     """
     path = _file(source, FILE)
-    name, differs = _class_and_difference(source, tokenizer) if path else (type(tokenizer).__name__, [])
+    name, differs = (
+        _class_and_difference(source, tokenizer) if path else (type(tokenizer).__name__, [])
+    )
     if differs:
         say(
-            f"{source.place}: {FILE} is what runs; the class {name}, which transformers would use, has another "
+            f"{source.place}: {FILE} is what runs; the class {name}, which transformers would "
+            "use, has another "
             f"{', '.join(differs)}"
         )
     return {
@@ -114,7 +132,8 @@ def tokenizer_facts(source: ModelSource, tokenizer: Any) -> dict[str, Any]:
 
 
 def checked_tokenizer(source: ModelSource, manifest: dict[str, Any]) -> PreTrainedTokenizerFast:
-    """Return the tokenizer of a model, once it was found to be the one that the model's manifest describes.
+    """Return the tokenizer of a model, once it was found to be the one that the model's manifest
+    describes.
 
     Raises
     ------
@@ -124,7 +143,8 @@ def checked_tokenizer(source: ModelSource, manifest: dict[str, Any]) -> PreTrain
     tokenizer = load_tokenizer(source)
     if tokenizer_digest(tokenizer) != manifest["tokenizer"]:
         raise ModelError(
-            f"{source.place}: the tokenizer of {source.location} is not the one that the model's manifest describes. "
+            f"{source.place}: the tokenizer of {source.location} is not the one that the "
+            "model's manifest describes. "
             "Bring its files back, or delete the manifest and run the workflow again."
         )
     return tokenizer
@@ -138,8 +158,8 @@ def n_embedded(config: Any) -> int:
 def check_vocabulary(tokenizer: Any, config: Any, place: str) -> None:
     """Check that a model embeds the vocabulary of its tokenizer.
 
-    Tokens that were added to it may lack an embedding, if no text gives them (the image token of Gemma 3); if one
-    does, `check_embedded` says so.
+    Tokens that were added to it may lack an embedding, if no text gives them (the image token of
+    Gemma 3); if one does, `check_embedded` says so.
 
     Raises
     ------
@@ -147,7 +167,9 @@ def check_vocabulary(tokenizer: Any, config: Any, place: str) -> None:
         If it embeds fewer, as with the tokenizer of another model.
     """
     backend = tokenizer.backend_tokenizer
-    learnt = set(backend.get_vocab(with_added_tokens=False).values()) - set(backend.get_added_tokens_decoder())
+    learnt = set(backend.get_vocab(with_added_tokens=False).values()) - set(
+        backend.get_added_tokens_decoder()
+    )
     highest, n = max(learnt, default=-1), n_embedded(config)
     if highest >= n:
         raise ModelError(
@@ -157,7 +179,8 @@ def check_vocabulary(tokenizer: Any, config: Any, place: str) -> None:
 
 
 def check_embedded(ids: Any, document: str, tokenizer: Any, config: Any, place: str) -> None:
-    """Check that a model has an embedding of every token of a document, of which `document` is the name.
+    """Check that a model has an embedding of every token of a document, of which `document` is the
+    name.
 
     Raises
     ------
@@ -169,8 +192,10 @@ def check_embedded(ids: Any, document: str, tokenizer: Any, config: Any, place: 
     if missing:
         token = tokenizer.backend_tokenizer.id_to_token(missing[0])
         raise ModelError(
-            f"{place}: document {document} has the token {token!r} ({missing[0]}), of which the model has no "
-            f"embedding: it embeds {n} tokens. Leave the document out, or put the tokenizer of this model there."
+            f"{place}: document {document} has the token {token!r} ({missing[0]}), of which the "
+            "model has no "
+            f"embedding: it embeds {n} tokens. Leave the document out, or put the tokenizer of "
+            "this model there."
         )
 
 
@@ -186,16 +211,24 @@ def texts_to_ids(tokenizer: Any, texts: Iterable[str]) -> list[list[int]]:
 
 
 def _file(source: ModelSource, name: str) -> str | None:
-    """Return where a file of a model is, of the hub at the revision that is asked for; None if it has none."""
-    return cached_file(source.location, name, revision=source.revision, _raise_exceptions_for_missing_entries=False)
+    """Return where a file of a model is, of the hub at the revision that is asked for; None if it
+    has none.
+    """
+    return cached_file(
+        source.location, name, revision=source.revision, _raise_exceptions_for_missing_entries=False
+    )
 
 
 def _of_class(source: ModelSource) -> Any:
-    return AutoTokenizer.from_pretrained(source.location, revision=source.revision, trust_remote_code=False)
+    return AutoTokenizer.from_pretrained(
+        source.location, revision=source.revision, trust_remote_code=False
+    )
 
 
 def _special_token(source: ModelSource, backend: Tokenizer, which: str) -> str | None:
-    """Return the name of a special token, `bos` or `eos`, that a model's files tell; None if they or it are not."""
+    """Return the name of a special token, `bos` or `eos`, that a model's files tell; None if they
+    or it are not.
+    """
     for file in _NAMES:
         told = _content(source, file)
         if f"{which}_token" in told:
@@ -219,7 +252,9 @@ def _content(source: ModelSource, name: str) -> dict[str, Any]:
 
 
 def _class_and_difference(source: ModelSource, tokenizer: Any) -> tuple[str | None, list[str]]:
-    """Return the class that transformers would use, and the parts in which what it builds differs from what is run."""
+    """Return the class that transformers would use, and the parts in which what it builds differs
+    from what is run.
+    """
     try:
         other = _of_class(source)
         theirs = json.loads(plain_backend(other).to_str())
@@ -236,4 +271,7 @@ def _dropout(backend: Tokenizer) -> float | None:
 
 def _say_dropout(backend: Tokenizer, place: str) -> None:
     if _dropout(backend):
-        say(f"{place}: {FILE} asks for BPE dropout ({_dropout(backend):g}), which is off here: a text is read one way")
+        say(
+            f"{place}: {FILE} asks for BPE dropout ({_dropout(backend):g}), which is off here: "
+            "a text is read one way"
+        )

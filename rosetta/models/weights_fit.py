@@ -1,7 +1,8 @@
-"""Whether saved weights are those of the model that their configuration describes, by their names and shapes.
+"""Whether saved weights are those of the model that their configuration describes, by their names
+and shapes.
 
-A weight that the model does not use is as bad as one that is missing: the model would run without it, and read
-something else than what was trained.
+A weight that the model does not use is as bad as one that is missing: the model would run without
+it, and read something else than what was trained.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from rosetta.errors import ModelError
 ONE_MODEL = "Put the configuration and the weights of one model there."
 SHOWN = 3
 
-# What files hold beside the weights of the model and may be left unread. The library knows of further ones, model by
-# model, and does not report them.
+# What files hold beside the weights of the model and may be left unread. The library knows of
+# further ones, model by model, and does not report them.
 LEFTOVERS = (
-    r"(^|\.)(\w+_)?inv_freq$",  # frequencies of rotary positions, which follow from the configuration
-    r"\.(attn|attention|self_attn)\.(masked_)?bias$",  # causal masks, which old GPT-2, GPT-J and GPT-NeoX saved
+    # frequencies of rotary positions, which follow from the configuration
+    r"(^|\.)(\w+_)?inv_freq$",
+    # causal masks, which old GPT-2, GPT-J and GPT-NeoX saved
+    r"\.(attn|attention|self_attn)\.(masked_)?bias$",
     r"(^|\.)position_ids$",  # 0, 1, 2, …
-    # Heads of other tasks read the last hidden state: classifiers, reward and value models, question answering.
+    # Heads of other tasks read the last hidden state: classifiers, reward and value models,
+    # question answering.
     r"^(score|classifier|classification_head|reward_head|v_head|value_head|qa_outputs)\.",
 )
 _LEFTOVER = re.compile("|".join(LEFTOVERS))
@@ -40,21 +44,33 @@ def check_fit(info: dict[str, Any], what: str) -> None:
     Raises
     ------
     ModelError
-        Naming some of the weights that are missing, of another shape, or not used, and how many there are.
+        Naming some of the weights that are missing, of another shape, or not used, and how many
+        there are.
     """
     if info["missing_keys"]:
-        raise ModelError(f"{what} lack {listed(info['missing_keys'])}, which config.json asks for. {ONE_MODEL}")
+        raise ModelError(
+            f"{what} lack {listed(info['missing_keys'])}, which config.json asks for. {ONE_MODEL}"
+        )
     if info["mismatched_keys"]:
-        misfits = [f"{key} ({_size(found)} for {_size(wanted)})" for key, found, wanted in info["mismatched_keys"]]
-        raise ModelError(f"{what} are of other shapes than config.json says: {listed(misfits)}. {ONE_MODEL}")
+        misfits = [
+            f"{key} ({_size(found)} for {_size(wanted)})"
+            for key, found, wanted in info["mismatched_keys"]
+        ]
+        raise ModelError(
+            f"{what} are of other shapes than config.json says: {listed(misfits)}. {ONE_MODEL}"
+        )
     unused = [key for key in info["unexpected_keys"] if not _LEFTOVER.search(key)]
     if unused:
         raise ModelError(
-            f"{what} hold {listed(unused)}, which the model of config.json does not use: it would compute something "
+            f"{what} hold {listed(unused)}, which the model of config.json does not use: it "
+            "would compute something "
             f"else than what was trained. {ONE_MODEL}"
         )
     if info.get("error_msgs"):
-        raise ModelError(f"{what} cannot be brought into the model's form: {listed(info['error_msgs'])}. {ONE_MODEL}")
+        raise ModelError(
+            f"{what} cannot be brought into the model's form: {listed(info['error_msgs'])}. "
+            f"{ONE_MODEL}"
+        )
 
 
 def listed(names: Collection[str]) -> str:

@@ -1,4 +1,6 @@
-"""Everything about a configuration that can be found wrong before the first job starts, without heavy imports."""
+"""Everything about a configuration that can be found wrong before the first job starts, without
+heavy imports.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ from rosetta.run.paths import Paths
 
 
 def check_config(config: Config, need_sources: bool = True) -> None:
-    """Check the files and folders that a valid configuration speaks of, and whether its jobs can succeed at all.
+    """Check the files and folders that a valid configuration speaks of, and whether its jobs can
+    succeed at all.
 
     Parameters
     ----------
@@ -40,11 +43,11 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     Raises
     ------
     RosettaError
-        With the key, the value and the mend: a results folder that cannot be written, a model folder that
-        cannot be used, no text to train on, more shards than documents, models of unlike scale on a rung or of two
-        modalities in a ladder, too little
-        memory for a model or a pair of known size, a corpus that is missing, empty or lacks a column, a domain without
-        a category, an endpoint without its key, a package of an extra that is not installed.
+        With the key, the value and the mend: a results folder that cannot be written, a model
+        folder that cannot be used, no text to train on, more shards than documents, models of
+        unlike scale on a rung or of two modalities in a ladder, too little memory for a model or a
+        pair of known size, a corpus that is missing, empty or lacks a column, a domain without a
+        category, an endpoint without its key, a package of an extra that is not installed.
     """
     _check_results(Path(config.results))
     if need_sources:
@@ -52,29 +55,41 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     for name in config.models:
         entry = config.models[name]
         if entry.path is not None:
-            check_model_folder(Path(entry.path), f"models.{name}.path", config.activations.sequence_length)
+            check_model_folder(
+                Path(entry.path), f"models.{name}.path", config.activations.sequence_length
+            )
             _check_braces(model_files(Path(entry.path)), f"models.{name}.path")
         if entry.hub is not None and Path(entry.hub).exists():
             raise ConfigError(
-                f"models.{name}.hub: a folder {entry.hub} lies here, which would be loaded in its place. Give it as "
+                f"models.{name}.hub: a folder {entry.hub} lies here, which would be loaded in "
+                "its place. Give it as "
                 "`path`, or run elsewhere."
             )
     _check_training(config)
     _check_shards(config)
     check_modalities(config, partial(known_modality, config, Paths(Path(config.results))))
     _check_sizes(config)
-    if isinstance(config.corpus.source, EnvironmentSource) and config.corpus.min_document_bytes > SECTION:
+    if (
+        isinstance(config.corpus.source, EnvironmentSource)
+        and config.corpus.min_document_bytes > SECTION
+    ):
         raise ConfigError(
-            f"corpus.min_document_bytes: {config.corpus.min_document_bytes} is above {SECTION}, the longest documents "
+            f"corpus.min_document_bytes: {config.corpus.min_document_bytes} is above {SECTION}, "
+            "the longest documents "
             "of kind environment. Lower it."
         )
-    _check_source(config.corpus.source, "corpus.source", config.corpus.min_document_bytes, need_sources)
+    _check_source(
+        config.corpus.source, "corpus.source", config.corpus.min_document_bytes, need_sources
+    )
     if config.filtering:
         _check_filtering(config, config.filtering)
         _check_source(config.filtering.pool.source, "filtering.pool.source", 1, need_sources)
     if config.annotation:
         check_endpoint(config.annotation)
-    if isinstance(config.corpus.source, EnvironmentSource) and config.specialization.categories is not None:
+    if (
+        isinstance(config.corpus.source, EnvironmentSource)
+        and config.specialization.categories is not None
+    ):
         from rosetta.analysis.specialization import categories_of  # needs pandas
 
         categories_of(list(config.corpus.source.domains), config.specialization.categories)
@@ -109,11 +124,16 @@ def _check_source(source: Section | None, section: str, min_bytes: int, needed: 
 def _check_braces(files: list[Path], key: str) -> None:
     strange = next((file for file in files if set(BRACES) & set(str(file))), None)
     if strange is not None:
-        raise ConfigError(f"{key}: {strange} has a brace in its name, which Snakemake takes for a wildcard. Rename it.")
+        raise ConfigError(
+            f"{key}: {strange} has a brace in its name, which Snakemake takes for a wildcard. "
+            "Rename it."
+        )
 
 
 def _check_extras(config: Config) -> None:
-    """Find packages that are not installed before the first job, not after hours at the job that needs them."""
+    """Find packages that are not installed before the first job, not after hours at the job that
+    needs them.
+    """
     needs = {"models": "models", "corpora": "corpus", "plots": "report"}
     if config.filtering:
         needs["filtering"] = "filtering"
@@ -127,13 +147,17 @@ def _check_extras(config: Config) -> None:
 
 def _check_results(results: Path) -> None:
     try:
-        existing = next(folder for folder in (results, *results.resolve().parents) if folder.exists())
+        existing = next(
+            folder for folder in (results, *results.resolve().parents) if folder.exists()
+        )
     except OSError as error:
         raise ConfigError(f"results: {error.strerror}. Name another folder.") from None
     if not existing.is_dir():
         raise ConfigError(f"results: {existing} is not a folder. Name another folder.")
     if not os.access(existing, os.W_OK | os.X_OK):
-        raise ConfigError(f"results: {results} cannot be written ({existing} is read-only). Name another folder.")
+        raise ConfigError(
+            f"results: {results} cannot be written ({existing} is read-only). Name another folder."
+        )
 
 
 def _check_training(config: Config) -> None:
@@ -150,19 +174,27 @@ def _check_shards(config: Config) -> None:
     for key, limit in (
         ("activations.max_documents", config.activations.max_documents),
         ("corpus.max_documents", config.corpus.max_documents),
-        ("corpus.sampling.max_sequences", config.corpus.sampling and config.corpus.sampling.max_sequences),
+        (
+            "corpus.sampling.max_sequences",
+            config.corpus.sampling and config.corpus.sampling.max_sequences,
+        ),
     ):
         if limit is not None and n_shards > limit:
             raise ConfigError(
-                f"activations.n_shards: {n_shards} is above {key} ({limit}), so that a shard would have no document. "
+                f"activations.n_shards: {n_shards} is above {key} ({limit}), so that a shard "
+                "would have no document. "
                 f"Lower it, or raise {key}."
             )
 
 
 def _check_sizes(config: Config) -> None:
-    """Check what follows from the sizes of models, as far as they are known: that each job fits what it may use."""
+    """Check what follows from the sizes of models, as far as they are known: that each job fits
+    what it may use.
+    """
     paths = Paths(Path(config.results))
-    sizes = {name: size for name in config.needed_models() if (size := known_size(config, paths, name))}
+    sizes = {
+        name: size for name in config.needed_models() if (size := known_size(config, paths, name))
+    }
     check_scales(config, {name: size.shape.n_neurons for name, size in sizes.items()}.get)
     known = Known(config, Extent(), sizes.__getitem__, "float32")
     used = [name for name in config.used_models() if name in sizes]

@@ -1,4 +1,6 @@
-"""What a run would cost by either method of correlation, its activation stores kept or not: one table."""
+"""What a run would cost by either method of correlation, its activation stores kept or not: one
+table.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,15 @@ from rosetta.errors import ModelError, PlanError
 from rosetta.plan.sweep import RunPlan, plan_run
 from rosetta.run.paths import Paths
 
-HEAD = f"{'method':<10}{'stores':<10}{'jobs':>6}{'FLOPs':>12}{'disk GB':>12}{'left GB':>12}{'memory GB':>11}"
+HEAD = (
+    f"{'method':<10}{'stores':<10}{'jobs':>6}{'FLOPs':>12}"
+    f"{'disk GB':>12}{'left GB':>12}{'memory GB':>11}"
+)
 
 
 def compare_methods(config: Config, paths: Paths, planned: RunPlan) -> str:
-    """Return a table of the four ways to run a configuration, for a terminal; the configured one has a star.
+    """Return a table of the four ways to run a configuration, for a terminal; the configured one
+    has a star.
 
     Parameters
     ----------
@@ -24,7 +30,8 @@ def compare_methods(config: Config, paths: Paths, planned: RunPlan) -> str:
     Returns
     -------
     str
-        Per way: jobs, operations, disk while it runs and disk that is left at its end, memory, and device-hours.
+        Per way: jobs, operations, disk while it runs and disk that is left at its end, memory, and
+        device-hours.
     """
     speed = planned.speed
     lines = ["", f"{HEAD}{speed.device + '-hours':>15}"]
@@ -39,7 +46,9 @@ def compare_methods(config: Config, paths: Paths, planned: RunPlan) -> str:
                 lines.append(f"{name}does not fit: {error}")
                 continue
             lines.append(f"{name}{_row(plan)}")
-    return "\n".join([*lines, "* as configured; disk: while it runs, at most, if all stores lie there at once"])
+    return "\n".join(
+        [*lines, "* as configured; disk: while it runs, at most, if all stores lie there at once"]
+    )
 
 
 def with_method(config: Config, method: str, keep: bool) -> Config:

@@ -35,7 +35,9 @@ _BESIDE = 0.015  # distance of neighbouring ladders' exponents, as a share of th
 
 
 def draw_control_figures(config: Config, paths: Paths) -> dict[str, plt.Figure]:
-    """Return the figures that the configuration asks for (`control_figures` in `rosetta.run.stages`)."""
+    """Return the figures that the configuration asks for (`control_figures` in
+    `rosetta.run.stages`).
+    """
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
     drawn = {}
     for name in figure_names(config, "control_figures"):
@@ -45,26 +47,38 @@ def draw_control_figures(config: Config, paths: Paths) -> dict[str, plt.Figure]:
 
 
 def _nulls(config: Config, paths: Paths) -> plt.Figure:
-    """How many times the matches of the trained models each null has, and the matched r of the largest pair."""
+    """How many times the matches of the trained models each null has, and the matched r of the
+    largest pair.
+    """
     counts = read_drawn(paths.table("counts"), COUNT_COLUMNS)
     nulls = read_drawn(paths.table("null_summary"), NULL_SUMMARY_COLUMNS)
     figure, (left, right) = panel_grid(2, **_SIZE)
-    sizes = counts[["ladder", "rung", "n_neurons"]].assign(trained=counts["matches"].where(counts["matches"] > 0))
+    sizes = counts[["ladder", "rung", "n_neurons"]].assign(
+        trained=counts["matches"].where(counts["matches"] > 0)
+    )
     rows = nulls.merge(sizes, on=["ladder", "rung"])
     for ladder, color in ladder_palette(list(counts["ladder"].unique())).items():
         for control, part in rows[rows["ladder"] == ladder].groupby("control"):
             ratio = (part["matches"] / part["trained"]).where(part["matches"] > 0)
-            left.plot(part["n_neurons"], ratio, f"{NULL_MARKERS[control]}-", color=color, ms=4, lw=0.8)
+            left.plot(
+                part["n_neurons"], ratio, f"{NULL_MARKERS[control]}-", color=color, ms=4, lw=0.8
+            )
     left.axhline(1, color="0.3", lw=1, ls=":")
-    left.set(xscale="log", yscale="log", xlabel="neurons per model", ylabel="matches by chance / trained")
+    left.set(
+        xscale="log", yscale="log", xlabel="neurons per model", ylabel="matches by chance / trained"
+    )
     label_sizes(left, counts["n_neurons"])
     left.yaxis.set_major_formatter(lambda ratio, _: f"{ratio:g}")
-    left.yaxis.set_minor_formatter(lambda ratio, _: f"{ratio:g}" if ratio in (0.2, 0.5, 2, 5) else "")
+    left.yaxis.set_minor_formatter(
+        lambda ratio, _: f"{ratio:g}" if ratio in (0.2, 0.5, 2, 5) else ""
+    )
     kinds = [
         Line2D([], [], color="0.4", marker=NULL_MARKERS[name], ls="none", label=NULL_TITLES[name])
         for name in config.controls.names
     ]
-    figure.legend(handles=[*_ladder_handles(counts), *kinds], loc="outside lower center", ncols=3, **_LEGEND)
+    figure.legend(
+        handles=[*_ladder_handles(counts), *kinds], loc="outside lower center", ncols=3, **_LEGEND
+    )
     pair = group_name(max(config.pairs(), key=lambda pair: _size(config, counts, pair)))
     found = {"trained models": read_parquet(paths.matches(pair), ["r"])}
     found |= {NULL_TITLES[name]: null for name, null in read_nulls(config, paths, pair).items()}
@@ -79,7 +93,9 @@ _LEGEND = {"frameon": False, "fontsize": "small"}
 
 
 def _size(config: Config, counts: pd.DataFrame, pair: tuple[str, str]) -> float:
-    """Return the neurons per model of the largest rung that a pair is in, be it in a larger group."""
+    """Return the neurons per model of the largest rung that a pair is in, be it in a larger
+    group.
+    """
     sizes = counts.set_index(["ladder", "rung"])["n_neurons"]
     return max(
         float(sizes[(literal(ladder), number)])
@@ -95,11 +111,15 @@ def _ladder_handles(table: pd.DataFrame) -> list[Line2D]:
 
 
 def _rung_handles(table: pd.DataFrame) -> list[Line2D]:
-    """Return what tells rungs apart: markers, named by their size where all ladders have the same sizes."""
+    """Return what tells rungs apart: markers, named by their size where all ladders have the same
+    sizes.
+    """
     handles = []
     for rung, sizes in table.groupby("rung")["n_neurons"]:
         name = f"{sizes.iloc[0]:,.0f} neurons" if sizes.nunique() == 1 else f"rung {rung}"
-        handles.append(Line2D([], [], color="0.3", marker=_rung_marker(rung), ls="none", ms=4, label=name))
+        handles.append(
+            Line2D([], [], color="0.3", marker=_rung_marker(rung), ls="none", ms=4, label=name)
+        )
     return handles
 
 
@@ -112,11 +132,15 @@ def _k_sweep(_config: Config, paths: Paths) -> plt.Figure:
 
 
 def _threshold_sweep(_config: Config, paths: Paths) -> plt.Figure:
-    return _sweep(read_drawn(paths.table("threshold_sweep"), THRESHOLD_COLUMNS), "threshold", "r above")
+    return _sweep(
+        read_drawn(paths.table("threshold_sweep"), THRESHOLD_COLUMNS), "threshold", "r above"
+    )
 
 
 def _sweep(table: pd.DataFrame, setting: str, label: str) -> plt.Figure:
-    """Counts of all rungs against a setting, one line per rung, and the exponent with its interval."""
+    """Counts of all rungs against a setting, one line per rung, and the exponent with its
+    interval.
+    """
     figure, (left, right) = panel_grid(2, **_SIZE)
     _draw_rungs(left, table, setting, "matches")
     left.set(xlabel=label, ylabel="matches")
@@ -129,7 +153,10 @@ def _sweep(table: pd.DataFrame, setting: str, label: str) -> plt.Figure:
 
 def _add_legend(figure: plt.Figure, table: pd.DataFrame) -> None:
     figure.legend(
-        handles=[*_ladder_handles(table), *_rung_handles(table)], loc="outside lower center", ncols=4, **_LEGEND
+        handles=[*_ladder_handles(table), *_rung_handles(table)],
+        loc="outside lower center",
+        ncols=4,
+        **_LEGEND,
     )
 
 
@@ -137,7 +164,9 @@ def _draw_rungs(axes: plt.Axes, table: pd.DataFrame, setting: str, column: str) 
     """Draw a line per rung: its ladder is the colour, its size the marker."""
     for ladder, color in ladder_palette(list(table["ladder"].unique())).items():
         for rung, rows in table[table["ladder"] == ladder].groupby("rung"):
-            axes.plot(rows[setting], rows[column], marker=_rung_marker(rung), color=color, ms=3.5, lw=0.8)
+            axes.plot(
+                rows[setting], rows[column], marker=_rung_marker(rung), color=color, ms=3.5, lw=0.8
+            )
 
 
 def _draw_alphas(axes: plt.Axes, table: pd.DataFrame, setting: str) -> None:
@@ -149,7 +178,11 @@ def _draw_alphas(axes: plt.Axes, table: pd.DataFrame, setting: str) -> None:
         mine = rows[rows["ladder"] == ladder]
         shift = (place - (len(ladders) - 1) / 2) * _BESIDE
         logarithmic = axes.get_xscale() == "log"
-        x = mine[setting] * (1 + shift) if logarithmic else mine[setting] + shift * np.ptp(table[setting])
+        x = (
+            mine[setting] * (1 + shift)
+            if logarithmic
+            else mine[setting] + shift * np.ptp(table[setting])
+        )
         draw_estimates(axes, x, mine, "alpha", limits, color=color, marker="o", ms=4, lw=1)
     axes.axhline(1, color="0.6", lw=0.8, ls=":")
     axes.set(ylabel="exponent α", ylim=limits)
@@ -162,7 +195,9 @@ def _budget(_config: Config, paths: Paths) -> plt.Figure:
     figure, panels = panel_grid(3, **_SIZE)
     for axes, column in zip(panels, ("matches", "jaccard"), strict=False):
         _draw_rungs(axes, table, "n_positions", column)
-    for axes, label in zip(panels, ("matches", "Jaccard with next smaller", "exponent α"), strict=True):
+    for axes, label in zip(
+        panels, ("matches", "Jaccard with next smaller", "exponent α"), strict=True
+    ):
         axes.set(xscale="log", xlabel="aligned positions", ylabel=label)
         if len(table):
             axes.set_xlim(table["n_positions"].min() / 1.2, table["n_positions"].max() * 1.2)
@@ -170,10 +205,20 @@ def _budget(_config: Config, paths: Paths) -> plt.Figure:
             axes.set_title("too few documents for a smaller budget", fontsize="medium")
         axes.xaxis.set_minor_formatter(NullFormatter())
     panels[0].set_yscale("log", nonpositive="mask")
-    # Positions differ a little between rungs; the exponent of a budget is drawn at those of its ladder's largest rung.
-    _draw_alphas(panels[2], table[table["rung"] == table.groupby("ladder")["rung"].transform("max")], "n_positions")
+    # Positions differ a little between rungs; the exponent of a budget is drawn at those of its
+    # ladder's largest rung.
+    _draw_alphas(
+        panels[2],
+        table[table["rung"] == table.groupby("ladder")["rung"].transform("max")],
+        "n_positions",
+    )
     _add_legend(figure, table)
     return figure
 
 
-_DRAW = {"nulls": _nulls, "k_sweep": _k_sweep, "threshold_sweep": _threshold_sweep, "budget": _budget}
+_DRAW = {
+    "nulls": _nulls,
+    "k_sweep": _k_sweep,
+    "threshold_sweep": _threshold_sweep,
+    "budget": _budget,
+}

@@ -27,7 +27,9 @@ RUNG_MARKERS = "osD^vP*X"
 NULL_MARKERS = {"permutation": "v", "documents": "D", "untrained": "s"}
 
 
-def panel_grid(n: int, width: float, height: float, columns: int = 3) -> tuple[plt.Figure, list[plt.Axes]]:
+def panel_grid(
+    n: int, width: float, height: float, columns: int = 3
+) -> tuple[plt.Figure, list[plt.Axes]]:
     """Return a figure with n panels, row by row."""
     columns = min(n, columns)
     rows = -(-n // columns)
@@ -39,7 +41,12 @@ def panel_grid(n: int, width: float, height: float, columns: int = 3) -> tuple[p
 
 
 def draw_estimates(
-    axes: plt.Axes, x: pd.Series, rows: pd.DataFrame, column: str, limits: tuple[float, float], **style: Any
+    axes: plt.Axes,
+    x: pd.Series,
+    rows: pd.DataFrame,
+    column: str,
+    limits: tuple[float, float],
+    **style: Any,
 ) -> None:
     """Draw estimates with their 95% intervals; those without an interval are open, not exact.
 
@@ -60,22 +67,40 @@ def draw_estimates(
     **style
         Of the line and its markers: color, marker, ms, lw, ls, label.
     """
-    value, low, high = (rows[name].astype(float) for name in (column, f"{column}_ci_low", f"{column}_ci_high"))
+    value, low, high = (
+        rows[name].astype(float) for name in (column, f"{column}_ci_low", f"{column}_ci_high")
+    )
     known = low.notna() & high.notna() & value.notna()
     color, marker = style["color"], style.get("marker", "o")
     axes.plot(x[value.notna()], value[value.notna()], **{**style, "mfc": "white"}, zorder=3)
-    axes.plot(x[known], value[known], ls="none", marker=marker, color=color, ms=style.get("ms"), zorder=4)
-    axes.vlines(
-        x[known], low[known].clip(*limits), high[known].clip(*limits), color=color, lw=style.get("lw"), zorder=2
+    axes.plot(
+        x[known], value[known], ls="none", marker=marker, color=color, ms=style.get("ms"), zorder=4
     )
-    for beyond, edge, arrow in ((low < limits[0], limits[0], "v"), (high > limits[1], limits[1], "^")):
+    axes.vlines(
+        x[known],
+        low[known].clip(*limits),
+        high[known].clip(*limits),
+        color=color,
+        lw=style.get("lw"),
+        zorder=2,
+    )
+    for beyond, edge, arrow in (
+        (low < limits[0], limits[0], "v"),
+        (high > limits[1], limits[1], "^"),
+    ):
         places = x[known & beyond]
-        if len(places):  # an empty line that is not clipped has no bounds, which the layout cannot do with
-            axes.plot(places, [edge] * len(places), arrow, color=color, ms=3, clip_on=False, zorder=5)
+        if len(
+            places
+        ):  # an empty line that is not clipped has no bounds, which the layout cannot do with
+            axes.plot(
+                places, [edge] * len(places), arrow, color=color, ms=3, clip_on=False, zorder=5
+            )
 
 
 def interval_limits(rows: pd.DataFrame, column: str, reach: float) -> tuple[float, float]:
-    """Return limits that hold all estimates, and their intervals as far as `reach` beyond the outermost of them."""
+    """Return limits that hold all estimates, and their intervals as far as `reach` beyond the
+    outermost of them.
+    """
     value = rows[column].astype(float)
     if not value.notna().any():
         return 0.0, 1.0
@@ -89,14 +114,17 @@ def interval_limits(rows: pd.DataFrame, column: str, reach: float) -> tuple[floa
 def literal(name: str) -> str:
     """Return what Matplotlib draws as this name.
 
-    It takes `$` for mathematics, and leaves out of legends what begins with `_`: a zero-width space goes before that.
+    It takes `$` for mathematics, and leaves out of legends what begins with `_`: a zero-width space
+    goes before that.
     """
     shown = str(name).replace("$", r"\$")
     return f"\u200b{shown}" if shown.startswith("_") else shown
 
 
 def read_drawn(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read a table as `rosetta.storage.tables.read_csv` does, its names as Matplotlib takes them (`literal`)."""
+    """Read a table as `rosetta.storage.tables.read_csv` does, its names as Matplotlib takes them
+    (`literal`).
+    """
     table = read_csv(path, columns)
     return table.assign(**{name: table[name].map(literal) for name in NAMES if name in table})
 
@@ -126,5 +154,7 @@ def save_figure(figure: plt.Figure, out: Path) -> None:
     dpi = min(DPI, MAX_PIXELS / max(figure.get_size_inches()))
     for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
         with digested(out.with_name(out.name + suffix)) as temporary:
-            figure.savefig(temporary, format=suffix[1:], dpi=dpi, metadata=metadata, bbox_inches="tight")
+            figure.savefig(
+                temporary, format=suffix[1:], dpi=dpi, metadata=metadata, bbox_inches="tight"
+            )
     plt.close(figure)

@@ -48,29 +48,39 @@ def filtering_section(config: Config, paths: Paths) -> dict[str, Any] | None:
         "figure": paths.figure("filtering", "png"),
         "summary": in_words(summary),
         "verdict": verdict(summary),
-        "candidates": candidates.assign(neuron=names, role=candidates["role"].fillna(""))[["neuron", *shown]],
+        "candidates": candidates.assign(neuron=names, role=candidates["role"].fillna(""))[
+            ["neuron", *shown]
+        ],
         "corpus": where.corpus.relative_to(paths.root),
     }
 
 
 def in_words(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the summary in the paper's form: filter, F1, perplexity and its difference, each ± half its interval."""
+    """Return the summary in the paper's form: filter, F1, perplexity and its difference, each ±
+    half its interval.
+    """
     shown = summary[["f1", "precision", "recall", "average_precision", "selected_tokens"]].round(3)
     table = shown.assign(filter=summary["filter"].map(LABELS))
     table["held-out perplexity"] = _with_half_widths(summary, "perplexity", ".3f")
-    table["minus the Rosetta Neuron's, by seed"] = _with_half_widths(summary, "perplexity_difference", "+.3f")
+    table["minus the Rosetta Neuron's, by seed"] = _with_half_widths(
+        summary, "perplexity_difference", "+.3f"
+    )
     return table[["filter", *table.columns.drop("filter")]]
 
 
 def _with_half_widths(summary: pd.DataFrame, column: str, form: str) -> list[str]:
     return [
-        f"{mean:{form}}" + (f" ± {high - mean:.3f}" if pd.notna(high) else "") if pd.notna(mean) else "–"
+        f"{mean:{form}}" + (f" ± {high - mean:.3f}" if pd.notna(high) else "")
+        if pd.notna(mean)
+        else "–"
         for mean, high in zip(summary[column], summary[f"{column}_ci_high"], strict=True)
     ]
 
 
 def verdict(summary: pd.DataFrame) -> list[str]:
-    """Return sentences that compare the Rosetta Neuron with each other filter, by the paired interval of perplexity."""
+    """Return sentences that compare the Rosetta Neuron with each other filter, by the paired
+    interval of perplexity.
+    """
     rows = summary.set_index("filter")
     neuron, sentences = rows.loc["rosetta"], []
     for name in ("random", "non_rosetta", "non_rosetta_best", "classifier", "oracle"):
@@ -81,17 +91,30 @@ def verdict(summary: pd.DataFrame) -> list[str]:
 
 
 def _perplexities(other: pd.Series) -> str:
-    mean, low, high = other[[f"perplexity_difference{end}" for end in ("", "_ci_low", "_ci_high")]].astype(float)
+    mean, low, high = other[
+        [f"perplexity_difference{end}" for end in ("", "_ci_low", "_ci_high")]
+    ].astype(float)
     if pd.isna(low) or pd.isna(high):
         return "their perplexities have no paired interval to compare them by"
-    by = f"{abs(mean):.2f} [{low:.2f}, {high:.2f}]" if mean >= 0 else f"{abs(mean):.2f} [{-high:.2f}, {-low:.2f}]"
+    by = (
+        f"{abs(mean):.2f} [{low:.2f}, {high:.2f}]"
+        if mean >= 0
+        else f"{abs(mean):.2f} [{-high:.2f}, {-low:.2f}]"
+    )
     at = f"over {int(other['n_pairs'])} seeds that both share"
     if low > 0:
-        return f"the model trained on the Rosetta Neuron's selection has the lower perplexity, by {by} {at}"
+        return (
+            "the model trained on the Rosetta Neuron's selection has the lower perplexity, "
+            f"by {by} {at}"
+        )
     if high < 0:
-        return f"the model trained on the Rosetta Neuron's selection has the higher perplexity, by {by} {at}"
+        return (
+            "the model trained on the Rosetta Neuron's selection has the higher perplexity, "
+            f"by {by} {at}"
+        )
     than = "lower" if mean >= 0 else "higher"
     return (
-        f"the model trained on the Rosetta Neuron's selection has a perplexity {than} by {by} {at}: the interval holds "
+        f"the model trained on the Rosetta Neuron's selection has a perplexity {than} by {by} "
+        f"{at}: the interval holds "
         "zero, so nothing is shown either way"
     )

@@ -1,4 +1,6 @@
-"""What the report says first: how the calibrated count grows and what chance makes, all of it read off tables."""
+"""What the report says first: how the calibrated count grows and what chance makes, all of it read
+off tables.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,19 @@ from rosetta.analysis.scaling import WHOLE
 from rosetta.config.controls import CALIBRATING
 from rosetta.report.figures import TITLES
 
-HEADLINE_COLUMNS = ["what is counted", "α", "95% interval", "jackknife over families", "points", "matches by rung"]
+HEADLINE_COLUMNS = [
+    "what is counted",
+    "α",
+    "95% interval",
+    "jackknife over families",
+    "points",
+    "matches by rung",
+]
 
 
 def headline_statistic(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
-    """Return the count of the headline: the last of the calibrated ones that was counted, else all matches.
+    """Return the count of the headline: the last of the calibrated ones that was counted, else all
+    matches.
 
     What the pooled fit counted decides; where no ladder is of pairs, what was fitted by ladder.
     """
@@ -24,26 +34,40 @@ def headline_statistic(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
 
 
 def headline(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
-    """Return the sentence about the exponent, pooled over the ladders of pairs; by ladder where no pair was counted."""
+    """Return the sentence about the exponent, pooled over the ladders of pairs; by ladder where no
+    pair was counted.
+    """
     statistic = headline_statistic(pooled, scaling)
     found = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] == WHOLE)]
     start = "Rosetta Neurons"
     if statistic != STATISTICS[0]:
-        start += f" whose matches are above those of {NULL_TITLES[statistic.removeprefix('above_')]}"
+        start += (
+            f" whose matches are above those of {NULL_TITLES[statistic.removeprefix('above_')]}"
+        )
     if not len(found) or not np.isfinite(found["alpha"].iloc[0]):
         said = [
             f"{law['ladder']}: {_exponent(law)}"
             for law in scaling[scaling["statistic"] == statistic].to_dict("records")
             if np.isfinite(law["alpha"])
         ]
-        return f"{start} have no exponent pooled over pairs of models. By ladder: {'; '.join(said) or 'none either'}."
+        return (
+            f"{start} have no exponent pooled over pairs of models. By ladder: "
+            f"{'; '.join(said) or 'none either'}."
+        )
     law = found.to_dict("records")[0]
     pairs = f"{law['n_points']:.0f} pairs of models in {law['n_ladders']:.0f} ladder(s)"
-    without = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] != WHOLE) & pooled["alpha"].notna()]
+    without = pooled[
+        (pooled["statistic"] == statistic) & (pooled["left_out"] != WHOLE) & pooled["alpha"].notna()
+    ]
     left = ""
     if len(without):
-        left = f"; without one family of models, {without['alpha'].min():.2f} to {without['alpha'].max():.2f}"
-    return f"{start} {_growth(law)}: in the number of neurons, {_exponent(law)}, from {pairs}{left}."
+        left = (
+            f"; without one family of models, {without['alpha'].min():.2f} to "
+            f"{without['alpha'].max():.2f}"
+        )
+    return (
+        f"{start} {_growth(law)}: in the number of neurons, {_exponent(law)}, from {pairs}{left}."
+    )
 
 
 def _growth(law: dict) -> str:
@@ -62,13 +86,20 @@ def _growth(law: dict) -> str:
 def _exponent(law: dict) -> str:
     if not np.isfinite(law["alpha_ci_low"]):
         return f"α = {law['alpha']:.2f} (no interval)"
-    return f"α = {law['alpha']:.2f} (95% interval {law['alpha_ci_low']:.2f} to {law['alpha_ci_high']:.2f})"
+    return (
+        f"α = {law['alpha']:.2f} (95% interval {law['alpha_ci_low']:.2f} to "
+        f"{law['alpha_ci_high']:.2f})"
+    )
 
 
 def _alpha_cell(law: dict) -> str:
     """Return an exponent with what is to be known of it, or why there is none."""
-    told = law["reason"] if isinstance(law["reason"], str) else ""  # a table that was read has NaN for none
-    return "; ".join(filter(None, [f"{law['alpha']:.2f}" if np.isfinite(law["alpha"]) else "", told]))
+    told = (
+        law["reason"] if isinstance(law["reason"], str) else ""
+    )  # a table that was read has NaN for none
+    return "; ".join(
+        filter(None, [f"{law['alpha']:.2f}" if np.isfinite(law["alpha"]) else "", told])
+    )
 
 
 def headline_table(
@@ -78,14 +109,23 @@ def headline_table(
     counts: pd.DataFrame,
     null_summary: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Return one row per statistic and null model: its pooled exponent, and its counts on the rungs.
+    """Return one row per statistic and null model: its pooled exponent, and its counts on the
+    rungs.
 
     Where no ladder is of pairs, as with three models per rung, there is a row per ladder.
     """
     laws = pooled[pooled["left_out"] == WHOLE]
     if not (laws["n_points"] > 0).any():
         by_ladder = [scaling, null_scaling.rename(columns={"control": "statistic"})]
-        columns = ["ladder", "statistic", "alpha", "alpha_ci_low", "alpha_ci_high", "n_rungs", "reason"]
+        columns = [
+            "ladder",
+            "statistic",
+            "alpha",
+            "alpha_ci_low",
+            "alpha_ci_high",
+            "n_rungs",
+            "reason",
+        ]
         laws = pd.concat([table[columns] for table in by_ladder if len(table)], ignore_index=True)
         laws = laws.rename(columns={"n_rungs": "n_points"})
     rows = [_headline_row(law, counts, null_summary) for law in laws.to_dict("records")]
@@ -97,7 +137,9 @@ def _headline_row(law: dict, counts: pd.DataFrame, null_summary: pd.DataFrame) -
     name, ladder = law["statistic"], law.get("ladder")
     title = TITLES.get(name) or f"chance: {NULL_TITLES[name]}"
     if ladder is not None:
-        counts, null_summary = (table[table["ladder"] == ladder] for table in (counts, null_summary))
+        counts, null_summary = (
+            table[table["ladder"] == ladder] for table in (counts, null_summary)
+        )
     return (
         title if ladder is None else f"{ladder}, {title}",
         _alpha_cell(law),
@@ -115,7 +157,8 @@ def _range(low: float, high: float) -> str:
 
 
 def uncounted_sentence(counts: pd.DataFrame, names: list[str]) -> str:
-    """Return which calibrated counts a run lacks because a null model has too few matches; empty for none.
+    """Return which calibrated counts a run lacks because a null model has too few matches; empty
+    for none.
 
     Parameters
     ----------
@@ -132,7 +175,8 @@ def uncounted_sentence(counts: pd.DataFrame, names: list[str]) -> str:
     if not said:
         return ""
     return (
-        f"No matches are counted {'; '.join(said)}: the null model has too few matches to read a threshold off, so "
+        f"No matches are counted {'; '.join(said)}: the null model has too few matches to read "
+        "a threshold off, so "
         "give it more seeds. What is said of matches above a null model leaves these out."
     )
 
@@ -150,15 +194,20 @@ def _counts_said(name: str, counts: pd.DataFrame, null_summary: pd.DataFrame) ->
 
 
 def chance_sentence(counts: pd.DataFrame, null_summary: pd.DataFrame) -> str:
-    """Return whether chance makes more plain matches than training does: on how many rungs, how many times as many."""
-    rows = null_summary.merge(counts[["ladder", "rung", "matches"]], on=["ladder", "rung"], suffixes=("", "_trained"))
+    """Return whether chance makes more plain matches than training does: on how many rungs, how
+    many times as many.
+    """
+    rows = null_summary.merge(
+        counts[["ladder", "rung", "matches"]], on=["ladder", "rung"], suffixes=("", "_trained")
+    )
     if not len(rows):
         return "There is no null model, so what chance alone makes is not known."
     more = rows["matches"] > rows["matches_trained"]
     where = "" if more.all() or not more.any() else " on some rungs"
     said = [_compared(str(control), part) for control, part in rows.groupby("control", sort=False)]
     return (
-        f"Chance alone makes {'more' if more.any() else 'no more'} mutual nearest neighbours than the trained models "
+        f"Chance alone makes {'more' if more.any() else 'no more'} mutual nearest neighbours "
+        "than the trained models "
         f"have{where}: {'; '.join(said)}."
     )
 
@@ -178,7 +227,8 @@ def floor_sentence(sweep: pd.DataFrame) -> str:
         return ""
     low, high = rows["alpha_pairs_ci_low"].max(), rows["alpha_pairs_ci_high"].min()
     common = (
-        f"one value, {low:.2f} to {high:.2f}, lies in all of their intervals: the exponent is not shown to depend on it"
+        f"one value, {low:.2f} to {high:.2f}, lies in all of their intervals: the exponent is "
+        "not shown to depend on it"
         if low <= high
         else "no value lies in all of their intervals: the exponent depends on it"
     )

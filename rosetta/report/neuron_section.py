@@ -21,43 +21,61 @@ from rosetta.storage.tables import read_csv, read_parquet
 
 CAPTIONS = {
     "polarization": (
-        "Selectivity in vocabulary space: mean excess kurtosis of the cosines between a neuron's output "
-        "weight vector and all unembedding vectors (0 for a normal distribution, high if the neuron writes to"
-        " few tokens), for the Rosetta Neurons of each model of a ladder (all, and those whose matches are above "
+        "Selectivity in vocabulary space: mean excess kurtosis of the cosines between a "
+        "neuron's output "
+        "weight vector and all unembedding vectors (0 for a normal distribution, high if the "
+        "neuron writes to"
+        " few tokens), for the Rosetta Neurons of each model of a ladder (all, and those whose "
+        "matches are above "
         "the stricter null model that has a threshold) and for its other neurons that are not dead."
     ),
     "statistics": (
-        "Statistics of the activations over all tokens: mean, variance, skewness, the logarithm of the kurtosis, the "
-        "fraction of tokens at which a neuron fires, and the mutual information between its firing and the "
-        "domain of the document. Means over the Rosetta Neurons (all, and those above the stricter null "
+        "Statistics of the activations over all tokens: mean, variance, skewness, the "
+        "logarithm of the kurtosis, the "
+        "fraction of tokens at which a neuron fires, and the mutual information between its "
+        "firing and the "
+        "domain of the document. Means over the Rosetta Neurons (all, and those above the "
+        "stricter null "
         "model) and over the other neurons, the models of a rung pooled."
     ),
     "specialization": (
-        "NormalizedFire: the share of a domain among a neuron's top contexts, one per document, over the "
-        "domain's share of all tokens; 1 means no preference. Means over the Rosetta Neurons of a rung (all, and those "
+        "NormalizedFire: the share of a domain among a neuron's top contexts, one per "
+        "document, over the "
+        "domain's share of all tokens; 1 means no preference. Means over the Rosetta Neurons "
+        "of a rung (all, and those "
         "whose matches are above the stricter null model) and over random other neurons."
     ),
     "depth": (
-        f"Where Rosetta Neurons lie in depth: the share of a model's Rosetta Neurons in each of {MOST_BINS} equal bins "
-        "of layer / (L − 1), or in each layer of models with fewer, over the share of all its neurons; 1 means an even "
-        "spread. Smallest models on top. Beside a model's name: its number of Rosetta Neurons. Below: of those above "
+        "Where Rosetta Neurons lie in depth: the share of a model's Rosetta Neurons in each "
+        f"of {MOST_BINS} equal bins "
+        "of layer / (L − 1), or in each layer of models with fewer, over the share of all its "
+        "neurons; 1 means an even "
+        "spread. Smallest models on top. Beside a model's name: its number of Rosetta Neurons. "
+        "Below: of those above "
         "the stricter null model."
     ),
-    "layer_pairs": "Number of matches between the neurons of every pair of layers, one panel per pair of models.",
+    "layer_pairs": "Number of matches between the neurons of every pair of layers, one panel "
+    "per pair of models.",
 }
 
 
 def neuron_section(config: Config, paths: Paths) -> dict[str, Any]:
-    """Return what the report's template shows of single neurons: findings, figures, table, best matches."""
+    """Return what the report's template shows of single neurons: findings, figures, table, best
+    matches.
+    """
     polarization = read_csv(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)
-    selectivity = polarization[polarization["statistic"] == "excess_kurtosis"].drop(columns="statistic")
+    selectivity = polarization[polarization["statistic"] == "excess_kurtosis"].drop(
+        columns="statistic"
+    )
     findings = read_csv(paths.table("findings"), FINDING_COLUMNS)
     return {
         "findings": _findings(findings),
         "n_verdicts": int(findings["n_verdicts"].max()),
         "min_clusters": config.bootstrap.min_clusters,
         "figures": {name: (paths.figure(name, "png"), CAPTIONS[name]) for name in FIGURES},
-        "agreement": agreement_sentence(read_csv(paths.table("depth_agreement"), AGREEMENT_COLUMNS)),
+        "agreement": agreement_sentence(
+            read_csv(paths.table("depth_agreement"), AGREEMENT_COLUMNS)
+        ),
         "selectivity": selectivity,
         "pairs": _best_matches(config, paths),
         "specialization": config.specialization,
@@ -66,17 +84,27 @@ def neuron_section(config: Config, paths: Paths) -> dict[str, Any]:
 
 
 def agreement_sentence(table: pd.DataFrame) -> str:
-    """Say in one sentence whether matches prefer equal relative depth, from `depth.depth_agreement`."""
+    """Say in one sentence whether matches prefer equal relative depth, from
+    `depth.depth_agreement`.
+    """
     judged = table[table["p"].notna()]
     if judged.empty:
-        return "No pair of models has enough matches and layers to say whether matches prefer equal depth."
+        return (
+            "No pair of models has enough matches and layers to say whether matches prefer "
+            "equal depth."
+        )
     significant = holm(judged["p"].to_numpy()) <= LEVEL
     nearer = judged["distance"] < judged["expected"]
-    means = [np.average(judged[name], weights=judged["matches"]) for name in ("distance", "expected")]
+    means = [
+        np.average(judged[name], weights=judged["matches"]) for name in ("distance", "expected")
+    ]
     return (
-        f"Matched neurons lie {means[0]:.2f} of the depth apart on average, and would lie {means[1]:.2f} apart if "
-        f"matched at random, whatever their layers: nearer in {(significant & nearer).sum()} and farther in "
-        f"{(significant & ~nearer).sum()} of {len(judged)} pairs of models (permutation tests at 5%, corrected for "
+        f"Matched neurons lie {means[0]:.2f} of the depth apart on average, and would lie "
+        f"{means[1]:.2f} apart if "
+        f"matched at random, whatever their layers: nearer in {(significant & nearer).sum()} "
+        "and farther in "
+        f"{(significant & ~nearer).sum()} of {len(judged)} pairs of models (permutation tests "
+        "at 5%, corrected for "
         "their number)."
     )
 
@@ -95,7 +123,10 @@ def _best_matches(config: Config, paths: Paths) -> dict[str, list[dict]]:
         group_name((a, b)): best_matches(
             read_parquet(paths.matches(group_name((a, b))), MATCH_COLUMNS),
             # Two models at a time: those of all neurons of all models would take much memory.
-            (read_parquet(paths.contexts(a), CONTEXT_COLUMNS), read_parquet(paths.contexts(b), CONTEXT_COLUMNS)),
+            (
+                read_parquet(paths.contexts(a), CONTEXT_COLUMNS),
+                read_parquet(paths.contexts(b), CONTEXT_COLUMNS),
+            ),
             documents,
             config.report.n_matches,
             config.report.n_contexts,

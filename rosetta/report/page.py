@@ -1,4 +1,6 @@
-"""The report: one self-contained HTML file with what was run, the tables, the figures and the best matches."""
+"""The report: one self-contained HTML file with what was run, the tables, the figures and the best
+matches.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ LIBRARIES = (
 def render_report(config: Config, paths: Paths) -> str:
     """Return the page of a finished run, from its tables, figures, manifests and top contexts."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rosetta.report"), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("rosetta.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
     shapes = {model: model_shape(paths, model) for model in config.used_models()}
     environment.filters.update(document=document_name, number=format_number, image=_image)
@@ -107,7 +111,9 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _text_facts(config: Config, paths: Paths, name: str, manifest: dict[str, Any]) -> dict[str, Any]:
+def _text_facts(
+    config: Config, paths: Paths, name: str, manifest: dict[str, Any]
+) -> dict[str, Any]:
     """Return what the table of models says of language models alone."""
     training = manifest["training"] or {}
     return {
@@ -121,8 +127,13 @@ def _text_facts(config: Config, paths: Paths, name: str, manifest: dict[str, Any
 
 
 def _growth(config: Config, paths: Paths) -> dict[str, Any]:
-    """Return what the report says first: sentences, one table, one figure, and the tables that they are made of."""
-    counts, scaling = read_csv(paths.table("counts"), COUNT_COLUMNS), read_csv(paths.table("scaling"), SCALING_COLUMNS)
+    """Return what the report says first: sentences, one table, one figure, and the tables that they
+    are made of.
+    """
+    counts, scaling = (
+        read_csv(paths.table("counts"), COUNT_COLUMNS),
+        read_csv(paths.table("scaling"), SCALING_COLUMNS),
+    )
     read = {
         "scaling_pooled": POOLED_COLUMNS,
         "null_summary": NULL_SUMMARY_COLUMNS,
@@ -172,22 +183,38 @@ THEORY_TABLES = {
     "swept": "theory_sweep_exponents",
 }
 # All statistics of all groups are hundreds of rows. The page shows those that its text speaks of.
-_SHOWN = {"compared": (*COUNT_OF, SELECTIVITY[0]), "left_out": (PLAIN,), "predicted": (PLAIN, SELECTIVITY[0])}
+_SHOWN = {
+    "compared": (*COUNT_OF, SELECTIVITY[0]),
+    "left_out": (PLAIN,),
+    "predicted": (PLAIN, SELECTIVITY[0]),
+}
 THEORY_FIGURES = ("frontiers", "exponents", "beta", "prediction", "identifiability")
 
 
 def _theory(config: Config, paths: Paths) -> dict[str, Any]:
     """Return the theory's tables (those that the configuration asks for) and figures."""
-    absent = {"predicted": not config.theory.predict_sizes, "swept": not config.theory.sweep.points()}
-    tables = {key: read_csv(paths.table(name), []) for key, name in THEORY_TABLES.items() if not absent.get(key)}
-    said = verdict(tables["compared"], tables["matched_r"], tables["left_out"], tables["finite_size"])
+    absent = {
+        "predicted": not config.theory.predict_sizes,
+        "swept": not config.theory.sweep.points(),
+    }
+    tables = {
+        key: read_csv(paths.table(name), [])
+        for key, name in THEORY_TABLES.items()
+        if not absent.get(key)
+    }
+    said = verdict(
+        tables["compared"], tables["matched_r"], tables["left_out"], tables["finite_size"]
+    )
     for key in _SHOWN.keys() & tables.keys():
         tables[key] = tables[key][tables[key]["statistic"].isin(_SHOWN[key])]
     return {
         **tables,
         "verdict": said,
         "whole": (tables["finite_size"]["neurons"] == WHOLE).any(),
-        **{f"{name}_figure": _image(paths.figure(f"theory_{name}", "png")) for name in THEORY_FIGURES},
+        **{
+            f"{name}_figure": _image(paths.figure(f"theory_{name}", "png"))
+            for name in THEORY_FIGURES
+        },
     }
 
 
@@ -196,9 +223,11 @@ def _image(path: Path) -> str:
 
 
 def format_number(value: object) -> str:
-    """Return a number for reading: integers grouped, others with four significant digits or more, NaN as a dash.
+    """Return a number for reading: integers grouped, others with four significant digits or more,
+    NaN as a dash.
 
-    A prefactor c is small when its exponent is large, so a fixed number of decimals would print it as 0.
+    A prefactor c is small when its exponent is large, so a fixed number of decimals would print it
+    as 0.
     """
     if isinstance(value, str):
         return value

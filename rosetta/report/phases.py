@@ -15,11 +15,12 @@ PHASE_COLUMNS = ["phase", "jobs", "seconds", "longest_seconds", "cpu_seconds", "
 
 
 def phase_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return one row per rule: number of jobs, their seconds and the longest, their CPU seconds, the peak memory.
+    """Return one row per rule: number of jobs, their seconds and the longest, their CPU seconds,
+    the peak memory.
 
-    Only jobs that the configuration asks for count, each as it last ran, so the table covers the phases of a resumed
-    run too, and leaves out what another configuration left in the folder. The report is not among them: it is
-    being written.
+    Only jobs that the configuration asks for count, each as it last ran, so the table covers the
+    phases of a resumed run too, and leaves out what another configuration left in the folder. The
+    report is not among them: it is being written.
     """
     rows = []
     for stage in STAGES.values():
@@ -29,12 +30,20 @@ def phase_table(config: Config, paths: Paths) -> pd.DataFrame:
             table = pd.concat(map(_read, files))
             times = table["s"].sum(), table["s"].max(), table["cpu_time"].sum()
             rows.append((stage.name, len(files), *times, table["max_rss"].max()))
-    return pd.DataFrame(rows, columns=PHASE_COLUMNS).sort_values("seconds", ascending=False, ignore_index=True)
+    return pd.DataFrame(rows, columns=PHASE_COLUMNS).sort_values(
+        "seconds", ascending=False, ignore_index=True
+    )
 
 
 def _read(path: Path) -> pd.DataFrame:
-    """Read a job's record, which Snakemake wrote: without a digest, so only damage that makes it no table is found."""
+    """Read a job's record, which Snakemake wrote: without a digest, so only damage that makes it no
+    table is found.
+    """
     try:
-        return pd.read_csv(path, sep="\t", na_values=["-"])[["s", "cpu_time", "max_rss"]].astype(float)
+        return pd.read_csv(path, sep="\t", na_values=["-"])[["s", "cpu_time", "max_rss"]].astype(
+            float
+        )
     except (ValueError, KeyError) as error:
-        raise StoreError(f"{path}: damaged ({error}). Delete it: the report then leaves this job's time out.") from None
+        raise StoreError(
+            f"{path}: damaged ({error}). Delete it: the report then leaves this job's time out."
+        ) from None

@@ -1,4 +1,6 @@
-"""The figure of the scaling law: counts of every ladder beside those of chance, and exponents above floors of r."""
+"""The figure of the scaling law: counts of every ladder beside those of chance, and exponents above
+floors of r.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,10 @@ from rosetta.report.figures import (
 # One colour per null: its own matches are open, the trained models' above it filled.
 _PALETTE = [sns.color_palette("dark")[i] for i in (7, 1, 2, 3, 4, 5, 6, 8)]
 _COLORS = dict(zip(NULL_TITLES, _PALETTE, strict=False))
-_COUNT_COLORS = {PLAIN: (0.0, 0.0, 0.0), **{f"above_{name}": color for name, color in _COLORS.items()}}
+_COUNT_COLORS = {
+    PLAIN: (0.0, 0.0, 0.0),
+    **{f"above_{name}": color for name, color in _COLORS.items()},
+}
 
 _NO_LAW = {"alpha": float("nan"), "reason": "not fitted"}
 
@@ -48,7 +53,9 @@ class ScalingTables:
     threshold_sweep: pd.DataFrame
 
     @classmethod
-    def read(cls, counts: Path, scaling: Path, nulls: Path, null_scaling: Path, thresholds: Path) -> ScalingTables:
+    def read(
+        cls, counts: Path, scaling: Path, nulls: Path, null_scaling: Path, thresholds: Path
+    ) -> ScalingTables:
         """Read the tables."""
         return cls(
             read_drawn(counts, COUNT_COLUMNS),
@@ -60,7 +67,8 @@ class ScalingTables:
 
 
 def draw_scaling(tables: ScalingTables) -> plt.Figure:
-    """Draw matches, those above each null, and each null's own, against model size: a panel per ladder, in log–log.
+    """Draw matches, those above each null, and each null's own, against model size: a panel per
+    ladder, in log–log.
 
     The last panel has the exponents against a floor of r, if there is such a sweep.
     """
@@ -75,18 +83,33 @@ def draw_scaling(tables: ScalingTables) -> plt.Figure:
     if swept:
         _draw_floors(panels[-1], tables.threshold_sweep)
     statistics = [name for name in TITLES if (tables.scaling["statistic"] == name).any()]
-    shown = [Line2D([], [], color=_COUNT_COLORS[name], marker="o", label=TITLES[name]) for name in statistics]
+    shown = [
+        Line2D([], [], color=_COUNT_COLORS[name], marker="o", label=TITLES[name])
+        for name in statistics
+    ]
     nulls = [name for name in NULL_TITLES if (tables.null_summary["control"] == name).any()]
     shown += [
-        Line2D([], [], color=_COLORS[name], marker=NULL_MARKERS[name], ls="--", mfc="white", label=_null_label(name))
+        Line2D(
+            [],
+            [],
+            color=_COLORS[name],
+            marker=NULL_MARKERS[name],
+            ls="--",
+            mfc="white",
+            label=_null_label(name),
+        )
         for name in nulls
     ]
-    figure.legend(handles=shown, loc="outside lower center", ncols=3, frameon=False, fontsize="small")
+    figure.legend(
+        handles=shown, loc="outside lower center", ncols=3, frameon=False, fontsize="small"
+    )
     sns.despine(figure)
     return figure
 
 
-def draw_laws(counts: pd.DataFrame, laws: pd.DataFrame, statistic: str, axes: plt.Axes | None = None) -> plt.Axes:
+def draw_laws(
+    counts: pd.DataFrame, laws: pd.DataFrame, statistic: str, axes: plt.Axes | None = None
+) -> plt.Axes:
     """Draw one statistic of all ladders against model size, in log–log: counts, and their laws.
 
     Parameters
@@ -134,29 +157,62 @@ def _draw_ladder(axes: plt.Axes, ladder: str, tables: ScalingTables) -> None:
     for law in tables.null_scaling[tables.null_scaling["ladder"] == ladder].to_dict("records"):
         name = law["control"]
         mine = nulls[nulls["control"] == name].merge(counts[["rung", "n_neurons"]], on="rung")
-        _draw_counts(axes, mine, "matches", law, color=_COLORS[name], marker=NULL_MARKERS[name], ls="--", filled=False)
+        _draw_counts(
+            axes,
+            mine,
+            "matches",
+            law,
+            color=_COLORS[name],
+            marker=NULL_MARKERS[name],
+            ls="--",
+            filled=False,
+        )
         said.append((f"{_null_label(name)}: {_exponent(law)}", _COLORS[name]))
     axes.set(xscale="log", yscale="log", xlabel="neurons per model", ylabel="Rosetta Neurons")
     label_sizes(axes, counts["n_neurons"])
     n = len(counts)
     axes.set_title(
-        f"{ladder} ({n} {'size' if n == 1 else 'sizes'})", loc="left", fontsize="medium", pad=10 * len(said) + 8
+        f"{ladder} ({n} {'size' if n == 1 else 'sizes'})",
+        loc="left",
+        fontsize="medium",
+        pad=10 * len(said) + 8,
     )
     for line, (text, color) in enumerate(reversed(said)):
-        place = {"xy": (0, 1), "xycoords": "axes fraction", "xytext": (0, 4 + 10 * line), "textcoords": "offset points"}
+        place = {
+            "xy": (0, 1),
+            "xycoords": "axes fraction",
+            "xytext": (0, 4 + 10 * line),
+            "textcoords": "offset points",
+        }
         axes.annotate(text, **place, color=color, fontsize=7)
 
 
-def _draw_counts(axes: plt.Axes, rows: pd.DataFrame, column: str, law: dict, *, filled: bool, **style: object) -> None:
+def _draw_counts(
+    axes: plt.Axes, rows: pd.DataFrame, column: str, law: dict, *, filled: bool, **style: object
+) -> None:
     """Draw counts with their intervals and law; a count of 0 is a cross at the lower edge."""
-    value, low, high = (rows[name].astype(float) for name in (column, f"{column}_ci_low", f"{column}_ci_high"))
+    value, low, high = (
+        rows[name].astype(float) for name in (column, f"{column}_ci_low", f"{column}_ci_high")
+    )
     above = value > 0
     lowest = value[above] / 4  # an interval that reaches 0 has no end in a logarithmic panel
-    bars = np.nan_to_num(np.stack([value[above] - low[above].clip(lower=lowest), high[above] - value[above]]))
-    points = {"fmt": style["marker"], "ms": 5 if filled else 4, "lw": 1, "color": style["color"], "zorder": 3}
-    axes.errorbar(rows["n_neurons"][above], value[above], bars, mfc=None if filled else "white", **points)
+    bars = np.nan_to_num(
+        np.stack([value[above] - low[above].clip(lower=lowest), high[above] - value[above]])
+    )
+    points = {
+        "fmt": style["marker"],
+        "ms": 5 if filled else 4,
+        "lw": 1,
+        "color": style["color"],
+        "zorder": 3,
+    }
+    axes.errorbar(
+        rows["n_neurons"][above], value[above], bars, mfc=None if filled else "white", **points
+    )
     none = rows["n_neurons"][value == 0]
-    axes.plot(none, [0.02] * len(none), "x", color=style["color"], transform=axes.get_xaxis_transform())
+    axes.plot(
+        none, [0.02] * len(none), "x", color=style["color"], transform=axes.get_xaxis_transform()
+    )
     if np.isfinite(law["alpha"]):
         x = np.geomspace(rows["n_neurons"].min(), rows["n_neurons"].max(), 50)
         axes.plot(x, law["c"] * x ** law["alpha"], color=style["color"], ls=style["ls"], lw=1.2)
@@ -173,7 +229,9 @@ def _exponent(law: dict) -> str:
 
 
 def _draw_floors(axes: plt.Axes, table: pd.DataFrame) -> None:
-    """Draw the exponents of every ladder, and that of all pairs, of matches above each floor of r."""
+    """Draw the exponents of every ladder, and that of all pairs, of matches above each floor of
+    r.
+    """
     pooled = table.drop_duplicates("threshold")
     alphas = pd.concat([table["alpha"], pooled["alpha_pairs"]]).dropna()
     limits = interval_limits(pooled, "alpha_pairs", reach=1.0)
@@ -182,7 +240,15 @@ def _draw_floors(axes: plt.Axes, table: pd.DataFrame) -> None:
     shades = sns.color_palette("Greys", table["ladder"].nunique() + 3)[2:]
     for number, (ladder, part) in enumerate(table.groupby("ladder", sort=False)):
         rows, marker = part.drop_duplicates("threshold"), RUNG_MARKERS[number % len(RUNG_MARKERS)]
-        axes.plot(rows["threshold"], rows["alpha"], marker=marker, ms=3, lw=0.8, color=shades[number], label=ladder)
+        axes.plot(
+            rows["threshold"],
+            rows["alpha"],
+            marker=marker,
+            ms=3,
+            lw=0.8,
+            color=shades[number],
+            label=ladder,
+        )
     if pooled["alpha_pairs"].notna().any():
         style = {"color": "tab:red", "marker": "o", "ms": 4, "lw": 1.4, "label": "all pairs"}
         draw_estimates(axes, pooled["threshold"], pooled, "alpha_pairs", limits, **style)

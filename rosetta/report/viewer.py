@@ -1,7 +1,9 @@
-"""The neuron viewer: one HTML file with its data, script and style inside, which opens without server or network.
+"""The neuron viewer: one HTML file with its data, script and style inside, which opens without
+server or network.
 
-Text of the corpus reaches the page as JSON in which no character can end the script element, and the script shows it
-through textContent only. A content security policy lets nothing run but the viewer's own script.
+Text of the corpus reaches the page as JSON in which no character can end the script element, and
+the script shows it through textContent only. A content security policy lets nothing run but the
+viewer's own script.
 """
 
 from __future__ import annotations
@@ -42,21 +44,28 @@ NUMBERS = {
 def viewer_page(config: Config, paths: Paths) -> str:
     """Return the viewer of a finished run, a page of HTML.
 
-    It shows groups, whatever the ladder: above a null is what exceeds the highest threshold of the group's ladders.
+    It shows groups, whatever the ladder: above a null is what exceeds the highest threshold of the
+    group's ladders.
     """
-    groups = {group_name(group): json.loads(read_bytes(paths.excerpts(group_name(group)))) for group in config.groups()}
+    groups = {
+        group_name(group): json.loads(read_bytes(paths.excerpts(group_name(group))))
+        for group in config.groups()
+    }
     models = {model: _Model(paths, model) for model in config.used_models()}
     if config.annotation:
         _annotate(groups, read_parquet(paths.annotations, ANNOTATION_COLUMNS))
     limits = group_thresholds(config, known_thresholds(config, paths))
     for group in config.groups():
-        note_matches(groups[group_name(group)], paths, rosetta_above(paths, group, limits[group_name(group)]))
+        note_matches(
+            groups[group_name(group)], paths, rosetta_above(paths, group, limits[group_name(group)])
+        )
     nulls = [TITLES[name] for name in next(iter(limits.values())) if name != PLAIN]
     return render_viewer(viewer_data(groups, models, nulls))
 
 
 def note_matches(group: dict[str, Any], paths: Paths, above: dict[str, pd.DataFrame]) -> None:
-    """Add to a group's neurons which nulls they are above, and to their partners what is known of the match.
+    """Add to a group's neurons which nulls they are above, and to their partners what is known of
+    the match.
 
     Parameters
     ----------
@@ -68,10 +77,15 @@ def note_matches(group: dict[str, Any], paths: Paths, above: dict[str, pd.DataFr
         By statistic, the group's Rosetta Neurons above that null (`populations.rosetta_above`).
     """
     anchor, *others = group["models"]
-    exceeding = [set(zip(table["layer_anchor"], table["unit_anchor"], strict=True)) for table in above.values()]
+    exceeding = [
+        set(zip(table["layer_anchor"], table["unit_anchor"], strict=True))
+        for table in above.values()
+    ]
     key = ["layer_a", "unit_a", "layer_b", "unit_b"]
     tables = [
-        read_parquet(paths.matches(group_name((anchor, other))), [*MATCH_COLUMNS, *NOTE_COLUMNS]).set_index(key)
+        read_parquet(
+            paths.matches(group_name((anchor, other))), [*MATCH_COLUMNS, *NOTE_COLUMNS]
+        ).set_index(key)
         for other in others
     ]
     for neuron in group["neurons"]:
@@ -121,7 +135,9 @@ class _Model:
         self.domains: list[str] = read_parquet_metadata(paths.neurons(model))["domains"]
 
     def describe(self, layer: int, unit: int) -> dict[str, Any]:
-        """Return the name and the numbers of a neuron, and the share of each domain's tokens at which it fires."""
+        """Return the name and the numbers of a neuron, and the share of each domain's tokens at
+        which it fires.
+        """
         row = self._neurons.loc[layer, unit]
         return {
             "name": self._shape.name(layer, unit),
@@ -130,24 +146,33 @@ class _Model:
         }
 
     def main_domains(self, neurons: list[tuple[int, int]]) -> list[int]:
-        """Return for each neuron the domain that most of its top contexts are from; the first one on ties."""
+        """Return for each neuron the domain that most of its top contexts are from; the first one
+        on ties.
+        """
         wanted = pd.DataFrame(neurons, columns=["layer", "unit"]).drop_duplicates()
-        # Read when asked for: of all models at once, the contexts of all neurons would take much memory.
+        # Read when asked for: of all models at once, the contexts of all neurons would take much
+        # memory.
         contexts = wanted.merge(read_parquet(self._contexts, CONTEXT_COLUMNS), on=["layer", "unit"])
-        number = contexts["domain"].map({domain: i for i, domain in enumerate(self.domains)}).to_numpy(np.int64)
+        number = (
+            contexts["domain"]
+            .map({domain: i for i, domain in enumerate(self.domains)})
+            .to_numpy(np.int64)
+        )
         counts = pd.crosstab([contexts["layer"], contexts["unit"]], number)
         main = counts.idxmax(axis=1).to_dict()
         return [int(main[neuron]) for neuron in neurons]
 
 
-def viewer_data(groups: dict[str, dict[str, Any]], models: dict[str, Any], nulls: list[str]) -> dict[str, Any]:
+def viewer_data(
+    groups: dict[str, dict[str, Any]], models: dict[str, Any], nulls: list[str]
+) -> dict[str, Any]:
     """Join the groups' excerpts and what is known of their neurons into the viewer's data.
 
     Parameters
     ----------
     groups : dict
-        By name, what `analysis.excerpts.group_excerpts` returns; to every neuron, `above` is added: for each null
-        model, whether its matches are above it.
+        By name, what `analysis.excerpts.group_excerpts` returns; to every neuron, `above` is added:
+        for each null model, whether its matches are above it.
     models : dict
         By name, an object with `domains`, `describe` and `main_domains`.
     nulls : list of str
@@ -156,8 +181,8 @@ def viewer_data(groups: dict[str, dict[str, Any]], models: dict[str, Any], nulls
     Returns
     -------
     dict
-        `models`, `domains`, `numbers` (names), `nulls`, `groups` (name and numbers of models), `excerpts` (shared
-        by the groups), `neurons` of all groups.
+        `models`, `domains`, `numbers` (names), `nulls`, `groups` (name and numbers of models),
+        `excerpts` (shared by the groups), `neurons` of all groups.
     """
     names = list(models)
     excerpts: dict[tuple, dict[str, Any]] = {}
@@ -165,15 +190,28 @@ def viewer_data(groups: dict[str, dict[str, Any]], models: dict[str, Any], nulls
     for number, group in enumerate(groups.values()):
         of_group = [names.index(model) for model in group["models"]]
         merged = [_merge_excerpt(excerpts, excerpt, of_group) for excerpt in group["excerpts"]]
-        anchors = [(neuron["partners"][0]["layer"], neuron["partners"][0]["unit"]) for neuron in group["neurons"]]
+        anchors = [
+            (neuron["partners"][0]["layer"], neuron["partners"][0]["unit"])
+            for neuron in group["neurons"]
+        ]
         domains = models[group["models"][0]].main_domains(anchors) if anchors else []
         for neuron, domain in zip(group["neurons"], domains, strict=True):
             partners = [
                 {**partner, **models[model].describe(partner["layer"], partner["unit"])}
                 for model, partner in zip(group["models"], neuron["partners"], strict=True)
             ]
-            contexts = [{**context, "excerpt": merged[context["excerpt"]]} for context in neuron["contexts"]]
-            neurons.append({**neuron, "group": number, "domain": domain, "partners": partners, "contexts": contexts})
+            contexts = [
+                {**context, "excerpt": merged[context["excerpt"]]} for context in neuron["contexts"]
+            ]
+            neurons.append(
+                {
+                    **neuron,
+                    "group": number,
+                    "domain": domain,
+                    "partners": partners,
+                    "contexts": contexts,
+                }
+            )
     return {
         "models": names,
         "domains": next((model.domains for model in models.values()), []),
@@ -188,7 +226,9 @@ def viewer_data(groups: dict[str, dict[str, Any]], models: dict[str, Any], nulls
     }
 
 
-def _merge_excerpt(excerpts: dict[tuple, dict[str, Any]], excerpt: dict[str, Any], models: list[int]) -> int:
+def _merge_excerpt(
+    excerpts: dict[tuple, dict[str, Any]], excerpt: dict[str, Any], models: list[int]
+) -> int:
     """Add an excerpt, or only its models' tokens if another group has it; return its number."""
     key = excerpt["document"], excerpt["byte_start"], len(excerpt["text"])
     if key not in excerpts:
@@ -202,15 +242,23 @@ def render_viewer(data: dict[str, Any]) -> str:
     templates = resources.files("rosetta.report") / "templates"
     script, style = ((templates / name).read_text("utf-8") for name in ("viewer.js", "viewer.css"))
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("rosetta.report"), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.PackageLoader("rosetta.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
     return environment.get_template("viewer.html.jinja").render(
-        script=script, style=style, script_hash=_hash(script), style_hash=_hash(style), data=embedded_json(data)
+        script=script,
+        style=style,
+        script_hash=_hash(script),
+        style_hash=_hash(style),
+        data=embedded_json(data),
     )
 
 
 def embedded_json(data: Any) -> str:
-    """Return JSON that may stand in a script element: without `<`, `>` and `&`, which JSON can write as escapes."""
+    """Return JSON that may stand in a script element: without `<`, `>` and `&`, which JSON can
+    write as escapes.
+    """
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -219,7 +267,9 @@ def embedded_json(data: Any) -> str:
 
 def _hash(text: str) -> str:
     """Return the digest by which a content security policy names an inline element."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode(
+        "ascii"
+    )
 
 
 def _number(value: float) -> float | None:

@@ -1,8 +1,10 @@
-"""With which configuration a result was made: told by the result itself, whatever Snakemake remembers.
+"""With which configuration a result was made: told by the result itself, whatever Snakemake
+remembers.
 
-Jobs leave a stamp in the digest beside every file that they write: their stage, and a digest of what it depends on
-(`rosetta.run.stages.made_by`). A run begins with dating back what has another stamp than its configuration asks for, so
-that it is made again as an outdated file is; and no command of `rosetta` reads such a file.
+Jobs leave a stamp in the digest beside every file that they write: their stage, and a digest of
+what it depends on (`rosetta.run.stages.made_by`). A run begins with dating back what has another
+stamp than its configuration asks for, so that it is made again as an outdated file is; and no
+command of `rosetta` reads such a file.
 """
 
 from __future__ import annotations
@@ -20,15 +22,20 @@ from rosetta.storage.damage import DamageError
 from rosetta.storage.digests import check_digest, digest_json, read_stamp
 from rosetta.storage.names import RUN_CONFIG, digest_path
 
-# Times in seconds since the epoch: of what another configuration made, and of a file that is older than any result.
+# Times in seconds since the epoch: of what another configuration made, and of a file that is older
+# than any result.
 STALE, BEGINNING = 1, 2
 # What a killed job goes on with. It is checked when a job finds it, and made again by itself.
 RESUMED = {"checkpoints", "answers"}
 
 
 def stamp(config: Config, stage: str, name: str = "") -> str:
-    """Return what the results of a stage are stamped with; `name` as in `rosetta.run.stages.made_by`."""
-    return json.dumps({"stage": stage, "name": name, "made_by": digest_json(made_by(config, stage, name))})
+    """Return what the results of a stage are stamped with; `name` as in
+    `rosetta.run.stages.made_by`.
+    """
+    return json.dumps(
+        {"stage": stage, "name": name, "made_by": digest_json(made_by(config, stage, name))}
+    )
 
 
 def is_stale(config: Config, stamped: str) -> bool:
@@ -39,12 +46,16 @@ def is_stale(config: Config, stamped: str) -> bool:
         return True
     try:
         return stamp(config, stage, name) != stamped
-    except (KeyError, ConfigError):  # of a model or family that the configuration has no more: nothing asks for it
+    except (
+        KeyError,
+        ConfigError,
+    ):  # of a model or family that the configuration has no more: nothing asks for it
         return False
 
 
 def compare_with_run(path: Path) -> None:
-    """Check that a file of a results folder was made with the configuration that lies in the folder.
+    """Check that a file of a results folder was made with the configuration that lies in the
+    folder.
 
     Raises
     ------
@@ -58,7 +69,10 @@ def compare_with_run(path: Path) -> None:
         run_config = folder / RUN_CONFIG
         if run_config.exists():
             if is_stale(_config_of(run_config, run_config.stat().st_mtime_ns), stamped):
-                told = f"made with another configuration than {run_config}, or by another version of rosetta"
+                told = (
+                    f"made with another configuration than {run_config}, or by another "
+                    "version of rosetta"
+                )
                 raise DamageError(path, told)
             return
 
@@ -70,11 +84,12 @@ def _config_of(path: Path, _written: int) -> Config:
 
 
 def date_back(config: Config, root: Path) -> list[Path]:
-    """Give files of a results folder that another configuration made a time before all others, and return them.
+    """Give files of a results folder that another configuration made a time before all others, and
+    return them.
 
-    A file that has such a time and is what the configuration asks for, because an edit was taken back, gets its own
-    time again. Files that a step wrote without a stamp count as made with another configuration; those without a
-    digest are a user's own.
+    A file that has such a time and is what the configuration asks for, because an edit was taken
+    back, gets its own time again. Files that a step wrote without a stamp count as made with
+    another configuration; those without a digest are a user's own.
     """
     stale = []
     for path in _results(root):
@@ -92,7 +107,11 @@ def date_back(config: Config, root: Path) -> list[Path]:
 
 def _results(root: Path) -> Iterator[Path]:
     for folder, folders, names in os.walk(root):
-        folders[:] = [n for n in folders if not n.startswith(".") and n not in RESUMED and not n.endswith(".zarr")]
+        folders[:] = [
+            n
+            for n in folders
+            if not n.startswith(".") and n not in RESUMED and not n.endswith(".zarr")
+        ]
         for name in names:
             path = Path(folder) / name
             if not name.startswith(".") and name != RUN_CONFIG and digest_path(path).exists():

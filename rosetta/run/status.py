@@ -1,7 +1,8 @@
-"""`rosetta status`: what of a run is done, running, missing or failed, its disk, and the time that is left.
+"""`rosetta status`: what of a run is done, running, missing or failed, its disk, and the time that
+is left.
 
-Known from what a run leaves behind: a job's log exists from its start, its benchmark from its end. Whether an edit
-of the configuration asks for a finished job again is for `snakemake -n` to say.
+Known from what a run leaves behind: a job's log exists from its start, its benchmark from its end.
+Whether an edit of the configuration asks for a finished job again is for `snakemake -n` to say.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ class Job:
 
 
 def job_states(config: Config, paths: Paths, alive: bool) -> list[Job]:
-    """Return the state of every job that the configuration asks for, rules in the order of the workflow.
+    """Return the state of every job that the configuration asks for, rules in the order of the
+    workflow.
 
     Parameters
     ----------
@@ -55,13 +57,19 @@ def job_states(config: Config, paths: Paths, alive: bool) -> list[Job]:
     alive : bool
         Whether a run is at work in the folder: what has begun and not ended is running then.
     """
-    return [_job(paths, rule, name, alive) for rule, names in job_names(config).items() for name in names]
+    return [
+        _job(paths, rule, name, alive)
+        for rule, names in job_names(config).items()
+        for name in names
+    ]
 
 
 def _job(paths: Paths, rule: str, name: str, alive: bool) -> Job:
     log, benchmark = paths.log(rule, name), paths.benchmark(rule, name)
     seconds = ended = None
-    if benchmark.exists() and (not log.exists() or log.stat().st_mtime <= benchmark.stat().st_mtime):
+    if benchmark.exists() and (
+        not log.exists() or log.stat().st_mtime <= benchmark.stat().st_mtime
+    ):
         state, seconds, ended = "done", _seconds(benchmark), benchmark.stat().st_mtime
     elif not log.exists():
         state = "missing"
@@ -88,15 +96,22 @@ def last_line(log: Path) -> str:
 
 
 def _failed(log: Path) -> bool:
-    """Return whether a job ended with an error: its message, or Python's, is the last thing that it said."""
+    """Return whether a job ended with an error: its message, or Python's, is the last thing that it
+    said.
+    """
     text = log.read_bytes()[-200_000:].decode(errors="replace")
-    return last_line(log).startswith("rosetta: ") or "\nTraceback (most recent call last)" in f"\n{text}"
+    return (
+        last_line(log).startswith("rosetta: ")
+        or "\nTraceback (most recent call last)" in f"\n{text}"
+    )
 
 
 def seconds_left(jobs: list[Job]) -> float | None:
-    """Return the time that the jobs not done will take, with as many at once as so far; None if none is done yet.
+    """Return the time that the jobs not done will take, with as many at once as so far; None if
+    none is done yet.
 
-    A job is taken to last as long as the finished ones of its rule do on average, or of all rules if there is none.
+    A job is taken to last as long as the finished ones of its rule do on average, or of all rules
+    if there is none.
     """
     done = [job for job in jobs if job.seconds is not None]
     if not done:
@@ -131,7 +146,9 @@ def disk_use(root: Path) -> dict[str, int]:
 
 
 def started_in(config: Config, root: Path) -> Path:
-    """Return the folder from which a run's configuration names its results folder `root`; the current one if none."""
+    """Return the folder from which a run's configuration names its results folder `root`; the
+    current one if none.
+    """
     named, found = Path(config.results), root.absolute()
     n = len(named.parts)
     if named.is_absolute() or not n or found.parts[-n:] != named.parts:
@@ -149,7 +166,9 @@ def status_text(config: Config, paths: Paths, folder: Path) -> str:
     folder : Path
         Where Snakemake was started.
     """
-    alive = running_here(folder, Path(config.results) if Path(config.results).is_absolute() else None)
+    alive = running_here(
+        folder, Path(config.results) if Path(config.results).is_absolute() else None
+    )
     jobs = job_states(config, paths, bool(alive))
     lines = [f"{'rule':<20}" + "".join(f"{state:>12}" for state in STATES) + f"{'seconds':>10}"]
     for rule in dict.fromkeys(job.rule for job in jobs):
@@ -163,7 +182,9 @@ def status_text(config: Config, paths: Paths, folder: Path) -> str:
     lines.append(_disk_line(disk_use(paths.root)))
     lines.append(_time_line(jobs))
     lines.append(
-        f"run: process {alive[0]} is at work in this folder" if alive else "run: none is at work in this folder"
+        f"run: process {alive[0]} is at work in this folder"
+        if alive
+        else "run: none is at work in this folder"
     )
     return "\n".join(lines)
 
@@ -176,7 +197,9 @@ def _row(name: str, jobs: list[Job]) -> str:
 
 def _disk_line(used: dict[str, int]) -> str:
     shown = [f"{name} {size / 1e6:,.0f} MB" for name, size in used.items() if size >= 1e6]
-    return "; ".join([f"disk: {sum(used.values()) / 1e6:,.0f} MB", *([", ".join(shown)] if shown else [])])
+    return "; ".join(
+        [f"disk: {sum(used.values()) / 1e6:,.0f} MB", *([", ".join(shown)] if shown else [])]
+    )
 
 
 def _time_line(jobs: list[Job]) -> str:
@@ -186,4 +209,7 @@ def _time_line(jobs: list[Job]) -> str:
     if left is None:
         return "time left: not known before a job has finished; see `rosetta plan`"
     done = [job for job in jobs if job.seconds is not None]
-    return f"time left: about {left / 60:.0f} min for {n_left} jobs, at {jobs_at_once(done):.1f} jobs at once as so far"
+    return (
+        f"time left: about {left / 60:.0f} min for {n_left} jobs, at "
+        f"{jobs_at_once(done):.1f} jobs at once as so far"
+    )

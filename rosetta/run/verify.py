@@ -60,7 +60,9 @@ def verify(root: Path, check_model: CheckModel) -> str:
     elsewhere = config is not None and not Paths(Path(config.results)).run_config.exists()
     folder = started_in(config, root) if config and elsewhere else None
     told = [how_to_recompute(*_targets(pieces, root, config), folder=folder)] if pieces else []
-    raise StoreError("\n".join([f"{len(damaged)} of {len(checks)} files are damaged:", *damaged.values(), *told]))
+    raise StoreError(
+        "\n".join([f"{len(damaged)} of {len(checks)} files are damaged:", *damaged.values(), *told])
+    )
 
 
 def _config(root: Path) -> Config | None:
@@ -73,7 +75,9 @@ def _config(root: Path) -> Config | None:
 
 
 def _targets(pieces: set[Path], root: Path, config: Config | None) -> list[Path]:
-    """Return outputs of rules by the names that the workflow knows them by, those made first first."""
+    """Return outputs of rules by the names that the workflow knows them by, those made first
+    first.
+    """
 
     def made(piece: Path) -> float:  # damage may have changed the time of the file itself
         beside = digest_path(piece)
@@ -85,19 +89,25 @@ def _targets(pieces: set[Path], root: Path, config: Config | None) -> list[Path]
 
 def _checks(root: Path, config: Config | None, check_model: CheckModel) -> Iterator[Check]:
     for folder, folders, names in os.walk(root):
-        folders[:] = sorted(n for n in folders if not n.startswith(".") and n not in RESUMED and n[-5:] != ".zarr")
+        folders[:] = sorted(
+            n for n in folders if not n.startswith(".") and n not in RESUMED and n[-5:] != ".zarr"
+        )
         for name in sorted(names):
             path = Path(folder) / name
             if not name.startswith(".") and digest_path(path).exists():
                 # A rule's output is the manifest of all selections.
-                piece = path.parent.with_suffix(".json") if path.parent.name == "selections" else path
+                piece = (
+                    path.parent.with_suffix(".json") if path.parent.name == "selections" else path
+                )
                 yield partial(check_digest, path, piece=piece)
             if path.suffix == ".json":
                 yield from _listed(path, config, check_model)
 
 
 def _listed(path: Path, config: Config | None, check_model: CheckModel) -> Iterator[Check]:
-    """Yield the checks of the files that a manifest lists; a damaged manifest is told by its own digest."""
+    """Yield the checks of the files that a manifest lists; a damaged manifest is told by its own
+    digest.
+    """
     try:
         kind = json.loads(path.read_text("utf-8")).get("kind")
         manifest = read_manifest(path, kind)
@@ -111,7 +121,9 @@ def _listed(path: Path, config: Config | None, check_model: CheckModel) -> Itera
             yield partial(check_digest, folder / f"{number}.parquet", shard["digest"])
     elif kind == "filter-selections":  # those that are there are found beside their digests
         selections = (folder / f"{name}.parquet" for name in manifest["held"])
-        yield from (partial(check_digest, file, piece=path) for file in selections if not file.exists())
+        yield from (
+            partial(check_digest, file, piece=path) for file in selections if not file.exists()
+        )
     elif kind in ("tokenizer", "filtered-corpus"):
         yield from _files(folder, manifest, path)
     elif kind == "activations" and (folder.with_suffix(".zarr").exists() or _is_kept(path, config)):
@@ -125,4 +137,8 @@ def _files(folder: Path, manifest: dict[str, Any], path: Path) -> Iterator[Check
 
 def _is_kept(path: Path, config: Config | None) -> bool:
     """Tell whether a store is not deleted once it is used."""
-    return bool(config) and config.store_mode == "kept" and path.parents[1].name in config.used_models()
+    return (
+        bool(config)
+        and config.store_mode == "kept"
+        and path.parents[1].name in config.used_models()
+    )

@@ -21,15 +21,16 @@ def replacing(destination: Path, n_bytes: int | None = None) -> Iterator[Path]:
     """Yield a temporary sibling of `destination` that takes its place when the block succeeds.
 
     The sibling may be written as a file or created as a folder; on an exception it is removed and
-    `destination` is left as it was. A destination has one writer at a time, so siblings that lie there already are
-    those of killed ones, and are removed first.
+    `destination` is left as it was. A destination has one writer at a time, so siblings that lie
+    there already are those of killed ones, and are removed first.
 
     Parameters
     ----------
     destination : Path
         What is to be written.
     n_bytes : int, optional
-        Its size, if that is known beforehand: that there is room is then checked before the block begins.
+        Its size, if that is known beforehand: that there is room is then checked before the block
+        begins.
 
     Raises
     ------
@@ -60,7 +61,9 @@ def replacing(destination: Path, n_bytes: int | None = None) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Have a file, or those of a folder, on the disk: after a power cut a new name may otherwise hold nothing."""
+    """Have a file, or those of a folder, on the disk: after a power cut a new name may otherwise
+    hold nothing.
+    """
     for file in path.rglob("*") if path.is_dir() else [path]:
         if file.is_file():
             with open(file, "rb") as stream:
@@ -80,16 +83,25 @@ def check_room(path: Path, n_bytes: int) -> None:
 
 
 def _disk_full(path: Path, needed: str) -> DiskFullError:
-    free = f"{shutil.disk_usage(path.parent).free:,} are free" if path.parent.exists() else "its folder cannot be made"
+    free = (
+        f"{shutil.disk_usage(path.parent).free:,} are free"
+        if path.parent.exists()
+        else "its folder cannot be made"
+    )
     return DiskFullError(
-        f"{path}: the disk is full: {needed} are needed, {free}. Free some space and run the same command again: "
+        f"{path}: the disk is full: {needed} are needed, {free}. Free some space and run the "
+        "same command again: "
         "what is finished is kept."
     )
 
 
 def _size(path: Path) -> int:
     """Return the bytes that a file, or those of a folder, hold."""
-    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+    return sum(
+        file.stat().st_size
+        for file in (path.rglob("*") if path.is_dir() else [path])
+        if file.is_file()
+    )
 
 
 def _remove(path: Path) -> None:
@@ -109,7 +121,8 @@ def scratch_folder(folder: Path, *, keep: bool = False) -> Iterator[Path]:
     folder : Path
         Of one user at a time, so what lies there already is what a killed one left.
     keep : bool
-        Whether that, and what a failing block leaves, is to be gone on with; otherwise it is removed.
+        Whether that, and what a failing block leaves, is to be gone on with; otherwise it is
+        removed.
     """
     if not keep:
         _remove(folder)
@@ -126,5 +139,7 @@ def scratch_folder(folder: Path, *, keep: bool = False) -> Iterator[Path]:
 def remove_leftovers(destination: Path) -> None:
     """Remove temporary siblings that killed writers of `destination` left behind."""
     # The whole name: `.pythia.*.tmp` would also be what the writer of `pythia.v2` is working on.
-    for leftover in destination.parent.glob(f".{glob.escape(destination.name)}.{'[0-9a-f]' * 8}.tmp"):
+    for leftover in destination.parent.glob(
+        f".{glob.escape(destination.name)}.{'[0-9a-f]' * 8}.tmp"
+    ):
         _remove(leftover)

@@ -22,7 +22,8 @@ class DamageError(StoreError):
     what : str
         What is wrong with it.
     piece : Path, optional
-        The output of a rule that the file is a part of, say the manifest of its store; the file itself if not given.
+        The output of a rule that the file is a part of, say the manifest of its store; the file
+        itself if not given.
     """
 
     def __init__(self, path: Path, what: str, piece: Path | None = None) -> None:
@@ -34,7 +35,8 @@ class DamageError(StoreError):
 
 
 def how_to_recompute(*pieces: Path, folder: Path | None = None) -> str:
-    """Return what to type so that outputs of rules, and nothing else, are recomputed, in the order given.
+    """Return what to type so that outputs of rules, and nothing else, are recomputed, in the order
+    given.
 
     `folder` is the one that the run was started in, where that is not the present one.
     """
@@ -43,7 +45,9 @@ def how_to_recompute(*pieces: Path, folder: Path | None = None) -> str:
     for root in pieces[0].parents:
         if ((folder or Path()) / root / RUN_CONFIG).exists():
             start = f"cd {shlex.quote(str(folder))} && " if folder else ""
-            command = f"snakemake --cores all --configfile {shlex.quote(str(root / RUN_CONFIG))} --force"
+            command = (
+                f"snakemake --cores all --configfile {shlex.quote(str(root / RUN_CONFIG))} --force"
+            )
             named = shlex.join(map(str, pieces))
             if len(pieces) == 1:
                 return f"Make it again: {start}{command} {named}"
@@ -51,5 +55,9 @@ def how_to_recompute(*pieces: Path, folder: Path | None = None) -> str:
             return f'Make them again: {start}for piece in {named}; do {command} "$piece"; done'
     if not pieces[0].exists():
         return "Make it with the command that writes it, or give another path."
-    own = f", or delete {beside} if you changed it" if (beside := digest_path(pieces[0])).exists() else ""
+    own = (
+        f", or delete {beside} if you changed it"
+        if (beside := digest_path(pieces[0])).exists()
+        else ""
+    )
     return f"Make it again with the command that wrote it{own}."

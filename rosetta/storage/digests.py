@@ -1,4 +1,6 @@
-"""Files that are unaltered: beside each that a later step reads lies its digest, compared before it is read."""
+"""Files that are unaltered: beside each that a later step reads lies its digest, compared before it
+is read.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def also_checking(check: Callable[[Path], None]) -> Iterator[None]:
 
 @contextmanager
 def digested(destination: Path, n_bytes: int | None = None) -> Iterator[Path]:
-    """Do what `replacing` does for a file that a later step reads: its digest goes beside it, for `check_digest`."""
+    """Do what `replacing` does for a file that a later step reads: its digest goes beside it, for
+    `check_digest`.
+    """
     with replacing(destination, n_bytes) as temporary:
         yield temporary
         # Before the file itself: a file without a digest is taken for a user's own.
@@ -58,7 +62,11 @@ def read_stamp(path: Path) -> str | None:
     """Return the stamp of the job that wrote a file; None if none is told."""
     try:
         _, *rest = digest_path(path).read_text(encoding="utf-8").splitlines()
-    except (FileNotFoundError, UnicodeDecodeError, ValueError):  # the digest itself is found to be damaged elsewhere
+    except (
+        FileNotFoundError,
+        UnicodeDecodeError,
+        ValueError,
+    ):  # the digest itself is found to be damaged elsewhere
         return None
     return rest[0][2:] if len(rest) == 1 and _is_stamp(rest[0]) else None
 
@@ -110,7 +118,9 @@ def digest_json(value: Any) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Return the 128-bit BLAKE2b digest of a file's content in hexadecimal; what is known is not read again."""
+    """Return the 128-bit BLAKE2b digest of a file's content in hexadecimal; what is known is not
+    read again.
+    """
     facts = os.stat(path)
     return _digest_once(Path(path).absolute(), facts.st_ino, facts.st_size, facts.st_mtime_ns)
 
@@ -135,7 +145,8 @@ def check_digest(path: Path, recorded: str | None = None, piece: Path | None = N
     path : Path
         The file.
     recorded : str, optional
-        Its digest, if a manifest tells it. Otherwise it is that beside the file; a file without is a user's own.
+        Its digest, if a manifest tells it. Otherwise it is that beside the file; a file without is
+        a user's own.
     piece : Path, optional
         As in `DamageError`.
 
@@ -148,7 +159,8 @@ def check_digest(path: Path, recorded: str | None = None, piece: Path | None = N
     if not path.exists():
         if set("*?[") & set(path.name):
             raise StoreError(
-                f"{path}: no file has a name of this pattern. Look at the folder, and give names that are there."
+                f"{path}: no file has a name of this pattern. Look at the folder, and give "
+                "names that are there."
             )
         raise DamageError(path, "no such file", piece)
     if recorded is not None:

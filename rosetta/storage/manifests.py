@@ -1,4 +1,6 @@
-"""Manifests: JSON files that say what made a result and what it holds, with digests of its files and of their own."""
+"""Manifests: JSON files that say what made a result and what it holds, with digests of its files
+and of their own.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ def read_manifest(path: Path, kind: str) -> dict[str, Any]:
     Raises
     ------
     StoreError
-        If the file is missing, is not JSON, was altered, is that of another run, or describes something else than
-        `kind`.
+        If the file is missing, is not JSON, was altered, is that of another run, or describes
+        something else than `kind`.
     """
     check_digest(path)
     try:
@@ -36,18 +38,25 @@ def read_manifest(path: Path, kind: str) -> dict[str, Any]:
     if recorded != digest_json(content):
         raise DamageError(path, "altered: its content has another manifest_digest")
     if content.get("kind") != kind:
-        raise StoreError(f"{path}: describes a {content.get('kind')!r}, not a {kind!r}. Give the right path.")
+        raise StoreError(
+            f"{path}: describes a {content.get('kind')!r}, not a {kind!r}. Give the right path."
+        )
     return content
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return size and digest of every file of a folder, by its path inside the folder, for a manifest."""
+    """Return size and digest of every file of a folder, by its path inside the folder, for a
+    manifest.
+    """
     return describe(folder, sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
 def describe(folder: Path, files: Iterable[Path]) -> dict[str, dict[str, Any]]:
     """Return size and digest of some files of a folder, as `describe_files` does of all."""
-    return {str(p.relative_to(folder)): {"bytes": p.stat().st_size, "digest": digest_file(p)} for p in files}
+    return {
+        str(p.relative_to(folder)): {"bytes": p.stat().st_size, "digest": digest_file(p)}
+        for p in files
+    }
 
 
 def _always(_name: str) -> bool:
@@ -55,7 +64,11 @@ def _always(_name: str) -> bool:
 
 
 def check_files(
-    folder: Path, files: dict[str, dict[str, Any]], manifest: Path, *, content: Callable[[str], bool] = _always
+    folder: Path,
+    files: dict[str, dict[str, Any]],
+    manifest: Path,
+    *,
+    content: Callable[[str], bool] = _always,
 ) -> None:
     """Check that the files that a manifest lists are there, whole and unaltered.
 
@@ -68,7 +81,8 @@ def check_files(
     manifest : Path
         The manifest.
     content : callable
-        From a file's name in the folder to whether its content is compared too, rather than its size alone.
+        From a file's name in the folder to whether its content is compared too, rather than its
+        size alone.
 
     Raises
     ------
@@ -80,6 +94,10 @@ def check_files(
         if not path.is_file():
             raise DamageError(path, "missing", manifest)
         if path.stat().st_size != facts["bytes"]:
-            raise DamageError(path, f"truncated or altered: not the size that {manifest.name} tells", manifest)
+            raise DamageError(
+                path, f"truncated or altered: not the size that {manifest.name} tells", manifest
+            )
         if content(name) and digest_file(path) != facts["digest"]:
-            raise DamageError(path, f"damaged: not the file that {manifest.name} describes", manifest)
+            raise DamageError(
+                path, f"damaged: not the file that {manifest.name} describes", manifest
+            )

@@ -8,5 +8,7 @@ RUN_CONFIG = "run_config.yaml"  # in the results folder of every run
 
 
 def digest_path(path: Path) -> Path:
-    """Return where the digest of a file lies: a hidden file, in the format of `b2sum --check`, its stamp a comment."""
+    """Return where the digest of a file lies: a hidden file, in the format of `b2sum --check`, its
+    stamp a comment.
+    """
     return path.with_name(f".{path.name}.digest")

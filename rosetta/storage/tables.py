@@ -1,4 +1,6 @@
-"""Parquet and CSV tables, written whole and with their digests, which are compared before they are read."""
+"""Parquet and CSV tables, written whole and with their digests, which are compared before they are
+read.
+"""
 
 from __future__ import annotations
 
@@ -16,24 +18,33 @@ from rosetta.storage.digests import check_digest, digested, write_text
 from rosetta.storage.names import digest_path
 
 _METADATA_KEY = b"rosetta"
-# Columns that hold what a user calls a thing: text, also where it looks like a number, a date or a missing value.
+# Columns that hold what a user calls a thing: text, also where it looks like a number, a date or a
+# missing value.
 NAMES = ("ladder", "model", "models", "model_a", "model_b", "domain")
 
 
 def write_parquet(path: Path, table: pd.DataFrame, metadata: dict[str, Any] | None = None) -> None:
-    """Write a data frame as Parquet with page checksums and optional JSON metadata, and its digest."""
+    """Write a data frame as Parquet with page checksums and optional JSON metadata, and its
+    digest.
+    """
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     if metadata is not None:
         kept = arrow.schema.metadata or {}
-        arrow = arrow.replace_schema_metadata({**kept, _METADATA_KEY: json.dumps(metadata).encode()})
-    encoded = pa.BufferOutputStream()  # its size is known before it is written: Arrow leaves nothing where it failed
+        arrow = arrow.replace_schema_metadata(
+            {**kept, _METADATA_KEY: json.dumps(metadata).encode()}
+        )
+    encoded = (
+        pa.BufferOutputStream()
+    )  # its size is known before it is written: Arrow leaves nothing where it failed
     pq.write_table(arrow, encoded, write_page_checksum=True, compression="zstd")
     data = encoded.getvalue()
     with digested(path, data.size) as temporary:
         temporary.write_bytes(data)
 
 
-def read_parquet(path: Path, columns: list[str] | None = None, piece: Path | None = None) -> pd.DataFrame:
+def read_parquet(
+    path: Path, columns: list[str] | None = None, piece: Path | None = None
+) -> pd.DataFrame:
     """Read a Parquet table, verifying its digest and page checksums.
 
     `piece` is as in `rosetta.storage.damage.DamageError`.
@@ -63,7 +74,9 @@ def _open(path: Path, columns: list[str] | None, piece: Path | None = None) -> p
     except (pa.ArrowException, OSError) as error:
         told = " ".join(str(error).split())
         if piece is None and not digest_path(path).exists():  # a user's own
-            raise StoreError(f"{path}: not a readable Parquet table ({told}). Give one, say a file of a run.") from None
+            raise StoreError(
+                f"{path}: not a readable Parquet table ({told}). Give one, say a file of a run."
+            ) from None
         raise DamageError(path, f"damaged table ({told})", piece) from None
     missing = [name for name in columns or [] if name not in table.column_names]
     if missing:
@@ -76,22 +89,29 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
     write_text(path, table.to_csv(index=False))
 
 
-def read_csv(path: Path, columns: list[str], numbers: tuple[str, ...] = (), *, some: bool = False) -> pd.DataFrame:
-    """Read a CSV table and check that it has `columns`, finite numbers ≥ 0 in those in `numbers`, and `some` row.
+def read_csv(
+    path: Path, columns: list[str], numbers: tuple[str, ...] = (), *, some: bool = False
+) -> pd.DataFrame:
+    """Read a CSV table and check that it has `columns`, finite numbers ≥ 0 in those in `numbers`,
+    and `some` row.
 
     The columns in `NAMES` are read as text, and an empty name is a name.
 
     Raises
     ------
     StoreError
-        If the file is missing, damaged or not a table, lacks one of `columns`, holds something else than numbers, or
-        no row.
+        If the file is missing, damaged or not a table, lacks one of `columns`, holds something else
+        than numbers, or no row.
     """
     check_digest(path)
     try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(NAMES, str))
+        table = pd.read_csv(
+            path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(NAMES, str)
+        )
     except (ValueError, OSError) as error:
-        raise StoreError(f"{path}: not a readable CSV table ({' '.join(str(error).split())}).") from None
+        raise StoreError(
+            f"{path}: not a readable CSV table ({' '.join(str(error).split())})."
+        ) from None
     check_table(table, str(path), columns, numbers, some=some)
     named = [name for name in NAMES if name in table.columns]
     table[named] = table[named].fillna("")
@@ -99,7 +119,12 @@ def read_csv(path: Path, columns: list[str], numbers: tuple[str, ...] = (), *, s
 
 
 def check_table(
-    table: pd.DataFrame, place: str, columns: list[str], numbers: tuple[str, ...] = (), *, some: bool = False
+    table: pd.DataFrame,
+    place: str,
+    columns: list[str],
+    numbers: tuple[str, ...] = (),
+    *,
+    some: bool = False,
 ) -> None:
     """Check that a table has `columns`, finite numbers ≥ 0 in those in `numbers`, and `some` row.
 
@@ -118,6 +143,9 @@ def check_table(
         wrong = ~((values >= 0) & (values < float("inf")))
         if wrong.any():
             row = int(wrong.to_numpy().argmax())
-            raise StoreError(f"{place}: {name} in row {row + 1} is {str(table[name].iloc[row])!r}, not a number ≥ 0.")
+            raise StoreError(
+                f"{place}: {name} in row {row + 1} is {str(table[name].iloc[row])!r}, not a "
+                "number ≥ 0."
+            )
     if some and not len(table):
         raise StoreError(f"{place}: holds no row. Give a table with some.")

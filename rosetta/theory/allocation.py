@@ -1,8 +1,9 @@
-"""The allocation model, solved exactly and in the continuum (method, section 7; Dravid 2026, section 4.3, App. D).
+"""The allocation model, solved exactly and in the continuum (method, section 7; Dravid 2026,
+section 4.3, App. D).
 
-Features r = 1…A have importance w_r = r^(−β). A network of N neurons maximises Σ w_r log(1 + s_r) over isolations
-s_r ≥ 0 under Σ s_r ≤ κN. The solution fills water: s_r = (w_r/λ − 1)₊. `docs/theory.md` derives every formula here and
-numbers it; the docstrings cite those numbers.
+Features r = 1…A have importance w_r = r^(−β). A network of N neurons maximises Σ w_r log(1 + s_r)
+over isolations s_r ≥ 0 under Σ s_r ≤ κN. The solution fills water: s_r = (w_r/λ − 1)₊.
+`docs/theory.md` derives every formula here and numbers it; the docstrings cite those numbers.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ class AllocationModel:
     Attributes
     ----------
     beta : float
-        Decay of importance with rank, > 0. The paper's laws need β > 1; below, counts grow linearly.
+        Decay of importance with rank, > 0. The paper's laws need β > 1; below, counts grow
+        linearly.
     kappa : float
         Isolation budget per neuron, > 0.
     gamma : float
@@ -56,13 +58,15 @@ class Frontier:
     n : int
         Neurons.
     r0 : float
-        Last rank with any isolation. In the continuum it exceeds A where the budget outlasts the features.
+        Last rank with any isolation. In the continuum it exceeds A where the budget outlasts the
+        features.
     r_tau : float
         Last rank that is detectable (s ≥ τ): the predicted number of Rosetta Neurons.
     isolation_rosetta : float
         Mean isolation of the detectable features; NaN if there is none.
     isolation_rest : float
-        Isolation of all other features over the neurons that are left, n − r_tau; NaN if none is left.
+        Isolation of all other features over the neurons that are left, n − r_tau; NaN if none is
+        left.
     """
 
     n: int
@@ -80,9 +84,10 @@ def power_law_importance(n_features: int, beta: float) -> np.ndarray:
 def allocate(importance: np.ndarray, budget: float) -> np.ndarray:
     """Return the optimal isolations for any importances, exactly (docs/theory.md, Eqs. 3–5).
 
-    Sort by importance; the m most important features are served, where m is the largest rank whose feature still
-    lies above the water level, w_m (B + m) > w_1 + … + w_m. This is true up to some rank and false from there on,
-    so the cutoff is a count. O(A log A) for the sort, O(A) if the importances are given in falling order.
+    Sort by importance; the m most important features are served, where m is the largest rank whose
+    feature still lies above the water level, w_m (B + m) > w_1 + … + w_m. This is true up to some
+    rank and false from there on, so the cutoff is a count. O(A log A) for the sort, O(A) if the
+    importances are given in falling order.
 
     Parameters
     ----------
@@ -129,7 +134,9 @@ def discrete_frontier(model: AllocationModel, n: int) -> Frontier:
 
 
 def continuum_frontier(model: AllocationModel, n: int) -> Frontier:
-    """Return the frontier of the continuum solution s(r) = (r0/r)^β − 1 on 1 ≤ r ≤ min(r0, A) (Eqs. 6–10)."""
+    """Return the frontier of the continuum solution s(r) = (r0/r)^β − 1 on 1 ≤ r ≤ min(r0, A) (Eqs.
+    6–10).
+    """
     beta, features = model.beta, model.n_features(n)
     r0 = continuum_r0(model.budget(n), beta, features)
     r_tau = min(r0 * (1.0 + model.tau) ** (-1.0 / beta), float(features))
@@ -137,14 +144,17 @@ def continuum_frontier(model: AllocationModel, n: int) -> Frontier:
         return Frontier(n, r0, 0.0, math.nan, model.kappa)
     inside = r0**beta * _integral(r_tau, beta) - (r_tau - 1.0)
     rest = max(model.budget(n) - inside, 0.0)
-    return Frontier(n, r0, r_tau, inside / (r_tau - 1.0), rest / (n - r_tau) if n > r_tau else math.nan)
+    return Frontier(
+        n, r0, r_tau, inside / (r_tau - 1.0), rest / (n - r_tau) if n > r_tau else math.nan
+    )
 
 
 def continuum_r0(budget: float, beta: float, n_features: float = math.inf) -> float:
     """Return the frontier r0 at which the continuum solution spends the budget (Eq. 7).
 
-    With r0 below A this is κN = r0^β/(β − 1) − β r0/(β − 1) + 1 (Dravid 2026, App. D), in a form that is also
-    right at β = 1 and below. Beyond A no feature is left to serve, and r0 has a closed form.
+    With r0 below A this is κN = r0^β/(β − 1) − β r0/(β − 1) + 1 (Dravid 2026, App. D), in a form
+    that is also right at β = 1 and below. Beyond A no feature is left to serve, and r0 has a closed
+    form.
 
     Parameters
     ----------
@@ -171,7 +181,9 @@ def continuum_r0(budget: float, beta: float, n_features: float = math.inf) -> fl
 
     if n_features < math.inf and excess(math.log(n_features)) <= 0:
         if n_features <= 1:
-            return (1.0 + budget) ** (1.0 / beta)  # one feature takes it all; the continuum has no width
+            return (1.0 + budget) ** (
+                1.0 / beta
+            )  # one feature takes it all; the continuum has no width
         return ((budget + n_features - 1.0) / _integral(n_features, beta)) ** (1.0 / beta)
     high = 1.0
     while excess(high) < 0:
@@ -180,14 +192,18 @@ def continuum_r0(budget: float, beta: float, n_features: float = math.inf) -> fl
 
 
 def local_exponent(model: AllocationModel, n: int) -> float:
-    """Return d log r0 / d log N of the continuum solution at fixed A/N (Eq. 12): below 1/β, and towards it."""
+    """Return d log r0 / d log N of the continuum solution at fixed A/N (Eq. 12): below 1/β, and
+    towards it.
+    """
     features = model.n_features(n)
     r0 = continuum_r0(model.budget(n), model.beta, features)
     if r0 <= features:
         return model.budget(n) / (model.beta * r0**model.beta * _integral(r0, model.beta))
     # A grows with N too: d(budget + A − 1) − d(r0^β I(A)), with A·dI/dA = A^(1 − β).
     gained = r0**model.beta * features ** (1.0 - model.beta)
-    return (model.budget(n) + features - gained) / (model.beta * r0**model.beta * _integral(features, model.beta))
+    return (model.budget(n) + features - gained) / (
+        model.beta * r0**model.beta * _integral(features, model.beta)
+    )
 
 
 def _integral(r: float, beta: float) -> float:
@@ -197,17 +213,19 @@ def _integral(r: float, beta: float) -> float:
 
 
 def predicted_exponents(beta: float) -> dict[str, float]:
-    """Return the asymptotic exponents of count and isolations in N (method, section 7; docs/theory.md, Eqs. 11–14).
+    """Return the asymptotic exponents of count and isolations in N (method, section 7;
+    docs/theory.md, Eqs. 11–14).
 
-    For β ≤ 1 importance has no finite sum in the tail: the frontier moves in proportion to the budget (with a
-    logarithm at β = 1), so the exponents are 1, 0 and 0.
+    For β ≤ 1 importance has no finite sum in the tail: the frontier moves in proportion to the
+    budget (with a logarithm at β = 1), so the exponents are 1, 0 and 0.
     """
     alpha = min(1.0, 1.0 / beta)
     return dict(zip(QUANTITIES, (alpha, 1.0 - alpha, alpha - 1.0), strict=True))
 
 
 def predicted_correlation(s: np.ndarray, s_other: np.ndarray) -> np.ndarray:
-    """Return the correlation of two models' best neurons for a feature, 1/√((1 + 1/s)(1 + 1/s′)) (Dravid 2026, Eq. 62).
+    """Return the correlation of two models' best neurons for a feature, 1/√((1 + 1/s)(1 + 1/s′))
+    (Dravid 2026, Eq. 62).
 
     Zero where either isolation is.
     """
@@ -216,15 +234,19 @@ def predicted_correlation(s: np.ndarray, s_other: np.ndarray) -> np.ndarray:
 
 
 def matched_r_survival(r: np.ndarray, beta: float, floor: float) -> np.ndarray:
-    """Return P(matched r > r | matched r > floor) = ((1 − r)/(1 − floor))^(1/β) (docs/theory.md, Eq. 17).
+    """Return P(matched r > r | matched r > floor) = ((1 − r)/(1 − floor))^(1/β).
 
-    The continuum's. It depends on β alone: N, κ, γ and, above `floor` ≥ τ/(1 + τ), τ drop out.
+    docs/theory.md, Eq. (17). It is the continuum law. It depends on β alone: N, κ, γ and, above
+    `floor` ≥ τ/(1 + τ), τ drop out.
     """
-    return np.clip((1.0 - np.asarray(r, dtype=np.float64)) / (1.0 - floor), 0.0, 1.0) ** (1.0 / beta)
+    return np.clip((1.0 - np.asarray(r, dtype=np.float64)) / (1.0 - floor), 0.0, 1.0) ** (
+        1.0 / beta
+    )
 
 
 def exponent_from_r(r: np.ndarray, floor: float) -> tuple[float, int]:
-    """Return α = 1/β from the matched r above a floor alone, and how many there are (docs/theory.md, Eq. 17).
+    """Return α = 1/β from the matched r above a floor alone, and how many there are
+    (docs/theory.md, Eq. 17).
 
     log((1 − floor)/(1 − r)) is exponential with rate α, so its mean is 1/α; NaN without any r.
     """

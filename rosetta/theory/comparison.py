@@ -1,4 +1,6 @@
-"""Predictions beside measurements: exponents, and the distribution of matched r (docs/theory.md, section 6)."""
+"""Predictions beside measurements: exponents, and the distribution of matched r (docs/theory.md,
+section 6).
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,42 @@ from rosetta.theory.routes import BetaEstimate, alpha_interval
 from rosetta.theory.simulation import WHOLE
 
 COMPARISON_COLUMNS = [
-    "ladder", "quantity", "group", "statistic", "route", "predicted", "predicted_ci_low", "predicted_ci_high",
-    "measured", "measured_ci_low", "measured_ci_high", "measured_resampled_low", "measured_resampled_high",
-    "overlap", "overlap_resampled", "predicted_at_sizes",
-]  # fmt: skip
+    "ladder",
+    "quantity",
+    "group",
+    "statistic",
+    "route",
+    "predicted",
+    "predicted_ci_low",
+    "predicted_ci_high",
+    "measured",
+    "measured_ci_low",
+    "measured_ci_high",
+    "measured_resampled_low",
+    "measured_resampled_high",
+    "overlap",
+    "overlap_resampled",
+    "predicted_at_sizes",
+]
 MATCHED_R_COLUMNS = [
-    "ladder", "rung", "model", "route", "floor", "n", "alpha_predicted", "alpha_from_r", "ci_low", "ci_high",
-    "factor", "factor_low", "factor_high", "median_predicted", "median_measured", "ks", "ks_p",
-]  # fmt: skip
+    "ladder",
+    "rung",
+    "model",
+    "route",
+    "floor",
+    "n",
+    "alpha_predicted",
+    "alpha_from_r",
+    "ci_low",
+    "ci_high",
+    "factor",
+    "factor_low",
+    "factor_high",
+    "median_predicted",
+    "median_measured",
+    "ks",
+    "ks_p",
+]
 
 
 def compare(
@@ -37,16 +67,18 @@ def compare(
     counts: pd.DataFrame,
     polarization: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return predicted and measured exponents of every ladder, statistic and route, with their intervals.
+    """Return predicted and measured exponents of every ladder, statistic and route, with their
+    intervals.
 
-    Two measured intervals stand beside the predicted one. `measured_ci_…` is the 95% interval: of a count's exponent it
-    joins how far the rungs lie from a law and what documents and thresholds do (`scaling_table`), of selectivity it is
-    the scatter of the rungs alone (none with two). `measured_resampled_…` is that of documents and thresholds, or for
-    selectivity that of neurons. `overlap` and `overlap_resampled` say whether each meets the predicted interval; they
-    are empty where one is missing, and where a route leaves all exponents open that the model knows, and so predicts
-    nothing. Wide intervals meet easily, so overlap is no proof of the theory, but its absence speaks against it.
-    `predicted_at_sizes` is the slope of the continuum's count over the ladder's own sizes at the configured κ and γ,
-    which lies below the asymptotic 1/β.
+    Two measured intervals stand beside the predicted one. `measured_ci_…` is the 95% interval: of a
+    count's exponent it joins how far the rungs lie from a law and what documents and thresholds do
+    (`scaling_table`), of selectivity it is the scatter of the rungs alone (none with two).
+    `measured_resampled_…` is that of documents and thresholds, or for selectivity that of neurons.
+    `overlap` and `overlap_resampled` say whether each meets the predicted interval; they are empty
+    where one is missing, and where a route leaves all exponents open that the model knows, and so
+    predicts nothing. Wide intervals meet easily, so overlap is no proof of the theory, but its
+    absence speaks against it. `predicted_at_sizes` is the slope of the continuum's count over the
+    ladder's own sizes at the configured κ and γ, which lies below the asymptotic 1/β.
 
     Parameters
     ----------
@@ -55,10 +87,11 @@ def compare(
     betas : DataFrame
         `routes.BETA_COLUMNS`.
     scaling, counts : DataFrame
-        Fitted laws of every statistic, all matches or those above a null, and counts of the ladders.
+        Fitted laws of every statistic, all matches or those above a null, and counts of the
+        ladders.
     polarization : DataFrame, optional
-        `groups.POLARIZATION_COLUMNS`. The slopes of the selectivity of Rosetta Neurons, of those above each null and of
-        the others are set beside those predicted for their isolation.
+        `groups.POLARIZATION_COLUMNS`. The slopes of the selectivity of Rosetta Neurons, of those
+        above each null and of the others are set beside those predicted for their isolation.
     """
     rows = []
     for ladder, laws in scaling.groupby("ladder", sort=False):
@@ -69,14 +102,26 @@ def compare(
         for quantity, group, statistic, fitted, resampled in measured:
             for estimate in estimates_of(betas, ladder):
                 predicted = _exponent(quantity, estimate)
-                values = [getattr(side, name) for side in (predicted, fitted) for name in ("value", "low", "high")]
-                values += [resampled.low, resampled.high, _overlap(predicted, fitted), _overlap(predicted, resampled)]
-                finite = _slope_at(theory, estimate.beta, sizes) if quantity == "matches" else math.nan
+                values = [
+                    getattr(side, name)
+                    for side in (predicted, fitted)
+                    for name in ("value", "low", "high")
+                ]
+                values += [
+                    resampled.low,
+                    resampled.high,
+                    _overlap(predicted, fitted),
+                    _overlap(predicted, resampled),
+                ]
+                finite = (
+                    _slope_at(theory, estimate.beta, sizes) if quantity == "matches" else math.nan
+                )
                 rows.append((ladder, quantity, group, statistic, estimate.route, *values, finite))
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
-# Quantity, group of neurons, statistic, and its exponent with its 95% interval and with the resampled one.
+# Quantity, group of neurons, statistic, and its exponent with its 95% interval and with the
+# resampled one.
 _Measured = tuple[str, str, str, Interval, Interval]
 
 
@@ -87,9 +132,11 @@ def _count_slopes(law: dict) -> _Measured:
 
 
 def _slope_at(theory: Theory, beta: float, sizes: np.ndarray) -> float:
-    """Return the slope of log r_τ over sizes in the continuum; τ shifts all sizes alike, so it does not matter.
+    """Return the slope of log r_τ over sizes in the continuum; τ shifts all sizes alike, so it does
+    not matter.
 
-    NaN if β is not positive, as the slope of a flat curve may be by chance: the model has no such β.
+    NaN if β is not positive, as the slope of a flat curve may be by chance: the model has no such
+    β.
     """
     if beta <= 0:
         return math.nan
@@ -106,11 +153,14 @@ def _exponent(quantity: str, estimate: BetaEstimate) -> Interval:
     return Interval(value - 1, low - 1, high - 1)
 
 
-def _selectivity_slopes(polarization: pd.DataFrame, counts: pd.DataFrame, ladder: str) -> list[_Measured]:
-    """Return the slopes of every selectivity statistic, with the scatter of rungs and that of resampled neurons.
+def _selectivity_slopes(
+    polarization: pd.DataFrame, counts: pd.DataFrame, ladder: str
+) -> list[_Measured]:
+    """Return the slopes of every selectivity statistic, with the scatter of rungs and that of
+    resampled neurons.
 
-    The latter follows from the means' own bootstrap intervals, which are independent between rungs: to first order
-    the slope is a weighted sum of log means.
+    The latter follows from the means' own bootstrap intervals, which are independent between rungs:
+    to first order the slope is a weighted sum of log means.
     """
     found = []
     for group, statistic, part in selectivity_series(polarization, counts, ladder):
@@ -134,22 +184,30 @@ def _overlap(predicted: Interval, measured: Interval) -> bool | None:
 
 
 def matched_r(rosetta: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the r of a group's Rosetta Neurons (`matching.ROSETTA_COLUMNS`) with each other model, by its name.
+    """Return the r of a group's Rosetta Neurons (`matching.ROSETTA_COLUMNS`) with each other model,
+    by its name.
 
-    The model speaks of two networks, so each comparison with the anchor stands by itself: a mean over several has
-    another law. Of several partners in one model, the best counts.
+    The model speaks of two networks, so each comparison with the anchor stands by itself: a mean
+    over several has another law. Of several partners in one model, the best counts.
     """
     neuron = ["layer_anchor", "unit_anchor"]
-    return {model: part.groupby(neuron)["r"].max().to_numpy() for model, part in rosetta.groupby("model", sort=False)}
+    return {
+        model: part.groupby(neuron)["r"].max().to_numpy()
+        for model, part in rosetta.groupby("model", sort=False)
+    }
 
 
-def compare_matched_r(place: dict[str, Any], r: np.ndarray, estimates: list[BetaEstimate], floor: float) -> list[dict]:
-    """Return rows of `MATCHED_R_COLUMNS`: the matched correlations above a floor against their predicted distribution.
+def compare_matched_r(
+    place: dict[str, Any], r: np.ndarray, estimates: list[BetaEstimate], floor: float
+) -> list[dict]:
+    """Return rows of `MATCHED_R_COLUMNS`: the matched correlations above a floor against their
+    predicted distribution.
 
-    Given that r exceeds the floor, log((1 − floor)/(1 − r)) is exponential with rate 1/β, whatever N, κ, γ and τ, so
-    its mean estimates α = 1/β a second time, from the r alone (exact χ² interval). `factor` is this α over the
-    predicted one; its interval reaches from end to end of both. `ks` is the Kolmogorov–Smirnov distance to the
-    distribution that the route's β predicts, `ks_p` its p value.
+    Given that r exceeds the floor, log((1 − floor)/(1 − r)) is exponential with rate 1/β, whatever
+    N, κ, γ and τ, so its mean estimates α = 1/β a second time, from the r alone (exact χ²
+    interval). `factor` is this α over the predicted one; its interval reaches from end to end of
+    both. `ks` is the Kolmogorov–Smirnov distance to the distribution that the route's β predicts,
+    `ks_p` its p value.
 
     Parameters
     ----------
@@ -164,7 +222,11 @@ def compare_matched_r(place: dict[str, Any], r: np.ndarray, estimates: list[Beta
     """
     above = r[r > floor]
     alpha, n = exponent_from_r(r, floor)
-    ends = alpha * chi2.ppf([0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2], 2 * n) / (2 * n) if n else [math.nan] * 2
+    ends = (
+        alpha * chi2.ppf([0.5 - CONFIDENCE / 2, 0.5 + CONFIDENCE / 2], 2 * n) / (2 * n)
+        if n
+        else [math.nan] * 2
+    )
     rows = []
     for estimate in estimates:
         beta = max(estimate.beta, 1e-6)
@@ -192,7 +254,10 @@ def compare_matched_r(place: dict[str, Any], r: np.ndarray, estimates: list[Beta
 
 
 def verdict(
-    compared: pd.DataFrame, matched_r: pd.DataFrame, left_out: pd.DataFrame, finite_size: pd.DataFrame
+    compared: pd.DataFrame,
+    matched_r: pd.DataFrame,
+    left_out: pd.DataFrame,
+    finite_size: pd.DataFrame,
 ) -> list[str]:
     """Return sentences that say where predictions and measurements agree and where they do not.
 
@@ -203,8 +268,8 @@ def verdict(
     left_out : DataFrame
         `prediction.LEAVE_ONE_OUT_COLUMNS`.
     finite_size : DataFrame
-        `exponents.FINITE_SIZE_COLUMNS`: what simulated whole networks, where there are any, say of counts of all
-        matches.
+        `exponents.FINITE_SIZE_COLUMNS`: what simulated whole networks, where there are any, say of
+        counts of all matches.
     """
     counted = compared[compared["quantity"] == "matches"]
     sentences = [_overlap_said(route, part) for route, part in counted.groupby("route", sort=False)]
@@ -212,24 +277,32 @@ def verdict(
         sentences += _whole_networks_said(finite_size)
     sentences += _signs_said(compared)
     # A route whose β may be anything predicts nothing.
-    tested = matched_r[matched_r["ks_p"].notna() & np.isfinite(matched_r["factor_high"].astype(float))]
-    sentences += [_matched_r_said(route, part) for route, part in tested.groupby("route", sort=False)]
+    tested = matched_r[
+        matched_r["ks_p"].notna() & np.isfinite(matched_r["factor_high"].astype(float))
+    ]
+    sentences += [
+        _matched_r_said(route, part) for route, part in tested.groupby("route", sort=False)
+    ]
     for method, part in left_out[left_out["predicted"].notna()].groupby("method", sort=False):
         sentences.append(f"Leaving one size out, {method}: {'; '.join(_errors_said(part))}.")
     return sentences
 
 
 def _whole_networks_said(finite_size: pd.DataFrame) -> list[str]:
-    """Return how all matches of simulated whole networks grow beside what they should; nothing without any."""
+    """Return how all matches of simulated whole networks grow beside what they should; nothing
+    without any.
+    """
     whole = finite_size[finite_size["neurons"] == WHOLE]
     by_beta = whole.pivot(index="beta", columns="quantity", values="fitted")
     expected = whole[whole["quantity"] == "matches"].set_index("beta")["predicted"]
     said = [
-        f"{row['matches']:.2f} and {row['true_matches']:.2f} where {expected[beta]:.2f} is predicted"
+        f"{row['matches']:.2f} and {row['true_matches']:.2f} where {expected[beta]:.2f} is "
+        "predicted"
         for beta, row in by_beta.iterrows()
     ]
     told = (
-        "Whether all matches are a test, simulated whole networks tell, in which the theory holds: there the exponents "
+        "Whether all matches are a test, simulated whole networks tell, in which the theory "
+        "holds: there the exponents "
         f"of all matches and of the right ones among them are {'; '.join(said)}."
     )
     return [told] if said else []
@@ -244,11 +317,16 @@ def _matched_r_said(route: str, tested: pd.DataFrame) -> str:
         for row in part[part["rung"] == part["rung"].max()].to_dict("records"):
             interval = f"{row['factor_low']:.1f} to {row['factor_high']:.1f}"
             alphas = f"{row['alpha_from_r']:.2f} where {row['alpha_predicted']:.2f} is predicted"
-            factors.append(f"{ladder} with {row['model']} {row['factor']:.1f} ({interval}; {alphas})")
+            factors.append(
+                f"{ladder} with {row['model']} {row['factor']:.1f} ({interval}; {alphas})"
+            )
     return (
-        f"Route {route}: α read off the matched r alone, over the predicted α, on the largest rungs: "
-        f"{'; '.join(factors)}. The theory says 1; that lies outside the 95% interval in {apart} of all {len(tested)} "
-        f"comparisons of two models, and the predicted distribution of r is rejected at 5% in {rejected}."
+        f"Route {route}: α read off the matched r alone, over the predicted α, on the largest "
+        "rungs: "
+        f"{'; '.join(factors)}. The theory says 1; that lies outside the 95% interval in "
+        f"{apart} of all {len(tested)} "
+        "comparisons of two models, and the predicted distribution of r is rejected at 5% in "
+        f"{rejected}."
     )
 
 
@@ -257,10 +335,15 @@ def _errors_said(left_out: pd.DataFrame) -> list[str]:
     for statistic, part in left_out.groupby("statistic", sort=False):
         # A count of 0 is within no factor of any prediction.
         error = math.exp(part["log_error"].abs().fillna(math.inf).median())
-        within = f"within a factor of {error:.2f}" if math.isfinite(error) else "within no factor, for want of matches"
+        within = (
+            f"within a factor of {error:.2f}"
+            if math.isfinite(error)
+            else "within no factor, for want of matches"
+        )
         covered = part["covered"].dropna().astype(bool)
         said.append(
-            f"half of the counts ({statistic}) are predicted {within}, and {int(covered.sum())} of {len(covered)} lie "
+            f"half of the counts ({statistic}) are predicted {within}, and {int(covered.sum())} "
+            f"of {len(covered)} lie "
             "inside their 95% interval"
         )
     return said
@@ -269,31 +352,46 @@ def _errors_said(left_out: pd.DataFrame) -> list[str]:
 def _overlap_said(route: str, part: pd.DataFrame) -> str:
     said = []
     for statistic, laws in part.groupby("statistic", sort=False):
-        for column, interval in (("overlap", "95% interval"), ("overlap_resampled", "of documents and thresholds")):
+        for column, interval in (
+            ("overlap", "95% interval"),
+            ("overlap_resampled", "of documents and thresholds"),
+        ):
             judged = laws[laws[column].notna()]
             apart = judged[~judged[column].astype(bool)]["ladder"].tolist()
             if len(judged):
                 but = f" (not {', '.join(apart)})" if apart else ""
-                said.append(f"{statistic}, {interval}: {len(judged) - len(apart)} of {len(judged)}{but}")
+                said.append(
+                    f"{statistic}, {interval}: {len(judged) - len(apart)} of {len(judged)}{but}"
+                )
     return (
-        f"Route {route}: ladders on which the predicted interval of the count's exponent overlaps the measured one: "
+        f"Route {route}: ladders on which the predicted interval of the count's exponent "
+        "overlaps the measured one: "
         f"{'; '.join(said) or 'none can be judged'}. Wide intervals meet easily."
     )
 
 
 def _signs_said(compared: pd.DataFrame) -> list[str]:
-    """Return what the slopes of selectivity say: their sign is all that the model predicts firmly."""
+    """Return what the slopes of selectivity say: their sign is all that the model predicts
+    firmly.
+    """
     slopes = compared[(compared["quantity"] != "matches") & compared["measured"].notna()]
     sentences = []
-    for group, mine in slopes.drop_duplicates(["ladder", "group", "statistic"]).groupby("group", sort=False):
+    for group, mine in slopes.drop_duplicates(["ladder", "group", "statistic"]).groupby(
+        "group", sort=False
+    ):
         sign, name = (-1, "falls") if group == OTHERS else (1, "rises")
         said = []
         for statistic, part in mine.groupby("statistic", sort=False):
             towards = int((part["measured"] * sign > 0).sum())
-            nearer = part[["measured_resampled_low", "measured_resampled_high"]].mul(sign).min(axis=1)
+            nearer = (
+                part[["measured_resampled_low", "measured_resampled_high"]].mul(sign).min(axis=1)
+            )
             surely = int((nearer > 0).sum())
-            said.append(f"{statistic} {towards} of {len(part)} ({surely} beyond the sampling of neurons)")
+            said.append(
+                f"{statistic} {towards} of {len(part)} ({surely} beyond the sampling of neurons)"
+            )
         sentences.append(
-            f"Ladders on which the mean selectivity of {group} {name} with size, as predicted: {'; '.join(said)}."
+            f"Ladders on which the mean selectivity of {group} {name} with size, as predicted: "
+            f"{'; '.join(said)}."
         )
     return sentences

@@ -21,8 +21,8 @@ class Decay:
     beta : float
         Over the whole range; NaN if too few values are positive.
     range_error : float
-        Half the difference between the slopes of the range's two halves in log rank: 0 for a true power law. It
-        stands for the choice of the range in the intervals.
+        Half the difference between the slopes of the range's two halves in log rank: 0 for a true
+        power law. It stands for the choice of the range in the intervals.
     """
 
     beta: float
@@ -33,15 +33,19 @@ def fit_decay(values: np.ndarray, first: int, last: int) -> Decay:
     """Fit values ∝ rank^(−β) between two ranks, both included."""
     ranks, means = binned_curve(values, first, last)
     middle = len(ranks) // 2
-    front, back = (fit_log_log(ranks[half], means[half]).alpha for half in (slice(middle), slice(middle, None)))
+    front, back = (
+        fit_log_log(ranks[half], means[half]).alpha for half in (slice(middle), slice(middle, None))
+    )
     return Decay(-fit_log_log(ranks, means).alpha, abs(front - back) / 2)
 
 
 def binned_curve(values: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return geometric ranks and mean values of a rank–value curve in bins of equal width in log rank.
+    """Return geometric ranks and mean values of a rank–value curve in bins of equal width in log
+    rank.
 
-    Equal weight per factor of rank keeps the many ranks of the tail from deciding the slope; means within bins keep
-    single values that are small or negative by chance from making a logarithm that does not exist.
+    Equal weight per factor of rank keeps the many ranks of the tail from deciding the slope; means
+    within bins keep single values that are small or negative by chance from making a logarithm that
+    does not exist.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""What the simulations say of the predicted exponents, and what the model itself says at finite sizes."""
+"""What the simulations say of the predicted exponents, and what the model itself says at finite
+sizes.
+"""
 
 from __future__ import annotations
 
@@ -25,34 +27,49 @@ FRONTIER_SIZES = [2**exponent for exponent in range(8, 18)]
 
 
 def exponent_table(simulation: pd.DataFrame) -> pd.DataFrame:
-    """Return the fitted exponent of each quantity and β of a table of simulations, beside the prediction.
+    """Return the fitted exponent of each quantity and β of a table of simulations, beside the
+    prediction.
 
-    Simulations of the served neurons alone and those of whole networks are fitted apart. Quantities without numbers
-    have no row.
+    Simulations of the served neurons alone and those of whole networks are fitted apart. Quantities
+    without numbers have no row.
 
-    Counts are fitted by `count_law`, sizes without a match included, as sums over the runs. Isolations are averaged
-    over the runs at each size and fitted by least squares in log–log: the logarithm of a run without any unmatched
-    feature does not exist. Intervals are those of the fit over sizes (95%).
+    Counts are fitted by `count_law`, sizes without a match included, as sums over the runs.
+    Isolations are averaged over the runs at each size and fitted by least squares in log–log: the
+    logarithm of a run without any unmatched feature does not exist. Intervals are those of the fit
+    over sizes (95%).
     """
     rows = []
     for (beta, neurons), part in simulation.groupby(["beta", "neurons"], sort=False):
         predicted = predicted_exponents(float(beta))
         for quantity in (*QUANTITIES, *PARTIAL_COUNTS):
             if part[quantity].notna().any():
-                rows.append((beta, neurons, quantity, predicted[_modelled(quantity)], *_exponent(part, quantity)))
+                rows.append(
+                    (
+                        beta,
+                        neurons,
+                        quantity,
+                        predicted[_modelled(quantity)],
+                        *_exponent(part, quantity),
+                    )
+                )
     return pd.DataFrame(rows, columns=EXPONENT_COLUMNS)
 
 
 def finite_size_table(simulation: pd.DataFrame, theory: Theory) -> pd.DataFrame:
-    """Return, beside predicted and fitted exponents, those that the exact solution has on the same sizes.
+    """Return, beside predicted and fitted exponents, those that the exact solution has on the same
+    sizes.
 
-    The power laws hold for N → ∞. What the simulation misses of them and the exact solution misses too is the
-    finite size, not the matching.
+    The power laws hold for N → ∞. What the simulation misses of them and the exact solution misses
+    too is the finite size, not the matching.
     """
     rows = []
     for row in exponent_table(simulation).itertuples():
-        sizes = simulation[(simulation["beta"] == row.beta) & (simulation["neurons"] == row.neurons)]["n"]
-        exact, _, _ = _exponent(_frontiers(theory, float(row.beta), sorted(sizes.unique())), _modelled(row.quantity))
+        sizes = simulation[
+            (simulation["beta"] == row.beta) & (simulation["neurons"] == row.neurons)
+        ]["n"]
+        exact, _, _ = _exponent(
+            _frontiers(theory, float(row.beta), sorted(sizes.unique())), _modelled(row.quantity)
+        )
         rows.append((row.beta, row.neurons, row.quantity, row.predicted, exact, row.fitted))
     return pd.DataFrame(rows, columns=FINITE_SIZE_COLUMNS)
 
@@ -77,12 +94,15 @@ def _frontiers(theory: Theory, beta: float, sizes: list[int]) -> pd.DataFrame:
     model = AllocationModel(beta, theory.kappa, theory.gamma, theory.tau)
     rows = [discrete_frontier(model, int(n)) for n in sizes]
     return pd.DataFrame(
-        [(f.n, f.r_tau, f.isolation_rosetta, f.isolation_rest) for f in rows], columns=["n", *QUANTITIES]
+        [(f.n, f.r_tau, f.isolation_rosetta, f.isolation_rest) for f in rows],
+        columns=["n", *QUANTITIES],
     )
 
 
 def _exponent(rows: pd.DataFrame, quantity: str) -> tuple[float, float, float]:
-    """Return the exponent of a quantity and the ends of its interval; sizes where it is not known take no part."""
+    """Return the exponent of a quantity and the ends of its interval; sizes where it is not known
+    take no part.
+    """
     runs = rows.dropna(subset=quantity).groupby("n")[quantity]
     means = runs.mean()
     if quantity in _COUNTS:

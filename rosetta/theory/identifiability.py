@@ -1,4 +1,6 @@
-"""How the predicted count depends on τ, κ and γ, and which parameters counts can tell (docs/theory.md, section 8)."""
+"""How the predicted count depends on τ, κ and γ, and which parameters counts can tell
+(docs/theory.md, section 8).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,12 @@ from scipy.stats import f as f_distribution
 
 from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.config.theory import Theory
-from rosetta.theory.allocation import AllocationModel, continuum_frontier, continuum_r0, local_exponent
+from rosetta.theory.allocation import (
+    AllocationModel,
+    continuum_frontier,
+    continuum_r0,
+    local_exponent,
+)
 
 SENSITIVITY_COLUMNS = ["beta", "n", "parameter", "value", "r_tau", "elasticity"]
 PROFILE_COLUMNS = ["ladder", "statistic", "parameter", "value", "deviance", "bound"]
@@ -26,8 +33,8 @@ KNOTS = 60
 def elasticities(model: AllocationModel, n: int) -> dict[str, float]:
     """Return d log r_τ / d log θ for θ = κ, γ, τ in the continuum (docs/theory.md, Eq. 22).
 
-    While r0 < A the count does not depend on γ, and it follows κ exactly as it follows N. Once all A features are
-    detectable it is γN.
+    While r0 < A the count does not depend on γ, and it follows κ exactly as it follows N. Once all
+    A features are detectable it is γN.
     """
     features = model.n_features(n)
     r0 = continuum_r0(model.budget(n), model.beta, features)
@@ -35,11 +42,17 @@ def elasticities(model: AllocationModel, n: int) -> dict[str, float]:
         return {"kappa": 0.0, "gamma": 1.0, "tau": 0.0}
     if r0 > features:
         step = 1e-3
-        by_gamma = (_log_r0(model, n, features * (1 + step)) - _log_r0(model, n, features * (1 - step))) / (2 * step)
+        by_gamma = (
+            _log_r0(model, n, features * (1 + step)) - _log_r0(model, n, features * (1 - step))
+        ) / (2 * step)
         by_kappa = local_exponent(model, n) - by_gamma
     else:
         by_gamma, by_kappa = 0.0, local_exponent(model, n)
-    return {"kappa": by_kappa, "gamma": by_gamma, "tau": -model.tau / ((1 + model.tau) * model.beta)}
+    return {
+        "kappa": by_kappa,
+        "gamma": by_gamma,
+        "tau": -model.tau / ((1 + model.tau) * model.beta),
+    }
 
 
 def _log_r0(model: AllocationModel, n: int, features: float) -> float:
@@ -47,7 +60,9 @@ def _log_r0(model: AllocationModel, n: int, features: float) -> float:
 
 
 def sensitivity_table(theory: Theory) -> pd.DataFrame:
-    """Return the predicted count as one parameter is scaled by each of `FACTORS`, at every simulated β and size."""
+    """Return the predicted count as one parameter is scaled by each of `FACTORS`, at every
+    simulated β and size.
+    """
     rows = []
     for beta in theory.simulation.betas:
         for n in theory.simulation.sizes:
@@ -57,36 +72,51 @@ def sensitivity_table(theory: Theory) -> pd.DataFrame:
                     values[parameter] *= factor
                     model = AllocationModel(beta, **values)
                     count = continuum_frontier(model, n).r_tau
-                    rows.append((beta, n, parameter, values[parameter], count, elasticities(model, n)[parameter]))
+                    rows.append(
+                        (
+                            beta,
+                            n,
+                            parameter,
+                            values[parameter],
+                            count,
+                            elasticities(model, n)[parameter],
+                        )
+                    )
     return pd.DataFrame(rows, columns=SENSITIVITY_COLUMNS)
 
 
 def deviance_bound(n: int) -> float:
     """Return the deviance that excludes a value at 95%, given n counts (docs/theory.md, Eq. 24).
 
-    Counts have a slope and a height, whatever the parameters, so n − 2 degrees of freedom are left. The 3.84 of many
-    counts would be far too strict on four rungs.
+    Counts have a slope and a height, whatever the parameters, so n − 2 degrees of freedom are left.
+    The 3.84 of many counts would be far too strict on four rungs.
     """
     return n * math.log1p(f_distribution.ppf(CONFIDENCE, 1, n - 2) / (n - 2))
 
 
-def count_profiles(ladder: str, statistic: str, sizes: np.ndarray, counts: np.ndarray) -> pd.DataFrame:
+def count_profiles(
+    ladder: str, statistic: str, sizes: np.ndarray, counts: np.ndarray
+) -> pd.DataFrame:
     """Return the profile deviance of β, κ and τ given counts, rows of `PROFILE_COLUMNS`.
 
-    Log counts scatter normally about log r_τ(N; β, κ, τ) with unknown variance. The deviance of a value is
-    n log(RSS/RSS_min), with the residual sum of squares minimised over the other two parameters within the bounds of
-    their grids; what exceeds `bound` (`deviance_bound`) is excluded at 95%. A profile that stays near 0 says that
-    counts cannot tell the parameter. γ does not appear, because r_τ does not depend on it while r0 < A.
+    Log counts scatter normally about log r_τ(N; β, κ, τ) with unknown variance. The deviance of a
+    value is n log(RSS/RSS_min), with the residual sum of squares minimised over the other two
+    parameters within the bounds of their grids; what exceeds `bound` (`deviance_bound`) is excluded
+    at 95%. A profile that stays near 0 says that counts cannot tell the parameter. γ does not
+    appear, because r_τ does not depend on it while r0 < A.
 
-    No rows with fewer than three sizes, and none where a rung has no match: 0 has no logarithm, and the rungs that are
-    left would be chosen by their counts.
+    No rows with fewer than three sizes, and none where a rung has no match: 0 has no logarithm, and
+    the rungs that are left would be chosen by their counts.
     """
     sizes, counts = np.asarray(sizes, float), np.asarray(counts, float)
     if len(np.unique(sizes)) < 3 or not (counts > 0).all():
         return pd.DataFrame([], columns=PROFILE_COLUMNS)
     y = np.log(counts)
     kappas = np.geomspace(KAPPAS[0], KAPPAS[-1], (len(KAPPAS) - 1) * FINER + 1)
-    squares = {name: np.full(len(v), np.inf) for name, v in (("beta", BETAS), ("kappa", kappas), ("tau", TAUS))}
+    squares = {
+        name: np.full(len(v), np.inf)
+        for name, v in (("beta", BETAS), ("kappa", kappas), ("tau", TAUS))
+    }
     for row, beta in enumerate(BETAS):
         residual = y - _log_frontiers(beta, np.outer(kappas, sizes))  # (κ, size)
         within, mean = residual.var(axis=1), residual.mean(axis=1)
@@ -104,11 +134,15 @@ def count_profiles(ladder: str, statistic: str, sizes: np.ndarray, counts: np.nd
         deviance = len(y) * np.log(np.maximum(squares[name], floor) / floor)
         tables.append(pd.DataFrame({"parameter": name, "value": values, "deviance": deviance}))
     found = pd.concat(tables, ignore_index=True)
-    return found.assign(ladder=ladder, statistic=statistic, bound=deviance_bound(len(y)))[PROFILE_COLUMNS]
+    return found.assign(ladder=ladder, statistic=statistic, bound=deviance_bound(len(y)))[
+        PROFILE_COLUMNS
+    ]
 
 
 def _log_frontiers(beta: float, budgets: np.ndarray) -> np.ndarray:
-    """Return log r0 for an array of budgets, by a spline through exact solutions (log r0 is smooth in log budget)."""
+    """Return log r0 for an array of budgets, by a spline through exact solutions (log r0 is smooth
+    in log budget).
+    """
     knots = np.linspace(math.log(budgets.min()) - 0.1, math.log(budgets.max()) + 0.1, KNOTS)
     exact = [math.log(continuum_r0(math.exp(knot), beta)) for knot in knots]
     return CubicSpline(knots, exact)(np.log(budgets))

@@ -62,9 +62,11 @@ class Recovered:
 
 
 def simulate(cell: Cell, settings: TheorySimulation, memory_gb: float, scratch: Path) -> dict:
-    """Simulate the served neurons of one cell and recover their matches; return a row of `SIMULATION_COLUMNS`.
+    """Simulate the served neurons of one cell and recover their matches; return a row of
+    `SIMULATION_COLUMNS`.
 
-    A match is what the pipeline calls one, mutual nearest neighbours, right or wrong. Isolations are the planted ones.
+    A match is what the pipeline calls one, mutual nearest neighbours, right or wrong. Isolations
+    are the planted ones.
 
     Parameters
     ----------
@@ -86,10 +88,12 @@ def simulate(cell: Cell, settings: TheorySimulation, memory_gb: float, scratch: 
 def simulate_whole(
     cells: Iterable[Cell], theory: Theory, quantile: float, memory_gb: float, scratch: Path
 ) -> list[dict]:
-    """Simulate all neurons of networks, those without a feature too; return rows of `SIMULATION_COLUMNS`.
+    """Simulate all neurons of networks, those without a feature too; return rows of
+    `SIMULATION_COLUMNS`.
 
-    Matches are also counted above what chance gives: the threshold of a ladder's null (`LadderNull.threshold`) of the r
-    that are matched between networks which serve no feature, pooled over all cells of a decay.
+    Matches are also counted above what chance gives: the threshold of a ladder's null
+    (`LadderNull.threshold`) of the r that are matched between networks which serve no feature,
+    pooled over all cells of a decay.
 
     Parameters
     ----------
@@ -132,37 +136,54 @@ def _match_networks(
     for number, place in enumerate(folders):
         blocks = activation_blocks(planted, cell, number, settings)
         _save_store(place, blocks, settings.n_inputs, planted.loadings[number].shape[0])
-    return [_match_stores(a, b, memory_gb) for a, b in zip(folders[::2], folders[1::2], strict=True)]
+    return [
+        _match_stores(a, b, memory_gb) for a, b in zip(folders[::2], folders[1::2], strict=True)
+    ]
 
 
 def _row(cell: Cell, neurons: str, s: np.ndarray, found: pd.DataFrame, threshold: float) -> dict:
     """Return a row of `SIMULATION_COLUMNS`.
 
-    A match is right if both neurons serve the same feature. `alpha_from_r` is 1/β by the r above the floor.
+    A match is right if both neurons serve the same feature. `alpha_from_r` is 1/β by the r above
+    the floor.
     """
     matched = found["unit_a"].to_numpy()
     right = int(((matched == found["unit_b"].to_numpy()) & (matched < len(s))).sum())
     above = math.nan if math.isnan(threshold) else int((found["r"] > threshold).sum())
     say(
-        f"beta {cell.model.beta:g}, N {cell.n}, run {cell.run}, {neurons} neurons: {len(s)} features served, "
+        f"beta {cell.model.beta:g}, N {cell.n}, run {cell.run}, {neurons} neurons: {len(s)} "
+        "features served, "
         f"{len(matched)} matches, {right} of them right"
     )
     isolation = np.zeros(cell.n)
     isolation[: len(s)] = s
-    values = (cell.model.beta, neurons, cell.n, cell.run, len(matched), right, above, *isolations(isolation, matched))
+    values = (
+        cell.model.beta,
+        neurons,
+        cell.n,
+        cell.run,
+        len(matched),
+        right,
+        above,
+        *isolations(isolation, matched),
+    )
     floor = cell.model.tau / (1 + cell.model.tau)
     alpha, _ = exponent_from_r(found["r"].to_numpy(), floor)
     return dict(zip(SIMULATION_COLUMNS, (*values, alpha), strict=True))
 
 
 def _save_store(folder: Path, blocks: Iterable[np.ndarray], n_inputs: int, n_neurons: int) -> None:
-    """Write simulated activations as a store: every input is a document of one token of one byte."""
+    """Write simulated activations as a store: every input is a document of one token of one
+    byte.
+    """
     index = np.arange(n_inputs, dtype=np.int32)
     zeros = np.zeros(n_inputs, dtype=np.int32)
     write_store(
         folder / "0.json",
         (torch.from_numpy(np.ascontiguousarray(block))[None] for block in blocks),
-        StoreTokens(zeros, zeros, zeros + 1, index, index.astype(np.uint64), np.ones(n_inputs, np.int64)),
+        StoreTokens(
+            zeros, zeros, zeros + 1, index, index.astype(np.uint64), np.ones(n_inputs, np.int64)
+        ),
         NeuronShape(1, n_neurons),
         dtype="float32",
         shard=0,
@@ -173,7 +194,9 @@ def _save_store(folder: Path, blocks: Iterable[np.ndarray], n_inputs: int, n_neu
 
 
 def _match_stores(folder_a: Path, folder_b: Path, memory_gb: float) -> pd.DataFrame:
-    """Return the mutual nearest neighbours of two folders of stores: columns unit_a, unit_b and r among others."""
+    """Return the mutual nearest neighbours of two folders of stores: columns unit_a, unit_b and r
+    among others.
+    """
     settings = Correlation(max_k=1, memory_gb=memory_gb, precision="float32")
     lists = folder_a.with_suffix(".parquet")
     correlate_stores(folder_a, folder_b, lists, "mean", settings, Dask())

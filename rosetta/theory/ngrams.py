@@ -1,8 +1,10 @@
-"""β from the corpus: the decay of the loss that n-grams save (docs/theory.md, section 5.1). No model takes part.
+"""β from the corpus: the decay of the loss that n-grams save (docs/theory.md, section 5.1). No
+model is needed.
 
-The feature "after c comes w" saves, over its back-off, p(c w) · log₂[p(w | c) / p(w | c′)] bits per word, where c′ is c
-without its first word; a single word saves against the uniform distribution. These are contributions to the expected
-log-likelihood, the objective that the allocation model weighs by w_r.
+The feature "after c comes w" saves, over its back-off, p(c w) · log₂[p(w | c) / p(w | c′)] bits
+per word, where c′ is c without its first word; a single word saves against the uniform
+distribution. These are contributions to the expected log-likelihood, the objective that the
+allocation model weighs by w_r.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from rosetta.progress import say
 from rosetta.theory.decay import Decay, fit_decay
 
 WORD = re.compile(r"\w+|[^\w\s]")
-# Beyond this share of the features, ranked by what they save, the list is cut short by `min_count` and bends down.
+# Beyond this share of the features, ranked by what they save, the list is cut short by `min_count`
+# and bends down.
 LAST_SHARE = 0.5
 MIN_BLOCKS = 4  # so that both halves keep a block whichever is left out
 
@@ -37,8 +40,8 @@ class Order:
     block : ndarray of int64, shape (n_occurrences,)
         Which block of documents it occurs in.
     context, shorter : ndarray of int64, shape (n_ngrams,)
-        Number of the n-gram without its last word, and without its first, among those one word shorter. Both are 0
-        for single words: the empty context.
+        Number of the n-gram without its last word, and without its first, among those one word
+        shorter. Both are 0 for single words: the empty context.
     """
 
     ids: np.ndarray
@@ -71,7 +74,8 @@ class NgramDecay:
     order : int
         Longest n-gram.
     curve : ndarray of float64, shape (n_features,)
-        Bits per word saved by the feature of each rank, the mean of both ways of splitting the blocks.
+        Bits per word saved by the feature of each rank, the mean of both ways of splitting the
+        blocks.
     decay : Decay
         Fitted between `first_rank` and half of the features.
     standard_error : float
@@ -84,15 +88,19 @@ class NgramDecay:
     standard_error: float
 
 
-def ngram_decays(texts: Sequence[str], clusters: Sequence[str], settings: TheoryDecay) -> list[NgramDecay]:
-    """Return how fast what n-grams save decays with their rank, for every longest n-gram up to `max_order` words.
+def ngram_decays(
+    texts: Sequence[str], clusters: Sequence[str], settings: TheoryDecay
+) -> list[NgramDecay]:
+    """Return how fast what n-grams save decays with their rank, for every longest n-gram up to
+    `max_order` words.
 
     Parameters
     ----------
     texts : sequence of str
         Documents.
     clusters : sequence of str
-        What each document is a part of (`rosetta.inputs.text.documents.cluster_of`); parts of one share a block.
+        What each document is a part of (`rosetta.inputs.text.documents.cluster_of`); parts of one
+        share a block.
     settings : TheoryDecay
         Orders, ranks, counts, and the blocks that are wanted; there are no more than clusters.
     """
@@ -102,17 +110,26 @@ def ngram_decays(texts: Sequence[str], clusters: Sequence[str], settings: Theory
     curves = _curves(orders, np.ones(n_blocks, bool), settings.min_count)
     decays = [fit_curve(curve, settings) for curve in curves]
     if n_blocks < MIN_BLOCKS:
-        say(f"theory.decay: the text has {n_blocks} cluster(s) of documents, too few for an interval of beta")
+        say(
+            f"theory.decay: the text has {n_blocks} cluster(s) of documents, too few for an "
+            "interval of beta"
+        )
         errors = [math.nan] * len(curves)
     else:
         left_out = np.array(
             [
-                [fit_curve(curve, settings).beta for curve in _curves(orders, kept, settings.min_count)]
+                [
+                    fit_curve(curve, settings).beta
+                    for curve in _curves(orders, kept, settings.min_count)
+                ]
                 for kept in ~np.eye(n_blocks, dtype=bool)
             ]
         )
         errors = np.sqrt((n_blocks - 1) * left_out.var(axis=0)).tolist()
-    return [NgramDecay(i + 1, *found) for i, found in enumerate(zip(curves, decays, errors, strict=True))]
+    return [
+        NgramDecay(i + 1, *found)
+        for i, found in enumerate(zip(curves, decays, errors, strict=True))
+    ]
 
 
 def fit_curve(curve: np.ndarray, settings: TheoryDecay) -> Decay:
@@ -121,27 +138,38 @@ def fit_curve(curve: np.ndarray, settings: TheoryDecay) -> Decay:
 
 
 def deal_in_turn(clusters: Sequence[str], n_blocks: int) -> np.ndarray:
-    """Return the block of every document: clusters are dealt in turn, in the order in which they first appear.
+    """Return the block of every document: clusters are dealt in turn, in the order in which they
+    first appear.
 
-    Documents in random order make every block a like sample of the corpus, and independent of the others. There is no
-    second store to agree with, so order serves where `rosetta.alignment.samples.deal` goes by size and hash.
+    Documents in random order make every block a like sample of the corpus, and independent of the
+    others. There is no second store to agree with, so order serves where
+    `rosetta.alignment.samples.deal` goes by size and hash.
     """
     numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(cluster, len(numbers)) % n_blocks for cluster in clusters], dtype=np.int64)
+    return np.array(
+        [numbers.setdefault(cluster, len(numbers)) % n_blocks for cluster in clusters],
+        dtype=np.int64,
+    )
 
 
 def count_ngrams(texts: Sequence[str], blocks: np.ndarray, max_order: int) -> list[Order]:
-    """Number the n-grams of up to `max_order` words in a list of documents; none crosses a document's end.
+    """Number the n-grams of up to `max_order` words in a list of documents; none crosses a
+    document's end.
 
     `blocks` has the number of every document's block.
     """
     numbers: dict[str, int] = {}
-    per_document = [[numbers.setdefault(word, len(numbers)) for word in WORD.findall(text)] for text in texts]
-    words = np.array([number for numbers_of in per_document for number in numbers_of], dtype=np.int64)
+    per_document = [
+        [numbers.setdefault(word, len(numbers)) for word in WORD.findall(text)] for text in texts
+    ]
+    words = np.array(
+        [number for numbers_of in per_document for number in numbers_of], dtype=np.int64
+    )
     document = np.repeat(np.arange(len(texts)), [len(numbers_of) for numbers_of in per_document])
     nothing = np.zeros(len(numbers), dtype=np.int64)
     orders = [Order(words, blocks[document], nothing, nothing)]
-    starting_at = words  # number of the n-gram that starts at each word; -1 where the document ends before it does
+    # number of the n-gram that starts at each word; -1 where the document ends before it does
+    starting_at = words
     for length in range(2, max_order + 1):
         begins = np.flatnonzero(document[: len(words) - length + 1] == document[length - 1 :])
         codes = starting_at[begins] * len(numbers) + words[begins + length - 1]
@@ -154,10 +182,11 @@ def count_ngrams(texts: Sequence[str], blocks: np.ndarray, max_order: int) -> li
 
 
 def saved_on(orders: list[Order], blocks: np.ndarray) -> list[Saved]:
-    """Return what the n-grams of every length save on some blocks, all probabilities taken from these.
+    """Return what the n-grams of every length save on some blocks, all probabilities taken from
+    these.
 
-    Logarithms of counts are digamma functions of them: E[k ψ(k)] = m (log m + E₁(m)) for a Poisson count k of mean m,
-    so that rare n-grams are not overrated, as they are by E[k log k] > m log m.
+    Logarithms of counts are digamma functions of them: E[k ψ(k)] = m (log m + E₁(m)) for a Poisson
+    count k of mean m, so that rare n-grams are not overrated, as they are by E[k log k] > m log m.
 
     Parameters
     ----------
@@ -184,11 +213,13 @@ def saved_on(orders: list[Order], blocks: np.ndarray) -> list[Saved]:
 
 
 def savings(ranked: list[Saved], measured: list[Saved], min_count: int) -> list[np.ndarray]:
-    """Return what each feature saves on some blocks, bits per word, in the order of what it saves on others.
+    """Return what each feature saves on some blocks, bits per word, in the order of what it saves
+    on others.
 
-    A rank and a value taken from the same counts share their errors: what is first by luck is overrated. So features
-    are found and ranked on some blocks, and all of their value, gain and frequency, is measured on others (after
-    Piantadosi 2014). There a feature may save less than nothing.
+    A rank and a value taken from the same counts share their errors: what is first by luck is
+    overrated. So features are found and ranked on some blocks, and all of their value, gain and
+    frequency, is measured on others (after Piantadosi 2014). There a feature may save less than
+    nothing.
 
     Parameters
     ----------
@@ -206,15 +237,22 @@ def savings(ranked: list[Saved], measured: list[Saved], min_count: int) -> list[
     ranks = [on.bits[mask] for on, mask in zip(ranked, kept, strict=True)]
     values = [on.bits[mask] for on, mask in zip(measured, kept, strict=True)]
     until = range(1, len(ranked) + 1)
-    return [np.concatenate(values[:n])[np.argsort(-np.concatenate(ranks[:n]), kind="stable")] for n in until]
+    return [
+        np.concatenate(values[:n])[np.argsort(-np.concatenate(ranks[:n]), kind="stable")]
+        for n in until
+    ]
 
 
 def _curves(orders: list[Order], kept: np.ndarray, min_count: int) -> list[np.ndarray]:
-    """Return, by longest n-gram, the mean of both ways of splitting the kept blocks, over the ranks that both have."""
+    """Return, by longest n-gram, the mean of both ways of splitting the kept blocks, over the ranks
+    that both have.
+    """
     even = np.arange(len(kept)) % 2 == 0
     first, second = (saved_on(orders, kept & half) for half in (even, ~even))
     curves = []
-    for one, other in zip(savings(first, second, min_count), savings(second, first, min_count), strict=True):
+    for one, other in zip(
+        savings(first, second, min_count), savings(second, first, min_count), strict=True
+    ):
         shared = min(len(one), len(other))
         curves.append((one[:shared] + other[:shared]) / 2)
     return curves

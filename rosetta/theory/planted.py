@@ -1,8 +1,10 @@
-"""Planted truth: stores of two models in which chosen neurons share a feature at a known signal-to-interference ratio.
+"""Planted truth: stores of two models in which chosen neurons share a feature at a known
+signal-to-interference ratio.
 
-Texts are random, and the two tokenizations unrelated. A sharing neuron with ratio s reads √(s/(1+s))·z + √(1/(1+s))·ε
-at an aligned span, with the feature z common to both models and ε its own; all others read ε alone. Noise is drawn
-per token, scaled so that the mean over the tokens of a span has the planted ratio.
+Texts are random, and the two tokenizations unrelated. A sharing neuron with ratio s reads
+√(s/(1+s))·z + √(1/(1+s))·ε at an aligned span, with the feature z common to both models and ε its
+own; all others read ε alone. Noise is drawn per token, scaled so that the mean over the tokens of a
+span has the planted ratio.
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ class Planted:
 
 
 def simulate_stores(folder: Path, planted: Planted) -> pd.DataFrame:
-    """Write the stores of both models to `folder`/a and `folder`/b, and the truth to `folder`/truth.parquet.
+    """Write the stores of both models to `folder`/a and `folder`/b, and the truth to
+    `folder`/truth.parquet.
 
     Returns
     -------
@@ -61,7 +64,10 @@ def simulate_stores(folder: Path, planted: Planted) -> pd.DataFrame:
         `TRUTH_COLUMNS`: the planted pairs; `expected_r` by Eq. 62 (Dravid 2026).
     """
     shape, n_shared = planted.shape, len(planted.ratios)
-    places = [np.random.default_rng([planted.seed, side, 0]).permutation(shape.n_neurons)[:n_shared] for side in (0, 1)]
+    places = [
+        np.random.default_rng([planted.seed, side, 0]).permutation(shape.n_neurons)[:n_shared]
+        for side in (0, 1)
+    ]
     for side, name in enumerate("ab"):
         for shard in range(planted.n_shards):
             low, high = (planted.n_documents * (shard + i) // planted.n_shards for i in (0, 1))
@@ -86,7 +92,9 @@ def simulate_stores(folder: Path, planted: Planted) -> pd.DataFrame:
 
 
 def _ranges(planted: Planted, side: int, documents: range) -> TokenRanges:
-    """Tokenize documents at random; a document's tokens depend on the seed, the side and its number only."""
+    """Tokenize documents at random; a document's tokens depend on the seed, the side and its number
+    only.
+    """
     index, starts, ends = [], [], []
     for place, document in enumerate(documents):
         rng = np.random.default_rng([planted.seed, side, 1, document])
@@ -100,13 +108,18 @@ def _ranges(planted: Planted, side: int, documents: range) -> TokenRanges:
 
 def _tokens(planted: Planted, side: int, documents: range) -> StoreTokens:
     ranges = _ranges(planted, side, documents)
-    as_int = [values.astype(np.int32) for values in (ranges.byte_start, ranges.byte_end, ranges.document_index)]
+    as_int = [
+        values.astype(np.int32)
+        for values in (ranges.byte_start, ranges.byte_end, ranges.document_index)
+    ]
     ids = np.arange(len(as_int[0]), dtype=np.int32)
     lengths = np.full(len(documents), planted.document_bytes, np.int64)
     return StoreTokens(ids, *as_int, np.array(documents, dtype=np.uint64), lengths)
 
 
-def _batches(planted: Planted, side: int, places: np.ndarray, groups: list[range]) -> Iterator[torch.Tensor]:
+def _batches(
+    planted: Planted, side: int, places: np.ndarray, groups: list[range]
+) -> Iterator[torch.Tensor]:
     shape, ratios = planted.shape, np.array(planted.ratios)
     for documents in groups:
         spans = aligned_spans([_ranges(planted, i, documents) for i in (0, 1)], len(documents))
@@ -117,5 +130,7 @@ def _batches(planted: Planted, side: int, places: np.ndarray, groups: list[range
         values *= np.sqrt(lengths[span_of_token])[:, None]
         common = np.random.default_rng([planted.seed, 3, documents.start])
         z = common.standard_normal((len(spans), len(ratios)), dtype=np.float32)[span_of_token]
-        values[:, places] = np.sqrt(ratios / (1 + ratios)) * z + np.sqrt(1 / (1 + ratios)) * values[:, places]
+        values[:, places] = (
+            np.sqrt(ratios / (1 + ratios)) * z + np.sqrt(1 / (1 + ratios)) * values[:, places]
+        )
         yield torch.from_numpy(values).view(-1, shape.n_layers, shape.d_mlp).transpose(0, 1)

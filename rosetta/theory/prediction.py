@@ -1,4 +1,6 @@
-"""Predictions of sizes that were not measured, and of sizes that were left out (docs/theory.md, section 7)."""
+"""Predictions of sizes that were not measured, and of sizes that were left out (docs/theory.md,
+section 7).
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,33 @@ from rosetta.analysis.intervals import CONFIDENCE, t_quantile
 from rosetta.analysis.scaling import counted_columns, fit_log_log
 from rosetta.theory.routes import BetaEstimate, alpha_interval
 
-PREDICTION_COLUMNS = ["ladder", "method", "n_neurons", "quantity", "statistic", "predicted", "ci_low", "ci_high"]
+PREDICTION_COLUMNS = [
+    "ladder",
+    "method",
+    "n_neurons",
+    "quantity",
+    "statistic",
+    "predicted",
+    "ci_low",
+    "ci_high",
+]
 LEAVE_ONE_OUT_COLUMNS = [
-    "ladder", "rung", "n_neurons", "statistic", "method", "measured", "predicted", "ci_low", "ci_high", "log_error",
+    "ladder",
+    "rung",
+    "n_neurons",
+    "statistic",
+    "method",
+    "measured",
+    "predicted",
+    "ci_low",
+    "ci_high",
+    "log_error",
     "covered",
-]  # fmt: skip
-FIT = "fitted law"  # the method that takes its slope from the counts; the others are named after their route
-# What tells, of a neuron, how well its feature stands out. The other measured statistics are no selectivity.
+]
+# the method that takes its slope from the counts; the others are named after their route
+FIT = "fitted law"
+# What tells, of a neuron, how well its feature stands out. The other measured statistics are no
+# selectivity.
 SELECTIVITY = ("excess_kurtosis", "activation_variance", "domain_information")
 _DRAWS = 1000  # means that stand for a distribution of means
 _LARGEST_LOG = 300.0
@@ -45,7 +67,9 @@ class Interval:
 
     def clipped(self, largest: float) -> Interval:
         """Return the interval within what can be: no more than `largest`."""
-        return Interval(*(min(end, largest) if end == end else end for end in (self.value, self.low, self.high)))
+        return Interval(
+            *(min(end, largest) if end == end else end for end in (self.value, self.low, self.high))
+        )
 
 
 def estimates_of(betas: pd.DataFrame, ladder: str) -> list[BetaEstimate]:
@@ -54,16 +78,21 @@ def estimates_of(betas: pd.DataFrame, ladder: str) -> list[BetaEstimate]:
     return [BetaEstimate(r.route, r.beta, r.ci_low, r.ci_high, int(r.n)) for r in part.itertuples()]
 
 
-def predict_count(sizes: np.ndarray, counts: np.ndarray, to_size: float, slope: Interval | None = None) -> Interval:
-    """Extrapolate counts, zeros included, with the 95% interval of a new count (docs/theory.md, section 7).
+def predict_count(
+    sizes: np.ndarray, counts: np.ndarray, to_size: float, slope: Interval | None = None
+) -> Interval:
+    """Extrapolate counts, zeros included, with the 95% interval of a new count (docs/theory.md,
+    section 7).
 
-    The law c · x^α is fitted as in `rosetta.analysis.count_law`; with a slope that is known beforehand, only c is. The
-    log mean of the new count has the error of the fit and the dispersion of counts about the law, in as many standard
-    errors as the law's interval, joined with the interval of the slope over the distance from the mean size of what
-    the counts tell. About its mean the count scatters as Poisson's. Of large counts, this is the least-squares interval
-    of a new observation.
+    The law c · x^α is fitted as in `rosetta.analysis.count_law`; with a slope that is known
+    beforehand, only c is. The log mean of the new count has the error of the fit and the dispersion
+    of counts about the law, in as many standard errors as the law's interval, joined with the
+    interval of the slope over the distance from the mean size of what the counts tell. About its
+    mean the count scatters as Poisson's. Of large counts, this is the least-squares interval of a
+    new observation.
 
-    NaN where the law cannot be told, or with a slope where there is no match; no interval without degrees of freedom.
+    NaN where the law cannot be told, or with a slope where there is no match; no interval without
+    degrees of freedom.
     """
     sizes, counts = np.asarray(sizes, float), np.asarray(counts, float)
     told = math.isfinite(fit_count_law(sizes, counts).alpha) if slope is None else counts.any()
@@ -79,11 +108,14 @@ def predict_count(sizes: np.ndarray, counts: np.ndarray, to_size: float, slope: 
         reach = -np.average(distance, weights=found.weights)
         ends = sorted([(slope.low - slope.value) * reach, (slope.high - slope.value) * reach])
     spread = found.width * math.sqrt(found.covariance[0, 0] + found.dispersion)
-    return _new_count(float(found.coefficients[0]), math.hypot(spread, ends[0]), math.hypot(spread, ends[1]))
+    return _new_count(
+        float(found.coefficients[0]), math.hypot(spread, ends[0]), math.hypot(spread, ends[1])
+    )
 
 
 def _new_count(center: float, below: float, above: float) -> Interval:
-    """Return the 95% interval of a Poisson count whose log mean is normal, with this 95% interval to either side.
+    """Return the 95% interval of a Poisson count whose log mean is normal, with this 95% interval
+    to either side.
 
     An interval on the scale of logarithms would never hold a count of 0.
     """
@@ -92,13 +124,17 @@ def _new_count(center: float, below: float, above: float) -> Interval:
     if math.isnan(below + above):
         return Interval(value, math.nan, math.nan)
     scores = ndtri((np.arange(_DRAWS) + 0.5) / _DRAWS) / t_quantile(math.inf)
-    means = np.exp(np.clip(center + scores * np.where(scores < 0, below, above), -_LARGEST_LOG, _LARGEST_LOG))
+    means = np.exp(
+        np.clip(center + scores * np.where(scores < 0, below, above), -_LARGEST_LOG, _LARGEST_LOG)
+    )
     low, high = (_count_quantile(means, 0.5 + side * CONFIDENCE / 2) for side in (-1, 1))
     return Interval(value, low, max(high, value))  # a mean near 0 lies above the only likely count
 
 
 def _count_quantile(means: np.ndarray, share: float) -> float:
-    """Return the smallest count that a Poisson count of one of the means, all as likely, exceeds no oftener."""
+    """Return the smallest count that a Poisson count of one of the means, all as likely, exceeds no
+    oftener.
+    """
 
     def excess(log_next: float) -> float:  # of P(count ≤ k), by log(k + 1)
         return float(gammaincc(math.exp(log_next), means).mean()) - share
@@ -109,11 +145,16 @@ def _count_quantile(means: np.ndarray, share: float) -> float:
 
 
 def predict_by_fit(sizes: np.ndarray, values: np.ndarray, to_size: float) -> Interval:
-    """Extrapolate means, which are no counts, by least squares in log–log, with the 95% interval of a new observation.
+    """Extrapolate means, which are no counts, by least squares in log–log, with the 95% interval of
+    a new observation.
 
     NaN with fewer than two sizes; no interval with two.
     """
-    x, y, target = np.log(np.asarray(sizes, float)), np.log(np.asarray(values, float)), math.log(to_size)
+    x, y, target = (
+        np.log(np.asarray(sizes, float)),
+        np.log(np.asarray(values, float)),
+        math.log(to_size),
+    )
     law, n = fit_log_log(sizes, values), len(x)
     if not math.isfinite(law.alpha):
         return Interval(*[math.nan] * 3)
@@ -125,13 +166,20 @@ def predict_by_fit(sizes: np.ndarray, values: np.ndarray, to_size: float) -> Int
     return _exponential(center, *[t_quantile(n - 2) * scatter * spread] * 2)
 
 
-def predict_by_slope(sizes: np.ndarray, values: np.ndarray, to_size: float, slope: Interval) -> Interval:
-    """Extrapolate means with a slope that is known beforehand; only the height is taken from the observations.
+def predict_by_slope(
+    sizes: np.ndarray, values: np.ndarray, to_size: float, slope: Interval
+) -> Interval:
+    """Extrapolate means with a slope that is known beforehand; only the height is taken from the
+    observations.
 
-    The interval joins their scatter about the line (Student's t) and the interval of the slope, over the distance
-    from their mean size. NaN without observations; no interval with one.
+    The interval joins their scatter about the line (Student's t) and the interval of the slope,
+    over the distance from their mean size. NaN without observations; no interval with one.
     """
-    x, y, target = np.log(np.asarray(sizes, float)), np.log(np.asarray(values, float)), math.log(to_size)
+    x, y, target = (
+        np.log(np.asarray(sizes, float)),
+        np.log(np.asarray(values, float)),
+        math.log(to_size),
+    )
     n = len(x)
     if not n:
         return Interval(*[math.nan] * 3)
@@ -154,43 +202,68 @@ def selectivity_series(
 ) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Yield group, statistic and rows of every selectivity statistic of a ladder's neurons.
 
-    Groups are Rosetta Neurons, those whose matches are above a null, and the others. The rows have the columns of
-    `polarization` and `n_neurons`, the rung's size. The differences of groups are left out: a difference of power laws
-    is none. Where a mean is not positive on some rung, all means are NaN: it has no logarithm, and the rungs that are
-    left would be chosen by their values.
+    Groups are Rosetta Neurons, those whose matches are above a null, and the others. The rows have
+    the columns of `polarization` and `n_neurons`, the rung's size. The differences of groups are
+    left out: a difference of power laws is none. Where a mean is not positive on some rung, all
+    means are NaN: it has no logarithm, and the rungs that are left would be chosen by their values.
     """
-    sizes = counts[counts["ladder"] == ladder].drop_duplicates("rung").set_index("rung")["n_neurons"]
-    mine = polarization[(polarization["ladder"] == ladder) & polarization["statistic"].isin(SELECTIVITY)]
+    sizes = (
+        counts[counts["ladder"] == ladder].drop_duplicates("rung").set_index("rung")["n_neurons"]
+    )
+    mine = polarization[
+        (polarization["ladder"] == ladder) & polarization["statistic"].isin(SELECTIVITY)
+    ]
     groups = (*map(rosetta_group, COUNT_OF), OTHERS)
-    for (group, statistic), part in mine[mine["group"].isin(groups)].groupby(["group", "statistic"], sort=False):
+    for (group, statistic), part in mine[mine["group"].isin(groups)].groupby(
+        ["group", "statistic"], sort=False
+    ):
         means = part["mean"] if (part["mean"] > 0).all() else math.nan
         yield group, statistic, part.assign(n_neurons=part["rung"].map(sizes), mean=means)
 
 
 def predict_to(
-    to_size: float, betas: pd.DataFrame, counts: pd.DataFrame, polarization: pd.DataFrame | None = None
+    to_size: float,
+    betas: pd.DataFrame,
+    counts: pd.DataFrame,
+    polarization: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return what the fitted law and each route predict for a size, rows of `PREDICTION_COLUMNS`.
 
-    Quantities: `count`; `fraction` of all neurons; `isolation_gain`, the factor by which the mean isolation of Rosetta
-    Neurons grows from the ladder's largest size; and, if `polarization` is given, `selectivity of …` each group, by
-    its own slope or the predicted one. `statistic` says which count or which selectivity.
+    Quantities: `count`; `fraction` of all neurons; `isolation_gain`, the factor by which the mean
+    isolation of Rosetta Neurons grows from the ladder's largest size; and, if `polarization` is
+    given, `selectivity of …` each group, by its own slope or the predicted one. `statistic` says
+    which count or which selectivity.
     """
     rows = []
     for ladder, part in counts.groupby("ladder", sort=False):
         for statistic, column in counted_columns(part):
-            sizes, matches, largest = part["n_neurons"].to_numpy(), part[column].to_numpy(), part["n_neurons"].max()
+            sizes, matches, largest = (
+                part["n_neurons"].to_numpy(),
+                part[column].to_numpy(),
+                part["n_neurons"].max(),
+            )
             law, known = fit_count_law(sizes, matches), _slopes(betas, ladder)
             fitted = Interval(law.alpha, law.alpha - law.half_width, law.alpha + law.half_width)
             for method, alpha in {FIT: fitted, **known}.items():
                 count = predict_count(sizes, matches, to_size, known.get(method)).clipped(to_size)
-                fraction = Interval(*(end / to_size for end in (count.value, count.low, count.high)))
-                gain = Interval(*((to_size / largest) ** (1 - end) for end in (alpha.value, alpha.high, alpha.low)))
+                fraction = Interval(
+                    *(end / to_size for end in (count.value, count.low, count.high))
+                )
+                gain = Interval(
+                    *(
+                        (to_size / largest) ** (1 - end)
+                        for end in (alpha.value, alpha.high, alpha.low)
+                    )
+                )
                 found = {"count": count, "fraction": fraction, "isolation_gain": gain.ordered()}
                 place = (ladder, method, to_size)
-                rows += [(*place, name, statistic, i.value, i.low, i.high) for name, i in found.items()]
+                rows += [
+                    (*place, name, statistic, i.value, i.low, i.high) for name, i in found.items()
+                ]
         if polarization is not None:
-            rows += _predict_selectivity(polarization, part, ladder, _slopes(betas, ladder), to_size)
+            rows += _predict_selectivity(
+                polarization, part, ladder, _slopes(betas, ladder), to_size
+            )
     return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
 
 
@@ -199,7 +272,11 @@ def _slopes(betas: pd.DataFrame, ladder: str) -> dict[str, Interval]:
 
 
 def _predict_selectivity(
-    polarization: pd.DataFrame, counts: pd.DataFrame, ladder: str, alphas: dict[str, Interval], to_size: float
+    polarization: pd.DataFrame,
+    counts: pd.DataFrame,
+    ladder: str,
+    alphas: dict[str, Interval],
+    to_size: float,
 ) -> list[tuple]:
     rows = []
     for group, statistic, part in selectivity_series(polarization, counts, ladder):
@@ -209,7 +286,9 @@ def _predict_selectivity(
             if alpha is None:
                 found = predict_by_fit(sizes, means, to_size)
             else:
-                slope = Interval(*(sign * (1 - end) for end in (alpha.value, alpha.low, alpha.high))).ordered()
+                slope = Interval(
+                    *(sign * (1 - end) for end in (alpha.value, alpha.low, alpha.high))
+                ).ordered()
                 found = predict_by_slope(sizes, means, to_size, slope)
             numbers = (found.value, found.low, found.high)
             rows.append((ladder, method, to_size, f"selectivity of {group}", statistic, *numbers))
@@ -217,10 +296,12 @@ def _predict_selectivity(
 
 
 def leave_one_out(betas: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
-    """Return the errors of predicting each rung's counts from the other rungs, rows of `LEAVE_ONE_OUT_COLUMNS`.
+    """Return the errors of predicting each rung's counts from the other rungs, rows of
+    `LEAVE_ONE_OUT_COLUMNS`.
 
     The routes' β never saw a count, but the loss route saw the models of the rung that is left out.
-    `log_error` is log(predicted/measured), NaN for a rung without matches, which `covered` still judges.
+    `log_error` is log(predicted/measured), NaN for a rung without matches, which `covered` still
+    judges.
     """
     rows = []
     for ladder, part in counts.groupby("ladder", sort=False):
@@ -237,6 +318,12 @@ def leave_one_out(betas: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
 
 
 def _error(found: Interval, measured: float) -> tuple[float, float, float, float, bool | None]:
-    covered = None if math.isnan(found.low + found.high + measured) else found.low <= measured <= found.high
-    error = math.log(found.value / measured) if measured > 0 else math.nan  # of 0 there is no logarithm
+    covered = (
+        None
+        if math.isnan(found.low + found.high + measured)
+        else found.low <= measured <= found.high
+    )
+    error = (
+        math.log(found.value / measured) if measured > 0 else math.nan
+    )  # of 0 there is no logarithm
     return found.value, found.low, found.high, error, covered

@@ -14,7 +14,15 @@ from rosetta.theory.losses import LossExponent
 from rosetta.theory.ngrams import NgramDecay
 
 BETA_COLUMNS = ["ladder", "route", "beta", "ci_low", "ci_high", "n"]
-NGRAM_COLUMNS = ["order", "n_features", "beta", "ci_low", "ci_high", "standard_error", "range_error"]
+NGRAM_COLUMNS = [
+    "order",
+    "n_features",
+    "beta",
+    "ci_low",
+    "ci_high",
+    "standard_error",
+    "range_error",
+]
 ROUTES = ("ngrams", "loss")
 _Z = float(norm.ppf(0.5 + CONFIDENCE / 2))
 
@@ -57,8 +65,9 @@ def ngram_table(decays: Sequence[NgramDecay]) -> pd.DataFrame:
 def ngram_route(table: pd.DataFrame) -> BetaEstimate:
     """Return β from the corpus, given `ngram_table`: the mean over the longest n-grams.
 
-    Which regularities count as features is a choice, and it moves β by more than documents do. So the interval holds
-    those of all choices. It is no sampling interval: a wider choice would widen it.
+    Which regularities count as features is a choice, and it moves β by more than documents do. So
+    the interval holds those of all choices. It is no sampling interval: a wider choice would widen
+    it.
     """
     usable = table.dropna(subset=["beta", "ci_low", "ci_high"])
     ends = usable["ci_low"].min(), usable["ci_high"].max()  # NaN of an empty table
@@ -73,4 +82,7 @@ def loss_route(found: LossExponent) -> BetaEstimate:
 
 def alpha_interval(estimate: BetaEstimate) -> tuple[float, float, float]:
     """Return α = min(1, 1/β) and its interval; NaN where β is."""
-    return tuple(1.0 / max(1.0, b) if b == b else math.nan for b in (estimate.beta, estimate.ci_high, estimate.ci_low))
+    return tuple(
+        1.0 / max(1.0, b) if b == b else math.nan
+        for b in (estimate.beta, estimate.ci_high, estimate.ci_low)
+    )

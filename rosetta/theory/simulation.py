@@ -4,12 +4,14 @@ Both models solve the same allocation. Every feature with s_r > 0 gets one neuro
 
     m_r = a_r z_r + Σ_{k ∈ B_r} b_rk z_k + σ∞ ε,    a_r² = s_r (σ∞² + I²),    Σ_k b_rk² = I²,
 
-so that its signal-to-interference ratio is s_r exactly. The feature values z ~ N(0, 1) are shared by the two
-models; background sets B_r, mixtures b and noise ε are drawn anew for each. Values are made in blocks of inputs from
-counter-like seeds, so neither z (features × inputs) nor the activations ever exist whole.
+so that its signal-to-interference ratio is s_r exactly. The feature values z ~ N(0, 1) are shared
+by the two models; background sets B_r, mixtures b and noise ε are drawn anew for each. Values are
+made in blocks of inputs from counter-like seeds, so neither z (features × inputs) nor the
+activations ever exist whole.
 
-A model has more neurons than served features. `plant` makes the served ones alone, as the paper describes it;
-`plant_whole` makes all N, the others being mixtures and noise without a feature of their own.
+A model has more neurons than served features. `plant` makes the served ones alone, as the paper
+describes it; `plant_whole` makes all N, the others being mixtures and noise without a feature of
+their own.
 """
 
 from __future__ import annotations
@@ -29,9 +31,17 @@ _FEATURES, _LOADINGS, _NOISE, _UNSERVED = range(4)  # which random stream
 
 SERVED, WHOLE = "served", "all"  # which neurons a simulation has
 SIMULATION_COLUMNS = [
-    "beta", "neurons", "n", "run", "matches", "true_matches", "matches_above_null", "isolation_rosetta",
-    "isolation_rest", "alpha_from_r",
-]  # fmt: skip
+    "beta",
+    "neurons",
+    "n",
+    "run",
+    "matches",
+    "true_matches",
+    "matches_above_null",
+    "isolation_rosetta",
+    "isolation_rest",
+    "alpha_from_r",
+]
 
 
 @dataclass(frozen=True)
@@ -43,9 +53,13 @@ class Cell:
     run: int
 
     def rng(self, seed: int, stream: int, *more: int) -> np.random.Generator:
-        """Return the generator of a stream of this run; those of different cells are independent."""
+        """Return the generator of a stream of this run; those of different cells are
+        independent.
+        """
         parameters = (self.model.beta, self.model.kappa, self.model.gamma)
-        return np.random.default_rng([seed, self.n, self.run, stream, *more, *(round(p * 1e6) for p in parameters)])
+        return np.random.default_rng(
+            [seed, self.n, self.run, stream, *more, *(round(p * 1e6) for p in parameters)]
+        )
 
 
 @dataclass(frozen=True)
@@ -57,8 +71,8 @@ class Planted:
     s : ndarray of float64, shape (n_served,)
         Isolation of feature r, which is neuron r − 1 of the first two models.
     loadings : tuple of CSR matrices of float32, shape (n_neurons, n_used)
-        W of each model over the features that occur in any; the target of a served neuron j is column `target[j]`.
-        Two models; of whole networks four, the last two serving no feature.
+        W of each model over the features that occur in any; the target of a served neuron j is
+        column `target[j]`. Two models; of whole networks four, the last two serving no feature.
     target : ndarray of int64, shape (n_served,)
     """
 
@@ -76,14 +90,19 @@ def plant(cell: Cell, settings: TheorySimulation) -> Planted:
         If the allocation wants more neurons than the model has.
     """
     s, pool = _served(cell, settings)
-    return _planted(s, [_loadings(s, pool, settings, cell.rng(settings.seed, _LOADINGS, side)) for side in (0, 1)])
+    return _planted(
+        s,
+        [_loadings(s, pool, settings, cell.rng(settings.seed, _LOADINGS, side)) for side in (0, 1)],
+    )
 
 
 def plant_whole(cell: Cell, settings: TheorySimulation) -> Planted:
-    """Solve the allocation and draw the loadings of all N neurons of two models, and of two that serve nothing.
+    """Solve the allocation and draw the loadings of all N neurons of two models, and of two that
+    serve nothing.
 
-    A neuron without a feature is a mixture of the pool's features, of the same norm as the background of the others,
-    and noise. The last two models have only such neurons: what is matched between them is matched by chance.
+    A neuron without a feature is a mixture of the pool's features, of the same norm as the
+    background of the others, and noise. The last two models have only such neurons: what is matched
+    between them is matched by chance.
 
     Raises
     ------
@@ -96,30 +115,42 @@ def plant_whole(cell: Cell, settings: TheorySimulation) -> Planted:
         served = _loadings(s[:n_served], pool, settings, cell.rng(settings.seed, _LOADINGS, number))
         rng = cell.rng(settings.seed, _UNSERVED, number)
         columns = rng.integers(0, pool, size=(cell.n - n_served) * settings.background)
-        networks.append(sparse.vstack([served, _mixture(columns, pool, settings, rng)], format="csr"))
+        networks.append(
+            sparse.vstack([served, _mixture(columns, pool, settings, rng)], format="csr")
+        )
     return _planted(s, networks)
 
 
 def _served(cell: Cell, settings: TheorySimulation) -> tuple[np.ndarray, int]:
-    """Return the isolations of the served features, and how many features backgrounds are drawn from."""
+    """Return the isolations of the served features, and how many features backgrounds are drawn
+    from.
+    """
     n_features = cell.model.n_features(cell.n)
     s = allocate(power_law_importance(n_features, cell.model.beta), cell.model.budget(cell.n))
     s = s[s > 0]
     if len(s) > cell.n:
         raise ConfigError(
-            f"theory.kappa: at {cell.model.kappa:g}, beta {cell.model.beta:g} and N = {cell.n} the allocation serves "
-            f"{len(s)} features, more than there are neurons. Lower it, or raise theory.simulation.sizes."
+            f"theory.kappa: at {cell.model.kappa:g}, beta {cell.model.beta:g} and N = {cell.n} "
+            "the allocation serves "
+            f"{len(s)} features, more than there are neurons. Lower it, or raise "
+            "theory.simulation.sizes."
         )
     return s, len(s) if settings.background_pool == "served" else n_features
 
 
 def _planted(s: np.ndarray, loadings: list[sparse.csr_array]) -> Planted:
     used = np.unique(np.concatenate([matrix.indices for matrix in loadings]))
-    return Planted(s, tuple(matrix[:, used] for matrix in loadings), np.searchsorted(used, np.arange(len(s))))
+    return Planted(
+        s, tuple(matrix[:, used] for matrix in loadings), np.searchsorted(used, np.arange(len(s)))
+    )
 
 
-def _loadings(s: np.ndarray, pool: int, settings: TheorySimulation, rng: np.random.Generator) -> sparse.csr_array:
-    """Return the served neurons' loadings (n_served, pool): the target on the diagonal, a mixture beside it."""
+def _loadings(
+    s: np.ndarray, pool: int, settings: TheorySimulation, rng: np.random.Generator
+) -> sparse.csr_array:
+    """Return the served neurons' loadings (n_served, pool): the target on the diagonal, a mixture
+    beside it.
+    """
     neuron = np.arange(len(s))
     target = np.sqrt(s * (settings.noise**2 + settings.interference**2))
     diagonal = sparse.csr_array((target, (neuron, neuron)), shape=(len(s), pool))
@@ -131,16 +162,24 @@ def _loadings(s: np.ndarray, pool: int, settings: TheorySimulation, rng: np.rand
     return (_mixture(columns, pool, settings, rng) + diagonal).tocsr().astype(np.float32)
 
 
-def _mixture(columns: np.ndarray, pool: int, settings: TheorySimulation, rng: np.random.Generator) -> sparse.csr_array:
-    """Return a Gaussian mixture of fixed norm per neuron, given the features of all, `background` for each."""
+def _mixture(
+    columns: np.ndarray, pool: int, settings: TheorySimulation, rng: np.random.Generator
+) -> sparse.csr_array:
+    """Return a Gaussian mixture of fixed norm per neuron, given the features of all, `background`
+    for each.
+    """
     n_neurons = len(columns) // settings.background
     rows = np.repeat(np.arange(n_neurons), settings.background)
-    mixture = sparse.csr_array((rng.standard_normal(len(rows)), (rows, columns)), shape=(n_neurons, pool))
+    mixture = sparse.csr_array(
+        (rng.standard_normal(len(rows)), (rows, columns)), shape=(n_neurons, pool)
+    )
     norms = np.sqrt(mixture.power(2).sum(axis=1))
     return sparse.diags_array(settings.interference / norms) @ mixture
 
 
-def activation_blocks(planted: Planted, cell: Cell, number: int, settings: TheorySimulation) -> Iterator[np.ndarray]:
+def activation_blocks(
+    planted: Planted, cell: Cell, number: int, settings: TheorySimulation
+) -> Iterator[np.ndarray]:
     """Yield one model's activations in blocks of at most `BLOCK_INPUTS` inputs.
 
     Parameters
@@ -162,13 +201,18 @@ def activation_blocks(planted: Planted, cell: Cell, number: int, settings: Theor
     n_neurons, n_used = weights.shape
     for block, start in enumerate(range(0, settings.n_inputs, BLOCK_INPUTS)):
         rows = min(BLOCK_INPUTS, settings.n_inputs - start)
-        z = cell.rng(settings.seed, _FEATURES, block).standard_normal((n_used, rows), dtype=np.float32)
-        noise = cell.rng(settings.seed, _NOISE, block, number).standard_normal((rows, n_neurons), dtype=np.float32)
+        z = cell.rng(settings.seed, _FEATURES, block).standard_normal(
+            (n_used, rows), dtype=np.float32
+        )
+        noise = cell.rng(settings.seed, _NOISE, block, number).standard_normal(
+            (rows, n_neurons), dtype=np.float32
+        )
         yield (weights @ z).T + np.float32(settings.noise) * noise
 
 
 def isolations(isolation: np.ndarray, matched: np.ndarray) -> tuple[float, float]:
-    """Return the mean isolation of the matched neurons, and that of all others; NaN where a set is empty.
+    """Return the mean isolation of the matched neurons, and that of all others; NaN where a set is
+    empty.
 
     Parameters
     ----------
@@ -180,11 +224,17 @@ def isolations(isolation: np.ndarray, matched: np.ndarray) -> tuple[float, float
     inside = float(isolation[matched].sum())
     rest = max(float(isolation.sum()) - inside, 0.0)
     count, n = len(matched), len(isolation)
-    return (inside / count if count else float("nan"), rest / (n - count) if n > count else float("nan"))
+    return (
+        inside / count if count else float("nan"),
+        rest / (n - count) if n > count else float("nan"),
+    )
 
 
-def expected_cost(cells: list[Cell], settings: TheorySimulation, *, whole: bool = False) -> tuple[float, float]:
-    """Return the expected number of normal deviates, and the bytes of the largest run's activation stores.
+def expected_cost(
+    cells: list[Cell], settings: TheorySimulation, *, whole: bool = False
+) -> tuple[float, float]:
+    """Return the expected number of normal deviates, and the bytes of the largest run's activation
+    stores.
 
     Of simulations of the served neurons, or of `whole` networks.
     """

@@ -88,7 +88,9 @@ def simulate_stores_step(folder: Path, planted: Planted) -> None:
 
 def sweep_table_step(parts: list[Path], simulation: Path, fitted: Path) -> None:
     """Join the swept simulations and fit their exponents."""
-    table = pd.concat([read_csv(path, ["parameter", "value", *SIMULATION_COLUMNS]) for path in parts])
+    table = pd.concat(
+        [read_csv(path, ["parameter", "value", *SIMULATION_COLUMNS]) for path in parts]
+    )
     write_csv(simulation, table)
     tables = []
     for (parameter, value), part in table.groupby(["parameter", "value"], sort=False):
@@ -120,7 +122,9 @@ def frontiers_step(config: Config, paths: Paths) -> None:
 
 
 def ngrams_step(config: Config, paths: Paths, out: Path) -> None:
-    """Write what the corpus's n-grams save, by rank: of the text that trained the models, or else of what they read."""
+    """Write what the corpus's n-grams save, by rank: of the text that trained the models, or else
+    of what they read.
+    """
     settings = config.theory.decay
     split = "train" if config.corpus.splits.train > 0 else "match"
     documents = read_split(paths, split)
@@ -130,14 +134,22 @@ def ngrams_step(config: Config, paths: Paths, out: Path) -> None:
     clusters = chosen["source"].map(cluster_of).tolist()
     decays = ngram_decays(chosen["text"].tolist(), clusters, settings)
     said = ", ".join(f"{found.order}: {found.decay.beta:.3f}" for found in decays)
-    say(f"{split} split, {len(chosen)} documents of {len(set(clusters))} clusters; beta by longest n-gram: {said}")
-    curves = [pd.DataFrame({"order": d.order, "rank": np.arange(1, len(d.curve) + 1), "bits": d.curve}) for d in decays]
+    say(
+        f"{split} split, {len(chosen)} documents of {len(set(clusters))} clusters; beta by "
+        f"longest n-gram: {said}"
+    )
+    curves = [
+        pd.DataFrame({"order": d.order, "rank": np.arange(1, len(d.curve) + 1), "bits": d.curve})
+        for d in decays
+    ]
     write_parquet(out, pd.concat(curves, ignore_index=True))
     write_csv(paths.table("theory_ngrams"), routes.ngram_table(decays))
 
 
 def beta_step(config: Config, paths: Paths, out: Path) -> None:
-    """Estimate β of every ladder by all routes. No match, and nothing made from one, is read here."""
+    """Estimate β of every ladder by all routes. No match, and nothing made from one, is read
+    here.
+    """
     rows = []
     corpus = routes.ngram_route(read_csv(paths.table("theory_ngrams"), routes.NGRAM_COLUMNS))
     for ladder, rungs in config.ladders.items():
@@ -148,7 +160,9 @@ def beta_step(config: Config, paths: Paths, out: Path) -> None:
 
 
 def _loss_route(config: Config, paths: Paths, models: list[str]) -> list[routes.BetaEstimate]:
-    """Return the loss route of a ladder; nothing if the losses of some of its models were not measured here."""
+    """Return the loss route of a ladder; nothing if the losses of some of its models were not
+    measured here.
+    """
     losses = known_losses(config, paths, models)
     if losses is None:
         return []
@@ -157,12 +171,17 @@ def _loss_route(config: Config, paths: Paths, models: list[str]) -> list[routes.
 
 
 def compare_step(config: Config, paths: Paths, polarization: Path | None) -> None:
-    """Set predictions and measurements side by side: exponents, matched r, left-out sizes, identifiability."""
+    """Set predictions and measurements side by side: exponents, matched r, left-out sizes,
+    identifiability.
+    """
     betas = read_csv(paths.table("theory_beta"), routes.BETA_COLUMNS)
     counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
     scaling = read_csv(paths.table("scaling"), SCALING_COLUMNS)
     measured = read_polarization(polarization)
-    write_csv(paths.table("theory_vs_measured"), comparison.compare(config.theory, betas, scaling, counts, measured))
+    write_csv(
+        paths.table("theory_vs_measured"),
+        comparison.compare(config.theory, betas, scaling, counts, measured),
+    )
     write_csv(paths.table("theory_leave_one_out"), prediction.leave_one_out(betas, counts))
     rows = []
     floor = config.theory.tau / (1 + config.theory.tau)
@@ -173,9 +192,13 @@ def compare_step(config: Config, paths: Paths, polarization: Path | None) -> Non
             for model, r in comparison.matched_r(rosetta).items():
                 place = {"ladder": ladder, "rung": number, "model": model}
                 rows += comparison.compare_matched_r(place, r, estimates, floor)
-    write_csv(paths.table("theory_matched_r"), pd.DataFrame(rows, columns=comparison.MATCHED_R_COLUMNS))
+    write_csv(
+        paths.table("theory_matched_r"), pd.DataFrame(rows, columns=comparison.MATCHED_R_COLUMNS)
+    )
     profiles = [
-        identifiability.count_profiles(ladder, statistic, part["n_neurons"].to_numpy(), part[column].to_numpy())
+        identifiability.count_profiles(
+            ladder, statistic, part["n_neurons"].to_numpy(), part[column].to_numpy()
+        )
         for ladder, part in counts.groupby("ladder", sort=False)
         for statistic, column in counted_columns(part)
     ]
@@ -187,8 +210,8 @@ def predict_step(
 ) -> pd.DataFrame:
     """Extrapolate the ladders of a table of counts; return the table, and write it to a path.
 
-    `polarization` is `polarization.csv` beside the counts if not given; without that, selectivity is told only as the
-    gain in isolation.
+    `polarization` is `polarization.csv` beside the counts if not given; without that, selectivity
+    is told only as the gain in isolation.
     """
     tables = [
         read_csv(betas, routes.BETA_COLUMNS),
@@ -196,7 +219,10 @@ def predict_step(
     ]
     beside = counts.with_name("polarization.csv")
     if polarization is None and not beside.exists():
-        say(f"{beside}: no such table, so selectivity is predicted only as the gain in isolation (--polarization)")
+        say(
+            f"{beside}: no such table, so selectivity is predicted only as the gain in "
+            "isolation (--polarization)"
+        )
     measured = read_polarization(polarization or (beside if beside.exists() else None))
     predicted = [prediction.predict_to(size, *tables, measured) for size in to_sizes]
     table = pd.concat(predicted, ignore_index=True)

@@ -57,7 +57,9 @@ def test_captured_activations_equal_a_hand_written_forward(tmp_path, texts, arch
     assert model.config.model_type == architecture
     settings = Activations(n_shards=1, sequence_length=16, batch_size=3, dtype="float32")
     documents = list(enumerate(DOCUMENTS))
-    capture_shard(shard_inputs(source, documents, batch_size=3), settings, tmp_path / "s" / "0.json", 0)
+    capture_shard(
+        shard_inputs(source, documents, batch_size=3), settings, tmp_path / "s" / "0.json", 0
+    )
     (store,) = open_stores(tmp_path / "s")
     position = 0
     for number, text in documents:
@@ -68,12 +70,16 @@ def test_captured_activations_equal_a_hand_written_forward(tmp_path, texts, arch
         assert store.read("byte_start")[position] == 0
         for layer in range(2):
             seen = []
-            hook = mlp_input_module(model, layer).register_forward_pre_hook(lambda _m, x, seen=seen: seen.append(x[0]))
+            hook = mlp_input_module(model, layer).register_forward_pre_hook(
+                lambda _m, x, seen=seen: seen.append(x[0])
+            )
             with torch.no_grad():  # one document alone, so padding cannot matter
                 model(input_ids=torch.tensor([ids]))
                 hook.remove()
                 expected = hand_written_neurons(model, layer, seen[0].reshape(len(ids), -1))
-            np.testing.assert_allclose(store.activations(layer, rows, slice(None)), expected.numpy(), atol=2e-6)
+            np.testing.assert_allclose(
+                store.activations(layer, rows, slice(None)), expected.numpy(), atol=2e-6
+            )
         position += len(ids)
     assert position == store.n_positions
     empty = store.read("byte_end") == store.read("byte_start")
@@ -96,7 +102,9 @@ def test_pilot_moments_are_those_of_the_stored_values(tmp_path, dtype):
     assert store.manifest["holds"]["n_dead"] == 2
 
 
-@pytest.mark.parametrize(("value", "mend"), [(1e6, "bfloat16"), (np.inf, "weights"), (np.nan, "weights")])
+@pytest.mark.parametrize(
+    ("value", "mend"), [(1e6, "bfloat16"), (np.inf, "weights"), (np.nan, "weights")]
+)
 def test_overflow_names_the_neuron(tmp_path, value, mend):
     rng = np.random.default_rng(0)
     ranges = random_ranges(rng, [30] * 4)
@@ -111,14 +119,24 @@ def test_overflow_names_the_neuron(tmp_path, value, mend):
 def saved(tmp_path):
     rng = np.random.default_rng(0)
     ranges = random_ranges(rng, [30] * 4)
-    save_stores(tmp_path / "a", rng.normal(size=(1, len(ranges[0]), 5)).astype(np.float32), ranges, 4)
+    save_stores(
+        tmp_path / "a", rng.normal(size=(1, len(ranges[0]), 5)).astype(np.float32), ranges, 4
+    )
     return tmp_path / "a"
 
 
 def read_everything(folder):
     (store,) = open_stores(folder)
     store.activations(0, slice(None), slice(None))
-    for name in ("token_ids", "byte_start", "byte_end", "document_index", "document_ids", "mean", "m2"):
+    for name in (
+        "token_ids",
+        "byte_start",
+        "byte_end",
+        "document_index",
+        "document_ids",
+        "mean",
+        "m2",
+    ):
         store.read(name)
 
 
@@ -136,7 +154,9 @@ def test_one_flipped_byte_in_any_file_is_found(saved):
         with pytest.raises(StoreError):
             read_everything(saved)
         path.unlink()
-        with nullcontext() if path.suffix == ".digest" else pytest.raises(StoreError):  # other programs write none
+        with (
+            nullcontext() if path.suffix == ".digest" else pytest.raises(StoreError)
+        ):  # other programs write none
             read_everything(saved)
         path.write_bytes(original)
     read_everything(saved)
@@ -160,7 +180,9 @@ def test_sequences_beyond_the_context_are_refused(tmp_path, texts):
 def test_untrained_twins_are_random_and_reproducible(tmp_path, texts):
     folder = save_tiny_model(tmp_path / "m", texts, "qwen2", seed=5)
     weights = [
-        load_model(ModelSource("m", str(folder), untrained_seed=seed)).model.layers[0].mlp.up_proj.weight
+        load_model(ModelSource("m", str(folder), untrained_seed=seed))
+        .model.layers[0]
+        .mlp.up_proj.weight
         for seed in (0, 0, 1, None)
     ]
     assert torch.equal(weights[0], weights[1])
@@ -202,7 +224,9 @@ def test_weights_that_lack_a_tensor_are_refused(tmp_path, texts):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_what_is_written_does_not_lie_beside_the_next_batches(tmp_path, monkeypatch, dtype):
-    """As the arithmetic of placement has it: neither a block nor the batches in it, once the next batch is made."""
+    """As the arithmetic of placement has it: neither a block nor the batches in it, once the next
+    batch is made.
+    """
     n_rows, made, cat = CHUNK_POSITIONS - 1000, [], torch.cat
 
     def joined(*arguments, **options):
@@ -220,12 +244,23 @@ def test_what_is_written_does_not_lie_beside_the_next_batches(tmp_path, monkeypa
 
     monkeypatch.setattr(torch, "cat", joined)
     n = 4 * n_rows
-    ranges = np.arange(n, dtype=np.int32), np.arange(n, dtype=np.int32), np.arange(1, n + 1, dtype=np.int32)
+    ranges = (
+        np.arange(n, dtype=np.int32),
+        np.arange(n, dtype=np.int32),
+        np.arange(1, n + 1, dtype=np.int32),
+    )
     owners = np.zeros(n, np.int32), np.zeros(1, np.uint64), np.array([n])
     write_store(
-        tmp_path / "0.json", batches(), StoreTokens(*ranges, *owners), NeuronShape(1, 2), dtype=dtype, shard=0,
-        n_shards=1, made_by={}, place="m",
-    )  # fmt: skip
+        tmp_path / "0.json",
+        batches(),
+        StoreTokens(*ranges, *owners),
+        NeuronShape(1, 2),
+        dtype=dtype,
+        shard=0,
+        n_shards=1,
+        made_by={},
+        place="m",
+    )
     (store,) = open_stores(tmp_path)
     found = store.activations(0, slice(None), slice(None)).float().numpy()
     np.testing.assert_array_equal(found, np.repeat([1.0, 2, 3, 4], n_rows)[:, None] * np.ones(2))

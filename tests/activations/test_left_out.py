@@ -1,4 +1,6 @@
-"""Documents that a model's tokens cannot be traced back to: left out of its comparisons, counted, and harmless."""
+"""Documents that a model's tokens cannot be traced back to: left out of its comparisons, counted,
+and harmless.
+"""
 
 from dataclasses import replace
 
@@ -16,19 +18,34 @@ from rosetta.errors import ModelError
 from rosetta.models.sources import ModelSource
 
 # The second and the last are changed by the normaliser below as no part of them is.
-DOCUMENTS = ["the river is wide", "one  AND  two", "return left + right", "café naïve", "12 + 30 is 42", "x  AND  y"]
-SETTINGS = Activations(n_shards=1, sequence_length=16, batch_size=1, dtype="float32", max_left_out=0.4)
+DOCUMENTS = [
+    "the river is wide",
+    "one  AND  two",
+    "return left + right",
+    "café naïve",
+    "12 + 30 is 42",
+    "x  AND  y",
+]
+SETTINGS = Activations(
+    n_shards=1, sequence_length=16, batch_size=1, dtype="float32", max_left_out=0.4
+)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory, texts):
-    """Two models; the tokenizer of the second normalises two of the documents in an untraceable way."""
+    """Two models; the tokenizer of the second normalises two of the documents in an untraceable
+    way.
+    """
     folder = tmp_path_factory.mktemp("models")
     loaded = {}
     for name in ("gpt2", "opt"):
-        source = ModelSource(name, str(save_tiny_model(folder / name, texts, name, bos=name == "opt")))
+        source = ModelSource(
+            name, str(save_tiny_model(folder / name, texts, name, bos=name == "opt"))
+        )
         loaded[name] = shard_inputs(source, [], batch_size=1)
-    loaded["opt"].tokenizer.backend_tokenizer.normalizer = normalizers.Replace(Regex(r"\s+AND\s+"), " and ")
+    loaded["opt"].tokenizer.backend_tokenizer.normalizer = normalizers.Replace(
+        Regex(r"\s+AND\s+"), " and "
+    )
     return loaded
 
 
@@ -42,10 +59,15 @@ def test_a_document_left_out_by_one_model_is_as_if_it_were_not_there(tmp_path, m
     whole = list(enumerate(DOCUMENTS))
     found = {}
     settings = Correlation(max_k=3, precision="float64")
-    for name, documents in {"whole": whole, "without": [d for d in whole if d[0] not in (1, 5)]}.items():
+    for name, documents in {
+        "whole": whole,
+        "without": [d for d in whole if d[0] not in (1, 5)],
+    }.items():
         capture(models, tmp_path / name, documents)
         out = tmp_path / name / "lists.parquet"
-        correlate_stores(tmp_path / name / "gpt2", tmp_path / name / "opt", out, "mean", settings, Dask())
+        correlate_stores(
+            tmp_path / name / "gpt2", tmp_path / name / "opt", out, "mean", settings, Dask()
+        )
         found[name] = read_lists([out])
     (left, facts), (right, expected) = found["whole"], found["without"]
     assert facts.n_positions == expected.n_positions
@@ -65,6 +87,8 @@ def test_a_document_left_out_by_one_model_is_as_if_it_were_not_there(tmp_path, m
 
 def test_too_many_documents_left_out_are_an_error(tmp_path, models):
     strict = SETTINGS.model_copy(update={"max_left_out": 0.3})
-    with pytest.raises(ModelError, match=r"opt: 2 of 6 .*more than activations\.max_left_out \(0\.3\).*byte 4"):
+    with pytest.raises(
+        ModelError, match=r"opt: 2 of 6 .*more than activations\.max_left_out \(0\.3\).*byte 4"
+    ):
         capture({"opt": models["opt"]}, tmp_path, list(enumerate(DOCUMENTS)), strict)
     assert not list(tmp_path.rglob("*.json"))

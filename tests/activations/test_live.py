@@ -41,13 +41,18 @@ from rosetta.storage.digests import write_text
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Return a function that makes the stores of two tiny models, kept or live, in one results folder."""
+    """Return a function that makes the stores of two tiny models, kept or live, in one results
+    folder.
+    """
     folder = tmp_path_factory.mktemp("live")
     rng = np.random.default_rng(0)
     words = ["αβγ", "value", "return", "x += 1", "snow ❄", "and", "the", "list"]
     texts = [" ".join(rng.choice(words, size=30)) + f" {i}" for i in range(120)]
     (folder / "corpus.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
-    models = {name: save_tiny_model(folder / name, texts, name, seed=i) for i, name in enumerate(("gpt2", "qwen2"))}
+    models = {
+        name: save_tiny_model(folder / name, texts, name, seed=i)
+        for i, name in enumerate(("gpt2", "qwen2"))
+    }
     weights = load_file(models["qwen2"] / "model.safetensors")
     weights["model.layers.0.mlp.up_proj.weight"] *= 1e-6  # a layer that is stored with a scale
     save_file(weights, models["qwen2"] / "model.safetensors", {"format": "pt"})
@@ -63,7 +68,12 @@ def run(tmp_path_factory):
                 },
                 "models": {name: {"path": str(path)} for name, path in models.items()},
                 "ladders": {"tiny": [list(models)]},
-                "activations": {"keep": keep, "n_shards": 2, "sequence_length": 32, "batch_size": 8},
+                "activations": {
+                    "keep": keep,
+                    "n_shards": 2,
+                    "sequence_length": 32,
+                    "batch_size": 8,
+                },
                 "correlation": {
                     "method": "screened",
                     "max_k": 1,
@@ -90,7 +100,11 @@ def test_live_rows_are_those_of_a_written_store(run):
     _, paths = run(keep=True)
     folder = paths.stores("qwen2", 2)
     written = [
-        (store.n_positions, store.read("byte_end"), torch.cat([p[0][1] for _, p in store.chunks(5, 20)]))
+        (
+            store.n_positions,
+            store.read("byte_end"),
+            torch.cat([p[0][1] for _, p in store.chunks(5, 20)]),
+        )
         for store in open_stores(folder)
     ]
     run(keep=False)
@@ -145,7 +159,9 @@ def test_neurons_are_profiled_and_read_without_stores(run):
         stores = open_stores(paths.stores("gpt2", 2))
         positions = Positions.of(stores)
         points = [np.random.default_rng(0).integers(n, size=50) for n in (len(positions), 2, 24)]
-        return profile_neurons(stores, documents, 5, firing_std=1.5), values_at(stores, positions, *points)
+        return profile_neurons(stores, documents, 5, firing_std=1.5), values_at(
+            stores, positions, *points
+        )
 
     keep = True
     written, values = profiled()
@@ -166,7 +182,9 @@ def test_live_models_run_as_often_as_the_plan_counts(run, tmp_path, monkeypatch,
     for module in (rosetta.correlation.pairs, rosetta.plan.costs.pairs):
         monkeypatch.setattr(module, "plan_screen", lambda *_, **__: screen)
         monkeypatch.setattr(module, "plan_tiles", lambda *_, **__: TilePlan(screen.tiles, 0))
-    monkeypatch.setattr(rosetta.correlation.rounds._Rounds, "any_open", lambda _: False)  # all are certified
+    monkeypatch.setattr(
+        rosetta.correlation.rounds._Rounds, "any_open", lambda _: False
+    )  # all are certified
     runs, moments, chunks, pilots = Counter(), LiveStore.moments, LiveStore.chunks, []
 
     def pilot(store):  # reads one batch only
@@ -185,7 +203,9 @@ def test_live_models_run_as_often_as_the_plan_counts(run, tmp_path, monkeypatch,
     folders = (paths.stores(name, 2) for name in pair)
     correlate_stores(*folders, tmp_path / "out.parquet", "mean", settings, config.dask)
     planned = {}
-    for model in pair:  # one position, and one parameter of this model alone: two operations each time
+    for (
+        model
+    ) in pair:  # one position, and one parameter of this model alone: two operations each time
         sizes = {name: Size(NeuronShape(2, 24), int(name == model)) for name in pair}
         known = Known(config, Extent(positions=1), sizes.__getitem__, "float32")
         if method == "screened":

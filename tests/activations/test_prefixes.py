@@ -1,4 +1,6 @@
-"""A beginning of a text has the tokens and byte ranges of the whole, for every tokenizer that is read by words."""
+"""A beginning of a text has the tokens and byte ranges of the whole, for every tokenizer that is
+read by words.
+"""
 
 import json
 
@@ -18,18 +20,49 @@ from rosetta.config import Activations
 from rosetta.models.sources import ModelSource
 
 LLAMA_3 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| "
+    r"?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|"
     r"\s+(?!\S)|\s+"
 )
 # Much of what tokenizers, their normalisers and this code treat in some way of their own.
 PIECES = st.lists(
-    st.sampled_from([
-        "a", "the ", "x y", "ab ab", "don't ", "é", "e\u0301", " \u0301", "東京", "ﬁn ", "🙂", "  ", "    ", "\n",
-        " \n", "\r\n", "\t", "1234", " 5", ".", " ,", "▁", "Ġ", "[X] ", " [X]", "word", "<s>", "</s> ",
-        "##a", "\u0600a", "İ ",
-    ]),
+    st.sampled_from(
+        [
+            "a",
+            "the ",
+            "x y",
+            "ab ab",
+            "don't ",
+            "é",
+            "e\u0301",
+            " \u0301",
+            "東京",
+            "ﬁn ",
+            "🙂",
+            "  ",
+            "    ",
+            "\n",
+            " \n",
+            "\r\n",
+            "\t",
+            "1234",
+            " 5",
+            ".",
+            " ,",
+            "▁",
+            "Ġ",
+            "[X] ",
+            " [X]",
+            "word",
+            "<s>",
+            "</s> ",
+            "##a",
+            "\u0600a",
+            "İ ",
+        ]
+    ),
     max_size=60,
-).map("".join)  # fmt: skip
+).map("".join)
 
 
 def split(pattern, *first, normalizer=None, behavior="isolated"):
@@ -44,7 +77,10 @@ def ends_with_a_token():
     tokenizer = byte_level(added=[AddedToken("[X]", special=False, rstrip=True, lstrip=True)])
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     ends = [{"SpecialToken": {"id": "<|endoftext|>", "type_id": 0}}]
-    template = {"type": "TemplateProcessing", "single": [*ends, {"Sequence": {"id": "A", "type_id": 0}}, *ends, *ends]}
+    template = {
+        "type": "TemplateProcessing",
+        "single": [*ends, {"Sequence": {"id": "A", "type_id": 0}}, *ends, *ends],
+    }
     ids = {"<|endoftext|>": {"id": "<|endoftext|>", "ids": [0], "tokens": ["<|endoftext|>"]}}
     pair = [{"Sequence": {"id": name, "type_id": 0}} for name in "AB"]
     state["post_processor"] = {**template, "pair": pair, "special_tokens": ids}
@@ -52,24 +88,50 @@ def ends_with_a_token():
 
 
 def whole_text(crossing=False):
-    """A BPE whose word is the whole text, as Gemma's; it may have merges that cross the beginning of a word."""
+    """A BPE whose word is the whole text, as Gemma's; it may have merges that cross the beginning
+    of a word.
+    """
     backend = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
     backend.normalizer = normalizers.Replace(" ", "▁")
     backend.pre_tokenizer = pre_tokenizers.Split(" ", "merged_with_previous")
-    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
     letters = list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ▁")
-    merges = [("▁", "a"), ("t", "h"), ("▁", "▁"), ("a", "b"), ("▁", "th"), ("▁▁", "▁▁"), ("▁th", "e")]
+    merges = [
+        ("▁", "a"),
+        ("t", "h"),
+        ("▁", "▁"),
+        ("a", "b"),
+        ("▁", "th"),
+        ("▁▁", "▁▁"),
+        ("▁th", "e"),
+    ]
     merges += [("b", "▁a")] if crossing else []
-    tokens = ["<unk>", "<s>", *(f"<0x{i:02X}>" for i in range(256)), *letters, *map("".join, merges)]
+    tokens = [
+        "<unk>",
+        "<s>",
+        *(f"<0x{i:02X}>" for i in range(256)),
+        *letters,
+        *map("".join, merges),
+    ]
     model = models.BPE(
-        {token: id_ for id_, token in enumerate(tokens)}, merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True
+        {token: id_ for id_, token in enumerate(tokens)},
+        merges,
+        byte_fallback=True,
+        unk_token="<unk>",
+        fuse_unk=True,
     )
     backend.model = model
     return fast(backend)
 
 
 BY_WORDS = {
-    **{name: TOKENIZERS[name] for name in TOKENIZERS if name not in ("byte_level_squeeze", "sentencepiece_bpe")},
+    **{
+        name: TOKENIZERS[name]
+        for name in TOKENIZERS
+        if name not in ("byte_level_squeeze", "sentencepiece_bpe")
+    },
     "llama 3": lambda: split(Regex(LLAMA_3)),
     "digits": lambda: split(Regex(LLAMA_3), pre_tokenizers.Digits(individual_digits=True)),
     "ends with a token": ends_with_a_token,
@@ -81,7 +143,9 @@ WHOLE = {
     "a normaliser that looks ahead": lambda: byte_level(normalizers.Replace(Regex(r"a( b)+"), "c")),
     "a normaliser that writes letters": lambda: byte_level(normalizers.Replace("a b", "c")),
     "merges across a space": lambda: whole_text(crossing=True),
-    "an added token of two words": lambda: byte_level(added=[AddedToken("the river", special=False)]),
+    "an added token of two words": lambda: byte_level(
+        added=[AddedToken("the river", special=False)]
+    ),
     "runs of white space": TOKENIZERS["byte_level_squeeze"],
     "trained without words": TOKENIZERS["sentencepiece_bpe"],
 }
@@ -141,8 +205,14 @@ def test_a_beginning_would_be_wrong_if_merges_cross_a_space():
 
 def test_a_capture_reads_little_of_a_long_document(tmp_path, texts, monkeypatch):
     source = ModelSource("m", str(save_tiny_model(tmp_path / "m", texts, "gpt_neox", bos=True)))
-    text, read, call = "The river is wide, and the cat sat on 12 mats. " * 20_000, [], ByteTokenizer.__call__
-    monkeypatch.setattr(ByteTokenizer, "__call__", lambda self, text: read.append(len(text)) or call(self, text))
+    text, read, call = (
+        "The river is wide, and the cat sat on 12 mats. " * 20_000,
+        [],
+        ByteTokenizer.__call__,
+    )
+    monkeypatch.setattr(
+        ByteTokenizer, "__call__", lambda self, text: read.append(len(text)) or call(self, text)
+    )
     _, tokens = tokenize_shard(shard_inputs(source, [(7, text)]), Activations(sequence_length=32))
     reference = Tokenizer.from_file(str(tmp_path / "m" / "tokenizer.json")).encode(text[:5000])
     assert tokens.token_ids.tolist() == reference.ids[:32]

@@ -1,4 +1,6 @@
-"""Activations as stored: tiny layers keep their values, and what is lost or cannot be stored is told."""
+"""Activations as stored: tiny layers keep their values, and what is lost or cannot be stored is
+told.
+"""
 
 import numpy as np
 import pytest
@@ -24,7 +26,9 @@ SCALES = (1.0, 3e-9, 1e-3, 1e-30)  # of the layers
 
 @pytest.fixture(scope="module")
 def tiny():
-    """Activations of layers of very different scale, (n_layers, n_positions, d_mlp); huge where there are no bytes."""
+    """Activations of layers of very different scale, (n_layers, n_positions, d_mlp); huge where
+    there are no bytes.
+    """
     rng = np.random.default_rng(0)
     ranges = random_ranges(rng, DOCUMENTS, special=True, truncate=False)
     values = rng.normal(size=(len(SCALES), len(ranges[0]), 48)).astype(np.float32)
@@ -34,20 +38,37 @@ def tiny():
 
 
 def all_of(store):
-    return np.stack([store.activations(i, slice(None), slice(None)).float().numpy() for i in range(store.n_layers)])
+    return np.stack(
+        [
+            store.activations(i, slice(None), slice(None)).float().numpy()
+            for i in range(store.n_layers)
+        ]
+    )
 
 
 @pytest.mark.parametrize("n_shards", [1, 3])
 def test_tiny_layers_are_stored_as_precisely_as_others(tiny, tmp_path, n_shards):
     values, ranges = tiny
-    stores = save_stores(tmp_path / "a", values, ranges, len(DOCUMENTS), n_shards=n_shards, dtype="float16")
+    stores = save_stores(
+        tmp_path / "a", values, ranges, len(DOCUMENTS), n_shards=n_shards, dtype="float16"
+    )
     kept = ranges[2] > ranges[1]
-    found, true = np.concatenate([all_of(store) for store in stores], axis=1)[:, kept], values[:, kept]
+    found, true = (
+        np.concatenate([all_of(store) for store in stores], axis=1)[:, kept],
+        values[:, kept],
+    )
     for layer in range(len(SCALES)):
-        r = [np.corrcoef(found[layer, :, u].astype(float), true[layer, :, u].astype(float))[0, 1] for u in range(48)]
+        r = [
+            np.corrcoef(found[layer, :, u].astype(float), true[layer, :, u].astype(float))[0, 1]
+            for u in range(48)
+        ]
         assert min(r) > 1 - 1e-6, layer
-        assert np.abs(found[layer] - true[layer]).max() <= 2.0**-11 * np.abs(true[layer]).max(), layer
-    np.testing.assert_array_equal(found[0], true[0].astype(np.float16), "layers that float16 holds are as they were")
+        assert np.abs(found[layer] - true[layer]).max() <= 2.0**-11 * np.abs(true[layer]).max(), (
+            layer
+        )
+    np.testing.assert_array_equal(
+        found[0], true[0].astype(np.float16), "layers that float16 holds are as they were"
+    )
     for store in stores:
         assert store.manifest["holds"]["n_dead"] == 0
         moments = store.moments()
@@ -100,7 +121,10 @@ def test_what_is_lost_beside_large_values_is_counted_and_told(tmp_path, capsys):
     assert lost > 4 * (kept.shape[1] - 1)
     assert store.manifest["holds"]["n_underflow"] == lost
     said = capsys.readouterr().err
-    assert "67% of the values of layer 1 are too small for float16 and are stored as 0 (1 such layer(s))" in said
+    assert (
+        "67% of the values of layer 1 are too small for float16 and are stored as 0 (1 such "
+        "layer(s))" in said
+    )
 
 
 def test_stores_of_format_2_read_as_before(tiny, tmp_path):
@@ -111,16 +135,25 @@ def test_stores_of_format_2_read_as_before(tiny, tmp_path):
     del group["exponent"]
     group.attrs.update(rosetta_store=2)
     manifest = read_manifest(path, "activations")
-    write_manifest(path, {**manifest, "format_version": 2, "files": describe_files(path.with_suffix(".zarr"))})
+    write_manifest(
+        path, {**manifest, "format_version": 2, "files": describe_files(path.with_suffix(".zarr"))}
+    )
     (old,) = open_stores(tmp_path / "a")
     np.testing.assert_array_equal(all_of(old), before)
     assert len(list(store_check_step(tmp_path / "a"))) == 1
 
 
 def test_what_a_tiny_layer_cannot_hold_later_is_refused_with_the_mend():
-    rounding = Rounding(np.ones(4, bool), NeuronShape(1, 2), "float16", "models.m", np.array([-30], np.int16))
-    assert torch.equal(rounding(torch.full((1, 2, 2), 3e-9)), torch.full((1, 2, 2), 3e-9 * 2.0**30).half())
-    message = r"L0/U1 reads 0\.001, which float16 cannot hold beside the first values of its layer.*bfloat16 or float32"
+    rounding = Rounding(
+        np.ones(4, bool), NeuronShape(1, 2), "float16", "models.m", np.array([-30], np.int16)
+    )
+    assert torch.equal(
+        rounding(torch.full((1, 2, 2), 3e-9)), torch.full((1, 2, 2), 3e-9 * 2.0**30).half()
+    )
+    message = (
+        r"L0/U1 reads 0\.001, which float16 cannot hold beside the first values of its "
+        r"layer.*bfloat16 or float32"
+    )
     with pytest.raises(StoreError, match=message):
         rounding(torch.tensor([[[0.0, 1e-3]]]))
 
@@ -130,10 +163,18 @@ def test_what_a_tiny_layer_cannot_hold_later_is_refused_with_the_mend():
     [
         (
             torch.float16,
-            r"reads -inf: the forward pass in float16 overflows.*models\.NAME\.dtype\) to bfloat16 or float",
+            r"reads -inf: the forward pass in float16 overflows.*models\.NAME\.dtype\) to "
+            r"bfloat16 or float",
         ),
-        (torch.float32, r"reads -inf in a forward pass in float32, which no dtype can hold\. Check the weights"),
-        (torch.bfloat16, r"reads -inf in a forward pass in bfloat16, which no dtype can hold\. Check the weights"),
+        (
+            torch.float32,
+            r"reads -inf in a forward pass in float32, which no dtype can hold\. Check the weights",
+        ),
+        (
+            torch.bfloat16,
+            r"reads -inf in a forward pass in bfloat16, which no dtype can hold\. Check the "
+            r"weights",
+        ),
     ],
 )
 @pytest.mark.parametrize("stored", ["float16", "float32"])
@@ -158,8 +199,13 @@ def test_a_model_with_a_tiny_layer_is_captured_as_it_is(tmp_path, texts, forward
     source = ModelSource("m", source.location, dtype=forward_dtype)
     found = []
     for dtype, batch_size in (("float32", 16), ("float16", 16), ("float16", 3)):
-        settings, folder = Activations(sequence_length=32, dtype=dtype, n_shards=1), tmp_path / f"{dtype}-{batch_size}"
-        capture_shard(shard_inputs(source, documents, batch_size=batch_size), settings, folder / "0.json", 0)
+        settings, folder = (
+            Activations(sequence_length=32, dtype=dtype, n_shards=1),
+            tmp_path / f"{dtype}-{batch_size}",
+        )
+        capture_shard(
+            shard_inputs(source, documents, batch_size=batch_size), settings, folder / "0.json", 0
+        )
         (store,) = open_stores(folder)
         found.append((store.read("exponent"), all_of(store)))
     (_, true), (exponents, stored), (again, _) = found
@@ -167,6 +213,9 @@ def test_a_model_with_a_tiny_layer_is_captured_as_it_is(tmp_path, texts, forward
     assert exponents[1] < -6
     assert np.array_equal(exponents, again)
     varying = true[1].std(axis=0) > 0
-    r = [np.corrcoef(true[1, :, u].astype(float), stored[1, :, u].astype(float))[0, 1] for u in np.flatnonzero(varying)]
+    r = [
+        np.corrcoef(true[1, :, u].astype(float), stored[1, :, u].astype(float))[0, 1]
+        for u in np.flatnonzero(varying)
+    ]
     assert len(r) == 24 or forward_dtype == "float16"
     assert min(r) > 1 - 1e-5

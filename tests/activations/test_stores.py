@@ -1,4 +1,6 @@
-"""The specification of stores (docs/stores.md): its example, what is refused with which message, what is accepted."""
+"""The specification of stores (docs/stores.md): its example, what is refused with which message,
+what is accepted.
+"""
 
 import json
 import re
@@ -49,7 +51,9 @@ def original(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stores")
     rng = np.random.default_rng(0)
     for name, max_token in (("a", 3), ("b", 4)):
-        ranges = random_ranges(rng, DOCUMENTS, max_token=max_token, special=name == "a", truncate=False)
+        ranges = random_ranges(
+            rng, DOCUMENTS, max_token=max_token, special=name == "a", truncate=False
+        )
         values = rng.normal(size=(2, len(ranges[0]), 5)).astype(np.float32) + 1
         save_stores(folder / name, values, ranges, len(DOCUMENTS), n_shards=2, dtype="float16")
     return folder
@@ -71,7 +75,9 @@ def in_manifest(path, keep_files=True, **holds):
 
 
 def signed(change, shard=0):
-    """Return a breakage that changes the group of a store and signs it again, as another program would write it."""
+    """Return a breakage that changes the group of a store and signs it again, as another program
+    would write it.
+    """
 
     def breakage(folder):
         change(zarr.open_group(folder / f"{shard}.zarr", mode="r+"))
@@ -100,8 +106,13 @@ def replaced(name, values=None, **options):
         array = group[name]
         data = array[...] if values is None else values(array[...])
         if options != {"delete": True}:
-            kept = {"compressors": [Crc32cCodec()], "dimension_names": array.metadata.dimension_names}
-            group.create_array(name, data=data, overwrite=True, **(kept | {"chunks": array.chunks} | options))
+            kept = {
+                "compressors": [Crc32cCodec()],
+                "dimension_names": array.metadata.dimension_names,
+            }
+            group.create_array(
+                name, data=data, overwrite=True, **(kept | {"chunks": array.chunks} | options)
+            )
         else:
             del group[name]
 
@@ -117,7 +128,9 @@ def top_level(**keys):
 
 
 def chunk_of(folder, layer=1):
-    return next(p for p in (folder / "0.zarr" / "activations" / str(layer) / "c").rglob("*") if p.is_file())
+    return next(
+        p for p in (folder / "0.zarr" / "activations" / str(layer) / "c").rglob("*") if p.is_file()
+    )
 
 
 def flipped(folder):
@@ -153,19 +166,56 @@ def of_another_model(folder):
 
 
 FIRST_DOCUMENT = re.escape("document 0, but should be ")
-# How a store is broken; what `store check` says; what `match` says (the same if None, "" if it cannot know).
+# How a store is broken; what `store check` says; what `match` says (the same if None, "" if it
+# cannot know).
 BREAKAGES = {
-    "edited manifest": (edited, r"a/0\.json: altered: its content has another manifest_digest", None),
-    "no manifest": (lambda folder: (folder / "0.json").write_text("{"), r"a/0\.json: not what was written here", None),
+    "edited manifest": (
+        edited,
+        r"a/0\.json: altered: its content has another manifest_digest",
+        None,
+    ),
+    "no manifest": (
+        lambda folder: (folder / "0.json").write_text("{"),
+        r"a/0\.json: not what was written here",
+        None,
+    ),
     "another kind": (top_level(kind="sketch"), r"a/0\.json: describes a 'sketch'", None),
-    "another modality": (top_level(modality="images"), r"modality is 'images'; this version reads .* text", None),
-    "another version": (top_level(format_version=1), r"format_version is 1; this version reads 2 and 3", None),
+    "another modality": (
+        top_level(modality="images"),
+        r"modality is 'images'; this version reads .* text",
+        None,
+    ),
+    "another version": (
+        top_level(format_version=1),
+        r"format_version is 1; this version reads 2 and 3",
+        None,
+    ),
     "missing key": (held(chunks=None), r"a/0\.json: holds\.chunks: Field required", None),
-    "no positions": (held(n_positions=0), r"holds\.n_positions: Input should be greater than 0 \(got 0\)", None),
-    "unknown dtype": (held(dtype="float64"), r"holds\.dtype: Input should be 'float16'.*got 'float64'", None),
-    "other dtype": (held(dtype="bfloat16"), r"attribute dtype is float16, but should be bfloat16", None),
-    "chunks too tall": (held(chunks=[8192, 5]), r"holds\.chunks: 8192 positions.* 4096 at most", None),
-    "other chunks": (held(chunks=[16, 5]), r"activations/0: chunks .* but should be \(16, 5\)", None),
+    "no positions": (
+        held(n_positions=0),
+        r"holds\.n_positions: Input should be greater than 0 \(got 0\)",
+        None,
+    ),
+    "unknown dtype": (
+        held(dtype="float64"),
+        r"holds\.dtype: Input should be 'float16'.*got 'float64'",
+        None,
+    ),
+    "other dtype": (
+        held(dtype="bfloat16"),
+        r"attribute dtype is float16, but should be bfloat16",
+        None,
+    ),
+    "chunks too tall": (
+        held(chunks=[8192, 5]),
+        r"holds\.chunks: 8192 positions.* 4096 at most",
+        None,
+    ),
+    "other chunks": (
+        held(chunks=[16, 5]),
+        r"activations/0: chunks .* but should be \(16, 5\)",
+        None,
+    ),
     "no such shard": (held(shard=2), r"holds\.shard: 2 is not among 2 shards", None),
     "wrong count": (held(n_with_bytes=1), r"holds\.n_with_bytes: should be \d+", None),
     "other sharding": (held(n_shards=3), r"a: has the shards \[0, 1\] of 3", None),
@@ -176,16 +226,48 @@ BREAKAGES = {
         r"activations/1: dtype float64, but should be float16",
         None,
     ),
-    "missing array": (replaced("document_bytes", delete=True), r"has no array document_bytes", None),
-    "wrong shape": (replaced("byte_end", lambda values: values[:-1], chunks=(8,)), r"byte_end: shape \(\d+,\)", None),
+    "missing array": (
+        replaced("document_bytes", delete=True),
+        r"has no array document_bytes",
+        None,
+    ),
+    "wrong shape": (
+        replaced("byte_end", lambda values: values[:-1], chunks=(8,)),
+        r"byte_end: shape \(\d+,\)",
+        None,
+    ),
     "no dimensions": (replaced("mean", dimension_names=None), r"mean: dimension names None", None),
-    "no checksum": (replaced("activations/0", compressors=None), r"activations/0: its chunks carry no crc32c", None),
-    "attribute": (signed(lambda group: group.attrs.update(d_mlp=4)), r"attribute d_mlp is 4, but should be 5", None),
-    "missing chunk": (lambda folder: chunk_of(folder).unlink(), r"activations/1/c/0/0: missing", None),
+    "no checksum": (
+        replaced("activations/0", compressors=None),
+        r"activations/0: its chunks carry no crc32c",
+        None,
+    ),
+    "attribute": (
+        signed(lambda group: group.attrs.update(d_mlp=4)),
+        r"attribute d_mlp is 4, but should be 5",
+        None,
+    ),
+    "missing chunk": (
+        lambda folder: chunk_of(folder).unlink(),
+        r"activations/1/c/0/0: missing",
+        None,
+    ),
     "truncated chunk": (truncated, r"activations/1/c/0/0: truncated or altered", None),
-    "corrupted chunk": (flipped, r"activations/1/c/0/0: damaged", r"a/0\.zarr: activations/1 is damaged.*checksum"),
-    "corrupted chunk, signed": (flipped_and_signed, r"a/0\.zarr: activations/1 is damaged.*checksum", None),
-    "unlisted file": (lambda folder: (folder / "0.zarr" / "x").write_text(""), r"0\.zarr/x: is not listed", ""),
+    "corrupted chunk": (
+        flipped,
+        r"activations/1/c/0/0: damaged",
+        r"a/0\.zarr: activations/1 is damaged.*checksum",
+    ),
+    "corrupted chunk, signed": (
+        flipped_and_signed,
+        r"a/0\.zarr: activations/1 is damaged.*checksum",
+        None,
+    ),
+    "unlisted file": (
+        lambda folder: (folder / "0.zarr" / "x").write_text(""),
+        r"0\.zarr/x: is not listed",
+        "",
+    ),
     "hidden file of macOS": (
         lambda folder: (folder / "._0.json").write_bytes(b"\0\5\x16\7"),
         r"a/\._0\.json: is a hidden file.*not a part of the store.* Delete it",
@@ -201,27 +283,67 @@ BREAKAGES = {
         r"array extra is not registered",
         "",
     ),
-    "late start": (put("byte_start", 1, 1), rf"byte_start is 1 at position 1 of {FIRST_DOCUMENT}0", None),
-    "gap": (put("byte_start", 3, lambda start: start + 1), r"byte_start is .* at position 3 of .* without gap", None),
-    "overlap": (put("byte_start", 3, lambda start: start - 1), r"byte_start is .* at position 3", None),
+    "late start": (
+        put("byte_start", 1, 1),
+        rf"byte_start is 1 at position 1 of {FIRST_DOCUMENT}0",
+        None,
+    ),
+    "gap": (
+        put("byte_start", 3, lambda start: start + 1),
+        r"byte_start is .* at position 3 of .* without gap",
+        None,
+    ),
+    "overlap": (
+        put("byte_start", 3, lambda start: start - 1),
+        r"byte_start is .* at position 3",
+        None,
+    ),
     "backwards": (put("byte_end", 2, 0), r"byte_end is below byte_start at position 2", None),
-    "beyond": (put("document_bytes", 1, 9), r"byte_end is 10 at .* beyond the 9 bytes of document 1", None),
+    "beyond": (
+        put("document_bytes", 1, 9),
+        r"byte_end is 10 at .* beyond the 9 bytes of document 1",
+        None,
+    ),
     "unordered": (put("document_index", 0, 1), r"document_index decreases after position 0", None),
-    "no such document": (put("document_index", -1, 3), r"document_index is 3 at position \d+, of 3 documents", None),
-    "twice": (put("document_ids", 2, 1), r"a/0\.zarr: document_ids: 1 is there more than once", None),
-    "twice in shards": (put("document_ids", 2, 0, shard=1), r"a: document_ids: 0 is there more than once", None),
+    "no such document": (
+        put("document_index", -1, 3),
+        r"document_index is 3 at position \d+, of 3 documents",
+        None,
+    ),
+    "twice": (
+        put("document_ids", 2, 1),
+        r"a/0\.zarr: document_ids: 1 is there more than once",
+        None,
+    ),
+    "twice in shards": (
+        put("document_ids", 2, 0, shard=1),
+        r"a: document_ids: 0 is there more than once",
+        None,
+    ),
     "nan": (
         put("activations/1", (5, 2), np.nan),
         r"a/0\.zarr: neuron L1/U2 reads nan on a position with bytes",
         r"a: neuron L1/U2 holds non-finite values",
     ),
-    "infinity": (put("activations/0", (5, 4), np.inf), r"neuron L0/U4 reads inf", r"L0/U4 holds non-finite"),
-    "wild exponent": (put("exponent", 1, -200), r"exponent is -200 in layer 1, but may be 126 above or below", None),
+    "infinity": (
+        put("activations/0", (5, 4), np.inf),
+        r"neuron L0/U4 reads inf",
+        r"L0/U4 holds non-finite",
+    ),
+    "wild exponent": (
+        put("exponent", 1, -200),
+        r"exponent is -200 in layer 1, but may be 126 above or below",
+        None,
+    ),
     "other exponent": (put("exponent", 1, 1), r"mean of neuron L1/U0 is", ""),
     "no exponent": (replaced("exponent", delete=True), r"has no array exponent", None),
     "wrong mean": (put("mean", (1, 3), lambda mean: mean * 1.001), r"mean of neuron L1/U3 is", ""),
-    "wrong m2": (put("m2", (0, 0), 0), r"m2 of neuron L0/U0 is 0, but that of activations/0 is", ""),
-}  # fmt: skip
+    "wrong m2": (
+        put("m2", (0, 0), 0),
+        r"m2 of neuron L0/U0 is 0, but that of activations/0 is",
+        "",
+    ),
+}
 
 
 def refused(done, message):
@@ -248,11 +370,16 @@ def test_wrong_stores_are_refused(pair, rosetta_main, breakage, message, by_matc
 def test_screening_refuses_non_finite_values_too(pair, rosetta_main):
     put("activations/1", (5, 2), np.nan)(pair / "a")
     options = ("--out", pair / "m.parquet", "--method", "screened")
-    refused(rosetta_main("match", "--a", pair / "a", "--b", pair / "b", *options), "L1/U2 holds non-finite")
+    refused(
+        rosetta_main("match", "--a", pair / "a", "--b", pair / "b", *options),
+        "L1/U2 holds non-finite",
+    )
 
 
 def test_a_store_of_text_need_not_say_so(pair):
-    """Stores that are written now do not, so that they are those of earlier versions, byte for byte."""
+    """Stores that are written now do not, so that they are those of earlier versions, byte for
+    byte.
+    """
     assert "modality" not in json.loads((pair / "a" / "0.json").read_text())
     assert Store(pair / "a" / "0.json").modality == "text"
     top_level(modality="text")(pair / "a")
@@ -260,8 +387,14 @@ def test_a_store_of_text_need_not_say_so(pair):
 
 
 PAIRS = {
-    "ids": (put("document_ids", 1, 77), r"b/0\.zarr hold different documents: the id of document 1 is 1 .* and 77 in"),
-    "lengths": (put("document_bytes", 2, 99), r"the length in bytes of document 2 is 1000000000 in one and 99 in"),
+    "ids": (
+        put("document_ids", 1, 77),
+        r"b/0\.zarr hold different documents: the id of document 1 is 1 .* and 77 in",
+    ),
+    "lengths": (
+        put("document_bytes", 2, 99),
+        r"the length in bytes of document 2 is 1000000000 in one and 99 in",
+    ),
 }
 
 
@@ -269,7 +402,10 @@ PAIRS = {
 def test_stores_of_different_corpora_are_refused(pair, rosetta_main, breakage, message):
     breakage(pair / "b")
     assert rosetta_main("store", "check", pair / "b")[0] == 0, "alone it is right"
-    refused(rosetta_main("match", "--a", pair / "a", "--b", pair / "b", "--out", pair / "m.parquet"), message)
+    refused(
+        rosetta_main("match", "--a", pair / "a", "--b", pair / "b", "--out", pair / "m.parquet"),
+        message,
+    )
 
 
 def test_different_numbers_of_shards_and_documents_are_refused(pair, rosetta_main):
@@ -278,8 +414,13 @@ def test_different_numbers_of_shards_and_documents_are_refused(pair, rosetta_mai
     values = rng.normal(size=(1, len(ranges[0]), 3)).astype(np.float32)
     save_stores(pair / "one", values, ranges, len(DOCUMENTS))
     save_stores(pair / "more", values, ranges, len(DOCUMENTS) + 2, n_shards=2)
-    for other, message in (("one", "a has 2 shards, .*one has 1"), ("more", r"different documents: 3 of them and 4\.")):
-        done = rosetta_main("match", "--a", pair / "a", "--b", pair / other, "--out", pair / "m.parquet")
+    for other, message in (
+        ("one", "a has 2 shards, .*one has 1"),
+        ("more", r"different documents: 3 of them and 4\."),
+    ):
+        done = rosetta_main(
+            "match", "--a", pair / "a", "--b", pair / other, "--out", pair / "m.parquet"
+        )
         refused(done, message)
 
 
@@ -289,7 +430,9 @@ def test_positions_without_bytes_are_not_looked_at(pair, rosetta_main):
         (start,) = np.flatnonzero(open_stores(pair / "a")[0].read("byte_end") == 0)[:1]
         put("activations/1", (start, 2), value)(pair / "a")
         assert rosetta_main("store", "check", pair / "a")[0] == 0
-        done = rosetta_main("match", "--a", pair / "a", "--b", pair / "b", "--out", pair / "m.parquet")
+        done = rosetta_main(
+            "match", "--a", pair / "a", "--b", pair / "b", "--out", pair / "m.parquet"
+        )
         assert done[0] == 0
         matched.append(pd.read_parquet(pair / "m.parquet"))
     pd.testing.assert_frame_equal(*matched)
@@ -313,15 +456,21 @@ def test_checking_prints_what_stores_hold(pair, rosetta_main):
 @settings(max_examples=15)
 @given(
     seed=st.integers(0, 10**6),
-    documents=st.lists(st.integers(0, 40), min_size=2, max_size=6).filter(lambda lengths: min(lengths[::3]) > 0),
+    documents=st.lists(st.integers(0, 40), min_size=2, max_size=6).filter(
+        lambda lengths: min(lengths[::3]) > 0
+    ),
     shape=st.tuples(st.integers(1, 3), st.integers(1, 9)),
     dtype=st.sampled_from(["float16", "float32", "bfloat16"]),
     special=st.booleans(),
 )
-def test_whatever_the_writer_writes_is_right(tmp_path_factory, seed, documents, shape, dtype, special):
+def test_whatever_the_writer_writes_is_right(
+    tmp_path_factory, seed, documents, shape, dtype, special
+):
     rng = np.random.default_rng(seed)
     ranges = random_ranges(rng, documents, special=special)
-    values = (rng.normal(size=(shape[0], len(ranges[0]), shape[1])) * 10.0 ** rng.integers(-4, 5)).astype(np.float32)
+    values = (
+        rng.normal(size=(shape[0], len(ranges[0]), shape[1])) * 10.0 ** rng.integers(-4, 5)
+    ).astype(np.float32)
     values[:, :, 0] = 0.1  # dead, and its mean need not be exact
     folder = tmp_path_factory.mktemp("written") / "a"
     with pytest.MonkeyPatch.context() as patch:
@@ -333,7 +482,9 @@ def test_whatever_the_writer_writes_is_right(tmp_path_factory, seed, documents, 
     assert store.manifest["holds"]["chunks"] == [min(16, store.n_positions), min(4, shape[1])]
 
 
-@pytest.mark.parametrize(("dtype", "limit"), [("float16", 65504.0), ("float32", torch.finfo(torch.float32).max)])
+@pytest.mark.parametrize(
+    ("dtype", "limit"), [("float16", 65504.0), ("float32", torch.finfo(torch.float32).max)]
+)
 def test_overflow_at_positions_without_bytes_is_clamped_and_counted(tmp_path, dtype, limit):
     rng = np.random.default_rng(0)
     ranges = random_ranges(rng, [30] * 4, special=True, truncate=False)
@@ -353,7 +504,9 @@ def test_overflow_at_positions_without_bytes_is_clamped_and_counted(tmp_path, dt
 
 def test_a_store_that_does_not_read_back_gets_no_name(tmp_path, monkeypatch):
     write = zarr.Array.__setitem__
-    monkeypatch.setattr(zarr.Array, "__setitem__", lambda array, rows, values: write(array, rows, values + 1))
+    monkeypatch.setattr(
+        zarr.Array, "__setitem__", lambda array, rows, values: write(array, rows, values + 1)
+    )
     ranges = random_ranges(np.random.default_rng(0), [30] * 4)
     with pytest.raises(StoreError, match="does not read back"):
         save_stores(tmp_path / "a", np.zeros((1, len(ranges[0]), 2), np.float32), ranges, 4)

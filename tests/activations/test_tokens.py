@@ -1,4 +1,6 @@
-"""Byte ranges must rebuild the text, for every kind of tokenizer that is supported, on any Unicode."""
+"""Byte ranges must rebuild the text, for every kind of tokenizer that is supported, on any
+Unicode.
+"""
 
 import json
 import unicodedata
@@ -40,12 +42,37 @@ MIXED = SCRIPTS * 20
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=40)
 # Texts that normalisers change more often than chance would have it.
 ODD = st.lists(
-    st.sampled_from([
-        "e\u0301", "\u0301", "A\u030a", "\u1112\u1161\u11ab", "ﬁ", "İ", "ς", "²", "\u00a0", " ", "\n", "▁", "x", "東",
-        "\x00", "🙂", "אָ", "\u0344", "\u2126", ">\u0338", "q\u0323\u0307", "<s>", "<0x41>", "<|endoftext|>", "##a",
-    ]),
+    st.sampled_from(
+        [
+            "e\u0301",
+            "\u0301",
+            "A\u030a",
+            "\u1112\u1161\u11ab",
+            "ﬁ",
+            "İ",
+            "ς",
+            "²",
+            "\u00a0",
+            " ",
+            "\n",
+            "▁",
+            "x",
+            "東",
+            "\x00",
+            "🙂",
+            "אָ",
+            "\u0344",
+            "\u2126",
+            ">\u0338",
+            "q\u0323\u0307",
+            "<s>",
+            "<0x41>",
+            "<|endoftext|>",
+            "##a",
+        ]
+    ),
     max_size=12,
-).map("".join)  # fmt: skip
+).map("".join)
 BYTE_TOKENS = [f"<0x{i:02X}>" for i in range(256)]
 SPECIAL = ["<unk>", "<s>", "</s>"]
 
@@ -54,26 +81,41 @@ def fast(backend: Tokenizer, bos: str | None = "<s>") -> PreTrainedTokenizerFast
     """Wrap a tokenizer that puts a BOS token before every text."""
     if bos:
         pair = (bos, backend.token_to_id(bos))
-        backend.post_processor = processors.TemplateProcessing(single=f"{bos} $A", special_tokens=[pair])
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"{bos} $A", special_tokens=[pair]
+        )
     return PreTrainedTokenizerFast(tokenizer_object=backend, bos_token=bos)
 
 
 def without_added_bytes(backend: Tokenizer) -> Tokenizer:
-    """Rebuild a tokenizer with byte tokens as ordinary vocabulary, which trainers mark as added tokens."""
+    """Rebuild a tokenizer with byte tokens as ordinary vocabulary, which trainers mark as added
+    tokens.
+    """
     state = json.loads(backend.to_str())
-    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in SPECIAL]
+    state["added_tokens"] = [
+        token for token in state["added_tokens"] if token["content"] in SPECIAL
+    ]
     return Tokenizer.from_str(json.dumps(state))
 
 
 def sentencepiece_bpe():
     """A BPE with metaspace and byte fallback, as Llama and Mistral have."""
     backend = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     backend.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
     )
     special = [*SPECIAL, *BYTE_TOKENS]
-    backend.train_from_iterator(MIXED, trainers.BpeTrainer(vocab_size=500, special_tokens=special, show_progress=False))
+    backend.train_from_iterator(
+        MIXED, trainers.BpeTrainer(vocab_size=500, special_tokens=special, show_progress=False)
+    )
     return fast(without_added_bytes(backend))
 
 
@@ -82,9 +124,14 @@ def unigram(normalizer=None, prepend="first"):
     backend = Tokenizer(models.Unigram())
     backend.normalizer = normalizer
     backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme=prepend)
-    backend.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme=prepend)])
+    backend.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Metaspace(prepend_scheme=prepend)]
+    )
     trainer = trainers.UnigramTrainer(
-        vocab_size=400, special_tokens=[*SPECIAL, *BYTE_TOKENS], unk_token="<unk>", show_progress=False
+        vocab_size=400,
+        special_tokens=[*SPECIAL, *BYTE_TOKENS],
+        unk_token="<unk>",
+        show_progress=False,
     )
     backend.train_from_iterator(MIXED, trainer)
     state = json.loads(backend.to_str())
@@ -120,8 +167,12 @@ TOKENIZERS = {
     "byte_level_bos": lambda: byte_level(bos=True),
     "byte_level_prefix": lambda: byte_level(add_prefix_space=True),
     "byte_level_nfc": lambda: byte_level(normalizers.NFC(), added=SPACES),
-    "byte_level_lowercase": lambda: byte_level(normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])),
-    "byte_level_accents": lambda: byte_level(normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()])),
+    "byte_level_lowercase": lambda: byte_level(
+        normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    ),
+    "byte_level_accents": lambda: byte_level(
+        normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents()])
+    ),
     "byte_level_squeeze": lambda: byte_level(normalizers.Replace(Regex(" {2,}"), " ")),
     "sentencepiece_bpe": sentencepiece_bpe,
     "unigram": unigram,
@@ -140,7 +191,9 @@ def tokenizer(request):
 
 
 def check(tokenizer, text):
-    """What holds for every tokenizer: ranges without gaps, none for special tokens, all text that is not dropped."""
+    """What holds for every tokenizer: ranges without gaps, none for special tokens, all text that
+    is not dropped.
+    """
     found = ByteTokenizer(tokenizer, "m")(text)
     data = text.encode("utf-8")
     real = found.byte_end > found.byte_start
@@ -162,7 +215,9 @@ def dropped(tokenizer, rest):
     return not ("".join(left.split()) if tokenizer.kind.startswith("wordpiece") else left)
 
 
-@pytest.mark.parametrize("text", [*SCRIPTS, "".join(SCRIPTS) * 50, "e\u0301" * 3000], ids=range(len(SCRIPTS) + 2))
+@pytest.mark.parametrize(
+    "text", [*SCRIPTS, "".join(SCRIPTS) * 50, "e\u0301" * 3000], ids=range(len(SCRIPTS) + 2)
+)
 def test_byte_ranges_rebuild_mixed_scripts(tokenizer, text):
     check(tokenizer, text)
 
@@ -184,11 +239,16 @@ NORMALISED = ("byte_level_nfc", "byte_level_lowercase", "byte_level_accents", "b
 @pytest.mark.parametrize("tokenizer", NORMALISED, indirect=True)
 @given(text=TEXT | ODD)
 def test_tokens_spell_what_the_normaliser_makes_of_their_bytes(tokenizer, text):
-    """An independent look at every boundary: cut the text there, normalise both halves, and compare with the tokens."""
+    """An independent look at every boundary: cut the text there, normalise both halves, and compare
+    with the tokens.
+    """
     backend = tokenizer.backend_tokenizer
     normalise = backend.normalizer.normalize_str
     found, data = check(tokenizer, text), text.encode("utf-8")
-    spelled = [backend.decoder.decode([token]) for token in tokenizer.convert_ids_to_tokens(found.token_ids)]
+    spelled = [
+        backend.decoder.decode([token])
+        for token in tokenizer.convert_ids_to_tokens(found.token_ids)
+    ]
     for i, end in enumerate(found.byte_end.tolist()):
         try:
             head, tail = data[:end].decode("utf-8"), data[end:].decode("utf-8")
@@ -199,7 +259,9 @@ def test_tokens_spell_what_the_normaliser_makes_of_their_bytes(tokenizer, text):
             continue  # within a character, or within what is normalised as one
         assert before.startswith(normalise(head))
         if found.byte_end[i] > found.byte_start[i] and len(before) > len(normalise(head)):
-            assert normalise(tail) != tail, "the token goes on into something that was changed, and does not end it"
+            assert normalise(tail) != tail, (
+                "the token goes on into something that was changed, and does not end it"
+            )
 
 
 OFFSETS = {
@@ -212,7 +274,9 @@ OFFSETS = {
 @pytest.mark.parametrize("offsets", OFFSETS.values(), ids=OFFSETS)
 @pytest.mark.parametrize("text", ["def f(x):", *SCRIPTS], ids=range(len(SCRIPTS) + 1))
 def test_offset_mappings_cannot_shift_a_range(tokenizer, text, offsets):
-    """Ranges are the same without them; only a text with unknown tokens, which nothing else tells, is refused."""
+    """Ranges are the same without them; only a text with unknown tokens, which nothing else tells,
+    is refused.
+    """
     reader, right = ByteTokenizer(tokenizer, "m"), ByteTokenizer(tokenizer, "m")(text)
     encode = reader._backend.encode
 
@@ -229,14 +293,18 @@ def test_offset_mappings_cannot_shift_a_range(tokenizer, text, offsets):
         assert unknown in right.token_ids
         return
     if unknown not in right.token_ids:
-        assert np.array_equal([found.byte_start, found.byte_end], [right.byte_start, right.byte_end])
+        assert np.array_equal(
+            [found.byte_start, found.byte_end], [right.byte_start, right.byte_end]
+        )
 
 
 def handmade_byte_level():
     """A byte-level BPE of five merges, two of which cut characters: é is C3 A9, 東 is E6 9D B1."""
     merges = [("n", "Ã"), ("Ŀ", "±"), ("Ġ", "x")]  # n C3, 9D B1, space x
     tokens = ["<s>", *"nxÃ©æĿ±Ġ<s>", *map("".join, merges)]
-    backend = Tokenizer(models.BPE({token: id_ for id_, token in enumerate(dict.fromkeys(tokens))}, merges))
+    backend = Tokenizer(
+        models.BPE({token: id_ for id_, token in enumerate(dict.fromkeys(tokens))}, merges)
+    )
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
     backend.add_special_tokens(["<s>"])
@@ -255,13 +323,19 @@ def handmade_sentencepiece():
     tokens = ["<s>", "<unk>", "<0xC3>", "<0xA9>", *"▁ab東", *map("".join, merges)]
     vocabulary = {token: id_ for id_, token in enumerate(tokens)}
     backend = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True))
-    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
     return backend
 
 
 def handmade_wordpiece():
-    vocabulary = {token: id_ for id_, token in enumerate(["<s>", "[UNK]", "un", "##do", "do", ".", "東"])}
+    vocabulary = {
+        token: id_ for id_, token in enumerate(["<s>", "[UNK]", "un", "##do", "do", ".", "東"])
+    }
     backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -273,43 +347,70 @@ def handmade_wordpiece():
     ("make", "text", "expected"),
     [
         (
-            handmade_byte_level, "né東 x",
+            handmade_byte_level,
+            "né東 x",
             [("<s>", 0, 0), ("nÃ", 0, 2), ("©", 2, 3), ("æ", 3, 4), ("Ŀ±", 4, 6), ("Ġx", 6, 8)],
         ),
         # The name of a special token in a text is text.
         (
-            handmade_byte_level, "x<s> n",
-            [("<s>", 0, 0), ("x", 0, 1), ("<", 1, 2), ("s", 2, 3), (">", 3, 4), ("Ġ", 4, 5), ("n", 5, 6)],
+            handmade_byte_level,
+            "x<s> n",
+            [
+                ("<s>", 0, 0),
+                ("x", 0, 1),
+                ("<", 1, 2),
+                ("s", 2, 3),
+                (">", 3, 4),
+                ("Ġ", 4, 5),
+                ("n", 5, 6),
+            ],
         ),
         (handmade_byte_level, "", [("<s>", 0, 0)]),
-        # é as two characters, 65 CC 81, which NFC makes one, C3 A9: all of it belongs to the token that ends it.
+        # é as two characters, 65 CC 81, which NFC makes one, C3 A9: all of it belongs to the token
+        # that ends it.
         (handmade_nfc, "ne\u0301 x", [("<s>", 0, 0), ("nÃ", 0, 1), ("©", 1, 4), ("Ġx", 4, 6)]),
         (handmade_nfc, "e\u0301n", [("<s>", 0, 0), ("Ã", 0, 0), ("©", 0, 3), ("n", 3, 4)]),
         (
-            handmade_sentencepiece, "a bé",
+            handmade_sentencepiece,
+            "a bé",
             [("<s>", 0, 0), ("▁a", 0, 1), ("▁b", 1, 3), ("<0xC3>", 3, 4), ("<0xA9>", 4, 5)],
         ),
         # The added space is a token of its own here, and none of the text's.
         (handmade_sentencepiece, "東 a", [("<s>", 0, 0), ("▁", 0, 0), ("東", 0, 3), ("▁a", 3, 5)]),
         # ▁ in the text is three bytes, and the same to this tokenizer as a space.
         (handmade_sentencepiece, "a▁b", [("<s>", 0, 0), ("▁a", 0, 1), ("▁b", 1, 5)]),
-        # Dropped white space belongs to the token after it, as with byte-level BPE; at the end to none.
+        # Dropped white space belongs to the token after it, as with byte-level BPE; at the end to
+        # none.
         (
-            handmade_wordpiece, " UNDO  xyz. 東 ",
-            [("<s>", 0, 0), ("un", 0, 3), ("##do", 3, 5), ("[UNK]", 5, 10), (".", 10, 11), ("東", 11, 15)],
+            handmade_wordpiece,
+            " UNDO  xyz. 東 ",
+            [
+                ("<s>", 0, 0),
+                ("un", 0, 3),
+                ("##do", 3, 5),
+                ("[UNK]", 5, 10),
+                (".", 10, 11),
+                ("東", 11, 15),
+            ],
         ),
         (
-            handmade_wordpiece, "q do w q",
+            handmade_wordpiece,
+            "q do w q",
             [("<s>", 0, 0), ("[UNK]", 0, 1), ("do", 1, 4), ("[UNK]", 4, 6), ("[UNK]", 6, 8)],
         ),
     ],
-)  # fmt: skip
+)
 def test_every_token_covers_its_own_bytes(make, text, expected):
-    """Token by token: ranges that only rebuild the text together could still be shifted against the tokens."""
+    """Token by token: ranges that only rebuild the text together could still be shifted against the
+    tokens.
+    """
     tokenizer = fast(make())
     found = ByteTokenizer(tokenizer, "m")(text)
     tokens = tokenizer.convert_ids_to_tokens(found.token_ids.tolist())
-    assert list(zip(tokens, found.byte_start.tolist(), found.byte_end.tolist(), strict=True)) == expected
+    assert (
+        list(zip(tokens, found.byte_start.tolist(), found.byte_end.tolist(), strict=True))
+        == expected
+    )
 
 
 def test_an_added_space_may_follow_an_added_token():
@@ -317,7 +418,9 @@ def test_an_added_space_may_follow_an_added_token():
     text = "the[X]the [X] "
     found = ByteTokenizer(backend, "m")(text)
     data = text.encode()
-    assert b"".join(data[s:e] for s, e in zip(found.byte_start, found.byte_end, strict=True)) == data
+    assert (
+        b"".join(data[s:e] for s, e in zip(found.byte_start, found.byte_end, strict=True)) == data
+    )
     at = found.token_ids.tolist().index(backend.convert_tokens_to_ids("[X]"))
     assert (found.byte_start[at], found.byte_end[at]) == (3, 6)
 
@@ -345,20 +448,29 @@ def test_truncation_keeps_the_first_tokens(tokenizer):
 
 def test_a_normaliser_that_cannot_be_followed_back_is_refused_with_the_place():
     tokenizer = byte_level(normalizers.Replace(Regex(r"a\s+b"), "c"))
-    with pytest.raises(UntracedText, match=r"models\.x: .*normaliser changes 'a bb' \(byte 3\).*Normalise"):
+    with pytest.raises(
+        UntracedText, match=r"models\.x: .*normaliser changes 'a bb' \(byte 3\).*Normalise"
+    ):
         ByteTokenizer(tokenizer, "models.x")("é a bb")
 
 
 def test_a_tokenizer_that_drops_text_is_refused_with_the_place():
     backend = Tokenizer(models.BPE({"x": 0}, []))
-    backend.pre_tokenizer, backend.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    backend.pre_tokenizer, backend.decoder = (
+        pre_tokenizers.ByteLevel(add_prefix_space=False),
+        decoders.ByteLevel(),
+    )
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
-    with pytest.raises(UntracedText, match=r"models\.x.*do not rebuild the text: from byte 1 .*another model"):
+    with pytest.raises(
+        UntracedText, match=r"models\.x.*do not rebuild the text: from byte 1 .*another model"
+    ):
         ByteTokenizer(tokenizer, "models.x")("xyx")
 
 
 def test_an_unknown_decoder_is_refused():
     backend = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
-    with pytest.raises(ModelError, match=r"models\.x: tokenizer decoder None is not supported.*WordPiece"):
+    with pytest.raises(
+        ModelError, match=r"models\.x: tokenizer decoder None is not supported.*WordPiece"
+    ):
         ByteTokenizer(PreTrainedTokenizerFast(tokenizer_object=backend), "models.x")

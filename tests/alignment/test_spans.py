@@ -17,7 +17,11 @@ def brute_force_spans(tokenizations, n_documents):
     spans = []
     for document in range(n_documents):
         per_model = [
-            [(s, e) for s, e, d in zip(t.byte_start, t.byte_end, t.document_index, strict=True) if d == document]
+            [
+                (s, e)
+                for s, e, d in zip(t.byte_start, t.byte_end, t.document_index, strict=True)
+                if d == document
+            ]
             for t in tokenizations
         ]
         prefix = min(max((e for _, e in tokens), default=0) for tokens in per_model)
@@ -26,7 +30,10 @@ def brute_force_spans(tokenizations, n_documents):
             continue
         cuts = sorted({0, prefix} | {b for b in shared if b <= prefix})
         for low, high in pairwise(cuts):
-            members = [[i for i, (s, e) in enumerate(tokens) if s < high and e > low] for tokens in per_model]
+            members = [
+                [i for i, (s, e) in enumerate(tokens) if s < high and e > low]
+                for tokens in per_model
+            ]
             spans.append((document, low, high, members))
     return spans
 
@@ -45,16 +52,25 @@ def ranges_of(tokens):
 def test_spans_match_the_definition(seed, lengths, n_models):
     rng = np.random.default_rng(seed)
     tokenizations = [
-        ranges_of(random_ranges(rng, lengths, max_token=int(rng.integers(1, 9)), special=bool(rng.integers(2))))
+        ranges_of(
+            random_ranges(
+                rng, lengths, max_token=int(rng.integers(1, 9)), special=bool(rng.integers(2))
+            )
+        )
         for _ in range(n_models)
     ]
     spans = aligned_spans(tokenizations, len(lengths))
     expected = brute_force_spans(tokenizations, len(lengths))
-    assert list(zip(spans.document_index, spans.byte_start, spans.byte_end, strict=True)) == [e[:3] for e in expected]
+    assert list(zip(spans.document_index, spans.byte_start, spans.byte_end, strict=True)) == [
+        e[:3] for e in expected
+    ]
     for model, ranges in enumerate(tokenizations):
         first_of_document = np.searchsorted(ranges.document_index, spans.document_index)
         for number, (*_, members) in enumerate(expected):
-            got = np.arange(spans.first[model][number], spans.last[model][number]) - first_of_document[number]
+            got = (
+                np.arange(spans.first[model][number], spans.last[model][number])
+                - first_of_document[number]
+            )
             assert got.tolist() == members[model]
 
 
@@ -81,7 +97,10 @@ def test_pooling_matches_numpy(pooling, seed, lengths):
     last = np.cumsum(lengths)
     first = last - lengths
     values = rng.normal(size=(last[-1], 5))
-    expected = [getattr(np, pooling)(values[low:high], axis=0) for low, high in zip(first, last, strict=True)]
+    expected = [
+        getattr(np, pooling)(values[low:high], axis=0)
+        for low, high in zip(first, last, strict=True)
+    ]
     rows = np.sort(rng.choice(100, size=last[-1], replace=False))  # other rows lie between
     stored = torch.full((100, 5), torch.nan, dtype=torch.float64)
     stored[torch.from_numpy(rows)] = torch.from_numpy(values)

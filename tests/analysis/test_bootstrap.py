@@ -1,4 +1,6 @@
-"""Intervals of means over neurons: how often they cover the truth, and what they are made of, against SciPy."""
+"""Intervals of means over neurons: how often they cover the truth, and what they are made of,
+against SciPy.
+"""
 
 import numpy as np
 import pytest
@@ -27,7 +29,8 @@ def estimated(values, name="x", **kwargs):
     return mean_estimate(values, Bootstrap(n_resamples=400), name, **kwargs)
 
 
-# docs/neurons.md states these. Percentile intervals cover 85, 87, 93 and 94% (exp of a normal: a skewness of 6).
+# docs/neurons.md states these. Percentile intervals cover 85, 87, 93 and 94% (exp of a normal: a
+# skewness of 6).
 @pytest.mark.parametrize(("n", "stated"), [(15, 0.90), (45, 0.92), (150, 0.94), (300, 0.94)])
 def test_intervals_of_skewed_data_cover_as_often_as_is_stated(n, stated):
     values = np.random.default_rng(0).lognormal(size=(n, N_SAMPLES))
@@ -42,10 +45,16 @@ def test_intervals_of_normal_data_cover_95_percent(n):
 
 
 def clustered(rng, n_clusters, n_samples=N_SAMPLES):
-    """Skewed values of clusters of one to three, alike within a cluster; their clusters and their mean."""
+    """Skewed values of clusters of one to three, alike within a cluster; their clusters and their
+    mean.
+    """
     clusters = np.repeat(np.arange(n_clusters), np.arange(n_clusters) % 3 + 1)
     shared = rng.normal(0, 0.8, size=(n_clusters, n_samples))
-    return np.exp(shared[clusters] + rng.normal(0, 0.6, size=(len(clusters), n_samples))), clusters, np.exp(0.5)
+    return (
+        np.exp(shared[clusters] + rng.normal(0, 0.6, size=(len(clusters), n_samples))),
+        clusters,
+        np.exp(0.5),
+    )
 
 
 @pytest.mark.parametrize(("n_clusters", "stated"), [(15, 0.88), (45, 0.92), (150, 0.94)])
@@ -60,7 +69,9 @@ def test_the_mean_kurtosis_is_told_by_no_interval_and_its_logarithm_is():
     """One neuron in fifty is nearly dead: its kurtosis is near the number of tokens."""
     rng = np.random.default_rng(0)
     dead = rng.random((30, N_SAMPLES)) < 0.02
-    kurtosis = np.exp(np.where(dead, rng.normal(10, 0.5, dead.shape), rng.normal(1.5, 0.8, dead.shape)))
+    kurtosis = np.exp(
+        np.where(dead, rng.normal(10, 0.5, dead.shape), rng.normal(1.5, 0.8, dead.shape))
+    )
     truth = 0.98 * np.exp(1.5 + 0.8**2 / 2) + 0.02 * np.exp(10 + 0.5**2 / 2)
     assert coverage(estimated(kurtosis), truth) < 0.6
     assert coverage(estimated(np.log(kurtosis)), 0.98 * 1.5 + 0.02 * 10) > 0.86 - tolerance(0.86)
@@ -103,7 +114,9 @@ def test_the_interval_is_made_of_ratios_of_deviation_to_error():
     assert np.array(estimate.interval())[:, 0] == pytest.approx(expected, abs=0.03)
     again = mean_estimate(values[:, None], SETTINGS, "x")
     np.testing.assert_array_equal(estimate.replicates, again.replicates)
-    assert not np.array_equal(estimate.replicates, mean_estimate(values[:, None], SETTINGS, "y").replicates)
+    assert not np.array_equal(
+        estimate.replicates, mean_estimate(values[:, None], SETTINGS, "y").replicates
+    )
 
 
 def test_absent_values_take_no_part():
@@ -114,7 +127,9 @@ def test_absent_values_take_no_part():
     np.testing.assert_allclose(estimate.value, [values[:, 0].mean(), values[30:, 1].mean()])
     apart = mean_estimate(values[30:, 1:], SETTINGS, "x")
     np.testing.assert_allclose(estimate.variance[1], apart.variance[0], rtol=0.03)
-    np.testing.assert_allclose(np.array(estimate.interval())[:, 1], np.array(apart.interval())[:, 0], atol=0.05)
+    np.testing.assert_allclose(
+        np.array(estimate.interval())[:, 1], np.array(apart.interval())[:, 0], atol=0.05
+    )
 
 
 def test_clusters_are_resampled_whole():
@@ -142,7 +157,9 @@ def test_fewer_clusters_than_stated_have_no_interval(n):
 
 @pytest.mark.parametrize("n_differing", [0, 2])
 def test_values_that_hardly_differ_have_no_interval_of_no_width(n_differing):
-    """With two of forty apart, every eighth resample has neither, and nothing bounds the mean from above."""
+    """With two of forty apart, every eighth resample has neither, and nothing bounds the mean from
+    above.
+    """
     values = np.where(np.arange(40) < n_differing, 1.0, 0.1)[:, None]
     estimate = mean_estimate(values, SETTINGS)
     assert np.isnan(estimate.interval()).all()

@@ -8,7 +8,13 @@ import pytest
 from helpers import random_ranges, save_stores
 
 from rosetta.analysis import points
-from rosetta.analysis.contexts import Reader, best_matches, members_of, shared_contexts, with_margins
+from rosetta.analysis.contexts import (
+    Reader,
+    best_matches,
+    members_of,
+    shared_contexts,
+    with_margins,
+)
 from rosetta.analysis.excerpts import group_excerpts
 from rosetta.analysis.points import values_at
 from rosetta.analysis.positions import Positions
@@ -18,7 +24,9 @@ from rosetta.errors import StoreError
 
 MODELS = ("a", "b", "c")
 TEXTS = ["".join(np.random.default_rng(i).choice(list("ab é東𝄞\n"), size=40)) for i in range(6)]
-DOCUMENTS = pd.DataFrame({"id": np.arange(6, dtype=np.uint64), "text": TEXTS, "domain": list("xyxyxy")})
+DOCUMENTS = pd.DataFrame(
+    {"id": np.arange(6, dtype=np.uint64), "text": TEXTS, "domain": list("xyxyxy")}
+)
 ROSETTA = pd.DataFrame(
     [
         ("a", 0, 1, "b", 1, 0, 0.9),
@@ -27,7 +35,7 @@ ROSETTA = pd.DataFrame(
         ("a", 1, 2, "c", 1, 1, 0.6),
     ],
     columns=["model_anchor", "layer_anchor", "unit_anchor", "model", "layer", "unit", "r"],
-)  # fmt: skip
+)
 
 
 class Case:
@@ -38,7 +46,9 @@ class Case:
         lengths = [len(text.encode()) for text in TEXTS]
         self.ranges, self.values, self.readers = {}, {}, {}
         for number, model in enumerate(MODELS):
-            ranges = random_ranges(rng, lengths, special=True, truncate=number == 2)  # c does not read to the ends
+            ranges = random_ranges(
+                rng, lengths, special=True, truncate=number == 2
+            )  # c does not read to the ends
             values = rng.integers(-8, 9, size=(2, len(ranges[0]), 3)).astype(np.float32)
             stores = save_stores(folder / model, values, ranges, 6, n_shards=2, dtype="float16")
             contexts = profile_neurons(stores, DOCUMENTS, 4).contexts
@@ -68,7 +78,9 @@ def test_points_are_read_wherever_they_lie(case, monkeypatch):
         rng.integers(3, size=99),
     )
     found = values_at(reader.stores, reader.positions, position, layer, unit)
-    np.testing.assert_array_equal(found, case.values["a"][layer, np.flatnonzero(end > start)[position], unit])
+    np.testing.assert_array_equal(
+        found, case.values["a"][layer, np.flatnonzero(end > start)[position], unit]
+    )
     assert len(values_at(reader.stores, reader.positions, *[np.empty(0, np.int64)] * 3)) == 0
 
 
@@ -97,7 +109,9 @@ def test_other_documents_are_refused(case):
 
 
 def margins():
-    table = ROSETTA.set_axis(["model_a", "layer_a", "unit_a", "model_b", "layer_b", "unit_b", "r"], axis=1)
+    table = ROSETTA.set_axis(
+        ["model_a", "layer_a", "unit_a", "model_b", "layer_b", "unit_b", "r"], axis=1
+    )
     table = table.assign(margin_a=[0.1, 0.2, 0.3, 0.4], margin_b=[0.3, 0.05, 0.3, 0.5])
     return [part for _, part in table.groupby("model_b")]
 
@@ -107,14 +121,23 @@ def test_excerpts_hold_every_tokens_value(case, context_bytes):
     settings = Viewer(n_neurons=5, n_contexts=3, context_bytes=context_bytes)
     members = with_margins(members_of(ROSETTA), margins())
     shown = group_excerpts(members, MODELS, case.readers, DOCUMENTS, settings)
-    assert [(neuron["r"], neuron["margin"]) for neuron in shown["neurons"]] == [(0.5, 0.3), (0.4, 0.05)]
-    assert [[(p["layer"], p["unit"]) for p in neuron["partners"]] for neuron in shown["neurons"]] == [
+    assert [(neuron["r"], neuron["margin"]) for neuron in shown["neurons"]] == [
+        (0.5, 0.3),
+        (0.4, 0.05),
+    ]
+    assert [
+        [(p["layer"], p["unit"]) for p in neuron["partners"]] for neuron in shown["neurons"]
+    ] == [
         [(1, 2), (0, 0), (1, 1)],
         [(0, 1), (1, 0), (0, 2)],
     ]
     for neuron in shown["neurons"]:
         for column, partner in enumerate(neuron["partners"]):
-            assert sorted(c["ranks"][column] for c in neuron["contexts"] if c["ranks"][column]) == [1, 2, 3]
+            assert sorted(c["ranks"][column] for c in neuron["contexts"] if c["ranks"][column]) == [
+                1,
+                2,
+                3,
+            ]
             for context in neuron["contexts"]:
                 excerpt = shown["excerpts"][context["excerpt"]]
                 check_values(case, MODELS[column], partner, excerpt, context, column)
@@ -127,10 +150,14 @@ def check_values(case, model, partner, excerpt, context, column):
     low = excerpt["byte_start"]
     assert TEXTS[document].encode()[low : low + len(data)] == data
     _, start, end, owner = case.ranges[model]
-    rows = np.flatnonzero((owner == document) & (start < end) & (end > low) & (start < low + len(data)))
+    rows = np.flatnonzero(
+        (owner == document) & (start < end) & (end > low) & (start < low + len(data))
+    )
     codes = np.frombuffer(base64.b64decode(context["values"][column]), dtype=np.uint8).astype(float)
     expected = case.values[model][partner["layer"], rows, partner["unit"]]
-    np.testing.assert_allclose((codes - 128) / 127 * partner["scale"], expected, atol=partner["scale"] / 200)
+    np.testing.assert_allclose(
+        (codes - 128) / 127 * partner["scale"], expected, atol=partner["scale"] / 200
+    )
     lengths = excerpt["tokens"][column]
     assert len(lengths) == len(rows)
     # Every token ends where its bytes do, or at the end of the character that its bytes cut.
@@ -159,6 +186,8 @@ def test_the_best_matches_come_with_their_texts(case):
         assert [c["value"] for c in found[0][f"contexts_{side}"]] == rows["value"].tolist()
         for context, row in zip(found[0][f"contexts_{side}"], rows.itertuples(), strict=True):
             data = TEXTS[row.document].encode()
-            assert context["token"] == data[row.byte_start : row.byte_end].decode("utf-8", "replace")
+            assert context["token"] == data[row.byte_start : row.byte_end].decode(
+                "utf-8", "replace"
+            )
             assert context["before"] == data[: row.byte_start].decode("utf-8", "replace")
             assert context["after"] == data[row.byte_end :].decode("utf-8", "replace")

@@ -1,4 +1,6 @@
-"""The law of counts against least squares, SciPy's likelihood and planted laws; zeros; pooled fits; nulls' laws."""
+"""The law of counts against least squares, SciPy's likelihood and planted laws; zeros; pooled fits;
+nulls' laws.
+"""
 
 import numpy as np
 import pandas as pd
@@ -47,7 +49,9 @@ def test_what_sizes_are_counted_in_does_not_matter(seed, factor):
 
 
 @given(
-    counts=st.lists(st.one_of(st.just(0), st.integers(0, 9), st.integers(0, 10**7)), min_size=2, max_size=12),
+    counts=st.lists(
+        st.one_of(st.just(0), st.integers(0, 9), st.integers(0, 10**7)), min_size=2, max_size=12
+    ),
     seed=st.integers(0, 10**6),
     n_ladders=st.integers(1, 3),
 )
@@ -67,12 +71,18 @@ def test_large_counts_are_fitted_as_by_least_squares():
         counts = 1e6 * SIZES**0.7 * np.exp(rng.normal(0, 0.03, 4))
         law, line = fit_count_law(SIZES, counts), fit_log_log(SIZES, counts)
         assert law.alpha == pytest.approx(line.alpha, abs=0.003)
-        assert law.half_width == pytest.approx((line.alpha_ci_high - line.alpha_ci_low) / 2, rel=0.05)
+        assert law.half_width == pytest.approx(
+            (line.alpha_ci_high - line.alpha_ci_low) / 2, rel=0.05
+        )
 
 
-@pytest.mark.parametrize("counts", [[0, 1, 1, 6], [3, 0, 9, 40], [29, 45, 79, 139], [200, 90, 900, 800]])
+@pytest.mark.parametrize(
+    "counts", [[0, 1, 1, 6], [3, 0, 9, 40], [29, 45, 79, 139], [200, 90, 900, 800]]
+)
 def test_the_fit_has_the_largest_likelihood_and_pearson_scatter(counts):
-    """Against SciPy's negative binomial, maximised by a general method at the dispersion that was found."""
+    """Against SciPy's negative binomial, maximised by a general method at the dispersion that was
+    found.
+    """
     law, y = fit_count_law(SIZES, counts), np.array(counts)
     x = np.log(SIZES) - np.log(SIZES).mean()
 
@@ -82,7 +92,9 @@ def test_the_fit_has_the_largest_likelihood_and_pearson_scatter(counts):
             return -stats.poisson.logpmf(y, mean).sum()
         return -stats.nbinom.logpmf(y, 1 / law.dispersion, 1 / (1 + law.dispersion * mean)).sum()
 
-    best = minimize(loss, [np.log(y.mean()), 0.5], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10})
+    best = minimize(
+        loss, [np.log(y.mean()), 0.5], method="Nelder-Mead", options={"xatol": 1e-8, "fatol": 1e-10}
+    )
     assert law.alpha == pytest.approx(best.x[1], abs=1e-3)
     mean = law.heights[""] * SIZES**law.alpha
     scatter = (np.square(y - mean) / (mean + law.dispersion * mean**2)).sum()
@@ -91,11 +103,20 @@ def test_the_fit_has_the_largest_likelihood_and_pearson_scatter(counts):
 
 @pytest.mark.parametrize(
     ("c", "alpha", "dispersion"),
-    [(0.02, 0.7, 0.0), (0.02, 0.7, 0.1), (0.005, 0.9, 0.3), (0.2, 0.7, 0.04), (0.5, 0.7, 0.0), (0.5, 0.7, 0.04)],
+    [
+        (0.02, 0.7, 0.0),
+        (0.02, 0.7, 0.1),
+        (0.005, 0.9, 0.3),
+        (0.2, 0.7, 0.04),
+        (0.5, 0.7, 0.0),
+        (0.5, 0.7, 0.04),
+    ],
     ids=["few", "few, scattered", "few, widely scattered", "tens", "many", "many, scattered"],
 )
 def test_the_interval_covers_the_exponent_as_often_as_it_says(c, alpha, dispersion):
-    """Counts from 0 on. Least squares, which drops zeros, and has no error where counts are equal, does not."""
+    """Counts from 0 on. Least squares, which drops zeros, and has no error where counts are equal,
+    does not.
+    """
     rng, mean = np.random.default_rng(0), c * SIZES**alpha
     scatter = rng.gamma(1 / dispersion, dispersion, (250, 4)) if dispersion else 1.0
     drawn = rng.poisson(mean * scatter, (250, 4))
@@ -105,7 +126,11 @@ def test_the_interval_covers_the_exponent_as_often_as_it_says(c, alpha, dispersi
     assert np.mean(told) > 0.93
     if (drawn == 0).any(axis=1).mean() > 0.3:
         lines = [fit_log_log(SIZES, counts) for counts in drawn]
-        kept = [line.alpha_ci_low < alpha < line.alpha_ci_high for line in lines if np.isfinite(line.alpha)]
+        kept = [
+            line.alpha_ci_low < alpha < line.alpha_ci_high
+            for line in lines
+            if np.isfinite(line.alpha)
+        ]
         assert np.mean(kept) < 0.9
 
 
@@ -130,7 +155,9 @@ def test_rungs_without_a_match_count_and_are_named():
     assert row["few_matches"] == "256 neurons: 0; 512 neurons: 1; 1,024 neurons: 1"
     assert row["alpha_ci_low"] < row["alpha"] < row["alpha_ci_high"]
     assert row["alpha"] == pytest.approx(fit_count_law(SIZES, [0, 1, 1, 6]).alpha)
-    assert row["alpha_ols"] == pytest.approx(fit_log_log(SIZES, [0, 1, 1, 6]).alpha), "three points, for comparison"
+    assert row["alpha_ols"] == pytest.approx(fit_log_log(SIZES, [0, 1, 1, 6]).alpha), (
+        "three points, for comparison"
+    )
     equal = scaling_table(counts.assign(matches=[0, 1, 1, 1])).iloc[0]
     assert equal["alpha_ci_high"] - equal["alpha_ci_low"] > 1, "equal counts are no exact law"
 
@@ -150,7 +177,9 @@ LADDERS = {
 
 
 def count_rows(heights, alpha=0.7, factor=None):
-    """Counts of all ladders, by a law with a height per ladder; `factor` per ladder bends it at the largest rung."""
+    """Counts of all ladders, by a law with a height per ladder; `factor` per ladder bends it at the
+    largest rung.
+    """
     families = families_of(LADDERS)
     rows = []
     for ladder, rungs in LADDERS.items():
@@ -159,7 +188,9 @@ def count_rows(heights, alpha=0.7, factor=None):
             matches = np.round(heights[ladder] * SIZES[rung] ** alpha * bend)
             named = "--".join(families[model] for model in group)
             rows.append((ladder, rung, "--".join(group), SIZES[rung], matches, named))
-    return pd.DataFrame(rows, columns=["ladder", "rung", "models", "n_neurons", "matches", "families"])
+    return pd.DataFrame(
+        rows, columns=["ladder", "rung", "models", "n_neurons", "matches", "families"]
+    )
 
 
 HEIGHTS = {"a-b": 0.5, "a-c": 1.0, "b-c": 0.8, "a-b-c": 0.2}
@@ -167,15 +198,24 @@ HEIGHTS = {"a-b": 0.5, "a-c": 1.0, "b-c": 0.8, "a-b-c": 0.2}
 
 def test_one_exponent_for_all_pairs_with_a_height_per_ladder():
     table = pooled_table(count_rows(HEIGHTS)).set_index(["statistic", "left_out"])
-    assert table.index.tolist() == [("plain", "none"), ("plain", "a"), ("plain", "b"), ("plain", "c")]
+    assert table.index.tolist() == [
+        ("plain", "none"),
+        ("plain", "a"),
+        ("plain", "b"),
+        ("plain", "c"),
+    ]
     whole = table.loc[("plain", "none")]
     assert whole["alpha"] == pytest.approx(0.7, abs=0.02)
-    assert (whole["n_ladders"], whole["n_points"], whole["freedom"]) == (3, 12, 8), "triples are made of the pairs"
+    assert (whole["n_ladders"], whole["n_points"], whole["freedom"]) == (3, 12, 8), (
+        "triples are made of the pairs"
+    )
     without = table.loc[("plain", "a")]
     assert (without["n_ladders"], without["n_points"], without["freedom"]) == (1, 4, 2)
     one = scaling_table(count_rows(HEIGHTS)).set_index("ladder").loc["b-c"]
     assert without["alpha"] == pytest.approx(one["alpha"])
-    assert whole["alpha_ci_high"] - whole["alpha_ci_low"] < 0.7 * (one["alpha_ci_high"] - one["alpha_ci_low"])
+    assert whole["alpha_ci_high"] - whole["alpha_ci_low"] < 0.7 * (
+        one["alpha_ci_high"] - one["alpha_ci_low"]
+    )
 
 
 def test_the_jackknife_tells_of_a_family_that_bends_the_law():
@@ -186,7 +226,9 @@ def test_the_jackknife_tells_of_a_family_that_bends_the_law():
     half = stats.t.ppf(0.975, 2) * error
     assert bent.loc["none", "alpha_family_high"] == pytest.approx(bent.loc["none", "alpha"] + half)
     assert half > 5 * (straight["alpha_family_high"] - straight["alpha"])
-    assert without[1] == pytest.approx(0.7, abs=0.03), "without b, whose largest models have few matches"
+    assert without[1] == pytest.approx(0.7, abs=0.03), (
+        "without b, whose largest models have few matches"
+    )
 
 
 def test_what_cannot_be_pooled_is_told():
@@ -197,7 +239,9 @@ def test_what_cannot_be_pooled_is_told():
     assert np.isnan(single.loc["none", "alpha_family_low"]), "two families are no jackknife"
     rows["above_untrained"] = rows["matches"].where(rows["ladder"] != "a-c")
     table = pooled_table(rows).set_index(["statistic", "left_out"])
-    assert table.loc[("above_untrained", "none"), "n_ladders"] == 2, "a ladder without a threshold takes no part"
+    assert table.loc[("above_untrained", "none"), "n_ladders"] == 2, (
+        "a ladder without a threshold takes no part"
+    )
     triples = pooled_table(rows[rows["ladder"] == "a-b-c"])
     assert triples["reason"].tolist() == ["there is no ladder of pairs"] * 2
 
@@ -209,10 +253,17 @@ def test_families_are_places_of_ladders_that_share_models():
         "b-x": "b",
         "c-x": "c",
     }
-    hub = {"one": [["pythia-70m", "gpt2"], ["pythia-410m", "gpt2-medium"]], "two": [["opt-1b", "pythia-410m"]]}
+    hub = {
+        "one": [["pythia-70m", "gpt2"], ["pythia-410m", "gpt2-medium"]],
+        "two": [["opt-1b", "pythia-410m"]],
+    }
     assert families_of(hub) == {
-        "pythia-70m": "pythia", "pythia-410m": "pythia", "gpt2": "gpt2", "gpt2-medium": "gpt2", "opt-1b": "opt-1b",
-    }  # fmt: skip
+        "pythia-70m": "pythia",
+        "pythia-410m": "pythia",
+        "gpt2": "gpt2",
+        "gpt2-medium": "gpt2",
+        "opt-1b": "opt-1b",
+    }
     assert set(families_of({"l": [["m-1", "m-2"]]}).values()) == {"m-1", "m-2"}
     uneven = families_of({"l": [["a-s", "b-s"], ["a-m", "b-m", "c-m"]]})
     assert uneven["c-m"] == "c-m"
@@ -226,12 +277,16 @@ def test_nulls_have_laws_of_their_own_beside_the_pooled_ones():
         for rung, size in enumerate(SIZES)
         for seed in range(3)
     ]
-    controls = pd.DataFrame(rows, columns=["ladder", "rung", "control", "seed", "matches", "mean_r"])
+    controls = pd.DataFrame(
+        rows, columns=["ladder", "rung", "control", "seed", "matches", "mean_r"]
+    )
     table = null_scaling_table(counts, controls).set_index(["ladder", "control"])
     means = np.array([round(3 * size**0.5) + 1 for size in SIZES])
     law = table.loc[("a-b", "untrained")]
     assert law["alpha"] == pytest.approx(0.5, abs=0.02)
-    assert law["c"] * SIZES ** law["alpha"] == pytest.approx(means, rel=0.02), "of the mean over seeds"
+    assert law["c"] * SIZES ** law["alpha"] == pytest.approx(means, rel=0.02), (
+        "of the mean over seeds"
+    )
     assert law["alpha_ols"] == pytest.approx(fit_log_log(SIZES, means).alpha)
     assert law["n_seeds"] == 3
     pooled = pooled_table(counts, None, controls).set_index(["statistic", "left_out"])
@@ -240,7 +295,9 @@ def test_nulls_have_laws_of_their_own_beside_the_pooled_ones():
 
 
 def on_halves(counts, alpha, spread=0.0):
-    """Replicates whose exponent is `alpha` on average, with a `spread` between halves and complements."""
+    """Replicates whose exponent is `alpha` on average, with a `spread` between halves and
+    complements.
+    """
     rows = []
     for half in range(38):
         slope = alpha + spread * (1 if half % 2 else -1) * np.cos(half // 2)
@@ -254,15 +311,22 @@ def test_the_bias_of_half_of_the_positions_is_told_and_no_part_of_the_error():
     row = scaling_table(counts, on_halves(counts, 0.9)).iloc[0]
     assert row["half_sample_bias"] == pytest.approx(0.9 - row["alpha"], abs=1e-3)
     assert row["alpha_extrapolated"] == pytest.approx(2 * row["alpha"] - 0.9, abs=1e-3)
-    assert row["alpha_extrapolated_low"] < row["alpha_extrapolated"] < row["alpha_extrapolated_high"]
-    assert row["alpha_resampled_high"] - row["alpha_resampled_low"] < 1e-3, "halves that agree have no spread"
+    assert (
+        row["alpha_extrapolated_low"] < row["alpha_extrapolated"] < row["alpha_extrapolated_high"]
+    )
+    assert row["alpha_resampled_high"] - row["alpha_resampled_low"] < 1e-3, (
+        "halves that agree have no spread"
+    )
 
 
 def test_the_interval_joins_the_scatter_of_rungs_and_the_choice_of_documents():
     counts = count_rows(HEIGHTS)
     alone = scaling_table(counts).iloc[0]
     row = scaling_table(counts, on_halves(counts, 0.7, 0.1)).iloc[0]
-    halves = [(r[f"alpha_{name}_high"] - r[f"alpha_{name}_low"]) / 2 for r, name in ((alone, "ci"), (row, "resampled"))]
+    halves = [
+        (r[f"alpha_{name}_high"] - r[f"alpha_{name}_low"]) / 2
+        for r, name in ((alone, "ci"), (row, "resampled"))
+    ]
     assert halves[1] > 0.05
     assert (row["alpha_ci_high"] - row["alpha_ci_low"]) / 2 == pytest.approx(np.hypot(*halves))
     pooled = pooled_table(counts, on_halves(counts, 0.7, 0.1)).iloc[0]
@@ -275,12 +339,17 @@ def test_counts_whose_error_is_not_known_give_an_exponent_without_interval():
     unknown = on_halves(counts, 0.7).assign(matches=np.nan)
     row = scaling_table(counts, unknown).iloc[0]
     assert np.isfinite(row["alpha"])
-    assert np.isnan(row[["alpha_ci_low", "alpha_ci_high", "alpha_resampled_low"]].astype(float)).all()
+    assert np.isnan(
+        row[["alpha_ci_low", "alpha_ci_high", "alpha_resampled_low"]].astype(float)
+    ).all()
 
 
 def test_the_command_fits_what_it_is_given_and_refuses_halves_without_complements(tmp_path):
     counts = count_rows(HEIGHTS)
-    paths = {name: tmp_path / f"{name}.csv" for name in ("counts", "replicates", "pooled", "nulls", "out")}
+    paths = {
+        name: tmp_path / f"{name}.csv"
+        for name in ("counts", "replicates", "pooled", "nulls", "out")
+    }
     counts.to_csv(paths["counts"], index=False)
     halves = on_halves(counts, 0.7, 0.1)
     halves.to_csv(paths["replicates"], index=False)

@@ -79,7 +79,9 @@ def test_few_or_empty_rungs_have_no_interval():
     assert np.isnan(fit_log_log([100, 100], [10, 20]).alpha)
     law = fit_log_log([100, 200, 400], [0, 20, 40])
     assert (law.n_rungs, law.alpha) == (2, pytest.approx(1))
-    counts = pd.DataFrame({"ladder": ["b", "b", "a"], "n_neurons": [10, 20, 10], "matches": [1, 2, 1]})
+    counts = pd.DataFrame(
+        {"ladder": ["b", "b", "a"], "n_neurons": [10, 20, 10], "matches": [1, 2, 1]}
+    )
     table = scaling_table(counts)
     assert list(table.columns) == SCALING_COLUMNS
     assert table["ladder"].tolist() == ["b", "a"]
@@ -97,7 +99,9 @@ def test_merged_moments_are_those_of_the_whole(seed, cuts):
 
 
 def test_what_a_group_counts_over_its_comparisons(tmp_path):
-    """Dead neurons differ between the comparisons of an anchor: each has aligned positions of its own."""
+    """Dead neurons differ between the comparisons of an anchor: each has aligned positions of its
+    own.
+    """
     models = {name: {"path": name} for name in "abc"}
     ladders = {"two": [["a", "b"]], "three": [["a", "b", "c"]]}
     seeds = {"permutation_seeds": [0], "document_seeds": [0], "untrained_seeds": [0, 1]}
@@ -114,68 +118,139 @@ def test_what_a_group_counts_over_its_comparisons(tmp_path):
         names = dict(zip(("model_a", "model_b"), pair.split("--"), strict=True))
         unit, r = units[pair]
         table = pd.DataFrame(
-            {**names, "layer_a": 0, "unit_a": unit, "layer_b": 0, "unit_b": unit, "r": r, "rank_a": 1, "rank_b": 1}
+            {
+                **names,
+                "layer_a": 0,
+                "unit_a": unit,
+                "layer_b": 0,
+                "unit_b": unit,
+                "r": r,
+                "rank_a": 1,
+                "rank_b": 1,
+            }
         ).assign(margin_a=0.0, margin_b=0.0)
         write_parquet(paths.matches(pair), table, metadata)
-        halves = pd.concat([table.head(n).assign(half_sample=i) for i, n in enumerate(on_halves[pair])])
-        write_parquet(paths.replicates(pair), halves, {"interval": "rematched", "n_half_samples": 4})
-        many = pd.concat([table.head(1).assign(r=0.3, unit_a=i, unit_b=i, seed=i % 2) for i in range(140)])
+        halves = pd.concat(
+            [table.head(n).assign(half_sample=i) for i, n in enumerate(on_halves[pair])]
+        )
+        write_parquet(
+            paths.replicates(pair), halves, {"interval": "rematched", "n_half_samples": 4}
+        )
+        many = pd.concat(
+            [table.head(1).assign(r=0.3, unit_a=i, unit_b=i, seed=i % 2) for i in range(140)]
+        )
         few = table.assign(r=0.1, seed=0)
         for control, null in (("permutation", few), ("documents", few), ("untrained", many)):
             write_parquet(paths.null_matches(control, pair), null)
     nulls = read_all_nulls(config, paths)
     limits = ladder_thresholds(nulls, config.controls.null_quantile)
     assert np.isnan(limits["two"]["above_documents"]), "three null matches tell no threshold"
-    assert limits["two"]["above_untrained"] == limits["three"]["above_untrained"] == pytest.approx(0.3)
-    assert list(group_thresholds(config, known_thresholds(config, paths))["a--b"]) == ["plain", "above_untrained"]
+    assert (
+        limits["two"]["above_untrained"] == limits["three"]["above_untrained"] == pytest.approx(0.3)
+    )
+    assert list(group_thresholds(config, known_thresholds(config, paths))["a--b"]) == [
+        "plain",
+        "above_untrained",
+    ]
     replicates = replicate_table(config, paths, nulls)
     two, three = count_table(config, paths, limits, replicates).to_dict("records")
-    common = {"n_special": 1, "n_first_position": 1, "n_high_norm": 1, "n_quiet_a": 1, "interval": "rematched"}
+    common = {
+        "n_special": 1,
+        "n_first_position": 1,
+        "n_high_norm": 1,
+        "n_quiet_a": 1,
+        "interval": "rematched",
+    }
     expected_two = {
-        "ladder": "two", "rung": 0, "models": "a--b", "n_neurons": 30, "n_positions": 1000, "matches": 3,
-        "n_dead_a": 3, "n_dead_b": 5, "mean_r": pytest.approx(0.4), "above_untrained": 2,
-        "n_quiet_b": 1, "families": "a--b", **common,
-    }  # fmt: skip
+        "ladder": "two",
+        "rung": 0,
+        "models": "a--b",
+        "n_neurons": 30,
+        "n_positions": 1000,
+        "matches": 3,
+        "n_dead_a": 3,
+        "n_dead_b": 5,
+        "mean_r": pytest.approx(0.4),
+        "above_untrained": 2,
+        "n_quiet_b": 1,
+        "families": "a--b",
+        **common,
+    }
     assert {name: two[name] for name in expected_two} == expected_two
     half = stats.t.ppf(0.975, 2) * np.std([3, 2, 1, 2])
-    assert (two["matches_ci_low"], two["matches_ci_high"]) == pytest.approx((max(0, 3 - half), 3 + half))
+    assert (two["matches_ci_low"], two["matches_ci_high"]) == pytest.approx(
+        (max(0, 3 - half), 3 + half)
+    )
     expected_three = {
-        "ladder": "three", "rung": 0, "models": "a--b--c", "n_neurons": 60, "n_positions": 900, "matches": 2,
-        "n_dead_a": 4, "n_dead_b": 7, "mean_r": pytest.approx(0.35), "above_untrained": 1,
-        "n_quiet_b": 2, "families": "a--b--c", **common, "n_special": 2, "n_first_position": 2, "n_high_norm": 2,
-    }  # fmt: skip
+        "ladder": "three",
+        "rung": 0,
+        "models": "a--b--c",
+        "n_neurons": 60,
+        "n_positions": 900,
+        "matches": 2,
+        "n_dead_a": 4,
+        "n_dead_b": 7,
+        "mean_r": pytest.approx(0.35),
+        "above_untrained": 1,
+        "n_quiet_b": 2,
+        "families": "a--b--c",
+        **common,
+        "n_special": 2,
+        "n_first_position": 2,
+        "n_high_norm": 2,
+    }
     assert {name: three[name] for name in expected_three} == expected_three
-    assert np.isnan([two["above_documents"], two["above_documents_ci_low"]]).all(), "not counted, and not 0"
+    assert np.isnan([two["above_documents"], two["above_documents_ci_low"]]).all(), (
+        "not counted, and not 0"
+    )
     assert two["above_untrained_ci_low"] <= 2 <= two["above_untrained_ci_high"]
     of_three = replicates[(replicates["ladder"] == "three") & (replicates["statistic"] == "plain")]
     assert of_three["matches"].tolist() == [2, 2, 1, 2]
     controls = control_table(config, paths)
-    counted = controls.groupby(["control", "ladder"], sort=False)["matches"].unique().map(list).to_dict()
+    counted = (
+        controls.groupby(["control", "ladder"], sort=False)["matches"].unique().map(list).to_dict()
+    )
     assert counted == {
-        ("permutation", "two"): [3], ("documents", "two"): [3], ("untrained", "two"): [70],
-        ("permutation", "three"): [2], ("documents", "three"): [2], ("untrained", "three"): [70],
-    }  # fmt: skip
+        ("permutation", "two"): [3],
+        ("documents", "two"): [3],
+        ("untrained", "two"): [70],
+        ("permutation", "three"): [2],
+        ("documents", "three"): [2],
+        ("untrained", "three"): [70],
+    }
     other = controls["seed"] == 1
     summary = null_summary(config, paths, controls.assign(matches=controls["matches"] + 2 * other))
     summary = summary.set_index(["ladder", "control"])
     assert summary["matches"].groupby("control").unique().map(list).to_dict()["untrained"] == [71]
     half = stats.t.ppf(0.975, 1) * np.std([70, 72], ddof=1) / np.sqrt(2)
     assert summary.loc[("two", "untrained"), "matches_ci_high"] == pytest.approx(71 + half)
-    few = null_summary(config, paths, controls.assign(matches=1 + 2 * other)).set_index(["ladder", "control"])
+    few = null_summary(config, paths, controls.assign(matches=1 + 2 * other)).set_index(
+        ["ladder", "control"]
+    )
     assert few.loc[("two", "untrained"), "matches_ci_low"] == 0, "no mean count is below"
     alike = null_summary(config, paths, controls.assign(matches=8)).set_index(["ladder", "control"])
-    assert alike.loc[("two", "untrained"), "matches_ci_high"] == pytest.approx(8 + stats.norm.ppf(0.975) * 2)
+    assert alike.loc[("two", "untrained"), "matches_ci_high"] == pytest.approx(
+        8 + stats.norm.ppf(0.975) * 2
+    )
     assert summary.loc[("two", "untrained"), "r_threshold"] == pytest.approx(0.3)
     assert summary.loc[("two", "documents"), ["r_threshold"]].isna().all()
     single = null_summary(config, paths, controls).set_index("control").loc["permutation"]
-    assert single[["matches_ci_low", "matches_ci_high"]].isna().all(axis=None), "one seed has no interval"
+    assert single[["matches_ci_low", "matches_ci_high"]].isna().all(axis=None), (
+        "one seed has no interval"
+    )
 
 
 def test_the_resampled_interval_of_the_exponent_is_that_of_the_laws_on_half_samples():
     rng = np.random.default_rng(0)
     sizes, halves = np.array([100.0, 200, 400]), rng.integers(20, 90, (3, 38))
-    counts = pd.DataFrame({"ladder": "l", "rung": [0, 1, 2], "n_neurons": sizes, "matches": [30, 45, 70]})
-    rows = [("l", rung, "plain", i, n, 0.5) for rung, row in enumerate(halves) for i, n in enumerate(row)]
+    counts = pd.DataFrame(
+        {"ladder": "l", "rung": [0, 1, 2], "n_neurons": sizes, "matches": [30, 45, 70]}
+    )
+    rows = [
+        ("l", rung, "plain", i, n, 0.5)
+        for rung, row in enumerate(halves)
+        for i, n in enumerate(row)
+    ]
     table = scaling_table(counts, pd.DataFrame(rows, columns=REPLICATE_COLUMNS)).iloc[0]
     slopes = np.array([fit_count_law(sizes, column).alpha for column in halves.T])
     assert table["statistic"] == "plain"
@@ -193,11 +268,25 @@ def test_the_plan_counts_jobs_and_bytes(tmp_path):
     config = load_config(ROOT / "config.yaml")
     plan = plan_run(config, Paths(tmp_path))
     phases = phases_of(plan)
-    names, results = job_names(config), (
-        "match", "anchors", "counts", "fit", "figures", "control_tables", "control_figures", "describe",
-        "neuron_figures", "viewer", "report",
-    )  # fmt: skip
-    assert phases["results"].jobs == sum(len(names[rule]) for rule in results), "what no other phase counts"
+    names, results = (
+        job_names(config),
+        (
+            "match",
+            "anchors",
+            "counts",
+            "fit",
+            "figures",
+            "control_tables",
+            "control_figures",
+            "describe",
+            "neuron_figures",
+            "viewer",
+            "report",
+        ),
+    )
+    assert phases["results"].jobs == sum(len(names[rule]) for rule in results), (
+        "what no other phase counts"
+    )
     assert phases["training"].jobs == 12
     assert phases["activations"].jobs == 24
     assert phases["correlation"].jobs == 12
@@ -222,9 +311,12 @@ def small_plan(tmp_path, corpus, **activations):
     sizes = {"s": {"n_layers": 1, "d_model": 16, "d_mlp": 32, "n_heads": 2}}
     models = {name: {"zoo": {"family": name[0], "size": "s"}} for name in ("f", "g", "f-unused")}
     content = {
-        "zoo": {"families": families, "sizes": sizes}, "models": models, "ladders": {"l": [["f", "g"]]},
-        "corpus": corpus, "activations": {"sequence_length": 64, **activations},
-    }  # fmt: skip
+        "zoo": {"families": families, "sizes": sizes},
+        "models": models,
+        "ladders": {"l": [["f", "g"]]},
+        "corpus": corpus,
+        "activations": {"sequence_length": 64, **activations},
+    }
     config = parse_config(content)
     return config, plan_run(config, Paths(tmp_path))
 
@@ -239,7 +331,11 @@ HUB = {"kind": "hub", "id": "somebody/dataset"}
 def test_a_plan_for_a_hub_dataset_says_that_its_size_is_not_known(tmp_path):
     _, plan = small_plan(tmp_path, {"source": HUB})
     text = plan.render()
-    assert re.search(r"NOT KNOWN.*1,000,000 positions per model.*Set\s+activations\.max_documents", text, re.DOTALL)
+    assert re.search(
+        r"NOT KNOWN.*1,000,000 positions per model.*Set\s+activations\.max_documents",
+        text,
+        re.DOTALL,
+    )
     assert positions_of(plan) == 1_000_000
     assert phases_of(plan)["correlation"].flops == 2 * 1_000_000 * 32 * 32
     assert re.search(r"^corpus .* \? ", text, re.MULTILINE)
@@ -264,7 +360,10 @@ def test_the_plan_counts_the_documents_of_the_corpus_once_it_is_built(tmp_path):
     split = {"documents": 10, "bytes": 900, "domains": {}}
     splits = {name: split for name in ("train", "match", "pool", "heldout")}
     paths = Paths(tmp_path)
-    write_manifest(paths.corpus_manifest, {"kind": "corpus", "made_by": made_by(config, "corpus"), "splits": splits})
+    write_manifest(
+        paths.corpus_manifest,
+        {"kind": "corpus", "made_by": made_by(config, "corpus"), "splits": splits},
+    )
     built = plan_run(config, paths)
     assert positions_of(built) == 10 * 30
     assert phases_of(built)["corpus"].disk_bytes == 3600

@@ -1,4 +1,6 @@
-"""Verdicts on the study's findings: planted truth, the direction that is asked for, and the correction for many."""
+"""Verdicts on the study's findings: planted truth, the direction that is asked for, and the
+correction for many.
+"""
 
 import re
 from dataclasses import replace
@@ -31,7 +33,9 @@ from rosetta.config import Bootstrap, Config, Specialization, parse_config
 from rosetta.config.references import derived_ladders
 from rosetta.errors import ConfigError
 
-CONFIG = Config.model_construct(bootstrap=Bootstrap(n_resamples=1000), specialization=Specialization(n_random=50))
+CONFIG = Config.model_construct(
+    bootstrap=Bootstrap(n_resamples=1000), specialization=Specialization(n_random=50)
+)
 LAWS = pd.DataFrame(
     {
         "ladder": "l",
@@ -46,7 +50,9 @@ SIZES = np.array([256.0, 512.0, 1024.0, 2304.0])
 
 
 def counted(members, spread=0.02):
-    """Tables of the anchors' counts, and of them on eight half-samples that vary by a share of the count."""
+    """Tables of the anchors' counts, and of them on eight half-samples that vary by a share of the
+    count.
+    """
     counts, halves = [], []
     for rung in members:
         place = {"ladder": rung.ladder, "rung": rung.number}
@@ -54,7 +60,10 @@ def counted(members, spread=0.02):
         for name, mask in rung.sample[0].by_statistic().items():
             count, column = int(mask.sum()), COUNT_OF[name]
             varied = count * (1 + spread * np.random.default_rng(rung.number).normal(size=8))
-            halves += [{**place, "statistic": name, "half_sample": i, "matches": one} for i, one in enumerate(varied)]
+            halves += [
+                {**place, "statistic": name, "half_sample": i, "matches": one}
+                for i, one in enumerate(varied)
+            ]
             low, high = half_sample_interval(count, varied)
             row |= {column: count, f"{column}_ci_low": low, f"{column}_ci_high": high}
         counts.append(row)
@@ -62,7 +71,9 @@ def counted(members, spread=0.02):
 
 
 def judged(members, laws=LAWS, config=CONFIG, spread=0.02):
-    return findings_table(members, laws, *counted(members, spread), config).set_index(["finding", "statistic"])
+    return findings_table(members, laws, *counted(members, spread), config).set_index(
+        ["finding", "statistic"]
+    )
 
 
 def verdicts(small, large, config=CONFIG):
@@ -80,7 +91,10 @@ def test_planted_findings_are_supported():
     assert table.loc["share falling", "ci_low"] < -0.2 < table.loc["share falling", "ci_high"] < 0
     assert table.loc["specialization", "value"] == pytest.approx(1.5, abs=0.05)
     sentence = table.loc["specialization", "sentence"]
-    assert re.search(r"expected to rise, code \+(0\.9|1\.0).*; of those expected to fall, prose -0\.[45]", sentence)
+    assert re.search(
+        r"expected to rise, code \+(0\.9|1\.0).*; of those expected to fall, prose -0\.[45]",
+        sentence,
+    )
     assert (table["p_corrected"] <= 0.05).all()
     assert set(table["n_verdicts"]) == {8}
 
@@ -94,7 +108,9 @@ def test_what_is_not_there_is_not_supported():
 
 def test_a_gap_that_narrows_or_a_shift_of_all_neurons_is_not_supported():
     both = ((2.0, 0.5), (2.0, 0.5))
-    said, _ = verdicts({"share": 0.1, "kurtosis": (4, 0)}, {"share": 0.3, "kurtosis": (1, 0), "fire": both})
+    said, _ = verdicts(
+        {"share": 0.1, "kurtosis": (4, 0)}, {"share": 0.3, "kurtosis": (1, 0), "fire": both}
+    )
     assert said["polarization"] == said["specialization"] == said["share falling"] == NOT_SUPPORTED
 
 
@@ -104,7 +120,9 @@ def test_a_gap_that_widens_but_is_still_below_zero_is_no_polarization():
     assert said["polarization"] == NOT_SUPPORTED
 
 
-@pytest.mark.parametrize("changed", [{"fire": ((0.5, 2.0), (1.0, 1.0))}, {"fire": ((1.0, 2.0), (1.0, 1.0))}])
+@pytest.mark.parametrize(
+    "changed", [{"fire": ((0.5, 2.0), (1.0, 1.0))}, {"fire": ((1.0, 2.0), (1.0, 1.0))}]
+)
 def test_a_shift_the_other_way_is_not_supported(changed):
     said, table = verdicts({"share": 0.3}, {"share": 0.3, **changed})
     assert said["specialization"] == NOT_SUPPORTED
@@ -118,11 +136,17 @@ DIRECTIONS = {"python": "rises", "arithmetic": "rises", "prose": "falls"}
 
 @pytest.mark.parametrize(
     ("rosetta", "verdict"),
-    [((2.0, 1.0, 0.5), SUPPORTED), ((2.5, 0.6, 0.5), NOT_SUPPORTED), ((1.0, 0.5, 1.0), NOT_SUPPORTED)],
+    [
+        ((2.0, 1.0, 0.5), SUPPORTED),
+        ((2.5, 0.6, 0.5), NOT_SUPPORTED),
+        ((1.0, 0.5, 1.0), NOT_SUPPORTED),
+    ],
     ids=["as expected", "code alone", "a fall of arithmetic alone"],
 )
 def test_a_fall_of_arithmetic_counts_against_what_else_rises(rosetta, verdict):
-    config = CONFIG.model_copy(update={"specialization": Specialization(n_random=50, directions=DIRECTIONS)})
+    config = CONFIG.model_copy(
+        update={"specialization": Specialization(n_random=50, directions=DIRECTIONS)}
+    )
     even = {"share": 0.3, "categories": NAMES, "fire": ((1.0,) * 3, (1.0,) * 3)}
     said, table = verdicts(even, {**even, "fire": (rosetta, (1.0,) * 3)}, config)
     assert said["specialization"] == verdict
@@ -136,7 +160,10 @@ def test_domains_without_a_direction_cannot_be_judged():
     even = {"share": 0.3, "categories": ("a", "b"), "fire": ((1.0, 1.0), (1.0, 1.0))}
     said, table = verdicts(even, {**even, "fire": ((3.0, 0.5), (1.0, 1.0))})
     assert said["specialization"] == UNDECIDED
-    assert "specialization.directions says of none of the domains (a, b)" in table.loc["specialization", "sentence"]
+    assert (
+        "specialization.directions says of none of the domains (a, b)"
+        in table.loc["specialization", "sentence"]
+    )
 
 
 @pytest.mark.parametrize(("small", "large"), [(0.02, 0.0), (0.02, 0.3), (0.3, 0.004)])
@@ -149,8 +176,12 @@ def test_a_share_of_few_matches_cannot_be_judged(small, large):
 
 @pytest.mark.parametrize("share", [0.0675, 0.0725])
 def test_too_few_rosetta_neurons_cannot_be_judged(share):
-    """Fourteen or fifteen at the smallest rung, however far apart the groups; the share has another error."""
-    members = rungs({"share": share}, {"share": 0.3, "kurtosis": (9, 0), "fire": ((2.0, 0.5), (1.0, 1.0))})
+    """Fourteen or fifteen at the smallest rung, however far apart the groups; the share has another
+    error.
+    """
+    members = rungs(
+        {"share": share}, {"share": 0.3, "kurtosis": (9, 0), "fire": ((2.0, 0.5), (1.0, 1.0))}
+    )
     said = judged(members)["verdict"].xs(PLAIN, level="statistic")
     few = 200 * share < 14
     assert said["polarization"] == said["specialization"] == (UNDECIDED if few else SUPPORTED)
@@ -158,12 +189,17 @@ def test_too_few_rosetta_neurons_cannot_be_judged(share):
 
 
 def test_the_share_and_its_interval_are_those_of_the_count():
-    """Of 80 of 200 neurons and 160 of 800, with the half-samples' own intervals, not a resampling of neurons."""
+    """Of 80 of 200 neurons and 160 of 800, with the half-samples' own intervals, not a resampling
+    of neurons.
+    """
     members = rungs({"share": 0.4}, {"share": 0.2})
     found = judged(members).loc["share falling", PLAIN]
     counts, halves = counted(members)
     of_plain = halves[halves["statistic"] == PLAIN]
-    first, last = (of_plain.loc[of_plain["rung"] == rung, "matches"].to_numpy() / n for rung, n in ((0, 200), (1, 800)))
+    first, last = (
+        of_plain.loc[of_plain["rung"] == rung, "matches"].to_numpy() / n
+        for rung, n in ((0, 200), (1, 800))
+    )
     low, high = half_sample_interval(-0.2, last - first)
     assert (found["value"], found["ci_low"], found["ci_high"]) == pytest.approx((-0.2, low, high))
     error = half_sample_error(last - first)
@@ -178,17 +214,24 @@ def test_without_half_samples_the_share_cannot_be_judged():
     members = rungs({"share": 0.4}, {"share": 0.2})
     counts, halves = counted(members)
     for missing in (halves[:0], halves.assign(matches=np.nan)):
-        table = findings_table(members, LAWS, counts, missing, CONFIG).set_index(["finding", "statistic"])
+        table = findings_table(members, LAWS, counts, missing, CONFIG).set_index(
+            ["finding", "statistic"]
+        )
         assert set(table.loc["share falling", "verdict"]) == {UNDECIDED}
 
 
 def test_growth_of_a_count_without_a_law_cannot_be_judged():
     table = judged(rungs({"share": 0.4}, {"share": 0.2}), LAWS[:1])
-    assert table.loc["count sublinear", "verdict"].to_dict() == {PLAIN: SUPPORTED, "above_untrained": UNDECIDED}
+    assert table.loc["count sublinear", "verdict"].to_dict() == {
+        PLAIN: SUPPORTED,
+        "above_untrained": UNDECIDED,
+    }
 
 
 def test_findings_are_judged_on_matches_above_a_null_too():
-    """Every other Rosetta Neuron is above the null; the others are the same neurons as for all matches."""
+    """Every other Rosetta Neuron is above the null; the others are the same neurons as for all
+    matches.
+    """
     members = rungs({"share": 0.4, "kurtosis": (1, 0)}, {"share": 0.2, "kurtosis": (4, 0)})
     above = judged(members).xs("above_untrained", level="statistic")
     assert len(above) == 4
@@ -224,8 +267,18 @@ def one_verdict(evidence):
         (0.4, 0.8, SUPPORTED, "grows sublinearly"),
         (0.4, 1.2, NOT_SUPPORTED, "Sublinear growth of the number"),
         (1.1, 1.3, NOT_SUPPORTED, "Sublinear growth of the number"),
-        (-0.9, -0.1, NOT_SUPPORTED, "Growth of the number of Rosetta Neurons with size is not shown"),
-        (-0.1, 0.8, NOT_SUPPORTED, "Growth of the number of Rosetta Neurons with size is not shown"),
+        (
+            -0.9,
+            -0.1,
+            NOT_SUPPORTED,
+            "Growth of the number of Rosetta Neurons with size is not shown",
+        ),
+        (
+            -0.1,
+            0.8,
+            NOT_SUPPORTED,
+            "Growth of the number of Rosetta Neurons with size is not shown",
+        ),
         (0.6, 0.6, UNDECIDED, "Too few rungs"),
     ],
 )
@@ -241,12 +294,17 @@ def test_why_there_is_no_exponent_is_told(matches):
     law = scaling_table(counts).iloc[0]
     found = one_verdict(count_finding("l", "plain", law))
     assert law["reason"]
-    assert (found["verdict"], found["sentence"]) == (UNDECIDED, f"There is no exponent α: {law['reason']}.")
+    assert (found["verdict"], found["sentence"]) == (
+        UNDECIDED,
+        f"There is no exponent α: {law['reason']}.",
+    )
 
 
 @pytest.mark.parametrize("scatter", [0.1, 0.2, 0.3])
 def test_a_count_that_does_not_grow_is_seldom_called_sublinear(scatter):
-    """Four rungs without growth and log-normal scatter: at most 2.5% of runs. (With any α above zero: 36 to 49%.)"""
+    """Four rungs without growth and log-normal scatter: at most 2.5% of runs. (With any α above
+    zero: 36 to 49%.)
+    """
     n_runs, rng = 1000, np.random.default_rng(7)
     x = np.log(SIZES) - np.log(SIZES).mean()
     counts = 4.0 + rng.normal(0, scatter, size=(n_runs, 4))
@@ -273,7 +331,9 @@ def test_p_is_that_of_students_t():
 
 
 def test_the_correction_for_many_verdicts():
-    """Against its definition, and in runs without any truth: at most 5% of them support anything."""
+    """Against its definition, and in runs without any truth: at most 5% of them support
+    anything.
+    """
     p = np.array([0.04, 0.001, 0.013, 0.6, 0.013])
     np.testing.assert_allclose(holm(p), [0.08, 0.005, 0.052, 0.6, 0.052])
     draws = np.random.default_rng(0).random((4000, 24))
@@ -289,24 +349,36 @@ def evidence(p, finding="polarization", ladder="l", statistic="plain"):
 
 def test_a_verdict_stands_among_all_of_the_run():
     assert one_verdict(evidence(0.01))["verdict"] == SUPPORTED
-    many = judge([evidence(0.01), *(evidence(0.5 + i / 100, ladder=f"m{i}") for i in range(11))], set())
+    many = judge(
+        [evidence(0.01), *(evidence(0.5 + i / 100, ladder=f"m{i}") for i in range(11))], set()
+    )
     first = many.iloc[0]
     assert (first["verdict"], first["n_verdicts"]) == (NOT_SUPPORTED, 12)
-    assert first["sentence"] == "It is not shown: it is 1.00; p = 0.01, and 0.12 corrected for 12 verdicts."
-    assert judge([replace(evidence(0.001), against=True)], set())["verdict"].tolist() == [NOT_SUPPORTED]
+    assert (
+        first["sentence"]
+        == "It is not shown: it is 1.00; p = 0.01, and 0.12 corrected for 12 verdicts."
+    )
+    assert judge([replace(evidence(0.001), against=True)], set())["verdict"].tolist() == [
+        NOT_SUPPORTED
+    ]
 
 
 def test_copies_count_once_and_what_is_not_judged_counts_not_at_all():
     """Where all matches are above a null, its verdict is that of all matches."""
     undecided = Evidence("l", "specialization", "plain", "Too few.")
     found = [
-        evidence(0.02), evidence(0.02, statistic="above_untrained"), undecided, evidence(0.03, ladder="of three"),
+        evidence(0.02),
+        evidence(0.02, statistic="above_untrained"),
+        undecided,
+        evidence(0.03, ladder="of three"),
         evidence(0.04, finding="share falling"),
-    ]  # fmt: skip
+    ]
     table = judge(found, {"of three"})
     assert set(table["n_verdicts"]) == {2}
     assert table["verdict"].tolist() == [SUPPORTED, SUPPORTED, UNDECIDED, DERIVED, SUPPORTED]
-    assert table["p_corrected"].tolist() == pytest.approx([0.04, 0.04, np.nan, np.nan, 0.04], nan_ok=True)
+    assert table["p_corrected"].tolist() == pytest.approx(
+        [0.04, 0.04, np.nan, np.nan, 0.04], nan_ok=True
+    )
     assert table["sentence"].iloc[3].startswith("Not judged, because")
 
 
@@ -318,24 +390,38 @@ def test_ladders_of_three_that_share_pairs_are_derived():
 
 
 def test_too_few_resamples_for_the_number_of_verdicts_are_refused():
-    """The number that the message asks for lets the smallest p that there can be stand the correction, just so."""
+    """The number that the message asks for lets the smallest p that there can be stand the
+    correction, just so.
+    """
     names = [f"m{i}" for i in range(8)]
     base = {
         "models": {name: {"path": name} for name in names},
-        "ladders": {f"l{i}": [[names[i], names[7 - i]], [names[i], names[6 - i]]] for i in range(3)},
+        "ladders": {
+            f"l{i}": [[names[i], names[7 - i]], [names[i], names[6 - i]]] for i in range(3)
+        },
     }
-    with pytest.raises(ConfigError, match=r"bootstrap\.n_resamples: 100 are too few for \d+ verdicts") as refused:
+    with pytest.raises(
+        ConfigError, match=r"bootstrap\.n_resamples: 100 are too few for \d+ verdicts"
+    ) as refused:
         parse_config({**base, "bootstrap": {"n_resamples": 100}})
-    verdicts, needed = (int(re.search(rf"{word} (\d+)", str(refused.value))[1]) for word in ("for", "least"))
-    assert parse_config({**base, "bootstrap": {"n_resamples": needed}}).bootstrap.n_resamples == needed
-    assert verdicts == 2 * 3 * 3, "two findings by resamples, on all matches and above two nulls, of three ladders"
+    verdicts, needed = (
+        int(re.search(rf"{word} (\d+)", str(refused.value))[1]) for word in ("for", "least")
+    )
+    assert (
+        parse_config({**base, "bootstrap": {"n_resamples": needed}}).bootstrap.n_resamples == needed
+    )
+    assert verdicts == 2 * 3 * 3, (
+        "two findings by resamples, on all matches and above two nulls, of three ladders"
+    )
     assert verdicts * 2 / (needed + 1) < 0.05 < verdicts * 2 / (0.99 * needed)
     # What p are at best: nothing for the findings without resamples, which are corrected before.
     assert holm(np.array([2 / (needed + 1)] * verdicts + [1e-9] * verdicts)).max() <= 0.05
 
 
 def test_resamples_are_asked_for_what_they_decide_alone():
-    """Neither permuted positions, nor a ladder of one rung, nor one that is derived adds verdicts by resamples."""
+    """Neither permuted positions, nor a ladder of one rung, nor one that is derived adds verdicts
+    by resamples.
+    """
     names = [f"m{i}" for i in range(14)]
     pairs = {f"l{i}": [[names[i], names[i + 1]], [names[i + 6], names[i + 7]]] for i in range(7)}
     base = {"models": {name: {"path": name} for name in names}, "ladders": pairs}

@@ -29,11 +29,15 @@ CONFIG = Config.model_construct(bootstrap=Bootstrap(), specialization=Specializa
 
 def test_weights_count_rows_several_times():
     values = np.array([[1.0], [2.0], [6.0]])
-    assert mean_estimate(values, SETTINGS, weights=np.array([2, 1, 0])).value == pytest.approx(4 / 3)
+    assert mean_estimate(values, SETTINGS, weights=np.array([2, 1, 0])).value == pytest.approx(
+        4 / 3
+    )
 
 
 def test_normalized_fire_where_the_answer_is_known():
-    """Category x has 1/4 of the tokens: a neuron with half of its contexts there has NormalizedFire 2."""
+    """Category x has 1/4 of the tokens: a neuron with half of its contexts there has NormalizedFire
+    2.
+    """
     contexts = pd.DataFrame(
         {
             "layer": [0] * 4 + [0] * 4 + [1] * 2,
@@ -45,7 +49,9 @@ def test_normalized_fire_where_the_answer_is_known():
     names, category = categories_of(["p", "q", "r"], {"p": "x", "q": "y", "r": "y", "unused": "z"})
     assert names == ["x", "y"]
     by_domain = dict(zip("pqr", category, strict=True))
-    fire = normalized_fire(contexts, np.array([1.0, 1.0, 0.0, 5.0]), 2, by_domain, np.array([25, 75]))
+    fire = normalized_fire(
+        contexts, np.array([1.0, 1.0, 0.0, 5.0]), 2, by_domain, np.array([25, 75])
+    )
     np.testing.assert_allclose(fire[:2], [[2, 2 / 3], [4, 0]])
     assert np.isnan(fire[2:]).all()
 
@@ -76,12 +82,18 @@ def test_the_tables_hold_the_means():
     own = members[0].populations[0]
     assert row["mean"] == pytest.approx(own.neurons.loc[own.rosetta["g"], "excess_kurtosis"].mean())
     assert row["n"] == 80
-    kurtosis = by_rung.set_index(["rung", "group", "statistic"]).loc[0, "rosetta", "log_activation_kurtosis"]
+    kurtosis = by_rung.set_index(["rung", "group", "statistic"]).loc[
+        0, "rosetta", "log_activation_kurtosis"
+    ]
     assert kurtosis["mean"] == pytest.approx(
         np.log(own.neurons.loc[own.rosetta["g"], "activation_kurtosis"] + 3).mean()
     )
-    assert "activation_kurtosis" not in set(by_rung["statistic"]), "its mean is that of a few nearly dead neurons"
-    others = by_rung.set_index(["rung", "group", "statistic"]).loc[0, "non_rosetta", "excess_kurtosis"]
+    assert "activation_kurtosis" not in set(by_rung["statistic"]), (
+        "its mean is that of a few nearly dead neurons"
+    )
+    others = by_rung.set_index(["rung", "group", "statistic"]).loc[
+        0, "non_rosetta", "excess_kurtosis"
+    ]
     assert others["n"] == 119, "the dead neuron is in neither group"
     assert (by_rung["ci_low"] < by_rung["ci_high"]).all()
     assert by_model["model"].unique().tolist() == ["s", "m"]
@@ -89,10 +101,18 @@ def test_the_tables_hold_the_means():
     per_model, per_rung = specialization_tables(populations, members, CONFIG)
     assert per_model.columns.tolist() == SPECIALIZATION_COLUMNS
     assert len(per_model) == len(per_rung) == 12
-    assert per_model["group"].unique().tolist() == ["rosetta", "rosetta_above_untrained", "non_rosetta"]
-    half = by_rung.set_index(["rung", "group", "statistic"]).loc[0, "rosetta_above_untrained", "excess_kurtosis"]
+    assert per_model["group"].unique().tolist() == [
+        "rosetta",
+        "rosetta_above_untrained",
+        "non_rosetta",
+    ]
+    half = by_rung.set_index(["rung", "group", "statistic"]).loc[
+        0, "rosetta_above_untrained", "excess_kurtosis"
+    ]
     assert half["n"] == 40
-    assert half["mean"] == pytest.approx(own.neurons.loc[own.above["above_untrained"]["g"], "excess_kurtosis"].mean())
+    assert half["mean"] == pytest.approx(
+        own.neurons.loc[own.above["above_untrained"]["g"], "excess_kurtosis"].mean()
+    )
     table = selectivity_table(populations)
     assert table.groupby("model", sort=False)["is_rosetta"].sum().tolist() == [80, 160]
     assert set(table.loc[table["is_rosetta"], "groups"]) == {"g"}

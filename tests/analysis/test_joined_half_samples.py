@@ -1,4 +1,6 @@
-"""Half-samples of several pairs are joined, so they have to be of the same documents, whatever each pair aligns."""
+"""Half-samples of several pairs are joined, so they have to be of the same documents, whatever each
+pair aligns.
+"""
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,8 @@ def halves_of(positions):
     """The documents of every half-sample of a pair that has so many aligned positions in each."""
     blocks = sample_blocks(AlignedPair(None, None, positions, CLUSTERS, None), 24)
     found = [
-        np.repeat(np.arange(len(CLUSTERS)), positions)[half[blocks.of_position]] for half in half_samples(blocks.n)
+        np.repeat(np.arange(len(CLUSTERS)), positions)[half[blocks.of_position]]
+        for half in half_samples(blocks.n)
     ]
     return blocks, [set(half.tolist()) for half in found]
 
@@ -43,10 +46,16 @@ def test_half_samples_of_other_documents_are_not_joined(tmp_path):
         Paths(tmp_path),
     )
     for pair, n in {"a--b": 38, "a--c": 22, "a--d": 38}.items():
-        table = pd.DataFrame([dict.fromkeys(MATCH_COLUMNS, 0) | {"model_a": "a", "model_b": "b", "r": 0.5}])
+        table = pd.DataFrame(
+            [dict.fromkeys(MATCH_COLUMNS, 0) | {"model_a": "a", "model_b": "b", "r": 0.5}]
+        )
         halves = pd.concat([table.assign(half_sample=number) for number in range(n)])
-        write_parquet(paths.replicates(pair), halves, {"interval": "rematched", "n_half_samples": n})
+        write_parquet(
+            paths.replicates(pair), halves, {"interval": "rematched", "n_half_samples": n}
+        )
     found = replicate_table(config, paths, {"l": {}, "three": {}})
     counted = found.groupby(["ladder", "rung"])["matches"].agg(["size", "sum"])
-    assert counted.index.tolist() == [("l", 0), ("l", 2)], "neither the pair of 22 half-samples nor the group with it"
+    assert counted.index.tolist() == [("l", 0), ("l", 2)], (
+        "neither the pair of 22 half-samples nor the group with it"
+    )
     assert counted.to_numpy().tolist() == [[38, 38], [38, 38]]

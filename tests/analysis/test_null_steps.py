@@ -20,32 +20,55 @@ N_FILES, PIECES, TOKENS, UNITS = 30, 3, 12, 10
 
 @pytest.fixture(params=[1, 2], ids=["one shard", "two shards"])
 def run(tmp_path, request):
-    """Two models of ten neurons that share what is common to a file, on three pieces of each of thirty files."""
+    """Two models of ten neurons that share what is common to a file, on three pieces of each of
+    thirty files.
+    """
     rng, paths = np.random.default_rng(0), Paths(tmp_path / "results")
     n_documents = N_FILES * PIECES
     file = rng.permutation(np.repeat(np.arange(N_FILES), PIECES))
     document = np.repeat(np.arange(n_documents), TOKENS)
     start = np.tile(np.arange(TOKENS), n_documents)
-    ranges = [values.astype(np.int32) for values in (np.arange(len(document)), start, start + 1, document)]
-    common = rng.normal(size=(N_FILES, UNITS))[file[document]] + rng.normal(size=(len(document), UNITS))
+    ranges = [
+        values.astype(np.int32) for values in (np.arange(len(document)), start, start + 1, document)
+    ]
+    common = rng.normal(size=(N_FILES, UNITS))[file[document]] + rng.normal(
+        size=(len(document), UNITS)
+    )
     values = {}
     for name in "ab":
         values[name] = (common + rng.normal(size=common.shape)).astype(np.float32)
-        save_stores(paths.stores(name, request.param), values[name][None], ranges, n_documents, n_shards=request.param,
-                    made_by={"model": name})  # fmt: skip
+        save_stores(
+            paths.stores(name, request.param),
+            values[name][None],
+            ranges,
+            n_documents,
+            n_shards=request.param,
+            made_by={"model": name},
+        )
     config = parse_config(
         {
-            "results": str(paths.root), "models": {name: {"path": name} for name in "ab"},
-            "ladders": {"l": [["a", "b"]]}, "activations": {"n_shards": request.param},
+            "results": str(paths.root),
+            "models": {name: {"path": name} for name in "ab"},
+            "ladders": {"l": [["a", "b"]]},
+            "activations": {"n_shards": request.param},
             "correlation": {"max_k": 2, "precision": "float64"},
-            "controls": {"document_seeds": [0, 3]}, "intervals": {"n_blocks": 12}, "sweeps": {"split_half": True},
+            "controls": {"document_seeds": [0, 3]},
+            "intervals": {"n_blocks": 12},
+            "sweeps": {"split_half": True},
         }
-    )  # fmt: skip
-    table = pd.DataFrame({"id": np.arange(n_documents, dtype=np.uint64), "domain": np.where(file % 2, "odd", "even")})
+    )
+    table = pd.DataFrame(
+        {"id": np.arange(n_documents, dtype=np.uint64), "domain": np.where(file % 2, "odd", "even")}
+    )
     paths.split("match").parent.mkdir(parents=True)
-    write_parquet(paths.split("match"), table.assign(source=[f"p/file-{f}.py#{i}" for i, f in enumerate(file)]))
+    write_parquet(
+        paths.split("match"),
+        table.assign(source=[f"p/file-{f}.py#{i}" for i, f in enumerate(file)]),
+    )
     folders = (paths.stores(name, request.param) for name in "ab")
-    correlate_stores(*folders, paths.neighbors_part("a--b", 0, 1), "mean", config.correlation, config.dask)
+    correlate_stores(
+        *folders, paths.neighbors_part("a--b", 0, 1), "mean", config.correlation, config.dask
+    )
     return config, paths, values, np.array([f"p/file-{f}.py" for f in file])
 
 
@@ -59,16 +82,23 @@ def test_half_samples_are_of_whole_files(run):
     config, paths, values, clusters = run
     intervals_step(config, paths, "a--b")
     known = read_parquet_metadata(paths.replicates("a--b"))
-    assert {name: known[name] for name in ("interval", "n_half_samples", "n_blocks", "n_clusters")} == {
-        "interval": "rematched", "n_half_samples": 22, "n_blocks": 12, "n_clusters": N_FILES,
-    }  # fmt: skip
+    assert {
+        name: known[name] for name in ("interval", "n_half_samples", "n_blocks", "n_clusters")
+    } == {
+        "interval": "rematched",
+        "n_half_samples": 22,
+        "n_blocks": 12,
+        "n_clusters": N_FILES,
+    }
     table = read_parquet(paths.replicates("a--b"))
     part = deal(clusters, 12)
     for number, half in enumerate(half_samples(12)):
         kept = np.repeat(half[part], TOKENS)
         found = table[table["half_sample"] == number]
         expected = mutual(values["a"][kept], values["b"][kept])
-        assert list(zip(found["unit_a"], found["unit_b"], strict=True)) == [pair[:2] for pair in expected]
+        assert list(zip(found["unit_a"], found["unit_b"], strict=True)) == [
+            pair[:2] for pair in expected
+        ]
         np.testing.assert_allclose(found["r"], [pair[2] for pair in expected], atol=1e-5)
         assert known["shares"][number] == kept.mean()
     assert (read_parquet(paths.intervals("a--b"))["r_ci_low"] < 1).all()
@@ -99,7 +129,9 @@ def test_halves_of_the_documents_have_no_file_in_common(run):
         kept = np.repeat(half == number, TOKENS)
         found = table[(table["sweep"] == "split_half") & (table["setting"] == str(number))]
         expected = mutual(values["a"][kept], values["b"][kept])
-        assert list(zip(found["unit_a"], found["unit_b"], strict=True)) == [pair[:2] for pair in expected]
+        assert list(zip(found["unit_a"], found["unit_b"], strict=True)) == [
+            pair[:2] for pair in expected
+        ]
 
 
 def test_exchanged_documents_are_a_null_model(run):
@@ -118,5 +150,7 @@ def test_stores_of_another_corpus_are_told(run):
     table = read_parquet(paths.split("match"))
     write_parquet(paths.split("match"), table.iloc[1:])
     for step in (intervals_step, sweeps_step):
-        with pytest.raises(StoreError, match=r"match\.parquet: has no document 0{16}, which the stores hold"):
+        with pytest.raises(
+            StoreError, match=r"match\.parquet: has no document 0{16}, which the stores hold"
+        ):
             step(config, paths, "a--b")

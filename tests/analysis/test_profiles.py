@@ -1,4 +1,6 @@
-"""One pass over the stores: statistics against SciPy and definitions, top contexts against brute force."""
+"""One pass over the stores: statistics against SciPy and definitions, top contexts against brute
+force.
+"""
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,9 @@ from rosetta.errors import StoreError
 
 def corpus(n_documents, domains="xyz"):
     labels = [domains[i % len(domains)] for i in range(n_documents)]
-    return pd.DataFrame({"id": np.arange(n_documents, dtype=np.uint64), "text": "", "domain": labels})
+    return pd.DataFrame(
+        {"id": np.arange(n_documents, dtype=np.uint64), "text": "", "domain": labels}
+    )
 
 
 def brute_contexts(values, ranges, n):
@@ -32,7 +36,12 @@ def brute_contexts(values, ranges, n):
 
 
 @settings(max_examples=12)  # each writes a store of many small chunks
-@given(seed=st.integers(0, 10**6), n_shards=st.integers(1, 3), chunk=st.integers(8, 60), n=st.integers(1, 7))
+@given(
+    seed=st.integers(0, 10**6),
+    n_shards=st.integers(1, 3),
+    chunk=st.integers(8, 60),
+    n=st.integers(1, 7),
+)
 def test_top_contexts_are_those_of_brute_force(seed, n_shards, chunk, n, tmp_path_factory):
     """Many ties, special tokens, documents that reach over chunks and shards of any size."""
     rng = np.random.default_rng(seed)
@@ -49,7 +58,9 @@ def test_top_contexts_are_those_of_brute_force(seed, n_shards, chunk, n, tmp_pat
         for unit in range(3):
             rows = found[(found["layer"] == layer) & (found["unit"] == unit)]
             places = rows[["document", "value", "byte_start", "byte_end"]].itertuples(index=False)
-            assert [tuple(place) for place in places] == brute_contexts(values[layer, :, unit], ranges, n)
+            assert [tuple(place) for place in places] == brute_contexts(
+                values[layer, :, unit], ranges, n
+            )
             assert rows["rank"].tolist() == list(range(1, len(rows) + 1))
             assert rows["domain"].tolist() == ["xyz"[document % 3] for document in rows["document"]]
 
@@ -70,8 +81,12 @@ def test_statistics_are_those_of_scipy(tmp_path, dtype, monkeypatch):
     np.testing.assert_allclose(table["activation_mean"], flat.mean(axis=0), atol=tolerance)
     np.testing.assert_allclose(table["activation_variance"], flat.var(axis=0), atol=tolerance)
     alive = flat[:, :7]
-    np.testing.assert_allclose(table["activation_skewness"][:7], stats.skew(alive), atol=2 * tolerance)
-    np.testing.assert_allclose(table["activation_kurtosis"][:7], stats.kurtosis(alive), atol=20 * tolerance)
+    np.testing.assert_allclose(
+        table["activation_skewness"][:7], stats.skew(alive), atol=2 * tolerance
+    )
+    np.testing.assert_allclose(
+        table["activation_kurtosis"][:7], stats.kurtosis(alive), atol=20 * tolerance
+    )
     assert table.loc[7, ["activation_skewness", "activation_kurtosis"]].isna().all()
     assert table.loc[7, "activation_variance"] == 0
     np.testing.assert_allclose(table["fraction_active"], (flat > 0).mean(axis=0), atol=tolerance)
@@ -81,7 +96,9 @@ def test_statistics_are_those_of_scipy(tmp_path, dtype, monkeypatch):
         for neuron in range(8):
             shares = [(flat[domain == d, neuron] > 0).mean() for d in range(3)]
             np.testing.assert_allclose(table["domain_firing"][neuron], shares, rtol=1e-6)
-            assert table["domain_information"][neuron] == pytest.approx(information(flat[:, neuron] > 0, domain))
+            assert table["domain_information"][neuron] == pytest.approx(
+                information(flat[:, neuron] > 0, domain)
+            )
 
 
 def information(fires, domain):
@@ -115,7 +132,9 @@ def test_a_planted_neuron_tops_its_domain(tmp_path):
     rng = np.random.default_rng(0)
     ranges = random_ranges(rng, [60] * 30, truncate=False)
     values = rng.normal(size=(1, len(ranges[0]), 8)).astype(np.float32)
-    values[0, :, 5] = np.where(ranges[3] % 3 == 1, 1 + rng.random(len(ranges[0])), -rng.random(len(ranges[0])))
+    values[0, :, 5] = np.where(
+        ranges[3] % 3 == 1, 1 + rng.random(len(ranges[0])), -rng.random(len(ranges[0]))
+    )
     found = profile_neurons(save_stores(tmp_path / "a", values, ranges, 30), corpus(30), 10)
     assert set(found.contexts.loc[found.contexts["unit"] == 5, "domain"]) == {"y"}
     assert found.neurons["domain_information"].idxmax() == 5
@@ -127,7 +146,8 @@ def test_shards_do_not_matter(tmp_path):
     ranges = random_ranges(rng, [50] * 9, special=True)
     values = rng.normal(size=(2, len(ranges[0]), 3)).astype(np.float32)
     one, three = (
-        profile_neurons(save_stores(tmp_path / str(n), values, ranges, 9, n_shards=n), corpus(9), 4) for n in (1, 3)
+        profile_neurons(save_stores(tmp_path / str(n), values, ranges, 9, n_shards=n), corpus(9), 4)
+        for n in (1, 3)
     )
     pd.testing.assert_frame_equal(one.contexts, three.contexts)
     pd.testing.assert_frame_equal(one.neurons, three.neurons, rtol=1e-12)
@@ -137,6 +157,8 @@ def test_shards_do_not_matter(tmp_path):
 def test_stores_of_another_corpus_are_refused(tmp_path):
     rng = np.random.default_rng(0)
     ranges = random_ranges(rng, [20] * 4)
-    stores = save_stores(tmp_path / "a", rng.normal(size=(1, len(ranges[0]), 3)).astype(np.float32), ranges, 4)
+    stores = save_stores(
+        tmp_path / "a", rng.normal(size=(1, len(ranges[0]), 3)).astype(np.float32), ranges, 4
+    )
     with pytest.raises(StoreError, match="hold document 0000000000000003, which the corpus lacks"):
         profile_neurons(stores, corpus(3), 2)

@@ -1,4 +1,6 @@
-"""Half-samples of clustered documents: balance, the usual variances, coverage where documents are not independent."""
+"""Half-samples of clustered documents: balance, the usual variances, coverage where documents are
+not independent.
+"""
 
 import numpy as np
 import pytest
@@ -32,7 +34,9 @@ def test_half_samples_are_balanced_halves_with_their_complements(n_blocks):
     assert (halves.sum(axis=1) == n_blocks // 2).all()
     assert (halves[::2] ^ halves[1::2]).all()
     together = halves.T.astype(int) @ halves
-    assert len(set(together[~np.eye(n_blocks, dtype=bool)])) == 1, "any two blocks are together equally often"
+    assert len(set(together[~np.eye(n_blocks, dtype=bool)])) == 1, (
+        "any two blocks are together equally often"
+    )
     assert half_samples(0).shape == (0, 0)
 
 
@@ -43,18 +47,24 @@ def test_the_error_of_a_mean_is_the_textbook_standard_error(n_blocks):
     expected = values.std(ddof=1) / np.sqrt(n_blocks)
     assert half_sample_error(on_halves) == pytest.approx(expected, rel=1e-12)
     low, high = half_sample_interval(values.mean(), on_halves)
-    assert (low, high) == pytest.approx(stats.t.interval(0.95, n_blocks - 1, values.mean(), expected), rel=1e-10)
+    assert (low, high) == pytest.approx(
+        stats.t.interval(0.95, n_blocks - 1, values.mean(), expected), rel=1e-10
+    )
 
 
 @pytest.mark.parametrize("n_blocks", [8, 20])
 def test_blocks_of_unequal_size_give_the_variance_of_a_ratio(n_blocks):
-    """g/(g − 1) · Σ n²(x − x̄)²/N² (Cochran 1977, section 6.3), whatever the shares of the halves."""
+    """g/(g − 1) · Σ n²(x − x̄)²/N² (Cochran 1977, section 6.3), whatever the shares of the
+    halves.
+    """
     rng = np.random.default_rng(1)
     values, sizes = rng.normal(size=n_blocks), rng.integers(1, 60, n_blocks)
     mean, halves = np.average(values, weights=sizes), half_samples(n_blocks)
     on_halves = np.array([np.average(values[half], weights=sizes[half]) for half in halves])
     shares = halves @ sizes / sizes.sum()
-    variance = n_blocks / (n_blocks - 1) * (sizes**2 * (values - mean) ** 2).sum() / sizes.sum() ** 2
+    variance = (
+        n_blocks / (n_blocks - 1) * (sizes**2 * (values - mean) ** 2).sum() / sizes.sum() ** 2
+    )
     assert np.ptp(shares) > 0.2
     assert half_sample_error(on_halves, shares) == pytest.approx(np.sqrt(variance), rel=1e-12)
     unweighted = half_sample_error(on_halves)
@@ -93,22 +103,26 @@ def test_clusters_are_dealt_whole_and_evenly():
     assert np.abs(np.corrcoef(single, np.arange(400))[0, 1]) < 0.15, "in the order of a hash"
 
 
-# ---- coverage, by simulation -----------------------------------------------------------------------------------
+# ---- coverage, by simulation
+# -----------------------------------------------------------------------------------
 
 N_RUNS, N_BLOCKS = 1000, 20
 
 
 def documents(rng, n_files):
-    """The file of every document, in the order of a hash: files have 1 to 40 pieces, most of them few."""
+    """The file of every document, in the order of a hash: files have 1 to 40 pieces, most of them
+    few.
+    """
     sizes = np.minimum(rng.geometric(0.12, n_files), 40)
     return rng.permutation(np.repeat([f"file-{i}" for i in range(n_files)], sizes))
 
 
 def simulated(rng, clusters):
-    """Sums of (x, y, x², y², xy) over the ten positions of every document, shape (N_RUNS, n_documents, 5); the true r.
+    """Sums of (x, y, x², y², xy) over the ten positions of every document, shape (N_RUNS,
+    n_documents, 5); the true r.
 
-    Of the variance, 0.3 is common to a file, with correlation 0.7 between x and y; the rest is of single positions,
-    with correlation 0.4.
+    Of the variance, 0.3 is common to a file, with correlation 0.7 between x and y; the rest is of
+    single positions, with correlation 0.4.
     """
     _, member = np.unique(clusters, return_inverse=True)
 
@@ -118,7 +132,9 @@ def simulated(rng, clusters):
 
     of_file = correlated((N_RUNS, member.max() + 1), 0.7)[:, :, member, None]
     x, y = np.sqrt(0.3) * of_file + np.sqrt(0.7) * correlated((N_RUNS, len(member), 10), 0.4)
-    return np.stack([v.sum(axis=-1) for v in (x, y, x * x, y * y, x * y)], axis=-1), 0.3 * 0.7 + 0.7 * 0.4
+    return np.stack(
+        [v.sum(axis=-1) for v in (x, y, x * x, y * y, x * y)], axis=-1
+    ), 0.3 * 0.7 + 0.7 * 0.4
 
 
 def estimates(sums, n):
@@ -128,7 +144,9 @@ def estimates(sums, n):
 
 
 def coverage(sums, part, truth):
-    """Share of the runs whose intervals hold the true mean and the true r, with documents dealt into parts."""
+    """Share of the runs whose intervals hold the true mean and the true r, with documents dealt
+    into parts.
+    """
     lengths = 10 * np.bincount(part, minlength=N_BLOCKS)
     of_blocks = np.stack([sums[:, part == block].sum(axis=1) for block in range(N_BLOCKS)])
     halves = half_samples(N_BLOCKS)

@@ -21,7 +21,11 @@ from rosetta.moments import HigherMoments
 NAMES = {
     "gpt_neox": ("gpt_neox.layers.1.mlp.dense_4h_to_h", "lm_head", "gpt_neox.final_layer_norm"),
     "gpt2": ("transformer.h.1.mlp.c_proj", "transformer.wte", "transformer.ln_f"),
-    "opt": ("model.decoder.layers.1.fc2", "model.decoder.embed_tokens", "model.decoder.final_layer_norm"),
+    "opt": (
+        "model.decoder.layers.1.fc2",
+        "model.decoder.embed_tokens",
+        "model.decoder.final_layer_norm",
+    ),
     "gemma": ("model.layers.1.mlp.down_proj", "model.embed_tokens", "model.norm"),
     "tied": ("model.layers.1.mlp.down_proj", "model.embed_tokens", "model.norm"),
 }
@@ -30,7 +34,9 @@ OTHERS = ("model.layers.1.mlp.down_proj", "lm_head", "model.norm")
 
 def tiny_model(architecture, **changes):
     size, training = tiny_sizes()
-    config = zoo_model_config(ZooFamily(architecture=architecture, vocab_size=300, seed=0), size, training)
+    config = zoo_model_config(
+        ZooFamily(architecture=architecture, vocab_size=300, seed=0), size, training
+    )
     for name, value in changes.items():
         setattr(config, name, value)
     torch.manual_seed(0)
@@ -55,7 +61,11 @@ def reference(weights, directions):
 def test_the_kurtosis_is_that_of_the_weights_by_name(architecture, fold, monkeypatch):
     monkeypatch.setattr(selectivity, "CHUNK_TOKENS", 41)
     monkeypatch.setattr(selectivity, "CHUNK_UNITS", 7)
-    model = tiny_model("llama", tie_word_embeddings=True) if architecture == "tied" else tiny_model(architecture)
+    model = (
+        tiny_model("llama", tie_word_embeddings=True)
+        if architecture == "tied"
+        else tiny_model(architecture)
+    )
     down, head, norm = NAMES.get(architecture, OTHERS)
     state = model.state_dict()
     weights = state[f"{down}.weight"] if architecture == "gpt2" else state[f"{down}.weight"].T
@@ -67,7 +77,9 @@ def test_the_kurtosis_is_that_of_the_weights_by_name(architecture, fold, monkeyp
             directions = directions - directions.mean(dim=1, keepdim=True)
     found = unembedding(model, "m", range(290), fold_final_norm=fold)
     table = vocabulary_table(output_weights(model, "m"), found, 2, "m")
-    assert table[["layer", "unit"]].to_numpy().tolist() == [[layer, unit] for layer in range(2) for unit in range(24)]
+    assert table[["layer", "unit"]].to_numpy().tolist() == [
+        [layer, unit] for layer in range(2) for unit in range(24)
+    ]
     own = table.loc[table["layer"] == 1, "excess_kurtosis"]
     np.testing.assert_allclose(own, reference(weights, directions), rtol=1e-4, atol=1e-5)
 
@@ -91,11 +103,15 @@ def opt_350m():
 
 @pytest.mark.parametrize("fold", [False, True])
 def test_a_projected_unembedding_is_followed_back(fold):
-    """Cosines with what raises a logit: for OPT-350M, embedding times projection, found here as a gradient."""
+    """Cosines with what raises a logit: for OPT-350M, embedding times projection, found here as a
+    gradient.
+    """
     model = opt_350m().eval()
     residual = torch.zeros(16, requires_grad=True)
     logits = model.lm_head(model.model.decoder.project_out(residual))
-    rows = [torch.autograd.grad(logits[token], residual, retain_graph=True)[0] for token in range(60)]
+    rows = [
+        torch.autograd.grad(logits[token], residual, retain_graph=True)[0] for token in range(60)
+    ]
     found = unembedding(model, "m", range(60), fold_final_norm=fold)
     torch.testing.assert_close(found, torch.stack(rows))
 
@@ -103,13 +119,17 @@ def test_a_projected_unembedding_is_followed_back(fold):
 def test_an_unembedding_that_does_not_fit_is_refused_by_name():
     model = opt_350m()
     model.model.decoder.project_out = None
-    with pytest.raises(ModelError, match=r"models\.x: its unembedding vectors have 8 entries .* 16"):
+    with pytest.raises(
+        ModelError, match=r"models\.x: its unembedding vectors have 8 entries .* 16"
+    ):
         unembedding(model, "models.x", range(60))
 
 
 def test_zero_vectors_take_no_part():
     rng = np.random.default_rng(0)
-    weights, directions = (torch.from_numpy(rng.normal(size=shape)).float() for shape in ((5, 8), (200, 8)))
+    weights, directions = (
+        torch.from_numpy(rng.normal(size=shape)).float() for shape in ((5, 8), (200, 8))
+    )
     expected = vocabulary_kurtosis(weights, directions)
     weights[2] = 0
     with_zeros = torch.cat([directions, torch.zeros(50, 8)])
@@ -128,7 +148,11 @@ def test_a_neuron_that_writes_to_few_tokens_stands_out():
     assert abs(kurtosis[1]) < 1
 
 
-@given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(0, 50), max_size=4), offset=st.sampled_from([0.0, 1e4]))
+@given(
+    seed=st.integers(0, 10**6),
+    cuts=st.lists(st.integers(0, 50), max_size=4),
+    offset=st.sampled_from([0.0, 1e4]),
+)
 def test_merged_higher_moments_are_those_of_the_whole(seed, cuts, offset):
     values = np.random.default_rng(seed).gamma(2.0, size=(50, 3)) + offset
     merged = HigherMoments.zeros((3,))

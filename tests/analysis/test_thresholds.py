@@ -1,4 +1,6 @@
-"""Thresholds of calibrated counts: a smooth tail, one per ladder, their own error inside the intervals of counts."""
+"""Thresholds of calibrated counts: a smooth tail, one per ladder, their own error inside the
+intervals of counts.
+"""
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,11 @@ from rosetta.correlation.resample import half_samples
 
 QUANTILE = 0.99
 PER_SEED = (50, 90, 130, 240)  # null matches of a seed, by rung
-TAILS = {"normal": stats.norm(0.1, 0.1), "exponential": stats.expon(0, 0.1), "heavy": stats.genpareto(0.2, 0, 0.1)}
+TAILS = {
+    "normal": stats.norm(0.1, 0.1),
+    "exponential": stats.expon(0, 0.1),
+    "heavy": stats.genpareto(0.2, 0, 0.1),
+}
 
 
 def equal(values):
@@ -28,7 +34,10 @@ def test_a_smooth_tail_tells_the_quantile_better_than_an_order_statistic(name):
         smooth.append(tail_quantile(values, weights, QUANTILE))
         ordered.append(values[int(np.ceil(QUANTILE * 401)) - 1])
     assert np.mean(tail.sf(smooth)) == pytest.approx(1 - QUANTILE, abs=0.002)
-    errors = [np.sqrt(np.mean(np.square(np.array(found) - tail.ppf(QUANTILE)))) for found in (smooth, ordered)]
+    errors = [
+        np.sqrt(np.mean(np.square(np.array(found) - tail.ppf(QUANTILE))))
+        for found in (smooth, ordered)
+    ]
     assert errors[0] < 0.8 * errors[1]
 
 
@@ -36,7 +45,9 @@ def test_equal_values_and_other_quantiles():
     assert tail_quantile(*equal(np.full(200, 0.3)), QUANTILE) == pytest.approx(0.3)
     values, weights = equal(np.random.default_rng(0).normal(size=20_000))
     for quantile in (0.5, 0.9, 0.999):
-        assert tail_quantile(values, weights, quantile) == pytest.approx(stats.norm.ppf(quantile), abs=0.1)
+        assert tail_quantile(values, weights, quantile) == pytest.approx(
+            stats.norm.ppf(quantile), abs=0.1
+        )
 
 
 def test_weights_count_as_repeated_values():
@@ -71,13 +82,18 @@ def draw_null(rng, n_seeds, hub=0.05, tail=TAILS["exponential"]):
 
 
 def test_the_threshold_is_one_for_all_rungs_each_of_equal_weight():
-    """A rung of high r moves the threshold by its place in the ladder, not by the number of its matches."""
+    """A rung of high r moves the threshold by its place in the ladder, not by the number of its
+    matches.
+    """
     rng = np.random.default_rng(0)
     low, high = rng.normal(0.1, 0.02, 4000), rng.normal(0.5, 0.02, 400)
     frames = [pd.DataFrame({"seed": 0, "r": np.tanh(z)}) for z in (low, high)]
     null = LadderNull.of(frames, [0], one_draw=False)
-    # Half of the weight is in the second rung, whatever its number, so that 2% of it exceed the threshold.
-    assert np.arctanh(null.threshold(QUANTILE)) == pytest.approx(stats.norm.ppf(0.98, 0.5, 0.02), abs=0.01)
+    # Half of the weight is in the second rung, whatever its number, so that 2% of it exceed the
+    # threshold.
+    assert np.arctanh(null.threshold(QUANTILE)) == pytest.approx(
+        stats.norm.ppf(0.98, 0.5, 0.02), abs=0.01
+    )
 
 
 def test_too_few_null_matches_give_no_threshold():
@@ -100,7 +116,10 @@ def test_the_error_of_a_threshold_tells_its_spread_over_independent_seeds(n_seed
     rng = np.random.default_rng(0)
     nulls = [draw_null(rng, n_seeds) for _ in range(60)]
     centers = np.arctanh([null.threshold(QUANTILE) for null in nulls])
-    errors = [half_sample_error(np.arctanh(null.redrawn(QUANTILE, 19, str(i)))) for i, null in enumerate(nulls)]
+    errors = [
+        half_sample_error(np.arctanh(null.redrawn(QUANTILE, 19, str(i))))
+        for i, null in enumerate(nulls)
+    ]
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(centers.std(ddof=1), rel=0.25)
 
 
@@ -126,13 +145,16 @@ def test_seeds_that_all_rungs_share_are_drawn_together():
             found.append(half_sample_error(np.arctanh(null.redrawn(QUANTILE, 19, str(i)))))
         centers.append(np.arctanh(null.threshold(QUANTILE)))
     together, apart = (np.sqrt(np.mean(np.square(errors[one_draw]))) for one_draw in (True, False))
-    # The highest of five seeds that differ this much has most of the tail, which makes the error rather too large.
+    # The highest of five seeds that differ this much has most of the tail, which makes the error
+    # rather too large.
     assert 0.8 < together / np.std(centers, ddof=1) < 1.8
     assert apart < 0.7 * together
 
 
 def test_the_interval_of_a_calibrated_count_covers_the_truth_with_its_threshold_redrawn():
-    """Trained matches of many r, seen through the noise of documents; nulls of five seeds with hubs."""
+    """Trained matches of many r, seen through the noise of documents; nulls of five seeds with
+    hubs.
+    """
     rng, keep = np.random.default_rng(1), half_samples(20)
     z = np.linspace(0.1, 1.4, 400)
     noise = 0.01
@@ -149,7 +171,9 @@ def test_the_interval_of_a_calibrated_count_covers_the_truth_with_its_threshold_
         count = (blocks.mean(axis=0) > center).sum()
         redrawn = np.arctanh(null.redrawn(QUANTILE, len(keep) // 2, str(run)))
         for name, limits in {"redrawn": redrawn, "fixed": np.full(len(keep), center)}.items():
-            low, high = half_sample_interval(count, (halves > limits[:, None]).sum(axis=1).astype(float))
+            low, high = half_sample_interval(
+                count, (halves > limits[:, None]).sum(axis=1).astype(float)
+            )
             covered[name] += low <= truth <= high
     assert covered["redrawn"] / n_runs > 0.88, "93% in 500 runs: the seeds are five"
     assert covered["fixed"] / n_runs < 0.75, "what the interval was with its threshold held fixed"

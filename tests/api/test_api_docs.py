@@ -28,7 +28,9 @@ def project(small_run, texts, tmp_path, monkeypatch):
     for name in ("first", "second"):
         shutil.copytree(small_run.parent / name, tmp_path / "models" / name)
     (tmp_path / "results").symlink_to(small_run)
-    (tmp_path / "texts.txt").write_text("\n\n".join(dict.fromkeys(text.strip() for text in texts[:90])))
+    (tmp_path / "texts.txt").write_text(
+        "\n\n".join(dict.fromkeys(text.strip() for text in texts[:90]))
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -48,7 +50,9 @@ def test_the_examples_of_the_page_run_from_top_to_bottom(project, capsys):
 def test_the_page_shows_every_public_function():
     shown = "\n".join(CODE)
     unseen = [name for name in rosetta.__all__ if f"rosetta.{name}" not in shown]
-    assert unseen == ["NeighborLists", "Run", "__version__"], "the first two are what functions return"
+    assert unseen == ["NeighborLists", "Run", "__version__"], (
+        "the first two are what functions return"
+    )
 
 
 def test_the_tour_has_no_outputs_that_a_rerun_would_change():
@@ -62,10 +66,16 @@ def test_the_tour_runs_and_draws_two_figures(project, monkeypatch):
     monkeypatch.delenv("MPLBACKEND")  # so that the kernel shows figures, as it does for a reader
     notebook, used = nbformat.from_dict(TOUR), processor_seconds()
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(project)}}).execute()
-    outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    outputs = [
+        output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
+    ]
     figures = [output for output in outputs if "image/png" in output.get("data", {})]
     assert len(figures) == 2
-    said = "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
+    said = "".join(
+        output.text
+        for output in outputs
+        if output.output_type == "stream" and output.name == "stdout"
+    )
     assert re.search(r"neox-64 L\d/U\d+, r = 0\.\d\d\n", said)
     assert re.search(r"first L\d/U\d+ and second L\d/U\d+: r = 0\.\d\d\n", said)
     assert "«" in said
@@ -80,7 +90,11 @@ def processor_seconds() -> float:
 
 def test_without_a_run_the_tour_says_how_to_make_one(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    cells = [cell.source for cell in TOUR.cells if cell.cell_type == "code" and re.search(r"\brun\b", cell.source)]
+    cells = [
+        cell.source
+        for cell in TOUR.cells
+        if cell.cell_type == "code" and re.search(r"\brun\b", cell.source)
+    ]
     assert len(cells) == 2
     said, names = io.StringIO(), {"rosetta": rosetta, "Path": Path}
     with contextlib.redirect_stdout(said):

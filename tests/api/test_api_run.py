@@ -56,20 +56,30 @@ def test_the_results_of_a_run_are_those_in_its_files(small_run, run):
 def test_the_store_of_a_run_is_read_as_one_array_per_layer(small_run, run):
     store = run.store("first")
     assert (store.model, store.n_layers, store.d_mlp, store.dtype) == ("first", 2, 24, "float32")
-    shards = [zarr.open_group(small_run / f"activations/first/2-shards/{shard}.zarr") for shard in range(2)]
+    shards = [
+        zarr.open_group(small_run / f"activations/first/2-shards/{shard}.zarr")
+        for shard in range(2)
+    ]
     for layer in range(2):
         whole = np.concatenate([shard[f"activations/{layer}"][...] for shard in shards])
         lazy = store.layer(layer)
         assert lazy.shape == (store.n_positions, store.d_mlp)
         np.testing.assert_array_equal(lazy.compute(), whole)
         np.testing.assert_array_equal(lazy[5:9, 3].compute(), whole[5:9, 3])
-    ids = np.concatenate([shard["document_ids"][...][shard["document_index"][...]] for shard in shards])
+    ids = np.concatenate(
+        [shard["document_ids"][...][shard["document_index"][...]] for shard in shards]
+    )
     positions = store.positions()
     assert positions["document"].tolist() == ids.tolist()
-    assert positions["token_id"].tolist() == np.concatenate([shard["token_ids"][...] for shard in shards]).tolist()
+    assert (
+        positions["token_id"].tolist()
+        == np.concatenate([shard["token_ids"][...] for shard in shards]).tolist()
+    )
 
 
-def test_top_contexts_have_the_value_and_the_text_that_the_store_and_the_corpus_have(small_run, run):
+def test_top_contexts_have_the_value_and_the_text_that_the_store_and_the_corpus_have(
+    small_run, run
+):
     top = run.contexts("first", "L1/U3")
     assert top["rank"].tolist() == list(range(1, len(top) + 1))
     assert (top[["layer", "unit"]].drop_duplicates().to_numpy() == [[1, 3]]).all()
@@ -77,11 +87,15 @@ def test_top_contexts_have_the_value_and_the_text_that_the_store_and_the_corpus_
     positions = store.positions().assign(value=store.layer(1)[:, 3].compute())
     documents = pd.read_parquet(small_run / "corpus" / "match.parquet").set_index("id")["text"]
     for row in top.itertuples():
-        mine = positions[(positions["document"] == row.document) & (positions["byte_start"] == row.byte_start)]
+        mine = positions[
+            (positions["document"] == row.document) & (positions["byte_start"] == row.byte_start)
+        ]
         assert mine["value"].tolist() == [pytest.approx(row.value)]
         data = documents[row.document].encode()
         assert row.token == data[row.byte_start : row.byte_end].decode("utf-8", "replace")
-        assert row.before == data[max(0, row.byte_start - 120) : row.byte_start].decode("utf-8", "replace")
+        assert row.before == data[max(0, row.byte_start - 120) : row.byte_start].decode(
+            "utf-8", "replace"
+        )
         assert row.after == data[row.byte_end : row.byte_end + 120].decode("utf-8", "replace")
     assert top["value"].iloc[0] == pytest.approx(positions["value"].max())
 
@@ -179,7 +193,9 @@ def test_a_whole_run_of_the_workflow_can_be_read(finished):
     for table in (run.counts, run.scaling, run.scaling_pooled, run.findings):
         assert len(table)
     for a, b in run.pairs:
-        assert len(rosetta.match(run.neighbors(a, b), k=run.config.matching.k)) == len(run.matches(a, b))
+        assert len(rosetta.match(run.neighbors(a, b), k=run.config.matching.k)) == len(
+            run.matches(a, b)
+        )
     for group in run.groups:
         assert set(run.rosetta_neurons(group)["model"]) < set(run.models)
     for model in run.models:

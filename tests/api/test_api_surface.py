@@ -19,12 +19,37 @@ RECORDED = ROOT / "tests" / "api" / "public_interface.txt"
 FUNCTIONS = [name for name in rosetta.__all__ if inspect.isfunction(getattr(rosetta, name))]
 # What the import of the package may load, the standard library's own modules by name.
 LOADED = {
-    "rosetta", "typing", "typing.io", "typing.re", "_typing", "collections", "collections.abc",
-    "_collections", "_collections_abc", "functools", "_functools", "operator", "_operator",
-    "keyword", "reprlib", "itertools", "contextlib", "copyreg", "types", "enum", "re",
-    "re._casefix", "re._compiler", "re._constants", "re._parser", "_sre", "warnings", "importlib",
-    "importlib._bootstrap", "importlib._bootstrap_external",
-}  # fmt: skip
+    "rosetta",
+    "typing",
+    "typing.io",
+    "typing.re",
+    "_typing",
+    "collections",
+    "collections.abc",
+    "_collections",
+    "_collections_abc",
+    "functools",
+    "_functools",
+    "operator",
+    "_operator",
+    "keyword",
+    "reprlib",
+    "itertools",
+    "contextlib",
+    "copyreg",
+    "types",
+    "enum",
+    "re",
+    "re._casefix",
+    "re._compiler",
+    "re._constants",
+    "re._parser",
+    "_sre",
+    "warnings",
+    "importlib",
+    "importlib._bootstrap",
+    "importlib._bootstrap_external",
+}
 HEAVY = {"torch", "transformers", "zarr", "dask", "distributed", "sklearn", "datasets"}
 
 
@@ -32,12 +57,16 @@ def in_a_fresh_process(code: str, **environment: str | None) -> str:
     """Return what a code prints in an interpreter of its own; a variable of None is not set."""
     variables = {**os.environ, **environment}
     kept = {name: value for name, value in variables.items() if value is not None}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=kept, check=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=kept, check=True, cwd=ROOT
+    )
     return done.stdout
 
 
 def loaded_by(statement: str) -> set[str]:
-    code = f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"
+    code = (
+        f"import sys; before = set(sys.modules); {statement}; print(*(set(sys.modules) - before))"
+    )
     return set(in_a_fresh_process(code).split())
 
 
@@ -93,7 +122,11 @@ def public_members() -> list[tuple[str, object]]:
         cls = getattr(rosetta, name)
         found.append((f"rosetta.{name}", cls))
         members = [(key, value) for key, value in vars(cls).items() if not key.startswith("_")]
-        methods = [(key, value) for key, value in members if inspect.isfunction(value) or isinstance(value, property)]
+        methods = [
+            (key, value)
+            for key, value in members
+            if inspect.isfunction(value) or isinstance(value, property)
+        ]
         found += [(f"rosetta.{name}.{key}", value) for key, value in methods]
     return found
 
@@ -118,9 +151,9 @@ def test_everything_public_says_what_it_takes_and_returns(name, member):
     assert text, name
     if inspect.isfunction(member) and name.count(".") == 1:
         for parameter in inspect.signature(member).parameters.values():
-            assert re.search(rf"^(\w+, )*\**{parameter.name}\b.* : |^\*+{parameter.name}", text, re.MULTILINE), (
-                f"{name} does not say what {parameter.name} is"
-            )
+            assert re.search(
+                rf"^(\w+, )*\**{parameter.name}\b.* : |^\*+{parameter.name}", text, re.MULTILINE
+            ), f"{name} does not say what {parameter.name} is"
         assert "Returns\n-------" in text, name
         assert "Raises\n------" in text, name
 

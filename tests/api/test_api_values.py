@@ -30,7 +30,9 @@ def project(small_run):
 
 
 def load(project, name):
-    return AutoModelForCausalLM.from_pretrained(project / name), AutoTokenizer.from_pretrained(project / name)
+    return AutoModelForCausalLM.from_pretrained(project / name), AutoTokenizer.from_pretrained(
+        project / name
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,9 @@ def stores(project, documents, tmp_path_factory):
     folder = tmp_path_factory.mktemp("captured")
     torch.set_num_threads(1)  # as the command does: sums split over threads round differently
     return {
-        name: rosetta.capture(*load(project, name), documents["text"], folder / name, n_shards=2, dtype="float32")
+        name: rosetta.capture(
+            *load(project, name), documents["text"], folder / name, n_shards=2, dtype="float32"
+        )
         for name in MODELS
     }
 
@@ -77,7 +81,11 @@ def activations_by_hand(model, name, ids):
     kept, handles = {}, []
     for layer in range(2):
         module = model.get_submodule(DOWN[name].format(layer))
-        handles.append(module.register_forward_pre_hook(lambda _, args, layer=layer: kept.update({layer: args[0][0]})))
+        handles.append(
+            module.register_forward_pre_hook(
+                lambda _, args, layer=layer: kept.update({layer: args[0][0]})
+            )
+        )
     with torch.no_grad():
         model(input_ids=torch.tensor([ids]))
     for handle in handles:
@@ -98,7 +106,11 @@ def rows_by_hand(project, text):
     rows = {}
     for name in MODELS:
         span = np.searchsorted(shared, ends[name])
-        rows[name] = np.stack([values[name][span == i].mean(axis=0) for i in range(len(shared))]) if len(shared) else []
+        rows[name] = (
+            np.stack([values[name][span == i].mean(axis=0) for i in range(len(shared))])
+            if len(shared)
+            else []
+        )
     return rows
 
 
@@ -120,7 +132,8 @@ def test_matches_are_those_of_numpy_in_float64(project, documents, tmp_path):
     u = np.flatnonzero(r[:, r.argmax(axis=1)].argmax(axis=0) == np.arange(len(r)))
     v = r.argmax(axis=1)[u]
     captured = [
-        rosetta.capture(*load(project, name), texts, tmp_path / name, dtype="float32", name=name) for name in MODELS
+        rosetta.capture(*load(project, name), texts, tmp_path / name, dtype="float32", name=name)
+        for name in MODELS
     ]
     lists = rosetta.correlate(*captured, k=2, precision="float64")
     matches = rosetta.match(lists)
@@ -133,9 +146,13 @@ def test_matches_are_those_of_numpy_in_float64(project, documents, tmp_path):
     np.testing.assert_allclose(matches["margin_a"], r[u, v] - second[u], atol=2e-5)
     table = lists.table()
     nearest = table[(table["side"] == "b") & (table["rank"] == 1)]
-    assert (nearest["partner_layer"] * 24 + nearest["partner_unit"]).tolist() == r.argmax(axis=0).tolist()
+    assert (nearest["partner_layer"] * 24 + nearest["partner_unit"]).tolist() == r.argmax(
+        axis=0
+    ).tolist()
     assert rosetta.match(*captured, precision="float64").equals(matches)
-    assert rosetta.match(str(captured[0].folder), captured[1].folder, precision="float64").equals(matches)
+    assert rosetta.match(str(captured[0].folder), captured[1].folder, precision="float64").equals(
+        matches
+    )
 
 
 def test_matches_and_anchors_are_those_that_the_commands_write(small_run, stores):
@@ -143,7 +160,9 @@ def test_matches_and_anchors_are_those_that_the_commands_write(small_run, stores
     written = pd.read_parquet(small_run / "neighbors" / PAIR / "0-of-1.parquet")
     pd.testing.assert_frame_equal(lists.table(), written)
     matches = rosetta.match(lists)
-    pd.testing.assert_frame_equal(matches, pd.read_parquet(small_run / "matches" / f"{PAIR}.parquet")[MATCH_COLUMNS])
+    pd.testing.assert_frame_equal(
+        matches, pd.read_parquet(small_run / "matches" / f"{PAIR}.parquet")[MATCH_COLUMNS]
+    )
     rosettas = pd.read_parquet(small_run / "rosetta" / f"{PAIR}.parquet")
     pd.testing.assert_frame_equal(rosetta.anchors(matches), rosettas)
 
@@ -226,7 +245,9 @@ def test_the_model_and_the_tokenizer_are_given_back_as_they_were(tiny, texts, tm
     assert not any(module._forward_pre_hooks for module in model.modules())
     assert store.positions().groupby("document").size().max() > 5, "all of a text is read"
     model.eval()
-    other = rosetta.capture(model, tokenizer.backend_tokenizer, texts[:20], tmp_path / "t", name="s")
+    other = rosetta.capture(
+        model, tokenizer.backend_tokenizer, texts[:20], tmp_path / "t", name="s"
+    )
     np.testing.assert_array_equal(store.layer(1).compute(), other.layer(1).compute())
 
 
@@ -285,11 +306,17 @@ def test_what_cannot_be_captured_is_named(tiny, tmp_path, changed, error, messag
 
 def test_models_whose_neurons_are_not_known_are_rejected(tiny, project, tmp_path):
     model, tokenizer = tiny
-    bert = BertLMHeadModel(BertConfig(num_hidden_layers=1, hidden_size=8, num_attention_heads=1, intermediate_size=8))
-    with pytest.raises(ModelError, match=r"architecture 'bert' is not supported. Supported: gpt_neox"):
+    bert = BertLMHeadModel(
+        BertConfig(num_hidden_layers=1, hidden_size=8, num_attention_heads=1, intermediate_size=8)
+    )
+    with pytest.raises(
+        ModelError, match=r"architecture 'bert' is not supported. Supported: gpt_neox"
+    ):
         rosetta.capture(bert, tokenizer, ["x"], tmp_path / "s")
     with pytest.raises(ModelError, match="not a causal language model"):
-        rosetta.capture(AutoModel.from_pretrained(project / "first"), tokenizer, ["x"], tmp_path / "s")
+        rosetta.capture(
+            AutoModel.from_pretrained(project / "first"), tokenizer, ["x"], tmp_path / "s"
+        )
     other = Tokenizer(models.WordLevel({f"w{i}": i for i in range(1000)}, "w0"))
     with pytest.raises(ModelError, match="has token 999, and the model embeds"):
         rosetta.capture(model, other, ["x"], tmp_path / "s")
@@ -302,8 +329,11 @@ def test_models_whose_neurons_are_not_known_are_rejected(tiny, project, tmp_path
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_lazy_activations_are_those_captured_whatever_the_stored_dtype(tmp_path, dtype):
     rng = np.random.default_rng(0)
-    ranges = (np.arange(40, dtype=np.int32), *(np.arange(40, dtype=np.int32) % 10 + i for i in (0, 1)),
-              np.arange(40, dtype=np.int32) // 10)  # fmt: skip
+    ranges = (
+        np.arange(40, dtype=np.int32),
+        *(np.arange(40, dtype=np.int32) % 10 + i for i in (0, 1)),
+        np.arange(40, dtype=np.int32) // 10,
+    )
     values = rng.normal(size=(2, 40, 5)).astype(np.float32)
     values[1] *= 1e-6  # a layer that float16 stores scaled
     save_stores(tmp_path / "m", values, ranges, 4, n_shards=2, dtype=dtype)
@@ -311,21 +341,27 @@ def test_lazy_activations_are_those_captured_whatever_the_stored_dtype(tmp_path,
     for layer in range(2):
         found = store.layer(layer)
         assert found.dtype == np.float32
-        np.testing.assert_allclose(found.compute(), values[layer], rtol=2**-8 if dtype == "bfloat16" else 2**-10)
+        np.testing.assert_allclose(
+            found.compute(), values[layer], rtol=2**-8 if dtype == "bfloat16" else 2**-10
+        )
 
 
 def test_the_fit_is_that_of_the_command(small_run):
     run = rosetta.open_run(small_run)
     fitted = rosetta.fit_power_law(run.counts)
     texts = ["few_matches", "reason"]  # an empty one is a missing one in CSV
-    read = run.scaling.assign(**{name: run.scaling[name].astype(object).fillna("") for name in texts})
+    read = run.scaling.assign(
+        **{name: run.scaling[name].astype(object).fillna("") for name in texts}
+    )
     pd.testing.assert_frame_equal(fitted, read, check_dtype=False)
     assert fitted.equals(scaling_table(run.counts))
 
 
 def test_an_exact_law_is_found_and_a_table_that_is_none_is_named():
     sizes = np.array([100, 400, 1600, 6400])
-    law = rosetta.fit_power_law(pd.DataFrame({"n_neurons": sizes, "matches": 3 * np.sqrt(sizes)})).iloc[0]
+    law = rosetta.fit_power_law(
+        pd.DataFrame({"n_neurons": sizes, "matches": 3 * np.sqrt(sizes)})
+    ).iloc[0]
     assert law["alpha"] == pytest.approx(0.5)
     assert law["c"] == pytest.approx(3.0)
     assert law["alpha_ci_low"] < 0.5 < law["alpha_ci_high"]
@@ -350,8 +386,12 @@ def test_the_figure_has_the_counts_and_the_law_of_every_ladder():
     assert axes is ours
     assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
     points = [line for line in axes.lines if line.get_marker() == "o"]
-    assert [line.get_ydata().tolist() for line in points] == [table["matches"].tolist() for table in tables]
-    laws = [line for line in axes.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 50]
+    assert [line.get_ydata().tolist() for line in points] == [
+        table["matches"].tolist() for table in tables
+    ]
+    laws = [
+        line for line in axes.lines if line.get_linestyle() == "-" and len(line.get_xdata()) == 50
+    ]
     for line, factor in zip(laws, (2, 4), strict=True):
         np.testing.assert_allclose(line.get_ydata(), factor * line.get_xdata() ** 0.5, rtol=1e-4)
     shown = [text.get_text().replace("\u200b", "") for text in axes.get_legend().get_texts()]
@@ -378,7 +418,9 @@ def test_vocabulary_kurtosis_is_that_of_scipy_and_of_the_command(small_run, proj
             down = model.model.layers[layer].mlp.down_proj.weight.detach().double().numpy()
             cosines = unit @ (down / np.linalg.norm(down, axis=0))
             expected = stats.kurtosis(cosines, axis=0)
-            np.testing.assert_allclose(table.loc[table["layer"] == layer, "excess_kurtosis"], expected, atol=1e-4)
+            np.testing.assert_allclose(
+                table.loc[table["layer"] == layer, "excess_kurtosis"], expected, atol=1e-4
+            )
 
 
 @pytest.mark.parametrize(
@@ -389,7 +431,9 @@ def test_vocabulary_kurtosis_is_that_of_scipy_and_of_the_command(small_run, proj
         (lambda: rosetta.anchors([]), "is a list, not a table"),
         (lambda: rosetta.fit_power_law({"n_neurons": [1]}), "counts: is a dict, not a table"),
         (
-            lambda: rosetta.fit_power_law(pd.DataFrame({"n_neurons": [0, 1, 2], "matches": [1, 2, 3]})),
+            lambda: rosetta.fit_power_law(
+                pd.DataFrame({"n_neurons": [0, 1, 2], "matches": [1, 2, 3]})
+            ),
             "counts: n_neurons is 0",
         ),
     ],

@@ -1,4 +1,6 @@
-"""Configurations that cannot be run: each is refused before any job, by key, value and mend; and odd ones that can."""
+"""Configurations that cannot be run: each is refused before any job, by key, value and mend; and
+odd ones that can.
+"""
 
 import copy
 import shlex
@@ -31,7 +33,11 @@ BAD = [
     # types
     ("results", 5, r"results: input should be a valid string; put it in quotes.* \(got 5\)"),
     ("results", [5], r"results: input should be a valid string$"),
-    ("models/x", {"hub": "a/b", "revision": 1234567}, r"models\.x\.revision: .*put it in quotes.*got 1234567"),
+    (
+        "models/x",
+        {"hub": "a/b", "revision": 1234567},
+        r"models\.x\.revision: .*put it in quotes.*got 1234567",
+    ),
     ("models", [], "models: must be a mapping"),
     ("models", None, r"models: must be a mapping of keys to values \(got None\)"),
     ("models/x", None, r"models\.x: must be a mapping"),
@@ -44,49 +50,125 @@ BAD = [
     ("sweeps/budgets", "yes", r"sweeps\.budgets: input should be a valid boolean \(got 'yes'\)"),
     ("corpus/source", None, r"corpus\.source: must be a mapping"),
     ("corpus/source", {"kind": "martian"}, r"corpus\.source: .*'martian'.*'files'"),
-    ("specialization/categories", "pale", r"categories: input should be 'pile' or must be a mapping.*got 'pale'"),
-    ("specialization/directions/python", "up", r"directions\.python: input should be 'rises' or 'falls' \(got 'up'\)"),
+    (
+        "specialization/categories",
+        "pale",
+        r"categories: input should be 'pile' or must be a mapping.*got 'pale'",
+    ),
+    (
+        "specialization/directions/python",
+        "up",
+        r"directions\.python: input should be 'rises' or 'falls' \(got 'up'\)",
+    ),
     ("specialization/directions", ["python"], r"specialization\.directions: must be a mapping"),
     # ranges, and numbers that are none
     ("matching/k", 0, r"matching\.k: input should be greater than or equal to 1 \(got 0\)"),
-    ("bootstrap/min_clusters", 1, r"bootstrap\.min_clusters: input should be greater than or equal to 2 \(got 1\)"),
-    ("bootstrap/n_resamples", 150, r"bootstrap\.n_resamples: 150 are too few for \d+ verdicts .* Use at least \d+"),
+    (
+        "bootstrap/min_clusters",
+        1,
+        r"bootstrap\.min_clusters: input should be greater than or equal to 2 \(got 1\)",
+    ),
+    (
+        "bootstrap/n_resamples",
+        150,
+        r"bootstrap\.n_resamples: 150 are too few for \d+ verdicts .* Use at least \d+",
+    ),
     ("theory/kappa", NAN, r"theory\.kappa: input should be a finite number \(got nan\)"),
-    ("zoo/training/learning_rate", INF, r"learning_rate: input should be a finite number \(got inf\)"),
+    (
+        "zoo/training/learning_rate",
+        INF,
+        r"learning_rate: input should be a finite number \(got inf\)",
+    ),
     ("correlation/memory_gb", INF, r"correlation\.memory_gb: input should be a finite number"),
     ("exclusions/max_norm", INF, r"exclusions\.max_norm: input should be a finite"),
     ("selectivity/firing_std", NAN, r"selectivity\.firing_std: input should be a finite"),
-    ("filtering/scoring/threshold", NAN, r"filtering\.scoring\.threshold: input should be a finite"),
-    ("theory/predict_sizes", [0.5], r"theory\.predict_sizes\[0\]: input should be greater than or equal to 1"),
+    (
+        "filtering/scoring/threshold",
+        NAN,
+        r"filtering\.scoring\.threshold: input should be a finite",
+    ),
+    (
+        "theory/predict_sizes",
+        [0.5],
+        r"theory\.predict_sizes\[0\]: input should be greater than or equal to 1",
+    ),
     ("corpus/seed", 2**63, r"corpus\.seed: input should be less than 9223372036854775808"),
-    ("controls/untrained_seeds", [2**64], r"controls\.untrained_seeds\[0\]: input should be less than"),
-    ("corpus/min_document_bytes", 5000, r"corpus: min_document_bytes \(5000\) is above max_document_bytes"),
+    (
+        "controls/untrained_seeds",
+        [2**64],
+        r"controls\.untrained_seeds\[0\]: input should be less than",
+    ),
+    (
+        "corpus/min_document_bytes",
+        5000,
+        r"corpus: min_document_bytes \(5000\) is above max_document_bytes",
+    ),
     # absurd sizes
-    ("zoo/sizes/s/d_mlp", HUGE, r"zoo\.sizes\.s\.d_mlp: input should be less than or equal to 1000000"),
+    (
+        "zoo/sizes/s/d_mlp",
+        HUGE,
+        r"zoo\.sizes\.s\.d_mlp: input should be less than or equal to 1000000",
+    ),
     ("zoo/sizes/s/n_layers", HUGE, r"zoo\.sizes\.s\.n_layers: input should be less than"),
     ("zoo/sizes/s/d_model", 2 * HUGE, r"zoo\.sizes\.s\.d_model: input should be less than"),
     ("zoo/families/pythia/vocab_size", HUGE, r"vocab_size: input should be less than"),
     ("zoo/training/steps", HUGE, r"zoo\.training\.steps: input should be less than"),
     ("zoo/training/batch_size", HUGE, r"zoo\.training\.batch_size: input should be less than"),
     ("activations/batch_size", HUGE, r"activations\.batch_size: input should be less than"),
-    ("activations/batch_size", "Auto", r"s\.batch_size: input should be a valid integer or .*'auto' \(got 'Auto'\)"),
-    ("activations/n_shards", 500, r"activations\.n_shards: 500 is above activations\.max_documents \(120\)"),
+    (
+        "activations/batch_size",
+        "Auto",
+        r"s\.batch_size: input should be a valid integer or .*'auto' \(got 'Auto'\)",
+    ),
+    (
+        "activations/n_shards",
+        500,
+        r"activations\.n_shards: 500 is above activations\.max_documents \(120\)",
+    ),
     ("correlation/max_k", HUGE, r"correlation\.max_k: input should be less than"),
     ("correlation/n_jobs", HUGE, r"correlation\.n_jobs: input should be less than"),
     ("correlation/memory_gb", 0.001, r"correlation\.memory_gb: 0\.001 is too little"),
     ("intervals/n_blocks", 10**6, r"intervals\.n_blocks: input should be less than"),
-    ("intervals/n_blocks", 6, r"intervals\.n_blocks: no Hadamard matrix of order 6 is made, so take 4 or 8"),
-    ("corpus/source/bytes_per_domain", HUGE, r"corpus\.source\.bytes_per_domain: input should be less than"),
-    ("filtering/pool/n_shards", HUGE, r"filtering\.pool\.n_shards: input should be less than or equal to 4096"),
-    ("theory/simulation/sizes", [HUGE], r"theory\.simulation\.sizes\[0\]: input should be less than"),
-    ("theory/simulation/n_inputs", HUGE, r"theory\.simulation\.n_inputs: input should be less than"),
+    (
+        "intervals/n_blocks",
+        6,
+        r"intervals\.n_blocks: no Hadamard matrix of order 6 is made, so take 4 or 8",
+    ),
+    (
+        "corpus/source/bytes_per_domain",
+        HUGE,
+        r"corpus\.source\.bytes_per_domain: input should be less than",
+    ),
+    (
+        "filtering/pool/n_shards",
+        HUGE,
+        r"filtering\.pool\.n_shards: input should be less than or equal to 4096",
+    ),
+    (
+        "theory/simulation/sizes",
+        [HUGE],
+        r"theory\.simulation\.sizes\[0\]: input should be less than",
+    ),
+    (
+        "theory/simulation/n_inputs",
+        HUGE,
+        r"theory\.simulation\.n_inputs: input should be less than",
+    ),
     ("theory/gamma", 1e9, r"theory\.gamma: input should be less than or equal to 500"),
-    ("theory/kappa", 30.0, r"theory\.kappa: at 30, beta 1\.5 and N = 64 the allocation serves more .* lower it"),
+    (
+        "theory/kappa",
+        30.0,
+        r"theory\.kappa: at 30, beta 1\.5 and N = 64 the allocation serves more .* lower it",
+    ),
     ("theory/sweep", {"kappa": [1.0, 50.0]}, r"theory\.sweep\.kappa: at 50, .*lower it"),
     # twice, or not at all
     ("corpus/source/domains", [], r"corpus\.source\.domains: list should have at least 1 item"),
     ("theory/simulation/betas", [], r"theory\.simulation\.betas: list should have at least 1 item"),
-    ("corpus/source/domains", ["python", "python"], r"corpus\.source\.domains: must differ from each other"),
+    (
+        "corpus/source/domains",
+        ["python", "python"],
+        r"corpus\.source\.domains: must differ from each other",
+    ),
     ("theory/simulation/betas", [1.5, 1.5], r"theory\.simulation\.betas: must differ"),
     ("sweeps/pooling", ["max", "max"], r"sweeps\.pooling: must differ"),
     ("controls/permutation_seeds", [1, 1], r"controls\.permutation_seeds: must differ"),
@@ -95,12 +177,28 @@ BAD = [
     # unknown, dangling, cyclic
     ("corelation", {"max_k": 3}, "corelation: unknown key; remove it or correct its spelling"),
     ("zoo/sizes/s/d_mpl", 3, r"zoo\.sizes\.s\.d_mpl: unknown key"),
-    ("ladders/x", [["pythia-s", "nobody"]], r"ladders\.x\[0\]: no model is named 'nobody'; models has .*pythia-s"),
-    ("models/x", {"zoo": {"family": "bert", "size": "s"}}, r"models\.x\.zoo\.family: 'bert' is not in zoo\.families"),
+    (
+        "ladders/x",
+        [["pythia-s", "nobody"]],
+        r"ladders\.x\[0\]: no model is named 'nobody'; models has .*pythia-s",
+    ),
+    (
+        "models/x",
+        {"zoo": {"family": "bert", "size": "s"}},
+        r"models\.x\.zoo\.family: 'bert' is not in zoo\.families",
+    ),
     ("models/x", {"untrained": {"of": "x"}}, r"models\.x\.untrained\.of: 'x' is itself untrained"),
     ("models/x", {"untrained": {"of": "y"}}, r"models\.x\.untrained\.of: no model is named 'y'"),
-    ("ladders/x", [["pythia-m", "opt-s"]], r"ladders\.x\[0\]: pythia-m has 96 neurons and opt-s 32; .*max_scale_ratio"),
-    ("max_scale_ratio", 0.5, r"max_scale_ratio: input should be greater than or equal to 1 \(got 0\.5\)"),
+    (
+        "ladders/x",
+        [["pythia-m", "opt-s"]],
+        r"ladders\.x\[0\]: pythia-m has 96 neurons and opt-s 32; .*max_scale_ratio",
+    ),
+    (
+        "max_scale_ratio",
+        0.5,
+        r"max_scale_ratio: input should be greater than or equal to 1 \(got 0\.5\)",
+    ),
     ("max_scale_ratio", INF, r"max_scale_ratio: input should be a finite number"),
     ("filtering/rung", 7, r"filtering\.rung: ladders\.pythia-opt has 2 rungs, so no number 7"),
     ("filtering/target", "", r"filtering\.target: '' is not in corpus\.source\.domains"),
@@ -116,13 +214,29 @@ BAD = [
     ("models/x", {"path": ""}, r"models\.x\.path: a path has visible characters"),
     ("models/x", {"path": "none"}, r"models\.x\.path: none is not a folder"),
     ("models/x", {"hub": "../../etc", "revision": "main"}, r"models\.x\.hub: string should match"),
-    ("models/x", {"hub": "a/b", "revision": "../../x"}, r"models\.x\.revision: string should match"),
+    (
+        "models/x",
+        {"hub": "a/b", "revision": "../../x"},
+        r"models\.x\.revision: string should match",
+    ),
     ("models/x", {"hub": "file", "revision": "main"}, r"models\.x\.hub: a folder file lies here"),
     ("dask", {"scheduler": "http://x"}, r"dask\.scheduler: .*got 'http://x'"),
-    ("dask", {"jobqueue": {"walltime": 3600}}, r"dask: jobqueue\.walltime must be in quotes: YAML reads 01:00:00"),
-    ("annotation", {**ENDPOINT, "base_url": "file:///etc/passwd"}, r"annotation\.base_url: must be an address"),
-    ("annotation", ENDPOINT, r"annotation\.api_key_variable: the environment variable NO_SUCH_KEY is not set"),
-]  # fmt: skip
+    (
+        "dask",
+        {"jobqueue": {"walltime": 3600}},
+        r"dask: jobqueue\.walltime must be in quotes: YAML reads 01:00:00",
+    ),
+    (
+        "annotation",
+        {**ENDPOINT, "base_url": "file:///etc/passwd"},
+        r"annotation\.base_url: must be an address",
+    ),
+    (
+        "annotation",
+        ENDPOINT,
+        r"annotation\.api_key_variable: the environment variable NO_SUCH_KEY is not set",
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +249,9 @@ def folder():
         yield Path(name)
 
 
-@pytest.mark.parametrize(("key", "value", "message"), BAD, ids=[f"{key}={str(value)[:20]!a}" for key, value, _ in BAD])
+@pytest.mark.parametrize(
+    ("key", "value", "message"), BAD, ids=[f"{key}={str(value)[:20]!a}" for key, value, _ in BAD]
+)
 def test_a_bad_value_is_refused_by_its_key(folder, key, value, message):
     (folder / "run.yaml").write_text(yaml.safe_dump(changed(key, value)))
     before = tree(folder)
@@ -144,10 +260,14 @@ def test_a_bad_value_is_refused_by_its_key(folder, key, value, message):
 
 
 LAUGHS = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
-    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n"
+    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
 FILES = {
-    "key given twice": (b"models: {}\nladders: {}\nmodels: {}\n", r"line 3: the key 'models' is given twice"),
+    "key given twice": (
+        b"models: {}\nladders: {}\nmodels: {}\n",
+        r"line 3: the key 'models' is given twice",
+    ),
     "nested key given twice": (
         b"zoo:\n  sizes:\n    s: {d_mlp: 1}\n    s: {d_mlp: 2}\n",
         "line 4: the key 's' is given",
@@ -158,7 +278,10 @@ FILES = {
     "a tab": (b"a:\n\tb: 1\n", "not YAML: .*cannot start any token.*line 2"),
     "not text": (b"\xff\xfe\x00", "cannot read the configuration .*0xff"),
     "a control character": (b"results: a\x00b\n", "not YAML: .*special characters are not allowed"),
-    "an object of Python": (b'results: !!python/object/apply:os.system ["touch ran"]', "not YAML: could not determine"),
+    "an object of Python": (
+        b'results: !!python/object/apply:os.system ["touch ran"]',
+        "not YAML: could not determine",
+    ),
     "a date that is none": (b"results: 2020-13-45\n", "not a configuration .*month"),
     "anchors that unfold without end": (LAUGHS.encode(), "holds more than 100,000 values"),
     "an anchor in itself": (
@@ -174,7 +297,10 @@ FILES = {
 def test_a_bad_file_is_refused_by_its_name(folder, content, message):
     (folder / "bad.yaml").write_bytes(content)
     before = tree(folder)
-    assert_refused(run_here("check", "--configfile", "bad.yaml", folder=folder), rf"rosetta: bad\.yaml: {message}")
+    assert_refused(
+        run_here("check", "--configfile", "bad.yaml", folder=folder),
+        rf"rosetta: bad\.yaml: {message}",
+    )
     assert tree(folder) == before
 
 
@@ -196,9 +322,15 @@ def test_several_problems_are_one_message(folder):
         ("models/x", HUB),
         ("theory/predict_sizes", []),
         ("sweeps/k", []),
-        ("dask", {"scheduler": "slurm", "jobqueue": {"walltime": "01:00:00", "cores": 2, "extra": ["--x"]}}),
+        (
+            "dask",
+            {
+                "scheduler": "slurm",
+                "jobqueue": {"walltime": "01:00:00", "cores": 2, "extra": ["--x"]},
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_odd_and_right_is_accepted(folder, key, value):
     (folder / "run.yaml").write_text(yaml.safe_dump(changed(key, value)))
     done = run_here("check", "--configfile", "run.yaml", "--out", "whole.yaml", folder=folder)

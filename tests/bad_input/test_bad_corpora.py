@@ -1,4 +1,6 @@
-"""Corpora that cannot be read are refused by file, record and mend; text of every kind that is text simply works."""
+"""Corpora that cannot be read are refused by file, record and mend; text of every kind that is text
+simply works.
+"""
 
 import bz2
 import gzip
@@ -30,7 +32,9 @@ def zstd(data: bytes) -> bytes:
 
 
 def long_zstd(data: bytes, window_log: int = 28) -> bytes:
-    """Pack as `zstd --long=28` does, without the size of the content, so that the whole window counts."""
+    """Pack as `zstd --long=28` does, without the size of the content, so that the whole window
+    counts.
+    """
     settings = zstandard.ZstdCompressionParameters(window_log=window_log, enable_ldm=True)
     packing = zstandard.ZstdCompressor(compression_params=settings).compressobj()
     return packing.compress(data) + packing.flush()
@@ -43,7 +47,9 @@ def parquet(**columns) -> bytes:
 
 
 def write_run(folder, name, data, *, domain=None, model=None):
-    """Write a corpus of one file and the configuration of a run on it, all of whose text is matched on."""
+    """Write a corpus of one file and the configuration of a run on it, all of whose text is matched
+    on.
+    """
     (folder / name).write_bytes(data)
     recipe = {"path": model} if model else {"hub": "somebody/model", "revision": "main"}
     config = {
@@ -62,35 +68,103 @@ def write_run(folder, name, data, *, domain=None, model=None):
 HEAD = r"corpus\.source\."
 # Name and content of a file, and what is said of it before any job.
 EARLY = {
-    "empty": ("c.jsonl", b"", HEAD + r"path: c\.jsonl holds no document of at least 8 bytes. .* or lower"),
+    "empty": (
+        "c.jsonl",
+        b"",
+        HEAD + r"path: c\.jsonl holds no document of at least 8 bytes. .* or lower",
+    ),
     "blank lines": ("c.jsonl", b"\n\n  \n", HEAD + r"path: c\.jsonl holds no document"),
-    "a million empty documents": ("c.jsonl.zst", zstd(EMPTY * 10**6), HEAD + r"path: .* holds no document"),
+    "a million empty documents": (
+        "c.jsonl.zst",
+        zstd(EMPTY * 10**6),
+        HEAD + r"path: .* holds no document",
+    ),
     "nothing but null": ("c.jsonl", b'{"text": null}\n' * 3, HEAD + r"path: .* holds no document"),
     "binary": ("c.jsonl", bytes(range(256)) * 9, r"c\.jsonl:1: not JSON|c\.jsonl:2: not"),
-    "invalid UTF-8": ("c.jsonl", b'{"text": "caf\xe9"}\n', r"c\.jsonl:1: not UTF-8 .*Convert the file to UTF-8"),
+    "invalid UTF-8": (
+        "c.jsonl",
+        b'{"text": "caf\xe9"}\n',
+        r"c\.jsonl:1: not UTF-8 .*Convert the file to UTF-8",
+    ),
     "UTF-16": ("c.jsonl", GOOD.decode().encode("utf-16"), r"c\.jsonl:1: not UTF-8"),
-    "plain text": ("c.jsonl", b"Once upon a time", r"c\.jsonl:1: not JSON .*Each line must be one record"),
-    "one array": ("c.jsonl", b'[{"text": "a"}]', HEAD + r"text: no column 'text' in record 0 of c\.jsonl; it has"),
-    "no record": ("c.jsonl", b"12\n", HEAD + r"text: no column 'text' in record 0 of c\.jsonl; it has: int"),
+    "plain text": (
+        "c.jsonl",
+        b"Once upon a time",
+        r"c\.jsonl:1: not JSON .*Each line must be one record",
+    ),
+    "one array": (
+        "c.jsonl",
+        b'[{"text": "a"}]',
+        HEAD + r"text: no column 'text' in record 0 of c\.jsonl; it has",
+    ),
+    "no record": (
+        "c.jsonl",
+        b"12\n",
+        HEAD + r"text: no column 'text' in record 0 of c\.jsonl; it has: int",
+    ),
     "nested without end": ("c.jsonl", b"[" * 200_000, r"c\.jsonl:1: not JSON .*recursion"),
-    "another column": ("c.jsonl", b'{"body": "x"}\n', HEAD + r"text: no column 'text' in record 0 .*; it has: body"),
-    "text a number": ("c.jsonl", b'{"text": 7}\n', HEAD + r"text: column 'text' of .* holds int in record 0, not text"),
-    "text of bytes": ("c.parquet", parquet(text=[b"ab"]), HEAD + r"text: column 'text' of .* holds bytes"),
-    "bz2": ("c.jsonl.bz2", bz2.compress(GOOD), HEAD + r"path: c\.jsonl\.bz2 holds no file of \.jsonl, \.ndjson"),
-    "cut off gz": ("c.jsonl.gz", gzip.compress(GOOD)[:-6], r"c\.jsonl\.gz: cannot be read .*fits its suffix"),
-    "gz called zst": ("c.jsonl.zst", gzip.compress(GOOD), r"c\.jsonl\.zst: cannot be read .*fits its suffix"),
+    "another column": (
+        "c.jsonl",
+        b'{"body": "x"}\n',
+        HEAD + r"text: no column 'text' in record 0 .*; it has: body",
+    ),
+    "text a number": (
+        "c.jsonl",
+        b'{"text": 7}\n',
+        HEAD + r"text: column 'text' of .* holds int in record 0, not text",
+    ),
+    "text of bytes": (
+        "c.parquet",
+        parquet(text=[b"ab"]),
+        HEAD + r"text: column 'text' of .* holds bytes",
+    ),
+    "bz2": (
+        "c.jsonl.bz2",
+        bz2.compress(GOOD),
+        HEAD + r"path: c\.jsonl\.bz2 holds no file of \.jsonl, \.ndjson",
+    ),
+    "cut off gz": (
+        "c.jsonl.gz",
+        gzip.compress(GOOD)[:-6],
+        r"c\.jsonl\.gz: cannot be read .*fits its suffix",
+    ),
+    "gz called zst": (
+        "c.jsonl.zst",
+        gzip.compress(GOOD),
+        r"c\.jsonl\.zst: cannot be read .*fits its suffix",
+    ),
     "gz called jsonl": ("c.jsonl", gzip.compress(GOOD), r"c\.jsonl:1: not UTF-8"),
-    "cut off zst": ("c.jsonl.zst", zstd(GOOD)[:-6], r"c\.jsonl\.zst: cannot be read .*fits its suffix"),
-    "cut off long zst": ("c.jsonl.zst", long_zstd(GOOD)[:-6], r"c\.jsonl\.zst: cannot be read .*Truncated"),
+    "cut off zst": (
+        "c.jsonl.zst",
+        zstd(GOOD)[:-6],
+        r"c\.jsonl\.zst: cannot be read .*fits its suffix",
+    ),
+    "cut off long zst": (
+        "c.jsonl.zst",
+        long_zstd(GOOD)[:-6],
+        r"c\.jsonl\.zst: cannot be read .*Truncated",
+    ),
     "no gz": ("c.jsonl.gz", GOOD, r"c\.jsonl\.gz: cannot be read .*fits its suffix"),
-    "damaged gz": ("c.jsonl.gz", gzip.compress(GOOD)[:20] + b"?" * 40, r"c\.jsonl\.gz: cannot be read"),
-    "an array in .json": ("c.json", b'[{"text": "a"}]', HEAD + r"text: no column 'text' in record 0 of c\.json"),
-    "one record in .json": ("c.json", b'{\n  "text": "a"\n}\n', r"c\.json:1: not JSON .*Each line must be"),
+    "damaged gz": (
+        "c.jsonl.gz",
+        gzip.compress(GOOD)[:20] + b"?" * 40,
+        r"c\.jsonl\.gz: cannot be read",
+    ),
+    "an array in .json": (
+        "c.json",
+        b'[{"text": "a"}]',
+        HEAD + r"text: no column 'text' in record 0 of c\.json",
+    ),
+    "one record in .json": (
+        "c.json",
+        b'{\n  "text": "a"\n}\n',
+        r"c\.json:1: not JSON .*Each line must be",
+    ),
     "no parquet": ("c.parquet", GOOD * 9, r"c\.parquet: cannot be read"),
     "cut off parquet": ("c.parquet", parquet(text=["a"])[:-6], r"c\.parquet: cannot be read"),
     "a brace in a name": ("{c}.jsonl", GOOD, HEAD + r"path: must not hold '\{'"),
     "a table": ("c.csv", b"text\nhello\n", HEAD + r"path: c\.csv holds no .* Convert the text"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("name", "data", "message"), EARLY.values(), ids=EARLY)
@@ -107,7 +181,9 @@ def test_a_brace_in_the_name_of_a_file_is_refused(tmp_path):
     content = (tmp_path / "run.yaml").read_text()
     (tmp_path / "run.yaml").write_text(content.replace("c.jsonl/{x}.jsonl", "c.jsonl"))
     done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
-    assert_refused(done, r"corpus\.source\.path: c\.jsonl/\{x\}\.jsonl has a brace in its name, .*Rename it")
+    assert_refused(
+        done, r"corpus\.source\.path: c\.jsonl/\{x\}\.jsonl has a brace in its name, .*Rename it"
+    )
 
 
 @pytest.mark.parametrize("domain", ["text.kind", "meta", "meta.b"])
@@ -116,20 +192,24 @@ def test_a_bad_column_of_labels_is_refused(tmp_path, domain):
     message = {
         "text.kind": "no column 'text.kind' in record 0",
         "meta": "holds dict in record 0, not a label",
-        "meta.b": r"no column 'meta\.b' in record 0 of \S+; it has: text, meta\.a\. .* leave it out",
+        "meta.b": r"no column 'meta\.b' in record 0 of \S+; it has: text, meta\.a\. .* leave it "
+        r"out",
     }[domain]
     done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
     assert_refused(done, rf"corpus\.source\.domain: .*{message}")
 
 
 def test_an_endless_line_is_refused_before_it_is_held(tmp_path, monkeypatch):
-    """However little it takes on disk: the line of this archive unfolds to a thousand times its size."""
+    """However little it takes on disk: the line of this archive unfolds to a thousand times its
+    size.
+    """
     monkeypatch.setattr(records, "MAX_RECORD_BYTES", 10_000)
     data = zstd(GOOD + b'{"text": "' + b"x" * 5_000_000 + b'"}\n')
     assert len(data) < 5_000
     write_run(tmp_path, "c.jsonl.zst", data)
     assert_refused(
-        run_here("corpus", "--config", "run.yaml", folder=tmp_path), r"c\.jsonl\.zst:2: the line is longer than 10,000"
+        run_here("corpus", "--config", "run.yaml", folder=tmp_path),
+        r"c\.jsonl\.zst:2: the line is longer than 10,000",
     )
 
 
@@ -139,16 +219,25 @@ def test_a_window_longer_than_is_allowed_is_named_as_what_it_is(tmp_path):
     config["corpus"]["source"]["zstd_long"] = 27
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
     done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
-    assert_refused(done, r"c\.jsonl\.zst: was made with a long window \(zstd --long\).*`zstd_long`.*Raise it")
+    assert_refused(
+        done, r"c\.jsonl\.zst: was made with a long window \(zstd --long\).*`zstd_long`.*Raise it"
+    )
 
 
-# What no one sees before the whole is read is named by its line, by the first job, which leaves nothing finished.
+# What no one sees before the whole is read is named by its line, by the first job, which leaves
+# nothing finished.
 LATE = {
     "not JSON": (GOOD * 3 + b"{\n" + GOOD, r"c\.jsonl:4: not JSON"),
     "invalid UTF-8": (GOOD * 3 + b'{"text": "\xff"}\n', r"c\.jsonl:4: not UTF-8"),
-    "text a list": (GOOD + b'{"text": ["a"]}\n', r"corpus\.source\.text: column .* holds list in record 1"),
-    "another column": (GOOD + b'{"body": "a"}\n', r"corpus\.source\.text: no column 'text' in record 1"),
-}  # fmt: skip
+    "text a list": (
+        GOOD + b'{"text": ["a"]}\n',
+        r"corpus\.source\.text: column .* holds list in record 1",
+    ),
+    "another column": (
+        GOOD + b'{"body": "a"}\n',
+        r"corpus\.source\.text: no column 'text' in record 1",
+    ),
+}
 
 
 @pytest.mark.parametrize(("data", "message"), LATE.values(), ids=LATE)
@@ -161,9 +250,18 @@ def test_a_bad_record_is_refused_by_its_line(tmp_path, data, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"activations": {"n_shards": 3}}, r"activations\.n_shards: 3 is above the 2 documents of the split `match`"),
-        ({"filtering": {"target": "z"}}, r"filtering\.target: no document .* is of 'z'; its domains are 'a', 'b'"),
-        ({"specialization": {"categories": {"a": "x"}}}, r"specialization\.categories: has no category for 'b'"),
+        (
+            {"activations": {"n_shards": 3}},
+            r"activations\.n_shards: 3 is above the 2 documents of the split `match`",
+        ),
+        (
+            {"filtering": {"target": "z"}},
+            r"filtering\.target: no document .* is of 'z'; its domains are 'a', 'b'",
+        ),
+        (
+            {"specialization": {"categories": {"a": "x"}}},
+            r"specialization\.categories: has no category for 'b'",
+        ),
         ({"filtering": {"target": "a"}}, r"corpus\.splits\.pool: no document landed in this split"),
     ],
 )
@@ -174,7 +272,12 @@ def test_what_later_jobs_need_of_a_corpus_is_asked_by_the_first(tmp_path, change
         content[section] = {**content.get(section, {}), **values}
     if "filtering" in changes:
         content["filtering"] |= {"name": "f", "ladder": "l"}
-        content["corpus"]["splits"] = {"train": 0.0, "match": 1 - 1e-9, "pool": 1e-9, "heldout": 0.0}
+        content["corpus"]["splits"] = {
+            "train": 0.0,
+            "match": 1 - 1e-9,
+            "pool": 1e-9,
+            "heldout": 0.0,
+        }
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
     assert_refused(run_here("corpus", "--config", "run.yaml", folder=tmp_path), message)
 
@@ -194,9 +297,17 @@ TEXTS = {
     "unwritten planes": "\ue000\uf8ff private use \ufdd0",
 }
 LABELS = {
-    "NA": "NA", "NUL": "a\0b", "a line end": "a\nb", "quotes": 'a "b", c', "markup": "<b>x</b>", "a path": "../../x",
-    "right to left": "עברית", "long": "x" * 300, "a number": 7, "empty": "",
-}  # fmt: skip
+    "NA": "NA",
+    "NUL": "a\0b",
+    "a line end": "a\nb",
+    "quotes": 'a "b", c',
+    "markup": "<b>x</b>",
+    "a path": "../../x",
+    "right to left": "עברית",
+    "long": "x" * 300,
+    "a number": 7,
+    "empty": "",
+}
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +340,11 @@ def test_text_of_every_kind_is_read_tokenized_and_captured(tmp_path, tokenizer_a
 @pytest.mark.parametrize("name", ["c.jsonl", "c.jsonl.zst", "c.parquet"])
 def test_text_of_every_kind_survives_every_format(tmp_path, kind, text, name):
     line = json.dumps({"text": text}, ensure_ascii="blanks" in kind).encode()
-    write_run(tmp_path, name, {"c.jsonl": line, "c.jsonl.zst": zstd(line), "c.parquet": parquet(text=[text])}[name])
+    write_run(
+        tmp_path,
+        name,
+        {"c.jsonl": line, "c.jsonl.zst": zstd(line), "c.parquet": parquet(text=[text])}[name],
+    )
     assert run_here("check", "--configfile", "run.yaml", folder=tmp_path).code == 0
     assert run_here("corpus", "--config", "run.yaml", folder=tmp_path).code == 0
     assert read_match(tmp_path)["text"].tolist() == [text]
@@ -237,7 +352,9 @@ def test_text_of_every_kind_survives_every_format(tmp_path, kind, text, name):
 
 @pytest.mark.parametrize("label", LABELS.values(), ids=LABELS)
 def test_labels_of_every_kind_are_labels_and_no_file_names(tmp_path, label):
-    write_run(tmp_path, "c.jsonl", json.dumps({"text": "long enough", "d": label}).encode(), domain="d")
+    write_run(
+        tmp_path, "c.jsonl", json.dumps({"text": "long enough", "d": label}).encode(), domain="d"
+    )
     done = run_here("corpus", "--config", "run.yaml", folder=tmp_path)
     assert done.code == 0, done.err
     assert read_match(tmp_path)["domain"].tolist() == [str(label)]
@@ -261,7 +378,9 @@ def test_one_giant_line_is_one_document_or_many(tmp_path):
 
 
 def test_what_is_dropped_is_counted(tmp_path):
-    """Nulls, blanks, repeats and what has no UTF-8 form, in the text or in its label; ids may repeat."""
+    """Nulls, blanks, repeats and what has no UTF-8 form, in the text or in its label; ids may
+    repeat.
+    """
     lines = [
         *['{"id": 1, "text": null}'] * 3,
         *['{"id": 1, "text": "  "}'] * 2,

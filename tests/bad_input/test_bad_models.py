@@ -1,4 +1,6 @@
-"""Model folders that cannot be used are refused, if possible before any job; the smallest of all models work."""
+"""Model folders that cannot be used are refused, if possible before any job; the smallest of all
+models work.
+"""
 
 import json
 import shutil
@@ -22,9 +24,15 @@ def sound(tmp_path_factory, texts):
     folder = tmp_path_factory.mktemp("models")
     save_tiny_model(folder / "m", texts, "gpt_neox")
     save_tiny_model(folder / "other", texts, "opt", seed=1)
-    (folder / "corpus.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (folder / "corpus.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    )
     config = {
-        "corpus": {"source": {"kind": "files", "path": "corpus.jsonl"}, "min_document_bytes": 8, "splits": HALVES},
+        "corpus": {
+            "source": {"kind": "files", "path": "corpus.jsonl"},
+            "min_document_bytes": 8,
+            "splits": HALVES,
+        },
         "models": {"m": {"path": "m"}, "other": {"path": "other"}},
         "ladders": {"l": [["m", "other"]]},
         "activations": {"sequence_length": 32, "n_shards": 1, "max_documents": 40},
@@ -121,43 +129,92 @@ EARLY = {
     "no folder": (shutil.rmtree, "is not a folder. Give a folder in Hugging Face format"),
     "no configuration": (remove("config.json"), "has no config.json"),
     "configuration not JSON": (write("config.json", "{"), "config.json cannot be read"),
-    "configuration not text": (lambda model: (model / "config.json").write_bytes(b"\xff\xfe"), "config.json cannot be"),
+    "configuration not text": (
+        lambda model: (model / "config.json").write_bytes(b"\xff\xfe"),
+        "config.json cannot be",
+    ),
     "configuration a list": (write("config.json", "[]"), "config.json is not a JSON object"),
-    "configuration without end": (write("config.json", "[" * 100_000), "config.json cannot be read"),
-    "unknown architecture": (configured(model_type="mamba"), "'mamba' is not supported. Supported: "),
+    "configuration without end": (
+        write("config.json", "[" * 100_000),
+        "config.json cannot be read",
+    ),
+    "unknown architecture": (
+        configured(model_type="mamba"),
+        "'mamba' is not supported. Supported: ",
+    ),
     "architecture a list": (configured(model_type=["gpt2"]), "is not supported. Supported: "),
     "remote code": (configured(model_type=None, auto_map={"AutoModel": "m.M"}), "code of its own"),
     "remote kernels": (configured(attn_implementation="evil/kernels"), "code of its own"),
-    "an adapter": (write("adapter_config.json", '{"base_model_name_or_path": "../other"}'), "holds an adapter"),
+    "an adapter": (
+        write("adapter_config.json", '{"base_model_name_or_path": "../other"}'),
+        "holds an adapter",
+    ),
     "no tokenizer": (remove("tokenizer.json"), "has no tokenizer .* Save the tokenizer there"),
     "pickled weights only": (as_pickle, "safetensors only: convert them"),
-    "a pointer for weights": (write(WEIGHTS, "version https://git-lfs.github.com/spec/v1"), "cannot be read"),
+    "a pointer for weights": (
+        write(WEIGHTS, "version https://git-lfs.github.com/spec/v1"),
+        "cannot be read",
+    ),
     "truncated weights": (truncate, "model.safetensors cannot be read .*Complete the download"),
-    "a part is missing": (lambda model: shard_weights(model, "part-2.safetensors"), "lacks part-2.safetensors, which"),
-    "a part elsewhere": (lambda model: shard_weights(model, "../other/model.safetensors"), r"names '\.\./other/model"),
-    "a part pickled": (lambda model: shard_weights(model, "pytorch_model.bin"), "names 'pytorch_model.bin'"),
+    "a part is missing": (
+        lambda model: shard_weights(model, "part-2.safetensors"),
+        "lacks part-2.safetensors, which",
+    ),
+    "a part elsewhere": (
+        lambda model: shard_weights(model, "../other/model.safetensors"),
+        r"names '\.\./other/model",
+    ),
+    "a part pickled": (
+        lambda model: shard_weights(model, "pytorch_model.bin"),
+        "names 'pytorch_model.bin'",
+    ),
     "an index without map": (without_whole_weights("{}"), "has no weight_map"),
-    "weights by another name": (configured(transformers_weights="other.safetensors"), "names a file of weights"),
+    "weights by another name": (
+        configured(transformers_weights="other.safetensors"),
+        "names a file of weights",
+    ),
     **{
-        f"quantised by {method}": (quantised(method), rf"weights are quantised \({method}: quantization_config")
+        f"quantised by {method}": (
+            quantised(method),
+            rf"weights are quantised \({method}: quantization_config",
+        )
         for method in ("awq", "gptq", "bitsandbytes", "compressed-tensors", "fp8")
     },
-    "quantised by who knows what": (configured(quantization_config={"bits": 4}), "by a method that is not named"),
+    "quantised by who knows what": (
+        configured(quantization_config={"bits": 4}),
+        "by a method that is not named",
+    ),
     "scales that nothing speaks of": (
         add("gpt_neox.layers.0.mlp.dense_4h_to_h.weight_scale_inv"),
-        r"weights are quantised \(gpt_neox.layers.0.mlp.dense_4h_to_h.weight_scale_inv\), and config.json has no",
+        r"weights are quantised \(gpt_neox.layers.0.mlp.dense_4h_to_h.weight_scale_inv\), and "
+        r"config.json has no",
     ),
-    "a layer too few": (lambda model: edit_weights(model, without_a_layer), "says 2 layers, and the weights are of 1"),
-    "a layer too many": (configured(num_hidden_layers=1), "says 1 layers, and the weights are of 2"),
+    "a layer too few": (
+        lambda model: edit_weights(model, without_a_layer),
+        "says 2 layers, and the weights are of 1",
+    ),
+    "a layer too many": (
+        configured(num_hidden_layers=1),
+        "says 1 layers, and the weights are of 2",
+    ),
     "another width": (configured(intermediate_size=25), "says 25 neurons per layer"),
-    "one layer narrower": (lambda model: edit_weights(model, narrower), r"the weights of layer 1 are \[16, 20\]"),
-    "weights of another": (lambda model: shutil.copy(model.parent / "other" / WEIGHTS, model), "the weights are of 0"),
+    "one layer narrower": (
+        lambda model: edit_weights(model, narrower),
+        r"the weights of layer 1 are \[16, 20\]",
+    ),
+    "weights of another": (
+        lambda model: shutil.copy(model.parent / "other" / WEIGHTS, model),
+        "the weights are of 0",
+    ),
     "no layer": (configured(num_hidden_layers=0), "gives 0 as the number of layers"),
     "layers in words": (configured(num_hidden_layers="two"), "gives 'two' as the number of layers"),
     "negative width": (configured(intermediate_size=-3), "gives -3 as the number of neurons"),
     "context in words": (configured(max_position_embeddings="long"), "reads 'long' tokens"),
-    "context too short": (configured(max_position_embeddings=8), "reads 8 tokens; lower activations"),
-}  # fmt: skip
+    "context too short": (
+        configured(max_position_embeddings=8),
+        "reads 8 tokens; lower activations",
+    ),
+}
 
 
 @pytest.mark.parametrize(("spoil", "message"), EARLY.values(), ids=EARLY)
@@ -198,11 +255,18 @@ def test_a_bad_model_is_refused_before_any_job(folder, spoil, message):
                 "gate_up_proj_scale",
             )
         ),
-        *((name, False) for name in ("logit_scale", "model.logit_scale", "layers.0.layer_scale", "norm.scale")),
+        *(
+            (name, False)
+            for name in ("logit_scale", "model.logit_scale", "layers.0.layer_scale", "norm.scale")
+        ),
     ],
 )
-def test_a_quantisation_is_known_by_the_names_of_weights_and_a_plain_scale_is_none(folder, name, is_quantised):
-    """Of GPTQ, AWQ, bitsandbytes, compressed-tensors, FP8, HQQ, quanto and of mixtures; and of models that scale."""
+def test_a_quantisation_is_known_by_the_names_of_weights_and_a_plain_scale_is_none(
+    folder, name, is_quantised
+):
+    """Of GPTQ, AWQ, bitsandbytes, compressed-tensors, FP8, HQQ, quanto and of mixtures; and of
+    models that scale.
+    """
     add(name)(folder / "m")
     done = run_here("check", "--configfile", "run.yaml", folder=folder)
     if is_quantised:
@@ -213,7 +277,9 @@ def test_a_quantisation_is_known_by_the_names_of_weights_and_a_plain_scale_is_no
 
 def spoil_tokenizer(model):
     content = json.loads((model / "tokenizer.json").read_text())
-    content["model"]["vocab"] = {token: id_ + 50 for token, id_ in content["model"]["vocab"].items()}
+    content["model"]["vocab"] = {
+        token: id_ + 50 for token, id_ in content["model"]["vocab"].items()
+    }
     (model / "tokenizer.json").write_text(json.dumps(content))
 
 
@@ -225,22 +291,46 @@ def fill(value):
 
 
 def longrope(**limit):
-    rope = {"rope_type": "longrope", "rope_theta": 10000.0, "short_factor": [1.0], "long_factor": [8.0]}
+    rope = {
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        "short_factor": [1.0],
+        "long_factor": [8.0],
+    }
     return configured(rope_parameters={**rope, **limit})
 
 
 LATE = {
     "tokenizer of nothing": (write("tokenizer.json", "{}"), r"cannot load the tokenizer \("),
     "tokenizer not JSON": (write("tokenizer.json", "{"), r"cannot load the tokenizer \("),
-    "tokenizer's settings not JSON": (write("tokenizer_config.json", "{"), r"cannot load the tokenizer \("),
-    "tokenizer's settings a list": (write("tokenizer_config.json", "[]"), "tokenizer_config.json is not a JSON object"),
-    "special tokens numbers": (write("tokenizer_config.json", '{"bos_token": 7}'), r"cannot load the tokenizer \("),
-    "vocabulary of another": (spoil_tokenizer, "its tokenizer has token 349, and the model embeds 300 tokens only"),
-    "NaN in weights": (fill(float("nan")), "dense_4h_to_h.weight in .* holds values that are not finite"),
-    "infinity in weights": (fill(float("inf")), "dense_4h_to_h.weight in .* holds values that are not finite"),
+    "tokenizer's settings not JSON": (
+        write("tokenizer_config.json", "{"),
+        r"cannot load the tokenizer \(",
+    ),
+    "tokenizer's settings a list": (
+        write("tokenizer_config.json", "[]"),
+        "tokenizer_config.json is not a JSON object",
+    ),
+    "special tokens numbers": (
+        write("tokenizer_config.json", '{"bos_token": 7}'),
+        r"cannot load the tokenizer \(",
+    ),
+    "vocabulary of another": (
+        spoil_tokenizer,
+        "its tokenizer has token 349, and the model embeds 300 tokens only",
+    ),
+    "NaN in weights": (
+        fill(float("nan")),
+        "dense_4h_to_h.weight in .* holds values that are not finite",
+    ),
+    "infinity in weights": (
+        fill(float("inf")),
+        "dense_4h_to_h.weight in .* holds values that are not finite",
+    ),
     "weights that are not used": (
         configured(attention_bias=False),
-        "hold gpt_neox.layers.0.attention.dense.bias, .* and 1 more, which the model of config.json does not use",
+        "hold gpt_neox.layers.0.attention.dense.bias, .* and 1 more, which the model of "
+        "config.json does not use",
     ),
     "one that is not used": (
         add("gpt_neox.layers.1.mlp.gate.bias"),
@@ -267,18 +357,28 @@ LATE = {
 
 
 @pytest.mark.parametrize(("spoil", "message"), LATE.values(), ids=LATE)
-def test_what_only_its_library_can_tell_is_refused_by_the_job_that_checks_the_model(folder, spoil, message):
+def test_what_only_its_library_can_tell_is_refused_by_the_job_that_checks_the_model(
+    folder, spoil, message
+):
     spoil(folder / "m")
-    assert_refused(run_here("model", "--config", "run.yaml", "--model", "m", folder=folder), rf"models\.m: .*{message}")
+    assert_refused(
+        run_here("model", "--config", "run.yaml", "--model", "m", folder=folder),
+        rf"models\.m: .*{message}",
+    )
     assert not (folder / "results").exists()
 
 
 def test_a_stale_index_beside_whole_weights_is_told_of_and_not_read(folder):
-    write(INDEX, '{"weight_map": {"embed_out.weight": "model-00001-of-00002.safetensors"}}')(folder / "m")
+    write(INDEX, '{"weight_map": {"embed_out.weight": "model-00001-of-00002.safetensors"}}')(
+        folder / "m"
+    )
     assert run_here("check", "--configfile", "run.yaml", folder=folder).code == 0
     done = run_here("model", "--config", "run.yaml", "--model", "m", folder=folder)
     assert done.code == 0, done.err
-    assert f"models.m: {WEIGHTS} is read, and {INDEX} beside it is not. Remove the one that is left over." in done.err
+    assert (
+        f"models.m: {WEIGHTS} is read, and {INDEX} beside it is not. Remove the one that is "
+        "left over." in done.err
+    )
 
 
 def add_token(*, special, normalized=False):
@@ -287,7 +387,9 @@ def add_token(*, special, normalized=False):
     def change(model):
         content = json.loads((model / "tokenizer.json").read_text())
         token = {"id": 300, "content": "neuron", "special": special, "normalized": normalized}
-        content["added_tokens"].append({**token, "single_word": False, "lstrip": False, "rstrip": False})
+        content["added_tokens"].append(
+            {**token, "single_word": False, "lstrip": False, "rstrip": False}
+        )
         (model / "tokenizer.json").write_text(json.dumps(content))
 
     return change
@@ -298,7 +400,10 @@ def begin_with_it(model):
     content = json.loads((model / "tokenizer.json").read_text())
     content["post_processor"] = {
         "type": "TemplateProcessing",
-        "single": [{"SpecialToken": {"id": "neuron", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "single": [
+            {"SpecialToken": {"id": "neuron", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}},
+        ],
         "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
         "special_tokens": {"neuron": {"id": "neuron", "ids": [300], "tokens": ["neuron"]}},
     }
@@ -312,7 +417,19 @@ def ready(folder):
     return ["activations", "--config", "run.yaml", "--model", "m", "--shard", 0]
 
 
-FILTER = ["filter", "--neuron", "L0/U0", "--pool", "corpus.jsonl", "--out", "out", "--count", "3", "--model", "m"]
+FILTER = [
+    "filter",
+    "--neuron",
+    "L0/U0",
+    "--pool",
+    "corpus.jsonl",
+    "--out",
+    "out",
+    "--count",
+    "3",
+    "--model",
+    "m",
+]
 
 
 def test_a_token_without_an_embedding_that_no_text_gives_does_no_harm(folder):
@@ -327,7 +444,8 @@ def test_a_token_without_an_embedding_that_no_text_gives_does_no_harm(folder):
 def test_a_token_without_an_embedding_that_a_text_gives_is_named_with_it(folder, spoil):
     spoil(folder / "m")
     message = (
-        r": document [0-9a-f]{16} has the token 'neuron' \(300\), of which the model has no embedding: it embeds 300"
+        r": document [0-9a-f]{16} has the token 'neuron' \(300\), of which the model has "
+        r"no embedding: it embeds 300"
     )
     assert_refused(run_here(*ready(folder), folder=folder), f"rosetta: m{message}")
     assert not list((folder / "results" / "activations").rglob("*.json"))
@@ -350,31 +468,52 @@ def test_the_same_is_told_of_an_option(folder, texts):
         "m",
     ]
     spoil_tokenizer(folder / "m")
-    assert_refused(run_here(*arguments, folder=folder), "rosetta: --model: its tokenizer has token 349")
+    assert_refused(
+        run_here(*arguments, folder=folder), "rosetta: --model: its tokenizer has token 349"
+    )
     write("tokenizer.json", "{}")(folder / "m")
-    assert_refused(run_here(*arguments, folder=folder), "rosetta: --model: cannot load the tokenizer")
+    assert_refused(
+        run_here(*arguments, folder=folder), "rosetta: --model: cannot load the tokenizer"
+    )
     truncate(folder / "m")
-    assert_refused(run_here(*arguments, folder=folder), "rosetta: --model: m: model.safetensors cannot be read")
+    assert_refused(
+        run_here(*arguments, folder=folder), "rosetta: --model: m: model.safetensors cannot be read"
+    )
     assert not (folder / "out").exists()
 
 
 @pytest.mark.parametrize(("n_layers", "d_mlp"), [(1, 24), (2, 1), (1, 1)])
 def test_the_smallest_models_are_models(folder, n_layers, d_mlp):
     """One layer, or one neuron per layer, and the single neuron of both together."""
-    sizes = dict(num_hidden_layers=n_layers, intermediate_size=d_mlp, hidden_size=16, num_attention_heads=2)
+    sizes = dict(
+        num_hidden_layers=n_layers, intermediate_size=d_mlp, hidden_size=16, num_attention_heads=2
+    )
     torch.manual_seed(0)
-    small = AutoModelForCausalLM.from_config(GPTNeoXConfig(vocab_size=300, max_position_embeddings=32, **sizes))
+    small = AutoModelForCausalLM.from_config(
+        GPTNeoXConfig(vocab_size=300, max_position_embeddings=32, **sizes)
+    )
     small.save_pretrained(folder / "m")
     run = yaml.safe_load((folder / "run.yaml").read_text())
     (folder / "run.yaml").write_text(yaml.safe_dump({**run, "max_scale_ratio": 100.0}))
     for command in ("corpus", "model --model m", "model --model other"):
         assert run_here(*command.split(), "--config", "run.yaml", folder=folder).code == 0
     for model in ("m", "other"):
-        done = run_here("activations", "--config", "run.yaml", "--model", model, "--shard", 0, folder=folder)
+        done = run_here(
+            "activations", "--config", "run.yaml", "--model", model, "--shard", 0, folder=folder
+        )
         assert done.code == 0, done.err
     stores = [f"results/activations/{model}/1-shards" for model in ("m", "other")]
     done = run_here(
-        "match", "--a", stores[0], "--b", stores[1], "--precision", "float64", "--out", "m.parquet", folder=folder
+        "match",
+        "--a",
+        stores[0],
+        "--b",
+        stores[1],
+        "--precision",
+        "float64",
+        "--out",
+        "m.parquet",
+        folder=folder,
     )
     assert done.code == 0, done.err
     found = pd.read_parquet(folder / "m.parquet")

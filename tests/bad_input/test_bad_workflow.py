@@ -1,4 +1,6 @@
-"""What a user of Snakemake sees of a bad configuration: the same one message, and nothing else is done."""
+"""What a user of Snakemake sees of a bad configuration: the same one message, and nothing else is
+done.
+"""
 
 import re
 
@@ -12,13 +14,25 @@ SLIP = yaml.safe_dump(PRESET) + "ladders: {x: [[pythia-s, opt-s]]}\n"
 CORPUS = {"source": {"kind": "files", "path": "corpus.jsonl", "text": "body"}}
 WITH_MODEL = {**PRESET, "models": {**TINY["models"], "m": {"path": "empty"}}}
 BAD = {
-    "two problems": ({**PRESET, "matchin": {}, "matching": {"k": 0}}, r"matching\.k: .*0\)\n  matchin: unknown"),
+    "two problems": (
+        {**PRESET, "matchin": {}, "matching": {"k": 0}},
+        r"matching\.k: .*0\)\n  matchin: unknown",
+    ),
     "key given twice": (SLIP, r"rosetta: .*run\.yaml: line \d+: the key 'ladders' is given twice"),
     "model folder": (WITH_MODEL, r"models\.m\.path: empty .*config\.json"),
-    "corpus": ({**PRESET, "filtering": None, "corpus": CORPUS}, r"corpus\.source\.text: no column 'body' "),
-    "too many features": ({**PRESET, "theory": {"kappa": 50.0}}, r"theory\.kappa: at 50, .*lower it"),
-    "results": ({**PRESET, "results": "corpus.jsonl/out"}, r"results: .*corpus\.jsonl is not a folder"),
-}  # fmt: skip
+    "corpus": (
+        {**PRESET, "filtering": None, "corpus": CORPUS},
+        r"corpus\.source\.text: no column 'body' ",
+    ),
+    "too many features": (
+        {**PRESET, "theory": {"kappa": 50.0}},
+        r"theory\.kappa: at 50, .*lower it",
+    ),
+    "results": (
+        {**PRESET, "results": "corpus.jsonl/out"},
+        r"results: .*corpus\.jsonl is not a folder",
+    ),
+}
 
 
 @pytest.mark.parametrize(("config", "message"), BAD.values(), ids=BAD)

@@ -1,4 +1,6 @@
-"""A run that is killed again and again, restarted by the documented command, and watched for work done twice."""
+"""A run that is killed again and again, restarted by the documented command, and watched for work
+done twice.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ import torch
 import yaml
 from workflow_runs import CORES, ROOT, copy_project
 
-# What a kill waits for once its share of the jobs is done: nothing, or that one of these files appears.
+# What a kill waits for once its share of the jobs is done: nothing, or that one of these files
+# appears.
 EVENTS = {
     "any moment": (),
     "a file being written": (r"/\.[^/]+\.[0-9a-f]{8}\.tmp(/|$)",),
@@ -44,12 +47,19 @@ def make_project(folder: Path, config: dict) -> Path:
 def make_run(*targets: str) -> list[str]:
     """Return the one command that starts a run and goes on with it after anything."""
     return [
-        "make", "--old-file=.venv/installed", "run", "CONFIG=run.yaml", f"CORES={CORES}", f"TARGETS={' '.join(targets)}"
-    ]  # fmt: skip
+        "make",
+        "--old-file=.venv/installed",
+        "run",
+        "CONFIG=run.yaml",
+        f"CORES={CORES}",
+        f"TARGETS={' '.join(targets)}",
+    ]
 
 
 def finished_jobs(folder: Path) -> set[str]:
-    """Return the jobs, by their logs, that Snakemake has recorded as finished and does not call incomplete."""
+    """Return the jobs, by their logs, that Snakemake has recorded as finished and does not call
+    incomplete.
+    """
     state = folder / ".snakemake"
     incomplete = {_output_of(path, state / "incomplete") for path in _files(state / "incomplete")}
     done, open_again = set(), set()
@@ -67,8 +77,12 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _output_of(record: Path, folder: Path) -> str:
-    """Return the output that a record of Snakemake's is about: its name is the path in base 64, cut where too long."""
-    return urlsafe_b64decode("".join(part.removeprefix("@") for part in record.relative_to(folder).parts)).decode()
+    """Return the output that a record of Snakemake's is about: its name is the path in base 64, cut
+    where too long.
+    """
+    return urlsafe_b64decode(
+        "".join(part.removeprefix("@") for part in record.relative_to(folder).parts)
+    ).decode()
 
 
 @dataclass
@@ -88,13 +102,16 @@ class Tally:
         kills = ", ".join(f"{n} at {event}" for event, n in self.kills.items())
         return (
             f"seed {self.seed}: {sum(self.kills.values())} kills ({kills}); {self.finished} jobs; "
-            f"{self.interrupted} times a job was cut off; recomputed though finished: {self.recomputed or 'none'}; "
-            f"trainings resumed: {', '.join(self.resumed) or 'none'}; tiles that outlived a kill: {self.tiles_found}"
+            f"{self.interrupted} times a job was cut off; recomputed though finished: "
+            f"{self.recomputed or 'none'}; "
+            f"trainings resumed: {', '.join(self.resumed) or 'none'}; tiles that outlived a "
+            f"kill: {self.tiles_found}"
         )
 
 
 class KilledRun:
-    """A project whose run is killed `n_kills` times, spread over its jobs, and then goes on to the end.
+    """A project whose run is killed `n_kills` times, spread over its jobs, and then goes on to the
+    end.
 
     Parameters
     ----------
@@ -108,19 +125,29 @@ class KilledRun:
         How often it is killed, and what the moments are drawn from.
     """
 
-    def __init__(self, folder: Path, targets: tuple[str, ...], n_jobs: int, n_kills: int, seed: int) -> None:
+    def __init__(
+        self, folder: Path, targets: tuple[str, ...], n_jobs: int, n_kills: int, seed: int
+    ) -> None:
         self.folder, self._command = folder, make_run(*targets)
         self._random = random.Random(seed)
-        self._last = n_jobs - 2  # jobs finished when a kill waits no longer, lest the run ends before it
-        self._thresholds = sorted(self._random.randint(0, max(0, self._last - PATIENCE)) for _ in range(n_kills))
+        self._last = (
+            n_jobs - 2
+        )  # jobs finished when a kill waits no longer, lest the run ends before it
+        self._thresholds = sorted(
+            self._random.randint(0, max(0, self._last - PATIENCE)) for _ in range(n_kills)
+        )
         self.tally = Tally(seed)
         self._logs: dict[str, int] = {}  # of finished jobs: when they were last written to
         self._cut: dict[str, int] = {}  # of interrupted ones
-        self._steps: dict[str, int] = {}  # of interrupted trainings, by their log: steps in the checkpoint
+        self._steps: dict[
+            str, int
+        ] = {}  # of interrupted trainings, by their log: steps in the checkpoint
         self._tiles: dict[Path, int] = {}
 
     def to_the_end(self, out: Path) -> Tally:
-        """Kill, restart, and finish; return what was seen. Everything that the runs say goes to `out`."""
+        """Kill, restart, and finish; return what was seen. Everything that the runs say goes to
+        `out`.
+        """
         with open(out, "w") as stream:
             for threshold, event in zip(self._thresholds, cycle(EVENTS), strict=False):
                 process = self._start(stream)
@@ -138,7 +165,11 @@ class KilledRun:
     def _start(self, stream) -> subprocess.Popen:
         stream.flush()
         return subprocess.Popen(
-            self._command, cwd=self.folder, start_new_session=True, stdout=stream, stderr=subprocess.STDOUT
+            self._command,
+            cwd=self.folder,
+            start_new_session=True,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
         )
 
     def _wait(self, process: subprocess.Popen, threshold: int, event: str) -> bool:
@@ -149,7 +180,11 @@ class KilledRun:
         seen = self._found(event)
         # Up to ten seconds: a run needs three to begin, and five for a job.
         until = time.monotonic() + (math.inf if EVENTS[event] else self._random.uniform(0, 10))
-        while not self._ended(process) and len(finished_jobs(self.folder)) < limit and time.monotonic() < until:
+        while (
+            not self._ended(process)
+            and len(finished_jobs(self.folder)) < limit
+            and time.monotonic() < until
+        ):
             if self._found(event) - seen:
                 break
             time.sleep(POLL_SECONDS)
@@ -166,7 +201,9 @@ class KilledRun:
         if not patterns:
             return set()
         walked = os.walk(self.folder / "results")
-        names = (os.path.join(at, name) for at, folders, files in walked for name in folders + files)
+        names = (
+            os.path.join(at, name) for at, folders, files in walked for name in folders + files
+        )
         return {name for name in names if any(re.search(pattern, name) for pattern in patterns)}
 
     def _kill(self, process: subprocess.Popen) -> None:
@@ -174,8 +211,12 @@ class KilledRun:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         deadline = time.monotonic() + 30
-        while alive := [p.pid for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(self.folder)]:
-            assert time.monotonic() < deadline, f"processes {alive} outlived the kill of their group"
+        while alive := [
+            p.pid for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(self.folder)
+        ]:
+            assert time.monotonic() < deadline, (
+                f"processes {alive} outlived the kill of their group"
+            )
             time.sleep(0.02)
 
     def _look(self) -> None:
@@ -185,7 +226,10 @@ class KilledRun:
             if self._written(log) != written:
                 self.tally.recomputed.append(log)
         self._logs = {log: self._written(log) for log in done}
-        begun = {str(path.relative_to(self.folder)) for path in (self.folder / "results" / "logs").rglob("*.log")}
+        begun = {
+            str(path.relative_to(self.folder))
+            for path in (self.folder / "results" / "logs").rglob("*.log")
+        }
         cut = {log: self._written(log) for log in begun - done}
         self.tally.interrupted += len(cut.items() - self._cut.items())
         self._cut = cut
@@ -196,7 +240,9 @@ class KilledRun:
         return (self.folder / log).stat().st_mtime_ns
 
     def _look_at_checkpoints(self) -> None:
-        """A training that had a checkpoint must have gone on from there, if it got as far as its first step."""
+        """A training that had a checkpoint must have gone on from there, if it got as far as its
+        first step.
+        """
         for log, steps in self._steps.items():
             said = (self.folder / log).read_text()
             if re.search(r"checkpoint at|resuming at|train loss|perplexity", said):
@@ -214,7 +260,12 @@ class KilledRun:
     def _look_at_tiles(self) -> None:
         for tile, written in self._tiles.items():
             if tile.exists():
-                assert tile.stat().st_mtime_ns == written, f"{tile}: was finished, and is computed again"
-        tiles = {tile: tile.stat().st_mtime_ns for tile in (self.folder / "results").rglob(".tiles-*/*.npz")}
+                assert tile.stat().st_mtime_ns == written, (
+                    f"{tile}: was finished, and is computed again"
+                )
+        tiles = {
+            tile: tile.stat().st_mtime_ns
+            for tile in (self.folder / "results").rglob(".tiles-*/*.npz")
+        }
         self.tally.tiles_found += len(tiles.keys() - self._tiles.keys())
         self._tiles = tiles

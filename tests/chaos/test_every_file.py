@@ -1,7 +1,9 @@
-"""Damage to every file of a finished run, one kind of damage at a time: `rosetta verify` names each of them.
+"""Damage to every file of a finished run, one kind of damage at a time: `rosetta verify` names each
+of them.
 
-A manifest that is damaged says nothing of the files that it lists, so rules' outputs and the parts that manifests list
-are damaged in turn. A rule's output that is missing is for Snakemake to see; a missing part is found by `verify`.
+A manifest that is damaged says nothing of the files that it lists, so rules' outputs and the parts
+that manifests list are damaged in turn. A rule's output that is missing is for Snakemake to see; a
+missing part is found by `verify`.
 """
 
 import random
@@ -27,7 +29,11 @@ NO_RESULTS = (".digest", ".snakemake_timestamp")
 
 def files_of(results: Path) -> list[Path]:
     """Return the files of a run that another step reads or a person looks at."""
-    found = [path for path in sorted(results.rglob("*")) if path.is_file() and not path.name.endswith(NO_RESULTS)]
+    found = [
+        path
+        for path in sorted(results.rglob("*"))
+        if path.is_file() and not path.name.endswith(NO_RESULTS)
+    ]
     return [path for path in found if not str(path.relative_to(results)).startswith(LEFT_OUT)]
 
 
@@ -40,12 +46,17 @@ def flipped(data: bytes, rng: random.Random) -> bytes:
 
 def in_turn(paths: set[Path]) -> list[set[Path]]:
     """Return sets with one file of each folder: of a model, the first damaged file is named."""
-    folders = {folder: sorted(path for path in paths if path.parent == folder) for folder in {p.parent for p in paths}}
+    folders = {
+        folder: sorted(path for path in paths if path.parent == folder)
+        for folder in {p.parent for p in paths}
+    }
     return [set(group) - {None} for group in zip_longest(*folders.values())]
 
 
 def damages():
-    """Yield each kind of damage: its name, and what it leaves of the bytes of a file; None for no file."""
+    """Yield each kind of damage: its name, and what it leaves of the bytes of a file; None for no
+    file.
+    """
     for number in range(N_FLIPS):
         yield f"bit {number}", flipped
     yield "truncated", lambda data, rng: data[: rng.randrange(len(data))] if data else b"x"
@@ -92,7 +103,11 @@ def test_damage_to_any_file_of_a_run_is_found(finished, tmp_path):
             for path in group:
                 put(path, damage(whole[path], random.Random(f"{kind} {path.relative_to(results)}")))
             to_snakemake = kind == "missing" and group is outputs
-            found = missing_to_snakemake(project, group) if to_snakemake else found_by_verify(results, group)
+            found = (
+                missing_to_snakemake(project, group)
+                if to_snakemake
+                else found_by_verify(results, group)
+            )
             for path in group:
                 put(path, whole[path])
             tally[kind.split()[0]] += len(group)

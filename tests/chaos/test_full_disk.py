@@ -1,4 +1,6 @@
-"""A disk that is full: one message with the path and the bytes, nothing half written, and then the same again."""
+"""A disk that is full: one message with the path and the bytes, nothing half written, and then the
+same again.
+"""
 
 import os
 import shutil
@@ -46,7 +48,10 @@ def disk(tmp_path):
     folder = tmp_path / "disk"
     folder.mkdir()
     done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", folder], capture_output=True, text=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", folder],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         pytest.skip(f"a small file system is mounted by root only ({done.stderr.strip()})")
@@ -64,7 +69,13 @@ def fill(disk: Path, left: int) -> Path:
 
 def write_store_of_noise(path: Path, texts) -> None:
     ranges = random_ranges(np.random.default_rng(0), [500] * 4, truncate=False)
-    save_stores(path.parent, NOISE[: 2 * 5].reshape(2, 1, 5).repeat(len(ranges[0]), 1), ranges, 4, dtype="float32")
+    save_stores(
+        path.parent,
+        NOISE[: 2 * 5].reshape(2, 1, 5).repeat(len(ranges[0]), 1),
+        ranges,
+        4,
+        dtype="float32",
+    )
 
 
 def write_checkpoint(path: Path, texts) -> None:
@@ -83,7 +94,9 @@ def write_tile(path: Path, texts) -> None:
     if not stores.exists():
         for seed, name in enumerate("ab"):
             ranges = random_ranges(np.random.default_rng(seed), [50], truncate=False)
-            values = np.random.default_rng(seed).normal(size=(1, len(ranges[0]), 300)).astype(np.float32)
+            values = (
+                np.random.default_rng(seed).normal(size=(1, len(ranges[0]), 300)).astype(np.float32)
+            )
             save_stores(stores / name, values, ranges, 1)
     a, b = stores / "a", stores / "b"
     identity = pair_identity(open_stores(a), open_stores(b))
@@ -94,7 +107,9 @@ def write_tile(path: Path, texts) -> None:
 WRITERS = {
     "table.csv": lambda path, _: write_csv(path, pd.DataFrame({"x": NOISE})),
     "table.parquet": lambda path, _: write_parquet(path, pd.DataFrame({"x": NOISE})),
-    "manifest.json": lambda path, _: write_manifest(path, {"kind": "test", "values": NOISE.tolist()}),
+    "manifest.json": lambda path, _: write_manifest(
+        path, {"kind": "test", "values": NOISE.tolist()}
+    ),
     "figure.png": lambda path, _: save_figure(plt.figure(figsize=(9, 9)), path.with_suffix("")),
     "0.zarr": write_store_of_noise,
     "last.pt": write_checkpoint,
@@ -106,13 +121,21 @@ WRITERS = {
 
 @pytest.mark.parametrize("foreseen", [True, False], ids=["seen beforehand", "met on the way"])
 @pytest.mark.parametrize("name", WRITERS)
-def test_every_writer_tells_path_and_bytes_and_then_goes_on(disk, texts, monkeypatch, name, foreseen):
+def test_every_writer_tells_path_and_bytes_and_then_goes_on(
+    disk, texts, monkeypatch, name, foreseen
+):
     if not foreseen:
-        monkeypatch.setattr(rosetta.storage.atomic.shutil, "disk_usage", lambda _: namedtuple("Usage", "free")(10**9))
+        monkeypatch.setattr(
+            rosetta.storage.atomic.shutil,
+            "disk_usage",
+            lambda _: namedtuple("Usage", "free")(10**9),
+        )
     folder = disk / "results"
     folder.mkdir()
     ballast = fill(disk, left=4096)
-    with pytest.raises(DiskFullError, match=rf"^{folder / name}: the disk is full: [\d,]+ bytes .*needed") as raised:
+    with pytest.raises(
+        DiskFullError, match=rf"^{folder / name}: the disk is full: [\d,]+ bytes .*needed"
+    ) as raised:
         WRITERS[name](folder / name, texts)
     assert "\n" not in str(raised.value)
     assert list(folder.iterdir()) == []
@@ -125,17 +148,26 @@ def test_every_writer_tells_path_and_bytes_and_then_goes_on(disk, texts, monkeyp
 def test_a_run_on_a_full_disk_says_so_and_finishes_when_there_is_room(disk, finished):
     folder = make_project(disk / "p", {**TINY, "results": "results"})
     for part in ("results", ".snakemake"):
-        shutil.copytree(finished / part, folder / part, ignore=shutil.ignore_patterns("neighbors", "*.zarr", "log"))
+        shutil.copytree(
+            finished / part,
+            folder / part,
+            ignore=shutil.ignore_patterns("neighbors", "*.zarr", "log"),
+        )
     manifest = "results/activations/pythia-m/2-shards/0.json"
     expected = (finished / manifest).read_text()
     (folder / manifest).unlink()
     store = str(Path(manifest).with_suffix(".zarr"))
     for left, culprit in ((0, folder / ".snakemake"), (200_000, store)):
         ballast = fill(disk, left)
-        failed = subprocess.run(make_run(manifest), cwd=folder, capture_output=True, text=True, check=False)
+        failed = subprocess.run(
+            make_run(manifest), cwd=folder, capture_output=True, text=True, check=False
+        )
         said = failed.stdout + failed.stderr
         assert failed.returncode
-        assert any(line.strip().startswith(f"rosetta: {culprit}: the disk is full: ") for line in said.splitlines())
+        assert any(
+            line.strip().startswith(f"rosetta: {culprit}: the disk is full: ")
+            for line in said.splitlines()
+        )
         assert "Traceback" not in said
         ballast.unlink()
     subprocess.run(make_run(manifest), cwd=folder, capture_output=True, check=True)
@@ -143,14 +175,27 @@ def test_a_run_on_a_full_disk_says_so_and_finishes_when_there_is_room(disk, fini
     assert len(list(store_check_step(folder / manifest))) == 1
 
 
-@pytest.mark.parametrize("config", ["nowhere.yaml", str(ROOT / "workflow" / "presets" / "tiny.yaml")])
+@pytest.mark.parametrize(
+    "config", ["nowhere.yaml", str(ROOT / "workflow" / "presets" / "tiny.yaml")]
+)
 def test_a_full_disk_under_the_log_hides_no_message(tmp_path, config):
     """What cannot be told in the log is told where the log was asked for."""
     with open("/dev/full", "w") as log:
         done = subprocess.run(
-            [sys.executable, "-c", "from rosetta.cli import main; main()", "corpus", "--config", config],
-            cwd=tmp_path, stdout=subprocess.PIPE, stderr=log, text=True, check=False,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-c",
+                "from rosetta.cli import main; main()",
+                "corpus",
+                "--config",
+                config,
+            ],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+            check=False,
+        )
     assert done.returncode == 2
     culprit = config if config == "nowhere.yaml" else "a log or temporary file: the disk is full"
     assert done.stdout.startswith(f"rosetta: {culprit}")

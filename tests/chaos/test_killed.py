@@ -1,4 +1,6 @@
-"""A run that is killed anywhere finishes with the same files, and does nothing twice that was finished."""
+"""A run that is killed anywhere finishes with the same files, and does nothing twice that was
+finished.
+"""
 
 import json
 import os
@@ -20,7 +22,8 @@ TO_MATCHES = {
     "dask": {"scheduler": "processes", "n_workers": 2},
 }
 MATCHES = "results/matches/pythia-m--opt-m.parquet"
-# Everything; exchanged documents of the larger models in several tiles, since they need the most memory.
+# Everything; exchanged documents of the larger models in several tiles, since they need the most
+# memory.
 ALL = {**TINY, "results": "results", "correlation": {**TINY["correlation"], "memory_gb": 0.62}}
 TOLD_APART_BY_TIME = ("logs/", "benchmarks/", "report.html", ".report.html.digest")
 
@@ -40,13 +43,17 @@ def test_a_run_killed_five_times_finishes_with_the_same_matches(finished, tmp_pa
     tally = run_killed(folder, TO_MATCHES, (MATCHES,), 12, 5)
     assert tally.interrupted
     found, expected = (pd.read_parquet(project / MATCHES) for project in (folder, finished))
-    columns = [name for name in found if not name.startswith("p_")]  # of null models, which this run leaves out
+    columns = [
+        name for name in found if not name.startswith("p_")
+    ]  # of null models, which this run leaves out
     pd.testing.assert_frame_equal(found[columns], expected[columns])
     assert leftovers(folder / "results") == []
 
 
 def leftovers(results: Path) -> list[str]:
-    """Return hidden files and folders, but for digests: what jobs need on their way begins with a dot."""
+    """Return hidden files and folders, but for digests: what jobs need on their way begins with a
+    dot.
+    """
     names = (str(path.relative_to(results)) for path in results.rglob(".*"))
     return sorted(name for name in names if not re.search(r"\.zarr/|\.digest$", name))
 
@@ -54,7 +61,11 @@ def leftovers(results: Path) -> list[str]:
 def contents(results: Path) -> dict[str, object]:
     """Return what every file holds, but for those that tell times."""
     files = {str(path.relative_to(results)): path for path in results.rglob("*") if path.is_file()}
-    return {name: _content(path) for name, path in files.items() if not name.startswith(TOLD_APART_BY_TIME)}
+    return {
+        name: _content(path)
+        for name, path in files.items()
+        if not name.startswith(TOLD_APART_BY_TIME)
+    }
 
 
 def _content(path: Path):

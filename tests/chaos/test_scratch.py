@@ -1,4 +1,6 @@
-"""Scratch folders of jobs: what a killed job finished is found again, or removed, never taken for something else."""
+"""Scratch folders of jobs: what a killed job finished is found again, or removed, never taken for
+something else.
+"""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,9 @@ def save_pair(folder, seed=0):
     for side, name in enumerate("ab"):
         rng = np.random.default_rng([seed, side])
         ranges = random_ranges(rng, [60, 40], truncate=False)
-        save_stores(folder / name, rng.normal(size=(1, len(ranges[0]), 6)).astype(np.float32), ranges, 2)
+        save_stores(
+            folder / name, rng.normal(size=(1, len(ranges[0]), 6)).astype(np.float32), ranges, 2
+        )
     return folder / "a", folder / "b"
 
 

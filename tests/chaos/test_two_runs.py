@@ -1,4 +1,6 @@
-"""Two runs at once in one folder: the second is refused, whatever it tries, and the first one is not disturbed."""
+"""Two runs at once in one folder: the second is refused, whatever it tries, and the first one is
+not disturbed.
+"""
 
 import errno
 import fcntl
@@ -22,7 +24,8 @@ from rosetta.storage.locks import RUN_LOCK, hold, is_held, running_here
 from rosetta.storage.manifests import check_files, read_manifest
 
 HOLDER = (
-    "import time; from pathlib import Path; from rosetta.storage.locks import hold; hold(Path.cwd()); time.sleep(600)"
+    "import time; from pathlib import Path; from rosetta.storage.locks import hold; "
+    "hold(Path.cwd()); time.sleep(600)"
 )
 
 
@@ -49,13 +52,19 @@ def test_a_folder_is_held_until_its_holder_dies(tmp_path):
     holder.kill()
     holder.wait()
     assert not is_held(tmp_path), "its name is still there"
-    done = subprocess.run([sys.executable, "-c", HOLDER.replace("600", "0")], cwd=tmp_path, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", HOLDER.replace("600", "0")], cwd=tmp_path, check=False
+    )
     assert done.returncode == 0
     assert lock.read_text() == "", "a run that came to its end leaves no name"
 
 
-@pytest.mark.parametrize(("record", "refused"), [("", False), (f"1 {socket.gethostname()}", False), ("1 moon", True)])
-def test_without_locks_a_run_that_another_machine_began_is_not_taken_for_dead(tmp_path, monkeypatch, record, refused):
+@pytest.mark.parametrize(
+    ("record", "refused"), [("", False), (f"1 {socket.gethostname()}", False), ("1 moon", True)]
+)
+def test_without_locks_a_run_that_another_machine_began_is_not_taken_for_dead(
+    tmp_path, monkeypatch, record, refused
+):
     """Lustre can be mounted so; on this machine, processes can be seen."""
 
     def flock(*_):
@@ -93,14 +102,19 @@ def test_a_lock_is_not_removed_while_a_job_of_a_killed_run_lives(tmp_path):
 
 
 def test_another_configuration_dates_no_file_of_a_live_run_back(tmp_path):
-    """By a dry run, which takes no lock; once the run has ended, the dry run tells what is to be made."""
+    """By a dry run, which takes no lock; once the run has ended, the dry run tells what is to be
+    made.
+    """
     run = {**TINY, "results": "results"}
     folder, counts = copy_project(tmp_path / "p"), "results/tables/counts.csv"
     with stamping(stamp(parse_config(run), "counts")):
         write_text(Paths(folder / "results").table("counts"), "x\n")
     written = (folder / counts).stat().st_mtime
     holder = start_holder(folder)
-    look, edited = ("-n", "results/corpus/manifest.json"), {**run, "controls": {"null_quantile": 0.8}}
+    look, edited = (
+        ("-n", "results/corpus/manifest.json"),
+        {**run, "controls": {"null_quantile": 0.8}},
+    )
     try:
         done = run_snakemake(folder, *look, config=edited)
         assert (folder / counts).stat().st_mtime == written
@@ -114,12 +128,18 @@ def test_another_configuration_dates_no_file_of_a_live_run_back(tmp_path):
 
 
 def test_a_second_run_in_the_folder_of_a_live_one_is_refused(tmp_path):
-    """By make, by Snakemake, and, once somebody has removed Snakemake's lock, by the operating system's."""
+    """By make, by Snakemake, and, once somebody has removed Snakemake's lock, by the operating
+    system's.
+    """
     folder = make_project(tmp_path / "p", {**TINY, "results": "results"})
     target = "results/tokenizers/pythia.json"
     snakemake = [sys.executable, "-m", "snakemake", "--configfile", "run.yaml", "--cores", "1"]
     first = subprocess.Popen(
-        make_run(target), cwd=folder, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        make_run(target),
+        cwd=folder,
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     wait_until(lambda: (folder / "results" / "logs" / "corpus" / "all.log").exists())
     os.killpg(first.pid, signal.SIGSTOP)  # so that it is alive as long as the others need

@@ -22,10 +22,16 @@ from rosetta.run.stages import STAGES, made_by
 ROOT = Path(__file__).parents[2]
 GOOD = {
     "zoo": {
-        "families": {"f": {"architecture": "gpt2", "seed": 1}, "g": {"architecture": "opt", "seed": 2}},
+        "families": {
+            "f": {"architecture": "gpt2", "seed": 1},
+            "g": {"architecture": "opt", "seed": 2},
+        },
         "sizes": {"s": {"n_layers": 1, "d_model": 16, "d_mlp": 32, "n_heads": 2}},
     },
-    "models": {"f-s": {"zoo": {"family": "f", "size": "s"}}, "g-s": {"zoo": {"family": "g", "size": "s"}}},
+    "models": {
+        "f-s": {"zoo": {"family": "f", "size": "s"}},
+        "g-s": {"zoo": {"family": "g", "size": "s"}},
+    },
     "ladders": {"fg": [["f-s", "g-s"]]},
     "activations": {"sequence_length": 64},
 }
@@ -75,25 +81,53 @@ BAD = [
     ("missing key", {"models": GOOD["models"]}, r"ladders: required key is missing"),
     ("wrong type", changed(matching={"k": "1"}), r"matching\.k: .*integer.*'1'"),
     ("boolean for a number", changed(matching={"k": True}), r"matching\.k"),
-    ("out of range", changed(matching={"k": 0}), r"matching\.k: .*greater than or equal to 1.*got 0"),
+    (
+        "out of range",
+        changed(matching={"k": 0}),
+        r"matching\.k: .*greater than or equal to 1.*got 0",
+    ),
     ("k above max_k", changed(matching={"k": 50}), r"matching\.k: 50 is above correlation\.max_k"),
-    ("contexts above", changed(viewer={"n_contexts": 30}), r"viewer\.n_contexts: 30 is above specialization"),
+    (
+        "contexts above",
+        changed(viewer={"n_contexts": 30}),
+        r"viewer\.n_contexts: 30 is above specialization",
+    ),
     (
         "annotated contexts above",
         changed(annotation={**ENDPOINT, "n_contexts": 30}),
         r"annotation\.n_contexts: 30 is above",
     ),
-    ("key in the file", changed(annotation={**ENDPOINT, "api_key": "sk"}), r"annotation\.api_key: unknown key"),
-    ("bad choice", changed(alignment={"pooling": "sum"}), r"alignment\.pooling: .*'mean', 'max' or 'median'"),
-    ("ladder of no model", changed(ladders={"x": [["f-s", "nobody"]]}), r"ladders\.x\[0\]: no model is named 'nobody'"),
+    (
+        "key in the file",
+        changed(annotation={**ENDPOINT, "api_key": "sk"}),
+        r"annotation\.api_key: unknown key",
+    ),
+    (
+        "bad choice",
+        changed(alignment={"pooling": "sum"}),
+        r"alignment\.pooling: .*'mean', 'max' or 'median'",
+    ),
+    (
+        "ladder of no model",
+        changed(ladders={"x": [["f-s", "nobody"]]}),
+        r"ladders\.x\[0\]: no model is named 'nobody'",
+    ),
     ("rung of one", changed(ladders={"x": [["f-s"]]}), r"ladders\.x\[0\]"),
-    ("uneven rungs", changed(ladders={"x": [["f-s", "g-s"], ["f-s", "g-s", "f-s"]]}), r"its rungs must all"),
+    (
+        "uneven rungs",
+        changed(ladders={"x": [["f-s", "g-s"], ["f-s", "g-s", "f-s"]]}),
+        r"its rungs must all",
+    ),
     ("model twice in a rung", changed(ladders={"x": [["f-s", "f-s"]]}), "names a model twice"),
     ("rung twice", changed(ladders={"x": [["f-s", "g-s"]] * 2}), "names the same rung twice"),
     ("empty ladder", changed(ladders={"x": []}), "has no rung"),
     ("no ladder", changed(ladders={}), r"ladders"),
     ("bad name", changed(models={**GOOD["models"], "../evil": {"path": "x"}}), "names are letters"),
-    ("separator in a name", changed(models={**GOOD["models"], "a--b": {"path": "x"}}), "names are letters"),
+    (
+        "separator in a name",
+        changed(models={**GOOD["models"], "a--b": {"path": "x"}}),
+        "names are letters",
+    ),
     ("no kind", with_model({}), r"models\.m: give exactly one of path"),
     ("two kinds", with_model(TWO_KINDS), "exactly one"),
     ("hub without revision", with_model({"hub": "y"}), "`hub` and `revision`"),
@@ -102,31 +136,86 @@ BAD = [
     ("dangling twin", with_model({"untrained": {"of": "q"}}), r"untrained\.of: no model"),
     (
         "twin of a twin",
-        changed(models={**GOOD["models"], "m": {"untrained": {"of": "n"}}, "n": {"untrained": {"of": "m"}}}),
+        changed(
+            models={
+                **GOOD["models"],
+                "m": {"untrained": {"of": "n"}},
+                "n": {"untrained": {"of": "m"}},
+            }
+        ),
         "is itself untrained",
     ),
-    ("k of the sweep above max_k", changed(sweeps={"k": [1, 50]}), r"sweeps\.k: 50 is above correlation\.max_k"),
-    ("seed twice", changed(controls={"permutation_seeds": [1, 1]}), r"controls\.permutation_seeds: must differ"),
-    ("no Hadamard matrix", changed(intervals={"n_blocks": 28}), r"intervals\.n_blocks: .*take 24 or 32"),
-    ("reserved name", changed(models={**GOOD["models"], "f-s~untrained-0": {"path": "x"}}), "names are letters"),
-    ("fractions", changed(corpus={"splits": {"train": 0.9}}), r"corpus\.splits: the four fractions must sum to 1"),
-    ("no share to match", changed(corpus={"splits": {"train": 0.84, "match": 0.0}}), r"splits: match must be above 0"),
+    (
+        "k of the sweep above max_k",
+        changed(sweeps={"k": [1, 50]}),
+        r"sweeps\.k: 50 is above correlation\.max_k",
+    ),
+    (
+        "seed twice",
+        changed(controls={"permutation_seeds": [1, 1]}),
+        r"controls\.permutation_seeds: must differ",
+    ),
+    (
+        "no Hadamard matrix",
+        changed(intervals={"n_blocks": 28}),
+        r"intervals\.n_blocks: .*take 24 or 32",
+    ),
+    (
+        "reserved name",
+        changed(models={**GOOD["models"], "f-s~untrained-0": {"path": "x"}}),
+        "names are letters",
+    ),
+    (
+        "fractions",
+        changed(corpus={"splits": {"train": 0.9}}),
+        r"corpus\.splits: the four fractions must sum to 1",
+    ),
+    (
+        "no share to match",
+        changed(corpus={"splits": {"train": 0.84, "match": 0.0}}),
+        r"splits: match must be above 0",
+    ),
     ("no source kind", changed(corpus={"source": {"path": "x"}}), r"corpus\.source: add `kind"),
-    ("context", changed(activations={"sequence_length": 4096}), r"activations\.sequence_length: 4096 is above"),
-    ("small whole networks", changed(theory={"kappa": 50.0, "simulation": {"sizes": [5000]}, "whole": {"sizes": [64]}}),
-     r"theory\.kappa: at 50, beta 1\.5 and N = 64 the allocation serves more .* theory\.whole\.sizes"),
+    (
+        "context",
+        changed(activations={"sequence_length": 4096}),
+        r"activations\.sequence_length: 4096 is above",
+    ),
+    (
+        "small whole networks",
+        changed(theory={"kappa": 50.0, "simulation": {"sizes": [5000]}, "whole": {"sizes": [64]}}),
+        r"theory\.kappa: at 50, beta 1\.5 and N = 64 the allocation serves more .* "
+        r"theory\.whole\.sizes",
+    ),
     ("undetectable", changed(theory={"tau": 1.0}), r"theory\.tau: .*greater than 1"),
-    ("flat importance", changed(theory={"simulation": {"betas": [1.0]}}), r"theory\.simulation\.betas\[0\]"),
+    (
+        "flat importance",
+        changed(theory={"simulation": {"betas": [1.0]}}),
+        r"theory\.simulation\.betas\[0\]",
+    ),
     ("odd heads", changed(zoo={**GOOD["zoo"], "sizes": ODD_HEADS}), "multiple"),
-    ("odd experts", of_experts(4, 2, 8), r"zoo\.sizes\.s: .*\(24\) must be a multiple of 4 × experts.n_experts \(16\)"),
+    (
+        "odd experts",
+        of_experts(4, 2, 8),
+        r"zoo\.sizes\.s: .*\(24\) must be a multiple of 4 × experts.n_experts \(16\)",
+    ),
     ("all shared", of_experts(4, 2, 32), r"experts\.d_shared \(0\) must be a multiple"),
-    ("more than there are", of_experts(2, 3, 8), r"experts\.per_token 3 is above experts\.n_experts 2"),
-    ("no experts", changed(zoo={**GOOD["zoo"], "families": dict.fromkeys(GOOD["zoo"]["families"], MIXTURE)}),
-     r"models\.f-s\.zoo\.size: zoo\.sizes\.s has no experts"),
-]  # fmt: skip
+    (
+        "more than there are",
+        of_experts(2, 3, 8),
+        r"experts\.per_token 3 is above experts\.n_experts 2",
+    ),
+    (
+        "no experts",
+        changed(zoo={**GOOD["zoo"], "families": dict.fromkeys(GOOD["zoo"]["families"], MIXTURE)}),
+        r"models\.f-s\.zoo\.size: zoo\.sizes\.s has no experts",
+    ),
+]
 
 
-@pytest.mark.parametrize(("content", "message"), [case[1:] for case in BAD], ids=[case[0] for case in BAD])
+@pytest.mark.parametrize(
+    ("content", "message"), [case[1:] for case in BAD], ids=[case[0] for case in BAD]
+)
 def test_bad_configurations_name_the_key(content, message):
     with pytest.raises(ConfigError, match=message):
         parse_config(content)
@@ -151,10 +240,16 @@ def model_folder(folder: Path, **files: str) -> dict:
     folder.mkdir(exist_ok=True, parents=True)
     for name, content in files.items():
         (folder / name.replace("__", ".")).write_text(content)
-    return changed(models={**GOOD["models"], "m": {"path": str(folder)}}, results=str(folder / "out"))
+    return changed(
+        models={**GOOD["models"], "m": {"path": str(folder)}}, results=str(folder / "out")
+    )
 
 
-GOOD_FILES = {"config__json": '{"model_type": "gpt2"}', "model__safetensors": "x", "tokenizer__json": "{}"}
+GOOD_FILES = {
+    "config__json": '{"model_type": "gpt2"}',
+    "model__safetensors": "x",
+    "tokenizer__json": "{}",
+}
 
 
 @pytest.mark.parametrize(
@@ -162,10 +257,19 @@ GOOD_FILES = {"config__json": '{"model_type": "gpt2"}', "model__safetensors": "x
     [
         ({}, r"models\.m\.path: .* has no config\.json"),
         ({**GOOD_FILES, "config__json": "{"}, r"config\.json cannot be read"),
-        ({**GOOD_FILES, "config__json": '{"model_type": "mamba"}'}, r"'mamba' is not supported. Supported: gpt_neox"),
-        ({**GOOD_FILES, "config__json": '{"model_type": "gpt2", "n_positions": 8}'}, r"reads 8 tokens; lower"),
+        (
+            {**GOOD_FILES, "config__json": '{"model_type": "mamba"}'},
+            r"'mamba' is not supported. Supported: gpt_neox",
+        ),
+        (
+            {**GOOD_FILES, "config__json": '{"model_type": "gpt2", "n_positions": 8}'},
+            r"reads 8 tokens; lower",
+        ),
         ({**GOOD_FILES, "config__json": '{"auto_map": {}}'}, "code of its own"),
-        ({k: v for k, v in GOOD_FILES.items() if k != "model__safetensors"}, r"no model\.safetensors"),
+        (
+            {k: v for k, v in GOOD_FILES.items() if k != "model__safetensors"},
+            r"no model\.safetensors",
+        ),
         ({k: v for k, v in GOOD_FILES.items() if k != "tokenizer__json"}, "no tokenizer"),
     ],
 )
@@ -176,7 +280,9 @@ def test_bad_model_folders_are_found_before_any_job(tmp_path, files, message):
 
 
 def test_a_missing_model_folder_is_found(tmp_path):
-    config = changed(models={**GOOD["models"], "m": {"path": str(tmp_path / "none")}}, results=str(tmp_path))
+    config = changed(
+        models={**GOOD["models"], "m": {"path": str(tmp_path / "none")}}, results=str(tmp_path)
+    )
     with pytest.raises(ModelError, match=r"models\.m\.path: .*none is not a folder"):
         check_config(parse_config(config))
 
@@ -201,13 +307,17 @@ def test_an_unwritable_results_folder_is_found(tmp_path):
 
 def test_a_domain_without_a_category_is_found(tmp_path):
     config = changed(specialization={"categories": {"python": "code"}}, results=str(tmp_path))
-    with pytest.raises(ConfigError, match=r"specialization\.categories: has no category for 'prose', 'cpp'"):
+    with pytest.raises(
+        ConfigError, match=r"specialization\.categories: has no category for 'prose', 'cpp'"
+    ):
         check_config(parse_config(config))
 
 
 def test_a_missing_key_is_found(tmp_path):
     pytest.importorskip("openai")
-    with pytest.raises(ConfigError, match=r"annotation\.api_key_variable: .* NO_SUCH_KEY is not set"):
+    with pytest.raises(
+        ConfigError, match=r"annotation\.api_key_variable: .* NO_SUCH_KEY is not set"
+    ):
         check_config(parse_config(changed(annotation=ENDPOINT, results=str(tmp_path))))
 
 
@@ -218,7 +328,11 @@ def test_a_missing_corpus_is_found(tmp_path):
 
 
 NO_TRAINING = {"splits": {"train": 0.0, "match": 0.84}}
-DOWN = {"gpt2": "h.{}.mlp.c_proj", "gpt_neox": "layers.{}.mlp.dense_4h_to_h", "opt": "decoder.layers.{}.fc2"}
+DOWN = {
+    "gpt2": "h.{}.mlp.c_proj",
+    "gpt_neox": "layers.{}.mlp.dense_4h_to_h",
+    "opt": "decoder.layers.{}.fc2",
+}
 SHAPES = {"gpt2": (3, 32), "gpt_neox": (2, 12), "opt": (2, 12)}
 LOCAL = {
     "gpt2": {"model_type": "gpt2", "n_layer": 3, "n_embd": 8},
@@ -252,13 +366,18 @@ def local_models(tmp_path, **more):
     for name, content in LOCAL.items():
         model_folder(tmp_path / name, **{**GOOD_FILES, "config__json": json.dumps(content)})
         n_layers, d_mlp = SHAPES[name]
-        weights = {f"{DOWN[name].format(i)}.weight": np.zeros((d_mlp, 8), np.float32) for i in range(n_layers)}
+        weights = {
+            f"{DOWN[name].format(i)}.weight": np.zeros((d_mlp, 8), np.float32)
+            for i in range(n_layers)
+        }
         save_file(weights, tmp_path / name / "model.safetensors")
     models = {name: {"path": str(tmp_path / name)} for name in LOCAL}
     twin = {"twin": {"untrained": {"of": "opt"}}}
     unused = {"unused": GOOD["models"]["f-s"], "hub": {"hub": "somebody/model", "revision": "main"}}
     unlike = {"max_scale_ratio": 100.0}  # their sizes are not what is checked here
-    return changed(models={**models, **twin, **unused}, results=str(tmp_path / "r"), **unlike, **more)
+    return changed(
+        models={**models, **twin, **unused}, results=str(tmp_path / "r"), **unlike, **more
+    )
 
 
 @pytest.mark.parametrize("pair", [["gpt2", "gpt_neox"], ["gpt_neox", "opt"], ["gpt2", "twin"]])
@@ -271,18 +390,27 @@ def test_memory_is_checked_for_local_models_too(tmp_path, pair):
 
 
 def test_a_budget_that_holds_a_pair_but_not_its_permuted_rows_is_refused_before_the_run():
-    """Of 96 neurons each, tiles of 48 fit: without the window of rows that the null model permutes."""
+    """Of 96 neurons each, tiles of 48 fit: without the window of rows that the null model
+    permutes.
+    """
     tiny = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
     tight = {**tiny, "correlation": {"memory_gb": 0.6125}}
     check_config(
-        parse_config({**tight, "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []}})
+        parse_config(
+            {
+                **tight,
+                "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []},
+            }
+        )
     )
     with pytest.raises(PlanError, match=r"correlation\.memory_gb: 0\.6125"):
         check_config(parse_config(tight))
 
 
 def test_models_of_unknown_size_are_left_to_their_jobs(tmp_path):
-    config = local_models(tmp_path, ladders={"l": [["gpt2", "hub"]]}, correlation={"memory_gb": 0.001})
+    config = local_models(
+        tmp_path, ladders={"l": [["gpt2", "hub"]]}, correlation={"memory_gb": 0.001}
+    )
     check_config(parse_config(config))
     model_folder(tmp_path / "opt", config__json=json.dumps({"model_type": "opt"}))
     assert folder_shape(tmp_path / "opt", "models.opt.path") is None
@@ -292,7 +420,9 @@ def test_a_folder_tells_its_neurons_without_transformers(tmp_path, texts):
     """As transformers reads them, for every architecture; GPT-2 may leave its MLP's size out."""
     for architecture in ARCHITECTURES:
         folder = save_tiny_model(tmp_path / architecture, texts, architecture)
-        assert folder_shape(folder, "models.m.path") == neuron_shape(AutoConfig.from_pretrained(folder), "m")
+        assert folder_shape(folder, "models.m.path") == neuron_shape(
+            AutoConfig.from_pretrained(folder), "m"
+        )
     local_models(tmp_path / "local")
     assert folder_shape(tmp_path / "local" / "gpt2", "models.m.path") == NeuronShape(3, 32)
 
@@ -310,7 +440,11 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     def slices(content):
         config = parse_config(content)
         nulls = {f"nulls of {name}": made_by(config, "nulls", name) for name in NULLS}
-        others = {stage: made_by(config, stage, names.get(stage, "")) for stage in STAGES if stage != "nulls"}
+        others = {
+            stage: made_by(config, stage, names.get(stage, ""))
+            for stage in STAGES
+            if stage != "nulls"
+        }
         return {**others, **nulls}
 
     base = slices(GOOD)
@@ -319,7 +453,13 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "correlation": ({"max_k": 12}, {"correlate"}),
         "theory": (
             {"tau": 3.0},
-            {"theory_simulate", "theory_sweep", "theory_exponents", "theory_frontiers", "theory_compare"}
+            {
+                "theory_simulate",
+                "theory_sweep",
+                "theory_exponents",
+                "theory_frontiers",
+                "theory_compare",
+            }
             | {"theory_figures"},
         ),
         "alignment": ({"pooling": "max"}, {"correlate", "contexts", *anew}),
@@ -337,7 +477,15 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "corpus": ({"seed": 1}, {"corpus"}),
         "ladders": (
             {"gf": [["g-s", "f-s"]]},
-            {"counts", "control_tables", "describe", "viewer", "theory_beta", "theory_compare", "theory_figures"},
+            {
+                "counts",
+                "control_tables",
+                "describe",
+                "viewer",
+                "theory_beta",
+                "theory_compare",
+                "theory_figures",
+            },
         ),
         "results": ("elsewhere", set()),
     }
@@ -346,12 +494,18 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         assert {stage for stage in base if new[stage] != base[stage]} == expected | {"report"}, key
     asked = slices(changed(annotation=ENDPOINT))
     same = slices(changed(annotation={**ENDPOINT, "timeout": 5.0, "n_parallel": 1}))
-    assert {stage for stage in base if same[stage] != asked[stage]} == {"report"}, "how the endpoint is reached"
+    assert {stage for stage in base if same[stage] != asked[stage]} == {"report"}, (
+        "how the endpoint is reached"
+    )
     more = slices(changed(theory={"simulation": {"betas": [1.7]}, "sweep": {"kappa": [2.0]}}))
     expected = {"theory_frontiers", "report"}
-    assert {stage for stage in base if more[stage] != base[stage]} == expected, "finished simulations are kept"
+    assert {stage for stage in base if more[stage] != base[stage]} == expected, (
+        "finished simulations are kept"
+    )
     same = slices(changed(dask={"n_workers": 2}))
-    assert {stage for stage in base if same[stage] != base[stage]} == {"report"}, "how the work is cut"
+    assert {stage for stage in base if same[stage] != base[stage]} == {"report"}, (
+        "how the work is cut"
+    )
     less = slices(changed(correlation={"memory_gb": 1.0}))
     changes = {stage for stage in base if less[stage] != base[stage]}
     assert changes == {"intervals", "report"}, "which neurons half-samples match"

@@ -36,14 +36,18 @@ def test_the_anchor_of_the_last_rung_filters():
     config = parse_config({**filtering(), "ladders": {"fg": [["f-s", "g-s"], ["g-s", "f-s"]]}})
     assert config.filter_model() == "g-s"
     assert config.filter_group() == ("g-s", "f-s")
-    config = parse_config({**filtering(rung=0, model="g-s"), "ladders": {"fg": [["f-s", "g-s"], ["g-s", "f-s"]]}})
+    config = parse_config(
+        {**filtering(rung=0, model="g-s"), "ladders": {"fg": [["f-s", "g-s"], ["g-s", "f-s"]]}}
+    )
     assert config.filter_model() == "g-s"
     assert config.filter_group() == ("f-s", "g-s")
 
 
 def test_the_model_that_is_trained_need_not_be_in_a_ladder():
     third = {**GOOD["models"], "h": {"zoo": {"family": "f", "size": "s"}}}
-    config = parse_config({**filtering(pretraining={"model": "h", "sequence_length": 64}), "models": third})
+    config = parse_config(
+        {**filtering(pretraining={"model": "h", "sequence_length": 64}), "models": third}
+    )
     assert config.needed_models() == ["f-s", "g-s", "h"]
     assert config.used_models() == ["f-s", "g-s"]
 
@@ -55,21 +59,43 @@ def test_the_model_that_is_trained_need_not_be_in_a_ladder():
         (filtering(rung=3), r"filtering\.rung: ladders\.fg has 1 rungs, so no number 3"),
         (filtering(model="h"), r"filtering\.model: 'h' is not on the rung \(f-s, g-s\)"),
         (filtering(target="rust"), r"filtering\.target: 'rust' is not in corpus\.source\.domains"),
-        (filtering(n_contexts=30), r"filtering\.n_contexts: 30 is above specialization\.n_contexts \(20\)"),
-        (filtering(scoring={"sequence_length": 999}), r"filtering\.scoring\.sequence_length: 999 is above the context"),
+        (
+            filtering(n_contexts=30),
+            r"filtering\.n_contexts: 30 is above specialization\.n_contexts \(20\)",
+        ),
+        (
+            filtering(scoring={"sequence_length": 999}),
+            r"filtering\.scoring\.sequence_length: 999 is above the context",
+        ),
         (
             filtering(pretraining={"model": "g-s"}),
             r"pretraining\.sequence_length: 1024 is above the context",
         ),
-        (filtering(pretraining={"model": "h"}), r"filtering\.pretraining\.model: no model is named 'h'"),
-        (filtering(selection={"count": 3, "percentile": 50.0}), "give at most one of budget_tokens, count, percentile"),
+        (
+            filtering(pretraining={"model": "h"}),
+            r"filtering\.pretraining\.model: no model is named 'h'",
+        ),
+        (
+            filtering(selection={"count": 3, "percentile": 50.0}),
+            "give at most one of budget_tokens, count, percentile",
+        ),
         (filtering(seeds=[1, 1]), r"seeds: must differ"),
-        (filtering(pretraining={"model": "g-s", "filters": ["rosetta", "rosetta"]}), r"filters: must differ"),
-        (filtering(pool=OWN), r"filtering\.selection: without filtering\.pool\.source\.domain the size of the target"),
-        (filtering(pool=OWN, selection={"count": 3}), r"filters: without .* the oracle finds nothing to train on"),
+        (
+            filtering(pretraining={"model": "g-s", "filters": ["rosetta", "rosetta"]}),
+            r"filters: must differ",
+        ),
+        (
+            filtering(pool=OWN),
+            r"filtering\.selection: without filtering\.pool\.source\.domain the size of the target",
+        ),
+        (
+            filtering(pool=OWN, selection={"count": 3}),
+            r"filters: without .* the oracle finds nothing to train on",
+        ),
         (
             {**filtering(), "corpus": OWN},
-            r"filtering\.target: no document is labelled 'python', because corpus\.source\.domain is not given",
+            r"filtering\.target: no document is labelled 'python', because "
+            r"corpus\.source\.domain is not given",
         ),
         (filtering(name="../x"), "names are letters"),
         (filtering(pool={**OWN, "target_share": 0.1}), r"filtering\.pool\.target_share: thins out"),
@@ -115,10 +141,18 @@ def test_what_can_only_fail_inside_a_job_is_refused_before_any(tmp_path, texts):
     folder = save_tiny_model(tmp_path / "m", texts, "gpt2")  # which reads 32 tokens
     models = {**GOOD["models"], "m": {"path": str(folder)}}
     trained = filtering(pretraining={"model": "m", "sequence_length": 33})
-    with pytest.raises(ModelError, match=r"reads 32 tokens; lower filtering\.pretraining\.sequence_length \(33\)"):
-        check_config(parse_config({**trained, "models": models, "results": str(tmp_path), "activations": SHORT}))
+    with pytest.raises(
+        ModelError, match=r"reads 32 tokens; lower filtering\.pretraining\.sequence_length \(33\)"
+    ):
+        check_config(
+            parse_config(
+                {**trained, "models": models, "results": str(tmp_path), "activations": SHORT}
+            )
+        )
     (tmp_path / "x.jsonl").write_text('{"body": "text"}\n')
-    pool = filtering(pool={"source": {"kind": "files", "path": str(tmp_path / "x.jsonl"), "domain": "label"}})
+    pool = filtering(
+        pool={"source": {"kind": "files", "path": str(tmp_path / "x.jsonl"), "domain": "label"}}
+    )
     with pytest.raises(CorpusError, match=r"filtering\.pool\.source\.text: no column 'text'"):
         check_config(parse_config({**pool, "results": str(tmp_path)}))
 
@@ -128,11 +162,15 @@ def test_jobs_of_the_default_run():
     assert len(jobs["filter_pretrain"]) == 1 + 6 * 3
     assert jobs["filter_pretrain"][:2] == ["base-0", "random-0"]
     assert len(jobs["filter_score"]) == 2
-    assert not any(names for rule, names in job_names(parse_config(GOOD)).items() if rule.startswith("filter"))
+    assert not any(
+        names for rule, names in job_names(parse_config(GOOD)).items() if rule.startswith("filter")
+    )
 
 
 def test_the_plan_has_the_filters_costs(tmp_path):
-    plan = plan_run(parse_config(filtering(pool={"n_shards": 3, "target_share": 0.05})), Paths(tmp_path))
+    plan = plan_run(
+        parse_config(filtering(pool={"n_shards": 3, "target_share": 0.05})), Paths(tmp_path)
+    )
     phases = {phase.name: phase for phase in plan.phases}
     assert phases["filtering"].jobs == 3 + 5
     assert phases["pretraining"].jobs == 19
@@ -141,7 +179,10 @@ def test_the_plan_has_the_filters_costs(tmp_path):
     assert "5% of the pool" in plan.render()
     hub = plan_run(
         parse_config(
-            filtering(pool={"source": {"kind": "hub", "id": "some/pool", "domain": "label"}}, pretraining=None)
+            filtering(
+                pool={"source": {"kind": "hub", "id": "some/pool", "domain": "label"}},
+                pretraining=None,
+            )
         ),
         Paths(tmp_path),
     )
@@ -152,9 +193,20 @@ def test_the_plan_has_the_filters_costs(tmp_path):
 def test_nothing_of_the_pool_is_upstream_of_the_choice(tmp_path):
     """What `filter_choose` needs, by the workflow itself."""
     choice = tmp_path / "filtering" / "sums" / "choice.json"
-    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--configfile", "workflow/presets/tiny.yaml"]
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-n",
+        "--cores",
+        "1",
+        "--configfile",
+        "workflow/presets/tiny.yaml",
+    ]
     command += ["--config", f"results={tmp_path}", "--", str(choice)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
+    )
     jobs = set(re.findall(r"^(\w+) +\d+$", done.stdout + done.stderr, re.MULTILINE))
     assert {"filter_choose", "neurons", "match"} <= jobs
     assert not {job for job in jobs if job.startswith("filter_")} - {"filter_choose"}

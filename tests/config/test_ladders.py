@@ -10,7 +10,11 @@ import pytest
 import yaml
 from commands import assert_refused, run_here
 from helpers import save_tiny_model
-from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled, RemoteEntryNotFoundError
+from huggingface_hub.errors import (
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+)
 from safetensors.numpy import save_file
 from workflow_runs import TINY
 
@@ -37,7 +41,11 @@ PRESETS = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "presets").glob("*
 
 
 def hub(n_layers=None, d_mlp=1, **more):
-    sizes = {"dimensions": {"n_layers": n_layers, "d_mlp": d_mlp, "n_parameters": 1}} if n_layers else {}
+    sizes = (
+        {"dimensions": {"n_layers": n_layers, "d_mlp": d_mlp, "n_parameters": 1}}
+        if n_layers
+        else {}
+    )
     return {"hub": "somebody/model", "revision": "main", **sizes, **more}
 
 
@@ -47,8 +55,11 @@ NO_TRAINING = {"splits": {"train": 0.0, "match": 1.0, "pool": 0.0, "heldout": 0.
 def rung(results="results", **models):
     """Return a configuration with one rung of all these models."""
     return {
-        "models": models, "ladders": {"l": [list(models)]}, "results": str(results), "corpus": NO_TRAINING
-    }  # fmt: skip
+        "models": models,
+        "ladders": {"l": [list(models)]},
+        "results": str(results),
+        "corpus": NO_TRAINING,
+    }
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
@@ -59,14 +70,19 @@ def test_the_default_admits_every_preset(path):
     check_scales(config, neurons_of(config))
 
 
-@pytest.mark.parametrize(("ratio", "refused"), [(1.0, True), (1.5, True), (1.5625, False), (3.0, False)])
+@pytest.mark.parametrize(
+    ("ratio", "refused"), [(1.0, True), (1.5, True), (1.5625, False), (3.0, False)]
+)
 def test_the_largest_may_have_so_many_times_the_neurons_of_the_smallest(tmp_path, ratio, refused):
     models = {"xl": hub(48, 6400), "pythia": hub(24, 8192), "twin": {"untrained": {"of": "xl"}}}
     config = parse_config({**rung(tmp_path, **models), "max_scale_ratio": ratio})
     if not refused:
         check_config(config)
         return
-    message = rf"ladders\.l\[0\]: xl has 307,200 neurons and pythia 196,608; .* factor of {ratio:g} \(max_scale_ratio"
+    message = (
+        r"ladders\.l\[0\]: xl has 307,200 neurons and pythia 196,608; .* factor of "
+        rf"{ratio:g} \(max_scale_ratio"
+    )
     with pytest.raises(ConfigError, match=message):
         check_config(config)
 
@@ -74,22 +90,33 @@ def test_the_largest_may_have_so_many_times_the_neurons_of_the_smallest(tmp_path
 @pytest.fixture
 def images(tmp_path, texts, monkeypatch):
     """Return a folder of a model that sees images, of an architecture that only this test knows."""
-    seer = Architecture("vit.encoder.layer.{layer}.output.dense", lambda config: config.intermediate_size, ())
+    seer = Architecture(
+        "vit.encoder.layer.{layer}.output.dense", lambda config: config.intermediate_size, ()
+    )
     monkeypatch.setitem(registry.TABLES, "images", {"vit": seer})
     folder = tmp_path / "seer"
     folder.mkdir()
     content = {"model_type": "vit", "num_hidden_layers": 1, "intermediate_size": 32}
     (folder / "config.json").write_text(json.dumps(content))
-    save_file({"vit.encoder.layer.0.output.dense.weight": np.zeros((8, 32))}, folder / "model.safetensors")
+    save_file(
+        {"vit.encoder.layer.0.output.dense.weight": np.zeros((8, 32))}, folder / "model.safetensors"
+    )
     return folder
 
 
 def test_a_ladder_has_one_modality(tmp_path, texts, images):
     reader = save_tiny_model(tmp_path / "m", texts, "opt")
-    models = {"reader": {"path": str(reader)}, "seer": {"path": str(images)}, "twin": {"untrained": {"of": "seer"}}}
+    models = {
+        "reader": {"path": str(reader)},
+        "seer": {"path": str(images)},
+        "twin": {"untrained": {"of": "seer"}},
+    }
     more = {"activations": {"sequence_length": 16, "n_shards": 1}, "max_scale_ratio": 100.0}
     config = parse_config({**rung(tmp_path / "r", **models), **more})
-    message = r"ladders\.l: its models see different things: text \(reader\), and images \(seer, twin\)\. "
+    message = (
+        r"ladders\.l: its models see different things: text \(reader\), and images "
+        r"\(seer, twin\)\. "
+    )
     with pytest.raises(ConfigError, match=message):
         check_config(config)
     with pytest.raises(ConfigError, match=message):
@@ -117,7 +144,10 @@ def test_sizes_of_the_zoo_are_known_before_any_job(tmp_path):
     content = {**TINY, "results": "results", "ladders": {"x": [["pythia-m", "opt-s"]]}}
     content.pop("filtering", None)
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
-    message = r"ladders\.x\[0\]: pythia-m has 96 neurons and opt-s 32; .*Name models of like size, or raise it"
+    message = (
+        r"ladders\.x\[0\]: pythia-m has 96 neurons and opt-s 32; .*Name models of like "
+        r"size, or raise it"
+    )
     assert_refused(run_here("check", "--configfile", "run.yaml", folder=tmp_path), message)
 
 
@@ -128,8 +158,17 @@ def test_sizes_of_local_folders_are_known_before_any_job(tmp_path, texts):
     models = {"mine": {"path": str(folder)}, "wide": hub(1, 2 * n_neurons)}
     more = {"activations": {"sequence_length": 16, "n_shards": 1}, "filtering": None}
     check_scales(*with_sizes({**rung(tmp_path / "r", **models), **more}))
-    with pytest.raises(ConfigError, match=rf"wide has {2 * n_neurons + 1} neurons and mine {n_neurons};"):
-        check_scales(*with_sizes({**rung(tmp_path / "r", mine=models["mine"], wide=hub(1, 2 * n_neurons + 1)), **more}))
+    with pytest.raises(
+        ConfigError, match=rf"wide has {2 * n_neurons + 1} neurons and mine {n_neurons};"
+    ):
+        check_scales(
+            *with_sizes(
+                {
+                    **rung(tmp_path / "r", mine=models["mine"], wide=hub(1, 2 * n_neurons + 1)),
+                    **more,
+                }
+            )
+        )
 
 
 def neurons_of(config):
@@ -147,11 +186,19 @@ def test_a_manifest_tells_the_size_of_its_own_entry_only(tmp_path):
     config = parse_config(content)
     check_config(config)
     manifest = {"kind": "model", "made_by": made_by(config, "model", "a")}
-    manifest |= {"n_layers": 3, "d_mlp": 67, "n_neurons": 201, "n_parameters": 1000, "architecture": "opt"}
+    manifest |= {
+        "n_layers": 3,
+        "d_mlp": 67,
+        "n_neurons": 201,
+        "n_parameters": 1000,
+        "architecture": "opt",
+    }
     write_manifest(Paths(tmp_path).model_manifest("a"), manifest)
     with pytest.raises(ConfigError, match="a has 201 neurons and b 100"):
         check_config(config)
-    check_config(parse_config({**content, "models": {**content["models"], "a": hub(revision="other")}}))
+    check_config(
+        parse_config({**content, "models": {**content["models"], "a": hub(revision="other")}})
+    )
 
 
 def test_the_counts_are_refused_where_sizes_were_not_known_before(tmp_path):
@@ -165,15 +212,23 @@ def test_the_counts_are_refused_where_sizes_were_not_known_before(tmp_path):
 
 
 def test_captures_are_refused_as_soon_as_the_sizes_of_a_rung_are_known(tmp_path):
-    """Of hub models without `dimensions`: their manifests tell them, long before matches are counted."""
+    """Of hub models without `dimensions`: their manifests tell them, long before matches are
+    counted.
+    """
     config, paths = parse_config(rung(tmp_path, a=hub(), b=hub())), Paths(tmp_path)
     for name, d_mlp, refusal in (
         ("a", 10, "corpus/manifest.json"),
         ("b", 21, r"ladders\.l\[0\]: b has 21 neurons and a 10"),
     ):
-        content = {"kind": "model", "made_by": made_by(config, "model", name), "n_layers": 1, "d_mlp": d_mlp}
+        content = {
+            "kind": "model",
+            "made_by": made_by(config, "model", name),
+            "n_layers": 1,
+            "d_mlp": d_mlp,
+        }
         write_manifest(
-            paths.model_manifest(name), {**content, "n_neurons": d_mlp, "n_parameters": 9, "architecture": "opt"}
+            paths.model_manifest(name),
+            {**content, "n_neurons": d_mlp, "n_parameters": 9, "architecture": "opt"},
         )
         with pytest.raises(RosettaError, match=refusal):
             activations_step(config, paths, "a", 0)
@@ -182,11 +237,20 @@ def test_captures_are_refused_as_soon_as_the_sizes_of_a_rung_are_known(tmp_path)
 @pytest.mark.parametrize(
     "name",
     [
-        "Qwen/Qwen2.5-1.5B-Instruct", "mistralai/Mistral-7B-Instruct-v0.3", "meta-llama/Llama-2-7b-chat-hf",
-        "google/gemma-2-2b-it", "allenai/OLMo-2-1124-7B-SFT", "allenai/OLMo-2-1124-7B-DPO", "a/my_rlhf", "a/b.chat",
-        "facebook/opt-iml-1.3b", "bigscience/bloomz-560m", "Qwen/Qwen3-4B-Thinking-2507", "a/pythia-1b-PPO",
+        "Qwen/Qwen2.5-1.5B-Instruct",
+        "mistralai/Mistral-7B-Instruct-v0.3",
+        "meta-llama/Llama-2-7b-chat-hf",
+        "google/gemma-2-2b-it",
+        "allenai/OLMo-2-1124-7B-SFT",
+        "allenai/OLMo-2-1124-7B-DPO",
+        "a/my_rlhf",
+        "a/b.chat",
+        "facebook/opt-iml-1.3b",
+        "bigscience/bloomz-560m",
+        "Qwen/Qwen3-4B-Thinking-2507",
+        "a/pythia-1b-PPO",
     ],
-)  # fmt: skip
+)
 def test_names_that_look_post_trained_are_told(tmp_path, name):
     for entry in ({"hub": name, "revision": "main"}, {"path": f"models/{name.split('/')[1]}"}):
         told = cautions(parse_config(rung(tmp_path, m=entry, n=hub())))
@@ -252,7 +316,10 @@ def card(licence):
         ({"README.md": card("- license")}, "not known: README.md cannot be read"),
         ({"README.md": card("license: " + "x" * 300)}, "x" * 100 + "…"),
         ({"README.md": card("license: mit"), "LICENSE": "GPL\n"}, "mit"),
-        ({"README.md": card("language: en"), "LICENSE": "\n  # MIT License\n\ntext"}, "LICENSE: MIT License"),
+        (
+            {"README.md": card("language: en"), "LICENSE": "\n  # MIT License\n\ntext"},
+            "LICENSE: MIT License",
+        ),
         ({"LICENSE.txt": "a\x1b[31m\tb"}, "LICENSE.txt: a [31m b"),
         ({"LICENSE": ""}, "not stated"),
     ],
@@ -265,7 +332,10 @@ def test_a_folder_states_its_licence(tmp_path, files, stated):
 
 def test_a_card_without_end_is_not_read(tmp_path):
     (tmp_path / "README.md").write_text(card("license: mit") + "x" * 2**20)
-    assert licence_of(ModelSource("m", str(tmp_path)), trained_here=False) == "not known: README.md cannot be read"
+    assert (
+        licence_of(ModelSource("m", str(tmp_path)), trained_here=False)
+        == "not known: README.md cannot be read"
+    )
 
 
 def test_models_made_here_say_so(tmp_path):

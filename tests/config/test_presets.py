@@ -1,4 +1,6 @@
-"""The paper's own sweep as presets: they say what the paper says, and are planned without network and corpus."""
+"""The paper's own sweep as presets: they say what the paper says, and are planned without network
+and corpus.
+"""
 
 import json
 import re
@@ -27,7 +29,9 @@ from rosetta.run.paths import Paths
 from rosetta.run.stages import job_names
 
 PRESETS = Path(__file__).parents[2] / "workflow" / "presets"
-PAPER, SMALL, CODE = (PRESETS / f"{n}.yaml" for n in ("paper-language", "pythia-gpt2-opt-small", "codesearchnet"))
+PAPER, SMALL, CODE = (
+    PRESETS / f"{n}.yaml" for n in ("paper-language", "pythia-gpt2-opt-small", "codesearchnet")
+)
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # Sizes as method.md, section 5, prints the ladders.
 LADDERS = {
@@ -54,9 +58,14 @@ def test_the_paper_preset_has_the_ladders_of_the_paper():
             for model, family, size in zip(models, families, expected, strict=True):
                 assert model.startswith(family)
                 found = config.models[model].dimensions.n_parameters / 1e9
-                assert found == pytest.approx(billions(size), rel=0.1), f"{model} has not {size} parameters"
+                assert found == pytest.approx(billions(size), rel=0.1), (
+                    f"{model} has not {size} parameters"
+                )
     assert sum(map(len, config.ladders.values())) == 21
-    assert config.corpus.sampling.max_sequences * config.activations.sequence_length == pytest.approx(10e6, rel=1e-3)
+    assert (
+        config.corpus.sampling.max_sequences * config.activations.sequence_length
+        == pytest.approx(10e6, rel=1e-3)
+    )
 
 
 def test_the_sweep_is_hundreds_of_jobs():
@@ -75,27 +84,48 @@ def test_presets_agree_on_their_models():
     for preset in (SMALL, CODE):
         for name, entry in load_config(preset).models.items():
             theirs = paper.models[name]
-            assert (entry.hub, entry.revision, entry.dimensions) == (theirs.hub, theirs.revision, theirs.dimensions)
+            assert (entry.hub, entry.revision, entry.dimensions) == (
+                theirs.hub,
+                theirs.revision,
+                theirs.dimensions,
+            )
 
 
-# The widths of published configurations that `dimensions` leaves out; which count parameters, and refuse a wrong d_mlp.
+# The widths of published configurations that `dimensions` leaves out; which count parameters, and
+# refuse a wrong d_mlp.
 PUBLISHED = {
     "opt-350m": OPTConfig(
-        hidden_size=1024, num_hidden_layers=24, ffn_dim=4096, num_attention_heads=16, word_embed_proj_dim=512,
+        hidden_size=1024,
+        num_hidden_layers=24,
+        ffn_dim=4096,
+        num_attention_heads=16,
+        word_embed_proj_dim=512,
         do_layer_norm_before=False,
     ),
     "opt-30b": OPTConfig(
-        hidden_size=7168, num_hidden_layers=48, ffn_dim=28672, num_attention_heads=56, word_embed_proj_dim=7168
+        hidden_size=7168,
+        num_hidden_layers=48,
+        ffn_dim=28672,
+        num_attention_heads=56,
+        word_embed_proj_dim=7168,
     ),
     "pythia-12b": GPTNeoXConfig(
-        hidden_size=5120, num_hidden_layers=36, intermediate_size=20480, num_attention_heads=40, vocab_size=50688
+        hidden_size=5120,
+        num_hidden_layers=36,
+        intermediate_size=20480,
+        num_attention_heads=40,
+        vocab_size=50688,
     ),
     "gpt2-xl": GPT2Config(n_embd=1600, n_layer=48, n_head=25),
     "qwen2.5-3b": Qwen2Config(
-        hidden_size=2048, num_hidden_layers=36, intermediate_size=11008, num_attention_heads=16, num_key_value_heads=2,
+        hidden_size=2048,
+        num_hidden_layers=36,
+        intermediate_size=11008,
+        num_attention_heads=16,
+        num_key_value_heads=2,
         tie_word_embeddings=True,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -116,7 +146,9 @@ def offline(monkeypatch):
 @pytest.mark.parametrize("preset", [PAPER, SMALL, CODE], ids=lambda path: path.stem)
 def test_presets_are_planned_offline_without_their_corpus(preset, tmp_path, monkeypatch, offline):
     monkeypatch.chdir(tmp_path)
-    done = CliRunner().invoke(app, ["plan", "--configfile", str(preset), "--tflops", "250", "--devices", "8"])
+    done = CliRunner().invoke(
+        app, ["plan", "--configfile", str(preset), "--tflops", "250", "--devices", "8"]
+    )
     assert done.exit_code == 0, done.output
     config = load_config(preset)
     if config.corpus.source.kind == "files":
@@ -124,8 +156,14 @@ def test_presets_are_planned_offline_without_their_corpus(preset, tmp_path, monk
     sampling = config.corpus.sampling
     documents = sampling.max_sequences if sampling else config.activations.max_documents
     assert f"positions: {documents * 1024:,} per model" in done.output
-    rows = re.findall(r"^(exact|screened)(\*?) +(kept|not kept) +(\d+)((?: +[\d.,e+]+){5})$", done.output, re.MULTILINE)
-    assert [(row[0], row[2]) for row in rows] == [(m, k) for m in ("exact", "screened") for k in ("kept", "not kept")]
+    rows = re.findall(
+        r"^(exact|screened)(\*?) +(kept|not kept) +(\d+)((?: +[\d.,e+]+){5})$",
+        done.output,
+        re.MULTILINE,
+    )
+    assert [(row[0], row[2]) for row in rows] == [
+        (m, k) for m in ("exact", "screened") for k in ("kept", "not kept")
+    ]
     kept = "kept" if config.activations.keep else "not kept"
     assert [row[:3] for row in rows if row[1]] == [(config.correlation.method, "*", kept)]
 
@@ -139,18 +177,26 @@ def test_a_twin_of_a_hub_model_is_planned_from_the_dimensions_of_that(tmp_path, 
 
 
 def test_a_plan_that_needs_the_network_says_how_to_do_without(tmp_path, monkeypatch):
-    monkeypatch.setattr(loading.AutoConfig, "from_pretrained", Mock(side_effect=OSError("no network")))
+    monkeypatch.setattr(
+        loading.AutoConfig, "from_pretrained", Mock(side_effect=OSError("no network"))
+    )
     data = load_config(SMALL).model_dump(exclude_unset=True)
     del data["models"]["gpt2"]["dimensions"]
     data["corpus"] = {}
-    with pytest.raises(ModelError, match=r"models\.gpt2: cannot load .*\(OSError: no network\).*`dimensions`"):
+    with pytest.raises(
+        ModelError, match=r"models\.gpt2: cannot load .*\(OSError: no network\).*`dimensions`"
+    ):
         plan_run(parse_config(data), Paths(tmp_path), 250.0)
 
 
 def test_the_table_of_methods_is_made_of_their_plans(tmp_path):
     config = load_config(SMALL)
     table = compare_methods(config, Paths(tmp_path), plan_run(config, Paths(tmp_path), 250.0))
-    rows = [line.replace("*", " ").split() for line in table.splitlines() if line.startswith(("exact", "screened"))]
+    rows = [
+        line.replace("*", " ").split()
+        for line in table.splitlines()
+        if line.startswith(("exact", "screened"))
+    ]
     left = {}
     for cells in rows:
         method, keep = cells[0], cells[1] == "kept"
@@ -168,7 +214,9 @@ def test_the_table_of_methods_is_made_of_their_plans(tmp_path):
 
 def test_jobs_that_share_tiles_are_planned_as_one_where_screened():
     config = load_config(SMALL)
-    shared = config.model_copy(update={"correlation": config.correlation.model_copy(update={"n_jobs": 4})})
+    shared = config.model_copy(
+        update={"correlation": config.correlation.model_copy(update={"n_jobs": 4})}
+    )
     assert with_method(shared, "screened", True).correlation.n_jobs == 1
     assert with_method(shared, "exact", False).correlation.n_jobs == 4
 
@@ -177,7 +225,9 @@ def test_a_run_needs_the_corpus_that_a_plan_does_without(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = load_config(SMALL)
     check_config(config, need_sources=False)
-    with pytest.raises(CorpusError, match=r"corpus\.source\.path: data/pile/val\.jsonl\.zst does not exist"):
+    with pytest.raises(
+        CorpusError, match=r"corpus\.source\.path: data/pile/val\.jsonl\.zst does not exist"
+    ):
         check_config(config)
     file = tmp_path / "data" / "pile" / "val.jsonl.zst"
     file.parent.mkdir(parents=True)
@@ -196,4 +246,6 @@ def test_snakemake_plans_the_whole_sweep(tmp_path):
         stream.write(json.dumps(record).encode() + b"\n")
     found = jobs_of(run_snakemake(project, "-n", config=yaml.safe_load(PAPER.read_text())))
     del found["all"]
-    assert found == {rule: len(names) for rule, names in job_names(load_config(PAPER)).items() if names}
+    assert found == {
+        rule: len(names) for rule, names in job_names(load_config(PAPER)).items() if names
+    }

@@ -53,8 +53,13 @@ class Taps(AlignedPositions):
 
     def pool_into(self, out, values, which, pooling):
         if pooling != "mean":
-            raise ConfigError(f"alignment.pooling: {pooling} is not defined on a grid. Set it to mean.")
-        rows, weights = torch.from_numpy(self.rows[which]), torch.from_numpy(self.weights[which]).to(out.dtype)
+            raise ConfigError(
+                f"alignment.pooling: {pooling} is not defined on a grid. Set it to mean."
+            )
+        rows, weights = (
+            torch.from_numpy(self.rows[which]),
+            torch.from_numpy(self.weights[which]).to(out.dtype),
+        )
         first = values[rows[:, 0]].to(out.dtype)
         out.copy_(first)
         for tap in (1, 2, 3):
@@ -69,14 +74,20 @@ class Taps(AlignedPositions):
 
 
 def bilinear(height, width, n_special, n_images):
-    """Taps of a GRID × GRID grid on images of height × width patches, each after some special rows."""
+    """Taps of a GRID × GRID grid on images of height × width patches, each after some special
+    rows.
+    """
     y, x = (np.linspace(0, n - 1, GRID) for n in (height, width))
     top, left = (np.minimum(at.astype(int), n - 2) for at, n in ((y, height), (x, width)))
     down, right = y - top, x - left
     corners = top[:, None] * width + left + n_special
-    rows = np.stack([corners, corners + 1, corners + width, corners + width + 1], axis=2).reshape(-1, 4)
+    rows = np.stack([corners, corners + 1, corners + width, corners + width + 1], axis=2).reshape(
+        -1, 4
+    )
     across = np.stack([1 - right, right], axis=1)
-    weights = np.concatenate([(1 - down)[:, None, None] * across, down[:, None, None] * across], axis=2).reshape(-1, 4)
+    weights = np.concatenate(
+        [(1 - down)[:, None, None] * across, down[:, None, None] * across], axis=2
+    ).reshape(-1, 4)
     starts = np.arange(n_images)[:, None, None] * (height * width + n_special)
     sample = np.repeat(np.arange(n_images), GRID * GRID)
     return Taps(sample, (starts + rows).reshape(-1, 4), np.tile(weights, (n_images, 1)))
@@ -111,7 +122,12 @@ def pair(tmp_path, monkeypatch):
         start = np.tile(np.maximum(np.arange(per_image) - n_special, 0), N_IMAGES).astype(np.int32)
         special = np.tile(np.arange(per_image) < n_special, N_IMAGES)
         owner = np.repeat(np.arange(N_IMAGES, dtype=np.int32), per_image)
-        ranges = np.arange(len(start), dtype=np.int32), start, (start + ~special).astype(np.int32), owner
+        ranges = (
+            np.arange(len(start), dtype=np.int32),
+            start,
+            (start + ~special).astype(np.int32),
+            owner,
+        )
         values = images(rng, fields, *shape, units)
         stores.append(save_stores(tmp_path / name, values, ranges, N_IMAGES, n_shards=2))
         shards.append([bilinear(*shape, N_IMAGES // 2) for _ in range(2)])
@@ -145,7 +161,9 @@ def test_planted_neighbours_are_found_on_a_grid(pair, precision):
     assert found.b.index.tolist()[1:] == brute_force_neighbors(r.T, 2)[1:]
     assert found.dead_a.tolist() == found.dead_b.tolist() == [True] + [False] * (N_UNITS - 1)
     expected = np.take_along_axis(r, found.a.index, axis=1)[1:]
-    np.testing.assert_allclose(found.a.r[1:], expected, atol=1e-9 if precision == "float64" else 1e-5)
+    np.testing.assert_allclose(
+        found.a.r[1:], expected, atol=1e-9 if precision == "float64" else 1e-5
+    )
     assert (expected[:, 0] > 0.9).all()
 
 
@@ -154,7 +172,10 @@ def test_planted_neighbours_are_found_on_a_grid(pair, precision):
     [
         (View(first=7), lambda image, cell: image < 7),
         # Of both grids, only the corner's four taps have the first patch among them.
-        (View(Exclusions(first_position=True)), lambda image, cell: ~np.isin(cell, [0, 1, GRID, GRID + 1])),
+        (
+            View(Exclusions(first_position=True)),
+            lambda image, cell: ~np.isin(cell, [0, 1, GRID, GRID + 1]),
+        ),
     ],
 )
 def test_views_are_of_samples_and_rows_of_any_modality(pair, view, kept):
@@ -202,11 +223,15 @@ def test_any_taps_are_pooled_whatever_the_chunks(seed, n_rows, n_positions, reac
     rng = np.random.default_rng(seed)
     values = rng.normal(size=(n_rows, 3))
     middle = np.sort(rng.integers(0, n_rows, n_positions))
-    rows = np.clip(middle[:, None] + rng.integers(-reach, reach + 1, (n_positions, 4)), 0, n_rows - 1)
+    rows = np.clip(
+        middle[:, None] + rng.integers(-reach, reach + 1, (n_positions, 4)), 0, n_rows - 1
+    )
     weights = rng.random((n_positions, 4)) + 0.1
     taps = Taps(np.zeros(n_positions, int), rows, weights / weights.sum(axis=1, keepdims=True))
     side = Side([Chunked(values, chunk)], [taps], np.zeros(3), np.zeros(3, bool))
-    blocks = centred_blocks(Neurons(side, 0, 3), Reading("mean", torch.float64, block), ColumnTotals(3))
+    blocks = centred_blocks(
+        Neurons(side, 0, 3), Reading("mean", torch.float64, block), ColumnTotals(3)
+    )
     found = [one.clone() for one in blocks]
     assert [len(one) for one in found[:-1]] == [block] * (len(found) - 1)
     pooled = torch.cat(found).numpy() if found else np.empty((0, 3))

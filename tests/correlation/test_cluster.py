@@ -21,7 +21,11 @@ from rosetta.errors import ClusterError, StoreError
 
 EXACT = Correlation(max_k=3, memory_gb=0.68, precision="float32")
 SCREENED = Correlation(
-    method="screened", max_k=1, memory_gb=0.75, precision="float32", screening=Screening(sketch_rows=64, min_r=0.9)
+    method="screened",
+    max_k=1,
+    memory_gb=0.75,
+    precision="float32",
+    screening=Screening(sketch_rows=64, min_r=0.9),
 )
 
 
@@ -87,4 +91,7 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
 
 
 def test_local_processes_are_started_and_stopped():
-    assert run_tasks(abs, [(-1,), (2,)], Dask(scheduler="processes", n_workers=2), label="abs") == [1, 2]
+    assert run_tasks(abs, [(-1,), (2,)], Dask(scheduler="processes", n_workers=2), label="abs") == [
+        1,
+        2,
+    ]

@@ -29,13 +29,20 @@ def facts(domains, clusters):
 
 @settings(max_examples=60)
 @given(
-    seed=st.integers(0, 10**6), n=st.integers(2, 80), n_domains=st.integers(1, 4), n_clusters=st.integers(1, 30),
+    seed=st.integers(0, 10**6),
+    n=st.integers(2, 80),
+    n_domains=st.integers(1, 4),
+    n_clusters=st.integers(1, 30),
     window=st.sampled_from([1, 300, 16_384]),
-)  # fmt: skip
-def test_documents_are_paired_with_others_of_their_domain_and_of_other_clusters(seed, n, n_domains, n_clusters, window):
+)
+def test_documents_are_paired_with_others_of_their_domain_and_of_other_clusters(
+    seed, n, n_domains, n_clusters, window
+):
     rng = np.random.default_rng(seed)
     domain = rng.integers(0, n_domains, n)
-    cluster = np.where(domain == 0, 0, rng.integers(0, n_clusters, n))  # a domain of a single cluster, too
+    cluster = np.where(
+        domain == 0, 0, rng.integers(0, n_clusters, n)
+    )  # a domain of a single cluster, too
     known = facts(domain, [f"{d}/{c}" for d, c in zip(domain, cluster, strict=True)])
     lengths = rng.integers(0, 50, n)
     with pytest.MonkeyPatch.context() as patch:
@@ -55,7 +62,9 @@ def test_documents_are_paired_with_others_of_their_domain_and_of_other_clusters(
         if mine.sum() < 16 and mine.any():  # one group
             most = np.bincount(cluster[mine]).max()
             out = max(0, 2 * most - mine.sum()) if not single[d] else int(mine.sum() == 1)
-            assert mine.sum() - np.isin(a, np.flatnonzero(mine)).sum() == out, "no more than must be left out"
+            assert mine.sum() - np.isin(a, np.flatnonzero(mine)).sum() == out, (
+                "no more than must be left out"
+            )
 
 
 def test_seeds_exchange_differently_and_all_over_a_domain():
@@ -70,13 +79,18 @@ def test_seeds_exchange_differently_and_all_over_a_domain():
 
 @settings(max_examples=40)
 @given(
-    seed=st.integers(0, 10**6), n=st.integers(1, 20), rows=st.integers(1, 12), incoming=st.integers(1, 12)
-)  # fmt: skip
+    seed=st.integers(0, 10**6),
+    n=st.integers(1, 20),
+    rows=st.integers(1, 12),
+    incoming=st.integers(1, 12),
+)
 def test_reordered_rows_are_those_of_numpy_and_no_more_wait_than_was_said(seed, n, rows, incoming):
     rng = np.random.default_rng(seed)
     lengths, order = rng.integers(1, 9, n), rng.permutation(n)
     whole = np.arange(lengths.sum())[:, None] + np.array([[0.0, 0.5]])
-    blocks = (torch.from_numpy(whole[low : low + incoming]) for low in range(0, len(whole), incoming))
+    blocks = (
+        torch.from_numpy(whole[low : low + incoming]) for low in range(0, len(whole), incoming)
+    )
     reordering = Reordering(lengths, order)
     found = list(reordering.applied(blocks, rows))
     starts = np.cumsum(lengths) - lengths
@@ -100,7 +114,9 @@ CLUSTERS = ["f#0", "g", "f#1", "h", "i", "j", "k", "g#7", "l", "m", "f#2"]
 
 def table_of(folder, domains, sources):
     path = folder / "documents.parquet"
-    table = pd.DataFrame({"id": np.arange(len(domains), dtype=np.uint64), "domain": domains, "source": sources})
+    table = pd.DataFrame(
+        {"id": np.arange(len(domains), dtype=np.uint64), "domain": domains, "source": sources}
+    )
     write_parquet(path, table.sample(frac=1, random_state=0))
     return path
 
@@ -108,7 +124,9 @@ def table_of(folder, domains, sources):
 def make_pair(folder, n_shards):
     rng, stores = np.random.default_rng(4), []
     for name, max_token in (("a", 4), ("b", 7)):
-        ranges = random_ranges(rng, DOCUMENTS, max_token=max_token, special=name == "a", truncate=False)
+        ranges = random_ranges(
+            rng, DOCUMENTS, max_token=max_token, special=name == "a", truncate=False
+        )
         values = rng.normal(size=(2, len(ranges[0]), 5)).astype(np.float32) + 20
         stores.append(save_stores(folder / name, values, ranges, len(DOCUMENTS), n_shards=n_shards))
     return stores
@@ -119,7 +137,9 @@ def test_correlations_are_those_of_the_exchanged_rows(tmp_path, monkeypatch, n_s
     use_small_chunks(monkeypatch)
     sides = make_pair(tmp_path, n_shards)
     spans = [
-        aligned_spans([token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids")))
+        aligned_spans(
+            [token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids"))
+        )
         for a, b in zip(*sides, strict=True)
     ]
     a, b = (pooled_reference(side, spans, i, "mean") for i, side in enumerate(sides))
@@ -139,9 +159,14 @@ def test_correlations_are_those_of_the_exchanged_rows(tmp_path, monkeypatch, n_s
     pair = align_pair(*sides, View(exchange_seed=3, documents=path))
     assert pair.n_positions == len(rows_a)
     r, *_ = correlate_tile(pair, Tile(0, 10, 0, 10), "mean", "float64")
-    np.testing.assert_allclose(r.numpy(), np.corrcoef(a[rows_a].T, b[rows_b].T)[:10, 10:], atol=1e-9)
+    np.testing.assert_allclose(
+        r.numpy(), np.corrcoef(a[rows_a].T, b[rows_b].T)[:10, 10:], atol=1e-9
+    )
     other, *_ = correlate_tile(
-        align_pair(*sides, View(exchange_seed=4, documents=path)), Tile(0, 10, 0, 10), "mean", "float64"
+        align_pair(*sides, View(exchange_seed=4, documents=path)),
+        Tile(0, 10, 0, 10),
+        "mean",
+        "float64",
     )
     assert not np.allclose(r, other)
 
@@ -149,20 +174,28 @@ def test_correlations_are_those_of_the_exchanged_rows(tmp_path, monkeypatch, n_s
 def test_what_cannot_be_exchanged_is_told(tmp_path):
     stores = make_pair(tmp_path, 1)
     alone = table_of(tmp_path, [str(i) for i in range(len(DOCUMENTS))], CLUSTERS)
-    with pytest.raises(StoreError, match=r"no sample has another one of its domain .* controls\.document_seeds"):
+    with pytest.raises(
+        StoreError, match=r"no sample has another one of its domain .* controls\.document_seeds"
+    ):
         align_pair(*stores, View(exchange_seed=0, documents=alone))
     with pytest.raises(StoreError, match=r"documents\.parquet: has no document 0{15}a"):
-        align_pair(*stores, View(exchange_seed=0, documents=table_of(tmp_path, DOMAINS[:-1], CLUSTERS[:-1])))
+        align_pair(
+            *stores,
+            View(exchange_seed=0, documents=table_of(tmp_path, DOMAINS[:-1], CLUSTERS[:-1])),
+        )
 
 
-# ---- planted truth ---------------------------------------------------------------------------------------------
+# ---- planted truth
+# ---------------------------------------------------------------------------------------------
 
 
 N_DOCUMENTS, LENGTH, N = 80, 40, 24
 
 
 def planted_stores(folder, shared):
-    """Two models that share, neuron by neuron, domain and position, or what is read; the rest is noise of their own."""
+    """Two models that share, neuron by neuron, domain and position, or what is read; the rest is
+    noise of their own.
+    """
     rng = np.random.default_rng(6)
     lengths = rng.integers(LENGTH // 2, LENGTH + 1, N_DOCUMENTS)
     domains = rng.integers(0, 4, N_DOCUMENTS)
@@ -177,17 +210,24 @@ def planted_stores(folder, shared):
     common = place if shared == "place" else content
     stores = [
         save_stores(
-            folder / name, (1.5 * common + rng.normal(size=common.shape)).astype(np.float32)[None], ranges,
-            N_DOCUMENTS, n_shards=2,
+            folder / name,
+            (1.5 * common + rng.normal(size=common.shape)).astype(np.float32)[None],
+            ranges,
+            N_DOCUMENTS,
+            n_shards=2,
         )
         for name in "ab"
-    ]  # fmt: skip
-    path = table_of(folder, [f"domain-{d}" for d in domains], [f"file-{i // 3}#{i}" for i in range(N_DOCUMENTS)])
+    ]
+    path = table_of(
+        folder, [f"domain-{d}" for d in domains], [f"file-{i // 3}#{i}" for i in range(N_DOCUMENTS)]
+    )
     return stores, path
 
 
 def matched_r(stores, **view):
-    lists = tile_neighbors(align_pair(*stores, View(**view)), Tile(0, N, 0, N), "mean", "float32", 1)
+    lists = tile_neighbors(
+        align_pair(*stores, View(**view)), Tile(0, N, 0, N), "mean", "float32", 1
+    )
     best, back = lists.a.index[:, 0], lists.b.index[:, 0]
     mutual = back[best] == np.arange(N)
     return float(lists.a.r[mutual, 0].mean()), int((best[mutual] == np.flatnonzero(mutual)).sum())

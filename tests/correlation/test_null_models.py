@@ -1,4 +1,6 @@
-"""Controls and uncertainty: views of stores, null models, resampling, sweeps; against NumPy and planted truth."""
+"""Controls and uncertainty: views of stores, null models, resampling, sweeps; against NumPy and
+planted truth.
+"""
 
 from itertools import pairwise
 
@@ -27,7 +29,13 @@ from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.neighbor_tables import PairFacts
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import Tile
-from rosetta.correlation.resample import Blocks, half_samples, rematch, rematch_candidates, sample_blocks
+from rosetta.correlation.resample import (
+    Blocks,
+    half_samples,
+    rematch,
+    rematch_candidates,
+    sample_blocks,
+)
 from rosetta.correlation.stream import Neurons, Reading, centred_blocks
 from rosetta.correlation.sums import ColumnSums
 from rosetta.correlation.tiles import correlate_tile, tile_neighbors
@@ -50,17 +58,27 @@ def stores(tmp_path, monkeypatch):
 
 def spans_of(stores_a, stores_b):
     return [
-        aligned_spans([token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids")))
+        aligned_spans(
+            [token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids"))
+        )
         for a, b in zip(stores_a, stores_b, strict=True)
     ]
 
 
 def pooled(stores_a, stores_b):
-    """Pooled activations of both sides in float64, and the document (over all shards) of every position."""
+    """Pooled activations of both sides in float64, and the document (over all shards) of every
+    position.
+    """
     spans = spans_of(stores_a, stores_b)
     a, b = (pooled_reference(side, spans, i, "mean") for i, side in enumerate((stores_a, stores_b)))
     offsets = np.cumsum([0, *(len(store.read("document_ids")) for store in stores_a)])
-    return a, b, np.concatenate([part.document_index + offset for part, offset in zip(spans, offsets, strict=False)])
+    return (
+        a,
+        b,
+        np.concatenate(
+            [part.document_index + offset for part, offset in zip(spans, offsets, strict=False)]
+        ),
+    )
 
 
 def correlations(a, b):
@@ -156,7 +174,9 @@ def test_tokens_of_high_norm_are_left_out_and_counted(tmp_path):
     for shard, part in enumerate(spans):
         for side in (0, 1):
             before = sum(store.n_positions for store in sides[side][:shard])
-            inside = (part.first[side] + before <= loud[side]) & (loud[side] < part.last[side] + before)
+            inside = (part.first[side] + before <= loud[side]) & (
+                loud[side] < part.last[side] + before
+            )
             bad[done : done + len(part)] |= inside
         done += len(part)
     r, pair = under(sides, View(Exclusions(max_norm=4.0)))
@@ -174,7 +194,10 @@ def test_neurons_below_the_variance_floor_have_no_correlation(stores):
 
 
 def mutual(r, k=1):
-    of_a, of_b = top_k(torch.from_numpy(r), k, 0).index, top_k(torch.from_numpy(r.T.copy()), k, 0).index
+    of_a, of_b = (
+        top_k(torch.from_numpy(r), k, 0).index,
+        top_k(torch.from_numpy(r.T.copy()), k, 0).index,
+    )
     return [(u, v) for u, row in enumerate(of_a) for v in sorted(row[row >= 0]) if u in of_b[v]]
 
 
@@ -207,7 +230,9 @@ def test_matches_on_a_half_sample_are_those_of_its_documents(stores, monkeypatch
 
 
 def test_a_correlation_that_is_not_defined_on_a_half_sample_has_no_interval():
-    low, high = correlation_interval(np.array([0.5, 1.0]), np.array([[0.4, -np.inf, 0.5, 0.5], [1.0, 1.0, 1.0, 1.0]]))
+    low, high = correlation_interval(
+        np.array([0.5, 1.0]), np.array([[0.4, -np.inf, 0.5, 0.5], [1.0, 1.0, 1.0, 1.0]])
+    )
     assert np.isnan([low[0], high[0]]).all()
     assert low[1] == pytest.approx(1.0)
     assert high[1] == pytest.approx(1.0)
@@ -236,14 +261,25 @@ def test_a_group_counts_anchors_matched_in_every_comparison():
     assert jaccard(group_keys([one]), group_keys([one.iloc[:1]])) == pytest.approx(1 / 3)
 
 
-MODELS = {"a": {"path": "a"}, "b": {"path": "b", "dtype": "bfloat16"}, "b0": {"untrained": {"of": "b", "seed": 7}}}
+MODELS = {
+    "a": {"path": "a"},
+    "b": {"path": "b", "dtype": "bfloat16"},
+    "b0": {"untrained": {"of": "b", "seed": 7}},
+}
 
 
 def test_every_model_has_twins_of_its_own():
     config = parse_config({"models": MODELS, "ladders": {"l": [["a", "b"], ["a", "b0"]]}})
-    twins = {name: config.entry(name) for model in MODELS for seed in (0, 1) if (name := twin_name(model, seed))}
+    twins = {
+        name: config.entry(name)
+        for model in MODELS
+        for seed in (0, 1)
+        if (name := twin_name(model, seed))
+    }
     assert [twin.untrained.of for twin in twins.values()] == ["a", "a", "b", "b", "b", "b"]
-    assert len({twin.untrained.seed for twin in twins.values()}) == 6, "twins never share their random numbers"
+    assert len({twin.untrained.seed for twin in twins.values()}) == 6, (
+        "twins never share their random numbers"
+    )
     assert twins["b~untrained-0"].dtype == "bfloat16"
     assert config.entry("a") is config.models["a"]
     with pytest.raises(ConfigError, match="nobody"):
@@ -268,7 +304,9 @@ RATIOS = (0.02, 0.05, 0.1, 0.3, 1.0, 4.0)
 def simulated(tmp_path_factory):
     """Twenty planted pairs per ratio among 160 neurons a side."""
     folder = tmp_path_factory.mktemp("planted")
-    truth = simulate_stores(folder, Planted(NeuronShape(1, 160), RATIOS * 20, n_documents=60, seed=5))
+    truth = simulate_stores(
+        folder, Planted(NeuronShape(1, 160), RATIOS * 20, n_documents=60, seed=5)
+    )
     return folder, truth
 
 
@@ -288,7 +326,9 @@ def test_planted_neurons_correlate_as_the_formula_says(simulated):
 
 
 def test_recall_and_precision_follow_from_the_formula(simulated):
-    """A planted pair is found if its r beats the largest of 159 chance correlations on either side."""
+    """A planted pair is found if its r beats the largest of 159 chance correlations on either
+    side.
+    """
     folder, truth = simulated
     matches = match_stores(folder)
     n = align_pair(open_stores(folder / "a"), open_stores(folder / "b")).n_positions
@@ -303,7 +343,9 @@ def test_recall_and_precision_follow_from_the_formula(simulated):
     for ratio, part in truth.groupby("ratio"):
         expected = predicted_correlation(ratio, ratio)
         predicted = np.mean(np.arctanh(expected) * np.sqrt(n - 3) + own > rivals)
-        recall = np.mean([pair in found for pair in zip(part["unit_a"], part["unit_b"], strict=True)])
+        recall = np.mean(
+            [pair in found for pair in zip(part["unit_a"], part["unit_b"], strict=True)]
+        )
         low, high = stats.binom.interval(0.999, 20, np.clip(predicted, 0.001, 0.999))
         assert low <= 20 * recall <= high, ratio
     strong = matches[matches["r"] > predicted_correlation(0.2, 0.2)]
@@ -315,18 +357,25 @@ def test_the_calibrated_count_has_the_false_positive_rate_that_it_claims(tmp_pat
     above, total = dict.fromkeys((0.9, 0.99), 0), 0
     for seed in range(20):
         folder = tmp_path / str(seed)
-        planted = Planted(NeuronShape(1, 80), (), n_documents=16, document_bytes=150, seed=seed, n_shards=1)
+        planted = Planted(
+            NeuronShape(1, 80), (), n_documents=16, document_bytes=150, seed=seed, n_shards=1
+        )
         simulate_stores(folder, planted)
         found = pd.concat([match_stores(folder, permute_seed=i).assign(seed=i) for i in range(5)])
         null = LadderNull.of([found[["seed", "r"]]], list(range(5)), one_draw=True)
         r = match_stores(folder)["r"].to_numpy()
-        above = {quantile: n + int((r > null.threshold(quantile)).sum()) for quantile, n in above.items()}
+        above = {
+            quantile: n + int((r > null.threshold(quantile)).sum()) for quantile, n in above.items()
+        }
         total += len(r)
     # Of a few hundred null matches, the smooth tail lets a little more through than it says
     # (tests/analysis/test_thresholds.py).
     assert total > 600
     for quantile, n in above.items():
-        low, high = stats.binom.ppf(0.005, total, 1 - quantile), stats.binom.ppf(0.995, total, 1.4 * (1 - quantile))
+        low, high = (
+            stats.binom.ppf(0.005, total, 1 - quantile),
+            stats.binom.ppf(0.995, total, 1.4 * (1 - quantile)),
+        )
         assert low <= n <= high, quantile
 
 
@@ -336,13 +385,26 @@ def test_the_error_of_a_count_tells_its_spread(tmp_path):
     for seed in range(12):
         folder = tmp_path / str(seed)
         ratios = tuple(np.linspace(0.03, 0.3, 40))
-        simulate_stores(folder, Planted(NeuronShape(1, 60), ratios, n_documents=40, document_bytes=120, seed=seed))
+        simulate_stores(
+            folder,
+            Planted(NeuronShape(1, 60), ratios, n_documents=40, document_bytes=120, seed=seed),
+        )
         pair = align_pair(open_stores(folder / "a"), open_stores(folder / "b"))
         matches = match_stores(folder)
         counts.append(len(matches))
         blocks = sample_blocks(pair, 20)
-        found = rematch(pair, "mean", "float32", blocks, 1, matches["unit_a"].to_numpy(), matches["unit_b"].to_numpy())
-        errors.append(float(half_sample_error(np.array([len(one.u) for one in found.replicates], float))))
+        found = rematch(
+            pair,
+            "mean",
+            "float32",
+            blocks,
+            1,
+            matches["unit_a"].to_numpy(),
+            matches["unit_b"].to_numpy(),
+        )
+        errors.append(
+            float(half_sample_error(np.array([len(one.u) for one in found.replicates], float)))
+        )
     assert 0.7 * np.std(counts, ddof=1) < np.mean(errors) < 2 * np.std(counts, ddof=1)
 
 

@@ -23,7 +23,9 @@ def test_a_true_correlation_survives_ten_million_rows(precision, tolerance):
         b = 0.9 * a + (1 - 0.81) ** 0.5 * noise
         products.add(a, b)
         exact += (a.double().T @ b.double()).numpy()
-        moments += np.stack([a.double().square().sum(0), b.double().square().sum(0), a.double().sum(0)])
+        moments += np.stack(
+            [a.double().square().sum(0), b.double().square().sum(0), a.double().sum(0)]
+        )
     scale = np.sqrt(np.outer(moments[0], moments[1]))
     true, got = exact / scale, products.take().numpy() / scale
     assert abs(np.diag(true) - 0.9).max() < 1e-3
@@ -38,7 +40,9 @@ def test_runs_of_any_length_sum_to_the_same(monkeypatch):
     products = Products(7, 5, "float32")
     for start in range(0, 230, 40):
         products.add(a[start : start + 40], b[start : start + 40])
-    np.testing.assert_allclose(products.take().numpy(), a.double().T.numpy() @ b.double().numpy(), atol=1e-4)
+    np.testing.assert_allclose(
+        products.take().numpy(), a.double().T.numpy() @ b.double().numpy(), atol=1e-4
+    )
 
 
 def test_the_backend_follows_the_machine(monkeypatch):

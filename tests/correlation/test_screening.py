@@ -23,7 +23,9 @@ from rosetta.errors import StoreError
 from rosetta.matching.mutual import mutual_matches
 
 
-def planted_pair(folder, seed, *, n=200, n_shared=200, n_bytes=6000, noise=(0.3, 1.0), sparse=0.1, n_shards=2):
+def planted_pair(
+    folder, seed, *, n=200, n_shared=200, n_bytes=6000, noise=(0.3, 1.0), sparse=0.1, n_shards=2
+):
     """Two stores whose first `n_shared` neurons, shuffled in B, share sparse features."""
     rng = np.random.default_rng(seed)
     lengths = [n_bytes // 10] * 10
@@ -37,14 +39,22 @@ def planted_pair(folder, seed, *, n=200, n_shared=200, n_bytes=6000, noise=(0.3,
         at = ranges[1] + ranges[3].astype(int) * lengths[0]
         values = features[at][:, columns] + scale[columns] * 0.3 * rng.normal(size=(len(at), n))
         values = values.astype(np.float32)[None]
-        stores.append(save_stores(folder / name, values.reshape(1, len(at), n), ranges, 10, n_shards=n_shards))
+        stores.append(
+            save_stores(folder / name, values.reshape(1, len(at), n), ranges, 10, n_shards=n_shards)
+        )
     return stores
 
 
 def matches_by(folder, method, **options):
     out = folder / f"{method}.parquet"
     screening = Screening(**{"sketch_rows": 1024, **options.pop("screening", {})})
-    chosen = Correlation(method=method, max_k=options.pop("k", 1), precision="float32", screening=screening, **options)
+    chosen = Correlation(
+        method=method,
+        max_k=options.pop("k", 1),
+        precision="float32",
+        screening=screening,
+        **options,
+    )
     correlate_stores(folder / "a", folder / "b", out, "mean", chosen, Dask())
     lists, facts = read_lists([out])
     found = mutual_matches(lists, facts, facts.n_kept - 1)
@@ -84,26 +94,36 @@ def test_a_floor_finds_all_matches_above_it_and_only_those(tmp_path):
     above = exact[exact["r"] >= 0.3]
     assert facts.method == "screened"
     assert 40 < len(above) < len(exact)
-    assert found[["unit_a", "unit_b"]].reset_index(drop=True).equals(above[["unit_a", "unit_b"]].reset_index(drop=True))
+    assert (
+        found[["unit_a", "unit_b"]]
+        .reset_index(drop=True)
+        .equals(above[["unit_a", "unit_b"]].reset_index(drop=True))
+    )
 
 
 def test_a_killed_screening_goes_on_where_it_was(tmp_path, monkeypatch):
     planted_pair(tmp_path, 1)
     calls = []
     original = rosetta.correlation.rounds.sketch_shard
-    monkeypatch.setattr(rosetta.correlation.rounds, "sketch_shard", lambda *a: calls.append(a) or original(*a))
+    monkeypatch.setattr(
+        rosetta.correlation.rounds, "sketch_shard", lambda *a: calls.append(a) or original(*a)
+    )
     monkeypatch.setattr(rosetta.correlation.rounds, "candidates", lambda *a: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         matches_by(tmp_path, "screened")
     assert len(calls) == 4
-    monkeypatch.setattr(rosetta.correlation.rounds, "candidates", rosetta.correlation.certificates.candidates)
+    monkeypatch.setattr(
+        rosetta.correlation.rounds, "candidates", rosetta.correlation.certificates.candidates
+    )
     matches_by(tmp_path, "screened")
     assert len(calls) == 4
     assert not list(tmp_path.glob(".tiles-*"))
 
 
 def as_side(folder, values, n_shards=1):
-    """Store values (n, units) at one byte per position and return the pair's side and the values as stored."""
+    """Store values (n, units) at one byte per position and return the pair's side and the values as
+    stored.
+    """
     n = len(values)
     at = np.arange(n, dtype=np.int32)
     per_document = n // 10
@@ -114,7 +134,9 @@ def as_side(folder, values, n_shards=1):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("n_rows", [256, 8192])
-def test_sketches_keep_correlations_within_their_standard_error(tmp_path, n_rows, dtype, monkeypatch):
+def test_sketches_keep_correlations_within_their_standard_error(
+    tmp_path, n_rows, dtype, monkeypatch
+):
     rng = np.random.default_rng(0)
     n = 20_000
     shared = rng.normal(size=(n, 60))
@@ -134,14 +156,20 @@ def test_sketches_keep_correlations_within_their_standard_error(tmp_path, n_rows
 
 
 def test_the_bound_holds_for_neurons_that_fire_at_a_handful_of_positions(tmp_path):
-    """A count sketch without rotation fails here: two lone spikes that share a row look like a perfect match."""
+    """A count sketch without rotation fails here: two lone spikes that share a row look like a
+    perfect match.
+    """
     rng = np.random.default_rng(1)
     n, units, n_rows = 40_000, 250, 256
     values = rng.normal(size=(n, units)) * 1e-3
     for unit in range(units):
         values[rng.choice(n, size=rng.integers(1, 6), replace=False), unit] += rng.normal() * 10
     side = as_side(tmp_path / "a", values)
-    directions = sketch_shard(Neurons(side, 0, units), 0, "mean", n_rows, torch.float32).directions().double()
+    directions = (
+        sketch_shard(Neurons(side, 0, units), 0, "mean", n_rows, torch.float32)
+        .directions()
+        .double()
+    )
     pairs = np.triu_indices(units, 1)
     estimate, true = (directions.T @ directions).numpy()[pairs], np.corrcoef(values.T)[pairs]
     for z in (2.0, 3.0):
@@ -166,7 +194,11 @@ def test_saved_sketches_are_read_back_and_damage_is_found(tmp_path):
     back = load_sketch(tmp_path / "s.json")
     assert torch.equal(back.rows, sketch.rows)
     assert back.n_positions == 70
-    chunk = next(p for p in (tmp_path / "s.zarr" / "rows").rglob("*") if p.name != "zarr.json" and p.is_file())
+    chunk = next(
+        p
+        for p in (tmp_path / "s.zarr" / "rows").rglob("*")
+        if p.name != "zarr.json" and p.is_file()
+    )
     data = bytearray(chunk.read_bytes())
     data[10] ^= 1
     chunk.write_bytes(data)
@@ -185,7 +217,9 @@ def test_listed_pairs_match_numpy(tmp_path_factory, seed, n_listed, n_shards):
     stored = values.astype(np.float32).astype(np.float64)
     key = np.unique(rng.integers(0, 6 * 12, n_listed))
     u, v = key // 12 + 2, key % 12
-    r, dead_a, dead_b = correlate_chosen(align_pair(side.stores, side.stores), Tile(2, 8, 0, 12), u, v, "mean")
+    r, dead_a, dead_b = correlate_chosen(
+        align_pair(side.stores, side.stores), Tile(2, 8, 0, 12), u, v, "mean"
+    )
     with np.errstate(invalid="ignore", divide="ignore"):
         expected = np.corrcoef(stored.T)[u, v]
     expected[(u == 3) | (v == 3)] = -np.inf

@@ -1,4 +1,6 @@
-"""Errors of sketches of more rows than a run has, for neurons that fire in few runs, in the certificate's own units."""
+"""Errors of sketches of more rows than a run has, for neurons that fire in few runs, in the
+certificate's own units.
+"""
 
 import numpy as np
 import pytest
@@ -20,9 +22,11 @@ def positions():
 
 
 def spikes(rng, runs, shared):
-    """Activations of two populations of neurons; all of a neuron's variance is at a few positions of each given run.
+    """Activations of two populations of neurons; all of a neuron's variance is at a few positions
+    of each given run.
 
-    Neuron i of B fires where neuron i of A does in a share of the runs, and elsewhere in the others.
+    Neuron i of B fires where neuron i of A does in a share of the runs, and elsewhere in the
+    others.
     """
     values = rng.normal(size=(N_RUNS * ROWS, 2 * UNITS)) * 1e-3
     for unit in range(UNITS):
@@ -49,14 +53,19 @@ def test_errors_are_gaussian_in_whatever_runs_neurons_fire(tmp_path, positions, 
     side = as_side(tmp_path / "a", values)
     sketch = sketch_shard(Neurons(side, 0, 2 * UNITS), 0, "mean", N_ROWS, torch.float32)
     directions = sketch.directions().double().numpy()
-    true, estimate = np.corrcoef(values.T)[:UNITS, UNITS:], directions[:, :UNITS].T @ directions[:, UNITS:]
+    true, estimate = (
+        np.corrcoef(values.T)[:UNITS, UNITS:],
+        directions[:, :UNITS].T @ directions[:, UNITS:],
+    )
     assert np.diag(true).mean() == pytest.approx(r, abs=0.15)
     error = (np.arctanh(estimate) - np.arctanh(true)) * np.sqrt(N_ROWS - 3)
     for some in (error, np.diag(error)):
-        # So well is the standard deviation of these draws known. Runs lose nothing within themselves: it may be less.
+        # So well is the standard deviation of these draws known. Runs lose nothing within
+        # themselves: it may be less.
         allowed = 1 + 4 / np.sqrt(2 * UNITS)
         assert some.std() < allowed
         assert abs(some.mean()) < 4 / np.sqrt(UNITS)
-    # 3,600 errors: a largest of more has probability 10⁻³. They are not all the same, or none would be an error.
+    # 3,600 errors: a largest of more has probability 10⁻³. They are not all the same, or none would
+    # be an error.
     assert np.abs(error).max() < norm.isf(1e-3 / error.size / 2)
     assert np.diag(error).std() > 0.5

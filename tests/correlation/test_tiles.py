@@ -1,4 +1,6 @@
-"""The numerical core against NumPy in float64, over ragged shapes, chunkings, shard counts and dtypes."""
+"""The numerical core against NumPy in float64, over ragged shapes, chunkings, shard counts and
+dtypes.
+"""
 
 from itertools import pairwise
 from pathlib import Path
@@ -53,15 +55,22 @@ def make_pair(folder, seed, shape_a, shape_b, n_shards, dtype, special=True):
     rng = np.random.default_rng(seed)
     stores = []
     for name, (n_layers, d_mlp), max_token in (("a", shape_a, 4), ("b", shape_b, 7)):
-        ranges = random_ranges(rng, DOCUMENTS, max_token=max_token, special=special and name == "a", truncate=False)
+        ranges = random_ranges(
+            rng, DOCUMENTS, max_token=max_token, special=special and name == "a", truncate=False
+        )
         values = planted(rng, len(ranges[0]), n_layers, d_mlp, dtype)
-        stores.append(save_stores(folder / name, values, ranges, len(DOCUMENTS), n_shards=n_shards, dtype=dtype))
+        stores.append(
+            save_stores(
+                folder / name, values, ranges, len(DOCUMENTS), n_shards=n_shards, dtype=dtype
+            )
+        )
     return stores
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max", "median"])
 @pytest.mark.parametrize(
-    ("dtype", "precision"), [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float64")]
+    ("dtype", "precision"),
+    [("float16", "float32"), ("bfloat16", "float32"), ("float32", "float64")],
 )
 def test_correlations_match_numpy(tmp_path, small_chunks, pooling, dtype, precision):
     stores_a, stores_b = make_pair(tmp_path, 1, (2, 9), (3, 6), 2, dtype)
@@ -83,7 +92,9 @@ def test_correlations_match_numpy(tmp_path, small_chunks, pooling, dtype, precis
     n_shards=st.integers(1, 3),
     cut=st.tuples(st.integers(4, 20), st.integers(4, 20)),
 )
-def test_any_tiling_and_sharding_matches_numpy(tmp_path_factory, seed, shape_a, shape_b, n_shards, cut):
+def test_any_tiling_and_sharding_matches_numpy(
+    tmp_path_factory, seed, shape_a, shape_b, n_shards, cut
+):
     folder = tmp_path_factory.mktemp("pair")
     with pytest.MonkeyPatch.context() as patch:
         use_small_chunks(patch)
@@ -96,33 +107,57 @@ def test_any_tiling_and_sharding_matches_numpy(tmp_path_factory, seed, shape_a, 
                 tile = Tile(low_a, min(n_a, low_a + cut[0]), low_b, min(n_b, low_b + cut[1]))
                 r, *_ = correlate_tile(pair, tile, "mean", "float32")
                 np.testing.assert_allclose(
-                    r.numpy(), expected[tile.a_low : tile.a_high, tile.b_low : tile.b_high], atol=1e-5
+                    r.numpy(),
+                    expected[tile.a_low : tile.a_high, tile.b_low : tile.b_high],
+                    atol=1e-5,
                 )
 
 
 def brute_force_neighbors(r, k):
-    order = [sorted(np.flatnonzero(np.isfinite(row)), key=lambda j, row=row: (-row[j], j))[:k] for row in r]
+    order = [
+        sorted(np.flatnonzero(np.isfinite(row)), key=lambda j, row=row: (-row[j], j))[:k]
+        for row in r
+    ]
     return [[int(j) for j in row] for row in order]
 
 
 @pytest.mark.parametrize(
-    ("n_shards", "memory_gb", "n_jobs", "n_workers"), [(1, 2.0, 1, 1), (3, 0.75, 1, 2), (2, 0.7, 3, 1)]
+    ("n_shards", "memory_gb", "n_jobs", "n_workers"),
+    [(1, 2.0, 1, 1), (3, 0.75, 1, 2), (2, 0.7, 3, 1)],
 )
-def test_neighbour_lists_match_brute_force(tmp_path, monkeypatch, n_shards, memory_gb, n_jobs, n_workers):
-    monkeypatch.setitem(rosetta.correlation.plan.ROW_VALUE_BYTES, "float64", 200)  # so that a small budget means tiles
+def test_neighbour_lists_match_brute_force(
+    tmp_path, monkeypatch, n_shards, memory_gb, n_jobs, n_workers
+):
+    monkeypatch.setitem(
+        rosetta.correlation.plan.ROW_VALUE_BYTES, "float64", 200
+    )  # so that a small budget means tiles
     stores_a, stores_b = make_pair(tmp_path, 3, (2, 40), (1, 70), n_shards, "float32")
     settings_ = Correlation(max_k=4, memory_gb=memory_gb, n_jobs=n_jobs, precision="float64")
     parts = [tmp_path / f"{job}.parquet" for job in range(n_jobs)]
     for job, part in enumerate(parts):
-        correlate_stores(tmp_path / "a", tmp_path / "b", part, "mean", settings_, Dask(n_workers=n_workers), job=job)
-    n_tiles = len(plan_tiles(80, 70, 250, memory_gb, precision="float64", workers=Workers(n_workers)).tiles)
+        correlate_stores(
+            tmp_path / "a",
+            tmp_path / "b",
+            part,
+            "mean",
+            settings_,
+            Dask(n_workers=n_workers),
+            job=job,
+        )
+    n_tiles = len(
+        plan_tiles(80, 70, 250, memory_gb, precision="float64", workers=Workers(n_workers)).tiles
+    )
     assert (n_tiles > 1) == (memory_gb < 1)
     found, facts = read_lists(parts)
     r = reference(stores_a, stores_b, "mean")
     for neighbors, matrix in ((found.a, r), (found.b, r.T)):
-        assert [[int(j) for j in row if j >= 0] for row in neighbors.index] == brute_force_neighbors(matrix, 5)
+        assert [
+            [int(j) for j in row if j >= 0] for row in neighbors.index
+        ] == brute_force_neighbors(matrix, 5)
         rows, ranks = np.nonzero(neighbors.index >= 0)
-        np.testing.assert_allclose(neighbors.r[rows, ranks], matrix[rows, neighbors.index[rows, ranks]], atol=1e-9)
+        np.testing.assert_allclose(
+            neighbors.r[rows, ranks], matrix[rows, neighbors.index[rows, ranks]], atol=1e-9
+        )
     assert found.dead_a.sum() == np.isneginf(r).all(axis=1).sum() == 1
     assert facts.n_positions == align_pair(stores_a, stores_b).n_positions
     assert not list(tmp_path.glob(".tiles-*")), "finished tiles are removed"
@@ -154,7 +189,12 @@ def test_sharding_does_not_change_the_sums(tmp_path, small_chunks):
         folder = tmp_path / str(n_shards)
         make_pair(folder, 5, (2, 9), (2, 7), n_shards, "float16")
         correlate_stores(
-            folder / "a", folder / "b", folder / "n.parquet", "mean", Correlation(precision="float32"), Dask()
+            folder / "a",
+            folder / "b",
+            folder / "n.parquet",
+            "mean",
+            Correlation(precision="float32"),
+            Dask(),
         )
         lists.append(read_lists([folder / "n.parquet"])[0])
     assert np.array_equal(lists[0].a.index, lists[1].a.index)
@@ -175,8 +215,12 @@ def test_neurons_that_change_only_beyond_the_common_prefix_are_dead(tmp_path, pr
     read_by_both = fine[1] < 210
     values[:, read_by_both, :5] = rng.normal(size=5).astype(np.float32)
     stores_a = save_stores(tmp_path / "a", values, fine, 3)
-    stores_b = save_stores(tmp_path / "b", rng.normal(size=(1, half.sum(), 4)).astype(np.float32), coarse, 3)
-    r, dead_a, _ = correlate_tile(align_pair(stores_a, stores_b), Tile(0, 8, 0, 4), "mean", precision)
+    stores_b = save_stores(
+        tmp_path / "b", rng.normal(size=(1, half.sum(), 4)).astype(np.float32), coarse, 3
+    )
+    r, dead_a, _ = correlate_tile(
+        align_pair(stores_a, stores_b), Tile(0, 8, 0, 4), "mean", precision
+    )
     assert dead_a.tolist() == [True] * 5 + [False] * 3
     assert np.isneginf(r[:5]).all()
 
@@ -222,13 +266,21 @@ def test_finished_tiles_are_not_computed_again(tmp_path, monkeypatch):
     correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", settings_, Dask())
     after = computed[len(done) + 1 :]
     assert not set(done) & set(after)
-    assert sorted([*done, *after]) == sorted(plan_tiles(80, 70, 250, 0.665, precision="float64").tiles)
+    assert sorted([*done, *after]) == sorted(
+        plan_tiles(80, 70, 250, 0.665, precision="float64").tiles
+    )
 
 
 @pytest.mark.parametrize("method", ["exact", "screened"])
 def test_lists_as_a_value_are_those_of_the_file(tmp_path, method):
     make_pair(tmp_path, 3, (2, 20), (1, 30), 2, "float32")
-    pair = tmp_path / "a", tmp_path / "b", "mean", Correlation(max_k=2, method=method, precision="float32"), Dask()
+    pair = (
+        tmp_path / "a",
+        tmp_path / "b",
+        "mean",
+        Correlation(max_k=2, method=method, precision="float32"),
+        Dask(),
+    )
     before = sorted(tmp_path.rglob("*"))
     found, facts = correlate_pair(*pair)
     assert sorted(tmp_path.rglob("*")) == before, "it writes nothing"

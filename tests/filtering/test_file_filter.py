@@ -22,7 +22,9 @@ def model(tmp_path_factory, texts):
 
 
 def write_pool(path, texts, column="text"):
-    records = [{column: text, "meta": {"lang": "js" if i % 2 else "py"}} for i, text in enumerate(texts)]
+    records = [
+        {column: text, "meta": {"lang": "js" if i % 2 else "py"}} for i, text in enumerate(texts)
+    ]
     if path.suffix == ".parquet":
         pq.write_table(pa.Table.from_pylist(records), path)
         return path
@@ -37,7 +39,17 @@ def write_pool(path, texts, column="text"):
 
 def run(monkeypatch, capsys, model, pool, out, *options):
     """Run the command; return its exit code and what it printed."""
-    arguments = ["--model", str(model), "--neuron", "L1/U3", "--pool", str(pool), "--out", str(out), *map(str, options)]
+    arguments = [
+        "--model",
+        str(model),
+        "--neuron",
+        "L1/U3",
+        "--pool",
+        str(pool),
+        "--out",
+        str(out),
+        *map(str, options),
+    ]
     monkeypatch.setattr(sys, "argv", ["rosetta", "filter", *arguments])
     try:
         cli.main()
@@ -53,7 +65,9 @@ def test_a_pool_of_any_kind_becomes_a_corpus(monkeypatch, capsys, tmp_path, mode
     options = ["--budget-tokens", 900, "--domain-column", "meta.lang", "--shard-mb", 0.01]
     code, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", *options)
     assert code == 0, printed
-    opened = load_dataset(str(tmp_path / "out" / "corpus"), split="train", cache_dir=str(tmp_path / "c")).to_pandas()
+    opened = load_dataset(
+        str(tmp_path / "out" / "corpus"), split="train", cache_dir=str(tmp_path / "c")
+    ).to_pandas()
     scores = pd.read_parquet(tmp_path / "out" / "scores.parquet")
     assert len(scores) == len(set(texts))
     best = scores.sort_values(["neuron", "id"], ascending=[False, True])
@@ -84,7 +98,11 @@ def test_finished_shards_are_not_scored_again(monkeypatch, capsys, tmp_path, mod
     n_shards = len(list((tmp_path / "out" / "pool").iterdir()))
     assert n_shards > 4
     scored.clear()
-    monkeypatch.setattr(Scorer, "score", lambda self, documents: scored.append(len(documents)) or real(self, documents))
+    monkeypatch.setattr(
+        Scorer,
+        "score",
+        lambda self, documents: scored.append(len(documents)) or real(self, documents),
+    )
     code, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", *options)
     assert code == 0
     assert f"2 of {n_shards} shards are scored" in printed
@@ -94,9 +112,13 @@ def test_finished_shards_are_not_scored_again(monkeypatch, capsys, tmp_path, mod
     a, b = (pd.read_parquet(tmp_path / name / "scores.parquet") for name in ("out", "whole"))
     pd.testing.assert_frame_equal(a, b, check_exact=True)
     # Another amount needs no score; another neuron or another pool needs all of them.
-    _, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", "--percentile", 90, *options[2:])
+    _, printed = run(
+        monkeypatch, capsys, model, pool, tmp_path / "out", "--percentile", 90, *options[2:]
+    )
     assert f"{n_shards} of {n_shards} shards are scored" in printed
-    _, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", *options, "--neuron", "L0/U0")
+    _, printed = run(
+        monkeypatch, capsys, model, pool, tmp_path / "out", *options, "--neuron", "L0/U0"
+    )
     assert f"0 of {n_shards} shards are scored" in printed
     write_pool(pool, texts[:-1])
     _, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", *options)
@@ -109,7 +131,10 @@ BUDGET = ["--budget-tokens", 10]
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ([*BUDGET, "--neuron", "L2/U0"], r"--neuron: L2/U0 is not in the model, whose 2 layers of 24 units"),
+        (
+            [*BUDGET, "--neuron", "L2/U0"],
+            r"--neuron: L2/U0 is not in the model, whose 2 layers of 24 units",
+        ),
         ([*BUDGET, "--neuron", "bad"], "--neuron: 'bad' is not a neuron"),
         ([*BUDGET, "--text-column", "body"], "--text-column: no column 'body' in record 0"),
         ([*BUDGET, "--domain-column", "lang"], "--domain-column: no column 'lang'"),
@@ -121,13 +146,18 @@ BUDGET = ["--budget-tokens", 10]
         ([*BUDGET, "--dtype", "int8"], "--dtype: 'int8' is not"),
         ([*BUDGET, "--score", "sum"], "--score: input should be"),
         ([*BUDGET, "--count", 3], "give at most one of budget_tokens, count, percentile"),
-        ([*BUDGET, "--sequence-length", 64], "--sequence-length: the model reads 32 tokens; lower 64"),
+        (
+            [*BUDGET, "--sequence-length", 64],
+            "--sequence-length: the model reads 32 tokens; lower 64",
+        ),
         ([], "--budget-tokens, --count, --percentile: give one of them"),
         (["--budget-tokens", 10**9], "--budget-tokens: 1,000,000,000 is more than the pool's "),
         (["--count", 1000], "--count: 1,000 is more than the pool's 300"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_scored(monkeypatch, capsys, tmp_path, model, texts, options, message):
+def test_mistakes_are_told_before_anything_is_scored(
+    monkeypatch, capsys, tmp_path, model, texts, options, message
+):
     monkeypatch.setattr(Scorer, "score", lambda *_: pytest.fail("scored"))
     pool = write_pool(tmp_path / "pool.jsonl", texts)
     code, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", *options)
@@ -143,12 +173,18 @@ def test_an_empty_pool_is_refused(monkeypatch, capsys, tmp_path, model, content)
     assert "holds no document with text" in printed
 
 
-def test_a_budget_that_only_the_scores_show_to_be_too_large(monkeypatch, capsys, tmp_path, model, texts):
+def test_a_budget_that_only_the_scores_show_to_be_too_large(
+    monkeypatch, capsys, tmp_path, model, texts
+):
     pool = write_pool(tmp_path / "pool.jsonl", texts)
     run(monkeypatch, capsys, model, pool, tmp_path / "out", "--count", 1)
     n_tokens = pd.read_parquet(tmp_path / "out" / "scores.parquet")["tokens"].sum()
-    assert n_tokens < sum(len(text.encode()) for text in set(texts)), "or the early check would tell"
-    code, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", "--budget-tokens", n_tokens + 1)
+    assert n_tokens < sum(len(text.encode()) for text in set(texts)), (
+        "or the early check would tell"
+    )
+    code, printed = run(
+        monkeypatch, capsys, model, pool, tmp_path / "out", "--budget-tokens", n_tokens + 1
+    )
     assert code == 2
     assert f"--budget-tokens: {n_tokens + 1:,} is more than the pool's {n_tokens:,}" in printed
     code, _ = run(monkeypatch, capsys, model, pool, tmp_path / "out", "--budget-tokens", n_tokens)
@@ -174,8 +210,12 @@ def test_what_lies_there_is_never_replaced(monkeypatch, capsys, tmp_path, model,
     assert mine.read_text() == "mine"
 
 
-@pytest.mark.parametrize(("pool", "out"), [("pool", "."), ("pool", "pool"), ("pool", "pool/out"), ("corpus", ".")])
-def test_a_pool_is_not_written_into_nor_over(monkeypatch, capsys, tmp_path, model, texts, pool, out):
+@pytest.mark.parametrize(
+    ("pool", "out"), [("pool", "."), ("pool", "pool"), ("pool", "pool/out"), ("corpus", ".")]
+)
+def test_a_pool_is_not_written_into_nor_over(
+    monkeypatch, capsys, tmp_path, model, texts, pool, out
+):
     (tmp_path / pool).mkdir()
     file = write_pool(tmp_path / pool / "a.jsonl", texts)
     before = file.read_bytes()
@@ -198,7 +238,15 @@ def test_a_source_is_a_files_path_in_the_pool(monkeypatch, capsys, tmp_path, mod
         (tmp_path / "pool" / name).mkdir(parents=True)
         write_pool(tmp_path / "pool" / name / "part.jsonl", part)
     (tmp_path / "pool" / "notes.txt").write_text("no records")
-    code, printed = run(monkeypatch, capsys, model, tmp_path / "pool", tmp_path / "out", "--count", len(set(texts[:9])))
+    code, printed = run(
+        monkeypatch,
+        capsys,
+        model,
+        tmp_path / "pool",
+        tmp_path / "out",
+        "--count",
+        len(set(texts[:9])),
+    )
     assert code == 0, printed
     (data,) = (tmp_path / "out" / "corpus").glob("*.parquet")
     assert set(pd.read_parquet(data)["source"]) == {"a/part.jsonl", "b/part.jsonl"}

@@ -1,4 +1,6 @@
-"""Selecting, recovering and choosing against brute force; the pool and the corpus lose and double nothing."""
+"""Selecting, recovering and choosing against brute force; the pool and the corpus lose and double
+nothing.
+"""
 
 import json
 import resource
@@ -39,7 +41,9 @@ POOLS = st.lists(st.tuples(st.integers(-3, 3), st.integers(1, 20)), min_size=1, 
 
 def scored(pairs, rng):
     ids = rng.choice(np.arange(1, 10**6, dtype=np.uint64), size=len(pairs), replace=False)
-    return Scored(ids, np.array([p[0] for p in pairs], float), np.array([p[1] for p in pairs], np.int64))
+    return Scored(
+        ids, np.array([p[0] for p in pairs], float), np.array([p[1] for p in pairs], np.int64)
+    )
 
 
 def brute_force(found, amount):
@@ -57,7 +61,11 @@ def brute_force(found, amount):
 
 
 @given(
-    POOLS, st.integers(0, 2**32), st.integers(1, 7), st.sampled_from(["tokens", "count", "above"]), st.integers(1, 90)
+    POOLS,
+    st.integers(0, 2**32),
+    st.integers(1, 7),
+    st.sampled_from(["tokens", "count", "above"]),
+    st.integers(1, 90),
 )
 def test_a_selection_is_exact_whatever_the_blocks(pairs, seed, n_blocks, rule, limit):
     rng = np.random.default_rng(seed)
@@ -81,7 +89,9 @@ def test_a_selection_is_exact_whatever_the_blocks(pairs, seed, n_blocks, rule, l
 def test_the_percentile_gate_keeps_what_exceeds_it(values, percentile):
     scores = np.array(values, float)
     threshold = percentile_of(np.array_split(scores, 3), percentile)
-    at_most = [v for v in sorted(values) if sum(w <= v for w in values) >= percentile / 100 * len(values)]
+    at_most = [
+        v for v in sorted(values) if sum(w <= v for w in values) >= percentile / 100 * len(values)
+    ]
     assert threshold == at_most[0]
     assert (scores > threshold).mean() <= 1 - percentile / 100 + 1e-12
 
@@ -195,16 +205,23 @@ def test_fewer_contexts_make_another_purity():
 
 
 def test_no_context_or_no_candidate_is_told():
-    with pytest.raises(StoreError, match=r"no neuron has a top context in 'rust'; there are js, py"):
+    with pytest.raises(
+        StoreError, match=r"no neuron has a top context in 'rust'; there are js, py"
+    ):
         candidates(NEURONS, CONTEXTS, np.ones(5, bool), "rust", 3)
-    with pytest.raises(StoreError, match="no candidate for the best other neuron of the same layer"):
+    with pytest.raises(
+        StoreError, match="no candidate for the best other neuron of the same layer"
+    ):
         choose(candidates(NEURONS, CONTEXTS, np.ones(5, bool), "js", 3))
     with pytest.raises(StoreError, match="no candidate for the best Rosetta Neuron"):
         choose(candidates(NEURONS, CONTEXTS, np.zeros(5, bool), "js", 3))
 
 
 def make_pool(where, n=200, n_shards=3):
-    texts = [Text(f"document {i} " + "x" * (i % 17), ("js", "py", "")[i % 3], f"file-{i % 4}") for i in range(n)]
+    texts = [
+        Text(f"document {i} " + "x" * (i % 17), ("js", "py", "")[i % 3], f"file-{i % 4}")
+        for i in range(n)
+    ]
     fresh = pool.Fresh(known={document_name(hash64(texts[5].text))})
     again = [*texts[:40], Text("  \n", "py", "f"), Text("bad \ud800", "py", "f"), *texts]
     pool.write_pool(fresh.documents(again), where, n_shards, {"v": 1}, fresh.counts)
@@ -216,7 +233,9 @@ def make_scores(where):
         documents = pool.read_shard(where, shard)
         size = documents["text"].str.len().to_numpy()
         table = documents[["id", "domain"]].assign(tokens=size, rosetta=(size % 5).astype(float))
-        others = {name: -table["rosetta"] for name in ("non_rosetta", "non_rosetta_best", "classifier")}
+        others = {
+            name: -table["rosetta"] for name in ("non_rosetta", "non_rosetta_best", "classifier")
+        }
         write_scores(where, shard, table.assign(**others), {"v": 1})
 
 
@@ -228,7 +247,9 @@ def test_the_pool_holds_every_new_text_once(tmp_path, n_shards):
     held = pd.concat([pool.read_shard(where, shard) for shard in range(n_shards)])
     assert Counter(held["text"]) == Counter(text.text for text in texts)
     assert (held["id"] == [hash64(text) for text in held["text"]]).all()
-    assert dict(zip(held["text"], held["source"], strict=True)) == {text.text: text.source for text in texts}
+    assert dict(zip(held["text"], held["source"], strict=True)) == {
+        text.text: text.source for text in texts
+    }
 
 
 def test_long_documents_are_not_held_back(tmp_path, monkeypatch):
@@ -257,7 +278,10 @@ def test_more_shards_than_open_files(tmp_path):
 
 
 def test_texts_whose_pieces_are_held_out_stay_out_of_the_pool(tmp_path):
-    texts = ["".join(f"line {i} of text {n} is {(n * 37 + i) ** 3}\n" for i in range(20)) for n in range(60)]
+    texts = [
+        "".join(f"line {i} of text {n} is {(n * 37 + i) ** 3}\n" for i in range(20))
+        for n in range(60)
+    ]
     file = tmp_path / "texts.jsonl"
     file.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     splits = {"train": 0.4, "match": 0.2, "pool": 0.2, "heldout": 0.2}
@@ -294,11 +318,15 @@ def test_thinning_leaves_the_share_and_every_other_document():
     share = size[kept["domain"] == "a"].sum() / size.sum()
     assert 0.09 < share <= 0.1
     assert (kept["domain"] == "b").sum() == 200
-    pd.testing.assert_frame_equal(pool.thinned(documents[::-1], "a", 0.1, 3).sort_values("id"), kept)
+    pd.testing.assert_frame_equal(
+        pool.thinned(documents[::-1], "a", 0.1, 3).sort_values("id"), kept
+    )
     assert len(pool.thinned(documents, "a", 0.9, 3)) == 400, "thinned, never filled up"
 
 
-@pytest.mark.parametrize("settings", [{}, {"budget_tokens": 700}, {"count": 17}, {"percentile": 60.0}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"budget_tokens": 700}, {"count": 17}, {"percentile": 60.0}]
+)
 def test_selected_and_not_selected_make_the_pool(tmp_path, settings):
     where = FilterPaths(tmp_path)
     texts, _ = make_pool(where)
@@ -306,16 +334,26 @@ def test_selected_and_not_selected_make_the_pool(tmp_path, settings):
     amount = amount_of(where, FilterSelection(**settings), "js")
     selected = apply(where, Filter("rosetta", "js"), amount)
     counts = corpus.count(where, selected)
-    corpus.write_corpus(where, selected, counts, render_card('a: "t"', counts, [("Rule", ["a rule"])]), {})
+    corpus.write_corpus(
+        where, selected, counts, render_card('a: "t"', counts, [("Rule", ["a rule"])]), {}
+    )
     write_all_scores(where, np.sort(selected.id))
-    opened = load_dataset(str(where.corpus), split="train", cache_dir=str(tmp_path / "cache")).to_pandas()
+    opened = load_dataset(
+        str(where.corpus), split="train", cache_dir=str(tmp_path / "cache")
+    ).to_pandas()
     assert opened.columns.tolist() == ["id", "text", "domain", "source", "score", "tokens"]
     scores = pd.read_parquet(where.scores)
-    assert Counter(scores["id"]) == Counter(hash64(text.text) for text in texts), "all of the pool, once"
+    assert Counter(scores["id"]) == Counter(hash64(text.text) for text in texts), (
+        "all of the pool, once"
+    )
     chosen = set(scores.loc[scores["selected"], "id"])
     assert Counter(opened["id"]) == Counter(map(document_name, chosen))
     assert counts.selected + counts.not_selected == counts.pool == len(texts)
-    assert counts.selected_tokens == opened["tokens"].sum() == scores.loc[scores["selected"], "tokens"].sum()
+    assert (
+        counts.selected_tokens
+        == opened["tokens"].sum()
+        == scores.loc[scores["selected"], "tokens"].sum()
+    )
     by_text = {text.text: text for text in texts}
     for row in opened.itertuples():
         assert (row.domain, row.source) == by_text[row.text][1:]
@@ -326,7 +364,9 @@ def test_selected_and_not_selected_make_the_pool(tmp_path, settings):
         threshold = np.quantile(scores["rosetta"], 0.6, method="inverted_cdf")
         assert (scores["selected"] == (scores["rosetta"] > threshold)).all()
     else:
-        budget = settings.get("budget_tokens") or scores.loc[scores["domain"] == "js", "tokens"].sum()
+        budget = (
+            settings.get("budget_tokens") or scores.loc[scores["domain"] == "js", "tokens"].sum()
+        )
         assert budget <= counts.selected_tokens < budget + scores["tokens"].max()
     card = (where.corpus / "README.md").read_text()
     assert f"{counts.selected:,} documents" in card
@@ -341,7 +381,9 @@ def test_a_document_that_got_lost_is_noticed(tmp_path):
     selected = apply(where, Filter("rosetta", "js"), Amount(count=10))
     counts = corpus.count(where, selected)
     selected.id[0] += 1  # of no document
-    with pytest.raises(StoreError, match="9 of 199 documents would be written where 10 of 199 were selected"):
+    with pytest.raises(
+        StoreError, match="9 of 199 documents would be written where 10 of 199 were selected"
+    ):
         corpus.write_corpus(where, selected, counts, "", {})
     assert not where.corpus.exists()
 
@@ -371,8 +413,20 @@ def test_filters_are_assessed_on_the_same_budget(tmp_path):
         rows[chosen.file], shares = assess(where, chosen, selected)
         assert shares["share"].sum() == pytest.approx(1)
         assert shares["pool_documents"].sum() == 199
-        assert shares["selected_tokens"].sum() == selected.tokens.sum() == rows[chosen.file]["selected_tokens"]
-    assert list(rows) == ["random-0", "random-1", "non_rosetta", "non_rosetta_best", "classifier", "rosetta", "oracle"]
+        assert (
+            shares["selected_tokens"].sum()
+            == selected.tokens.sum()
+            == rows[chosen.file]["selected_tokens"]
+        )
+    assert list(rows) == [
+        "random-0",
+        "random-1",
+        "non_rosetta",
+        "non_rosetta_best",
+        "classifier",
+        "rosetta",
+        "oracle",
+    ]
     assert rows["oracle"]["f1"] == rows["oracle"]["average_precision"] == 1
     assert rows["oracle"]["selected_tokens"] == budget.tokens
     assert rows["random-0"]["selected_documents"] != rows["random-1"]["selected_documents"]
@@ -382,7 +436,9 @@ def test_what_the_pool_does_not_hold_is_refused(tmp_path):
     where = FilterPaths(tmp_path)
     make_pool(where)
     make_scores(where)
-    with pytest.raises(PlanError, match=r"filtering\.selection\.count: 200 is more than the pool's 199"):
+    with pytest.raises(
+        PlanError, match=r"filtering\.selection\.count: 200 is more than the pool's 199"
+    ):
         amount_of(where, FilterSelection(count=200), "js")
     with pytest.raises(PlanError, match=r"budget_tokens: 1,000,000 is more than"):
         amount_of(where, FilterSelection(budget_tokens=10**6), "js")
@@ -395,31 +451,62 @@ def test_a_pool_without_the_target_is_told_before_it_is_scored():
     trained = {"selection": {"count": 3}, "pretraining": {"model": "m"}}
     check_target({"js": 1, "py": 2}, Filtering(**filtering))
     check_target({"py": 2}, Filtering(**filtering, selection={"count": 3}))
-    with pytest.raises(CorpusError, match="no document labelled 'js', so its size cannot be the budget"):
+    with pytest.raises(
+        CorpusError, match="no document labelled 'js', so its size cannot be the budget"
+    ):
         check_target({"py": 2}, Filtering(**filtering))
     with pytest.raises(CorpusError, match="the oracle selects nothing to train on"):
         check_target({"": 2}, Filtering(**filtering, **trained))
 
 
 def test_results_in_the_papers_form():
-    found = [("random", 0, 0.1, 50), ("random", 1, 0.3, 51), ("rosetta", None, 0.8, 52), ("oracle", None, 1.0, 53)]
+    found = [
+        ("random", 0, 0.1, 50),
+        ("random", 1, 0.3, 51),
+        ("rosetta", None, 0.8, 52),
+        ("oracle", None, 1.0, 53),
+    ]
     recovered = pd.DataFrame(
         [
-            {"filter": name, "seed": seed, "precision": f1, "recall": f1, "f1": f1, "average_precision": f1,
-             "selected_documents": 3, "selected_tokens": tokens}
+            {
+                "filter": name,
+                "seed": seed,
+                "precision": f1,
+                "recall": f1,
+                "f1": f1,
+                "average_precision": f1,
+                "selected_documents": 3,
+                "selected_tokens": tokens,
+            }
             for name, seed, f1, tokens in found
         ]
-    )  # fmt: skip
+    )
     trained = pd.DataFrame(
-        [("base", 0, 9.0), ("random", 0, 5.0), ("random", 1, 7.0), ("rosetta", 0, 4.0), ("rosetta", 1, 4.2)],
+        [
+            ("base", 0, 9.0),
+            ("random", 0, 5.0),
+            ("random", 1, 7.0),
+            ("rosetta", 0, 4.0),
+            ("rosetta", 1, 4.2),
+        ],
         columns=["filter", "seed", "perplexity"],
     )
     table = results_table(recovered, trained)
-    assert table.columns.tolist() == ["filter", "seed", "precision", "recall", "f1", "selected_tokens", "perplexity"]
+    assert table.columns.tolist() == [
+        "filter",
+        "seed",
+        "precision",
+        "recall",
+        "f1",
+        "selected_tokens",
+        "perplexity",
+    ]
     assert table["filter"].tolist() == ["base", "random", "random", "rosetta", "rosetta", "oracle"]
     assert table["perplexity"].tolist()[:5] == [9.0, 5.0, 7.0, 4.0, 4.2]
     assert np.isnan(table["perplexity"].iloc[5])
-    summary = summary_table(table, recovered, ["base", "random", "rosetta", "oracle"]).set_index("filter")
+    summary = summary_table(table, recovered, ["base", "random", "rosetta", "oracle"]).set_index(
+        "filter"
+    )
     assert summary.loc["random", "perplexity"] == 6.0
     # Two values 5 and 7: standard error 1, Student's t of one degree of freedom 12.706.
     assert summary.loc["random", "perplexity_ci_high"] == pytest.approx(6 + 12.7062, abs=1e-4)
@@ -432,21 +519,41 @@ def test_perplexities_are_compared_at_the_same_seed():
     """Seeds shift both filters alike here, so that only the paired interval tells them apart."""
     shifts = {0: 0.0, 1: 5.0, 2: -3.0, 3: 11.0}
     gaps = {0: 0.43, 1: -0.04, 2: 0.88}
-    trained = [("base", 0, 200.0), *(("rosetta", seed, 116.0 + shift) for seed, shift in shifts.items())]
+    trained = [
+        ("base", 0, 200.0),
+        *(("rosetta", seed, 116.0 + shift) for seed, shift in shifts.items()),
+    ]
     trained += [("non_rosetta", seed, 116.0 + shifts[seed] + gap) for seed, gap in gaps.items()]
     trained += [("oracle", 3, 100.0)]
     names = ("base", "non_rosetta", "classifier", "rosetta", "oracle")
     found = dict.fromkeys(("precision", "recall", "f1", "average_precision"), 0.5)
     sizes = {"selected_documents": 3, "selected_tokens": 50}
-    recovered = pd.DataFrame([{"filter": name, "seed": None, **found, **sizes} for name in names[1:]])
-    table = results_table(recovered, pd.DataFrame(trained, columns=["filter", "seed", "perplexity"]))
+    recovered = pd.DataFrame(
+        [{"filter": name, "seed": None, **found, **sizes} for name in names[1:]]
+    )
+    table = results_table(
+        recovered, pd.DataFrame(trained, columns=["filter", "seed", "perplexity"])
+    )
     summary = summary_table(table, recovered, list(names)).set_index("filter")
     row = summary.loc["non_rosetta"]
-    # By hand: mean 0.42333, standard deviation 0.46004, times 4.30265 (Student's t of 2 degrees) over the root of 3.
+    # By hand: mean 0.42333, standard deviation 0.46004, times 4.30265 (Student's t of 2 degrees)
+    # over the root of 3.
     assert row["perplexity_difference"] == pytest.approx(0.42333, abs=1e-5)
-    assert row["perplexity_difference_ci_high"] - row["perplexity_difference"] == pytest.approx(1.14281, abs=1e-4)
-    assert row["perplexity_difference"] - row["perplexity_difference_ci_low"] == pytest.approx(1.14281, abs=1e-4)
-    assert summary["n_pairs"].to_dict() == {"base": 0, "non_rosetta": 3, "classifier": 0, "rosetta": 0, "oracle": 1}
+    assert row["perplexity_difference_ci_high"] - row["perplexity_difference"] == pytest.approx(
+        1.14281, abs=1e-4
+    )
+    assert row["perplexity_difference"] - row["perplexity_difference_ci_low"] == pytest.approx(
+        1.14281, abs=1e-4
+    )
+    assert summary["n_pairs"].to_dict() == {
+        "base": 0,
+        "non_rosetta": 3,
+        "classifier": 0,
+        "rosetta": 0,
+        "oracle": 1,
+    }
     assert summary.loc["oracle", "perplexity_difference"] == -27.0
-    assert np.isnan(summary.loc["oracle", "perplexity_difference_ci_low"]), "one pair has no interval"
+    assert np.isnan(summary.loc["oracle", "perplexity_difference_ci_low"]), (
+        "one pair has no interval"
+    )
     assert summary.loc[["base", "classifier", "rosetta"], "perplexity_difference"].isna().all()

@@ -1,4 +1,6 @@
-"""Continued pre-training and perplexity: what is trained, on what, and that a kill changes nothing."""
+"""Continued pre-training and perplexity: what is trained, on what, and that a kill changes
+nothing.
+"""
 
 import copy
 
@@ -11,7 +13,13 @@ from transformers import AutoModelForCausalLM
 from rosetta.config.filtering import FilterPretraining
 from rosetta.errors import CorpusError, ModelError, PlanError
 from rosetta.filtering.perplexity import perplexity
-from rosetta.filtering.pretrain import compute_dtype, continue_training, count_steps, separator_of, with_lora
+from rosetta.filtering.pretrain import (
+    compute_dtype,
+    continue_training,
+    count_steps,
+    separator_of,
+    with_lora,
+)
 from rosetta.models.loading import load_model
 from rosetta.models.sources import ModelSource
 from rosetta.models.tokenizers import load_tokenizer
@@ -24,7 +32,9 @@ SETTINGS = FilterPretraining(model="m", sequence_length=16, batch_size=2, checkp
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory, texts):
     def load(architecture):
-        source = ModelSource("m", str(save_tiny_model(tmp_path_factory.mktemp("m") / "m", texts, architecture)))
+        source = ModelSource(
+            "m", str(save_tiny_model(tmp_path_factory.mktemp("m") / "m", texts, architecture))
+        )
         return load_model(source), load_tokenizer(source)
 
     return load
@@ -32,11 +42,15 @@ def loaded(tmp_path_factory, texts):
 
 def train(loaded, texts, folder, settings=SETTINGS, n_steps=8, seed=1):
     model, tokenizer = loaded
-    return continue_training(copy.deepcopy(model), tokenizer, texts, n_steps, settings, seed, folder, "weights")
+    return continue_training(
+        copy.deepcopy(model), tokenizer, texts, n_steps, settings, seed, folder, "weights"
+    )
 
 
 def updates(model):
-    return {name: parameter.detach() for name, parameter in model.named_parameters() if "lora" in name}
+    return {
+        name: parameter.detach() for name, parameter in model.named_parameters() if "lora" in name
+    }
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -47,11 +61,21 @@ def test_attention_and_mlp_are_updated_and_nothing_else(loaded, texts, tmp_path,
     assert facts["tokens"] == 8 * 2 * 16
     trained = {name for name, parameter in tuned.named_parameters() if parameter.requires_grad}
     assert trained == set(updates(tuned))
-    matrices = {name for name, value in before.items() if ".layers." in name or ".h." in name if value.ndim == 2}
+    matrices = {
+        name
+        for name, value in before.items()
+        if ".layers." in name or ".h." in name
+        if value.ndim == 2
+    }
     covered = {name.split("base_model.model.")[1].split(".lora_")[0] for name in trained}
-    assert covered == {name.removesuffix(".weight") for name in matrices}, "every matrix of attention and MLP"
+    assert covered == {name.removesuffix(".weight") for name in matrices}, (
+        "every matrix of attention and MLP"
+    )
     state = tuned.state_dict().items()
-    kept = {name.replace(".base_layer", "").removeprefix("base_model.model."): value for name, value in state}
+    kept = {
+        name.replace(".base_layer", "").removeprefix("base_model.model."): value
+        for name, value in state
+    }
     assert all(torch.equal(kept[name], value) for name, value in before.items())
     assert all(min(value.shape) == 1 for value in updates(tuned).values()), "of rank 1"
     assert any(value.abs().max() > 0 for name, value in updates(tuned).items() if "lora_B" in name)
@@ -65,7 +89,9 @@ def test_lora_starts_as_the_base_model(loaded, texts):
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3])  # GPT-2 of the hub has some
-def test_a_killed_training_ends_as_if_it_had_not_been(loaded, texts, tmp_path, monkeypatch, dropout):
+def test_a_killed_training_ends_as_if_it_had_not_been(
+    loaded, texts, tmp_path, monkeypatch, dropout
+):
     base = loaded("gpt2")
     for module in base[0].modules():
         if isinstance(module, torch.nn.Dropout):
@@ -82,7 +108,9 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, texts, tmp_path, m
     monkeypatch.setattr(training_loop, "_step", killed)
     with pytest.raises(KeyboardInterrupt):
         train(base, texts, tmp_path / "killed")
-    monkeypatch.setattr(training_loop, "_step", lambda *arguments: calls.append(1) or real(*arguments))
+    monkeypatch.setattr(
+        training_loop, "_step", lambda *arguments: calls.append(1) or real(*arguments)
+    )
     resumed, again = train(base, texts, tmp_path / "killed")
     assert len(calls) == 6 + 5, "steps 4 to 8: the checkpoint is of step 3"
     assert again == facts
@@ -91,12 +119,18 @@ def test_a_killed_training_ends_as_if_it_had_not_been(loaded, texts, tmp_path, m
 
 
 def test_a_step_in_parts_is_the_step(loaded, texts, tmp_path):
-    """Gradients add up to the whole batch's, the loss is its mean, also where the parts are not of one size."""
+    """Gradients add up to the whole batch's, the loss is its mean, also where the parts are not of
+    one size.
+    """
     base = loaded("gpt_neox")
     settings = SETTINGS.model_copy(update={"batch_size": 5})
     whole, facts = train(base, texts, tmp_path / "whole", settings, n_steps=4)
     parts, again = train(
-        base, texts, tmp_path / "parts", settings.model_copy(update={"micro_batch_size": 2}), n_steps=4
+        base,
+        texts,
+        tmp_path / "parts",
+        settings.model_copy(update={"micro_batch_size": 2}),
+        n_steps=4,
     )
     assert again["train_loss"] == pytest.approx(facts["train_loss"], rel=1e-5)
     for name, value in updates(whole).items():
@@ -105,7 +139,9 @@ def test_a_step_in_parts_is_the_step(loaded, texts, tmp_path):
 
 def test_seeds_make_different_trainings(loaded, texts, tmp_path):
     base = loaded("gpt_neox")
-    first, second = (updates(train(base, texts, tmp_path / str(seed), seed=seed)[0]) for seed in (1, 2))
+    first, second = (
+        updates(train(base, texts, tmp_path / str(seed), seed=seed)[0]) for seed in (1, 2)
+    )
     assert not all(torch.equal(first[name], second[name]) for name in first)
 
 
@@ -133,7 +169,11 @@ def test_perplexity_is_that_of_every_token_once(loaded, texts):
                 nats -= float(torch.log_softmax(logits[position], dim=-1)[token])
                 n_tokens += 1
     found, counted = perplexity(model, tokenizer, texts[:7], 0, 8, 3)
-    assert counted == n_tokens == sum(len(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in texts[:7])
+    assert (
+        counted
+        == n_tokens
+        == sum(len(tokenizer(t, add_special_tokens=False)["input_ids"]) for t in texts[:7])
+    )
     assert found == pytest.approx(np.exp(nats / n_tokens), rel=1e-5)
 
 

@@ -1,4 +1,6 @@
-"""Benchmarks run with the interpreter that they are started with, and one of them shows what it was made to show."""
+"""Benchmarks run with the interpreter that they are started with, and one of them shows what it was
+made to show.
+"""
 
 import importlib.util
 import os
@@ -17,7 +19,10 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.mark.parametrize(
     ("script", "options", "told"),
-    [("match.py", ["--run", "float32"], "matches, Jaccard"), ("memory.py", ["--budgets", "1"], "peak_gb")],
+    [
+        ("match.py", ["--run", "float32"], "matches, Jaccard"),
+        ("memory.py", ["--budgets", "1"], "peak_gb"),
+    ],
 )
 def test_no_environment_needs_to_be_activated(tmp_path, script, options, told):
     rng = np.random.default_rng(0)
@@ -27,13 +32,24 @@ def test_no_environment_needs_to_be_activated(tmp_path, script, options, told):
         save_stores(tmp_path / name, values, ranges, 20)
     environment = {**os.environ, "PATH": os.pathsep.join(["/usr/bin", "/bin"])}
     command = [sys.executable, str(BENCHMARKS / script), str(tmp_path), *options]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert told in done.stdout
 
 
 def test_the_benchmark_of_pooling_runs():
-    command = [sys.executable, str(BENCHMARKS / "pooling.py"), "--d-mlp", "8", "--bytes", "9000", "--repeat", "1"]
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "pooling.py"),
+        "--d-mlp",
+        "8",
+        "--bytes",
+        "9000",
+        "--repeat",
+        "1",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert "pooling and centring" in done.stdout
@@ -41,29 +57,40 @@ def test_the_benchmark_of_pooling_runs():
 
 @pytest.fixture(scope="module")
 def spectrum_route():
-    spec = importlib.util.spec_from_file_location("spectrum_route", BENCHMARKS / "spectrum_route.py")
+    spec = importlib.util.spec_from_file_location(
+        "spectrum_route", BENCHMARKS / "spectrum_route.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 def test_the_spectrum_is_that_of_the_covariance(spectrum_route):
-    """Against NumPy's eigenvalues of the covariance itself, with more neurons than features and with fewer."""
+    """Against NumPy's eigenvalues of the covariance itself, with more neurons than features and
+    with fewer.
+    """
     rng = np.random.default_rng(0)
     for shape in ((12, 5), (5, 12)):
         loadings = rng.normal(size=shape)
         covariance = loadings @ loadings.T + 0.7**2 * np.eye(len(loadings))
-        np.testing.assert_allclose(spectrum_route.spectrum(loadings, 0.7), np.linalg.eigvalsh(covariance)[::-1])
+        np.testing.assert_allclose(
+            spectrum_route.spectrum(loadings, 0.7), np.linalg.eigvalsh(covariance)[::-1]
+        )
 
 
 def test_why_no_route_reads_beta_off_the_spectrum(spectrum_route):
-    """In networks in which the theory holds, at κ = 1, what the slope says of β depends on their size."""
+    """In networks in which the theory holds, at κ = 1, what the slope says of β depends on their
+    size.
+    """
     sizes, settings = (256, 1024), TheorySimulation()
     found = {
-        beta: np.array([spectrum_route.slopes(beta, 1.0, n, settings)[1:] for n in sizes]).T for beta in (1.5, 2.0, 2.5)
+        beta: np.array([spectrum_route.slopes(beta, 1.0, n, settings)[1:] for n in sizes]).T
+        for beta in (1.5, 2.0, 2.5)
     }
     for beta, (usual, to_r0) in found.items():
         assert abs(usual[1] - usual[0]) > 0.3, "it drifts with size"
         assert (to_r0 < 0.6 * beta).all(), "with the true r0, it is far below"
-    assert np.diff(found[1.5][0]) < 0 < np.diff(found[2.5][0]), "the drift has no one sign that could be corrected"
+    assert np.diff(found[1.5][0]) < 0 < np.diff(found[2.5][0]), (
+        "the drift has no one sign that could be corrected"
+    )
     assert (found[1.5][0] > found[2.5][0]).all(), "the faster decay looks like the slower one"

@@ -13,11 +13,15 @@ TRAINED_ANEW = "opt-m"
 
 
 def test_cores_shards_and_tiles_change_no_match(finished, tmp_path):
-    """One core, three shards, two tiles, and a training made again, against two cores, two shards and one tile."""
+    """One core, three shards, two tiles, and a training made again, against two cores, two shards
+    and one tile.
+    """
     folder = copy_project(tmp_path / "p")
     for part in ("corpus", "tokenizers", "models"):
         shutil.copytree(finished / "results" / part, folder / "results" / part)
-    shutil.copytree(finished / ".snakemake", folder / ".snakemake", ignore=shutil.ignore_patterns("log"))
+    shutil.copytree(
+        finished / ".snakemake", folder / ".snakemake", ignore=shutil.ignore_patterns("log")
+    )
     manifest = folder / "results" / "models" / f"{TRAINED_ANEW}.json"
     manifest.unlink()
     shutil.rmtree(manifest.with_suffix(""))
@@ -36,7 +40,9 @@ def test_cores_shards_and_tiles_change_no_match(finished, tmp_path):
     jobs = jobs_of(run_snakemake(folder, "--cores", "1", matches, config=config))
     assert (jobs.pop("train", 0) + jobs.pop("train_large", 0), jobs.pop("activations")) == (1, 6)
     assert set(jobs) == {"correlate", "intervals", "match"}
-    assert re.search(r"\b2 of 2 tile", (folder / "results/logs/correlate" / f"{PAIR}.0-of-1.log").read_text())
+    assert re.search(
+        r"\b2 of 2 tile", (folder / "results/logs/correlate" / f"{PAIR}.0-of-1.log").read_text()
+    )
     assert weights(folder) == weights(finished)
     found, expected = (pd.read_parquet(project / matches) for project in (folder, finished))
     keys = ["layer_a", "unit_a", "layer_b", "unit_b"]
@@ -45,4 +51,6 @@ def test_cores_shards_and_tiles_change_no_match(finished, tmp_path):
 
 
 def weights(project):
-    return read_manifest(project / "results" / "models" / f"{TRAINED_ANEW}.json", "model")["weights"]
+    return read_manifest(project / "results" / "models" / f"{TRAINED_ANEW}.json", "model")[
+        "weights"
+    ]

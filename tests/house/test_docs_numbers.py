@@ -1,4 +1,6 @@
-"""The numbers in the documentation are those that a script wrote from the tables of runs with different seeds."""
+"""The numbers in the documentation are those that a script wrote from the tables of runs with
+different seeds.
+"""
 
 import importlib.util
 import json
@@ -37,7 +39,9 @@ def script():
 def test_the_pages_are_as_recorded(script):
     assert script.outdated(ROOT) == []
     text = "".join(page.read_text("utf-8") for page in script.pages_of(ROOT))
-    assert sorted(re.findall(r"<!-- numbers: (\S+) -->", text)) == sorted(script.SECTIONS), "each is shown once"
+    assert sorted(re.findall(r"<!-- numbers: (\S+) -->", text)) == sorted(script.SECTIONS), (
+        "each is shown once"
+    )
 
 
 def test_the_second_run_differs_in_seeds_alone(script):
@@ -65,7 +69,10 @@ def save_run(script, folder, number, **changes):
     for i, section in enumerate(script.SECTIONS.values()):
         if callable(section.table):
             continue
-        keys, where = list(section.keys.values()), {column: values[0] for column, values in section.where.items()}
+        keys, where = (
+            list(section.keys.values()),
+            {column: values[0] for column, values in section.where.items()},
+        )
         row = dict.fromkeys(script.columns_of(section), number * (100 + i) + 0.125)
         row |= {key: "007" if key == "ladder" else f"{key}-1" for key in keys} | where
         missing = dict.fromkeys(row, None) | {key: f"{key}-2" for key in keys} | where
@@ -85,10 +92,14 @@ def save_corpus(paths, sources):
     files, held = {}, {}
     for split in SPLITS:
         found = sources.get(split, [])
-        table = pd.DataFrame({"id": range(len(found)), "domain": "python", "source": found}).astype({"source": "str"})
+        table = pd.DataFrame({"id": range(len(found)), "domain": "python", "source": found}).astype(
+            {"source": "str"}
+        )
         write_parquet(paths.split(split), table)
         files[split], held[split] = digest_file(paths.split(split)), {"documents": len(found)}
-    write_manifest(paths.corpus_manifest, {"kind": "corpus", "made_by": {}, "splits": held, "files": files})
+    write_manifest(
+        paths.corpus_manifest, {"kind": "corpus", "made_by": {}, "splits": held, "files": files}
+    )
 
 
 @pytest.fixture
@@ -152,7 +163,8 @@ def test_a_section_without_a_place_or_a_record_is_found(script, pages, tmp_path)
     page = pages / "docs" / "theory.md"
     text = page.read_text("utf-8")
     page.write_text(
-        re.sub(r"<!-- numbers: ngrams -->.*?<!-- /numbers -->", "β is 1.2.", text, flags=re.DOTALL), "utf-8"
+        re.sub(r"<!-- numbers: ngrams -->.*?<!-- /numbers -->", "β is 1.2.", text, flags=re.DOTALL),
+        "utf-8",
     )
     assert script.outdated(pages) == ["ngrams (no page has a place for it)"]
     page.write_text(text, "utf-8")
@@ -162,7 +174,9 @@ def test_a_section_without_a_place_or_a_record_is_found(script, pages, tmp_path)
     del numbers["sections"]["ngrams"]
     numbers["sections"]["retired"] = [[], []]
     (pages / script.NUMBERS).write_text(json.dumps(numbers))
-    assert script.outdated(pages) == ["docs/numbers.json (has other sections: ngrams, retired; record the runs again)"]
+    assert script.outdated(pages) == [
+        "docs/numbers.json (has other sections: ngrams, retired; record the runs again)"
+    ]
 
 
 def test_what_is_the_same_in_all_runs_is_shown_once(script):
@@ -179,13 +193,18 @@ def test_exponents_of_the_nulls_stand_beside_those_of_the_trained(script, tmp_pa
     laws = [("z", "plain", 0.8), ("z", "above_untrained", 0.3), ("a", "plain", 0.7)]
     nulls = [("z", "permutation", 0.9), ("z", "untrained", 1.0), ("a", "permutation", 0.6)]
     for name, rows, second in (("scaling", laws, "statistic"), ("null_scaling", nulls, "control")):
-        table = pd.DataFrame(rows, columns=["ladder", second, "alpha"]).assign(alpha_ci_low=0.5, alpha_ci_high=1.5)
+        table = pd.DataFrame(rows, columns=["ladder", second, "alpha"]).assign(
+            alpha_ci_low=0.5, alpha_ci_high=1.5
+        )
         write_csv(paths.table(name), table)
     found = script.rows_of(script.SECTIONS["null_scaling"], paths)
     assert [(row["ladder"], row["control"], row["alpha"]) for row in found] == [
-        ("z", "trained", 0.8), ("z", "permutation", 0.9), ("z", "untrained", 1.0),
-        ("a", "trained", 0.7), ("a", "permutation", 0.6),
-    ]  # fmt: skip
+        ("z", "trained", 0.8),
+        ("z", "permutation", 0.9),
+        ("z", "untrained", 1.0),
+        ("a", "trained", 0.7),
+        ("a", "permutation", 0.6),
+    ]
 
 
 def test_factors_are_those_of_the_largest_rungs(script, tmp_path):
@@ -199,13 +218,22 @@ def test_factors_are_those_of_the_largest_rungs(script, tmp_path):
     write_csv(paths.table("theory_matched_r"), pd.DataFrame(rows, columns=MATCHED_R_COLUMNS))
     found = script.rows_of(script.SECTIONS["matched_r"], paths)
     assert [(row["ladder"], row["model"], row["route"], row["factor"]) for row in found] == [
-        ("a", "m2", "ngrams", 2.5), ("a", "m2", "loss", 2.5), ("b", "m1", "ngrams", 1.5), ("b", "m1", "loss", 1.5),
-    ]  # fmt: skip
+        ("a", "m2", "ngrams", 2.5),
+        ("a", "m2", "loss", 2.5),
+        ("b", "m1", "ngrams", 1.5),
+        ("b", "m1", "loss", 1.5),
+    ]
 
 
 def test_the_harvest_is_counted_by_document_file_and_package(script, tmp_path):
     paths = Paths(save_run(script, tmp_path, 1))
-    save_corpus(paths, {"train": ["p/a.py#0", "p/a.py#1", "p/b.py#0", "q/a.py#0", "q/a.py#7"], "pool": ["r/c.py#0"]})
+    save_corpus(
+        paths,
+        {
+            "train": ["p/a.py#0", "p/a.py#1", "p/b.py#0", "q/a.py#0", "q/a.py#7"],
+            "pool": ["r/c.py#0"],
+        },
+    )
     (row,) = script.rows_of(script.SECTIONS["harvest"], paths)
     shown = [form.format(**row) for form in script.SECTIONS["harvest"].cells.values()]
     assert shown == ["5 (3, 2)", "0 (0, 0)", "1 (1, 1)", "0 (0, 0)"]
@@ -219,10 +247,13 @@ def test_phases_are_told_in_cpu_minutes(script, tmp_path):
         ("train", "opt-m", 90),
         ("train", "x", 7),
     ):
-        write_text(paths.benchmark(rule, job), f"s\tmax_rss\tcpu_time\n{9 * seconds}\t1\t{seconds}\n")
+        write_text(
+            paths.benchmark(rule, job), f"s\tmax_rss\tcpu_time\n{9 * seconds}\t1\t{seconds}\n"
+        )
     section = script.SECTIONS["phases"]
     shown = {
-        row["phase"]: [form.format(**row) for form in section.cells.values()] for row in script.rows_of(section, paths)
+        row["phase"]: [form.format(**row) for form in section.cells.values()]
+        for row in script.rows_of(section, paths)
     }
     assert shown == {"all": ["3", "3.0"], "train": ["2", "2.5"], "corpus": ["1", "0.5"]}
     assert next(iter(shown)) == "all"
@@ -232,7 +263,11 @@ def test_numbers_are_of_two_runs_that_differ_in_seeds(script, tmp_path):
     first = save_run(script, tmp_path / "a", 1)
     same = save_run(script, tmp_path / "b", 1)
     longer = save_run(script, tmp_path / "c", 2, zoo={"training": {"steps": 13}})
-    wrong = {"two runs": [first], "different seeds": [first, same], "more than seeds": [first, longer]}
+    wrong = {
+        "two runs": [first],
+        "different seeds": [first, same],
+        "more than seeds": [first, longer],
+    }
     for message, runs in wrong.items():
         with pytest.raises(RosettaError, match=message):
             script.record(runs)

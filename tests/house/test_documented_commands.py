@@ -1,4 +1,6 @@
-"""Commands in the documentation do what they say: Snakemake's --configfile takes every name that follows it."""
+"""Commands in the documentation do what they say: Snakemake's --configfile takes every name that
+follows it.
+"""
 
 import re
 import shlex
@@ -8,11 +10,20 @@ import pytest
 from snakemake.cli import get_argument_parser
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "Snakefile", *sorted((ROOT / "docs").glob("*.md")),
-         *sorted((ROOT / "workflow" / "presets").glob("*.yaml")), ROOT / "workflow" / "other_seeds.yaml",
-         *sorted((ROOT / "workflow" / "rules").glob("*.smk"))]  # fmt: skip
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "Snakefile",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "workflow" / "presets").glob("*.yaml")),
+    ROOT / "workflow" / "other_seeds.yaml",
+    *sorted((ROOT / "workflow" / "rules").glob("*.smk")),
+]
 COMMAND = re.compile(r"(?:^|`|: |# +)(snakemake [^`#\n]*--configfile[^`#\n]*)", re.MULTILINE)
-COMMANDS = [(page.name, found.strip(" `")) for page in PAGES for found in COMMAND.findall(page.read_text("utf-8"))]
+COMMANDS = [
+    (page.name, found.strip(" `"))
+    for page in PAGES
+    for found in COMMAND.findall(page.read_text("utf-8"))
+]
 
 
 def test_there_are_some():
@@ -27,4 +38,6 @@ def test_configurations_and_targets_are_told_apart(page, command):
     assert all(str(file).endswith(".yaml") for file in arguments.configfile), page
     assert not any(str(target).endswith(".yaml") for target in arguments.targets)
     before = words[1 : words.index("--configfile")]
-    assert not {str(target) for target in arguments.targets} & set(before), "such a command cannot be put together anew"
+    assert not {str(target) for target in arguments.targets} & set(before), (
+        "such a command cannot be put together anew"
+    )

@@ -1,4 +1,6 @@
-"""Extras: the core of the package does its work alone, and a missing package is named with its extra."""
+"""Extras: the core of the package does its work alone, and a missing package is named with its
+extra.
+"""
 
 import os
 import subprocess
@@ -48,9 +50,13 @@ for line in sys.argv[1:]:
 
 
 def packages(*names):
-    """Return the packages that extras of pyproject.toml list, with those of the extras they include."""
+    """Return the packages that extras of pyproject.toml list, with those of the extras they
+    include.
+    """
     found = set()
-    for requirement in map(Requirement, [line for name in names for line in PROJECT["optional-dependencies"][name]]):
+    for requirement in map(
+        Requirement, [line for name in names for line in PROJECT["optional-dependencies"][name]]
+    ):
         included = requirement.name == PROJECT["name"]
         found |= packages(*requirement.extras) if included else {requirement.name}
     return found
@@ -126,17 +132,31 @@ def test_a_run_names_a_missing_package_before_its_first_job(monkeypatch):
             raise PackageNotFoundError(name)
 
     monkeypatch.setattr(extras, "distribution", without_seaborn)
-    with pytest.raises(MissingExtraError, match=r"^report needs seaborn, which is not .*neurons\[plots\]'"):
+    with pytest.raises(
+        MissingExtraError, match=r"^report needs seaborn, which is not .*neurons\[plots\]'"
+    ):
         check_config(config)
     check_config(config, need_sources=False)  # a plan draws nothing
 
 
 def test_the_harvest_is_of_the_same_packages_whatever_tools_are_installed():
-    """Extras were dependencies of the core once; the documented runs harvested them, and no others."""
+    """Extras were dependencies of the core once; the documented runs harvested them, and no
+    others.
+    """
     harvested = {file.package for file in installed_files()}
-    named = packages(*HARVESTED_EXTRAS) | {Requirement(line).name for line in PROJECT["dependencies"]}
+    named = packages(*HARVESTED_EXTRAS) | {
+        Requirement(line).name for line in PROJECT["dependencies"]
+    }
     assert {canonicalize_name(name) for name in named} <= harvested
-    tools = {"pytest", "mypy", "ipykernel", "mkdocs-material", "mkdocstrings", "openai", "dask-jobqueue"}
+    tools = {
+        "pytest",
+        "mypy",
+        "ipykernel",
+        "mkdocs-material",
+        "mkdocstrings",
+        "openai",
+        "dask-jobqueue",
+    }
     assert harvested.isdisjoint(tools | {PROJECT["name"]})
 
 
@@ -161,7 +181,10 @@ def test_an_extra_is_known_by_its_packages(monkeypatch):
         raise PackageNotFoundError(name)
 
     monkeypatch.setattr(extras, "distribution", nothing)
-    with pytest.raises(MissingExtraError, match="a test needs dask-jobqueue, snakemake-executor-plugin-slurm, which"):
+    with pytest.raises(
+        MissingExtraError,
+        match="a test needs dask-jobqueue, snakemake-executor-plugin-slurm, which",
+    ):
         require_extra("slurm", "a test")
 
 
@@ -174,7 +197,16 @@ def test_other_import_errors_stay_as_they_are(name):
 def test_packages_have_one_extra_each():
     direct = [
         Requirement(line).name
-        for name in ("models", "corpora", "zoo", "filtering", "plots", "annotate", "slurm", "workflow")
+        for name in (
+            "models",
+            "corpora",
+            "zoo",
+            "filtering",
+            "plots",
+            "annotate",
+            "slurm",
+            "workflow",
+        )
         for line in PROJECT["optional-dependencies"][name]
         if Requirement(line).name != PROJECT["name"]
     ]
@@ -186,7 +218,9 @@ def test_packages_have_one_extra_each():
 def test_the_lock_pins_every_package_that_the_project_names():
     lines = (ROOT / "envs" / "requirements.lock").read_text().splitlines()
     pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines if "==" in line}
-    named = packages("all", "test", "docs") | {Requirement(line).name for line in PROJECT["dependencies"]}
+    named = packages("all", "test", "docs") | {
+        Requirement(line).name for line in PROJECT["dependencies"]
+    }
     assert {name.lower().replace("_", "-") for name in named} <= pinned
     conda = (ROOT / "envs" / "rosetta.yaml").read_text()
     assert all(f"      - {line}\n" in conda for line in lines if "==" in line)

@@ -1,4 +1,6 @@
-"""The rules of the house: imports point one way, files stay small, heavy libraries stay out of Snakemake's parse."""
+"""The rules of the house: imports point one way, files stay small, heavy libraries stay out of
+Snakemake's parse.
+"""
 
 import ast
 import importlib
@@ -22,10 +24,29 @@ PACKAGE = ROOT / "rosetta"
 # Each module or part may import those before it, and its own part. The modules named `steps` are a
 # layer of their own, above the mathematics of all parts.
 ORDER = [
-    "errors", "extras", "progress", "moments", "hadamard", "storage", "config", "run", "inputs", "models",
-    "activations", "alignment", "correlation", "matching", "analysis", "theory", "filtering", "judging",
-    "report", "plan", "api", "cli",
-]  # fmt: skip
+    "errors",
+    "extras",
+    "progress",
+    "moments",
+    "hadamard",
+    "storage",
+    "config",
+    "run",
+    "inputs",
+    "models",
+    "activations",
+    "alignment",
+    "correlation",
+    "matching",
+    "analysis",
+    "theory",
+    "filtering",
+    "judging",
+    "report",
+    "plan",
+    "api",
+    "cli",
+]
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 # What every command may use; of the parts after them it takes steps, and classes of arguments.
 SHARED = {*ORDER[: ORDER.index("run") + 1], "cli"}
@@ -144,7 +165,11 @@ def test_a_command_that_works_by_itself_is_found():
 
 
 def test_files_stay_small():
-    for path in [*PACKAGE.rglob("*.py"), *(ROOT / "workflow").rglob("*.smk"), *(ROOT / "tests").rglob("*.py")]:
+    for path in [
+        *PACKAGE.rglob("*.py"),
+        *(ROOT / "workflow").rglob("*.smk"),
+        *(ROOT / "tests").rglob("*.py"),
+    ]:
         assert len(path.read_text().splitlines()) <= 500, path
 
 
@@ -170,13 +195,22 @@ def loaded_by(*modules):
 
 
 def test_what_the_snakefile_imports_is_light():
-    loaded = loaded_by("rosetta.plan.checks", "rosetta.plan.resources", "rosetta.run.stages", "rosetta.run.paths")
+    loaded = loaded_by(
+        "rosetta.plan.checks", "rosetta.plan.resources", "rosetta.run.stages", "rosetta.run.paths"
+    )
     assert not {"torch", "transformers", "pandas", "zarr", "dask", "datasets", "pyarrow"} & loaded
 
 
 def test_steps_that_only_read_tables_do_not_wait_for_torch():
     """Heavy libraries are imported inside the steps that need them."""
     steps = [module_of(path) for path in MODULES if is_steps(module_of(path))]
-    drawn = ("control_figures", "figures", "filtering_figures", "neuron_figures", "theory_figures", "viewer")
+    drawn = (
+        "control_figures",
+        "figures",
+        "filtering_figures",
+        "neuron_figures",
+        "theory_figures",
+        "viewer",
+    )
     modules = [*steps, *(f"rosetta.report.{name}" for name in drawn)]
     assert not {"torch", "transformers", "zarr", "dask", "sklearn"} & loaded_by(*modules)

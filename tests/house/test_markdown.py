@@ -36,7 +36,11 @@ def test_there_are_pages():
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_lines_are_at_most_100_columns(path):
-    long = [line for line in written(path) if len(line) > 100 and not re.search(r"https?://\S{40}", line)]
+    long = [
+        line
+        for line in written(path)
+        if len(line) > 100 and not re.search(r"https?://\S{40}", line)
+    ]
     assert long == []
 
 

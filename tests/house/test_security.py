@@ -35,7 +35,10 @@ from rosetta.run.stages import job_names
 from rosetta.storage.atomic import replacing
 
 SECRET = "sk-Very+secret/5d1f"
-SOURCES = [*sorted((ROOT / "rosetta").rglob("*.py")), *sorted((ROOT / "workflow" / "scripts").glob("*.py"))]
+SOURCES = [
+    *sorted((ROOT / "rosetta").rglob("*.py")),
+    *sorted((ROOT / "workflow" / "scripts").glob("*.py")),
+]
 
 
 class Trap:
@@ -58,7 +61,15 @@ def calls(path):
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_code_reads_pickles_or_runs_what_it_reads(path):
     imported = set(re.findall(r"^\s*(?:import|from) (\w+)", path.read_text(), re.MULTILINE))
-    assert not imported & {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+    assert not imported & {
+        "pickle",
+        "cPickle",
+        "dill",
+        "cloudpickle",
+        "joblib",
+        "marshal",
+        "shelve",
+    }
     for name, arguments, options in calls(path):
         assert name not in ("eval", "exec", "compile", "os.system", "os.popen", "__import__"), name
         assert not name.endswith(("read_pickle", "unsafe_load", "full_load")), name
@@ -80,7 +91,9 @@ def run(tmp_path, texts):
     """A run of a model of one's own, and the mark that a trap would leave."""
     save_tiny_model(tmp_path / "m", texts, "gpt2")
     config = {"models": {"m": {"path": "m"}, "n": {"path": "m"}}, "ladders": {"l": [["m", "n"]]}}
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump({**config, "activations": {"sequence_length": 32}}))
+    (tmp_path / "run.yaml").write_text(
+        yaml.safe_dump({**config, "activations": {"sequence_length": 32}})
+    )
     return tmp_path, tmp_path / "ran"
 
 
@@ -112,7 +125,9 @@ def test_code_in_a_model_folder_is_never_run(run):
         (folder / "m" / name).write_text(json.dumps({**content, "auto_map": maps}))
     assert run_here("model", "--config", "run.yaml", "--model", "m", folder=folder).code == 0
     content = json.loads((folder / "m" / "tokenizer_config.json").read_text())
-    (folder / "m" / "tokenizer_config.json").write_text(json.dumps({**content, "tokenizer_class": "M"}))
+    (folder / "m" / "tokenizer_config.json").write_text(
+        json.dumps({**content, "tokenizer_class": "M"})
+    )
     run_here("model", "--config", "run.yaml", "--model", "m", folder=folder)
     content = json.loads((folder / "m" / "config.json").read_text())
     (folder / "m" / "config.json").write_text(json.dumps({**content, "model_type": "evil"}))
@@ -134,20 +149,36 @@ def test_a_pickled_checkpoint_is_not_run(tmp_path):
 def test_a_store_with_a_pickled_chunk_is_refused(tmp_path, zarr_format):
     """Whether it is of the old format, whose objects are pickles, or names such a codec."""
     ranges = random_ranges(np.random.default_rng(0), [30] * 4)
-    activations = np.random.default_rng(1).standard_normal((1, len(ranges[0]), 3)).astype(np.float32)
+    activations = (
+        np.random.default_rng(1).standard_normal((1, len(ranges[0]), 3)).astype(np.float32)
+    )
     save_stores(tmp_path / "a", activations, ranges, 4)
-    array = next(path.parent for path in (tmp_path / "a" / "0.zarr").rglob("zarr.json") if "token_ids" in str(path))
+    array = next(
+        path.parent
+        for path in (tmp_path / "a" / "0.zarr").rglob("zarr.json")
+        if "token_ids" in str(path)
+    )
     content = json.loads((array / "zarr.json").read_text())
     if zarr_format == 2:
         (array / "zarr.json").unlink()
         filters = [{"id": "pickle", "protocol": 5}]
-        old = {"zarr_format": 2, "shape": content["shape"], "chunks": content["shape"], "dtype": "|O", "order": "C"}
-        (array / ".zarray").write_text(json.dumps({**old, "compressor": None, "fill_value": None, "filters": filters}))
+        old = {
+            "zarr_format": 2,
+            "shape": content["shape"],
+            "chunks": content["shape"],
+            "dtype": "|O",
+            "order": "C",
+        }
+        (array / ".zarray").write_text(
+            json.dumps({**old, "compressor": None, "fill_value": None, "filters": filters})
+        )
         (array / "0").write_bytes(pickle.dumps(Trap(tmp_path / "ran")))
     else:
         codec = {"name": "numcodecs.pickle", "configuration": {}}
         (array / "zarr.json").write_text(json.dumps({**content, "codecs": [codec]}))
-        chunk = next(path for path in array.rglob("*") if path.is_file() and path.name != "zarr.json")
+        chunk = next(
+            path for path in array.rglob("*") if path.is_file() and path.name != "zarr.json"
+        )
         chunk.write_bytes(pickle.dumps(Trap(tmp_path / "ran")))
     done = run_here("store", "check", "a", folder=tmp_path)
     assert_refused(done, "a/0")
@@ -157,17 +188,56 @@ def test_a_store_with_a_pickled_chunk_is_refused(tmp_path, zarr_format):
 
 
 HOSTILE = [
-    "../x", "..", ".", "/etc/passwd", "a/b", "a\\b", "~", "-rf", "--help", "a;b", "$(x)", "`x`", "a b", "a\nb", "a\0b",
-    "", "a'b", 'a"b', "a|b", "a&b", "a>b", "a*b", "{a}", "a--b", "x~untrained-0", "x" * 300, "\u2215etc", "a\u2044b",
-    "a\uff0fb", "\uff0e\uff0e", "é", "a\u200bb", "\u202ea", "b.json", "b.replicates", ".hidden",
-]  # fmt: skip
+    "../x",
+    "..",
+    ".",
+    "/etc/passwd",
+    "a/b",
+    "a\\b",
+    "~",
+    "-rf",
+    "--help",
+    "a;b",
+    "$(x)",
+    "`x`",
+    "a b",
+    "a\nb",
+    "a\0b",
+    "",
+    "a'b",
+    'a"b',
+    "a|b",
+    "a&b",
+    "a>b",
+    "a*b",
+    "{a}",
+    "a--b",
+    "x~untrained-0",
+    "x" * 300,
+    "\u2215etc",
+    "a\u2044b",
+    "a\uff0fb",
+    "\uff0e\uff0e",
+    "é",
+    "a\u200bb",
+    "\u202ea",
+    "b.json",
+    "b.replicates",
+    ".hidden",
+]
 SECTIONS = {
-    "models": lambda name: {"models": {**TINY["models"], name: {"zoo": {"family": "opt", "size": "s"}}}},
+    "models": lambda name: {
+        "models": {**TINY["models"], name: {"zoo": {"family": "opt", "size": "s"}}}
+    },
     "ladders": lambda name: {"ladders": {**TINY["ladders"], name: [["pythia-m", "opt-s"]]}},
-    "zoo.families": lambda name: {"zoo": {**TINY["zoo"], "families": {**TINY["zoo"]["families"], name: FAMILY}}},
-    "zoo.sizes": lambda name: {"zoo": {**TINY["zoo"], "sizes": {**TINY["zoo"]["sizes"], name: SIZE}}},
+    "zoo.families": lambda name: {
+        "zoo": {**TINY["zoo"], "families": {**TINY["zoo"]["families"], name: FAMILY}}
+    },
+    "zoo.sizes": lambda name: {
+        "zoo": {**TINY["zoo"], "sizes": {**TINY["zoo"]["sizes"], name: SIZE}}
+    },
     "filtering.name": lambda name: {"filtering": {**TINY["filtering"], "name": name}},
-}  # fmt: skip
+}
 FAMILY, SIZE = TINY["zoo"]["families"]["opt"], TINY["zoo"]["sizes"]["s"]
 
 
@@ -180,9 +250,17 @@ def test_hostile_names_are_refused_everywhere(section, name):
 
 def test_a_joined_name_fits_a_file_system():
     long = [f"{letter * MAX_NAME}" for letter in "abc"]
-    config = {**TINY, "models": {**TINY["models"], **{name: {"zoo": {"family": "opt", "size": "s"}} for name in long}}}
+    config = {
+        **TINY,
+        "models": {
+            **TINY["models"],
+            **{name: {"zoo": {"family": "opt", "size": "s"}} for name in long},
+        },
+    }
     parse_config({**config, "ladders": {**TINY["ladders"], "x": [long[:2]]}})
-    with pytest.raises(ConfigError, match=rf"ladders\.x\[0\]: .* {MAX_JOINED} is the limit, so shorten them"):
+    with pytest.raises(
+        ConfigError, match=rf"ladders\.x\[0\]: .* {MAX_JOINED} is the limit, so shorten them"
+    ):
         parse_config({**config, "ladders": {**TINY["ladders"], "x": [long]}})
 
 
@@ -191,7 +269,9 @@ NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,70}", fullmatch=True)
 
 @given(a=NAMES, b=NAMES)
 def test_what_is_accepted_stays_in_the_results(a, b):
-    """No name that the configuration admits gives a path outside, or one that a file system cannot hold."""
+    """No name that the configuration admits gives a path outside, or one that a file system cannot
+    hold.
+    """
     recipe = {"zoo": {"family": "opt", "size": "s"}}
     models = {**TINY["models"], a: recipe, b: recipe}
     content = {**TINY, "models": models, "ladders": {**TINY["ladders"], a: [[a, b]]}}
@@ -203,14 +283,29 @@ def test_what_is_accepted_stays_in_the_results(a, b):
     paths, pair = Paths(Path("/r")), group_name((a, b))
     filtered = paths.filtering(b)
     found = [paths.model(a), paths.model_manifest(a), paths.checkpoints(a), paths.stores(a, 1)]
-    found += [paths.matches(pair), paths.replicates(pair), paths.neighbors_part(pair, 0, 10_000), paths.excerpts(pair)]
-    found += [getattr(filtered, name) for name in dir(FilterPaths) if isinstance(getattr(FilterPaths, name), File)]
+    found += [
+        paths.matches(pair),
+        paths.replicates(pair),
+        paths.neighbors_part(pair, 0, 10_000),
+        paths.excerpts(pair),
+    ]
+    found += [
+        getattr(filtered, name)
+        for name in dir(FilterPaths)
+        if isinstance(getattr(FilterPaths, name), File)
+    ]
     found += [paths.log(rule, job) for rule, jobs in job_names(config).items() for job in jobs]
     for path in found:
         assert os.path.normpath(path) == str(path)
         assert path.is_relative_to("/r")
-        assert all(len(part.encode()) + 14 <= 255 for part in path.parts), "with what a temporary sibling adds"
-    assert all(re.fullmatch(r"[\w.+~-]+", job) and job[0] != "-" for jobs in job_names(config).values() for job in jobs)
+        assert all(len(part.encode()) + 14 <= 255 for part in path.parts), (
+            "with what a temporary sibling adds"
+        )
+    assert all(
+        re.fullmatch(r"[\w.+~-]+", job) and job[0] != "-"
+        for jobs in job_names(config).values()
+        for job in jobs
+    )
     assert paths.model(a) != paths.model_manifest(b)
     assert [field.name for field in fields(Paths)] == ["root"]
 
@@ -224,7 +319,9 @@ PLAIN = re.compile(
 
 
 def test_the_shell_gets_every_path_quoted():
-    """The base rule runs what `command` makes of the lines of the rules; no other shell is there."""
+    """The base rule runs what `command` makes of the lines of the rules; no other shell is
+    there.
+    """
     rules = {path.name: path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk")}
     shells = re.findall(r"shell:\n\s+(.*)\n", "".join(rules.values()))
     assert shells == ['"rosetta --made-by {params.stage:q} {params.command} 2> {log:q}"']
@@ -302,15 +399,21 @@ def test_the_environment_is_in_no_dump(monkeypatch):
 
 
 def test_messages_are_without_secrets(tmp_path, monkeypatch):
-    """Whatever another program's error repeats: a token of the environment, a password in an address."""
+    """Whatever another program's error repeats: a token of the environment, a password in an
+    address.
+    """
     monkeypatch.setenv("HF_TOKEN", SECRET)
-    said = without_secrets(f"401 for https://me:pass@host/x, headers: Authorization: Bearer {SECRET}")
+    said = without_secrets(
+        f"401 for https://me:pass@host/x, headers: Authorization: Bearer {SECRET}"
+    )
     assert said == "401 for https://***@host/x, headers: Authorization: Bearer ***"
     assert without_secrets("results/a@b: no such file") == "results/a@b: no such file"
     done = run_here("fit", f"{SECRET}.csv", folder=tmp_path)
     assert_refused(done, r"\*\*\*\.csv: no such file")
     source = {"kind": "files", "path": "https://me:hidden@host/c.jsonl"}
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump({**TINY, "filtering": None, "corpus": {"source": source}}))
+    (tmp_path / "run.yaml").write_text(
+        yaml.safe_dump({**TINY, "filtering": None, "corpus": {"source": source}})
+    )
     done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
     assert_refused(done, r"corpus\.source\.path: must be a place on this machine, not an address")
     assert "hidden" not in done.err
@@ -329,8 +432,12 @@ def test_what_an_endpoint_repeats_of_the_key_is_not_shown(monkeypatch):
     server = Server()
     server.answers = [fault(400, f"you sent Authorization: Bearer {' and '.join(forms)}")]
     try:
-        with pytest.raises(EndpointError, match=r"you sent Authorization: Bearer \*\*\* and \*\*\* and \*\*\*"):
-            Endpoint(Annotation(**{**ENDPOINT, "base_url": server.url})).ask([{"role": "user", "content": "?"}])
+        with pytest.raises(
+            EndpointError, match=r"you sent Authorization: Bearer \*\*\* and \*\*\* and \*\*\*"
+        ):
+            Endpoint(Annotation(**{**ENDPOINT, "base_url": server.url})).ask(
+                [{"role": "user", "content": "?"}]
+            )
     finally:
         server.close()
     for wrong in (f"{SECRET}\n", f"Bearer {SECRET}", "sk-ü"):
@@ -340,7 +447,11 @@ def test_what_an_endpoint_repeats_of_the_key_is_not_shown(monkeypatch):
         assert SECRET not in str(caught.value)
 
 
-@given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5))
+@given(
+    st.recursive(
+        st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=5
+    )
+)
 def test_no_text_ends_the_script_that_holds_it(data):
     text = embedded_json(data)
     assert not set("<>&\u2028\u2029") & set(text)
@@ -350,7 +461,9 @@ def test_no_text_ends_the_script_that_holds_it(data):
 def test_pages_escape_everything_but_their_own_parts():
     templates = ROOT / "rosetta" / "report" / "templates"
     unescaped = [
-        found for path in templates.glob("*.jinja") for found in re.findall(r"\{\{[^}]*\|\s*safe", path.read_text())
+        found
+        for path in templates.glob("*.jinja")
+        for found in re.findall(r"\{\{[^}]*\|\s*safe", path.read_text())
     ]
     assert sorted(unescaped) == ["{{ data|safe", "{{ script|safe", "{{ style|safe"]
     for path in (ROOT / "rosetta" / "report").glob("*.py"):
@@ -358,12 +471,17 @@ def test_pages_escape_everything_but_their_own_parts():
         assert all(options["autoescape"] == "True" for options in made)
         assert "Markup" not in path.read_text()
     script = (templates / "viewer.js").read_text()
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", script)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function", script
+    )
     assert jinja2.Template("{{ x }}", autoescape=True).render(x="<b>") == "&lt;b&gt;"
 
 
 def test_a_label_stays_text_in_a_card():
-    assert as_code("a`b\n# [x](javascript:alert(1)) <script>") == "`a'b # [x](javascript:alert(1)) <script>`"
+    assert (
+        as_code("a`b\n# [x](javascript:alert(1)) <script>")
+        == "`a'b # [x](javascript:alert(1)) <script>`"
+    )
 
 
 def test_weights_are_read_from_the_folder_alone(run):

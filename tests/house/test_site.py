@@ -1,4 +1,6 @@
-"""The documentation as a site: it builds strictly, needs no server, and its links hold in the repository too."""
+"""The documentation as a site: it builds strictly, needs no server, and its links hold in the
+repository too.
+"""
 
 import importlib.util
 import os
@@ -18,7 +20,9 @@ PAGES = {"index.md", "stores.md", "benchmarks.md", "scaling.png", "tour.md"}
 
 @pytest.fixture(scope="module")
 def pages():
-    spec = importlib.util.spec_from_file_location("site_pages", ROOT / "workflow" / "scripts" / "site_pages.py")
+    spec = importlib.util.spec_from_file_location(
+        "site_pages", ROOT / "workflow" / "scripts" / "site_pages.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -46,9 +50,12 @@ def test_every_page_is_there(site):
 
 def test_pages_load_nothing_from_elsewhere(site):
     loaded = re.compile(
-        r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?([^\"' >]+)|<link\b[^>]*\bhref=[\"']?([^\"' >]+)"
+        r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?([^\"' "
+        r">]+)|<link\b[^>]*\bhref=[\"']?([^\"' >]+)"
     )
-    found = [a or b for page in site.rglob("*.html") for a, b in loaded.findall(page.read_text("utf-8"))]
+    found = [
+        a or b for page in site.rglob("*.html") for a, b in loaded.findall(page.read_text("utf-8"))
+    ]
     assert len(found) > 50
     assert [address for address in found if re.match(r"(https?:)?//", address)] == []
 
@@ -60,7 +67,11 @@ def test_pages_load_nothing_from_elsewhere(site):
         ("README.md", "![figure](docs/scaling.png)", "![figure](scaling.png)"),
         ("README.md", "[tour](docs/tour.ipynb)", "[tour](tour.md)"),
         ("docs/stores.md", "[home](../README.md)", "[home](index.md)"),
-        ("docs/stores.md", "[times](../benchmarks/README.md#memory)", "[times](benchmarks.md#memory)"),
+        (
+            "docs/stores.md",
+            "[times](../benchmarks/README.md#memory)",
+            "[times](benchmarks.md#memory)",
+        ),
         ("benchmarks/README.md", "[stores](../docs/stores.md)", "[stores](stores.md)"),
         ("README.md", "[the default](config.yaml)", "the default"),
         ("README.md", "[gone](docs/gone.md)", "[gone](docs/gone.md)"),
@@ -78,7 +89,9 @@ def test_a_notebook_is_a_page_with_what_it_printed(pages, tmp_path):
         outputs=[
             nbformat.v4.new_output("stream", text="before\n"),
             nbformat.v4.new_output("execute_result", data={"text/plain": "2"}),
-            nbformat.v4.new_output("display_data", data={"image/png": "iVBORw0=\n", "text/plain": "<Figure>"}),
+            nbformat.v4.new_output(
+                "display_data", data={"image/png": "iVBORw0=\n", "text/plain": "<Figure>"}
+            ),
         ],
     )
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A tour"), cell])
@@ -89,13 +102,19 @@ def test_a_notebook_is_a_page_with_what_it_printed(pages, tmp_path):
     )
 
 
-NAMING_PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "benchmarks").glob("*.md")]
+NAMING_PAGES = [
+    *ROOT.glob("*.md"),
+    *(ROOT / "docs").glob("*.md"),
+    *(ROOT / "benchmarks").glob("*.md"),
+]
 FILE = re.compile(r"`((?:rosetta|workflow|tests|docs|envs|benchmarks)/[^`\s{}…]*)`")
 
 
 @pytest.mark.parametrize("page", NAMING_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_are_where_the_page_says(page):
-    missing = [name for name in FILE.findall(page.read_text("utf-8")) if not [*ROOT.glob(name.rstrip("/"))]]
+    missing = [
+        name for name in FILE.findall(page.read_text("utf-8")) if not [*ROOT.glob(name.rstrip("/"))]
+    ]
     assert missing == []
 
 

@@ -15,7 +15,9 @@ from rosetta.judging.annotate import annotate_neurons
 from rosetta.judging.endpoint import Endpoint, RateLimit, Refusal, check_endpoint
 from rosetta.judging.prompt import MalformedAnswer, annotation_messages, parse_answer
 
-pytest.importorskip("openai", reason="the openai package is not installed (pip install 'rosetta-neurons[annotate]')")
+pytest.importorskip(
+    "openai", reason="the openai package is not installed (pip install 'rosetta-neurons[annotate]')"
+)
 
 KEY = "sk-very-secret-5d1f"
 
@@ -30,7 +32,12 @@ def server(monkeypatch):
 
 
 def settings(server, **changes):
-    values = {"base_url": server.url, "model": "m", "api_key_variable": "TEST_KEY", "requests_per_minute": 1e6}
+    values = {
+        "base_url": server.url,
+        "model": "m",
+        "api_key_variable": "TEST_KEY",
+        "requests_per_minute": 1e6,
+    }
     return Annotation(**{**values, **changes})
 
 
@@ -60,7 +67,9 @@ def test_passing_failures_are_tried_again(server, first):
 def test_pauses_grow_and_tries_end(server):
     server.answers = [fault(500, f"broken, dear {KEY}")]
     pauses = []
-    with pytest.raises(EndpointError, match=r"failed 5 time\(s\) for model 'm' \(InternalServerError") as caught:
+    with pytest.raises(
+        EndpointError, match=r"failed 5 time\(s\) for model 'm' \(InternalServerError"
+    ) as caught:
         Endpoint(settings(server, max_retries=4)).ask(QUESTION, pause=pauses.append)
     assert KEY not in str(caught.value)
     assert len(server.requests) == 5
@@ -122,11 +131,16 @@ def test_the_rate_is_kept():
 @pytest.mark.parametrize(
     "reply",
     [
-        "", "a river", "[1]", '{"name": "x"', '{"name": "", "examples": [], "is_monosemantic": true}',
-        '{"name": "x", "examples": "y", "is_monosemantic": true}', '{"name": "x", "examples": []}',
+        "",
+        "a river",
+        "[1]",
+        '{"name": "x"',
+        '{"name": "", "examples": [], "is_monosemantic": true}',
+        '{"name": "x", "examples": "y", "is_monosemantic": true}',
+        '{"name": "x", "examples": []}',
         '{"name": "x", "examples": [], "is_monosemantic": "yes"}',
     ],
-)  # fmt: skip
+)
 def test_malformed_answers_are_refused(reply):
     with pytest.raises(MalformedAnswer):
         parse_answer(reply)
@@ -135,7 +149,11 @@ def test_malformed_answers_are_refused(reply):
 @pytest.mark.parametrize("reply", [GOOD, f"```json\n{GOOD}\n```", f"\n```\n{GOOD}```\n"])
 def test_answers_are_read(reply):
     answer = parse_answer(reply)
-    assert (answer.name, answer.examples, answer.is_monosemantic) == ("rivers", ["Oder", "Elbe", "Rhine"], True)
+    assert (answer.name, answer.examples, answer.is_monosemantic) == (
+        "rivers",
+        ["Oder", "Elbe", "Rhine"],
+        True,
+    )
 
 
 def test_the_prompt_marks_the_tokens():
@@ -171,10 +189,15 @@ def test_every_neuron_gets_its_answer_once(server, tmp_path):
 def test_a_failure_keeps_the_answers_before(server, tmp_path):
     server.answers = [completion(GOOD)] * 4 + [fault(500)]
     limits = settings(server, n_parallel=1, max_retries=1)
-    with pytest.raises(EndpointError, match=r"4 of 9 neurons are annotated and kept; run again to go on"):
+    with pytest.raises(
+        EndpointError, match=r"4 of 9 neurons are annotated and kept; run again to go on"
+    ):
         annotate_neurons(questions(9), Endpoint(limits).ask, tmp_path, limits)
     server.answers, before = [completion(GOOD)], len(server.requests)
-    assert (annotate_neurons(questions(9), Endpoint(limits).ask, tmp_path, limits)["status"] == "annotated").all()
+    assert (
+        annotate_neurons(questions(9), Endpoint(limits).ask, tmp_path, limits)["status"]
+        == "annotated"
+    ).all()
     assert len(server.requests) - before == 5
 
 
@@ -184,20 +207,25 @@ def test_a_damaged_answer_is_asked_for_again(server, tmp_path):
     (kept,) = tmp_path.glob("*.json")
     for damaged in ('{"status"', kept.read_text().replace("rivers", "ravers")):
         kept.write_text(damaged)
-        assert annotate_neurons(questions(1), Endpoint(limits).ask, tmp_path, limits)["name"].tolist() == ["rivers"]
+        assert annotate_neurons(questions(1), Endpoint(limits).ask, tmp_path, limits)[
+            "name"
+        ].tolist() == ["rivers"]
     assert len(server.requests) == 3
 
 
 def test_a_missing_key_is_told_by_its_variable(server, monkeypatch):
     monkeypatch.delenv("TEST_KEY")
     with pytest.raises(
-        ConfigError, match=r"annotation\.api_key_variable: the environment variable TEST_KEY is not set"
+        ConfigError,
+        match=r"annotation\.api_key_variable: the environment variable TEST_KEY is not set",
     ):
         check_endpoint(settings(server))
 
 
 def test_the_key_is_nowhere_to_be_seen(server, tmp_path):
-    """Nor in the files, nor in the output of a process, with the client's own logging at its most talkative."""
+    """Nor in the files, nor in the output of a process, with the client's own logging at its most
+    talkative.
+    """
     server.answers = [completion(GOOD), fault(401, f"wrong key {KEY}")]
     script = f"""
 import sys
@@ -213,9 +241,13 @@ except RosettaError as error:
     sys.exit(f"rosetta: {{error}}")
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=120,
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
         env={**os.environ, "TEST_KEY": KEY, "OPENAI_LOG": "debug"},
-    )  # fmt: skip
+    )
     assert "rejects the key in TEST_KEY" in done.stderr
     assert "1 of 2 neurons" in done.stderr
     files = [path.read_text() for path in tmp_path.glob("*.json")]

@@ -1,4 +1,6 @@
-"""Matches in the published code's form: read, written, intersected; whatever is not that form is refused."""
+"""Matches in the published code's form: read, written, intersected; whatever is not that form is
+refused.
+"""
 
 import json
 import shutil
@@ -23,8 +25,14 @@ from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_pa
 
 PRESETS = Path(__file__).parents[2] / "workflow" / "presets"
 KEYS = [
-    "model1_layer", "model1_neuron", "model2_layer", "model2_neuron", "correlation", "rank_in_model1", "rank_in_model2",
-]  # fmt: skip
+    "model1_layer",
+    "model1_neuron",
+    "model2_layer",
+    "model2_neuron",
+    "correlation",
+    "rank_in_model1",
+    "rank_in_model2",
+]
 # As docs/reproduction.md describes the form: highest correlation first.
 PAIRS = [(3, 7, 0, 2, 0.75, 1, 1), (0, 5, 2, 9, 0.5, 1, 2), (0, 5, 1, 1, 0.25, 2, 1)]
 
@@ -45,11 +53,31 @@ def ran(folder, command):
 def test_a_file_of_the_published_code_becomes_matches(tmp_path):
     written(tmp_path / "best_buddies.json", buddies())
     done = run_here(
-        *["import-buddies", "best_buddies.json", "--a", "pythia", "--b", "gpt2", "--out", "m.parquet"], folder=tmp_path
+        *[
+            "import-buddies",
+            "best_buddies.json",
+            "--a",
+            "pythia",
+            "--b",
+            "gpt2",
+            "--out",
+            "m.parquet",
+        ],
+        folder=tmp_path,
     )
     assert done.code == 0, done.err
     table = read_parquet(tmp_path / "m.parquet", MATCH_COLUMNS)
-    columns = ["model_a", "layer_a", "unit_a", "model_b", "layer_b", "unit_b", "r", "rank_a", "rank_b"]
+    columns = [
+        "model_a",
+        "layer_a",
+        "unit_a",
+        "model_b",
+        "layer_b",
+        "unit_b",
+        "r",
+        "rank_a",
+        "rank_b",
+    ]
     assert table[columns].to_numpy().tolist() == [
         ["pythia", 0, 5, "gpt2", 2, 9, 0.5, 1, 2],
         ["pythia", 0, 5, "gpt2", 1, 1, 0.25, 2, 1],
@@ -62,13 +90,16 @@ def test_a_file_of_the_published_code_becomes_matches(tmp_path):
 def test_mutual_neighbours_of_a_smaller_k_are_those_of_small_ranks(tmp_path):
     written(tmp_path / "b.json", buddies())
     done = run_here(
-        *["import-buddies", "b.json", "--a", "x", "--b", "y", "--out", "m.parquet", "--k", "1"], folder=tmp_path
+        *["import-buddies", "b.json", "--a", "x", "--b", "y", "--out", "m.parquet", "--k", "1"],
+        folder=tmp_path,
     )
     assert done.code == 0, done.err
     assert read_parquet(tmp_path / "m.parquet")["r"].tolist() == [0.75]
 
 
-@given(seed=st.integers(0, 10**6), n_a=st.integers(1, 12), n_b=st.integers(1, 12), k=st.integers(1, 4))
+@given(
+    seed=st.integers(0, 10**6), n_a=st.integers(1, 12), n_b=st.integers(1, 12), k=st.integers(1, 4)
+)
 def test_what_is_exported_is_imported_unchanged(tmp_path_factory, seed, n_a, n_b, k):
     lists = neighbors_of(random_matrix(seed, n_a, n_b), k + 1)
     matches = mutual_matches(lists, facts_of(n_a, n_b, k + 1), k)
@@ -78,14 +109,21 @@ def test_what_is_exported_is_imported_unchanged(tmp_path_factory, seed, n_a, n_b
     assert correlations == sorted(correlations, reverse=True)
     back = read_buddies(path, "a", "b")
     told = [name for name in MATCH_COLUMNS if not name.startswith("margin")]
-    pd.testing.assert_frame_equal(back[told], matches[told], check_exact=True, check_dtype=len(matches) > 0)
+    pd.testing.assert_frame_equal(
+        back[told], matches[told], check_exact=True, check_dtype=len(matches) > 0
+    )
     smaller = mutual_matches(lists, facts_of(n_a, n_b, k + 1), 1)
-    pd.testing.assert_frame_equal(read_buddies(path, "a", "b", 1)[told], smaller[told], check_dtype=len(smaller) > 0)
+    pd.testing.assert_frame_equal(
+        read_buddies(path, "a", "b", 1)[told], smaller[told], check_dtype=len(smaller) > 0
+    )
 
 
 def test_a_json_file_survives_the_round_trip_of_commands(tmp_path):
     written(tmp_path / "in.json", buddies())
-    for command in ("import-buddies in.json --a x --b y --out m.parquet", "export m.parquet --out out.json"):
+    for command in (
+        "import-buddies in.json --a x --b y --out m.parquet",
+        "export m.parquet --out out.json",
+    ):
         done = ran(tmp_path, command)
         assert done.code == 0, done.err
     assert json.loads((tmp_path / "out.json").read_text()) == buddies()
@@ -97,7 +135,10 @@ def test_anchors_intersect_imported_files_as_the_published_code_does(tmp_path):
     sides = {}
     for name in ("gpt2", "opt"):
         units, partners = rng.permutation(40)[:25], rng.permutation(40)[:25]
-        rows = [(int(u) // 10, int(u) % 10, 0, int(v), 0.5, 1, 1) for u, v in zip(units, partners, strict=True)]
+        rows = [
+            (int(u) // 10, int(u) % 10, 0, int(v), 0.5, 1, 1)
+            for u, v in zip(units, partners, strict=True)
+        ]
         written(tmp_path / f"{name}.json", buddies(rows))
         sides[name] = {row[:2] for row in rows}
         command = f"import-buddies {name}.json --a pythia --b {name} --out {name}.parquet"
@@ -120,16 +161,28 @@ def changed(**values):
 
 BAD = {
     "a dictionary of lists": ({"0": buddies()}, "not a list of best buddies .*must be a list"),
-    "anchors, which have no ranks": (without("rank_in_model1"), r"\[0\]\.rank_in_model1: required key is missing"),
+    "anchors, which have no ranks": (
+        without("rank_in_model1"),
+        r"\[0\]\.rank_in_model1: required key is missing",
+    ),
     "vision": ([{"pmf_layer": 0, **pair} for pair in buddies()], r"\[0\]\.pmf_layer: unknown key"),
     "a fraction": (changed(model1_neuron=1.5), r"\[1\]\.model1_neuron: .*integer .*got 1\.5"),
     "a word": (changed(model2_layer="2"), r"\[1\]\.model2_layer: .*integer .*got '2'"),
-    "below 0": (changed(model2_neuron=-1), r"\[1\]\.model2_neuron: .*greater than or equal to 0 \(got -1\)"),
-    "a rank from 0": (changed(rank_in_model2=0), r"\[1\]\.rank_in_model2: .*greater than or equal to 1"),
+    "below 0": (
+        changed(model2_neuron=-1),
+        r"\[1\]\.model2_neuron: .*greater than or equal to 0 \(got -1\)",
+    ),
+    "a rank from 0": (
+        changed(rank_in_model2=0),
+        r"\[1\]\.rank_in_model2: .*greater than or equal to 1",
+    ),
     "no correlation": (changed(correlation=1.5), r"\[1\]\.correlation: .*less than or equal to 1"),
     "not a number": (changed(correlation=float("nan")), r"correlation: .*finite"),
     "a pair twice": ([*buddies(), buddies()[1]], r"\[3\] gives a pair a second time"),
-    "a rank twice": (changed(model1_layer=3, model1_neuron=7), r"\[1\] gives a rank_in_model1 of a neuron a second"),
+    "a rank twice": (
+        changed(model1_layer=3, model1_neuron=7),
+        r"\[1\] gives a rank_in_model1 of a neuron a second",
+    ),
 }
 
 
@@ -144,7 +197,10 @@ def test_a_table_of_several_pairs_is_not_exported(tmp_path):
     written(tmp_path / "b.json", buddies())
     tables = [read_buddies(tmp_path / "b.json", "x", name) for name in ("y", "z")]
     write_parquet(tmp_path / "m.parquet", pd.concat(tables))
-    assert_refused(run_here("export", "m.parquet", "--out", "o.json", folder=tmp_path), "holds matches of 2 pairs")
+    assert_refused(
+        run_here("export", "m.parquet", "--out", "o.json", folder=tmp_path),
+        "holds matches of 2 pairs",
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,7 +215,10 @@ def test_no_command_writes_over_what_it_reads(tmp_path, command):
     written(tmp_path / "b.json", buddies())
     assert ran(tmp_path, "import-buddies b.json --a x --b y --out m.parquet").code == 0
     before = tree(tmp_path)
-    assert_refused(ran(tmp_path, command.format(here=tmp_path.name)), "--out: .* is a file that this command reads")
+    assert_refused(
+        ran(tmp_path, command.format(here=tmp_path.name)),
+        "--out: .* is a file that this command reads",
+    )
     assert tree(tmp_path) == before
 
 
@@ -183,22 +242,35 @@ def test_a_neuron_that_the_run_does_not_have_is_refused(tmp_path):
             assert_refused(done, message)
         else:
             assert done.code == 0, done.err
-    assert_refused(ran(tmp_path, command.replace("opt-s", "nobody")), "--b: models: has no 'nobody'; it has .*opt-s")
+    assert_refused(
+        ran(tmp_path, command.replace("opt-s", "nobody")),
+        "--b: models: has no 'nobody'; it has .*opt-s",
+    )
 
 
 def test_no_match_is_a_list_of_none(tmp_path):
     written(tmp_path / "b.json", [])
-    for command in ("import-buddies b.json --a x --b y --out m.parquet", "export m.parquet --out o.json"):
+    for command in (
+        "import-buddies b.json --a x --b y --out m.parquet",
+        "export m.parquet --out o.json",
+    ):
         assert ran(tmp_path, command).code == 0
     assert json.loads((tmp_path / "o.json").read_text()) == []
 
 
 def test_results_of_the_published_code_are_analysed_as_the_run_that_made_them(finished, tmp_path):
-    """docs/reproduction.md, section 7: a run's own matches, exported and imported again, give its tables again."""
+    """docs/reproduction.md, section 7: a run's own matches, exported and imported again, give its
+    tables again.
+    """
     shutil.copytree(finished / "results", tmp_path / "copy")
-    config = load_config(finished / "results" / "run_config.yaml").model_copy(update={"results": "copy"})
+    config = load_config(finished / "results" / "run_config.yaml").model_copy(
+        update={"results": "copy"}
+    )
     (tmp_path / "copy.yaml").write_text(dump_config(config))
-    paths, tables = Paths(tmp_path / "copy"), ("selectivity", "polarization", "specialization", "depth", "findings")
+    paths, tables = (
+        Paths(tmp_path / "copy"),
+        ("selectivity", "polarization", "specialization", "depth", "findings"),
+    )
     before = {table: paths.table(table).read_bytes() for table in tables}
     for pair in config.pairs():
         matches = paths.matches(group_name(pair)).relative_to(tmp_path)
@@ -208,12 +280,21 @@ def test_results_of_the_published_code_are_analysed_as_the_run_that_made_them(fi
         ):
             assert (done := ran(tmp_path, command)).code == 0, done.err
     for group in config.groups():
-        files = [str(paths.matches(group_name(pair)).relative_to(tmp_path)) for pair in group_pairs(group)]
-        command = f"anchors {' '.join(files)} --out {paths.rosetta(group_name(group)).relative_to(tmp_path)}"
+        files = [
+            str(paths.matches(group_name(pair)).relative_to(tmp_path))
+            for pair in group_pairs(group)
+        ]
+        command = (
+            f"anchors {' '.join(files)} --out "
+            f"{paths.rosetta(group_name(group)).relative_to(tmp_path)}"
+        )
         assert (done := ran(tmp_path, command)).code == 0, done.err
     for table in tables:
         paths.table(table).unlink()
     assert (done := ran(tmp_path, "describe --config copy.yaml")).code == 0, done.err
     assert {table: paths.table(table).read_bytes() for table in tables} == before
     for command in ("counts", "control-tables"):
-        assert_refused(ran(tmp_path, f"{command} --config copy.yaml"), r"is imported from b\.json, .*`rosetta fit`")
+        assert_refused(
+            ran(tmp_path, f"{command} --config copy.yaml"),
+            r"is imported from b\.json, .*`rosetta fit`",
+        )

@@ -35,7 +35,9 @@ def random_matrix(seed, n_a, n_b):
     return r
 
 
-@given(seed=st.integers(0, 10**6), n_a=st.integers(1, 12), n_b=st.integers(1, 12), k=st.integers(1, 4))
+@given(
+    seed=st.integers(0, 10**6), n_a=st.integers(1, 12), n_b=st.integers(1, 12), k=st.integers(1, 4)
+)
 def test_matches_are_mutual_k_nearest_neighbours(seed, n_a, n_b, k):
     r = random_matrix(seed, n_a, n_b)
     table = mutual_matches(neighbors_of(r, k + 1), facts_of(n_a, n_b, k + 1), k)
@@ -44,7 +46,10 @@ def test_matches_are_mutual_k_nearest_neighbours(seed, n_a, n_b, k):
         rank_a, rank_b = (r[u] > r[u, v]).sum() + 1, (r[:, v] > r[u, v]).sum() + 1
         if rank_a <= k and rank_b <= k:
             runner_a, runner_b = np.sort(r[u])[::-1][k : k + 1], np.sort(r[:, v])[::-1][k : k + 1]
-            margins = [r[u, v] - (x[0] if len(x) and np.isfinite(x[0]) else np.nan) for x in (runner_a, runner_b)]
+            margins = [
+                r[u, v] - (x[0] if len(x) and np.isfinite(x[0]) else np.nan)
+                for x in (runner_a, runner_b)
+            ]
             expected[u, v] = (r[u, v], rank_a, rank_b, *margins)
     assert list(table.columns) == MATCH_COLUMNS
     got = {
@@ -77,7 +82,9 @@ def test_layers_and_units_come_from_flat_indices(tmp_path):
 def test_rosetta_neurons_are_matched_in_every_comparison(seed, n_others):
     tables = [
         mutual_matches(
-            neighbors_of(random_matrix(seed + i, 10, 8), 2), facts_of(10, 8, 2, names=("anchor", f"other{i}")), 1
+            neighbors_of(random_matrix(seed + i, 10, 8), 2),
+            facts_of(10, 8, 2, names=("anchor", f"other{i}")),
+            1,
         )
         for i in range(n_others)
     ]

@@ -1,4 +1,6 @@
-"""Every architecture of the table: neurons against the MLP written out by hand, output weights, unembedding."""
+"""Every architecture of the table: neurons against the MLP written out by hand, output weights,
+unembedding.
+"""
 
 import json
 
@@ -26,16 +28,24 @@ SIZES = {
     "max_position_embeddings": 64,
     "vocab_size": 300,
 }
-EXPERTS = {**SIZES, "intermediate_size": 12, "num_experts_per_tok": 2}  # fmt: skip
+EXPERTS = {**SIZES, "intermediate_size": 12, "num_experts_per_tok": 2}
 OPT = {
-    "hidden_size": 32, "ffn_dim": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 300,
+    "hidden_size": 32,
+    "ffn_dim": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "vocab_size": 300,
     "max_position_embeddings": 64,
-}  # fmt: skip
+}
 GPT = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64, "vocab_size": 300}
 VISION = {
-    "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 28,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 28,
     "patch_size": 14,
-}  # fmt: skip
+}
 # Where `SIZES` are not an architecture's own names; variants go by a name of their own.
 CONFIGS = {
     "gpt2": GPT,
@@ -45,19 +55,35 @@ CONFIGS = {
     # As OPT-350M: embeddings are projected, and norms follow the layers.
     "opt-350m": {**OPT, "word_embed_proj_dim": 16, "do_layer_norm_before": False},
     "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 2, "vocab_size": 300},
-    "falcon": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 300},
+    "falcon": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "vocab_size": 300,
+    },
     # As Falcon-RW: biases, and attention that falls with distance.
     "falcon-alibi": {
-        "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 300, "alibi": True,
-        "bias": True, "multi_query": False, "parallel_attn": False,
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "vocab_size": 300,
+        "alibi": True,
+        "bias": True,
+        "multi_query": False,
+        "parallel_attn": False,
     },
     "gemma3": {"text_config": SIZES, "vision_config": VISION},
     "phi3": {**SIZES, "pad_token_id": 0},
     "mixtral": {**EXPERTS, "num_local_experts": 5},
     "olmoe": {**EXPERTS, "num_experts": 5},
-    "qwen2_moe": {**EXPERTS, "num_experts": 5, "moe_intermediate_size": 8, "shared_expert_intermediate_size": 20},
+    "qwen2_moe": {
+        **EXPERTS,
+        "num_experts": 5,
+        "moe_intermediate_size": 8,
+        "shared_expert_intermediate_size": 20,
+    },
     "qwen3_moe": {**EXPERTS, "num_experts": 5, "moe_intermediate_size": 8},
-}  # fmt: skip
+}
 VARIANTS = sorted({*ARCHITECTURES, *CONFIGS})
 
 
@@ -68,7 +94,9 @@ def tiny_model(variant, seed=0):
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config).eval()
     with torch.no_grad():
-        for parameter in model.parameters():  # biases and gains start at 0 and 1, where much would go unseen
+        for (
+            parameter
+        ) in model.parameters():  # biases and gains start at 0 and 1, where much would go unseen
             parameter.add_(0.1 * torch.randn_like(parameter))
     return model
 
@@ -82,7 +110,9 @@ def gelu_tanh(x):
 
 
 def mlp_of(model, layer):
-    """The block whose input is the hidden state, and the neurons from it, from the published definitions."""
+    """The block whose input is the hidden state, and the neurons from it, from the published
+    definitions.
+    """
     kind = model.config.model_type
     if kind == "gpt_neox":
         mlp = model.gpt_neox.layers[layer].mlp
@@ -164,7 +194,9 @@ def test_neurons_are_what_the_mlp_computes(variant):
                 model(input_ids=torch.from_numpy(row).long()[None])
                 expected = neurons(seen[0].reshape(len(row), -1))
             hook.remove()
-            torch.testing.assert_close(captured[layer, position : position + len(row)], expected, atol=2e-5, rtol=1e-4)
+            torch.testing.assert_close(
+                captured[layer, position : position + len(row)], expected, atol=2e-5, rtol=1e-4
+            )
         position += len(row)
 
 

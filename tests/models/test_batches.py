@@ -1,4 +1,6 @@
-"""A document reads the same alone and in any batch: every architecture, with every kind of rotary positions."""
+"""A document reads the same alone and in any batch: every architecture, with every kind of rotary
+positions.
+"""
 
 import json
 
@@ -29,11 +31,16 @@ ROPES = {
     "dynamic": {"factor": 4.0},
     "yarn": {"factor": 4.0, "original_max_position_embeddings": ORIGINAL},
     "llama3": {
-        "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": ORIGINAL,
+        "factor": 4.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": ORIGINAL,
     },
-    "longrope": {"original_max_position_embeddings": ORIGINAL},  # and factors by the width of a head
+    "longrope": {
+        "original_max_position_embeddings": ORIGINAL
+    },  # and factors by the width of a head
     "proportional": {},
-}  # fmt: skip
+}
 # Below, at and above both limits, in an order that mixes them.
 LENGTHS = (7, 40, ORIGINAL, 0, ORIGINAL + 1, 64, 3)
 
@@ -52,7 +59,11 @@ def rotary_model(variant, kind):
         return None  # which the library refuses, or cannot run
     if variant == "phi3":
         text.original_max_position_embeddings = ORIGINAL
-    width = text.hidden_size // text.num_attention_heads if getattr(text, "head_dim", None) is None else text.head_dim
+    width = (
+        text.hidden_size // text.num_attention_heads
+        if getattr(text, "head_dim", None) is None
+        else text.head_dim
+    )
     for rope in [value for value in found.values() if isinstance(value, dict)] or [found]:
         n = int(width * rope.get("partial_rotary_factor", 1.0)) // 2
         factors = {"short_factor": [1.0] * n, "long_factor": [8.0] * n}
@@ -101,7 +112,9 @@ def test_a_document_reads_the_same_alone_and_in_any_batch(variant, kind):
     if model is None:
         return  # not a kind of this architecture
     tokenized = documents(LENGTHS)
-    alone = torch.cat([neurons(model, [document], 1) for document in tokenized if len(document.token_ids)], dim=1)
+    alone = torch.cat(
+        [neurons(model, [document], 1) for document in tokenized if len(document.token_ids)], dim=1
+    )
     scale = alone.std(dim=1, keepdim=True).clamp_min(1e-6)  # some units of OPT are dead
     for batch_size in (3, 16):
         found = neurons(model, tokenized, batch_size)
@@ -123,17 +136,24 @@ def test_batches_are_cut_where_the_length_limit_lies_between_two():
     cuts = [(cut.start, cut.stop) for cut in batches([16, 3, 17, 64, 0, 5, 20], 4, config)]
     assert cuts == [(0, 2), (2, 4), (4, 6), (6, 7)]
     plain = rotary_model("llama", "linear").config
-    assert [(cut.start, cut.stop) for cut in batches([16, 3, 17, 64, 0], 4, plain)] == [(0, 4), (4, 5)]
+    assert [(cut.start, cut.stop) for cut in batches([16, 3, 17, 64, 0], 4, plain)] == [
+        (0, 4),
+        (4, 5),
+    ]
 
 
 def test_a_longrope_of_one_kind_of_layers_without_its_limit_is_refused(tmp_path):
-    """Where one kind of rotary positions is for all layers, the library sets a limit that is missing."""
+    """Where one kind of rotary positions is for all layers, the library sets a limit that is
+    missing.
+    """
     rotary_model("gemma3_text", "longrope").config.save_pretrained(tmp_path)
     content = json.loads((tmp_path / "config.json").read_text())
     for rope in content["rope_parameters"].values():
         del rope["original_max_position_embeddings"]
     (tmp_path / "config.json").write_text(json.dumps(content))
-    with pytest.raises(ModelError, match=r"^models\.m: config\.json gives None as original_max_position_embeddings"):
+    with pytest.raises(
+        ModelError, match=r"^models\.m: config\.json gives None as original_max_position_embeddings"
+    ):
         load_config_of(ModelSource("m", str(tmp_path)))
 
 
@@ -143,9 +163,12 @@ def longrope(tmp_path_factory, texts):
     folder = save_tiny_model(tmp_path_factory.mktemp("m") / "m", texts, "llama")
     content = json.loads((folder / "config.json").read_text())
     content["rope_parameters"] = {
-        "rope_type": "longrope", "rope_theta": 10000.0, **ROPES["longrope"], "short_factor": [1.0] * 4,
+        "rope_type": "longrope",
+        "rope_theta": 10000.0,
+        **ROPES["longrope"],
+        "short_factor": [1.0] * 4,
         "long_factor": [8.0] * 4,
-    }  # fmt: skip
+    }
     (folder / "config.json").write_text(json.dumps(content))
     source = ModelSource("m", str(folder))
     return load_model(source), load_tokenizer(source)
@@ -153,10 +176,18 @@ def longrope(tmp_path_factory, texts):
 
 def test_scores_do_not_depend_on_the_batch(longrope, texts):
     model, tokenizer = longrope
-    chosen = [text[:n] for text, n in zip(texts[:8], (10, 200, 30, 200, 12, 25, 200, 18), strict=True)]
+    chosen = [
+        text[:n] for text, n in zip(texts[:8], (10, 200, 30, 200, 12, 25, 200, 18), strict=True)
+    ]
     pool = pd.DataFrame({"id": np.arange(8), "text": chosen, "domain": "d"})
     scores = [
-        Scorer(model, tokenizer, {"n": Neuron(1, 3)}, FilterScoring(sequence_length=32, batch_size=n), "m").score(pool)
+        Scorer(
+            model,
+            tokenizer,
+            {"n": Neuron(1, 3)},
+            FilterScoring(sequence_length=32, batch_size=n),
+            "m",
+        ).score(pool)
         for n in (1, 16)
     ]
     np.testing.assert_allclose(scores[1]["n"], scores[0]["n"], rtol=1e-4, atol=1e-7)

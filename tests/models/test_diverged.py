@@ -1,4 +1,6 @@
-"""Trainings that diverge are stopped with the step, the rate and the mend; a perplexity beyond all numbers is `inf`."""
+"""Trainings that diverge are stopped with the step, the rate and the mend; a perplexity beyond all
+numbers is `inf`.
+"""
 
 import copy
 import math
@@ -25,13 +27,16 @@ from rosetta.models.zoo.training_loop import Steps, run_steps
 from rosetta.report.filtering_figures import _draw_perplexity
 
 WORDS = (
-    r"the training diverged: at step (\d+) of \d+ the loss is \S+ nats per token, at a rate of [\d.e+]+\. Lower it\."
+    r"the training diverged: at step (\d+) of \d+ the loss is \S+ nats per token, at a "
+    r"rate of [\d.e+]+\. Lower it\."
 )
 
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory, texts):
-    source = ModelSource("m", str(save_tiny_model(tmp_path_factory.mktemp("m") / "m", texts, "llama")))
+    source = ModelSource(
+        "m", str(save_tiny_model(tmp_path_factory.mktemp("m") / "m", texts, "llama"))
+    )
     return load_model(source), load_tokenizer(source)
 
 
@@ -45,10 +50,17 @@ def test_a_zoo_training_at_a_wild_rate_is_stopped(texts, tmp_path):
 
 def test_a_continued_training_at_a_wild_rate_is_stopped(loaded, texts, tmp_path):
     settings = FilterPretraining(
-        model="m", sequence_length=16, batch_size=2, checkpoint_every=1, learning_rate=1e30, warmup=0
+        model="m",
+        sequence_length=16,
+        batch_size=2,
+        checkpoint_every=1,
+        learning_rate=1e30,
+        warmup=0,
     )
     with pytest.raises(ModelError, match=rf"^filtering\.pretraining\.learning_rate: {WORDS}"):
-        continue_training(copy.deepcopy(loaded[0]), loaded[1], texts, 8, settings, 1, tmp_path, "weights")
+        continue_training(
+            copy.deepcopy(loaded[0]), loaded[1], texts, 8, settings, 1, tmp_path, "weights"
+        )
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, 710.0])
@@ -57,9 +69,12 @@ def test_the_step_and_its_rate_are_told_and_nothing_is_saved_of_it(loss, tmp_pat
     monkeypatch.setattr(training_loop, "_step", lambda *_: next(losses))
     model = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    steps = Steps(torch.zeros(5, 1, 1, dtype=torch.long), lambda step: 0.5**step, tmp_path, 3, "x", "key")
+    steps = Steps(
+        torch.zeros(5, 1, 1, dtype=torch.long), lambda step: 0.5**step, tmp_path, 3, "x", "key"
+    )
     with pytest.raises(
-        ModelError, match=rf"^key: .* at step 3 of 5 the loss is {loss:g} .* at a rate of 0\.25\. Lower"
+        ModelError,
+        match=rf"^key: .* at step 3 of 5 the loss is {loss:g} .* at a rate of 0\.25\. Lower",
     ):
         run_steps(model, optimizer, steps, torch.float32)
     assert not list(tmp_path.iterdir())
@@ -84,14 +99,18 @@ def test_a_perplexity_beyond_all_numbers_is_infinite(loaded, texts):
 
 def test_a_perplexity_that_is_no_number_is_refused(loaded, texts):
     with pytest.raises(
-        ModelError, match=r"not a number: .*lower filtering\.pretraining\.learning_rate.*dtype: bfloat16"
+        ModelError,
+        match=r"not a number: .*lower filtering\.pretraining\.learning_rate.*dtype: bfloat16",
     ):
         perplexity(*with_head(loaded, math.nan), texts[:3], 0, 16, 2)
 
 
 def test_the_figure_shows_what_is_infinite_as_such():
     summary = pd.DataFrame(
-        {"perplexity": [math.inf, 20.0, math.inf], "perplexity_ci_high": [math.nan, 21.0, math.nan]},
+        {
+            "perplexity": [math.inf, 20.0, math.inf],
+            "perplexity_ci_high": [math.nan, 21.0, math.nan],
+        },
         index=["rosetta", "random", "base"],
     )
     figure, axes = plt.subplots()

@@ -1,4 +1,6 @@
-"""Mixtures of experts: what a neuron is, against the module's own output; names; zoo models; what is refused."""
+"""Mixtures of experts: what a neuron is, against the module's own output; names; zoo models; what
+is refused.
+"""
 
 import copy
 import json
@@ -82,7 +84,9 @@ def test_a_neuron_is_zero_exactly_where_its_expert_is_not_asked(kind):
     mlp, hidden, _ = seen_by(model, 0)
     neurons = captured(model, 0)
     torch.testing.assert_close(neurons, mixture_neurons(mlp, hidden), atol=1e-5, rtol=1e-4)
-    routed = (neurons[:, : shape.n_routed].view(len(hidden), shape.n_experts, shape.d_expert) != 0).any(dim=2)
+    routed = (
+        neurons[:, : shape.n_routed].view(len(hidden), shape.n_experts, shape.d_expert) != 0
+    ).any(dim=2)
     assert routed.sum(dim=1).tolist() == [2] * len(hidden)
     assert (shape.n_experts, shape.d_mlp > shape.n_routed) == (N_EXPERTS, kind == "qwen2_moe")
 
@@ -96,7 +100,9 @@ def test_an_expert_that_no_token_asks_for_is_silent():
     assert (neurons != 0).any(dim=(0, 2)).sum() == 2
 
 
-@pytest.mark.parametrize("wanted", [["L1/E0/U3"], ["L0/E4/U1", "L1/E2/U7", "L1/E3/U0"], ["L1/S/U19", "L1/E1/U2"]])
+@pytest.mark.parametrize(
+    "wanted", [["L1/E0/U3"], ["L0/E4/U1", "L1/E2/U7", "L1/E3/U0"], ["L1/S/U19", "L1/E1/U2"]]
+)
 def test_a_probe_reads_what_a_capture_does_and_then_ends(wanted):
     model = tiny_model("qwen2_moe")
     shape = neuron_shape(model.config, "m")
@@ -112,7 +118,8 @@ def test_a_probe_reads_what_a_capture_does_and_then_ends(wanted):
 
 
 @pytest.mark.parametrize(
-    ("unit", "name"), [(0, "L3/E0/U0"), (19, "L3/E0/U19"), (20, "L3/E1/U0"), (99, "L3/E4/U19"), (105, "L3/S/U5")]
+    ("unit", "name"),
+    [(0, "L3/E0/U0"), (19, "L3/E0/U19"), (20, "L3/E1/U0"), (99, "L3/E4/U19"), (105, "L3/S/U5")],
 )
 def test_names_of_neurons_of_experts(unit, name):
     assert SHAPE.name(3, unit) == name
@@ -124,11 +131,19 @@ def test_names_of_neurons_of_experts(unit, name):
 @pytest.mark.parametrize(
     ("text", "shape", "message"),
     [
-        ("L3/E5/U0", SHAPE, r"\(5 experts of 20 units and a shared one of 10\) go from L0/E0/U0 to L3/S/U9"),
+        (
+            "L3/E5/U0",
+            SHAPE,
+            r"\(5 experts of 20 units and a shared one of 10\) go from L0/E0/U0 to L3/S/U9",
+        ),
         ("L3/E1/U20", SHAPE, "is not in the model"),
         ("L3/S/U10", SHAPE, "is not in the model"),
         ("L3/U110", SHAPE, "is not in the model"),
-        ("L3/S/U0", NeuronShape(4, 100, 5, 20), r"\(5 experts of 20 units\) go from L0/E0/U0 to L3/E4/U19"),
+        (
+            "L3/S/U0",
+            NeuronShape(4, 100, 5, 20),
+            r"\(5 experts of 20 units\) go from L0/E0/U0 to L3/E4/U19",
+        ),
         ("L0/S/U0", NeuronShape(4, 100), "whose 4 layers of 100 units go from L0/U0 to L3/U99"),
         ("L0/E0/U0", NeuronShape(4, 100), "is not in the model"),
         ("L0/E/U0", SHAPE, "Write it like .* L3/E17/U42"),
@@ -143,16 +158,24 @@ def test_bad_names_are_refused(text, shape, message):
     ("change", "message"),
     [
         ({"mlp_only_layers": [1]}, r"not all of its 2 layers have experts .*layers differ in size"),
-        ({"decoder_sparse_step": 2}, r"not all of its 2 layers have experts .*layers differ in size"),
+        (
+            {"decoder_sparse_step": 2},
+            r"not all of its 2 layers have experts .*layers differ in size",
+        ),
         ({"num_experts": 0}, "gives 0 as the number of experts per layer"),
         ({"moe_intermediate_size": "8"}, "gives '8' as the number of neurons per expert"),
         ({"num_hidden_layers": 3}, "says 3 layers, and the weights are of 2"),
         ({"num_experts": 6}, "says 6 experts per layer, and the weights of layer 0 are of 5"),
-        ({"moe_intermediate_size": 7}, r"says 7 neurons per expert, and the weights of layer 0 are \[32, 8\]"),
+        (
+            {"moe_intermediate_size": 7},
+            r"says 7 neurons per expert, and the weights of layer 0 are \[32, 8\]",
+        ),
     ],
 )
 @pytest.mark.parametrize("kind", ["qwen2_moe", "qwen3_moe"])
-def test_a_folder_that_does_not_fit_is_refused_before_anything_is_loaded(tmp_path, texts, kind, change, message):
+def test_a_folder_that_does_not_fit_is_refused_before_anything_is_loaded(
+    tmp_path, texts, kind, change, message
+):
     save_tiny_model(tmp_path, texts, "llama")  # its tokenizer
     model = tiny_model(kind)
     model.save_pretrained(tmp_path)
@@ -182,7 +205,11 @@ def test_the_hubs_own_names_of_the_number_of_experts_are_known(kind):
     """Files of the hub, and those that the library writes, may call it differently."""
     content = tiny_model(kind).config.to_dict()
     for name in ("num_experts", "num_local_experts"):
-        file = {key: value for key, value in content.items() if key not in ("num_experts", "num_local_experts")}
+        file = {
+            key: value
+            for key, value in content.items()
+            if key not in ("num_experts", "num_local_experts")
+        }
         shape = neuron_shape(SimpleNamespace(**file, **{name: N_EXPERTS}), "m")
         assert shape == neuron_shape(tiny_model(kind).config, "m")
 
@@ -221,7 +248,13 @@ def test_a_store_of_a_mixture_names_its_experts(saved, tmp_path):
 
 
 def test_experts_that_a_manifest_cannot_have_are_refused():
-    tokens = {"n_positions": 4, "n_with_bytes": 4, "n_documents": 1, "n_layers": 1, "chunks": [4, 4]}
+    tokens = {
+        "n_positions": 4,
+        "n_with_bytes": 4,
+        "n_documents": 1,
+        "n_layers": 1,
+        "chunks": [4, 4],
+    }
     holds = {**tokens, "d_mlp": 24, "dtype": "float32", "shard": 0, "n_shards": 1}
     manifest = {"format_version": 3, "made_by": {}, "files": {}}
     check_manifest({**manifest, "holds": {**holds, "n_experts": 4, "d_expert": 4}}, "s")
@@ -235,13 +268,17 @@ def test_lora_updates_every_expert_and_no_router(kind):
     model = tiny_model(kind)
     reference = model(input_ids=IDS).logits
     tuned = with_lora(model, FilterPretraining(model="m", sequence_length=16, batch_size=2), 0, "m")
-    torch.testing.assert_close(tuned(input_ids=IDS).logits, reference, msg="it starts as the base model")
+    torch.testing.assert_close(
+        tuned(input_ids=IDS).logits, reference, msg="it starts as the base model"
+    )
     with torch.no_grad():
         for name, parameter in tuned.named_parameters():
             if "lora_B" in name:
                 parameter.add_(0.1)
     tuned(input_ids=IDS, labels=IDS).loss.backward()
-    trained = {name: parameter for name, parameter in tuned.named_parameters() if parameter.requires_grad}
+    trained = {
+        name: parameter for name, parameter in tuned.named_parameters() if parameter.requires_grad
+    }
     assert all("lora" in name and parameter.grad is not None for name, parameter in trained.items())
     per_layer = [name for name in trained if ".layers.0." in name and "experts" in name]
     assert len(per_layer) == 4, "A and B of both matrices"

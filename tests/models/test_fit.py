@@ -1,4 +1,6 @@
-"""Weights and their configuration belong together, name by name; what is known to be of no use may lie beside them."""
+"""Weights and their configuration belong together, name by name; what is known to be of no use may
+lie beside them.
+"""
 
 import json
 import re
@@ -38,7 +40,11 @@ def saved(folder, model, change=None, **options):
 
 def in_a_layer(weights):
     """The name of a norm's weight in layer 1, which every architecture has."""
-    return next(name for name in sorted(weights) if re.search(r"\.(layers|h)\.1\..*norm|\.h\.1\.ln|\.1\.ln_", name))
+    return next(
+        name
+        for name in sorted(weights)
+        if re.search(r"\.(layers|h)\.1\..*norm|\.h\.1\.ln|\.1\.ln_", name)
+    )
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -71,28 +77,46 @@ def test_biases_that_the_configuration_denies_are_named(tmp_path):
     source = saved(tmp_path, tiny_model("llama"), add)
     assert json.loads((tmp_path / "config.json").read_text())["mlp_bias"] is False
     with pytest.raises(
-        ModelError, match=r"hold model\.layers\.0\.mlp\.down_proj\.bias, .* and 3 more, which the model"
+        ModelError,
+        match=r"hold model\.layers\.0\.mlp\.down_proj\.bias, .* and 3 more, which the model",
     ):
         load_model(source)
 
 
 LEFT_OVER = {
-    "llama": ("model.layers.0.self_attn.rotary_emb.inv_freq", "model.rotary_emb.inv_freq", "score.weight"),
-    "gemma3_text": ("model.rotary_emb.local_inv_freq", "model.layers.0.self_attn.rotary_emb.inv_freq"),
+    "llama": (
+        "model.layers.0.self_attn.rotary_emb.inv_freq",
+        "model.rotary_emb.inv_freq",
+        "score.weight",
+    ),
+    "gemma3_text": (
+        "model.rotary_emb.local_inv_freq",
+        "model.layers.0.self_attn.rotary_emb.inv_freq",
+    ),
     "gpt_neox": (
-        "gpt_neox.layers.0.attention.bias", "gpt_neox.layers.0.attention.masked_bias", "v_head.summary.weight",
+        "gpt_neox.layers.0.attention.bias",
+        "gpt_neox.layers.0.attention.masked_bias",
+        "v_head.summary.weight",
         "gpt_neox.layers.1.attention.rotary_emb.inv_freq",
     ),
     "gpt2": ("transformer.h.0.attn.bias", "transformer.h.1.attn.masked_bias", "qa_outputs.bias"),
-    "gptj": ("transformer.h.0.attn.bias", "transformer.h.1.attn.masked_bias", "classifier.dense.weight"),
+    "gptj": (
+        "transformer.h.0.attn.bias",
+        "transformer.h.1.attn.masked_bias",
+        "classifier.dense.weight",
+    ),
     "opt": ("score.weight",),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("variant", LEFT_OVER)
 def test_what_is_known_to_be_of_no_use_does_no_harm(variant, tmp_path):
     model = tiny_model(variant)
-    source = saved(tmp_path, model, lambda weights: weights.update({n: torch.ones(1, 8) for n in LEFT_OVER[variant]}))
+    source = saved(
+        tmp_path,
+        model,
+        lambda weights: weights.update({n: torch.ones(1, 8) for n in LEFT_OVER[variant]}),
+    )
     assert torch.equal(neurons(load_model(source)), neurons(model))
 
 
@@ -118,7 +142,10 @@ def test_a_mixture_may_be_saved_with_its_experts_fused(variant, fused, tmp_path)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda w: w.pop("model.layers.1.mlp.experts.down_proj"), r"says 2 layers|5 experts .* of layer 1 are of 0"),
+        (
+            lambda w: w.pop("model.layers.1.mlp.experts.down_proj"),
+            r"says 2 layers|5 experts .* of layer 1 are of 0",
+        ),
         (lambda w: halve(w, 0), "says 5 experts per layer, and the weights of layer 1 are of 2"),
         (lambda w: halve(w, 2), r"neurons per expert, and the weights of layer 1 are \[5, 32, 2\]"),
     ],
@@ -138,9 +165,15 @@ def halve(weights, axis):
 @pytest.mark.parametrize("method", ["awq", "gptq", "bitsandbytes", "compressed-tensors"])
 def test_a_quantised_model_of_the_hub_is_refused_by_its_configuration(method, tmp_path):
     """Before anything else of it is fetched."""
-    content = {**tiny_model("llama").config.to_dict(), "quantization_config": {"quant_method": method, "bits": 4}}
+    content = {
+        **tiny_model("llama").config.to_dict(),
+        "quantization_config": {"quant_method": method, "bits": 4},
+    }
     (tmp_path / "config.json").write_text(json.dumps(content))
-    with pytest.raises(ModelError, match=rf"models\.m: its weights are quantised \({method}: .* Give the model that"):
+    with pytest.raises(
+        ModelError,
+        match=rf"models\.m: its weights are quantised \({method}: .* Give the model that",
+    ):
         load_config_of(ModelSource("m", str(tmp_path), revision="main"))
 
 

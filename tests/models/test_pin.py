@@ -1,4 +1,6 @@
-"""`rosetta pin` against a hub made of dictionaries, and what is said of a model without safetensors."""
+"""`rosetta pin` against a hub made of dictionaries, and what is said of a model without
+safetensors.
+"""
 
 from types import SimpleNamespace
 
@@ -40,7 +42,9 @@ class FakeHub:
         if (name, revision) not in self.revisions:
             raise OSError(f"404 for {name} {revision}")
         sha, files = self.revisions[name, revision]
-        return SimpleNamespace(sha=sha, siblings=[SimpleNamespace(rfilename=file) for file in files])
+        return SimpleNamespace(
+            sha=sha, siblings=[SimpleNamespace(rfilename=file) for file in files]
+        )
 
     dataset_info = model_info
 
@@ -82,14 +86,21 @@ def test_revisions_become_commits_and_nothing_else_changes(written, capsys):
 def test_a_pinned_file_is_left_as_it_is(written):
     again = TEXT.replace("revision: main", f"revision: {A}").replace(f'"{B}"', C)
     written.write_text(again)
-    known = {("lab/pythia", A): KNOWN["lab/pythia", "main"], ("lab/opt", C): KNOWN["lab/opt", "refs/pr/3"]}
+    known = {
+        ("lab/pythia", A): KNOWN["lab/pythia", "main"],
+        ("lab/opt", C): KNOWN["lab/opt", "refs/pr/3"],
+    }
     assert pin_text(written, FakeHub({**known, ("lab/pile", A): (A, [])})) == again
 
 
 def test_what_cannot_be_pinned_is_named(written):
-    with pytest.raises(ModelError, match=rf"models\.opt: lab/opt@{B} holds no safetensors, and nor does.*`path`"):
+    with pytest.raises(
+        ModelError, match=rf"models\.opt: lab/opt@{B} holds no safetensors, and nor does.*`path`"
+    ):
         pin_text(written, FakeHub(KNOWN))
-    with pytest.raises(ModelError, match=r"models\.pythia-1\.4b: the hub does not tell about lab/pythia@main .*404"):
+    with pytest.raises(
+        ModelError, match=r"models\.pythia-1\.4b: the hub does not tell about lab/pythia@main .*404"
+    ):
         pin_text(written, FakeHub({}))
     written.write_text(TEXT.replace("lab/pile, revision: main", "lab/pile"))
     with pytest.raises(ConfigError, match=r"corpus\.source\.revision: is missing"):
@@ -106,13 +117,17 @@ def raising(error):
 @pytest.mark.parametrize("error", [OfflineModeIsEnabled("no"), hub.httpx.ConnectError("no")])
 def test_a_hub_that_cannot_be_reached_is_said(written, error):
     silent = SimpleNamespace(model_info=raising(error), dataset_info=raising(error))
-    with pytest.raises(ModelError, match=r"models\.pythia-1\.4b: the hub does not tell about lab/pythia@main"):
+    with pytest.raises(
+        ModelError, match=r"models\.pythia-1\.4b: the hub does not tell about lab/pythia@main"
+    ):
         pin_text(written, silent)
 
 
 @pytest.fixture
 def answers(monkeypatch):
-    """Let the hub's answer to whether a file exists be a set of names, and the local cache be empty."""
+    """Let the hub's answer to whether a file exists be a set of names, and the local cache be
+    empty.
+    """
     files: set[str] = set()
     api = SimpleNamespace(file_exists=lambda model, name, revision: name in files)
     monkeypatch.setattr(hub, "HfApi", lambda: api)
@@ -121,7 +136,9 @@ def answers(monkeypatch):
 
 
 def test_weights_are_looked_for_before_they_are_fetched(answers, monkeypatch):
-    with pytest.raises(ModelError, match=r"models\.opt: lab/opt@main holds no safetensors\..*refs/pr/N"):
+    with pytest.raises(
+        ModelError, match=r"models\.opt: lab/opt@main holds no safetensors\..*refs/pr/N"
+    ):
         hub.check_safetensors("lab/opt", "main", "models.opt")
     answers.add("model.safetensors.index.json")
     hub.check_safetensors("lab/opt", "main", "models.opt")
@@ -130,7 +147,8 @@ def test_weights_are_looked_for_before_they_are_fetched(answers, monkeypatch):
         refusing = SimpleNamespace(file_exists=raising(error))
         monkeypatch.setattr(hub, "HfApi", lambda refusing=refusing: refusing)
         with pytest.raises(
-            ModelError, match=rf"the hub does not tell about lab/opt@main \({type(error).__name__}: no\)"
+            ModelError,
+            match=rf"the hub does not tell about lab/opt@main \({type(error).__name__}: no\)",
         ):
             hub.check_safetensors("lab/opt", "main", "models.opt")
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_, **__: "cached/model.safetensors")
@@ -138,13 +156,17 @@ def test_weights_are_looked_for_before_they_are_fetched(answers, monkeypatch):
 
 
 def test_the_model_step_and_loading_name_the_mend(tmp_path, texts, answers, monkeypatch):
-    """A folder stands for the hub here: transformers takes either, and reads no revision of a folder."""
+    """A folder stands for the hub here: transformers takes either, and reads no revision of a
+    folder.
+    """
     folder = save_tiny_model(tmp_path / "m", texts, "opt")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     source = ModelSource("opt", str(folder), revision="main")
     with pytest.raises(ModelError, match=r"models\.opt: .* holds no safetensors.*rosetta pin"):
         write_model_manifest(source, tmp_path / "manifest.json", {})
-    with pytest.raises(ModelError, match=r"models\.opt: cannot load the weights.*refs/pr/N.*reproduction\.md"):
+    with pytest.raises(
+        ModelError, match=r"models\.opt: cannot load the weights.*refs/pr/N.*reproduction\.md"
+    ):
         load_model(source)
     answers.add("model.safetensors")
     (folder / "README.md").write_text("no front matter")

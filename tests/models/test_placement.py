@@ -1,4 +1,6 @@
-"""Where models and their batches go: the arithmetic against brute force, what is refused, and off-loaded models."""
+"""Where models and their batches go: the arithmetic against brute force, what is refused, and
+off-loaded models.
+"""
 
 import gc
 import json
@@ -35,7 +37,15 @@ from rosetta.models.loading_within_memory import load_placed, load_to_read
 from rosetta.models.model_manifest import count_parameters
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.output_weights import output_weights, unembedding
-from rosetta.models.placement import BLOCK_POSITIONS, MAX_BATCH, RESERVED, Demand, Placement, Room, place
+from rosetta.models.placement import (
+    BLOCK_POSITIONS,
+    MAX_BATCH,
+    RESERVED,
+    Demand,
+    Placement,
+    Room,
+    place,
+)
 from rosetta.models.sources import ModelSource
 from rosetta.plan.checks import check_config
 from rosetta.plan.resources import BASE_MB, needs_of_model
@@ -48,25 +58,39 @@ demands = st.builds(
     lambda weights, n_layers, on_device, in_memory, fixed: Demand(
         weights, weights / n_layers, on_device, in_memory, fixed, "8 parameters in float32"
     ),
-    st.integers(1, 120).map(float), st.integers(1, 12), sizes.map(lambda n: n + 1), sizes, sizes,
-)  # fmt: skip
+    st.integers(1, 120).map(float),
+    st.integers(1, 12),
+    sizes.map(lambda n: n + 1),
+    sizes,
+    sizes,
+)
 rooms = st.builds(
     lambda gpu, n_gpus, memory, offload: Room((float(gpu),) * n_gpus, float(memory), offload),
-    st.integers(1, 100), st.integers(0, 4), st.integers(1, 400), st.sampled_from(["none", "cpu", "disk"]),
-)  # fmt: skip
+    st.integers(1, 100),
+    st.integers(0, 4),
+    st.integers(1, 400),
+    st.sampled_from(["none", "cpu", "disk"]),
+)
 
 
 def whole_on(demand, room, n_gpus, batch):
-    """Whether all weights lie beside a batch on so many GPUs, or in main memory, written out as a sum of needs."""
+    """Whether all weights lie beside a batch on so many GPUs, or in main memory, written out as a
+    sum of needs.
+    """
     beside = demand.fixed + batch * demand.in_memory
     if not n_gpus:
         return demand.weights + batch * demand.on_device + beside <= room.memory
     gaps = demand.layer * (n_gpus if n_gpus > 1 else 0)
-    return beside <= room.memory and demand.weights + n_gpus * batch * demand.on_device + gaps <= n_gpus * room.gpus[0]
+    return (
+        beside <= room.memory
+        and demand.weights + n_gpus * batch * demand.on_device + gaps <= n_gpus * room.gpus[0]
+    )
 
 
 @given(demands, rooms, st.sampled_from(["auto", 1, 3]))
-def test_a_model_goes_to_one_device_if_it_fits_else_to_all_with_the_largest_batch(demand, room, wanted):
+def test_a_model_goes_to_one_device_if_it_fits_else_to_all_with_the_largest_batch(
+    demand, room, wanted
+):
     batches = [wanted] if wanted != "auto" else range(1, MAX_BATCH + 1)
     counts = sorted({min(1, len(room.gpus)), len(room.gpus)})
     fitting = [(n, batch) for n in counts for batch in batches if whole_on(demand, room, n, batch)]
@@ -77,7 +101,10 @@ def test_a_model_goes_to_one_device_if_it_fits_else_to_all_with_the_largest_batc
         return
     if fitting:
         n_gpus = fitting[0][0]
-        assert (placement.n_gpus, placement.batch_size) == (n_gpus, max(batch for n, batch in fitting if n == n_gpus))
+        assert (placement.n_gpus, placement.batch_size) == (
+            n_gpus,
+            max(batch for n, batch in fitting if n == n_gpus),
+        )
         assert (placement.max_memory is None) == (n_gpus < 2)
         assert "cpu" not in (placement.max_memory or {})
     else:
@@ -137,7 +164,11 @@ def test_the_demand_of_a_model_of_known_size():
 def large(**devices):
     model = {"hub": "a/b", "revision": "x", "dtype": "bfloat16"}
     model["dimensions"] = {"n_layers": 80, "d_mlp": 28672, "n_parameters": 70_553_706_496}
-    rest = {"ladders": {"l": [["a", "b"]]}, "correlation": {"memory_gb": 200}, "activations": {"batch_size": 1}}
+    rest = {
+        "ladders": {"l": [["a", "b"]]},
+        "correlation": {"memory_gb": 200},
+        "activations": {"batch_size": 1},
+    }
     return {"models": {"a": model, "b": model}, **rest, **({"devices": devices} if devices else {})}
 
 
@@ -158,7 +189,10 @@ def test_a_model_that_fits_is_admitted(tmp_path, given, n_gpus):
     check_config(config, need_sources=False)
     assert needs_of_model(config, Paths(tmp_path), "activations", "a").gpu == max(n_gpus, 1)
     for rule in ("activations", "twins", "vocabulary") if "cpu_memory_gb" in given else ():
-        assert needs_of_model(config, Paths(tmp_path), rule, "a").mb <= given["cpu_memory_gb"] * 1000 + 1500
+        assert (
+            needs_of_model(config, Paths(tmp_path), rule, "a").mb
+            <= given["cpu_memory_gb"] * 1000 + 1500
+        )
 
 
 @pytest.mark.parametrize(
@@ -174,9 +208,13 @@ def test_a_model_that_fits_is_admitted(tmp_path, given, n_gpus):
 def test_the_planner_refuses_a_model_that_cannot_fit_with_the_numbers(tmp_path, given):
     config = parse_config({**large(**given), "results": str(tmp_path)})
     message = (
-        r"models\.a: does not fit\. Its 70,553,706,496 parameters in bfloat16 take 141\.1 GB .*there are .*devices\."
+        r"models\.a: does not fit\. Its 70,553,706,496 parameters in bfloat16 take 141\.1 "
+        r"GB .*there are .*devices\."
     )
-    for refuse in (lambda: check_config(config, need_sources=False), lambda: plan_run(config, Paths(tmp_path))):
+    for refuse in (
+        lambda: check_config(config, need_sources=False),
+        lambda: plan_run(config, Paths(tmp_path)),
+    ):
         with pytest.raises(ModelError, match=message):
             refuse()
 
@@ -185,26 +223,47 @@ def test_weights_that_fit_gpus_but_no_main_memory_are_refused_before_they_are_to
     given = {"gpu_memory_gb": 80, "n_gpus": 4, "cpu_memory_gb": 100}
     trained = {"controls": {"untrained_seeds": []}}
     config = parse_config({**large(**given), "results": str(tmp_path), **trained})
-    message = r"in main memory: models\.a: does not fit.* 141\.1 GB .*100 GB.* more: devices\.cpu_memory_gb"
-    for refuse in (lambda: check_config(config, need_sources=False), lambda: plan_run(config, Paths(tmp_path))):
+    message = (
+        r"in main memory: models\.a: does not fit.* 141\.1 GB .*100 GB.* more: "
+        r"devices\.cpu_memory_gb"
+    )
+    for refuse in (
+        lambda: check_config(config, need_sources=False),
+        lambda: plan_run(config, Paths(tmp_path)),
+    ):
         with pytest.raises(ModelError, match=message):
             refuse()
     config = parse_config({**large(**given, offload="disk"), "results": str(tmp_path), **trained})
     check_config(config, need_sources=False)
     assert needs_of_model(config, Paths(tmp_path), "vocabulary", "a").mb <= 100_000 + 1500
-    assert max(phase.peak_bytes for phase in plan_run(config, Paths(tmp_path)).phases) < 201e9, "that of correlation"
+    assert max(phase.peak_bytes for phase in plan_run(config, Paths(tmp_path)).phases) < 201e9, (
+        "that of correlation"
+    )
 
 
-@pytest.mark.parametrize(("seeds", "cpu_memory_gb", "refused"), [([1], 100, True), ([], 100, False), ([1], 142, False)])
-def test_weights_of_untrained_twins_are_made_in_main_memory(tmp_path, seeds, cpu_memory_gb, refused):
-    """Two GPUs hold the model, whose capture takes 73 GB of main memory beside them; its weights alone take 141 GB."""
+@pytest.mark.parametrize(
+    ("seeds", "cpu_memory_gb", "refused"), [([1], 100, True), ([], 100, False), ([1], 142, False)]
+)
+def test_weights_of_untrained_twins_are_made_in_main_memory(
+    tmp_path, seeds, cpu_memory_gb, refused
+):
+    """Two GPUs hold the model, whose capture takes 73 GB of main memory beside them; its weights
+    alone take 141 GB.
+    """
     content = large(gpu_memory_gb=80, n_gpus=2, cpu_memory_gb=cpu_memory_gb, offload="disk")
-    config = parse_config({**content, "results": str(tmp_path), "controls": {"untrained_seeds": seeds}})
-    for admit in (lambda: check_config(config, need_sources=False), lambda: plan_run(config, Paths(tmp_path))):
+    config = parse_config(
+        {**content, "results": str(tmp_path), "controls": {"untrained_seeds": seeds}}
+    )
+    for admit in (
+        lambda: check_config(config, need_sources=False),
+        lambda: plan_run(config, Paths(tmp_path)),
+    ):
         if not refused:
             admit()
             continue
-        with pytest.raises(ModelError, match=r"^untrained twins .controls\.untrained_seeds.* 141\.1 GB .* 100 GB"):
+        with pytest.raises(
+            ModelError, match=r"^untrained twins .controls\.untrained_seeds.* 141\.1 GB .* 100 GB"
+        ):
             admit()
 
 
@@ -226,7 +285,10 @@ def test_the_pools_batches_are_planned_too(tmp_path):
     content = {**tiny, "results": str(tmp_path), "devices": {"cpu_memory_gb": 1}}
     check_config(parse_config(content))
     content["filtering"]["scoring"]["batch_size"] = 100_000
-    with pytest.raises(ModelError, match=r"filtering\.scoring: models\.\S+: does not fit.* batch of 100000 document"):
+    with pytest.raises(
+        ModelError,
+        match=r"filtering\.scoring: models\.\S+: does not fit.* batch of 100000 document",
+    ):
         check_config(parse_config(content))
 
 
@@ -234,14 +296,19 @@ def test_two_models_at_once_have_half_the_memory_each(tmp_path):
     content = {**large(gpu_memory_gb=170), "results": str(tmp_path)}
     content["correlation"] = {"memory_gb": 200, "method": "screened"}
     check_config(parse_config(content), need_sources=False)
-    content |= {"activations": {"batch_size": 1, "keep": False}, "devices": {"gpu_memory_gb": 170, "offload": "none"}}
+    content |= {
+        "activations": {"batch_size": 1, "keep": False},
+        "devices": {"gpu_memory_gb": 170, "offload": "none"},
+    }
     with pytest.raises(ModelError, match=r"1 GPU.s. of 85 GB"):
         check_config(parse_config(content), need_sources=False)
 
 
 def test_a_batch_that_is_to_be_found_needs_memory_that_is_given(tmp_path):
     content = {**large(), "activations": {"batch_size": "auto"}}
-    with pytest.raises(ConfigError, match="batch_size: auto is what fits the memory given, and none is"):
+    with pytest.raises(
+        ConfigError, match="batch_size: auto is what fits the memory given, and none is"
+    ):
         parse_config(content)
     parse_config({**content, "devices": {"cpu_memory_gb": 4}})
 
@@ -249,10 +316,17 @@ def test_a_batch_that_is_to_be_found_needs_memory_that_is_given(tmp_path):
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory, texts):
     root = tmp_path_factory.mktemp("models")
-    return {kind: save_tiny_model(root / kind, texts, kind, seed=3) for kind in (*ARCHITECTURES, "qwen2_moe")}
+    return {
+        kind: save_tiny_model(root / kind, texts, kind, seed=3)
+        for kind in (*ARCHITECTURES, "qwen2_moe")
+    }
 
 
-DOCUMENTS = list(enumerate(["def f(x):\n    return x + 1\n", "The river, naïve café.", "x", "12 + 30 is 42. " * 2]))
+DOCUMENTS = list(
+    enumerate(
+        ["def f(x):\n    return x + 1\n", "The river, naïve café.", "x", "12 + 30 is 42. " * 2]
+    )
+)
 
 
 def neurons(model, inputs):
@@ -262,7 +336,9 @@ def neurons(model, inputs):
 
 @pytest.mark.parametrize("kind", [*ARCHITECTURES, "qwen2_moe"])
 def test_weights_that_wait_elsewhere_give_the_same_neurons(folders, kind):
-    """On disk, in the model's own files, as transformers places them; and in memory, as accelerate does for a GPU."""
+    """On disk, in the model's own files, as transformers places them; and in memory, as accelerate
+    does for a GPU.
+    """
     source = ModelSource("m", str(folders[kind]))
     inputs = shard_inputs(source, DOCUMENTS)
     whole = load_model(source)
@@ -290,20 +366,26 @@ def test_what_waits_in_a_folder_of_its_own_goes_with_its_model(folders, tmp_path
     gc.collect()
     assert not list(tmp_path.iterdir())
     (tmp_path / "m").mkdir()
-    (tmp_path / "m" / "config.json").write_bytes((folders["qwen2_moe"] / "config.json").read_bytes())
+    (tmp_path / "m" / "config.json").write_bytes(
+        (folders["qwen2_moe"] / "config.json").read_bytes()
+    )
     with pytest.raises(ModelError, match="cannot load the weights"):
         load_model(ModelSource("m", str(tmp_path / "m")), {"cpu": 20_000})
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
-def test_a_batch_brings_the_experts_of_a_layer_in_once_for_all_of_their_neurons(folders, monkeypatch):
+def test_a_batch_brings_the_experts_of_a_layer_in_once_for_all_of_their_neurons(
+    folders, monkeypatch
+):
     """And once more for what the layer itself computes, which accelerate does behind the hooks."""
     source, brought = ModelSource("m", str(folders["qwen2_moe"])), []
     inputs = shard_inputs(source, DOCUMENTS)
     model = accelerate.cpu_offload(load_model(source), execution_device=torch.device("cpu"))
     experts = model.model.layers[1].mlp.experts
     bring = experts._hf_hook.pre_forward
-    monkeypatch.setattr(experts._hf_hook, "pre_forward", lambda *a, **k: (brought.append(1), bring(*a, **k))[1])
+    monkeypatch.setattr(
+        experts._hf_hook, "pre_forward", lambda *a, **k: (brought.append(1), bring(*a, **k))[1]
+    )
     found = neurons(model, inputs)
     n_batches = -(-len(DOCUMENTS) // 3)
     assert len(brought) == 2 * n_batches
@@ -316,7 +398,9 @@ def test_a_batch_brings_the_experts_of_a_layer_in_once_for_all_of_their_neurons(
 def room_for(inputs, share):
     """Main memory for a batch of one document and a share of the weights."""
     demand = inputs.demand
-    return Room((), demand.fixed + demand.in_memory + demand.on_device + share * demand.weights, "disk")
+    return Room(
+        (), demand.fixed + demand.in_memory + demand.on_device + share * demand.weights, "disk"
+    )
 
 
 def test_a_store_of_a_model_larger_than_memory(folders, tmp_path, capsys):
@@ -324,14 +408,19 @@ def test_a_store_of_a_model_larger_than_memory(folders, tmp_path, capsys):
     settings = Activations(n_shards=1, sequence_length=32, dtype="float32")
     inputs = shard_inputs(source, DOCUMENTS, batch_size="auto")
     small = replace(inputs, room=room_for(inputs, 0.7))
-    for name, one in {"whole": replace(inputs, wanted_batch=small.batch_size), "small": small}.items():
+    for name, one in {
+        "whole": replace(inputs, wanted_batch=small.batch_size),
+        "small": small,
+    }.items():
         capture_shard(one, settings, tmp_path / name / "0.json", 0)
     (whole,), (parts,) = (open_stores(tmp_path / name) for name in ("whole", "small"))
     assert "disk" in small.model.hf_device_map.values()
     assert "models.m: on cpu; 1 document" in (told := capsys.readouterr().err)
     assert "disk; 1 document" in told
     for layer in range(whole.n_layers):
-        np.testing.assert_array_equal(*(store.activations(layer, slice(None), slice(None)) for store in (whole, parts)))
+        np.testing.assert_array_equal(
+            *(store.activations(layer, slice(None), slice(None)) for store in (whole, parts))
+        )
     with pytest.raises(ModelError, match=r"models\.m: does not fit"):
         load_placed(source, inputs.demand, room_for(inputs, 0.7)._replace(offload="none"), 1)
     with pytest.raises(ModelError, match=r"models\.m: does not fit"):
@@ -354,7 +443,9 @@ def test_a_batch_above_the_gpus_memory_is_told_with_the_mend(folders):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB")
 
     inputs.model.base_model.register_forward_pre_hook(no_memory)
-    with pytest.raises(ModelError, match=r"m: 3 document.* do not fit the GPU .*20 GiB.*activations\.batch_size"):
+    with pytest.raises(
+        ModelError, match=r"m: 3 document.* do not fit the GPU .*20 GiB.*activations\.batch_size"
+    ):
         neurons(inputs.model, inputs)
 
 
@@ -362,16 +453,25 @@ def test_the_room_of_a_machine_with_gpus(monkeypatch):
     """What is given, but no more than there is; of the GPUs that a job sees."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _n: SimpleNamespace(total_memory=50e9))
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda _n: SimpleNamespace(total_memory=50e9)
+    )
     assert devices.room_here(Devices(n_gpus=4, cpu_memory_gb=3)) == Room((45e9, 45e9), 3e9, "cpu")
     assert devices.room_here(Devices(gpu_memory_gb=20)).gpus == (20e9,)
-    with pytest.raises(ConfigError, match=r"devices\.gpu_memory_gb: 80 is given, and this machine has 50\. Lower it"):
+    with pytest.raises(
+        ConfigError,
+        match=r"devices\.gpu_memory_gb: 80 is given, and this machine has 50\. Lower it",
+    ):
         devices.room_here(Devices(gpu_memory_gb=80))
-    with pytest.raises(ConfigError, match=r"devices\.cpu_memory_gb: 99999 is given, and this machine has"):
+    with pytest.raises(
+        ConfigError, match=r"devices\.cpu_memory_gb: 99999 is given, and this machine has"
+    ):
         devices.room_here(Devices(cpu_memory_gb=99_999))
 
 
-def test_a_batch_that_is_to_be_found_needs_memory_that_is_given_of_what_the_job_runs_on(monkeypatch):
+def test_a_batch_that_is_to_be_found_needs_memory_that_is_given_of_what_the_job_runs_on(
+    monkeypatch,
+):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     config = parse_config({**large(gpu_memory_gb=200), "activations": {"batch_size": "auto"}})
     with pytest.raises(ConfigError, match=r"auto needs devices\.cpu_memory_gb on this machine"):
@@ -380,7 +480,9 @@ def test_a_batch_that_is_to_be_found_needs_memory_that_is_given_of_what_the_job_
 
 @pytest.fixture
 def claim(tmp_path, monkeypatch):
-    """Claim GPUs as one more job would: locks of two open files exclude each other, be they of one process or two."""
+    """Claim GPUs as one more job would: locks of two open files exclude each other, be they of one
+    process or two.
+    """
     monkeypatch.setattr(devices.tempfile, "gettempdir", lambda: str(tmp_path))
     held = []
 
@@ -425,7 +527,8 @@ def test_gpus_are_known_by_their_name_on_the_machine(claim):
 
 def test_a_claim_ends_with_its_process(tmp_path, claim):
     code = (
-        "import torch; torch.cuda.device_count = lambda: 2; from rosetta.models.devices import *; print(claim_gpus(1))"
+        "import torch; torch.cuda.device_count = lambda: 2; from rosetta.models.devices "
+        "import *; print(claim_gpus(1))"
     )
     environment = {**os.environ, "TMPDIR": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""}
     running = subprocess.Popen(
@@ -445,7 +548,10 @@ def test_a_claim_ends_with_its_process(tmp_path, claim):
 def test_parameters_of_a_folder_are_counted_from_its_headers(folders):
     for kind, folder in folders.items():
         config = parse_config(
-            {"models": {"a": {"path": str(folder)}, "b": {"untrained": {"of": "a"}}}, "ladders": {"l": [["a", "b"]]}}
+            {
+                "models": {"a": {"path": str(folder)}, "b": {"untrained": {"of": "a"}}},
+                "ladders": {"l": [["a", "b"]]},
+            }
         )
         source = ModelSource("a", str(folder))
         for name in "ab":

@@ -1,4 +1,6 @@
-"""Capture and scores show a model what training showed it; names of special tokens in a text are text."""
+"""Capture and scores show a model what training showed it; names of special tokens in a text are
+text.
+"""
 
 import json
 
@@ -40,15 +42,23 @@ def zoo(tmp_path_factory, texts):
     """A folder with a corpus, and a configuration with a zoo model of every architecture."""
     folder = tmp_path_factory.mktemp("zoo")
     documents = [text + NAMED.replace("left", f"left {i}") for i, text in enumerate(texts)]
-    (folder / "corpus.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in documents))
+    (folder / "corpus.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in documents)
+    )
     experts = {"n_experts": 4, "per_token": 2, "d_shared": 8}
     recipe = {
         "families": {name: {"architecture": name, "vocab_size": 300, "seed": 1} for name in ZOO},
-        "sizes": {"s": {"n_layers": 1, "d_model": 16, "d_mlp": 24, "n_heads": 2, "experts": experts}},
+        "sizes": {
+            "s": {"n_layers": 1, "d_model": 16, "d_mlp": 24, "n_heads": 2, "experts": experts}
+        },
         "training": {"steps": 3, "batch_size": 2, "sequence_length": 32, "warmup_steps": 1},
     }
     config = {
-        "corpus": {"source": {"kind": "files", "path": "corpus.jsonl"}, "min_document_bytes": 8, "splits": SPLITS},
+        "corpus": {
+            "source": {"kind": "files", "path": "corpus.jsonl"},
+            "min_document_bytes": 8,
+            "splits": SPLITS,
+        },
         "zoo": recipe,
         "models": {
             **{name: {"zoo": {"family": name, "size": "s"}} for name in ZOO},
@@ -101,7 +111,10 @@ def test_weights_that_are_rounded_for_the_forward_pass_may_cost_a_little_more(zo
 def digits_apart(folder):
     content = json.loads((folder / "tokenizer.json").read_text())
     first = {"type": "Digits", "individual_digits": True}
-    content["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": [first, content["pre_tokenizer"]]}
+    content["pre_tokenizer"] = {
+        "type": "Sequence",
+        "pretokenizers": [first, content["pre_tokenizer"]],
+    }
     (folder / "tokenizer.json").write_text(json.dumps(content))
 
 
@@ -120,7 +133,10 @@ def test_a_saved_model_that_reads_otherwise_is_refused(zoo, monkeypatch, spoil):
 
     monkeypatch.setattr(rosetta.models.zoo.model_training, "save_model", spoilt)
     (zoo / "results" / "models" / "gpt2.json").unlink(missing_ok=True)
-    message = r"models\.gpt2: held-out text costs \d\.\d+ bits per byte at the end of its training, and \d\.\d+ when"
+    message = (
+        r"models\.gpt2: held-out text costs \d\.\d+ bits per byte at the end of its "
+        r"training, and \d\.\d+ when"
+    )
     assert_refused(train(zoo, "gpt2"), message)
     assert not (zoo / "results" / "models" / "gpt2.json").exists()
 
@@ -140,7 +156,9 @@ def test_a_tokenizer_is_trained_on_names_of_special_tokens_as_on_other_text(text
 
 
 def test_as_many_tokens_are_trained_on_as_a_budget_counts(tmp_path, texts):
-    """Texts that name the separator: every one is one document, in scores, training and perplexity alike."""
+    """Texts that name the separator: every one is one document, in scores, training and perplexity
+    alike.
+    """
     source = ModelSource("m", str(save_tiny_model(tmp_path / "m", texts, "gpt2", bos=True)))
     model, tokenizer = load_model(source), load_tokenizer(source)
     documents = [NAMED + str(i) for i in range(5)]
@@ -149,7 +167,10 @@ def test_as_many_tokens_are_trained_on_as_a_budget_counts(tmp_path, texts):
     counted = int(scorer.score(table)["tokens"].sum())
     one_epoch = packed_tokens(tokenizer, documents, counted + 5, seed=0)
     assert (one_epoch == END_OF_TEXT_ID).sum() == 5
-    order = [tokenizer.decode(ids) for ids in np.split(one_epoch, np.flatnonzero(one_epoch == END_OF_TEXT_ID))[1:]]
+    order = [
+        tokenizer.decode(ids)
+        for ids in np.split(one_epoch, np.flatnonzero(one_epoch == END_OF_TEXT_ID))[1:]
+    ]
     assert sorted(order) == sorted(END_OF_TEXT + text for text in documents)
     _, n_tokens = perplexity(model, tokenizer, documents, separator_of(tokenizer, "m"), 16, 2)
     assert n_tokens == counted
@@ -157,14 +178,20 @@ def test_as_many_tokens_are_trained_on_as_a_budget_counts(tmp_path, texts):
 
 def test_a_continued_training_reads_names_of_special_tokens_as_text(tmp_path, texts, monkeypatch):
     seen = []
-    monkeypatch.setattr(training_loop, "_step", lambda _model, _optimizer, parts, *_: seen.extend(parts) or 0.0)
+    monkeypatch.setattr(
+        training_loop, "_step", lambda _model, _optimizer, parts, *_: seen.extend(parts) or 0.0
+    )
     source = ModelSource("m", str(save_tiny_model(tmp_path / "m", texts, "gpt2", bos=True)))
     settings = FilterPretraining(model="m", sequence_length=16, batch_size=2)
     tokenizer = load_tokenizer(source)
-    continue_training(load_model(source), tokenizer, [NAMED], 2, settings, 0, tmp_path / "c", "weights")
+    continue_training(
+        load_model(source), tokenizer, [NAMED], 2, settings, 0, tmp_path / "c", "weights"
+    )
     ids = torch.cat(seen).flatten().tolist()
     length = len(tokenizer(NAMED)["input_ids"])
-    assert [i for i, id_ in enumerate(ids) if id_ == END_OF_TEXT_ID] == list(range(0, len(ids), length))
+    assert [i for i, id_ in enumerate(ids) if id_ == END_OF_TEXT_ID] == list(
+        range(0, len(ids), length)
+    )
 
 
 def test_a_token_without_an_embedding_is_named_with_its_document(tmp_path, texts):
@@ -185,14 +212,18 @@ def test_a_token_without_an_embedding_is_named_with_its_document(tmp_path, texts
 
 
 def test_vocabulary_kurtosis_is_over_the_rows_of_tokens(tmp_path, texts):
-    """Ids with holes, and rows at the end that only pad: NumPy and SciPy over the rows of tokens."""
+    """Ids with holes, and rows at the end that only pad: NumPy and SciPy over the rows of
+    tokens.
+    """
     folder = save_tiny_model(tmp_path / "m", texts, "gpt_neox")
     save_tiny_model(tmp_path / "other", texts, "opt", seed=1)
     content = json.loads((folder / "tokenizer.json").read_text())
     # The last twelve merges go, and three tokens move to the end, which leaves holes.
     gone = {"".join(pair) for pair in content["model"]["merges"][-12:]}
     content["model"]["merges"] = content["model"]["merges"][:-12]
-    vocabulary = {token: id_ for token, id_ in content["model"]["vocab"].items() if token not in gone}
+    vocabulary = {
+        token: id_ for token, id_ in content["model"]["vocab"].items() if token not in gone
+    }
     moved = [token for token, id_ in vocabulary.items() if id_ in (7, 80, 81)]
     content["model"]["vocab"] = {**vocabulary, **{token: 290 + i for i, token in enumerate(moved)}}
     (folder / "tokenizer.json").write_text(json.dumps(content))
@@ -200,10 +231,16 @@ def test_vocabulary_kurtosis_is_over_the_rows_of_tokens(tmp_path, texts):
     assert len(ids) == 288
     assert ids[-1] == 292
 
-    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    (tmp_path / "corpus.jsonl").write_text(
+        "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    )
     splits = {"train": 0.0, "match": 1.0, "pool": 0.0, "heldout": 0.0}
     config = {
-        "corpus": {"source": {"kind": "files", "path": "corpus.jsonl"}, "min_document_bytes": 8, "splits": splits},
+        "corpus": {
+            "source": {"kind": "files", "path": "corpus.jsonl"},
+            "min_document_bytes": 8,
+            "splits": splits,
+        },
         "models": {"m": {"path": "m"}, "other": {"path": "other"}},
         "ladders": {"l": [["m", "other"]]},
         "activations": {"sequence_length": 32},
@@ -215,11 +252,19 @@ def test_vocabulary_kurtosis_is_over_the_rows_of_tokens(tmp_path, texts):
     model = load_model(ModelSource("m", str(folder)))
     directions = model.lm_head.weight.detach().double().numpy()[ids]
     weights = model.gpt_neox.layers[1].mlp.dense_4h_to_h.weight.detach().double().numpy().T
-    cosines = directions @ weights.T / np.linalg.norm(directions, axis=1)[:, None] / np.linalg.norm(weights, axis=1)
+    cosines = (
+        directions
+        @ weights.T
+        / np.linalg.norm(directions, axis=1)[:, None]
+        / np.linalg.norm(weights, axis=1)
+    )
     path = tmp_path / "results" / "vocabulary" / "m.parquet"
     table = pd.read_parquet(path)
     np.testing.assert_allclose(
-        table.loc[table["layer"] == 1, "excess_kurtosis"], stats.kurtosis(cosines, axis=0), rtol=1e-4, atol=1e-5
+        table.loc[table["layer"] == 1, "excess_kurtosis"],
+        stats.kurtosis(cosines, axis=0),
+        rtol=1e-4,
+        atol=1e-5,
     )
     facts = read_parquet_metadata(path)
     assert (facts["n_tokens"], facts["n_rows_left_out"]) == (288, 12)

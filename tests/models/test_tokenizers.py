@@ -1,4 +1,6 @@
-"""What is run is what tokenizer.json says, whatever class of transformers a folder names; and what training showed."""
+"""What is run is what tokenizer.json says, whatever class of transformers a folder names; and what
+training showed.
+"""
 
 import itertools
 import json
@@ -29,7 +31,12 @@ from rosetta.filtering.pretrain import separator_of
 from rosetta.models.model_manifest import write_model_manifest
 from rosetta.models.placement import Room
 from rosetta.models.sources import ModelSource
-from rosetta.models.tokenizers import checked_tokenizer, load_tokenizer, tokenizer_digest, tokenizer_facts
+from rosetta.models.tokenizers import (
+    checked_tokenizer,
+    load_tokenizer,
+    tokenizer_digest,
+    tokenizer_facts,
+)
 from rosetta.models.zoo.recipes import END_OF_TEXT, END_OF_TEXT_ID
 from rosetta.models.zoo.token_stream import packed_tokens
 from rosetta.storage.digests import digest_bytes
@@ -52,7 +59,11 @@ def trained(backend, special=SPECIAL, alphabet=True, **options):
     backend.decoder = decoders.ByteLevel()
     letters = sorted(pre_tokenizers.ByteLevel.alphabet()) if alphabet else []
     trainer = trainers.BpeTrainer(
-        vocab_size=340, special_tokens=special, initial_alphabet=letters, show_progress=False, **options
+        vocab_size=340,
+        special_tokens=special,
+        initial_alphabet=letters,
+        show_progress=False,
+        **options,
     )
     backend.train_from_iterator(DOCUMENTS * 5, trainer)
     return backend
@@ -66,20 +77,32 @@ def byte_level(pre=None, normalizer=None):
 
 
 def without_regex(*first):
-    return pre_tokenizers.Sequence([*first, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    return pre_tokenizers.Sequence(
+        [*first, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
 
 
 def metaspace():
-    """As Llama's: spaces are marked by the normaliser, bytes stand for what is unknown, a template adds BOS."""
+    """As Llama's: spaces are marked by the normaliser, bytes stand for what is unknown, a template
+    adds BOS.
+    """
     backend = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
-    backend.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    backend.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
     tokens = [*SPECIAL, *(f"<0x{i:02X}>" for i in range(256))]
     backend = trained(backend, tokens, alphabet=False, limit_alphabet=60)
     state = json.loads(backend.to_str())
-    state["added_tokens"] = [token for token in state["added_tokens"] if token["content"] in SPECIAL]
+    state["added_tokens"] = [
+        token for token in state["added_tokens"] if token["content"] in SPECIAL
+    ]
     backend = Tokenizer.from_str(json.dumps(state))
-    backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
-    backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    backend.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
     return backend
 
 
@@ -87,23 +110,31 @@ def wordpiece():
     backend = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     backend.normalizer = normalizers.BertNormalizer(lowercase=True)
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=["[UNK]", "[CLS]"], show_progress=False)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=200, special_tokens=["[UNK]", "[CLS]"], show_progress=False
+    )
     backend.train_from_iterator(DOCUMENTS * 5, trainer)
     backend.decoder = decoders.WordPiece()
-    backend.post_processor = processors.TemplateProcessing(single="[CLS] $A", special_tokens=[("[CLS]", 1)])
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A", special_tokens=[("[CLS]", 1)]
+    )
     return backend
 
 
 def both_ends():
     backend = byte_level()
     pairs = [("<s>", 1), ("</s>", 2)]
-    backend.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=pairs)
+    backend.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=pairs
+    )
     return backend
 
 
 def added():
     backend = byte_level()
-    backend.add_tokens([AddedToken("word1", lstrip=True), AddedToken("  ", normalized=True), "isn't"])
+    backend.add_tokens(
+        [AddedToken("word1", lstrip=True), AddedToken("  ", normalized=True), "isn't"]
+    )
     backend.add_special_tokens(["<image>"])
     return backend
 
@@ -124,8 +155,12 @@ def dropping():
 FILES = {
     "byte level": byte_level,
     "prefix space": lambda: byte_level(pre_tokenizers.ByteLevel(add_prefix_space=True)),
-    "digits one by one": lambda: byte_level(without_regex(pre_tokenizers.Digits(individual_digits=True))),
-    "own pattern": lambda: byte_level(without_regex(pre_tokenizers.Split(Regex(SPLIT), "isolated"))),
+    "digits one by one": lambda: byte_level(
+        without_regex(pre_tokenizers.Digits(individual_digits=True))
+    ),
+    "own pattern": lambda: byte_level(
+        without_regex(pre_tokenizers.Split(Regex(SPLIT), "isolated"))
+    ),
     "NFC": lambda: byte_level(normalizer=normalizers.NFC()),
     "metaspace": metaspace,
     "words": wordpiece,
@@ -136,11 +171,20 @@ FILES = {
 }
 # What a folder declares: a model_type, and a class.
 DECLARED = [
-    ("qwen2", None), ("starcoder2", None), ("llama", None), ("gpt_neox", None), ("gemma", None), ("mistral", None),
-    ("gpt2", "GPT2Tokenizer"), ("gpt_neox", "GPTNeoXTokenizerFast"), ("llama", "LlamaTokenizer"),
-    ("qwen2", "Qwen2Tokenizer"), ("qwen2", "PreTrainedTokenizerFast"), ("starcoder2", "GPT2Tokenizer"),
+    ("qwen2", None),
+    ("starcoder2", None),
+    ("llama", None),
+    ("gpt_neox", None),
+    ("gemma", None),
+    ("mistral", None),
+    ("gpt2", "GPT2Tokenizer"),
+    ("gpt_neox", "GPTNeoXTokenizerFast"),
+    ("llama", "LlamaTokenizer"),
+    ("qwen2", "Qwen2Tokenizer"),
+    ("qwen2", "PreTrainedTokenizerFast"),
+    ("starcoder2", "GPT2Tokenizer"),
     ("falcon", "NoSuchTokenizer"),
-]  # fmt: skip
+]
 
 
 def declare(folder, backend, model_type, name=None, **more):
@@ -167,7 +211,9 @@ def stored_ids(source, texts, length):
 
 
 def ids_of_the_file(folder, text):
-    """The reference: the file alone, in the library that the format is of, reading all of a text as text."""
+    """The reference: the file alone, in the library that the format is of, reading all of a text as
+    text.
+    """
     backend = Tokenizer.from_file(str(folder / "tokenizer.json"))
     backend.no_truncation()
     backend.no_padding()
@@ -193,10 +239,18 @@ def test_the_file_is_what_runs_whatever_class_is_declared(tmp_path, files, name,
 def test_the_log_and_the_manifest_say_where_a_class_builds_another(tmp_path, files, capsys):
     source = declare(tmp_path / "m", files["digits one by one"], "qwen2")
     facts = tokenizer_facts(source, load_tokenizer(source))
-    assert (facts["tokenizer_from"], facts["tokenizer_class"]) == ("tokenizer.json", "Qwen2Tokenizer")
+    assert (facts["tokenizer_from"], facts["tokenizer_class"]) == (
+        "tokenizer.json",
+        "Qwen2Tokenizer",
+    )
     assert {"normalizer", "pre_tokenizer"} <= set(facts["tokenizer_class_differs"])
-    assert "models.m: tokenizer.json is what runs; the class Qwen2Tokenizer, which" in capsys.readouterr().err
-    same = declare(tmp_path / "n", files["digits one by one"], "gpt_neox", "PreTrainedTokenizerFast")
+    assert (
+        "models.m: tokenizer.json is what runs; the class Qwen2Tokenizer, which"
+        in capsys.readouterr().err
+    )
+    same = declare(
+        tmp_path / "n", files["digits one by one"], "gpt_neox", "PreTrainedTokenizerFast"
+    )
     assert tokenizer_facts(same, load_tokenizer(same))["tokenizer_class_differs"] == []
     assert not capsys.readouterr().err
     assert tokenizer_facts(same, load_tokenizer(same))["tokenizer"] == facts["tokenizer"]
@@ -209,7 +263,10 @@ def test_a_models_manifest_tells_which_tokenizer_runs(tmp_path, texts):
     backend = Tokenizer.from_file(str(tmp_path / "m" / "tokenizer.json"))
     assert manifest["tokenizer"] == digest_bytes(backend.to_str().encode())
     assert manifest["vocab_size"] == backend.get_vocab_size()
-    assert (manifest["tokenizer_from"], manifest["tokenizer_class"]) == ("tokenizer.json", "Qwen2Tokenizer")
+    assert (manifest["tokenizer_from"], manifest["tokenizer_class"]) == (
+        "tokenizer.json",
+        "Qwen2Tokenizer",
+    )
     assert "pre_tokenizer" in manifest["tokenizer_class_differs"]
 
 
@@ -217,22 +274,31 @@ def test_bpe_dropout_is_off_and_said(tmp_path, files, capsys):
     source = declare(tmp_path / "m", files["dropout"], "gpt_neox")
     reading = [load_tokenizer(source)(DOCUMENTS[5])["input_ids"] for _ in range(3)]
     assert reading[0] == reading[1] == reading[2]
-    assert "models.m: tokenizer.json asks for BPE dropout (0.3), which is off here" in capsys.readouterr().err
+    assert (
+        "models.m: tokenizer.json asks for BPE dropout (0.3), which is off here"
+        in capsys.readouterr().err
+    )
     facts = tokenizer_facts(source, load_tokenizer(source))
     plain = declare(tmp_path / "n", files["byte level"], "gpt_neox")
     assert facts["tokenizer_dropout"] == pytest.approx(0.3)
-    assert facts["tokenizer"] == tokenizer_digest(load_tokenizer(plain)), "the digest is of what runs"
+    assert facts["tokenizer"] == tokenizer_digest(load_tokenizer(plain)), (
+        "the digest is of what runs"
+    )
 
 
 def test_a_folder_without_the_file_is_read_by_its_class(tmp_path):
     backend = byte_level()
     state = json.loads(backend.to_str())["model"]
     (tmp_path / "vocab.json").write_text(json.dumps(state["vocab"]))
-    (tmp_path / "merges.txt").write_text("#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in state["merges"]))
+    (tmp_path / "merges.txt").write_text(
+        "#version: 0.2\n" + "".join(f"{a} {b}\n" for a, b in state["merges"])
+    )
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "gpt2", "vocab_size": 400}))
     source = ModelSource("m", str(tmp_path))
     reference = GPT2Tokenizer.from_pretrained(tmp_path)
-    assert stored_ids(source, DOCUMENTS[:4], 50) == [reference(text)["input_ids"][:50] for text in DOCUMENTS[:4]]
+    assert stored_ids(source, DOCUMENTS[:4], 50) == [
+        reference(text)["input_ids"][:50] for text in DOCUMENTS[:4]
+    ]
     assert tokenizer_facts(source, load_tokenizer(source))["tokenizer_from"] == "GPT2Tokenizer"
 
 
@@ -244,18 +310,31 @@ def test_a_hub_model_is_read_from_the_file_of_its_revision(tmp_path, files, monk
         declare(held / "snapshots" / revision, files[name], "qwen2")
         source = ModelSource("m", "org/name", revision)
         text = DOCUMENTS[0]
-        assert stored_ids(source, [text], 99) == [ids_of_the_file(held / "snapshots" / revision, text)]
+        assert stored_ids(source, [text], 99) == [
+            ids_of_the_file(held / "snapshots" / revision, text)
+        ]
     (held / "refs" / "main").write_text("a" * 40)
     main = load_tokenizer(ModelSource("m", "org/name", "main"))
-    assert tokenizer_digest(main) == tokenizer_digest(load_tokenizer(ModelSource("m", "org/name", "a" * 40)))
+    assert tokenizer_digest(main) == tokenizer_digest(
+        load_tokenizer(ModelSource("m", "org/name", "a" * 40))
+    )
 
 
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
         ({"tokenizer_config.json": {"bos_token": "<s>", "eos_token": "</s>"}}, ("<s>", "</s>")),
-        ({"tokenizer_config.json": {"bos_token": {"content": "<s>"}, "eos_token": None}}, ("<s>", None)),
-        ({"special_tokens_map.json": {"bos_token": "<s>"}, "config.json": {"eos_token_id": [2, 1]}}, ("<s>", "</s>")),
+        (
+            {"tokenizer_config.json": {"bos_token": {"content": "<s>"}, "eos_token": None}},
+            ("<s>", None),
+        ),
+        (
+            {
+                "special_tokens_map.json": {"bos_token": "<s>"},
+                "config.json": {"eos_token_id": [2, 1]},
+            },
+            ("<s>", "</s>"),
+        ),
         ({"config.json": {"bos_token_id": 2, "eos_token_id": 2}}, ("</s>", "</s>")),
         ({"tokenizer_config.json": {"bos_token": "<nowhere>"}}, (None, None)),
     ],
@@ -276,7 +355,9 @@ def test_another_tokenizer_than_the_manifests_is_refused(tmp_path, files):
     manifest = tokenizer_facts(source, load_tokenizer(source))
     checked_tokenizer(source, manifest)
     declare(tmp_path / "m", files["NFC"], "gpt2")
-    with pytest.raises(ModelError, match=r"models\.m: the tokenizer of .* is not the one that the model's manifest"):
+    with pytest.raises(
+        ModelError, match=r"models\.m: the tokenizer of .* is not the one that the model's manifest"
+    ):
         checked_tokenizer(source, manifest)
 
 
@@ -287,7 +368,9 @@ def test_a_zoo_model_is_captured_as_it_was_trained(tmp_path, texts, architecture
     folder = save_tiny_model(tmp_path / "m", texts, architecture, bos=True)
     source = ModelSource("m", str(folder))
     settings = Activations(n_shards=1, sequence_length=32, dtype="float32")
-    capture_shard(shard_inputs(source, list(enumerate(documents))), settings, tmp_path / "s" / "0.json", 0)
+    capture_shard(
+        shard_inputs(source, list(enumerate(documents))), settings, tmp_path / "s" / "0.json", 0
+    )
     (store,) = open_stores(tmp_path / "s")
     ids, owner = store.read("token_ids"), store.read("document_index")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -21,7 +21,9 @@ from rosetta.models.zoo.token_stream import packed_tokens
 from rosetta.models.zoo.tokenizer_training import save_tokenizer, train_tokenizer
 
 SIZE, _ = tiny_sizes()
-TRAINING = ZooTraining(steps=12, batch_size=4, sequence_length=16, warmup_steps=2, checkpoint_every=4)
+TRAINING = ZooTraining(
+    steps=12, batch_size=4, sequence_length=16, warmup_steps=2, checkpoint_every=4
+)
 
 
 def family(architecture="gpt_neox", seed=3):
@@ -30,12 +32,20 @@ def family(architecture="gpt_neox", seed=3):
 
 def train(texts, checkpoints, architecture="gpt_neox", seed=3):
     return train_zoo_model(
-        family(architecture, seed), SIZE, TRAINING, tiny_tokenizer(texts, seed=seed), texts, checkpoints
+        family(architecture, seed),
+        SIZE,
+        TRAINING,
+        tiny_tokenizer(texts, seed=seed),
+        texts,
+        checkpoints,
     )
 
 
 def same_weights(a, b):
-    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+    return all(
+        torch.equal(x, y)
+        for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    )
 
 
 def test_every_architecture_of_the_zoo_has_a_recipe_and_a_place_in_the_table():
@@ -46,7 +56,9 @@ def test_every_architecture_of_the_zoo_has_a_recipe_and_a_place_in_the_table():
 
 
 @pytest.mark.parametrize("architecture", ["gpt_neox", "opt", "qwen2", "qwen2_moe"])
-def test_an_interrupted_training_ends_with_the_same_weights(tmp_path, texts, monkeypatch, architecture):
+def test_an_interrupted_training_ends_with_the_same_weights(
+    tmp_path, texts, monkeypatch, architecture
+):
     whole, facts = train(texts, tmp_path / "whole", architecture)
     original, steps = rosetta.models.zoo.training_loop._step, []
 
@@ -104,19 +116,25 @@ def test_a_mixture_is_trained_with_its_routers_loss_and_told_without(tmp_path, t
     told, minimised, router = map(np.array, zip(*seen, strict=True))
     np.testing.assert_allclose(told, minimised - 0.01 * router, rtol=1e-5)
     assert facts["train_loss"] == pytest.approx(told.mean())
-    assert (router > 1.9).all(), "it is there; with balanced experts it is the number of experts per token"
+    assert (router > 1.9).all(), (
+        "it is there; with balanced experts it is the number of experts per token"
+    )
     assert not trained.config.output_router_logits, "its loss is that of the text from now on"
 
 
 def test_bits_per_byte_of_a_uniform_model(texts):
     """A model that gives every token the same probability costs log2(V) bits per token."""
     tokenizer = tiny_tokenizer(texts)
-    model = AutoModelForCausalLM.from_config(zoo_model_config(family("gpt2"), SIZE, TRAINING)).eval()
+    model = AutoModelForCausalLM.from_config(
+        zoo_model_config(family("gpt2"), SIZE, TRAINING)
+    ).eval()
     torch.nn.init.zeros_(model.transformer.wte.weight)
     text = texts[0]
     ids = tokenizer(text, add_special_tokens=False)["input_ids"][:15]
     expected = len(ids) * np.log2(300) / len(tokenizer.decode(ids).encode())
-    assert bits_per_byte(model, training_readings(tokenizer, [text], 16)) == pytest.approx(expected, rel=1e-5)
+    assert bits_per_byte(model, training_readings(tokenizer, [text], 16)) == pytest.approx(
+        expected, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "qwen2_moe"])
@@ -131,7 +149,9 @@ def test_saved_models_load_with_plain_transformers(tmp_path, texts, architecture
 
 
 def test_families_have_different_tokenizers_that_reload(tmp_path, texts):
-    first, again, second = (tiny_tokenizer(texts * 3, seed=seed, vocab_size=340) for seed in (1, 1, 2))
+    first, again, second = (
+        tiny_tokenizer(texts * 3, seed=seed, vocab_size=340) for seed in (1, 1, 2)
+    )
     assert first.backend_tokenizer.to_str() == again.backend_tokenizer.to_str()
     assert first.get_vocab() != second.get_vocab()
     trained = train_tokenizer(ZooFamily(architecture="opt", vocab_size=300, seed=1), texts, 20_000)

@@ -1,4 +1,6 @@
-"""What jobs ask of a cluster: exact where sizes are known, monotone in the model, for every rule that says so."""
+"""What jobs ask of a cluster: exact where sizes are known, monotone in the model, for every rule
+that says so.
+"""
 
 from pathlib import Path
 
@@ -25,7 +27,11 @@ MODEL_RULES = ("train", "model", "activations", "twins", "vocabulary", "neurons"
 
 def test_the_default_run_fits_a_workstation(tmp_path):
     config, paths = load_config(ROOT / "config.yaml"), Paths(tmp_path)
-    needs = [needs_of_model(config, paths, rule, model) for rule in MODEL_RULES for model in config.used_models()]
+    needs = [
+        needs_of_model(config, paths, rule, model)
+        for rule in MODEL_RULES
+        for model in config.used_models()
+    ]
     needs += [
         needs_of_pair(config, paths, rule, pair)
         for rule in ("correlate", "intervals", "sweeps")
@@ -41,7 +47,12 @@ def test_the_size_of_a_zoo_model_is_near_the_truth_before_and_exact_after(tmp_pa
     before = model_size(config, paths, "opt-l")
     assert before.shape.n_neurons == 2304
     shape = before.shape.facts
-    content = {"kind": "model", "made_by": made_by(config, "model", "opt-l"), **shape, "n_parameters": 900_000}
+    content = {
+        "kind": "model",
+        "made_by": made_by(config, "model", "opt-l"),
+        **shape,
+        "n_parameters": 900_000,
+    }
     write_manifest(paths.model_manifest("opt-l"), content)
     assert model_size(config, paths, "opt-l") == (before.shape, 900_000)
     assert before.n_parameters == pytest.approx(900_000, rel=0.5)
@@ -69,18 +80,28 @@ def test_large_models_need_more(tmp_path):
         small, large = (needs_of_model(config, paths, rule, name) for name in "sl")
         assert large.mb > small.mb, rule
         assert large.minutes >= small.minutes, rule
-    assert needs_of_model(config, paths, "activations", "l").mb > 1.3 * 4 * 10**4, "the weights, in MB"
+    assert needs_of_model(config, paths, "activations", "l").mb > 1.3 * 4 * 10**4, (
+        "the weights, in MB"
+    )
     one = needs_of_pair(config, paths, "correlate", ("s", "l"))
     assert one.mb == BASE_MB + 32_000
     five = needs_of_pair(config, paths, "nulls", ("s", "l"), "documents")
     assert five.minutes > one.minutes
-    cluster = config.model_copy(update={"dask": config.dask.model_copy(update={"scheduler": "tcp://head:1"})})
-    assert needs_of_pair(cluster, paths, "correlate", ("s", "l")).mb == BASE_MB, "its workers have their own"
+    cluster = config.model_copy(
+        update={"dask": config.dask.model_copy(update={"scheduler": "tcp://head:1"})}
+    )
+    assert needs_of_pair(cluster, paths, "correlate", ("s", "l")).mb == BASE_MB, (
+        "its workers have their own"
+    )
 
 
 def test_long_jobs_that_gain_from_a_gpu_ask_for_one_where_the_configuration_says_so(tmp_path):
     config, paths = load_config(ROOT / "config.yaml"), Paths(tmp_path)
-    large = {"dimensions": {"n_layers": 40, "d_mlp": 10_000, "n_parameters": 10**10}, "hub": "a/b", "revision": "x"}
+    large = {
+        "dimensions": {"n_layers": 40, "d_mlp": 10_000, "n_parameters": 10**10},
+        "hub": "a/b",
+        "revision": "x",
+    }
     models = {**config.model_dump(exclude_unset=True)["models"], "large": large}
     data = {**config.model_dump(exclude_unset=True), "models": models, "gpu_from_minutes": 60}
     on_gpu = parse_config(data)
@@ -88,16 +109,24 @@ def test_long_jobs_that_gain_from_a_gpu_ask_for_one_where_the_configuration_says
     assert needs_of_model(config, paths, "activations", "opt-l").gpu == 0
     assert needs_of_model(on_gpu, paths, "activations", "opt-l").gpu == 0, "it is short"
     assert needs_of_model(on_gpu, paths, "activations", "large").gpu == 1
-    assert needs_of_model(on_gpu, paths, "vocabulary", "large").gpu == 0, "nothing there runs on a GPU"
+    assert needs_of_model(on_gpu, paths, "vocabulary", "large").gpu == 0, (
+        "nothing there runs on a GPU"
+    )
     every = parse_config({**data, "gpu_from_minutes": 0})
     assert needs_of_pair(every, paths, "correlate", pair).gpu == 1
     assert needs_of_stage(every, paths, "filter_score").gpu == 1
-    elsewhere = every.model_copy(update={"dask": every.dask.model_copy(update={"scheduler": "tcp://head:1"})})
+    elsewhere = every.model_copy(
+        update={"dask": every.dask.model_copy(update={"scheduler": "tcp://head:1"})}
+    )
     assert needs_of_pair(elsewhere, paths, "correlate", pair).gpu == 0, "its workers have them"
 
 
 def of_billions(n):
-    return {"hub": "a/b", "revision": "x", "dimensions": {"n_layers": 40, "d_mlp": 10_000, "n_parameters": n * 10**9}}
+    return {
+        "hub": "a/b",
+        "revision": "x",
+        "dimensions": {"n_layers": 40, "d_mlp": 10_000, "n_parameters": n * 10**9},
+    }
 
 
 @pytest.mark.parametrize("given", [None, 100])
@@ -110,8 +139,14 @@ def test_where_activations_are_not_stored_their_readers_need_what_models_need(tm
     devices = {} if given is None else {"devices": {"cpu_memory_gb": given}}
     stored = parse_config({**content, **devices})
     live = parse_config({**content, **devices, "activations": {**activations, "keep": False}})
-    paths, tables = Paths(tmp_path), 1000 + 3 * 40 * 10_000 * live.specialization.n_contexts * 64 // MB
-    takes = {name: planned_capture(live, name, model_size(live, paths, name)).n_bytes / MB for name in models}
+    paths, tables = (
+        Paths(tmp_path),
+        1000 + 3 * 40 * 10_000 * live.specialization.n_contexts * 64 // MB,
+    )
+    takes = {
+        name: planned_capture(live, name, model_size(live, paths, name)).n_bytes / MB
+        for name in models
+    }
     if given is not None:
         assert sum(sorted(takes.values())[1:]) <= given * 1000, "each model has half"
     pair, contexts = (

@@ -34,9 +34,15 @@ SUMMARY = pd.DataFrame(
 
 
 def test_the_verdict_follows_the_paired_intervals():
-    """Not whether the filters' own intervals overlap: those of `random` do, and those of `oracle` do not."""
+    """Not whether the filters' own intervals overlap: those of `random` do, and those of `oracle`
+    do not.
+    """
     said = dict(
-        zip(("random", "non_rosetta", "non_rosetta_best", "classifier", "oracle"), verdict(SUMMARY), strict=True)
+        zip(
+            ("random", "non_rosetta", "non_rosetta_best", "classifier", "oracle"),
+            verdict(SUMMARY),
+            strict=True,
+        )
     )
     assert "F1 is 0.80, and 0.10 of: random" in said["random"]
     assert "the lower perplexity, by 1.00 [0.80, 1.20] over 3 seeds" in said["random"]
@@ -53,7 +59,11 @@ def test_the_table_is_in_the_papers_form():
     assert table.loc["random", "held-out perplexity"] == "5.000 ± 1.500"
     assert table.loc["base model", "held-out perplexity"] == "9.000"
     assert table.loc["bag-of-tokens classifier", "held-out perplexity"] == "–"
-    assert table["minus the Rosetta Neuron's, by seed"].tolist()[:3] == ["–", "+1.000 ± 0.200", "+0.200 ± 0.300"]
+    assert table["minus the Rosetta Neuron's, by seed"].tolist()[:3] == [
+        "–",
+        "+1.000 ± 0.200",
+        "+0.200 ± 0.300",
+    ]
     assert table.loc["Rosetta Neuron", "minus the Rosetta Neuron's, by seed"] == "–"
     assert np.isnan(table.loc["base model", "f1"])
     assert table.index.tolist()[-1] == "oracle"
@@ -64,8 +74,14 @@ def test_the_figure_has_documents_without_a_label(tmp_path, domains):
     config = SimpleNamespace(filtering=SimpleNamespace(target="js"))
     paths = Paths(tmp_path)
     write_csv(paths.table("filtering_summary"), SUMMARY)
-    rows = [(name, None, domain, 9, 90, 3, 30, 1 / len(domains)) for name in FILTERS for domain in domains]
+    rows = [
+        (name, None, domain, 9, 90, 3, 30, 1 / len(domains))
+        for name in FILTERS
+        for domain in domains
+    ]
     write_csv(paths.table("filtering_domains"), pd.DataFrame(rows, columns=SHARE_COLUMNS))
     drawn = filtering_figures.draw_filtering(config, paths)
     bars = [bar for bar in drawn.axes[1].patches if bar.get_width() > 0]
-    assert sum(bar.get_width() for bar in bars) == pytest.approx(len(FILTERS)), "all that each filter takes"
+    assert sum(bar.get_width() for bar in bars) == pytest.approx(len(FILTERS)), (
+        "all that each filter takes"
+    )

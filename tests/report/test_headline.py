@@ -1,4 +1,6 @@
-"""What the report says first follows from the tables, and can say the opposite; figures draw nulls, zeros and gaps."""
+"""What the report says first follows from the tables, and can say the opposite; figures draw nulls,
+zeros and gaps.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -28,25 +30,46 @@ TITLED = ("permuted positions", "exchanged documents", "untrained twins")
 
 
 def make_tables(alpha=0.7, chance=2.0, zeros=False):
-    """Three ladders by one law; each null has `chance` times the matches, and one calibrated count."""
+    """Three ladders by one law; each null has `chance` times the matches, and one calibrated
+    count.
+    """
     rows, controls = [], []
     for ladder, families in LADDERS.items():
         for rung, size in enumerate(SIZES):
             n = round(0.5 * size**alpha)
             above = 0 if zeros and rung == 0 else round(0.3 * size**alpha)
-            row = {"ladder": ladder, "rung": rung, "models": "--".join(f"{name}-{rung}" for name in families)}
-            row |= {"n_neurons": size, "families": "--".join(families), "matches": n, "above_untrained": above}
-            row |= {f"{name}_ci_{end}": f * row[name] for name in ("matches", "above_untrained") for end, f in ENDS}
+            row = {
+                "ladder": ladder,
+                "rung": rung,
+                "models": "--".join(f"{name}-{rung}" for name in families),
+            }
+            row |= {
+                "n_neurons": size,
+                "families": "--".join(families),
+                "matches": n,
+                "above_untrained": above,
+            }
+            row |= {
+                f"{name}_ci_{end}": f * row[name]
+                for name in ("matches", "above_untrained")
+                for end, f in ENDS
+            }
             rows.append(row)
             controls += [
-                (ladder, rung, name, seed, round(chance * n) + seed, 0.2) for name in NULLS for seed in range(3)
+                (ladder, rung, name, seed, round(chance * n) + seed, 0.2)
+                for name in NULLS
+                for seed in range(3)
             ]
     counts = pd.DataFrame(rows, columns=COUNT_COLUMNS)
-    controls = pd.DataFrame(controls, columns=["ladder", "rung", "control", "seed", "matches", "mean_r"])
-    summary = controls.groupby(["ladder", "rung", "control"], sort=False)["matches"].mean().reset_index()
-    summary = summary.assign(matches_ci_low=0.9 * summary["matches"], matches_ci_high=np.nan).reindex(
-        columns=NULL_SUMMARY_COLUMNS
+    controls = pd.DataFrame(
+        controls, columns=["ladder", "rung", "control", "seed", "matches", "mean_r"]
     )
+    summary = (
+        controls.groupby(["ladder", "rung", "control"], sort=False)["matches"].mean().reset_index()
+    )
+    summary = summary.assign(
+        matches_ci_low=0.9 * summary["matches"], matches_ci_high=np.nan
+    ).reindex(columns=NULL_SUMMARY_COLUMNS)
     return counts, controls, summary
 
 
@@ -61,7 +84,14 @@ ENDS = (("low", 0.9), ("high", 1.1))
 
 def floors(alphas, half=0.1):
     rows = [
-        {"ladder": "a-b", "rung": 0, "threshold": i / 10, "matches": 9, "alpha": alpha, "alpha_pairs": alpha}
+        {
+            "ladder": "a-b",
+            "rung": 0,
+            "threshold": i / 10,
+            "matches": 9,
+            "alpha": alpha,
+            "alpha_pairs": alpha,
+        }
         | {"alpha_pairs_ci_low": alpha - half, "alpha_pairs_ci_high": alpha + half}
         for i, alpha in enumerate(alphas)
     ]
@@ -80,16 +110,25 @@ def floors(alphas, half=0.1):
 )
 def test_the_headline_is_the_calibrated_count_and_follows_its_exponent(tmp_path, alpha, said):
     counts, controls, _ = make_tables()
-    counts[["matches", "above_untrained"]] = np.outer(200 * (SIZES[[0, 1, 2, 3] * 3] / 256) ** alpha, [9, 1]).round()
+    counts[["matches", "above_untrained"]] = np.outer(
+        200 * (SIZES[[0, 1, 2, 3] * 3] / 256) ** alpha, [9, 1]
+    ).round()
     scaling, pooled = (
         read_back(tmp_path, scaling_table(counts)),
         read_back(tmp_path, pooled_table(counts, None, controls)),
     )
     assert headline_statistic(pooled, scaling) == "above_untrained"
     sentence = headline(pooled, scaling)
-    assert sentence.startswith(f"Rosetta Neurons whose matches are above those of untrained twins {said}: ")
-    law = pooled[(pooled["statistic"] == "above_untrained") & (pooled["left_out"] == "none")].iloc[0]
-    assert f"α = {law['alpha']:.2f} (95% interval {law['alpha_ci_low']:.2f} to {law['alpha_ci_high']:.2f})" in sentence
+    assert sentence.startswith(
+        f"Rosetta Neurons whose matches are above those of untrained twins {said}: "
+    )
+    law = pooled[(pooled["statistic"] == "above_untrained") & (pooled["left_out"] == "none")].iloc[
+        0
+    ]
+    assert (
+        f"α = {law['alpha']:.2f} (95% interval {law['alpha_ci_low']:.2f} to "
+        f"{law['alpha_ci_high']:.2f})" in sentence
+    )
     assert "12 pairs of models in 3 ladder(s); without one family of models, " in sentence
 
 
@@ -103,7 +142,11 @@ def test_without_pairs_or_nulls_the_headline_says_so(tmp_path):
 def test_a_run_of_three_models_per_rung_has_a_headline_and_a_row_per_ladder(tmp_path):
     counts, controls, summary = make_tables()
     triples = counts.assign(families="a--b--c")
-    made = pooled_table(triples, None, controls), scaling_table(triples), null_scaling_table(triples, controls)
+    made = (
+        pooled_table(triples, None, controls),
+        scaling_table(triples),
+        null_scaling_table(triples, controls),
+    )
     pooled, scaling, chance = (read_back(tmp_path, table) for table in made)
     assert headline_statistic(pooled, scaling) == "above_untrained"
     said = headline(pooled, scaling)
@@ -114,7 +157,9 @@ def test_a_run_of_three_models_per_rung_has_a_headline_and_a_row_per_ladder(tmp_
         for ladder in LADDERS
         for name in ("all matches", "above untrained", *(f"chance: {title}" for title in TITLED))
     }
-    assert table.loc["a-c, chance: untrained twins", "matches by rung"].startswith("a-c 49, 79, 129, 227")
+    assert table.loc["a-c, chance: untrained twins", "matches by rung"].startswith(
+        "a-c 49, 79, 129, 227"
+    )
     assert table["α"].astype(float).between(0.65, 0.75).all()
     assert set(table["points"]) == {"4"}
     assert pooled["reason"].eq("there is no ladder of pairs").all()
@@ -122,7 +167,9 @@ def test_a_run_of_three_models_per_rung_has_a_headline_and_a_row_per_ladder(tmp_
 
 def test_counts_that_no_threshold_calibrates_are_named():
     counts, _, _ = make_tables()
-    missing = counts.assign(above_untrained=counts["above_untrained"].where(counts["ladder"] != "a-c"))
+    missing = counts.assign(
+        above_untrained=counts["above_untrained"].where(counts["ladder"] != "a-c")
+    )
     assert uncounted_sentence(missing, ["permutation", "untrained"]).startswith(
         "No matches are counted above untrained twins in a-c: the null model has too few matches"
     )
@@ -144,14 +191,17 @@ def test_whether_chance_makes_more_follows_from_the_counts(chance, said):
     assert chance_sentence(counts, summary).startswith(expected)
     some = summary.assign(matches=summary["matches"].where(summary["rung"] > 0, 0))
     if chance > 1:
-        assert "have on some rungs: permuted positions more on 9 of 12 rungs" in chance_sentence(counts, some)
+        assert "have on some rungs: permuted positions more on 9 of 12 rungs" in chance_sentence(
+            counts, some
+        )
     assert "not known" in chance_sentence(counts, summary[:0])
 
 
 def test_whether_the_exponent_depends_on_the_floor_follows_from_the_intervals():
     flat = floor_sentence(floors([0.60, 0.65, 0.62]))
     assert (
-        "floors of r from 0 to 0.2, the exponent of all pairs is 0.60 to 0.65; one value, 0.55 to 0.70, lies in" in flat
+        "floors of r from 0 to 0.2, the exponent of all pairs is 0.60 to 0.65; one value, 0.55 "
+        "to 0.70, lies in" in flat
     )
     assert "the exponent depends on it" in floor_sentence(floors([0.6, 0.9, 1.2]))
     assert floor_sentence(floors([0.6])) == ""
@@ -160,49 +210,81 @@ def test_whether_the_exponent_depends_on_the_floor_follows_from_the_intervals():
 def test_the_first_table_has_a_row_per_count_and_null(tmp_path):
     counts, controls, summary = make_tables()
     pooled = read_back(tmp_path, pooled_table(counts, None, controls))
-    table = headline_table(pooled, counts[:0], counts[:0], counts, summary).set_index("what is counted")
+    table = headline_table(pooled, counts[:0], counts[:0], counts, summary).set_index(
+        "what is counted"
+    )
     assert table.index.tolist() == [
-        "all matches", "above untrained", "chance: permuted positions", "chance: exchanged documents",
+        "all matches",
+        "above untrained",
+        "chance: permuted positions",
+        "chance: exchanged documents",
         "chance: untrained twins",
-    ]  # fmt: skip
+    ]
     assert table.loc["all matches", "matches by rung"].startswith("a-b 24, 39, 64, 113; a-c 24")
-    assert table.loc["chance: untrained twins", "matches by rung"].startswith("a-b 49, 79, 129, 227")
+    assert table.loc["chance: untrained twins", "matches by rung"].startswith(
+        "a-b 49, 79, 129, 227"
+    )
     assert table["α"].astype(float).between(0.65, 0.75).all()
 
 
 def test_the_nulls_are_drawn_and_fitted_in_the_panel_of_the_count():
     counts, controls, summary = make_tables(zeros=True)
     nulls = null_scaling_table(counts, controls)
-    figure = draw_scaling(ScalingTables(counts, scaling_table(counts), summary, nulls, floors([0.6, 0.7])))
+    figure = draw_scaling(
+        ScalingTables(counts, scaling_table(counts), summary, nulls, floors([0.6, 0.7]))
+    )
     figure.canvas.draw()
     *panels, last = figure.axes
-    assert [axis.get_title("left") for axis in panels] == ["a-b (4 sizes)", "a-c (4 sizes)", "b-c (4 sizes)"]
+    assert [axis.get_title("left") for axis in panels] == [
+        "a-b (4 sizes)",
+        "a-c (4 sizes)",
+        "b-c (4 sizes)",
+    ]
     texts = [text.get_text() for text in panels[0].texts]
     assert len(texts) == 5
-    for name in ("permuted positions", "exchanged documents", "untrained twins", "all matches", "above untrained"):
+    for name in (
+        "permuted positions",
+        "exchanged documents",
+        "untrained twins",
+        "all matches",
+        "above untrained",
+    ):
         assert sum(f"{name}: α = " in text for text in texts) == 1
     dashed = [line for line in panels[0].lines if line.get_linestyle() == "--"]
     assert len(dashed) == 3, "the law of every null"
     for line in dashed:
         np.testing.assert_allclose(line.get_ydata()[[0, -1]], [49, 227], rtol=0.05)
-    crosses = [line for line in panels[0].lines if line.get_marker() == "x" and len(line.get_xdata())]
-    assert [line.get_xdata().tolist() for line in crosses] == [[256]], "the rung without a match above the null"
+    crosses = [
+        line for line in panels[0].lines if line.get_marker() == "x" and len(line.get_xdata())
+    ]
+    assert [line.get_xdata().tolist() for line in crosses] == [[256]], (
+        "the rung without a match above the null"
+    )
     assert "floor" in last.get_xlabel()
 
 
 def test_estimates_without_interval_are_open_and_long_intervals_end_in_arrows():
     rows = pd.DataFrame(
-        {"alpha": [0.5, 0.6, 0.7], "alpha_ci_low": [0.4, np.nan, -9], "alpha_ci_high": [0.6, np.nan, 9]}
+        {
+            "alpha": [0.5, 0.6, 0.7],
+            "alpha_ci_low": [0.4, np.nan, -9],
+            "alpha_ci_high": [0.6, np.nan, 9],
+        }
     )
     limits = interval_limits(rows, "alpha", reach=1.0)
     assert limits[0] == pytest.approx(-0.5 - 0.11)
     assert limits[1] == pytest.approx(1.7 + 0.11)
     _, axes = plt.subplots()
-    draw_estimates(axes, pd.Series([1, 2, 3]), rows, "alpha", limits, color="k", marker="o", ms=4, lw=1)
+    draw_estimates(
+        axes, pd.Series([1, 2, 3]), rows, "alpha", limits, color="k", marker="o", ms=4, lw=1
+    )
     open_, filled, down, up = axes.lines
     assert (open_.get_markerfacecolor(), list(open_.get_xdata())) == ("white", [1, 2, 3])
     assert list(filled.get_xdata()) == [1, 3]
-    assert [(line.get_marker(), list(line.get_xdata())) for line in (down, up)] == [("v", [3]), ("^", [3])]
+    assert [(line.get_marker(), list(line.get_xdata())) for line in (down, up)] == [
+        ("v", [3]),
+        ("^", [3]),
+    ]
     ends = [segment[:, 1].tolist() for segment in axes.collections[0].get_segments()]
     assert ends[1] == pytest.approx(list(limits))
     assert interval_limits(rows.assign(alpha=np.nan), "alpha", 1.0) == (0.0, 1.0)

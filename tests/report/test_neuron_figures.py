@@ -1,4 +1,6 @@
-"""Figures of single neurons: which groups they show, and what becomes of rungs without Rosetta Neurons."""
+"""Figures of single neurons: which groups they show, and what becomes of rungs without Rosetta
+Neurons.
+"""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -6,7 +8,11 @@ import pandas as pd
 import pytest
 
 from rosetta.analysis.depth import depth_table, layer_pairs
-from rosetta.analysis.groups import RUNG_SPECIALIZATION_COLUMNS, polarization_tables, specialization_tables
+from rosetta.analysis.groups import (
+    RUNG_SPECIALIZATION_COLUMNS,
+    polarization_tables,
+    specialization_tables,
+)
 from rosetta.analysis.populations import MEASURES, Population, Rung
 from rosetta.config import Bootstrap, Config, Specialization
 from rosetta.models.neurons import NeuronShape
@@ -30,14 +36,20 @@ def population(model, n_layers, nulls, n_above=4):
     neurons.insert(0, "layer", np.arange(n) // 20)
     neurons.insert(1, "unit", np.arange(n) % 20)
     clusters = {"g": np.where(np.arange(n) < 8, np.arange(n), -1)}
-    above = [{name: {place: np.arange(n) < n_above} for name in nulls} for place in ("g", ("l", "g"))]
+    above = [
+        {name: {place: np.arange(n) < n_above} for name in nulls} for place in ("g", ("l", "g"))
+    ]
     fire = rng.random((n, 2))
-    return Population(model, shape, neurons, np.zeros(n, bool), fire, ["code", "prose"], clusters, *above)
+    return Population(
+        model, shape, neurons, np.zeros(n, bool), fire, ["code", "prose"], clusters, *above
+    )
 
 
 def ladder(nulls):
     """A model of one layer is in two rungs; the largest model has nothing above any null."""
-    small, partner, large = (population(name, layers, nulls) for name, layers in (("x-s", 1), ("y-s", 1), ("y-m", 2)))
+    small, partner, large = (
+        population(name, layers, nulls) for name, layers in (("x-s", 1), ("y-s", 1), ("y-m", 2))
+    )
     largest = population("x-l", 4, nulls, n_above=0)
     rungs = [[small, partner], [small, large], [largest, large]]
     return [Rung("l", number, "g", members) for number, members in enumerate(rungs)]
@@ -47,12 +59,18 @@ def draw(paths, nulls):
     """Draw all figures; return them before they are saved, by name."""
     rungs = ladder(nulls)
     populations = {one.model: one for rung in rungs for one in rung.populations}.values()
-    for name, table in zip(("polarization", "polarization_by_model"), polarization_tables(rungs, CONFIG), strict=True):
+    for name, table in zip(
+        ("polarization", "polarization_by_model"), polarization_tables(rungs, CONFIG), strict=True
+    ):
         write_csv(paths.table(name), table)
-    write_csv(paths.table("specialization_by_rung"), specialization_tables(populations, rungs, CONFIG)[1])
+    write_csv(
+        paths.table("specialization_by_rung"), specialization_tables(populations, rungs, CONFIG)[1]
+    )
     write_csv(paths.table("depth"), depth_table(rungs, CONFIG.bootstrap))
     matches = pd.DataFrame({"layer_a": [0, 0], "layer_b": [0, 0], "r": [0.5, 0.7]})
-    pairs = layer_pairs(matches, NeuronShape(1, 20), NeuronShape(2, 20)).assign(model_a="x-s", model_b="y-m")
+    pairs = layer_pairs(matches, NeuronShape(1, 20), NeuronShape(2, 20)).assign(
+        model_a="x-s", model_b="y-m"
+    )
     write_csv(paths.table("layer_pairs"), pairs)
     drawn = draw_neuron_figures(paths)
     for figure in drawn.values():
@@ -76,19 +94,27 @@ def legend(figure):
 def test_the_stricter_null_that_there_is_is_shown_beside_all_matches(tmp_path, nulls, shown):
     drawn = draw(Paths(tmp_path), nulls)
     assert set(drawn) == set(FIGURES)
-    assert all(legend(drawn[name]) == shown for name in ("polarization", "statistics", "specialization"))
+    assert all(
+        legend(drawn[name]) == shown for name in ("polarization", "statistics", "specialization")
+    )
     titles = [axis.get_title() for axis in drawn["depth"].axes if axis.get_title()]
     assert titles == ["l", *(f"l: {name}" for name in shown[1:-1])]
 
 
 def test_a_model_is_drawn_in_each_of_its_rungs_and_blank_without_rosetta_neurons(tmp_path):
-    everything, above = (axis for axis in draw(Paths(tmp_path), BOTH)["depth"].axes if axis.get_title())
+    everything, above = (
+        axis for axis in draw(Paths(tmp_path), BOTH)["depth"].axes if axis.get_title()
+    )
     labels = [label.get_text() for label in above.get_yticklabels()]
     assert labels == ["x-s  4", "y-s  4", "x-s  4", "y-m  4", "y-m  4", "x-l  0"]
-    cells = [[mesh.get_array().ravel() for mesh in axis.collections] for axis in (everything, above)]
+    cells = [
+        [mesh.get_array().ravel() for mesh in axis.collections] for axis in (everything, above)
+    ]
     assert [len(row) for row in cells[0]] == [1, 1, 1, 2, 2, 4], "no bin is without a layer"
     assert all(np.isfinite(row).all() for row in [*cells[0], *cells[1][:5]])
-    assert np.ma.getmaskarray(np.ma.masked_invalid(cells[1][5])).all(), "no Rosetta Neuron above the null"
+    assert np.ma.getmaskarray(np.ma.masked_invalid(cells[1][5])).all(), (
+        "no Rosetta Neuron above the null"
+    )
     # Eight of the first twenty of eighty neurons: four times what an even spread would leave there.
     np.testing.assert_allclose(cells[0][5], [4, 0, 0, 0])
 

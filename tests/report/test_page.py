@@ -12,7 +12,12 @@ from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.null_counts import CONTROL_COLUMNS, NULL_SUMMARY_COLUMNS
 from rosetta.analysis.replicates import REPLICATE_COLUMNS
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, pooled_table, scaling_table
-from rosetta.analysis.stability import EXCLUSION_COLUMNS, K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
+from rosetta.analysis.stability import (
+    EXCLUSION_COLUMNS,
+    K_COLUMNS,
+    STABILITY_COLUMNS,
+    THRESHOLD_COLUMNS,
+)
 from rosetta.analysis.steps import describe_step, neurons_step
 from rosetta.config import parse_config
 from rosetta.matching.mutual import MATCH_COLUMNS, rosetta_neurons
@@ -56,10 +61,18 @@ CONFIG = {
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
-        (0.000123456, "0.0001235"), (1.5e-7, "1.500e-07"), (-0.00071, "-0.0007100"), (0.5, "0.5000"), (99.996, "100.0"),
-        (0.0, "0"), (12_345.67, "12,345.7"), (1_234_567, "1,234,567"), (np.float64(36.0), "36"), (np.nan, "–"),
+        (0.000123456, "0.0001235"),
+        (1.5e-7, "1.500e-07"),
+        (-0.00071, "-0.0007100"),
+        (0.5, "0.5000"),
+        (99.996, "100.0"),
+        (0.0, "0"),
+        (12_345.67, "12,345.7"),
+        (1_234_567, "1,234,567"),
+        (np.float64(36.0), "36"),
+        (np.nan, "–"),
     ],
-)  # fmt: skip
+)
 def test_numbers_are_shown_with_significant_digits(value, shown):
     assert format_number(value) == shown
 
@@ -67,7 +80,9 @@ def test_numbers_are_shown_with_significant_digits(value, shown):
 def save_benchmark(paths, rule, job, seconds):
     path = paths.benchmark(rule, job)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0:00:01\t{100 * seconds}\t{10 * seconds}\n")
+    path.write_text(
+        f"s\th:m:s\tmax_rss\tcpu_time\n{seconds}\t0:00:01\t{100 * seconds}\t{10 * seconds}\n"
+    )
 
 
 def test_every_rule_has_its_jobs_and_no_model_that_nobody_needs():
@@ -83,15 +98,30 @@ def test_every_rule_has_its_jobs_and_no_model_that_nobody_needs():
 def test_the_times_are_those_of_the_jobs_that_the_configuration_asks_for(tmp_path):
     paths = Paths(tmp_path)
     for rule, job, seconds in [
-        ("corpus", "all", 5), ("train", "f-s", 2), ("train", "g-s", 3), ("report", "all", 1),
-        ("activations", "f-s.0-of-2", 1), ("activations", "f-s.1-of-2", 1),
-        ("activations", "twin.0-of-2", 1), ("activations", "twin.1-of-2", 4),
+        ("corpus", "all", 5),
+        ("train", "f-s", 2),
+        ("train", "g-s", 3),
+        ("report", "all", 1),
+        ("activations", "f-s.0-of-2", 1),
+        ("activations", "f-s.1-of-2", 1),
+        ("activations", "twin.0-of-2", 1),
+        ("activations", "twin.1-of-2", 4),
         # of other shard counts, ladders and versions of the workflow
-        ("activations", "f-s.0-of-1", 100), ("train", "q-s", 100), ("match", "f-s--g-s", 100), ("retired", "all", 100),
-    ]:  # fmt: skip
+        ("activations", "f-s.0-of-1", 100),
+        ("train", "q-s", 100),
+        ("match", "f-s--g-s", 100),
+        ("retired", "all", 100),
+    ]:
         save_benchmark(paths, rule, job, seconds)
-    rows = {row.phase: tuple(row)[1:] for row in phase_table(parse_config(CONFIG), paths).itertuples(index=False)}
-    assert rows == {"activations": (4, 7, 4, 70, 400), "corpus": (1, 5, 5, 50, 500), "train": (2, 5, 3, 50, 300)}
+    rows = {
+        row.phase: tuple(row)[1:]
+        for row in phase_table(parse_config(CONFIG), paths).itertuples(index=False)
+    }
+    assert rows == {
+        "activations": (4, 7, 4, 70, 400),
+        "corpus": (1, 5, 5, 50, 500),
+        "train": (2, 5, 3, 50, 300),
+    }
     more = parse_config({**CONFIG, "activations": {**CONFIG["activations"], "n_shards": 1}})
     assert phase_table(more, paths).set_index("phase")["seconds"].to_dict() == {
         "activations": 100,
@@ -106,12 +136,18 @@ N_UNITS = 15
 def save_theory(paths):
     """The theory's tables and figures, so far as the report looks into them."""
     compared = pd.DataFrame(
-        [["l", "matches", "rosetta", "plain", "ngrams", *[0.5] * 8, False, False, 0.5]], columns=COMPARISON_COLUMNS
+        [["l", "matches", "rosetta", "plain", "ngrams", *[0.5] * 8, False, False, 0.5]],
+        columns=COMPARISON_COLUMNS,
     )
-    matched_r = pd.DataFrame([["l", 0, "b", "ngrams", *[0.5] * 12, 0.001]], columns=MATCHED_R_COLUMNS)
-    left_out = pd.DataFrame([["l", 0, 15, "plain", "ngrams", 15, 15, 9, 20, 0.0, True]], columns=LEAVE_ONE_OUT_COLUMNS)
+    matched_r = pd.DataFrame(
+        [["l", 0, "b", "ngrams", *[0.5] * 12, 0.001]], columns=MATCHED_R_COLUMNS
+    )
+    left_out = pd.DataFrame(
+        [["l", 0, 15, "plain", "ngrams", 15, 15, 9, 20, 0.0, True]], columns=LEAVE_ONE_OUT_COLUMNS
+    )
     exact = [
-        [2.0, WHOLE, quantity, 0.5, 0.5, fitted] for quantity, fitted in (("matches", 0.81), ("true_matches", 0.52))
+        [2.0, WHOLE, quantity, 0.5, 0.5, fitted]
+        for quantity, fitted in (("matches", 0.81), ("true_matches", 0.52))
     ]
     known = {
         "theory_vs_measured": compared,
@@ -120,7 +156,10 @@ def save_theory(paths):
         "theory_finite_size": pd.DataFrame(exact, columns=FINITE_SIZE_COLUMNS),
     }
     for name in THEORY_TABLES.values():
-        write_csv(paths.table(name), known.get(name, pd.DataFrame({"statistic": ["plain"], "value": [0.25]})))
+        write_csv(
+            paths.table(name),
+            known.get(name, pd.DataFrame({"statistic": ["plain"], "value": [0.25]})),
+        )
     for name in THEORY_FIGURES:
         figure = paths.figure(f"theory_{name}", "png")
         figure.parent.mkdir(exist_ok=True)
@@ -129,20 +168,29 @@ def save_theory(paths):
 
 @pytest.fixture
 def reported(tmp_path):
-    """The report of a pair with 15 matches and random activations: texts, activations with ranges, matches, page."""
+    """The report of a pair with 15 matches and random activations: texts, activations with ranges,
+    matches, page.
+    """
     texts = [f"document <{i}> & what it says: {'word ' * (i % 9)}{i * i}" for i in range(40)]
     models = {"x": {"path": "x"}, "y": {"path": "y-chat"}}
     off = {
         "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []},
         "sweeps": {"thresholds": []},
     }
-    config = parse_config({"models": models, "ladders": {"l": [["x", "y"]]}, "activations": {"n_shards": 2}, **off})
+    config = parse_config(
+        {"models": models, "ladders": {"l": [["x", "y"]]}, "activations": {"n_shards": 2}, **off}
+    )
     paths = Paths(tmp_path)
-    documents = pd.DataFrame({"id": np.arange(40, dtype=np.uint64), "text": texts, "domain": "d<1>", "source": ""})
+    documents = pd.DataFrame(
+        {"id": np.arange(40, dtype=np.uint64), "text": texts, "domain": "d<1>", "source": ""}
+    )
     write_parquet(paths.split("match"), documents)
     split = {"documents": 40, "bytes": sum(map(len, texts)), "domains": {"d<1>": 40}}
     files = {"match": digest_file(paths.split("match"))}
-    write_manifest(paths.corpus_manifest, {"kind": "corpus", "counts": {}, "splits": {"match": split}, "files": files})
+    write_manifest(
+        paths.corpus_manifest,
+        {"kind": "corpus", "counts": {}, "splits": {"match": split}, "files": files},
+    )
     rng = np.random.default_rng(0)
     stores = {}
     for name in "xy":
@@ -150,22 +198,39 @@ def reported(tmp_path):
         values = rng.normal(size=(1, len(ranges[0]), N_UNITS)).astype(np.float32)
         save_stores(paths.stores(name, 2), values, ranges, len(texts), n_shards=2)
         stores[name] = (values[0], ranges)
-        shape = {"n_layers": 1, "d_mlp": N_UNITS, "n_neurons": N_UNITS, "n_parameters": 99, "vocab_size": 300}
+        shape = {
+            "n_layers": 1,
+            "d_mlp": N_UNITS,
+            "n_neurons": N_UNITS,
+            "n_parameters": 99,
+            "vocab_size": 300,
+        }
         licence = {"licence": "a <licence>"} if name == "x" else {}
         content = {"kind": "model", "architecture": "opt", "training": None, **shape, **licence}
         write_manifest(paths.model_manifest(name), content)
     matches = pd.DataFrame(
         {
-            "model_a": "x", "layer_a": 0, "unit_a": np.arange(N_UNITS), "model_b": "y", "layer_b": 0,
-            "unit_b": rng.permutation(N_UNITS), "r": rng.permutation(N_UNITS) / 16 + 0.001, "rank_a": 1, "rank_b": 1,
-            "margin_a": 0.25, "margin_b": 0.125,
-        }, columns=MATCH_COLUMNS,
-    )  # fmt: skip
+            "model_a": "x",
+            "layer_a": 0,
+            "unit_a": np.arange(N_UNITS),
+            "model_b": "y",
+            "layer_b": 0,
+            "unit_b": rng.permutation(N_UNITS),
+            "r": rng.permutation(N_UNITS) / 16 + 0.001,
+            "rank_a": 1,
+            "rank_b": 1,
+            "margin_a": 0.25,
+            "margin_b": 0.125,
+        },
+        columns=MATCH_COLUMNS,
+    )
     write_parquet(paths.matches("x--y"), matches)
     write_parquet(paths.rosetta("x--y"), rosetta_neurons([matches]))
     for name in "xy":
         neurons_step(config, paths, name)
-        kurtosis = pd.DataFrame({"layer": 0, "unit": np.arange(N_UNITS), "excess_kurtosis": rng.normal(size=N_UNITS)})
+        kurtosis = pd.DataFrame(
+            {"layer": 0, "unit": np.arange(N_UNITS), "excess_kurtosis": rng.normal(size=N_UNITS)}
+        )
         write_parquet(paths.vocabulary(name), kurtosis)
     row = {
         "ladder": "l",
@@ -202,9 +267,14 @@ def reported(tmp_path):
 
 
 def top_tokens(texts, values, ranges, n):
-    """By brute force: the highest position of every document, the n highest of these; as (text, value)."""
+    """By brute force: the highest position of every document, the n highest of these; as (text,
+    value).
+    """
     _, start, end, owner = ranges
-    best = [max((row for row in range(len(values)) if owner[row] == i), key=lambda row: values[row]) for i in range(40)]
+    best = [
+        max((row for row in range(len(values)) if owner[row] == i), key=lambda row: values[row])
+        for i in range(40)
+    ]
     best = sorted(best, key=lambda row: -values[row])[:n]
     return [(texts[owner[row]][start[row] : end[row]], f"{values[row]:#.4g}") for row in best]
 
@@ -217,7 +287,9 @@ def test_the_ten_best_matches_are_listed_in_order_with_their_top_contexts(report
     for row, part in zip(best.itertuples(), shown, strict=True):
         assert f"<h3>x L0/U{row.unit_a} ↔ y L0/U{row.unit_b}</h3>" in part
         assert f"r = {row.r:#.4g}, margins to the runner-up 0.2500 and 0.1250" in part
-        contexts = re.findall(r"<mark>(.*?)</mark>.*?</div>\s*<div class=\"note\">(\S+) ·", part, re.DOTALL)
+        contexts = re.findall(
+            r"<mark>(.*?)</mark>.*?</div>\s*<div class=\"note\">(\S+) ·", part, re.DOTALL
+        )
         expected = [
             context
             for name, unit in (("x", row.unit_a), ("y", row.unit_b))
@@ -258,7 +330,9 @@ def test_the_time_of_every_phase_is_shown(reported):
 
 def test_the_findings_are_told_where_they_cannot_be_judged(reported):
     *_, page = reported
-    section = page[page.index("<h2>What this run says") : page.index("<h2>What Rosetta Neurons are like")]
+    section = page[
+        page.index("<h2>What this run says") : page.index("<h2>What Rosetta Neurons are like")
+    ]
     assert section.count("<b>cannot be judged</b>") == 4
     assert section.count("The ladder has one rung") == 3
 
@@ -268,7 +342,9 @@ def test_licences_and_names_that_look_post_trained_are_shown(reported):
     section = page[page.index("<h3>Models</h3>") : page.index("<h3>Corpus</h3>")]
     header = re.findall(r"<th>(.*?)</th>", section)
     rows = {
-        row[0]: row for text in re.findall(r"<tr>(.*?)</tr>", section) if (row := re.findall(r"<td>(.*?)</td>", text))
+        row[0]: row
+        for text in re.findall(r"<tr>(.*?)</tr>", section)
+        if (row := re.findall(r"<td>(.*?)</td>", text))
     }
     assert {name: html.unescape(row[header.index("licence")]) for name, row in rows.items()} == {
         "x": "a <licence>",

@@ -16,7 +16,10 @@ from rosetta.report.viewer import NUMBERS, embedded_json, note_matches, render_v
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import write_parquet
 
-EVIL = "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'> &amp; ünïcode 𝄞 \u2028"
+EVIL = (
+    "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 2'> "
+    "&amp; ünïcode 𝄞 \u2028"
+)
 DOMAINS = ["code", "prose", ""]
 N = 2000
 VOCABULARY_KURTOSIS = list(NUMBERS).index("excess_kurtosis")
@@ -45,14 +48,17 @@ def encoded(values):
 
 
 def group(models, n_neurons, first_layer):
-    """Excerpts of two tokens a model (the last model has read only one), neurons L{first + i // 100}/U{i}."""
+    """Excerpts of two tokens a model (the last model has read only one), neurons L{first + i //
+    100}/U{i}.
+    """
     excerpts = [
         {
             "document": f"{i:016x}",
             "domain": DOMAINS[i % 3],
             "byte_start": 0,
             "text": text_of(i),
-            "tokens": [[4, len(text_of(i).encode("utf-16-le")) // 2 - 4]] * (len(models) - 1) + [[4]],
+            "tokens": [[4, len(text_of(i).encode("utf-16-le")) // 2 - 4]] * (len(models) - 1)
+            + [[4]],
         }
         for i in range(60)
     ]
@@ -67,7 +73,11 @@ def group(models, n_neurons, first_layer):
                 for side in range(len(models))
             ],
             "contexts": [
-                {"excerpt": (i + rank) % 60, "ranks": [rank + 1] + [3 - rank] * (len(models) - 1), "values": values}
+                {
+                    "excerpt": (i + rank) % 60,
+                    "ranks": [rank + 1] + [3 - rank] * (len(models) - 1),
+                    "values": values,
+                }
                 for rank in range(3)
             ],
         }
@@ -80,9 +90,17 @@ def group(models, n_neurons, first_layer):
 def data():
     groups = {"a--b": group(["a", "b"], N - 500, 0), "a--b--c": group(["a", "b", "c"], 500, 50)}
     groups["a--b"]["neurons"][0]["partners"][1]["match"] = {
-        "r_ci_low": 0.45, "r_ci_high": 0.55, "p_permutation": 0.001, "p_untrained": None, "margin": 0.02,
-    }  # fmt: skip
-    made = viewer_data(groups, {name: KnownModel() for name in "abc"}, ["above exchanged documents", "above untrained"])
+        "r_ci_low": 0.45,
+        "r_ci_high": 0.55,
+        "p_permutation": 0.001,
+        "p_untrained": None,
+        "margin": 0.02,
+    }
+    made = viewer_data(
+        groups,
+        {name: KnownModel() for name in "abc"},
+        ["above exchanged documents", "above untrained"],
+    )
     about = {"name": "rivers <b>", "examples": ["the Oder"], "is_monosemantic": True}
     made["neurons"][3]["partners"][0]["about"] = about
     return made
@@ -92,15 +110,25 @@ def test_groups_share_their_excerpts(data):
     assert len(data["excerpts"]) == 60
     assert set(data["excerpts"][0]["tokens"]) == {"0", "1", "2"}
     assert len(data["neurons"]) == N
-    assert data["groups"] == [{"name": "a--b", "models": [0, 1]}, {"name": "a--b--c", "models": [0, 1, 2]}]
+    assert data["groups"] == [
+        {"name": "a--b", "models": [0, 1]},
+        {"name": "a--b--c", "models": [0, 1, 2]},
+    ]
     last = data["neurons"][-1]
     assert data["excerpts"][last["contexts"][0]["excerpt"]]["text"] == text_of(499 % 60)
-    assert (last["group"], last["domain"], last["partners"][2]["numbers"][VOCABULARY_KURTOSIS]) == (1, 1, 4.99)
+    assert (last["group"], last["domain"], last["partners"][2]["numbers"][VOCABULARY_KURTOSIS]) == (
+        1,
+        1,
+        4.99,
+    )
 
 
 def test_the_page_holds_the_data_and_nothing_of_it_is_markup(data):
     page = render_viewer(data)
-    assert re.findall(r"<script[^>]*>", page) == ['<script type="application/json" id="data">', "<script>"]
+    assert re.findall(r"<script[^>]*>", page) == [
+        '<script type="application/json" id="data">',
+        "<script>",
+    ]
     held = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1]
     assert not set("<>&\u2028") & set(held)
     assert json.loads(held) == json.loads(json.dumps(data))
@@ -115,9 +143,23 @@ def test_numbers_that_json_lacks_are_refused():
 def test_partners_carry_what_is_known_of_their_match(tmp_path):
     """Of three models: anchor 0/1 is matched with both others, above the null by one match only."""
     paths = Paths(tmp_path)
-    facts = {"margin_a": 0.3, "margin_b": 0.1, "rank_a": 1, "rank_b": 1, "r_ci_low": 0.4, "r_ci_high": 0.6}
+    facts = {
+        "margin_a": 0.3,
+        "margin_b": 0.1,
+        "rank_a": 1,
+        "rank_b": 1,
+        "r_ci_low": 0.4,
+        "r_ci_high": 0.6,
+    }
     for number, other in enumerate("bc"):
-        row = {"model_a": "a", "layer_a": 0, "unit_a": 1, "model_b": other, "layer_b": 2, "unit_b": number}
+        row = {
+            "model_a": "a",
+            "layer_a": 0,
+            "unit_a": 1,
+            "model_b": other,
+            "layer_b": 2,
+            "unit_b": number,
+        }
         row |= facts | {
             "r": 0.7 - 0.2 * number,
             "p_permutation": 0.01 * (number + 1),
@@ -125,26 +167,39 @@ def test_partners_carry_what_is_known_of_their_match(tmp_path):
             "p_untrained": np.nan,
         }
         rows = [{**row, "unit_a": 7, "unit_b": 9}, row]
-        write_parquet(paths.matches(f"a--{other}"), pd.DataFrame(rows)[[*MATCH_COLUMNS, *NOTE_COLUMNS]])
+        write_parquet(
+            paths.matches(f"a--{other}"), pd.DataFrame(rows)[[*MATCH_COLUMNS, *NOTE_COLUMNS]]
+        )
     partners = [{"layer": 0, "unit": 1}, {"layer": 2, "unit": 0}, {"layer": 2, "unit": 1}]
     group = {"models": ["a", "b", "c"], "neurons": [{"partners": partners}]}
     limits = {"plain": -1.0, "above_x": 0.4, "above_y": 0.6}
     note_matches(group, paths, rosetta_above(paths, ("a", "b", "c"), limits))
     assert group["neurons"][0]["above"] == [True, False]
-    known = {"r_ci_low": 0.4, "r_ci_high": 0.6, "p_documents": None, "p_untrained": None, "margin": 0.1}
+    known = {
+        "r_ci_low": 0.4,
+        "r_ci_high": 0.6,
+        "p_documents": None,
+        "p_untrained": None,
+        "margin": 0.1,
+    }
     assert partners[1]["match"] == {**known, "p_permutation": 0.01}
     assert partners[2]["match"] == {**known, "p_permutation": 0.02}
 
 
-# ---- in a browser ------------------------------------------------------------------------------------------------
+# ---- in a browser
+# ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def browser():
     if os.environ.get("CI"):
-        pytest.skip("browser tests do not run in CI; run pytest tests/report/test_viewer.py on your machine")
+        pytest.skip(
+            "browser tests do not run in CI; run pytest tests/report/test_viewer.py on your machine"
+        )
     if webdriver.missing():
-        pytest.skip(f"{webdriver.missing()} is not installed (Debian packages chromium and chromium-driver)")
+        pytest.skip(
+            f"{webdriver.missing()} is not installed (Debian packages chromium and chromium-driver)"
+        )
     with webdriver.Browser() as started:
         yield started
 
@@ -169,7 +224,10 @@ def title(browser):
 
 
 def names(browser):
-    return browser.run("return [...document.querySelectorAll('.row div:first-child')].map((row) => row.textContent)")
+    return browser.run(
+        "return [...document.querySelectorAll('.row div:first-child')].map((row) => "
+        "row.textContent)"
+    )
 
 
 def test_it_opens_with_all_neurons_but_few_rows(opened):
@@ -180,7 +238,9 @@ def test_it_opens_with_all_neurons_but_few_rows(opened):
 
 
 def test_text_of_the_corpus_is_never_executed(opened):
-    texts = opened.run("return [...document.querySelectorAll('.text')].map((text) => text.textContent)")
+    texts = opened.run(
+        "return [...document.querySelectorAll('.text')].map((text) => text.textContent)"
+    )
     assert texts[:2] == [EVIL, EVIL]
     assert opened.run("return window.pwned") is None
     assert opened.run("return document.querySelectorAll('main img, main script').length") == 0
@@ -200,18 +260,29 @@ def test_a_partner_is_found_too(opened):
 
 def test_words_are_found_in_contexts_and_annotations(opened):
     opened.fill("#search", "Number 17 TELLS")
-    expected = sum(17 in {(i + rank) % 60 for rank in range(3)} for n in (N - 500, 500) for i in range(n))
+    expected = sum(
+        17 in {(i + rank) % 60 for rank in range(3)} for n in (N - 500, 500) for i in range(n)
+    )
     assert count(opened) == expected
-    shown = opened.run("return [...document.querySelectorAll('.context')].map((c) => [c.className, c.innerText])")
-    assert {("number 17 tells" in text, name) for name, text in shown} == {(True, "context found"), (False, "context")}
-    buttons = opened.run("return [...document.querySelectorAll('.toolbar button')].map((b) => b.textContent)")
+    shown = opened.run(
+        "return [...document.querySelectorAll('.context')].map((c) => [c.className, c.innerText])"
+    )
+    assert {("number 17 tells" in text, name) for name, text in shown} == {
+        (True, "context found"),
+        (False, "context"),
+    }
+    buttons = opened.run(
+        "return [...document.querySelectorAll('.toolbar button')].map((b) => b.textContent)"
+    )
     assert buttons == ["a · 1 found", "b · 1 found"]
     opened.fill("#search", "rivers <b>")
     assert names(opened) == ["L0/U3 ↔ L1/U3 · rivers <b>"]
     assert "“the Oder”" in opened.run("return document.querySelector('.about').textContent")
     opened.fill("#search", "nowhere to be found")
     assert count(opened) == 0
-    assert "No Rosetta Neuron fits" in opened.run("return document.querySelector('main').textContent")
+    assert "No Rosetta Neuron fits" in opened.run(
+        "return document.querySelector('main').textContent"
+    )
 
 
 def set_filter(browser, name, value):
@@ -242,13 +313,19 @@ def test_a_filter_narrows_the_list(opened, name, value, expected):
 
 
 def test_a_match_is_shown_with_what_chance_makes(opened):
-    rows = opened.run("return [...document.querySelectorAll('.row .small')].map((row) => row.textContent)")
+    rows = opened.run(
+        "return [...document.querySelectorAll('.row .small')].map((row) => row.textContent)"
+    )
     assert ["not above untrained" in row for row in rows[:4]] == [False, False, True, True]
-    cards = opened.run("return [...document.querySelectorAll('.model')].map((card) => card.innerText)")
+    cards = opened.run(
+        "return [...document.querySelectorAll('.model')].map((card) => card.innerText)"
+    )
     assert re.search(r"r with the anchor\s+itself", cards[0])
     assert re.search(r"r with the anchor\s+0\.5 \(0\.45 to 0\.55\)", cards[1])
     assert re.search(r"margin to the runner-up\s+0\.02\s+p, permuted positions\s+0\.001", cards[1])
-    assert re.search(r"margin to the runner-up\s+–\s+p, permuted positions\s+–", cards[0]), "charts are level"
+    assert re.search(r"margin to the runner-up\s+–\s+p, permuted positions\s+–", cards[0]), (
+        "charts are level"
+    )
     assert "untrained twins" not in cards[0] + cards[1], "there is no such null"
     facts = opened.run("return document.querySelector('h1 + .note').textContent")
     assert facts == "a--b · lowest r 1 · margin – · above exchanged documents · above untrained"
@@ -270,7 +347,9 @@ def test_the_keyboard_moves_through_the_list(opened):
     opened.press("End")
     last = title(opened)
     assert last == "a L14/U1499 ↔ b L15/U1499"
-    assert opened.run("return document.querySelector('[aria-selected=true]').textContent.includes('U1499')")
+    assert opened.run(
+        "return document.querySelector('[aria-selected=true]').textContent.includes('U1499')"
+    )
     opened.press("ArrowDown")
     assert title(opened) == last
     opened.press("Home", "/", "7", ".", "7", "0", "0", "Enter", "j")
@@ -282,7 +361,9 @@ def test_every_model_is_shaded_on_the_same_text(opened):
     set_filter(opened, "group", "1")
     first = "return [...document.querySelector('.context').querySelectorAll('.text')]"
     assert opened.run(f"{first}.map((text) => text.textContent)") == [text_of(0)] * 3
-    colors = opened.run(f"{first}.map((text) => [...text.children].map((token) => token.style.background))")
+    colors = opened.run(
+        f"{first}.map((text) => [...text.children].map((token) => token.style.background))"
+    )
     assert colors[0] == ["rgba(60, 120, 255, 0)", "rgb(255, 140, 0)"]
     assert colors[2][0] == "rgb(60, 120, 255)", "the third model reads -1"
     titles = opened.run(f"{first}.map((text) => [...text.children].map((token) => token.title))")
@@ -291,7 +372,9 @@ def test_every_model_is_shaded_on_the_same_text(opened):
 
 
 def test_the_top_contexts_of_each_model_can_be_shown(opened):
-    notes = "return [...document.querySelectorAll('.context > .note')].map((note) => note.textContent)"
+    notes = (
+        "return [...document.querySelectorAll('.context > .note')].map((note) => note.textContent)"
+    )
     ours = opened.run(notes)
     assert [note.split(",")[0] for note in ours] == ["#1 of a", "#2 of a", "#3 of a"]
     opened.press("t")

@@ -1,4 +1,6 @@
-"""With which configuration results were made is told by the results, whatever became of Snakemake's records."""
+"""With which configuration results were made is told by the results, whatever became of Snakemake's
+records.
+"""
 
 import json
 import os
@@ -25,7 +27,9 @@ SHORTER = {**RUN, "activations": {**TINY["activations"], "sequence_length": 16}}
 @pytest.fixture
 def project(finished, tmp_path):
     """A private copy of the finished project, without what Snakemake remembers of it."""
-    shutil.copytree(finished, tmp_path / "p", symlinks=True, ignore=shutil.ignore_patterns(".snakemake"))
+    shutil.copytree(
+        finished, tmp_path / "p", symlinks=True, ignore=shutil.ignore_patterns(".snakemake")
+    )
     return tmp_path / "p"
 
 
@@ -37,20 +41,30 @@ def test_an_edit_is_noticed_without_snakemakes_records(finished, project, tmp_pa
     assert jobs_of(run_snakemake(project, "-n", config=RUN)) == {}, "the edit was taken back"
     simulated = {**RUN, "theory": {**TINY["theory"], "kappa": 2.5}}  # of rules that have no input
     assert jobs_of(run_snakemake(project, "-n", "theory_simulations", config=simulated)) == {
-        "theory_simulate": 1, "theory_exponents": 1, "theory_simulations": 1,
-    }  # fmt: skip
+        "theory_simulate": 1,
+        "theory_exponents": 1,
+        "theory_simulations": 1,
+    }
 
 
 def test_what_a_run_claims_is_what_made_its_results(finished, tmp_path):
-    """Also of a run that makes one file only: the others are not read as results of its configuration."""
-    project, counts = shutil.copytree(finished, tmp_path / "p", symlinks=True), "results/tables/counts.csv"
+    """Also of a run that makes one file only: the others are not read as results of its
+    configuration.
+    """
+    project, counts = (
+        shutil.copytree(finished, tmp_path / "p", symlinks=True),
+        "results/tables/counts.csv",
+    )
     edited = {**RUN, "controls": {**TINY["controls"], "null_quantile": 0.8}}
     assert jobs_of(run_snakemake(project, counts, config=edited)) == {"counts": 1}
     claimed = load_config(project / "results" / "run_config.yaml")
     assert claimed.controls.null_quantile == 0.8
     assert read_stamp(project / counts) == stamp(claimed, "counts")
     refused = run_here("control-figures", "--config", "results/run_config.yaml", folder=project)
-    assert_refused(refused, r"null_summary\.csv: made with another configuration than .*run_config\.yaml.*--force")
+    assert_refused(
+        refused,
+        r"null_summary\.csv: made with another configuration than .*run_config\.yaml.*--force",
+    )
     found = run_here("verify", "results", folder=project).err
     assert "report.html: made with another configuration" in found
     assert "counts.csv: made" not in found
@@ -71,7 +85,11 @@ def edited(**sections) -> Config:
 def test_a_stamp_is_stale_if_the_stage_depends_on_what_was_edited(config):
     training = edited(zoo={**TINY["zoo"], "training": {**TINY["zoo"]["training"], "steps": 13}})
     assert is_stale(training, stamp(config, "train", "opt-s"))
-    for kept in (stamp(config, "tokenizer", "opt"), stamp(config, "activations", "opt-s"), stamp(config, "corpus")):
+    for kept in (
+        stamp(config, "tokenizer", "opt"),
+        stamp(config, "activations", "opt-s"),
+        stamp(config, "corpus"),
+    ):
         assert not is_stale(training, kept)
     foreign = edited(models={**TINY["models"], "opt-s": {"path": "elsewhere"}}, filtering=None)
     assert is_stale(foreign, stamp(config, "train", "opt-s"))
@@ -90,7 +108,9 @@ def test_a_stamp_is_stale_if_the_stage_depends_on_what_was_edited(config):
         ("dask", {"threads_per_worker": 2}, False),
     ],
 )
-def test_intervals_depend_on_the_memory_that_decides_how_half_samples_are_matched(config, section, edit, stale):
+def test_intervals_depend_on_the_memory_that_decides_how_half_samples_are_matched(
+    config, section, edit, stale
+):
     """Whether all neurons fit; the correlations themselves are the same in any memory."""
     changed = edited(**{section: {**TINY.get(section, {}), **edit}})
     assert is_stale(changed, stamp(config, "intervals", "pythia-s--opt-s")) == stale
@@ -106,7 +126,9 @@ def save(paths, config, content="x\n"):
     write_text(paths.run_config, dump_config(config))
 
 
-def test_what_another_configuration_made_is_dated_back_until_that_is_asked_for_again(config, tmp_path):
+def test_what_another_configuration_made_is_dated_back_until_that_is_asked_for_again(
+    config, tmp_path
+):
     paths = Paths(tmp_path)
     save(paths, config)
     written = paths.table("counts").stat().st_mtime
@@ -128,14 +150,22 @@ def test_a_stamp_is_a_comment_to_b2sum_and_its_damage_is_found(config, tmp_path)
     subprocess.run(check, cwd=beside.parent, check=True, capture_output=True)
     whole = beside.read_bytes()
     check_digest(paths.table("counts"))
-    for damaged in (whole.replace(b"stage", b"stbge"), whole[:-5], whole.replace(b"# {", b"# "), whole + b"x"):
+    for damaged in (
+        whole.replace(b"stage", b"stbge"),
+        whole[:-5],
+        whole.replace(b"# {", b"# "),
+        whole + b"x",
+    ):
         beside.write_bytes(damaged)
         with pytest.raises(DamageError, match="not what was written here"):
             check_digest(paths.table("counts"))
 
 
 def test_a_step_by_hand_does_not_read_what_another_configuration_made(tmp_path):
-    config, paths = parse_config({**RUN, "results": str(tmp_path / "results")}), Paths(tmp_path / "results")
+    config, paths = (
+        parse_config({**RUN, "results": str(tmp_path / "results")}),
+        Paths(tmp_path / "results"),
+    )
     counts = pd.DataFrame({"ladder": ["l", "l"], "n_neurons": [100, 1000], "matches": [10, 100]})
     save(paths, config, counts.to_csv(index=False))
     assert run_here("fit", paths.table("counts"), folder=tmp_path).code == 0
@@ -143,5 +173,8 @@ def test_a_step_by_hand_does_not_read_what_another_configuration_made(tmp_path):
     changed["controls"]["null_quantile"] = 0.8
     write_text(paths.run_config, yaml.safe_dump(changed))
     os.utime(paths.run_config, (1e9, 1e9))
-    assert_refused(run_here("fit", paths.table("counts"), folder=tmp_path), r"counts\.csv: made with another config")
+    assert_refused(
+        run_here("fit", paths.table("counts"), folder=tmp_path),
+        r"counts\.csv: made with another config",
+    )
     assert run_here("fit", paths.table("by_hand"), folder=tmp_path).code == 0

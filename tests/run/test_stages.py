@@ -103,7 +103,10 @@ def rules() -> dict[str, list[str]]:
         for number, line in enumerate(lines):
             if head := HEAD.match(line):
                 inside = re.compile(rf"{head[1]} +\S|$")
-                end = next((i for i in range(number + 1, len(lines)) if not inside.match(lines[i])), len(lines))
+                end = next(
+                    (i for i in range(number + 1, len(lines)) if not inside.match(lines[i])),
+                    len(lines),
+                )
                 found[head[2]] = "\n".join(lines[number:end]).rstrip().splitlines()
     return found
 
@@ -128,13 +131,19 @@ def test_a_rule_without_a_record_and_a_record_without_a_rule_are_told(tmp_path):
     config = parse_config(EARLIER)
     check_rules(config, STAGES)
     check_rules(parse_config({**EARLIER, "annotation": None}), set(STAGES) - {"annotate"})
-    with pytest.raises(StageError, match=r"'mathc' is not in the registry.*rosetta/run/stages/.*match"):
+    with pytest.raises(
+        StageError, match=r"'mathc' is not in the registry.*rosetta/run/stages/.*match"
+    ):
         check_rules(config, {*STAGES, "mathc"})
-    with pytest.raises(StageError, match=r"no rule in workflow/rules/ runs these stages.*: annotate, viewer\."):
+    with pytest.raises(
+        StageError, match=r"no rule in workflow/rules/ runs these stages.*: annotate, viewer\."
+    ):
         check_rules(config, set(STAGES) - {"annotate", "viewer"})
     folder = copy_project(tmp_path / "p")
     matches = folder / "workflow" / "rules" / "matches.smk"
-    matches.write_text(matches.read_text().replace("use rule step as match with:", "use rule step as mathc with:"))
+    matches.write_text(
+        matches.read_text().replace("use rule step as match with:", "use rule step as mathc with:")
+    )
     failed = run_snakemake(folder, "-n", config=TINY, check=False)
     assert failed.returncode
     assert "'mathc' is not in the registry" in failed.stdout + failed.stderr
@@ -145,7 +154,10 @@ def test_jobs_are_named_by_the_wildcards_of_their_rule():
     for stage in STAGES.values():
         pattern = stage.job_pattern(config)
         wildcards = stage.jobs(config)
-        assert all(set(each) == {name for _, name, _, _ in Formatter().parse(pattern) if name} for each in wildcards)
+        assert all(
+            set(each) == {name for _, name, _, _ in Formatter().parse(pattern) if name}
+            for each in wildcards
+        )
         names = stage.job_names(config)
         assert names, f"{stage.name} has jobs in this configuration"
         assert len(set(names)) == len(names)
@@ -156,12 +168,27 @@ def test_jobs_are_named_by_the_wildcards_of_their_rule():
 def test_stages_read_what_their_rules_have_as_inputs(tmp_path, monkeypatch):
     """By the workflow itself: an arrow of the graph of rules is a result that is read."""
     monkeypatch.setenv("ROSETTA_TEST_KEY", "x")
-    annotation = {"base_url": "http://localhost:1/v1", "model": "m", "api_key_variable": "ROSETTA_TEST_KEY"}
+    annotation = {
+        "base_url": "http://localhost:1/v1",
+        "model": "m",
+        "api_key_variable": "ROSETTA_TEST_KEY",
+    }
     theory = {**TINY["theory"], "sweep": {"kappa": [2.0]}}
     content = {**TINY, "results": str(tmp_path / "r"), "annotation": annotation, "theory": theory}
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
-    command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--configfile", "run.yaml", "--rulegraph"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120)
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "-s",
+        ROOT / "Snakefile",
+        "--configfile",
+        "run.yaml",
+        "--rulegraph",
+    ]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
+    )
     labels = dict(re.findall(r"(\d+)\[label = \"(\w+)\"", done.stdout))
     assert {"annotate", "theory_sweep_table", "filter_pretrain"} <= set(labels.values())
     read = {name: set() for name in labels.values()}
@@ -169,20 +196,24 @@ def test_stages_read_what_their_rules_have_as_inputs(tmp_path, monkeypatch):
         read[labels[target]].add(labels[source].replace("train_large", "train"))
     asked = {name for name, stage in STAGES.items() if stage.jobs(parse_config(content))}
     assert asked == set(read) - OTHERS
-    assert {name: read[name] for name in asked} == {name: set(STAGES[name].reads) & asked for name in asked}
+    assert {name: read[name] for name in asked} == {
+        name: set(STAGES[name].reads) & asked for name in asked
+    }
 
 
 @pytest.mark.parametrize("stage", STAMPS)
 def test_results_of_earlier_versions_stay_valid(stage):
     name, made = STAMPS[stage]
     config = parse_config(EARLIER)
-    assert not is_stale(config, json.dumps({"stage": stage, "name": name, "made_by": made})), made_by(
-        config, stage, name
+    assert not is_stale(config, json.dumps({"stage": stage, "name": name, "made_by": made})), (
+        made_by(config, stage, name)
     )
 
 
 def test_how_a_command_is_spelled_reruns_nothing(tmp_path):
-    """Snakemake's records are of an earlier spelling; what made the result is its version and its settings."""
+    """Snakemake's records are of an earlier spelling; what made the result is its version and its
+    settings.
+    """
     folder, table = copy_project(tmp_path / "p"), "results/tables/theory_frontiers.csv"
     config = {**TINY, "results": "results"}
     run_snakemake(folder, table, config=config)
@@ -216,7 +247,12 @@ def test_every_place_has_a_path_and_a_meaning_of_its_own():
 def test_tables_and_figures_are_those_that_a_configuration_asks_for():
     config = parse_config(EARLIER)
     plain = parse_config(
-        {**EARLIER, "filtering": None, "theory": {"predict_sizes": []}, "controls": {"untrained_seeds": []}}
+        {
+            **EARLIER,
+            "filtering": None,
+            "theory": {"predict_sizes": []},
+            "controls": {"untrained_seeds": []},
+        }
     )
     optional = {"theory_predictions", "theory_sweep", "theory_sweep_exponents"}
     optional |= {"filtering", "filtering_summary", "filtering_domains", "filtering_candidates"}

@@ -11,7 +11,16 @@ from commands import run_here
 from rosetta.config import dump_config, load_config
 from rosetta.run.paths import Paths
 from rosetta.run.stages import job_names
-from rosetta.run.status import Job, disk_use, job_states, jobs_at_once, last_line, seconds_left, started_in, status_text
+from rosetta.run.status import (
+    Job,
+    disk_use,
+    job_states,
+    jobs_at_once,
+    last_line,
+    seconds_left,
+    started_in,
+    status_text,
+)
 from rosetta.storage.digests import write_text
 from rosetta.storage.locks import running_here
 
@@ -50,13 +59,19 @@ def test_every_job_has_a_state(run):
     end(paths, "corpus", "all", 4.0, at=1004.0)
     begin(paths, "tokenizer", "opt", "a\rb\r50%")
     begin(paths, "tokenizer", "qwen", "rosetta: corpus.parquet: damaged. Delete it.\n")
-    begin(paths, "train", "opt-s", 'Traceback (most recent call last):\n  File "x"\nValueError: no\n')
+    begin(
+        paths, "train", "opt-s", 'Traceback (most recent call last):\n  File "x"\nValueError: no\n'
+    )
     begin(paths, "train", "opt-m", "step 3\n", at=2000.0)  # run again since it ended
     end(paths, "train", "opt-m", 9.0, at=1500.0)
     expected = {
-        ("corpus", "all"): "done", ("tokenizer", "opt"): "running", ("tokenizer", "qwen"): "failed",
-        ("train", "opt-s"): "failed", ("train", "opt-m"): "running", ("report", "all"): "missing",
-    }  # fmt: skip
+        ("corpus", "all"): "done",
+        ("tokenizer", "opt"): "running",
+        ("tokenizer", "qwen"): "failed",
+        ("train", "opt-s"): "failed",
+        ("train", "opt-m"): "running",
+        ("report", "all"): "missing",
+    }
     found = states(config, paths)
     assert {job: found[job] for job in expected} == expected
     assert states(config, paths, alive=False)[("tokenizer", "opt")] == "interrupted"
@@ -119,7 +134,13 @@ def test_a_run_in_the_folder_is_seen(tmp_path):
 
 def test_the_command(run, tmp_path):
     config, paths = run
-    command = [sys.executable, "-c", "from rosetta.cli import main; main()", "status", str(paths.root)]
+    command = [
+        sys.executable,
+        "-c",
+        "from rosetta.cli import main; main()",
+        "status",
+        str(paths.root),
+    ]
     missing = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert missing.returncode == 2
     assert "Name the results folder" in missing.stderr
@@ -130,15 +151,24 @@ def test_the_command(run, tmp_path):
     assert "time left: not known" in shown
 
 
-def test_a_run_is_looked_for_where_it_was_started_from_wherever_its_status_is_asked(run, tmp_path, monkeypatch):
+def test_a_run_is_looked_for_where_it_was_started_from_wherever_its_status_is_asked(
+    run, tmp_path, monkeypatch
+):
     config, _ = run
-    config, root = config.model_copy(update={"results": "made/results"}), tmp_path / "project" / "made" / "results"
+    config, root = (
+        config.model_copy(update={"results": "made/results"}),
+        tmp_path / "project" / "made" / "results",
+    )
     root.mkdir(parents=True)
     assert started_in(config, root) == tmp_path / "project"
     monkeypatch.chdir(root.parent)
     assert started_in(config, Path("results")) == tmp_path / "project"
-    for elsewhere in (config.model_copy(update={"results": name}) for name in (".", "other", str(root))):
-        assert started_in(elsewhere, root) == root.parent, "nothing tells it but that it is asked from here"
+    for elsewhere in (
+        config.model_copy(update={"results": name}) for name in (".", "other", str(root))
+    ):
+        assert started_in(elsewhere, root) == root.parent, (
+            "nothing tells it but that it is asked from here"
+        )
 
 
 def test_from_elsewhere_what_runs_is_not_taken_for_interrupted(run, tmp_path, monkeypatch):

@@ -1,4 +1,6 @@
-"""A results folder is sound, or damaged, from wherever it is looked at: its models are named from another place."""
+"""A results folder is sound, or damaged, from wherever it is looked at: its models are named from
+another place.
+"""
 
 from pathlib import Path
 
@@ -24,14 +26,19 @@ def test_models_of_a_run_are_found_beside_their_manifests(tmp_path, texts, monke
     save_tiny_model(paths.model("opt-s"), texts, "opt")
     for stage, name in (("train", "opt-s"), ("model", "opt-s~untrained-0")):
         manifest = paths.model_manifest(name)
-        write_model_manifest(model_source(config, paths, name), manifest, made_by(config, stage, name))
+        write_model_manifest(
+            model_source(config, paths, name), manifest, made_by(config, stage, name)
+        )
     sound = verify_step(Path("results"))
     monkeypatch.chdir(tmp_path)
     elsewhere = tmp_path / "run" / "results"
     assert verify_step(elsewhere).partition(": ")[2] == sound.partition(": ")[2]
     weights = elsewhere / "models" / "opt-s" / "model.safetensors"
     weights.write_bytes(weights.read_bytes() + b"x")
-    with pytest.raises(StoreError, match=r"1 of \d+ files are damaged:\n\S*/opt-s/model\.safetensors: .*opt-s\.json"):
+    with pytest.raises(
+        StoreError,
+        match=r"1 of \d+ files are damaged:\n\S*/opt-s/model\.safetensors: .*opt-s\.json",
+    ):
         verify_step(elsewhere)
 
 
@@ -39,10 +46,16 @@ def test_what_to_type_is_told_with_the_folder_to_type_it_in(tmp_path, monkeypatc
     """Targets are named as the run names them, so that the command works in one folder only."""
     folder = tmp_path / "my run"
     table = folder / "results" / "tables" / "notes.csv"
-    write_text(folder / "results" / "run_config.yaml", dump_config(parse_config({**TINY, "results": "results"})))
+    write_text(
+        folder / "results" / "run_config.yaml",
+        dump_config(parse_config({**TINY, "results": "results"})),
+    )
     write_text(table, "a\n1\n")
     table.write_text("a\n2\n")
-    command = "snakemake --cores all --configfile results/run_config.yaml --force results/tables/notes.csv"
+    command = (
+        "snakemake --cores all --configfile results/run_config.yaml --force "
+        "results/tables/notes.csv"
+    )
     for where, start in ((folder, ""), (tmp_path, f"cd '{folder}' && ")):
         monkeypatch.chdir(where)
         with pytest.raises(StoreError) as refused:

@@ -1,4 +1,6 @@
-"""A SLURM cluster of one node, of this machine and this user, that leaves no trace when it is stopped."""
+"""A SLURM cluster of one node, of this machine and this user, that leaves no trace when it is
+stopped.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from pathlib import Path
 import psutil
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "sinfo", "srun")
-PATH = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])  # daemons lie there, and users' paths may lack it
+PATH = os.pathsep.join(
+    [os.environ["PATH"], "/usr/sbin"]
+)  # daemons lie there, and users' paths may lack it
 START_SECONDS = 60
 
 CONFIGURATION = """\
@@ -63,7 +67,9 @@ class Cluster:
     """A running cluster; `environment` is what commands and jobs need to reach it."""
 
     def __init__(self, cpus: int = 4) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="slurm-", dir="/tmp"))  # munged wants a short path, open to all
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="slurm-", dir="/tmp")
+        )  # munged wants a short path, open to all
         self.folder.chmod(0o755)
         for name in ("bin", "log", "state", "spool", "munge"):
             (self.folder / name).mkdir(mode=0o755)
@@ -77,7 +83,13 @@ class Cluster:
         host = socket.gethostname().split(".")[0]
         user = psutil.Process().username()
         text = CONFIGURATION.format(
-            folder=self.folder, host=host, user=user, port=port, node_port=node_port, cpus=cpus, memory=memory
+            folder=self.folder,
+            host=host,
+            user=user,
+            port=port,
+            node_port=node_port,
+            cpus=cpus,
+            memory=memory,
         )
         (self.folder / "slurm.conf").write_text(text)
         self._start()
@@ -90,18 +102,27 @@ class Cluster:
         # The executor's job step drops SLURM_CONF, and its own srun fails without it.
         srun = self.folder / "bin" / "srun"
         real = shutil.which("srun", path=PATH)
-        srun.write_text(f'#!/bin/sh\nexport SLURM_CONF={self.folder}/slurm.conf\nexec {real} "$@"\n')
+        srun.write_text(
+            f'#!/bin/sh\nexport SLURM_CONF={self.folder}/slurm.conf\nexec {real} "$@"\n'
+        )
         srun.chmod(srun.stat().st_mode | stat.S_IXUSR)
         self.run(
-            "munged", f"--key-file={key}", f"--socket={munge}/socket", f"--pid-file={self.folder}/munged.pid",
-            f"--log-file={self.folder}/log/munged.log", f"--seed-file={munge}/seed", "--num-threads=4",
-        )  # fmt: skip
+            "munged",
+            f"--key-file={key}",
+            f"--socket={munge}/socket",
+            f"--pid-file={self.folder}/munged.pid",
+            f"--log-file={self.folder}/log/munged.log",
+            f"--seed-file={munge}/seed",
+            "--num-threads=4",
+        )
         for daemon in ("slurmctld", "slurmd"):
             self.run(daemon, "-f", str(self.folder / "slurm.conf"))
         deadline = time.monotonic() + START_SECONDS
         while self.run("sinfo", "-h", "-o", "%T", check=False).stdout.strip() != "idle":
             if time.monotonic() > deadline:
-                logs = "\n".join(log.read_text()[-2000:] for log in (self.folder / "log").glob("*.log"))
+                logs = "\n".join(
+                    log.read_text()[-2000:] for log in (self.folder / "log").glob("*.log")
+                )
                 self.stop()
                 raise RuntimeError(f"the cluster is not idle after {START_SECONDS} s:\n{logs}")
             time.sleep(0.2)
@@ -109,16 +130,27 @@ class Cluster:
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess:
         """Run a command of the cluster."""
         done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, timeout=60, check=False, cwd=self.folder
+            command,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=self.folder,
         )
         if check and done.returncode:
             raise RuntimeError(f"{command}: {done.stdout}{done.stderr}")
         return done
 
     def jobs(self) -> list[dict[str, str]]:
-        """Return all jobs since the start: their id, state, comment (which names the rule) and cores."""
+        """Return all jobs since the start: their id, state, comment (which names the rule) and
+        cores.
+        """
         listed = self.run("squeue", "--states=all", "-h", "-o", "%i|%T|%k|%C").stdout
-        return [dict(zip(("id", "state", "comment", "cores"), line.split("|"), strict=True)) for line in listed.split()]
+        return [
+            dict(zip(("id", "state", "comment", "cores"), line.split("|"), strict=True))
+            for line in listed.split()
+        ]
 
     def cancel_all(self) -> None:
         """Cancel all jobs of this user."""

@@ -1,4 +1,5 @@
-"""The tiny preset through a real SLURM cluster of one node: to the end, and after a job was cancelled.
+"""The tiny preset through a real SLURM cluster of one node: to the end, and after a job was
+cancelled.
 
 Run by `make test-slurm`; needs Debian's slurm-wlm and munge.
 """
@@ -20,17 +21,35 @@ from workflow_runs import TINY, copy_project
 from rosetta.storage.locks import running_here
 
 WHOLE = {**TINY, "results": "results"}
-TO_MATCHES = {**WHOLE, "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []}}
+TO_MATCHES = {
+    **WHOLE,
+    "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []},
+}
 SUBMITTED = {
-    "corpus", "tokenizer", "train", "activations", "twins", "correlate", "nulls", "intervals", "sweeps", "vocabulary",
-    "neurons", "theory_simulate", "filter_choose", "filter_score", "filter_pretrain",
-}  # fmt: skip
+    "corpus",
+    "tokenizer",
+    "train",
+    "activations",
+    "twins",
+    "correlate",
+    "nulls",
+    "intervals",
+    "sweeps",
+    "vocabulary",
+    "neurons",
+    "theory_simulate",
+    "filter_choose",
+    "filter_score",
+    "filter_pretrain",
+}
 PAIRS = ("pythia-s--opt-s", "pythia-m--opt-m", "pythia-s--qwen-s")
 TARGETS = [f"results/matches/{pair}.parquet" for pair in PAIRS]
 
 pytestmark = [
     pytest.mark.slurm,
-    pytest.mark.skipif(bool(missing_programs()), reason=f"no SLURM here: {', '.join(missing_programs())} not found"),
+    pytest.mark.skipif(
+        bool(missing_programs()), reason=f"no SLURM here: {', '.join(missing_programs())} not found"
+    ),
 ]
 
 
@@ -49,10 +68,21 @@ def project(folder: Path, config: dict) -> Path:
 
 def command(*arguments: str) -> list[str]:
     return [
-        sys.executable, "-m", "snakemake", "--profile", "workflow/profiles/slurm", "--configfile", "run.yaml",
-        "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "5", "--latency-wait", "10",
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--profile",
+        "workflow/profiles/slurm",
+        "--configfile",
+        "run.yaml",
+        "--slurm-status-command",
+        "squeue",
+        "--slurm-init-seconds-before-status-checks",
+        "5",
+        "--latency-wait",
+        "10",
         *arguments,
-    ]  # fmt: skip
+    ]
 
 
 def run(folder, cluster, *arguments):
@@ -70,7 +100,9 @@ def run(folder, cluster, *arguments):
 
 
 def matches(folder):
-    return {pair: pd.read_parquet(folder / "results" / "matches" / f"{pair}.parquet") for pair in PAIRS}
+    return {
+        pair: pd.read_parquet(folder / "results" / "matches" / f"{pair}.parquet") for pair in PAIRS
+    }
 
 
 def wait_for(condition, seconds=600):
@@ -82,16 +114,24 @@ def wait_for(condition, seconds=600):
 
 
 def test_a_sweep_goes_through_slurm_survives_a_cancelled_job_and_a_killed_driver(cluster, tmp_path):
-    """One run: a training job is cancelled, the driver is killed later on; what was finished is not made again."""
+    """One run: a training job is cancelled, the driver is killed later on; what was finished is not
+    made again.
+    """
     folder = project(tmp_path / "p", WHOLE)
     driver = subprocess.Popen(
-        command(), cwd=folder, env=cluster.environment, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=(tmp_path / "driver.log").open("w"),
-    )  # fmt: skip
+        command(),
+        cwd=folder,
+        env=cluster.environment,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=(tmp_path / "driver.log").open("w"),
+    )
 
     def running(rule):
         assert driver.poll() is None, (tmp_path / "driver.log").read_text()[-3000:]
-        return [job for job in cluster.jobs() if rule in job["comment"] and job["state"] == "RUNNING"]
+        return [
+            job for job in cluster.jobs() if rule in job["comment"] and job["state"] == "RUNNING"
+        ]
 
     cancelled = wait_for(lambda: running("rule_train"))[0]
     cluster.run("scancel", cancelled["id"])
@@ -100,13 +140,24 @@ def test_a_sweep_goes_through_slurm_survives_a_cancelled_job_and_a_killed_driver
     driver.wait()
     # Jobs of a killed driver live on: docs/cluster.md says to cancel them before the next run.
     cluster.cancel_all()
-    wait_for(lambda: not [job for job in cluster.jobs() if job["state"] in ("RUNNING", "PENDING", "COMPLETING")])
-    finished = {path: path.stat().st_mtime_ns for path in (folder / "results").glob("models/*.json")}
+    wait_for(
+        lambda: (
+            not [
+                job
+                for job in cluster.jobs()
+                if job["state"] in ("RUNNING", "PENDING", "COMPLETING")
+            ]
+        )
+    )
+    finished = {
+        path: path.stat().st_mtime_ns for path in (folder / "results").glob("models/*.json")
+    }
     assert finished
     unlock = [sys.executable, "workflow/scripts/unlock.py"]
 
     def free():
-        # This cluster follows processes by their parents, and loses one whose parent died first; cgroups do not.
+        # This cluster follows processes by their parents, and loses one whose parent died first;
+        # cgroups do not.
         for pid in running_here(folder):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -127,8 +178,11 @@ def test_a_sweep_goes_through_slurm_survives_a_cancelled_job_and_a_killed_driver
     local = project(tmp_path / "local", TO_MATCHES)
     subprocess.run(
         [sys.executable, "-m", "snakemake", "--configfile", "run.yaml", "--cores", "2", *TARGETS],
-        cwd=local, check=True, capture_output=True, timeout=1800,
-    )  # fmt: skip
+        cwd=local,
+        check=True,
+        capture_output=True,
+        timeout=1800,
+    )
     for pair, table in matches(local).items():
         columns = [name for name in table if not name.startswith("p_")]  # those are of null models
         pd.testing.assert_frame_equal(matches(folder)[pair][columns], table[columns])

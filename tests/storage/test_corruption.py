@@ -1,4 +1,6 @@
-"""Damage to any file that a later step reads: found before use, named, and made again by the command that is told."""
+"""Damage to any file that a later step reads: found before use, named, and made again by the
+command that is told.
+"""
 
 import hashlib
 import json
@@ -31,14 +33,22 @@ from rosetta.storage.tables import read_csv, write_csv
 RUN = ["--config", "results/run_config.yaml"]
 MODEL = [*RUN, "--model", "qwen-s"]
 MATCH = [
-    "match", "results/neighbors/pythia-s--opt-s/0-of-1.parquet", "--out", "new.parquet",
-    "--null", "untrained=results/nulls/untrained/pythia-s--opt-s.parquet",
-    "--intervals", "results/intervals/pythia-s--opt-s.parquet",
-]  # fmt: skip
-BASE, TRAINED = (["filtering", "pretrain", *RUN, "--filter", name, "--seed", "0"] for name in ("base", "rosetta"))
+    "match",
+    "results/neighbors/pythia-s--opt-s/0-of-1.parquet",
+    "--out",
+    "new.parquet",
+    "--null",
+    "untrained=results/nulls/untrained/pythia-s--opt-s.parquet",
+    "--intervals",
+    "results/intervals/pythia-s--opt-s.parquet",
+]
+BASE, TRAINED = (
+    ["filtering", "pretrain", *RUN, "--filter", name, "--seed", "0"] for name in ("base", "rosetta")
+)
 SCORE = ["filtering", "score", *RUN, "--shard", "0"]
 PAIR, STORE, SUMS = "pythia-s--opt-s", "activations/qwen-s/2-shards", "filtering/sums"
-# Every kind of file that a step reads; a command that reads it; the output of a rule that is made again.
+# Every kind of file that a step reads; a command that reads it; the output of a rule that is made
+# again.
 FILES = {
     "run_config.yaml": (["counts", *RUN], None),
     "corpus/manifest.json": (["tokenizer", *RUN, "--family", "qwen"], None),
@@ -64,7 +74,10 @@ FILES = {
     f"intervals/{PAIR}.parquet": (MATCH, None),
     f"intervals/{PAIR}.replicates.parquet": (["counts", *RUN], None),
     f"sweeps/{PAIR}.parquet": (["control-tables", *RUN], None),
-    f"matches/{PAIR}.parquet": (["anchors", f"results/matches/{PAIR}.parquet", "--out", "new.parquet"], None),
+    f"matches/{PAIR}.parquet": (
+        ["anchors", f"results/matches/{PAIR}.parquet", "--out", "new.parquet"],
+        None,
+    ),
     f"rosetta/{PAIR}.parquet": (["contexts", *RUN, "--group", PAIR], None),
     "contexts/pythia-s.parquet": (["contexts", *RUN, "--group", PAIR], None),
     "vocabulary/qwen-s.parquet": (["describe", *RUN], None),
@@ -72,7 +85,15 @@ FILES = {
     f"excerpts/{PAIR}.json": (["viewer", *RUN], None),
     "tables/counts.csv": (["fit", "results/tables/counts.csv", "--out", "new.csv"], None),
     "tables/replicates.csv": (
-        ["fit", "results/tables/counts.csv", "--replicates", "results/tables/replicates.csv", "--out", "new.csv"], None
+        [
+            "fit",
+            "results/tables/counts.csv",
+            "--replicates",
+            "results/tables/replicates.csv",
+            "--out",
+            "new.csv",
+        ],
+        None,
     ),
     "tables/scaling.csv": (["describe", *RUN], None),
     "tables/polarization_by_model.csv": (["neuron-figures", *RUN], None),
@@ -81,7 +102,10 @@ FILES = {
     "tables/findings.csv": (["report", *RUN], None),
     "tables/theory_beta.csv": (["theory", "compare", *RUN], None),
     "tables/theory_frontiers.csv": (["theory", "figures", *RUN], None),
-    "theory/simulation/beta-1.5.csv": (["theory", "exponents", *RUN, "results/theory/simulation/beta-1.5.csv"], None),
+    "theory/simulation/beta-1.5.csv": (
+        ["theory", "exponents", *RUN, "results/theory/simulation/beta-1.5.csv"],
+        None,
+    ),
     "theory/ngrams.parquet": (["theory", "figures", *RUN], None),
     "tables/theory_ngrams.csv": (["theory", "beta", *RUN, "--out", "new.csv"], None),
     "figures/scaling.png": (["report", *RUN], None),
@@ -98,12 +122,14 @@ FILES = {
     f"{SUMS}/recovery.csv": (["filtering", "tables", *RUN], None),
     f"{SUMS}/shares.csv": (["filtering", "tables", *RUN], None),
     f"{SUMS}/corpus.json": (["report", *RUN], None),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
 def copy(finished, tmp_path_factory):
-    """A copy of the finished project, times included, whose files are damaged one after the other."""
+    """A copy of the finished project, times included, whose files are damaged one after the
+    other.
+    """
     return shutil.copytree(finished, tmp_path_factory.mktemp("damaged") / "p", symlinks=True)
 
 
@@ -127,7 +153,9 @@ def flipped(data, rng):
 
 
 def of_another_run(path):
-    """Return a file of the same kind that is whole in itself; None where it cannot be told from damage."""
+    """Return a file of the same kind that is whole in itself; None where it cannot be told from
+    damage.
+    """
     if path.suffix == ".csv":
         return pd.read_csv(path)[:-1].to_csv(index=False).encode()
     if path.suffix == ".parquet":
@@ -176,15 +204,25 @@ def test_damage_is_found_before_use_and_named(copy, command, name):
         (message,) = re.findall(r"^rosetta: (.*)", said, re.MULTILINE)
         assert f"results/{name.split('.zarr')[0]}" in message, (done, message)
         if name != "run_config.yaml":
-            assert message.endswith(f"--configfile results/run_config.yaml --force results/{piece or name}"), message
+            assert message.endswith(
+                f"--configfile results/run_config.yaml --force results/{piece or name}"
+            ), message
         assert after == before, done
 
 
 DAMAGED = [
-    "corpus/heldout.parquet", "tokenizers/qwen/tokenizer.json", "models/qwen-s/config.json", "models/opt-m.json",
-    f"{STORE}/0.zarr/activations/0/c/0/0", f"excerpts/{PAIR}.json", "figures/scaling.png", "tables/counts.csv",
-    f"{SUMS}/pool/0.parquet", f"{SUMS}/scores/0.json", f"{SUMS}/selections/rosetta.parquet",
-]  # fmt: skip
+    "corpus/heldout.parquet",
+    "tokenizers/qwen/tokenizer.json",
+    "models/qwen-s/config.json",
+    "models/opt-m.json",
+    f"{STORE}/0.zarr/activations/0/c/0/0",
+    f"excerpts/{PAIR}.json",
+    "figures/scaling.png",
+    "tables/counts.csv",
+    f"{SUMS}/pool/0.parquet",
+    f"{SUMS}/scores/0.json",
+    f"{SUMS}/selections/rosetta.parquet",
+]
 
 
 def test_verify_tells_all_damaged_files_and_nothing_else(copy, command):
@@ -199,22 +237,34 @@ def test_verify_tells_all_damaged_files_and_nothing_else(copy, command):
     assert code == 2
     lines = said[said.index("rosetta: ") :].splitlines()
     assert re.match(rf"rosetta: {len(DAMAGED)} of \d+ files are damaged:", lines[0])
-    assert {Path(line.split(":")[0]).resolve() for line in lines[1:-1]} == {path.resolve() for path in saved}
+    assert {Path(line.split(":")[0]).resolve() for line in lines[1:-1]} == {
+        path.resolve() for path in saved
+    }
     pieces = {f"results/{FILES[name][1] or name}" for name in DAMAGED}
     assert set(shlex.split(re.search("for piece in (.*?); do", lines[-1])[1])) == pieces
 
 
 def contents(folder):
     paths = [path for path in (folder / "results").rglob("*") if path.is_file()]
-    names = {path.relative_to(folder): path for path in paths if not {"logs", "benchmarks"} & set(path.parts)}
+    names = {
+        path.relative_to(folder): path
+        for path in paths
+        if not {"logs", "benchmarks"} & set(path.parts)
+    }
     return {name: path.read_bytes() for name, path in names.items()}
 
 
 def test_what_verify_says_makes_exactly_the_damaged_pieces_again(finished, tmp_path):
-    """A table, a chunk of a store and the weights of a model: three jobs, and everything is as it was."""
+    """A table, a chunk of a store and the weights of a model: three jobs, and everything is as it
+    was.
+    """
     copy = shutil.copytree(finished, tmp_path / "p", symlinks=True)
     before = contents(copy)
-    for name in ("tables/depth.csv", "models/qwen-s/model.safetensors", "activations/opt-s/2-shards/1.zarr/mean/c/0/0"):
+    for name in (
+        "tables/depth.csv",
+        "models/qwen-s/model.safetensors",
+        "activations/opt-s/2-shards/1.zarr/mean/c/0/0",
+    ):
         path = copy / "results" / name
         path.write_bytes(flipped(path.read_bytes(), random.Random(0)))
     told = rosetta("verify", "results", folder=copy)
@@ -222,7 +272,13 @@ def test_what_verify_says_makes_exactly_the_damaged_pieces_again(finished, tmp_p
     typed = told.stderr.partition("Make them again: ")[2]
     path = os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()])
     done = subprocess.run(
-        typed, shell=True, cwd=copy, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=True
+        typed,
+        shell=True,
+        cwd=copy,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert re.findall(r"^total +(\d+)$", done.stdout + done.stderr, re.MULTILINE) == ["1", "1", "1"]
     assert contents(copy) == before
@@ -251,7 +307,10 @@ def test_what_a_killed_job_left_damaged_is_made_again(tmp_path, capsys):
 def test_a_damaged_checkpoint_is_not_resumed_from(tmp_path, texts, capsys):
     size, training = tiny_sizes()
     training = training.model_copy(update={"steps": 3, "checkpoint_every": 2})
-    family, tokenizer = ZooFamily(architecture="gpt2", vocab_size=300, seed=0), tiny_tokenizer(texts)
+    family, tokenizer = (
+        ZooFamily(architecture="gpt2", vocab_size=300, seed=0),
+        tiny_tokenizer(texts),
+    )
 
     def train():
         return train_zoo_model(family, size, training, tokenizer, texts, tmp_path)[0].state_dict()
@@ -265,12 +324,15 @@ def test_a_damaged_checkpoint_is_not_resumed_from(tmp_path, texts, capsys):
 
 
 def test_a_table_of_the_user_is_taken_as_it_is(tmp_path):
-    """Without a digest beside it; one that was written here and edited is refused, and the message says why."""
+    """Without a digest beside it; one that was written here and edited is refused, and the message
+    says why.
+    """
     table = pd.DataFrame({"x": [1, 2]})
     write_csv(tmp_path / "t.csv", table)
     (tmp_path / "t.csv").write_text("x\n3\n")
     with pytest.raises(
-        StoreError, match=r"t\.csv: not what was written here.*delete .*\.t\.csv\.digest if you changed"
+        StoreError,
+        match=r"t\.csv: not what was written here.*delete .*\.t\.csv\.digest if you changed",
     ):
         read_csv(tmp_path / "t.csv", ["x"])
     digest_path(tmp_path / "t.csv").unlink()

@@ -48,9 +48,9 @@ def test_a_retry_removes_what_a_killed_writer_left(tmp_path, texts, name):
     assert any(path.name.endswith(".tmp") for path in tmp_path.iterdir())
     assert not (tmp_path / name).exists()
     WRITERS[name](tmp_path / name, texts)
-    assert {path.name for path in tmp_path.iterdir()} - {"figure.pdf", ".figure.pdf.digest"} - {f".{name}.digest"} == {
-        name
-    }
+    assert {path.name for path in tmp_path.iterdir()} - {"figure.pdf", ".figure.pdf.digest"} - {
+        f".{name}.digest"
+    } == {name}
 
 
 def test_what_others_are_writing_is_left_alone(tmp_path):

@@ -1,4 +1,6 @@
-"""The allocation against a generic solver, its optimality conditions and closed forms; the simulation against both."""
+"""The allocation against a generic solver, its optimality conditions and closed forms; the
+simulation against both.
+"""
 
 import math
 
@@ -26,9 +28,22 @@ from rosetta.theory.allocation import (
     predicted_correlation,
     predicted_exponents,
 )
-from rosetta.theory.exponents import EXPONENT_COLUMNS, exponent_table, finite_size_table, frontier_table
+from rosetta.theory.exponents import (
+    EXPONENT_COLUMNS,
+    exponent_table,
+    finite_size_table,
+    frontier_table,
+)
 from rosetta.theory.matched_simulations import SIMULATION_COLUMNS, simulate
-from rosetta.theory.simulation import BLOCK_INPUTS, SERVED, Cell, activation_blocks, expected_cost, isolations, plant
+from rosetta.theory.simulation import (
+    BLOCK_INPUTS,
+    SERVED,
+    Cell,
+    activation_blocks,
+    expected_cost,
+    isolations,
+    plant,
+)
 
 BETAS = [0.7, 1.0, 1.0001, 1.5, 2.0, 3.0]
 importances = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=30).map(np.array)
@@ -57,7 +72,11 @@ def test_the_allocation_is_what_a_generic_solver_finds(seed):
         np.full(len(w), budget / len(w)),
         jac=lambda s: -w / (1 + s),
         bounds=[(0, None)] * len(w),
-        constraints={"type": "eq", "fun": lambda s: s.sum() - budget, "jac": lambda s: np.ones(len(s))},
+        constraints={
+            "type": "eq",
+            "fun": lambda s: s.sum() - budget,
+            "jac": lambda s: np.ones(len(s)),
+        },
         method="SLSQP",
         options={"ftol": 1e-15, "maxiter": 1000},
     )
@@ -69,7 +88,9 @@ def test_the_allocation_is_what_a_generic_solver_finds(seed):
 @given(w=importances, seed=st.integers(0, 99))
 def test_the_order_of_the_features_does_not_matter(w, seed):
     order = np.random.default_rng(seed).permutation(len(w))
-    np.testing.assert_allclose(allocate(w[order], 3.0), allocate(w, 3.0)[order], rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        allocate(w[order], 3.0), allocate(w, 3.0)[order], rtol=1e-12, atol=1e-12
+    )
 
 
 def test_many_features():
@@ -95,9 +116,17 @@ def test_bad_budgets_are_refused():
 @pytest.mark.parametrize("beta", BETAS)
 @pytest.mark.parametrize("budget", [0.01, 1.0, 300.0, 1e6])
 def test_the_continuum_spends_its_budget(beta, budget):
-    """By numerical integration of s(r) = (r0/r)^β − 1, and by the closed form of the paper where it holds."""
+    """By numerical integration of s(r) = (r0/r)^β − 1, and by the closed form of the paper where it
+    holds.
+    """
     r0 = continuum_r0(budget, beta)
-    spent = quad(lambda x: ((r0 / math.exp(x)) ** beta - 1) * math.exp(x), 0, math.log(r0), epsrel=1e-10, limit=200)[0]
+    spent = quad(
+        lambda x: ((r0 / math.exp(x)) ** beta - 1) * math.exp(x),
+        0,
+        math.log(r0),
+        epsrel=1e-10,
+        limit=200,
+    )[0]
     assert spent == pytest.approx(budget, rel=1e-6)
     if beta >= 1.5:
         assert r0**beta / (beta - 1) - beta * r0 / (beta - 1) + 1 == pytest.approx(budget, rel=1e-8)
@@ -135,16 +164,24 @@ def test_the_exponents_are_reached(solve, beta):
             (a.isolation_rest, b.isolation_rest),
         )
     ]
-    assert dict(zip(QUANTITIES, found, strict=True)) == pytest.approx(predicted_exponents(beta), abs=0.012)
+    assert dict(zip(QUANTITIES, found, strict=True)) == pytest.approx(
+        predicted_exponents(beta), abs=0.012
+    )
 
 
 def test_below_one_counts_grow_linearly():
-    assert predicted_exponents(0.8) == {"matches": 1.0, "isolation_rosetta": 0.0, "isolation_rest": 0.0}
+    assert predicted_exponents(0.8) == {
+        "matches": 1.0,
+        "isolation_rosetta": 0.0,
+        "isolation_rest": 0.0,
+    }
     counts = [discrete_frontier(AllocationModel(0.8), n).r_tau for n in (2**18, 2**22)]
     assert math.log(counts[1] / counts[0]) / math.log(16) == pytest.approx(1.0, abs=0.02)
 
 
-@pytest.mark.parametrize(("beta", "kappa", "gamma"), [(1.2, 1.0, 4.0), (2.0, 1.0, 4.0), (1.5, 1e4, 0.5)])
+@pytest.mark.parametrize(
+    ("beta", "kappa", "gamma"), [(1.2, 1.0, 4.0), (2.0, 1.0, 4.0), (1.5, 1e4, 0.5)]
+)
 def test_the_local_exponent_is_the_slope(beta, kappa, gamma):
     model, n = AllocationModel(beta, kappa, gamma), 1_000_000
     low, high = (continuum_frontier(model, m).r0 for m in (n - 1000, n + 1000))
@@ -157,7 +194,9 @@ def test_the_parts_add_up_to_the_budget():
     for solve in (discrete_frontier, continuum_frontier):
         f = solve(AllocationModel(1.7, kappa=2.0), 5000)
         width = f.r_tau - (solve is continuum_frontier)
-        assert f.isolation_rosetta * width + f.isolation_rest * (5000 - f.r_tau) == pytest.approx(10_000)
+        assert f.isolation_rosetta * width + f.isolation_rest * (5000 - f.r_tau) == pytest.approx(
+            10_000
+        )
 
 
 def test_nothing_detectable():
@@ -192,7 +231,9 @@ def activations(planted, cell, side, settings):
 @pytest.mark.parametrize("pool", ["served", "all"])
 @pytest.mark.parametrize("noise", [0.0, 0.7])
 def test_planted_ratios_are_the_isolations(pool, noise):
-    settings = SMALL.model_copy(update={"background_pool": pool, "noise": noise, "interference": 1.3})
+    settings = SMALL.model_copy(
+        update={"background_pool": pool, "noise": noise, "interference": 1.3}
+    )
     cell = Cell(AllocationModel(1.5), 500, 0)
     planted = plant(cell, settings)
     for weights in planted.loadings:
@@ -211,7 +252,9 @@ def test_a_simulation_is_its_seed():
     first = activations(planted, cell, 0, settings)
     np.testing.assert_array_equal(first, activations(plant(cell, settings), cell, 0, settings))
     longer = settings.model_copy(update={"n_inputs": 1000})
-    np.testing.assert_array_equal(first[: 6 * BLOCK_INPUTS], activations(planted, cell, 0, longer)[: 6 * BLOCK_INPUTS])
+    np.testing.assert_array_equal(
+        first[: 6 * BLOCK_INPUTS], activations(planted, cell, 0, longer)[: 6 * BLOCK_INPUTS]
+    )
     for other in (Cell(cell.model, 300, 2), Cell(AllocationModel(2.0, kappa=1.001), 300, 1)):
         assert not np.array_equal(first, activations(planted, other, 0, settings))
     assert not np.array_equal(first, activations(planted, cell, 1, settings))
@@ -226,7 +269,8 @@ def test_simulated_correlations_are_those_of_the_theory():
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     r = (a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
     expected = predicted_correlation(planted.s, planted.s)
-    # Backgrounds drawn from the same features overlap by chance: the true covariance is that of the two loadings.
+    # Backgrounds drawn from the same features overlap by chance: the true covariance is that of the
+    # two loadings.
     overlap = (planted.loadings[0] * planted.loadings[1]).sum(axis=1)
     np.testing.assert_allclose(r, overlap / (2 * (1 + planted.s)), atol=5 / np.sqrt(20_000))
     assert np.abs(r - expected).mean() < 0.05
@@ -249,8 +293,14 @@ def test_the_pipeline_recovers_what_numpy_recovers(tmp_path):
 
 
 def test_isolations_of_empty_sets():
-    assert isolations(np.array([3.0, 1.0, 0, 0]), np.array([], int)) == (pytest.approx(math.nan, nan_ok=True), 1.0)
-    assert isolations(np.array([3.0, 1.0]), np.array([0, 1])) == (2.0, pytest.approx(math.nan, nan_ok=True))
+    assert isolations(np.array([3.0, 1.0, 0, 0]), np.array([], int)) == (
+        pytest.approx(math.nan, nan_ok=True),
+        1.0,
+    )
+    assert isolations(np.array([3.0, 1.0]), np.array([0, 1])) == (
+        2.0,
+        pytest.approx(math.nan, nan_ok=True),
+    )
 
 
 def test_more_features_than_neurons_are_refused():
@@ -270,23 +320,37 @@ def test_the_cost_counts_what_is_drawn():
 
 def test_planted_exponents_are_fitted():
     rows = [
-        (beta, SERVED, n, run, 3 * n ** (1 / beta), 2 * n ** (1 / beta), math.nan,
-         n ** (1 - 1 / beta) * (1 + 0.1 * run), 2 * n ** (1 / beta - 1), math.nan)
+        (
+            beta,
+            SERVED,
+            n,
+            run,
+            3 * n ** (1 / beta),
+            2 * n ** (1 / beta),
+            math.nan,
+            n ** (1 - 1 / beta) * (1 + 0.1 * run),
+            2 * n ** (1 / beta - 1),
+            math.nan,
+        )
         for beta in (1.5, 2.5)
         for n in (256, 512, 1024, 2048)
         for run in range(3)
-    ]  # fmt: skip
+    ]
     table = exponent_table(pd.DataFrame(rows, columns=SIMULATION_COLUMNS))
     assert table.columns.tolist() == EXPONENT_COLUMNS
     assert table["quantity"].tolist() == [*QUANTITIES, "true_matches"] * 2, "no null, no row"
     np.testing.assert_allclose(table["fitted"], table["predicted"], atol=1e-9)
     width = (table["ci_high"] - table["ci_low"]).groupby(table["quantity"]).max()
     assert width[["isolation_rosetta", "isolation_rest"]].max() < 1e-6
-    assert 0.01 < width["matches"] < width["true_matches"] < 0.5, "counts on a line still scatter by Poisson's law"
+    assert 0.01 < width["matches"] < width["true_matches"] < 0.5, (
+        "counts on a line still scatter by Poisson's law"
+    )
 
 
 def test_sizes_without_a_match_are_part_of_the_exponent_of_a_simulation():
-    """Counts of small mean: those of 0, left out, would pull the exponent down; they are fitted as sums over runs."""
+    """Counts of small mean: those of 0, left out, would pull the exponent down; they are fitted as
+    sums over runs.
+    """
     rng, sizes, found = np.random.default_rng(0), np.array([256, 512, 1024, 2048, 4096]), []
     for beta in range(100):
         means = 1.2 * (sizes / 1024) ** 0.8
@@ -297,7 +361,11 @@ def test_sizes_without_a_match_are_part_of_the_exponent_of_a_simulation():
             for i, n in enumerate(sizes)
         ]
         found += rows
-    table = exponent_table(pd.DataFrame(found, columns=SIMULATION_COLUMNS)).set_index("quantity").loc["true_matches"]
+    table = (
+        exponent_table(pd.DataFrame(found, columns=SIMULATION_COLUMNS))
+        .set_index("quantity")
+        .loc["true_matches"]
+    )
     assert table["fitted"].mean() == pytest.approx(0.8, abs=0.1)
     covered = (table["ci_low"] <= 0.8) & (table["ci_high"] >= 0.8)
     assert covered.mean() > 0.9
@@ -312,11 +380,16 @@ def test_finite_sizes_and_frontiers():
     sizes = np.array([2**8, 2**10, 2**12])
     exact = np.array([discrete_frontier(AllocationModel(1.5), n).r_tau for n in sizes])
     law = sizes ** table.loc["matches", "exact_on_grid"]
-    # Where the likelihood of Poisson counts is highest, residuals sum to 0, and so they do weighed by log N.
-    assert np.log(sizes) @ (exact - law * exact.sum() / law.sum()) == pytest.approx(0, abs=1e-6 * exact.sum())
+    # Where the likelihood of Poisson counts is highest, residuals sum to 0, and so they do weighed
+    # by log N.
+    assert np.log(sizes) @ (exact - law * exact.sum() / law.sum()) == pytest.approx(
+        0, abs=1e-6 * exact.sum()
+    )
     assert table.loc["matches", "exact_on_grid"] < table.loc["matches", "predicted"]
     frontiers = frontier_table(theory, [256, 512])
-    assert frontiers["r0"].tolist() == [discrete_frontier(AllocationModel(1.5), n).r0 for n in (256, 512)]
+    assert frontiers["r0"].tolist() == [
+        discrete_frontier(AllocationModel(1.5), n).r0 for n in (256, 512)
+    ]
     assert (frontiers["r_tau"] < frontiers["r0"]).all()
 
 

@@ -1,4 +1,6 @@
-"""Predictions of counts, zeros included: against SciPy's likelihood, least squares, and counts that are drawn anew."""
+"""Predictions of counts, zeros included: against SciPy's likelihood, least squares, and counts that
+are drawn anew.
+"""
 
 import math
 
@@ -22,7 +24,9 @@ BETAS = pd.DataFrame([("l", "ngrams", 2.0, 1.9, 2.1, 8)], columns=BETA_COLUMNS)
 
 
 def table(matches, **columns):
-    return pd.DataFrame({"ladder": "l", "rung": range(4), "n_neurons": SIZES, "matches": matches, **columns})
+    return pd.DataFrame(
+        {"ladder": "l", "rung": range(4), "n_neurons": SIZES, "matches": matches, **columns}
+    )
 
 
 def likeliest(counts, design, offset, dispersion):
@@ -35,19 +39,25 @@ def likeliest(counts, design, offset, dispersion):
         return -stats.nbinom.logpmf(counts, 1 / dispersion, 1 / (1 + dispersion * mean)).sum()
 
     start = np.append(np.log(np.mean(counts) + 1) - np.mean(offset), np.zeros(design.shape[1] - 1))
-    return minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 5000}).x
+    return minimize(
+        loss, start, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 5000}
+    ).x
 
 
 @pytest.mark.parametrize("counts", FEW)
 def test_the_height_at_a_known_slope_has_the_largest_likelihood(counts):
     counts, offset, design = np.array(counts, float), 0.7 * np.log(SIZES / 1000), np.ones((4, 1))
     found = regress(design, counts, offset)
-    assert found.coefficients == pytest.approx(likeliest(counts, design, offset, found.dispersion), abs=1e-5)
+    assert found.coefficients == pytest.approx(
+        likeliest(counts, design, offset, found.dispersion), abs=1e-5
+    )
     mean = np.exp(offset + found.coefficients[0])
     variance = mean + found.dispersion * mean**2
     scatter = (np.square(counts - mean) / variance).sum()
     assert scatter == pytest.approx(3, rel=1e-3) if found.dispersion else scatter <= 3
-    assert found.covariance[0, 0] == pytest.approx(1 / (mean**2 / variance).sum()), "Fisher's information"
+    assert found.covariance[0, 0] == pytest.approx(1 / (mean**2 / variance).sum()), (
+        "Fisher's information"
+    )
     expected = stats.t.ppf(0.975, 3) * math.sqrt(scatter / 3)
     assert found.width == pytest.approx(max(expected, stats.norm.ppf(0.975)))
 
@@ -75,7 +85,10 @@ def test_large_counts_are_predicted_as_by_least_squares(to_size):
         counts, slope = 1e6 * SIZES**0.7 * np.exp(rng.normal(0, 0.03, 4)), Interval(0.7, 0.68, 0.75)
         pairs = [
             (predict_count(SIZES, counts, to_size), predict_by_fit(SIZES, counts, to_size)),
-            (predict_count(SIZES, counts, to_size, slope), predict_by_slope(SIZES, counts, to_size, slope)),
+            (
+                predict_count(SIZES, counts, to_size, slope),
+                predict_by_slope(SIZES, counts, to_size, slope),
+            ),
         ]
         for found, line in pairs:
             assert found.value == pytest.approx(line.value, rel=0.01)
@@ -87,7 +100,9 @@ def test_large_counts_are_predicted_as_by_least_squares(to_size):
 @pytest.mark.parametrize("spread", [(0.0, 0.0), (0.4, 0.4), (1.5, 0.5)])
 @pytest.mark.parametrize("mean", [0.01, 1.0, 6.0, 500.0])
 def test_the_interval_of_a_new_count_is_that_of_drawn_ones(mean, spread):
-    """Poisson counts whose log mean is normal to either side; without any spread, Poisson's own interval."""
+    """Poisson counts whose log mean is normal to either side; without any spread, Poisson's own
+    interval.
+    """
     rng = np.random.default_rng(0)
     z = rng.normal(size=400_000) / 1.96
     drawn = rng.poisson(mean * np.exp(z * np.where(z < 0, *spread)))
@@ -101,7 +116,9 @@ def test_the_interval_of_a_new_count_is_that_of_drawn_ones(mean, spread):
 
 @pytest.mark.parametrize("slope", [None, SLOPE], ids=["fitted", "known slope"])
 @pytest.mark.parametrize(
-    ("c", "dispersion", "to_size"), [(0.02, 0.0, 9000.0), (0.01, 0.1, 600.0), (0.2, 0.04, 600.0)], ids=str
+    ("c", "dispersion", "to_size"),
+    [(0.02, 0.0, 9000.0), (0.01, 0.1, 600.0), (0.2, 0.04, 600.0)],
+    ids=str,
 )
 def test_new_counts_lie_in_the_interval_as_often_as_it_says(c, dispersion, to_size, slope):
     """Small counts, with zeros on the rungs and among the new ones."""
@@ -109,7 +126,11 @@ def test_new_counts_lie_in_the_interval_as_often_as_it_says(c, dispersion, to_si
     scatter = rng.gamma(1 / dispersion, dispersion, (150, 5)) if dispersion else 1.0
     drawn = rng.poisson(mean * scatter, (150, 5)).astype(float)
     found = [predict_count(SIZES, row[:4], to_size, slope) for row in drawn]
-    covered = [f.low <= new <= f.high for f, new in zip(found, drawn[:, 4], strict=True) if np.isfinite(f.low)]
+    covered = [
+        f.low <= new <= f.high
+        for f, new in zip(found, drawn[:, 4], strict=True)
+        if np.isfinite(f.low)
+    ]
     assert len(covered) > 110
     assert np.mean(covered) > 0.92
     if c == 0.01:
@@ -118,7 +139,9 @@ def test_new_counts_lie_in_the_interval_as_often_as_it_says(c, dispersion, to_si
 
 
 def test_rungs_without_matches_count_in_predictions():
-    """Counts of 0, 0, 2 and 7: those with matches alone would be a law of two points, which has no interval."""
+    """Counts of 0, 0, 2 and 7: those with matches alone would be a law of two points, which has no
+    interval.
+    """
     matches = [0, 0, 2, 7]
     rows = prediction.predict_to(9000.0, BETAS, table(matches)).set_index(["method", "quantity"])
     law = fit_count_law(SIZES, matches)
@@ -126,16 +149,26 @@ def test_rungs_without_matches_count_in_predictions():
     assert count["predicted"] == pytest.approx(law.heights[""] * 9000**law.alpha, rel=1e-6)
     assert gain["predicted"] == pytest.approx((9000 / 2304) ** (1 - law.alpha))
     assert gain["ci_high"] == pytest.approx((9000 / 2304) ** (1 - law.alpha + law.half_width))
-    assert abs(math.log(count["predicted"] / predict_count(SIZES[2:], matches[2:], 9000.0).value)) > 0.2
+    assert (
+        abs(math.log(count["predicted"] / predict_count(SIZES[2:], matches[2:], 9000.0).value))
+        > 0.2
+    )
     known = predict_count(SIZES, matches, 9000.0, Interval(0.5, 1 / 2.1, 1 / 1.9))
     expected = [known.value, known.low, known.high]
-    assert rows.loc[("ngrams", "count"), ["predicted", "ci_low", "ci_high"]].tolist() == pytest.approx(expected)
-    assert known.value < 0.7 * predict_count(SIZES[2:], matches[2:], 9000.0, Interval(0.5, 0.5, 0.5)).value
+    assert rows.loc[
+        ("ngrams", "count"), ["predicted", "ci_low", "ci_high"]
+    ].tolist() == pytest.approx(expected)
+    assert (
+        known.value
+        < 0.7 * predict_count(SIZES[2:], matches[2:], 9000.0, Interval(0.5, 0.5, 0.5)).value
+    )
 
 
 def test_an_uncertain_slope_opens_the_interval_of_a_count_with_distance():
     counts = 2e6 * SIZES**0.6
-    near, far = (predict_count(SIZES, counts, x, Interval(0.6, 0.5, 0.8)) for x in (3_000.0, 300_000.0))
+    near, far = (
+        predict_count(SIZES, counts, x, Interval(0.6, 0.5, 0.8)) for x in (3_000.0, 300_000.0)
+    )
     reach = math.log(300_000) - np.log(SIZES).mean()
     assert far.value == pytest.approx(2e6 * 300_000**0.6, rel=1e-3)
     # Counts without scatter weigh as Poisson's, by their means.
@@ -162,7 +195,10 @@ def test_too_few_counts_give_no_interval_or_nothing():
 
 def test_every_rung_is_left_out_once_also_those_without_matches():
     rows = prediction.leave_one_out(BETAS, table([0.0, 2.0, 5.0, 9.0]))
-    assert rows.groupby("method")["rung"].apply(list).to_dict() == {FIT: [0, 1, 2, 3], "ngrams": [0, 1, 2, 3]}
+    assert rows.groupby("method")["rung"].apply(list).to_dict() == {
+        FIT: [0, 1, 2, 3],
+        "ngrams": [0, 1, 2, 3],
+    }
     empty = rows[rows["rung"] == 0]
     assert empty["measured"].tolist() == [0.0, 0.0]
     assert empty["log_error"].isna().all()
@@ -171,19 +207,27 @@ def test_every_rung_is_left_out_once_also_those_without_matches():
     assert rows[rows["rung"] > 0]["log_error"].notna().all()
     fitted = rows[(rows["method"] == FIT) & (rows["rung"] == 3)].iloc[0]
     law = fit_count_law(SIZES[:3], [0, 2, 5])
-    assert fitted["predicted"] == pytest.approx(law.heights[""] * 2304**law.alpha, rel=1e-6), "with the rung of 0"
+    assert fitted["predicted"] == pytest.approx(law.heights[""] * 2304**law.alpha, rel=1e-6), (
+        "with the rung of 0"
+    )
     many = prediction.leave_one_out(BETAS, table([0.0, 200.0, 300.0, 450.0]))
-    assert many[many["rung"] == 0]["covered"].tolist() == [False, False], "a count of 0 may lie outside"
+    assert many[many["rung"] == 0]["covered"].tolist() == [False, False], (
+        "a count of 0 may lie outside"
+    )
 
 
 def test_a_rung_whose_threshold_cannot_be_read_is_not_judged():
-    rows = prediction.leave_one_out(BETAS, table([9, 9, 9, 9], above_untrained=[np.nan, 2.0, 5.0, 9.0]))
+    rows = prediction.leave_one_out(
+        BETAS, table([9, 9, 9, 9], above_untrained=[np.nan, 2.0, 5.0, 9.0])
+    )
     above = rows[rows["statistic"] == "above_untrained"]
     first = above["rung"] == 0
     assert len(above) == 8
     assert above[first]["predicted"].notna().all()
     assert above[first]["covered"].isna().all()
-    assert above[~first]["predicted"].isna().all(), "the other rungs would lack one that was not counted"
+    assert above[~first]["predicted"].isna().all(), (
+        "the other rungs would lack one that was not counted"
+    )
 
 
 def test_sentences_count_rungs_without_matches():
@@ -195,7 +239,9 @@ def test_sentences_count_rungs_without_matches():
         left_out = prediction.leave_one_out(BETAS, table(matches))
         return " ".join(comparison.verdict(compared, matched_r, left_out, simulated))
 
-    assert "ngrams: half of the counts (plain) are predicted within a factor of" in said([0.0, 2.0, 5.0, 9.0])
+    assert "ngrams: half of the counts (plain) are predicted within a factor of" in said(
+        [0.0, 2.0, 5.0, 9.0]
+    )
     assert "of 4 lie inside" in said([0.0, 2.0, 5.0, 9.0])
     assert "are predicted within no factor, for want of matches, and" in said([0.0, 0.0, 5.0, 9.0])
 

@@ -12,7 +12,15 @@ from scipy.special import digamma
 from rosetta.config.theory import TheoryDecay
 from rosetta.theory.decay import binned_curve, fit_decay
 from rosetta.theory.losses import fit_loss_exponent
-from rosetta.theory.ngrams import WORD, Saved, count_ngrams, deal_in_turn, ngram_decays, saved_on, savings
+from rosetta.theory.ngrams import (
+    WORD,
+    Saved,
+    count_ngrams,
+    deal_in_turn,
+    ngram_decays,
+    saved_on,
+    savings,
+)
 from rosetta.theory.routes import BetaEstimate, alpha_interval, loss_route, ngram_route, ngram_table
 
 
@@ -40,7 +48,11 @@ def test_bins_are_means_over_their_ranks():
     assert (means * widths).sum() == pytest.approx(values[2:400].sum())
 
 
-WORDS = st.lists(st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=12).map(" ".join), min_size=1, max_size=8)
+WORDS = st.lists(
+    st.lists(st.sampled_from(["a", "b", "c", "d"]), max_size=12).map(" ".join),
+    min_size=1,
+    max_size=8,
+)
 
 
 def brute_counts(texts, order, blocks):
@@ -53,12 +65,18 @@ def brute_counts(texts, order, blocks):
 
 
 def brute_bits(texts, max_order, blocks):
-    """What every n-gram saves on some blocks, by its words, with logarithms of counts as digamma functions."""
+    """What every n-gram saves on some blocks, by its words, with logarithms of counts as digamma
+    functions.
+    """
     counts = {n: brute_counts(texts, n, blocks) for n in range(1, max_order + 1)}
     n_words = sum(counts[1].values())
 
     def log_probability(gram):
-        before = n_words if len(gram) == 1 else sum(c for g, c in counts[len(gram)].items() if g[:-1] == gram[:-1])
+        before = (
+            n_words
+            if len(gram) == 1
+            else sum(c for g, c in counts[len(gram)].items() if g[:-1] == gram[:-1])
+        )
         return digamma(counts[len(gram)][gram]) - digamma(before)
 
     found = {}
@@ -81,7 +99,11 @@ def test_savings_are_those_of_brute_force(texts, max_order, min_count):
     found = savings(saved_on(orders, ranked_on), saved_on(orders, ~ranked_on), min_count)
     ranked, measured = (brute_bits(texts, max_order, blocks) for blocks in (ranked_on, ~ranked_on))
     for longest, values in enumerate(found, start=1):
-        kept = [gram for gram, (count, _) in ranked.items() if len(gram) <= longest and count >= min_count]
+        kept = [
+            gram
+            for gram, (count, _) in ranked.items()
+            if len(gram) <= longest and count >= min_count
+        ]
         sure = [gram for gram in kept if ranked[gram][1] > 1e-12]
         # A gain of 0 may come out as a rounding error above it, and is then a feature.
         if len(sure) == len([gram for gram in kept if ranked[gram][1] > -1e-12]):
@@ -97,7 +119,9 @@ def test_the_order_is_that_of_other_blocks():
 
 
 def test_a_gain_by_luck_is_none_on_other_blocks():
-    """Of independent words no pair saves anything; those that seem to on some blocks do not on others."""
+    """Of independent words no pair saves anything; those that seem to on some blocks do not on
+    others.
+    """
     rng = np.random.default_rng(4)
     texts = [" ".join(f"w{word}" for word in row) for row in rng.integers(0, 30, size=(2000, 20))]
     orders = count_ngrams(texts, np.arange(2000) % 4, 2)
@@ -112,7 +136,9 @@ def test_a_gain_by_luck_is_none_on_other_blocks():
 
 @pytest.mark.parametrize("n_documents", [150, 3000])
 def test_planted_gains_are_measured_without_bias(n_documents):
-    """Words that follow each other with known probabilities: a pair saves p(cw) log2 p(w|c)/p(w), seen often or not."""
+    """Words that follow each other with known probabilities: a pair saves p(cw) log2 p(w|c)/p(w),
+    seen often or not.
+    """
     rng = np.random.default_rng(5)
     n_words = 12
     after = rng.dirichlet(np.full(n_words, 0.5), size=n_words)
@@ -126,7 +152,9 @@ def test_planted_gains_are_measured_without_bias(n_documents):
         words[:, place] = np.minimum(drawn.sum(axis=1), n_words - 1)
     texts = [" ".join(f"w{word:02d}" for word in row) for row in words]
     orders = count_ngrams(texts, np.zeros(n_documents, int), 2)
-    expected = (p[:, None] * after * np.log2(after / p)).sum() * 11 / 12  # eleven pairs on twelve words
+    expected = (
+        (p[:, None] * after * np.log2(after / p)).sum() * 11 / 12
+    )  # eleven pairs on twelve words
     assert saved_on(orders, np.array([True]))[1].bits.sum() == pytest.approx(expected, rel=0.05)
 
 
@@ -135,7 +163,9 @@ def test_parts_of_a_cluster_share_a_block():
 
 
 def test_copies_within_a_cluster_are_no_more_evidence():
-    """Each document five times, as parts of one file: the error is that of the documents, and not less."""
+    """Each document five times, as parts of one file: the error is that of the documents, and not
+    less.
+    """
     texts, _ = zipf_texts(1.3, 400, 300, np.random.default_rng(6))
     once = ngram_decay(texts, TheoryDecay(max_order=1, n_blocks=10, first_rank=5, min_count=4))
     settings = TheoryDecay(max_order=1, n_blocks=10, first_rank=5, min_count=20)
@@ -144,12 +174,16 @@ def test_copies_within_a_cluster_are_no_more_evidence():
     together = ngram_decay(copies, settings, clusters)
     apart = ngram_decay(copies, settings)
     assert together.standard_error == pytest.approx(once.standard_error, rel=0.25)
-    assert apart.standard_error < once.standard_error / 2, "what taking copies for documents would say"
+    assert apart.standard_error < once.standard_error / 2, (
+        "what taking copies for documents would say"
+    )
 
 
 def test_fewer_clusters_than_halves_can_share_give_no_interval(capsys):
     texts, _ = zipf_texts(1.3, 100, 300, np.random.default_rng(0))
-    found = ngram_decays(texts, [str(number % 3) for number in range(300)], TheoryDecay(max_order=2, first_rank=5))
+    found = ngram_decays(
+        texts, [str(number % 3) for number in range(300)], TheoryDecay(max_order=2, first_rank=5)
+    )
     assert all(math.isnan(one.standard_error) and math.isfinite(one.decay.beta) for one in found)
     assert "3 cluster(s) of documents, too few" in capsys.readouterr().err
     estimate = ngram_route(ngram_table(found))
@@ -158,7 +192,9 @@ def test_fewer_clusters_than_halves_can_share_give_no_interval(capsys):
 
 def test_the_interval_contains_every_choice_of_features():
     texts, _ = zipf_texts(1.3, 200, 1500, np.random.default_rng(7))
-    texts = [f"{text} {text}" for text in texts]  # pairs save something too, and decay otherwise than words
+    texts = [
+        f"{text} {text}" for text in texts
+    ]  # pairs save something too, and decay otherwise than words
     found = ngram_decays(texts, texts, TheoryDecay(max_order=3, first_rank=5))
     table = ngram_table(found)
     assert table["order"].tolist() == [1, 2, 3]
@@ -170,7 +206,9 @@ def test_the_interval_contains_every_choice_of_features():
 
 
 def ngram_decay(texts, settings, clusters=None):
-    return ngram_decays(texts, clusters or [str(number) for number in range(len(texts))], settings)[-1]
+    return ngram_decays(texts, clusters or [str(number) for number in range(len(texts))], settings)[
+        -1
+    ]
 
 
 def zipf_texts(exponent, n_words, n_documents, rng):
@@ -180,7 +218,9 @@ def zipf_texts(exponent, n_words, n_documents, rng):
 
 
 def test_the_corpus_gives_its_decay():
-    """Independent words with a planted rank–frequency law: the curve is p log₂(pV), known exactly."""
+    """Independent words with a planted rank–frequency law: the curve is p log₂(pV), known
+    exactly.
+    """
     texts, p = zipf_texts(1.3, 400, 4000, np.random.default_rng(0))
     settings = TheoryDecay(max_order=1, n_blocks=10, first_rank=5)
     found = ngram_decay(texts, settings)
@@ -196,7 +236,9 @@ def test_the_corpus_gives_its_decay():
 
 def test_like_blocks_leave_no_jackknife_error():
     texts, _ = zipf_texts(1.2, 60, 40, np.random.default_rng(1))
-    repeated = [text for text in texts for _ in range(4)]  # dealt in turn, so every block holds the same text
+    repeated = [
+        text for text in texts for _ in range(4)
+    ]  # dealt in turn, so every block holds the same text
     found = ngram_decay(repeated, TheoryDecay(max_order=2, n_blocks=4, first_rank=2, min_count=4))
     assert found.standard_error == pytest.approx(0, abs=1e-9)
 
@@ -220,12 +262,17 @@ def test_a_planted_loss_exponent_is_recovered():
 def test_the_loss_interval_covers_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(3)
     sizes, families = np.geomspace(200, 20_000, 6), ["a"] * 6
-    fits = [fit_loss_exponent(sizes, 2 + 10 * sizes**-0.5 + rng.normal(0, 0.005, 6), families) for _ in range(150)]
+    fits = [
+        fit_loss_exponent(sizes, 2 + 10 * sizes**-0.5 + rng.normal(0, 0.005, 6), families)
+        for _ in range(150)
+    ]
     covered = np.mean([fit.ci_low <= 0.5 <= fit.ci_high for fit in fits])
     assert 0.9 <= covered <= 1.0
 
 
-@pytest.mark.parametrize("losses", [[2.0, 2.0, 2.0, 2.0, 2.0], [2.0, 2.1, 2.2, 2.4, 2.5]], ids=["flat", "rising"])
+@pytest.mark.parametrize(
+    "losses", [[2.0, 2.0, 2.0, 2.0, 2.0], [2.0, 2.1, 2.2, 2.4, 2.5]], ids=["flat", "rising"]
+)
 def test_losses_that_do_not_fall_have_no_exponent(losses):
     sizes = np.array([256.0, 512, 1024, 2304, 5000])
     found = fit_loss_exponent(sizes, np.array(losses), ["a"] * 5)
@@ -242,7 +289,9 @@ def test_the_end_of_the_grid_is_no_estimate():
 
 
 def test_families_that_disagree_are_no_noise():
-    """Exact laws of two exponents: the F test takes their difference for noise and is sure of one between them."""
+    """Exact laws of two exponents: the F test takes their difference for noise and is sure of one
+    between them.
+    """
     sizes = np.geomspace(256, 5000, 6)
     losses = np.concatenate([1.5 + 8 * sizes**-0.3, 1.5 + 60 * sizes**-0.7])
     found = fit_loss_exponent(np.tile(sizes, 2), losses, ["a"] * 6 + ["b"] * 6)

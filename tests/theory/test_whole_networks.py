@@ -1,4 +1,6 @@
-"""Whole simulated networks, with the neurons that no feature gets, and what counts and correlations say of them."""
+"""Whole simulated networks, with the neurons that no feature gets, and what counts and correlations
+say of them.
+"""
 
 import numpy as np
 import pandas as pd
@@ -26,13 +28,19 @@ def test_a_whole_network_is_the_served_neurons_and_mixtures():
     loadings = [matrix.toarray().astype(float) for matrix in whole.loadings]
     assert [len(matrix) for matrix in loadings] == [300] * 4
     for one, served in zip(loadings[:2], alone.loadings, strict=True):
-        np.testing.assert_array_equal(one[:n_served], served.toarray(), "the specification, as it is")
+        np.testing.assert_array_equal(
+            one[:n_served], served.toarray(), "the specification, as it is"
+        )
         np.testing.assert_allclose(np.square(one[n_served:]).sum(axis=1), 1.3**2, rtol=1e-4)
     for one in loadings[2:]:
         np.testing.assert_allclose(np.square(one).sum(axis=1), 1.3**2, rtol=1e-4)
-    assert all((np.count_nonzero(one[n_served:], axis=1) <= SETTINGS.background).all() for one in loadings)
+    assert all(
+        (np.count_nonzero(one[n_served:], axis=1) <= SETTINGS.background).all() for one in loadings
+    )
     parts = [one[n_served:] for one in loadings]
-    assert all(not np.array_equal(parts[i], parts[j]) for i in range(4) for j in range(i)), "drawn anew for each"
+    assert all(not np.array_equal(parts[i], parts[j]) for i in range(4) for j in range(i)), (
+        "drawn anew for each"
+    )
 
 
 def numpy_matches(a, b):
@@ -49,7 +57,9 @@ def test_the_pipeline_recovers_of_whole_networks_what_numpy_recovers(tmp_path):
     found, chance = [], []
     for cell in cells:
         planted = plant_whole(cell, SETTINGS)
-        networks = [np.concatenate(list(activation_blocks(planted, cell, i, SETTINGS))) for i in range(4)]
+        networks = [
+            np.concatenate(list(activation_blocks(planted, cell, i, SETTINGS))) for i in range(4)
+        ]
         found.append((len(planted.s), *numpy_matches(*networks[:2])))
         chance.append(numpy_matches(*networks[2:])[2])
     nulls = [pd.DataFrame({"seed": 0, "r": r}) for r in chance]
@@ -60,9 +70,13 @@ def test_the_pipeline_recovers_of_whole_networks_what_numpy_recovers(tmp_path):
         assert row["matches_above_null"] == (r > threshold).sum()
         isolation = np.append(plant(cell, SETTINGS).s, np.zeros(cell.n - n_served))
         assert row["isolation_rosetta"] == pytest.approx(isolation[u].mean())
-        assert row["isolation_rest"] == pytest.approx(np.delete(isolation, u).sum() / (cell.n - len(u)))
+        assert row["isolation_rest"] == pytest.approx(
+            np.delete(isolation, u).sum() / (cell.n - len(u))
+        )
         above = r[r > 2 / 3]
-        assert row["alpha_from_r"] == pytest.approx(len(above) / np.log((1 / 3) / (1 - above)).sum(), rel=1e-4)
+        assert row["alpha_from_r"] == pytest.approx(
+            len(above) / np.log((1 / 3) / (1 - above)).sum(), rel=1e-4
+        )
         assert row["true_matches"] < row["matches"] / 2, "most matches are chance"
 
 
@@ -71,7 +85,9 @@ def test_no_cell_no_row(tmp_path):
 
 
 def test_plain_counts_of_whole_networks_do_not_tell_the_exponent(tmp_path):
-    """In the theory's own model: all matches grow almost as N, what is above chance and what is right as N^(1/β)."""
+    """In the theory's own model: all matches grow almost as N, what is above chance and what is
+    right as N^(1/β).
+    """
     theory = Theory.model_validate({"whole": {"n_inputs": 600}})
     cells = [Cell(AllocationModel(2.0), n, 0) for n in (128, 512, 1024)]
     rows = pd.DataFrame(simulate_whole(cells, theory, 0.99, 1.0, tmp_path / "scratch"))

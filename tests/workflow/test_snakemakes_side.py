@@ -1,4 +1,6 @@
-"""What Snakemake itself needs and makes: a folder for its cache, and its own report with the captions of the rules."""
+"""What Snakemake itself needs and makes: a folder for its cache, and its own report with the
+captions of the rules.
+"""
 
 import json
 import os
@@ -16,9 +18,13 @@ UNLOCK = ROOT / "workflow" / "scripts" / "unlock.py"
 
 
 def unlock(folder: Path, **variables: str) -> subprocess.CompletedProcess:
-    environment = {name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"} | variables
+    environment = {
+        name: value for name, value in os.environ.items() if name != "XDG_CACHE_HOME"
+    } | variables
     command = [sys.executable, UNLOCK]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def test_a_home_that_cannot_be_written_is_told_with_the_variable_that_helps(tmp_path):
@@ -26,7 +32,9 @@ def test_a_home_that_cannot_be_written_is_told_with_the_variable_that_helps(tmp_
     nowhere = str(tmp_path / "file" / "home")
     refused = unlock(tmp_path, HOME=nowhere)
     assert refused.returncode == 1
-    assert re.fullmatch(r"rosetta: .*file/home/\.cache.* cannot be written.*XDG_CACHE_HOME.*\n", refused.stderr)
+    assert re.fullmatch(
+        r"rosetta: .*file/home/\.cache.* cannot be written.*XDG_CACHE_HOME.*\n", refused.stderr
+    )
     cache = tmp_path / "cache"
     assert unlock(tmp_path, HOME=nowhere, XDG_CACHE_HOME=str(cache)).returncode == 0
     assert cache.is_dir()
@@ -35,7 +43,9 @@ def test_a_home_that_cannot_be_written_is_told_with_the_variable_that_helps(tmp_
 @pytest.mark.parametrize("caption", CAPTIONS, ids=lambda path: path.stem)
 def test_captions_are_clean(caption):
     """As Snakemake makes HTML of them; a message of docutils is a red box there."""
-    made = publish_parts(caption.read_text("utf-8"), writer="html", settings_overrides={"warning_stream": False})
+    made = publish_parts(
+        caption.read_text("utf-8"), writer="html", settings_overrides={"warning_stream": False}
+    )
     assert not re.search("system-message|problematic", made["body"])
 
 

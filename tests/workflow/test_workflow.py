@@ -21,10 +21,23 @@ from rosetta.config import load_config
 from rosetta.run.stages import job_names
 
 MATCH_COLUMNS = [  # part of the contract, so written out
-    "model_a", "layer_a", "unit_a", "model_b", "layer_b", "unit_b",
-    "r", "rank_a", "rank_b", "margin_a", "margin_b",
-    "r_ci_low", "r_ci_high", "p_permutation", "p_documents", "p_untrained",
-]  # fmt: skip
+    "model_a",
+    "layer_a",
+    "unit_a",
+    "model_b",
+    "layer_b",
+    "unit_b",
+    "r",
+    "rank_a",
+    "rank_b",
+    "margin_a",
+    "margin_b",
+    "r_ci_low",
+    "r_ci_high",
+    "p_permutation",
+    "p_documents",
+    "p_untrained",
+]
 
 
 @pytest.fixture
@@ -40,17 +53,41 @@ def test_the_contract(finished):
     assert config["matching"] == {"k": 1}
     counts = pd.read_csv(results / "tables" / "counts.csv")
     assert counts.columns.tolist()[:11] == [
-        "ladder", "rung", "models", "n_neurons", "n_positions", "matches", "n_dead_a", "n_dead_b", "mean_r",
-        "above_documents", "above_untrained",
-    ]  # fmt: skip
+        "ladder",
+        "rung",
+        "models",
+        "n_neurons",
+        "n_positions",
+        "matches",
+        "n_dead_a",
+        "n_dead_b",
+        "mean_r",
+        "above_documents",
+        "above_untrained",
+    ]
     assert counts["ladder"].tolist() == ["pythia-opt", "pythia-opt", "pythia-opt-qwen"]
     assert counts["n_neurons"].tolist() == [32, 96, 32]
     scaling = pd.read_csv(results / "tables" / "scaling.csv")
     assert scaling.columns.tolist() == [
-        "ladder", "statistic", "alpha", "alpha_ci_low", "alpha_ci_high", "alpha_resampled_low", "alpha_resampled_high",
-        "half_sample_bias", "alpha_extrapolated", "alpha_extrapolated_low", "alpha_extrapolated_high",
-        "c", "dispersion", "alpha_ols", "r2", "n_rungs", "few_matches", "reason",
-    ]  # fmt: skip
+        "ladder",
+        "statistic",
+        "alpha",
+        "alpha_ci_low",
+        "alpha_ci_high",
+        "alpha_resampled_low",
+        "alpha_resampled_high",
+        "half_sample_bias",
+        "alpha_extrapolated",
+        "alpha_extrapolated_low",
+        "alpha_extrapolated_high",
+        "c",
+        "dispersion",
+        "alpha_ols",
+        "r2",
+        "n_rungs",
+        "few_matches",
+        "reason",
+    ]
     assert scaling["statistic"].tolist() == ["plain", "above_documents", "above_untrained"] * 2
     check_controls(results / "tables", counts)
     for row in counts.itertuples():
@@ -58,13 +95,29 @@ def test_the_contract(finished):
         assert len(rosetta.drop_duplicates(["layer_anchor", "unit_anchor"])) == row.matches > 0
     theory = {
         "simulation": [
-            "beta", "neurons", "n", "run", "matches", "true_matches", "matches_above_null", "isolation_rosetta",
-            "isolation_rest", "alpha_from_r",
+            "beta",
+            "neurons",
+            "n",
+            "run",
+            "matches",
+            "true_matches",
+            "matches_above_null",
+            "isolation_rosetta",
+            "isolation_rest",
+            "alpha_from_r",
         ],
         "exponents": ["beta", "neurons", "quantity", "predicted", "fitted", "ci_low", "ci_high"],
-        "ngrams": ["order", "n_features", "beta", "ci_low", "ci_high", "standard_error", "range_error"],
+        "ngrams": [
+            "order",
+            "n_features",
+            "beta",
+            "ci_low",
+            "ci_high",
+            "standard_error",
+            "range_error",
+        ],
         "beta": ["ladder", "route", "beta", "ci_low", "ci_high", "n"],
-    }  # fmt: skip
+    }
     for name, columns in theory.items():
         assert pd.read_csv(results / "tables" / f"theory_{name}.csv").columns.tolist() == columns
     compared = pd.read_csv(results / "tables" / "theory_vs_measured.csv")
@@ -74,7 +127,9 @@ def test_the_contract(finished):
     assert by_quantity["matches"] == {"plain", "above_documents", "above_untrained"}
     assert "excess_kurtosis" in by_quantity["isolation_rosetta"] & by_quantity["isolation_rest"]
     predicted = pd.read_csv(results / "tables" / "theory_predictions.csv")
-    assert {"count", "fraction", "isolation_gain", "selectivity of rosetta"} <= set(predicted["quantity"])
+    assert {"count", "fraction", "isolation_gain", "selectivity of rosetta"} <= set(
+        predicted["quantity"]
+    )
     matches = pd.read_parquet(results / "matches" / "pythia-m--opt-m.parquet")
     assert matches.columns.tolist() == MATCH_COLUMNS
     assert matches["r"].between(-1, 1).all()
@@ -103,7 +158,9 @@ def check_controls(tables, counts):
     assert stability["jaccard"].dropna().between(0, 1).all()
     exclusions = pd.read_csv(tables / "exclusions.csv")
     assert exclusions["exclusions"].unique().tolist() == ["main", "first_position"]
-    assert (exclusions.loc[exclusions["exclusions"] == "first_position", "n_first_position"] > 0).all()
+    assert (
+        exclusions.loc[exclusions["exclusions"] == "first_position", "n_first_position"] > 0
+    ).all()
 
 
 def test_the_contract_of_single_neurons(finished):
@@ -116,14 +173,29 @@ def test_the_contract_of_single_neurons(finished):
     for name, expected in columns.items():
         assert tables[name].columns.tolist() == expected
     selectivity = tables["selectivity"]
-    assert selectivity.columns.tolist()[:5] == ["model", "layer", "unit", "is_rosetta", "excess_kurtosis"]
+    assert selectivity.columns.tolist()[:5] == [
+        "model",
+        "layer",
+        "unit",
+        "is_rosetta",
+        "excess_kurtosis",
+    ]
     assert selectivity.groupby("model").size().to_dict() == {
-        "opt-m": 96, "opt-s": 32, "pythia-m": 96, "pythia-s": 32, "qwen-s": 32,
-    }  # fmt: skip
+        "opt-m": 96,
+        "opt-s": 32,
+        "pythia-m": 96,
+        "pythia-s": 32,
+        "qwen-s": 32,
+    }
     matched = pd.read_parquet(results / "rosetta" / "pythia-m--opt-m.parquet")
     assert selectivity.loc[selectivity["model"] == "opt-m", "is_rosetta"].sum() == len(matched)
     assert set(tables["specialization"]["domain"]) == {"arithmetic", "licence", "python"}
-    shares = tables["depth"].query("n > 0").groupby(["ladder", "rung", "model", "statistic"])["share"].sum()
+    shares = (
+        tables["depth"]
+        .query("n > 0")
+        .groupby(["ladder", "rung", "model", "statistic"])["share"]
+        .sum()
+    )
     assert shares.xs("plain", level="statistic").tolist() == pytest.approx([1] * 7)
     assert shares.tolist() == pytest.approx([1] * len(shares))
     assert tables["layer_pairs"].query("model_a == 'pythia-m'")["matches"].sum() == len(matched)
@@ -139,19 +211,35 @@ def test_the_contract_of_single_neurons(finished):
 
 def test_the_contract_of_filtering(finished):
     table = pd.read_csv(finished / "results" / "tables" / "filtering.csv")
-    assert table.columns.tolist() == ["filter", "seed", "precision", "recall", "f1", "selected_tokens", "perplexity"]
+    assert table.columns.tolist() == [
+        "filter",
+        "seed",
+        "precision",
+        "recall",
+        "f1",
+        "selected_tokens",
+        "perplexity",
+    ]
     assert table.set_index("filter").loc[["base", "rosetta"], "perplexity"].gt(1).all()
     folder = finished / "results" / "filtering" / "sums"
     counts = json.loads((folder / "corpus.json").read_text())["counts"]
     scores = pd.read_parquet(folder / "scores.parquet")
-    assert counts["selected"] + counts["not_selected"] == counts["pool"] == len(scores) == scores["id"].nunique()
+    assert (
+        counts["selected"] + counts["not_selected"]
+        == counts["pool"]
+        == len(scores)
+        == scores["id"].nunique()
+    )
 
 
 def test_every_job_has_a_log_and_a_benchmark(finished):
     """Under the names that the package knows them by."""
     results = finished / "results"
     logs, benchmarks = (
-        {str(p.relative_to(results / kind).with_suffix("")) for p in (results / kind).rglob(f"*.{suffix}")}
+        {
+            str(p.relative_to(results / kind).with_suffix(""))
+            for p in (results / kind).rglob(f"*.{suffix}")
+        }
         for kind, suffix in (("logs", "log"), ("benchmarks", "tsv"))
     )
     jobs = job_names(load_config(results / "run_config.yaml"))
@@ -176,15 +264,21 @@ def test_the_report_is_self_contained_and_escapes_text(finished):
 
 def test_the_matches_are_what_numpy_finds(finished):
     """The end of the pipeline against its stores, by the definition."""
-    stores = [open_stores(finished / "results" / "activations" / model / "2-shards") for model in ("pythia-m", "opt-m")]
+    stores = [
+        open_stores(finished / "results" / "activations" / model / "2-shards")
+        for model in ("pythia-m", "opt-m")
+    ]
     r = reference(*stores, "mean")
     best_b, best_a = r.argmax(axis=1), r.argmax(axis=0)
     expected = {(u, v) for u, v in enumerate(best_b) if best_a[v] == u and r[u, v] > -1}
     table = pd.read_parquet(finished / "results" / "matches" / "pythia-m--opt-m.parquet")
-    found = set(zip(table.layer_a * 48 + table.unit_a, table.layer_b * 48 + table.unit_b, strict=True))
+    found = set(
+        zip(table.layer_a * 48 + table.unit_a, table.layer_b * 48 + table.unit_b, strict=True)
+    )
     assert found == expected
     errors = [
-        abs(row.r - r[row.layer_a * 48 + row.unit_a, row.layer_b * 48 + row.unit_b]) for row in table.itertuples()
+        abs(row.r - r[row.layer_a * 48 + row.unit_a, row.layer_b * 48 + row.unit_b])
+        for row in table.itertuples()
     ]
     assert max(errors) < 1e-5
 
@@ -199,19 +293,26 @@ def test_a_deleted_result_is_made_again(project):
     for together in (
         # Files of rules none of which needs another's, so that each is made again for its own sake.
         {
-            "figures/depth.pdf": "neuron_figures", "viewer.html": "viewer", "figures/scaling.pdf": "figures",
-            "figures/budget.png": "control_figures", "figures/theory_beta.pdf": "theory_figures",
+            "figures/depth.pdf": "neuron_figures",
+            "viewer.html": "viewer",
+            "figures/scaling.pdf": "figures",
+            "figures/budget.png": "control_figures",
+            "figures/theory_beta.pdf": "theory_figures",
             "filtering/sums/corpus.json": "filter_select",
         },
-        {"tables/depth.csv": "describe", "tables/stability.csv": "control_tables", "tables/scaling.csv": "fit",
-         "tables/filtering.csv": "filter_tables"},
+        {
+            "tables/depth.csv": "describe",
+            "tables/stability.csv": "control_tables",
+            "tables/scaling.csv": "fit",
+            "tables/filtering.csv": "filter_tables",
+        },
         {"shared_contexts/pythia-m--opt-m.parquet": "contexts", "tables/counts.csv": "counts"},
         {"contexts/pythia-m.parquet": "neurons", "vocabulary/pythia-m.parquet": "vocabulary"},
         {"rosetta/pythia-m--opt-m.parquet": "anchors"},
         {"matches/pythia-m--opt-m.parquet": "match"},
         {"tables/theory_predictions.csv": "theory_predict"},
         {"report.html": "report"},
-    ):  # fmt: skip
+    ):
         for deleted in together:
             (results / deleted).rename(project / deleted.replace("/", "-"))
         jobs = jobs_of(run_snakemake(project, "-n"))
@@ -226,10 +327,28 @@ def test_a_deleted_result_is_made_again(project):
 
 
 FROM_MATCHES = {
-    "match", "anchors", "counts", "fit", "figures", "contexts", "report", "control_tables", "control_figures",
-    "describe", "neuron_figures", "viewer", "theory_compare", "theory_predict", "theory_figures",
-    "filter_choose", "filter_score", "filter_select", "filter_pretrain", "filter_tables", "filter_figure",
-}  # fmt: skip
+    "match",
+    "anchors",
+    "counts",
+    "fit",
+    "figures",
+    "contexts",
+    "report",
+    "control_tables",
+    "control_figures",
+    "describe",
+    "neuron_figures",
+    "viewer",
+    "theory_compare",
+    "theory_predict",
+    "theory_figures",
+    "filter_choose",
+    "filter_score",
+    "filter_select",
+    "filter_pretrain",
+    "filter_tables",
+    "filter_figure",
+}
 # Twins are deleted once they are used, so they are made again for other null models.
 ANEW = {"twins", "nulls", "intervals", "sweeps"}
 
@@ -267,7 +386,14 @@ ANEW = {"twins", "nulls", "intervals", "sweeps"}
         ({"report": {"n_matches": 2}}, {"report"}),
         (
             {"bootstrap": {"seed": 1}},
-            {"describe", "neuron_figures", "report", "theory_compare", "theory_predict", "theory_figures"},
+            {
+                "describe",
+                "neuron_figures",
+                "report",
+                "theory_compare",
+                "theory_predict",
+                "theory_figures",
+            },
         ),
         # It may decide how half-samples are matched, and intervals stand beside matches.
         ({"correlation": {**TINY["correlation"], "memory_gb": 1.5}}, {"intervals", *FROM_MATCHES}),
@@ -289,7 +415,12 @@ def test_annotations_reach_the_viewer_and_are_asked_for_once(project, monkeypatc
     pytest.importorskip("openai")
     monkeypatch.setenv("TEST_KEY", "sk-secret")
     server = Server()
-    endpoint = {"base_url": server.url, "model": "m", "api_key_variable": "TEST_KEY", "requests_per_minute": 6000.0}
+    endpoint = {
+        "base_url": server.url,
+        "model": "m",
+        "api_key_variable": "TEST_KEY",
+        "requests_per_minute": 6000.0,
+    }
     config = {**TINY, "results": "results", "annotation": {**endpoint, "n_neurons": 2}}
     done = run_snakemake(project, config=config)
     assert set(jobs_of(done)) - {"all"} == {"annotate", "viewer", "report"}
@@ -297,7 +428,11 @@ def test_annotations_reach_the_viewer_and_are_asked_for_once(project, monkeypatc
     assert set(table["name"]) == {"rivers"}
     assert len(server.requests) == len(table)
     assert "rivers" in (project / "results" / "viewer.html").read_text()
-    assert not any("sk-secret" in path.read_text(errors="ignore") for path in project.rglob("*") if path.is_file())
+    assert not any(
+        "sk-secret" in path.read_text(errors="ignore")
+        for path in project.rglob("*")
+        if path.is_file()
+    )
     again = {**config, "annotation": {**config["annotation"], "n_neurons": 3}}
     run_snakemake(project, config=again)
     table = pd.read_parquet(project / "results" / "annotations" / "annotations.parquet")
@@ -311,13 +446,16 @@ def read_matches(folder):
 
 def write_corpus(path, word):
     lines = [
-        json.dumps({"text": f"{word} {i} and {'more ' * (i % 5)}text {i * i}", "kind": f"k{i % 2}"}) for i in range(200)
+        json.dumps({"text": f"{word} {i} and {'more ' * (i % 5)}text {i * i}", "kind": f"k{i % 2}"})
+        for i in range(200)
     ]
     path.write_text("\n".join(lines) + "\n")
 
 
 def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
-    """Local model folders, an untrained twin, a local corpus: and an edit of a file in place is noticed."""
+    """Local model folders, an untrained twin, a local corpus: and an edit of a file in place is
+    noticed.
+    """
     folder = copy_project(tmp_path / "my project")
     for seed, name in enumerate(["gpt2", "llama"]):
         save_tiny_model(folder / name, texts, name, seed=seed)
@@ -329,7 +467,11 @@ def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
             "splits": {"train": 0.0, "match": 1.0, "pool": 0.0, "heldout": 0.0},
             "min_document_bytes": 5,
         },
-        "models": {"a": {"path": "gpt2"}, "b0": {"untrained": {"of": "b", "seed": 7}}, "b": {"path": "llama"}},
+        "models": {
+            "a": {"path": "gpt2"},
+            "b0": {"untrained": {"of": "b", "seed": 7}},
+            "b": {"path": "llama"},
+        },
         "ladders": {"l": [["a", "b0"]]},
         "activations": {"sequence_length": 16, "n_shards": 1},
         "controls": {"permutation_seeds": [0], "document_seeds": [], "untrained_seeds": []},
@@ -338,7 +480,9 @@ def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
     }
     planned = run_snakemake(folder, "-n", "-p", config=config)
     assert len(jobs_of(planned)) > 25
-    commands = re.findall(r"^Shell command: (rosetta .*)$", planned.stdout + planned.stderr, re.MULTILINE)
+    commands = re.findall(
+        r"^Shell command: (rosetta .*)$", planned.stdout + planned.stderr, re.MULTILINE
+    )
     assert len(commands) == sum(jobs_of(planned).values()) - 1
     words = [word for command in commands for word in shlex.split(command)]
     assert not {"out/my", "my"} & set(words), "every rule quotes the space"
@@ -361,12 +505,22 @@ def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
 def test_steps_run_by_hand(finished, tmp_path):
     stores = finished / "results" / "activations"
     done = rosetta(
-        "match", "--a", stores / "pythia-m/2-shards", "--b", stores / "opt-m/2-shards", "--out", tmp_path / "m.parquet",
-        "--precision", "float32",
+        "match",
+        "--a",
+        stores / "pythia-m/2-shards",
+        "--b",
+        stores / "opt-m/2-shards",
+        "--out",
+        tmp_path / "m.parquet",
+        "--precision",
+        "float32",
         folder=tmp_path,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
-    found, expected = pd.read_parquet(tmp_path / "m.parquet"), read_matches(finished)["pythia-m--opt-m.parquet"]
+    found, expected = (
+        pd.read_parquet(tmp_path / "m.parquet"),
+        read_matches(finished)["pythia-m--opt-m.parquet"],
+    )
     noted = [
         "r_ci_low",
         "r_ci_high",
@@ -382,5 +536,15 @@ def test_steps_run_by_hand(finished, tmp_path):
     plan = rosetta("plan", "--configfile", "run.yaml", folder=finished)
     assert "per model, from results/corpus" in plan.stdout
     help_page = rosetta("--help", folder=tmp_path).stdout
-    for step in ("corpus", "train", "activations", "correlate", "match", "anchors", "fit", "plan", "report"):
+    for step in (
+        "corpus",
+        "train",
+        "activations",
+        "correlate",
+        "match",
+        "anchors",
+        "fit",
+        "plan",
+        "report",
+    ):
         assert step in help_page

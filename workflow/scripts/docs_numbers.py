@@ -1,11 +1,12 @@
-"""Write the numbers of the default run into the documentation, from the tables of runs with different seeds.
+"""Write the numbers of the default run into the documentation, from the tables of runs with
+different seeds.
 
     docs_numbers.py results results-2     records the runs in docs/numbers.json, and fills the pages
     docs_numbers.py                       fills the pages from docs/numbers.json
     docs_numbers.py --check               says whether the pages are what is recorded
 
-A page has places for them: `<!-- numbers: NAME -->` … `<!-- /numbers -->`, with a name of `SECTIONS`. What stands
-between is never edited by hand.
+A page has places for them: `<!-- numbers: NAME -->` … `<!-- /numbers -->`, with a name of
+`SECTIONS`. What stands between is never edited by hand.
 """
 
 from __future__ import annotations
@@ -72,7 +73,9 @@ def _beside_nulls(paths: Paths) -> pd.DataFrame:
     trained = trained[trained["statistic"] == PLAIN].assign(control="trained")
     nulls = read_csv(paths.table("null_scaling"), ["control", *columns])
     ladders = trained["ladder"].tolist()
-    return pd.concat([trained, nulls]).sort_values("ladder", key=lambda names: names.map(ladders.index), kind="stable")
+    return pd.concat([trained, nulls]).sort_values(
+        "ladder", key=lambda names: names.map(ladders.index), kind="stable"
+    )
 
 
 def _largest_rungs(paths: Paths) -> pd.DataFrame:
@@ -82,19 +85,27 @@ def _largest_rungs(paths: Paths) -> pd.DataFrame:
 
 
 def _harvest(paths: Paths) -> pd.DataFrame:
-    """Return how many documents every domain has, and of how many files and packages they are, by split."""
+    """Return how many documents every domain has, and of how many files and packages they are, by
+    split.
+    """
     parts = []
     for split in SPLITS:
         found = read_split(paths, split)
-        sources = found.assign(file=found["source"].map(cluster_of), package=found["source"].str.split("/").str[0])
+        sources = found.assign(
+            file=found["source"].map(cluster_of), package=found["source"].str.split("/").str[0]
+        )
         counts = sources.groupby("domain")[["id", "file", "package"]].nunique()
-        parts.append(counts.set_axis([f"{split}_documents", f"{split}_files", f"{split}_packages"], axis=1))
+        parts.append(
+            counts.set_axis([f"{split}_documents", f"{split}_files", f"{split}_packages"], axis=1)
+        )
     return pd.concat(parts, axis=1).fillna(0).sort_index().rename_axis("domain").reset_index()
 
 
 def _phases(paths: Paths) -> pd.DataFrame:
     """Return the CPU minutes and jobs of every phase, and of all."""
-    table = phase_table(load_config(paths.run_config), paths).sort_values("cpu_seconds", ascending=False, kind="stable")
+    table = phase_table(load_config(paths.run_config), paths).sort_values(
+        "cpu_seconds", ascending=False, kind="stable"
+    )
     every = pd.DataFrame([{"phase": "all", **table[["jobs", "cpu_seconds"]].sum()}])
     found = pd.concat([every, table[["phase", "jobs", "cpu_seconds"]]])
     return found.assign(cpu_minutes=found["cpu_seconds"] / 60)
@@ -113,15 +124,20 @@ SECTIONS = {
     "scaling": Section(
         "scaling",
         {"ladder": "ladder", "statistic": "statistic"},
-        {"α (95%) [documents and thresholds]": _ALPHA + " [{alpha_resampled_low:.2f} to {alpha_resampled_high:.2f}]"},
+        {
+            "α (95%) [documents and thresholds]": _ALPHA
+            + " [{alpha_resampled_low:.2f} to {alpha_resampled_high:.2f}]"
+        },
     ),
     "counts": Section(
         "counts",
         {"ladder": "ladder", "models": "models", "neurons": "n_neurons"},
         {
             "matches": "{matches:.0f} ({matches_ci_low:.0f} to {matches_ci_high:.0f})",
-            "above documents": "{above_documents:.0f} ({above_documents_ci_low:.0f} to {above_documents_ci_high:.0f})",
-            "above untrained": "{above_untrained:.0f} ({above_untrained_ci_low:.0f} to {above_untrained_ci_high:.0f})",
+            "above documents": "{above_documents:.0f} ({above_documents_ci_low:.0f} to "
+            "{above_documents_ci_high:.0f})",
+            "above untrained": "{above_untrained:.0f} ({above_untrained_ci_low:.0f} to "
+            "{above_untrained_ci_high:.0f})",
         },
     ),
     "nulls": Section(
@@ -129,7 +145,9 @@ SECTIONS = {
         {"ladder": "ladder", "rung": "rung", "null": "control"},
         {"matches": "{matches:.0f}", "mean r": "{mean_r:.2f}"},
     ),
-    "null_scaling": Section(_beside_nulls, {"ladder": "ladder", "matches of": "control"}, {"α (95%)": _ALPHA}),
+    "null_scaling": Section(
+        _beside_nulls, {"ladder": "ladder", "matches of": "control"}, {"α (95%)": _ALPHA}
+    ),
     "theory": Section(
         "theory_vs_measured",
         {"ladder": "ladder", "statistic": "statistic", "route": "route"},
@@ -154,7 +172,10 @@ SECTIONS = {
     "matched_r": Section(
         _largest_rungs,
         {"ladder": "ladder", "with": "model", "route": "route"},
-        {"r above the floor": "{n:.0f}", "factor": "{factor:.1f} ({factor_low:.1f} to {factor_high:.1f})"},
+        {
+            "r above the floor": "{n:.0f}",
+            "factor": "{factor:.1f} ({factor_low:.1f} to {factor_high:.1f})",
+        },
     ),
     "findings": Section(
         "findings",
@@ -168,16 +189,22 @@ SECTIONS = {
             "F1": "{f1:.2f}",
             "average precision": "{average_precision:.2f}",
             "held-out perplexity": "{perplexity:.2f}",
-            "minus the Rosetta Neuron's": "{perplexity_difference:+.2f} ({perplexity_difference_ci_low:+.2f} to "
+            "minus the Rosetta Neuron's": "{perplexity_difference:+.2f} "
+            "({perplexity_difference_ci_low:+.2f} to "
             "{perplexity_difference_ci_high:+.2f})",
         },
     ),
     "harvest": Section(
         _harvest,
         {"domain": "domain"},
-        {split: f"{{{split}_documents:,.0f}} ({{{split}_files:,.0f}}, {{{split}_packages:,.0f}})" for split in SPLITS},
+        {
+            split: f"{{{split}_documents:,.0f}} ({{{split}_files:,.0f}}, {{{split}_packages:,.0f}})"
+            for split in SPLITS
+        },
     ),
-    "phases": Section(_phases, {"phase": "phase"}, {"jobs": "{jobs:.0f}", "CPU minutes": "{cpu_minutes:.1f}"}),
+    "phases": Section(
+        _phases, {"phase": "phase"}, {"jobs": "{jobs:.0f}", "CPU minutes": "{cpu_minutes:.1f}"}
+    ),
 }
 
 
@@ -190,33 +217,50 @@ class _Cells(string.Formatter):
 
 def columns_of(section: Section) -> list[str]:
     """Return the columns of a run's table that a section shows."""
-    named = [name for cell in section.cells.values() for _, name, _, _ in string.Formatter().parse(cell) if name]
+    named = [
+        name
+        for cell in section.cells.values()
+        for _, name, _, _ in string.Formatter().parse(cell)
+        if name
+    ]
     return list(dict.fromkeys([*section.keys.values(), *named, *section.where]))
 
 
 def record(runs: list[Path]) -> dict[str, Any]:
-    """Return what is to be remembered of finished runs: seeds, configuration, and the rows that the pages show.
+    """Return what is to be remembered of finished runs: seeds, configuration, and the rows that the
+    pages show.
 
     Raises
     ------
     RosettaError
-        If there are fewer than two runs, they are not of one configuration with different seeds, or a table is missing.
+        If there are fewer than two runs, they are not of one configuration with different seeds, or
+        a table is missing.
     """
     configs = [load_config(Paths(run).run_config) for run in runs]
     seeds = [seeds_of(config) for config in configs]
     if len(runs) < 2 or len({digest_json(some) for some in seeds}) < len(runs):
-        raise ConfigError("give the results folders of two runs or more, with different seeds: results results-2.")
+        raise ConfigError(
+            "give the results folders of two runs or more, with different seeds: results results-2."
+        )
     rest = {digest_json(without_seeds(config)) for config in configs}
     if len(rest) > 1:
-        raise ConfigError("the runs differ in more than seeds and results. Run one configuration with other seeds.")
-    found = {name: [rows_of(section, Paths(run)) for run in runs] for name, section in SECTIONS.items()}
+        raise ConfigError(
+            "the runs differ in more than seeds and results. Run one configuration with other "
+            "seeds."
+        )
+    found = {
+        name: [rows_of(section, Paths(run)) for run in runs] for name, section in SECTIONS.items()
+    }
     figure = digest_file(Paths(runs[0]).figure("scaling", "png"))
     return {"configuration": rest.pop(), "seeds": seeds, "figure": figure, "sections": found}
 
 
 def seeds_of(config: Config) -> dict[str, int]:
     """Return the seeds that tell runs apart: of the corpus, and of each family of models."""
-    return {"corpus": config.corpus.seed, **{name: family.seed for name, family in config.zoo.families.items()}}
+    return {
+        "corpus": config.corpus.seed,
+        **{name: family.seed for name, family in config.zoo.families.items()},
+    }
 
 
 def without_seeds(config: Config) -> dict[str, Any]:
@@ -236,7 +280,9 @@ def rows_of(section: Section, paths: Paths) -> list[dict[str, Any]]:
     for column, values in section.where.items():
         table = table[table[column].isin(values)]
     table = table[columns_of(section)].drop_duplicates(list(section.keys.values()))
-    return [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+    return [
+        {name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")
+    ]
 
 
 def _plain(value: Any) -> Any:
@@ -246,9 +292,14 @@ def _plain(value: Any) -> Any:
 
 
 def render(name: str, numbers: dict[str, Any]) -> str:
-    """Return the Markdown of a section: what the runs were, and a table with a column per run and cell."""
+    """Return the Markdown of a section: what the runs were, and a table with a column per run and
+    cell.
+    """
     if not numbers:
-        return "No runs are recorded yet: two, with different seeds, and `make docs-numbers` fill this in.\n"
+        return (
+            "No runs are recorded yet: two, with different seeds, and `make docs-numbers` "
+            "fill this in.\n"
+        )
     section, runs = SECTIONS[name], numbers["sections"][name]
     told = [
         f"run {i}: {', '.join(f'{key} {seed}' for key, seed in seeds.items())}"
@@ -260,17 +311,24 @@ def render(name: str, numbers: dict[str, Any]) -> str:
         for row in run:
             rows.setdefault(tuple(row[key] for key in keys), [{} for _ in runs])[i] = row
     columns = [
-        [f"{part:g}" if isinstance(part, float) else str(part) for part in parts] for parts in zip(*rows, strict=True)
+        [f"{part:g}" if isinstance(part, float) else str(part) for part in parts]
+        for parts in zip(*rows, strict=True)
     ]
     heads = list(section.keys)
     for cell, form in section.cells.items():
         shown = [[_cell(form, found[i]) for found in rows.values()] for i in range(len(runs))]
         same = all(column == shown[0] for column in shown)  # as of what no seed of these changes
-        heads += [f"{cell}, all runs"] if same else [f"{cell}, run {i + 1}" for i in range(len(runs))]
+        heads += (
+            [f"{cell}, all runs"] if same else [f"{cell}, run {i + 1}" for i in range(len(runs))]
+        )
         columns += shown[:1] if same else shown
     lines = [heads, ["---"] * len(heads), *zip(*columns, strict=True)]
-    table = "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
-    return f"Seeds of {'; '.join(told)}. Configuration `{numbers['configuration'][:12]}`.\n\n{table}\n"
+    table = "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
+    )
+    return (
+        f"Seeds of {'; '.join(told)}. Configuration `{numbers['configuration'][:12]}`.\n\n{table}\n"
+    )
 
 
 def _cell(form: str, row: dict[str, Any]) -> str:
@@ -290,16 +348,22 @@ def fill(text: str, numbers: dict[str, Any], page: str) -> str:
     def filled(place: re.Match) -> str:
         name, end = place[1], place[3]
         if end != "/numbers" or name not in SECTIONS:
-            raise StoreError(f"{page}: the place {name!r} has no end, or is none of {', '.join(SECTIONS)}.")
+            raise StoreError(
+                f"{page}: the place {name!r} has no end, or is none of {', '.join(SECTIONS)}."
+            )
         return f"<!-- numbers: {name} -->\n{render(name, numbers)}<!-- /numbers -->"
 
     if len(PLACE.findall(text)) != text.count("<!-- numbers: "):
-        raise StoreError(f"{page}: a place for numbers has no end; write <!-- /numbers --> after it.")
+        raise StoreError(
+            f"{page}: a place for numbers has no end; write <!-- /numbers --> after it."
+        )
     return PLACE.sub(filled, text)
 
 
 def outdated(root: Path) -> list[str]:
-    """Return what of the documentation is not as recorded: pages, the figure, sections without a place or a record."""
+    """Return what of the documentation is not as recorded: pages, the figure, sections without a
+    place or a record.
+    """
     numbers = json.loads((root / NUMBERS).read_text("utf-8"))
     texts = {page: page.read_text("utf-8") for page in pages_of(root)}
     shown = {name for text in texts.values() for name, _, _ in PLACE.findall(text)}
@@ -315,14 +379,20 @@ def outdated(root: Path) -> list[str]:
 
 def pages_of(root: Path) -> list[Path]:
     """Return the pages that may have places."""
-    return [root / "README.md", root / "benchmarks" / "README.md", *sorted((root / "docs").glob("*.md"))]
+    return [
+        root / "README.md",
+        root / "benchmarks" / "README.md",
+        *sorted((root / "docs").glob("*.md")),
+    ]
 
 
 def write(root: Path, runs: list[Path]) -> None:
     """Record runs, if any are given, and fill all pages."""
     if runs:
         numbers = record(runs)
-        (root / NUMBERS).write_text(json.dumps(numbers, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        (root / NUMBERS).write_text(
+            json.dumps(numbers, indent=1, ensure_ascii=False) + "\n", "utf-8"
+        )
         shutil.copyfile(Paths(runs[0]).figure("scaling", "png"), root / FIGURE)
     numbers = json.loads((root / NUMBERS).read_text("utf-8"))
     for page in pages_of(root):
@@ -331,16 +401,25 @@ def write(root: Path, runs: list[Path]) -> None:
 
 def main() -> None:
     """Do what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="*", type=Path, help="results folders of runs with different seeds")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if a page is not as recorded")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "runs", nargs="*", type=Path, help="results folders of runs with different seeds"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; fail if a page is not as recorded"
+    )
     arguments = parser.parse_args()
     try:
         if not arguments.check:
             with also_checking(compare_with_run):
                 write(ROOT, arguments.runs)
         elif pages := outdated(ROOT):
-            sys.exit(f"not as recorded in {NUMBERS}: {'; '.join(pages)}. Run `make docs-numbers`; edit none by hand.")
+            sys.exit(
+                f"not as recorded in {NUMBERS}: {'; '.join(pages)}. Run `make docs-numbers`; "
+                "edit none by hand."
+            )
     except RosettaError as error:
         sys.exit(f"rosetta: {error}")
 

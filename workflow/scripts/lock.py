@@ -1,12 +1,12 @@
 """Resolve the project's dependencies; write envs/requirements.lock and envs/rosetta.yaml.
 
-    lock.py              keeps the version of every package that is in the lock, and adds what is new
+    lock.py              keeps the version of every locked package and adds what is new
     lock.py --upgrade    takes the newest version of every package, but torch's
 
-pip resolves in a scratch environment without installing anything. The version of torch stays, because
-what pip finds for a range may be a build of several gigabytes: to change it, edit the lock's line.
-CUDA packages that some builds of torch bring along are left out: they are torch's own requirements,
-and pip installs the ones that fit the machine.
+pip resolves in a scratch environment without installing anything. The version of torch stays,
+because what pip finds for a range may be a build of several gigabytes: to change it, edit the
+lock's line. CUDA packages that some builds of torch bring along are left out: they are torch's own
+requirements, and pip installs the ones that fit the machine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ def resolved(kept: list[str]) -> list[str]:
         subprocess.run([*pip, "--report", report, "-c", constraints, project], check=True)
         found = json.loads(report.read_text())["install"]
     # A local part of a version (2.13.0+cpu) names a build, which other machines do not have.
-    pins = [f"{entry['metadata']['name']}=={entry['metadata']['version'].split('+')[0]}" for entry in found]
+    pins = [
+        f"{entry['metadata']['name']}=={entry['metadata']['version'].split('+')[0]}"
+        for entry in found
+    ]
     return sorted((pin for pin in pins if not LEFT_OUT.match(pin.lower())), key=str.lower)
 
 

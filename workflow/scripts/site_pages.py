@@ -32,7 +32,9 @@ def on_files(files: Any, config: Any) -> Any:
     for notebook in [file for file in files if file.src_uri.endswith(".ipynb")]:
         files.remove(notebook)
         text = notebook_as_markdown(Path(notebook.abs_src_path))
-        files.append(File.generated(config, str(Path(notebook.src_uri).with_suffix(".md")), content=text))
+        files.append(
+            File.generated(config, str(Path(notebook.src_uri).with_suffix(".md")), content=text)
+        )
     return files
 
 
@@ -81,7 +83,9 @@ def notebook_as_markdown(path: Path) -> str:
 
     parts = []
     for cell in nbformat.read(path, as_version=4).cells:
-        parts.append(cell.source if cell.cell_type == "markdown" else f"```python\n{cell.source}\n```")
+        parts.append(
+            cell.source if cell.cell_type == "markdown" else f"```python\n{cell.source}\n```"
+        )
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             text = output.get("text") or data.get("text/plain", "")

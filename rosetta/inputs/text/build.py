@@ -1,4 +1,6 @@
-"""Building the corpus: read a source, clean it, split it, write one Parquet file per split and a manifest."""
+"""Building the corpus: read a source, clean it, split it, write one Parquet file per split and a
+manifest.
+"""
 
 from __future__ import annotations
 
@@ -37,14 +39,16 @@ def source_texts(corpus: Corpus) -> Iterable[Text]:
             assert_never(other)
 
 
-def build_corpus(corpus: Corpus, paths: Paths, made_by: dict, long_enough: Callable[[str], bool] | None = None) -> None:
+def build_corpus(
+    corpus: Corpus, paths: Paths, made_by: dict, long_enough: Callable[[str], bool] | None = None
+) -> None:
     """Write the documents of every split, ordered by id, and the corpus manifest.
 
-    With `corpus.sampling` the match split is what was drawn from its documents; `long_enough` then tells whether a text
-    has as many tokens as a sequence needs.
+    With `corpus.sampling` the match split is what was drawn from its documents; `long_enough` then
+    tells whether a text has as many tokens as a sequence needs.
 
-    Ids are hashes of the text, so the order is a random permutation that depends on nothing else, and the
-    first n documents of a split are a random sample of it.
+    Ids are hashes of the text, so the order is a random permutation that depends on nothing else,
+    and the first n documents of a split are a random sample of it.
 
     Raises
     ------
@@ -66,8 +70,12 @@ def build_corpus(corpus: Corpus, paths: Paths, made_by: dict, long_enough: Calla
             "Lower corpus.min_document_bytes or give another source."
         )
     if not by_split["match"]:
-        raise CorpusError("corpus.splits.match: no document landed in this split. Raise it or give more text.")
-    unread = {"left_out": left_out(corpus.source.path)} if isinstance(corpus.source, FilesSource) else {}
+        raise CorpusError(
+            "corpus.splits.match: no document landed in this split. Raise it or give more text."
+        )
+    unread = (
+        {"left_out": left_out(corpus.source.path)} if isinstance(corpus.source, FilesSource) else {}
+    )
     drawn = _sample(corpus, by_split, long_enough)
     files = {}
     for split, documents in by_split.items():
@@ -76,20 +84,35 @@ def build_corpus(corpus: Corpus, paths: Paths, made_by: dict, long_enough: Calla
     held = {split: _summary(documents) for split, documents in by_split.items()}
     write_manifest(
         paths.corpus_manifest,
-        {"kind": KIND, "made_by": made_by, "counts": cleaner.counts, **unread, **drawn, "splits": held, "files": files},
+        {
+            "kind": KIND,
+            "made_by": made_by,
+            "counts": cleaner.counts,
+            **unread,
+            **drawn,
+            "splits": held,
+            "files": files,
+        },
     )
     say("\n".join(f"{split}: {summary}" for split, summary in held.items()))
 
 
-def _sample(corpus: Corpus, by_split: dict[str, list[Document]], long_enough: Callable[[str], bool] | None) -> dict:
-    """Put what is drawn in the place of the match documents; return what the manifest says of it."""
+def _sample(
+    corpus: Corpus, by_split: dict[str, list[Document]], long_enough: Callable[[str], bool] | None
+) -> dict:
+    """Put what is drawn in the place of the match documents; return what the manifest says of
+    it.
+    """
     if corpus.sampling is None:
         return {}
     sample = draw_sequences(by_split["match"], corpus.sampling, long_enough)
     by_split["match"] = sample.documents
     say(f"sequences: {sample.counts}")
     if sample.lacking:
-        say(f"domains with fewer sequences than their share, all of which were taken: {sample.lacking}")
+        say(
+            "domains with fewer sequences than their share, all of which were taken: "
+            f"{sample.lacking}"
+        )
     return {"sampling": {**sample.counts, "lacking": sample.lacking}}
 
 
@@ -104,7 +127,9 @@ def read_split(paths: Paths, split: str, limit: int | None = None) -> pd.DataFra
     manifest = read_manifest(paths.corpus_manifest, KIND)
     path = paths.split(split)
     check_digest(path, manifest["files"][split])
-    return read_parquet(path).head(limit if limit is not None else manifest["splits"][split]["documents"])
+    return read_parquet(path).head(
+        limit if limit is not None else manifest["splits"][split]["documents"]
+    )
 
 
 def shard_bounds(n_documents: int, n_shards: int, shard: int) -> tuple[int, int]:

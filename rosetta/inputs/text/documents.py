@@ -23,7 +23,8 @@ class Text(NamedTuple):
     domain : str
         Its domain label; empty if the source has none.
     source : str
-        Where it came from, `#n` behind it for the n-th part. Parts of one source never land in different splits.
+        Where it came from, `#n` behind it for the n-th part. Parts of one source never land in
+        different splits.
     """
 
     text: str
@@ -43,8 +44,8 @@ class Document(NamedTuple):
 def cluster_of(source: str) -> str:
     """Return what the texts of a source are parts of: the source without its part's number.
 
-    The parts of a file, `package/path#0`, `package/path#1`, are alike. Whatever takes documents as independent (splits,
-    half-samples, halves of the corpus) takes clusters of them, whole.
+    The parts of a file, `package/path#0`, `package/path#1`, are alike. Whatever takes documents as
+    independent (splits, half-samples, halves of the corpus) takes clusters of them, whole.
     """
     return re.sub(r"#\d+$", "", source)
 
@@ -81,9 +82,12 @@ def hash64(*parts: str | int) -> int:
 def cut(text: str, max_bytes: int | None) -> Iterator[str]:
     """Cut a text at line ends into pieces of at most `max_bytes` UTF-8 bytes.
 
-    A line that is longer by itself is cut between characters. With `max_bytes` None the text stays whole.
+    A line that is longer by itself is cut between characters. With `max_bytes` None the text stays
+    whole.
     """
-    n_bytes = len(text.encode("utf-8"))  # first, so that a text without UTF-8 form never gets through
+    n_bytes = len(
+        text.encode("utf-8")
+    )  # first, so that a text without UTF-8 form never gets through
     if max_bytes is None or n_bytes <= max_bytes:
         yield text
         return
@@ -101,7 +105,9 @@ def cut(text: str, max_bytes: int | None) -> Iterator[str]:
 
 
 def character_start(data: bytes, at: int) -> int:
-    """Return the last byte up to `at` that does not lie inside a character of a UTF-8 text, its end included."""
+    """Return the last byte up to `at` that does not lie inside a character of a UTF-8 text, its end
+    included.
+    """
     at = min(at, len(data))
     while at < len(data) and data[at] & 0xC0 == 0x80:
         at -= 1
@@ -121,16 +127,18 @@ def _cut_line(line: str, max_bytes: int) -> Iterator[str]:
 class Cleaner:
     """Turns raw texts into accepted documents and counts what it drops.
 
-    A document is dropped if it is too short, if its text was accepted before, or if more than half of its
-    informative lines (12 characters or more, case and white space ignored) stand in documents accepted
-    before: headers, licences and generated code repeat with small changes, and a repeat in another split
-    would be a leak.
+    A document is dropped if it is too short, if its text was accepted before, or if more than half
+    of its informative lines (12 characters or more, case and white space ignored) stand in
+    documents accepted before: headers, licences and generated code repeat with small changes, and a
+    repeat in another split would be a leak.
     """
 
     min_bytes: int
     max_bytes: int | None
     counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(("accepted", "unencodable", "short", "duplicate", "near_duplicate"), 0)
+        default_factory=lambda: dict.fromkeys(
+            ("accepted", "unencodable", "short", "duplicate", "near_duplicate"), 0
+        )
     )
     _ids: set[int] = field(default_factory=set)
     _lines: set[int] = field(default_factory=set)
@@ -172,17 +180,20 @@ def _normalise(line: str) -> str:
 
 
 def split_of(group: str, source: str, fractions: SplitFractions, seed: int) -> str:
-    """Return the split of all documents of a source's cluster: hashes against the cumulated fractions.
+    """Return the split of all documents of a source's cluster: hashes against the cumulated
+    fractions.
 
-    A group is in `pool`, in `heldout`, or in neither. In the latter case its clusters are shared out among `train` and
-    `match`. So no cluster is in two splits, and what is chosen on `match` meets other groups in `pool`, and others
-    again in `heldout`. The answer depends on nothing else, so adding documents moves none of the others; in return a
-    split holds its fraction of the groups, not of the bytes.
+    A group is in `pool`, in `heldout`, or in neither. In the latter case its clusters are shared
+    out among `train` and `match`. So no cluster is in two splits, and what is chosen on `match`
+    meets other groups in `pool`, and others again in `heldout`. The answer depends on nothing else,
+    so adding documents moves none of the others; in return a split holds its fraction of the
+    groups, not of the bytes.
 
     Parameters
     ----------
     group : str
-        What the source belongs to, for instance a package. The source itself if it belongs to nothing.
+        What the source belongs to, for instance a package. The source itself if it belongs to
+        nothing.
     source : str
         Source of a document; its part's number counts for nothing.
     fractions : SplitFractions

@@ -1,7 +1,8 @@
 """The embedded source: text found in the packages that the environment itself installs.
 
-Groups of files take turns, and so do the files of a group, in the order of hashes: a domain is drawn from as many of
-them as there are, and the harvest depends on the installed versions and the seed only.
+Groups of files take turns, and so do the files of a group, in the order of hashes: a domain is
+drawn from as many of them as there are, and the harvest depends on the installed versions and the
+seed only.
 """
 
 from __future__ import annotations
@@ -25,16 +26,19 @@ from rosetta.inputs.text.arithmetic import arithmetic_texts
 from rosetta.inputs.text.documents import Document, Text, cluster_of, cut, hash64
 from rosetta.progress import bar
 
-# Whose packages are harvested, besides the core's: what every run with this source has installed. Not those of
-# clusters, annotation, tests and documentation, which come and go with the machine and the project.
+# Whose packages are harvested, besides the core's: what every run with this source has installed.
+# Not those of clusters, annotation, tests and documentation, which come and go with the machine and
+# the project.
 HARVESTED_EXTRAS = ("models", "corpora", "filtering", "plots", "workflow")
 MACHINE_DEPENDENT = ("nvidia-", "cuda-", "triton")  # what torch brings along on machines with a GPU
 MAX_FILE_BYTES = 2_000_000
-# No file may give more than this part of a domain: a file is in one split, and the smallest have 6% of the text.
+# No file may give more than this part of a domain: a file is in one split, and the smallest have 6%
+# of the text.
 MAX_SHARE = 32
 # What a file gives in one turn: a section of so many bytes.
 SECTION = 4_000
-# Domains that a hundred packages give. C++ is from a dozen, nearly all from one; licences have many origins anyway.
+# Domains that a hundred packages give. C++ is from a dozen, nearly all from one; licences have many
+# origins anyway.
 BY_PACKAGE = ("python", "prose", "description")
 
 
@@ -47,7 +51,9 @@ class PackageFile(NamedTuple):
 
 
 def environment_texts(source: EnvironmentSource, seed: int) -> Iterator[Text]:
-    """Yield texts of every requested domain, about `bytes_per_domain` each (fewer if no more is found)."""
+    """Yield texts of every requested domain, about `bytes_per_domain` each (fewer if no more is
+    found).
+    """
     files = installed_files()
     for domain in source.domains:
         if domain == "arithmetic":
@@ -58,24 +64,33 @@ def environment_texts(source: EnvironmentSource, seed: int) -> Iterator[Text]:
 
 
 def group_of(document: Document) -> str:
-    """Return what a document of the harvest belongs to, as `split_of` and the harvest's turns have it.
+    """Return what a document of the harvest belongs to, as `split_of` and the harvest's turns have
+    it.
 
-    That is its package in the domains `BY_PACKAGE`, and its file (or its generated text) in the others.
+    That is its package in the domains `BY_PACKAGE`, and its file (or its generated text) in the
+    others.
     """
-    return document.source.partition("/")[0] if document.domain in BY_PACKAGE else cluster_of(document.source)
+    return (
+        document.source.partition("/")[0]
+        if document.domain in BY_PACKAGE
+        else cluster_of(document.source)
+    )
 
 
 def installed_files() -> list[PackageFile]:
     """List the files of the packages that this project depends on, directly or not.
 
-    Other packages of the environment are excluded, so that the corpus depends on the locked versions only.
+    Other packages of the environment are excluded, so that the corpus depends on the locked
+    versions only.
     """
     found: dict[str, PackageFile] = {}
     for name in sorted(_dependencies(DISTRIBUTION, HARVESTED_EXTRAS)):
         package = distribution(name)
         for path in package.files or ():
             if ".." not in path.parts:
-                found.setdefault(f"{name}/{path}", PackageFile(name, path, Path(package.locate_file(path))))
+                found.setdefault(
+                    f"{name}/{path}", PackageFile(name, path, Path(package.locate_file(path)))
+                )
     return [found[key] for key in sorted(found)]
 
 
@@ -92,7 +107,9 @@ def _dependencies(name: str, extras: tuple[str, ...]) -> set[str]:
             requirement = Requirement(line)
             required, marker = canonicalize_name(requirement.name), requirement.marker
             wanted = marker is None or any(marker.evaluate({"extra": extra}) for extra in asked)
-            if required == name or required.startswith(MACHINE_DEPENDENT):  # an extra that includes others
+            if required == name or required.startswith(
+                MACHINE_DEPENDENT
+            ):  # an extra that includes others
                 continue
             if wanted and required not in found and is_installed(required):
                 found.add(required)
@@ -113,7 +130,9 @@ def _limited(texts: Iterable[Text], budget: int, domain: str) -> Iterator[Text]:
 
 
 def _harvest(domain: str, files: list[PackageFile], seed: int, max_bytes: int) -> Iterator[Text]:
-    """Yield one section of every group in turn; of a group's files, each gives one before any gives another."""
+    """Yield one section of every group in turn; of a group's files, each gives one before any gives
+    another.
+    """
     wanted, extract = _DOMAINS[domain]
     groups: dict[str, list[PackageFile]] = {}
     for file in files:
@@ -125,16 +144,23 @@ def _harvest(domain: str, files: list[PackageFile], seed: int, max_bytes: int) -
         content = _read(file.location)
         text = extract(content) if content else ""
         place = f"{file.package}/{file.path}"
-        pieces = [(f"{place}#{number}", piece) for number, piece in enumerate(cut(text[:max_bytes], SECTION))]
+        pieces = [
+            (f"{place}#{number}", piece)
+            for number, piece in enumerate(cut(text[:max_bytes], SECTION))
+        ]
         for source, piece in sorted(pieces, key=lambda pair: hash64(seed, domain, pair[0])):
             if piece.strip():
                 yield Text(piece, domain, source)
 
     def given_by(group: str) -> Iterator[Text]:
-        chosen = sorted(groups[group], key=lambda file: hash64(seed, domain, file.package, file.path))
+        chosen = sorted(
+            groups[group], key=lambda file: hash64(seed, domain, file.package, file.path)
+        )
         return _in_turns(map(sections, chosen))
 
-    yield from _in_turns(map(given_by, sorted(groups, key=lambda group: hash64(seed, domain, group))))
+    yield from _in_turns(
+        map(given_by, sorted(groups, key=lambda group: hash64(seed, domain, group)))
+    )
 
 
 def _in_turns(sources: Iterable[Iterator[Text]]) -> Iterator[Text]:
@@ -158,11 +184,15 @@ def _read(path: Path) -> str:
 
 
 def without_docstrings(code: str) -> str:
-    """Return Python code with every docstring replaced by an ellipsis; empty if it does not parse."""
+    """Return Python code with every docstring replaced by an ellipsis; empty if it does not
+    parse.
+    """
     nodes = _docstring_nodes(code)
     if nodes is None:
         return ""
-    lines = re.findall(r"[^\n]*\n|[^\n]+", code)  # what Python's own line numbers count, unlike str.splitlines
+    lines = re.findall(
+        r"[^\n]*\n|[^\n]+", code
+    )  # what Python's own line numbers count, unlike str.splitlines
     for node in sorted(nodes, key=lambda node: -node.lineno):
         indent = lines[node.lineno - 1][: node.col_offset]
         lines[node.lineno - 1 : node.end_lineno] = [f"{indent}...\n"] if not indent.strip() else []
@@ -175,12 +205,19 @@ def docstring_prose(code: str) -> str:
     for node in _docstring_nodes(code) or ():
         for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(node.value.value)):
             words = " ".join(paragraph.split())
-            if len(words) >= 80 and words[0].isupper() and words.endswith(".") and not _CODE_MARKS.search(words):
+            if (
+                len(words) >= 80
+                and words[0].isupper()
+                and words.endswith(".")
+                and not _CODE_MARKS.search(words)
+            ):
                 paragraphs.append(words)
     return "\n\n".join(paragraphs)
 
 
-_CODE_MARKS = re.compile(r">>>|\.\. |::|=|[{}<>|\\]|\w\(\)|--|\(`|\*optional|\b(Args|Parameters|Returns|Raises)\b")
+_CODE_MARKS = re.compile(
+    r">>>|\.\. |::|=|[{}<>|\\]|\w\(\)|--|\(`|\*optional|\b(Args|Parameters|Returns|Raises)\b"
+)
 
 
 def _docstring_nodes(code: str) -> list[ast.Expr] | None:
@@ -192,7 +229,10 @@ def _docstring_nodes(code: str) -> list[ast.Expr] | None:
         return None
     found = []
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            and node.body
+        ):
             first = node.body[0]
             if (
                 isinstance(first, ast.Expr)
@@ -209,7 +249,9 @@ def _description(metadata: str) -> str:
 
 
 def _is_licence(path: PurePosixPath) -> bool:
-    return bool(re.match(r"(licen[sc]e|copying|notice)", path.name, re.IGNORECASE)) and path.suffix not in (
+    return bool(
+        re.match(r"(licen[sc]e|copying|notice)", path.name, re.IGNORECASE)
+    ) and path.suffix not in (
         ".py",
         ".pyc",
     )

@@ -1,4 +1,6 @@
-"""Texts from records: local jsonl (compressed or not) and parquet files, and Hugging Face datasets."""
+"""Texts from records: local jsonl (compressed or not) and parquet files, and Hugging Face
+datasets.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from rosetta.inputs.text.streams import LONGEST_WINDOW, format_of, open_lines, r
 from rosetta.progress import say
 
 FORMATS = ".jsonl, .ndjson, .json (records, one per line; also .zst, .gz) or .parquet"
-MAX_RECORD_BYTES = 2**28  # a line may unfold from a few compressed bytes, so what one can take is bounded
+MAX_RECORD_BYTES = (
+    2**28
+)  # a line may unfold from a few compressed bytes, so what one can take is bounded
 
 
 class Keys(NamedTuple):
@@ -41,9 +45,13 @@ _UNLABELLED = ", or leave it out for texts without labels"
 
 
 def file_texts(source: FilesSource, keys: Keys = CORPUS_KEYS) -> Iterator[Text]:
-    """Yield the texts of a local file or of all readable files in a folder, in the order of their names."""
+    """Yield the texts of a local file or of all readable files in a folder, in the order of their
+    names.
+    """
     for path in source_files(source.path, keys.path):
-        yield from record_texts(_records(path, source.zstd_long), str(path), source.text, source.domain, keys)
+        yield from record_texts(
+            _records(path, source.zstd_long), str(path), source.text, source.domain, keys
+        )
 
 
 def hub_texts(source: HubSource, keys: Keys = CORPUS_KEYS) -> Iterator[Text]:
@@ -64,7 +72,8 @@ def hub_texts(source: HubSource, keys: Keys = CORPUS_KEYS) -> Iterator[Text]:
     except Exception as error:  # `datasets` raises many kinds, the network's among them
         reason = " ".join(str(error).split())[:300]
         raise CorpusError(
-            f"{keys.path.removesuffix('path')}id: cannot read the dataset {place} ({type(error).__name__}: {reason}). "
+            f"{keys.path.removesuffix('path')}id: cannot read the dataset {place} "
+            f"({type(error).__name__}: {reason}). "
             "Check id, revision, split and the network, or give a local folder."
         ) from None
 
@@ -73,19 +82,27 @@ def _opened(source: HubSource) -> tuple[Any, bool]:
     """Return a dataset as a stream of records, and whether its labels are `_quoted`."""
     from datasets import Features, load_dataset
 
-    place = {"name": source.name, "revision": source.revision, "split": source.split, "streaming": True}
+    place = {
+        "name": source.name,
+        "revision": source.revision,
+        "split": source.split,
+        "streaming": True,
+    }
     dataset = load_dataset(source.id, **place)
     if source.domain is None or dataset.info.builder_name != "json" or dataset.features is None:
         return dataset, False
     features = _quoted(dict(dataset.features), source.domain)
-    return load_dataset(source.id, **place, features=Features(features)), features != dict(dataset.features)
+    return load_dataset(source.id, **place, features=Features(features)), features != dict(
+        dataset.features
+    )
 
 
 def _quoted(features: dict[str, Any], column: str) -> dict[str, Any]:
     """Return features of JSON files with which `datasets` leaves the strings of a column in quotes.
 
-    Otherwise, wherever it meets nothing but dates in a stretch of a file, it takes them for dates, and what had been
-    written is lost. (It leaves the quotes off where a string is JSON itself, as `007` is.)
+    Otherwise, wherever it meets nothing but dates in a stretch of a file, it takes them for dates,
+    and what had been written is lost. (It leaves the quotes off where a string is JSON itself, as
+    `007` is.)
     """
     from datasets import Json
 
@@ -93,7 +110,9 @@ def _quoted(features: dict[str, Any], column: str) -> dict[str, Any]:
         held = features[name]
         if rest and isinstance(held, dict):
             return {**features, name: _quoted(held, rest)}
-        if not rest and re.match(r"(large_)?string|timestamp|date|time", getattr(held, "dtype", None) or ""):
+        if not rest and re.match(
+            r"(large_)?string|timestamp|date|time", getattr(held, "dtype", None) or ""
+        ):
             return {**features, name: Json(decode=False)}
     return features
 
@@ -108,7 +127,9 @@ def _unquoted(label: str) -> str:
 
 
 class SourceFiles(NamedTuple):
-    """Files of a folder: those that a `files` source reads, and those that it leaves out. Hidden ones are neither."""
+    """Files of a folder: those that a `files` source reads, and those that it leaves out. Hidden
+    ones are neither.
+    """
 
     read: list[Path]
     left_out: list[Path]
@@ -124,7 +145,9 @@ def source_files(path: str, key: str = CORPUS_KEYS.path) -> list[Path]:
     """
     usable = _found(path, key).read
     if not usable:
-        raise CorpusError(f"{key}: {path} holds no file of {FORMATS}. Convert the text to one of them.")
+        raise CorpusError(
+            f"{key}: {path} holds no file of {FORMATS}. Convert the text to one of them."
+        )
     return usable
 
 
@@ -139,7 +162,10 @@ def left_out(path: str, key: str = CORPUS_KEYS.path) -> list[str]:
     names = [str(file.relative_to(path)) for file in _found(path, key).left_out]
     if names:
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-        say(f"warning: {key}: not read in {path}: {', '.join(names[:5])}{more}. Read is what is {FORMATS}.")
+        say(
+            f"warning: {key}: not read in {path}: {', '.join(names[:5])}{more}. Read is what is "
+            f"{FORMATS}."
+        )
     return names
 
 
@@ -150,17 +176,23 @@ def _found(path: str, key: str) -> SourceFiles:
     if root.is_file():
         return SourceFiles([root] if format_of(root) else [], [])
     files = [p for p in sorted(root.rglob("*")) if p.is_file()]
-    shown = [p for p in files if not any(part.startswith(".") for part in p.relative_to(root).parts)]
+    shown = [
+        p for p in files if not any(part.startswith(".") for part in p.relative_to(root).parts)
+    ]
     usable = [p for p in shown if format_of(p) and _holds_records(p)]
     return SourceFiles(usable, [p for p in shown if p not in set(usable)])
 
 
 def _holds_records(path: Path) -> bool:
-    """Return whether a file may be read: one that is just called JSON need not have one record per line."""
+    """Return whether a file may be read: one that is just called JSON need not have one record per
+    line.
+    """
     if ".json" not in (suffix.lower() for suffix in path.suffixes[-2:]):
         return True
     with reading(path), pa.OSFile(str(path)) as file:
-        begins = open_lines(path, file, LONGEST_WINDOW).read(64).removeprefix(codecs.BOM_UTF8).lstrip()
+        begins = (
+            open_lines(path, file, LONGEST_WINDOW).read(64).removeprefix(codecs.BOM_UTF8).lstrip()
+        )
         if not begins.startswith(b"{"):  # a large array need not be read to see that it is one
             return False
     with reading(path), pa.OSFile(str(path)) as file:
@@ -171,30 +203,36 @@ def _holds_records(path: Path) -> bool:
 
 
 def check_files(source: FilesSource, min_bytes: int, keys: Keys = CORPUS_KEYS) -> None:
-    """Read a `files` source up to its first usable document, so that a wrong column is found before any work.
+    """Read a `files` source up to its first usable document, so that a wrong column is found before
+    any work.
 
     Raises
     ------
     CorpusError
         If there is no record at all or the columns are not there.
     """
-    if not any(len(text.text.strip().encode("utf-8", "replace")) >= min_bytes for text in file_texts(source, keys)):
+    if not any(
+        len(text.text.strip().encode("utf-8", "replace")) >= min_bytes
+        for text in file_texts(source, keys)
+    ):
         lower = ", or lower corpus.min_document_bytes" if min_bytes > 1 else ""
         raise CorpusError(
-            f"{keys.path}: {source.path} holds no document of at least {min_bytes} bytes. Give files with text{lower}."
+            f"{keys.path}: {source.path} holds no document of at least {min_bytes} bytes. Give "
+            f"files with text{lower}."
         )
 
 
 def record_texts(
     records: Iterable[Any], place: str, text: str, domain: str | None, keys: Keys = CORPUS_KEYS
 ) -> Iterator[Text]:
-    """Yield the texts of records; a record whose text is null has an empty one, so that it is counted as dropped.
+    """Yield the texts of records; a record whose text is null has an empty one, so that it is
+    counted as dropped.
 
     Raises
     ------
     CorpusError
-        If a record lacks the text or domain column, or holds something else than text, or than a label; `place` is
-        named.
+        If a record lacks the text or domain column, or holds something else than text, or than a
+        label; `place` is named.
     """
     for number, record in enumerate(records):
         content = _field(record, text, keys.text, place, number)
@@ -204,13 +242,19 @@ def record_texts(
                 f"{keys.text}: column {text!r} of {place} holds {type(content).__name__} in record "
                 f"{number}, not text. Name a text column."
             )
-        label = None if domain is None else _field(record, domain, keys.domain, place, number, _UNLABELLED)
+        label = (
+            None
+            if domain is None
+            else _field(record, domain, keys.domain, place, number, _UNLABELLED)
+        )
         if not isinstance(label, str | int | float | None):
             raise CorpusError(
-                f"{keys.domain}: column {domain!r} of {place} holds {type(label).__name__} in record "
+                f"{keys.domain}: column {domain!r} of {place} holds {type(label).__name__} in "
+                "record "
                 f"{number}, not a label. Name a column of labels."
             )
-        # The text names its own source: a renamed file or an inserted record moves no document to another split.
+        # The text names its own source: a renamed file or an inserted record moves no document to
+        # another split.
         source = f"{hash64(content):016x}" if content else ""
         yield Text(content, "" if label is None else str(label), source)
 
@@ -220,13 +264,16 @@ def _field(record: Any, column: str, key: str, place: str, number: int, more: st
     if not found:
         has = ", ".join(_columns(record)) if isinstance(record, dict) else type(record).__name__
         raise CorpusError(
-            f"{key}: no column {column!r} in record {number} of {place}; it has: {has}. Name one of these{more}."
+            f"{key}: no column {column!r} in record {number} of {place}; it has: {has}. Name "
+            f"one of these{more}."
         )
     return value
 
 
 def _lookup(record: Any, column: str) -> tuple[bool, Any]:
-    """Return whether a record has a column, and its value; a name with dots in it goes before a record in a record."""
+    """Return whether a record has a column, and its value; a name with dots in it goes before a
+    record in a record.
+    """
     for name, rest in _names(record, column):
         found, value = _lookup(record[name], rest) if rest else (True, record[name])
         if found:
@@ -235,7 +282,9 @@ def _lookup(record: Any, column: str) -> tuple[bool, Any]:
 
 
 def _names(record: Any, column: str) -> Iterator[tuple[str, str]]:
-    """Yield the keys of a record that a column's name begins with, longest first, each with the rest of the name."""
+    """Yield the keys of a record that a column's name begins with, longest first, each with the
+    rest of the name.
+    """
     parts = column.split(".") if isinstance(record, dict) else []
     for n in range(len(parts), 0, -1):
         name = ".".join(parts[:n])
@@ -244,9 +293,15 @@ def _names(record: Any, column: str) -> Iterator[tuple[str, str]]:
 
 
 def _columns(record: dict[Any, Any]) -> Iterator[str]:
-    """Yield the columns of a record, those of a record in it with a dot, as a configuration names them."""
+    """Yield the columns of a record, those of a record in it with a dot, as a configuration names
+    them.
+    """
     for name, value in record.items():
-        yield from (f"{name}.{inner}" for inner in value) if isinstance(value, dict) and value else (str(name),)
+        yield from (
+            (f"{name}.{inner}" for inner in value)
+            if isinstance(value, dict) and value
+            else (str(name),)
+        )
 
 
 def _records(path: Path, zstd_long: int) -> Iterator[Any]:
@@ -288,6 +343,10 @@ def json_records(path: Path, file: pa.NativeFile, zstd_long: int) -> Iterator[An
             try:
                 yield json.loads(line.decode("utf-8"))
             except UnicodeDecodeError as error:
-                raise CorpusError(f"{path}:{number}: not UTF-8 ({error}). Convert the file to UTF-8.") from None
+                raise CorpusError(
+                    f"{path}:{number}: not UTF-8 ({error}). Convert the file to UTF-8."
+                ) from None
             except (ValueError, RecursionError) as error:
-                raise CorpusError(f"{path}:{number}: not JSON ({error}). Each line must be one record.") from None
+                raise CorpusError(
+                    f"{path}:{number}: not JSON ({error}). Each line must be one record."
+                ) from None

@@ -1,7 +1,8 @@
-"""Drawing the sequences that the models read from the documents of the match split (method, section 4).
+"""Drawing the sequences that the models read from the documents of the match split (method, section
+4).
 
-What is drawn follows from the documents, the settings and their seed: neither the order of the source nor how the work
-is cut later has a part in it.
+What is drawn follows from the documents, the settings and their seed: neither the order of the
+source nor how the work is cut later has a part in it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ class Sample(NamedTuple):
     Attributes
     ----------
     documents : list of Document
-        Each sequence is a document of its own, with the source and domain of the one that it is from.
+        Each sequence is a document of its own, with the source and domain of the one that it is
+        from.
     counts : dict
-        What was drawn, and what was not: documents with too few bytes, and what would have been drawn but has too few
-        tokens (short) or the text of another (duplicate).
+        What was drawn, and what was not: documents with too few bytes, and what would have been
+        drawn but has too few tokens (short) or the text of another (duplicate).
     lacking : dict of str to int
         Domains that had fewer sequences than their share, and how many they had.
     """
@@ -37,7 +39,8 @@ class Sample(NamedTuple):
 def draw_sequences(
     documents: list[Document], settings: Sampling, long_enough: Callable[[str], bool] | None = None
 ) -> Sample:
-    """Draw sequences independently and uniformly, without replacement, from all that the documents have.
+    """Draw sequences independently and uniformly, without replacement, from all that the documents
+    have.
 
     Parameters
     ----------
@@ -46,13 +49,14 @@ def draw_sequences(
     settings : Sampling
         What a sequence is, and how many are drawn from which domains.
     long_enough : callable, optional
-        Whether a text has as many tokens as a sequence needs; all have if not given. Asked only of what is drawn.
+        Whether a text has as many tokens as a sequence needs; all have if not given. Asked only of
+        what is drawn.
 
     Raises
     ------
     CorpusError
-        If a domain is asked for that no document has, there are more domains than sequences to share among them, or
-        none is long enough.
+        If a domain is asked for that no document has, there are more domains than sequences to
+        share among them, or none is long enough.
     """
     domains = _domains(documents, settings)
     share = _share(settings, domains)
@@ -74,14 +78,21 @@ def draw_sequences(
         if share is not None and len(drawn[document.domain]) >= share:
             continue
         text = _sequence(document, number, settings)
-        verdict = "short" if long_enough and not long_enough(text) else "duplicate" if hash64(text) in ids else "drawn"
+        verdict = (
+            "short"
+            if long_enough and not long_enough(text)
+            else "duplicate"
+            if hash64(text) in ids
+            else "drawn"
+        )
         counts[verdict] += 1
         if verdict == "drawn":
             ids.add(hash64(text))
             drawn[document.domain].append(document._replace(id=hash64(text), text=text))
     if not counts["drawn"]:
         raise CorpusError(
-            f"corpus.sampling: no document of the match split gives a sequence ({dict(counts)}). {_mend(settings)}, or "
+            "corpus.sampling: no document of the match split gives a sequence "
+            f"({dict(counts)}). {_mend(settings)}, or "
             "give longer documents."
         )
     return _shared_out(drawn, counts, settings, share)
@@ -90,8 +101,13 @@ def draw_sequences(
 def _mend(settings: Sampling) -> str:
     if settings.tokenizer is None:
         return "Lower sampling.window_bytes, set sampling.short to keep"
-    other = "; change sampling.window_bytes, if it is too small for so many or too large for the documents"
-    tokens = "Lower activations.sequence_length, the tokens that a sequence has under sampling.tokenizer"
+    other = (
+        "; change sampling.window_bytes, if it is too small for so many or too large for "
+        "the documents"
+    )
+    tokens = (
+        "Lower activations.sequence_length, the tokens that a sequence has under sampling.tokenizer"
+    )
     return tokens if settings.window_bytes is None else tokens + other
 
 
@@ -101,37 +117,52 @@ def _domains(documents: list[Document], settings: Sampling) -> list[str]:
     absent = [domain for domain in wanted if domain not in present]
     if absent:
         raise CorpusError(
-            f"corpus.sampling.domains: no document of the match split is of {', '.join(map(repr, absent))}. "
+            "corpus.sampling.domains: no document of the match split is of "
+            f"{', '.join(map(repr, absent))}. "
             f"It has {', '.join(map(repr, present))}."
         )
     return wanted
 
 
 def _share(settings: Sampling, domains: list[str]) -> int | None:
-    """Return the number of sequences of each domain; None if it has no limit, or is not known beforehand."""
+    """Return the number of sequences of each domain; None if it has no limit, or is not known
+    beforehand.
+    """
     if settings.shares == "proportional" or settings.max_sequences is None:
         return None
     if settings.max_sequences < len(domains):
         raise CorpusError(
-            f"corpus.sampling.max_sequences: {settings.max_sequences} cannot be shared among {len(domains)} domains. "
+            f"corpus.sampling.max_sequences: {settings.max_sequences} cannot be shared among "
+            f"{len(domains)} domains. "
             "Raise it, or name fewer sampling.domains."
         )
     return settings.max_sequences // len(domains)
 
 
-def _shared_out(drawn: dict[str, list[Document]], counts: Counter, settings: Sampling, share: int | None) -> Sample:
-    """Return the sample; with equal shares of no given size, as many of every domain as the smallest has."""
-    lacking = {domain: len(found) for domain, found in drawn.items() if share is not None and len(found) < share}
+def _shared_out(
+    drawn: dict[str, list[Document]], counts: Counter, settings: Sampling, share: int | None
+) -> Sample:
+    """Return the sample; with equal shares of no given size, as many of every domain as the
+    smallest has.
+    """
+    lacking = {
+        domain: len(found)
+        for domain, found in drawn.items()
+        if share is not None and len(found) < share
+    }
     if settings.shares == "equal" and share is None:
         if empty := [domain for domain, found in drawn.items() if not found]:
             raise CorpusError(
-                f"corpus.sampling.shares: is equal, but {', '.join(map(repr, empty))} gives no sequence. "
+                f"corpus.sampling.shares: is equal, but {', '.join(map(repr, empty))} gives no "
+                "sequence. "
                 "Set max_sequences, or name the other domains in sampling.domains."
             )
         share = min(map(len, drawn.values()))
         drawn = {domain: found[:share] for domain, found in drawn.items()}
         counts["drawn"] = share * len(drawn)
-    return Sample([document for found in drawn.values() for document in found], dict(counts), lacking)
+    return Sample(
+        [document for found in drawn.values() for document in found], dict(counts), lacking
+    )
 
 
 def _n_places(document: Document, settings: Sampling) -> int:
@@ -144,7 +175,9 @@ def _n_places(document: Document, settings: Sampling) -> int:
 
 
 def _sequence(document: Document, number: int, settings: Sampling) -> str:
-    """Return a sequence of a document; where a boundary would cut a character, it lies before that character."""
+    """Return a sequence of a document; where a boundary would cut a character, it lies before that
+    character.
+    """
     width = settings.window_bytes
     if width is None:
         return document.text

@@ -15,13 +15,14 @@ from rosetta.storage.manifests import read_manifest
 
 
 def corpus_step(config: Config, paths: Paths) -> None:
-    """Build the corpus, and check it against what later steps need of it, rather than after models have read it.
+    """Build the corpus, and check it against what later steps need of it, rather than after models
+    have read it.
 
     Raises
     ------
     RosettaError
-        If the categories lack a domain, a split that is needed is empty, there are fewer documents than shards, or
-        none of the domain that a filter is to find.
+        If the categories lack a domain, a split that is needed is empty, there are fewer documents
+        than shards, or none of the domain that a filter is to find.
     """
     build_corpus(config.corpus, paths, made_by(config, "corpus"), _long_enough(config, paths))
     splits = read_manifest(paths.corpus_manifest, "corpus")["splits"]
@@ -33,26 +34,36 @@ def _check_splits(config: Config, splits: dict[str, dict[str, Any]]) -> None:
     needed = {"train": any(config.models[name].zoo for name in config.needed_models())}
     filtering = config.filtering
     if filtering:
-        needed |= {"pool": filtering.pool.source is None, "heldout": filtering.pretraining is not None}
+        needed |= {
+            "pool": filtering.pool.source is None,
+            "heldout": filtering.pretraining is not None,
+        }
         domains = splits["match"]["domains"]
         if filtering.target not in domains:
             raise ConfigError(
-                f"filtering.target: no document of the split `match` is of {filtering.target!r}; its domains are "
+                "filtering.target: no document of the split `match` is of "
+                f"{filtering.target!r}; its domains are "
                 f"{', '.join(map(repr, domains))}. Name one of them."
             )
     for split, is_needed in needed.items():
         if is_needed and not splits[split]["documents"]:
-            raise CorpusError(f"corpus.splits.{split}: no document landed in this split. Raise it or give more text.")
+            raise CorpusError(
+                f"corpus.splits.{split}: no document landed in this split. Raise it or give "
+                "more text."
+            )
     n_shards, n_documents = config.activations.n_shards, splits["match"]["documents"]
     if n_shards > n_documents:
         raise ConfigError(
-            f"activations.n_shards: {n_shards} is above the {n_documents} documents of the split `match`, so that a "
+            f"activations.n_shards: {n_shards} is above the {n_documents} documents of the "
+            "split `match`, so that a "
             "shard would have no document. Lower it, or give more text."
         )
 
 
 def _long_enough(config: Config, paths: Paths) -> Callable[[str], bool] | None:
-    """Return what tells whether a text has `activations.sequence_length` tokens, if a tokenizer is to count them."""
+    """Return what tells whether a text has `activations.sequence_length` tokens, if a tokenizer is
+    to count them.
+    """
     sampling = config.corpus.sampling
     if sampling is None or sampling.tokenizer is None:
         return None

@@ -21,7 +21,9 @@ LONGEST_WINDOW = 31  # the largest that zstd knows: 2 GiB
 
 
 def format_of(path: Path) -> str | None:
-    """Return how a file is read: `parquet`, or lines that are `plain`, `zstd` or `gzip`; None if it is not."""
+    """Return how a file is read: `parquet`, or lines that are `plain`, `zstd` or `gzip`; None if it
+    is not.
+    """
     name = path.name.lower()
     if name.endswith(".parquet"):
         return "parquet"
@@ -40,21 +42,24 @@ def open_lines(path: Path, file: pa.NativeFile, zstd_long: int) -> io.BufferedRe
     file : NativeFile
         The file itself; its position tells how much of it was read.
     zstd_long : int
-        Base-2 logarithm of the largest zstd window that is allowed, which is about the memory for unpacking.
+        Base-2 logarithm of the largest zstd window that is allowed, which is about the memory for
+        unpacking.
     """
     kind = format_of(path)
     if kind == "gzip":
         file = _Archive(file, lambda: zlib.decompressobj(wbits=31), padding=b"\0")
     elif kind == "zstd":
-        file = _Archive(file, zstandard.ZstdDecompressor(max_window_size=2**zstd_long).decompressobj)
+        file = _Archive(
+            file, zstandard.ZstdDecompressor(max_window_size=2**zstd_long).decompressobj
+        )
     return io.BufferedReader(file)
 
 
 class _Archive(io.RawIOBase):
     """The content of an archive of one part (zstd: frame; gzip: member) or several.
 
-    Other streams fall short: Arrow's know no long windows and no padding, that of `zstandard` takes a truncated archive
-    for a whole one, that of `gzip` tells too late.
+    Other streams fall short: Arrow's know no long windows and no padding, that of `zstandard` takes
+    a truncated archive for a whole one, that of `gzip` tells too late.
 
     Parameters
     ----------
@@ -76,7 +81,9 @@ class _Archive(io.RawIOBase):
 
     def readinto(self, target: memoryview) -> int:
         n = 0
-        while n < len(target) and (self._unpacked or self._read_on()):  # so a truncated small file is found at once
+        while n < len(target) and (
+            self._unpacked or self._read_on()
+        ):  # so a truncated small file is found at once
             piece = self._unpacked[: len(target) - n]
             target[n : n + len(piece)] = piece
             self._unpacked = self._unpacked[len(piece) :]
@@ -117,8 +124,10 @@ def reading(path: Path) -> Iterator[None]:
     except zstandard.ZstdError as error:
         if "too much memory" in str(error):
             raise CorpusError(
-                f"{path}: was made with a long window (zstd --long), longer than `zstd_long` of the source allows. "
-                f"Raise it ({LONGEST_WINDOW} reads all, and may take 2 GiB of memory), or pack the file without --long."
+                f"{path}: was made with a long window (zstd --long), longer than `zstd_long` of "
+                "the source allows. "
+                f"Raise it ({LONGEST_WINDOW} reads all, and may take 2 GiB of memory), or pack "
+                "the file without --long."
             ) from None
         raise _unreadable(path, error) from None
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, pa.ArrowException) as error:

@@ -16,9 +16,10 @@ class Experts:
     d_expert : str
         Key of the number of neurons of an expert in the configuration.
     module : str
-        Path of the module that holds all experts of a layer: parameters `gate_up_proj` of shape (n_experts,
-        2 · d_expert, d_model) and `down_proj` of shape (n_experts, d_model, d_expert), an activation `act_fn`, called
-        with the tokens' hidden states and the numbers of their experts.
+        Path of the module that holds all experts of a layer: parameters `gate_up_proj` of shape
+        (n_experts, 2 · d_expert, d_model) and `down_proj` of shape (n_experts, d_model, d_expert),
+        an activation `act_fn`, called with the tokens' hidden states and the numbers of their
+        experts.
     """
 
     d_expert: str
@@ -38,8 +39,8 @@ class Architecture:
     Attributes
     ----------
     down_projection : str or None
-        Path of the module whose input is the neuron vector, from the causal language model, with `{layer}`
-        for the layer number. In a mixture that of the shared expert, None if it has none.
+        Path of the module whose input is the neuron vector, from the causal language model, with
+        `{layer}` for the layer number. In a mixture that of the shared expert, None if it has none.
     d_mlp : callable or None
         From a configuration to the size of that input.
     n_layers : str

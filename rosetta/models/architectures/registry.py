@@ -34,4 +34,6 @@ def modality_of(model_type: str | None, place: str) -> Modality:
         if isinstance(model_type, str) and model_type in table:
             return modality
     supported = ", ".join(name for table in TABLES.values() for name in table)
-    raise ModelError(f"{place}: architecture {model_type!r} is not supported. Supported: {supported}.")
+    raise ModelError(
+        f"{place}: architecture {model_type!r} is not supported. Supported: {supported}."
+    )

@@ -15,7 +15,9 @@ from rosetta.models.architectures.record import Architecture, Experts
 
 
 def text_config(config: Any) -> Any:
-    """Return the part of a configuration that describes the language model: all of it, but for multimodal ones."""
+    """Return the part of a configuration that describes the language model: all of it, but for
+    multimodal ones.
+    """
     nested = getattr(config, "text_config", None) or config
     return (
         SimpleNamespace(**nested) if isinstance(nested, dict) else nested
@@ -39,7 +41,9 @@ _GATED = Architecture(
     _intermediate_size,
     ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
 )
-_MIXTURE = Architecture(None, None, ("q_proj", "k_proj", "v_proj", "o_proj"), experts=Experts("moe_intermediate_size"))
+_MIXTURE = Architecture(
+    None, None, ("q_proj", "k_proj", "v_proj", "o_proj"), experts=Experts("moe_intermediate_size")
+)
 _FUSED = ("query_key_value", "dense_h_to_4h", "dense_4h_to_h")
 
 ARCHITECTURES: dict[str, Architecture] = {

@@ -31,8 +31,8 @@ def train_zoo_model(
 ) -> tuple[Any, dict[str, float]]:
     """Train one zoo model, from its newest checkpoint if there is one.
 
-    One thread does the arithmetic, so the weights are the same at any number of cores. A mixture of experts is trained
-    with its router's own loss, which keeps experts in use, besides.
+    One thread does the arithmetic, so the weights are the same at any number of cores. A mixture of
+    experts is trained with its router's own loss, which keeps experts in use, besides.
 
     Returns
     -------
@@ -68,10 +68,16 @@ def _optimizer(model: Any, training: ZooTraining) -> torch.optim.Optimizer:
     )
 
 
-def _steps(tokens: np.ndarray, training: ZooTraining, recipe: list[Any], checkpoints: Path) -> Steps:
-    """Return what `run_steps` does with the tokens; `recipe` is all else that shapes the weights."""
+def _steps(
+    tokens: np.ndarray, training: ZooTraining, recipe: list[Any], checkpoints: Path
+) -> Steps:
+    """Return what `run_steps` does with the tokens; `recipe` is all else that shapes the
+    weights.
+    """
     return Steps(
-        batches=torch.from_numpy(tokens).long().view(training.steps, training.batch_size, training.sequence_length),
+        batches=torch.from_numpy(tokens)
+        .long()
+        .view(training.steps, training.batch_size, training.sequence_length),
         rate=partial(learning_rate, training),
         checkpoints=checkpoints,
         checkpoint_every=training.checkpoint_every,
@@ -81,8 +87,12 @@ def _steps(tokens: np.ndarray, training: ZooTraining, recipe: list[Any], checkpo
 
 
 def learning_rate(training: ZooTraining, step: int) -> float:
-    """Return a zoo model's rate at a step: linear warm-up to the peak, then a cosine down to a tenth of it."""
-    return warmup_cosine(training.learning_rate, step, training.steps, training.warmup_steps, floor=0.1)
+    """Return a zoo model's rate at a step: linear warm-up to the peak, then a cosine down to a
+    tenth of it.
+    """
+    return warmup_cosine(
+        training.learning_rate, step, training.steps, training.warmup_steps, floor=0.1
+    )
 
 
 def _recipe(training: ZooTraining) -> dict[str, Any]:
@@ -91,8 +101,11 @@ def _recipe(training: ZooTraining) -> dict[str, Any]:
 
 
 def save_model(model: Any, tokenizer: Path, folder: Path) -> None:
-    """Save a model in Hugging Face format, with the files of its tokenizer's folder, whole or not at all."""
+    """Save a model in Hugging Face format, with the files of its tokenizer's folder, whole or not
+    at all.
+    """
     with replacing(folder, sum(parameter.nbytes for parameter in model.parameters())) as temporary:
         model.save_pretrained(temporary)
-        # As files: saving a loaded tokenizer notes how it was loaded, which differs between machines.
+        # As files: saving a loaded tokenizer notes how it was loaded, which differs between
+        # machines.
         shutil.copytree(tokenizer, temporary, dirs_exist_ok=True)

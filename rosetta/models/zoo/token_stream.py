@@ -20,9 +20,11 @@ def packed_tokens(
     separator: int = END_OF_TEXT_ID,
     check: Callable[[list[int], str], None] | None = None,
 ) -> np.ndarray:
-    """Return `n_tokens` training tokens: documents in a seeded order, END_OF_TEXT (or another separator) before each.
+    """Return `n_tokens` training tokens: documents in a seeded order, END_OF_TEXT (or another
+    separator) before each.
 
-    Every pass over the documents has an order of its own. `check` is called with the ids and the text of each.
+    Every pass over the documents has an order of its own. `check` is called with the ids and the
+    text of each.
 
     Returns
     -------
@@ -61,5 +63,6 @@ def check_training_texts(texts: list[str]) -> None:
     """
     if not texts:
         raise CorpusError(
-            "corpus.splits.train: no document landed in this split to train on. Raise it or give more text."
+            "corpus.splits.train: no document landed in this split to train on. Raise it or "
+            "give more text."
         )

@@ -15,7 +15,9 @@ from rosetta.models.zoo.token_stream import check_training_texts
 from rosetta.storage.atomic import replacing
 
 
-def train_tokenizer(family: ZooFamily, texts: list[str], sample_bytes: int) -> PreTrainedTokenizerFast:
+def train_tokenizer(
+    family: ZooFamily, texts: list[str], sample_bytes: int
+) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokenizer on a family's own random sample of the training texts.
 
     It puts END_OF_TEXT before every text.
@@ -36,7 +38,8 @@ def train_tokenizer(family: ZooFamily, texts: list[str], sample_bytes: int) -> P
         show_progress=False,
     )
     backend.train_from_iterator(_sample(texts, family.seed, sample_bytes), trainer)
-    # As in training, where it sets documents apart: whoever reads a text with this tokenizer shows a model the same.
+    # As in training, where it sets documents apart: whoever reads a text with this tokenizer shows
+    # a model the same.
     backend.post_processor = processors.TemplateProcessing(
         single=f"{END_OF_TEXT} $A", special_tokens=[(END_OF_TEXT, END_OF_TEXT_ID)]
     )

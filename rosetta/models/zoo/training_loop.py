@@ -1,4 +1,6 @@
-"""Steps of a training: deterministic, checkpointed, resumable; of zoo models and of LoRA updates alike."""
+"""Steps of a training: deterministic, checkpointed, resumable; of zoo models and of LoRA updates
+alike.
+"""
 
 from __future__ import annotations
 
@@ -51,11 +53,15 @@ class Steps:
     sequences_at_a_time: int | None = None
 
 
-def run_steps(model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype: torch.dtype) -> list[float]:
-    """Train a model's trainable parameters, from the last checkpoint of the same run if there is one.
+def run_steps(
+    model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype: torch.dtype
+) -> list[float]:
+    """Train a model's trainable parameters, from the last checkpoint of the same run if there is
+    one.
 
-    The data of a step, and what dropout draws there, depend on its number only, so the weights are the same whether
-    or not the training was interrupted. Products are made in `dtype`, weights and sums are kept as they are.
+    The data of a step, and what dropout draws there, depend on its number only, so the weights are
+    the same whether or not the training was interrupted. Products are made in `dtype`, weights and
+    sums are kept as they are.
 
     Returns
     -------
@@ -65,7 +71,8 @@ def run_steps(model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype:
     Raises
     ------
     ModelError
-        If the loss of a step is not a number, or so large that the training has diverged; what is saved is from before.
+        If the loss of a step is not a number, or so large that the training has diverged; what is
+        saved is from before.
     """
     n_tokens = steps.batches[0].numel()
     losses = _resume(steps, model, optimizer)
@@ -76,7 +83,9 @@ def run_steps(model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype:
             parts = steps.batches[step].split(steps.sequences_at_a_time or len(steps.batches[step]))
             losses.append(_step(model, optimizer, parts, steps.rate(step), dtype))
             _check_loss(losses[-1], step, steps)
-            shown.set_postfix_str(f"step {step + 1}/{len(steps.batches)} loss {losses[-1]:.3f}", refresh=False)
+            shown.set_postfix_str(
+                f"step {step + 1}/{len(steps.batches)} loss {losses[-1]:.3f}", refresh=False
+            )
             shown.update(n_tokens)
             if (step + 1) % steps.checkpoint_every == 0 and step + 1 < len(steps.batches):
                 _save_checkpoint(steps, model, optimizer, losses)
@@ -86,7 +95,8 @@ def run_steps(model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype:
 def _check_loss(loss: float, step: int, steps: Steps) -> None:
     if not loss <= MAX_LOSS:  # which NaN is not
         raise ModelError(
-            f"{steps.rate_key}: the training diverged: at step {step + 1} of {len(steps.batches)} the loss is {loss:g} "
+            f"{steps.rate_key}: the training diverged: at step {step + 1} of "
+            f"{len(steps.batches)} the loss is {loss:g} "
             f"nats per token, at a rate of {steps.rate(step):g}. Lower it."
         )
 
@@ -105,9 +115,15 @@ def warmup_cosine(peak: float, step: int, n_steps: int, warmup_steps: int, floor
 
 
 def _step(
-    model: Any, optimizer: torch.optim.Optimizer, parts: Sequence[torch.Tensor], rate: float, dtype: torch.dtype
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    parts: Sequence[torch.Tensor],
+    rate: float,
+    dtype: torch.dtype,
 ) -> float:
-    """Make one step on a batch that is given in parts, whose gradients add up to its own; return its loss."""
+    """Make one step on a batch that is given in parts, whose gradients add up to its own; return
+    its loss.
+    """
     for group in optimizer.param_groups:
         group["lr"] = rate
     total, n_sequences = 0.0, sum(map(len, parts))
@@ -136,8 +152,12 @@ def _checkpoint(folder: Path) -> Path:
 
 
 def _trained(model: Any) -> dict[str, torch.Tensor]:
-    """Return the parameters that are trained: all of a zoo model, the updates alone of one with LoRA."""
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    """Return the parameters that are trained: all of a zoo model, the updates alone of one with
+    LoRA.
+    """
+    return {
+        name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
 
 
 def _save_checkpoint(steps: Steps, model: Any, optimizer: Any, losses: list[float]) -> None:
@@ -148,9 +168,14 @@ def _save_checkpoint(steps: Steps, model: Any, optimizer: Any, losses: list[floa
         "losses": losses,
     }
     moments = (value for held in state["optimizer"]["state"].values() for value in held.values())
-    tensors = [value for value in (*state["model"].values(), *moments) if isinstance(value, torch.Tensor)]
+    tensors = [
+        value for value in (*state["model"].values(), *moments) if isinstance(value, torch.Tensor)
+    ]
     path = _checkpoint(steps.checkpoints)
-    with digested(path, sum(tensor.nbytes for tensor in tensors)) as temporary, open(temporary, "wb") as stream:
+    with (
+        digested(path, sum(tensor.nbytes for tensor in tensors)) as temporary,
+        open(temporary, "wb") as stream,
+    ):
         torch.save(state, stream)
     say(f"checkpoint at step {len(losses)}")
 

@@ -87,7 +87,8 @@ STAGES = (
         job="scaling",
         local=True,
         figures={
-            "scaling": "number of Rosetta Neurons against model size, beside chance, with the fitted laws",
+            "scaling": "number of Rosetta Neurons against model size, beside chance, with the "
+            "fitted laws",
         },
     ),
     Stage(
@@ -100,7 +101,8 @@ STAGES = (
             "null_summary": "their means over seeds, with intervals and thresholds of r",
             "k_sweep": "counts and exponents for every k",
             "threshold_sweep": "counts and exponents above every floor of r",
-            "stability": "counts and agreement on fewer tokens, on half the documents, with other poolings",
+            "stability": "counts and agreement on fewer tokens, on half the documents, with "
+            "other poolings",
             "exclusions": "what each set of exclusions leaves out, and the count without it",
         },
     ),

@@ -20,7 +20,10 @@ from rosetta.run.paths import Paths
 from rosetta.storage.manifests import read_manifest
 
 SPLITS = ("train", "match", "pool", "heldout")
-RECORDS = [{"text": f"document {i} says {'word ' * (i % 7)}{i * i}", "meta": {"set": f"d{i % 3}"}} for i in range(300)]
+RECORDS = [
+    {"text": f"document {i} says {'word ' * (i % 7)}{i * i}", "meta": {"set": f"d{i % 3}"}}
+    for i in range(300)
+]
 
 
 def corpus_of(**changes) -> Corpus:
@@ -61,7 +64,9 @@ def test_a_hub_dataset_in_a_local_folder_is_streamed(tmp_path):
     source = {"kind": "hub", "id": str(tmp_path / "data"), "split": "train", "domain": "meta.set"}
     _, splits = build(tmp_path / "results", corpus_of(source=source))
     assert sum(map(len, splits.values())) == len(RECORDS)
-    with pytest.raises(CorpusError, match=r"corpus\.source\.text: no column 'body'.*it has: text, meta"):
+    with pytest.raises(
+        CorpusError, match=r"corpus\.source\.text: no column 'body'.*it has: text, meta"
+    ):
         build(tmp_path / "results", corpus_of(source={**source, "text": "body"}))
     with pytest.raises(CorpusError, match=r"corpus\.source\.id"):
         build(tmp_path / "results", corpus_of(source={**source, "split": "nope"}))
@@ -71,8 +76,12 @@ def test_a_compressed_hub_dataset_is_streamed(tmp_path):
     """What the dependency on zstandard is for: `datasets` does not require it itself."""
     (tmp_path / "data").mkdir()
     write_jsonl(tmp_path / "data" / "train.jsonl.zst")
-    _, splits = build(tmp_path / "results", corpus_of(source={"kind": "hub", "id": str(tmp_path / "data")}))
-    assert sorted(pd.concat(splits.values())["text"]) == sorted(record["text"] for record in RECORDS)
+    _, splits = build(
+        tmp_path / "results", corpus_of(source={"kind": "hub", "id": str(tmp_path / "data")})
+    )
+    assert sorted(pd.concat(splits.values())["text"]) == sorted(
+        record["text"] for record in RECORDS
+    )
 
 
 def test_splits_do_not_depend_on_other_documents_or_their_order(tmp_path):
@@ -104,24 +113,40 @@ def test_duplicates_and_near_duplicates_are_dropped_and_counted():
     half_new = "".join(lines[:4]) + "".join(f"a wholly different sentence {i}\n" for i in range(6))
     texts = [
         Text(t, "", f"s{i}")
-        for i, t in enumerate([licence, licence, other_year, half_new, "tiny", "lone \ud800 surrogate"])
+        for i, t in enumerate(
+            [licence, licence, other_year, half_new, "tiny", "lone \ud800 surrogate"]
+        )
     ]
     cleaner = Cleaner(min_bytes=10, max_bytes=None)
     assert [d.text for d in cleaner.documents(texts)] == [licence, half_new]
-    assert cleaner.counts == {"accepted": 2, "unencodable": 1, "short": 1, "duplicate": 1, "near_duplicate": 1}
+    assert cleaner.counts == {
+        "accepted": 2,
+        "unencodable": 1,
+        "short": 1,
+        "duplicate": 1,
+        "near_duplicate": 1,
+    }
 
 
 def informative_lines(text: str) -> set[str]:
-    return {line for line in ("".join(line.lower().split()) for line in text.splitlines()) if len(line) >= 12}
+    return {
+        line
+        for line in ("".join(line.lower().split()) for line in text.splitlines())
+        if len(line) >= 12
+    }
 
 
 def test_no_document_has_most_of_its_lines_from_another_split(tmp_path):
     """The leak that matters: the same header or licence in train and match.
 
-    What `Cleaner` promises: at most half of a document's lines stand in those accepted before it, pieces of its own
-    text aside, which share its split.
+    What `Cleaner` promises: at most half of a document's lines stand in those accepted before it,
+    pieces of its own text aside, which share its split.
     """
-    source = {"kind": "environment", "bytes_per_domain": 60_000, "domains": ["licence", "python", "arithmetic"]}
+    source = {
+        "kind": "environment",
+        "bytes_per_domain": 60_000,
+        "domains": ["licence", "python", "arithmetic"],
+    }
     corpus = corpus_of(source=source, max_document_bytes=400, min_document_bytes=64)
     _, splits = build(tmp_path, corpus)
     split_of_id = {id_: split for split, table in splits.items() for id_ in table["id"]}
@@ -133,7 +158,9 @@ def test_no_document_has_most_of_its_lines_from_another_split(tmp_path):
     repeats = 0
     for document in accepted:
         lines = informative_lines(document.text)
-        elsewhere = set().union(*(earlier[split] for split in SPLITS if split != split_of_id[document.id]))
+        elsewhere = set().union(
+            *(earlier[split] for split in SPLITS if split != split_of_id[document.id])
+        )
         assert len(lines & elsewhere) <= len(lines) * 0.5
         repeats += bool(lines & elsewhere)
         earlier[split_of_id[document.id]] |= lines
@@ -151,13 +178,19 @@ def test_the_size_of_local_files_is_that_of_their_text(tmp_path, monkeypatch, su
     monkeypatch.setattr(rosetta.inputs.text.size, "SAMPLE", sample)
     rng = np.random.default_rng(0)
     records = [
-        {"meta": {"text": rng.bytes(int(rng.integers(10, 400))).hex()}, "other": "x" * 600, "text": "not this one"}
+        {
+            "meta": {"text": rng.bytes(int(rng.integers(10, 400))).hex()},
+            "other": "x" * 600,
+            "text": "not this one",
+        }
         for _ in range(8000)
     ]
     for part in range(2):
         path = tmp_path / f"{part}.{suffix}"
         half = records[part::2]
-        pd.DataFrame(half).to_parquet(path, row_group_size=300) if suffix == "parquet" else write_jsonl(path, half)
+        pd.DataFrame(half).to_parquet(
+            path, row_group_size=300
+        ) if suffix == "parquet" else write_jsonl(path, half)
     source = {"kind": "files", "path": str(tmp_path), "text": "meta.text"}
     size = estimate_size(corpus_of(source=source))
     n_bytes = sum(len(record["meta"]["text"]) for record in records)
@@ -178,7 +211,10 @@ def test_a_file_that_cannot_be_sampled_is_named(tmp_path):
             estimate_size(corpus_of(source={"kind": "files", "path": str(tmp_path / name)}))
 
 
-@given(text=st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=300), size=st.integers(16, 64))
+@given(
+    text=st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=300),
+    size=st.integers(16, 64),
+)
 def test_cutting_loses_nothing_and_keeps_the_limit(text, size):
     pieces = list(cut(text, size))
     assert "".join(pieces) == text
@@ -192,13 +228,19 @@ def test_shards_cover_every_document_once(n, shards):
 
 
 def test_docstrings_leave_the_code_and_become_prose():
-    prose = "This function adds two numbers together and then gives the sum back to whoever asked for it."
+    prose = (
+        "This function adds two numbers together and then gives the sum back to whoever "
+        "asked for it."
+    )
     docstring = f'"""Short.\n\n    {prose}\n\n    >>> f(1, 2)\n    3\n    """'
     code = f'"""Module."""\n\ndef f(a, b):\n    {docstring}\n    return a + b\n'
     assert without_docstrings(code) == "...\n\ndef f(a, b):\n    ...\n    return a + b\n"
     assert docstring_prose(code) == prose
     assert without_docstrings("def broken(:\n") == ""
-    assert without_docstrings('x = 1\n\x0c\ndef f():\n    """Gone."""\n') == "x = 1\n\x0c\ndef f():\n    ...\n"
+    assert (
+        without_docstrings('x = 1\n\x0c\ndef f():\n    """Gone."""\n')
+        == "x = 1\n\x0c\ndef f():\n    ...\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -206,9 +248,17 @@ def test_docstrings_leave_the_code_and_become_prose():
     [
         ("", {}, "holds no document"),
         ('{"text": "a"}\n{"text"\n', {}, r"c\.jsonl:2: not JSON"),
-        ('{"body": "abc"}\n', {}, r"corpus\.source\.text: no column 'text' in record 0.*it has: body"),
+        (
+            '{"body": "abc"}\n',
+            {},
+            r"corpus\.source\.text: no column 'text' in record 0.*it has: body",
+        ),
         ('{"text": 3}\n', {}, "holds int in record 0, not text"),
-        ('{"text": "abc", "meta": {}}\n', {"domain": "meta.set"}, r"corpus\.source\.domain: no column 'meta\.set'"),
+        (
+            '{"text": "abc", "meta": {}}\n',
+            {"domain": "meta.set"},
+            r"corpus\.source\.domain: no column 'meta\.set'",
+        ),
         ('{"text": "abc"}\n' * 3, {}, "holds no document of at least 5 bytes"),
         ("\x00\xff", {}, "not UTF-8|cannot be read"),
     ],
@@ -239,18 +289,26 @@ def test_gzip_under_another_name_is_refused(tmp_path):
 
     (tmp_path / "c.jsonl.zst").write_bytes(gzip.compress(b'{"text": "abc"}\n'))
     with pytest.raises(CorpusError, match="cannot be read"):
-        build(tmp_path / "r", corpus_of(source={"kind": "files", "path": str(tmp_path / "c.jsonl.zst")}))
+        build(
+            tmp_path / "r",
+            corpus_of(source={"kind": "files", "path": str(tmp_path / "c.jsonl.zst")}),
+        )
 
 
 def test_a_truncated_archive_is_refused(tmp_path):
     whole = Path(write_jsonl(tmp_path / "c.jsonl.zst")).read_bytes()
     (tmp_path / "c.jsonl.zst").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CorpusError, match=r"Truncated"):
-        build(tmp_path / "r", corpus_of(source={"kind": "files", "path": str(tmp_path / "c.jsonl.zst")}))
+        build(
+            tmp_path / "r",
+            corpus_of(source={"kind": "files", "path": str(tmp_path / "c.jsonl.zst")}),
+        )
 
 
 def test_an_altered_split_is_found(tmp_path):
-    paths, _ = build(tmp_path, corpus_of(source={"kind": "files", "path": write_jsonl(tmp_path / "a.jsonl")}))
+    paths, _ = build(
+        tmp_path, corpus_of(source={"kind": "files", "path": write_jsonl(tmp_path / "a.jsonl")})
+    )
     data = bytearray(paths.split("match").read_bytes())
     data[len(data) // 2] ^= 1
     paths.split("match").write_bytes(bytes(data))

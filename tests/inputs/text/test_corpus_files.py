@@ -1,4 +1,6 @@
-"""Files that a corpus is read from: what is read, what is left out and named, and what a column's name means."""
+"""Files that a corpus is read from: what is read, what is left out and named, and what a column's
+name means.
+"""
 
 import gzip
 import json
@@ -66,7 +68,10 @@ def test_every_file_of_a_folder_is_read_or_named(tmp_path, capsys):
         "notes.txt": b"not a record",
         "t.csv": b"text\nhello\n",
     }
-    hidden = {"._a.jsonl": b"\x00\x05\x16\x07", ".ipynb_checkpoints/a-checkpoint.jsonl": lines("hidden")}
+    hidden = {
+        "._a.jsonl": b"\x00\x05\x16\x07",
+        ".ipynb_checkpoints/a-checkpoint.jsonl": lines("hidden"),
+    }
     for name, data in {**read, **others, **hidden}.items():
         (folder / name).write_bytes(data)
     documents, manifest = build(tmp_path, corpus_of(folder))
@@ -92,10 +97,15 @@ def test_nothing_is_said_where_nothing_is_left_out(tmp_path, capsys):
         ("padded.jsonl.gz", gzip.compress(lines("a", "b")) + bytes(1000)),
         ("members.jsonl.gz", gzip.compress(lines("a")) + gzip.compress(lines("b"))),
         ("frames.jsonl.zst", zstandard.compress(lines("a")) + zstandard.compress(lines("b"))),
-        ("skippable.jsonl.zst", b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc" + zstandard.compress(lines("a", "b"))),
+        (
+            "skippable.jsonl.zst",
+            b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc" + zstandard.compress(lines("a", "b")),
+        ),
         ("long.jsonl.zst", long_window(lines("a", "b"), 28)),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",  # bytes hold the time, and workers name tests alike
+    ids=lambda value: (
+        value if isinstance(value, str) else ""
+    ),  # bytes hold the time, and workers name tests alike
 )
 def test_archives_as_tools_write_them_are_read(tmp_path, name, data):
     (tmp_path / name).write_bytes(data)
@@ -111,7 +121,9 @@ def test_large_archives_are_read_whole(tmp_path):
     (tmp_path / "c.jsonl.zst").write_bytes(b"".join(frames))
     documents, manifest = build(tmp_path, corpus_of(tmp_path / "c.jsonl.zst"))
     assert manifest["counts"]["duplicate"] == 0
-    assert sorted(documents["text"]) == sorted(texts[i] for i in range(3000) if len(texts[i].strip()) >= 5)
+    assert sorted(documents["text"]) == sorted(
+        texts[i] for i in range(3000) if len(texts[i].strip()) >= 5
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,6 +177,7 @@ def test_labels_are_what_the_file_says_from_files_and_hub_alike(tmp_path, labels
     from_hub = build(tmp_path / "hub", streamed)[0]
     pd.testing.assert_frame_equal(from_files, from_hub)
     expected = {
-        record["text"]: "" if label is None else str(label) for record, label in zip(records, labels, strict=True)
+        record["text"]: "" if label is None else str(label)
+        for record, label in zip(records, labels, strict=True)
     }
     assert dict(from_hub[["text", "domain"]].itertuples(index=False)) == expected

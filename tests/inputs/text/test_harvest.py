@@ -1,4 +1,6 @@
-"""The embedded source as it is installed here: where its text is from, and what lands in which split."""
+"""The embedded source as it is installed here: where its text is from, and what lands in which
+split.
+"""
 
 from collections import Counter
 from pathlib import Path
@@ -36,7 +38,9 @@ def documents(corpus, tmp_path_factory):
     paths = Paths(tmp_path_factory.mktemp("harvest"))
     build_corpus(corpus, paths, {})
     table = pd.concat([read_split(paths, split).assign(split=split) for split in SPLITS])
-    return table.assign(file=table["source"].map(cluster_of), package=table["source"].str.partition("/")[0])
+    return table.assign(
+        file=table["source"].map(cluster_of), package=table["source"].str.partition("/")[0]
+    )
 
 
 def test_no_file_is_in_two_splits(documents):
@@ -52,15 +56,22 @@ def test_no_package_of_the_pool_or_of_the_held_out_text_is_anywhere_else(documen
     assert place.groupby(mine["package"]).nunique().max() == 1
     assert set(place) == {"known", "pool", "heldout"}
     assert set(mine["domain"]) == set(BY_PACKAGE)
-    both = set(mine.loc[mine["split"] == "train", "package"]) & set(mine.loc[mine["split"] == "match", "package"])
+    both = set(mine.loc[mine["split"] == "train", "package"]) & set(
+        mine.loc[mine["split"] == "match", "package"]
+    )
     assert both, "packages are shared out among train and match, so that match is of many"
 
 
 def test_a_domain_is_drawn_from_as_many_packages_and_files_as_there_are(documents):
     sizes = documents["text"].str.encode("utf-8").str.len()
     # Characters are counted, of which some have two bytes or more.
-    assert sizes.groupby([documents["domain"], documents["file"]]).sum().max() < 1.2 * BUDGET / MAX_SHARE
-    found = documents.groupby("domain").agg(files=("file", "nunique"), packages=("package", "nunique"))
+    assert (
+        sizes.groupby([documents["domain"], documents["file"]]).sum().max()
+        < 1.2 * BUDGET / MAX_SHARE
+    )
+    found = documents.groupby("domain").agg(
+        files=("file", "nunique"), packages=("package", "nunique")
+    )
     assert found.loc["python", "packages"] > 60
     assert found.loc["cpp", "files"] > 40, "less what is cleaned away, a file gives one section"
 
@@ -74,10 +85,15 @@ def test_a_group_is_in_one_place_and_its_files_are_shared_out():
         for file in range(10)
     }
     shares = Counter(splits.values())
-    np.testing.assert_allclose([shares[split] / 4000 for split in SPLITS], [0.5, 0.2, 0.2, 0.1], atol=0.05)
+    np.testing.assert_allclose(
+        [shares[split] / 4000 for split in SPLITS], [0.5, 0.2, 0.2, 0.1], atol=0.05
+    )
     seen = [{splits[group, file] for file in range(10)} for group in groups]
     assert all(found in ({"pool"}, {"heldout"}) or found <= {"train", "match"} for found in seen)
     assert {"train", "match"} in seen
     parts = {split_of("package", f"package/file.py#{number}", fractions, 0) for number in range(50)}
     assert len(parts) == 1
-    assert any(split_of(group, group, fractions, 0) != split_of(group, group, fractions, 1) for group in groups)
+    assert any(
+        split_of(group, group, fractions, 0) != split_of(group, group, fractions, 1)
+        for group in groups
+    )

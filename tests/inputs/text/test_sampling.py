@@ -1,4 +1,6 @@
-"""Drawing sequences: what they are, how they are shared among domains, and that the draw depends on nothing else."""
+"""Drawing sequences: what they are, how they are shared among domains, and that the draw depends on
+nothing else.
+"""
 
 import gzip
 import json
@@ -29,22 +31,47 @@ from rosetta.run.stages import made_by
 from rosetta.storage.manifests import read_manifest
 
 CATEGORIES = f"{rosetta.analysis.__path__[0]}/pile_categories.yaml"
-# As `meta.pile_set_name` of the original files has them (Gao et al. 2020, Table 1, with the names of the release).
+# As `meta.pile_set_name` of the original files has them (Gao et al. 2020, Table 1, with the names
+# of the release).
 PILE = [
-    "Pile-CC", "PubMed Central", "Books3", "OpenWebText2", "ArXiv", "Github", "FreeLaw", "StackExchange",
-    "USPTO Backgrounds", "PubMed Abstracts", "Gutenberg (PG-19)", "OpenSubtitles", "Wikipedia (en)", "DM Mathematics",
-    "Ubuntu IRC", "BookCorpus2", "EuroParl", "HackerNews", "YoutubeSubtitles", "PhilPapers", "NIH ExPorter",
+    "Pile-CC",
+    "PubMed Central",
+    "Books3",
+    "OpenWebText2",
+    "ArXiv",
+    "Github",
+    "FreeLaw",
+    "StackExchange",
+    "USPTO Backgrounds",
+    "PubMed Abstracts",
+    "Gutenberg (PG-19)",
+    "OpenSubtitles",
+    "Wikipedia (en)",
+    "DM Mathematics",
+    "Ubuntu IRC",
+    "BookCorpus2",
+    "EuroParl",
+    "HackerNews",
+    "YoutubeSubtitles",
+    "PhilPapers",
+    "NIH ExPorter",
     "Enron Emails",
-]  # fmt: skip
+]
 
 
 def documents_of(texts, domains=None):
     domains = domains or [""] * len(texts)
-    return [Document(hash64(t), t, d, f"source of {hash64(t)}") for t, d in zip(texts, domains, strict=True)]
+    return [
+        Document(hash64(t), t, d, f"source of {hash64(t)}")
+        for t, d in zip(texts, domains, strict=True)
+    ]
 
 
 def some_documents(rng, n, low=20, high=400, domains=("a",)):
-    texts = [f"{i} " + "".join(rng.choice(list("abcdé東🙂 \n"), size=rng.integers(low, high))) for i in range(n)]
+    texts = [
+        f"{i} " + "".join(rng.choice(list("abcdé東🙂 \n"), size=rng.integers(low, high)))
+        for i in range(n)
+    ]
     return documents_of(texts, [domains[i % len(domains)] for i in range(n)])
 
 
@@ -54,7 +81,9 @@ def size(text):
 
 @given(
     texts=st.lists(
-        st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=80), min_size=1, unique=True
+        st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1, max_size=80),
+        min_size=1,
+        unique=True,
     ),
     width=st.integers(16, 60),
 )
@@ -64,14 +93,22 @@ def test_all_windows_rebuild_every_document(texts, width):
     sample = draw_sequences(documents, Sampling(window_bytes=width, windows="all", short="keep"))
     for document in documents:
         pieces = [window for window in sample.documents if window.source == document.source]
-        assert all(piece.text in document.text and size(piece.text) <= width + 3 for piece in pieces)
+        assert all(
+            piece.text in document.text and size(piece.text) <= width + 3 for piece in pieces
+        )
         lost = size(document.text) - sum(size(piece.text) for piece in pieces)
         assert lost >= 0
         if not sample.counts["duplicate"]:
             assert lost == 0
             assert len(pieces) == -(-size(document.text) // width)
-    assert [piece.id for piece in sample.documents] == [hash64(piece.text) for piece in sample.documents]
-    assert len({piece.id for piece in sample.documents}) == len(sample.documents) == sample.counts["drawn"]
+    assert [piece.id for piece in sample.documents] == [
+        hash64(piece.text) for piece in sample.documents
+    ]
+    assert (
+        len({piece.id for piece in sample.documents})
+        == len(sample.documents)
+        == sample.counts["drawn"]
+    )
 
 
 @pytest.mark.parametrize("windows", ["first", "random", "all"])
@@ -79,7 +116,10 @@ def test_short_documents_and_ends_are_skipped(windows):
     documents = some_documents(np.random.default_rng(0), 60)
     sample = draw_sequences(documents, Sampling(window_bytes=200, windows=windows))
     text_of = {document.source: document.text for document in documents}
-    expected = {d.source: size(d.text) // 200 if windows == "all" else min(size(d.text) // 200, 1) for d in documents}
+    expected = {
+        d.source: size(d.text) // 200 if windows == "all" else min(size(d.text) // 200, 1)
+        for d in documents
+    }
     drawn = pd.Series([window.source for window in sample.documents]).value_counts().to_dict()
     assert drawn == {source: n for source, n in expected.items() if n}
     for window in sample.documents:
@@ -105,7 +145,12 @@ def test_every_document_is_drawn_equally_often_and_without_replacement():
     documents = some_documents(np.random.default_rng(1), 20)
     counts = pd.Series(0, index=[document.id for document in documents])
     for seed in range(600):
-        drawn = [d.id for d in draw_sequences(documents, Sampling(max_sequences=5, short="keep", seed=seed)).documents]
+        drawn = [
+            d.id
+            for d in draw_sequences(
+                documents, Sampling(max_sequences=5, short="keep", seed=seed)
+            ).documents
+        ]
         assert len(set(drawn)) == 5
         counts[drawn] += 1
     assert stats.chisquare(counts).pvalue > 0.01
@@ -113,11 +158,15 @@ def test_every_document_is_drawn_equally_often_and_without_replacement():
 
 def test_the_draw_depends_neither_on_the_order_nor_on_how_many_are_drawn():
     documents = some_documents(np.random.default_rng(2), 50, domains=("a", "b", "c"))
-    few, many = (Sampling(max_sequences=n, window_bytes=64, windows="all", shares="equal") for n in (9, 30))
+    few, many = (
+        Sampling(max_sequences=n, window_bytes=64, windows="all", shares="equal") for n in (9, 30)
+    )
     sample = draw_sequences(documents, many)
     assert set(draw_sequences(documents[::-1], many).documents) == set(sample.documents)
     assert set(draw_sequences(documents, few).documents) < set(sample.documents)
-    assert set(draw_sequences(documents, many.model_copy(update={"seed": 1})).documents) != set(sample.documents)
+    assert set(draw_sequences(documents, many.model_copy(update={"seed": 1})).documents) != set(
+        sample.documents
+    )
 
 
 def test_shares_of_domains():
@@ -127,7 +176,9 @@ def test_shares_of_domains():
 
     def domains(**settings):
         sample = draw_sequences(documents, Sampling(short="keep", **settings))
-        return sample, pd.Series([document.domain for document in sample.documents]).value_counts().to_dict()
+        return sample, pd.Series(
+            [document.domain for document in sample.documents]
+        ).value_counts().to_dict()
 
     _, proportional = domains(max_sequences=100)
     assert proportional["a"] == pytest.approx(75, abs=15)
@@ -146,7 +197,9 @@ def test_nothing_long_enough_is_an_error():
     documents = documents_of(["short", "short too, and of another domain"], ["a", "b"])
     with pytest.raises(CorpusError, match=r"gives a sequence .*'short': 2.*window_bytes"):
         draw_sequences(documents, Sampling(window_bytes=1000))
-    with pytest.raises(CorpusError, match=r"gives a sequence .*'short': 2.* Lower activations.sequence_length"):
+    with pytest.raises(
+        CorpusError, match=r"gives a sequence .*'short': 2.* Lower activations.sequence_length"
+    ):
         draw_sequences(documents, Sampling(tokenizer="m"), lambda text: False)
     with pytest.raises(CorpusError, match=r"change sampling.window_bytes, if it is too small"):
         draw_sequences(documents, Sampling(tokenizer="m", window_bytes=16), lambda text: False)
@@ -160,7 +213,10 @@ def test_nothing_long_enough_is_an_error():
         ({}, r"short: skip needs window_bytes or tokenizer"),
         ({"short": "keep", "tokenizer": "m"}, r"tokenizer: tells what is short, but short is keep"),
         ({"short": "keep", "windows": "all"}, r"windows: all needs window_bytes"),
-        ({"tokenizer": "nobody"}, r"corpus\.sampling\.tokenizer: no model is named 'nobody'; models has "),
+        (
+            {"tokenizer": "nobody"},
+            r"corpus\.sampling\.tokenizer: no model is named 'nobody'; models has ",
+        ),
         ({"tokenizer": "z"}, r"corpus\.sampling\.tokenizer: 'z' is made after the corpus"),
         ({"window_bytes": 100, "shares": "equal"}, r"need corpus\.source\.domain"),
     ],
@@ -179,7 +235,9 @@ def config_of(source, sampling, **more):
     models = {"m": {"path": "m"}, "n": {"path": "n"}, "z": {"zoo": {"family": "f", "size": "s"}}}
     splits = {"train": 0.0, "match": 1.0, "pool": 0.0, "heldout": 0.0}
     corpus = {"source": source, "min_document_bytes": 1, "splits": splits, "sampling": sampling}
-    return parse_config({"zoo": zoo, "models": models, "ladders": {"l": [["m", "n"]]}, "corpus": corpus, **more})
+    return parse_config(
+        {"zoo": zoo, "models": models, "ladders": {"l": [["m", "n"]]}, "corpus": corpus, **more}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +259,12 @@ def pile(tmp_path_factory):
 
 
 def files(folder, **more):
-    return {"kind": "files", "path": str(folder / "val.jsonl.zst"), "domain": "meta.pile_set_name", **more}
+    return {
+        "kind": "files",
+        "path": str(folder / "val.jsonl.zst"),
+        "domain": "meta.pile_set_name",
+        **more,
+    }
 
 
 SAMPLING = {"window_bytes": 100, "windows": "all", "shares": "equal", "max_sequences": 110}
@@ -235,7 +298,9 @@ def test_unknown_subsets_are_reported(tmp_path, pile):
     with pytest.raises(ConfigError, match=r"no category for 'Pile CC'.*It has Github, .*Pile-CC"):
         corpus_step(config, Paths(tmp_path / "r"))
     config = config_of(files(pile), {**SAMPLING, "domains": ["ArXiv", "Arxiv"]})
-    with pytest.raises(CorpusError, match=r"sampling\.domains: .* 'Arxiv'\. It has 'ArXiv', 'BookCorpus2'"):
+    with pytest.raises(
+        CorpusError, match=r"sampling\.domains: .* 'Arxiv'\. It has 'ArXiv', 'BookCorpus2'"
+    ):
         corpus_step(config, Paths(tmp_path / "r"))
 
 
@@ -244,13 +309,19 @@ def test_code_search_net_is_read_in_its_own_format(tmp_path):
     for language in ("python", "go"):
         folder = tmp_path / language / "final" / "jsonl" / "test"
         folder.mkdir(parents=True)
-        records = [{"code": f"func {language} {i}() " + "x" * 50, "language": language, "repo": "r"} for i in range(30)]
+        records = [
+            {"code": f"func {language} {i}() " + "x" * 50, "language": language, "repo": "r"}
+            for i in range(30)
+        ]
         with gzip.open(folder / f"{language}_test_0.jsonl.gz", "wt") as file:
             file.writelines(json.dumps(record) + "\n" for record in records)
     source = {"kind": "files", "path": str(tmp_path), "text": "code", "domain": "language"}
     sampling = {"max_sequences": 20, "shares": "equal", "short": "keep"}
     corpus_step(config_of(source, sampling), Paths(tmp_path / "r"))
-    assert read_split(Paths(tmp_path / "r"), "match")["domain"].value_counts().to_dict() == {"go": 10, "python": 10}
+    assert read_split(Paths(tmp_path / "r"), "match")["domain"].value_counts().to_dict() == {
+        "go": 10,
+        "python": 10,
+    }
     path = folder / "go_test_0.jsonl.gz"
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(CorpusError, match=r"go_test_0\.jsonl\.gz: cannot be read"):
@@ -271,7 +342,9 @@ def test_a_tokenizer_of_the_configuration_tells_what_is_short(tmp_path, pile, te
     models = {"m": {"path": str(folder)}, "n": {"path": str(folder)}}
     drawn = {}
     for length in (16, 300):
-        config = config_of(files(pile), {"tokenizer": "m"}, activations={"sequence_length": length}, models=models)
+        config = config_of(
+            files(pile), {"tokenizer": "m"}, activations={"sequence_length": length}, models=models
+        )
         build_corpus_of = Paths(tmp_path / str(length))
         corpus_step(config, build_corpus_of)
         drawn[length] = set(read_split(build_corpus_of, "match")["text"])
@@ -300,7 +373,9 @@ def test_the_size_is_planned_from_above(windows, short, limit):
     sampling = Sampling(window_bytes=200, windows=windows, short=short, max_sequences=limit)
     drawn = [size(document.text) for document in draw_sequences(documents, sampling).documents]
     corpus = config_of({"kind": "files", "path": "x"}, sampling.model_dump()).corpus
-    whole = CorpusSize(len(documents), float(np.mean([size(document.text) for document in documents])))
+    whole = CorpusSize(
+        len(documents), float(np.mean([size(document.text) for document in documents]))
+    )
     planned = sampled_size(whole, corpus)
     assert len(drawn) <= planned.n_documents <= 1.6 * len(drawn)
     assert sum(drawn) <= 1.02 * planned.n_bytes
@@ -312,7 +387,13 @@ def test_the_plan_knows_how_many_sequences_are_drawn(tmp_path, pile, texts):
     hub = {"kind": "hub", "id": "someone/pile", "domain": "d"}
     sampling = {"tokenizer": "m", "max_sequences": 1000}
     config = config_of(hub, sampling, models=models, activations={"sequence_length": 32})
-    assert plan_run(config, Paths(tmp_path / "r"), tflops=1).positions.startswith("positions: 32,000 per model")
-    config = config_of(hub, {**sampling, "max_sequences": 1}, models=models, activations={"sequence_length": 32})
-    with pytest.raises(ConfigError, match=r"n_shards: 2 is above corpus\.sampling\.max_sequences \(1\)"):
+    assert plan_run(config, Paths(tmp_path / "r"), tflops=1).positions.startswith(
+        "positions: 32,000 per model"
+    )
+    config = config_of(
+        hub, {**sampling, "max_sequences": 1}, models=models, activations={"sequence_length": 32}
+    )
+    with pytest.raises(
+        ConfigError, match=r"n_shards: 2 is above corpus\.sampling\.max_sequences \(1\)"
+    ):
         check_config(config)
