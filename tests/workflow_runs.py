@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -68,3 +69,7 @@ def rosetta(*arguments, folder):
     return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
+
+
+def read_matches(folder):
+    return {p.name: pd.read_parquet(p) for p in (folder / "results" / "matches").glob("*.parquet")}

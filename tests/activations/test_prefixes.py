@@ -9,7 +9,7 @@ import pytest
 from helpers import save_tiny_model, shard_inputs
 from hypothesis import example, given
 from hypothesis import strategies as st
-from test_tokens import TOKENIZERS, byte_level, fast
+from tokenizer_kinds import TOKENIZERS, byte_level, fast
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from rosetta.activations import prefixes

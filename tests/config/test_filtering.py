@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers import save_tiny_model
-from test_config import GOOD, changed
+from small_configs import GOOD, changed
 
 from rosetta.config import load_config, parse_config
 from rosetta.errors import ConfigError, CorpusError, ModelError

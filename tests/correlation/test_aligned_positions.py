@@ -12,7 +12,7 @@ import torch
 from helpers import save_stores
 from hypothesis import given
 from hypothesis import strategies as st
-from test_tiles import brute_force_neighbors, use_small_chunks
+from store_pairs import brute_force_neighbors, use_small_chunks
 
 from rosetta.alignment.positions import AlignedPositions, AlignedShard, StoredRows
 from rosetta.config.exclusions import Exclusions

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 from distributed import LocalCluster
-from test_tiles import make_pair
+from store_pairs import make_pair
 
 import rosetta.correlation.plan
 import rosetta.correlation.schedule

@@ -8,7 +8,7 @@ from helpers import random_ranges, save_stores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pooled_reference import pooled_reference
-from test_tiles import use_small_chunks
+from store_pairs import use_small_chunks
 
 import rosetta.correlation.exchange
 from rosetta.alignment.samples import SampleFacts, sample_facts

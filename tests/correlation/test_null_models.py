@@ -11,7 +11,7 @@ import torch
 from helpers import random_ranges, save_stores
 from pooled_reference import pooled_reference
 from scipy import stats
-from test_tiles import DOCUMENTS, make_pair, use_small_chunks
+from store_pairs import DOCUMENTS, make_pair, use_small_chunks
 
 import rosetta.correlation.permutation
 import rosetta.correlation.resample

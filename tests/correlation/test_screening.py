@@ -7,6 +7,7 @@ from helpers import random_ranges, save_stores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
+from screened_sides import as_side
 
 import rosetta.correlation.certificates
 import rosetta.correlation.rounds
@@ -118,18 +119,6 @@ def test_a_killed_screening_goes_on_where_it_was(tmp_path, monkeypatch):
     matches_by(tmp_path, "screened")
     assert len(calls) == 4
     assert not list(tmp_path.glob(".tiles-*"))
-
-
-def as_side(folder, values, n_shards=1):
-    """Store values (n, units) at one byte per position and return the pair's side and the values as
-    stored.
-    """
-    n = len(values)
-    at = np.arange(n, dtype=np.int32)
-    per_document = n // 10
-    ranges = (at, at % per_document, at % per_document + 1, at // per_document)
-    stores = save_stores(folder, values[None].astype(np.float32), ranges, 10, n_shards=n_shards)
-    return align_pair(stores, stores).a
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import norm
-from test_screening import as_side
+from screened_sides import as_side
 
 from rosetta.correlation.plan import ROWS
 from rosetta.correlation.sketch import sketch_shard

@@ -173,6 +173,16 @@ def test_files_stay_small():
         assert len(path.read_text().splitlines()) <= 500, path
 
 
+@pytest.mark.parametrize(
+    "path",
+    sorted((ROOT / "tests").rglob("*.py")),
+    ids=lambda path: str(path.relative_to(ROOT / "tests")),
+)
+def test_helpers_of_tests_are_in_modules_of_their_own(path):
+    for module, _ in imports_of(path):
+        assert not module.split(".")[-1].startswith("test_"), f"{path.name} imports {module}"
+
+
 def test_the_rules_take_the_splits_from_the_package():
     rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
     assert ", ".join(f'"{split}"' for split in SPLITS) not in rules

@@ -12,7 +12,7 @@ import pytest
 from commands import assert_refused, run_here, tree
 from hypothesis import given
 from hypothesis import strategies as st
-from test_mutual import facts_of, neighbors_of, random_matrix
+from neighbor_lists import facts_of, neighbors_of, random_matrix
 
 from rosetta.config import dump_config, group_name, group_pairs, load_config
 from rosetta.errors import StoreError

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import save_tiny_model
-from test_architectures import CONFIGS, SIZES, VARIANTS
+from tiny_architectures import CONFIGS, SIZES, VARIANTS
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 

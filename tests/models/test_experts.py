@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from helpers import save_tiny_model, shard_inputs
-from test_architectures import mixture_neurons, tiny_model
+from tiny_architectures import mixture_neurons, tiny_model
 from torch.nn import functional
 
 from rosetta.activations.capture import capture_shard, forward

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from test_architectures import VARIANTS, tiny_model
+from tiny_architectures import VARIANTS, tiny_model
 
 from rosetta.activations.capture import forward
 from rosetta.activations.tokens import TokenizedDocument

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import assert_refused, run_here
-from test_filtering_section import SUMMARY
-from test_neuron_figures import CONFIG, population
+from filter_summary import SUMMARY
+from neuron_populations import CONFIG, population
 
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.depth import depth_table, layer_pairs

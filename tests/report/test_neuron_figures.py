@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from neuron_populations import CONFIG, population
 
 from rosetta.analysis.depth import depth_table, layer_pairs
 from rosetta.analysis.groups import (
@@ -13,36 +14,14 @@ from rosetta.analysis.groups import (
     polarization_tables,
     specialization_tables,
 )
-from rosetta.analysis.populations import MEASURES, Population, Rung
-from rosetta.config import Bootstrap, Config, Specialization
+from rosetta.analysis.populations import Rung
 from rosetta.models.neurons import NeuronShape
 from rosetta.report import neuron_figures
 from rosetta.report.neuron_figures import FIGURES, draw_neuron_figures
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import write_csv
 
-CONFIG = Config.model_construct(
-    bootstrap=Bootstrap(n_resamples=100, min_clusters=2), specialization=Specialization(n_random=50)
-)
 BOTH = ("above_documents", "above_untrained")
-
-
-def population(model, n_layers, nulls, n_above=4):
-    rng = np.random.default_rng(0)
-    shape = NeuronShape(n_layers, 20)
-    n = shape.n_neurons
-    neurons = pd.DataFrame(rng.normal(size=(n, len(MEASURES))), columns=MEASURES)
-    neurons["activation_kurtosis"] = rng.lognormal(size=n)
-    neurons.insert(0, "layer", np.arange(n) // 20)
-    neurons.insert(1, "unit", np.arange(n) % 20)
-    clusters = {"g": np.where(np.arange(n) < 8, np.arange(n), -1)}
-    above = [
-        {name: {place: np.arange(n) < n_above} for name in nulls} for place in ("g", ("l", "g"))
-    ]
-    fire = rng.random((n, 2))
-    return Population(
-        model, shape, neurons, np.zeros(n, bool), fire, ["code", "prose"], clusters, *above
-    )
 
 
 def ladder(nulls):

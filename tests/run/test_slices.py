@@ -1,0 +1,91 @@
+"""Each stage's slice of the configuration."""
+
+from small_configs import ENDPOINT, GOOD, changed
+
+from rosetta.config import parse_config
+from rosetta.config.controls import NULLS
+from rosetta.run.stages import STAGES, made_by
+
+
+def test_a_slice_changes_with_its_part_of_the_configuration_only():
+    names = {
+        "tokenizer": "f",
+        "train": "f-s",
+        "model": "f-s",
+        "activations": "f-s",
+        "twins": "f-s",
+    }
+    anew = {*(f"nulls of {name}" for name in NULLS), "intervals", "sweeps"}
+
+    def slices(content):
+        config = parse_config(content)
+        nulls = {f"nulls of {name}": made_by(config, "nulls", name) for name in NULLS}
+        others = {
+            stage: made_by(config, stage, names.get(stage, ""))
+            for stage in STAGES
+            if stage != "nulls"
+        }
+        return {**others, **nulls}
+
+    base = slices(GOOD)
+    cases = {
+        "matching": ({"k": 2}, {"match", *anew}),
+        "correlation": ({"max_k": 12}, {"correlate"}),
+        "theory": (
+            {"tau": 3.0},
+            {
+                "theory_simulate",
+                "theory_sweep",
+                "theory_exponents",
+                "theory_frontiers",
+                "theory_compare",
+            }
+            | {"theory_figures"},
+        ),
+        "alignment": ({"pooling": "max"}, {"correlate", "contexts", *anew}),
+        "exclusions": ({"first_position": True}, {"correlate", *anew}),
+        "controls": ({"untrained_seeds": [5]}, {"twins", "nulls of untrained"}),
+        "intervals": ({"n_blocks": 4}, {"intervals"}),
+        "sweeps": ({"budgets": True}, {"sweeps", "control_figures"}),
+        "activations": ({"sequence_length": 32}, {"activations", "twins"}),
+        "report": ({"n_matches": 2}, set()),
+        "selectivity": ({"fold_final_norm": True}, {"vocabulary"}),
+        "specialization": ({"n_contexts": 10}, {"neurons", "describe"}),
+        "bootstrap": ({"seed": 1}, {"describe"}),
+        "viewer": ({"n_neurons": 10}, {"contexts"}),
+        "annotation": (ENDPOINT, {"annotate"}),
+        "corpus": ({"seed": 1}, {"corpus"}),
+        "ladders": (
+            {"gf": [["g-s", "f-s"]]},
+            {
+                "counts",
+                "control_tables",
+                "describe",
+                "viewer",
+                "theory_beta",
+                "theory_compare",
+                "theory_figures",
+            },
+        ),
+        "results": ("elsewhere", set()),
+    }
+    for key, (value, expected) in cases.items():
+        new = slices(changed(**{key: value}))
+        assert {stage for stage in base if new[stage] != base[stage]} == expected | {"report"}, key
+    asked = slices(changed(annotation=ENDPOINT))
+    same = slices(changed(annotation={**ENDPOINT, "timeout": 5.0, "n_parallel": 1}))
+    assert {stage for stage in base if same[stage] != asked[stage]} == {"report"}, (
+        "how the endpoint is reached"
+    )
+    more = slices(changed(theory={"simulation": {"betas": [1.7]}, "sweep": {"kappa": [2.0]}}))
+    expected = {"theory_frontiers", "report"}
+    assert {stage for stage in base if more[stage] != base[stage]} == expected, (
+        "finished simulations are kept"
+    )
+    same = slices(changed(dask={"n_workers": 2}))
+    assert {stage for stage in base if same[stage] != base[stage]} == {"report"}, (
+        "how the work is cut"
+    )
+    less = slices(changed(correlation={"memory_gb": 1.0}))
+    changes = {stage for stage in base if less[stage] != base[stage]}
+    assert changes == {"intervals", "report"}, "which neurons half-samples match"
