@@ -36,9 +36,7 @@ class ModelError(RosettaError):
 
 
 class StoreError(RosettaError):
-    """An activation store, manifest or table that is missing, damaged or does not fit the
-    others.
-    """
+    """A store, manifest or table that is missing, damaged, or does not fit the others."""
 
 
 class PlanError(RosettaError):
@@ -62,9 +60,7 @@ class StageError(RosettaError):
 
 
 class EndpointError(RosettaError):
-    """A language model's endpoint that does not answer, or refuses the key, the model or the
-    request.
-    """
+    """A language model's endpoint that fails, or rejects the key, model or request."""
 
 
 class MissingExtraError(RosettaError):
@@ -72,9 +68,7 @@ class MissingExtraError(RosettaError):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Return whether an error came of a full disk or quota, also one that a library raised in its
-    own words.
-    """
+    """Return whether an error came of a full disk or quota, also in a library's words."""
     chain: list[BaseException] = []
     following: BaseException | None = error
     while following is not None and following not in chain:
@@ -113,9 +107,7 @@ def naming_files() -> Iterator[None]:
 
 
 def without_secrets(text: str) -> str:
-    """Return a message without what other programs' errors may repeat: keys of the environment,
-    users in addresses.
-    """
+    """Return a message without keys of the environment and users in addresses."""
     text = re.sub(r"(?<=://)[^\s@]+@", "***@", text)
     for name, value in os.environ.items():
         if _SECRET.search(name.upper()) and len(value) >= _SHORTEST_SECRET:

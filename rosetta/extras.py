@@ -1,5 +1,4 @@
-"""Optional packages: which extra of this distribution brings a package, and whether it is
-installed.
+"""Optional packages: which extra brings a package, and whether it is installed.
 
 `pyproject.toml` holds the only table of extras. This module reads it from the installed metadata.
 """

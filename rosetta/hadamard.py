@@ -7,8 +7,7 @@ from __future__ import annotations
 
 
 def hadamard(order: int) -> list[list[int]]:
-    """Return a Hadamard matrix whose first row is all 1, so that every other row is 1 in half of
-    the columns.
+    """Return a Hadamard matrix with a first row of 1; other rows are half 1, half -1.
 
     Paley's first construction (order q + 1 of a prime q ≡ 3 mod 4), doubled by Sylvester's as often
     as needed.

@@ -1,6 +1,4 @@
-"""Mergeable moments in float64: of second order (Chan, Golub and LeVeque 1983) and of fourth (Pébay
-2008).
-"""
+"""Mergeable float64 moments (Chan, Golub and LeVeque 1983; Pébay 2008)."""
 
 from __future__ import annotations
 
@@ -130,9 +128,7 @@ class HigherMoments:
 
     @property
     def excess_kurtosis(self) -> np.ndarray:
-        """Population excess kurtosis (0 for a normal distribution), NaN where the variance is
-        zero.
-        """
+        """Population excess kurtosis (0 for a normal law), NaN where the variance is 0."""
         return self._standardised(self.m4, 2.0) - 3.0
 
     def _standardised(self, powers: np.ndarray, order: float) -> np.ndarray:

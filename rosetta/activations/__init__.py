@@ -1,3 +1,1 @@
-"""From a model and a shard of documents to an activation store, in one forward pass for all
-layers.
-"""
+"""From a model and a shard of documents to an activation store, in one forward pass."""

@@ -129,9 +129,7 @@ def _splitter(pattern: str) -> Callable[[str], list[Any]]:
 
 
 def _normaliser(backend: Tokenizer, *, marked: bool) -> Callable[[str], str]:
-    """Return the tokenizer's normaliser; if spaces are `marked`, without the steps that write the
-    marks.
-    """
+    """Return the tokenizer's normaliser, without steps that mark spaces if they are `marked`."""
     normaliser = backend.normalizer
     if normaliser is None:
         return str

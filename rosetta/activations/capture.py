@@ -47,9 +47,7 @@ class NeuronRecorder:
                 handle.remove()
 
     def take(self) -> list[torch.Tensor]:
-        """Return what the last forward pass left, by layer of shape (positions, d_mlp), and let go
-        of it.
-        """
+        """Return and release what the last forward pass left: (positions, d_mlp) per layer."""
         taken, self._captured = self._captured, {}
         # Some models keep rows apart from the positions in them, others do not.
         layers = [[taken.pop(site).flatten(0, -2) for site in layer] for layer in self._layers]
@@ -178,9 +176,7 @@ def _tokenize(inputs: CaptureInputs, settings: Activations) -> list[TokenizedDoc
 
 
 def padded(rows: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return token ids padded on the right, and the attention mask, both int64 of shape (n_rows,
-    longest row).
-    """
+    """Return token ids padded on the right, and the mask, both int64 (n_rows, longest row)."""
     width = max(map(len, rows))
     ids = torch.zeros((len(rows), width), dtype=torch.long)
     mask = torch.zeros((len(rows), width), dtype=torch.long)
@@ -194,8 +190,7 @@ def padded(rows: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
 def forward(
     model: Any, tokenized: list[TokenizedDocument], batch_size: int, place: str
 ) -> Iterator[torch.Tensor]:
-    """Yield the activations of successive batches, in main memory, shape (n_layers, positions of
-    the batch, d_mlp).
+    """Yield the activations of successive batches on the CPU, (n_layers, n_positions, d_mlp).
 
     Raises
     ------

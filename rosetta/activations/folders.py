@@ -89,8 +89,6 @@ def _check_together(stores: list[Store | LiveStore]) -> None:
 
 
 def documents_left_out(folder: Path) -> float:
-    """Return how many documents a model has read no byte of, by the manifests of its stores; NaN if
-    they are gone.
-    """
+    """Return how many documents a model has read no byte of; NaN if its manifests are gone."""
     held = [read_manifest(path, KIND)["holds"] for path in _manifests(folder)]
     return sum(holds["n_left_out"] for holds in held) if held else float("nan")

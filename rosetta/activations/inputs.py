@@ -57,8 +57,7 @@ class CaptureInputs(Protocol):
 
 @dataclass(frozen=True)
 class ShardInputs:
-    """A model, which is loaded when it is first asked for, and the documents of a shard that it
-    reads.
+    """A model, loaded when it is first asked for, and the documents of a shard that it reads.
 
     Attributes
     ----------

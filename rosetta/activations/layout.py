@@ -1,5 +1,4 @@
-"""What an activation store must look like (docs/stores.md), as far as its manifest, metadata and
-tokens tell.
+"""Checks of an activation store's manifest, metadata and tokens (docs/stores.md).
 
 These checks cost little beside reading activations, so that every opening of a store makes them.
 """
@@ -75,8 +74,7 @@ def check_version(manifest: dict[str, Any], place: str) -> None:
 
 
 def store_modality(manifest: dict[str, Any], place: str) -> Modality:
-    """Return what the model of a store sees; text where the manifest does not tell, as none of text
-    does.
+    """Return what the model of a store sees; `text` where the manifest does not say.
 
     Raises
     ------
@@ -154,8 +152,7 @@ def check_arrays(
     modality: Modality,
     version: int = FORMAT_VERSION,
 ) -> None:
-    """Check attributes, and the dtype, shape, dimension names, checksums and chunks of every array
-    by its metadata.
+    """Check attributes and every array's dtype, shape, dimension names, checksums and chunks.
 
     Raises
     ------
@@ -222,8 +219,7 @@ def check_exponents(exponents: np.ndarray, place: str) -> None:
 
 
 def check_tokens(tokens: StoreTokens, place: str) -> None:
-    """Check that documents are distinct and in order, and that each one's byte ranges cover a
-    prefix without gaps.
+    """Check that documents are distinct and ordered, and byte ranges cover prefixes without gaps.
 
     Positions without bytes (`byte_end == byte_start`) take no part: where they stand is not looked
     at.

@@ -1,5 +1,4 @@
-"""Live stores: activations that are made by running the model again instead of being read from
-disk.
+"""Live stores: activations are recomputed by running the model, not read from disk.
 
 For sweeps too large for the disk (`activations.keep: false` with `correlation.method: screened`). A
 live store is a manifest that says which model reads which shard; its rows are those that a written
@@ -35,8 +34,7 @@ from rosetta.storage.manifests import read_manifest, write_manifest
 
 
 def write_live_store(config: Config, paths: Paths, model: str, shard: int) -> None:
-    """Write the manifest of a live store: that of a store, but for the files, and how its rows are
-    made.
+    """Write the manifest of a live store: a store's, without files, and how its rows are computed.
 
     Raises
     ------
@@ -68,8 +66,7 @@ def write_live_store(config: Config, paths: Paths, model: str, shard: int) -> No
 
 
 class LiveStore:
-    """A live store, read like a `rosetta.activations.store.Store`; every call of `chunks` runs the
-    model.
+    """A live store, read like a `Store`; every call of `chunks` runs the model.
 
     Parameters
     ----------
@@ -99,9 +96,7 @@ class LiveStore:
 
     @cached_property
     def _exponents(self) -> np.ndarray:
-        """Exponents of the layers, as a written store would have them: from the first positions of
-        the shard.
-        """
+        """Return the layers' exponents as in a written store, from the first positions."""
         inputs, scale = self._inputs(), Scale(self.tokens().with_bytes, self.n_layers, self.dtype)
         batches = forward(inputs.model, self._tokenized[0], inputs.batch_size, inputs.place)
         while not scale.complete:
@@ -128,9 +123,7 @@ class LiveStore:
         raise StoreError(f"{self.path}: holds no position.")
 
     def chunks(self, low: int, high: int) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
-        """Run the model over the shard; yields what `rosetta.activations.store.Store.chunks`
-        does.
-        """
+        """Run the model over the shard; yield what `activations.store.Store.chunks` does."""
         layers = range(low // self.d_mlp, -(-high // self.d_mlp))
         inputs, start = self._inputs(), 0
         exponents = self._exponents

@@ -1,5 +1,4 @@
-"""Beginnings of texts that are tokenized as the whole is, so that a long document is read no
-further than it is needed.
+"""Prefixes that are tokenized like the whole text, so that long documents are read in part.
 
 Tokens do not depend on what follows a Latin letter and a space, if the tokenizer treats the two
 sides apart: no added token has a space after another character, the normaliser changes characters
@@ -47,9 +46,7 @@ _FIRST_CHARACTERS = (
 
 
 def beginnings(text: str, n_tokens: int) -> Iterator[str]:
-    """Yield ever longer beginnings of a text, up to a letter that a space follows; none beyond half
-    of the text.
-    """
+    """Yield ever longer prefixes of a text, up to a letter before a space, to half of the text."""
     wanted = _FIRST_CHARACTERS * n_tokens
     while wanted < len(text) // 2:
         cut = _CUT.search(text, wanted)
@@ -94,9 +91,7 @@ def _by_characters(step: dict[str, Any]) -> bool:
 
 
 def _splits(step: dict[str, Any]) -> bool | None:
-    """Tell whether a pre-tokenizer ends a word between a letter and a space; None of one that is
-    not known.
-    """
+    """Tell whether a pre-tokenizer ends a word between a letter and a space; None if unknown."""
     kind = step["type"]
     if kind == "ByteLevel":
         return bool(step["use_regex"])

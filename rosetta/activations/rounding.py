@@ -21,8 +21,7 @@ SCALE_POSITIONS = MAX_CHUNK_POSITIONS
 
 
 class Scale:
-    """Finds the exponents of a store's layers from the first positions with bytes, whatever the
-    batches.
+    """Finds the exponents of a store's layers from the first positions with bytes.
 
     Parameters
     ----------
@@ -56,9 +55,7 @@ class Scale:
 
     @property
     def exponents(self) -> np.ndarray:
-        """Exponents e, int16 of shape (n_layers,): what is stored is x · 2^-e; 0 where x is stored
-        as it is.
-        """
+        """Exponents e, int16 (n_layers,): x · 2^-e is stored; 0 where x is stored as it is."""
         small = (self._largest > 0) & (self._largest < SMALL)
         # frexp gives x = m · 2^p with m from 1/2 to 1.
         return (
@@ -69,9 +66,7 @@ class Scale:
 
 
 def scaled_back(values: torch.Tensor, exponent: int) -> torch.Tensor:
-    """Return the activations that stored values of a layer stand for: float32 in a scaled layer,
-    exactly.
-    """
+    """Return the activations that stored values stand for: exact float32 in a scaled layer."""
     return values.float() * 2.0**exponent if exponent else values
 
 
@@ -119,8 +114,7 @@ class Rounding:
         self._position = 0
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        """Return a batch (n_layers, n_rows, d_mlp) in the stored dtype, scaled by its layers'
-        exponents.
+        """Return a batch (n_layers, n_rows, d_mlp) in the stored dtype, scaled per layer.
 
         Raises
         ------
@@ -191,9 +185,7 @@ class Rounding:
 def rounded(
     batches: Iterable[torch.Tensor], scale: Scale, rounding: Rounding
 ) -> Iterator[torch.Tensor]:
-    """Yield batches as `rounding` makes them, once `scale` has told the exponents from the first of
-    them.
-    """
+    """Yield batches rounded by `rounding`, once `scale` has read the exponents."""
     batches, waiting = iter(batches), []  # nothing else may hold a batch that was let go of
     while not scale.complete:
         seen = len(waiting)

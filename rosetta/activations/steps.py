@@ -17,9 +17,7 @@ from rosetta.run.stages import made_by
 
 
 def activations_step(config: Config, paths: Paths, model: str, shard: int) -> None:
-    """Capture one shard of the match split; where stores are never written, say how its rows are
-    made.
-    """
+    """Capture one shard of the match split; without stores, write how its rows are computed."""
     import torch
 
     from rosetta.activations.capture import capture_shard

@@ -1,6 +1,4 @@
-"""Activation stores: one Zarr v3 group per (model, shard), beside it a manifest that says what made
-it.
-"""
+"""Activation stores: one Zarr v3 group per model and shard, with a manifest beside it."""
 
 from __future__ import annotations
 
@@ -109,9 +107,7 @@ def _write_arrays(
     rounding: Rounding,
     place: str,
 ) -> tuple[dict[str, Any], int]:
-    """Write and verify all arrays of a store; return what its manifest says of the files, and its
-    dead neurons.
-    """
+    """Write and verify all arrays of a store; return facts of the files, and the dead neurons."""
     scale = Scale(tokens.with_bytes, holds["n_layers"], holds["dtype"])
     n_values = holds["n_positions"] * holds["n_layers"] * holds["d_mlp"]
     n_bytes = n_values * np.dtype(ACTIVATION_DTYPES[holds["dtype"]]).itemsize
@@ -128,9 +124,7 @@ def _write_arrays(
 
 
 def _tell_underflow(n_underflow: np.ndarray, holds: dict[str, Any], place: str) -> None:
-    """Say which layers lose a large part of their values, so that their correlations are not to be
-    trusted.
-    """
+    """Warn of layers that lose a large part of their values to underflow."""
     share = n_underflow / max(1, holds["n_with_bytes"] * holds["d_mlp"])
     if len(lost := np.flatnonzero(share > LOST)):
         say(
@@ -229,9 +223,7 @@ def _fill(
 
 
 def _blocks(batches: Iterable[torch.Tensor], rows: int) -> Iterator[torch.Tensor]:
-    """Regroup batches along axis 1 into blocks of exactly `rows` positions; the last one may be
-    shorter.
-    """
+    """Regroup batches along axis 1 into blocks of `rows` positions; the last may be shorter."""
     pending: list[torch.Tensor] = []
     for batch in batches:
         pending.append(batch)
@@ -246,9 +238,7 @@ def _blocks(batches: Iterable[torch.Tensor], rows: int) -> Iterator[torch.Tensor
 
 
 def _block_moments(block: torch.Tensor, kept: torch.Tensor, exponents: np.ndarray) -> Moments:
-    """Return the moments of the kept rows of a block as it is stored, layer by layer to spare
-    memory.
-    """
+    """Return the moments of a block's kept rows as stored, layer by layer to spare memory."""
     scaled = zip(block, exponents.tolist(), strict=True)
     layers = [
         Moments.of(scaled_back(values[kept], exponent).float().numpy())
@@ -352,8 +342,7 @@ class Store:
         )
 
     def activations(self, layer: int, rows: slice, units: slice) -> torch.Tensor:
-        """Return activations (rows, units) of a layer in the stored dtype; where the layer is
-        scaled, in float32.
+        """Return activations (rows, units) of a layer: as stored, or float32 if it is scaled.
 
         Raises
         ------

@@ -102,8 +102,7 @@ class ByteTokenizer:
         return TokenizedDocument(np.asarray(encoding.ids, np.int32), bounds[:-1], bounds[1:])
 
     def first(self, text: str, n_tokens: int) -> TokenizedDocument:
-        """Return the first tokens of a document, those of the whole, having read no more of it than
-        needed.
+        """Return the first tokens of a document as of the whole, reading no more than needed.
 
         Raises
         ------
@@ -207,9 +206,7 @@ def _unknown_id(backend: Tokenizer, model: dict[str, Any]) -> int | None:
 
 
 def _unicode_to_byte() -> dict[str, int]:
-    """Return the alphabet of byte-level BPE: printable bytes stand for themselves, others from
-    U+0100 on.
-    """
+    """Return the alphabet of byte-level BPE: printable bytes are themselves, others from U+0100."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]
     alphabet = {chr(byte): byte for byte in printable}

@@ -25,8 +25,7 @@ RTOL_SQUARES = 1e-12
 
 
 def check_store(store: Store) -> None:
-    """Check what opening a store does not: every file's digest, every chunk, every value, and the
-    moments.
+    """Check what opening a store does not: digests of files, chunks, values and moments.
 
     Raises
     ------

@@ -1,6 +1,4 @@
-"""The registry of everything an activation store holds, by modality: name, dtype, dimensions,
-meaning.
-"""
+"""The registry of what an activation store holds, by modality: name, dtype, dimensions, meaning."""
 
 from __future__ import annotations
 

@@ -54,9 +54,7 @@ class AlignedPositions(ABC):
 
     @abstractmethod
     def holding(self, marks: np.ndarray) -> np.ndarray:
-        """Return which positions need a marked row; `marks` is bool over the rows, shape
-        (n_rows,).
-        """
+        """Return which positions need a marked row; `marks` is bool of shape (n_rows,)."""
 
     @abstractmethod
     def pool_into(

@@ -141,9 +141,7 @@ class Segments(AlignedPositions):
         return Segments(self.sample[which], self.rows, self.first[which], self.last[which])
 
     def counted_from(self, row: int) -> Segments:
-        """Return the same positions with rows counted from `row`, and with no rows but their
-        own.
-        """
+        """Return the same positions with rows counted from `row`, keeping only rows they need."""
         if not len(self):
             return self
         skipped = self.first[0]
@@ -151,9 +149,7 @@ class Segments(AlignedPositions):
         return Segments(self.sample, rows, self.first - skipped, self.last - skipped)
 
     def holding(self, marks: np.ndarray) -> np.ndarray:
-        """Return which positions need a marked row; `marks` is bool over the rows, shape
-        (n_rows,).
-        """
+        """Return which positions need a marked row; `marks` is bool of shape (n_rows,)."""
         until = np.concatenate([[0], np.cumsum(marks[self.rows])])
         found: np.ndarray = until[self.last] > until[self.first]
         return found
@@ -161,7 +157,5 @@ class Segments(AlignedPositions):
     def pool_into(
         self, out: torch.Tensor, values: torch.Tensor, which: slice, pooling: str
     ) -> None:
-        """Pool tokens to positions: their mean, or their largest or middle value
-        (`rosetta.alignment.pooling`).
-        """
+        """Pool tokens to positions by mean, max or median (`rosetta.alignment.pooling`)."""
         pool_into(out, values, self.rows, self.first[which], self.last[which], pooling)

@@ -1,5 +1,4 @@
-"""Means with studentised bootstrap intervals (bootstrap-t; Hall 1988), seeded by name so that every
-run gives the same.
+"""Means with studentised bootstrap intervals (bootstrap-t; Hall 1988), seeded by name.
 
 In every resample the deviation of its mean is divided by its own standard error, that between
 clusters. The quantiles of these ratios take the place of Student's: they follow the skewness of the
@@ -79,8 +78,7 @@ class Estimate:
         return np.where(bounded, low, np.nan), np.where(bounded, high, np.nan)
 
     def p_above(self, bound: float = 0.0) -> np.ndarray:
-        """Return the two-sided p of each variable's mean being above a bound, shape (k,); NaN
-        without an interval.
+        """Return the two-sided p of each mean being above a bound, (k,); NaN without an interval.
 
         It is below 0.05 where the 95% interval lies above the bound, and cannot be less than 2 /
         (n_resamples + 1).

@@ -1,6 +1,4 @@
-"""Columns of the tables of single neurons, apart from what makes them, so that their readers need
-not load torch.
-"""
+"""Columns of the tables of single neurons; readers of the tables need no torch."""
 
 from __future__ import annotations
 

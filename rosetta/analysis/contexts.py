@@ -37,8 +37,7 @@ SHARED_COLUMNS = [
 
 @dataclass(frozen=True)
 class Reader:
-    """A model whose activations are read: its stores, their positions, and the top contexts of its
-    neurons.
+    """A model whose activations are read: its stores, positions, and top contexts.
 
     Attributes
     ----------
@@ -77,8 +76,7 @@ def members_of(rosetta: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_margins(members: pd.DataFrame, matches: list[pd.DataFrame]) -> pd.DataFrame:
-    """Return `members` with the smaller margin of each match in a column `margin`; NaN for the
-    anchor's own neurons.
+    """Return `members` with each match's smaller margin in `margin`; NaN for the anchor's neurons.
 
     Parameters
     ----------
@@ -107,8 +105,7 @@ def with_margins(members: pd.DataFrame, matches: list[pd.DataFrame]) -> pd.DataF
 def shared_contexts(
     members: pd.DataFrame, readers: dict[str, Reader], pooling: str
 ) -> pd.DataFrame:
-    """Return the top contexts of every matched neuron with the value of each of its partners on the
-    same bytes.
+    """Return every matched neuron's top contexts with each partner's value on the same bytes.
 
     Parameters
     ----------
@@ -158,8 +155,7 @@ def best_matches(
     n_matches: int,
     n_contexts: int,
 ) -> list[dict]:
-    """Return the matches of highest r, each with its numbers and the top contexts of both neurons
-    as text.
+    """Return the matches of highest r, with their numbers and both neurons' top contexts as text.
 
     Parameters
     ----------

@@ -1,5 +1,4 @@
-"""Negative-binomial regression of counts with a logarithmic link and an offset, for laws and for
-predictions.
+"""Negative-binomial regression of counts with a log link and an offset.
 
 A count y of mean μ has the variance μ + φμ², and log μ = offset + design · coefficients.
 """
@@ -51,9 +50,7 @@ class CountRegression:
 def regress(
     design: np.ndarray, counts: np.ndarray, offset: np.ndarray | float = 0.0
 ) -> CountRegression:
-    """Fit counts ≥ 0, shape (n,), that are not all 0, by a design of full rank, shape (n, k), and
-    an offset.
-    """
+    """Fit counts ≥ 0 (n,), not all 0, by a design (n, k) of full rank and an offset."""
     freedom = len(counts) - design.shape[1]
     dispersion, beta = _fit(design, counts, offset, freedom)
     mean = _means(offset + design @ beta)

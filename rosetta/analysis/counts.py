@@ -126,8 +126,7 @@ _SUMMED = ("n_dead_b", "n_quiet_b", "n_special", "n_first_position", "n_high_nor
 
 
 def match_facts(path: Path) -> dict[str, Any]:
-    """Return what a run noted with the matches of a pair: positions, and neurons and positions left
-    out.
+    """Return what a run noted with a pair's matches: positions, and what is left out.
 
     Raises
     ------

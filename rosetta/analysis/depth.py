@@ -41,8 +41,7 @@ def depth_bins(n_layers: int) -> np.ndarray:
 
 
 def depth_table(rungs: list[Rung], settings: Bootstrap) -> pd.DataFrame:
-    """Return, per model of every rung, statistic and bin of depth, the share of its Rosetta
-    Neurons.
+    """Return the share of Rosetta Neurons per model, rung, statistic and bin of depth.
 
     `statistic` is `plain` for all Rosetta Neurons, `above_…` for those whose matches are above that
     null. `n_layers` is the number of the model's layers in the bin, `n` its number of Rosetta
@@ -84,9 +83,7 @@ def _share(inside: int, n: int, settings: Bootstrap) -> tuple[float, float, floa
 
 
 def layer_pairs(matches: pd.DataFrame, shape_a: NeuronShape, shape_b: NeuronShape) -> pd.DataFrame:
-    """Return the number of matches of every pair of layers of two models, and their mean r (NaN
-    without any).
-    """
+    """Return the number of matches and their mean r for every pair of layers of two models."""
     counted = matches.groupby(["layer_a", "layer_b"])["r"].agg(["size", "mean"])
     every = pd.MultiIndex.from_product(
         [range(shape_a.n_layers), range(shape_b.n_layers)], names=["layer_a", "layer_b"]
@@ -98,8 +95,7 @@ def layer_pairs(matches: pd.DataFrame, shape_a: NeuronShape, shape_b: NeuronShap
 
 
 def depth_agreement(pairs: pd.DataFrame, settings: Bootstrap) -> pd.DataFrame:
-    """Return, per pair of models, how far apart in depth matched neurons lie, and would lie by
-    chance.
+    """Return, per pair of models, the depth distance of matched neurons, and by chance.
 
     `distance` is the mean of |layer_a / (L_a − 1) − layer_b / (L_b − 1)| over the matches,
     `expected` its mean if the same neurons were matched with each other at random, whatever their

@@ -1,6 +1,4 @@
-"""What the viewer shows of a group: its best Rosetta Neurons and, token by token, texts around
-their top contexts.
-"""
+"""What the viewer shows of a group: its best Rosetta Neurons and texts around their contexts."""
 
 from __future__ import annotations
 
@@ -100,9 +98,7 @@ class _Excerpt:
         return {**place, "text": self.data.decode("utf-8")}
 
     def utf16_offsets(self) -> np.ndarray:
-        """Return for every byte boundary its offset in UTF-16 units; inside a character, that of
-        its end.
-        """
+        """Return the UTF-16 offset of every byte boundary; inside a character, its end's offset."""
         data = np.frombuffer(self.data, dtype=np.uint8)
         # A character counts where it begins: one unit, or two for a character of four bytes.
         units = np.where((data & 0xC0) == 0x80, 0, np.where(data >= 0xF0, 2, 1))

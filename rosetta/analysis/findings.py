@@ -1,5 +1,4 @@
-"""Whether a run supports each finding of the study, in one plain sentence with its numbers and
-interval.
+"""Whether a run supports each finding of the study: one plain sentence, with numbers.
 
 A finding compares the smallest and the largest rung of a ladder, with the models held fixed: it
 says how well these models were measured, not how other trainings would turn out.
@@ -99,8 +98,7 @@ def findings_table(
     replicates: pd.DataFrame,
     config: Config,
 ) -> pd.DataFrame:
-    """Return the findings of every ladder (`verdicts.FINDING_COLUMNS`), on all matches and on those
-    above each null.
+    """Return every ladder's findings (`FINDING_COLUMNS`), on all matches and above each null.
 
     Parameters
     ----------
@@ -231,8 +229,7 @@ def share_finding(small: Measured, large: Measured, statistic: str, _config: Con
 def polarization_finding(
     small: Measured, large: Measured, statistic: str, _config: Config
 ) -> Evidence:
-    """Ask whether Rosetta Neurons write to fewer tokens than the others, and the gap widens with
-    size.
+    """Ask whether Rosetta Neurons write to fewer tokens, and ever fewer with size.
 
     The gap in mean vocabulary kurtosis at the largest rung and its change since the smallest both
     have to be above zero; the number that decides is the change, and p the larger one of the two.
@@ -270,8 +267,7 @@ def polarization_finding(
 def specialization_finding(
     small: Measured, large: Measured, statistic: str, config: Config
 ) -> Evidence:
-    """Ask whether what Rosetta Neurons read highest on shifts with size as
-    `specialization.directions` says.
+    """Ask whether Rosetta Neurons' domains shift with size as `specialization.directions` says.
 
     The numbers are changes, from the smallest to the largest rung, of NormalizedFire of Rosetta
     Neurons less that of the random baseline. What decides is the mean change of the categories that

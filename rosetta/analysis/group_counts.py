@@ -1,6 +1,4 @@
-"""Counting the matches of groups of models: of a pair, or of anchor neurons matched in every
-comparison.
-"""
+"""Counts of a group's matches: of a pair, or of anchor neurons matched in every comparison."""
 
 from __future__ import annotations
 
@@ -14,17 +12,14 @@ _PAIR_KEYS = ["layer_a", "unit_a", "layer_b", "unit_b"]
 
 
 class GroupCount(NamedTuple):
-    """Number of Rosetta Neurons of a group and the mean r of their matches (NaN if there are
-    none).
-    """
+    """Number of Rosetta Neurons of a group, and their matches' mean r (NaN if none)."""
 
     matches: int
     mean_r: float
 
 
 def group_keys(tables: list[pd.DataFrame]) -> pd.MultiIndex:
-    """Return what a group counts: matches (both neurons) of a pair, anchor neurons of a larger
-    group.
+    """Return what a group counts: matches of a pair, anchor neurons of a larger group.
 
     Parameters
     ----------

@@ -1,6 +1,4 @@
-"""Rosetta Neurons against the others: means of every statistic and domain, with intervals, per
-model and rung.
-"""
+"""Rosetta Neurons against the others: means with intervals, per model and rung."""
 
 from __future__ import annotations
 
@@ -40,9 +38,7 @@ ROSETTA, OTHERS, DIFFERENCE = "rosetta", "non_rosetta", "difference"
 
 
 def rosetta_group(statistic: str) -> str:
-    """Return the name of the group of Rosetta Neurons that a statistic counts: `rosetta`,
-    `rosetta_above_…`.
-    """
+    """Return the name of a statistic's group: `rosetta` or `rosetta_above_…`."""
     return ROSETTA if statistic == PLAIN else f"{ROSETTA}_{statistic}"
 
 
@@ -126,8 +122,7 @@ def _rosetta_means(
 def specialization(
     sample: list[Selection], config: Config, *name: str | int
 ) -> dict[str, Estimate]:
-    """Return mean NormalizedFire over Rosetta Neurons (see `polarization`), and over random draws
-    of the others.
+    """Return mean NormalizedFire of Rosetta Neurons, and of random draws of the others.
 
     After the categories there is one number more: the `expected_shift`.
     """
@@ -169,8 +164,7 @@ def polarization_tables(rungs: list[Rung], config: Config) -> tuple[pd.DataFrame
 def specialization_tables(
     populations: Iterable[Population], rungs: list[Rung], config: Config
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return NormalizedFire per model (Rosetta Neurons of any group), and per rung (its models'
-    neurons pooled).
+    """Return NormalizedFire per model (all groups), and per rung (its models pooled).
 
     Above a null are, of a model, the neurons that `selectivity_table` says, and of a rung those
     that it counts.

@@ -42,9 +42,7 @@ def t_quantile(freedom: float) -> float:
 
 
 def half_sample_freedom(replicates: np.ndarray) -> float:
-    """Return the degrees of freedom of the error of half-samples along the last axis, each with its
-    complement.
-    """
+    """Return the degrees of freedom of half-samples' error along the last axis."""
     return replicates.shape[-1] / 2
 
 
@@ -68,9 +66,7 @@ def half_sample_error(replicates: np.ndarray, shares: np.ndarray | None = None) 
 def half_sample_interval(
     estimate: np.ndarray | float, replicates: np.ndarray, shares: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 95% intervals of estimates (...) with replicates (..., R); `shares` as in
-    `half_sample_error`.
-    """
+    """Return 95% intervals of estimates (...) from replicates (..., R)."""
     half = t_quantile(half_sample_freedom(replicates)) * half_sample_error(replicates, shares)
     return estimate - half, estimate + half
 

@@ -30,8 +30,7 @@ NULL_SUMMARY_COLUMNS = [
 
 
 def control_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return one row per rung, null model and seed: matches counted as those of the main result,
-    and their mean r.
+    """Return matches and their mean r per rung, null model and seed, counted as the main result.
 
     A larger group counts anchor neurons that are matched in every comparison under the same seed.
     """
@@ -48,8 +47,7 @@ def control_table(config: Config, paths: Paths) -> pd.DataFrame:
 
 
 def null_summary(config: Config, paths: Paths, controls: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per rung and null model: means over its seeds with 95% intervals, and what r
-    has to exceed.
+    """Return means over seeds with 95% intervals per rung and null, and the threshold on r.
 
     The intervals are Student's t over the seeds, those of counts not narrower than of Poisson's;
     NaN for a single seed. `r_threshold` is what `above_…` counts with, the same for all rungs of a
@@ -96,9 +94,7 @@ def _poisson_half_width(counts: pd.Series) -> float:
 
 
 def mean_interval(values: pd.Series) -> tuple[float, float]:
-    """Return the mean and the half width of its 95% interval (Student's t); NaN width for a single
-    value.
-    """
+    """Return the mean and half its 95% interval (Student's t); NaN for a single value."""
     n = len(values)
     if n < 2:
         return float(values.mean()), float("nan")

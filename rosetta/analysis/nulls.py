@@ -1,6 +1,4 @@
-"""Null distributions of the matched r, and what of the matches exceeds them: one threshold per
-ladder and null.
-"""
+"""Null distributions of the matched r, and one threshold per ladder and null."""
 
 from __future__ import annotations
 
@@ -33,9 +31,7 @@ _ONE_DRAW = ("permutation", "documents")
 
 
 def tail_probability(r: np.ndarray, null_r: np.ndarray) -> np.ndarray:
-    """Return the empirical probability (1 + #{null ≥ r}) / (1 + n) that a null's match reaches each
-    r.
-    """
+    """Return the empirical probability (1 + #{null ≥ r}) / (1 + n) for each r."""
     ordered = np.sort(null_r)
     reaching = len(ordered) - np.searchsorted(ordered, r, side="left")
     return (1 + reaching) / (1 + len(ordered))
@@ -90,8 +86,7 @@ class LadderNull:
         )
 
     def threshold(self, quantile: float) -> float:
-        """Return what r has to exceed; NaN if there are too few null matches to tell
-        (`tails.MIN_TAIL`).
+        """Return what r has to exceed; NaN with fewer null matches than `tails.MIN_TAIL`.
 
         Every rung weighs the same, because each weighs as much in the exponent: by matches, the
         threshold would be that of the largest rung. It is read on the scale of Fisher's transform,
@@ -103,8 +98,7 @@ class LadderNull:
         return float(np.tanh(self._z(weights, quantile)))
 
     def redrawn(self, quantile: float, n_pairs: int, name: str) -> np.ndarray:
-        """Return thresholds of resamples of the null, whose spread is its sampling error: shape (2
-        · n_pairs,).
+        """Return thresholds of resamples of the null, (2 · n_pairs,): their spread is the error.
 
         Matches of one seed share hubs, so whole seeds are drawn, anew in every rung unless all
         rungs share them: one fewer than there are, with replacement, which makes the spread that of
@@ -147,9 +141,7 @@ class LadderNull:
 
 
 def read_ladder_nulls(config: Config, paths: Paths, ladder: str) -> dict[str, LadderNull]:
-    """Return a ladder's matches under every null model that calibrates counts, by statistic
-    (`above_…`).
-    """
+    """Return a ladder's matches under every calibrating null, by statistic (`above_…`)."""
     found = {}
     for name in CALIBRATING:
         if seeds := config.controls.seeds(name):

@@ -1,6 +1,4 @@
-"""Reading activations at scattered points: some neurons at some positions, every chunk of a store
-once.
-"""
+"""Activations at scattered points: some neurons at some positions, each chunk read once."""
 
 from __future__ import annotations
 
@@ -21,8 +19,7 @@ if TYPE_CHECKING:
 def covering_tokens(
     positions: Positions, document: np.ndarray, byte_start: np.ndarray, byte_end: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the half-open ranges of a model's positions that overlap byte ranges, empty where it
-    did not read.
+    """Return half-open ranges of positions that overlap byte ranges; empty where none does.
 
     Parameters
     ----------
@@ -54,9 +51,7 @@ def values_at(
     layer: np.ndarray,
     unit: np.ndarray,
 ) -> np.ndarray:
-    """Return the activation of one neuron at one position for each of n points, float32 of shape
-    (n,).
-    """
+    """Return the activation of one neuron at one position for each point, float32 (n,)."""
     shard = np.searchsorted(positions.offsets, position, side="right") - 1
     found = np.empty(len(position), dtype=np.float32)
     for number, (store, rows) in enumerate(zip(stores, positions.rows, strict=True)):
@@ -106,9 +101,7 @@ def _groups(*keys: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def expand(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the members of half-open ranges, one range after the other, and the offsets of the
-    ranges among them.
-    """
+    """Return the members of half-open ranges in turn, and each range's offset among them."""
     offsets = np.concatenate([[0], np.cumsum(last - first)]).astype(np.int64)
     members = np.arange(offsets[-1]) + np.repeat(first - offsets[:-1], last - first)
     return members, offsets
@@ -121,8 +114,7 @@ def values_on_bytes(
     neurons: tuple[np.ndarray, np.ndarray],
     pooling: str,
 ) -> np.ndarray:
-    """Return neurons' values on byte ranges: pooled over the tokens that overlap them (method,
-    section 2).
+    """Return neurons' values on byte ranges, pooled over overlapping tokens (method, 2).
 
     Parameters
     ----------

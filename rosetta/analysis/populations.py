@@ -1,6 +1,4 @@
-"""The neurons of a model with everything measured of each, and which of them are Rosetta Neurons of
-which group.
-"""
+"""A model's neurons with everything measured, and which are Rosetta Neurons of which group."""
 
 from __future__ import annotations
 
@@ -167,8 +165,7 @@ def load_populations(config: Config, paths: Paths) -> dict[str, Population]:
 def rosetta_above(
     paths: Paths, group: tuple[str, ...], limits: dict[str, float]
 ) -> dict[str, pd.DataFrame]:
-    """Return the Rosetta Neurons of a group (`matching.ROSETTA_COLUMNS`) from matches above each
-    null, by statistic.
+    """Return a group's Rosetta Neurons from matches above each null, by statistic.
 
     Parameters
     ----------

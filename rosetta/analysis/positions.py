@@ -86,7 +86,5 @@ class Positions:
 
 
 def runs_the_model(store: Store | LiveStore) -> bool:
-    """Tell whether reading a store runs the model, so that all that is wanted of it is best read at
-    once.
-    """
+    """Tell whether reading a store runs the model, so that everything is best read at once."""
     return "live" in store.manifest

@@ -1,5 +1,4 @@
-"""One pass over a model's stores: how every neuron is distributed, when it fires, and where it
-reads highest.
+"""One pass over a model's stores: each neuron's distribution, firing and top contexts.
 
 Neurons are taken in blocks of units; a block streams over all positions, so every chunk of a store
 is read once and memory does not grow with the number of positions or layers. Of a live store all

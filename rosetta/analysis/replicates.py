@@ -1,6 +1,4 @@
-"""Counts of every rung on half-samples of the documents, and the intervals that follow
-(rosetta.analysis.intervals).
-"""
+"""Counts of every rung on half-samples of the documents, and their intervals."""
 
 from __future__ import annotations
 
@@ -27,8 +25,7 @@ def read_all_nulls(config: Config, paths: Paths) -> dict[str, dict[str, LadderNu
 
 
 def ladder_thresholds(nulls: dict[str, dict[str, LadderNull]], quantile: float) -> Limits:
-    """Return what r has to exceed in each ladder, by statistic; `plain` matches have to exceed
-    nothing.
+    """Return what r has to exceed in each ladder, by statistic; no bound for `plain`.
 
     NaN where a ladder's null has too few matches to tell.
     """
@@ -48,9 +45,7 @@ def ladder_thresholds(nulls: dict[str, dict[str, LadderNull]], quantile: float) 
 
 
 def known_thresholds(config: Config, paths: Paths) -> Limits:
-    """Return what r has to exceed in each ladder, by statistic, without statistics whose threshold
-    no ladder has.
-    """
+    """Return each ladder's thresholds by statistic, for statistics that some ladder has."""
     limits = ladder_thresholds(read_all_nulls(config, paths), config.controls.null_quantile)
     known = [
         name
@@ -61,8 +56,7 @@ def known_thresholds(config: Config, paths: Paths) -> Limits:
 
 
 def group_thresholds(config: Config, limits: Limits) -> Limits:
-    """Return what r has to exceed in each group of models, by statistic: the highest of the ladders
-    that it is in.
+    """Return each group's thresholds by statistic: the highest of its ladders.
 
     For what is told of a group or a model, whatever the ladder. What is told of a rung has its
     ladder's own threshold.
@@ -87,8 +81,7 @@ def group_thresholds(config: Config, limits: Limits) -> Limits:
 def replicate_table(
     config: Config, paths: Paths, nulls: dict[str, dict[str, LadderNull]]
 ) -> pd.DataFrame:
-    """Return the count of every rung and statistic on half-samples of the documents
-    (`REPLICATE_COLUMNS`).
+    """Return counts per rung and statistic on half-samples (`REPLICATE_COLUMNS`).
 
     With every half-sample the thresholds are drawn anew (`LadderNull.redrawn`), the same for all
     rungs of a ladder, so that the spread of a calibrated count holds the sampling error of its

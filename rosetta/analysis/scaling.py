@@ -97,8 +97,7 @@ class PowerLaw:
 
 
 def fit_log_log(sizes: np.ndarray, values: np.ndarray) -> PowerLaw:
-    """Fit a power law by ordinary least squares in log–log; NaN throughout with fewer than two
-    different sizes.
+    """Fit a power law by least squares in log–log; NaN with fewer than two sizes.
 
     For numbers that are no counts, and for comparison with the study; of counts it would leave out
     those of 0.
@@ -263,8 +262,7 @@ def _resampled(law: CountLaw, laws: list[CountLaw] | None) -> dict[str, float]:
 
 
 def null_scaling_table(counts: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
-    """Return the laws of every ladder's matches under each null model (`NULL_SCALING_COLUMNS`):
-    what chance makes.
+    """Return the laws of matches under each null model (`NULL_SCALING_COLUMNS`).
 
     They are fitted to the sums over the seeds, whose sampling error is the smaller; `c` is of the
     mean over seeds.
@@ -295,9 +293,7 @@ def null_scaling_table(counts: pd.DataFrame, controls: pd.DataFrame) -> pd.DataF
 
 
 def null_points(counts: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `counts` per null, with `control`, `n_seeds` and `count`, the sum over the
-    seeds.
-    """
+    """Return rows of `counts` per null, with `count`, the sum over its `n_seeds`."""
     sums = (
         controls.groupby(["ladder", "rung", "control"], sort=False)["matches"]
         .agg(["sum", "size"])

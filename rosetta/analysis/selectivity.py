@@ -1,6 +1,4 @@
-"""Selectivity in vocabulary space: how few tokens a neuron writes to (method, section 8; Dravid
-2026, section 5.1).
-"""
+"""Selectivity in vocabulary space (method, section 8; Dravid 2026, section 5.1)."""
 
 from __future__ import annotations
 
@@ -20,8 +18,7 @@ CHUNK_UNITS = 1024
 
 
 def vocabulary_kurtosis(weights: torch.Tensor, directions: torch.Tensor) -> np.ndarray:
-    """Return the excess kurtosis of the cosines between each output weight vector and all
-    unembedding vectors.
+    """Return the excess kurtosis of cosines of output weights with all unembeddings.
 
     The products are float32, the moments float64, and |V| × neurons cosines never exist at once.
 
@@ -54,9 +51,7 @@ def vocabulary_kurtosis(weights: torch.Tensor, directions: torch.Tensor) -> np.n
 def vocabulary_table(
     weights: Iterable[torch.Tensor], directions: torch.Tensor, n_layers: int, place: str
 ) -> pd.DataFrame:
-    """Return `VOCABULARY_COLUMNS` for all neurons of a model, from its layers' output weights in
-    order.
-    """
+    """Return `VOCABULARY_COLUMNS` of a model's neurons from its layers' output weights."""
     layers = []
     for layer, part in enumerate(bar(weights, total=n_layers, label=place, unit="layer")):
         kurtosis = vocabulary_kurtosis(part, directions)

@@ -64,8 +64,7 @@ def normalized_fire(
     category: dict[str, int],
     tokens: np.ndarray,
 ) -> np.ndarray:
-    """Return NormalizedFire(c) = (share of top activations in c) / (share of tokens in c) of every
-    neuron.
+    """Return NormalizedFire(c) = (share of top activations in c) / (share of tokens in c).
 
     A context at which the neuron does not exceed its own mean is no activation and does not count:
     a sparse neuron may have fewer activating documents than contexts.
@@ -100,8 +99,7 @@ def normalized_fire(
 def expected_shift(
     fire: np.ndarray, categories: list[str], directions: dict[str, str]
 ) -> np.ndarray:
-    """Return mean NormalizedFire of the categories that should rise with size less that of those
-    that should fall.
+    """Return mean NormalizedFire of rising categories minus falling ones.
 
     Parameters
     ----------
@@ -129,8 +127,7 @@ def expected_shift(
 
 
 def random_draws(candidates: np.ndarray, settings: Specialization, *name: str | int) -> np.ndarray:
-    """Return how often each candidate is in the baseline: `n_draws` random samples of at most
-    `n_random` each.
+    """Return how often `n_draws` samples of at most `n_random` each hold each candidate.
 
     Each sample is without replacement, so with no more than `n_random` candidates it is all of
     them.

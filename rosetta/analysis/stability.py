@@ -1,6 +1,4 @@
-"""How counts and exponents depend on choices: k, threshold, pooling, budget of samples, halves,
-exclusions.
-"""
+"""How counts depend on choices: k, threshold, pooling, budget, halves, exclusions."""
 
 from __future__ import annotations
 
@@ -70,8 +68,7 @@ Tables = dict[tuple[str, str], pd.DataFrame]
 
 
 def k_sweep_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return counts of mutual k-nearest neighbours for every k of the sweep, and the exponents at
-    each k.
+    """Return counts and exponents of mutual k-nearest neighbours for every k of the sweep.
 
     `alpha` is the ladder's, `alpha_pairs` that of all ladders of pairs together; their intervals
     are those of the fit.
@@ -93,8 +90,7 @@ def k_sweep_table(config: Config, paths: Paths) -> pd.DataFrame:
 
 
 def threshold_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return counts of matches whose r exceeds every threshold of the sweep, and the exponents at
-    each.
+    """Return counts and exponents of matches above every threshold of the sweep.
 
     Columns as in `k_sweep_table`. An exponent that does not depend on the threshold is no work of
     chance matches.
@@ -111,8 +107,7 @@ def threshold_table(config: Config, paths: Paths) -> pd.DataFrame:
 
 
 def stability_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return counts under smaller budgets of samples, on halves of the samples and with other
-    poolings.
+    """Return counts under smaller budgets, on halves and with other poolings.
 
     `setting` is the number of samples, the half or the pooling, and `main` the main result.
     `compared_with` names the setting that `jaccard` and `kept_partner` compare with: the next
@@ -151,8 +146,7 @@ def stability_table(config: Config, paths: Paths) -> pd.DataFrame:
 
 
 def exclusion_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return what each set of exclusions leaves out and does to the count; `main` is the
-    configuration's own.
+    """Return what each set of exclusions does to the count; `main` is the run's own.
 
     Dead neurons have no correlation and special positions no bytes, so both are left out under
     every setting.

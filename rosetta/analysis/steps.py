@@ -59,9 +59,7 @@ def control_tables_step(config: Config, paths: Paths) -> None:
 
 
 def counts_step(config: Config, paths: Paths) -> None:
-    """Count Rosetta Neurons per rung of every ladder, in the whole data and on half-samples of the
-    documents.
-    """
+    """Count Rosetta Neurons per rung of every ladder, also on half-samples of documents."""
     check_scales(config, lambda name: model_shape(paths, name).n_neurons)  # all sizes are known now
     nulls = read_all_nulls(config, paths)
     limits = ladder_thresholds(nulls, config.controls.null_quantile)
@@ -79,8 +77,7 @@ def fit_step(
     pooled: Path | None,
     nulls: Path | None,
 ) -> pd.DataFrame:
-    """Fit the laws of a table of counts and return those of its ladders; write the tables that have
-    a path.
+    """Fit and return the laws of a table of counts; write the tables that have a path.
 
     Raises
     ------

@@ -1,5 +1,4 @@
-"""Thresholds read off a smooth upper tail: peaks over threshold (Pickands 1975), by
-probability-weighted moments.
+"""Thresholds from a smooth upper tail: peaks over threshold (Pickands 1975).
 
 An order statistic of a few hundred values takes all that it says of the tail from one of them. Here
 the excesses over a high quantile follow a generalised Pareto distribution, whose scale and shape
@@ -18,16 +17,12 @@ _SHAPES = (-0.5, 0.5)  # for which the moments serve; the tail of Fisher's z is 
 
 
 def tail_share(quantile: float) -> float:
-    """Return the share of the values that is the tail: the geometric mean of 1 and of the share
-    above the quantile.
-    """
+    """Return the tail's share: the geometric mean of 1 and the share above the quantile."""
     return math.sqrt(1 - quantile)
 
 
 def is_readable(values: np.ndarray, weights: np.ndarray, quantile: float) -> bool:
-    """Return whether the tail holds at least `MIN_TAIL` values: as many of equal weights as theirs
-    amount to.
-    """
+    """Return whether the tail holds at least `MIN_TAIL` values by effective number."""
     _, inside = _tail(weights, quantile)
     squares = float(np.square(weights[inside]).sum())
     return bool(len(values) and squares and weights[inside].sum() ** 2 / squares >= MIN_TAIL)

@@ -1,5 +1,4 @@
-"""Verdicts of all findings of a run together: their p-values, and the correction for how many there
-are (Holm 1979).
+"""Verdicts on all findings of a run: p-values, corrected for their number (Holm 1979).
 
 A finding is supported if its p, corrected, is at most 5%: then the chance that a run supports
 anything that is not so is at most 5%, however many ladders and statistics it judges.
@@ -87,9 +86,7 @@ class Evidence:
 
 
 def p_above(value: float, low: float, freedom: float, bound: float = 0.0) -> float:
-    """Return the two-sided p of a value being above a bound, from the lower end of its 95% interval
-    (Student's t).
-    """
+    """Return the two-sided p of a value above a bound, from its interval's lower end."""
     if not low < value:  # no interval, or one without width
         return float("nan")
     distance = (value - bound) / (value - low) * t_quantile(freedom)
@@ -97,16 +94,12 @@ def p_above(value: float, low: float, freedom: float, bound: float = 0.0) -> flo
 
 
 def p_below(value: float, high: float, freedom: float, bound: float = 0.0) -> float:
-    """Return the two-sided p of a value being below a bound, from the upper end of its 95%
-    interval.
-    """
+    """Return the two-sided p of a value below a bound, from its interval's upper end."""
     return p_above(-value, -high, freedom, -bound)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Return p-values (m,) corrected for their number: each times the number of those that are not
-    smaller.
-    """
+    """Return p-values (m,) corrected for their number by Holm's method."""
     order = np.argsort(p, kind="stable")
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1.0)

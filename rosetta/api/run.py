@@ -171,9 +171,7 @@ class Run:
         return self._parquet(self.paths.rosetta(name), ROSETTA_COLUMNS)
 
     def neurons(self, model: str) -> pd.DataFrame:
-        """Return statistics of a model's neurons: moments, when each fires, and on which
-        domains.
-        """
+        """Return statistics of a model's neurons: moments, when each fires, on which domains."""
         return self._parquet(self.paths.neurons(self._model(model)), NEURON_COLUMNS)
 
     def vocabulary(self, model: str) -> pd.DataFrame:

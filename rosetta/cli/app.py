@@ -129,9 +129,7 @@ def pin(
         Path | None, typer.Option(help="where to write it; printed if not given")
     ] = None,
 ) -> None:
-    """Replace the revisions of hub models and datasets by commits, of models such that have
-    safetensors.
-    """
+    """Replace the revisions of hub models and datasets by commits that have safetensors."""
     from rosetta.models.steps import pin_step
 
     text = pin_step(configfile, out)
@@ -158,9 +156,7 @@ def verify(
         Path, typer.Argument(help="results folder of a run, or of `rosetta filter`")
     ] = Path("results"),
 ) -> None:
-    """Find all damaged files of a results folder; print the one command that makes exactly them
-    again.
-    """
+    """Find all damaged files of a results folder; print the command that recomputes them."""
     from rosetta.run.steps import verify_step
 
     if not results.is_dir():
@@ -468,9 +464,7 @@ def vocabulary(config: ConfigOption, model: ModelOption) -> None:
 
 @app.command()
 def neurons(config: ConfigOption, model: ModelOption) -> None:
-    """Find how each neuron of a model is distributed, when it fires, and its top contexts, in one
-    pass.
-    """
+    """Find each neuron's distribution, firing and top contexts, in one pass over a model."""
     from rosetta.analysis.steps import neurons_step
 
     neurons_step(*_open(config), model)
@@ -481,9 +475,7 @@ def contexts(
     config: ConfigOption,
     group: Annotated[str, typer.Option(help="models of a rung joined by --, the anchor first")],
 ) -> None:
-    """Read matched neurons' partners on their top contexts; collect what the viewer shows of the
-    group.
-    """
+    """Read matched neurons' partners on their top contexts; collect what the viewer shows."""
     from rosetta.analysis.steps import contexts_step
 
     contexts_step(*_open(config), group)

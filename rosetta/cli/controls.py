@@ -56,9 +56,7 @@ def nulls(
 
 
 def intervals(config: ConfigOption, pair: PairOption) -> None:
-    """Match a pair again on half-samples of the documents; write the intervals of its matches'
-    correlations.
-    """
+    """Match a pair on half-samples of the documents; write its correlations' intervals."""
     from rosetta.matching.steps import intervals_step
 
     loaded, paths = open_run(config)
@@ -66,9 +64,7 @@ def intervals(config: ConfigOption, pair: PairOption) -> None:
 
 
 def sweeps(config: ConfigOption, pair: PairOption) -> None:
-    """Match a pair under smaller budgets, on halves of the documents, with other poolings and
-    exclusions.
-    """
+    """Match a pair with smaller budgets, halves, other poolings and other exclusions."""
     from rosetta.matching.steps import sweeps_step
 
     loaded, paths = open_run(config)
@@ -98,9 +94,7 @@ def simulate_stores(
     shards: Annotated[int, typer.Option(min=1)] = 2,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Write two models' stores in which known neurons share a feature, with unrelated
-    tokenizations.
-    """
+    """Write two models' stores in which known neurons share a feature."""
     from rosetta.models.neurons import NeuronShape
     from rosetta.theory.planted import Planted
     from rosetta.theory.steps import simulate_stores_step

@@ -18,9 +18,7 @@ filtering_app = typer.Typer(
 
 @filtering_app.command("choose")
 def choose_(config: ConfigOption) -> None:
-    """Choose the neuron, and those it is compared with, by their top contexts on the split
-    `match`.
-    """
+    """Choose the neuron, and its comparisons, by their top contexts on the split `match`."""
     from rosetta.filtering.steps import choose_step
 
     choose_step(*open_run(config))
@@ -46,9 +44,7 @@ def score(
 
 @filtering_app.command()
 def select(config: ConfigOption) -> None:
-    """Select by every filter; write the corpus that the neuron selects, and how well each finds the
-    target.
-    """
+    """Select by every filter; write the neuron's corpus, and how well each filter finds."""
     from rosetta.filtering.steps import select_step
 
     select_step(*open_run(config))
@@ -62,9 +58,7 @@ def pretrain(
     ],
     seed: Annotated[int, typer.Option(help="of the training, and of a random selection")],
 ) -> None:
-    """Train a model on a selection, from its last checkpoint if there is one; measure its held-out
-    perplexity.
-    """
+    """Train a model on a selection, resuming a checkpoint; measure its held-out perplexity."""
     from rosetta.filtering.steps import pretrain_step
 
     pretrain_step(*open_run(config), name, seed)
@@ -142,9 +136,7 @@ def filter_(
         str, typer.Option(help="float32, bfloat16 or float16: precision of the forward pass")
     ] = "float32",
 ) -> None:
-    """Filter any pool by one neuron: score every document, keep the best, write them as a
-    corpus.
-    """
+    """Filter any pool by one neuron: score all documents, write the best as a corpus."""
     from rosetta.filtering.request import FileFilter
     from rosetta.filtering.steps import filter_step
 

@@ -31,9 +31,7 @@ def import_buddies(
         typer.Option(help="a run's run_config.yaml with both models: are the neurons theirs?"),
     ] = None,
 ) -> None:
-    """Turn a best_buddies.json of the published code into matches, for `rosetta anchors` and the
-    analyses.
-    """
+    """Turn a published best_buddies.json into matches, for `rosetta anchors` and analyses."""
     from rosetta.matching.steps import import_buddies_step
 
     check_kept(out, [file])

@@ -20,9 +20,7 @@ GB = 1_000_000_000  # what keys that end in _gb count
 
 
 class Section(BaseModel):
-    """Base of all sections: unknown keys, silent conversions and numbers that are not finite are
-    refused.
-    """
+    """Base of all sections; rejects unknown keys, silent conversions, and NaN and infinity."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 

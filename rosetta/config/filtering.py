@@ -152,9 +152,7 @@ class Filtering(Section):
 
 
 def filtering_problems(config: Any) -> list[str]:
-    """Return what is wrong between the section `filtering` and the others of a
-    `rosetta.config.root.Config`.
-    """
+    """Return what is wrong between `filtering` and the other sections of a `Config`."""
     filtering = config.filtering
     if filtering is None:
         return []

@@ -1,6 +1,4 @@
-"""Whether ladders compare what may be compared: models of one modality, of matched scale, and base
-models.
-"""
+"""Whether ladders compare what is comparable: one modality, matched scale, base models."""
 
 from __future__ import annotations
 

@@ -24,9 +24,7 @@ _SHOWN_CHARACTERS = 80
 
 
 def describe_problems(problems: Iterable[Any]) -> list[str]:
-    """Return one line per key that pydantic finds wrong; the line has no key where the whole is
-    wrong.
-    """
+    """Return one line per key that pydantic finds wrong; without a key for the whole."""
     said: dict[str, list[str]] = {}
     values: dict[str, str] = {}
     for problem in problems:

@@ -1,6 +1,4 @@
-"""The sections of the configuration on single neurons: what is measured of them, asked of them and
-shown.
-"""
+"""Sections on single neurons: what is measured, asked and shown of them."""
 
 from __future__ import annotations
 

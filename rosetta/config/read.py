@@ -54,8 +54,7 @@ def read_yaml(path: Path) -> Any:
 
 
 def check_extent(content: Any, origin: str) -> None:
-    """Check that a configuration is not endless: a few anchors can stand for billions of values, or
-    for themselves.
+    """Check that a configuration is not endless, as a few YAML anchors can make it.
 
     Raises
     ------

@@ -111,8 +111,7 @@ _RESAMPLED = (
 
 
 def bootstrap_problems(config: Any) -> list[str]:
-    """Return what is wrong with the number of resamples of a `rosetta.config.root.Config`: too few
-    for a finding.
+    """Return whether a `Config` has too few resamples for a finding.
 
     The smallest p of n resamples is 2 / (n + 1), and is multiplied by the number of verdicts that
     rest on resamples (`rosetta.analysis.verdicts`): the p of the others may be smaller, and these

@@ -1,5 +1,4 @@
-"""The configuration: one strict model of everything a run can be told; its sections are files of
-this package.
+"""The configuration: one strict model, whose sections are files of this package.
 
 `config.yaml` and the presets are instances of `Config`. Unknown keys are rejected, references
 between sections are checked, and every field's description is the documentation (`rosetta
@@ -129,9 +128,7 @@ class Config(Section):
 
     @property
     def models_at_once(self) -> int:
-        """How many models a job that runs them holds: the two of a pair, where activations are not
-        stored.
-        """
+        """How many models a job that runs them holds: both of a pair, if nothing is stored."""
         return 2 if self.store_mode == "live" else 1
 
     def groups(self) -> list[tuple[str, ...]]:
@@ -175,9 +172,7 @@ class Config(Section):
         return self.filtering.model or self.filter_group()[0]
 
     def needed_models(self) -> list[str]:
-        """Return the used models, the one that filtering trains, and those whose untrained twins
-        are used.
-        """
+        """Return the used models, the one filtering trains, and models of used twins."""
         trained = (
             self.filtering.pretraining.model
             if self.filtering and self.filtering.pretraining

@@ -105,9 +105,7 @@ class Theory(Section):
 
 
 def theory_problems(theory: Theory) -> list[str]:
-    """Return the simulations that cannot be made: their allocation serves more features than there
-    are neurons.
-    """
+    """Return simulations that serve more features than they have neurons."""
     settings, sweep = theory.simulation, theory.sweep
     simulated = [
         ("theory.kappa", theory.kappa, theory.gamma, [*settings.sizes, *theory.whole.sizes])

@@ -84,9 +84,7 @@ class Computed:
         return cls(n_a, n_b, np.empty(0, np.int64), np.empty(0), *flags)
 
     def add(self, u: np.ndarray, v: np.ndarray, r: np.ndarray) -> None:
-        """Add pairs with their exact correlations; -inf marks pairs with a dead neuron, which are
-        not listed.
-        """
+        """Add pairs with exact correlations; -inf marks dead pairs, which are not listed."""
         alive = r > -np.inf
         key = np.concatenate([self.key, (u * self.n_b + v)[alive]])
         self.key, first = np.unique(key, return_index=True)
@@ -101,9 +99,7 @@ class Computed:
         return u[unknown], v[unknown]
 
     def neighbors(self, side: str, k: int) -> Neighbors:
-        """Return the k best known partners of every neuron of a side; ties go to the lower
-        partner.
-        """
+        """Return the k best known partners of a side's neurons; ties go to the lower."""
         own, partner = (self.key // self.n_b, self.key % self.n_b)[:: 1 if side == "a" else -1]
         result = Neighbors.empty(self.n_a if side == "a" else self.n_b, k)
         order = np.lexsort((partner, -self.r, own))
@@ -129,8 +125,7 @@ def _keys(neighbors: Neighbors, n_b: int, *, turned: bool) -> np.ndarray:
 
 
 def best_missing(estimates: Neighbors, own_is_a: bool, computed: Computed) -> np.ndarray:
-    """Return, for every neuron, a bound on the estimates of the partners whose correlation is not
-    known.
+    """Return, per neuron, a bound on the estimates of partners without a known correlation.
 
     That is its best listed estimate that was not computed, or else its last listed one: no other is
     larger.
@@ -149,9 +144,7 @@ def best_missing(estimates: Neighbors, own_is_a: bool, computed: Computed) -> np
 def estimate_neighbors(
     a: torch.Tensor, b: torch.Tensor, k: int, tile: Tile
 ) -> tuple[Neighbors, Neighbors]:
-    """Return the k best estimates of a tile's neurons from the directions of their sketches, (m, n)
-    each.
-    """
+    """Return the k best estimates of a tile's neurons from directions (m, n) of sketches."""
     r = (a.T @ b).float()
     r[(a == 0).all(dim=0)] = -torch.inf
     r[:, (b == 0).all(dim=0)] = -torch.inf

@@ -40,9 +40,7 @@ class ChosenSums:
         return ChosenSums(self.u, self.v, self.products[torch.from_numpy(blocks)], a, b)
 
     def correlations(self, n: int) -> np.ndarray:
-        """Return the correlations over the n positions of the blocks; -inf where one of the neurons
-        is dead.
-        """
+        """Return the correlations over the blocks' n positions; -inf if a neuron is dead."""
         a, b = ColumnSums.joined(self.a), ColumnSums.joined(self.b)
         deviation_a, deviation_b = a.deviation(n), b.deviation(n)
         u, v = torch.from_numpy(self.u), torch.from_numpy(self.v)

@@ -1,5 +1,4 @@
-"""The null model `documents`: the second model's samples are exchanged for others of the same
-domain.
+"""The null model `documents`: the second model's samples, exchanged within domains.
 
 Sample d of the first model is paired with sample d' of the second, position i with position i, to
 the shorter length. What both models know of a domain, and of a place in a sample, survives; what
@@ -52,9 +51,7 @@ class Reordering:
         return int((np.cumsum(self.lengths) - gone[place]).max(initial=0))
 
     def applied(self, blocks: Iterator[torch.Tensor], rows: int) -> Iterator[torch.Tensor]:
-        """Yield blocks of exactly `rows` rows (the last one may be shorter) with the samples
-        reordered.
-        """
+        """Yield reordered blocks of `rows` rows (the last may be shorter)."""
         waiting, lengths = _samples(blocks, self.lengths), self.lengths.tolist()
         held: dict[int, torch.Tensor] = {}
         left, n_read, block, filled = int(self.lengths.sum()), 0, None, 0

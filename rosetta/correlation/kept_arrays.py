@@ -12,9 +12,7 @@ from rosetta.storage.digests import digested, is_whole
 
 
 def kept_arrays(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> Path:
-    """Make arrays and save them as `path`, unless a killed job left them there, whole; return the
-    path.
-    """
+    """Compute arrays and save them, unless a killed job left them whole; return `path`."""
     if path.exists() and is_whole(path):
         return path
     if path.exists():

@@ -1,6 +1,4 @@
-"""The planner: which tiles a pair is cut into under a memory budget. Pure arithmetic, inspectable
-before any work.
-"""
+"""The planner: which tiles a pair is cut into under a memory budget. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -37,9 +35,7 @@ RESERVED = 600_000_000
 
 
 class Workers(NamedTuple):
-    """Who shares a memory budget: `n` tasks at once, in one process or each in a process of its
-    own.
-    """
+    """Who shares a memory budget: `n` tasks at once, in threads or in processes."""
 
     n: int = 1
     processes: bool = False
@@ -54,9 +50,7 @@ def workers_of(dask: Dask) -> Workers:
 
 
 class Tile(NamedTuple):
-    """A rectangle of the correlation matrix: half-open ranges of flat neuron indices (layer · d_mlp
-    + unit).
-    """
+    """A rectangle of the correlation matrix: half-open ranges of layer · d_mlp + unit."""
 
     a_low: int
     a_high: int
@@ -90,8 +84,7 @@ def plan_tiles(
     workers: Workers = ALONE,
     held: tuple[int, int] = (0, 0),
 ) -> TilePlan:
-    """Cut an n_a × n_b correlation matrix into the fewest near-square tiles that fit the memory
-    budget.
+    """Cut an n_a × n_b matrix into the fewest near-square tiles that fit the memory.
 
     Parameters
     ----------
@@ -199,8 +192,7 @@ def _fit(
     memory_gb: float,
     workers: Workers,
 ) -> tuple[tuple[int, int], int]:
-    """Return the largest widths whose work fits the budget, and the peak memory of all workers
-    together.
+    """Return the largest widths that fit the budget, and all workers' peak memory.
 
     The wider side is halved until it fits. 8,000 × 3,000 neurons and 10⁶ positions, in 1 GB, alone
     and in float32: the whole is estimated at 2.01 GB, 4,000 × 3,000 at 1.44, 2,000 × 3,000 at 1.15,
@@ -234,8 +226,7 @@ def _fit(
 def check_budget(
     n_a: int, n_b: int, correlation: Correlation, workers: Workers, held: tuple[int, int] = (0, 0)
 ) -> None:
-    """Check that some tile of a pair fits the memory budget, as far as that is known without its
-    positions.
+    """Check that some tile of a pair fits the memory budget, before positions are known.
 
     Parameters are those of `plan_tiles`.
 
@@ -274,8 +265,7 @@ def fits_rematch(
     precision: str = "float32",
     workers: Workers = ALONE,
 ) -> bool:
-    """Whether a pair is matched again on every half-sample
-    (`rosetta.correlation.resample.rematch`).
+    """Whether a pair is matched again on every half-sample (`resample.rematch`).
 
     It makes all products once and holds those of all blocks; then it adds up half of the blocks'
     for every balanced half, whose complement is what is left of their sum.

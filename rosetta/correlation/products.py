@@ -27,8 +27,7 @@ def has_fast_bfloat16() -> bool:
 
 
 def resolve_precision(precision: str) -> str:
-    """Return the backend that `auto` stands for on this machine; other names are returned as they
-    are.
+    """Return the backend that `auto` stands for here; other names are returned unchanged.
 
     Parameters
     ----------
@@ -50,16 +49,12 @@ def resolve_precision(precision: str) -> str:
 
 
 def product_device(precision: str) -> torch.device:
-    """Return where products are made: a GPU if there is one, but the CPU for verification in
-    float64.
-    """
+    """Return where products are computed: a GPU if any; the CPU for float64."""
     return CPU if precision == "float64" else best_device()
 
 
 def add_products(sums: torch.Tensor, a: torch.Tensor, b: torch.Tensor, precision: str) -> None:
-    """Add the products of rows a (n, n_a) and b (n, n_b) to sums (n_a, n_b) in float32, all on one
-    device.
-    """
+    """Add products of rows a (n, n_a) and b (n, n_b) to sums (n_a, n_b), float32."""
     if precision == "float32":
         sums.addmm_(a.T, b)
     elif precision == "float64":

@@ -106,8 +106,7 @@ class Blocks:
 
 
 def sample_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
-    """Deal the samples of a pair into blocks, clusters whole, the same for all pairs of the same
-    samples.
+    """Deal a pair's samples into blocks, clusters whole, alike for all pairs.
 
     Where there are fewer clusters than blocks wanted, there are as many blocks as the largest order
     of a Hadamard matrix that the clusters suffice for. All samples count, also those without
@@ -130,8 +129,7 @@ def sample_blocks(pair: AlignedPair, n_blocks: int) -> Blocks:
 
 
 def half_samples(n_blocks: int) -> np.ndarray:
-    """Return the balanced halves of the blocks, each followed by its complement: bool, (2 ·
-    (n_blocks − 1), n_blocks).
+    """Return balanced halves and complements, bool (2 · (n_blocks − 1), n_blocks).
 
     Halves are where the rows of a Hadamard matrix, but for the first, are 1, so that any two blocks
     are as often in one half as any other two. They depend on the number of blocks only:

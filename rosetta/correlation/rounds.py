@@ -1,6 +1,4 @@
-"""The screened computation of a pair: sketches, candidates, exact rounds. Every finished task is
-kept on disk.
-"""
+"""The screened computation of a pair: sketches, candidates, exact rounds, all resumable."""
 
 from __future__ import annotations
 
@@ -162,9 +160,7 @@ class _Rounds:
         self._uncertified = [np.ones(computed.n_a, bool), np.ones(computed.n_b, bool)]
 
     def start(self, missing_a: np.ndarray, missing_b: np.ndarray) -> int:
-        """Take the bounds on what the candidates left out; return the number of neurons not
-        certified by them.
-        """
+        """Take the bounds on what candidates left out; return the number of open neurons."""
         alive = (~self._computed.dead_a, ~self._computed.dead_b)
         for side, missing in enumerate((missing_a, missing_b)):
             self._uncertified[side] = alive[side] & (missing >= self._thresholds()[side])
@@ -274,9 +270,7 @@ class _Rounds:
 
 
 def sketch_on_disk(task: ScreenTask, side: str, shard: int, low: int, high: int) -> Path:
-    """Make the sketch of one shard and range of neurons, unless a former run did; return its
-    manifest's path.
-    """
+    """Sketch a shard's range of neurons unless it is on disk; return the manifest's path."""
     path = task.sketch(side, shard, low, high)
     if not is_saved(path):
         pair = task.pair.open()
@@ -315,9 +309,7 @@ def find_open(
 
 
 def listed_on_disk(task: ScreenTask, number: int, tile: Tile, u: np.ndarray, v: np.ndarray) -> Path:
-    """Compute listed pairs of a tile, unless a former run did; return the file of (r, dead_a,
-    dead_b).
-    """
+    """Correlate a tile's listed pairs unless on disk; return the file of (r, dead_a, dead_b)."""
     return _once(
         Path(task.scratch) / f"listed-{number}-{'-'.join(map(str, tile))}.npz",
         lambda: correlate_chosen(task.pair.open(), tile, u, v, task.pooling),
@@ -327,9 +319,7 @@ def listed_on_disk(task: ScreenTask, number: int, tile: Tile, u: np.ndarray, v: 
 def whole_on_disk(
     task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray, only_b: np.ndarray, k: int
 ) -> Path:
-    """Correlate chosen neurons of a tile with each other, unless a former run did; return the file
-    of (u, v, r).
-    """
+    """Correlate chosen neurons of a tile unless on disk; return the file of (u, v, r)."""
 
     def make() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         neurons = neurons_of(task.pair.open(), tile, only_a - tile.a_low, only_b - tile.b_low)

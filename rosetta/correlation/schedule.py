@@ -1,6 +1,4 @@
-"""Running tasks with Dask: threads of this process, worker processes, a given cluster, or SLURM
-jobs.
-"""
+"""Tasks on Dask: threads, worker processes, a given cluster, or SLURM jobs."""
 
 from __future__ import annotations
 
@@ -21,8 +19,7 @@ CONNECT_SECONDS = 30
 def run_tasks(
     function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], settings: Dask, *, label: str
 ) -> list[Any]:
-    """Call `function` with the arguments of every task; return the results in the order of the
-    tasks.
+    """Call `function` with each task's arguments; return results in the tasks' order.
 
     A task that a dying worker took with it is given to another one. Functions and arguments must be
     small and picklable: workers read stores and write results on the shared file system themselves.

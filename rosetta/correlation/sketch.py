@@ -1,5 +1,4 @@
-"""Sketches: all rows of a model's activations folded into m rows that keep every correlation within
-≈ 1/√m.
+"""Sketches: a model's activations folded into m rows; correlations within ≈ 1/√m.
 
 A sketch is linear and the same random map is applied to both models, so that inner products of
 sketches estimate inner products of activations. Aligned positions are taken in runs of R = min(m,
@@ -66,9 +65,7 @@ class Sketch:
         )
 
     def directions(self) -> torch.Tensor:
-        """Return centred columns of unit length; columns of dead neurons are zero. Works in
-        place.
-        """
+        """Return centred columns of unit length, zero for dead neurons. Works in place."""
         mean = (self.total / max(self.n_positions, 1)).float()
         rows = self.rows.addr_(self.ones, mean, alpha=-1.0)
         lengths = torch.linalg.vector_norm(rows, dim=0)

@@ -88,8 +88,7 @@ class Reading:
 def centred_blocks(
     neurons: Neurons, reading: Reading, sums: ColumnTotals
 ) -> Iterator[torch.Tensor]:
-    """Yield blocks of pooled activations less their pilot means, over all aligned positions; add
-    them to `sums`.
+    """Yield blocks of pooled activations minus pilot means, and add them to `sums`.
 
     All blocks but the last have exactly `reading.rows` rows wherever the shards end, so what is
     summed over them does not depend on the sharding. Every chunk is read once. A block may be used
@@ -244,8 +243,7 @@ def prefetched(items: Iterator[T]) -> Iterator[T]:
 def cut_blocks(
     a: Neurons, b: Neurons, reading: Reading, parts: np.ndarray
 ) -> Iterator[tuple[int, torch.Tensor, torch.Tensor]]:
-    """Yield (part, rows of A, rows of B): the rows of every part that each block of
-    `centred_blocks` has.
+    """Yield (part, rows of A, rows of B) for every part in blocks of `centred_blocks`.
 
     `parts` is the part of each aligned position, shape (n_positions,).
     """

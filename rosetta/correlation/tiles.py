@@ -1,6 +1,4 @@
-"""One tile of the correlation matrix: exact Pearson correlations, reduced at once to nearest
-neighbours.
-"""
+"""One tile of the correlation matrix: exact Pearson r, reduced to nearest neighbours."""
 
 from __future__ import annotations
 
@@ -87,9 +85,7 @@ def reduced(sums: ColumnSums, n: int) -> Columns:
 
 
 def to_correlations(products: torch.Tensor, a: Columns, b: Columns, n: int) -> None:
-    """Turn sums of products over n rows into Pearson correlations, in place; -inf where one of the
-    neurons is dead.
-    """
+    """Turn sums of products over n rows into Pearson r in place; -inf for dead neurons."""
     for low in range(0, len(products), STRIP):
         rows = slice(low, low + STRIP)
         products[rows].addr_(a.total[rows], b.total, alpha=-1.0 / n).mul_(a.scale[rows, None]).mul_(
@@ -126,9 +122,7 @@ class TileTask:
 def tile_neighbors(
     pair: AlignedPair, tile: Tile, pooling: str, precision: str, n_kept: int
 ) -> PairNeighbors:
-    """Return a tile's contribution to the neighbour lists (those of its own neurons, in their own
-    ranges).
-    """
+    """Return a tile's part of the neighbour lists, for its own neurons in their ranges."""
     r, dead_a, dead_b = correlate_tile(pair, tile, pooling, precision)
     return PairNeighbors(
         top_k(r, n_kept, tile.b_low), top_k(r.T, n_kept, tile.a_low), dead_a, dead_b
@@ -162,9 +156,7 @@ def correlate_tiles(
 
 
 def tile_on_disk(task: TileTask, tile: Tile) -> Path:
-    """Compute one tile, unless a former run finished it, and return the file that holds its
-    neighbours.
-    """
+    """Compute one tile unless it is on disk; return the file of its neighbours."""
     path = Path(task.scratch) / f"{'-'.join(map(str, tile))}.npz"
 
     def make() -> dict[str, np.ndarray]:

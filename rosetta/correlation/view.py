@@ -1,6 +1,4 @@
-"""Views of a pair: which samples, positions and neurons of its stores are looked at, and in what
-order.
-"""
+"""Views of a pair: which samples, positions and neurons are read, and in what order."""
 
 from __future__ import annotations
 
@@ -22,8 +20,7 @@ from rosetta.storage.digests import digest_file
 
 @dataclass(frozen=True)
 class View:
-    """What of a pair's stores is correlated. Stores are never copied: a view is applied as they are
-    read.
+    """What of a pair's stores is correlated; applied as stores are read, never copied.
 
     Attributes
     ----------
@@ -117,9 +114,7 @@ def _norms(store: StoreReader) -> np.ndarray:
 
 
 def quiet_neurons(pilot: Moments, variance_floor: float) -> np.ndarray:
-    """Return the neurons, not dead, whose variance over rows is below a multiple of their model's
-    median.
-    """
+    """Return live neurons whose variance is below a multiple of their model's median."""
     living = pilot.m2 > 0
     if not variance_floor or not living.any():
         return np.zeros(len(pilot.m2), bool)

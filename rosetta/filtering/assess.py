@@ -41,9 +41,7 @@ class Filter:
         return self.name if self.seed is None else f"{self.name}-{self.seed}"
 
     def scores(self, table: pd.DataFrame) -> np.ndarray:
-        """Return the scores that the filter gives to documents (id, domain and the columns of
-        `Scorer.score`).
-        """
+        """Return the filter's scores of documents (id, domain and `Scorer.score`'s columns)."""
         if self.name == "random":
             assert self.seed is not None
             return random_scores(table["id"].to_numpy(), self.seed)
@@ -62,8 +60,7 @@ def filters_of(target: str, seeds: list[int]) -> list[Filter]:
 
 
 def check_target(domains: dict[str, int], filtering: Filtering) -> None:
-    """Check, before a pool is scored, that it has documents of the target domain if anything needs
-    them.
+    """Check, before scoring, that a pool has documents of the target if they are needed.
 
     Raises
     ------
@@ -92,8 +89,7 @@ def _no_size(target: str) -> CorpusError:
 
 
 def amount_of(where: FilterPaths, settings: FilterSelection, target: str) -> Amount:
-    """Return how much the neuron takes: what the settings say, or else the tokens of the target
-    domain.
+    """Return how much the neuron takes: as set, or else the target's tokens.
 
     Raises
     ------

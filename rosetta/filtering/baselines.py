@@ -1,6 +1,4 @@
-"""What a neuron is compared with: random order, and a bag-of-tokens classifier that a user would
-otherwise train.
-"""
+"""Baselines of a neuron: random order, and a bag-of-tokens classifier."""
 
 from __future__ import annotations
 

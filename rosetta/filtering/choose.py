@@ -1,5 +1,4 @@
-"""Choosing the neuron before the pool is touched: by its top contexts on the split `match` (method,
-section 10).
+"""The choice of the neuron by its top contexts on `match` (method, section 10).
 
 The rule: of the neurons of a population, the one with the highest domain purity, the share of its
 top n contexts that lie in the target domain; of those, the one with the highest mean normalised
@@ -105,9 +104,7 @@ def choose(table: pd.DataFrame) -> dict[str, Neuron]:
 
 
 def with_roles(table: pd.DataFrame, chosen: dict[str, Neuron]) -> pd.DataFrame:
-    """Return the candidates with what they were chosen as in a column `role`, names joined by
-    spaces.
-    """
+    """Return candidates with their roles in a column `role`, joined by spaces."""
     roles: dict[Neuron, list[str]] = {}
     for role, neuron in chosen.items():
         roles.setdefault(neuron, []).append(role)

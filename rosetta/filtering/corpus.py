@@ -1,6 +1,4 @@
-"""The filtered corpus: a folder of Parquet files with a card, which `datasets.load_dataset`
-opens.
-"""
+"""The filtered corpus: Parquet files with a card, for `datasets.load_dataset`."""
 
 from __future__ import annotations
 
@@ -52,8 +50,7 @@ class Counts(NamedTuple):
 def write_corpus(
     where: FilterPaths, selected: Scored, counts: Counts, card: str, made_by: dict[str, Any]
 ) -> None:
-    """Write the selected documents, one file per shard of the pool that has any, with the card
-    beside them.
+    """Write the selected documents, one file per non-empty shard, and the card.
 
     Parameters
     ----------

@@ -74,8 +74,7 @@ def score_sentence(settings: FilterScoring) -> str:
 
 
 def render_card(title: str, counts: Counts, sections: Iterable[tuple[str, list[str]]]) -> str:
-    """Return the card: facts about the corpus, then one list per section, then a caution about
-    licences.
+    """Return the card: facts, one list per section, and a caution about licences.
 
     Parameters
     ----------
@@ -98,9 +97,7 @@ def render_card(title: str, counts: Counts, sections: Iterable[tuple[str, list[s
 
 
 def as_code(text: str) -> str:
-    """Return text from outside so that it stays text in Markdown: in one line, and without an end
-    of its own.
-    """
+    """Return outside text as one line of Markdown code that cannot end itself."""
     return "`" + " ".join(text.replace("`", "'").split()) + "`"
 
 

@@ -1,6 +1,4 @@
-"""Scores of documents: what some neurons read on their tokens, from a forward pass that ends at the
-last of them.
-"""
+"""Scores of documents from neurons' activations, by a truncated forward pass."""
 
 from __future__ import annotations
 

@@ -44,9 +44,7 @@ def checked_files(wanted: FileFilter, where: FilterPaths) -> list[Path]:
 
 
 def _check_out(pool: Path, where: FilterPaths) -> None:
-    """Refuse a folder in which something else would be replaced, or taken for a part of the pool
-    later on.
-    """
+    """Reject a folder in which something would be replaced, or read as part of the pool."""
     given, root = pool.resolve(), where.root.resolve()
     outputs = [where.pool, where.shard_scores(0).parent, where.corpus, where.scores]
     if root.is_relative_to(given) or any(given.is_relative_to(path.resolve()) for path in outputs):
@@ -87,9 +85,7 @@ def write_file_pool(wanted: FileFilter, files: list[Path], where: FilterPaths) -
 
 
 def _texts(wanted: FileFilter, files: list[Path]) -> Iterator[Text]:
-    """Yield the texts of the pool, each with the file that it comes from, as its path in the pool,
-    as its source.
-    """
+    """Yield the pool's texts, each with its file's path in the pool as its source."""
     root = wanted.pool if wanted.pool.is_dir() else wanted.pool.parent
     for path in files:
         one = wanted.source.model_copy(update={"path": str(path)})
@@ -98,9 +94,7 @@ def _texts(wanted: FileFilter, files: list[Path]) -> Iterator[Text]:
 
 
 def check_early(selection: FilterSelection, where: FilterPaths) -> None:
-    """Refuse what the pool cannot hold before it is scored: a token of text has one byte at
-    least.
-    """
+    """Reject what the pool cannot hold before scoring: a token has at least one byte."""
     shards = read_manifest(where.pool_manifest, pool.KIND)["shards"]
     documents, n_bytes = (sum(shard[key] for shard in shards) for key in ("documents", "bytes"))
     amount = Amount(tokens=selection.budget_tokens, count=selection.count)

@@ -26,8 +26,7 @@ def perplexity(
     sequence_length: int,
     batch_size: int,
 ) -> tuple[float, int]:
-    """Return exp(mean negative log likelihood per token), and the number of tokens; `inf` above the
-    largest float64.
+    """Return exp(mean negative log likelihood per token), `inf` on overflow, and n_tokens.
 
     Every token of every document is predicted once: the first from the separator, the others from
     what precedes them in the document, at most `sequence_length` tokens back. Longer documents are

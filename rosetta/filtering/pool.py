@@ -1,6 +1,4 @@
-"""The pool: the documents that are filtered, in shards of Parquet, written and read without holding
-all of them.
-"""
+"""The pool of documents to filter, in shards of Parquet; never wholly in memory."""
 
 from __future__ import annotations
 
@@ -123,8 +121,7 @@ def write_pool(
     counts: dict[str, int],
     left_out: Sequence[str] = (),
 ) -> None:
-    """Write the pool's shards and their manifest; at most `BUFFERED_BYTES` of text, or a group per
-    shard, are held.
+    """Write the pool's shards and manifest, holding about `BUFFERED_BYTES` of text.
 
     A document's shard is its id, a hash of its text, modulo the number of shards.
 

@@ -28,8 +28,7 @@ SHARE_COLUMNS = [
 
 
 def recovery(selected: np.ndarray, is_target: np.ndarray, scores: np.ndarray) -> dict[str, float]:
-    """Return precision, recall, their harmonic mean and average precision, each document counting
-    alike.
+    """Return precision, recall, F1 and average precision; each document counts alike.
 
     Parameters
     ----------
@@ -63,8 +62,7 @@ def recovery(selected: np.ndarray, is_target: np.ndarray, scores: np.ndarray) ->
 
 
 def domain_shares(domains: pd.Series, tokens: np.ndarray, selected: np.ndarray) -> pd.DataFrame:
-    """Return per domain what the pool holds and what was taken of it; `share` is that of the
-    selected tokens.
+    """Return what the pool holds and a filter took per domain, and its `share` of the selection.
 
     Parameters
     ----------

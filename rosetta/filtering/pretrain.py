@@ -22,8 +22,7 @@ RATE_KEY = "filtering.pretraining.learning_rate"
 
 
 def separator_of(tokenizer: Any, place: str) -> int:
-    """Return the token that goes before a document: the beginning of a sequence, or else the end of
-    one.
+    """Return the token before each document: beginning, or else end, of a sequence.
 
     Raises
     ------
@@ -67,8 +66,7 @@ def compute_dtype(setting: str, device: torch.device) -> torch.dtype:
 
 
 def with_lora(model: Any, settings: FilterPretraining, seed: int, place: str) -> Any:
-    """Return the model with LoRA updates on the projections of attention and MLP, which alone are
-    trained.
+    """Return the model with LoRA on attention and MLP projections; only LoRA is trained.
 
     Every expert of a mixture has updates of its own; routers have none.
     """

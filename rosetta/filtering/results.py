@@ -1,6 +1,4 @@
-"""The table of all filters in the paper's form (Dravid 2026, section 5.3): how well each finds, and
-its worth.
-"""
+"""The table of all filters in the paper's form (Dravid 2026, section 5.3)."""
 
 from __future__ import annotations
 
@@ -61,8 +59,7 @@ def results_table(recovered: pd.DataFrame, trained: pd.DataFrame) -> pd.DataFram
 
 
 def summary_table(results: pd.DataFrame, recovered: pd.DataFrame, order: list[str]) -> pd.DataFrame:
-    """Return one row per filter: means over its selections and its trainings, the latter with 95%
-    intervals.
+    """Return means per filter, of selections and of trainings with 95% intervals.
 
     `perplexity_difference` is the mean, over the seeds that both have, of the filter's perplexity
     minus the Rosetta Neuron's at the same seed. Filters share initialisation and order at a seed,

@@ -68,9 +68,7 @@ def read_scores(where: FilterPaths, columns: list[str] | None = None) -> Iterato
 
 
 def write_all_scores(where: FilterPaths, selected: Any) -> None:
-    """Write the scores of all documents into one table, with whether each was `selected` (sorted
-    ids).
-    """
+    """Write all documents' scores as one table, with `selected` from sorted ids."""
     with digested(where.scores) as temporary:
         writer = None
         for table in read_scores(where):

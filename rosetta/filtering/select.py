@@ -1,5 +1,4 @@
-"""Selecting documents by their scores: exact, the same for any sharding, with memory for what is
-selected.
+"""Selecting documents by score: exact for any sharding, in memory of the selection.
 
 Documents are taken by score, highest first, and equal scores by id, lowest first. A token budget
 takes documents as long as those before hold fewer tokens than the budget, so the document that
@@ -102,9 +101,7 @@ def exactly(value: float) -> Fraction:
 
 
 def percentile_of(scores: Iterable[np.ndarray], percentile: float) -> float:
-    """Return the lowest score that at least `percentile` percent of the scores do not exceed; one
-    column is held.
-    """
+    """Return the lowest score that `percentile` percent of scores do not exceed."""
     column = np.concatenate(list(scores))
     rank = max(1, math.ceil(exactly(percentile) * len(column) / 100))
     return float(np.partition(column, rank - 1)[rank - 1])

@@ -190,9 +190,7 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
 
 
 def select_step(config: Config, paths: Paths) -> None:
-    """Apply every filter to the pool; write what each selects and how well, and the neuron's
-    selection as a corpus.
-    """
+    """Apply every filter to the pool; write the results, and the neuron's selection."""
     filtering, where = _filtering_of(config, paths)
     amount = amount_of(where, filtering.selection, filtering.target)
     neuron = apply(where, Filter("rosetta", filtering.target), amount)

@@ -1,6 +1,4 @@
-"""Annotating many neurons: answers are kept as they come, by the hash of what was asked, so nothing
-is asked twice.
-"""
+"""Annotation of neurons: answers are stored by the hash of the question, asked once."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""An OpenAI-compatible endpoint: asked at a limited rate, retried with growing pauses, its key kept
-out of sight.
-"""
+"""An OpenAI-compatible endpoint: rate-limited, retried, its key kept out of sight."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""What a language model is asked of a neuron, and what counts as an answer (method, section 8:
-annotation).
-"""
+"""The question about a neuron, and what counts as an answer (method, section 8)."""
 
 from __future__ import annotations
 

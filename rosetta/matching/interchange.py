@@ -1,6 +1,4 @@
-"""Matches in the published code's form: `best_buddies.json`, one object per mutual pair
-(docs/reproduction.md).
-"""
+"""Matches in the published code's form, `best_buddies.json` (docs/reproduction.md)."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ _Rank = Annotated[int, Field(ge=1, lt=2**15)]
 
 
 class Buddies(Section):
-    """One mutual pair: its neurons, both numbered from 0 in their layer, r, and both ranks, from
-    1.
-    """
+    """One mutual pair: both neurons (from 0 in their layer), r, and both ranks (from 1)."""
 
     model1_layer: _Index
     model1_neuron: _Index

@@ -1,6 +1,4 @@
-"""Matches between two models and Rosetta Neurons of groups of models (method, section 3; Dravid
-2026, section 3.3).
-"""
+"""Matches and Rosetta Neurons (method, section 3; Dravid 2026, section 3.3)."""
 
 from __future__ import annotations
 

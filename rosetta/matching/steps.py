@@ -257,9 +257,7 @@ def _check_neurons(
 
 
 def export_step(matches: Path, out: Path) -> None:
-    """Write the matches of one pair as a `best_buddies.json`, without a digest beside it: it is for
-    other programs.
-    """
+    """Write a pair's matches as `best_buddies.json`, without a digest, for other programs."""
     table = read_parquet(matches, MATCH_COLUMNS)
     pairs = len(table[["model_a", "model_b"]].drop_duplicates())
     if pairs > 1:

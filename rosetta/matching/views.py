@@ -21,9 +21,7 @@ from rosetta.storage.digests import digest_json
 
 
 def view_scratch(out: Path) -> AbstractContextManager[Path]:
-    """Return the scratch folder of a job that matches under several views; a killed one is gone on
-    with.
-    """
+    """Return the scratch folder of a job with several views, where a killed one resumes."""
     return scratch_folder(out.with_name(f".views-{out.stem}"), keep=True)
 
 
@@ -35,8 +33,7 @@ def match_view(
     view: View,
     pooling: str | None = None,
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Correlate and match two folders of stores by the exact method, as a run does, but under a
-    view.
+    """Correlate and match two folders of stores exactly, under a view.
 
     Parameters
     ----------

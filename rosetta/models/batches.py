@@ -14,8 +14,7 @@ _LIMIT = "original_max_position_embeddings"
 
 
 def length_limits(config: Any) -> list[int]:
-    """Return the lengths above which a model of a transformers configuration reads all positions
-    differently.
+    """Return the lengths above which a model reads all positions differently.
 
     LongRoPE rotates by one set of frequencies up to `original_max_position_embeddings` tokens and
     by another above, and the library chooses between them by the longest row of a batch. Dynamic
@@ -26,8 +25,7 @@ def length_limits(config: Any) -> list[int]:
 
 
 def check_length_limits(config: Any, place: str) -> None:
-    """Check that a transformers configuration gives what `length_limits` reads; the library may
-    load it without.
+    """Check that a transformers configuration gives what `length_limits` reads.
 
     Raises
     ------
@@ -51,8 +49,7 @@ def _longropes(config: Any) -> list[dict[str, Any]]:
 
 
 def batches(lengths: Sequence[int], batch_size: int, config: Any) -> Iterator[slice]:
-    """Yield which sequences are read together: `batch_size` in order, cut where a length limit lies
-    between two.
+    """Yield batches of `batch_size` sequences in order, cut where a length limit lies.
 
     Parameters
     ----------

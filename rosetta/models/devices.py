@@ -76,9 +76,7 @@ def _visible() -> list[str]:
 
 @cache
 def best_device() -> torch.device:
-    """Return where this process computes: a GPU that few others use, or the CPU if there is
-    none.
-    """
+    """Return where this process computes: a GPU that few others use, or the CPU."""
     return torch.device("cuda", *claim_gpus(1)) if torch.cuda.is_available() else CPU
 
 

@@ -107,8 +107,7 @@ def _check_context(config: dict, place: str, sequence_length: int, length_key: s
 
 
 def check_plain(config: dict, place: str) -> None:
-    """Check that the content of a config.json speaks of weights as they are, in `model.safetensors`
-    or its parts.
+    """Check that a config.json has plain weights in `model.safetensors` or its parts.
 
     Raises
     ------
@@ -132,17 +131,14 @@ def check_plain(config: dict, place: str) -> None:
 
 
 def stale_index(folder: Path) -> str:
-    """Return a warning if a folder has both whole weights and an index of parts, of which one is
-    left over; else "".
-    """
+    """Return a warning if a folder has whole weights and an index of parts; else ""."""
     if not ((folder / WHOLE).exists() and (folder / INDEX).exists()):
         return ""
     return f"{WHOLE} is read, and {INDEX} beside it is not. Remove the one that is left over."
 
 
 def folder_shape(folder: Path, key: str) -> NeuronShape | None:
-    """Return the neuron counts of a model folder, or None if its configuration file does not tell
-    them.
+    """Return a model folder's neuron counts; None if its configuration does not tell.
 
     Raises
     ------
@@ -174,9 +170,7 @@ def _shape_of(config: dict, place: str) -> NeuronShape | None:
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Return the files of a model folder that make the model what it is: configuration, weights,
-    tokenizer.
-    """
+    """Return a model folder's files that matter: configuration, weights, tokenizer."""
     return sorted(
         p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".model", ".txt")
     )

@@ -34,8 +34,7 @@ class Pin(NamedTuple):
 
 
 def pin_model(api: Any, model: str, revision: str, place: str) -> Pin:
-    """Return the commit of a hub model's revision or, if its weights are pickles only, of their
-    conversion.
+    """Return the commit of a hub model's revision, or of its safetensors conversion.
 
     Parameters
     ----------

@@ -1,6 +1,4 @@
-"""How large models are, as far as it is known before they are loaded, and whether they fit what
-they may use.
-"""
+"""Sizes of models that are not loaded yet, and whether they fit their memory."""
 
 from __future__ import annotations
 
@@ -89,9 +87,7 @@ def tokenizing_bytes(config: Config, paths: Paths) -> float:
 
 
 def capture_demand(config: Config, dtype: str, size: Size) -> Demand:
-    """Return what running a model takes whose activations are captured, its forward pass in
-    `dtype`.
-    """
+    """Return what a capture of a model takes, its forward pass in `dtype`."""
     settings, written = config.activations, config.store_mode != "live"
     length, stored = settings.sequence_length, settings.dtype
     return Demand.of(size.shape, size.n_parameters, dtype, length, stored=stored, written=written)
@@ -152,8 +148,7 @@ def planned_scoring(config: Config, size: Size) -> Planned:
 
 
 def planned_reading(config: Config, name: str, size: Size) -> Planned:
-    """Return what reading a model's weights will take, which its vocabulary kurtosis does in main
-    memory.
+    """Return what reading a model's weights in main memory takes.
 
     Raises
     ------
@@ -174,8 +169,7 @@ def planned_reading(config: Config, name: str, size: Size) -> Planned:
 
 
 def planned_twin(config: Config, name: str, size: Size) -> Planned:
-    """Return what capturing a model's untrained twin will take; its weights are made in main memory
-    before.
+    """Return what capturing an untrained twin takes, whose weights start in main memory.
 
     Raises
     ------

@@ -64,8 +64,7 @@ def _what_to_check(source: ModelSource) -> str:
 
 
 def check_context(config: Any, sequence_length: int, key: str) -> None:
-    """Check that a model of a transformers configuration reads so many tokens; `key` says where
-    that number is given.
+    """Check that a model reads so many tokens; `key` says where the number is given.
 
     Raises
     ------

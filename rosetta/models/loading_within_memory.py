@@ -1,6 +1,4 @@
-"""Models loaded where they fit: on one device, over several GPUs, or with weights that wait
-elsewhere.
-"""
+"""Models loaded where they fit: one device, several GPUs, or off-loaded weights."""
 
 from __future__ import annotations
 
@@ -20,8 +18,7 @@ from rosetta.progress import say
 def load_placed(
     source: ModelSource, demand: Demand, room: Room, batch_size: int | Literal["auto"]
 ) -> tuple[Any, Placement]:
-    """Load a model where it fits: on one device, split over several GPUs, or with weights
-    off-loaded.
+    """Load a model where it fits: one device, several GPUs, or off-loaded weights.
 
     Parameters
     ----------
@@ -74,8 +71,7 @@ def _claimed(placement: Placement) -> Where:
 
 
 def load_to_read(source: ModelSource, demand: Demand, room: Room) -> Any:
-    """Load a model into main memory to read its weights only; what does not fit waits on disk, if
-    it may.
+    """Load a model into main memory, the rest on disk if allowed, to read its weights.
 
     Raises
     ------

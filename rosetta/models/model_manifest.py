@@ -36,9 +36,7 @@ _WEIGHTS = (
 def write_model_manifest(
     source: ModelSource, path: Path, made_by: dict, training: dict | None = None
 ) -> NeuronShape:
-    """Check a model end to end and write its manifest: identity, sizes, digests of weights and
-    tokenizer.
-    """
+    """Check a model end to end and write its manifest: identity, sizes, digests."""
     if source.revision is None:
         check_model_folder(Path(source.location), source.place)
     elif source.untrained_seed is None:

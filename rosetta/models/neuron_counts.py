@@ -13,8 +13,7 @@ from rosetta.models.neurons import NeuronShape
 
 
 def neuron_shape(config: Any, place: str) -> NeuronShape:
-    """Return the neuron counts that a configuration of transformers, or the content of its file,
-    implies.
+    """Return the neuron counts that a configuration, or its file's content, implies.
 
     Raises
     ------

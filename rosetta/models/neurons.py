@@ -1,6 +1,4 @@
-"""The neurons of a model: how many there are, how they are numbered, and the names that they are
-printed by.
-"""
+"""The neurons of a model: counts, numbers and printed names."""
 
 from __future__ import annotations
 
@@ -67,9 +65,7 @@ class NeuronShape:
         return self.n_experts * self.d_expert
 
     def name(self, layer: int, unit: int) -> str:
-        """Return the printed name of a neuron: L16/U11168; of a mixture L3/E17/U42, in its shared
-        expert L3/S/U5.
-        """
+        """Return a printed name: L16/U11168; in a mixture L3/E17/U42, shared L3/S/U5."""
         if not self.n_experts:
             return f"L{layer}/U{unit}"
         if unit >= self.n_routed:

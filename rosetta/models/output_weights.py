@@ -1,6 +1,4 @@
-"""What a neuron writes and what the vocabulary reads: output weights and unembedding vectors of a
-loaded model.
-"""
+"""What a neuron writes and the vocabulary reads: output weights and unembeddings."""
 
 from __future__ import annotations
 

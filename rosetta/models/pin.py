@@ -1,6 +1,4 @@
-"""Pinning a configuration: its revisions of hub models and datasets become commits, the rest of the
-file stays.
-"""
+"""Pinning: hub revisions in a configuration become commits; the rest stays."""
 
 from __future__ import annotations
 
@@ -16,8 +14,7 @@ from rosetta.progress import say
 
 
 def pin_text(path: Path, api: Any) -> str:
-    """Return the text of a configuration with every hub revision replaced by the commit that it
-    stands for now.
+    """Return a configuration's text with every hub revision replaced by its commit.
 
     Only the values of the keys `revision` change: comments, order and layout stay. What the user
     should know of a commit is said on the way.

@@ -1,5 +1,4 @@
-"""Where a model and its batches fit: arithmetic that the planner and the jobs share, so that they
-agree.
+"""Where a model and its batches fit: arithmetic that planner and jobs share.
 
 No deep-learning library is needed, since Snakemake asks while it plans.
 """
@@ -150,9 +149,7 @@ class Room(NamedTuple):
         return Room(tuple(limit / n for limit in self.gpus), self.memory / n, self.offload)
 
     def for_model(self, *, untrained: bool) -> Room:
-        """Return what a model may use: a random one is made in main memory, so the disk is of no
-        help.
-        """
+        """Return what a model may use; no disk for a random one, made in main memory."""
         return self._replace(offload="cpu") if untrained and self.offload == "disk" else self
 
     @property

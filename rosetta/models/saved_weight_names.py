@@ -16,17 +16,14 @@ ALL_EXPERTS = -1
 
 
 class SavedWeight(NamedTuple):
-    """Which down projection a weight of a saved model is: a layer's, or that of one or of
-    `ALL_EXPERTS` of it.
-    """
+    """Which down projection a saved weight is: of a layer, or of its expert(s)."""
 
     layer: int
     expert: int | None = None
 
 
 def saved_weight(architecture: Architecture, name: str) -> SavedWeight | None:
-    """Return which down projection a weight of a saved model is, by its name; None if it is another
-    module's.
+    """Return which down projection a saved weight's name means; None for others.
 
     Models are saved with and without the names of the modules that hold the layers.
     """

@@ -152,9 +152,7 @@ def by_module(layer: list[Site]) -> list[list[Site]]:
 
 
 def read_together(sites: list[Site], inputs: Sequence[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Yield what sites of one module read; the weights of its experts are brought here once for all
-    of them.
-    """
+    """Yield what sites of one module read; its experts' weights are brought here once."""
     held = _held(sites)
     for site in sites:
         yield site.read(inputs, **held)

@@ -1,6 +1,4 @@
-"""Where a model comes from, and whether its files are those that its manifest describes: nothing is
-loaded here.
-"""
+"""Where a model comes from, and whether its files match its manifest; loads nothing."""
 
 from __future__ import annotations
 
@@ -65,8 +63,7 @@ def model_source(config: Config, paths: Paths, name: str) -> ModelSource:
 
 
 def describe_model(source: ModelSource) -> dict[str, dict[str, Any]] | None:
-    """Return size and digest of the files of a local model, for its manifest; None of a model of
-    the hub.
+    """Return size and digest of a local model's files; None for one of the hub.
 
     Those of an untrained twin are its base model's, without the weights.
     """

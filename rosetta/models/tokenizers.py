@@ -1,5 +1,4 @@
-"""Tokenizers of models: `tokenizer.json` is what runs, whatever class of transformers a folder
-names.
+"""Tokenizers of models: `tokenizer.json` is what runs, whatever class is named.
 
 Many of those classes rebuild some parts of a tokenizer (the pre-tokenizer, the normaliser, the
 template of special tokens) and so make other tokens than the file says, which are not those that
@@ -31,8 +30,7 @@ _PARTS = ("added_tokens", "normalizer", "pre_tokenizer", "model", "post_processo
 
 
 def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerFast:
-    """Return the tokenizer of a model: what its `tokenizer.json` says or, without one, what its
-    class builds.
+    """Return a model's tokenizer: its `tokenizer.json`, or else what its class builds.
 
     It reads all of a text, and as text: names of special tokens in it, like `<|endoftext|>`, too.
     It draws nothing at random: merges that are left out at random in training (BPE dropout) are
@@ -78,8 +76,7 @@ def wrapped(backend: Tokenizer, bos: str | None, eos: str | None) -> PreTrainedT
 
 
 def plain_backend(tokenizer: Any) -> Tokenizer:
-    """Return what a fast tokenizer stands on, set to read all of a text, as text, and the same way
-    every time.
+    """Return a fast tokenizer's backend, set to read all of a text, as text, every time.
 
     The name of a special token in a text, like `<|endoftext|>`, is text too: only the tokenizer
     itself adds special tokens.
@@ -100,8 +97,7 @@ def tokenizer_digest(tokenizer: Any) -> str:
 
 
 def tokenizer_facts(source: ModelSource, tokenizer: Any) -> dict[str, Any]:
-    """Return what a model's manifest says of its tokenizer, and say where its class would have
-    built another.
+    """Return a manifest's facts of a tokenizer; warn where its class would differ.
 
     Returns
     -------
@@ -132,8 +128,7 @@ def tokenizer_facts(source: ModelSource, tokenizer: Any) -> dict[str, Any]:
 
 
 def checked_tokenizer(source: ModelSource, manifest: dict[str, Any]) -> PreTrainedTokenizerFast:
-    """Return the tokenizer of a model, once it was found to be the one that the model's manifest
-    describes.
+    """Return a model's tokenizer once it matches the model's manifest.
 
     Raises
     ------
@@ -179,8 +174,7 @@ def check_vocabulary(tokenizer: Any, config: Any, place: str) -> None:
 
 
 def check_embedded(ids: Any, document: str, tokenizer: Any, config: Any, place: str) -> None:
-    """Check that a model has an embedding of every token of a document, of which `document` is the
-    name.
+    """Check that a model embeds every token of the document named `document`.
 
     Raises
     ------

@@ -1,5 +1,4 @@
-"""Whether saved weights are those of the model that their configuration describes, by their names
-and shapes.
+"""Whether saved weights fit their configuration, by names and shapes.
 
 A weight that the model does not use is as bad as one that is missing: the model would run without
 it, and read something else than what was trained.

@@ -1,6 +1,4 @@
-"""Everything about a configuration that can be found wrong before the first job starts, without
-heavy imports.
-"""
+"""What can be found wrong with a configuration before the first job, lightly."""
 
 from __future__ import annotations
 
@@ -30,8 +28,7 @@ from rosetta.run.paths import Paths
 
 
 def check_config(config: Config, need_sources: bool = True) -> None:
-    """Check the files and folders that a valid configuration speaks of, and whether its jobs can
-    succeed at all.
+    """Check a configuration's files and folders, and whether its jobs can succeed.
 
     Parameters
     ----------

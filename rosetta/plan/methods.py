@@ -1,6 +1,4 @@
-"""What a run would cost by either method of correlation, its activation stores kept or not: one
-table.
-"""
+"""What a run costs by either method of correlation, stores kept or not."""
 
 from __future__ import annotations
 
@@ -17,8 +15,7 @@ HEAD = (
 
 
 def compare_methods(config: Config, paths: Paths, planned: RunPlan) -> str:
-    """Return a table of the four ways to run a configuration, for a terminal; the configured one
-    has a star.
+    """Return a table of the four ways to run a configuration; a star marks its own.
 
     Parameters
     ----------

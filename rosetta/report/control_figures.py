@@ -35,9 +35,7 @@ _BESIDE = 0.015  # distance of neighbouring ladders' exponents, as a share of th
 
 
 def draw_control_figures(config: Config, paths: Paths) -> dict[str, plt.Figure]:
-    """Return the figures that the configuration asks for (`control_figures` in
-    `rosetta.run.stages`).
-    """
+    """Return the control figures that the configuration asks for, by name."""
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
     drawn = {}
     for name in figure_names(config, "control_figures"):

@@ -98,9 +98,7 @@ def draw_estimates(
 
 
 def interval_limits(rows: pd.DataFrame, column: str, reach: float) -> tuple[float, float]:
-    """Return limits that hold all estimates, and their intervals as far as `reach` beyond the
-    outermost of them.
-    """
+    """Return limits that hold all estimates, and intervals up to `reach` beyond."""
     value = rows[column].astype(float)
     if not value.notna().any():
         return 0.0, 1.0
@@ -122,9 +120,7 @@ def literal(name: str) -> str:
 
 
 def read_drawn(path: Path, columns: list[str]) -> pd.DataFrame:
-    """Read a table as `rosetta.storage.tables.read_csv` does, its names as Matplotlib takes them
-    (`literal`).
-    """
+    """Read a table, with its names as Matplotlib takes them (`literal`)."""
     table = read_csv(path, columns)
     return table.assign(**{name: table[name].map(literal) for name in NAMES if name in table})
 

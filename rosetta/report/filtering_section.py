@@ -56,9 +56,7 @@ def filtering_section(config: Config, paths: Paths) -> dict[str, Any] | None:
 
 
 def in_words(summary: pd.DataFrame) -> pd.DataFrame:
-    """Return the summary in the paper's form: filter, F1, perplexity and its difference, each ±
-    half its interval.
-    """
+    """Return the summary in the paper's form, each ± half its interval."""
     shown = summary[["f1", "precision", "recall", "average_precision", "selected_tokens"]].round(3)
     table = shown.assign(filter=summary["filter"].map(LABELS))
     table["held-out perplexity"] = _with_half_widths(summary, "perplexity", ".3f")
@@ -78,9 +76,7 @@ def _with_half_widths(summary: pd.DataFrame, column: str, form: str) -> list[str
 
 
 def verdict(summary: pd.DataFrame) -> list[str]:
-    """Return sentences that compare the Rosetta Neuron with each other filter, by the paired
-    interval of perplexity.
-    """
+    """Return sentences on the Rosetta Neuron against each filter, by paired intervals."""
     rows = summary.set_index("filter")
     neuron, sentences = rows.loc["rosetta"], []
     for name in ("random", "non_rosetta", "non_rosetta_best", "classifier", "oracle"):

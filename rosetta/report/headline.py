@@ -1,6 +1,4 @@
-"""What the report says first: how the calibrated count grows and what chance makes, all of it read
-off tables.
-"""
+"""What the report says first: how the calibrated count grows, and what chance makes."""
 
 from __future__ import annotations
 
@@ -23,8 +21,7 @@ HEADLINE_COLUMNS = [
 
 
 def headline_statistic(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
-    """Return the count of the headline: the last of the calibrated ones that was counted, else all
-    matches.
+    """Return the headline's count: the last calibrated one, or else all matches.
 
     What the pooled fit counted decides; where no ladder is of pairs, what was fitted by ladder.
     """
@@ -34,9 +31,7 @@ def headline_statistic(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
 
 
 def headline(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
-    """Return the sentence about the exponent, pooled over the ladders of pairs; by ladder where no
-    pair was counted.
-    """
+    """Return the sentence on the exponent, pooled over ladders of pairs, or by ladder."""
     statistic = headline_statistic(pooled, scaling)
     found = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] == WHOLE)]
     start = "Rosetta Neurons"
@@ -109,8 +104,7 @@ def headline_table(
     counts: pd.DataFrame,
     null_summary: pd.DataFrame,
 ) -> pd.DataFrame:
-    """Return one row per statistic and null model: its pooled exponent, and its counts on the
-    rungs.
+    """Return the pooled exponent and the counts of each statistic and null model.
 
     Where no ladder is of pairs, as with three models per rung, there is a row per ladder.
     """
@@ -157,8 +151,7 @@ def _range(low: float, high: float) -> str:
 
 
 def uncounted_sentence(counts: pd.DataFrame, names: list[str]) -> str:
-    """Return which calibrated counts a run lacks because a null model has too few matches; empty
-    for none.
+    """Return which calibrated counts lack null matches; empty for none.
 
     Parameters
     ----------
@@ -194,9 +187,7 @@ def _counts_said(name: str, counts: pd.DataFrame, null_summary: pd.DataFrame) ->
 
 
 def chance_sentence(counts: pd.DataFrame, null_summary: pd.DataFrame) -> str:
-    """Return whether chance makes more plain matches than training does: on how many rungs, how
-    many times as many.
-    """
+    """Return on how many rungs chance makes more plain matches than training."""
     rows = null_summary.merge(
         counts[["ladder", "rung", "matches"]], on=["ladder", "rung"], suffixes=("", "_trained")
     )

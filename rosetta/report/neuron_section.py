@@ -60,9 +60,7 @@ CAPTIONS = {
 
 
 def neuron_section(config: Config, paths: Paths) -> dict[str, Any]:
-    """Return what the report's template shows of single neurons: findings, figures, table, best
-    matches.
-    """
+    """Return the template's single neurons: findings, figures, table, matches."""
     polarization = read_csv(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)
     selectivity = polarization[polarization["statistic"] == "excess_kurtosis"].drop(
         columns="statistic"
@@ -84,9 +82,7 @@ def neuron_section(config: Config, paths: Paths) -> dict[str, Any]:
 
 
 def agreement_sentence(table: pd.DataFrame) -> str:
-    """Say in one sentence whether matches prefer equal relative depth, from
-    `depth.depth_agreement`.
-    """
+    """Say whether matches prefer equal relative depth (`depth.depth_agreement`)."""
     judged = table[table["p"].notna()]
     if judged.empty:
         return (

@@ -1,6 +1,4 @@
-"""The report: one self-contained HTML file with what was run, the tables, the figures and the best
-matches.
-"""
+"""The report: one self-contained HTML file of tables, figures and matches."""
 
 from __future__ import annotations
 
@@ -223,8 +221,7 @@ def _image(path: Path) -> str:
 
 
 def format_number(value: object) -> str:
-    """Return a number for reading: integers grouped, others with four significant digits or more,
-    NaN as a dash.
+    """Return a number to read: grouped integers, four or more digits, NaN as a dash.
 
     A prefactor c is small when its exponent is large, so a fixed number of decimals would print it
     as 0.

@@ -15,8 +15,7 @@ PHASE_COLUMNS = ["phase", "jobs", "seconds", "longest_seconds", "cpu_seconds", "
 
 
 def phase_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return one row per rule: number of jobs, their seconds and the longest, their CPU seconds,
-    the peak memory.
+    """Return jobs, seconds, the longest job, CPU seconds and peak memory per rule.
 
     Only jobs that the configuration asks for count, each as it last ran, so the table covers the
     phases of a resumed run too, and leaves out what another configuration left in the folder. The

@@ -1,6 +1,4 @@
-"""The figure of the scaling law: counts of every ladder beside those of chance, and exponents above
-floors of r.
-"""
+"""The figure of the scaling law: counts beside chance, and exponents by floor of r."""
 
 from __future__ import annotations
 
@@ -67,8 +65,7 @@ class ScalingTables:
 
 
 def draw_scaling(tables: ScalingTables) -> plt.Figure:
-    """Draw matches, those above each null, and each null's own, against model size: a panel per
-    ladder, in log–log.
+    """Draw matches, matches above each null and the nulls' own against size, per ladder.
 
     The last panel has the exponents against a floor of r, if there is such a sweep.
     """
@@ -229,9 +226,7 @@ def _exponent(law: dict) -> str:
 
 
 def _draw_floors(axes: plt.Axes, table: pd.DataFrame) -> None:
-    """Draw the exponents of every ladder, and that of all pairs, of matches above each floor of
-    r.
-    """
+    """Draw each ladder's exponent, and the pooled one, of matches above floors of r."""
     pooled = table.drop_duplicates("threshold")
     alphas = pd.concat([table["alpha"], pooled["alpha_pairs"]]).dropna()
     limits = interval_limits(pooled, "alpha_pairs", reach=1.0)

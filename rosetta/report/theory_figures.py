@@ -1,6 +1,4 @@
-"""Figures of the analytical model: frontiers, simulated exponents, β, prediction against
-measurement.
-"""
+"""Figures of the analytical model: frontiers, exponents, β, and predictions."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The neuron viewer: one HTML file with its data, script and style inside, which opens without
-server or network.
+"""The neuron viewer: one HTML file that needs no server or network.
 
 Text of the corpus reaches the page as JSON in which no character can end the script element, and
 the script shows it through textContent only. A content security policy lets nothing run but the
@@ -64,8 +63,7 @@ def viewer_page(config: Config, paths: Paths) -> str:
 
 
 def note_matches(group: dict[str, Any], paths: Paths, above: dict[str, pd.DataFrame]) -> None:
-    """Add to a group's neurons which nulls they are above, and to their partners what is known of
-    the match.
+    """Note which nulls a group's neurons are above, and the match of each partner.
 
     Parameters
     ----------
@@ -135,9 +133,7 @@ class _Model:
         self.domains: list[str] = read_parquet_metadata(paths.neurons(model))["domains"]
 
     def describe(self, layer: int, unit: int) -> dict[str, Any]:
-        """Return the name and the numbers of a neuron, and the share of each domain's tokens at
-        which it fires.
-        """
+        """Return a neuron's name and numbers, and the share of each domain's tokens it fires at."""
         row = self._neurons.loc[layer, unit]
         return {
             "name": self._shape.name(layer, unit),
@@ -146,9 +142,7 @@ class _Model:
         }
 
     def main_domains(self, neurons: list[tuple[int, int]]) -> list[int]:
-        """Return for each neuron the domain that most of its top contexts are from; the first one
-        on ties.
-        """
+        """Return the domain of most of each neuron's top contexts; the first on ties."""
         wanted = pd.DataFrame(neurons, columns=["layer", "unit"]).drop_duplicates()
         # Read when asked for: of all models at once, the contexts of all neurons would take much
         # memory.
@@ -256,9 +250,7 @@ def render_viewer(data: dict[str, Any]) -> str:
 
 
 def embedded_json(data: Any) -> str:
-    """Return JSON that may stand in a script element: without `<`, `>` and `&`, which JSON can
-    write as escapes.
-    """
+    """Return JSON for a script element, with `<`, `>` and `&` escaped."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

@@ -1,5 +1,4 @@
-"""With which configuration a result was made: told by the result itself, whatever Snakemake
-remembers.
+"""Which configuration made a result: the result's own stamp says it.
 
 Jobs leave a stamp in the digest beside every file that they write: their stage, and a digest of
 what it depends on (`rosetta.run.stages.made_by`). A run begins with dating back what has another
@@ -30,9 +29,7 @@ RESUMED = {"checkpoints", "answers"}
 
 
 def stamp(config: Config, stage: str, name: str = "") -> str:
-    """Return what the results of a stage are stamped with; `name` as in
-    `rosetta.run.stages.made_by`.
-    """
+    """Return the stamp of a stage's results; `name` as in `rosetta.run.stages.made_by`."""
     return json.dumps(
         {"stage": stage, "name": name, "made_by": digest_json(made_by(config, stage, name))}
     )
@@ -54,8 +51,7 @@ def is_stale(config: Config, stamped: str) -> bool:
 
 
 def compare_with_run(path: Path) -> None:
-    """Check that a file of a results folder was made with the configuration that lies in the
-    folder.
+    """Check that a result was made with the configuration in its results folder.
 
     Raises
     ------
@@ -84,8 +80,7 @@ def _config_of(path: Path, _written: int) -> Config:
 
 
 def date_back(config: Config, root: Path) -> list[Path]:
-    """Give files of a results folder that another configuration made a time before all others, and
-    return them.
+    """Give results of another configuration a time before all others; return them.
 
     A file that has such a time and is what the configuration asks for, because an edit was taken
     back, gets its own time again. Files that a step wrote without a stamp count as made with

@@ -1,5 +1,4 @@
-"""`rosetta status`: what of a run is done, running, missing or failed, its disk, and the time that
-is left.
+"""`rosetta status`: what is done, running, missing or failed, the disk, the time left.
 
 Known from what a run leaves behind: a job's log exists from its start, its benchmark from its end.
 Whether an edit of the configuration asks for a finished job again is for `snakemake -n` to say.
@@ -47,8 +46,7 @@ class Job:
 
 
 def job_states(config: Config, paths: Paths, alive: bool) -> list[Job]:
-    """Return the state of every job that the configuration asks for, rules in the order of the
-    workflow.
+    """Return the state of every job of a configuration, in the workflow's order of rules.
 
     Parameters
     ----------
@@ -107,8 +105,7 @@ def _failed(log: Path) -> bool:
 
 
 def seconds_left(jobs: list[Job]) -> float | None:
-    """Return the time that the jobs not done will take, with as many at once as so far; None if
-    none is done yet.
+    """Return the time left for missing jobs at the pace so far; None if none is done.
 
     A job is taken to last as long as the finished ones of its rule do on average, or of all rules
     if there is none.
@@ -146,9 +143,7 @@ def disk_use(root: Path) -> dict[str, int]:
 
 
 def started_in(config: Config, root: Path) -> Path:
-    """Return the folder from which a run's configuration names its results folder `root`; the
-    current one if none.
-    """
+    """Return the folder from which a configuration names its results `root`."""
     named, found = Path(config.results), root.absolute()
     n = len(named.parts)
     if named.is_absolute() or not n or found.parts[-n:] != named.parts:

@@ -35,8 +35,7 @@ class DamageError(StoreError):
 
 
 def how_to_recompute(*pieces: Path, folder: Path | None = None) -> str:
-    """Return what to type so that outputs of rules, and nothing else, are recomputed, in the order
-    given.
+    """Return what to type so that only these outputs of rules are recomputed, in order.
 
     `folder` is the one that the run was started in, where that is not the present one.
     """

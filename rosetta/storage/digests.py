@@ -1,6 +1,4 @@
-"""Files that are unaltered: beside each that a later step reads lies its digest, compared before it
-is read.
-"""
+"""Digests beside files: written with each, and compared before it is read."""
 
 from __future__ import annotations
 
@@ -47,9 +45,7 @@ def also_checking(check: Callable[[Path], None]) -> Iterator[None]:
 
 @contextmanager
 def digested(destination: Path, n_bytes: int | None = None) -> Iterator[Path]:
-    """Do what `replacing` does for a file that a later step reads: its digest goes beside it, for
-    `check_digest`.
-    """
+    """Write a file as `replacing` does, with its digest beside it for `check_digest`."""
     with replacing(destination, n_bytes) as temporary:
         yield temporary
         # Before the file itself: a file without a digest is taken for a user's own.
@@ -118,9 +114,7 @@ def digest_json(value: Any) -> str:
 
 
 def digest_file(path: Path) -> str:
-    """Return the 128-bit BLAKE2b digest of a file's content in hexadecimal; what is known is not
-    read again.
-    """
+    """Return a file's 128-bit BLAKE2b digest in hex; a known one is not recomputed."""
     facts = os.stat(path)
     return _digest_once(Path(path).absolute(), facts.st_ino, facts.st_size, facts.st_mtime_ns)
 

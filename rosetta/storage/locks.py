@@ -1,6 +1,4 @@
-"""Which processes work on a run: those of this machine, and the one that holds the folder, on
-whatever machine.
-"""
+"""Which processes work on a run: on this machine, and the holder on any machine."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Manifests: JSON files that say what made a result and what it holds, with digests of its files
-and of their own.
-"""
+"""Manifests: JSON files on what made a result and what it holds, with digests."""
 
 from __future__ import annotations
 
@@ -45,9 +43,7 @@ def read_manifest(path: Path, kind: str) -> dict[str, Any]:
 
 
 def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return size and digest of every file of a folder, by its path inside the folder, for a
-    manifest.
-    """
+    """Return size and digest of a folder's files by relative path, for a manifest."""
     return describe(folder, sorted(path for path in folder.rglob("*") if path.is_file()))
 
 

@@ -8,7 +8,5 @@ RUN_CONFIG = "run_config.yaml"  # in the results folder of every run
 
 
 def digest_path(path: Path) -> Path:
-    """Return where the digest of a file lies: a hidden file, in the format of `b2sum --check`, its
-    stamp a comment.
-    """
+    """Return the path of a file's digest: a hidden file in `b2sum --check` format."""
     return path.with_name(f".{path.name}.digest")

@@ -1,6 +1,4 @@
-"""Parquet and CSV tables, written whole and with their digests, which are compared before they are
-read.
-"""
+"""Parquet and CSV tables, written whole, with digests that readers compare."""
 
 from __future__ import annotations
 
@@ -24,9 +22,7 @@ NAMES = ("ladder", "model", "models", "model_a", "model_b", "domain")
 
 
 def write_parquet(path: Path, table: pd.DataFrame, metadata: dict[str, Any] | None = None) -> None:
-    """Write a data frame as Parquet with page checksums and optional JSON metadata, and its
-    digest.
-    """
+    """Write a data frame as Parquet with page checksums, metadata and its digest."""
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     if metadata is not None:
         kept = arrow.schema.metadata or {}
@@ -92,8 +88,7 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 def read_csv(
     path: Path, columns: list[str], numbers: tuple[str, ...] = (), *, some: bool = False
 ) -> pd.DataFrame:
-    """Read a CSV table and check that it has `columns`, finite numbers ≥ 0 in those in `numbers`,
-    and `some` row.
+    """Read a CSV table; check `columns`, finite `numbers` ≥ 0, and `some` row.
 
     The columns in `NAMES` are read as text, and an empty name is a name.
 

@@ -1,5 +1,4 @@
-"""The allocation model, solved exactly and in the continuum (method, section 7; Dravid 2026,
-section 4.3, App. D).
+"""The allocation model, exact and in the continuum (method, 7; Dravid 2026, App. D).
 
 Features r = 1…A have importance w_r = r^(−β). A network of N neurons maximises Σ w_r log(1 + s_r)
 over isolations s_r ≥ 0 under Σ s_r ≤ κN. The solution fills water: s_r = (w_r/λ − 1)₊.
@@ -134,9 +133,7 @@ def discrete_frontier(model: AllocationModel, n: int) -> Frontier:
 
 
 def continuum_frontier(model: AllocationModel, n: int) -> Frontier:
-    """Return the frontier of the continuum solution s(r) = (r0/r)^β − 1 on 1 ≤ r ≤ min(r0, A) (Eqs.
-    6–10).
-    """
+    """Return r0 of the continuum solution s(r) = (r0/r)^β − 1 (Eqs. 6–10)."""
     beta, features = model.beta, model.n_features(n)
     r0 = continuum_r0(model.budget(n), beta, features)
     r_tau = min(r0 * (1.0 + model.tau) ** (-1.0 / beta), float(features))
@@ -192,9 +189,7 @@ def continuum_r0(budget: float, beta: float, n_features: float = math.inf) -> fl
 
 
 def local_exponent(model: AllocationModel, n: int) -> float:
-    """Return d log r0 / d log N of the continuum solution at fixed A/N (Eq. 12): below 1/β, and
-    towards it.
-    """
+    """Return d log r0 / d log N at fixed A/N (Eq. 12): below 1/β, and towards it."""
     features = model.n_features(n)
     r0 = continuum_r0(model.budget(n), model.beta, features)
     if r0 <= features:
@@ -213,8 +208,7 @@ def _integral(r: float, beta: float) -> float:
 
 
 def predicted_exponents(beta: float) -> dict[str, float]:
-    """Return the asymptotic exponents of count and isolations in N (method, section 7;
-    docs/theory.md, Eqs. 11–14).
+    """Return the asymptotic exponents of count and isolations (docs/theory.md, Eqs. 11–14).
 
     For β ≤ 1 importance has no finite sum in the tail: the frontier moves in proportion to the
     budget (with a logarithm at β = 1), so the exponents are 1, 0 and 0.
@@ -224,8 +218,7 @@ def predicted_exponents(beta: float) -> dict[str, float]:
 
 
 def predicted_correlation(s: np.ndarray, s_other: np.ndarray) -> np.ndarray:
-    """Return the correlation of two models' best neurons for a feature, 1/√((1 + 1/s)(1 + 1/s′))
-    (Dravid 2026, Eq. 62).
+    """Return 1/√((1 + 1/s)(1 + 1/s′)), two best neurons' r (Dravid 2026, Eq. 62).
 
     Zero where either isolation is.
     """
@@ -245,8 +238,7 @@ def matched_r_survival(r: np.ndarray, beta: float, floor: float) -> np.ndarray:
 
 
 def exponent_from_r(r: np.ndarray, floor: float) -> tuple[float, int]:
-    """Return α = 1/β from the matched r above a floor alone, and how many there are
-    (docs/theory.md, Eq. 17).
+    """Return α = 1/β from matched r above a floor, and their number (Eq. 17).
 
     log((1 − floor)/(1 − r)) is exponential with rate α, so its mean is 1/α; NaN without any r.
     """

@@ -1,6 +1,4 @@
-"""Predictions beside measurements: exponents, and the distribution of matched r (docs/theory.md,
-section 6).
-"""
+"""Predictions beside measurements: exponents and matched r (docs/theory.md, section 6)."""
 
 from __future__ import annotations
 
@@ -67,8 +65,7 @@ def compare(
     counts: pd.DataFrame,
     polarization: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return predicted and measured exponents of every ladder, statistic and route, with their
-    intervals.
+    """Return predicted and measured exponents per ladder, statistic and route.
 
     Two measured intervals stand beside the predicted one. `measured_ci_…` is the 95% interval: of a
     count's exponent it joins how far the rungs lie from a law and what documents and thresholds do
@@ -184,8 +181,7 @@ def _overlap(predicted: Interval, measured: Interval) -> bool | None:
 
 
 def matched_r(rosetta: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the r of a group's Rosetta Neurons (`matching.ROSETTA_COLUMNS`) with each other model,
-    by its name.
+    """Return the r of a group's Rosetta Neurons with each other model, by name.
 
     The model speaks of two networks, so each comparison with the anchor stands by itself: a mean
     over several has another law. Of several partners in one model, the best counts.
@@ -200,8 +196,7 @@ def matched_r(rosetta: pd.DataFrame) -> dict[str, np.ndarray]:
 def compare_matched_r(
     place: dict[str, Any], r: np.ndarray, estimates: list[BetaEstimate], floor: float
 ) -> list[dict]:
-    """Return rows of `MATCHED_R_COLUMNS`: the matched correlations above a floor against their
-    predicted distribution.
+    """Return `MATCHED_R_COLUMNS`: matched r above a floor against their predicted law.
 
     Given that r exceeds the floor, log((1 − floor)/(1 − r)) is exponential with rate 1/β, whatever
     N, κ, γ and τ, so its mean estimates α = 1/β a second time, from the r alone (exact χ²

@@ -40,8 +40,7 @@ def fit_decay(values: np.ndarray, first: int, last: int) -> Decay:
 
 
 def binned_curve(values: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return geometric ranks and mean values of a rank–value curve in bins of equal width in log
-    rank.
+    """Return geometric ranks and mean values of a curve in bins of equal log width.
 
     Equal weight per factor of rank keeps the many ranks of the tail from deciding the slope; means
     within bins keep single values that are small or negative by chance from making a logarithm that

@@ -1,6 +1,4 @@
-"""What the simulations say of the predicted exponents, and what the model itself says at finite
-sizes.
-"""
+"""Exponents of the simulations, and of the model itself at finite sizes."""
 
 from __future__ import annotations
 
@@ -27,8 +25,7 @@ FRONTIER_SIZES = [2**exponent for exponent in range(8, 18)]
 
 
 def exponent_table(simulation: pd.DataFrame) -> pd.DataFrame:
-    """Return the fitted exponent of each quantity and β of a table of simulations, beside the
-    prediction.
+    """Return the fitted exponent of each quantity and β, beside the prediction.
 
     Simulations of the served neurons alone and those of whole networks are fitted apart. Quantities
     without numbers have no row.
@@ -56,8 +53,7 @@ def exponent_table(simulation: pd.DataFrame) -> pd.DataFrame:
 
 
 def finite_size_table(simulation: pd.DataFrame, theory: Theory) -> pd.DataFrame:
-    """Return, beside predicted and fitted exponents, those that the exact solution has on the same
-    sizes.
+    """Return predicted, fitted and exact finite-size exponents on the same sizes.
 
     The power laws hold for N → ∞. What the simulation misses of them and the exact solution misses
     too is the finite size, not the matching.

@@ -1,6 +1,4 @@
-"""How the predicted count depends on τ, κ and γ, and which parameters counts can tell
-(docs/theory.md, section 8).
-"""
+"""How the count depends on τ, κ, γ, and what counts can tell (docs/theory.md, section 8)."""
 
 from __future__ import annotations
 
@@ -60,9 +58,7 @@ def _log_r0(model: AllocationModel, n: int, features: float) -> float:
 
 
 def sensitivity_table(theory: Theory) -> pd.DataFrame:
-    """Return the predicted count as one parameter is scaled by each of `FACTORS`, at every
-    simulated β and size.
-    """
+    """Return the count as each parameter is scaled by `FACTORS`, per β and size."""
     rows = []
     for beta in theory.simulation.betas:
         for n in theory.simulation.sizes:

@@ -1,5 +1,4 @@
-"""β from the losses of a ladder's models: the loss-versus-size exponent (docs/theory.md, section
-5.2).
+"""β from the losses of a ladder's models (docs/theory.md, section 5.2).
 
 What a feature of isolation s leaves of its importance is w/(1 + s), so the excess loss of a network
 of N neurons falls as N^(−(β − 1)/β): a loss exponent α_L means β = 1/(1 − α_L).
@@ -38,9 +37,7 @@ class LossExponent:
 
 
 def known_losses(config: Config, paths: Paths, models: list[str]) -> pd.DataFrame | None:
-    """Return model, family, n_neurons and held-out loss (bits per byte) of zoo models; None if one
-    is no zoo model.
-    """
+    """Return model, family, n_neurons and loss of zoo models; None if one is no zoo model."""
     manifests = [read_manifest(paths.model_manifest(model), "model") for model in models]
     if not all(manifest["training"] for manifest in manifests):
         return None

@@ -62,8 +62,7 @@ class Recovered:
 
 
 def simulate(cell: Cell, settings: TheorySimulation, memory_gb: float, scratch: Path) -> dict:
-    """Simulate the served neurons of one cell and recover their matches; return a row of
-    `SIMULATION_COLUMNS`.
+    """Simulate one cell's served neurons and match them; a row of `SIMULATION_COLUMNS`.
 
     A match is what the pipeline calls one, mutual nearest neighbours, right or wrong. Isolations
     are the planted ones.
@@ -88,8 +87,7 @@ def simulate(cell: Cell, settings: TheorySimulation, memory_gb: float, scratch: 
 def simulate_whole(
     cells: Iterable[Cell], theory: Theory, quantile: float, memory_gb: float, scratch: Path
 ) -> list[dict]:
-    """Simulate all neurons of networks, those without a feature too; return rows of
-    `SIMULATION_COLUMNS`.
+    """Simulate whole networks and match them; rows of `SIMULATION_COLUMNS`.
 
     Matches are also counted above what chance gives: the threshold of a ladder's null
     (`LadderNull.threshold`) of the r that are matched between networks which serve no feature,

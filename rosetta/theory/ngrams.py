@@ -1,5 +1,4 @@
-"""β from the corpus: the decay of the loss that n-grams save (docs/theory.md, section 5.1). No
-model is needed.
+"""β from the corpus: the decay of the loss that n-grams save (docs/theory.md, 5.1).
 
 The feature "after c comes w" saves, over its back-off, p(c w) · log₂[p(w | c) / p(w | c′)] bits
 per word, where c′ is c without its first word; a single word saves against the uniform
@@ -91,8 +90,7 @@ class NgramDecay:
 def ngram_decays(
     texts: Sequence[str], clusters: Sequence[str], settings: TheoryDecay
 ) -> list[NgramDecay]:
-    """Return how fast what n-grams save decays with their rank, for every longest n-gram up to
-    `max_order` words.
+    """Return the decay of what n-grams save, per longest n-gram up to `max_order`.
 
     Parameters
     ----------
@@ -138,8 +136,7 @@ def fit_curve(curve: np.ndarray, settings: TheoryDecay) -> Decay:
 
 
 def deal_in_turn(clusters: Sequence[str], n_blocks: int) -> np.ndarray:
-    """Return the block of every document: clusters are dealt in turn, in the order in which they
-    first appear.
+    """Return the block of every document; clusters are dealt in order of appearance.
 
     Documents in random order make every block a like sample of the corpus, and independent of the
     others. There is no second store to agree with, so order serves where
@@ -153,8 +150,7 @@ def deal_in_turn(clusters: Sequence[str], n_blocks: int) -> np.ndarray:
 
 
 def count_ngrams(texts: Sequence[str], blocks: np.ndarray, max_order: int) -> list[Order]:
-    """Number the n-grams of up to `max_order` words in a list of documents; none crosses a
-    document's end.
+    """Number the n-grams of up to `max_order` words, none across documents.
 
     `blocks` has the number of every document's block.
     """
@@ -182,8 +178,7 @@ def count_ngrams(texts: Sequence[str], blocks: np.ndarray, max_order: int) -> li
 
 
 def saved_on(orders: list[Order], blocks: np.ndarray) -> list[Saved]:
-    """Return what the n-grams of every length save on some blocks, all probabilities taken from
-    these.
+    """Return what n-grams of every length save on some blocks, fitted on others.
 
     Logarithms of counts are digamma functions of them: E[k ψ(k)] = m (log m + E₁(m)) for a Poisson
     count k of mean m, so that rare n-grams are not overrated, as they are by E[k log k] > m log m.
@@ -213,8 +208,7 @@ def saved_on(orders: list[Order], blocks: np.ndarray) -> list[Saved]:
 
 
 def savings(ranked: list[Saved], measured: list[Saved], min_count: int) -> list[np.ndarray]:
-    """Return what each feature saves on some blocks, bits per word, in the order of what it saves
-    on others.
+    """Return bits per word that each feature saves on some blocks, ranked on others.
 
     A rank and a value taken from the same counts share their errors: what is first by luck is
     overrated. So features are found and ranked on some blocks, and all of their value, gain and

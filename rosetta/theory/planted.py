@@ -1,5 +1,4 @@
-"""Planted truth: stores of two models in which chosen neurons share a feature at a known
-signal-to-interference ratio.
+"""Planted truth: stores of two models in which chosen neurons share a feature.
 
 Texts are random, and the two tokenizations unrelated. A sharing neuron with ratio s reads
 √(s/(1+s))·z + √(1/(1+s))·ε at an aligned span, with the feature z common to both models and ε its
@@ -55,8 +54,7 @@ class Planted:
 
 
 def simulate_stores(folder: Path, planted: Planted) -> pd.DataFrame:
-    """Write the stores of both models to `folder`/a and `folder`/b, and the truth to
-    `folder`/truth.parquet.
+    """Write both models' stores to `folder`/a and /b, and the truth to truth.parquet.
 
     Returns
     -------

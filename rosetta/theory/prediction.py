@@ -1,6 +1,4 @@
-"""Predictions of sizes that were not measured, and of sizes that were left out (docs/theory.md,
-section 7).
-"""
+"""Predictions of unmeasured and left-out sizes (docs/theory.md, section 7)."""
 
 from __future__ import annotations
 
@@ -81,8 +79,7 @@ def estimates_of(betas: pd.DataFrame, ladder: str) -> list[BetaEstimate]:
 def predict_count(
     sizes: np.ndarray, counts: np.ndarray, to_size: float, slope: Interval | None = None
 ) -> Interval:
-    """Extrapolate counts, zeros included, with the 95% interval of a new count (docs/theory.md,
-    section 7).
+    """Extrapolate counts ≥ 0 with a new count's 95% interval (docs/theory.md, section 7).
 
     The law c · x^α is fitted as in `rosetta.analysis.count_law`; with a slope that is known
     beforehand, only c is. The log mean of the new count has the error of the fit and the dispersion
@@ -145,8 +142,7 @@ def _count_quantile(means: np.ndarray, share: float) -> float:
 
 
 def predict_by_fit(sizes: np.ndarray, values: np.ndarray, to_size: float) -> Interval:
-    """Extrapolate means, which are no counts, by least squares in log–log, with the 95% interval of
-    a new observation.
+    """Extrapolate means by least squares in log–log, with a new value's 95% interval.
 
     NaN with fewer than two sizes; no interval with two.
     """
@@ -169,8 +165,7 @@ def predict_by_fit(sizes: np.ndarray, values: np.ndarray, to_size: float) -> Int
 def predict_by_slope(
     sizes: np.ndarray, values: np.ndarray, to_size: float, slope: Interval
 ) -> Interval:
-    """Extrapolate means with a slope that is known beforehand; only the height is taken from the
-    observations.
+    """Extrapolate means with a known slope; only the height is fitted.
 
     The interval joins their scatter about the line (Student's t) and the interval of the slope,
     over the distance from their mean size. NaN without observations; no interval with one.
@@ -296,8 +291,7 @@ def _predict_selectivity(
 
 
 def leave_one_out(betas: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
-    """Return the errors of predicting each rung's counts from the other rungs, rows of
-    `LEAVE_ONE_OUT_COLUMNS`.
+    """Return errors of predicting each rung from the others (`LEAVE_ONE_OUT_COLUMNS`).
 
     The routes' β never saw a count, but the loss route saw the models of the rung that is left out.
     `log_error` is log(predicted/measured), NaN for a rung without matches, which `covered` still

@@ -53,9 +53,7 @@ class Cell:
     run: int
 
     def rng(self, seed: int, stream: int, *more: int) -> np.random.Generator:
-        """Return the generator of a stream of this run; those of different cells are
-        independent.
-        """
+        """Return the generator of a stream of this run, independent between cells."""
         parameters = (self.model.beta, self.model.kappa, self.model.gamma)
         return np.random.default_rng(
             [seed, self.n, self.run, stream, *more, *(round(p * 1e6) for p in parameters)]
@@ -97,8 +95,7 @@ def plant(cell: Cell, settings: TheorySimulation) -> Planted:
 
 
 def plant_whole(cell: Cell, settings: TheorySimulation) -> Planted:
-    """Solve the allocation and draw the loadings of all N neurons of two models, and of two that
-    serve nothing.
+    """Draw loadings of all N neurons of two models, and of two that serve nothing.
 
     A neuron without a feature is a mixture of the pool's features, of the same norm as the
     background of the others, and noise. The last two models have only such neurons: what is matched
@@ -211,8 +208,7 @@ def activation_blocks(
 
 
 def isolations(isolation: np.ndarray, matched: np.ndarray) -> tuple[float, float]:
-    """Return the mean isolation of the matched neurons, and that of all others; NaN where a set is
-    empty.
+    """Return mean isolation of matched neurons and of all others; NaN if none.
 
     Parameters
     ----------
@@ -233,8 +229,7 @@ def isolations(isolation: np.ndarray, matched: np.ndarray) -> tuple[float, float
 def expected_cost(
     cells: list[Cell], settings: TheorySimulation, *, whole: bool = False
 ) -> tuple[float, float]:
-    """Return the expected number of normal deviates, and the bytes of the largest run's activation
-    stores.
+    """Return the expected number of normal deviates, and the largest run's store bytes.
 
     Of simulations of the served neurons, or of `whole` networks.
     """

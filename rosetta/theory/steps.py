@@ -122,9 +122,7 @@ def frontiers_step(config: Config, paths: Paths) -> None:
 
 
 def ngrams_step(config: Config, paths: Paths, out: Path) -> None:
-    """Write what the corpus's n-grams save, by rank: of the text that trained the models, or else
-    of what they read.
-    """
+    """Write what n-grams save by rank, on the training text or else the text read."""
     settings = config.theory.decay
     split = "train" if config.corpus.splits.train > 0 else "match"
     documents = read_split(paths, split)
@@ -147,9 +145,7 @@ def ngrams_step(config: Config, paths: Paths, out: Path) -> None:
 
 
 def beta_step(config: Config, paths: Paths, out: Path) -> None:
-    """Estimate β of every ladder by all routes. No match, and nothing made from one, is read
-    here.
-    """
+    """Estimate β of every ladder by all routes. No match is read here."""
     rows = []
     corpus = routes.ngram_route(read_csv(paths.table("theory_ngrams"), routes.NGRAM_COLUMNS))
     for ladder, rungs in config.ladders.items():
@@ -171,9 +167,7 @@ def _loss_route(config: Config, paths: Paths, models: list[str]) -> list[routes.
 
 
 def compare_step(config: Config, paths: Paths, polarization: Path | None) -> None:
-    """Set predictions and measurements side by side: exponents, matched r, left-out sizes,
-    identifiability.
-    """
+    """Compare predictions with measurements: exponents, matched r, left-out sizes."""
     betas = read_csv(paths.table("theory_beta"), routes.BETA_COLUMNS)
     counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
     scaling = read_csv(paths.table("scaling"), SCALING_COLUMNS)

@@ -1,6 +1,4 @@
-"""Building the corpus: read a source, clean it, split it, write one Parquet file per split and a
-manifest.
-"""
+"""Building the corpus: read, clean and split a source into Parquet files."""
 
 from __future__ import annotations
 

@@ -105,9 +105,7 @@ def cut(text: str, max_bytes: int | None) -> Iterator[str]:
 
 
 def character_start(data: bytes, at: int) -> int:
-    """Return the last byte up to `at` that does not lie inside a character of a UTF-8 text, its end
-    included.
-    """
+    """Return the last byte up to `at` on a character boundary of a UTF-8 text."""
     at = min(at, len(data))
     while at < len(data) and data[at] & 0xC0 == 0x80:
         at -= 1
@@ -180,8 +178,7 @@ def _normalise(line: str) -> str:
 
 
 def split_of(group: str, source: str, fractions: SplitFractions, seed: int) -> str:
-    """Return the split of all documents of a source's cluster: hashes against the cumulated
-    fractions.
+    """Return the split of a source's cluster: its hash against cumulated fractions.
 
     A group is in `pool`, in `heldout`, or in neither. In the latter case its clusters are shared
     out among `train` and `match`. So no cluster is in two splits, and what is chosen on `match`

@@ -51,9 +51,7 @@ class PackageFile(NamedTuple):
 
 
 def environment_texts(source: EnvironmentSource, seed: int) -> Iterator[Text]:
-    """Yield texts of every requested domain, about `bytes_per_domain` each (fewer if no more is
-    found).
-    """
+    """Yield about `bytes_per_domain` of texts of every requested domain."""
     files = installed_files()
     for domain in source.domains:
         if domain == "arithmetic":
@@ -64,8 +62,7 @@ def environment_texts(source: EnvironmentSource, seed: int) -> Iterator[Text]:
 
 
 def group_of(document: Document) -> str:
-    """Return what a document of the harvest belongs to, as `split_of` and the harvest's turns have
-    it.
+    """Return the group of a document of the harvest, for `split_of` and turns.
 
     That is its package in the domains `BY_PACKAGE`, and its file (or its generated text) in the
     others.
@@ -184,9 +181,7 @@ def _read(path: Path) -> str:
 
 
 def without_docstrings(code: str) -> str:
-    """Return Python code with every docstring replaced by an ellipsis; empty if it does not
-    parse.
-    """
+    """Return Python code with docstrings as `...`; empty if it does not parse."""
     nodes = _docstring_nodes(code)
     if nodes is None:
         return ""

@@ -1,6 +1,4 @@
-"""Texts from records: local jsonl (compressed or not) and parquet files, and Hugging Face
-datasets.
-"""
+"""Texts from records: local JSONL and Parquet files, and Hugging Face datasets."""
 
 from __future__ import annotations
 
@@ -45,9 +43,7 @@ _UNLABELLED = ", or leave it out for texts without labels"
 
 
 def file_texts(source: FilesSource, keys: Keys = CORPUS_KEYS) -> Iterator[Text]:
-    """Yield the texts of a local file or of all readable files in a folder, in the order of their
-    names.
-    """
+    """Yield the texts of a file, or of a folder's readable files in order of name."""
     for path in source_files(source.path, keys.path):
         yield from record_texts(
             _records(path, source.zstd_long), str(path), source.text, source.domain, keys
@@ -127,9 +123,7 @@ def _unquoted(label: str) -> str:
 
 
 class SourceFiles(NamedTuple):
-    """Files of a folder: those that a `files` source reads, and those that it leaves out. Hidden
-    ones are neither.
-    """
+    """A folder's files: those read and those left out; hidden files are in neither."""
 
     read: list[Path]
     left_out: list[Path]
@@ -203,8 +197,7 @@ def _holds_records(path: Path) -> bool:
 
 
 def check_files(source: FilesSource, min_bytes: int, keys: Keys = CORPUS_KEYS) -> None:
-    """Read a `files` source up to its first usable document, so that a wrong column is found before
-    any work.
+    """Read a `files` source to its first usable document, to find a wrong column early.
 
     Raises
     ------
@@ -225,8 +218,7 @@ def check_files(source: FilesSource, min_bytes: int, keys: Keys = CORPUS_KEYS) -
 def record_texts(
     records: Iterable[Any], place: str, text: str, domain: str | None, keys: Keys = CORPUS_KEYS
 ) -> Iterator[Text]:
-    """Yield the texts of records; a record whose text is null has an empty one, so that it is
-    counted as dropped.
+    """Yield the texts of records; a null text is empty, and counted as dropped.
 
     Raises
     ------

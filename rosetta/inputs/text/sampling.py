@@ -1,5 +1,4 @@
-"""Drawing the sequences that the models read from the documents of the match split (method, section
-4).
+"""Drawing the sequences that models read from the match split (method, section 4).
 
 What is drawn follows from the documents, the settings and their seed: neither the order of the
 source nor how the work is cut later has a part in it.
@@ -39,8 +38,7 @@ class Sample(NamedTuple):
 def draw_sequences(
     documents: list[Document], settings: Sampling, long_enough: Callable[[str], bool] | None = None
 ) -> Sample:
-    """Draw sequences independently and uniformly, without replacement, from all that the documents
-    have.
+    """Draw sequences uniformly, without replacement, from all of the documents'.
 
     Parameters
     ----------

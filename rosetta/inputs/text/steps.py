@@ -15,8 +15,7 @@ from rosetta.storage.manifests import read_manifest
 
 
 def corpus_step(config: Config, paths: Paths) -> None:
-    """Build the corpus, and check it against what later steps need of it, rather than after models
-    have read it.
+    """Build the corpus, and check early that it has what later steps need.
 
     Raises
     ------

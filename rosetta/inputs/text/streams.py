@@ -21,9 +21,7 @@ LONGEST_WINDOW = 31  # the largest that zstd knows: 2 GiB
 
 
 def format_of(path: Path) -> str | None:
-    """Return how a file is read: `parquet`, or lines that are `plain`, `zstd` or `gzip`; None if it
-    is not.
-    """
+    """Return a file's format: `parquet`, or lines in `plain`, `zstd` or `gzip`; else None."""
     name = path.name.lower()
     if name.endswith(".parquet"):
         return "parquet"

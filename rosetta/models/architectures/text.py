@@ -15,9 +15,7 @@ from rosetta.models.architectures.record import Architecture, Experts
 
 
 def text_config(config: Any) -> Any:
-    """Return the part of a configuration that describes the language model: all of it, but for
-    multimodal ones.
-    """
+    """Return the part of a configuration that describes the language model."""
     nested = getattr(config, "text_config", None) or config
     return (
         SimpleNamespace(**nested) if isinstance(nested, dict) else nested

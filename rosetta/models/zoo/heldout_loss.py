@@ -15,18 +15,14 @@ HELDOUT_TOKENS = 65_536
 
 
 class Reading(NamedTuple):
-    """Token ids of a document as a model is shown them, and the bytes of all but the first, which
-    nothing predicts.
-    """
+    """Token ids of a document as a model sees them, and the bytes that are predicted."""
 
     ids: Sequence[int]
     n_bytes: int
 
 
 def training_readings(tokenizer: Any, texts: list[str], sequence_length: int) -> Iterator[Reading]:
-    """Yield documents as the training of a zoo model shows them: their first tokens, after an
-    END_OF_TEXT.
-    """
+    """Yield documents as a zoo training shows them: first tokens after END_OF_TEXT."""
     spelled = tokenizer.backend_tokenizer.id_to_token
     for text in texts:
         (ids,) = texts_to_ids(tokenizer, [text])

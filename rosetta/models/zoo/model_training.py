@@ -87,9 +87,7 @@ def _steps(
 
 
 def learning_rate(training: ZooTraining, step: int) -> float:
-    """Return a zoo model's rate at a step: linear warm-up to the peak, then a cosine down to a
-    tenth of it.
-    """
+    """Return a zoo model's rate at a step: linear warm-up, then a cosine to a tenth."""
     return warmup_cosine(
         training.learning_rate, step, training.steps, training.warmup_steps, floor=0.1
     )
@@ -101,9 +99,7 @@ def _recipe(training: ZooTraining) -> dict[str, Any]:
 
 
 def save_model(model: Any, tokenizer: Path, folder: Path) -> None:
-    """Save a model in Hugging Face format, with the files of its tokenizer's folder, whole or not
-    at all.
-    """
+    """Save a model in Hugging Face format with its tokenizer's files, atomically."""
     with replacing(folder, sum(parameter.nbytes for parameter in model.parameters())) as temporary:
         model.save_pretrained(temporary)
         # As files: saving a loaded tokenizer notes how it was loaded, which differs between

@@ -20,8 +20,7 @@ def packed_tokens(
     separator: int = END_OF_TEXT_ID,
     check: Callable[[list[int], str], None] | None = None,
 ) -> np.ndarray:
-    """Return `n_tokens` training tokens: documents in a seeded order, END_OF_TEXT (or another
-    separator) before each.
+    """Return `n_tokens` of documents in seeded order, each after a separator.
 
     Every pass over the documents has an order of its own. `check` is called with the ids and the
     text of each.

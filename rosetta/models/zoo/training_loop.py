@@ -1,6 +1,4 @@
-"""Steps of a training: deterministic, checkpointed, resumable; of zoo models and of LoRA updates
-alike.
-"""
+"""Training steps for zoo models and LoRA: deterministic, checkpointed, resumable."""
 
 from __future__ import annotations
 
@@ -56,8 +54,7 @@ class Steps:
 def run_steps(
     model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype: torch.dtype
 ) -> list[float]:
-    """Train a model's trainable parameters, from the last checkpoint of the same run if there is
-    one.
+    """Train a model's trainable parameters, from the same run's last checkpoint if any.
 
     The data of a step, and what dropout draws there, depend on its number only, so the weights are
     the same whether or not the training was interrupted. Products are made in `dtype`, weights and
