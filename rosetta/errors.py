@@ -1,7 +1,7 @@
 """Errors meant for the person at the keyboard.
 
 Every one of them carries a single message that names what is wrong (a key, a file, a unit) and how
-to mend it. The command line prints the message and exits with 2; nothing here is ever caught to be
+to fix it. The command line prints the message and exits with 2; nothing here is ever caught to be
 ignored.
 """
 
@@ -20,7 +20,7 @@ _SHORTEST_SECRET = 6  # below, a value is a word that may stand anywhere
 
 
 class RosettaError(Exception):
-    """Base of all errors that a user can mend."""
+    """Base of all errors that a user can fix."""
 
 
 class ConfigError(RosettaError):

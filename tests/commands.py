@@ -36,7 +36,7 @@ def run_here(*arguments, folder: Path) -> Done:
     return Done(code or 0, out.getvalue(), err.getvalue())
 
 
-def assert_refused(done: Done, message: str) -> None:
+def assert_rejected(done: Done, message: str) -> None:
     """Exit code 2, one message that matches, no traceback."""
     assert done.code == 2, done
     assert len(re.findall(r"^rosetta: |^╭─ Error|^Error: ", done.err, re.MULTILINE)) == 1, done.err

@@ -55,7 +55,7 @@ def jobs_of(done: subprocess.CompletedProcess) -> dict[str, int]:
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy what a run needs besides the package."""
+    """Copy what a run needs apart from the package."""
     folder.mkdir()
     for name in ("Snakefile", "workflow", "envs", "config.yaml"):
         source = ROOT / name

@@ -105,7 +105,7 @@ def tokenize_shard(
 ) -> tuple[list[TokenizedDocument], StoreTokens]:
     """Tokenize a shard's documents, each cut to its first `sequence_length` tokens.
 
-    A document whose tokens do not rebuild its text is left out: it has no token, hence no aligned
+    A document whose tokens do not rebuild its text is left out: it has no token, so no aligned
     span with any model.
 
     Returns

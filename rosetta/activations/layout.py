@@ -221,7 +221,7 @@ def check_exponents(exponents: np.ndarray, place: str) -> None:
 def check_tokens(tokens: StoreTokens, place: str) -> None:
     """Check that documents are distinct and ordered, and byte ranges cover prefixes without gaps.
 
-    Positions without bytes (`byte_end == byte_start`) take no part: where they stand is not looked
+    Positions without bytes (`byte_end == byte_start`) are excluded: where they stand is not looked
     at.
 
     Raises
@@ -293,11 +293,11 @@ def check_same_documents(a: StoreTokens, b: StoreTokens, places: tuple[str, str]
         Naming the first document that differs.
     """
     both = " and ".join(places)
-    mend = "Capture both models on the same corpus and shards."
+    fix = "Capture both models on the same corpus and shards."
     if len(a.document_ids) != len(b.document_ids):
         raise StoreError(
             f"{both} hold different documents: {len(a.document_ids)} of them and "
-            f"{len(b.document_ids)}. {mend}"
+            f"{len(b.document_ids)}. {fix}"
         )
     for name, what in (("document_ids", "id"), ("document_bytes", "length in bytes")):
         values = getattr(a, name), getattr(b, name)
@@ -305,7 +305,7 @@ def check_same_documents(a: StoreTokens, b: StoreTokens, places: tuple[str, str]
             raise StoreError(
                 f"{both} hold different documents: the {what} of document {i} is {values[0][i]} "
                 "in one and "
-                f"{values[1][i]} in the other. {mend}"
+                f"{values[1][i]} in the other. {fix}"
             )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from rosetta.activations.canonical import SPACE_MARK
 
-# What a normaliser may be; to write ▁ for spaces is allowed besides.
+# What a normaliser may be; writing ▁ for spaces is allowed, too.
 _NORMALISERS = (
     "NFC",
     "NFD",

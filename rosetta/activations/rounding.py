@@ -73,7 +73,7 @@ def scaled_back(values: torch.Tensor, exponent: int) -> torch.Tensor:
 class Rounding:
     """Rounds successive batches to the stored dtype.
 
-    Positions without bytes take no part, so what overflows there (the first token of many models
+    Positions without bytes are excluded, so what overflows there (the first token of many models
     reads huge values) is clamped to the largest finite value. Everything else must be finite.
 
     Parameters

@@ -89,5 +89,5 @@ class StoreTokens:
 
     @property
     def with_bytes(self) -> np.ndarray:
-        """Whether each position stands for bytes; the others take no part, shape (n_positions,)."""
+        """Whether each position stands for bytes; the others are excluded, shape (n_positions,)."""
         return self.byte_end > self.byte_start

@@ -119,7 +119,7 @@ def mean_estimate(
     Parameters
     ----------
     values : ndarray, shape (n, k)
-        Observations; NaN entries take no part.
+        Observations; NaN entries are excluded.
     settings : Bootstrap
         Number of resamples, seed, and clusters below which there is no interval.
     *name : str or int

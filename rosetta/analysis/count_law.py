@@ -65,7 +65,7 @@ def fit_count_law(
         Neurons per model, and counts ≥ 0: sums or means of counts serve too.
     ladders : sequence of str, optional
         The ladder of each; all of one if not given. A ladder without any match says nothing of the
-        exponent and takes no part.
+        exponent and is excluded.
     """
     sizes, counts = np.asarray(sizes, dtype=float), np.asarray(counts, dtype=float)
     ladders = np.array(ladders if ladders is not None else [""] * len(sizes), dtype=object)

@@ -100,7 +100,7 @@ class LadderNull:
     def redrawn(self, quantile: float, n_pairs: int, name: str) -> np.ndarray:
         """Return thresholds of resamples of the null, (2 · n_pairs,): their spread is the error.
 
-        Matches of one seed share hubs, so whole seeds are drawn, anew in every rung unless all
+        Matches of one seed share hubs, so whole seeds are drawn, again in every rung unless all
         rungs share them: one fewer than there are, with replacement, which makes the spread that of
         independent seeds also when they are few (Rao and Wu 1988). Each is followed by its mirror
         image about the threshold itself (of Fisher's transform), as each half-sample is by its

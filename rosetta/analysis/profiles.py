@@ -65,7 +65,7 @@ def profile_neurons(
 
     A document's context is its highest position (the first one on ties), and ties between documents
     go to the earlier one, so the n contexts of a neuron come from n documents. Positions without
-    bytes take no part.
+    bytes are excluded.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ def replicate_table(
 ) -> pd.DataFrame:
     """Return counts per rung and statistic on half-samples (`REPLICATE_COLUMNS`).
 
-    With every half-sample the thresholds are drawn anew (`LadderNull.redrawn`), the same for all
+    With every half-sample the thresholds are drawn again (`LadderNull.redrawn`), the same for all
     rungs of a ladder, so that the spread of a calibrated count holds the sampling error of its
     threshold. All ladders are drawn alike, because they share the seeds of exchanged documents and
     the twins of the models that they share: drawn apart, their errors would cancel in an exponent

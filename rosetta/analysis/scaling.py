@@ -316,7 +316,7 @@ def pooled_table(
     out. Pairs that share a model are not independent, which the interval of the fit takes them for:
     `alpha_family_…` is the jackknife over families, with Student's t of families − 1 degrees of
     freedom (NaN with fewer than three). A pair that is in several ladders counts in the first. A
-    ladder that is not counted, because its threshold cannot be read, takes no part: `reason` names
+    ladder that is not counted, because its threshold cannot be read, is excluded: `reason` names
     it.
 
     Parameters

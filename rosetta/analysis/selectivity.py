@@ -27,7 +27,7 @@ def vocabulary_kurtosis(weights: torch.Tensor, directions: torch.Tensor) -> np.n
     weights : Tensor, shape (n_units, d_model)
         Output weight vectors.
     directions : Tensor, shape (|V|, d_model)
-        Unembedding vectors. Zero vectors have no direction and take no part.
+        Unembedding vectors. Zero vectors have no direction and are excluded.
 
     Returns
     -------

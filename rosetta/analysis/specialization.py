@@ -104,7 +104,7 @@ def expected_shift(
     Parameters
     ----------
     fire : ndarray, shape (n_neurons, n_categories)
-        NormalizedFire; a category that is NaN throughout, without tokens, takes no part.
+        NormalizedFire; a category that is NaN throughout, without tokens, is excluded.
     categories : list of str
         Names of the columns.
     directions : dict

@@ -73,7 +73,7 @@ def k_sweep_table(config: Config, paths: Paths) -> pd.DataFrame:
     `alpha` is the ladder's, `alpha_pairs` that of all ladders of pairs together; their intervals
     are those of the fit.
 
-    Neighbours up to correlation.max_k are stored, so nothing is correlated anew.
+    Neighbours up to correlation.max_k are stored, so nothing is correlated again.
     """
     n_jobs = config.correlation.n_jobs
     lists = {
@@ -287,7 +287,7 @@ def _swept(config: Config, paths: Paths) -> dict[tuple[str, str], Tables]:
     """Return the matches of every sweep and setting, in the order of the configuration; budgets
     fall.
     """
-    if not config.swept_anew:
+    if not config.sweeps_recorrelate:
         return {}
     found: dict[tuple[str, str], Tables] = {}
     for pair in config.pairs():

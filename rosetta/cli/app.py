@@ -68,7 +68,7 @@ def _job(
 
 
 def main() -> None:
-    """Run the command line; errors that a user can mend are printed as one message, exit code 2."""
+    """Run the command line; errors that a user can fix are printed as one message, exit code 2."""
     os.environ["MPLBACKEND"] = "Agg"  # figures go into files, whatever a notebook has set
     try:
         with naming_files(), naming_extras(_command(sys.argv[1:])), also_checking(compare_with_run):

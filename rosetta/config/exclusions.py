@@ -8,7 +8,7 @@ from rosetta.config.base import Section
 
 
 class Exclusions(Section):
-    """What takes no part in correlations besides dead neurons and special positions."""
+    """What is excluded from correlations apart from dead neurons and special positions."""
 
     first_position: bool = Field(
         False,

@@ -114,8 +114,8 @@ class Config(Section):
         return [k for k in (1, 2, 5, 10) if k <= self.correlation.max_k]
 
     @property
-    def swept_anew(self) -> bool:
-        """Whether any sweep correlates anew."""
+    def sweeps_recorrelate(self) -> bool:
+        """Whether any sweep correlates again."""
         sweeps = self.sweeps
         return bool(sweeps.budgets or sweeps.split_half or sweeps.pooling or sweeps.exclusions)
 

@@ -12,7 +12,7 @@ from rosetta.config.exclusions import Exclusions
 
 class Sweeps(Section):
     """How the result depends on choices. k and threshold cost nothing; each other setting is a
-    correlation anew.
+    further correlation.
     """
 
     k: Distinct[Annotated[int, Field(ge=1)]] | None = Field(

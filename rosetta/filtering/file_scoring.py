@@ -63,7 +63,7 @@ class FileScoring(NamedTuple):
         return self.shape.name(*self.neuron)
 
     def recipe(self) -> dict[str, Any]:
-        """Return what the scores of a document depend on, besides its text."""
+        """Return what the scores of a document depend on, apart from its text."""
         files = self.source.revision or _digests(Path(self.source.location))
         return {
             "version": SCORE_VERSION,

@@ -31,7 +31,7 @@ SCHEMA = pa.schema(
 BUFFERED = 512  # documents held back per shard, which become one row group
 BUFFERED_BYTES = 2**29  # of text held back for all shards together
 SMALLEST_GROUP = 2**18  # bytes, below which a row group of its own is a waste
-SPARE_FILES = 200  # that a process has open besides the shards
+SPARE_FILES = 200  # that a process has open apart from the shards
 
 
 @dataclass

@@ -60,7 +60,7 @@ def check_endpoint(settings: Annotation) -> str:
             "Put the key there, or any word if the endpoint asks for none."
         )
     if not (key.isascii() and key.isprintable()) or " " in key:
-        # It would make an illegal header, and what refuses that may repeat it.
+        # It would make an illegal header, and an error about it may repeat it.
         raise ConfigError(
             f"annotation.api_key_variable: {settings.api_key_variable} holds a blank, a line "
             "break or another sign "

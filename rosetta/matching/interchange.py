@@ -45,7 +45,7 @@ _COLUMN_OF = {
     "rank_in_model2": "rank_b",
 }
 _TYPES = {"layer": np.int32, "unit": np.int32, "rank": np.int16}
-_MEND = (
+_FIX = (
     "Give the best_buddies.json of the published language code, as docs/reproduction.md "
     "describes it."
 )
@@ -78,7 +78,7 @@ def read_buddies(path: Path, model_a: str, model_b: str, k: int | None = None) -
         pairs = _FILE.validate_json(read_bytes(path))
     except ValidationError as error:
         problem = describe_problems(error.errors(include_url=False)[:1])[0]
-        raise StoreError(f"{path}: not a list of best buddies ({problem}). {_MEND}") from None
+        raise StoreError(f"{path}: not a list of best buddies ({problem}). {_FIX}") from None
     table = pd.DataFrame([pair.model_dump() for pair in pairs], columns=list(_COLUMN_OF)).rename(
         columns=_COLUMN_OF
     )

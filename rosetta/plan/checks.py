@@ -40,7 +40,7 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     Raises
     ------
     RosettaError
-        With the key, the value and the mend: a results folder that cannot be written, a model
+        With the key, the value and the fix: a results folder that cannot be written, a model
         folder that cannot be used, no text to train on, more shards than documents, models of
         unlike scale on a rung or of two modalities in a ladder, too little memory for a model or a
         pair of known size, a corpus that is missing, empty or lacks a column, a domain without a

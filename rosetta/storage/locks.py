@@ -43,7 +43,7 @@ def running_here(folder: Path, results: Path | None = None) -> list[int]:
 def is_held(folder: Path) -> bool:
     """Tell whether another process holds a folder, without holding it.
 
-    Also True where `hold` would refuse because nobody can tell.
+    Also True where `hold` would fail because nobody can tell.
     """
     try:
         stream = open(folder / RUN_LOCK)  # noqa: SIM115

@@ -97,7 +97,7 @@ def _frontiers(theory: Theory, beta: float, sizes: list[int]) -> pd.DataFrame:
 
 def _exponent(rows: pd.DataFrame, quantity: str) -> tuple[float, float, float]:
     """Return the exponent of a quantity and the ends of its interval; sizes where it is not known
-    take no part.
+    are excluded.
     """
     runs = rows.dropna(subset=quantity).groupby("n")[quantity]
     means = runs.mean()

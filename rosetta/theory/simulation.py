@@ -5,7 +5,7 @@ Both models solve the same allocation. Every feature with s_r > 0 gets one neuro
     m_r = a_r z_r + Σ_{k ∈ B_r} b_rk z_k + σ∞ ε,    a_r² = s_r (σ∞² + I²),    Σ_k b_rk² = I²,
 
 so that its signal-to-interference ratio is s_r exactly. The feature values z ~ N(0, 1) are shared
-by the two models; background sets B_r, mixtures b and noise ε are drawn anew for each. Values are
+by the two models; background sets B_r, mixtures b and noise ε are drawn again for each. Values are
 made in blocks of inputs from counter-like seeds, so neither z (features × inputs) nor the
 activations ever exist whole.
 

@@ -1,4 +1,4 @@
-"""Captured activations against a hand-written forward pass of the MLP, and what stores refuse."""
+"""Captured activations against a hand-written forward pass of the MLP, and what stores reject."""
 
 import json
 import weakref
@@ -103,14 +103,14 @@ def test_pilot_moments_are_those_of_the_stored_values(tmp_path, dtype):
 
 
 @pytest.mark.parametrize(
-    ("value", "mend"), [(1e6, "bfloat16"), (np.inf, "weights"), (np.nan, "weights")]
+    ("value", "fix"), [(1e6, "bfloat16"), (np.inf, "weights"), (np.nan, "weights")]
 )
-def test_overflow_names_the_neuron(tmp_path, value, mend):
+def test_overflow_names_the_neuron(tmp_path, value, fix):
     rng = np.random.default_rng(0)
     ranges = random_ranges(rng, [30] * 4)
     values = rng.normal(size=(3, len(ranges[0]), 5)).astype(np.float32)
     values[2, 7, 4] = value
-    with pytest.raises(StoreError, match=rf"L2/U4.*{mend}"):
+    with pytest.raises(StoreError, match=rf"L2/U4.*{fix}"):
         save_stores(tmp_path / "a", values, ranges, 4, dtype="float16")
     assert not list((tmp_path / "a").glob("*")), "nothing is left behind"
 
@@ -162,7 +162,7 @@ def test_one_flipped_byte_in_any_file_is_found(saved):
     read_everything(saved)
 
 
-def test_a_manifest_of_something_else_is_refused(saved):
+def test_a_manifest_of_something_else_is_rejected(saved):
     manifest = json.loads((saved / "0.json").read_text())
     manifest["holds"]["n_positions"] += 1
     (saved / "0.json").write_text(json.dumps(manifest))
@@ -170,7 +170,7 @@ def test_a_manifest_of_something_else_is_refused(saved):
         Store(saved / "0.json")
 
 
-def test_sequences_beyond_the_context_are_refused(tmp_path, texts):
+def test_sequences_beyond_the_context_are_rejected(tmp_path, texts):
     source = ModelSource("m", str(save_tiny_model(tmp_path / "m", texts, "gpt2")))
     inputs = shard_inputs(source, [(0, "x")])
     with pytest.raises(ModelError, match="context of 32"):
@@ -198,7 +198,7 @@ def test_the_model_manifest_counts_neurons_and_parameters(tmp_path, texts):
     assert manifest["n_parameters"] == sum(p.numel() for p in load_model(source).parameters())
 
 
-def test_replaced_weights_are_refused(tmp_path, texts):
+def test_replaced_weights_are_rejected(tmp_path, texts):
     source = ModelSource("m", str(save_tiny_model(tmp_path / "m", texts, "llama")))
     write_model_manifest(source, tmp_path / "m.json", {"stage": "train"})
     checked_manifest(source, tmp_path / "m.json")
@@ -211,7 +211,7 @@ def test_replaced_weights_are_refused(tmp_path, texts):
         checked_manifest(source, tmp_path / "of the run" / "m.json")
 
 
-def test_weights_that_lack_a_tensor_are_refused(tmp_path, texts):
+def test_weights_that_lack_a_tensor_are_rejected(tmp_path, texts):
     from safetensors.torch import load_file, save_file
 
     folder = save_tiny_model(tmp_path / "m", texts, "llama")

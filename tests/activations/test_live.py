@@ -144,7 +144,7 @@ def test_documents_of_live_stores_are_exchanged_as_those_of_written_ones(run):
     torch.testing.assert_close(*found, atol=1e-6, rtol=0)
 
 
-def test_a_live_store_of_another_run_is_refused(run):
+def test_a_live_store_of_another_run_is_rejected(run):
     _, paths = run(keep=False)
     changed = paths.run_config.read_text().replace("sequence_length: 32", "sequence_length: 16")
     write_text(paths.run_config, changed)

@@ -143,7 +143,7 @@ def test_stores_of_format_2_read_as_before(tiny, tmp_path):
     assert len(list(store_check_step(tmp_path / "a"))) == 1
 
 
-def test_what_a_tiny_layer_cannot_hold_later_is_refused_with_the_mend():
+def test_what_a_tiny_layer_cannot_hold_later_is_rejected_with_the_fix():
     rounding = Rounding(
         np.ones(4, bool), NeuronShape(1, 2), "float16", "models.m", np.array([-30], np.int16)
     )

@@ -1,4 +1,4 @@
-"""The specification of stores (docs/stores.md): its example, what is refused with which message,
+"""The specification of stores (docs/stores.md): its example, what is rejected with which message,
 what is accepted.
 """
 
@@ -342,7 +342,7 @@ BREAKAGES = {
 }
 
 
-def refused(done, message):
+def rejected(done, message):
     code, _, error = done
     (said,) = [line for line in error.splitlines() if line.startswith("rosetta: ")]
     assert error.splitlines()[-1] == said, "nothing follows the message"
@@ -352,21 +352,21 @@ def refused(done, message):
 
 
 @pytest.mark.parametrize(("breakage", "message", "by_match"), BREAKAGES.values(), ids=BREAKAGES)
-def test_wrong_stores_are_refused(pair, rosetta_main, breakage, message, by_match):
+def test_wrong_stores_are_rejected(pair, rosetta_main, breakage, message, by_match):
     breakage(pair / "a")
-    refused(rosetta_main("store", "check", pair / "a"), message)
+    rejected(rosetta_main("store", "check", pair / "a"), message)
     done = rosetta_main("match", "--a", pair / "b", "--b", pair / "a", "--out", pair / "m.parquet")
     if by_match == "":
         assert done[0] == 0
     else:
-        refused(done, by_match or message)
+        rejected(done, by_match or message)
         assert not (pair / "m.parquet").exists()
 
 
-def test_screening_refuses_non_finite_values_too(pair, rosetta_main):
+def test_screening_rejects_non_finite_values_too(pair, rosetta_main):
     put("activations/1", (5, 2), np.nan)(pair / "a")
     options = ("--out", pair / "m.parquet", "--method", "screened")
-    refused(
+    rejected(
         rosetta_main("match", "--a", pair / "a", "--b", pair / "b", *options),
         "L1/U2 holds non-finite",
     )
@@ -395,16 +395,16 @@ PAIRS = {
 
 
 @pytest.mark.parametrize(("breakage", "message"), PAIRS.values(), ids=PAIRS)
-def test_stores_of_different_corpora_are_refused(pair, rosetta_main, breakage, message):
+def test_stores_of_different_corpora_are_rejected(pair, rosetta_main, breakage, message):
     breakage(pair / "b")
     assert rosetta_main("store", "check", pair / "b")[0] == 0, "alone it is right"
-    refused(
+    rejected(
         rosetta_main("match", "--a", pair / "a", "--b", pair / "b", "--out", pair / "m.parquet"),
         message,
     )
 
 
-def test_different_numbers_of_shards_and_documents_are_refused(pair, rosetta_main):
+def test_different_numbers_of_shards_and_documents_are_rejected(pair, rosetta_main):
     rng = np.random.default_rng(0)
     ranges = random_ranges(rng, DOCUMENTS)
     values = rng.normal(size=(1, len(ranges[0]), 3)).astype(np.float32)
@@ -417,7 +417,7 @@ def test_different_numbers_of_shards_and_documents_are_refused(pair, rosetta_mai
         done = rosetta_main(
             "match", "--a", pair / "a", "--b", pair / other, "--out", pair / "m.parquet"
         )
-        refused(done, message)
+        rejected(done, message)
 
 
 def test_positions_without_bytes_are_not_looked_at(pair, rosetta_main):

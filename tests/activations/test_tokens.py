@@ -155,7 +155,7 @@ OFFSETS = {
 @pytest.mark.parametrize("text", ["def f(x):", *SCRIPTS], ids=range(len(SCRIPTS) + 1))
 def test_offset_mappings_cannot_shift_a_range(tokenizer, text, offsets):
     """Ranges are the same without them; only a text with unknown tokens, which nothing else tells,
-    is refused.
+    is rejected.
     """
     reader, right = ByteTokenizer(tokenizer, "m"), ByteTokenizer(tokenizer, "m")(text)
     encode = reader._backend.encode
@@ -326,7 +326,7 @@ def test_truncation_keeps_the_first_tokens(tokenizer):
     assert np.array_equal(whole.head(3).byte_end, whole.byte_end[:3])
 
 
-def test_a_normaliser_that_cannot_be_followed_back_is_refused_with_the_place():
+def test_a_normaliser_that_cannot_be_followed_back_is_rejected_with_the_place():
     tokenizer = byte_level(normalizers.Replace(Regex(r"a\s+b"), "c"))
     with pytest.raises(
         UntracedText, match=r"models\.x: .*normaliser changes 'a bb' \(byte 3\).*Normalise"
@@ -334,7 +334,7 @@ def test_a_normaliser_that_cannot_be_followed_back_is_refused_with_the_place():
         ByteTokenizer(tokenizer, "models.x")("é a bb")
 
 
-def test_a_tokenizer_that_drops_text_is_refused_with_the_place():
+def test_a_tokenizer_that_drops_text_is_rejected_with_the_place():
     backend = Tokenizer(models.BPE({"x": 0}, []))
     backend.pre_tokenizer, backend.decoder = (
         pre_tokenizers.ByteLevel(add_prefix_space=False),
@@ -347,7 +347,7 @@ def test_a_tokenizer_that_drops_text_is_refused_with_the_place():
         ByteTokenizer(tokenizer, "models.x")("xyx")
 
 
-def test_an_unknown_decoder_is_refused():
+def test_an_unknown_decoder_is_rejected():
     backend = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     with pytest.raises(

@@ -119,7 +119,7 @@ def test_the_interval_is_made_of_ratios_of_deviation_to_error():
     )
 
 
-def test_absent_values_take_no_part():
+def test_absent_values_are_excluded():
     values = np.random.default_rng(0).gamma(1.0, size=(80, 2))
     values[:30, 1] = np.nan
     estimate = mean_estimate(values, SETTINGS, "x")

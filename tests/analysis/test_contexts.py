@@ -103,7 +103,7 @@ def test_partners_are_read_on_the_same_bytes(case):
     assert set(of_first[["model", "layer", "unit"]].itertuples(index=False, name=None)) == both
 
 
-def test_other_documents_are_refused(case):
+def test_other_documents_are_rejected(case):
     with pytest.raises(StoreError, match="do not hold all documents"):
         case.readers["a"].positions.index_of(np.array([77], dtype=np.uint64))
 

@@ -240,7 +240,7 @@ def test_what_cannot_be_pooled_is_told():
     rows["above_untrained"] = rows["matches"].where(rows["ladder"] != "a-c")
     table = pooled_table(rows).set_index(["statistic", "left_out"])
     assert table.loc[("above_untrained", "none"), "n_ladders"] == 2, (
-        "a ladder without a threshold takes no part"
+        "a ladder without a threshold is excluded"
     )
     triples = pooled_table(rows[rows["ladder"] == "a-b-c"])
     assert triples["reason"].tolist() == ["there is no ladder of pairs"] * 2
@@ -344,7 +344,7 @@ def test_counts_whose_error_is_not_known_give_an_exponent_without_interval():
     ).all()
 
 
-def test_the_command_fits_what_it_is_given_and_refuses_halves_without_complements(tmp_path):
+def test_the_command_fits_what_it_is_given_and_rejects_halves_without_complements(tmp_path):
     counts = count_rows(HEIGHTS)
     paths = {
         name: tmp_path / f"{name}.csv"

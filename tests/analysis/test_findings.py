@@ -389,7 +389,7 @@ def test_ladders_of_three_that_share_pairs_are_derived():
     assert derived_ladders({"abf": larger["abf"]}) == set(), "no ladder of pairs says the same"
 
 
-def test_too_few_resamples_for_the_number_of_verdicts_are_refused():
+def test_too_few_resamples_for_the_number_of_verdicts_are_rejected():
     """The number that the message asks for lets the smallest p that there can be stand the
     correction, just so.
     """
@@ -402,10 +402,10 @@ def test_too_few_resamples_for_the_number_of_verdicts_are_refused():
     }
     with pytest.raises(
         ConfigError, match=r"bootstrap\.n_resamples: 100 are too few for \d+ verdicts"
-    ) as refused:
+    ) as rejected:
         parse_config({**base, "bootstrap": {"n_resamples": 100}})
     verdicts, needed = (
-        int(re.search(rf"{word} (\d+)", str(refused.value))[1]) for word in ("for", "least")
+        int(re.search(rf"{word} (\d+)", str(rejected.value))[1]) for word in ("for", "least")
     )
     assert (
         parse_config({**base, "bootstrap": {"n_resamples": needed}}).bootstrap.n_resamples == needed

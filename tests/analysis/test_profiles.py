@@ -154,7 +154,7 @@ def test_shards_do_not_matter(tmp_path):
     assert open_stores(tmp_path / "3")[0].n_positions < len(ranges[0])
 
 
-def test_stores_of_another_corpus_are_refused(tmp_path):
+def test_stores_of_another_corpus_are_rejected(tmp_path):
     rng = np.random.default_rng(0)
     ranges = random_ranges(rng, [20] * 4)
     stores = save_stores(

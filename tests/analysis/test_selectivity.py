@@ -116,7 +116,7 @@ def test_a_projected_unembedding_is_followed_back(fold):
     torch.testing.assert_close(found, torch.stack(rows))
 
 
-def test_an_unembedding_that_does_not_fit_is_refused_by_name():
+def test_an_unembedding_that_does_not_fit_is_rejected_by_name():
     model = opt_350m()
     model.model.decoder.project_out = None
     with pytest.raises(
@@ -125,7 +125,7 @@ def test_an_unembedding_that_does_not_fit_is_refused_by_name():
         unembedding(model, "models.x", range(60))
 
 
-def test_zero_vectors_take_no_part():
+def test_zero_vectors_are_excluded():
     rng = np.random.default_rng(0)
     weights, directions = (
         torch.from_numpy(rng.normal(size=shape)).float() for shape in ((5, 8), (200, 8))

@@ -7,7 +7,7 @@ import shutil
 import pandas as pd
 import pytest
 import yaml
-from commands import assert_refused, run_here, tree
+from commands import assert_rejected, run_here, tree
 from workflow_runs import TINY
 
 RUN, STORES, EXCHANGE = "--config run.yaml", "--a sim/a --b sim/b", "--exchange-seed 0 --documents"
@@ -278,7 +278,7 @@ BAD = [
 @pytest.mark.parametrize(("command", "message"), BAD, ids=[command for command, _ in BAD])
 def test_a_bad_command_gets_one_message_and_changes_nothing(folder, command, message):
     before = tree(folder)
-    assert_refused(run_here(*command.split(), folder=folder), message)
+    assert_rejected(run_here(*command.split(), folder=folder), message)
     after = tree(folder)
     assert {path: after.get(path) for path in before} == before
     assert not [path for path in after.keys() - before.keys() if after[path] is not None], (

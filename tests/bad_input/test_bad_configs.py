@@ -1,4 +1,4 @@
-"""Configurations that cannot be run: each is refused before any job, by key, value and mend; and
+"""Configurations that cannot be run: each is rejected before any job, by key, value and fix; and
 odd ones that can.
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from commands import assert_refused, run_here, tree
+from commands import assert_rejected, run_here, tree
 from workflow_runs import TINY
 
 HUGE = 10**18
@@ -252,10 +252,10 @@ def folder():
 @pytest.mark.parametrize(
     ("key", "value", "message"), BAD, ids=[f"{key}={str(value)[:20]!a}" for key, value, _ in BAD]
 )
-def test_a_bad_value_is_refused_by_its_key(folder, key, value, message):
+def test_a_bad_value_is_rejected_by_its_key(folder, key, value, message):
     (folder / "run.yaml").write_text(yaml.safe_dump(changed(key, value)))
     before = tree(folder)
-    assert_refused(run_here("check", "--configfile", "run.yaml", folder=folder), message)
+    assert_rejected(run_here("check", "--configfile", "run.yaml", folder=folder), message)
     assert tree(folder) == before
 
 
@@ -294,10 +294,10 @@ FILES = {
 
 
 @pytest.mark.parametrize(("content", "message"), FILES.values(), ids=FILES)
-def test_a_bad_file_is_refused_by_its_name(folder, content, message):
+def test_a_bad_file_is_rejected_by_its_name(folder, content, message):
     (folder / "bad.yaml").write_bytes(content)
     before = tree(folder)
-    assert_refused(
+    assert_rejected(
         run_here("check", "--configfile", "bad.yaml", folder=folder),
         rf"rosetta: bad\.yaml: {message}",
     )
@@ -309,7 +309,7 @@ def test_several_problems_are_one_message(folder):
     (folder / "run.yaml").write_text(yaml.safe_dump(content))
     done = run_here("check", "--configfile", "run.yaml", folder=folder)
     for message in (r"matching\.k: ", "corelation: unknown key", r"exclusions\.max_norm: "):
-        assert_refused(done, message)
+        assert_rejected(done, message)
 
 
 @pytest.mark.parametrize(

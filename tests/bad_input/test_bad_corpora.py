@@ -1,4 +1,4 @@
-"""Corpora that cannot be read are refused by file, record and mend; text of every kind that is text
+"""Corpora that cannot be read are rejected by file, record and fix; text of every kind that is text
 simply works.
 """
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 import yaml
 import zstandard
-from commands import assert_refused, run_here, tree
+from commands import assert_rejected, run_here, tree
 from helpers import save_tiny_model
 
 from rosetta.activations.folders import open_stores
@@ -168,26 +168,26 @@ EARLY = {
 
 
 @pytest.mark.parametrize(("name", "data", "message"), EARLY.values(), ids=EARLY)
-def test_a_bad_corpus_is_refused_before_any_job(tmp_path, name, data, message):
+def test_a_bad_corpus_is_rejected_before_any_job(tmp_path, name, data, message):
     write_run(tmp_path, name, data)
     before = tree(tmp_path)
-    assert_refused(run_here("check", "--configfile", "run.yaml", folder=tmp_path), message)
+    assert_rejected(run_here("check", "--configfile", "run.yaml", folder=tmp_path), message)
     assert tree(tmp_path) == before
 
 
-def test_a_brace_in_the_name_of_a_file_is_refused(tmp_path):
+def test_a_brace_in_the_name_of_a_file_is_rejected(tmp_path):
     (tmp_path / "c.jsonl").mkdir()
     write_run(tmp_path, "c.jsonl/{x}.jsonl", GOOD)
     content = (tmp_path / "run.yaml").read_text()
     (tmp_path / "run.yaml").write_text(content.replace("c.jsonl/{x}.jsonl", "c.jsonl"))
     done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
-    assert_refused(
+    assert_rejected(
         done, r"corpus\.source\.path: c\.jsonl/\{x\}\.jsonl has a brace in its name, .*Rename it"
     )
 
 
 @pytest.mark.parametrize("domain", ["text.kind", "meta", "meta.b"])
-def test_a_bad_column_of_labels_is_refused(tmp_path, domain):
+def test_a_bad_column_of_labels_is_rejected(tmp_path, domain):
     write_run(tmp_path, "c.jsonl", b'{"text": "long enough", "meta": {"a": 1}}\n', domain=domain)
     message = {
         "text.kind": "no column 'text.kind' in record 0",
@@ -196,10 +196,10 @@ def test_a_bad_column_of_labels_is_refused(tmp_path, domain):
         r"out",
     }[domain]
     done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
-    assert_refused(done, rf"corpus\.source\.domain: .*{message}")
+    assert_rejected(done, rf"corpus\.source\.domain: .*{message}")
 
 
-def test_an_endless_line_is_refused_before_it_is_held(tmp_path, monkeypatch):
+def test_an_endless_line_is_rejected_before_it_is_held(tmp_path, monkeypatch):
     """However little it takes on disk: the line of this archive unfolds to a thousand times its
     size.
     """
@@ -207,7 +207,7 @@ def test_an_endless_line_is_refused_before_it_is_held(tmp_path, monkeypatch):
     data = zstd(GOOD + b'{"text": "' + b"x" * 5_000_000 + b'"}\n')
     assert len(data) < 5_000
     write_run(tmp_path, "c.jsonl.zst", data)
-    assert_refused(
+    assert_rejected(
         run_here("corpus", "--config", "run.yaml", folder=tmp_path),
         r"c\.jsonl\.zst:2: the line is longer than 10,000",
     )
@@ -219,7 +219,7 @@ def test_a_window_longer_than_is_allowed_is_named_as_what_it_is(tmp_path):
     config["corpus"]["source"]["zstd_long"] = 27
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
     done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
-    assert_refused(
+    assert_rejected(
         done, r"c\.jsonl\.zst: was made with a long window \(zstd --long\).*`zstd_long`.*Raise it"
     )
 
@@ -241,9 +241,9 @@ LATE = {
 
 
 @pytest.mark.parametrize(("data", "message"), LATE.values(), ids=LATE)
-def test_a_bad_record_is_refused_by_its_line(tmp_path, data, message):
+def test_a_bad_record_is_rejected_by_its_line(tmp_path, data, message):
     write_run(tmp_path, "c.jsonl", data)
-    assert_refused(run_here("corpus", "--config", "run.yaml", folder=tmp_path), message)
+    assert_rejected(run_here("corpus", "--config", "run.yaml", folder=tmp_path), message)
     assert not (tmp_path / "results" / "corpus" / "manifest.json").exists()
 
 
@@ -279,7 +279,7 @@ def test_what_later_jobs_need_of_a_corpus_is_asked_by_the_first(tmp_path, change
             "heldout": 0.0,
         }
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
-    assert_refused(run_here("corpus", "--config", "run.yaml", folder=tmp_path), message)
+    assert_rejected(run_here("corpus", "--config", "run.yaml", folder=tmp_path), message)
 
 
 TEXTS = {

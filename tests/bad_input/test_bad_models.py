@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from commands import assert_refused, run_here, tree
+from commands import assert_rejected, run_here, tree
 from safetensors.torch import load_file
 from spoilt_models import INDEX, WEIGHTS, add, configured, edit_weights, truncate, write
 
@@ -141,11 +141,11 @@ EARLY = {
 
 
 @pytest.mark.parametrize(("spoil", "message"), EARLY.values(), ids=EARLY)
-def test_a_bad_model_is_refused_before_any_job(folder, spoil, message):
+def test_a_bad_model_is_rejected_before_any_job(folder, spoil, message):
     spoil(folder / "m")
     before = tree(folder)
     done = run_here("check", "--configfile", "run.yaml", folder=folder)
-    assert_refused(done, rf"rosetta: models\.m\.path: m\b.*{message}")
+    assert_rejected(done, rf"rosetta: models\.m\.path: m\b.*{message}")
     assert tree(folder) == before
 
 
@@ -193,6 +193,6 @@ def test_a_quantisation_is_known_by_the_names_of_weights_and_a_plain_scale_is_no
     add(name)(folder / "m")
     done = run_here("check", "--configfile", "run.yaml", folder=folder)
     if is_quantised:
-        assert_refused(done, rf"weights are quantised \({name}\)")
+        assert_rejected(done, rf"weights are quantised \({name}\)")
     else:
         assert done.code == 0, done.err

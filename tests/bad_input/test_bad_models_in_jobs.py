@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from commands import assert_refused, run_here
+from commands import assert_rejected, run_here
 from spoilt_models import INDEX, WEIGHTS, add, configured, edit_weights, truncate, write
 from transformers import AutoModelForCausalLM, GPTNeoXConfig
 
@@ -102,11 +102,11 @@ LATE = {
 
 
 @pytest.mark.parametrize(("spoil", "message"), LATE.values(), ids=LATE)
-def test_what_only_its_library_can_tell_is_refused_by_the_job_that_checks_the_model(
+def test_what_only_its_library_can_tell_is_rejected_by_the_job_that_checks_the_model(
     folder, spoil, message
 ):
     spoil(folder / "m")
-    assert_refused(
+    assert_rejected(
         run_here("model", "--config", "run.yaml", "--model", "m", folder=folder),
         rf"models\.m: .*{message}",
     )
@@ -192,9 +192,9 @@ def test_a_token_without_an_embedding_that_a_text_gives_is_named_with_it(folder,
         r": document [0-9a-f]{16} has the token 'neuron' \(300\), of which the model has "
         r"no embedding: it embeds 300"
     )
-    assert_refused(run_here(*ready(folder), folder=folder), f"rosetta: m{message}")
+    assert_rejected(run_here(*ready(folder), folder=folder), f"rosetta: m{message}")
     assert not list((folder / "results" / "activations").rglob("*.json"))
-    assert_refused(run_here(*FILTER, folder=folder), f"rosetta: shard 1/1{message}")
+    assert_rejected(run_here(*FILTER, folder=folder), f"rosetta: shard 1/1{message}")
 
 
 def test_the_same_is_told_of_an_option(folder, texts):
@@ -213,15 +213,15 @@ def test_the_same_is_told_of_an_option(folder, texts):
         "m",
     ]
     spoil_tokenizer(folder / "m")
-    assert_refused(
+    assert_rejected(
         run_here(*arguments, folder=folder), "rosetta: --model: its tokenizer has token 349"
     )
     write("tokenizer.json", "{}")(folder / "m")
-    assert_refused(
+    assert_rejected(
         run_here(*arguments, folder=folder), "rosetta: --model: cannot load the tokenizer"
     )
     truncate(folder / "m")
-    assert_refused(
+    assert_rejected(
         run_here(*arguments, folder=folder), "rosetta: --model: m: model.safetensors cannot be read"
     )
     assert not (folder / "out").exists()

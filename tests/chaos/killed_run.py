@@ -132,7 +132,7 @@ class KilledRun:
         self._random = random.Random(seed)
         self._last = (
             n_jobs - 2
-        )  # jobs finished when a kill waits no longer, lest the run ends before it
+        )  # jobs finished when a kill waits no longer, so that the run does not end before it
         self._thresholds = sorted(
             self._random.randint(0, max(0, self._last - PATIENCE)) for _ in range(n_kills)
         )
@@ -247,7 +247,7 @@ class KilledRun:
             said = (self.folder / log).read_text()
             if re.search(r"checkpoint at|resuming at|train loss|perplexity", said):
                 resumed = re.search(r"resuming at step (\d+)", said)
-                assert resumed, f"{log}: had a checkpoint of step {steps}, and began anew:\n{said}"
+                assert resumed, f"{log}: had a checkpoint of step {steps}, and began again:\n{said}"
                 assert int(resumed[1]) >= steps, said
                 self.tally.resumed.append(f"{Path(log).stem} at step {resumed[1]}")
         self._steps = {}

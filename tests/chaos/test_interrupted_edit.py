@@ -43,7 +43,7 @@ def test_a_kill_after_an_edit_leaves_no_stale_result_for_a_good_one(finished, tm
     deadline = time.monotonic() + 120
     while (
         not log.exists() or log.stat().st_mtime_ns == before
-    ):  # Snakemake removes it before the job begins it anew
+    ):  # Snakemake removes it before the job begins it again
         assert time.monotonic() < deadline
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)

@@ -79,7 +79,7 @@ def fail_in(folder, keep):
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_a_scratch_folder_is_gone_on_with_or_begun_anew(tmp_path, keep):
+def test_a_scratch_folder_is_gone_on_with_or_begun_again(tmp_path, keep):
     folder = tmp_path / ".scratch"
     folder.mkdir()
     (folder / "of a killed one").touch()

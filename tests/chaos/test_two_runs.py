@@ -1,4 +1,4 @@
-"""Two runs at once in one folder: the second is refused, whatever it tries, and the first one is
+"""Two runs at once in one folder: the second is rejected, whatever it tries, and the first one is
 not disturbed.
 """
 
@@ -60,10 +60,10 @@ def test_a_folder_is_held_until_its_holder_dies(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("record", "refused"), [("", False), (f"1 {socket.gethostname()}", False), ("1 moon", True)]
+    ("record", "rejected"), [("", False), (f"1 {socket.gethostname()}", False), ("1 moon", True)]
 )
 def test_without_locks_a_run_that_another_machine_began_is_not_taken_for_dead(
-    tmp_path, monkeypatch, record, refused
+    tmp_path, monkeypatch, record, rejected
 ):
     """Lustre can be mounted so; on this machine, processes can be seen."""
 
@@ -73,8 +73,8 @@ def test_without_locks_a_run_that_another_machine_began_is_not_taken_for_dead(
     monkeypatch.setattr(fcntl, "flock", flock)
     (tmp_path / RUN_LOCK).parent.mkdir()
     (tmp_path / RUN_LOCK).write_text(record)
-    assert is_held(tmp_path) == refused
-    if not refused:
+    assert is_held(tmp_path) == rejected
+    if not rejected:
         hold(tmp_path)
         assert (tmp_path / RUN_LOCK).read_text() == f"{os.getpid()} {socket.gethostname()}"
         return
@@ -127,7 +127,7 @@ def test_another_configuration_dates_no_file_of_a_live_run_back(tmp_path):
     assert (folder / counts).stat().st_mtime == STALE
 
 
-def test_a_second_run_in_the_folder_of_a_live_one_is_refused(tmp_path):
+def test_a_second_run_in_the_folder_of_a_live_one_is_rejected(tmp_path):
     """By make, by Snakemake, and, once somebody has removed Snakemake's lock, by the operating
     system's.
     """

@@ -137,7 +137,7 @@ def test_every_filtering_stage_depends_on_its_part_only():
         assert {stage for stage in stages if new[stage] != base[stage]} == expected, change
 
 
-def test_what_can_only_fail_inside_a_job_is_refused_before_any(tmp_path, texts):
+def test_what_can_only_fail_inside_a_job_is_rejected_before_any(tmp_path, texts):
     folder = save_tiny_model(tmp_path / "m", texts, "gpt2")  # which reads 32 tokens
     models = {**GOOD["models"], "m": {"path": str(folder)}}
     trained = filtering(pretraining={"model": "m", "sequence_length": 33})

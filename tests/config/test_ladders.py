@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import yaml
-from commands import assert_refused, run_here
+from commands import assert_rejected, run_here
 from helpers import save_tiny_model
 from huggingface_hub.errors import (
     LocalEntryNotFoundError,
@@ -71,12 +71,12 @@ def test_the_default_admits_every_preset(path):
 
 
 @pytest.mark.parametrize(
-    ("ratio", "refused"), [(1.0, True), (1.5, True), (1.5625, False), (3.0, False)]
+    ("ratio", "rejected"), [(1.0, True), (1.5, True), (1.5625, False), (3.0, False)]
 )
-def test_the_largest_may_have_so_many_times_the_neurons_of_the_smallest(tmp_path, ratio, refused):
+def test_the_largest_may_have_so_many_times_the_neurons_of_the_smallest(tmp_path, ratio, rejected):
     models = {"xl": hub(48, 6400), "pythia": hub(24, 8192), "twin": {"untrained": {"of": "xl"}}}
     config = parse_config({**rung(tmp_path, **models), "max_scale_ratio": ratio})
-    if not refused:
+    if not rejected:
         check_config(config)
         return
     message = (
@@ -148,7 +148,7 @@ def test_sizes_of_the_zoo_are_known_before_any_job(tmp_path):
         r"ladders\.x\[0\]: pythia-m has 96 neurons and opt-s 32; .*Name models of like "
         r"size, or raise it"
     )
-    assert_refused(run_here("check", "--configfile", "run.yaml", folder=tmp_path), message)
+    assert_rejected(run_here("check", "--configfile", "run.yaml", folder=tmp_path), message)
 
 
 def test_sizes_of_local_folders_are_known_before_any_job(tmp_path, texts):
@@ -201,7 +201,7 @@ def test_a_manifest_tells_the_size_of_its_own_entry_only(tmp_path):
     )
 
 
-def test_the_counts_are_refused_where_sizes_were_not_known_before(tmp_path):
+def test_the_counts_are_rejected_where_sizes_were_not_known_before(tmp_path):
     config, paths = parse_config(rung(tmp_path, a=hub(), b=hub())), Paths(tmp_path)
     check_config(config)
     for name, d_mlp in (("a", 10), ("b", 21)):
@@ -211,7 +211,7 @@ def test_the_counts_are_refused_where_sizes_were_not_known_before(tmp_path):
         counts_step(config, paths)
 
 
-def test_captures_are_refused_as_soon_as_the_sizes_of_a_rung_are_known(tmp_path):
+def test_captures_are_rejected_as_soon_as_the_sizes_of_a_rung_are_known(tmp_path):
     """Of hub models without `dimensions`: their manifests tell them, long before matches are
     counted.
     """
@@ -364,10 +364,10 @@ def test_a_hub_model_has_the_licence_of_its_card(tmp_path, monkeypatch):
         (OfflineModeIsEnabled("no"), silent),
     ):
 
-        def refuse(*_, error=error, **__):
+        def reject(*_, error=error, **__):
             raise error
 
-        monkeypatch.setattr(licences, "hf_hub_download", refuse)
+        monkeypatch.setattr(licences, "hf_hub_download", reject)
         assert licence_of(source, trained_here=False) == stated
 
 

@@ -92,7 +92,7 @@ def test_presets_agree_on_their_models():
 
 
 # The widths of published configurations that `dimensions` leaves out; which count parameters, and
-# refuse a wrong d_mlp.
+# reject a wrong d_mlp.
 PUBLISHED = {
     "opt-350m": OPTConfig(
         hidden_size=1024,
@@ -137,10 +137,10 @@ def test_dimensions_are_those_of_the_published_configurations(name):
 
 @pytest.fixture
 def offline(monkeypatch):
-    def refuse(*_arguments, **_options):
+    def reject(*_arguments, **_options):
         raise AssertionError("a plan needs no network")
 
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket.socket, "connect", reject)
 
 
 @pytest.mark.parametrize("preset", [PAPER, SMALL, CODE], ids=lambda path: path.stem)

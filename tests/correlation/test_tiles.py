@@ -301,12 +301,12 @@ def test_the_plan_covers_the_matrix_once_within_the_budget(
         assert all(one[1] == following[0] for one, following in pairwise(edges))
 
 
-def test_a_budget_that_cannot_be_kept_is_refused():
+def test_a_budget_that_cannot_be_kept_is_rejected():
     with pytest.raises(PlanError, match="memory_gb"):
         plan_tiles(10_000, 10_000, 1000, 0.1)
 
 
-def test_stores_of_other_documents_are_refused(tmp_path):
+def test_stores_of_other_documents_are_rejected(tmp_path):
     rng = np.random.default_rng(0)
     ranges = random_ranges(rng, DOCUMENTS)
     values = rng.normal(size=(1, len(ranges[0]), 4)).astype(np.float32)
@@ -319,7 +319,7 @@ def test_stores_of_other_documents_are_refused(tmp_path):
         align_pair(a, c)
 
 
-def test_a_missing_shard_is_refused(tmp_path):
+def test_a_missing_shard_is_rejected(tmp_path):
     rng = np.random.default_rng(0)
     ranges = random_ranges(rng, DOCUMENTS)
     values = rng.normal(size=(1, len(ranges[0]), 4)).astype(np.float32)

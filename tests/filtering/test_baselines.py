@@ -35,6 +35,6 @@ def test_the_classifier_is_scikit_learns():
     assert again.scores(others) == pytest.approx(expected, abs=1e-6)
 
 
-def test_one_class_alone_is_refused():
+def test_one_class_alone_is_rejected():
     with pytest.raises(CorpusError, match=r"0 of the 2 documents of the split `match`"):
         Classifier.fit([np.array([1]), np.array([2])], np.zeros(2, bool), 3)

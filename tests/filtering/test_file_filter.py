@@ -166,7 +166,7 @@ def test_mistakes_are_told_before_anything_is_scored(
 
 
 @pytest.mark.parametrize("content", [[], ["  ", ""]])
-def test_an_empty_pool_is_refused(monkeypatch, capsys, tmp_path, model, content):
+def test_an_empty_pool_is_rejected(monkeypatch, capsys, tmp_path, model, content):
     pool = write_pool(tmp_path / "pool.jsonl", content)
     code, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", *BUDGET)
     assert code == 2
@@ -225,7 +225,7 @@ def test_a_pool_is_not_written_into_nor_over(
     assert file.read_bytes() == before
 
 
-def test_out_that_is_a_file_is_refused(monkeypatch, capsys, tmp_path, model, texts):
+def test_out_that_is_a_file_is_rejected(monkeypatch, capsys, tmp_path, model, texts):
     pool = write_pool(tmp_path / "pool.jsonl", texts)
     (tmp_path / "out").write_text("")
     code, printed = run(monkeypatch, capsys, model, pool, tmp_path / "out", "--count", 1)

@@ -83,7 +83,7 @@ def test_a_document_that_got_lost_is_noticed(tmp_path):
     assert not where.corpus.exists()
 
 
-def test_scores_of_another_pool_are_refused(tmp_path):
+def test_scores_of_another_pool_are_rejected(tmp_path):
     where = FilterPaths(tmp_path)
     make_pool(where)
     make_scores(where)
@@ -127,7 +127,7 @@ def test_filters_are_assessed_on_the_same_budget(tmp_path):
     assert rows["random-0"]["selected_documents"] != rows["random-1"]["selected_documents"]
 
 
-def test_what_the_pool_does_not_hold_is_refused(tmp_path):
+def test_what_the_pool_does_not_hold_is_rejected(tmp_path):
     where = FilterPaths(tmp_path)
     make_pool(where)
     make_scores(where)

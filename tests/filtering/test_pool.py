@@ -75,7 +75,7 @@ def test_texts_whose_pieces_are_held_out_stay_out_of_the_pool(tmp_path):
     assert not any(piece in document.text for document in kept for piece in pieces)
 
 
-def test_an_altered_shard_is_refused(tmp_path):
+def test_an_altered_shard_is_rejected(tmp_path):
     where = FilterPaths(tmp_path)
     make_pool(where)
     where.pool_shard(1).write_bytes(where.pool_shard(0).read_bytes())
@@ -83,7 +83,7 @@ def test_an_altered_shard_is_refused(tmp_path):
         pool.read_shard(where, 1)
 
 
-def test_an_empty_pool_is_refused(tmp_path):
+def test_an_empty_pool_is_rejected(tmp_path):
     with pytest.raises(CorpusError, match="holds no document with text"):
         pool.write_pool([], FilterPaths(tmp_path), 2, {}, {})
     assert not (tmp_path / "pool").exists()

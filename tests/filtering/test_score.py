@@ -217,7 +217,7 @@ def test_forms_of_a_neurons_name(text):
         ("3/12", "is not a neuron"),
     ],
 )
-def test_bad_neurons_are_refused(text, message):
+def test_bad_neurons_are_rejected(text, message):
     with pytest.raises(ModelError, match=message):
         parse_neuron(text, SHAPE, "--neuron")
 

@@ -185,7 +185,7 @@ def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary(loaded,
     assert found == pytest.approx(model.config.vocab_size, rel=1e-5)
 
 
-def test_perplexity_of_nothing_is_refused(loaded):
+def test_perplexity_of_nothing_is_rejected(loaded):
     with pytest.raises(CorpusError, match="no held-out document of the target domain"):
         perplexity(*loaded("gpt2"), [], 0, 16, 2)
 

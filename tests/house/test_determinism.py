@@ -9,7 +9,7 @@ from workflow_runs import TINY, copy_project, jobs_of, run_snakemake
 from rosetta.storage.manifests import read_manifest
 
 PAIR = "pythia-m--opt-m"
-TRAINED_ANEW = "opt-m"
+RETRAINED = "opt-m"
 
 
 def test_cores_shards_and_tiles_change_no_match(finished, tmp_path):
@@ -22,7 +22,7 @@ def test_cores_shards_and_tiles_change_no_match(finished, tmp_path):
     shutil.copytree(
         finished / ".snakemake", folder / ".snakemake", ignore=shutil.ignore_patterns("log")
     )
-    manifest = folder / "results" / "models" / f"{TRAINED_ANEW}.json"
+    manifest = folder / "results" / "models" / f"{RETRAINED}.json"
     manifest.unlink()
     shutil.rmtree(manifest.with_suffix(""))
     config = {
@@ -51,6 +51,4 @@ def test_cores_shards_and_tiles_change_no_match(finished, tmp_path):
 
 
 def weights(project):
-    return read_manifest(project / "results" / "models" / f"{TRAINED_ANEW}.json", "model")[
-        "weights"
-    ]
+    return read_manifest(project / "results" / "models" / f"{RETRAINED}.json", "model")["weights"]

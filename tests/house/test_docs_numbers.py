@@ -154,7 +154,7 @@ def test_an_edit_by_hand_is_found(script, pages, tmp_path):
         ("<!-- numbers: unheard-of -->\n<!-- /numbers -->\n", "none of pooled"),
     ],
 )
-def test_a_place_without_end_or_of_no_section_is_refused(script, text, message):
+def test_a_place_without_end_or_of_no_section_is_rejected(script, text, message):
     with pytest.raises(RosettaError, match=message):
         script.fill(text, {}, "page.md")
 

@@ -39,5 +39,5 @@ def test_configurations_and_targets_are_told_apart(page, command):
     assert not any(str(target).endswith(".yaml") for target in arguments.targets)
     before = words[1 : words.index("--configfile")]
     assert not {str(target) for target in arguments.targets} & set(before), (
-        "such a command cannot be put together anew"
+        "such a command cannot be put together again"
     )

@@ -75,7 +75,7 @@ FAMILY, SIZE = TINY["zoo"]["families"]["opt"], TINY["zoo"]["sizes"]["s"]
 
 @pytest.mark.parametrize("section", SECTIONS)
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
-def test_hostile_names_are_refused_everywhere(section, name):
+def test_hostile_names_are_rejected_everywhere(section, name):
     with pytest.raises(ConfigError, match=rf"{re.escape(section)}.*names (are|have|do)"):
         parse_config({**TINY, **SECTIONS[section](name)})
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 import zarr
-from commands import assert_refused, run_here
+from commands import assert_rejected, run_here
 from helpers import random_ranges, save_stores, save_tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,7 +97,7 @@ def test_a_pickle_beside_the_weights_is_never_read(run):
     assert run_here("model", "--config", "run.yaml", "--model", "m", folder=folder).code == 0
     (folder / "m" / "model.safetensors").unlink()
     for command in (["check", "--configfile"], ["model", "--model", "m", "--config"]):
-        assert_refused(run_here(*command, "run.yaml", folder=folder), "safetensors only")
+        assert_rejected(run_here(*command, "run.yaml", folder=folder), "safetensors only")
     assert not mark.exists()
 
 
@@ -123,7 +123,7 @@ def test_code_in_a_model_folder_is_never_run(run):
     run_here("model", "--config", "run.yaml", "--model", "m", folder=folder)
     content = json.loads((folder / "m" / "config.json").read_text())
     (folder / "m" / "config.json").write_text(json.dumps({**content, "model_type": "evil"}))
-    assert_refused(run_here("check", "--configfile", "run.yaml", folder=folder), "not supported")
+    assert_rejected(run_here("check", "--configfile", "run.yaml", folder=folder), "not supported")
     assert not mark.exists()
 
 
@@ -138,7 +138,7 @@ def test_a_pickled_checkpoint_is_not_run(tmp_path):
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
-def test_a_store_with_a_pickled_chunk_is_refused(tmp_path, zarr_format):
+def test_a_store_with_a_pickled_chunk_is_rejected(tmp_path, zarr_format):
     """Whether it is of the old format, whose objects are pickles, or names such a codec."""
     ranges = random_ranges(np.random.default_rng(0), [30] * 4)
     activations = (
@@ -173,7 +173,7 @@ def test_a_store_with_a_pickled_chunk_is_refused(tmp_path, zarr_format):
         )
         chunk.write_bytes(pickle.dumps(Trap(tmp_path / "ran")))
     done = run_here("store", "check", "a", folder=tmp_path)
-    assert_refused(done, "a/0")
+    assert_rejected(done, "a/0")
     with pytest.raises(Exception):  # noqa: B017, PT011 - and zarr itself, asked for the format that stores have, does not
         zarr.open_group(tmp_path / "a" / "0.zarr", mode="r", zarr_format=3)["token_ids"][...]
     assert not (tmp_path / "ran").exists()
@@ -193,7 +193,7 @@ ENDPOINT = {"base_url": "http://localhost:1/v1", "model": "m", "api_key_variable
         {**ENDPOINT, "model": {"key": SECRET}},
     ],
 )
-def test_a_secret_in_the_wrong_place_is_refused_and_not_repeated(annotation):
+def test_a_secret_in_the_wrong_place_is_rejected_and_not_repeated(annotation):
     with pytest.raises(ConfigError, match=r"annotation\.\w+: ") as caught:
         parse_config({**TINY, "annotation": annotation})
     assert SECRET not in str(caught.value)
@@ -217,13 +217,13 @@ def test_messages_are_without_secrets(tmp_path, monkeypatch):
     assert said == "401 for https://***@host/x, headers: Authorization: Bearer ***"
     assert without_secrets("results/a@b: no such file") == "results/a@b: no such file"
     done = run_here("fit", f"{SECRET}.csv", folder=tmp_path)
-    assert_refused(done, r"\*\*\*\.csv: no such file")
+    assert_rejected(done, r"\*\*\*\.csv: no such file")
     source = {"kind": "files", "path": "https://me:hidden@host/c.jsonl"}
     (tmp_path / "run.yaml").write_text(
         yaml.safe_dump({**TINY, "filtering": None, "corpus": {"source": source}})
     )
     done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
-    assert_refused(done, r"corpus\.source\.path: must be a place on this machine, not an address")
+    assert_rejected(done, r"corpus\.source\.path: must be a place on this machine, not an address")
     assert "hidden" not in done.err
 
 
@@ -307,4 +307,4 @@ def test_weights_are_read_from_the_folder_alone(run):
             json.dumps({"weight_map": dict.fromkeys(keys, name)})
         )
         done = run_here("check", "--configfile", "run.yaml", folder=folder)
-        assert_refused(done, "which is no safetensors file of this folder")
+        assert_rejected(done, "which is no safetensors file of this folder")

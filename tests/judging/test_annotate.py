@@ -141,7 +141,7 @@ def test_the_rate_is_kept():
         '{"name": "x", "examples": [], "is_monosemantic": "yes"}',
     ],
 )
-def test_malformed_answers_are_refused(reply):
+def test_malformed_answers_are_rejected(reply):
     with pytest.raises(MalformedAnswer):
         parse_answer(reply)
 

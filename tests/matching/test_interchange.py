@@ -1,5 +1,5 @@
 """Matches in the published code's form: read, written, intersected; whatever is not that form is
-refused.
+rejected.
 """
 
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from commands import assert_refused, run_here, tree
+from commands import assert_rejected, run_here, tree
 from hypothesis import given
 from hypothesis import strategies as st
 from neighbor_lists import facts_of, neighbors_of, random_matrix
@@ -187,17 +187,17 @@ BAD = {
 
 
 @pytest.mark.parametrize(("content", "message"), BAD.values(), ids=BAD)
-def test_any_other_form_is_refused_by_its_place(tmp_path, content, message):
-    with pytest.raises(StoreError, match=message) as refused:
+def test_any_other_form_is_rejected_by_its_place(tmp_path, content, message):
+    with pytest.raises(StoreError, match=message) as rejected:
         read_buddies(written(tmp_path / "x.json", content), "a", "b")
-    assert str(refused.value).startswith(f"{tmp_path / 'x.json'}: ")
+    assert str(rejected.value).startswith(f"{tmp_path / 'x.json'}: ")
 
 
 def test_a_table_of_several_pairs_is_not_exported(tmp_path):
     written(tmp_path / "b.json", buddies())
     tables = [read_buddies(tmp_path / "b.json", "x", name) for name in ("y", "z")]
     write_parquet(tmp_path / "m.parquet", pd.concat(tables))
-    assert_refused(
+    assert_rejected(
         run_here("export", "m.parquet", "--out", "o.json", folder=tmp_path),
         "holds matches of 2 pairs",
     )
@@ -215,14 +215,14 @@ def test_no_command_writes_over_what_it_reads(tmp_path, command):
     written(tmp_path / "b.json", buddies())
     assert ran(tmp_path, "import-buddies b.json --a x --b y --out m.parquet").code == 0
     before = tree(tmp_path)
-    assert_refused(
+    assert_rejected(
         ran(tmp_path, command.format(here=tmp_path.name)),
         "--out: .* is a file that this command reads",
     )
     assert tree(tmp_path) == before
 
 
-def test_a_neuron_that_the_run_does_not_have_is_refused(tmp_path):
+def test_a_neuron_that_the_run_does_not_have_is_rejected(tmp_path):
     """PAIRS reach layer 3 and unit 7 of model 1, layer 2 and unit 9 of model 2."""
     config = load_config(PRESETS / "tiny.yaml").model_copy(update={"results": "results"})
     (tmp_path / "run.yaml").write_text(dump_config(config))
@@ -239,10 +239,10 @@ def test_a_neuron_that_the_run_does_not_have_is_refused(tmp_path):
             write_manifest(Paths(tmp_path / "results").model_manifest(model), content)
         done = ran(tmp_path, command)
         if message:
-            assert_refused(done, message)
+            assert_rejected(done, message)
         else:
             assert done.code == 0, done.err
-    assert_refused(
+    assert_rejected(
         ran(tmp_path, command.replace("opt-s", "nobody")),
         "--b: models: has no 'nobody'; it has .*opt-s",
     )
@@ -294,7 +294,7 @@ def test_results_of_the_published_code_are_analysed_as_the_run_that_made_them(fi
     assert (done := ran(tmp_path, "describe --config copy.yaml")).code == 0, done.err
     assert {table: paths.table(table).read_bytes() for table in tables} == before
     for command in ("counts", "control-tables"):
-        assert_refused(
+        assert_rejected(
             ran(tmp_path, f"{command} --config copy.yaml"),
             r"is imported from b\.json, .*`rosetta fit`",
         )

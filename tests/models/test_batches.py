@@ -56,7 +56,7 @@ def rotary_model(variant, kind):
     if kind == "none":
         return None
     if (variant == "phi3" and kind != "longrope") or (variant == "phi" and kind == "proportional"):
-        return None  # which the library refuses, or cannot run
+        return None  # which the library rejects, or cannot run
     if variant == "phi3":
         text.original_max_position_embeddings = ORIGINAL
     width = (
@@ -142,7 +142,7 @@ def test_batches_are_cut_where_the_length_limit_lies_between_two():
     ]
 
 
-def test_a_longrope_of_one_kind_of_layers_without_its_limit_is_refused(tmp_path):
+def test_a_longrope_of_one_kind_of_layers_without_its_limit_is_rejected(tmp_path):
     """Where one kind of rotary positions is for all layers, the library sets a limit that is
     missing.
     """

@@ -68,7 +68,7 @@ def test_jobs_on_one_machine_spread_over_its_gpus(claim):
     assert claim(0, 1) == []
 
 
-def test_a_folder_of_claims_that_is_another_users_is_refused(tmp_path, claim):
+def test_a_folder_of_claims_that_is_another_users_is_rejected(tmp_path, claim):
     target = tmp_path / "elsewhere"
     target.mkdir()
     (tmp_path / f"rosetta-gpus-{os.getuid()}").symlink_to(target)

@@ -1,4 +1,4 @@
-"""Trainings that diverge are stopped with the step, the rate and the mend; a perplexity beyond all
+"""Trainings that diverge are stopped with the step, the rate and the fix; a perplexity beyond all
 numbers is `inf`.
 """
 
@@ -97,7 +97,7 @@ def test_a_perplexity_beyond_all_numbers_is_infinite(loaded, texts):
     assert n_tokens > 10
 
 
-def test_a_perplexity_that_is_no_number_is_refused(loaded, texts):
+def test_a_perplexity_that_is_no_number_is_rejected(loaded, texts):
     with pytest.raises(
         ModelError,
         match=r"not a number: .*lower filtering\.pretraining\.learning_rate.*dtype: bfloat16",

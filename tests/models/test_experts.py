@@ -1,5 +1,5 @@
 """Mixtures of experts: what a neuron is, against the module's own output; names; zoo models; what
-is refused.
+is rejected.
 """
 
 import copy
@@ -149,7 +149,7 @@ def test_names_of_neurons_of_experts(unit, name):
         ("L0/E/U0", SHAPE, "Write it like .* L3/E17/U42"),
     ],
 )
-def test_bad_names_are_refused(text, shape, message):
+def test_bad_names_are_rejected(text, shape, message):
     with pytest.raises(ModelError, match=message):
         parse_neuron(text, shape, "--neuron")
 
@@ -173,7 +173,7 @@ def test_bad_names_are_refused(text, shape, message):
     ],
 )
 @pytest.mark.parametrize("kind", ["qwen2_moe", "qwen3_moe"])
-def test_a_folder_that_does_not_fit_is_refused_before_anything_is_loaded(
+def test_a_folder_that_does_not_fit_is_rejected_before_anything_is_loaded(
     tmp_path, texts, kind, change, message
 ):
     save_tiny_model(tmp_path, texts, "llama")  # its tokenizer
@@ -214,7 +214,7 @@ def test_the_hubs_own_names_of_the_number_of_experts_are_known(kind):
         assert shape == neuron_shape(tiny_model(kind).config, "m")
 
 
-def test_a_configuration_that_does_not_fit_the_weights_is_refused():
+def test_a_configuration_that_does_not_fit_the_weights_is_rejected():
     model = tiny_model("qwen2_moe")
     for key in ("num_experts", "moe_intermediate_size", "shared_expert_intermediate_size"):
         other = copy.copy(model)
@@ -247,7 +247,7 @@ def test_a_store_of_a_mixture_names_its_experts(saved, tmp_path):
         capture_shard(inputs, settings, tmp_path / "t" / "0.json", 0)
 
 
-def test_experts_that_a_manifest_cannot_have_are_refused():
+def test_experts_that_a_manifest_cannot_have_are_rejected():
     tokens = {
         "n_positions": 4,
         "n_with_bytes": 4,

@@ -163,7 +163,7 @@ def halve(weights, axis):
 
 
 @pytest.mark.parametrize("method", ["awq", "gptq", "bitsandbytes", "compressed-tensors"])
-def test_a_quantised_model_of_the_hub_is_refused_by_its_configuration(method, tmp_path):
+def test_a_quantised_model_of_the_hub_is_rejected_by_its_configuration(method, tmp_path):
     """Before anything else of it is fetched."""
     content = {
         **tiny_model("llama").config.to_dict(),

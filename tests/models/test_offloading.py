@@ -151,7 +151,7 @@ def test_untrained_weights_are_not_left_on_disk(folders):
     assert Room((), 1.0, "disk").for_model(untrained=True).offload == "cpu"
 
 
-def test_a_batch_above_the_gpus_memory_is_told_with_the_mend(folders):
+def test_a_batch_above_the_gpus_memory_is_told_with_the_fix(folders):
     inputs = shard_inputs(ModelSource("m", str(folders["gpt2"])), DOCUMENTS)
 
     def no_memory(*_args):

@@ -108,10 +108,10 @@ def test_what_cannot_be_pinned_is_named(written):
 
 
 def raising(error):
-    def refuse(*_, **__):
+    def reject(*_, **__):
         raise error
 
-    return refuse
+    return reject
 
 
 @pytest.mark.parametrize("error", [OfflineModeIsEnabled("no"), hub.httpx.ConnectError("no")])
@@ -144,8 +144,8 @@ def test_weights_are_looked_for_before_they_are_fetched(answers, monkeypatch):
     hub.check_safetensors("lab/opt", "main", "models.opt")
 
     for error in (OfflineModeIsEnabled("no"), hub.httpx.ConnectError("no")):
-        refusing = SimpleNamespace(file_exists=raising(error))
-        monkeypatch.setattr(hub, "HfApi", lambda refusing=refusing: refusing)
+        rejecting = SimpleNamespace(file_exists=raising(error))
+        monkeypatch.setattr(hub, "HfApi", lambda rejecting=rejecting: rejecting)
         with pytest.raises(
             ModelError,
             match=rf"the hub does not tell about lab/opt@main \({type(error).__name__}: no\)",
@@ -155,7 +155,7 @@ def test_weights_are_looked_for_before_they_are_fetched(answers, monkeypatch):
     hub.check_safetensors("lab/opt", "main", "models.opt")
 
 
-def test_the_model_step_and_loading_name_the_mend(tmp_path, texts, answers, monkeypatch):
+def test_the_model_step_and_loading_name_the_fix(tmp_path, texts, answers, monkeypatch):
     """A folder stands for the hub here: transformers takes either, and reads no revision of a
     folder.
     """

@@ -1,4 +1,4 @@
-"""Where models and their batches go: the arithmetic against brute force, what is refused, and
+"""Where models and their batches go: the arithmetic against brute force, what is rejected, and
 off-loaded models.
 """
 
@@ -113,7 +113,7 @@ def test_no_device_is_given_more_than_it_has(demand, room, wanted):
 
 
 @given(demands, rooms)
-def test_more_memory_refuses_nothing_that_less_admits(demand, room):
+def test_more_memory_rejects_nothing_that_less_admits(demand, room):
     more = Room(tuple(2 * gpu for gpu in room.gpus), 2 * room.memory, room.offload)
     try:
         small = place(demand, room, "auto", "m")
@@ -183,21 +183,21 @@ def test_a_model_that_fits_is_admitted(tmp_path, given, n_gpus):
         {"cpu_memory_gb": 50, "offload": "disk"},
     ],
 )
-def test_the_planner_refuses_a_model_that_cannot_fit_with_the_numbers(tmp_path, given):
+def test_the_planner_rejects_a_model_that_cannot_fit_with_the_numbers(tmp_path, given):
     config = parse_config({**large(**given), "results": str(tmp_path)})
     message = (
         r"models\.a: does not fit\. Its 70,553,706,496 parameters in bfloat16 take 141\.1 "
         r"GB .*there are .*devices\."
     )
-    for refuse in (
+    for reject in (
         lambda: check_config(config, need_sources=False),
         lambda: plan_run(config, Paths(tmp_path)),
     ):
         with pytest.raises(ModelError, match=message):
-            refuse()
+            reject()
 
 
-def test_weights_that_fit_gpus_but_no_main_memory_are_refused_before_they_are_to_be_read(tmp_path):
+def test_weights_that_fit_gpus_but_no_main_memory_are_rejected_before_they_are_to_be_read(tmp_path):
     given = {"gpu_memory_gb": 80, "n_gpus": 4, "cpu_memory_gb": 100}
     trained = {"controls": {"untrained_seeds": []}}
     config = parse_config({**large(**given), "results": str(tmp_path), **trained})
@@ -205,12 +205,12 @@ def test_weights_that_fit_gpus_but_no_main_memory_are_refused_before_they_are_to
         r"in main memory: models\.a: does not fit.* 141\.1 GB .*100 GB.* more: "
         r"devices\.cpu_memory_gb"
     )
-    for refuse in (
+    for reject in (
         lambda: check_config(config, need_sources=False),
         lambda: plan_run(config, Paths(tmp_path)),
     ):
         with pytest.raises(ModelError, match=message):
-            refuse()
+            reject()
     config = parse_config({**large(**given, offload="disk"), "results": str(tmp_path), **trained})
     check_config(config, need_sources=False)
     assert needs_of_model(config, Paths(tmp_path), "vocabulary", "a").mb <= 100_000 + 1500
@@ -220,10 +220,10 @@ def test_weights_that_fit_gpus_but_no_main_memory_are_refused_before_they_are_to
 
 
 @pytest.mark.parametrize(
-    ("seeds", "cpu_memory_gb", "refused"), [([1], 100, True), ([], 100, False), ([1], 142, False)]
+    ("seeds", "cpu_memory_gb", "rejected"), [([1], 100, True), ([], 100, False), ([1], 142, False)]
 )
 def test_weights_of_untrained_twins_are_made_in_main_memory(
-    tmp_path, seeds, cpu_memory_gb, refused
+    tmp_path, seeds, cpu_memory_gb, rejected
 ):
     """Two GPUs hold the model, whose capture takes 73 GB of main memory beside them; its weights
     alone take 141 GB.
@@ -236,7 +236,7 @@ def test_weights_of_untrained_twins_are_made_in_main_memory(
         lambda: check_config(config, need_sources=False),
         lambda: plan_run(config, Paths(tmp_path)),
     ):
-        if not refused:
+        if not rejected:
             admit()
             continue
         with pytest.raises(

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from commands import assert_refused, run_here
+from commands import assert_rejected, run_here
 from helpers import ARCHITECTURES, save_tiny_model
 from scipy import stats
 from tokenizers import Tokenizer
@@ -124,7 +124,7 @@ def without_separator(folder):
 
 
 @pytest.mark.parametrize("spoil", [digits_apart, without_separator])
-def test_a_saved_model_that_reads_otherwise_is_refused(zoo, monkeypatch, spoil):
+def test_a_saved_model_that_reads_otherwise_is_rejected(zoo, monkeypatch, spoil):
     save = rosetta.models.zoo.model_training.save_model
 
     def spoilt(model, tokenizer, folder):
@@ -137,7 +137,7 @@ def test_a_saved_model_that_reads_otherwise_is_refused(zoo, monkeypatch, spoil):
         r"models\.gpt2: held-out text costs \d\.\d+ bits per byte at the end of its "
         r"training, and \d\.\d+ when"
     )
-    assert_refused(train(zoo, "gpt2"), message)
+    assert_rejected(train(zoo, "gpt2"), message)
     assert not (zoo / "results" / "models" / "gpt2.json").exists()
 
 

@@ -350,7 +350,7 @@ def test_special_tokens_are_named_by_the_files_of_the_folder(tmp_path, files, to
         assert separator_of(tokenizer, "m") == files["byte level"].token_to_id(expected[0])
 
 
-def test_another_tokenizer_than_the_manifests_is_refused(tmp_path, files):
+def test_another_tokenizer_than_the_manifests_is_rejected(tmp_path, files):
     source = declare(tmp_path / "m", files["byte level"], "gpt2")
     manifest = tokenizer_facts(source, load_tokenizer(source))
     checked_tokenizer(source, manifest)
@@ -381,7 +381,7 @@ def test_a_zoo_model_is_captured_as_it_was_trained(tmp_path, texts, architecture
         assert tokenizer.decode(packed) == text
     empty = store.read("byte_end") == store.read("byte_start")
     assert (ids[empty] == END_OF_TEXT_ID).all()
-    assert empty.sum() == len(documents), "the separators take no part"
+    assert empty.sum() == len(documents), "the separators are excluded"
     plain = AutoTokenizer.from_pretrained(folder)
     if architecture != "qwen2":  # whose class of transformers is another tokenizer
         assert plain(texts[0])["input_ids"][:32] == ids[owner == 0].tolist()

@@ -176,7 +176,7 @@ def test_packed_tokens_hold_every_document_once_per_pass(texts):
 @pytest.mark.parametrize(
     "step", [lambda: packed_tokens(None, [], 10, seed=1), lambda: train_tokenizer(family(), [], 9)]
 )
-def test_an_empty_training_split_is_refused_by_its_key(step):
+def test_an_empty_training_split_is_rejected_by_its_key(step):
     with pytest.raises(CorpusError, match=r"corpus\.splits\.train: no document"):
         step()
 

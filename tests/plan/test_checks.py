@@ -71,7 +71,7 @@ def test_a_missing_model_folder_is_found(tmp_path):
         check_config(parse_config(config))
 
 
-def test_pickled_weights_are_refused(tmp_path):
+def test_pickled_weights_are_rejected(tmp_path):
     files = {k: v for k, v in GOOD_FILES.items() if k != "model__safetensors"}
     config = parse_config(model_folder(tmp_path / "m", **files, pytorch_model__bin="x"))
     with pytest.raises(ModelError, match="safetensors only"):
@@ -140,7 +140,7 @@ LOCAL = {
         ({"correlation": {"memory_gb": 0.001}}, r"correlation\.memory_gb: 0\.001"),
     ],
 )
-def test_what_can_only_fail_inside_a_job_is_refused_before_any(tmp_path, change, message):
+def test_what_can_only_fail_inside_a_job_is_rejected_before_any(tmp_path, change, message):
     check_config(parse_config(changed(results=str(tmp_path))))
     with pytest.raises(RosettaError, match=message):
         check_config(parse_config(changed(results=str(tmp_path), **change)))
@@ -173,7 +173,7 @@ def test_memory_is_checked_for_local_models_too(tmp_path, pair):
         check_config(parse_config({**config, "correlation": {"memory_gb": 0.001}}))
 
 
-def test_a_budget_that_holds_a_pair_but_not_its_permuted_rows_is_refused_before_the_run():
+def test_a_budget_that_holds_a_pair_but_not_its_permuted_rows_is_rejected_before_the_run():
     """Of 96 neurons each, tiles of 48 fit: without the window of rows that the null model
     permutes.
     """

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from commands import assert_refused, run_here
+from commands import assert_rejected, run_here
 from filter_summary import SUMMARY
 from neuron_populations import CONFIG, population
 
@@ -98,7 +98,7 @@ def test_a_table_of_counts_with_numbers_for_names_is_fitted(tmp_path):
 )
 def test_names_that_yaml_takes_for_something_else_are_to_be_quoted(tmp_path, text, message):
     (tmp_path / "c.yaml").write_text(text)
-    assert_refused(run_here("check", "--configfile", "c.yaml", folder=tmp_path), message)
+    assert_rejected(run_here("check", "--configfile", "c.yaml", folder=tmp_path), message)
 
 
 class Drawn(dict):

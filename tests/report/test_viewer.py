@@ -135,7 +135,7 @@ def test_the_page_holds_the_data_and_nothing_of_it_is_markup(data):
     assert not re.search(r"""(src|href)\s*=|url\(|@import""", page.replace(held, ""))
 
 
-def test_numbers_that_json_lacks_are_refused():
+def test_numbers_that_json_lacks_are_rejected():
     with pytest.raises(ValueError, match="Out of range"):
         embedded_json({"r": float("nan")})
 

@@ -10,7 +10,7 @@ import subprocess
 import pandas as pd
 import pytest
 import yaml
-from commands import assert_refused, run_here
+from commands import assert_rejected, run_here
 from workflow_runs import TINY, jobs_of, run_snakemake
 
 from rosetta.config import Config, dump_config, load_config, parse_config
@@ -60,9 +60,9 @@ def test_what_a_run_claims_is_what_made_its_results(finished, tmp_path):
     claimed = load_config(project / "results" / "run_config.yaml")
     assert claimed.controls.null_quantile == 0.8
     assert read_stamp(project / counts) == stamp(claimed, "counts")
-    refused = run_here("control-figures", "--config", "results/run_config.yaml", folder=project)
-    assert_refused(
-        refused,
+    rejected = run_here("control-figures", "--config", "results/run_config.yaml", folder=project)
+    assert_rejected(
+        rejected,
         r"null_summary\.csv: made with another configuration than .*run_config\.yaml.*--force",
     )
     found = run_here("verify", "results", folder=project).err
@@ -173,7 +173,7 @@ def test_a_step_by_hand_does_not_read_what_another_configuration_made(tmp_path):
     changed["controls"]["null_quantile"] = 0.8
     write_text(paths.run_config, yaml.safe_dump(changed))
     os.utime(paths.run_config, (1e9, 1e9))
-    assert_refused(
+    assert_rejected(
         run_here("fit", paths.table("counts"), folder=tmp_path),
         r"counts\.csv: made with another config",
     )

@@ -15,7 +15,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "activations": "f-s",
         "twins": "f-s",
     }
-    anew = {*(f"nulls of {name}" for name in NULLS), "intervals", "sweeps"}
+    recomputed = {*(f"nulls of {name}" for name in NULLS), "intervals", "sweeps"}
 
     def slices(content):
         config = parse_config(content)
@@ -29,7 +29,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
 
     base = slices(GOOD)
     cases = {
-        "matching": ({"k": 2}, {"match", *anew}),
+        "matching": ({"k": 2}, {"match", *recomputed}),
         "correlation": ({"max_k": 12}, {"correlate"}),
         "theory": (
             {"tau": 3.0},
@@ -42,8 +42,8 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
             }
             | {"theory_figures"},
         ),
-        "alignment": ({"pooling": "max"}, {"correlate", "contexts", *anew}),
-        "exclusions": ({"first_position": True}, {"correlate", *anew}),
+        "alignment": ({"pooling": "max"}, {"correlate", "contexts", *recomputed}),
+        "exclusions": ({"first_position": True}, {"correlate", *recomputed}),
         "controls": ({"untrained_seeds": [5]}, {"twins", "nulls of untrained"}),
         "intervals": ({"n_blocks": 4}, {"intervals"}),
         "sweeps": ({"budgets": True}, {"sweeps", "control_figures"}),

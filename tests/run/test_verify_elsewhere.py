@@ -58,6 +58,6 @@ def test_what_to_type_is_told_with_the_folder_to_type_it_in(tmp_path, monkeypatc
     )
     for where, start in ((folder, ""), (tmp_path, f"cd '{folder}' && ")):
         monkeypatch.chdir(where)
-        with pytest.raises(StoreError) as refused:
+        with pytest.raises(StoreError) as rejected:
             verify_step(folder / "results")
-        assert str(refused.value).splitlines()[-1] == f"Make it again: {start}{command}"
+        assert str(rejected.value).splitlines()[-1] == f"Make it again: {start}{command}"

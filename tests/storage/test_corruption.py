@@ -286,7 +286,7 @@ def test_what_verify_says_makes_exactly_the_damaged_pieces_again(finished, tmp_p
 
 
 def test_what_a_killed_job_left_damaged_is_made_again(tmp_path, capsys):
-    """Not refused: nothing but the job itself would make it."""
+    """Not rejected: nothing but the job itself would make it."""
     path, calls = tmp_path / "tile.npz", []
 
     def make():
@@ -324,7 +324,7 @@ def test_a_damaged_checkpoint_is_not_resumed_from(tmp_path, texts, capsys):
 
 
 def test_a_table_of_the_user_is_taken_as_it_is(tmp_path):
-    """Without a digest beside it; one that was written here and edited is refused, and the message
+    """Without a digest beside it; one that was written here and edited is rejected, and the message
     says why.
     """
     table = pd.DataFrame({"x": [1, 2]})

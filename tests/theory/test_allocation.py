@@ -101,12 +101,12 @@ def test_many_features():
 
 
 @pytest.mark.parametrize("bad", [[], [1.0, 0.0], [1.0, math.nan], [[1.0]]])
-def test_bad_importances_are_refused(bad):
+def test_bad_importances_are_rejected(bad):
     with pytest.raises(ValueError, match="importances"):
         allocate(np.array(bad), 1.0)
 
 
-def test_bad_budgets_are_refused():
+def test_bad_budgets_are_rejected():
     with pytest.raises(ValueError, match="budget"):
         allocate(np.ones(2), -1.0)
     with pytest.raises(ValueError, match="budget"):
@@ -303,7 +303,7 @@ def test_isolations_of_empty_sets():
     )
 
 
-def test_more_features_than_neurons_are_refused():
+def test_more_features_than_neurons_are_rejected():
     with pytest.raises(ConfigError, match="more than there are neurons"):
         plant(Cell(AllocationModel(1.1, kappa=100.0), 64, 0), SMALL)
 

@@ -1,5 +1,5 @@
 """Predictions of counts, zeros included: against SciPy's likelihood, least squares, and counts that
-are drawn anew.
+are drawn again.
 """
 
 import math

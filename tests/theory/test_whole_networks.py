@@ -39,7 +39,7 @@ def test_a_whole_network_is_the_served_neurons_and_mixtures():
     )
     parts = [one[n_served:] for one in loadings]
     assert all(not np.array_equal(parts[i], parts[j]) for i in range(4) for j in range(i)), (
-        "drawn anew for each"
+        "drawn again for each"
     )
 
 

@@ -30,10 +30,10 @@ def unlock(folder: Path, **variables: str) -> subprocess.CompletedProcess:
 def test_a_home_that_cannot_be_written_is_told_with_the_variable_that_helps(tmp_path):
     (tmp_path / "file").touch()
     nowhere = str(tmp_path / "file" / "home")
-    refused = unlock(tmp_path, HOME=nowhere)
-    assert refused.returncode == 1
+    rejected = unlock(tmp_path, HOME=nowhere)
+    assert rejected.returncode == 1
     assert re.fullmatch(
-        r"rosetta: .*file/home/\.cache.* cannot be written.*XDG_CACHE_HOME.*\n", refused.stderr
+        r"rosetta: .*file/home/\.cache.* cannot be written.*XDG_CACHE_HOME.*\n", rejected.stderr
     )
     cache = tmp_path / "cache"
     assert unlock(tmp_path, HOME=nowhere, XDG_CACHE_HOME=str(cache)).returncode == 0

@@ -88,7 +88,7 @@ FROM_MATCHES = {
 
 
 # Twins are deleted once they are used, so they are made again for other null models.
-ANEW = {"twins", "nulls", "intervals", "sweeps"}
+RECOMPUTED = {"twins", "nulls", "intervals", "sweeps"}
 
 
 @pytest.mark.parametrize(
@@ -113,13 +113,13 @@ ANEW = {"twins", "nulls", "intervals", "sweeps"}
                 "viewer",
             },
         ),
-        ({"matching": {"k": 2}}, FROM_MATCHES | ANEW),
+        ({"matching": {"k": 2}}, FROM_MATCHES | RECOMPUTED),
         (
             {
                 "ladders": {"opt-pythia": [["opt-s", "pythia-s"], ["opt-m", "pythia-m"]]},
                 "filtering": {**TINY["filtering"], "ladder": "opt-pythia"},
             },
-            {*FROM_MATCHES, *ANEW, "correlate", "theory_beta"},
+            {*FROM_MATCHES, *RECOMPUTED, "correlate", "theory_beta"},
         ),
         ({"report": {"n_matches": 2}}, {"report"}),
         (

@@ -58,7 +58,7 @@ paths = Paths(Path(run.results))
 
 # Snakemake's records lie in another folder than the results, and may be of others; what another configuration made is
 # dated back to before this file, which rules without an input of their own have for one. Not so under a live run, whose
-# files would be dated by what a second Snakemake was given, be it for a dry run or to be refused.
+# files would be dated by what a second Snakemake was given, also for a dry run or one that stops at the lock.
 beginning = Path(".snakemake/beginning")
 if workflow.is_main_process:
     with naming_files():

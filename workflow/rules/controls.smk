@@ -87,7 +87,7 @@ use rule step as sweeps with:
 use rule step as control_tables with:
     input:
         nulls_of_pairs,
-        [paths.sweeps(pair) for pair in pair_names if run.swept_anew],
+        [paths.sweeps(pair) for pair in pair_names if run.sweeps_recorrelate],
         [neighbors_of(pair) for pair in pair_names],
         of_pairs(paths.matches),
         of_models(paths.model_manifest),

@@ -26,7 +26,7 @@ from rosetta.inputs.text.arithmetic import arithmetic_texts
 from rosetta.inputs.text.documents import Document, Text, cluster_of, cut, hash64
 from rosetta.progress import bar
 
-# Whose packages are harvested, besides the core's: what every run with this source has installed.
+# Whose packages are harvested with the core's: what every run with this source has installed.
 # Not those of clusters, annotation, tests and documentation, which come and go with the machine and
 # the project.
 HARVESTED_EXTRAS = ("models", "corpora", "filtering", "plots", "workflow")

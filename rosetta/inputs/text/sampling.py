@@ -90,13 +90,13 @@ def draw_sequences(
     if not counts["drawn"]:
         raise CorpusError(
             "corpus.sampling: no document of the match split gives a sequence "
-            f"({dict(counts)}). {_mend(settings)}, or "
+            f"({dict(counts)}). {_how_to_fix(settings)}, or "
             "give longer documents."
         )
     return _shared_out(drawn, counts, settings, share)
 
 
-def _mend(settings: Sampling) -> str:
+def _how_to_fix(settings: Sampling) -> str:
     if settings.tokenizer is None:
         return "Lower sampling.window_bytes, set sampling.short to keep"
     other = (

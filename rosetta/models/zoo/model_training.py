@@ -32,7 +32,7 @@ def train_zoo_model(
     """Train one zoo model, from its newest checkpoint if there is one.
 
     One thread does the arithmetic, so the weights are the same at any number of cores. A mixture of
-    experts is trained with its router's own loss, which keeps experts in use, besides.
+    experts is trained with its router's own loss, which keeps experts in use, too.
 
     Returns
     -------

@@ -17,7 +17,7 @@ def _nulls_of_pairs(config: Config) -> list[Wildcards]:
 
 
 def _swept(config: Config) -> list[Wildcards]:
-    return per_pair(config) if config.swept_anew else []
+    return per_pair(config) if config.sweeps_recorrelate else []
 
 
 def _seen(config: Config) -> Slice:
@@ -28,7 +28,7 @@ def _seen(config: Config) -> Slice:
     }
 
 
-def _anew(config: Config) -> Slice:
+def _recomputed(config: Config) -> Slice:
     """Return what stages that correlate and match again depend on."""
     return {
         **_seen(config),
@@ -44,19 +44,19 @@ def _correlate(config: Config, _pair: str) -> Slice:
 
 
 def _nulls(config: Config, control: str) -> Slice:
-    return {**_anew(config), "seeds": config.controls.seeds(control)}
+    return {**_recomputed(config), "seeds": config.controls.seeds(control)}
 
 
 def _intervals(config: Config, _pair: str) -> Slice:
     # Half-samples are matched among all neurons only if those fit the memory of one task.
     memory_gb = config.correlation.memory_gb / config.dask.n_processes
     intervals = config.intervals.model_dump(mode="json")
-    return {**_anew(config), "intervals": intervals, "memory_gb": memory_gb}
+    return {**_recomputed(config), "intervals": intervals, "memory_gb": memory_gb}
 
 
 def _sweeps(config: Config, _pair: str) -> Slice:
     # Other k and thresholds are read off the same neighbour lists.
-    return {**_anew(config), "sweeps": config.sweeps.model_dump(exclude={"k", "thresholds"})}
+    return {**_recomputed(config), "sweeps": config.sweeps.model_dump(exclude={"k", "thresholds"})}
 
 
 ON_PAIRS = Sized(by="pair", gpu="always")

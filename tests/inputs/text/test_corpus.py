@@ -263,7 +263,7 @@ def test_docstrings_leave_the_code_and_become_prose():
         ("\x00\xff", {}, "not UTF-8|cannot be read"),
     ],
 )
-def test_bad_corpora_are_refused_by_name(tmp_path, content, source, message):
+def test_bad_corpora_are_rejected_by_name(tmp_path, content, source, message):
     from rosetta.inputs.text.records import check_files
 
     (tmp_path / "c.jsonl").write_bytes(content.encode("latin-1"))
@@ -277,14 +277,14 @@ def test_bad_corpora_are_refused_by_name(tmp_path, content, source, message):
         check_and_build()
 
 
-def test_an_empty_match_split_is_refused_by_its_key(tmp_path):
+def test_an_empty_match_split_is_rejected_by_its_key(tmp_path):
     splits = {"train": 0.999999, "match": 0.000001, "pool": 0.0, "heldout": 0.0}
     source = {"kind": "files", "path": write_jsonl(tmp_path / "c.jsonl")}
     with pytest.raises(CorpusError, match=r"corpus\.splits\.match: no document"):
         build(tmp_path / "r", corpus_of(source=source, splits=splits))
 
 
-def test_gzip_under_another_name_is_refused(tmp_path):
+def test_gzip_under_another_name_is_rejected(tmp_path):
     import gzip
 
     (tmp_path / "c.jsonl.zst").write_bytes(gzip.compress(b'{"text": "abc"}\n'))
@@ -295,7 +295,7 @@ def test_gzip_under_another_name_is_refused(tmp_path):
         )
 
 
-def test_a_truncated_archive_is_refused(tmp_path):
+def test_a_truncated_archive_is_rejected(tmp_path):
     whole = Path(write_jsonl(tmp_path / "c.jsonl.zst")).read_bytes()
     (tmp_path / "c.jsonl.zst").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CorpusError, match=r"Truncated"):

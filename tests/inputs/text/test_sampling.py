@@ -221,7 +221,7 @@ def test_nothing_long_enough_is_an_error():
         ({"window_bytes": 100, "shares": "equal"}, r"need corpus\.source\.domain"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(sampling, message):
+def test_what_does_not_fit_together_is_rejected(sampling, message):
     with pytest.raises(ConfigError, match=message):
         config_of({"kind": "files", "path": "x"}, sampling)
 
@@ -328,7 +328,7 @@ def test_code_search_net_is_read_in_its_own_format(tmp_path):
         corpus_step(config_of(source, sampling), Paths(tmp_path / "r"))
 
 
-def test_a_data_set_that_needs_its_own_script_is_refused(tmp_path):
+def test_a_data_set_that_needs_its_own_script_is_rejected(tmp_path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "set.py").write_text("raise SystemExit('this must never run')")
     source = {"kind": "hub", "id": str(tmp_path / "set")}
@@ -357,7 +357,7 @@ def test_a_tokenizer_of_the_configuration_tells_what_is_short(tmp_path, pile, te
 
 
 def test_without_sampling_the_corpus_is_the_one_it_was(tmp_path, pile):
-    """Its stage must not change either, or every finished run would be built anew."""
+    """Its stage must not change either, or every finished run would be built again."""
     config = config_of(files(pile), None)
     assert "sampling" not in made_by(config, "corpus")["corpus"]
     build_corpus(config.corpus, Paths(tmp_path), {})
