@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from rosetta.cli.options import ConfigOption, open_run, parse_section
+from rosetta.cli.options import ConfigOption, open_run, option_of
+from rosetta.config.arguments import checked
 from rosetta.config.filtering import FilterScoring, FilterSelection
 
 filtering_app = typer.Typer(
@@ -153,6 +154,7 @@ def filter_(
     )
     if sequence_length is not None:
         scoring["sequence_length"] = sequence_length
+    selection = dict(budget_tokens=budget_tokens, count=count, percentile=percentile)
     wanted = FileFilter(
         model=model,
         revision=revision,
@@ -162,10 +164,8 @@ def filter_(
         text_column=text_column,
         domain_column=domain_column,
         shard_bytes=shard_mb * 1e6,
-        scoring=parse_section(FilterScoring, scoring),
-        selection=parse_section(
-            FilterSelection, dict(budget_tokens=budget_tokens, count=count, percentile=percentile)
-        ),
+        scoring=checked(FilterScoring, scoring, option_of),
+        selection=checked(FilterSelection, selection, option_of),
         whole_context=sequence_length is None,
     )
     filter_step(wanted, out)

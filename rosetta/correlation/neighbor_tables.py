@@ -119,9 +119,9 @@ class NeighborLists(NamedTuple):
         return pd.concat([a, b], ignore_index=True)
 
 
-def write_lists(path: Path, neighbors: PairNeighbors, facts: PairFacts) -> None:
+def write_lists(path: Path, lists: NeighborLists) -> None:
     """Write neighbour lists as Parquet (`NeighborLists.table`)."""
-    write_parquet(path, NeighborLists(neighbors, facts).table(), asdict(facts))
+    write_parquet(path, lists.table(), asdict(lists.facts))
 
 
 def read_lists(paths: list[Path]) -> NeighborLists:

@@ -61,33 +61,21 @@ def match_step(
     ConfigError
         If the lists hold fewer than k neighbours.
     """
-    if not isinstance(source, CorrelationRequest):
-        _write_matches(source, out, k, nulls or {}, intervals)
-        return
-    from rosetta.correlation.pairs import correlate_stores
+    if isinstance(source, CorrelationRequest):
+        from rosetta.correlation.pairs import correlate_pair
 
-    with scratch_folder(out.with_name(f".match-{out.name}")) as folder:
-        lists = folder / "neighbors.parquet"
-        folders = source.folder_a, source.folder_b
-        correlate_stores(*folders, lists, source.pooling, source.settings, source.dask)
-        _write_matches([lists], out, k, nulls or {}, intervals)
-
-
-def _write_matches(
-    neighbors: list[Path],
-    out: Path,
-    k: int,
-    nulls: dict[str, Path],
-    intervals: Path | None,
-) -> None:
-    lists, facts = read_lists(neighbors)
+        with scratch_folder(out.with_name(f".match-{out.name}")) as folder:
+            neighbors, facts = correlate_pair(source, scratch=folder / "tiles")
+    else:
+        neighbors, facts = read_lists(source)
     if not 1 <= k < facts.n_kept:
         kept = f"between 1 and {facts.n_kept - 1}, the neighbours kept"
         raise ConfigError(f"--k: {k} is not {kept}. Correlate with a larger max_k.")
-    matches = mutual_matches(lists, facts, k)
+    matches = mutual_matches(neighbors, facts, k)
     pair = f"{facts.model_a} and {facts.model_b}"
     say(f"{len(matches)} matches of {pair}, mean r {matches['r'].mean():.3f}")
-    write_parquet(out, _noted(matches, nulls, intervals), {"k": k, **pair_counts(lists, facts)})
+    counts = {"k": k, **pair_counts(neighbors, facts)}
+    write_parquet(out, _noted(matches, nulls or {}, intervals), counts)
 
 
 def _noted(matches: pd.DataFrame, nulls: dict[str, Path], intervals: Path | None) -> pd.DataFrame:

@@ -19,8 +19,8 @@ from rosetta.activations.variables import StoreTokens
 from rosetta.analysis.nulls import LadderNull
 from rosetta.config import Correlation, Dask
 from rosetta.config.theory import Theory, TheorySimulation
-from rosetta.correlation.neighbor_tables import read_lists
-from rosetta.correlation.pairs import correlate_stores
+from rosetta.correlation.pairs import correlate_pair
+from rosetta.correlation.request import CorrelationRequest
 from rosetta.matching.mutual import mutual_matches
 from rosetta.models.neurons import NeuronShape
 from rosetta.progress import say
@@ -198,6 +198,6 @@ def _match_stores(folder_a: Path, folder_b: Path, memory_gb: float) -> pd.DataFr
     among others.
     """
     settings = Correlation(max_k=1, memory_gb=memory_gb, precision="float32")
-    lists = folder_a.with_suffix(".parquet")
-    correlate_stores(folder_a, folder_b, lists, "mean", settings, Dask())
-    return mutual_matches(*read_lists([lists]), k=1)
+    request = CorrelationRequest(folder_a, folder_b, "mean", settings, Dask())
+    lists = correlate_pair(request, scratch=folder_a.with_name(f".tiles-{folder_a.name}"))
+    return mutual_matches(*lists, k=1)

@@ -22,8 +22,9 @@ from rosetta.analysis.profiles import profile_neurons
 from rosetta.config import dump_config, parse_config
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.neighbor_tables import read_lists
-from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.plan import ScreenPlan, Tile, TilePlan, correlation_flops, screen_flops
+from rosetta.correlation.request import CorrelationRequest
+from rosetta.correlation.steps import correlate_step
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
@@ -124,7 +125,7 @@ def test_live_pairs_have_the_matches_of_written_ones(run, tmp_path, monkeypatch)
         config, paths = run(keep=keep)
         out = tmp_path / f"{keep}.parquet"
         folders = (paths.stores(name, 2) for name in config.models)
-        correlate_stores(*folders, out, "mean", config.correlation, config.dask)
+        correlate_step(CorrelationRequest(*folders, "mean", config.correlation, config.dask), out)
         found.append(read_lists([out]))
     (kept, facts), (live, _) = found
     assert facts.method == "screened"
@@ -201,7 +202,9 @@ def test_live_models_run_as_often_as_the_plan_counts(run, tmp_path, monkeypatch,
     monkeypatch.setattr(LiveStore, "moments", pilot)
     monkeypatch.setattr(LiveStore, "chunks", counted)
     folders = (paths.stores(name, 2) for name in pair)
-    correlate_stores(*folders, tmp_path / "out.parquet", "mean", settings, config.dask)
+    correlate_step(
+        CorrelationRequest(*folders, "mean", settings, config.dask), tmp_path / "out.parquet"
+    )
     planned = {}
     for (
         model

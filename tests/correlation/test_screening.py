@@ -15,9 +15,10 @@ from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.certificates import margin, thresholds
 from rosetta.correlation.chosen_pairs import correlate_chosen
 from rosetta.correlation.neighbor_tables import read_lists
-from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.plan import Tile
+from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.sketch import Sketch, load_sketch, save_sketch, sketch_shard
+from rosetta.correlation.steps import correlate_step
 from rosetta.correlation.stream import Neurons
 from rosetta.errors import StoreError
 from rosetta.matching.mutual import mutual_matches
@@ -55,7 +56,7 @@ def matches_by(folder, method, **options):
         screening=screening,
         **options,
     )
-    correlate_stores(folder / "a", folder / "b", out, "mean", chosen, Dask())
+    correlate_step(CorrelationRequest(folder / "a", folder / "b", "mean", chosen, Dask()), out)
     lists, facts = read_lists([out])
     found = mutual_matches(lists, facts, facts.n_kept - 1)
     return found[["unit_a", "unit_b", "r"]], facts

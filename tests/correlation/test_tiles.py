@@ -20,8 +20,10 @@ from rosetta.activations.folders import open_stores
 from rosetta.config import Correlation, Dask
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.neighbor_tables import read_lists
-from rosetta.correlation.pairs import correlate_pair, correlate_stores
+from rosetta.correlation.pairs import correlate_pair
 from rosetta.correlation.plan import Tile, Workers, plan_tiles
+from rosetta.correlation.request import CorrelationRequest
+from rosetta.correlation.steps import correlate_step
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.errors import ConfigError, PlanError, StoreError
 
@@ -135,13 +137,11 @@ def test_neighbour_lists_match_brute_force(
     settings_ = Correlation(max_k=4, memory_gb=memory_gb, n_jobs=n_jobs, precision="float64")
     parts = [tmp_path / f"{job}.parquet" for job in range(n_jobs)]
     for job, part in enumerate(parts):
-        correlate_stores(
-            tmp_path / "a",
-            tmp_path / "b",
+        correlate_step(
+            CorrelationRequest(
+                tmp_path / "a", tmp_path / "b", "mean", settings_, Dask(n_workers=n_workers)
+            ),
             part,
-            "mean",
-            settings_,
-            Dask(n_workers=n_workers),
             job=job,
         )
     n_tiles = len(
@@ -170,13 +170,15 @@ def test_ties_go_to_the_lower_neuron(tmp_path):
     same = np.repeat(signal[None, :, None], 6, axis=2)
     save_stores(tmp_path / "a", same, ranges, len(DOCUMENTS))
     save_stores(tmp_path / "b", np.concatenate([same, same]), ranges, len(DOCUMENTS))
-    correlate_stores(
-        tmp_path / "a",
-        tmp_path / "b",
+    correlate_step(
+        CorrelationRequest(
+            tmp_path / "a",
+            tmp_path / "b",
+            "mean",
+            Correlation(max_k=2, precision="float32"),
+            Dask(),
+        ),
         tmp_path / "n.parquet",
-        "mean",
-        Correlation(max_k=2, precision="float32"),
-        Dask(),
     )
     found, _ = read_lists([tmp_path / "n.parquet"])
     assert found.a.index.tolist() == [[0, 1, 2]] * 6
@@ -188,13 +190,11 @@ def test_sharding_does_not_change_the_sums(tmp_path, small_chunks):
     for n_shards in (1, 4):
         folder = tmp_path / str(n_shards)
         make_pair(folder, 5, (2, 9), (2, 7), n_shards, "float16")
-        correlate_stores(
-            folder / "a",
-            folder / "b",
+        correlate_step(
+            CorrelationRequest(
+                folder / "a", folder / "b", "mean", Correlation(precision="float32"), Dask()
+            ),
             folder / "n.parquet",
-            "mean",
-            Correlation(precision="float32"),
-            Dask(),
         )
         lists.append(read_lists([folder / "n.parquet"])[0])
     assert np.array_equal(lists[0].a.index, lists[1].a.index)
@@ -259,11 +259,15 @@ def test_finished_tiles_are_not_computed_again(tmp_path, monkeypatch):
     monkeypatch.setattr(rosetta.correlation.tiles, "tile_neighbors", dies_at_the_third)
     out = tmp_path / "n.parquet"
     with pytest.raises(KeyboardInterrupt):
-        correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", settings_, Dask())
+        correlate_step(
+            CorrelationRequest(tmp_path / "a", tmp_path / "b", "mean", settings_, Dask()), out
+        )
     assert not out.exists()
     done = list(computed)
     computed.append("restarted")
-    correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", settings_, Dask())
+    correlate_step(
+        CorrelationRequest(tmp_path / "a", tmp_path / "b", "mean", settings_, Dask()), out
+    )
     after = computed[len(done) + 1 :]
     assert not set(done) & set(after)
     assert sorted([*done, *after]) == sorted(
@@ -274,17 +278,12 @@ def test_finished_tiles_are_not_computed_again(tmp_path, monkeypatch):
 @pytest.mark.parametrize("method", ["exact", "screened"])
 def test_lists_as_a_value_are_those_of_the_file(tmp_path, method):
     make_pair(tmp_path, 3, (2, 20), (1, 30), 2, "float32")
-    pair = (
-        tmp_path / "a",
-        tmp_path / "b",
-        "mean",
-        Correlation(max_k=2, method=method, precision="float32"),
-        Dask(),
-    )
+    settings = Correlation(max_k=2, method=method, precision="float32")
+    request = CorrelationRequest(tmp_path / "a", tmp_path / "b", "mean", settings, Dask())
     before = sorted(tmp_path.rglob("*"))
-    found, facts = correlate_pair(*pair)
+    found, facts = correlate_pair(request)
     assert sorted(tmp_path.rglob("*")) == before, "it writes nothing"
-    correlate_stores(*pair[:2], tmp_path / "n.parquet", *pair[2:])
+    correlate_step(request, tmp_path / "n.parquet")
     written, also = read_lists([tmp_path / "n.parquet"])
     assert facts == also
     for one, other in ((found.a, written.a), (found.b, written.b)):
@@ -298,7 +297,9 @@ def test_a_cluster_needs_a_folder_that_its_workers_share(tmp_path):
     make_pair(tmp_path, 3, (1, 4), (1, 4), 1, "float32")
     cluster = Dask(scheduler="tcp://10.0.0.1:8786")
     with pytest.raises(ConfigError, match=r"dask\.scheduler: .* Give scratch"):
-        correlate_pair(tmp_path / "a", tmp_path / "b", "mean", Correlation(), cluster)
+        correlate_pair(
+            CorrelationRequest(tmp_path / "a", tmp_path / "b", "mean", Correlation(), cluster)
+        )
 
 
 def test_tiles_are_kept_until_the_lists_are_written(tmp_path, monkeypatch):
@@ -306,13 +307,18 @@ def test_tiles_are_kept_until_the_lists_are_written(tmp_path, monkeypatch):
     out, others = tmp_path / "n.parquet", tmp_path / ".tiles-n-1-0123456789abcdef"
     others.mkdir()  # of the writer of n-1.parquet
     with monkeypatch.context() as patch:
-        patch.setattr(rosetta.correlation.pairs, "write_lists", lambda *_: 1 / 0)
+        patch.setattr(rosetta.correlation.steps, "write_lists", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", Correlation(), Dask())
+            correlate_step(
+                CorrelationRequest(tmp_path / "a", tmp_path / "b", "mean", Correlation(), Dask()),
+                out,
+            )
     (kept,) = set(tmp_path.glob(".tiles-*")) - {others}
     assert list(kept.glob("*.npz"))
     monkeypatch.setattr(rosetta.correlation.tiles, "tile_neighbors", lambda *_: 1 / 0)
-    correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", Correlation(), Dask())
+    correlate_step(
+        CorrelationRequest(tmp_path / "a", tmp_path / "b", "mean", Correlation(), Dask()), out
+    )
     assert set(tmp_path.glob(".tiles-*")) == {others}
 
 
