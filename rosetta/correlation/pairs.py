@@ -17,7 +17,7 @@ from rosetta.config import Correlation
 from rosetta.config.base import GB
 from rosetta.correlation.aligned import WHOLE, AlignedPair, StoredPair, pair_identity
 from rosetta.correlation.neighbor_tables import NeighborLists, PairFacts
-from rosetta.correlation.plan import plan_screen, plan_tiles, workers_of
+from rosetta.correlation.plan import Budget, plan_screen, plan_tiles
 from rosetta.correlation.products import product_device, resolve_precision
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.rounds import ScreenTask, correlate_screened
@@ -121,9 +121,9 @@ class _Work:
     scratch: Path
 
     @property
-    def size(self) -> tuple[int, int, int]:
-        """Neurons of either model, and aligned positions."""
-        return self.pair.a.n_neurons, self.pair.b.n_neurons, self.pair.n_positions
+    def budget(self) -> Budget:
+        """Memory of a job, and who shares it."""
+        return Budget.of(self.request.settings, self.request.dask)
 
     def folder(self, plan: list[Any]) -> Path:
         """Return the folder for the finished tiles of this pair under a plan.
@@ -182,19 +182,18 @@ def _screened(work: _Work) -> NeighborLists | None:
     """Return the lists of the screened method; None if so much stays open that the exact one costs
     no more.
     """
-    settings, dask = work.request.settings, work.request.dask
-    screening, pooling = settings.screening, work.request.pooling
-    plan = plan_screen(
-        *work.size, settings.memory_gb, n_rows=screening.sketch_rows, workers=workers_of(dask)
-    )
+    request, pair, screening = work.request, work.pair, work.request.settings.screening
+    plan = plan_screen(pair.size, work.budget, screening.sketch_rows)
     say(
         f"sketches of {plan.n_rows} rows, {len(plan.tiles)} tile(s), about "
         f"{plan.peak_bytes / GB:.1f} GB"
     )
-    folder = work.folder([MAP, asdict(plan), settings.model_dump(mode="json")])
-    n_shards = len(work.pair.a.stores)
-    task = ScreenTask(work.stored, pooling, work.precision, str(folder), plan.n_rows, n_shards)
-    found = correlate_screened(task, *work.size[:2], plan, screening, settings.max_k, dask)
+    folder = work.folder([MAP, asdict(plan), request.settings.model_dump(mode="json")])
+    n_shards = len(pair.a.stores)
+    task = ScreenTask(
+        work.stored, request.pooling, work.precision, str(folder), plan.n_rows, n_shards
+    )
+    found = correlate_screened(task, pair.size, plan, request)
     if not found:
         say("screening leaves too much open here; the exact method takes over")
         shutil.rmtree(folder, ignore_errors=True)
@@ -211,15 +210,10 @@ def _screened(work: _Work) -> NeighborLists | None:
 
 def _exact(work: _Work) -> NeighborLists:
     request, pair, facts = work.request, work.pair, work.facts
-    plan = plan_tiles(
-        *work.size,
-        request.settings.memory_gb,
-        precision=work.precision,
-        workers=workers_of(request.dask),
-        held=(pair.a.held, pair.b.held),
-    )
+    held = pair.a.held, pair.b.held
+    plan = plan_tiles(pair.size, work.budget, precision=work.precision, held=held)
     mine = plan.tiles[facts.job :: facts.n_jobs]
     say(f"{len(mine)} of {len(plan.tiles)} tile(s), about {plan.peak_bytes / GB:.1f} GB")
     folder = work.folder([plan.tiles, asdict(facts)])
     task = TileTask(work.stored, request.pooling, work.precision, facts.n_kept, str(folder))
-    return NeighborLists(correlate_tiles(task, mine, *work.size[:2], request.dask), facts)
+    return NeighborLists(correlate_tiles(task, mine, *pair.size[:2], request.dask), facts)

@@ -261,7 +261,12 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     import torch
 
     from rosetta.filtering.perplexity import perplexity
-    from rosetta.filtering.pretrain import continue_training, count_steps, separator_of
+    from rosetta.filtering.pretrain import (
+        Training,
+        continue_training,
+        count_steps,
+        separator_of,
+    )
     from rosetta.models import loading
     from rosetta.models.devices import best_device
     from rosetta.models.model_manifest import checked_manifest
@@ -284,8 +289,8 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     if name != "base":
         texts = list(selected_texts(where, selection_of(filtering, name, seed)))
         n_steps = count_steps(least_tokens(filtering, where), settings)
-        how = (n_steps, settings, seed, checkpoints, manifest["weights"])
-        model, facts = continue_training(model, tokenizer, texts, *how)
+        training = Training(settings, n_steps, seed, checkpoints, manifest["weights"])
+        model, facts = continue_training(model, tokenizer, texts, training)
     separator = separator_of(tokenizer, f"models.{settings.model}")
     n_at_a_time = settings.sequences_at_a_time
     value, n_tokens = perplexity(model, tokenizer, heldout, separator, length, n_at_a_time)

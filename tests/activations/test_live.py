@@ -22,7 +22,14 @@ from rosetta.analysis.profiles import profile_neurons
 from rosetta.config import dump_config, parse_config
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.neighbor_tables import read_lists
-from rosetta.correlation.plan import ScreenPlan, Tile, TilePlan, correlation_flops, screen_flops
+from rosetta.correlation.plan import (
+    PairSize,
+    ScreenPlan,
+    Tile,
+    TilePlan,
+    correlation_flops,
+    screen_flops,
+)
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.steps import correlate_step
 from rosetta.correlation.tiles import correlate_tile
@@ -212,9 +219,11 @@ def test_live_models_run_as_often_as_the_plan_counts(run, tmp_path, monkeypatch,
         sizes = {name: Size(NeuronShape(2, 24), int(name == model)) for name in pair}
         known = Known(config, Extent(positions=1), sizes.__getitem__, "float32")
         if method == "screened":
-            cost = pairs.correlate(known, pair).operations.flops - screen_flops(48, 48, 1, 256)
+            cost = pairs.correlate(known, pair).operations.flops - screen_flops(
+                PairSize(48, 48, 1), 256
+            )
         else:
-            cost = pairs.exact_products(known, pair).flops - correlation_flops(48, 48, 1)
+            cost = pairs.exact_products(known, pair).flops - correlation_flops(PairSize(48, 48, 1))
         planned[model] = cost / 2
     assert {model: n / config.activations.n_shards for model, n in runs.items()} == planned
     assert list(planned.values()) == ([3 + 6, 2 + 6] if method == "screened" else [6, 6])

@@ -14,7 +14,7 @@ import rosetta.correlation.plan
 import rosetta.correlation.schedule
 from rosetta.config import Correlation, Dask, Screening
 from rosetta.correlation.neighbor_tables import read_lists
-from rosetta.correlation.plan import plan_tiles
+from rosetta.correlation.plan import Budget, PairSize, plan_tiles
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.schedule import run_tasks
 from rosetta.correlation.steps import correlate_step
@@ -71,7 +71,7 @@ def test_a_worker_that_dies_half_way_changes_nothing(tmp_path, monkeypatch, clus
     killer.start()
     there = lists(tmp_path, EXACT, Dask(scheduler=cluster.scheduler_address))
     killer.join()
-    n_tiles = len(plan_tiles(800, 800, 250, EXACT.memory_gb).tiles)
+    n_tiles = len(plan_tiles(PairSize(800, 800, 250), Budget(EXACT.memory_gb)).tiles)
     assert seen[0] < n_tiles / 2, "the worker died with most of the work ahead"
     assert np.array_equal(here.a.index, there.a.index)
     assert np.array_equal(here.a.r, there.a.r, equal_nan=True)

@@ -31,6 +31,7 @@ from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import Tile
 from rosetta.correlation.resample import (
     Blocks,
+    Rematching,
     half_samples,
     rematch,
     rematch_candidates,
@@ -211,11 +212,11 @@ def test_matches_on_a_half_sample_are_those_of_its_documents(stores, monkeypatch
     blocks = Blocks(block[document], 4, len(DOCUMENTS))
     u, v = np.array(mutual(correlations(a, b), k)).T
     if way == "rematched":
-        found = rematch(pair, "mean", "float64", blocks, k, u, v)
+        found = rematch(Rematching(pair, "mean", blocks, k, u, v), "float64")
     else:  # all neighbours are candidates, so nothing can be missed
         lists = tile_neighbors(pair, tile, "mean", "float64", 18)
         tiles = [Tile(0, 10, 0, 18), Tile(10, 18, 0, 7), Tile(10, 18, 7, 18)]
-        found = rematch_candidates(pair, "mean", blocks, k, u, v, lists, tiles)
+        found = rematch_candidates(Rematching(pair, "mean", blocks, k, u, v), lists, tiles)
     halves = half_samples(4)
     assert len(halves) == len(found.replicates) == 6
     for number, half in enumerate(halves):
@@ -393,15 +394,8 @@ def test_the_error_of_a_count_tells_its_spread(tmp_path):
         matches = match_stores(folder)
         counts.append(len(matches))
         blocks = sample_blocks(pair, 20)
-        found = rematch(
-            pair,
-            "mean",
-            "float32",
-            blocks,
-            1,
-            matches["unit_a"].to_numpy(),
-            matches["unit_b"].to_numpy(),
-        )
+        u, v = matches["unit_a"].to_numpy(), matches["unit_b"].to_numpy()
+        found = rematch(Rematching(pair, "mean", blocks, 1, u, v), "float32")
         errors.append(
             float(half_sample_error(np.array([len(one.u) for one in found.replicates], float)))
         )
@@ -412,9 +406,8 @@ def test_neighbour_lists_of_nothing_are_resampled_to_nothing(stores):
     pair = align_pair(*stores)
     none = np.empty(0, np.int64)
     blocks = Blocks(np.arange(pair.n_positions) % 4, 4, len(DOCUMENTS))
-    found = rematch_candidates(
-        pair, "mean", blocks, 1, none, none, PairNeighbors.empty(18, 18, 2), [Tile(0, 18, 0, 18)]
-    )
+    asked = Rematching(pair, "mean", blocks, 1, none, none)
+    found = rematch_candidates(asked, PairNeighbors.empty(18, 18, 2), [Tile(0, 18, 0, 18)])
     assert found.r.shape == (0, 6)
     assert [len(one.u) for one in found.replicates] == [0] * 6
     assert len(MATCH_COLUMNS) == 11

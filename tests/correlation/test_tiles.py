@@ -21,7 +21,7 @@ from rosetta.config import Correlation, Dask
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.correlation.pairs import correlate_pair
-from rosetta.correlation.plan import Tile, Workers, plan_tiles
+from rosetta.correlation.plan import Budget, PairSize, Tile, Workers, plan_tiles
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.steps import correlate_step
 from rosetta.correlation.tiles import correlate_tile
@@ -145,7 +145,9 @@ def test_neighbour_lists_match_brute_force(
             job=job,
         )
     n_tiles = len(
-        plan_tiles(80, 70, 250, memory_gb, precision="float64", workers=Workers(n_workers)).tiles
+        plan_tiles(
+            PairSize(80, 70, 250), Budget(memory_gb, Workers(n_workers)), precision="float64"
+        ).tiles
     )
     assert (n_tiles > 1) == (memory_gb < 1)
     found, facts = read_lists(parts)
@@ -271,7 +273,7 @@ def test_finished_tiles_are_not_computed_again(tmp_path, monkeypatch):
     after = computed[len(done) + 1 :]
     assert not set(done) & set(after)
     assert sorted([*done, *after]) == sorted(
-        plan_tiles(80, 70, 250, 0.665, precision="float64").tiles
+        plan_tiles(PairSize(80, 70, 250), Budget(0.665), precision="float64").tiles
     )
 
 
@@ -334,11 +336,13 @@ def test_tiles_are_kept_until_the_lists_are_written(tmp_path, monkeypatch):
 def test_the_plan_covers_the_matrix_once_within_the_budget(
     n_a, n_b, n_positions, memory_gb, precision, n_workers, processes
 ):
-    workers = {"precision": precision, "workers": Workers(n_workers, processes)}
+    workers = Workers(n_workers, processes)
+    size, budget = PairSize(n_a, n_b, n_positions), Budget(memory_gb, workers)
     try:
-        plan = plan_tiles(n_a, n_b, n_positions, memory_gb, **workers)
+        plan = plan_tiles(size, budget, precision=precision)
     except PlanError:
-        smallest = plan_tiles(min(n_a, 64), min(n_b, 64), n_positions, 1000, **workers)
+        size = PairSize(min(n_a, 64), min(n_b, 64), n_positions)
+        smallest = plan_tiles(size, Budget(1000, workers), precision=precision)
         assert smallest.peak_bytes > memory_gb * 1e9
         return
     assert plan.peak_bytes <= memory_gb * 1e9
@@ -352,7 +356,7 @@ def test_the_plan_covers_the_matrix_once_within_the_budget(
 
 def test_a_budget_that_cannot_be_kept_is_refused():
     with pytest.raises(PlanError, match="memory_gb"):
-        plan_tiles(10_000, 10_000, 1000, 0.1)
+        plan_tiles(PairSize(10_000, 10_000, 1000), Budget(0.1))
 
 
 def test_stores_of_other_documents_are_refused(tmp_path):

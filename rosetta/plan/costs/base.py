@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from rosetta.config import Config
 from rosetta.config.base import GB
-from rosetta.correlation.plan import RESERVED
+from rosetta.correlation.plan import RESERVED, PairSize
 from rosetta.models.known_sizes import Size
 from rosetta.plan.extent import Extent
 
@@ -113,7 +113,7 @@ class Known:
         """Return reading the stores of models so many times, which runs them if they are live."""
         return self.forward(models, passes) if self.live else NO_OPERATIONS
 
-    def pair_size(self, pair: tuple[str, str]) -> tuple[int, int, int]:
+    def pair_size(self, pair: tuple[str, str]) -> PairSize:
         """Return the neurons of either model, and the positions."""
         a, b = (self.size_of(model).shape.n_neurons for model in pair)
-        return a, b, self.extent.positions
+        return PairSize(a, b, self.extent.positions)
