@@ -146,7 +146,7 @@ def filter_(
     """Filter any pool by one neuron: score every document, keep the best, write them as a
     corpus.
     """
-    from rosetta.filtering.request import FileFilter
+    from rosetta.filtering.request import FilterRequest
     from rosetta.filtering.steps import filter_step
 
     scoring = dict(
@@ -155,7 +155,7 @@ def filter_(
     if sequence_length is not None:
         scoring["sequence_length"] = sequence_length
     selection = dict(budget_tokens=budget_tokens, count=count, percentile=percentile)
-    wanted = FileFilter(
+    wanted = FilterRequest(
         model=model,
         revision=revision,
         neuron=neuron,

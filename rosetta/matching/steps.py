@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from rosetta.analysis.counts import model_shape
 from rosetta.analysis.intervals import INTERVAL_COLUMNS, correlation_interval
-from rosetta.analysis.nulls import tail_probability
+from rosetta.analysis.null_thresholds import tail_probability
 from rosetta.config import PAIR_SEPARATOR, Config, entry_of, twin_name
 from rosetta.config.base import Name
 from rosetta.config.messages import describe_problems

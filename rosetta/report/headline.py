@@ -7,7 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rosetta.analysis.nulls import NULL_TITLES, STATISTICS
+from rosetta.analysis.null_thresholds import NULL_TITLES, STATISTICS
 from rosetta.analysis.scaling import WHOLE
 from rosetta.config.controls import CALIBRATING
 from rosetta.report.figures import TITLES

@@ -17,7 +17,7 @@ from rosetta import __version__
 from rosetta.activations.folders import documents_left_out
 from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF, model_shape
 from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
-from rosetta.analysis.nulls import NULL_TITLES, PLAIN
+from rosetta.analysis.null_thresholds import NULL_TITLES, PLAIN
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, POOLED_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.stability import THRESHOLD_COLUMNS
 from rosetta.config import Config, dump_config

@@ -13,7 +13,7 @@ from scipy.stats import chi2, kstest
 
 from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.analysis.intervals import CONFIDENCE
-from rosetta.analysis.nulls import PLAIN
+from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.scaling import fit_log_log
 from rosetta.config.theory import Theory
 from rosetta.theory.allocation import continuum_r0, exponent_from_r, matched_r_survival

@@ -16,7 +16,7 @@ import torch
 
 from rosetta.activations.store import write_store
 from rosetta.activations.variables import StoreTokens
-from rosetta.analysis.nulls import LadderNull
+from rosetta.analysis.null_thresholds import LadderNull
 from rosetta.config import Correlation, Dask
 from rosetta.config.theory import Theory, TheorySimulation
 from rosetta.correlation.pairs import correlate_pair
@@ -31,7 +31,7 @@ from rosetta.theory.simulation import (
     SIMULATION_COLUMNS,
     WHOLE,
     Cell,
-    Planted,
+    PlantedNetworks,
     activation_blocks,
     isolations,
     plant,
@@ -129,7 +129,7 @@ def _pooled(recovered: list[Recovered]) -> LadderNull:
 
 
 def _match_networks(
-    planted: Planted, cell: Cell, settings: TheorySimulation, memory_gb: float, folder: Path
+    planted: PlantedNetworks, cell: Cell, settings: TheorySimulation, memory_gb: float, folder: Path
 ) -> list[pd.DataFrame]:
     """Return the matches of the first and second network, of the third and fourth, …"""
     folders = [folder / str(number) for number in range(len(planted.loadings))]

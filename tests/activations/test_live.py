@@ -17,8 +17,8 @@ from rosetta.activations.folders import open_stores
 from rosetta.activations.live import LiveStore
 from rosetta.activations.steps import activations_step
 from rosetta.analysis.points import values_at
-from rosetta.analysis.positions import Positions
 from rosetta.analysis.profiles import profile_neurons
+from rosetta.analysis.token_positions import TokenPositions
 from rosetta.config import dump_config, parse_config
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.neighbor_tables import read_lists
@@ -165,7 +165,7 @@ def test_neurons_are_profiled_and_read_without_stores(run):
         _, paths = run(keep)
         documents = read_split(paths, "match")
         stores = open_stores(paths.stores("gpt2", 2))
-        positions = Positions.of(stores)
+        positions = TokenPositions.of(stores)
         points = [np.random.default_rng(0).integers(n, size=50) for n in (len(positions), 2, 24)]
         return profile_neurons(stores, documents, 5, firing_std=1.5), values_at(
             stores, positions, *points

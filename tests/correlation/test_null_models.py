@@ -22,7 +22,7 @@ from rosetta.alignment.spans import aligned_spans
 from rosetta.alignment.text import token_ranges
 from rosetta.analysis.group_counts import count_group, group_keys, jaccard
 from rosetta.analysis.intervals import correlation_interval, half_sample_error
-from rosetta.analysis.nulls import LadderNull, tail_probability
+from rosetta.analysis.null_thresholds import LadderNull, tail_probability
 from rosetta.config import parse_config, twin_name
 from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.aligned import align_pair
@@ -46,7 +46,7 @@ from rosetta.errors import ConfigError
 from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches
 from rosetta.models.neurons import NeuronShape
 from rosetta.theory.allocation import predicted_correlation
-from rosetta.theory.planted import Planted, simulate_stores
+from rosetta.theory.planted_stores import PlantedStores, simulate_stores
 
 SHAPES = ((2, 9), (3, 6))
 
@@ -306,7 +306,7 @@ def simulated(tmp_path_factory):
     """Twenty planted pairs per ratio among 160 neurons a side."""
     folder = tmp_path_factory.mktemp("planted")
     truth = simulate_stores(
-        folder, Planted(NeuronShape(1, 160), RATIOS * 20, n_documents=60, seed=5)
+        folder, PlantedStores(NeuronShape(1, 160), RATIOS * 20, n_documents=60, seed=5)
     )
     return folder, truth
 
@@ -358,7 +358,7 @@ def test_the_calibrated_count_has_the_false_positive_rate_that_it_claims(tmp_pat
     above, total = dict.fromkeys((0.9, 0.99), 0), 0
     for seed in range(20):
         folder = tmp_path / str(seed)
-        planted = Planted(
+        planted = PlantedStores(
             NeuronShape(1, 80), (), n_documents=16, document_bytes=150, seed=seed, n_shards=1
         )
         simulate_stores(folder, planted)
@@ -388,7 +388,9 @@ def test_the_error_of_a_count_tells_its_spread(tmp_path):
         ratios = tuple(np.linspace(0.03, 0.3, 40))
         simulate_stores(
             folder,
-            Planted(NeuronShape(1, 60), ratios, n_documents=40, document_bytes=120, seed=seed),
+            PlantedStores(
+                NeuronShape(1, 60), ratios, n_documents=40, document_bytes=120, seed=seed
+            ),
         )
         pair = align_pair(open_stores(folder / "a"), open_stores(folder / "b"))
         matches = match_stores(folder)

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from rosetta.analysis.counts import COUNT_OF
-from rosetta.analysis.nulls import PLAIN
+from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.scaling import WHOLE
 from rosetta.config import SPLITS, Config, load_config
 from rosetta.errors import ConfigError, RosettaError, StoreError

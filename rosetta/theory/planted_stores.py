@@ -29,7 +29,7 @@ GROUP = 64  # documents made at once
 
 
 @dataclass(frozen=True)
-class Planted:
+class PlantedStores:
     """What is planted.
 
     Attributes
@@ -54,7 +54,7 @@ class Planted:
     n_shards: int = 2
 
 
-def simulate_stores(folder: Path, planted: Planted) -> pd.DataFrame:
+def simulate_stores(folder: Path, planted: PlantedStores) -> pd.DataFrame:
     """Write the stores of both models to `folder`/a and `folder`/b, and the truth to
     `folder`/truth.parquet.
 
@@ -91,7 +91,7 @@ def simulate_stores(folder: Path, planted: Planted) -> pd.DataFrame:
     return truth
 
 
-def _ranges(planted: Planted, side: int, documents: range) -> TokenRanges:
+def _ranges(planted: PlantedStores, side: int, documents: range) -> TokenRanges:
     """Tokenize documents at random; a document's tokens depend on the seed, the side and its number
     only.
     """
@@ -106,7 +106,7 @@ def _ranges(planted: Planted, side: int, documents: range) -> TokenRanges:
     return TokenRanges(np.concatenate(index), np.concatenate(starts), np.concatenate(ends))
 
 
-def _tokens(planted: Planted, side: int, documents: range) -> StoreTokens:
+def _tokens(planted: PlantedStores, side: int, documents: range) -> StoreTokens:
     ranges = _ranges(planted, side, documents)
     as_int = [
         values.astype(np.int32)
@@ -118,7 +118,7 @@ def _tokens(planted: Planted, side: int, documents: range) -> StoreTokens:
 
 
 def _batches(
-    planted: Planted, side: int, places: np.ndarray, groups: list[range]
+    planted: PlantedStores, side: int, places: np.ndarray, groups: list[range]
 ) -> Iterator[torch.Tensor]:
     shape, ratios = planted.shape, np.array(planted.ratios)
     for documents in groups:
