@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from rosetta.activations.store import CHUNK_POSITIONS, CHUNK_UNITS, Store
+from rosetta.activations.store import CHUNK_UNITS, Store
 from rosetta.alignment.pooling import pool_into
 from rosetta.analysis.token_positions import TokenPositions, runs_the_model
+from rosetta.config.activations import CHUNK_POSITIONS
 
 if TYPE_CHECKING:
     from rosetta.activations.live import LiveStore

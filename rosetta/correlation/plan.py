@@ -13,6 +13,7 @@ from rosetta.config import Correlation, Dask
 from rosetta.config.base import GB
 from rosetta.config.intervals import Intervals
 from rosetta.errors import PlanError
+from rosetta.models.placement import PROCESS_BYTES
 
 ROWS = 4096  # aligned positions per block of rows
 # positions that are permuted, or whose samples are exchanged, among themselves, in memory
@@ -32,8 +33,6 @@ ROW_VALUE_BYTES = {"float32": 20, "bfloat16": 22, "float64": 28}
 STRIP_BYTES = 500_000_000
 # Where each aligned position lies in either model's stores.
 POSITION_BYTES = 24
-# Interpreter, libraries and allocator: held back from every budget, once per process.
-RESERVED = 600_000_000
 
 
 class Workers(NamedTuple):
@@ -216,9 +215,9 @@ def _fit(
     memory_gb, workers = budget
 
     def peak(width_a: int, width_b: int) -> int:
-        mine, shared = work(width_a, width_b), RESERVED + POSITION_BYTES * size.n_positions
+        mine, shared = work(width_a, width_b), PROCESS_BYTES + POSITION_BYTES * size.n_positions
         return (
-            workers.n * (mine + shared) + RESERVED
+            workers.n * (mine + shared) + PROCESS_BYTES
             if workers.processes
             else workers.n * mine + shared
         )
@@ -279,7 +278,7 @@ def fits_rematch(
     rows = (ROW_VALUE_BYTES[precision] + 4) * ROWS * (n_a + n_b)
     working = (4 * settings.n_blocks + 3 * 8) * cells + min(STRIP_BYTES, 8 * cells) + rows
     share = budget.memory_gb * GB / (budget.workers.n if budget.workers.processes else 1)
-    fits = RESERVED + POSITION_BYTES * n_positions + working <= share
+    fits = PROCESS_BYTES + POSITION_BYTES * n_positions + working <= share
     return fits and rematch_flops(size, settings) <= settings.max_teraflops * 1e12
 
 

@@ -25,9 +25,9 @@ KIND = "filter-pool"
 SCHEMA = pa.schema(
     [("id", pa.uint64()), ("text", pa.string()), ("domain", pa.string()), ("source", pa.string())]
 )
-BUFFERED = 512  # documents held back per shard, which become one row group
+GROUP_DOCUMENTS = 512  # documents held back per shard, which become one row group
 BUFFERED_BYTES = 2**29  # of text held back for all shards together
-SMALLEST_GROUP = 2**18  # bytes, below which a row group of its own is a waste
+MIN_GROUP_BYTES = 2**18  # bytes, below which a row group of its own is a waste
 SPARE_FILES = 200  # that a process has open besides the shards
 
 
@@ -86,7 +86,7 @@ def _write_shards(
     """Write the shards; return documents, bytes and digest of each, and the number of documents by
     domain.
     """
-    limit = max(SMALLEST_GROUP, BUFFERED_BYTES // n_shards)
+    limit = max(MIN_GROUP_BYTES, BUFFERED_BYTES // n_shards)
     paths = [folder / f"{number}.parquet" for number in range(n_shards)]
     held: list[dict[str, Any]] = [{"documents": 0, "bytes": 0} for _ in paths]
     domains: Counter[str] = Counter()
@@ -135,7 +135,7 @@ class _Shard:
     def add(self, document: Document, size: int) -> None:
         self._buffer.append(document._asdict())
         self._size += size
-        if len(self._buffer) >= BUFFERED or self._size >= self._limit:
+        if len(self._buffer) >= GROUP_DOCUMENTS or self._size >= self._limit:
             self._flush()
 
     def _flush(self) -> None:

@@ -21,6 +21,7 @@ from rosetta.matching.interchange import buddies_text, read_buddies
 from rosetta.matching.mutual import (
     MATCH_COLUMNS,
     NOTE_COLUMNS,
+    PAIR_KEYS,
     check_comparisons,
     mutual_matches,
     rosetta_neurons,
@@ -30,8 +31,6 @@ from rosetta.run.paths import Paths
 from rosetta.storage.atomic import replacing, scratch_folder
 from rosetta.storage.digests import digest_file
 from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_parquet
-
-_KEYS = ["layer_a", "unit_a", "layer_b", "unit_b"]
 
 
 def match_step(
@@ -84,8 +83,8 @@ def _noted(matches: pd.DataFrame, nulls: dict[str, Path], intervals: Path | None
         null_r = read_parquet(path, ["r"])["r"].to_numpy()
         noted[f"p_{name}"] = tail_probability(matches["r"].to_numpy(), null_r)
     if intervals:
-        known = read_parquet(intervals, [*_KEYS, *INTERVAL_COLUMNS])
-        found = matches[_KEYS].merge(known, on=_KEYS, how="left")
+        known = read_parquet(intervals, [*PAIR_KEYS, *INTERVAL_COLUMNS])
+        found = matches[PAIR_KEYS].merge(known, on=PAIR_KEYS, how="left")
         noted[INTERVAL_COLUMNS] = found[INTERVAL_COLUMNS].to_numpy()
     return noted
 
@@ -158,7 +157,7 @@ def intervals_step(config: Config, paths: Paths, pair: str) -> None:
     say(f"{len(matches)} matches; {drawn}: {method}")
     limits = correlation_interval(matches["r"].to_numpy(), found.r, blocks.shares)
     columns = dict(zip(INTERVAL_COLUMNS, limits, strict=True))
-    write_parquet(paths.intervals(pair), matches[_KEYS].assign(**columns))
+    write_parquet(paths.intervals(pair), matches[PAIR_KEYS].assign(**columns))
     write_parquet(paths.replicates(pair), replicate_matches(found, facts), facts_of_halves)
 
 

@@ -44,7 +44,7 @@ from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_csv
 from rosetta.theory.comparison import verdict
 from rosetta.theory.prediction import SELECTIVITY
-from rosetta.theory.simulation import WHOLE
+from rosetta.theory.simulation import ALL_NEURONS
 
 LIBRARIES = (
     "torch",
@@ -210,7 +210,7 @@ def _theory(config: Config, paths: Paths) -> dict[str, Any]:
     return {
         **tables,
         "verdict": said,
-        "whole": (tables["finite_size"]["neurons"] == WHOLE).any(),
+        "whole": (tables["finite_size"]["neurons"] == ALL_NEURONS).any(),
         **{
             f"{name}_figure": _image(paths.figure(f"theory_{name}", "png"))
             for name in THEORY_FIGURES

@@ -25,7 +25,7 @@ from rosetta.theory.losses import known_losses
 from rosetta.theory.ngrams import LAST_SHARE
 from rosetta.theory.prediction import SELECTIVITY
 from rosetta.theory.routes import BETA_COLUMNS, ROUTES
-from rosetta.theory.simulation import SERVED, WHOLE
+from rosetta.theory.simulation import ALL_NEURONS, SERVED_NEURONS
 
 QUANTITY_LABELS = {
     "matches": "matches",
@@ -43,10 +43,10 @@ GROUP_MARKERS = {
 }
 # Which simulations are drawn, in which panel, how, and what they are called.
 SIMULATED = [
-    *[(SERVED, name, name, "o", "C0", "simulated, served neurons") for name in QUANTITIES],
-    *[(WHOLE, name, name, "s", "C1", "simulated, all neurons") for name in QUANTITIES],
-    (WHOLE, "matches", "true_matches", "^", "C2", "of these, right"),
-    (WHOLE, "matches", "matches_above_null", "v", "C3", "of these, above chance"),
+    *[(SERVED_NEURONS, name, name, "o", "C0", "simulated, served neurons") for name in QUANTITIES],
+    *[(ALL_NEURONS, name, name, "s", "C1", "simulated, all neurons") for name in QUANTITIES],
+    (ALL_NEURONS, "matches", "true_matches", "^", "C2", "of these, right"),
+    (ALL_NEURONS, "matches", "matches_above_null", "v", "C3", "of these, above chance"),
 ]
 BEYOND = 0.5  # an interval is drawn so far beyond the outermost estimate
 _ROUTE_COLOURS = dict(zip(ROUTES, sns.color_palette("colorblind", len(ROUTES)), strict=True))
@@ -104,7 +104,7 @@ def _draw_exponents(fitted: pd.DataFrame, exact: pd.DataFrame) -> plt.Figure:
     curves = pd.DataFrame([predicted_exponents(beta) for beta in grid])
     for axes, quantity in zip(panels, QUANTITIES, strict=True):
         axes.plot(grid, curves[quantity], color="grey", label="N → ∞")
-        known = exact[(exact["quantity"] == quantity) & (exact["neurons"] == SERVED)]
+        known = exact[(exact["quantity"] == quantity) & (exact["neurons"] == SERVED_NEURONS)]
         axes.scatter(
             known["beta"],
             known["exact_on_grid"],

@@ -19,7 +19,7 @@ from rosetta.config.theory import Theory
 from rosetta.theory.allocation import continuum_r0, exponent_from_r, matched_r_survival
 from rosetta.theory.prediction import Interval, estimates_of, selectivity_series
 from rosetta.theory.routes import BetaEstimate, alpha_interval
-from rosetta.theory.simulation import WHOLE
+from rosetta.theory.simulation import ALL_NEURONS
 
 COMPARISON_COLUMNS = [
     "ladder",
@@ -292,7 +292,7 @@ def _whole_networks_said(finite_size: pd.DataFrame) -> list[str]:
     """Return how all matches of simulated whole networks grow beside what they should; nothing
     without any.
     """
-    whole = finite_size[finite_size["neurons"] == WHOLE]
+    whole = finite_size[finite_size["neurons"] == ALL_NEURONS]
     by_beta = whole.pivot(index="beta", columns="quantity", values="fitted")
     expected = whole[whole["quantity"] == "matches"].set_index("beta")["predicted"]
     said = [

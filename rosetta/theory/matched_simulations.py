@@ -27,9 +27,9 @@ from rosetta.progress import say
 from rosetta.storage.atomic import scratch_folder
 from rosetta.theory.allocation import exponent_from_r
 from rosetta.theory.simulation import (
-    SERVED,
+    ALL_NEURONS,
+    SERVED_NEURONS,
     SIMULATION_COLUMNS,
-    WHOLE,
     Cell,
     PlantedNetworks,
     activation_blocks,
@@ -82,7 +82,7 @@ def simulate(cell: Cell, settings: TheorySimulation, memory_gb: float, scratch: 
     planted = plant(cell, settings)
     with scratch_folder(scratch) as folder:
         (found,) = _match_networks(planted, cell, settings, memory_gb, folder)
-    return _row(cell, SERVED, planted.s, found, math.nan)
+    return _row(cell, SERVED_NEURONS, planted.s, found, math.nan)
 
 
 def simulate_whole(
@@ -116,7 +116,7 @@ def simulate_whole(
     if not recovered:
         return []
     threshold = _pooled(recovered).threshold(quantile)
-    return [_row(one.cell, WHOLE, one.s, one.matches, threshold) for one in recovered]
+    return [_row(one.cell, ALL_NEURONS, one.s, one.matches, threshold) for one in recovered]
 
 
 def _pooled(recovered: list[Recovered]) -> LadderNull:

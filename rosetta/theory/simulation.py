@@ -29,7 +29,7 @@ from rosetta.theory.allocation import AllocationModel, allocate, continuum_r0, p
 BLOCK_INPUTS = 64  # part of the seeds: another value draws other numbers
 _FEATURES, _LOADINGS, _NOISE, _UNSERVED = range(4)  # which random stream
 
-SERVED, WHOLE = "served", "all"  # which neurons a simulation has
+SERVED_NEURONS, ALL_NEURONS = "served", "all"  # which neurons a simulation has
 SIMULATION_COLUMNS = [
     "beta",
     "neurons",

@@ -255,7 +255,7 @@ def test_the_pool_holds_every_new_text_once(tmp_path, n_shards):
 
 def test_long_documents_are_not_held_back(tmp_path, monkeypatch):
     monkeypatch.setattr(pool_shards, "BUFFERED_BYTES", 1)
-    monkeypatch.setattr(pool_shards, "SMALLEST_GROUP", 300)
+    monkeypatch.setattr(pool_shards, "MIN_GROUP_BYTES", 300)
     where = FilterPaths(tmp_path)
     texts = [Text(f"{i:0100d}", "", "") for i in range(10)]
     pool_shards.write_pool(Fresh().documents(texts), where, 1, {}, {})

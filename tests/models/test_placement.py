@@ -26,7 +26,6 @@ from hypothesis import strategies as st
 from rosetta.activations.capture import capture_shard, forward, tokenize_shard
 from rosetta.activations.folders import open_stores
 from rosetta.activations.inputs import ShardInputs
-from rosetta.activations.store import CHUNK_POSITIONS
 from rosetta.config import Activations, parse_config
 from rosetta.config.devices import Devices
 from rosetta.errors import ConfigError, ModelError
@@ -38,9 +37,8 @@ from rosetta.models.model_manifest import count_parameters
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.output_weights import output_weights, unembedding
 from rosetta.models.placement import (
-    BLOCK_POSITIONS,
     MAX_BATCH,
-    RESERVED,
+    MODEL_PROCESS_BYTES,
     Demand,
     Placement,
     Room,
@@ -151,10 +149,9 @@ def test_the_demand_of_a_model_of_known_size():
     assert demand.weights == 2 * 6_738_415_616
     assert demand.layer == demand.weights / 32
     assert demand.in_memory == 1000 * 32 * 11008 * 7
-    assert demand.fixed == 4096 * 11008 * (32 * 2 * 3 + 24) + RESERVED
+    assert demand.fixed == 4096 * 11008 * (32 * 2 * 3 + 24) + MODEL_PROCESS_BYTES
     assert demand.on_device == 1000 * 8 * 11008 * 2 + 1000 * 1000 * 43 * 6
     assert Demand.of(NeuronShape(32, 11008), 8, "float32", 9, stored=None).in_memory == 0
-    assert BLOCK_POSITIONS == CHUNK_POSITIONS
     # Qwen3-30B-A3B: 128 experts of 768 neurons, of which a token passes few.
     mixture = Demand.of(NeuronShape(48, 98304, 128, 768), 8, "bfloat16", 1000, stored="float16")
     assert mixture.on_device == 1000 * 8 * 4 * 768 * 2 + 1000 * 1000 * 12 * 6
@@ -424,7 +421,9 @@ def test_a_store_of_a_model_larger_than_memory(folders, tmp_path, capsys):
     with pytest.raises(ModelError, match=r"models\.m: does not fit"):
         load_placed(source, inputs.demand, room_for(inputs, 0.7)._replace(offload="none"), 1)
     with pytest.raises(ModelError, match=r"models\.m: does not fit"):
-        load_to_read(source, inputs.demand, Room((), RESERVED + inputs.demand.weights / 2, "none"))
+        load_to_read(
+            source, inputs.demand, Room((), MODEL_PROCESS_BYTES + inputs.demand.weights / 2, "none")
+        )
 
 
 def test_untrained_weights_are_not_left_on_disk(folders):

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from rosetta.config import Config
 from rosetta.config.base import GB
-from rosetta.correlation.plan import RESERVED, PairSize
+from rosetta.correlation.plan import PairSize
 from rosetta.models.known_sizes import Size
+from rosetta.models.placement import PROCESS_BYTES
 from rosetta.plan.extent import Extent
 
 # Shares of the speed of a plain matrix product. A training step or forward pass of a small model is
@@ -66,7 +67,7 @@ class Cost:
         GPUs that it can use; 0 if it gains from none.
     """
 
-    n_bytes: float = RESERVED
+    n_bytes: float = PROCESS_BYTES
     operations: Operations = NO_OPERATIONS
     disk_bytes: float | None = 0.0
     scratch_bytes: float = 0.0
