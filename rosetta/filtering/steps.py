@@ -262,12 +262,7 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     import torch
 
     from rosetta.filtering.perplexity import perplexity
-    from rosetta.filtering.pretrain import (
-        Training,
-        continue_training,
-        count_steps,
-        separator_of,
-    )
+    from rosetta.filtering.pretrain import Training, continue_training, count_steps, separator_of
     from rosetta.models import loading
     from rosetta.models.devices import best_device
     from rosetta.models.model_manifest import checked_manifest
@@ -281,8 +276,8 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     torch.set_num_threads(1)
     source = model_source(config, paths, settings.model)
     manifest = checked_manifest(source, paths.model_manifest(settings.model))
-    model_config, length = loading.load_config_of(source), settings.sequence_length
-    loading.check_context(model_config, length, "filtering.pretraining.sequence_length")
+    length, key = settings.sequence_length, "filtering.pretraining.sequence_length"
+    loading.check_context(loading.load_config_of(source), length, key)
     model = loading.load_model(source, best_device())
     tokenizer = checked_tokenizer(source, manifest)
     checkpoints = where.checkpoints(job)
@@ -346,10 +341,9 @@ def filter_step(wanted: FilterRequest, out: Path) -> None:
         raise PlanError("--percentile: no document's score exceeds it, so none is left. Lower it.")
     write_all_scores(where, np.sort(selected.id))
     counts = corpus.count(where, selected)
-    rule = rule_points(by.scoring, amount, wanted.selection.percentile)
     about = f"{by.name} of {model_point(by.source)}, layer and unit counted from 0"
-    read = f"source: {wanted.pool}, column `{wanted.text_column}`"
-    sections = [("Neuron", [about]), ("Rule", rule), ("Pool", [read, *domain_points(where)])]
+    rule = rule_points(by.scoring, amount, wanted.selection.percentile)
+    sections = [("Neuron", [about]), ("Rule", rule), ("Pool", _pool_points(wanted, where))]
     card = render_card(f"{wanted.pool.name}: filtered by {by.name}", counts, sections)
     made = {"rosetta": __version__, **recipe, "selection": wanted.selection.model_dump()}
     corpus.write_corpus(where, selected, counts, card, made)
@@ -358,3 +352,8 @@ def filter_step(wanted: FilterRequest, out: Path) -> None:
         f"{counts.pool_tokens:,} tokens, are in {where.corpus}; "
         f"{counts.not_selected:,} documents are not"
     )
+
+
+def _pool_points(wanted: FilterRequest, where: FilterPaths) -> list[str]:
+    read = f"source: {wanted.pool}, column `{wanted.text_column}`"
+    return [read, *domain_points(where)]

@@ -14,7 +14,7 @@ from rosetta.analysis.null_thresholds import tail_probability
 from rosetta.config import PAIR_SEPARATOR, Config, entry_of, twin_name
 from rosetta.config.base import Name
 from rosetta.config.messages import describe_problems
-from rosetta.correlation.neighbor_tables import pair_counts, read_lists
+from rosetta.correlation.neighbor_tables import NeighborLists, pair_counts, read_lists
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.errors import ConfigError, StoreError
 from rosetta.matching.interchange import buddies_text, read_buddies
@@ -60,13 +60,8 @@ def match_step(
     ConfigError
         If the lists hold fewer than k neighbours.
     """
-    if isinstance(source, CorrelationRequest):
-        from rosetta.correlation.pairs import correlate_pair
-
-        with scratch_folder(out.with_name(f".match-{out.name}")) as folder:
-            neighbors, facts = correlate_pair(source, scratch=folder / "tiles")
-    else:
-        neighbors, facts = read_lists(source)
+    lists = read_lists(source) if isinstance(source, list) else _correlated(source, out)
+    neighbors, facts = lists
     if not 1 <= k < facts.n_kept:
         kept = f"between 1 and {facts.n_kept - 1}, the neighbours kept"
         raise ConfigError(f"--k: {k} is not {kept}. Correlate with a larger max_k.")
@@ -75,6 +70,14 @@ def match_step(
     say(f"{len(matches)} matches of {pair}, mean r {matches['r'].mean():.3f}")
     counts = {"k": k, **pair_counts(neighbors, facts)}
     write_parquet(out, _noted(matches, nulls or {}, intervals), counts)
+
+
+def _correlated(request: CorrelationRequest, out: Path) -> NeighborLists:
+    """Return the neighbour lists of stores; finished tiles are kept beside `out` meanwhile."""
+    from rosetta.correlation.pairs import correlate_pair
+
+    with scratch_folder(out.with_name(f".match-{out.name}")) as folder:
+        return correlate_pair(request, scratch=folder / "tiles")
 
 
 def _noted(matches: pd.DataFrame, nulls: dict[str, Path], intervals: Path | None) -> pd.DataFrame:
