@@ -20,7 +20,6 @@ import torch
 from rosetta.activations.store import StoreTokens, write_store
 from rosetta.alignment.spans import TokenRanges, aligned_spans
 from rosetta.models.neurons import NeuronShape
-from rosetta.storage.tables import write_parquet
 from rosetta.theory.allocation import predicted_correlation
 
 TRUTH_COLUMNS = ["layer_a", "unit_a", "layer_b", "unit_b", "ratio", "expected_r"]
@@ -55,8 +54,7 @@ class PlantedStores:
 
 
 def simulate_stores(folder: Path, planted: PlantedStores) -> pd.DataFrame:
-    """Write the stores of both models to `folder`/a and `folder`/b, and the truth to
-    `folder`/truth.parquet.
+    """Write the stores of both models to `folder`/a and `folder`/b, and return the truth.
 
     Returns
     -------
@@ -86,9 +84,7 @@ def simulate_stores(folder: Path, planted: PlantedStores) -> pd.DataFrame:
     ratios = np.array(planted.ratios)
     columns = [index for place in places for index in (place // shape.d_mlp, place % shape.d_mlp)]
     values = [*columns, ratios, predicted_correlation(ratios, ratios)]
-    truth = pd.DataFrame(dict(zip(TRUTH_COLUMNS, values, strict=True)))
-    write_parquet(folder / "truth.parquet", truth)
-    return truth
+    return pd.DataFrame(dict(zip(TRUTH_COLUMNS, values, strict=True)))
 
 
 def _ranges(planted: PlantedStores, side: int, documents: range) -> TokenRanges:

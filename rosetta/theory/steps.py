@@ -83,6 +83,7 @@ def simulate_stores_step(folder: Path, planted: PlantedStores) -> None:
     from rosetta.theory.planted_stores import simulate_stores
 
     truth = simulate_stores(folder, planted)
+    write_parquet(folder / "truth.parquet", truth)
     say(f"{folder}: {len(truth)} pairs of neurons share a feature")
 
 
