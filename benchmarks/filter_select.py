@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from rosetta.config.filtering import FilterSelection
-from rosetta.filtering import pool
+from rosetta.filtering import pool_shards
 from rosetta.filtering.assess import Filter, amount_of, apply, assess
-from rosetta.filtering.score_files import write_all_scores, write_scores
 from rosetta.filtering.select import Amount
+from rosetta.filtering.stored_scores import write_all_scores, write_scores
 from rosetta.run.paths import FilterPaths
 from rosetta.storage.manifests import write_manifest
 
@@ -46,7 +46,7 @@ def write(where, documents, shards):
         )
         write_scores(where, shard, table, {})
         held.append({"documents": n, "digest": ""})
-    write_manifest(where.pool_manifest, {"kind": pool.KIND, "shards": held})
+    write_manifest(where.pool_manifest, {"kind": pool_shards.KIND, "shards": held})
 
 
 def main():

@@ -12,14 +12,13 @@ import zarr
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, StoreTokens, activation_path
+from rosetta.config.activations import CHUNK_POSITIONS
 from rosetta.config.base import Modality
 from rosetta.errors import StoreError
 
 KIND = "activations"
 FORMAT_VERSION = 3
 READ_VERSIONS = (2, FORMAT_VERSION)  # 2 had no exponents: all of them were 0
-# What is read at once: memory budgets count on it.
-MAX_CHUNK_POSITIONS = 4096
 LARGEST_EXPONENT = 126  # 2^126 and 2^-126 are normal numbers of float32
 SPECIFICATION = "docs/stores.md says what a store holds."
 HIDDEN = (
@@ -126,10 +125,10 @@ def check_manifest(manifest: dict[str, Any], place: str) -> None:
             "not among the "
             f"{holds.d_mlp} units of a layer. {SPECIFICATION}"
         )
-    if holds.chunks[0] > MAX_CHUNK_POSITIONS:
+    if holds.chunks[0] > CHUNK_POSITIONS:
         raise StoreError(
             f"{place}: holds.chunks: {holds.chunks[0]} positions; a chunk may hold "
-            f"{MAX_CHUNK_POSITIONS} at most."
+            f"{CHUNK_POSITIONS} at most."
         )
 
 

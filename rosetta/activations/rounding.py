@@ -9,15 +9,16 @@ from itertools import islice
 import numpy as np
 import torch
 
-from rosetta.activations.layout import LARGEST_EXPONENT, MAX_CHUNK_POSITIONS
+from rosetta.activations.layout import LARGEST_EXPONENT
+from rosetta.config.activations import CHUNK_POSITIONS
 from rosetta.errors import StoreError
 from rosetta.models.neurons import NeuronShape
 
 # Below 2^-14, float16 has ever fewer digits, and below 2^-25 none. A layer none of whose values
-# reaches SMALL is multiplied by a power of two first. It is chosen by so many positions that its
-# largest value becomes 1 to 2; later values may be 2^15 times as large before they overflow.
+# reaches SMALL is multiplied by a power of two first. It is chosen by the first
+# CHUNK_POSITIONS positions, whose largest value becomes 1 to 2; later values may be 2^15 times as
+# large before they overflow.
 SMALL = 2.0**-6
-SCALE_POSITIONS = MAX_CHUNK_POSITIONS
 
 
 class Scale:
@@ -34,7 +35,7 @@ class Scale:
     """
 
     def __init__(self, with_bytes: np.ndarray, n_layers: int, dtype: str) -> None:
-        self._with_bytes = torch.from_numpy(with_bytes[:SCALE_POSITIONS])
+        self._with_bytes = torch.from_numpy(with_bytes[:CHUNK_POSITIONS])
         self._largest = np.zeros(n_layers)
         self._dtype, self._position = dtype, 0
 

@@ -15,7 +15,6 @@ from zarr.codecs import Crc32cCodec
 from rosetta.activations.layout import (
     FORMAT_VERSION,
     KIND,
-    MAX_CHUNK_POSITIONS,
     check_arrays,
     check_exponents,
     check_manifest,
@@ -26,6 +25,7 @@ from rosetta.activations.layout import (
 )
 from rosetta.activations.rounding import Rounding, Scale, rounded, scaled_back
 from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, StoreTokens, activation_path
+from rosetta.config.activations import CHUNK_POSITIONS
 from rosetta.config.base import Modality
 from rosetta.errors import StoreError
 from rosetta.models.neurons import NeuronShape
@@ -37,7 +37,6 @@ from rosetta.storage.manifests import check_files, describe_files, read_manifest
 
 # A chunk holds all positions of a block for a tile's width of units. Blocks are written whole: the
 # sharding codec would otherwise read and rewrite a file for every batch.
-CHUNK_POSITIONS = MAX_CHUNK_POSITIONS
 CHUNK_UNITS = 1024
 WRITTEN: Modality = "text"  # whose manifests do not tell their modality (`layout.store_modality`)
 LOST = 0.25  # share of a layer's values that are not 0 and are stored as 0, above which it is told

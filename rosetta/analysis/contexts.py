@@ -10,7 +10,7 @@ import pandas as pd
 
 from rosetta.activations.store import Store
 from rosetta.analysis.points import values_on_bytes
-from rosetta.analysis.positions import Positions
+from rosetta.analysis.token_positions import TokenPositions
 from rosetta.inputs.text.documents import CONTEXT_BYTES, around
 
 if TYPE_CHECKING:
@@ -43,14 +43,14 @@ class Reader:
     ----------
     stores : list of Store
         Shard stores in order.
-    positions : Positions
+    positions : TokenPositions
         Their positions with bytes.
     contexts : DataFrame
         `columns.CONTEXT_COLUMNS` of all its neurons.
     """
 
     stores: list[Store | LiveStore]
-    positions: Positions
+    positions: TokenPositions
     contexts: pd.DataFrame
 
 

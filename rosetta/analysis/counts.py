@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rosetta.analysis.group_counts import count_group
-from rosetta.analysis.nulls import PLAIN, STATISTICS
+from rosetta.analysis.null_thresholds import PLAIN, STATISTICS
 from rosetta.analysis.replicates import Limits, clipped, intervals_of
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.config.ladders import families_of

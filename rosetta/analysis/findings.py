@@ -24,7 +24,7 @@ from rosetta.analysis.groups import (
     specialization,
 )
 from rosetta.analysis.intervals import half_sample_freedom, half_sample_interval
-from rosetta.analysis.nulls import NULL_TITLES, PLAIN
+from rosetta.analysis.null_thresholds import NULL_TITLES, PLAIN
 from rosetta.analysis.populations import Rung
 from rosetta.analysis.verdicts import LEVEL, Evidence, judge, p_above, p_below
 from rosetta.config import Config

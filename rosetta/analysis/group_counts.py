@@ -6,9 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from rosetta.matching.mutual import rosetta_neurons
-
-_PAIR_KEYS = ["layer_a", "unit_a", "layer_b", "unit_b"]
+from rosetta.matching.mutual import PAIR_KEYS, rosetta_neurons
 
 
 class GroupCount(NamedTuple):
@@ -27,7 +25,7 @@ def group_keys(tables: list[pd.DataFrame]) -> pd.MultiIndex:
         Matches of the anchor with each other model, or some of them.
     """
     if len(tables) == 1:
-        return pd.MultiIndex.from_frame(tables[0][_PAIR_KEYS])
+        return pd.MultiIndex.from_frame(tables[0][PAIR_KEYS])
     neurons = rosetta_neurons(tables)
     return pd.MultiIndex.from_frame(neurons[["layer_anchor", "unit_anchor"]].drop_duplicates())
 

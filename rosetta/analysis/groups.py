@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rosetta.analysis.bootstrap import Estimate, mean_estimate
-from rosetta.analysis.nulls import PLAIN, STATISTICS
+from rosetta.analysis.null_thresholds import PLAIN, STATISTICS
 from rosetta.analysis.populations import MEASURES, Population, Rung, Selection
 from rosetta.analysis.specialization import expected_shift, random_draws
 from rosetta.config import Config

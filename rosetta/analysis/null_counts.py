@@ -7,7 +7,7 @@ import pandas as pd
 
 from rosetta.analysis.group_counts import count_group
 from rosetta.analysis.intervals import t_quantile
-from rosetta.analysis.nulls import read_nulls
+from rosetta.analysis.null_thresholds import read_nulls
 from rosetta.analysis.replicates import clipped, ladder_thresholds, read_all_nulls
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.run.paths import Paths

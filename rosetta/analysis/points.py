@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from rosetta.activations.store import CHUNK_POSITIONS, CHUNK_UNITS, Store
+from rosetta.activations.store import CHUNK_UNITS, Store
 from rosetta.alignment.pooling import pool_into
-from rosetta.analysis.positions import Positions, runs_the_model
+from rosetta.analysis.token_positions import TokenPositions, runs_the_model
+from rosetta.config.activations import CHUNK_POSITIONS
 
 if TYPE_CHECKING:
     from rosetta.activations.live import LiveStore
 
 
 def covering_tokens(
-    positions: Positions, document: np.ndarray, byte_start: np.ndarray, byte_end: np.ndarray
+    positions: TokenPositions, document: np.ndarray, byte_start: np.ndarray, byte_end: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return half-open ranges of positions that overlap byte ranges; empty where none does.
 
     Parameters
     ----------
-    positions : Positions
+    positions : TokenPositions
         Positions of the model.
     document, byte_start, byte_end : ndarray of int, shape (n,)
         Byte ranges, each in the document of that index.
@@ -46,7 +47,7 @@ def covering_tokens(
 
 def values_at(
     stores: list[Store | LiveStore],
-    positions: Positions,
+    positions: TokenPositions,
     position: np.ndarray,
     layer: np.ndarray,
     unit: np.ndarray,
@@ -109,7 +110,7 @@ def expand(first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def values_on_bytes(
     stores: list[Store | LiveStore],
-    positions: Positions,
+    positions: TokenPositions,
     spans: tuple[np.ndarray, np.ndarray, np.ndarray],
     neurons: tuple[np.ndarray, np.ndarray],
     pooling: str,

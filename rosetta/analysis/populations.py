@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS, VOCABULARY_COLUMNS
-from rosetta.analysis.nulls import PLAIN
+from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.replicates import group_thresholds, known_thresholds
 from rosetta.analysis.specialization import categories_of, normalized_fire
 from rosetta.config import Config, group_name, group_pairs
@@ -61,7 +61,7 @@ class Population:
         (`cluster_numbers`).
     above : dict of str to dict of str to ndarray of bool, shape (n_neurons,)
         By statistic (`above_…`) and group, those of them whose matches are above that null
-        (`rosetta.analysis.nulls`), by the highest threshold of the group's ladders.
+        (`rosetta.analysis.null_thresholds`), by the highest threshold of the group's ladders.
     above_in : dict of str to dict of (str, str) to ndarray of bool, shape (n_neurons,)
         The same by statistic, and by ladder and group, with the ladder's own threshold: those that
         a rung counts.

@@ -19,7 +19,7 @@ from scipy.special import rel_entr
 
 from rosetta.activations.store import CHUNK_UNITS, Store
 from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS
-from rosetta.analysis.positions import Positions, runs_the_model
+from rosetta.analysis.token_positions import TokenPositions, runs_the_model
 from rosetta.errors import StoreError
 from rosetta.inputs.text.documents import document_name
 from rosetta.moments import HigherMoments, Moments
@@ -86,7 +86,7 @@ def profile_neurons(
     StoreError
         If the stores hold a document that is not among `documents`.
     """
-    positions = Positions.of(stores)
+    positions = TokenPositions.of(stores)
     domains, of_document = _domains(positions, documents)
     totals = np.bincount(of_document[positions.document], minlength=len(domains))
     thresholds = _thresholds(stores, positions, firing_std)
@@ -113,7 +113,7 @@ def profile_neurons(
     )
 
 
-def _domains(positions: Positions, documents: pd.DataFrame) -> tuple[list[str], np.ndarray]:
+def _domains(positions: TokenPositions, documents: pd.DataFrame) -> tuple[list[str], np.ndarray]:
     """Return the domains of the corpus, and the number of the domain of each document of the
     stores.
     """
@@ -134,7 +134,7 @@ def _domains(positions: Positions, documents: pd.DataFrame) -> tuple[list[str], 
 
 
 def _thresholds(
-    stores: list[Store | LiveStore], positions: Positions, firing_std: float | None
+    stores: list[Store | LiveStore], positions: TokenPositions, firing_std: float | None
 ) -> np.ndarray:
     shape = (stores[0].n_layers, stores[0].d_mlp)
     if firing_std is None:
@@ -186,7 +186,7 @@ def _places(n_layers: int, d_mlp: int) -> list[_Place]:
 def _fill(
     blocks: dict[_Place, _Block],
     stores: list[Store | LiveStore],
-    positions: Positions,
+    positions: TokenPositions,
     of_document: np.ndarray,
 ) -> None:
     """Stream the activations of successive places, at the positions with bytes, into their
@@ -332,7 +332,7 @@ def mutual_information(firing: np.ndarray, totals: np.ndarray) -> np.ndarray:
 def _contexts(
     block: _Block,
     names: dict[str, object],
-    positions: Positions,
+    positions: TokenPositions,
     domains: list[str],
     of_document: np.ndarray,
 ) -> pd.DataFrame:

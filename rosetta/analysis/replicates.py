@@ -7,7 +7,7 @@ import pandas as pd
 
 from rosetta.analysis.group_counts import count_group
 from rosetta.analysis.intervals import half_sample_interval
-from rosetta.analysis.nulls import PLAIN, LadderNull, read_ladder_nulls
+from rosetta.analysis.null_thresholds import PLAIN, LadderNull, read_ladder_nulls
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.progress import say
 from rosetta.run.paths import Paths

@@ -68,7 +68,8 @@ NULL_SCALING_COLUMNS = [
     "reason",
 ]
 
-WHOLE = "none"  # what is left out of the fit to all pairs; an empty cell would be read as missing
+# What is left out of the fit to all pairs; an empty cell would be read as missing.
+NOTHING_LEFT_OUT = "none"
 
 
 @dataclass(frozen=True)
@@ -351,7 +352,7 @@ def _pooled_rows(
     members = points["families"].str.split(PAIR_SEPARATOR)
     families = list(dict.fromkeys(family for pair in members[~uncounted] for family in pair))
     rows = []
-    for family in (WHOLE, *families):
+    for family in (NOTHING_LEFT_OUT, *families):
         kept = np.array([family not in pair for pair in members], dtype=bool)
         row = _pooled_row(statistic, family, points[kept & ~uncounted], replicates)
         missing = ", ".join(dict.fromkeys(points.loc[kept & uncounted, "ladder"]))

@@ -13,8 +13,8 @@ from rosetta.moments import HigherMoments
 from rosetta.progress import bar
 
 # Cosines held at once: 8,192 tokens × 1,024 neurons are 64 MiB in float64.
-CHUNK_TOKENS = 8192
-CHUNK_UNITS = 1024
+TOKENS_AT_ONCE = 8192
+UNITS_AT_ONCE = 1024
 
 
 def vocabulary_kurtosis(weights: torch.Tensor, directions: torch.Tensor) -> np.ndarray:
@@ -38,12 +38,13 @@ def vocabulary_kurtosis(weights: torch.Tensor, directions: torch.Tensor) -> np.n
     directions = directions[directions.any(dim=1)]
     weights = _unit_vectors(weights.float())
     kurtosis = np.empty(len(weights))
-    for low in range(0, len(weights), CHUNK_UNITS):
-        moments = HigherMoments.zeros((len(weights[low : low + CHUNK_UNITS]),))
-        for start in range(0, len(directions), CHUNK_TOKENS):
-            cosines = directions[start : start + CHUNK_TOKENS] @ weights[low : low + CHUNK_UNITS].T
+    for low in range(0, len(weights), UNITS_AT_ONCE):
+        units = weights[low : low + UNITS_AT_ONCE]
+        moments = HigherMoments.zeros((len(units),))
+        for start in range(0, len(directions), TOKENS_AT_ONCE):
+            cosines = directions[start : start + TOKENS_AT_ONCE] @ units.T
             moments = moments.merge(HigherMoments.of(cosines.numpy()))
-        kurtosis[low : low + CHUNK_UNITS] = moments.excess_kurtosis
+        kurtosis[low : low + UNITS_AT_ONCE] = moments.excess_kurtosis
     kurtosis[~weights.any(dim=1).numpy()] = np.nan
     return kurtosis
 

@@ -177,7 +177,7 @@ def contexts_step(config: Config, paths: Paths, group: str) -> None:
     from rosetta.activations.folders import open_stores
     from rosetta.analysis.contexts import Reader, members_of, shared_contexts, with_margins
     from rosetta.analysis.excerpts import group_excerpts
-    from rosetta.analysis.positions import Positions
+    from rosetta.analysis.token_positions import TokenPositions
     from rosetta.inputs.text.build import read_split
 
     by_name = {group_name(models): models for models in config.groups()}
@@ -190,7 +190,7 @@ def contexts_step(config: Config, paths: Paths, group: str) -> None:
     for model in models:
         stores = open_stores(paths.stores(model, config.activations.n_shards))
         contexts = read_parquet(paths.contexts(model), CONTEXT_COLUMNS)
-        readers[model] = Reader(stores, Positions.of(stores), contexts)
+        readers[model] = Reader(stores, TokenPositions.of(stores), contexts)
     members = members_of(read_parquet(paths.rosetta(group), ROSETTA_COLUMNS))
     shared = shared_contexts(members, readers, config.alignment.pooling)
     say(f"{group}: {len(shared)} values of partners on top contexts")

@@ -11,7 +11,6 @@ from typing import Any, Literal
 from rosetta.activations.capture import capture_shard
 from rosetta.activations.folders import open_store
 from rosetta.activations.layout import KIND
-from rosetta.api.arguments import checked
 from rosetta.api.in_memory import (
     ModelInMemory,
     check_model,
@@ -21,6 +20,7 @@ from rosetta.api.in_memory import (
 )
 from rosetta.api.store import ModelStore
 from rosetta.config import Activations
+from rosetta.config.arguments import checked
 from rosetta.errors import ConfigError, CorpusError, StoreError, naming_files
 from rosetta.inputs.text.build import shard_bounds
 from rosetta.inputs.text.documents import hash64

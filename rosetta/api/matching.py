@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from rosetta.api.arguments import checked
-from rosetta.config import Alignment, Correlation, Dask
+from rosetta.config.arguments import checked
 from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.neighbor_tables import NeighborLists
+from rosetta.correlation.request import CorrelationOptions
 from rosetta.errors import ConfigError, naming_files
 from rosetta.matching.mutual import (
     MATCH_COLUMNS,
@@ -80,27 +79,15 @@ def correlate(
     PlanError
         If the memory budget is too small.
     """
-    if min_r is not None and method != "screened":
-        raise ConfigError(
-            "min_r: is what screening certifies. Give method='screened' too, or leave it out."
-        )
-    values = {
-        "method": method,
-        "max_k": k,
-        "memory_gb": memory_gb,
-        "precision": precision,
-        "screening": {"min_r": min_r},
-    }
-    settings = checked(Correlation, values, {"max_k": "k"})
-    pooled = checked(Alignment, {"pooling": pooling}).pooling
-    excluded = checked(Exclusions, dict(exclusions or {}))
-    dask = checked(
-        Dask,
-        {"threads_per_worker": threads or os.cpu_count() or 1},
-        {"threads_per_worker": "threads"},
-    )
+    options = CorrelationOptions(k, pooling, method, precision, memory_gb, min_r, threads)
+    request = options.request(_folder(a), _folder(b))
+    excluded = checked(Exclusions, exclusions or {}, "exclusions.{}".format)
+    # Bring torch, which those who only read matches need not wait for.
+    from rosetta.correlation.pairs import correlate_pair
+    from rosetta.correlation.view import View
+
     with naming_files():
-        return _correlated(_folder(a), _folder(b), pooled, settings, dask, excluded)
+        return correlate_pair(request, view=View(excluded))
 
 
 def _folder(store: StoreLike) -> Path:
@@ -111,21 +98,6 @@ def _folder(store: StoreLike) -> Path:
             f"{type(store).__name__}."
         )
     return folder
-
-
-def _correlated(
-    folder_a: Path,
-    folder_b: Path,
-    pooling: str,
-    settings: Correlation,
-    dask: Dask,
-    exclusions: Exclusions,
-) -> NeighborLists:
-    # Brings torch, which those who only read matches need not wait for.
-    from rosetta.correlation.pairs import correlate_pair
-    from rosetta.correlation.view import View
-
-    return correlate_pair(folder_a, folder_b, pooling, settings, dask, view=View(exclusions))
 
 
 def match(

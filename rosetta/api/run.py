@@ -206,19 +206,21 @@ class Run:
         mine = contexts[(contexts["layer"] == layer) & (contexts["unit"] == unit)].reset_index(
             drop=True
         )
+        return mine.assign(**self._texts_at(mine))
+
+    def _texts_at(self, contexts: pd.DataFrame) -> dict[str, list[str]]:
+        """Return what stands before, at and after each context."""
         with _checked():
             documents = read_split(self.paths, "match", self.config.activations.max_documents)
         texts = dict(zip(documents["id"], documents["text"], strict=True))
-        places = zip(mine["document"], mine["byte_start"], mine["byte_end"], strict=True)
+        places = zip(
+            contexts["document"], contexts["byte_start"], contexts["byte_end"], strict=True
+        )
         shown = [
             around(texts[document], start, end, CONTEXT_BYTES) for document, start, end in places
         ]
-        return mine.assign(
-            **{
-                name: [row[i] for row in shown]
-                for i, name in enumerate(("before", "token", "after"))
-            }
-        )
+        parts = ("before", "token", "after")
+        return {name: [row[i] for row in shown] for i, name in enumerate(parts)}
 
     def store(self, model: str) -> ModelStore:
         """Return the activations of a model, which are read only where they are asked for.

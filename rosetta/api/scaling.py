@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from rosetta.analysis.counts import COUNT_OF
-from rosetta.analysis.nulls import PLAIN
+from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.scaling import SCALING_COLUMNS, scaling_table
 from rosetta.errors import ConfigError, StoreError
 from rosetta.storage.tables import check_table

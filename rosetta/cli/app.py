@@ -22,11 +22,12 @@ from rosetta.cli.options import (
     OutOption,
     check_kept,
     check_out,
-    parse_section,
+    option_of,
 )
 from rosetta.cli.options import open_run as _open
 from rosetta.cli.theory import theory_app
 from rosetta.config import Alignment, Correlation, Dask, load_config
+from rosetta.config.arguments import checked
 from rosetta.config.controls import NULLS
 from rosetta.config.exclusions import Exclusions
 from rosetta.errors import ConfigError, RosettaError, naming_files, without_secrets
@@ -301,18 +302,10 @@ def correlate(
     from rosetta.correlation.steps import correlate_step
     from rosetta.correlation.view import View
 
-    settings = parse_section(
-        Correlation,
-        dict(
-            method=method,
-            max_k=max_k,
-            memory_gb=memory_gb,
-            precision=precision,
-            n_jobs=n_jobs,
-            screening=_json("--screening", screening),
-        ),
-    )
-    pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
+    values = dict(method=method, max_k=max_k, memory_gb=memory_gb, precision=precision)
+    values |= dict(n_jobs=n_jobs, screening=_json("--screening", screening))
+    settings = checked(Correlation, values, option_of)
+    pooled = checked(Alignment, dict(pooling=pooling), option_of).pooling
     if permute_seed is not None and exchange_seed is not None:
         raise ConfigError("--permute-seed, --exchange-seed: give one of them.")
     if (exchange_seed is None) != (documents is None):
@@ -320,7 +313,7 @@ def correlate(
             "--exchange-seed, --documents: give both, or none: the table says of what domain "
             "documents are."
         )
-    excluded = parse_section(Exclusions, _json("--exclusions", exclusions))
+    excluded = checked(Exclusions, _json("--exclusions", exclusions), "--exclusions: {}".format)
     view = View(
         excluded, permute_seed=permute_seed, exchange_seed=exchange_seed, documents=documents
     )
@@ -356,7 +349,7 @@ def match_(
     ] = None,
 ) -> None:
     """Match the neurons of two models: mutual k-nearest neighbours with r, ranks and margins."""
-    from rosetta.correlation.request import CorrelationRequest
+    from rosetta.correlation.request import CorrelationOptions, CorrelationRequest
     from rosetta.matching.steps import match_step
 
     if bool(neighbors) == bool(a and b) or bool(a) != bool(b):
@@ -365,14 +358,8 @@ def match_(
         )
     source: list[Path] | CorrelationRequest = neighbors or []
     if a and b:
-        if min_r is not None and method != "screened":
-            hint = "Give --method screened too, or leave it out."
-            raise ConfigError(f"--min-r: is what screening certifies. {hint}")
-        values = dict(method=method, max_k=k, memory_gb=memory_gb, precision=precision)
-        settings = parse_section(Correlation, {**values, "screening": {"min_r": min_r}})
-        pooled = parse_section(Alignment, dict(pooling=pooling)).pooling
-        dask = _dask("threads", 1, threads, "{}")
-        source = CorrelationRequest(a, b, pooled, settings, dask)
+        options = CorrelationOptions(k, pooling, method, precision, memory_gb, min_r, threads)
+        source = options.request(a, b, option_of)
     match_step(source, out, k, dict(_named_file(text) for text in null or []), intervals)
 
 
@@ -390,7 +377,9 @@ def _dask(scheduler: str, n_workers: int, threads: int | None, jobqueue: str) ->
     values = dict(
         scheduler=scheduler, n_workers=n_workers, threads_per_worker=threads, jobqueue=options
     )
-    return parse_section(Dask, values)
+    return checked(
+        Dask, values, lambda key: option_of("threads" if key == "threads_per_worker" else key)
+    )
 
 
 def _json(option: str, text: str) -> dict:

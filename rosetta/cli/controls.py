@@ -96,7 +96,7 @@ def simulate_stores(
 ) -> None:
     """Write two models' stores in which known neurons share a feature."""
     from rosetta.models.neurons import NeuronShape
-    from rosetta.theory.planted import Planted
+    from rosetta.theory.planted_stores import PlantedStores
     from rosetta.theory.steps import simulate_stores_step
 
     if shared > layers * d_mlp:
@@ -109,7 +109,7 @@ def simulate_stores(
         raise ConfigError(f"--shards: {shards} is above --documents ({documents}).")
     ratios = tuple(ratio[i % len(ratio)] for i in range(shared))
     shape = NeuronShape(layers, d_mlp)
-    simulate_stores_step(out, Planted(shape, ratios, documents, document_bytes, seed, shards))
+    simulate_stores_step(out, PlantedStores(shape, ratios, documents, document_bytes, seed, shards))
 
 
 def control_tables(config: ConfigOption) -> None:

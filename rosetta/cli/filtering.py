@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from rosetta.cli.options import ConfigOption, open_run, parse_section
+from rosetta.cli.options import ConfigOption, open_run, option_of
+from rosetta.config.arguments import checked
 from rosetta.config.filtering import FilterScoring, FilterSelection
 
 filtering_app = typer.Typer(
@@ -137,7 +138,7 @@ def filter_(
     ] = "float32",
 ) -> None:
     """Filter any pool by one neuron: score all documents, write the best as a corpus."""
-    from rosetta.filtering.request import FileFilter
+    from rosetta.filtering.request import FilterRequest
     from rosetta.filtering.steps import filter_step
 
     scoring = dict(
@@ -145,7 +146,8 @@ def filter_(
     )
     if sequence_length is not None:
         scoring["sequence_length"] = sequence_length
-    wanted = FileFilter(
+    selection = dict(budget_tokens=budget_tokens, count=count, percentile=percentile)
+    wanted = FilterRequest(
         model=model,
         revision=revision,
         neuron=neuron,
@@ -154,10 +156,8 @@ def filter_(
         text_column=text_column,
         domain_column=domain_column,
         shard_bytes=shard_mb * 1e6,
-        scoring=parse_section(FilterScoring, scoring),
-        selection=parse_section(
-            FilterSelection, dict(budget_tokens=budget_tokens, count=count, percentile=percentile)
-        ),
+        scoring=checked(FilterScoring, scoring, option_of),
+        selection=checked(FilterSelection, selection, option_of),
         whole_context=sequence_length is None,
     )
     filter_step(wanted, out)

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from rosetta.config import Config, load_config
-from rosetta.config.messages import describe_problems
 from rosetta.errors import ConfigError
 from rosetta.run.paths import Paths
 from rosetta.storage.digests import check_digest
@@ -67,15 +66,10 @@ def open_run(config: Path) -> tuple[Config, Paths]:
     return loaded, Paths(Path(loaded.results))
 
 
-def parse_section(section: type, values: dict) -> object:
-    """Validate command-line values against a section of the configuration model."""
-    from pydantic import ValidationError
-
-    try:
-        return section.model_validate(values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        first, *inner = problem["loc"] or ("",)
-        option = "--" + str(first).replace("_", "-")
-        line = describe_problems([{**problem, "loc": tuple(inner)}])[0]
-        raise ConfigError(f"{option}: {line}" if first else line) from None
+def option_of(key: str) -> str:
+    """Return the option that gives a key of a section: `--screening: min_r` for `screening.min_r`,
+    which is in JSON.
+    """
+    first, _, inner = key.partition(".")
+    option = "--" + first.replace("_", "-")
+    return f"{option}: {inner}" if inner else option

@@ -8,6 +8,8 @@ from pydantic import Field
 
 from rosetta.config.base import Section
 
+CHUNK_POSITIONS = 4096  # of a store, written and read at once: memory budgets count on it
+
 
 class Activations(Section):
     """How activations are captured and stored."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rosetta.config.corpus import KINDS
@@ -23,8 +23,11 @@ _UNSHOWN = ("extra_forbidden", "secret")
 _SHOWN_CHARACTERS = 80
 
 
-def describe_problems(problems: Iterable[Any]) -> list[str]:
-    """Return one line per key that pydantic finds wrong; without a key for the whole."""
+def describe_problems(problems: Iterable[Any], spelled: Callable[[str], str] = str) -> list[str]:
+    """Return one line per key that pydantic finds wrong; without a key for the whole.
+
+    `spelled` says how the user wrote a key, where that is not as in a configuration.
+    """
     said: dict[str, list[str]] = {}
     values: dict[str, str] = {}
     for problem in problems:
@@ -38,7 +41,7 @@ def describe_problems(problems: Iterable[Any]) -> list[str]:
         )
         values[key] = "" if problem["type"] in _UNSHOWN else _shown(problem["input"])
     return [
-        f"{key}: {' or '.join(messages)}{values[key]}"
+        f"{spelled(key)}: {' or '.join(messages)}{values[key]}"
         if key
         else f"{' or '.join(messages)}{values[key]}"
         for key, messages in said.items()

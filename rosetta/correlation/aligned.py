@@ -17,7 +17,7 @@ from rosetta.alignment.stores import align_stores
 from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.exchange import Reordering, exchange
 from rosetta.correlation.neighbor_tables import LeftOut
-from rosetta.correlation.plan import REORDERED, ROWS
+from rosetta.correlation.plan import REORDERED, ROWS, PairSize
 from rosetta.correlation.view import RowMarks, View, mark_rows, quiet_neurons
 from rosetta.errors import StoreError
 from rosetta.moments import Moments
@@ -102,6 +102,11 @@ class AlignedPair:
     def n_positions(self) -> int:
         """Number N of aligned positions."""
         return self.a.n_positions
+
+    @property
+    def size(self) -> PairSize:
+        """Neurons of either model, and aligned positions."""
+        return PairSize(self.a.n_neurons, self.b.n_neurons, self.n_positions)
 
 
 def align_pair(

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -203,38 +204,40 @@ def open_pairs(
         are not listed.
     """
     rows = np.flatnonzero(open_a.uncertified if mutual else open_a.tentative)
-    u, v, heavy_a = _open_pairs_of(a, b, rows, np.arange(b.shape[1]), open_a, open_b, mutual=mutual)
+    all_of_b = _Chosen(b, open_b, np.arange(b.shape[1]))
+    u, v, heavy_a = _open_pairs_of(_Chosen(a, open_a, rows), all_of_b, mutual=mutual)
     # The other neurons of A matter only to tentative matches of B.
-    others = np.setdiff1d(np.arange(a.shape[1]), rows)
-    tentative = np.flatnonzero(open_b.tentative)
-    w, x, heavy_b = _open_pairs_of(b, a, tentative, others, open_b, open_a, mutual=False)
+    others = _Chosen(a, open_a, np.setdiff1d(np.arange(a.shape[1]), rows))
+    tentative = _Chosen(b, open_b, np.flatnonzero(open_b.tentative))
+    w, x, heavy_b = _open_pairs_of(tentative, others, mutual=False)
     return np.concatenate([u, x]), np.concatenate([v, w]), heavy_a, heavy_b
 
 
+class _Chosen(NamedTuple):
+    """Neurons of one side of a tile: the directions and state of all, and which are chosen."""
+
+    directions: torch.Tensor
+    open: Open
+    which: np.ndarray
+
+
 def _open_pairs_of(
-    own: torch.Tensor,
-    partners: torch.Tensor,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    open_own: Open,
-    open_partners: Open,
-    *,
-    mutual: bool,
+    own: _Chosen, partners: _Chosen, *, mutual: bool
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Look at chosen neurons of one side (rows) against chosen ones of the other (columns)."""
+    rows, columns, others = own.which, partners.which, partners.directions
     found: list[tuple[np.ndarray, ...]] = [(np.empty(0, np.int64),) * 3]
     limit = max(MIN_HEAVY, len(columns) // LISTED_COST)
-    others = (
-        partners if len(columns) == partners.shape[1] else partners[:, torch.from_numpy(columns)]
-    )
+    if len(columns) < others.shape[1]:
+        others = others[:, torch.from_numpy(columns)]
     needed, tentative, unsure = (
-        torch.from_numpy(values[columns]) for values in open_partners.state()
+        torch.from_numpy(values[columns]) for values in partners.open.state()
     )
     for start in range(0, len(rows) if len(columns) else 0, STRIP_ROWS):
         some = rows[start : start + STRIP_ROWS]
-        r = (own[:, torch.from_numpy(some)].T @ others).float()
+        r = (own.directions[:, torch.from_numpy(some)].T @ others).float()
         own_needed, own_tentative, own_unsure = (
-            torch.from_numpy(values[some])[:, None] for values in open_own.state()
+            torch.from_numpy(values[some])[:, None] for values in own.open.state()
         )
         for_own, for_partner = r >= own_needed, r >= needed
         wanted = (for_own & own_tentative) | (for_partner & tentative)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,22 @@ from rosetta.correlation.aligned import AlignedPair
 from rosetta.correlation.plan import ROWS, Tile
 from rosetta.correlation.stream import Reading, cut_blocks, neurons_of
 from rosetta.correlation.sums import ColumnSums
+
+
+class ChosenPairs(NamedTuple):
+    """Pairs of neurons within a tile.
+
+    Attributes
+    ----------
+    tile : Tile
+        Ranges of neurons that hold all of them.
+    u, v : ndarray of int64, shape (n,)
+        Flat neuron indices in A and B, ordered by (u, v), no pair twice.
+    """
+
+    tile: Tile
+    u: np.ndarray
+    v: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -52,7 +69,7 @@ class ChosenSums:
 
 
 def correlate_chosen(
-    pair: AlignedPair, tile: Tile, u: np.ndarray, v: np.ndarray, pooling: str
+    pair: AlignedPair, chosen: ChosenPairs, pooling: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the exact Pearson correlations of chosen pairs (Dravid 2026, Eq. 2).
 
@@ -60,10 +77,8 @@ def correlate_chosen(
     ----------
     pair : AlignedPair
         The aligned stores.
-    tile : Tile
-        Ranges of neurons that hold all chosen ones.
-    u, v : ndarray of int64, shape (n,)
-        Flat neuron indices in A and B, ordered by (u, v), no pair twice.
+    chosen : ChosenPairs
+        The pairs.
     pooling : str
         Pooling of rows to positions.
 
@@ -74,8 +89,8 @@ def correlate_chosen(
     dead_a, dead_b : ndarray of bool, over the ranges of the tile
         Chosen neurons without variance over the aligned positions.
     """
-    n = pair.n_positions
-    sums = chosen_sums(pair, tile, u, v, pooling, np.zeros(n, np.int64), 1)
+    n, (tile, u, v) = pair.n_positions, chosen
+    sums = chosen_sums(pair, chosen, pooling, np.zeros(n, np.int64), 1)
     dead_a, dead_b = (
         np.zeros(tile.a_high - tile.a_low, bool),
         np.zeros(tile.b_high - tile.b_low, bool),
@@ -86,19 +101,14 @@ def correlate_chosen(
 
 
 def chosen_sums(
-    pair: AlignedPair,
-    tile: Tile,
-    u: np.ndarray,
-    v: np.ndarray,
-    pooling: str,
-    block: np.ndarray,
-    n_blocks: int,
+    pair: AlignedPair, chosen: ChosenPairs, pooling: str, block: np.ndarray, n_blocks: int
 ) -> ChosenSums:
     """Return the sums of chosen pairs over blocks of positions, in one pass.
 
     Parameters are those of `correlate_chosen`; `block` is the block of each position, shape
     (n_positions,).
     """
+    tile, u, v = chosen
     used_a, row = np.unique(u - tile.a_low, return_inverse=True)
     used_b, column = np.unique(v - tile.b_low, return_inverse=True)
     begins = torch.from_numpy(np.searchsorted(row, np.arange(len(used_a) + 1)))

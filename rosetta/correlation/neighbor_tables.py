@@ -43,7 +43,7 @@ class LeftOut:
 
 
 LEFT_OUT = [field.name for field in fields(LeftOut)]
-COLUMNS = ["side", "layer", "unit", "rank", "partner_layer", "partner_unit", "r"]
+NEIGHBOR_COLUMNS = ["side", "layer", "unit", "rank", "partner_layer", "partner_unit", "r"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class NeighborLists(NamedTuple):
         return self.facts.n_positions
 
     def table(self) -> pd.DataFrame:
-        """Return one row per neuron and neighbour (`COLUMNS`).
+        """Return one row per neuron and neighbour (`NEIGHBOR_COLUMNS`).
 
         `side` (a or b: whose neuron), `layer`, `unit`, `rank` (from 1), `partner_layer`,
         `partner_unit`, `r`. A dead neuron has a single row of rank 0, without partner.
@@ -119,9 +119,9 @@ class NeighborLists(NamedTuple):
         return pd.concat([a, b], ignore_index=True)
 
 
-def write_lists(path: Path, neighbors: PairNeighbors, facts: PairFacts) -> None:
+def write_lists(path: Path, lists: NeighborLists) -> None:
     """Write neighbour lists as Parquet (`NeighborLists.table`)."""
-    write_parquet(path, NeighborLists(neighbors, facts).table(), asdict(facts))
+    write_parquet(path, lists.table(), asdict(lists.facts))
 
 
 def read_lists(paths: list[Path]) -> NeighborLists:
@@ -144,7 +144,7 @@ def read_lists(paths: list[Path]) -> NeighborLists:
             f"{paths[0].parent}: its parts are of different computations. "
             f"{how_to_recompute(*paths)}"
         )
-    parts = [_parse(read_parquet(path, COLUMNS), facts[0]) for path in paths]
+    parts = [_parse(read_parquet(path, NEIGHBOR_COLUMNS), facts[0]) for path in paths]
     return NeighborLists(reduce(PairNeighbors.merge, parts), facts[0])
 
 

@@ -13,12 +13,13 @@ from typing import Any
 
 from rosetta.activations.folders import open_stores
 from rosetta.activations.reader import StoreReader
-from rosetta.config import Correlation, Dask
+from rosetta.config import Correlation
 from rosetta.config.base import GB
 from rosetta.correlation.aligned import WHOLE, AlignedPair, StoredPair, pair_identity
-from rosetta.correlation.neighbor_tables import NeighborLists, PairFacts, write_lists
-from rosetta.correlation.plan import plan_screen, plan_tiles, workers_of
+from rosetta.correlation.neighbor_tables import NeighborLists, PairFacts
+from rosetta.correlation.plan import Budget, plan_screen, plan_tiles
 from rosetta.correlation.products import product_device, resolve_precision
+from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.rounds import ScreenTask, correlate_screened
 from rosetta.correlation.sketch import MAP
 from rosetta.correlation.tiles import TileTask, correlate_tiles
@@ -29,11 +30,7 @@ from rosetta.storage.digests import digest_json
 
 
 def correlate_pair(
-    folder_a: Path,
-    folder_b: Path,
-    pooling: str,
-    settings: Correlation,
-    dask: Dask,
+    request: CorrelationRequest,
     *,
     job: int = 0,
     view: View = WHOLE,
@@ -43,16 +40,15 @@ def correlate_pair(
 
     Parameters
     ----------
-    folder_a, folder_b : Path
-        Folders of shard stores of the same samples.
-    pooling, settings, dask
-        How rows become positions; method, budget, precision and jobs; where tiles are computed.
+    request : CorrelationRequest
+        The stores, and how they are correlated.
     job : int
         Number of this job; it takes every `n_jobs`-th tile.
     view : View
         Which samples, positions and neurons are looked at; all of them, in order, by default.
     scratch : Path, optional
-        Where finished tiles are kept for a restart (`remove_scratch`); nowhere if not given.
+        Where finished tiles are kept, so that a killed job repeats none of them; the caller
+        removes them when the lists are saved (`remove_scratch`). Nowhere if not given.
 
     Raises
     ------
@@ -63,35 +59,11 @@ def correlate_pair(
     PlanError
         If no tile fits the memory budget.
     """
-    _check(settings, dask, job, view, scratch)
+    _check(request, job, view, scratch)
     with _kept(scratch) as kept:
-        work = _work(folder_a, folder_b, pooling, settings, dask, job, view, kept)
-        found = _screened(work) if settings.method == "screened" else None
+        work = _work(request, job, view, kept)
+        found = _screened(work) if request.settings.method == "screened" else None
         return _exact(work) if found is None else found
-
-
-def correlate_stores(
-    folder_a: Path,
-    folder_b: Path,
-    out: Path,
-    pooling: str,
-    settings: Correlation,
-    dask: Dask,
-    *,
-    job: int = 0,
-    view: View = WHOLE,
-) -> None:
-    """Write what `correlate_pair` returns as Parquet (`rosetta.correlation.neighbor_tables`).
-
-    Finished tiles are kept beside `out` until it is written, so that a killed job repeats none of
-    them.
-    """
-    scratch = out.parent / f".tiles-{out.stem}"
-    lists = correlate_pair(
-        folder_a, folder_b, pooling, settings, dask, job=job, view=view, scratch=scratch
-    )
-    write_lists(out, *lists)
-    remove_scratch(scratch)
 
 
 def remove_scratch(scratch: Path) -> None:
@@ -105,7 +77,8 @@ def model_name(store: StoreReader) -> str:
     return str(store.manifest["made_by"].get("model", store.path.parent.name))
 
 
-def _check(settings: Correlation, dask: Dask, job: int, view: View, scratch: Path | None) -> None:
+def _check(request: CorrelationRequest, job: int, view: View, scratch: Path | None) -> None:
+    settings = request.settings
     if not 0 <= job < settings.n_jobs:
         raise ConfigError(f"--job: {job} is not among the {settings.n_jobs} jobs (--n-jobs).")
     if not view.in_order and settings.method == "screened":
@@ -113,7 +86,7 @@ def _check(settings: Correlation, dask: Dask, job: int, view: View, scratch: Pat
             ("permute", "permutation") if view.exchange_seed is None else ("exchange", "exchange")
         )
         raise ConfigError(f"--{option}-seed: sketches take no {what}. Use method exact.")
-    if scratch is None and not dask.local:
+    if scratch is None and not request.dask.local:
         raise ConfigError(
             "dask.scheduler: workers on other machines need a folder that they share. Give scratch."
         )
@@ -140,19 +113,17 @@ def _kept_in(scratch: Path) -> list[Path]:
 class _Work:
     """A pair, opened, and how it is correlated."""
 
+    request: CorrelationRequest
     stored: StoredPair
     pair: AlignedPair
     facts: PairFacts
-    pooling: str
     precision: str
-    settings: Correlation
-    dask: Dask
     scratch: Path
 
     @property
-    def size(self) -> tuple[int, int, int]:
-        """Neurons of either model, and aligned positions."""
-        return self.pair.a.n_neurons, self.pair.b.n_neurons, self.pair.n_positions
+    def budget(self) -> Budget:
+        """Memory of a job, and who shares it."""
+        return Budget.of(self.request.settings, self.request.dask)
 
     def folder(self, plan: list[Any]) -> Path:
         """Return the folder for the finished tiles of this pair under a plan.
@@ -162,7 +133,7 @@ class _Work:
         """
         stored = self.stored
         where = [stored.folder_a, stored.folder_b, stored.identity]
-        identity = [*where, self.pooling, self.precision, stored.view.describe(), *plan]
+        identity = [*where, self.request.pooling, self.precision, stored.view.describe(), *plan]
         folder = self.scratch.with_name(f"{self.scratch.name}-{digest_json(identity)[:16]}")
         for stale in _kept_in(self.scratch):
             if stale != folder:
@@ -171,16 +142,9 @@ class _Work:
         return folder.resolve()
 
 
-def _work(
-    folder_a: Path,
-    folder_b: Path,
-    pooling: str,
-    settings: Correlation,
-    dask: Dask,
-    job: int,
-    view: View,
-    scratch: Path,
-) -> _Work:
+def _work(request: CorrelationRequest, job: int, view: View, scratch: Path) -> _Work:
+    folder_a, folder_b = request.folder_a, request.folder_b
+    settings, dask = request.settings, request.dask
     precision = resolve_precision(settings.precision)
     stores_a, stores_b = open_stores(folder_a), open_stores(folder_b)
     stored = StoredPair(str(folder_a), str(folder_b), pair_identity(stores_a, stores_b), view)
@@ -194,7 +158,7 @@ def _work(
         f"{product_device(precision)}, "
         f"{dask.n_workers} × {dask.threads_per_worker} threads ({dask.scheduler})"
     )
-    return _Work(stored, pair, facts, pooling, precision, settings, dask, scratch)
+    return _Work(request, stored, pair, facts, precision, scratch)
 
 
 def _facts(pair: AlignedPair, settings: Correlation, job: int) -> PairFacts:
@@ -218,19 +182,18 @@ def _screened(work: _Work) -> NeighborLists | None:
     """Return the lists of the screened method; None if so much stays open that the exact one costs
     no more.
     """
-    settings, dask, screening = work.settings, work.dask, work.settings.screening
-    plan = plan_screen(
-        *work.size, settings.memory_gb, n_rows=screening.sketch_rows, workers=workers_of(dask)
-    )
+    request, pair, screening = work.request, work.pair, work.request.settings.screening
+    plan = plan_screen(pair.size, work.budget, screening.sketch_rows)
     say(
         f"sketches of {plan.n_rows} rows, {len(plan.tiles)} tile(s), about "
         f"{plan.peak_bytes / GB:.1f} GB"
     )
-    folder = work.folder([MAP, asdict(plan), settings.model_dump(mode="json")])
+    folder = work.folder([MAP, asdict(plan), request.settings.model_dump(mode="json")])
+    n_shards = len(pair.a.stores)
     task = ScreenTask(
-        work.stored, work.pooling, work.precision, str(folder), plan.n_rows, len(work.pair.a.stores)
+        work.stored, request.pooling, work.precision, str(folder), plan.n_rows, n_shards
     )
-    found = correlate_screened(task, *work.size[:2], plan, screening, settings.max_k, dask)
+    found = correlate_screened(task, pair.size, plan, request)
     if not found:
         say("screening leaves too much open here; the exact method takes over")
         shutil.rmtree(folder, ignore_errors=True)
@@ -246,16 +209,11 @@ def _screened(work: _Work) -> NeighborLists | None:
 
 
 def _exact(work: _Work) -> NeighborLists:
-    settings, pair, facts = work.settings, work.pair, work.facts
-    plan = plan_tiles(
-        *work.size,
-        settings.memory_gb,
-        precision=work.precision,
-        workers=workers_of(work.dask),
-        held=(pair.a.held, pair.b.held),
-    )
+    request, pair, facts = work.request, work.pair, work.facts
+    held = pair.a.held, pair.b.held
+    plan = plan_tiles(pair.size, work.budget, precision=work.precision, held=held)
     mine = plan.tiles[facts.job :: facts.n_jobs]
     say(f"{len(mine)} of {len(plan.tiles)} tile(s), about {plan.peak_bytes / GB:.1f} GB")
     folder = work.folder([plan.tiles, asdict(facts)])
-    task = TileTask(work.stored, work.pooling, work.precision, facts.n_kept, str(folder))
-    return NeighborLists(correlate_tiles(task, mine, *work.size[:2], work.dask), facts)
+    task = TileTask(work.stored, request.pooling, work.precision, facts.n_kept, str(folder))
+    return NeighborLists(correlate_tiles(task, mine, *pair.size[:2], request.dask), facts)

@@ -11,6 +11,7 @@ from rosetta.config import Correlation, Dask
 from rosetta.config.base import GB
 from rosetta.config.intervals import Intervals
 from rosetta.errors import PlanError
+from rosetta.models.placement import PROCESS_BYTES
 
 ROWS = 4096  # aligned positions per block of rows
 # positions that are permuted, or whose samples are exchanged, among themselves, in memory
@@ -30,8 +31,6 @@ ROW_VALUE_BYTES = {"float32": 20, "bfloat16": 22, "float64": 28}
 STRIP_BYTES = 500_000_000
 # Where each aligned position lies in either model's stores.
 POSITION_BYTES = 24
-# Interpreter, libraries and allocator: held back from every budget, once per process.
-RESERVED = 600_000_000
 
 
 class Workers(NamedTuple):
@@ -44,9 +43,35 @@ class Workers(NamedTuple):
 ALONE = Workers()
 
 
-def workers_of(dask: Dask) -> Workers:
-    """Return who shares `correlation.memory_gb`; workers on other machines have it each."""
-    return Workers(dask.n_workers, dask.scheduler == "processes") if dask.local else Workers()
+class Budget(NamedTuple):
+    """The memory of a job.
+
+    Attributes
+    ----------
+    memory_gb : float
+        Of all workers together.
+    workers : Workers
+        Who shares it.
+    """
+
+    memory_gb: float
+    workers: Workers = ALONE
+
+    @classmethod
+    def of(cls, correlation: Correlation, dask: Dask) -> Budget:
+        """Return `correlation.memory_gb` and who shares it; workers on other machines have it
+        each.
+        """
+        workers = Workers(dask.n_workers, dask.scheduler == "processes") if dask.local else ALONE
+        return cls(correlation.memory_gb, workers)
+
+
+class PairSize(NamedTuple):
+    """Neurons of either model of a pair, and its aligned positions."""
+
+    n_a: int
+    n_b: int
+    n_positions: int
 
 
 class Tile(NamedTuple):
@@ -75,29 +100,22 @@ class TilePlan:
 
 
 def plan_tiles(
-    n_a: int,
-    n_b: int,
-    n_positions: int,
-    memory_gb: float,
+    size: PairSize,
+    budget: Budget,
     *,
     precision: str = "float32",
-    workers: Workers = ALONE,
     held: tuple[int, int] = (0, 0),
 ) -> TilePlan:
     """Cut an n_a × n_b matrix into the fewest near-square tiles that fit the memory.
 
     Parameters
     ----------
-    n_a, n_b : int
-        Neurons of either model.
-    n_positions : int
-        Aligned positions.
-    memory_gb : float
-        Budget of all workers together.
+    size : PairSize
+        Neurons and aligned positions of the pair.
+    budget : Budget
+        Memory, and who shares it.
     precision : {'float32', 'bfloat16', 'float64'}
         What is multiplied.
-    workers : Workers
-        Who shares the budget.
     held : (int, int)
         Rows of either model that are held to be permuted or reordered.
 
@@ -106,10 +124,9 @@ def plan_tiles(
     PlanError
         If not even a tile of 64 × 64 neurons fits.
     """
-    widths, peak = _fit(
-        lambda a, b: tile_bytes(a, b, precision, held), (n_a, n_b), n_positions, memory_gb, workers
-    )
-    tiles = tuple(Tile(*a, *b) for a in _edges(n_a, widths[0]) for b in _edges(n_b, widths[1]))
+    (width_a, width_b), peak = _fit(lambda a, b: tile_bytes(a, b, precision, held), size, budget)
+    edges_a, edges_b = _edges(size.n_a, width_a), _edges(size.n_b, width_b)
+    tiles = tuple(Tile(*a, *b) for a in edges_a for b in edges_b)
     return TilePlan(tiles, peak)
 
 
@@ -138,15 +155,7 @@ class ScreenPlan:
         return tuple(Tile(*a, *b) for a in self.edges_a for b in self.edges_b)
 
 
-def plan_screen(
-    n_a: int,
-    n_b: int,
-    n_positions: int,
-    memory_gb: float,
-    *,
-    n_rows: int | None = None,
-    workers: Workers = ALONE,
-) -> ScreenPlan:
+def plan_screen(size: PairSize, budget: Budget, n_rows: int | None = None) -> ScreenPlan:
     """Choose the rows of the sketches, and cut the neurons into ranges that fit the memory budget.
 
     Parameters are those of `plan_tiles`; `n_rows` is a choice of the user.
@@ -156,7 +165,7 @@ def plan_screen(
     PlanError
         If not even ranges of 64 neurons fit.
     """
-    n_rows = sketch_rows(n_positions, n_rows)
+    n_rows = sketch_rows(size.n_positions, n_rows)
 
     def work(width_a: int, width_b: int) -> int:
         # The widest of the phases: folding one side, comparing sketches, exact pairs in a second
@@ -172,8 +181,9 @@ def plan_screen(
         second = (ROW_VALUE_BYTES["float32"] + 4) * ROWS * (width_a + width_b)
         return max(folding, comparing, second)
 
-    widths, peak = _fit(work, (n_a, n_b), n_positions, memory_gb, workers)
-    return ScreenPlan(n_rows, tuple(_edges(n_a, widths[0])), tuple(_edges(n_b, widths[1])), peak)
+    (width_a, width_b), peak = _fit(work, size, budget)
+    edges_a, edges_b = _edges(size.n_a, width_a), _edges(size.n_b, width_b)
+    return ScreenPlan(n_rows, tuple(edges_a), tuple(edges_b), peak)
 
 
 def sketch_rows(n_positions: int, chosen: int | None = None) -> int:
@@ -186,11 +196,7 @@ def sketch_rows(n_positions: int, chosen: int | None = None) -> int:
 
 
 def _fit(
-    work: Callable[[int, int], int],
-    widths: tuple[int, int],
-    n_positions: int,
-    memory_gb: float,
-    workers: Workers,
+    work: Callable[[int, int], int], size: PairSize, budget: Budget
 ) -> tuple[tuple[int, int], int]:
     """Return the largest widths that fit the budget, and all workers' peak memory.
 
@@ -198,16 +204,17 @@ def _fit(
     and in float32: the whole is estimated at 2.01 GB, 4,000 × 3,000 at 1.44, 2,000 × 3,000 at 1.15,
     and 2,000 × 1,500 at 0.97, which fits: 4 × 2 tiles.
     """
+    memory_gb, workers = budget
 
     def peak(width_a: int, width_b: int) -> int:
-        mine, shared = work(width_a, width_b), RESERVED + POSITION_BYTES * n_positions
+        mine, shared = work(width_a, width_b), PROCESS_BYTES + POSITION_BYTES * size.n_positions
         return (
-            workers.n * (mine + shared) + RESERVED
+            workers.n * (mine + shared) + PROCESS_BYTES
             if workers.processes
             else workers.n * mine + shared
         )
 
-    width_a, width_b = widths
+    width_a, width_b = size.n_a, size.n_b
     while peak(width_a, width_b) > memory_gb * GB:
         if width_a <= 64 and width_b <= 64:
             needed = math.ceil(peak(width_a, width_b) / GB * 100) / 100
@@ -224,27 +231,21 @@ def _fit(
 
 
 def check_budget(
-    n_a: int, n_b: int, correlation: Correlation, workers: Workers, held: tuple[int, int] = (0, 0)
+    size: PairSize, correlation: Correlation, dask: Dask, held: tuple[int, int] = (0, 0)
 ) -> None:
     """Check that some tile of a pair fits the memory budget, before positions are known.
 
-    Parameters are those of `plan_tiles`.
+    `size` and `held` are those of `plan_tiles`.
 
     Raises
     ------
     PlanError
         If it does not.
     """
+    size, budget = size._replace(n_positions=0), Budget.of(correlation, dask)
     if correlation.method == "screened":
-        plan_screen(
-            n_a,
-            n_b,
-            0,
-            correlation.memory_gb,
-            n_rows=correlation.screening.sketch_rows,
-            workers=workers,
-        )
-    plan_tiles(n_a, n_b, 0, correlation.memory_gb, workers=workers, held=held)
+        plan_screen(size, budget, correlation.screening.sketch_rows)
+    plan_tiles(size, budget, held=held)
 
 
 def tile_bytes(width_a: int, width_b: int, precision: str, held: tuple[int, int] = (0, 0)) -> int:
@@ -256,44 +257,39 @@ def tile_bytes(width_a: int, width_b: int, precision: str, held: tuple[int, int]
 
 
 def fits_rematch(
-    n_a: int,
-    n_b: int,
-    n_positions: int,
-    memory_gb: float,
-    settings: Intervals,
-    *,
-    precision: str = "float32",
-    workers: Workers = ALONE,
+    size: PairSize, budget: Budget, settings: Intervals, precision: str = "float32"
 ) -> bool:
     """Whether a pair is matched again on every half-sample (`resample.rematch`).
 
     It makes all products once and holds those of all blocks; then it adds up half of the blocks'
     for every balanced half, whose complement is what is left of their sum.
     """
+    n_a, n_b, n_positions = size
     cells = n_a * n_b
     rows = (ROW_VALUE_BYTES[precision] + 4) * ROWS * (n_a + n_b)
     working = (4 * settings.n_blocks + 3 * 8) * cells + min(STRIP_BYTES, 8 * cells) + rows
-    share = memory_gb * GB / (workers.n if workers.processes else 1)
-    fits = RESERVED + POSITION_BYTES * n_positions + working <= share
-    return fits and rematch_flops(n_a, n_b, n_positions, settings) <= settings.max_teraflops * 1e12
+    share = budget.memory_gb * GB / (budget.workers.n if budget.workers.processes else 1)
+    fits = PROCESS_BYTES + POSITION_BYTES * n_positions + working <= share
+    return fits and rematch_flops(size, settings) <= settings.max_teraflops * 1e12
 
 
-def rematch_flops(n_a: int, n_b: int, n_positions: int, settings: Intervals) -> int:
+def rematch_flops(size: PairSize, settings: Intervals) -> int:
     """Return the operations of matching a pair again on every half-sample."""
-    return correlation_flops(n_a, n_b, n_positions) + settings.n_blocks**2 // 2 * n_a * n_b
+    return correlation_flops(size) + settings.n_blocks**2 // 2 * size.n_a * size.n_b
 
 
-def correlation_flops(n_a: int, n_b: int, n_positions: int) -> int:
+def correlation_flops(size: PairSize) -> int:
     """Return the floating-point operations of the products of one pair."""
-    return 2 * n_positions * n_a * n_b
+    return 2 * size.n_positions * size.n_a * size.n_b
 
 
-def screen_flops(n_a: int, n_b: int, n_positions: int, n_rows: int) -> int:
+def screen_flops(size: PairSize, n_rows: int) -> int:
     """Return the operations of screening a pair whose neurons the first candidates certify.
 
     Rotating every row (twice the order of both Hadamard factors), comparing the sketches, and one
     candidate per neuron.
     """
+    n_a, n_b, n_positions = size
     run = min(n_rows, ROWS)
     factors = (1 << (run.bit_length() - 1) // 2) + (1 << run.bit_length() // 2)
     return (n_a + n_b) * n_positions * (2 * factors + 2) + 2 * n_rows * n_a * n_b

@@ -26,7 +26,7 @@ import torch
 from rosetta.alignment.samples import deal
 from rosetta.correlation.aligned import AlignedPair
 from rosetta.correlation.certificates import group_by_tile
-from rosetta.correlation.chosen_pairs import chosen_sums
+from rosetta.correlation.chosen_pairs import ChosenPairs, chosen_sums
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import ROWS, Tile
 from rosetta.correlation.products import add_products, product_device
@@ -141,34 +141,47 @@ def half_samples(n_blocks: int) -> np.ndarray:
     return np.stack([halves, ~halves], axis=1).reshape(-1, n_blocks)
 
 
-def rematch(
-    pair: AlignedPair,
-    pooling: str,
-    precision: str,
-    blocks: Blocks,
-    k: int,
-    u: np.ndarray,
-    v: np.ndarray,
-) -> Resampled:
+@dataclass(frozen=True)
+class Rematching:
+    """What is matched again on half-samples.
+
+    Attributes
+    ----------
+    pair : AlignedPair
+        The aligned stores.
+    pooling : str
+        How rows become positions.
+    blocks : Blocks
+        Blocks of the pair's samples.
+    k : int
+        Mutual k-nearest neighbours match.
+    u, v : ndarray of int64, shape (n_matches,)
+        Matches whose correlations are wanted too: flat neuron indices in A and B.
+    """
+
+    pair: AlignedPair
+    pooling: str
+    blocks: Blocks
+    k: int
+    u: np.ndarray
+    v: np.ndarray
+
+
+def rematch(asked: Rematching, precision: str) -> Resampled:
     """Match a pair again on every half-sample.
 
     Parameters
     ----------
-    pair : AlignedPair
-        The aligned stores.
-    pooling, precision : str
+    asked : Rematching
+        The pair, and its blocks of samples.
+    precision : str
         As in `rosetta.correlation.tiles.correlate_tile`. Products of a block are summed and kept in
         float32.
-    blocks : Blocks
-        Blocks of the pair's samples.
-    k : int
-        Mutual k-nearest neighbours.
-    u, v : ndarray of int64, shape (n_matches,)
-        Matches whose correlations are wanted too.
     """
-    products, sums_a, sums_b = _block_sums(pair, pooling, precision, blocks)
+    blocks = asked.blocks
+    products, sums_a, sums_b = _block_sums(asked, precision)
     halves = half_samples(blocks.n)
-    r_of_matches, replicates = np.empty((len(u), len(halves))), []
+    r_of_matches, replicates = np.empty((len(asked.u), len(halves))), []
     with bar(total=len(halves), label="half-samples", unit="half") as shown:
         for number, r in enumerate(_products_of(halves, products)):
             inside, n = np.flatnonzero(halves[number]), int(blocks.lengths[halves[number]].sum())
@@ -177,14 +190,19 @@ def rematch(
                 for sums in (sums_a, sums_b)
             )
             to_correlations(r, a, b, n)
-            r_of_matches[:, number] = r.numpy()[u, v]
-            of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)
-            rows, ranks = np.nonzero(of_a.index >= 0)
-            columns = of_a.index[rows, ranks]
-            mutual = (of_b.index[columns] == rows[:, None]).any(axis=1)
-            replicates.append(_ordered(rows[mutual], columns[mutual], of_a.r[rows, ranks][mutual]))
+            r_of_matches[:, number] = r.numpy()[asked.u, asked.v]
+            replicates.append(_mutual_nearest(r, asked.k))
             shown.update()
     return Resampled(r_of_matches, replicates)
+
+
+def _mutual_nearest(r: torch.Tensor, k: int) -> Replicate:
+    """Return the mutual k-nearest neighbours in a matrix of correlations."""
+    of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)
+    rows, ranks = np.nonzero(of_a.index >= 0)
+    columns = of_a.index[rows, ranks]
+    mutual = (of_b.index[columns] == rows[:, None]).any(axis=1)
+    return _ordered(rows[mutual], columns[mutual], of_a.r[rows, ranks][mutual])
 
 
 def _products_of(halves: np.ndarray, products: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -207,11 +225,12 @@ def _summed(products: torch.Tensor, blocks: Sequence[int]) -> torch.Tensor:
 
 
 def _block_sums(
-    pair: AlignedPair, pooling: str, precision: str, blocks: Blocks
+    asked: Rematching, precision: str
 ) -> tuple[torch.Tensor, list[ColumnSums], list[ColumnSums]]:
     """Return products (n_blocks, n_a, n_b) in float32 and moments of both sides for every block, in
     one pass.
     """
+    pair, blocks = asked.pair, asked.blocks
     dtype, device = (
         torch.float64 if precision == "float64" else torch.float32,
         product_device(precision),
@@ -220,7 +239,9 @@ def _block_sums(
     sums_a, sums_b = ([ColumnSums(width) for _ in range(blocks.n)] for width in (n_a, n_b))
     products = torch.zeros((blocks.n, n_a, n_b), device=device)
     neurons = neurons_of(pair, Tile(0, n_a, 0, n_b))
-    for block, a, b in cut_blocks(*neurons, Reading(pooling, dtype, ROWS), blocks.of_position):
+    for block, a, b in cut_blocks(
+        *neurons, Reading(asked.pooling, dtype, ROWS), blocks.of_position
+    ):
         sums_a[block].add_rows(a)
         sums_b[block].add_rows(b)
         add_products(products[block], a.to(device), b.to(device), precision)
@@ -228,41 +249,36 @@ def _block_sums(
 
 
 def rematch_candidates(
-    pair: AlignedPair,
-    pooling: str,
-    blocks: Blocks,
-    k: int,
-    u: np.ndarray,
-    v: np.ndarray,
-    neighbors: PairNeighbors,
-    tiles: Sequence[Tile],
+    asked: Rematching, neighbors: PairNeighbors, tiles: Sequence[Tile]
 ) -> Resampled:
     """Match a pair again on every half-sample among the nearest neighbours in the whole data.
 
     Parameters
     ----------
-    pair, pooling, blocks, k, u, v
-        As in `rematch`.
+    asked : Rematching
+        The pair, and its blocks of samples.
     neighbors : PairNeighbors
         Neighbour lists of the whole data: the candidates.
     tiles : sequence of Tile
         Ranges of neurons to work on at once.
     """
+    pair, blocks = asked.pair, asked.blocks
     candidates_u, candidates_v = _candidates(neighbors)
     halves = half_samples(blocks.n)
     r = np.full((len(candidates_u), len(halves)), -np.inf)
     groups = group_by_tile(candidates_u, candidates_v, tiles)
     with bar(total=len(groups), label="candidates", unit="tile") as shown:
         for tile, inside in groups:
-            mine = candidates_u[inside], candidates_v[inside]
-            sums = chosen_sums(pair, tile, *mine, pooling, blocks.of_position, blocks.n)
+            mine = ChosenPairs(tile, candidates_u[inside], candidates_v[inside])
+            sums = chosen_sums(pair, mine, asked.pooling, blocks.of_position, blocks.n)
             for number, half in enumerate(halves):
                 n = int(blocks.lengths[half].sum())
                 r[inside, number] = sums.of(np.flatnonzero(half)).correlations(n)
             shown.update()
     keys = candidates_u * pair.b.n_neurons + candidates_v
-    places = np.searchsorted(keys, u * pair.b.n_neurons + v)
-    return Resampled(r[places], [_mutual(candidates_u, candidates_v, column, k) for column in r.T])
+    places = np.searchsorted(keys, asked.u * pair.b.n_neurons + asked.v)
+    replicates = [_mutual(candidates_u, candidates_v, column, asked.k) for column in r.T]
+    return Resampled(r[places], replicates)
 
 
 def _candidates(neighbors: PairNeighbors) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rosetta.config import Dask, Screening
+from rosetta.config import Dask
 from rosetta.correlation.aligned import StoredPair
 from rosetta.correlation.certificates import (
     ROUNDING,
@@ -25,10 +25,11 @@ from rosetta.correlation.certificates import (
     tentative_matches,
     thresholds,
 )
-from rosetta.correlation.chosen_pairs import correlate_chosen
+from rosetta.correlation.chosen_pairs import ChosenPairs, correlate_chosen
 from rosetta.correlation.kept_arrays import kept_arrays, load_arrays
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
-from rosetta.correlation.plan import ScreenPlan, Tile
+from rosetta.correlation.plan import PairSize, ScreenPlan, Tile
+from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.schedule import run_tasks
 from rosetta.correlation.sketch import Sketch, is_saved, load_sketch, save_sketch, sketch_shard
 from rosetta.correlation.stream import Neurons, neurons_of
@@ -92,32 +93,33 @@ class Screened:
 
 
 def correlate_screened(
-    task: ScreenTask,
-    n_a: int,
-    n_b: int,
-    plan: ScreenPlan,
-    settings: Screening,
-    max_k: int,
-    dask: Dask,
+    task: ScreenTask, size: PairSize, plan: ScreenPlan, request: CorrelationRequest
 ) -> Screened | None:
     """Find the mutual k-nearest neighbours of a pair for all k ≤ max_k.
+
+    Parameters
+    ----------
+    task : ScreenTask
+        The stores, and where what is finished is kept.
+    size : PairSize
+        Neurons of either model.
+    plan : ScreenPlan
+        Ranges of neurons that are worked on together.
+    request : CorrelationRequest
+        How the pair is screened, neighbours to keep, where tasks run.
 
     Returns
     -------
     Screened or None
         None if so many neurons stay undecided that the exact method costs no more.
     """
-    sides = [("a", edge) for edge in plan.edges_a] + [("b", edge) for edge in plan.edges_b]
-    run_tasks(
-        sketch_on_disk,
-        [(task, side, shard, *edge) for side, edge in sides for shard in range(task.n_shards)],
-        dask,
-        label="sketches",
-    )
-    estimates = _estimates(task, n_a, n_b, plan, max(settings.n_candidates, max_k), dask)
-    computed = Computed.nothing(n_a, n_b)
+    screening, max_k = request.settings.screening, request.settings.max_k
+    _sketch(task, plan, request.dask)
+    k = max(screening.n_candidates, max_k)
+    estimates = _estimates(task, size, plan, k, request.dask)
+    computed = Computed.nothing(size.n_a, size.n_b)
     computed.dead_a[:], computed.dead_b[:] = estimates.dead_a, estimates.dead_b
-    rounds = _Rounds(task, plan, settings, max_k, dask, computed)
+    rounds = _Rounds(task, plan, request, computed)
     rounds.compute(*candidates(estimates.a, estimates.b))
     uncertified = [
         best_missing(side, own_is_a, computed)
@@ -125,13 +127,13 @@ def correlate_screened(
     ]
     n_uncertified = rounds.start(*uncertified)
     say(
-        f"{len(computed.key)} candidates computed; {n_uncertified} of {n_a + n_b} neurons are "
-        "not certified by them"
+        f"{len(computed.key)} candidates computed; {n_uncertified} of {size.n_a + size.n_b} "
+        "neurons are not certified by them"
     )
     while rounds.any_open():
         if not rounds.advance():
             return None
-    a, b = (_above(computed.neighbors(side, max_k + 1), settings.min_r) for side in "ab")
+    a, b = (_above(computed.neighbors(side, max_k + 1), screening.min_r) for side in "ab")
     kept = PairNeighbors(a, b, computed.dead_a, computed.dead_b)
     return Screened(
         kept, n_uncertified, rounds.n_listed, int(computed.full_a.sum() + computed.full_b.sum())
@@ -145,16 +147,15 @@ class _Rounds:
         self,
         task: ScreenTask,
         plan: ScreenPlan,
-        settings: Screening,
-        max_k: int,
-        dask: Dask,
+        request: CorrelationRequest,
         computed: Computed,
     ) -> None:
         self.n_listed = 0
-        self._task, self._plan, self._dask, self._computed = task, plan, dask, computed
-        self._k = max_k
-        self._min_r = -np.inf if settings.min_r is None else settings.min_r
-        self._margin = margin(settings.failure_probability, computed.n_a, computed.n_b, task.n_rows)
+        self._task, self._plan, self._dask = task, plan, request.dask
+        self._computed, self._k = computed, request.settings.max_k
+        screening, n_a, n_b = request.settings.screening, computed.n_a, computed.n_b
+        self._min_r = -np.inf if screening.min_r is None else screening.min_r
+        self._margin = margin(screening.failure_probability, n_a, n_b, task.n_rows)
         self._mutual = True
         self._number = 0
         self._uncertified = [np.ones(computed.n_a, bool), np.ones(computed.n_b, bool)]
@@ -312,7 +313,7 @@ def listed_on_disk(task: ScreenTask, number: int, tile: Tile, u: np.ndarray, v: 
     """Correlate a tile's listed pairs unless on disk; return the file of (r, dead_a, dead_b)."""
     return _once(
         Path(task.scratch) / f"listed-{number}-{'-'.join(map(str, tile))}.npz",
-        lambda: correlate_chosen(task.pair.open(), tile, u, v, task.pooling),
+        lambda: correlate_chosen(task.pair.open(), ChosenPairs(tile, u, v), task.pooling),
     )
 
 
@@ -342,9 +343,19 @@ def _load(path: Path) -> list[np.ndarray]:
     return list(load_arrays(path).values())
 
 
+def _sketch(task: ScreenTask, plan: ScreenPlan, dask: Dask) -> None:
+    """Make the sketches of all shards, a range of neurons at a time."""
+    sides = [("a", edge) for edge in plan.edges_a] + [("b", edge) for edge in plan.edges_b]
+    shards = range(task.n_shards)
+    tasks = [(task, side, shard, *edge) for side, edge in sides for shard in shards]
+    run_tasks(sketch_on_disk, tasks, dask, label="sketches")
+
+
 def _estimates(
-    task: ScreenTask, n_a: int, n_b: int, plan: ScreenPlan, k: int, dask: Dask
+    task: ScreenTask, size: PairSize, plan: ScreenPlan, k: int, dask: Dask
 ) -> PairNeighbors:
+    """Return the k best estimates of all neurons, and which are dead."""
+    n_a, n_b, _ = size
     found = run_tasks(
         estimate_tile, [(task, tile, k) for tile in plan.tiles], dask, label="estimates"
     )

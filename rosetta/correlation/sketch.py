@@ -31,7 +31,7 @@ from rosetta.storage.manifests import check_files, describe_files, read_manifest
 KIND = "sketch"
 SEED = 0x5EED
 MAP = 2  # raised when what is drawn changes: what a killed job has left is not used then
-COLUMNS = 1024  # rotated at once, so that they stay in the processor's cache
+COLUMNS_AT_ONCE = 1024  # rotated at once, so that they stay in the processor's cache
 
 
 @dataclass
@@ -102,10 +102,10 @@ def sketch_shard(
             drawn = _Draws.of(shard, run, run_rows, n_rows)
 
             def fold(low: int, block: torch.Tensor = block, drawn: _Draws = drawn) -> None:
-                columns = slice(low, low + COLUMNS)
+                columns = slice(low, low + COLUMNS_AT_ONCE)
                 _fold(block[:, columns], drawn, result.rows[:, columns], dtype)
 
-            list(threads.map(fold, range(0, width, COLUMNS)))
+            list(threads.map(fold, range(0, width, COLUMNS_AT_ONCE)))
             _fold(ones[: len(block)], drawn, result.ones[:, None], torch.float32)
             result.n_positions += len(block)
     result.total = sums.total
@@ -177,7 +177,7 @@ def save_sketch(path: Path, sketch: Sketch, identity: str) -> None:
         group = zarr.create_group(temporary, zarr_format=3)
         for name in ("rows", "ones", "total"):
             values = getattr(sketch, name).numpy()
-            chunks = tuple(min(n, COLUMNS * 4) for n in values.shape)
+            chunks = tuple(min(n, COLUMNS_AT_ONCE * 4) for n in values.shape)
             group.create_array(
                 name, data=values, chunks=chunks, compressors=[zarr.codecs.Crc32cCodec()]
             )

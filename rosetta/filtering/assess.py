@@ -12,8 +12,8 @@ from rosetta.config.filtering import FILTERS, Filtering, FilterSelection
 from rosetta.errors import CorpusError
 from rosetta.filtering.baselines import random_scores
 from rosetta.filtering.precision_recall import SHARE_COLUMNS, domain_shares, recovery
-from rosetta.filtering.score_files import read_scores
 from rosetta.filtering.select import Amount, Scored, check_amount, membership, percentile_of, select
+from rosetta.filtering.stored_scores import read_scores
 from rosetta.run.paths import FilterPaths
 
 

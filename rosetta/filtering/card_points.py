@@ -5,7 +5,7 @@ from __future__ import annotations
 from rosetta.analysis.counts import model_shape
 from rosetta.config import Config
 from rosetta.config.filtering import FilterPool, FilterScoring, HubSource
-from rosetta.filtering import pool
+from rosetta.filtering import pool_shards
 from rosetta.filtering.choose import CHOICE, POPULATIONS
 from rosetta.filtering.corpus import Counts
 from rosetta.filtering.corpus_card import as_code, render_card, score_sentence
@@ -50,7 +50,7 @@ def rule_points(scoring: FilterScoring, amount: Amount, percentile: float | None
 
 def domain_points(where: FilterPaths) -> list[str]:
     """Return the pool's documents per domain, and what was dropped from it."""
-    manifest = read_manifest(where.pool_manifest, pool.KIND)
+    manifest = read_manifest(where.pool_manifest, pool_shards.KIND)
     domains = [
         f"{as_code(name) if name else '(no label)'}: {n:,} documents"
         for name, n in manifest["domains"].items()

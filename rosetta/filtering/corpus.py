@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rosetta.errors import StoreError
-from rosetta.filtering import pool
-from rosetta.filtering.score_files import read_scores
+from rosetta.filtering.pool_shards import read_shards
 from rosetta.filtering.select import Scored, membership
+from rosetta.filtering.stored_scores import read_scores
 from rosetta.inputs.text.documents import document_name
 from rosetta.run.paths import FilterPaths
 from rosetta.storage.atomic import replacing
@@ -92,7 +91,7 @@ def _write_documents(folder: Path, where: FilterPaths, ordered: Scored) -> tuple
     are written.
     """
     n_pool = n_written = 0
-    for number, documents in enumerate(pool_shards(where)):
+    for number, documents in enumerate(read_shards(where)):
         n_pool += len(documents)
         mine = documents[membership(documents["id"].to_numpy(), ordered.id)]
         if len(mine):
@@ -112,12 +111,6 @@ def count(where: FilterPaths, selected: Scored) -> Counts:
     """Return what the pool and a selection from it hold."""
     documents, tokens = pool_size(where)
     return Counts(documents, len(selected.id), tokens, int(selected.tokens.sum()))
-
-
-def pool_shards(where: FilterPaths) -> Iterator[pd.DataFrame]:
-    """Yield the documents of every shard of the pool."""
-    for shard in range(pool.n_shards(where)):
-        yield pool.read_shard(where, shard)
 
 
 def _rows(documents: pd.DataFrame, ordered: Scored) -> pa.Table:

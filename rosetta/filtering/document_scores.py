@@ -25,7 +25,7 @@ from rosetta.models.sites import Site, locate, neuron_sites
 from rosetta.models.tokenizers import check_embedded, plain_backend
 from rosetta.progress import bar
 
-CHUNK = 1024  # documents tokenized, and sorted by length, at a time
+DOCUMENTS_AT_ONCE = 1024  # documents tokenized, and sorted by length, at a time
 
 
 class _Reached(Exception):
@@ -175,8 +175,8 @@ class Scorer:
         column = {neuron: i for i, neuron in enumerate(dict.fromkeys(self.neurons.values()))}
         parts = []
         with bar(total=len(documents), label=self.place, unit="doc") as shown:
-            for start in range(0, len(documents), CHUNK):
-                chunk = documents.iloc[start : start + CHUNK]
+            for start in range(0, len(documents), DOCUMENTS_AT_ONCE):
+                chunk = documents.iloc[start : start + DOCUMENTS_AT_ONCE]
                 encoded = self._encoded(chunk)
                 scores = self._neuron_scores(probe, encoded, chunk["id"].tolist())
                 columns = {name: scores[:, column[neuron]] for name, neuron in self.neurons.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,15 +86,38 @@ def with_lora(model: Any, settings: FilterPretraining, seed: int, place: str) ->
     return get_peft_model(model, config)
 
 
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained further, and where its checkpoint lies.
+
+    Attributes
+    ----------
+    settings : FilterPretraining
+        The recipe.
+    n_steps : int
+        Steps, the same for all selections that are compared.
+    seed : int
+        Of the order of the documents and of LoRA's initialisation.
+    checkpoints : Path
+        Folder of the checkpoint.
+    weights : str
+        Digest of the base model's weights.
+    """
+
+    settings: FilterPretraining
+    n_steps: int
+    seed: int
+    checkpoints: Path
+    weights: str
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of all steps."""
+        return self.n_steps * self.settings.batch_size * self.settings.sequence_length
+
+
 def continue_training(
-    model: Any,
-    tokenizer: Any,
-    texts: list[str],
-    n_steps: int,
-    settings: FilterPretraining,
-    seed: int,
-    checkpoints: Path,
-    weights: str,
+    model: Any, tokenizer: Any, texts: list[str], training: Training
 ) -> tuple[Any, dict[str, float]]:
     """Train a model's LoRA updates for one epoch at most, from the last checkpoint if there is one.
 
@@ -105,17 +129,9 @@ def continue_training(
     model, tokenizer
         The base model and its tokenizer.
     texts : list of str
-        What was selected; more tokens than `n_steps` take.
-    n_steps : int
-        Steps, the same for all selections that are compared.
-    settings : FilterPretraining
-        The recipe.
-    seed : int
-        Of the order and of LoRA's initialisation.
-    checkpoints : Path
-        Folder of the checkpoint.
-    weights : str
-        Digest of the base model's weights.
+        What was selected; more tokens than the training takes.
+    training : Training
+        The recipe, its steps and its checkpoint.
 
     Returns
     -------
@@ -124,16 +140,17 @@ def continue_training(
     facts : dict
         steps, tokens, train_loss (nats per token, mean of the last steps).
     """
+    settings, seed, n_tokens = training.settings, training.seed, training.n_tokens
     place = f"models.{settings.model}"
     check = _embedding_check(tokenizer, model.config, place)
-    n_tokens = n_steps * settings.batch_size * settings.sequence_length
     tokens = packed_tokens(tokenizer, texts, n_tokens, seed, separator_of(tokenizer, place), check)
     tuned = with_lora(model, settings, seed, place).train()
     trained = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate)
-    steps = _steps(tokens, n_steps, settings, seed, checkpoints, weights)
-    losses = run_steps(tuned, optimizer, steps, compute_dtype(settings.dtype, tuned.device))
-    return tuned.eval(), {"steps": n_steps, "tokens": n_tokens, "train_loss": mean_of_last(losses)}
+    dtype = compute_dtype(settings.dtype, tuned.device)
+    losses = run_steps(tuned, optimizer, _steps(tokens, training), dtype)
+    facts = {"steps": training.n_steps, "tokens": n_tokens, "train_loss": mean_of_last(losses)}
+    return tuned.eval(), facts
 
 
 def _embedding_check(tokenizer: Any, config: Any, place: str) -> Callable[[list[int], str], None]:
@@ -145,25 +162,21 @@ def _embedding_check(tokenizer: Any, config: Any, place: str) -> Callable[[list[
     return check
 
 
-def _steps(
-    tokens: np.ndarray,
-    n_steps: int,
-    settings: FilterPretraining,
-    seed: int,
-    checkpoints: Path,
-    weights: str,
-) -> Steps:
-    """Return what `run_steps` does with the tokens; arguments are those of `continue_training`."""
+def _steps(tokens: np.ndarray, training: Training) -> Steps:
+    """Return what `run_steps` does with the tokens."""
+    settings, n_steps = training.settings, training.n_steps
     warmup = max(1, round(settings.warmup * n_steps)) if settings.warmup else 0
     recipe = settings.model_dump(exclude={"checkpoint_every", "filters"})
+    data = digest_bytes(tokens.tobytes())
+    identity = [training.weights, recipe, training.seed, n_steps, data]
     return Steps(
         batches=torch.from_numpy(tokens)
         .long()
         .view(n_steps, settings.batch_size, settings.sequence_length),
         rate=lambda step: warmup_cosine(settings.learning_rate, step, n_steps, warmup, floor=0.0),
-        checkpoints=checkpoints,
+        checkpoints=training.checkpoints,
         checkpoint_every=settings.checkpoint_every,
-        run=digest_json([weights, recipe, seed, n_steps, digest_bytes(tokens.tobytes())]),
+        run=digest_json(identity),
         rate_key=RATE_KEY,
         sequences_at_a_time=settings.sequences_at_a_time,
     )

@@ -10,7 +10,7 @@ from rosetta.config.filtering import FilterScoring, FilterSelection
 
 
 @dataclass(frozen=True)
-class FileFilter:
+class FilterRequest:
     """What `rosetta filter` was asked for.
 
     Attributes

@@ -16,7 +16,7 @@ from rosetta.analysis.populations import cluster_numbers
 from rosetta.config import Config, group_name
 from rosetta.config.filtering import FILTERS, NEURON_FILTERS, Filtering, FilterSelection, HubSource
 from rosetta.errors import ConfigError, CorpusError, PlanError
-from rosetta.filtering import corpus, file_pool, pool
+from rosetta.filtering import corpus, pool_shards, requested_pool
 from rosetta.filtering.assess import (
     Filter,
     amount_of,
@@ -29,12 +29,13 @@ from rosetta.filtering.baselines import Classifier
 from rosetta.filtering.card_points import domain_points, model_point, rule_points, run_card
 from rosetta.filtering.choose import CHOICE, best_candidates, candidates, choose, with_roles
 from rosetta.filtering.corpus_card import render_card
+from rosetta.filtering.pool_documents import Fresh, known_names, thinned
 from rosetta.filtering.precision_recall import RECOVERY_COLUMNS, SHARE_COLUMNS
-from rosetta.filtering.request import FileFilter
+from rosetta.filtering.request import FilterRequest
 from rosetta.filtering.results import results_table, summary_table
-from rosetta.filtering.score_files import read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount, read_blocks, select
-from rosetta.filtering.selections import SELECTIONS, least_tokens, selected_texts, selection_of
+from rosetta.filtering.selected_texts import SELECTIONS, least_tokens, selected_texts, selection_of
+from rosetta.filtering.stored_scores import read_scores, write_all_scores, write_scores
 from rosetta.inputs.text.build import read_split
 from rosetta.inputs.text.documents import Document, Text
 from rosetta.inputs.text.records import file_texts, hub_texts, keys_of, left_out
@@ -125,7 +126,7 @@ def pool_step(config: Config, paths: Paths) -> None:
         documents = read_split(paths, "pool")
         n_split = len(documents)
         if filtering.pool.target_share is not None:
-            documents = pool.thinned(
+            documents = thinned(
                 documents, filtering.target, filtering.pool.target_share, config.corpus.seed
             )
         counts = {
@@ -135,16 +136,16 @@ def pool_step(config: Config, paths: Paths) -> None:
         }
         taken = map(Document._make, documents[list(Document._fields)].itertuples(index=False))
     else:
-        fresh, keys = pool.Fresh(pool.known_names(paths)), keys_of("filtering.pool.source")
+        fresh, keys = Fresh(known_names(paths)), keys_of("filtering.pool.source")
         if isinstance(source, HubSource):
             texts = hub_texts(source, keys)
         else:
             texts, unread = file_texts(source, keys), left_out(source.path, keys.path)
         counts, taken = fresh.counts, fresh.documents(Text._make(text) for text in texts)
-    pool.write_pool(
+    pool_shards.write_pool(
         taken, where, filtering.pool.n_shards, made_by(config, "filter_pool"), counts, unread
     )
-    say(f"pool: {counts}, {read_manifest(where.pool_manifest, pool.KIND)['domains']}")
+    say(f"pool: {counts}, {read_manifest(where.pool_manifest, pool_shards.KIND)['domains']}")
 
 
 def score_step(config: Config, paths: Paths, shard: int) -> None:
@@ -162,7 +163,7 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
     n_shards = filtering.pool.n_shards
     if not 0 <= shard < n_shards:
         raise ConfigError(f"--shard: {shard} is not among the {n_shards} shards of filtering.pool.")
-    check_target(read_manifest(where.pool_manifest, pool.KIND)["domains"], filtering)
+    check_target(read_manifest(where.pool_manifest, pool_shards.KIND)["domains"], filtering)
     torch.set_num_threads(1)
     model = config.filter_model()
     source = model_source(config, paths, model)
@@ -185,7 +186,7 @@ def score_step(config: Config, paths: Paths, shard: int) -> None:
         Classifier.from_table(read_parquet(where.classifier)),
         counter,
     )
-    scores = scorer.score(pool.read_shard(where, shard))
+    scores = scorer.score(pool_shards.read_shard(where, shard))
     write_scores(where, shard, scores, made_by(config, "filter_score"))
 
 
@@ -259,7 +260,7 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     import torch
 
     from rosetta.filtering.perplexity import perplexity
-    from rosetta.filtering.pretrain import continue_training, count_steps, separator_of
+    from rosetta.filtering.pretrain import Training, continue_training, count_steps, separator_of
     from rosetta.models import loading
     from rosetta.models.devices import best_device
     from rosetta.models.model_manifest import checked_manifest
@@ -273,8 +274,8 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     torch.set_num_threads(1)
     source = model_source(config, paths, settings.model)
     manifest = checked_manifest(source, paths.model_manifest(settings.model))
-    model_config, length = loading.load_config_of(source), settings.sequence_length
-    loading.check_context(model_config, length, "filtering.pretraining.sequence_length")
+    length, key = settings.sequence_length, "filtering.pretraining.sequence_length"
+    loading.check_context(loading.load_config_of(source), length, key)
     model = loading.load_model(source, best_device())
     tokenizer = checked_tokenizer(source, manifest)
     checkpoints = where.checkpoints(job)
@@ -282,8 +283,8 @@ def pretrain_step(config: Config, paths: Paths, name: str, seed: int) -> None:
     if name != "base":
         texts = list(selected_texts(where, selection_of(filtering, name, seed)))
         n_steps = count_steps(least_tokens(filtering, where), settings)
-        how = (n_steps, settings, seed, checkpoints, manifest["weights"])
-        model, facts = continue_training(model, tokenizer, texts, *how)
+        training = Training(settings, n_steps, seed, checkpoints, manifest["weights"])
+        model, facts = continue_training(model, tokenizer, texts, training)
     separator = separator_of(tokenizer, f"models.{settings.model}")
     n_at_a_time = settings.sequences_at_a_time
     value, n_tokens = perplexity(model, tokenizer, heldout, separator, length, n_at_a_time)
@@ -305,7 +306,7 @@ def _heldout_texts(paths: Paths, target: str) -> list[str]:
     return texts
 
 
-def filter_step(wanted: FileFilter, out: Path) -> None:
+def filter_step(wanted: FilterRequest, out: Path) -> None:
     """Score every document of a pool, and write the best of them as a corpus.
 
     What is finished is not computed again: the pool's shards if the files are the same, the scores
@@ -318,30 +319,29 @@ def filter_step(wanted: FileFilter, out: Path) -> None:
         If the pool is empty, lacks the text column or holds less than is to be taken; if the model
         cannot be loaded, or has no such neuron.
     """
-    from rosetta.filtering.file_scoring import checked_scoring, score_pool
+    from rosetta.filtering.requested_scoring import checked_scoring, score_pool
 
     if wanted.selection == FilterSelection():
         options = "--budget-tokens, --count, --percentile"
         raise ConfigError(f"{options}: give one of them, to say how much is taken.")
     where = FilterPaths(out)
-    files = file_pool.checked_files(wanted, where)
+    files = requested_pool.checked_files(wanted, where)
     by = checked_scoring(wanted)
     recipe = by.recipe()
     write_manifest(where.mark, {"kind": "filter", "version": __version__})
-    file_pool.write_file_pool(wanted, files, where)
-    file_pool.check_early(wanted.selection, where)
+    requested_pool.write_requested_pool(wanted, files, where)
+    requested_pool.check_early(wanted.selection, where)
     score_pool(by, recipe, where)
-    amount = file_pool.amount_of_files(wanted.selection, where)
-    scores = read_scores(where, ["id", "tokens", file_pool.COLUMN])
-    selected = select(read_blocks(scores, file_pool.COLUMN), amount)
+    amount = requested_pool.requested_amount(wanted.selection, where)
+    scores = read_scores(where, ["id", "tokens", requested_pool.COLUMN])
+    selected = select(read_blocks(scores, requested_pool.COLUMN), amount)
     if not len(selected.id):
         raise PlanError("--percentile: no document's score exceeds it, so none is left. Lower it.")
     write_all_scores(where, np.sort(selected.id))
     counts = corpus.count(where, selected)
-    rule = rule_points(by.scoring, amount, wanted.selection.percentile)
     about = f"{by.name} of {model_point(by.source)}, layer and unit counted from 0"
-    read = f"source: {wanted.pool}, column `{wanted.text_column}`"
-    sections = [("Neuron", [about]), ("Rule", rule), ("Pool", [read, *domain_points(where)])]
+    rule = rule_points(by.scoring, amount, wanted.selection.percentile)
+    sections = [("Neuron", [about]), ("Rule", rule), ("Pool", _pool_points(wanted, where))]
     card = render_card(f"{wanted.pool.name}: filtered by {by.name}", counts, sections)
     made = {"rosetta": __version__, **recipe, "selection": wanted.selection.model_dump()}
     corpus.write_corpus(where, selected, counts, card, made)
@@ -350,3 +350,8 @@ def filter_step(wanted: FileFilter, out: Path) -> None:
         f"{counts.pool_tokens:,} tokens, are in {where.corpus}; "
         f"{counts.not_selected:,} documents are not"
     )
+
+
+def _pool_points(wanted: FilterRequest, where: FilterPaths) -> list[str]:
+    read = f"source: {wanted.pool}, column `{wanted.text_column}`"
+    return [read, *domain_points(where)]

@@ -12,10 +12,11 @@ from rosetta.config import PAIR_SEPARATOR, Config
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.neighbor_tables import PairFacts
 from rosetta.correlation.neighbors import PairNeighbors
-from rosetta.correlation.plan import fits_rematch, plan_tiles, workers_of
+from rosetta.correlation.plan import Budget, fits_rematch, plan_tiles
 from rosetta.correlation.products import resolve_precision
 from rosetta.correlation.resample import (
     Blocks,
+    Rematching,
     Replicate,
     Resampled,
     rematch,
@@ -66,23 +67,23 @@ def match_half_samples(
     matches : DataFrame
         `rosetta.matching.mutual.MATCH_COLUMNS`: the pair's matches.
     """
-    settings, workers, k = config.correlation, workers_of(config.dask), config.matching.k
+    settings, k = config.correlation, config.matching.k
     u, v = _flat(matches, "a", facts.d_mlp_a), _flat(matches, "b", facts.d_mlp_b)
     precision = resolve_precision(settings.precision)
     models, n_shards = pair.split(PAIR_SEPARATOR), config.activations.n_shards
     stores_a, stores_b = (open_stores(paths.stores(model, n_shards)) for model in models)
     view = View(config.exclusions, documents=paths.split("match"))
     aligned = align_pair(stores_a, stores_b, view)
-    size = (aligned.a.n_neurons, aligned.b.n_neurons, aligned.n_positions)
     blocks, pooling = sample_blocks(aligned, config.intervals.n_blocks), config.alignment.pooling
     if not blocks.n:
         return HalfSamples(Resampled(np.empty((len(u), 0)), []), blocks, "none")
-    budget = settings.memory_gb
-    if fits_rematch(*size, budget, config.intervals, precision=precision, workers=workers):
-        found = rematch(aligned, pooling, precision, blocks, k, u, v)
+    budget = Budget.of(settings, config.dask)
+    asked = Rematching(aligned, pooling, blocks, k, u, v)
+    if fits_rematch(aligned.size, budget, config.intervals, precision):
+        found = rematch(asked, precision)
         return HalfSamples(found, blocks, "rematched")
-    tiles = plan_tiles(*size, budget, workers=workers).tiles
-    found = rematch_candidates(aligned, pooling, blocks, k, u, v, lists, tiles)
+    tiles = plan_tiles(aligned.size, budget).tiles
+    found = rematch_candidates(asked, lists, tiles)
     return HalfSamples(found, blocks, "candidates")
 
 

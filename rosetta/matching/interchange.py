@@ -13,7 +13,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from rosetta.config.base import Section
 from rosetta.config.messages import describe_problems
 from rosetta.errors import StoreError
-from rosetta.matching.mutual import MATCH_COLUMNS
+from rosetta.matching.mutual import MATCH_COLUMNS, PAIR_KEYS
 from rosetta.storage.digests import read_bytes
 
 # A correlation saved with 8 significant bits may lie this far above 1.
@@ -74,22 +74,11 @@ def read_buddies(path: Path, model_a: str, model_b: str, k: int | None = None) -
     StoreError
         If the file is missing or of another form, or lists a pair, or a neuron's rank, twice.
     """
-    try:
-        pairs = _FILE.validate_json(read_bytes(path))
-    except ValidationError as error:
-        problem = describe_problems(error.errors(include_url=False)[:1])[0]
-        raise StoreError(f"{path}: not a list of best buddies ({problem}). {_FIX}") from None
-    table = pd.DataFrame([pair.model_dump() for pair in pairs], columns=list(_COLUMN_OF)).rename(
-        columns=_COLUMN_OF
-    )
-    _check_once(table, ["layer_a", "unit_a", "layer_b", "unit_b"], path, "a pair")
+    table = _read_pairs(path)
+    _check_once(table, PAIR_KEYS, path, "a pair")
     for side, number in (("a", 1), ("b", 2)):
-        _check_once(
-            table,
-            [f"layer_{side}", f"unit_{side}", f"rank_{side}"],
-            path,
-            f"a rank_in_model{number} of a neuron",
-        )
+        key = [f"layer_{side}", f"unit_{side}", f"rank_{side}"]
+        _check_once(table, key, path, f"a rank_in_model{number} of a neuron")
     if k is not None:
         table = table[(table["rank_a"] <= k) & (table["rank_b"] <= k)]
     table = table.assign(model_a=model_a, model_b=model_b, margin_a=np.nan, margin_b=np.nan)
@@ -97,6 +86,17 @@ def read_buddies(path: Path, model_a: str, model_b: str, k: int | None = None) -
         {name: _TYPES.get(name.split("_")[0], np.float64) for name in _COLUMN_OF.values()}
     )
     return table[MATCH_COLUMNS].sort_values(["layer_a", "unit_a", "rank_a"], ignore_index=True)
+
+
+def _read_pairs(path: Path) -> pd.DataFrame:
+    """Return the pairs of a file under the names that columns of matches have."""
+    try:
+        pairs = _FILE.validate_json(read_bytes(path))
+    except ValidationError as error:
+        problem = describe_problems(error.errors(include_url=False)[:1])[0]
+        raise StoreError(f"{path}: not a list of best buddies ({problem}). {_FIX}") from None
+    rows = [pair.model_dump() for pair in pairs]
+    return pd.DataFrame(rows, columns=list(_COLUMN_OF)).rename(columns=_COLUMN_OF)
 
 
 def _check_once(table: pd.DataFrame, key: list[str], path: Path, what: str) -> None:

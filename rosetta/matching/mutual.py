@@ -24,6 +24,7 @@ MATCH_COLUMNS = [
     "margin_a",
     "margin_b",
 ]
+PAIR_KEYS = ["layer_a", "unit_a", "layer_b", "unit_b"]  # which neurons a match is of
 # What controls and resampling tell of each match; NaN where they were not made.
 NOTE_COLUMNS = ["r_ci_low", "r_ci_high", "p_permutation", "p_documents", "p_untrained"]
 

@@ -10,17 +10,18 @@ from pydantic import TypeAdapter, ValidationError
 
 from rosetta.analysis.counts import model_shape
 from rosetta.analysis.intervals import INTERVAL_COLUMNS, correlation_interval
-from rosetta.analysis.nulls import tail_probability
+from rosetta.analysis.null_thresholds import tail_probability
 from rosetta.config import PAIR_SEPARATOR, Config, entry_of, twin_name
 from rosetta.config.base import Name
 from rosetta.config.messages import describe_problems
-from rosetta.correlation.neighbor_tables import pair_counts, read_lists
+from rosetta.correlation.neighbor_tables import NeighborLists, pair_counts, read_lists
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.errors import ConfigError, StoreError
 from rosetta.matching.interchange import buddies_text, read_buddies
 from rosetta.matching.mutual import (
     MATCH_COLUMNS,
     NOTE_COLUMNS,
+    PAIR_KEYS,
     check_comparisons,
     mutual_matches,
     rosetta_neurons,
@@ -30,8 +31,6 @@ from rosetta.run.paths import Paths
 from rosetta.storage.atomic import replacing, scratch_folder
 from rosetta.storage.digests import digest_file
 from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_parquet
-
-_KEYS = ["layer_a", "unit_a", "layer_b", "unit_b"]
 
 
 def match_step(
@@ -61,33 +60,24 @@ def match_step(
     ConfigError
         If the lists hold fewer than k neighbours.
     """
-    if not isinstance(source, CorrelationRequest):
-        _write_matches(source, out, k, nulls or {}, intervals)
-        return
-    from rosetta.correlation.pairs import correlate_stores
-
-    with scratch_folder(out.with_name(f".match-{out.name}")) as folder:
-        lists = folder / "neighbors.parquet"
-        folders = source.folder_a, source.folder_b
-        correlate_stores(*folders, lists, source.pooling, source.settings, source.dask)
-        _write_matches([lists], out, k, nulls or {}, intervals)
-
-
-def _write_matches(
-    neighbors: list[Path],
-    out: Path,
-    k: int,
-    nulls: dict[str, Path],
-    intervals: Path | None,
-) -> None:
-    lists, facts = read_lists(neighbors)
+    lists = read_lists(source) if isinstance(source, list) else _correlated(source, out)
+    neighbors, facts = lists
     if not 1 <= k < facts.n_kept:
         kept = f"between 1 and {facts.n_kept - 1}, the neighbours kept"
         raise ConfigError(f"--k: {k} is not {kept}. Correlate with a larger max_k.")
-    matches = mutual_matches(lists, facts, k)
+    matches = mutual_matches(neighbors, facts, k)
     pair = f"{facts.model_a} and {facts.model_b}"
     say(f"{len(matches)} matches of {pair}, mean r {matches['r'].mean():.3f}")
-    write_parquet(out, _noted(matches, nulls, intervals), {"k": k, **pair_counts(lists, facts)})
+    counts = {"k": k, **pair_counts(neighbors, facts)}
+    write_parquet(out, _noted(matches, nulls or {}, intervals), counts)
+
+
+def _correlated(request: CorrelationRequest, out: Path) -> NeighborLists:
+    """Return the neighbour lists of stores; finished tiles are kept beside `out` meanwhile."""
+    from rosetta.correlation.pairs import correlate_pair
+
+    with scratch_folder(out.with_name(f".match-{out.name}")) as folder:
+        return correlate_pair(request, scratch=folder / "tiles")
 
 
 def _noted(matches: pd.DataFrame, nulls: dict[str, Path], intervals: Path | None) -> pd.DataFrame:
@@ -96,8 +86,8 @@ def _noted(matches: pd.DataFrame, nulls: dict[str, Path], intervals: Path | None
         null_r = read_parquet(path, ["r"])["r"].to_numpy()
         noted[f"p_{name}"] = tail_probability(matches["r"].to_numpy(), null_r)
     if intervals:
-        known = read_parquet(intervals, [*_KEYS, *INTERVAL_COLUMNS])
-        found = matches[_KEYS].merge(known, on=_KEYS, how="left")
+        known = read_parquet(intervals, [*PAIR_KEYS, *INTERVAL_COLUMNS])
+        found = matches[PAIR_KEYS].merge(known, on=PAIR_KEYS, how="left")
         noted[INTERVAL_COLUMNS] = found[INTERVAL_COLUMNS].to_numpy()
     return noted
 
@@ -170,7 +160,7 @@ def intervals_step(config: Config, paths: Paths, pair: str) -> None:
     say(f"{len(matches)} matches; {drawn}: {method}")
     limits = correlation_interval(matches["r"].to_numpy(), found.r, blocks.shares)
     columns = dict(zip(INTERVAL_COLUMNS, limits, strict=True))
-    write_parquet(paths.intervals(pair), matches[_KEYS].assign(**columns))
+    write_parquet(paths.intervals(pair), matches[PAIR_KEYS].assign(**columns))
     write_parquet(paths.replicates(pair), replicate_matches(found, facts), facts_of_halves)
 
 

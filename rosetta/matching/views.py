@@ -10,9 +10,15 @@ import pandas as pd
 from rosetta.activations.folders import open_stores
 from rosetta.config import Config
 from rosetta.correlation.aligned import pair_identity
-from rosetta.correlation.neighbor_tables import pair_counts, read_lists
-from rosetta.correlation.pairs import correlate_stores
+from rosetta.correlation.neighbor_tables import (
+    NeighborLists,
+    pair_counts,
+    read_lists,
+    write_lists,
+)
+from rosetta.correlation.pairs import correlate_pair, remove_scratch
 from rosetta.correlation.products import resolve_precision
+from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.view import View
 from rosetta.matching.mutual import mutual_matches
 from rosetta.run.paths import Paths
@@ -59,13 +65,25 @@ def match_view(
     k = config.matching.k
     settings = config.correlation.model_copy(update={"method": "exact", "n_jobs": 1, "max_k": k})
     pooling = pooling or config.alignment.pooling
-    stores = pair_identity(open_stores(folder_a), open_stores(folder_b))
-    computed = [stores, pooling, k, resolve_precision(settings.precision), view.describe()]
-    lists = scratch / f"{digest_json(computed)}.parquet"
-    if not lists.exists():
-        correlate_stores(folder_a, folder_b, lists, pooling, settings, config.dask, view=view)
-    neighbors, facts = read_lists([lists])
-    return mutual_matches(neighbors, facts, k), pair_counts(neighbors, facts)
+    request = CorrelationRequest(folder_a, folder_b, pooling, settings, config.dask)
+    lists = _lists_under(request, view, scratch)
+    return mutual_matches(*lists, k), pair_counts(*lists)
+
+
+def _lists_under(request: CorrelationRequest, view: View, scratch: Path) -> NeighborLists:
+    """Return the neighbour lists of a pair under a view; a killed job's are in `scratch`."""
+    settings = request.settings
+    stores = pair_identity(open_stores(request.folder_a), open_stores(request.folder_b))
+    precision = resolve_precision(settings.precision)
+    computed = [stores, request.pooling, settings.max_k, precision, view.describe()]
+    kept = scratch / f"{digest_json(computed)}.parquet"
+    if kept.exists():
+        return read_lists([kept])
+    tiles = scratch / f".tiles-{kept.stem}"
+    lists = correlate_pair(request, view=view, scratch=tiles)
+    write_lists(kept, lists)
+    remove_scratch(tiles)
+    return lists
 
 
 def null_view(config: Config, paths: Paths, control: str, seed: int) -> View:

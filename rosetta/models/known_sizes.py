@@ -128,7 +128,8 @@ def planned_capture(config: Config, name: str, size: Size) -> Planned:
         If the model does not fit what the configuration gives; with the numbers.
     """
     demand = capture_demand(config, config.entry(name).dtype, size)
-    return _planned(config, name, demand, config.activations.batch_size, config.models_at_once)
+    batch_size, at_once = config.activations.batch_size, config.models_at_once
+    return _planned(config, _Wanted(name, demand, batch_size, at_once))
 
 
 def planned_scoring(config: Config, size: Size) -> Planned:
@@ -142,9 +143,8 @@ def planned_scoring(config: Config, size: Size) -> Planned:
     assert config.filtering is not None, "there is a pool only with a filter"
     name = config.filter_model()
     demand = scoring_demand(config, config.entry(name).dtype, size)
-    return _planned(
-        config, name, demand, config.filtering.scoring.batch_size, key="filtering.scoring: "
-    )
+    batch_size = config.filtering.scoring.batch_size
+    return _planned(config, _Wanted(name, demand, batch_size, what="filtering.scoring: "))
 
 
 def planned_reading(config: Config, name: str, size: Size) -> Planned:
@@ -155,17 +155,9 @@ def planned_reading(config: Config, name: str, size: Size) -> Planned:
     ModelError
         If the weights do not fit what the configuration gives; with the numbers.
     """
-    demand = Demand.of(
-        size.shape, size.n_parameters, config.entry(name).dtype, 1, stored=None
-    ).of_weights()
-    return _planned(
-        config,
-        name,
-        demand,
-        1,
-        key="vocabulary kurtosis reads weights in main memory: ",
-        on_gpus=False,
-    )
+    what = "vocabulary kurtosis reads weights in main memory: "
+    weights = _weights_demand(config, name, size)
+    return _planned(config, _Wanted(name, weights, 1, on_gpus=False, what=what))
 
 
 def planned_twin(config: Config, name: str, size: Size) -> Planned:
@@ -177,34 +169,45 @@ def planned_twin(config: Config, name: str, size: Size) -> Planned:
         If one of both does not fit what the configuration gives; with the numbers.
     """
     twin = twin_name(name, config.controls.untrained_seeds[0])
-    made = Demand.of(
-        size.shape, size.n_parameters, config.entry(name).dtype, 1, stored=None
-    ).of_weights()
-    key = "untrained twins (controls.untrained_seeds) are made in main memory: "
-    _planned(config, twin, made, 1, key=key, on_gpus=False)
+    what = "untrained twins (controls.untrained_seeds) are made in main memory: "
+    weights = _weights_demand(config, name, size)
+    _planned(config, _Wanted(twin, weights, 1, on_gpus=False, what=what))
     return planned_capture(config, twin, size)
 
 
-def _planned(
-    config: Config,
-    name: str,
-    demand: Demand,
-    wanted: int | Literal["auto"],
-    n_models: int = 1,
-    key: str = "",
-    *,
-    on_gpus: bool = True,
-) -> Planned:
-    room, placement = Room.given(config.devices), None
+def _weights_demand(config: Config, name: str, size: Size) -> Demand:
+    """Return what holding a model's weights takes."""
+    dtype = config.entry(name).dtype
+    return Demand.of(size.shape, size.n_parameters, dtype, 1, stored=None).of_weights()
+
+
+class _Wanted(NamedTuple):
+    """A model that is to run: what that takes, how many such run at once, and where; `what` is what
+    messages begin with.
+    """
+
+    name: str
+    demand: Demand
+    batch_size: int | Literal["auto"]
+    at_once: int = 1
+    on_gpus: bool = True
+    what: str = ""
+
+
+def _planned(config: Config, wanted: _Wanted) -> Planned:
+    demand, room, placement = wanted.demand, Room.given(config.devices), None
+    batch_size = 1 if wanted.batch_size == AUTO else wanted.batch_size
     if room is not None:
-        room = room.shared(n_models).for_model(untrained=config.entry(name).untrained is not None)
-        room = room if on_gpus else room._replace(gpus=())
-        placement = place(demand, room, wanted, f"{key}models.{name}")
-    batch_size = placement.batch_size if placement else (1 if wanted == AUTO else wanted)
+        untrained = config.entry(wanted.name).untrained is not None
+        room = room.shared(wanted.at_once).for_model(untrained=untrained)
+        room = room if wanted.on_gpus else room._replace(gpus=())
+        key = f"{wanted.what}models.{wanted.name}"
+        placement = place(demand, room, wanted.batch_size, key)
+        batch_size = placement.batch_size
     n_bytes = (
         LOADING * demand.weights + demand.fixed + batch_size * (demand.in_memory + demand.on_device)
     )
     given = config.devices.cpu_memory_gb
-    return Planned(
-        n_bytes if given is None else min(n_bytes, given * GB / n_models), batch_size, placement
-    )
+    if given is not None:
+        n_bytes = min(n_bytes, given * GB / wanted.at_once)
+    return Planned(n_bytes, batch_size, placement)

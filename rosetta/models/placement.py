@@ -9,16 +9,17 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
+from rosetta.config.activations import CHUNK_POSITIONS
 from rosetta.config.base import GB
 from rosetta.config.devices import AUTO, Devices
 from rosetta.errors import ModelError
 from rosetta.models.neurons import NeuronShape
 
 ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
-BLOCK_POSITIONS = 4096  # of a store: gathered from batches, then joined and written
-BLOCK_COPIES = 3
+BLOCK_COPIES = 3  # of the values of a chunk: gathered from batches, then joined and written
 MOMENT_BYTES = 24  # per value of one layer of a block, in float64
-RESERVED = 800_000_000  # interpreter, libraries and allocator
+# Interpreter, libraries and allocator: of a process that loads torch, and of one with models too.
+PROCESS_BYTES, MODEL_PROCESS_BYTES = 600_000_000, 800_000_000
 MAX_BATCH = 64  # documents; more gain nothing, and padding grows
 # What a layer of the forward pass holds at once, per token, in units of d_mlp: gate, up, their
 # product; the residual stream, attention and copies of them, each narrower than d_mlp.
@@ -97,13 +98,13 @@ class Demand:
             in_memory=sequence_length * n_neurons * (2 * item + ITEM_BYTES[stored] + 1)
             if stored
             else 0,
-            fixed=RESERVED + BLOCK_POSITIONS * block,
+            fixed=MODEL_PROCESS_BYTES + CHUNK_POSITIONS * block,
             words=f"{n_parameters:,} parameters in {dtype}",
         )
 
     def of_weights(self) -> Demand:
         """Return the demand of a job that only reads the weights."""
-        return replace(self, on_device=0.0, in_memory=0.0, fixed=RESERVED)
+        return replace(self, on_device=0.0, in_memory=0.0, fixed=MODEL_PROCESS_BYTES)
 
 
 def _layer_bytes(shape: NeuronShape, item: int, sequence_length: int) -> float:

@@ -11,7 +11,7 @@ from rosetta.config import Config, EnvironmentSource, FilesSource
 from rosetta.config.base import BRACES, Section
 from rosetta.config.filtering import Filtering
 from rosetta.config.ladders import check_modalities, check_scales
-from rosetta.correlation.plan import check_budget, workers_of
+from rosetta.correlation.plan import check_budget
 from rosetta.errors import ConfigError
 from rosetta.extras import require_extra
 from rosetta.inputs.text.environment import HARVESTED_EXTRAS, SECTION
@@ -203,5 +203,4 @@ def _check_sizes(config: Config) -> None:
     held = max(held_rows(control) for control in ("", *config.controls.names))
     for a, b in config.pairs():
         if a in sizes and b in sizes:
-            n_a, n_b, _ = known.pair_size((a, b))
-            check_budget(n_a, n_b, config.correlation, workers_of(config.dask), held)
+            check_budget(known.pair_size((a, b)), config.correlation, config.dask, held)

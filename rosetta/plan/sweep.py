@@ -13,7 +13,7 @@ from functools import lru_cache, partial
 
 from rosetta.config import Config
 from rosetta.config.base import GB
-from rosetta.correlation.plan import ScreenPlan, TilePlan, plan_screen, plan_tiles, workers_of
+from rosetta.correlation.plan import Budget, ScreenPlan, TilePlan, plan_screen, plan_tiles
 from rosetta.correlation.products import resolve_precision
 from rosetta.models.known_sizes import planned_capture
 from rosetta.plan.costs import pairs
@@ -233,17 +233,16 @@ def _phases(known: Known) -> list[Phase]:
 def _pair_notes(known: Known) -> list[str]:
     """Return how each pair is cut, which fails where it does not fit its memory budget."""
     config, notes = known.config, []
-    settings, workers = config.correlation, workers_of(config.dask)
+    settings, budget = config.correlation, Budget.of(config.correlation, config.dask)
     for pair in config.pairs():
         size = known.pair_size(pair)
         neurons = f"{pair[0]} × {pair[1]}: {size[0]:,} × {size[1]:,} neurons"
         if settings.method == "screened":
             n_rows = settings.screening.sketch_rows
-            screen = plan_screen(*size, settings.memory_gb, n_rows=n_rows, workers=workers)
+            screen = plan_screen(size, budget, n_rows)
             notes.append(f"{neurons}, sketches of {screen.n_rows} rows, {_about(screen)}")
         else:
-            precision = known.precision
-            tiles = plan_tiles(*size, settings.memory_gb, precision=precision, workers=workers)
+            tiles = plan_tiles(size, budget, precision=known.precision)
             notes.append(f"{neurons} in {len(tiles.tiles)} tile(s), {_about(tiles)}")
     if settings.method == "screened":
         certified = "a pair whose neurons the first candidates certify"

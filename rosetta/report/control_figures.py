@@ -11,7 +11,7 @@ from matplotlib.ticker import NullFormatter
 
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
-from rosetta.analysis.nulls import NULL_TITLES, read_nulls
+from rosetta.analysis.null_thresholds import NULL_TITLES, read_nulls
 from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import Config, group_name
 from rosetta.report.figures import (

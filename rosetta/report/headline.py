@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from rosetta.analysis.nulls import NULL_TITLES, STATISTICS
-from rosetta.analysis.scaling import WHOLE
+from rosetta.analysis.null_thresholds import NULL_TITLES, STATISTICS
+from rosetta.analysis.scaling import NOTHING_LEFT_OUT
 from rosetta.config.controls import CALIBRATING
 from rosetta.report.figures import TITLES
 
@@ -33,7 +33,7 @@ def headline_statistic(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
 def headline(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
     """Return the sentence on the exponent, pooled over ladders of pairs, or by ladder."""
     statistic = headline_statistic(pooled, scaling)
-    found = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] == WHOLE)]
+    found = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] == NOTHING_LEFT_OUT)]
     start = "Rosetta Neurons"
     if statistic != STATISTICS[0]:
         start += (
@@ -52,7 +52,9 @@ def headline(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
     law = found.to_dict("records")[0]
     pairs = f"{law['n_points']:.0f} pairs of models in {law['n_ladders']:.0f} ladder(s)"
     without = pooled[
-        (pooled["statistic"] == statistic) & (pooled["left_out"] != WHOLE) & pooled["alpha"].notna()
+        (pooled["statistic"] == statistic)
+        & (pooled["left_out"] != NOTHING_LEFT_OUT)
+        & pooled["alpha"].notna()
     ]
     left = ""
     if len(without):
@@ -108,7 +110,7 @@ def headline_table(
 
     Where no ladder is of pairs, as with three models per rung, there is a row per ladder.
     """
-    laws = pooled[pooled["left_out"] == WHOLE]
+    laws = pooled[pooled["left_out"] == NOTHING_LEFT_OUT]
     if not (laws["n_points"] > 0).any():
         by_ladder = [scaling, null_scaling.rename(columns={"control": "statistic"})]
         columns = [

@@ -20,7 +20,7 @@ from rosetta.analysis.groups import (
     RUNG_SPECIALIZATION_COLUMNS,
     rosetta_group,
 )
-from rosetta.analysis.nulls import PLAIN, STATISTICS
+from rosetta.analysis.null_thresholds import PLAIN, STATISTICS
 from rosetta.config import group_name
 from rosetta.config.ladders import common_name
 from rosetta.report.figures import TITLES, label_sizes, read_drawn

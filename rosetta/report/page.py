@@ -15,7 +15,7 @@ from rosetta import __version__
 from rosetta.activations.folders import documents_left_out
 from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF, model_shape
 from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
-from rosetta.analysis.nulls import NULL_TITLES, PLAIN
+from rosetta.analysis.null_thresholds import NULL_TITLES, PLAIN
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, POOLED_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.stability import THRESHOLD_COLUMNS
 from rosetta.config import Config, dump_config
@@ -42,7 +42,7 @@ from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_csv
 from rosetta.theory.comparison import verdict
 from rosetta.theory.prediction import SELECTIVITY
-from rosetta.theory.simulation import WHOLE
+from rosetta.theory.simulation import ALL_NEURONS
 
 LIBRARIES = (
     "torch",
@@ -208,7 +208,7 @@ def _theory(config: Config, paths: Paths) -> dict[str, Any]:
     return {
         **tables,
         "verdict": said,
-        "whole": (tables["finite_size"]["neurons"] == WHOLE).any(),
+        "whole": (tables["finite_size"]["neurons"] == ALL_NEURONS).any(),
         **{
             f"{name}_figure": _image(paths.figure(f"theory_{name}", "png"))
             for name in THEORY_FIGURES

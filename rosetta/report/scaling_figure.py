@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF
 from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
-from rosetta.analysis.nulls import NULL_TITLES, PLAIN
+from rosetta.analysis.null_thresholds import NULL_TITLES, PLAIN
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.stability import THRESHOLD_COLUMNS
 from rosetta.report.figures import (

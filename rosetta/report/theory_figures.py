@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -21,7 +23,7 @@ from rosetta.theory.losses import known_losses
 from rosetta.theory.ngrams import LAST_SHARE
 from rosetta.theory.prediction import SELECTIVITY
 from rosetta.theory.routes import BETA_COLUMNS, ROUTES
-from rosetta.theory.simulation import SERVED, WHOLE
+from rosetta.theory.simulation import ALL_NEURONS, SERVED_NEURONS
 
 QUANTITY_LABELS = {
     "matches": "matches",
@@ -39,10 +41,10 @@ GROUP_MARKERS = {
 }
 # Which simulations are drawn, in which panel, how, and what they are called.
 SIMULATED = [
-    *[(SERVED, name, name, "o", "C0", "simulated, served neurons") for name in QUANTITIES],
-    *[(WHOLE, name, name, "s", "C1", "simulated, all neurons") for name in QUANTITIES],
-    (WHOLE, "matches", "true_matches", "^", "C2", "of these, right"),
-    (WHOLE, "matches", "matches_above_null", "v", "C3", "of these, above chance"),
+    *[(SERVED_NEURONS, name, name, "o", "C0", "simulated, served neurons") for name in QUANTITIES],
+    *[(ALL_NEURONS, name, name, "s", "C1", "simulated, all neurons") for name in QUANTITIES],
+    (ALL_NEURONS, "matches", "true_matches", "^", "C2", "of these, right"),
+    (ALL_NEURONS, "matches", "matches_above_null", "v", "C3", "of these, above chance"),
 ]
 BEYOND = 0.5  # an interval is drawn so far beyond the outermost estimate
 _ROUTE_COLOURS = dict(zip(ROUTES, sns.color_palette("colorblind", len(ROUTES)), strict=True))
@@ -100,7 +102,7 @@ def _draw_exponents(fitted: pd.DataFrame, exact: pd.DataFrame) -> plt.Figure:
     curves = pd.DataFrame([predicted_exponents(beta) for beta in grid])
     for axes, quantity in zip(panels, QUANTITIES, strict=True):
         axes.plot(grid, curves[quantity], color="grey", label="N → ∞")
-        known = exact[(exact["quantity"] == quantity) & (exact["neurons"] == SERVED)]
+        known = exact[(exact["quantity"] == quantity) & (exact["neurons"] == SERVED_NEURONS)]
         axes.scatter(
             known["beta"],
             known["exact_on_grid"],
@@ -135,9 +137,8 @@ def _draw_simulated(
     part = fitted[(fitted["neurons"] == neurons) & (fitted["quantity"] == measured)]
     axes.plot(part["beta"] + shift, part["fitted"], marker, color=colour, ms=4, label=label)
     for row in part.itertuples():
-        _draw_interval(
-            axes, row.beta + shift, (row.ci_low, row.ci_high), limits, colour, 1.2, vertical=True
-        )
+        interval = _Interval(row.beta + shift, (row.ci_low, row.ci_high), colour, 1.2)
+        _draw_interval(axes, interval, limits, vertical=True)
 
 
 def _draw_beta(config: Config, paths: Paths) -> plt.Figure:
@@ -230,15 +231,16 @@ def _draw_exponent_rows(
         mine, start = compared[compared["ladder"] == ladder], height
         for statistic, part in mine.groupby("statistic", sort=False):
             row, marker = part.iloc[0], markers[statistic][0]
-            _draw_interval(axes, height, _ends(row, "measured_ci"), limits, "black", 1.5)
-            _draw_interval(
-                axes, height + 0.25, _ends(row, "measured_resampled"), limits, "black", 0.8
-            )
+            measured = _Interval(height, _ends(row, "measured_ci"), "black", 1.5)
+            _draw_interval(axes, measured, limits)
+            resampled = _Interval(height + 0.25, _ends(row, "measured_resampled"), "black", 0.8)
+            _draw_interval(axes, resampled, limits)
             axes.plot([row["measured"]], [height], marker, color="black", ms=5)
             height += 1
         for _, row in mine.drop_duplicates(["route", "quantity"]).iterrows():
             colour = _ROUTE_COLOURS[row["route"]]
-            _draw_interval(axes, height, _ends(row, "predicted_ci"), limits, colour, 1.5)
+            predicted = _Interval(height, _ends(row, "predicted_ci"), colour, 1.5)
+            _draw_interval(axes, predicted, limits)
             axes.plot(
                 [row["predicted"]], [height], markers[row["statistic"]][0], color=colour, ms=5
             )
@@ -261,17 +263,20 @@ def _ends(row: pd.Series, name: str) -> tuple[float, float]:
     return row[f"{name}_low"], row[f"{name}_high"]
 
 
+class _Interval(NamedTuple):
+    """An interval as a bar: where it stands, its ends, its colour, its width in points."""
+
+    place: float
+    ends: tuple[float, float]
+    colour: object
+    width: float
+
+
 def _draw_interval(
-    axes: plt.Axes,
-    place: float,
-    ends: tuple[float, float],
-    limits: tuple[float, float],
-    colour: object,
-    width: float,
-    *,
-    vertical: bool = False,
+    axes: plt.Axes, interval: _Interval, limits: tuple[float, float], *, vertical: bool = False
 ) -> None:
     """Draw an interval as a bar; where a very wide one is cut, an arrowhead says so."""
+    place, ends, colour, width = interval
 
     def draw(values: np.ndarray, *style: str, **more: object) -> None:
         places = np.full(len(values), place)

@@ -19,7 +19,7 @@ import pandas as pd
 
 from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS, VOCABULARY_COLUMNS
 from rosetta.analysis.counts import model_shape
-from rosetta.analysis.nulls import PLAIN
+from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.populations import rosetta_above
 from rosetta.analysis.replicates import group_thresholds, known_thresholds
 from rosetta.config import Config, group_name

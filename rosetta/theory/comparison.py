@@ -11,13 +11,13 @@ from scipy.stats import chi2, kstest
 
 from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.analysis.intervals import CONFIDENCE
-from rosetta.analysis.nulls import PLAIN
+from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.scaling import fit_log_log
 from rosetta.config.theory import Theory
 from rosetta.theory.allocation import continuum_r0, exponent_from_r, matched_r_survival
 from rosetta.theory.prediction import Interval, estimates_of, selectivity_series
 from rosetta.theory.routes import BetaEstimate, alpha_interval
-from rosetta.theory.simulation import WHOLE
+from rosetta.theory.simulation import ALL_NEURONS
 
 COMPARISON_COLUMNS = [
     "ladder",
@@ -98,23 +98,21 @@ def compare(
             measured += _selectivity_slopes(polarization, counts, ladder)
         for quantity, group, statistic, fitted, resampled in measured:
             for estimate in estimates_of(betas, ladder):
-                predicted = _exponent(quantity, estimate)
-                values = [
-                    getattr(side, name)
-                    for side in (predicted, fitted)
-                    for name in ("value", "low", "high")
-                ]
-                values += [
-                    resampled.low,
-                    resampled.high,
-                    _overlap(predicted, fitted),
-                    _overlap(predicted, resampled),
-                ]
+                values = _compared(_exponent(quantity, estimate), fitted, resampled)
                 finite = (
                     _slope_at(theory, estimate.beta, sizes) if quantity == "matches" else math.nan
                 )
                 rows.append((ladder, quantity, group, statistic, estimate.route, *values, finite))
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+
+
+def _compared(predicted: Interval, fitted: Interval, resampled: Interval) -> list[Any]:
+    """Return both exponents with their ends, and whether each measured interval meets the predicted
+    one.
+    """
+    ends = [end for side in (predicted, fitted) for end in (side.value, side.low, side.high)]
+    overlaps = [_overlap(predicted, fitted), _overlap(predicted, resampled)]
+    return [*ends, resampled.low, resampled.high, *overlaps]
 
 
 # Quantity, group of neurons, statistic, and its exponent with its 95% interval and with the
@@ -222,30 +220,30 @@ def compare_matched_r(
         if n
         else [math.nan] * 2
     )
-    rows = []
-    for estimate in estimates:
-        beta = max(estimate.beta, 1e-6)
-        test = kstest(above, lambda x, b=beta: 1 - matched_r_survival(x, b, floor)) if n else None
-        rows.append(
-            {
-                **place,
-                "route": estimate.route,
-                "floor": floor,
-                "n": n,
-                "alpha_predicted": 1 / beta,
-                "alpha_from_r": alpha,
-                "ci_low": ends[0],
-                "ci_high": ends[1],
-                "factor": alpha * beta,
-                "factor_low": ends[0] * estimate.ci_low,
-                "factor_high": ends[1] * estimate.ci_high,
-                "median_predicted": 1 - (1 - floor) * 0.5**beta,
-                "median_measured": float(np.median(above)) if n else math.nan,
-                "ks": test.statistic if test else math.nan,
-                "ks_p": test.pvalue if test else math.nan,
-            }
-        )
-    return rows
+    measured = {"alpha_from_r": alpha, "ci_low": ends[0], "ci_high": ends[1]}
+    median = float(np.median(above)) if n else math.nan
+    known = {**place, "floor": floor, "n": n, **measured, "median_measured": median}
+    return [{**known, **_against(estimate, above, measured, floor)} for estimate in estimates]
+
+
+def _against(
+    estimate: BetaEstimate, above: np.ndarray, measured: dict[str, float], floor: float
+) -> dict[str, Any]:
+    """Return what a route's β predicts of the correlations above a floor, and how far they are from
+    it.
+    """
+    beta = max(estimate.beta, 1e-6)
+    test = kstest(above, lambda x: 1 - matched_r_survival(x, beta, floor)) if len(above) else None
+    return {
+        "route": estimate.route,
+        "alpha_predicted": 1 / beta,
+        "factor": measured["alpha_from_r"] * beta,
+        "factor_low": measured["ci_low"] * estimate.ci_low,
+        "factor_high": measured["ci_high"] * estimate.ci_high,
+        "median_predicted": 1 - (1 - floor) * 0.5**beta,
+        "ks": test.statistic if test else math.nan,
+        "ks_p": test.pvalue if test else math.nan,
+    }
 
 
 def verdict(
@@ -287,7 +285,7 @@ def _whole_networks_said(finite_size: pd.DataFrame) -> list[str]:
     """Return how all matches of simulated whole networks grow beside what they should; nothing
     without any.
     """
-    whole = finite_size[finite_size["neurons"] == WHOLE]
+    whole = finite_size[finite_size["neurons"] == ALL_NEURONS]
     by_beta = whole.pivot(index="beta", columns="quantity", values="fitted")
     expected = whole[whole["quantity"] == "matches"].set_index("beta")["predicted"]
     said = [

@@ -107,7 +107,22 @@ def count_profiles(
     sizes, counts = np.asarray(sizes, float), np.asarray(counts, float)
     if len(np.unique(sizes)) < 3 or not (counts > 0).all():
         return pd.DataFrame([], columns=PROFILE_COLUMNS)
-    y = np.log(counts)
+    squares, n = _least_squares(np.log(counts), sizes), len(counts)
+    floor = max(min(part.min() for part in squares.values()), 1e-12)
+    tables = []
+    for name, values in (("beta", BETAS), ("kappa", KAPPAS), ("tau", TAUS)):
+        deviance = n * np.log(np.maximum(squares[name], floor) / floor)
+        tables.append(pd.DataFrame({"parameter": name, "value": values, "deviance": deviance}))
+    found = pd.concat(tables, ignore_index=True)
+    return found.assign(ladder=ladder, statistic=statistic, bound=deviance_bound(n))[
+        PROFILE_COLUMNS
+    ]
+
+
+def _least_squares(y: np.ndarray, sizes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return, for every value of each parameter, the smallest sum of squares of log counts `y` over
+    the other two.
+    """
     kappas = np.geomspace(KAPPAS[0], KAPPAS[-1], (len(KAPPAS) - 1) * FINER + 1)
     squares = {
         name: np.full(len(v), np.inf)
@@ -124,15 +139,7 @@ def count_profiles(
         by_tau = len(y) * (within[:, None] + (mean[:, None] + np.log1p(TAUS) / beta) ** 2)
         squares["tau"] = np.minimum(squares["tau"], by_tau.min(axis=0))
     squares["kappa"] = squares["kappa"][::FINER]
-    floor = max(min(part.min() for part in squares.values()), 1e-12)
-    tables = []
-    for name, values in (("beta", BETAS), ("kappa", KAPPAS), ("tau", TAUS)):
-        deviance = len(y) * np.log(np.maximum(squares[name], floor) / floor)
-        tables.append(pd.DataFrame({"parameter": name, "value": values, "deviance": deviance}))
-    found = pd.concat(tables, ignore_index=True)
-    return found.assign(ladder=ladder, statistic=statistic, bound=deviance_bound(len(y)))[
-        PROFILE_COLUMNS
-    ]
+    return squares
 
 
 def _log_frontiers(beta: float, budgets: np.ndarray) -> np.ndarray:

@@ -16,22 +16,22 @@ import torch
 
 from rosetta.activations.store import write_store
 from rosetta.activations.variables import StoreTokens
-from rosetta.analysis.nulls import LadderNull
+from rosetta.analysis.null_thresholds import LadderNull
 from rosetta.config import Correlation, Dask
 from rosetta.config.theory import Theory, TheorySimulation
-from rosetta.correlation.neighbor_tables import read_lists
-from rosetta.correlation.pairs import correlate_stores
+from rosetta.correlation.pairs import correlate_pair
+from rosetta.correlation.request import CorrelationRequest
 from rosetta.matching.mutual import mutual_matches
 from rosetta.models.neurons import NeuronShape
 from rosetta.progress import say
 from rosetta.storage.atomic import scratch_folder
 from rosetta.theory.allocation import exponent_from_r
 from rosetta.theory.simulation import (
-    SERVED,
+    ALL_NEURONS,
+    SERVED_NEURONS,
     SIMULATION_COLUMNS,
-    WHOLE,
     Cell,
-    Planted,
+    PlantedNetworks,
     activation_blocks,
     isolations,
     plant,
@@ -81,7 +81,7 @@ def simulate(cell: Cell, settings: TheorySimulation, memory_gb: float, scratch: 
     planted = plant(cell, settings)
     with scratch_folder(scratch) as folder:
         (found,) = _match_networks(planted, cell, settings, memory_gb, folder)
-    return _row(cell, SERVED, planted.s, found, math.nan)
+    return _row(cell, SERVED_NEURONS, planted.s, found, math.nan)
 
 
 def simulate_whole(
@@ -114,7 +114,7 @@ def simulate_whole(
     if not recovered:
         return []
     threshold = _pooled(recovered).threshold(quantile)
-    return [_row(one.cell, WHOLE, one.s, one.matches, threshold) for one in recovered]
+    return [_row(one.cell, ALL_NEURONS, one.s, one.matches, threshold) for one in recovered]
 
 
 def _pooled(recovered: list[Recovered]) -> LadderNull:
@@ -127,7 +127,7 @@ def _pooled(recovered: list[Recovered]) -> LadderNull:
 
 
 def _match_networks(
-    planted: Planted, cell: Cell, settings: TheorySimulation, memory_gb: float, folder: Path
+    planted: PlantedNetworks, cell: Cell, settings: TheorySimulation, memory_gb: float, folder: Path
 ) -> list[pd.DataFrame]:
     """Return the matches of the first and second network, of the third and fourth, …"""
     folders = [folder / str(number) for number in range(len(planted.loadings))]
@@ -196,6 +196,6 @@ def _match_stores(folder_a: Path, folder_b: Path, memory_gb: float) -> pd.DataFr
     among others.
     """
     settings = Correlation(max_k=1, memory_gb=memory_gb, precision="float32")
-    lists = folder_a.with_suffix(".parquet")
-    correlate_stores(folder_a, folder_b, lists, "mean", settings, Dask())
-    return mutual_matches(*read_lists([lists]), k=1)
+    request = CorrelationRequest(folder_a, folder_b, "mean", settings, Dask())
+    lists = correlate_pair(request, scratch=folder_a.with_name(f".tiles-{folder_a.name}"))
+    return mutual_matches(*lists, k=1)

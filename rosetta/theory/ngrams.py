@@ -107,27 +107,28 @@ def ngram_decays(
     orders = count_ngrams(texts, blocks, settings.max_order)
     curves = _curves(orders, np.ones(n_blocks, bool), settings.min_count)
     decays = [fit_curve(curve, settings) for curve in curves]
+    errors = [math.nan] * len(curves)
     if n_blocks < MIN_BLOCKS:
         say(
             f"theory.decay: the text has {n_blocks} cluster(s) of documents, too few for an "
             "interval of beta"
         )
-        errors = [math.nan] * len(curves)
     else:
-        left_out = np.array(
-            [
-                [
-                    fit_curve(curve, settings).beta
-                    for curve in _curves(orders, kept, settings.min_count)
-                ]
-                for kept in ~np.eye(n_blocks, dtype=bool)
-            ]
-        )
-        errors = np.sqrt((n_blocks - 1) * left_out.var(axis=0)).tolist()
+        errors = _jackknife_errors(orders, n_blocks, settings)
     return [
         NgramDecay(i + 1, *found)
         for i, found in enumerate(zip(curves, decays, errors, strict=True))
     ]
+
+
+def _jackknife_errors(orders: list[Order], n_blocks: int, settings: TheoryDecay) -> list[float]:
+    """Return the standard error of every order's β, from the text without each block in turn."""
+    left_out = [
+        [fit_curve(curve, settings).beta for curve in _curves(orders, kept, settings.min_count)]
+        for kept in ~np.eye(n_blocks, dtype=bool)
+    ]
+    errors: list[float] = np.sqrt((n_blocks - 1) * np.array(left_out).var(axis=0)).tolist()
+    return errors
 
 
 def fit_curve(curve: np.ndarray, settings: TheoryDecay) -> Decay:

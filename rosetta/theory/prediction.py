@@ -232,25 +232,8 @@ def predict_to(
     rows = []
     for ladder, part in counts.groupby("ladder", sort=False):
         for statistic, column in counted_columns(part):
-            sizes, matches, largest = (
-                part["n_neurons"].to_numpy(),
-                part[column].to_numpy(),
-                part["n_neurons"].max(),
-            )
-            law, known = fit_count_law(sizes, matches), _slopes(betas, ladder)
-            fitted = Interval(law.alpha, law.alpha - law.half_width, law.alpha + law.half_width)
-            for method, alpha in {FIT: fitted, **known}.items():
-                count = predict_count(sizes, matches, to_size, known.get(method)).clipped(to_size)
-                fraction = Interval(
-                    *(end / to_size for end in (count.value, count.low, count.high))
-                )
-                gain = Interval(
-                    *(
-                        (to_size / largest) ** (1 - end)
-                        for end in (alpha.value, alpha.high, alpha.low)
-                    )
-                )
-                found = {"count": count, "fraction": fraction, "isolation_gain": gain.ordered()}
+            points = part["n_neurons"].to_numpy(), part[column].to_numpy()
+            for method, found in _predict_counts(*points, to_size, _slopes(betas, ladder)):
                 place = (ladder, method, to_size)
                 rows += [
                     (*place, name, statistic, i.value, i.low, i.high) for name, i in found.items()
@@ -260,6 +243,20 @@ def predict_to(
                 polarization, part, ladder, _slopes(betas, ladder), to_size
             )
     return pd.DataFrame(rows, columns=PREDICTION_COLUMNS)
+
+
+def _predict_counts(
+    sizes: np.ndarray, matches: np.ndarray, to_size: float, known: dict[str, Interval]
+) -> Iterator[tuple[str, dict[str, Interval]]]:
+    """Yield the fitted law and each route, with the count, fraction and gain that it predicts."""
+    law, largest = fit_count_law(sizes, matches), sizes.max()
+    fitted = Interval(law.alpha, law.alpha - law.half_width, law.alpha + law.half_width)
+    for method, alpha in {FIT: fitted, **known}.items():
+        count = predict_count(sizes, matches, to_size, known.get(method)).clipped(to_size)
+        fraction = Interval(*(end / to_size for end in (count.value, count.low, count.high)))
+        ends = (alpha.value, alpha.high, alpha.low)
+        gain = Interval(*((to_size / largest) ** (1 - end) for end in ends))
+        yield method, {"count": count, "fraction": fraction, "isolation_gain": gain.ordered()}
 
 
 def _slopes(betas: pd.DataFrame, ladder: str) -> dict[str, Interval]:

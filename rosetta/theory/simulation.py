@@ -29,7 +29,7 @@ from rosetta.theory.allocation import AllocationModel, allocate, continuum_r0, p
 BLOCK_INPUTS = 64  # part of the seeds: another value draws other numbers
 _FEATURES, _LOADINGS, _NOISE, _UNSERVED = range(4)  # which random stream
 
-SERVED, WHOLE = "served", "all"  # which neurons a simulation has
+SERVED_NEURONS, ALL_NEURONS = "served", "all"  # which neurons a simulation has
 SIMULATION_COLUMNS = [
     "beta",
     "neurons",
@@ -61,7 +61,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Planted:
+class PlantedNetworks:
     """Isolations and loadings of simulated models that read the same inputs.
 
     Attributes
@@ -79,7 +79,7 @@ class Planted:
     target: np.ndarray
 
 
-def plant(cell: Cell, settings: TheorySimulation) -> Planted:
+def plant(cell: Cell, settings: TheorySimulation) -> PlantedNetworks:
     """Solve the allocation and draw the loadings of both models' served neurons.
 
     Raises
@@ -94,7 +94,7 @@ def plant(cell: Cell, settings: TheorySimulation) -> Planted:
     )
 
 
-def plant_whole(cell: Cell, settings: TheorySimulation) -> Planted:
+def plant_whole(cell: Cell, settings: TheorySimulation) -> PlantedNetworks:
     """Draw loadings of all N neurons of two models, and of two that serve nothing.
 
     A neuron without a feature is a mixture of the pool's features, of the same norm as the
@@ -135,9 +135,9 @@ def _served(cell: Cell, settings: TheorySimulation) -> tuple[np.ndarray, int]:
     return s, len(s) if settings.background_pool == "served" else n_features
 
 
-def _planted(s: np.ndarray, loadings: list[sparse.csr_array]) -> Planted:
+def _planted(s: np.ndarray, loadings: list[sparse.csr_array]) -> PlantedNetworks:
     used = np.unique(np.concatenate([matrix.indices for matrix in loadings]))
-    return Planted(
+    return PlantedNetworks(
         s, tuple(matrix[:, used] for matrix in loadings), np.searchsorted(used, np.arange(len(s)))
     )
 
@@ -175,13 +175,13 @@ def _mixture(
 
 
 def activation_blocks(
-    planted: Planted, cell: Cell, number: int, settings: TheorySimulation
+    planted: PlantedNetworks, cell: Cell, number: int, settings: TheorySimulation
 ) -> Iterator[np.ndarray]:
     """Yield one model's activations in blocks of at most `BLOCK_INPUTS` inputs.
 
     Parameters
     ----------
-    planted : Planted
+    planted : PlantedNetworks
         What `plant` or `plant_whole` returned for the cell.
     cell : Cell
         The simulation.

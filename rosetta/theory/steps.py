@@ -27,7 +27,7 @@ from rosetta.theory.ngrams import ngram_decays
 from rosetta.theory.simulation import SIMULATION_COLUMNS, Cell
 
 if TYPE_CHECKING:
-    from rosetta.theory.planted import Planted
+    from rosetta.theory.planted_stores import PlantedStores
 
 
 def simulate_step(config: Config, paths: Paths, betas: list[float], out: Path) -> None:
@@ -78,11 +78,12 @@ def _scratch(out: Path) -> Path:
     return out.with_name(f".simulation-{out.stem}")
 
 
-def simulate_stores_step(folder: Path, planted: Planted) -> None:
+def simulate_stores_step(folder: Path, planted: PlantedStores) -> None:
     """Write two models' stores in which known neurons share a feature, and which these are."""
-    from rosetta.theory.planted import simulate_stores
+    from rosetta.theory.planted_stores import simulate_stores
 
     truth = simulate_stores(folder, planted)
+    write_parquet(folder / "truth.parquet", truth)
     say(f"{folder}: {len(truth)} pairs of neurons share a feature")
 
 

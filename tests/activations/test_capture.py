@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from rosetta.activations.capture import capture_shard
 from rosetta.activations.folders import open_stores
-from rosetta.activations.store import CHUNK_POSITIONS, Store, write_store
+from rosetta.activations.store import Store, write_store
 from rosetta.activations.variables import StoreTokens
 from rosetta.config import Activations
+from rosetta.config.activations import CHUNK_POSITIONS
 from rosetta.errors import ModelError, StoreError
 from rosetta.models.loading import load_model
 from rosetta.models.model_manifest import checked_manifest, write_model_manifest

@@ -13,7 +13,8 @@ from rosetta.activations.capture import capture_shard
 from rosetta.activations.folders import documents_left_out, open_stores
 from rosetta.config import Activations, Correlation, Dask
 from rosetta.correlation.neighbor_tables import read_lists
-from rosetta.correlation.pairs import correlate_stores
+from rosetta.correlation.request import CorrelationRequest
+from rosetta.correlation.steps import correlate_step
 from rosetta.errors import ModelError
 from rosetta.models.sources import ModelSource
 
@@ -65,8 +66,11 @@ def test_a_document_left_out_by_one_model_is_as_if_it_were_not_there(tmp_path, m
     }.items():
         capture(models, tmp_path / name, documents)
         out = tmp_path / name / "lists.parquet"
-        correlate_stores(
-            tmp_path / name / "gpt2", tmp_path / name / "opt", out, "mean", settings, Dask()
+        correlate_step(
+            CorrelationRequest(
+                tmp_path / name / "gpt2", tmp_path / name / "opt", "mean", settings, Dask()
+            ),
+            out,
         )
         found[name] = read_lists([out])
     (left, facts), (right, expected) = found["whole"], found["without"]

@@ -17,13 +17,21 @@ from rosetta.activations.folders import open_stores
 from rosetta.activations.live import LiveStore
 from rosetta.activations.steps import activations_step
 from rosetta.analysis.points import values_at
-from rosetta.analysis.positions import Positions
 from rosetta.analysis.profiles import profile_neurons
+from rosetta.analysis.token_positions import TokenPositions
 from rosetta.config import dump_config, parse_config
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.neighbor_tables import read_lists
-from rosetta.correlation.pairs import correlate_stores
-from rosetta.correlation.plan import ScreenPlan, Tile, TilePlan, correlation_flops, screen_flops
+from rosetta.correlation.plan import (
+    PairSize,
+    ScreenPlan,
+    Tile,
+    TilePlan,
+    correlation_flops,
+    screen_flops,
+)
+from rosetta.correlation.request import CorrelationRequest
+from rosetta.correlation.steps import correlate_step
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
@@ -124,7 +132,7 @@ def test_live_pairs_have_the_matches_of_written_ones(run, tmp_path, monkeypatch)
         config, paths = run(keep=keep)
         out = tmp_path / f"{keep}.parquet"
         folders = (paths.stores(name, 2) for name in config.models)
-        correlate_stores(*folders, out, "mean", config.correlation, config.dask)
+        correlate_step(CorrelationRequest(*folders, "mean", config.correlation, config.dask), out)
         found.append(read_lists([out]))
     (kept, facts), (live, _) = found
     assert facts.method == "screened"
@@ -157,7 +165,7 @@ def test_neurons_are_profiled_and_read_without_stores(run):
         _, paths = run(keep)
         documents = read_split(paths, "match")
         stores = open_stores(paths.stores("gpt2", 2))
-        positions = Positions.of(stores)
+        positions = TokenPositions.of(stores)
         points = [np.random.default_rng(0).integers(n, size=50) for n in (len(positions), 2, 24)]
         return profile_neurons(stores, documents, 5, firing_std=1.5), values_at(
             stores, positions, *points
@@ -201,7 +209,9 @@ def test_live_models_run_as_often_as_the_plan_counts(run, tmp_path, monkeypatch,
     monkeypatch.setattr(LiveStore, "moments", pilot)
     monkeypatch.setattr(LiveStore, "chunks", counted)
     folders = (paths.stores(name, 2) for name in pair)
-    correlate_stores(*folders, tmp_path / "out.parquet", "mean", settings, config.dask)
+    correlate_step(
+        CorrelationRequest(*folders, "mean", settings, config.dask), tmp_path / "out.parquet"
+    )
     planned = {}
     for (
         model
@@ -209,9 +219,11 @@ def test_live_models_run_as_often_as_the_plan_counts(run, tmp_path, monkeypatch,
         sizes = {name: Size(NeuronShape(2, 24), int(name == model)) for name in pair}
         known = Known(config, Extent(positions=1), sizes.__getitem__, "float32")
         if method == "screened":
-            cost = pairs.correlate(known, pair).operations.flops - screen_flops(48, 48, 1, 256)
+            cost = pairs.correlate(known, pair).operations.flops - screen_flops(
+                PairSize(48, 48, 1), 256
+            )
         else:
-            cost = pairs.exact_products(known, pair).flops - correlation_flops(48, 48, 1)
+            cost = pairs.exact_products(known, pair).flops - correlation_flops(PairSize(48, 48, 1))
         planned[model] = cost / 2
     assert {model: n / config.activations.n_shards for model, n in runs.items()} == planned
     assert list(planned.values()) == ([3 + 6, 2 + 6] if method == "screened" else [6, 6])

@@ -91,7 +91,7 @@ def test_dtypes_of_a_wide_range_need_no_scale(tiny, tmp_path, dtype):
 
 def test_the_scale_does_not_depend_on_the_batches(tiny, tmp_path, monkeypatch):
     """It is chosen by the first positions alone, however they come."""
-    monkeypatch.setattr(rosetta.activations.rounding, "SCALE_POSITIONS", 100)
+    monkeypatch.setattr(rosetta.activations.rounding, "CHUNK_POSITIONS", 100)
     values, ranges = tiny
     with_bytes, found = ranges[2] > ranges[1], []
     values[1, 100:] *= 100  # later, so that they do not count

@@ -17,8 +17,8 @@ from rosetta.analysis.contexts import (
 )
 from rosetta.analysis.excerpts import group_excerpts
 from rosetta.analysis.points import values_at
-from rosetta.analysis.positions import Positions
 from rosetta.analysis.profiles import profile_neurons
+from rosetta.analysis.token_positions import TokenPositions
 from rosetta.config import Viewer
 from rosetta.errors import StoreError
 
@@ -53,7 +53,7 @@ class Case:
             stores = save_stores(folder / model, values, ranges, 6, n_shards=2, dtype="float16")
             contexts = profile_neurons(stores, DOCUMENTS, 4).contexts
             self.ranges[model], self.values[model] = ranges, values
-            self.readers[model] = Reader(stores, Positions.of(stores), contexts)
+            self.readers[model] = Reader(stores, TokenPositions.of(stores), contexts)
 
     def on_bytes(self, model, layer, unit, document, start, end):
         """The mean over tokens that overlap a byte range, by definition."""

@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.findings import count_finding, findings_table
 from rosetta.analysis.intervals import half_sample_error, half_sample_interval
-from rosetta.analysis.nulls import NULL_TITLES, PLAIN, STATISTICS
+from rosetta.analysis.null_thresholds import NULL_TITLES, PLAIN, STATISTICS
 from rosetta.analysis.scaling import scaling_table
 from rosetta.analysis.verdicts import (
     DERIVED,

@@ -8,8 +8,9 @@ from helpers import save_stores
 import rosetta.correlation.resample
 from rosetta.alignment.samples import deal
 from rosetta.config import parse_config
-from rosetta.correlation.pairs import correlate_stores
+from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.resample import half_samples
+from rosetta.correlation.steps import correlate_step
 from rosetta.errors import StoreError
 from rosetta.matching.steps import intervals_step, nulls_step, sweeps_step
 from rosetta.run.paths import Paths
@@ -66,8 +67,9 @@ def run(tmp_path, request):
         table.assign(source=[f"p/file-{f}.py#{i}" for i, f in enumerate(file)]),
     )
     folders = (paths.stores(name, request.param) for name in "ab")
-    correlate_stores(
-        *folders, paths.neighbors_part("a--b", 0, 1), "mean", config.correlation, config.dask
+    correlate_step(
+        CorrelationRequest(*folders, "mean", config.correlation, config.dask),
+        paths.neighbors_part("a--b", 0, 1),
     )
     return config, paths, values, np.array([f"p/file-{f}.py" for f in file])
 

@@ -59,8 +59,8 @@ def reference(weights, directions):
 @pytest.mark.parametrize("fold", [False, True])
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "tied"])
 def test_the_kurtosis_is_that_of_the_weights_by_name(architecture, fold, monkeypatch):
-    monkeypatch.setattr(selectivity, "CHUNK_TOKENS", 41)
-    monkeypatch.setattr(selectivity, "CHUNK_UNITS", 7)
+    monkeypatch.setattr(selectivity, "TOKENS_AT_ONCE", 41)
+    monkeypatch.setattr(selectivity, "UNITS_AT_ONCE", 7)
     model = (
         tiny_model("llama", tie_word_embeddings=True)
         if architecture == "tied"

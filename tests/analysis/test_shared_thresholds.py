@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from rosetta.analysis.intervals import half_sample_error
-from rosetta.analysis.nulls import LadderNull
+from rosetta.analysis.null_thresholds import LadderNull
 from rosetta.analysis.replicates import replicate_table
 from rosetta.config import parse_config
 from rosetta.matching.mutual import MATCH_COLUMNS

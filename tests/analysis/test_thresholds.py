@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from rosetta.analysis.intervals import half_sample_error, half_sample_interval
-from rosetta.analysis.nulls import CALIBRATING, STATISTICS, LadderNull
+from rosetta.analysis.null_thresholds import CALIBRATING, STATISTICS, LadderNull
 from rosetta.analysis.tails import MIN_TAIL, is_readable, tail_quantile
 from rosetta.correlation.resample import half_samples
 

@@ -103,7 +103,10 @@ BAD = [
     (f"correlate {STORES} --out o --scheduler http://x", "--scheduler: .*got 'http://x'"),
     (f"correlate {STORES} --out o --screening [1]", r"--screening: not a JSON object: \[1\]"),
     (f'correlate {STORES} --out o --screening {{"a":1}}', "--screening: a: unknown key"),
-    (f'correlate {STORES} --out o --exclusions {{"max_norm":0}}', "max-norm: .*greater than 1"),
+    (
+        f'correlate {STORES} --out o --exclusions {{"max_norm":0}}',
+        "--exclusions: max_norm: .*greater than 1",
+    ),
     (
         f"correlate {STORES} --out o {EXCHANGE} good.csv",
         r"good\.csv: not a readable Parquet table .* Give one",

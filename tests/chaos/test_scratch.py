@@ -34,13 +34,13 @@ def save_pair(folder, seed=0):
 @pytest.fixture
 def correlated(monkeypatch):
     """What was correlated: a list that grows."""
-    seen, original = [], rosetta.matching.views.correlate_stores
+    seen, original = [], rosetta.matching.views.correlate_pair
 
     def watched(*arguments, view, **others):
         seen.append(view.permute_seed)
         return original(*arguments, view=view, **others)
 
-    monkeypatch.setattr(rosetta.matching.views, "correlate_stores", watched)
+    monkeypatch.setattr(rosetta.matching.views, "correlate_pair", watched)
     return seen
 
 

@@ -14,9 +14,10 @@ import rosetta.correlation.plan
 import rosetta.correlation.schedule
 from rosetta.config import Correlation, Dask, Screening
 from rosetta.correlation.neighbor_tables import read_lists
-from rosetta.correlation.pairs import correlate_stores
-from rosetta.correlation.plan import plan_tiles
+from rosetta.correlation.plan import Budget, PairSize, plan_tiles
+from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.schedule import run_tasks
+from rosetta.correlation.steps import correlate_step
 from rosetta.errors import ClusterError, StoreError
 
 EXACT = Correlation(max_k=3, memory_gb=0.68, precision="float32")
@@ -37,7 +38,7 @@ def cluster():
 
 def lists(folder, settings, dask):
     out = folder / "n.parquet"
-    correlate_stores(folder / "a", folder / "b", out, "mean", settings, dask)
+    correlate_step(CorrelationRequest(folder / "a", folder / "b", "mean", settings, dask), out)
     return read_lists([out])[0]
 
 
@@ -70,7 +71,7 @@ def test_a_worker_that_dies_half_way_changes_nothing(tmp_path, monkeypatch, clus
     killer.start()
     there = lists(tmp_path, EXACT, Dask(scheduler=cluster.scheduler_address))
     killer.join()
-    n_tiles = len(plan_tiles(800, 800, 250, EXACT.memory_gb).tiles)
+    n_tiles = len(plan_tiles(PairSize(800, 800, 250), Budget(EXACT.memory_gb)).tiles)
     assert seen[0] < n_tiles / 2, "the worker died with most of the work ahead"
     assert np.array_equal(here.a.index, there.a.index)
     assert np.array_equal(here.a.r, there.a.r, equal_nan=True)

@@ -22,7 +22,7 @@ from rosetta.alignment.spans import aligned_spans
 from rosetta.alignment.text import token_ranges
 from rosetta.analysis.group_counts import count_group, group_keys, jaccard
 from rosetta.analysis.intervals import correlation_interval, half_sample_error
-from rosetta.analysis.nulls import LadderNull, tail_probability
+from rosetta.analysis.null_thresholds import LadderNull, tail_probability
 from rosetta.config import parse_config, twin_name
 from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.aligned import align_pair
@@ -31,6 +31,7 @@ from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import Tile
 from rosetta.correlation.resample import (
     Blocks,
+    Rematching,
     half_samples,
     rematch,
     rematch_candidates,
@@ -45,7 +46,7 @@ from rosetta.errors import ConfigError
 from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches
 from rosetta.models.neurons import NeuronShape
 from rosetta.theory.allocation import predicted_correlation
-from rosetta.theory.planted import Planted, simulate_stores
+from rosetta.theory.planted_stores import PlantedStores, simulate_stores
 
 SHAPES = ((2, 9), (3, 6))
 
@@ -211,11 +212,11 @@ def test_matches_on_a_half_sample_are_those_of_its_documents(stores, monkeypatch
     blocks = Blocks(block[document], 4, len(DOCUMENTS))
     u, v = np.array(mutual(correlations(a, b), k)).T
     if way == "rematched":
-        found = rematch(pair, "mean", "float64", blocks, k, u, v)
+        found = rematch(Rematching(pair, "mean", blocks, k, u, v), "float64")
     else:  # all neighbours are candidates, so nothing can be missed
         lists = tile_neighbors(pair, tile, "mean", "float64", 18)
         tiles = [Tile(0, 10, 0, 18), Tile(10, 18, 0, 7), Tile(10, 18, 7, 18)]
-        found = rematch_candidates(pair, "mean", blocks, k, u, v, lists, tiles)
+        found = rematch_candidates(Rematching(pair, "mean", blocks, k, u, v), lists, tiles)
     halves = half_samples(4)
     assert len(halves) == len(found.replicates) == 6
     for number, half in enumerate(halves):
@@ -305,7 +306,7 @@ def simulated(tmp_path_factory):
     """Twenty planted pairs per ratio among 160 neurons a side."""
     folder = tmp_path_factory.mktemp("planted")
     truth = simulate_stores(
-        folder, Planted(NeuronShape(1, 160), RATIOS * 20, n_documents=60, seed=5)
+        folder, PlantedStores(NeuronShape(1, 160), RATIOS * 20, n_documents=60, seed=5)
     )
     return folder, truth
 
@@ -357,7 +358,7 @@ def test_the_calibrated_count_has_the_false_positive_rate_that_it_claims(tmp_pat
     above, total = dict.fromkeys((0.9, 0.99), 0), 0
     for seed in range(20):
         folder = tmp_path / str(seed)
-        planted = Planted(
+        planted = PlantedStores(
             NeuronShape(1, 80), (), n_documents=16, document_bytes=150, seed=seed, n_shards=1
         )
         simulate_stores(folder, planted)
@@ -387,21 +388,16 @@ def test_the_error_of_a_count_tells_its_spread(tmp_path):
         ratios = tuple(np.linspace(0.03, 0.3, 40))
         simulate_stores(
             folder,
-            Planted(NeuronShape(1, 60), ratios, n_documents=40, document_bytes=120, seed=seed),
+            PlantedStores(
+                NeuronShape(1, 60), ratios, n_documents=40, document_bytes=120, seed=seed
+            ),
         )
         pair = align_pair(open_stores(folder / "a"), open_stores(folder / "b"))
         matches = match_stores(folder)
         counts.append(len(matches))
         blocks = sample_blocks(pair, 20)
-        found = rematch(
-            pair,
-            "mean",
-            "float32",
-            blocks,
-            1,
-            matches["unit_a"].to_numpy(),
-            matches["unit_b"].to_numpy(),
-        )
+        u, v = matches["unit_a"].to_numpy(), matches["unit_b"].to_numpy()
+        found = rematch(Rematching(pair, "mean", blocks, 1, u, v), "float32")
         errors.append(
             float(half_sample_error(np.array([len(one.u) for one in found.replicates], float)))
         )
@@ -412,9 +408,8 @@ def test_neighbour_lists_of_nothing_are_resampled_to_nothing(stores):
     pair = align_pair(*stores)
     none = np.empty(0, np.int64)
     blocks = Blocks(np.arange(pair.n_positions) % 4, 4, len(DOCUMENTS))
-    found = rematch_candidates(
-        pair, "mean", blocks, 1, none, none, PairNeighbors.empty(18, 18, 2), [Tile(0, 18, 0, 18)]
-    )
+    asked = Rematching(pair, "mean", blocks, 1, none, none)
+    found = rematch_candidates(asked, PairNeighbors.empty(18, 18, 2), [Tile(0, 18, 0, 18)])
     assert found.r.shape == (0, 6)
     assert [len(one.u) for one in found.replicates] == [0] * 6
     assert len(MATCH_COLUMNS) == 11

@@ -14,11 +14,12 @@ import rosetta.correlation.rounds
 from rosetta.config import Correlation, Dask, Screening
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.certificates import margin, thresholds
-from rosetta.correlation.chosen_pairs import correlate_chosen
+from rosetta.correlation.chosen_pairs import ChosenPairs, correlate_chosen
 from rosetta.correlation.neighbor_tables import read_lists
-from rosetta.correlation.pairs import correlate_stores
 from rosetta.correlation.plan import Tile
+from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.sketch import Sketch, load_sketch, save_sketch, sketch_shard
+from rosetta.correlation.steps import correlate_step
 from rosetta.correlation.stream import Neurons
 from rosetta.errors import StoreError
 from rosetta.matching.mutual import mutual_matches
@@ -56,7 +57,7 @@ def matches_by(folder, method, **options):
         screening=screening,
         **options,
     )
-    correlate_stores(folder / "a", folder / "b", out, "mean", chosen, Dask())
+    correlate_step(CorrelationRequest(folder / "a", folder / "b", "mean", chosen, Dask()), out)
     lists, facts = read_lists([out])
     found = mutual_matches(lists, facts, facts.n_kept - 1)
     return found[["unit_a", "unit_b", "r"]], facts
@@ -206,9 +207,8 @@ def test_listed_pairs_match_numpy(tmp_path_factory, seed, n_listed, n_shards):
     stored = values.astype(np.float32).astype(np.float64)
     key = np.unique(rng.integers(0, 6 * 12, n_listed))
     u, v = key // 12 + 2, key % 12
-    r, dead_a, dead_b = correlate_chosen(
-        align_pair(side.stores, side.stores), Tile(2, 8, 0, 12), u, v, "mean"
-    )
+    chosen = ChosenPairs(Tile(2, 8, 0, 12), u, v)
+    r, dead_a, dead_b = correlate_chosen(align_pair(side.stores, side.stores), chosen, "mean")
     with np.errstate(invalid="ignore", divide="ignore"):
         expected = np.corrcoef(stored.T)[u, v]
     expected[(u == 3) | (v == 3)] = -np.inf

@@ -21,8 +21,10 @@ from rosetta.activations.folders import open_stores
 from rosetta.config import Correlation, Dask
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.neighbor_tables import read_lists
-from rosetta.correlation.pairs import correlate_pair, correlate_stores
-from rosetta.correlation.plan import Tile, Workers, plan_tiles
+from rosetta.correlation.pairs import correlate_pair
+from rosetta.correlation.plan import Budget, PairSize, Tile, Workers, plan_tiles
+from rosetta.correlation.request import CorrelationRequest
+from rosetta.correlation.steps import correlate_step
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.errors import ConfigError, PlanError, StoreError
 
@@ -92,17 +94,17 @@ def test_neighbour_lists_match_brute_force(
     settings_ = Correlation(max_k=4, memory_gb=memory_gb, n_jobs=n_jobs, precision="float64")
     parts = [tmp_path / f"{job}.parquet" for job in range(n_jobs)]
     for job, part in enumerate(parts):
-        correlate_stores(
-            tmp_path / "a",
-            tmp_path / "b",
+        correlate_step(
+            CorrelationRequest(
+                tmp_path / "a", tmp_path / "b", "mean", settings_, Dask(n_workers=n_workers)
+            ),
             part,
-            "mean",
-            settings_,
-            Dask(n_workers=n_workers),
             job=job,
         )
     n_tiles = len(
-        plan_tiles(80, 70, 250, memory_gb, precision="float64", workers=Workers(n_workers)).tiles
+        plan_tiles(
+            PairSize(80, 70, 250), Budget(memory_gb, Workers(n_workers)), precision="float64"
+        ).tiles
     )
     assert (n_tiles > 1) == (memory_gb < 1)
     found, facts = read_lists(parts)
@@ -127,13 +129,15 @@ def test_ties_go_to_the_lower_neuron(tmp_path):
     same = np.repeat(signal[None, :, None], 6, axis=2)
     save_stores(tmp_path / "a", same, ranges, len(DOCUMENTS))
     save_stores(tmp_path / "b", np.concatenate([same, same]), ranges, len(DOCUMENTS))
-    correlate_stores(
-        tmp_path / "a",
-        tmp_path / "b",
+    correlate_step(
+        CorrelationRequest(
+            tmp_path / "a",
+            tmp_path / "b",
+            "mean",
+            Correlation(max_k=2, precision="float32"),
+            Dask(),
+        ),
         tmp_path / "n.parquet",
-        "mean",
-        Correlation(max_k=2, precision="float32"),
-        Dask(),
     )
     found, _ = read_lists([tmp_path / "n.parquet"])
     assert found.a.index.tolist() == [[0, 1, 2]] * 6
@@ -145,13 +149,11 @@ def test_sharding_does_not_change_the_sums(tmp_path, small_chunks):
     for n_shards in (1, 4):
         folder = tmp_path / str(n_shards)
         make_pair(folder, 5, (2, 9), (2, 7), n_shards, "float16")
-        correlate_stores(
-            folder / "a",
-            folder / "b",
+        correlate_step(
+            CorrelationRequest(
+                folder / "a", folder / "b", "mean", Correlation(precision="float32"), Dask()
+            ),
             folder / "n.parquet",
-            "mean",
-            Correlation(precision="float32"),
-            Dask(),
         )
         lists.append(read_lists([folder / "n.parquet"])[0])
     assert np.array_equal(lists[0].a.index, lists[1].a.index)
@@ -216,32 +218,31 @@ def test_finished_tiles_are_not_computed_again(tmp_path, monkeypatch):
     monkeypatch.setattr(rosetta.correlation.tiles, "tile_neighbors", dies_at_the_third)
     out = tmp_path / "n.parquet"
     with pytest.raises(KeyboardInterrupt):
-        correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", settings_, Dask())
+        correlate_step(
+            CorrelationRequest(tmp_path / "a", tmp_path / "b", "mean", settings_, Dask()), out
+        )
     assert not out.exists()
     done = list(computed)
     computed.append("restarted")
-    correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", settings_, Dask())
+    correlate_step(
+        CorrelationRequest(tmp_path / "a", tmp_path / "b", "mean", settings_, Dask()), out
+    )
     after = computed[len(done) + 1 :]
     assert not set(done) & set(after)
     assert sorted([*done, *after]) == sorted(
-        plan_tiles(80, 70, 250, 0.665, precision="float64").tiles
+        plan_tiles(PairSize(80, 70, 250), Budget(0.665), precision="float64").tiles
     )
 
 
 @pytest.mark.parametrize("method", ["exact", "screened"])
 def test_lists_as_a_value_are_those_of_the_file(tmp_path, method):
     make_pair(tmp_path, 3, (2, 20), (1, 30), 2, "float32")
-    pair = (
-        tmp_path / "a",
-        tmp_path / "b",
-        "mean",
-        Correlation(max_k=2, method=method, precision="float32"),
-        Dask(),
-    )
+    settings = Correlation(max_k=2, method=method, precision="float32")
+    request = CorrelationRequest(tmp_path / "a", tmp_path / "b", "mean", settings, Dask())
     before = sorted(tmp_path.rglob("*"))
-    found, facts = correlate_pair(*pair)
+    found, facts = correlate_pair(request)
     assert sorted(tmp_path.rglob("*")) == before, "it writes nothing"
-    correlate_stores(*pair[:2], tmp_path / "n.parquet", *pair[2:])
+    correlate_step(request, tmp_path / "n.parquet")
     written, also = read_lists([tmp_path / "n.parquet"])
     assert facts == also
     for one, other in ((found.a, written.a), (found.b, written.b)):
@@ -255,7 +256,9 @@ def test_a_cluster_needs_a_folder_that_its_workers_share(tmp_path):
     make_pair(tmp_path, 3, (1, 4), (1, 4), 1, "float32")
     cluster = Dask(scheduler="tcp://10.0.0.1:8786")
     with pytest.raises(ConfigError, match=r"dask\.scheduler: .* Give scratch"):
-        correlate_pair(tmp_path / "a", tmp_path / "b", "mean", Correlation(), cluster)
+        correlate_pair(
+            CorrelationRequest(tmp_path / "a", tmp_path / "b", "mean", Correlation(), cluster)
+        )
 
 
 def test_tiles_are_kept_until_the_lists_are_written(tmp_path, monkeypatch):
@@ -263,13 +266,18 @@ def test_tiles_are_kept_until_the_lists_are_written(tmp_path, monkeypatch):
     out, others = tmp_path / "n.parquet", tmp_path / ".tiles-n-1-0123456789abcdef"
     others.mkdir()  # of the writer of n-1.parquet
     with monkeypatch.context() as patch:
-        patch.setattr(rosetta.correlation.pairs, "write_lists", lambda *_: 1 / 0)
+        patch.setattr(rosetta.correlation.steps, "write_lists", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", Correlation(), Dask())
+            correlate_step(
+                CorrelationRequest(tmp_path / "a", tmp_path / "b", "mean", Correlation(), Dask()),
+                out,
+            )
     (kept,) = set(tmp_path.glob(".tiles-*")) - {others}
     assert list(kept.glob("*.npz"))
     monkeypatch.setattr(rosetta.correlation.tiles, "tile_neighbors", lambda *_: 1 / 0)
-    correlate_stores(tmp_path / "a", tmp_path / "b", out, "mean", Correlation(), Dask())
+    correlate_step(
+        CorrelationRequest(tmp_path / "a", tmp_path / "b", "mean", Correlation(), Dask()), out
+    )
     assert set(tmp_path.glob(".tiles-*")) == {others}
 
 
@@ -285,11 +293,13 @@ def test_tiles_are_kept_until_the_lists_are_written(tmp_path, monkeypatch):
 def test_the_plan_covers_the_matrix_once_within_the_budget(
     n_a, n_b, n_positions, memory_gb, precision, n_workers, processes
 ):
-    workers = {"precision": precision, "workers": Workers(n_workers, processes)}
+    workers = Workers(n_workers, processes)
+    size, budget = PairSize(n_a, n_b, n_positions), Budget(memory_gb, workers)
     try:
-        plan = plan_tiles(n_a, n_b, n_positions, memory_gb, **workers)
+        plan = plan_tiles(size, budget, precision=precision)
     except PlanError:
-        smallest = plan_tiles(min(n_a, 64), min(n_b, 64), n_positions, 1000, **workers)
+        size = PairSize(min(n_a, 64), min(n_b, 64), n_positions)
+        smallest = plan_tiles(size, Budget(1000, workers), precision=precision)
         assert smallest.peak_bytes > memory_gb * 1e9
         return
     assert plan.peak_bytes <= memory_gb * 1e9
@@ -303,7 +313,7 @@ def test_the_plan_covers_the_matrix_once_within_the_budget(
 
 def test_a_budget_that_cannot_be_kept_is_rejected():
     with pytest.raises(PlanError, match="memory_gb"):
-        plan_tiles(10_000, 10_000, 1000, 0.1)
+        plan_tiles(PairSize(10_000, 10_000, 1000), Budget(0.1))
 
 
 def test_stores_of_other_documents_are_rejected(tmp_path):

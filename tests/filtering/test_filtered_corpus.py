@@ -13,8 +13,8 @@ from rosetta.errors import CorpusError, PlanError, StoreError
 from rosetta.filtering import corpus
 from rosetta.filtering.assess import Filter, amount_of, apply, assess, check_target, filters_of
 from rosetta.filtering.corpus_card import render_card
-from rosetta.filtering.score_files import is_scored, read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount
+from rosetta.filtering.stored_scores import is_scored, read_scores, write_all_scores, write_scores
 from rosetta.inputs.text.documents import document_name, hash64
 from rosetta.run.paths import FilterPaths
 

@@ -13,7 +13,8 @@ from filter_pools import make_pool
 
 from rosetta.config import Corpus, FilesSource
 from rosetta.errors import CorpusError, PlanError, StoreError
-from rosetta.filtering import pool
+from rosetta.filtering import pool_shards
+from rosetta.filtering.pool_documents import Fresh, known_names, thinned
 from rosetta.inputs.text.build import build_corpus, read_split
 from rosetta.inputs.text.documents import Text, hash64
 from rosetta.inputs.text.records import file_texts
@@ -25,7 +26,7 @@ def test_the_pool_holds_every_new_text_once(tmp_path, n_shards):
     where = FilterPaths(tmp_path)
     texts, counts = make_pool(where, n_shards=n_shards)
     assert counts == {"accepted": 199, "blank": 1, "unencodable": 1, "duplicate": 39, "known": 2}
-    held = pd.concat([pool.read_shard(where, shard) for shard in range(n_shards)])
+    held = pd.concat([pool_shards.read_shard(where, shard) for shard in range(n_shards)])
     assert Counter(held["text"]) == Counter(text.text for text in texts)
     assert (held["id"] == [hash64(text) for text in held["text"]]).all()
     assert dict(zip(held["text"], held["source"], strict=True)) == {
@@ -34,14 +35,14 @@ def test_the_pool_holds_every_new_text_once(tmp_path, n_shards):
 
 
 def test_long_documents_are_not_held_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(pool, "BUFFERED_BYTES", 1)
-    monkeypatch.setattr(pool, "SMALLEST_GROUP", 300)
+    monkeypatch.setattr(pool_shards, "BUFFERED_BYTES", 1)
+    monkeypatch.setattr(pool_shards, "MIN_GROUP_BYTES", 300)
     where = FilterPaths(tmp_path)
     texts = [Text(f"{i:0100d}", "", "") for i in range(10)]
-    pool.write_pool(pool.Fresh().documents(texts), where, 1, {}, {})
+    pool_shards.write_pool(Fresh().documents(texts), where, 1, {}, {})
     groups = pq.ParquetFile(where.pool_shard(0)).metadata
     assert [groups.row_group(i).num_rows for i in range(groups.num_row_groups)] == [3, 3, 3, 1]
-    assert pool.read_shard(where, 0)["text"].tolist() == [text.text for text in texts]
+    assert pool_shards.read_shard(where, 0)["text"].tolist() == [text.text for text in texts]
 
 
 def test_more_shards_than_open_files(tmp_path):
@@ -51,9 +52,9 @@ def test_more_shards_than_open_files(tmp_path):
     try:
         where = FilterPaths(tmp_path)
         make_pool(where, n_shards=low + 1)
-        assert pool.n_shards(where) == low + 1
+        assert pool_shards.n_shards(where) == low + 1
         with pytest.raises(PlanError, match="shards of a pool are more files than may be open"):
-            pool.write_pool([], where, hard, {}, {})
+            pool_shards.write_pool([], where, hard, {}, {})
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -70,7 +71,7 @@ def test_texts_whose_pieces_are_held_out_stay_out_of_the_pool(tmp_path):
     paths = Paths(tmp_path / "results")
     build_corpus(Corpus(source=source, max_document_bytes=100, splits=splits), paths, {})
     pieces = [text for split in ("match", "heldout") for text in read_split(paths, split)["text"]]
-    kept = list(pool.Fresh(pool.known_names(paths)).documents(file_texts(source)))
+    kept = list(Fresh(known_names(paths)).documents(file_texts(source)))
     assert 0 < len(kept) < len(texts)
     assert not any(piece in document.text for document in kept for piece in pieces)
 
@@ -80,12 +81,12 @@ def test_an_altered_shard_is_rejected(tmp_path):
     make_pool(where)
     where.pool_shard(1).write_bytes(where.pool_shard(0).read_bytes())
     with pytest.raises(StoreError, match=r"1\.parquet: not what was written here"):
-        pool.read_shard(where, 1)
+        pool_shards.read_shard(where, 1)
 
 
 def test_an_empty_pool_is_rejected(tmp_path):
     with pytest.raises(CorpusError, match="holds no document with text"):
-        pool.write_pool([], FilterPaths(tmp_path), 2, {}, {})
+        pool_shards.write_pool([], FilterPaths(tmp_path), 2, {}, {})
     assert not (tmp_path / "pool").exists()
 
 
@@ -94,12 +95,10 @@ def test_thinning_leaves_the_share_and_every_other_document():
     texts = ["é" * int(n) for n in rng.integers(5, 50, size=400)]
     ids = np.arange(400, dtype=np.uint64)
     documents = pd.DataFrame({"id": ids, "text": texts, "domain": np.where(ids % 2, "a", "b")})
-    kept = pool.thinned(documents, "a", 0.1, seed=3)
+    kept = thinned(documents, "a", 0.1, seed=3)
     size = kept["text"].str.encode("utf-8").str.len()
     share = size[kept["domain"] == "a"].sum() / size.sum()
     assert 0.09 < share <= 0.1
     assert (kept["domain"] == "b").sum() == 200
-    pd.testing.assert_frame_equal(
-        pool.thinned(documents[::-1], "a", 0.1, 3).sort_values("id"), kept
-    )
-    assert len(pool.thinned(documents, "a", 0.9, 3)) == 400, "thinned, never filled up"
+    pd.testing.assert_frame_equal(thinned(documents[::-1], "a", 0.1, 3).sort_values("id"), kept)
+    assert len(thinned(documents, "a", 0.9, 3)) == 400, "thinned, never filled up"

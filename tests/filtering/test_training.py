@@ -14,6 +14,7 @@ from rosetta.config.filtering import FilterPretraining
 from rosetta.errors import CorpusError, ModelError, PlanError
 from rosetta.filtering.perplexity import perplexity
 from rosetta.filtering.pretrain import (
+    Training,
     compute_dtype,
     continue_training,
     count_steps,
@@ -42,9 +43,8 @@ def loaded(tmp_path_factory, texts):
 
 def train(loaded, texts, folder, settings=SETTINGS, n_steps=8, seed=1):
     model, tokenizer = loaded
-    return continue_training(
-        copy.deepcopy(model), tokenizer, texts, n_steps, settings, seed, folder, "weights"
-    )
+    training = Training(settings, n_steps, seed, folder, "weights")
+    return continue_training(copy.deepcopy(model), tokenizer, texts, training)
 
 
 def updates(model):

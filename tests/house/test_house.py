@@ -183,6 +183,31 @@ def test_helpers_of_tests_are_in_modules_of_their_own(path):
         assert not module.split(".")[-1].startswith("test_"), f"{path.name} imports {module}"
 
 
+MOST_PARAMETERS = 6
+# Its dtype, shard and origin become one description of what is written.
+MANY_PARAMETERS = {"write_store"}
+
+
+def parameters_of(function: ast.FunctionDef, front_door: bool) -> list[str]:
+    """Return the parameters of a function; of a public function of `api` only those that may be
+    given without their names, because options by name are what notebooks are written with.
+    """
+    arguments = function.args
+    named = [] if front_door else arguments.kwonlyargs
+    found = [one.arg for one in [*arguments.posonlyargs, *arguments.args, *named]]
+    return found[1:] if found[:1] in (["self"], ["cls"]) else found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_functions_take_few_parameters(path):
+    """What always travels together is one frozen description. Options of commands are Typer's."""
+    part = part_of(module_of(path))
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.FunctionDef) and part != "cli":
+            found = parameters_of(node, part == "api" and not node.name.startswith("_"))
+            assert len(found) <= MOST_PARAMETERS or node.name in MANY_PARAMETERS, (path, node.name)
+
+
 def test_the_rules_take_the_splits_from_the_package():
     rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
     assert ", ".join(f'"{split}"' for split in SPLITS) not in rules

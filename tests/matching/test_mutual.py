@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from neighbor_lists import facts_of, neighbors_of, random_matrix
 
-from rosetta.correlation.neighbor_tables import read_lists, write_lists
+from rosetta.correlation.neighbor_tables import NeighborLists, read_lists, write_lists
 from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches, rosetta_neurons
 
 
@@ -41,7 +41,8 @@ def test_strong_negative_correlation_is_not_similarity():
 
 def test_layers_and_units_come_from_flat_indices(tmp_path):
     r = random_matrix(3, 6, 8)
-    write_lists(tmp_path / "n.parquet", neighbors_of(r, 3), facts_of(6, 8, 3, d_a=3, d_b=2))
+    lists = NeighborLists(neighbors_of(r, 3), facts_of(6, 8, 3, d_a=3, d_b=2))
+    write_lists(tmp_path / "n.parquet", lists)
     lists, facts = read_lists([tmp_path / "n.parquet"])
     table = mutual_matches(lists, facts, 2)
     flat = mutual_matches(neighbors_of(r, 3), facts_of(6, 8, 3), 2)

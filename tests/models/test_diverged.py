@@ -17,7 +17,7 @@ from rosetta.config.filtering import FilterPretraining
 from rosetta.config.zoo import ZooFamily
 from rosetta.errors import ModelError
 from rosetta.filtering.perplexity import perplexity
-from rosetta.filtering.pretrain import continue_training
+from rosetta.filtering.pretrain import Training, continue_training
 from rosetta.models.loading import load_model
 from rosetta.models.sources import ModelSource
 from rosetta.models.tokenizers import load_tokenizer
@@ -57,10 +57,9 @@ def test_a_continued_training_at_a_wild_rate_is_stopped(loaded, texts, tmp_path)
         learning_rate=1e30,
         warmup=0,
     )
+    training = Training(settings, 8, 1, tmp_path, "weights")
     with pytest.raises(ModelError, match=rf"^filtering\.pretraining\.learning_rate: {WORDS}"):
-        continue_training(
-            copy.deepcopy(loaded[0]), loaded[1], texts, 8, settings, 1, tmp_path, "weights"
-        )
+        continue_training(copy.deepcopy(loaded[0]), loaded[1], texts, training)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, 710.0])

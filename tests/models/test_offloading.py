@@ -21,7 +21,7 @@ from rosetta.models.loading_within_memory import load_placed, load_to_read
 from rosetta.models.model_manifest import count_parameters
 from rosetta.models.output_weights import output_weights, unembedding
 from rosetta.models.placement import (
-    RESERVED,
+    MODEL_PROCESS_BYTES,
     Room,
 )
 from rosetta.models.sources import ModelSource
@@ -139,7 +139,9 @@ def test_a_store_of_a_model_larger_than_memory(folders, tmp_path, capsys):
     with pytest.raises(ModelError, match=r"models\.m: does not fit"):
         load_placed(source, inputs.demand, room_for(inputs, 0.7)._replace(offload="none"), 1)
     with pytest.raises(ModelError, match=r"models\.m: does not fit"):
-        load_to_read(source, inputs.demand, Room((), RESERVED + inputs.demand.weights / 2, "none"))
+        load_to_read(
+            source, inputs.demand, Room((), MODEL_PROCESS_BYTES + inputs.demand.weights / 2, "none")
+        )
 
 
 def test_untrained_weights_are_not_left_on_disk(folders):

@@ -12,14 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rosetta.activations.inputs import ShardInputs
-from rosetta.activations.store import CHUNK_POSITIONS
 from rosetta.config import parse_config
 from rosetta.errors import ConfigError, ModelError
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.placement import (
-    BLOCK_POSITIONS,
     MAX_BATCH,
-    RESERVED,
+    MODEL_PROCESS_BYTES,
     Demand,
     Placement,
     Room,
@@ -129,10 +127,9 @@ def test_the_demand_of_a_model_of_known_size():
     assert demand.weights == 2 * 6_738_415_616
     assert demand.layer == demand.weights / 32
     assert demand.in_memory == 1000 * 32 * 11008 * 7
-    assert demand.fixed == 4096 * 11008 * (32 * 2 * 3 + 24) + RESERVED
+    assert demand.fixed == 4096 * 11008 * (32 * 2 * 3 + 24) + MODEL_PROCESS_BYTES
     assert demand.on_device == 1000 * 8 * 11008 * 2 + 1000 * 1000 * 43 * 6
     assert Demand.of(NeuronShape(32, 11008), 8, "float32", 9, stored=None).in_memory == 0
-    assert BLOCK_POSITIONS == CHUNK_POSITIONS
     # Qwen3-30B-A3B: 128 experts of 768 neurons, of which a token passes few.
     mixture = Demand.of(NeuronShape(48, 98304, 128, 768), 8, "bfloat16", 1000, stored="float16")
     assert mixture.on_device == 1000 * 8 * 4 * 768 * 2 + 1000 * 1000 * 12 * 6

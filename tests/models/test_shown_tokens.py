@@ -21,7 +21,7 @@ from rosetta.config.zoo import ZooFamily
 from rosetta.errors import ModelError
 from rosetta.filtering.document_scores import Scorer
 from rosetta.filtering.perplexity import perplexity
-from rosetta.filtering.pretrain import continue_training, separator_of
+from rosetta.filtering.pretrain import Training, continue_training, separator_of
 from rosetta.inputs.text.documents import document_name, hash64
 from rosetta.models.loading import load_model
 from rosetta.models.neurons import Neuron
@@ -184,9 +184,8 @@ def test_a_continued_training_reads_names_of_special_tokens_as_text(tmp_path, te
     source = ModelSource("m", str(save_tiny_model(tmp_path / "m", texts, "gpt2", bos=True)))
     settings = FilterPretraining(model="m", sequence_length=16, batch_size=2)
     tokenizer = load_tokenizer(source)
-    continue_training(
-        load_model(source), tokenizer, [NAMED], 2, settings, 0, tmp_path / "c", "weights"
-    )
+    training = Training(settings, 2, 0, tmp_path / "c", "weights")
+    continue_training(load_model(source), tokenizer, [NAMED], training)
     ids = torch.cat(seen).flatten().tolist()
     length = len(tokenizer(NAMED)["input_ids"])
     assert [i for i, id_ in enumerate(ids) if id_ == END_OF_TEXT_ID] == list(
@@ -205,8 +204,9 @@ def test_a_token_without_an_embedding_is_named_with_its_document(tmp_path, texts
     documents = ["the sea " * 40, "the river " * 40]
     message = rf"document {document_name(hash64(documents[1]))} has the token 'river' \(300\)"
     settings = FilterPretraining(model="m", sequence_length=16, batch_size=2)
+    training = Training(settings, 2, 0, tmp_path / "c", "weights")
     with pytest.raises(ModelError, match=rf"models\.m: {message}"):
-        continue_training(model, tokenizer, documents, 2, settings, 0, tmp_path / "c", "weights")
+        continue_training(model, tokenizer, documents, training)
     with pytest.raises(ModelError, match=rf"perplexity: {message}"):
         perplexity(model, tokenizer, documents, 0, 16, 2)
 

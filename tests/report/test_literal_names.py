@@ -41,7 +41,7 @@ from rosetta.theory.allocation import QUANTITIES
 from rosetta.theory.comparison import COMPARISON_COLUMNS
 from rosetta.theory.identifiability import PROFILE_COLUMNS
 from rosetta.theory.routes import BETA_COLUMNS
-from rosetta.theory.simulation import SERVED, WHOLE
+from rosetta.theory.simulation import ALL_NEURONS, SERVED_NEURONS
 
 # As numbers, dates, nothing, truth, mathematics, or what legends leave out.
 HOSTILE = [
@@ -280,7 +280,9 @@ def test_the_figures_of_the_theory_draw_names_literally(tmp_path, drawn, monkeyp
 
 def theory_tables(paths, ladders):
     write_csv(paths.table("theory_frontiers"), exponents.frontier_table(Theory(), [256, 512]))
-    simulated = [(2.0, neurons, name) for neurons in (SERVED, WHOLE) for name in QUANTITIES]
+    simulated = [
+        (2.0, neurons, name) for neurons in (SERVED_NEURONS, ALL_NEURONS) for name in QUANTITIES
+    ]
     fitted = [(*place, 0.5, 0.5, 0.4, 0.6) for place in simulated]
     write_csv(
         paths.table("theory_exponents"), pd.DataFrame(fitted, columns=exponents.EXPONENT_COLUMNS)

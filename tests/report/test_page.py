@@ -33,7 +33,7 @@ from rosetta.storage.tables import write_csv, write_parquet
 from rosetta.theory.comparison import COMPARISON_COLUMNS, MATCHED_R_COLUMNS
 from rosetta.theory.exponents import FINITE_SIZE_COLUMNS
 from rosetta.theory.prediction import LEAVE_ONE_OUT_COLUMNS
-from rosetta.theory.simulation import WHOLE
+from rosetta.theory.simulation import ALL_NEURONS
 
 CONTROLS = {
     "controls": CONTROL_COLUMNS,
@@ -146,7 +146,7 @@ def save_theory(paths):
         [["l", 0, 15, "plain", "ngrams", 15, 15, 9, 20, 0.0, True]], columns=LEAVE_ONE_OUT_COLUMNS
     )
     exact = [
-        [2.0, WHOLE, quantity, 0.5, 0.5, fitted]
+        [2.0, ALL_NEURONS, quantity, 0.5, 0.5, fitted]
         for quantity, fitted in (("matches", 0.81), ("true_matches", 0.52))
     ]
     known = {

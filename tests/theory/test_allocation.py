@@ -37,7 +37,7 @@ from rosetta.theory.exponents import (
 from rosetta.theory.matched_simulations import SIMULATION_COLUMNS, simulate
 from rosetta.theory.simulation import (
     BLOCK_INPUTS,
-    SERVED,
+    SERVED_NEURONS,
     Cell,
     activation_blocks,
     expected_cost,
@@ -322,7 +322,7 @@ def test_planted_exponents_are_fitted():
     rows = [
         (
             beta,
-            SERVED,
+            SERVED_NEURONS,
             n,
             run,
             3 * n ** (1 / beta),
@@ -356,7 +356,18 @@ def test_sizes_without_a_match_are_part_of_the_exponent_of_a_simulation():
         means = 1.2 * (sizes / 1024) ** 0.8
         counts = rng.poisson(means, size=(2, len(sizes)))
         rows = [
-            (float(beta + 2), SERVED, n, run, 9, counts[run, i], math.nan, 1.0, 1.0, math.nan)
+            (
+                float(beta + 2),
+                SERVED_NEURONS,
+                n,
+                run,
+                9,
+                counts[run, i],
+                math.nan,
+                1.0,
+                1.0,
+                math.nan,
+            )
             for run in range(2)
             for i, n in enumerate(sizes)
         ]
@@ -373,7 +384,7 @@ def test_sizes_without_a_match_are_part_of_the_exponent_of_a_simulation():
 
 def test_finite_sizes_and_frontiers():
     theory = Theory(simulation=SMALL)
-    rows = [(1.5, SERVED, n, 0, n, n, math.nan, n, n, n) for n in (2**8, 2**10, 2**12)]
+    rows = [(1.5, SERVED_NEURONS, n, 0, n, n, math.nan, n, n, n) for n in (2**8, 2**10, 2**12)]
     simulated = pd.DataFrame(rows, columns=SIMULATION_COLUMNS)
     table = finite_size_table(simulated, theory).set_index("quantity")
     assert table["fitted"].tolist() == pytest.approx([1] * 4)

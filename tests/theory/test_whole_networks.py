@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rosetta.analysis.nulls import LadderNull
+from rosetta.analysis.null_thresholds import LadderNull
 from rosetta.config.theory import Theory
 from rosetta.theory.allocation import AllocationModel
 from rosetta.theory.exponents import exponent_table

@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from rosetta.analysis.counts import COUNT_OF
-from rosetta.analysis.nulls import PLAIN
-from rosetta.analysis.scaling import WHOLE
+from rosetta.analysis.null_thresholds import PLAIN
+from rosetta.analysis.scaling import NOTHING_LEFT_OUT
 from rosetta.config import SPLITS, Config, load_config
 from rosetta.errors import ConfigError, RosettaError, StoreError
 from rosetta.inputs.text.build import read_split
@@ -114,7 +114,9 @@ def _phases(paths: Paths) -> pd.DataFrame:
 _ALPHA = "{alpha:.2f} ({alpha_ci_low:.2f} to {alpha_ci_high:.2f})"
 _POOLED = {"α (95%) [families]": _ALPHA + " [{alpha_family_low:.2f} to {alpha_family_high:.2f}]"}
 SECTIONS = {
-    "pooled": Section("scaling_pooled", {"matches": "statistic"}, _POOLED, {"left_out": (WHOLE,)}),
+    "pooled": Section(
+        "scaling_pooled", {"matches": "statistic"}, _POOLED, {"left_out": (NOTHING_LEFT_OUT,)}
+    ),
     "families": Section(
         "scaling_pooled",
         {"matches": "statistic", "family left out": "left_out"},

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from rosetta.config import Config
 from rosetta.config.base import GB
-from rosetta.correlation.plan import RESERVED
+from rosetta.correlation.plan import PairSize
 from rosetta.models.known_sizes import Size
+from rosetta.models.placement import PROCESS_BYTES
 from rosetta.plan.extent import Extent
 
 # Shares of the speed of a plain matrix product. A training step or forward pass of a small model is
@@ -66,7 +67,7 @@ class Cost:
         GPUs that it can use; 0 if it gains from none.
     """
 
-    n_bytes: float = RESERVED
+    n_bytes: float = PROCESS_BYTES
     operations: Operations = NO_OPERATIONS
     disk_bytes: float | None = 0.0
     scratch_bytes: float = 0.0
@@ -113,7 +114,7 @@ class Known:
         """Return reading the stores of models so many times, which runs them if they are live."""
         return self.forward(models, passes) if self.live else NO_OPERATIONS
 
-    def pair_size(self, pair: tuple[str, str]) -> tuple[int, int, int]:
+    def pair_size(self, pair: tuple[str, str]) -> PairSize:
         """Return the neurons of either model, and the positions."""
         a, b = (self.size_of(model).shape.n_neurons for model in pair)
-        return a, b, self.extent.positions
+        return PairSize(a, b, self.extent.positions)

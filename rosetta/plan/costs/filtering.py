@@ -55,7 +55,7 @@ def filter_pretrain(known: Known, name: str) -> Cost:
     trained = 0.0 if name == "base" else known.extent.selected_tokens
     flops = size.n_parameters * (6 * trained + 2 * known.extent.heldout_tokens)
     return Cost(
-        placement.RESERVED + LOADING * PARAMETER_BYTES * size.n_parameters + batch,
+        placement.MODEL_PROCESS_BYTES + LOADING * PARAMETER_BYTES * size.n_parameters + batch,
         Operations.at(MODEL_EFFICIENCY, flops),
         n_gpus=1,
     )

@@ -56,7 +56,7 @@ def train(known: Known, model: str) -> Cost:
     tokens = training.steps * training.batch_size * training.sequence_length
     copy = PARAMETER_BYTES * size.n_parameters
     return Cost(
-        placement.RESERVED + TRAINING_COPIES * copy,
+        placement.MODEL_PROCESS_BYTES + TRAINING_COPIES * copy,
         Operations.at(MODEL_EFFICIENCY, 6 * size.n_parameters * tokens),
         CHECKPOINT_COPIES * copy,
     )
@@ -64,7 +64,7 @@ def train(known: Known, model: str) -> Cost:
 
 def describe_model(_known: Known, _model: str) -> Cost:
     """Return the cost of checking a model that is not trained here; weights are read one by one."""
-    return Cost(placement.RESERVED)
+    return Cost(placement.MODEL_PROCESS_BYTES)
 
 
 def activations(known: Known, model: str) -> Cost:
@@ -81,7 +81,7 @@ def _captured(known: Known, model: str, planned: Plan, share: float) -> Cost:
     """Return the cost of writing stores that hold a share of a model's activations."""
     held = held_models(known, [model], planned)  # of a live store too: what cannot run is told here
     if known.live:  # the model runs in the jobs that read the store
-        return Cost(placement.RESERVED + known.extent.tokenizing)
+        return Cost(placement.MODEL_PROCESS_BYTES + known.extent.tokenizing)
     values = known.size_of(model).shape.n_neurons * known.extent.positions
     disk = values * ITEM_BYTES[known.config.activations.dtype] * share
     return Cost(held.n_bytes, known.forward([model], share), disk, n_gpus=held.n_gpus)

@@ -12,6 +12,7 @@ from rosetta.config.base import GB
 from rosetta.correlation.plan import (
     LISTED_COST,
     REORDERED,
+    Budget,
     correlation_flops,
     fits_rematch,
     plan_screen,
@@ -20,7 +21,6 @@ from rosetta.correlation.plan import (
     screen_bytes,
     screen_flops,
     sketch_rows,
-    workers_of,
 )
 from rosetta.models.known_sizes import planned_capture, planned_twin
 from rosetta.plan.costs.base import NO_OPERATIONS, PRODUCT_EFFICIENCY, Cost, Known, Operations
@@ -34,17 +34,17 @@ def correlate(known: Known, pair: tuple[str, str]) -> Cost:
 
     Screened, it is that of a pair whose neurons the first candidates certify.
     """
-    settings, (n_a, n_b, positions) = known.config.correlation, known.pair_size(pair)
+    settings, size = known.config.correlation, known.pair_size(pair)
     if settings.method == "exact":
-        disk = (n_a + n_b) * (settings.max_k + 1) * NEIGHBOR_BYTES
+        disk = (size.n_a + size.n_b) * (settings.max_k + 1) * NEIGHBOR_BYTES
         share = 1 / settings.n_jobs
         return _within_budget(known, pair, exact_products(known, pair) * share, disk * share)
-    n_rows = sketch_rows(positions, settings.screening.sketch_rows)
-    flops = screen_flops(n_a, n_b, positions, n_rows)
+    n_rows = sketch_rows(size.n_positions, settings.screening.sketch_rows)
+    flops = screen_flops(size, n_rows)
     operations = Operations.at(PRODUCT_EFFICIENCY, flops) + _screened_reads(known, pair, n_rows)
     if known.at_most:
         operations += exact_products(known, pair)
-    disk = screen_bytes(n_a, n_b, n_rows, known.config.activations.n_shards)
+    disk = screen_bytes(size.n_a, size.n_b, n_rows, known.config.activations.n_shards)
     return _within_budget(known, pair, operations, disk)
 
 
@@ -57,9 +57,8 @@ def _screened_reads(known: Known, pair: tuple[str, str], n_rows: int) -> Operati
     """
     if not known.live:
         return NO_OPERATIONS
-    config, (n_a, n_b, _) = known.config, known.pair_size(pair)
-    memory_gb, workers = config.correlation.memory_gb, workers_of(config.dask)
-    screen = plan_screen(n_a, n_b, 0, memory_gb, n_rows=n_rows, workers=workers)
+    size = known.pair_size(pair)._replace(n_positions=0)
+    screen = plan_screen(size, _budget(known), n_rows)
     passes = [len(edges) + len(screen.tiles) for edges in (screen.edges_a, screen.edges_b)]
     reads = [known.reread([model], n) for model, n in zip(pair, passes, strict=True)]
     return reads[0] + reads[1]
@@ -75,14 +74,14 @@ def nulls(known: Known, pair: tuple[str, str], control: str) -> Cost:
 
 def intervals(known: Known, pair: tuple[str, str]) -> Cost:
     """Return the cost of matching a pair again on half-samples of the documents."""
-    config, (n_a, n_b, positions) = known.config, known.pair_size(pair)
-    n_listed = (n_a + n_b) * (config.correlation.max_k + 1)
-    flops = LISTED_COST * 2 * positions * n_listed
+    config, size = known.config, known.pair_size(pair)
+    n_listed = (size.n_a + size.n_b) * (config.correlation.max_k + 1)
+    flops = LISTED_COST * 2 * size.n_positions * n_listed
     of_neighbors = Operations.at(PRODUCT_EFFICIENCY, flops)
     of_neighbors += known.reread(pair, n_tiles(known, pair))
     # No pair whose operations exceed the limit ranks all neurons.
     most = config.intervals.max_teraflops * 1e12
-    flops = min(rematch_flops(n_a, n_b, positions, config.intervals), most)
+    flops = min(rematch_flops(size, config.intervals), most)
     of_all = Operations.at(PRODUCT_EFFICIENCY, flops) + known.reread(pair)
     if known.at_most:  # of fewer positions a pair may be ranked whole that is not of all
         fewer = replace(known, extent=replace(known.extent, positions=0))
@@ -93,10 +92,8 @@ def intervals(known: Known, pair: tuple[str, str]) -> Cost:
 
 def rematches(known: Known, pair: tuple[str, str]) -> bool:
     """Return whether a pair's intervals rank all neurons, not only nearest neighbours."""
-    config = known.config
-    limits = (config.correlation.memory_gb, config.intervals)
-    workers = workers_of(config.dask)
-    return fits_rematch(*known.pair_size(pair), *limits, precision=known.precision, workers=workers)
+    settings = known.config.intervals
+    return fits_rematch(known.pair_size(pair), _budget(known), settings, known.precision)
 
 
 def sweeps(known: Known, pair: tuple[str, str]) -> Cost:
@@ -116,7 +113,7 @@ def n_swept(config: Config) -> int:
 
 def exact_products(known: Known, pair: tuple[str, str], control: str = "") -> Operations:
     """Return all correlations of a pair by the exact method."""
-    flops = correlation_flops(*known.pair_size(pair))
+    flops = correlation_flops(known.pair_size(pair))
     # Each tile reads the stores of both models once.
     passes = known.reread(pair, n_tiles(known, pair, control)) if known.live else NO_OPERATIONS
     return Operations.at(PRODUCT_EFFICIENCY, flops) + passes
@@ -130,23 +127,19 @@ def n_tiles(known: Known, pair: tuple[str, str], control: str = "") -> int:
     PlanError
         If not even a small tile fits the memory budget.
     """
-    config, (n_a, n_b, _) = known.config, known.pair_size(pair)
-    tiles = plan_tiles(
-        n_a,
-        n_b,
-        0,
-        config.correlation.memory_gb,
-        precision=known.precision,
-        workers=workers_of(config.dask),
-        held=held_rows(control),
-    )
-    return len(tiles.tiles)
+    size, held = known.pair_size(pair)._replace(n_positions=0), held_rows(control)
+    plan = plan_tiles(size, _budget(known), precision=known.precision, held=held)
+    return len(plan.tiles)
 
 
 def held_rows(control: str) -> tuple[int, int]:
     """Return the rows of either model that a null model holds to permute or reorder them."""
     reordered = (control == "documents", control in ("documents", "permutation"))
     return REORDERED * reordered[0], REORDERED * reordered[1]
+
+
+def _budget(known: Known) -> Budget:
+    return Budget.of(known.config.correlation, known.config.dask)
 
 
 def _within_budget(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from rosetta.config.base import GB
 from rosetta.config.theory import TheorySimulation
@@ -47,25 +48,28 @@ def _simulation(
     kappa, gamma = changed.get("kappa", theory.kappa), changed.get("gamma", theory.gamma)
     settings = theory.simulation.model_copy(update={"n_inputs": int(changed["n_inputs"])})
     grid = theory.whole if whole else theory.simulation
-    decays, sizes = tuple(betas), tuple(grid.sizes)
-    return _grid_cost(decays, kappa, gamma, sizes, grid.runs, settings.model_dump_json(), whole)
+    cells = _Grid(tuple(betas), kappa, gamma, tuple(grid.sizes), grid.runs)
+    return _grid_cost(cells, settings.model_dump_json(), whole)
+
+
+class _Grid(NamedTuple):
+    """What is simulated: models of the theory, their sizes, and the runs of each."""
+
+    betas: tuple[float, ...]
+    kappa: float
+    gamma: float
+    sizes: tuple[int, ...]
+    runs: int
 
 
 @lru_cache(maxsize=1024)  # Snakemake asks again for every job
-def _grid_cost(
-    betas: tuple[float, ...],
-    kappa: float,
-    gamma: float,
-    sizes: tuple[int, ...],
-    runs: int,
-    settings: str,
-    whole: bool,
-) -> tuple[float, float]:
+def _grid_cost(grid: _Grid, settings: str, whole: bool) -> tuple[float, float]:
     from rosetta.theory.allocation import AllocationModel  # needs scipy
     from rosetta.theory.simulation import Cell, expected_cost
 
-    models = [AllocationModel(beta, kappa, gamma) for beta in betas]
-    cells = [Cell(model, n, run) for model in models for n in sizes for run in range(runs)]
+    models = [AllocationModel(beta, grid.kappa, grid.gamma) for beta in grid.betas]
+    runs = range(grid.runs)
+    cells = [Cell(model, n, run) for model in models for n in grid.sizes for run in runs]
     simulation = TheorySimulation.model_validate_json(settings)
     deviates, stored = expected_cost(cells, simulation, whole=whole)
     return deviates * FLOPS_PER_DEVIATE + len(cells) * FLOPS_PER_SIMULATION, stored

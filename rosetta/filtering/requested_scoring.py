@@ -13,11 +13,11 @@ from rosetta.config.corpus import HUB_ID
 from rosetta.config.devices import Devices
 from rosetta.config.filtering import FilterScoring
 from rosetta.errors import ConfigError
-from rosetta.filtering import pool
+from rosetta.filtering import pool_shards
 from rosetta.filtering.document_scores import Scorer
-from rosetta.filtering.file_pool import COLUMN
-from rosetta.filtering.request import FileFilter
-from rosetta.filtering.score_files import is_scored, write_scores
+from rosetta.filtering.request import FilterRequest
+from rosetta.filtering.requested_pool import COLUMN
+from rosetta.filtering.stored_scores import is_scored, write_scores
 from rosetta.models import loading
 from rosetta.models.devices import room_here
 from rosetta.models.folders import check_model_folder, model_files
@@ -37,7 +37,7 @@ SCORE_VERSION = 3  # raise when a change of code changes what a killed run left 
 LABEL = "--model"
 
 
-class FileScoring(NamedTuple):
+class RequestedScoring(NamedTuple):
     """What a pool is scored by.
 
     Attributes
@@ -80,7 +80,7 @@ def _digests(folder: Path) -> dict[str, str]:
     return {path.name: digest_file(path) for path in model_files(folder)}
 
 
-def checked_scoring(wanted: FileFilter) -> FileScoring:
+def checked_scoring(wanted: FilterRequest) -> RequestedScoring:
     """Check what can be checked without weights; return what the pool is scored by.
 
     Raises
@@ -107,22 +107,22 @@ def checked_scoring(wanted: FileFilter) -> FileScoring:
         scoring = scoring.model_copy(update={"sequence_length": length})
     loading.check_context(config, scoring.sequence_length, "--sequence-length")
     check_vocabulary(load_tokenizer(source), config, LABEL)
-    return FileScoring(source, shape, neuron, scoring)
+    return RequestedScoring(source, shape, neuron, scoring)
 
 
-def score_pool(by: FileScoring, recipe: dict[str, Any], where: FilterPaths) -> None:
+def score_pool(by: RequestedScoring, recipe: dict[str, Any], where: FilterPaths) -> None:
     """Score the shards that are not scored yet; the model is loaded only if there are any.
 
     Parameters
     ----------
-    by : FileScoring
+    by : RequestedScoring
         What they are scored by.
     recipe : dict
         Its `recipe`; scores that another one made are not kept.
     where : FilterPaths
         The pool, and where its scores are written.
     """
-    shards = read_manifest(where.pool_manifest, pool.KIND)["shards"]
+    shards = read_manifest(where.pool_manifest, pool_shards.KIND)["shards"]
     made = [{**recipe, "shard": shard["digest"]} for shard in shards]
     waiting = [shard for shard, one in enumerate(made) if not is_scored(where, shard, one)]
     say(f"{len(shards) - len(waiting)} of {len(shards)} shards are scored")
@@ -136,4 +136,4 @@ def score_pool(by: FileScoring, recipe: dict[str, Any], where: FilterPaths) -> N
     tokenizer, neurons = load_tokenizer(source), {COLUMN: by.neuron}
     for shard in waiting:
         scorer = Scorer(model, tokenizer, neurons, scoring, f"shard {shard + 1}/{len(shards)}")
-        write_scores(where, shard, scorer.score(pool.read_shard(where, shard)), made[shard])
+        write_scores(where, shard, scorer.score(pool_shards.read_shard(where, shard)), made[shard])

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from rosetta.config.filtering import FilterSelection
 from rosetta.errors import ConfigError
-from rosetta.filtering import corpus, pool
-from rosetta.filtering.request import FileFilter
-from rosetta.filtering.score_files import read_scores
+from rosetta.filtering import corpus, pool_shards
+from rosetta.filtering.pool_documents import Fresh
+from rosetta.filtering.request import FilterRequest
 from rosetta.filtering.select import Amount, check_amount, percentile_of
+from rosetta.filtering.stored_scores import read_scores
 from rosetta.inputs.text.documents import Text
 from rosetta.inputs.text.records import Keys, file_texts, left_out, source_files
 from rosetta.progress import say
@@ -26,7 +27,7 @@ KEYS = Keys("--pool", "--text-column", "--domain-column")
 AMOUNT_KEYS = {"tokens": "--budget-tokens", "count": "--count"}
 
 
-def checked_files(wanted: FileFilter, where: FilterPaths) -> list[Path]:
+def checked_files(wanted: FilterRequest, where: FilterPaths) -> list[Path]:
     """Return the files of a pool that may be filtered into a folder.
 
     Raises
@@ -60,7 +61,7 @@ def _check_out(pool: Path, where: FilterPaths) -> None:
         )
 
 
-def write_file_pool(wanted: FileFilter, files: list[Path], where: FilterPaths) -> None:
+def write_requested_pool(wanted: FilterRequest, files: list[Path], where: FilterPaths) -> None:
     """Write the pool's shards, unless they are there and the files are the same."""
     facts = [[str(path), path.stat().st_size, path.stat().st_mtime_ns] for path in files]
     columns = [wanted.text_column, wanted.domain_column]
@@ -70,21 +71,21 @@ def write_file_pool(wanted: FileFilter, files: list[Path], where: FilterPaths) -
     made_by = {"version": POOL_VERSION, "files": facts, "columns": columns, "n_shards": n_shards}
     if where.pool_manifest.exists():
         try:
-            if read_manifest(where.pool_manifest, pool.KIND)["made_by"] == made_by:
-                pool.check_shards(where)
+            if read_manifest(where.pool_manifest, pool_shards.KIND)["made_by"] == made_by:
+                pool_shards.check_shards(where)
                 say(f"{where.pool}: the pool's {n_shards} shards are there")
                 return
             shutil.rmtree(where.root / "scores", ignore_errors=True)
         except DamageError as damage:  # scores of shards that come out as they were are kept
             say(f"{damage.path}: {damage.what}; writing the pool again")
-    fresh, unread = pool.Fresh(), left_out(str(wanted.pool), KEYS.path)
-    pool.write_pool(
+    fresh, unread = Fresh(), left_out(str(wanted.pool), KEYS.path)
+    pool_shards.write_pool(
         fresh.documents(_texts(wanted, files)), where, n_shards, made_by, fresh.counts, unread
     )
     say(f"{where.pool}: {n_shards} shards of the pool, {fresh.counts}")
 
 
-def _texts(wanted: FileFilter, files: list[Path]) -> Iterator[Text]:
+def _texts(wanted: FilterRequest, files: list[Path]) -> Iterator[Text]:
     """Yield the pool's texts, each with its file's path in the pool as its source."""
     root = wanted.pool if wanted.pool.is_dir() else wanted.pool.parent
     for path in files:
@@ -95,13 +96,13 @@ def _texts(wanted: FileFilter, files: list[Path]) -> Iterator[Text]:
 
 def check_early(selection: FilterSelection, where: FilterPaths) -> None:
     """Reject what the pool cannot hold before scoring: a token has at least one byte."""
-    shards = read_manifest(where.pool_manifest, pool.KIND)["shards"]
+    shards = read_manifest(where.pool_manifest, pool_shards.KIND)["shards"]
     documents, n_bytes = (sum(shard[key] for shard in shards) for key in ("documents", "bytes"))
     amount = Amount(tokens=selection.budget_tokens, count=selection.count)
     check_amount(amount, n_bytes, documents, AMOUNT_KEYS, unit="bytes of text")
 
 
-def amount_of_files(selection: FilterSelection, where: FilterPaths) -> Amount:
+def requested_amount(selection: FilterSelection, where: FilterPaths) -> Amount:
     """Return how much of a scored pool is taken.
 
     Raises

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rosetta.config.filtering import Filtering
 from rosetta.filtering.assess import Filter
-from rosetta.filtering.corpus import pool_shards
+from rosetta.filtering.pool_shards import read_shards
 from rosetta.filtering.select import membership
 from rosetta.run.paths import FilterPaths
 from rosetta.storage.manifests import read_manifest
@@ -35,5 +35,5 @@ def selected_texts(where: FilterPaths, chosen: Filter) -> Iterator[str]:
     """Yield the texts of a selection in the order of the pool."""
     table = read_parquet(where.selection(chosen.file), ["id"], where.selections_manifest)
     ids = table["id"].sort_values().to_numpy()
-    for documents in pool_shards(where):
+    for documents in read_shards(where):
         yield from documents.loc[membership(documents["id"].to_numpy(), ids), "text"]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Positions:
+class TokenPositions:
     """The positions of a model that stand for bytes, over all its shards in order.
 
     Attributes
@@ -43,7 +43,7 @@ class Positions:
         return len(self.document)
 
     @classmethod
-    def of(cls, stores: list[Store | LiveStore]) -> Positions:
+    def of(cls, stores: list[Store | LiveStore]) -> TokenPositions:
         """Return the positions of a model's shard stores."""
         rows, documents, starts, ends, ids = [], [], [], [], []
         n_documents = 0

@@ -19,7 +19,6 @@ import torch
 from rosetta.activations.store import StoreTokens, write_store
 from rosetta.alignment.spans import TokenRanges, aligned_spans
 from rosetta.models.neurons import NeuronShape
-from rosetta.storage.tables import write_parquet
 from rosetta.theory.allocation import predicted_correlation
 
 TRUTH_COLUMNS = ["layer_a", "unit_a", "layer_b", "unit_b", "ratio", "expected_r"]
@@ -28,7 +27,7 @@ GROUP = 64  # documents made at once
 
 
 @dataclass(frozen=True)
-class Planted:
+class PlantedStores:
     """What is planted.
 
     Attributes
@@ -53,8 +52,8 @@ class Planted:
     n_shards: int = 2
 
 
-def simulate_stores(folder: Path, planted: Planted) -> pd.DataFrame:
-    """Write both models' stores to `folder`/a and /b, and the truth to truth.parquet.
+def simulate_stores(folder: Path, planted: PlantedStores) -> pd.DataFrame:
+    """Write the stores of both models to `folder`/a and `folder`/b, and return the truth.
 
     Returns
     -------
@@ -84,12 +83,10 @@ def simulate_stores(folder: Path, planted: Planted) -> pd.DataFrame:
     ratios = np.array(planted.ratios)
     columns = [index for place in places for index in (place // shape.d_mlp, place % shape.d_mlp)]
     values = [*columns, ratios, predicted_correlation(ratios, ratios)]
-    truth = pd.DataFrame(dict(zip(TRUTH_COLUMNS, values, strict=True)))
-    write_parquet(folder / "truth.parquet", truth)
-    return truth
+    return pd.DataFrame(dict(zip(TRUTH_COLUMNS, values, strict=True)))
 
 
-def _ranges(planted: Planted, side: int, documents: range) -> TokenRanges:
+def _ranges(planted: PlantedStores, side: int, documents: range) -> TokenRanges:
     """Tokenize documents at random; a document's tokens depend on the seed, the side and its number
     only.
     """
@@ -104,7 +101,7 @@ def _ranges(planted: Planted, side: int, documents: range) -> TokenRanges:
     return TokenRanges(np.concatenate(index), np.concatenate(starts), np.concatenate(ends))
 
 
-def _tokens(planted: Planted, side: int, documents: range) -> StoreTokens:
+def _tokens(planted: PlantedStores, side: int, documents: range) -> StoreTokens:
     ranges = _ranges(planted, side, documents)
     as_int = [
         values.astype(np.int32)
@@ -116,7 +113,7 @@ def _tokens(planted: Planted, side: int, documents: range) -> StoreTokens:
 
 
 def _batches(
-    planted: Planted, side: int, places: np.ndarray, groups: list[range]
+    planted: PlantedStores, side: int, places: np.ndarray, groups: list[range]
 ) -> Iterator[torch.Tensor]:
     shape, ratios = planted.shape, np.array(planted.ratios)
     for documents in groups:

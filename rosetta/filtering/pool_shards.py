@@ -1,4 +1,4 @@
-"""The pool of documents to filter, in shards of Parquet; never wholly in memory."""
+"""The shards of the pool: its documents as Parquet, written and read a few at a time."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import resource
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rosetta.errors import CorpusError, PlanError
-from rosetta.inputs.text.build import read_split
-from rosetta.inputs.text.documents import Document, Text, document_name, hash64
-from rosetta.run.paths import FilterPaths, Paths
+from rosetta.inputs.text.documents import Document
+from rosetta.run.paths import FilterPaths
 from rosetta.storage.atomic import replacing
 from rosetta.storage.digests import check_digest, digest_file
 from rosetta.storage.manifests import read_manifest, write_manifest
@@ -28,89 +25,10 @@ KIND = "filter-pool"
 SCHEMA = pa.schema(
     [("id", pa.uint64()), ("text", pa.string()), ("domain", pa.string()), ("source", pa.string())]
 )
-BUFFERED = 512  # documents held back per shard, which become one row group
+GROUP_DOCUMENTS = 512  # documents held back per shard, which become one row group
 BUFFERED_BYTES = 2**29  # of text held back for all shards together
-SMALLEST_GROUP = 2**18  # bytes, below which a row group of its own is a waste
+MIN_GROUP_BYTES = 2**18  # bytes, below which a row group of its own is a waste
 SPARE_FILES = 200  # that a process has open apart from the shards
-
-
-@dataclass
-class Fresh:
-    """Turns texts into documents of the pool, and counts what it drops.
-
-    A text is dropped if it is blank, has no UTF-8 form (nor its label), was met before, or has one
-    of the names `known` (`document_name`): of documents on which the neuron was chosen or
-    perplexity is measured, and of the texts that they are pieces of, which are their sources.
-    """
-
-    known: set[str] = field(default_factory=set)
-    counts: dict[str, int] = field(
-        default_factory=lambda: dict.fromkeys(
-            ("accepted", "blank", "unencodable", "duplicate", "known"), 0
-        )
-    )
-    _ids: set[int] = field(default_factory=set)
-
-    def documents(self, texts: Iterable[Text]) -> Iterator[Document]:
-        """Yield the accepted texts as documents, in order."""
-        for text in texts:
-            verdict, document_id = self._judge(text)
-            self.counts[verdict] += 1
-            if verdict == "accepted":
-                self._ids.add(document_id)
-                yield Document(document_id, text.text, text.domain, text.source)
-
-    def _judge(self, text: Text) -> tuple[str, int]:
-        if not text.text.strip():
-            return "blank", 0
-        try:
-            f"{text.text}{text.domain}".encode()
-        except UnicodeEncodeError:  # a lone surrogate
-            return "unencodable", 0
-        document_id = hash64(text.text)
-        if document_name(document_id) in self.known:
-            return "known", document_id
-        return ("duplicate" if document_id in self._ids else "accepted"), document_id
-
-
-def known_names(paths: Paths) -> set[str]:
-    """Return the names of the documents that a run's own pool may not hold.
-
-    And those of the texts that they are pieces of.
-    """
-    splits = [read_split(paths, split) for split in ("match", "heldout")]
-    names: set[str] = set()
-    for split in splits:
-        names.update(map(document_name, split["id"].tolist()))
-        names.update(split["source"].tolist())
-    return names
-
-
-def thinned(documents: pd.DataFrame, target: str, share: float, seed: int) -> pd.DataFrame:
-    """Return documents with so few of the target domain left that they are `share` of the bytes.
-
-    Those that stay are the first in the order of a hash of their ids.
-
-    Parameters
-    ----------
-    documents : DataFrame
-        id, text, domain.
-    target : str
-        The domain.
-    share : float
-        Its largest share of the bytes.
-    seed : int
-        Of the hash.
-    """
-    size = documents["text"].str.encode("utf-8").str.len().to_numpy()
-    mine = (documents["domain"] == target).to_numpy()
-    allowed = share / (1 - share) * size[~mine].sum()
-    rows = np.flatnonzero(mine)
-    order = np.argsort(
-        [hash64("thin", seed, id_) for id_ in documents["id"].to_numpy()[rows].tolist()]
-    )
-    kept = rows[order][np.cumsum(size[rows[order]]) <= allowed]
-    return documents[~mine | np.isin(np.arange(len(documents)), kept)]
 
 
 def write_pool(
@@ -167,7 +85,7 @@ def _write_shards(
     """Write the shards; return documents, bytes and digest of each, and the number of documents by
     domain.
     """
-    limit = max(SMALLEST_GROUP, BUFFERED_BYTES // n_shards)
+    limit = max(MIN_GROUP_BYTES, BUFFERED_BYTES // n_shards)
     paths = [folder / f"{number}.parquet" for number in range(n_shards)]
     held: list[dict[str, Any]] = [{"documents": 0, "bytes": 0} for _ in paths]
     domains: Counter[str] = Counter()
@@ -216,7 +134,7 @@ class _Shard:
     def add(self, document: Document, size: int) -> None:
         self._buffer.append(document._asdict())
         self._size += size
-        if len(self._buffer) >= BUFFERED or self._size >= self._limit:
+        if len(self._buffer) >= GROUP_DOCUMENTS or self._size >= self._limit:
             self._flush()
 
     def _flush(self) -> None:
@@ -235,6 +153,12 @@ def read_shard(where: FilterPaths, shard: int) -> pd.DataFrame:
     """
     check_shards(where, [shard])
     return read_parquet(where.pool_shard(shard), SCHEMA.names)
+
+
+def read_shards(where: FilterPaths) -> Iterator[pd.DataFrame]:
+    """Yield the documents of every shard."""
+    for shard in range(n_shards(where)):
+        yield read_shard(where, shard)
 
 
 def check_shards(where: FilterPaths, shards: Iterable[int] | None = None) -> None:

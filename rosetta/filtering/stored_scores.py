@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rosetta.filtering import pool
+from rosetta.filtering import pool_shards
 from rosetta.filtering.select import membership
 from rosetta.progress import say
 from rosetta.run.paths import FilterPaths
@@ -57,7 +57,7 @@ def read_scores(where: FilterPaths, columns: list[str] | None = None) -> Iterato
     StoreError
         If a shard's scores are missing, altered, or not of the documents that the pool has there.
     """
-    shards = read_manifest(where.pool_manifest, pool.KIND)["shards"]
+    shards = read_manifest(where.pool_manifest, pool_shards.KIND)["shards"]
     for shard, held in enumerate(shards):
         manifest = read_manifest(where.shard_scores_manifest(shard), KIND)
         path = where.shard_scores(shard)
