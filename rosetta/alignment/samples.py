@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from rosetta.errors import StoreError
-from rosetta.inputs.text.documents import cluster_of, document_name, hash64
+from rosetta.inputs.text.documents import cluster_of, document_name
+from rosetta.storage.digests import hash64
 from rosetta.storage.tables import read_parquet
 
 DOCUMENT_COLUMNS = ["id", "domain", "source"]

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 
 from rosetta.errors import CorpusError, PlanError
 from rosetta.inputs.text.build import read_split
-from rosetta.inputs.text.documents import Document, Text, document_name, hash64
+from rosetta.inputs.text.documents import Document, Text, document_name
 from rosetta.run.paths import FilterPaths, Paths
 from rosetta.storage.atomic import replacing
-from rosetta.storage.digests import check_digest, digest_file
+from rosetta.storage.digests import check_digest, digest_file, hash64
 from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_parquet
 

@@ -31,9 +31,10 @@ from rosetta.filtering.results import results_table, summary_table
 from rosetta.filtering.score_files import is_scored, read_scores, write_all_scores, write_scores
 from rosetta.filtering.select import Amount, Scored, membership, percentile_of, select
 from rosetta.inputs.text.build import build_corpus, read_split
-from rosetta.inputs.text.documents import Text, document_name, hash64
+from rosetta.inputs.text.documents import Text, document_name
 from rosetta.inputs.text.records import file_texts
 from rosetta.run.paths import FilterPaths, Paths
+from rosetta.storage.digests import hash64
 
 # Few distinct scores, so that ties are the rule.
 POOLS = st.lists(st.tuples(st.integers(-3, 3), st.integers(1, 20)), min_size=1, max_size=60)
