@@ -326,7 +326,7 @@ def correlate(
         )
     excluded = parse_section(Exclusions, _json("--exclusions", exclusions))
     view = View(
-        excluded, permute_seed=permute_seed, exchange_seed=exchange_seed, documents=documents
+        excluded, permute_seed=permute_seed, exchange_seed=exchange_seed, sample_table=documents
     )
     dask = _dask(scheduler, n_workers, threads, jobqueue)
     correlate_step(CorrelationRequest(a, b, pooled, settings, dask), out, job, view)

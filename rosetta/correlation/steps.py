@@ -23,7 +23,7 @@ def correlate_step(request: CorrelationRequest, out: Path, job: int, view: View)
     job : int
         Number of this job among `request.settings.n_jobs`.
     view : View
-        Documents, positions and neurons that are correlated, and their order.
+        Samples, positions and neurons that are correlated, and their order.
     """
     from rosetta.correlation.pairs import correlate_stores
 
