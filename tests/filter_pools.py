@@ -3,7 +3,8 @@
 from rosetta.filtering import pool_shards
 from rosetta.filtering.pool_documents import Fresh
 from rosetta.filtering.stored_scores import write_scores
-from rosetta.inputs.text.documents import Text, document_name, hash64
+from rosetta.inputs.text.documents import Text, document_name
+from rosetta.storage.digests import hash64
 
 
 def make_pool(where, n=200, n_shards=3):

@@ -1,74 +1,38 @@
-"""What a corpus says of the samples of stores, and dealing samples into independent parts."""
+"""What is known of the samples of stores, and dealing samples into independent parts."""
 
 from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from rosetta.errors import StoreError
-from rosetta.inputs.text.documents import cluster_of, document_name, hash64
-from rosetta.storage.tables import read_parquet
-
-DOCUMENT_COLUMNS = ["id", "domain", "source"]
+from rosetta.storage.digests import hash64
 
 
 @dataclass(frozen=True)
 class SampleFacts:
-    """Domains and clusters of samples, in the order of the stores.
+    """Labels and clusters of samples, in the order of the stores.
 
     Attributes
     ----------
-    domains, clusters : ndarray of str, shape (n_samples,)
-        Samples of one cluster are parts of one whole (`rosetta.inputs.text.documents.cluster_of`),
-        so only clusters are independent.
+    labels : ndarray of str, shape (n_samples,)
+        What each sample is an example of: a document's domain.
+    clusters : ndarray of str, shape (n_samples,)
+        Samples of one cluster are parts of one whole, as the documents cut from one file, so only
+        clusters are independent.
     """
 
-    domains: np.ndarray
+    labels: np.ndarray
     clusters: np.ndarray
 
+    @classmethod
+    def alone(cls, names: list[str]) -> SampleFacts:
+        """Return the facts of samples of which only names are known.
 
-def sample_facts(ids: np.ndarray, table: Path | None) -> SampleFacts:
-    """Return the facts of documents, the samples of text, by their ids.
-
-    Parameters
-    ----------
-    ids : ndarray of uint64, shape (n_documents,)
-        Documents of the stores.
-    table : Path, optional
-        A split of the corpus: Parquet with the columns `id`, `domain` and `source`. Without it
-        every document is a cluster of its own, and all are of one domain.
-
-    Raises
-    ------
-    StoreError
-        If the table lacks a document, or is none of documents.
-    """
-    if table is None:
-        return SampleFacts(
-            np.full(len(ids), ""), np.array([document_name(i) for i in ids.tolist()], dtype=str)
-        )
-    known = read_parquet(table, DOCUMENT_COLUMNS)
-    for column, kinds, what in (
-        ("id", "ui", "whole numbers"),
-        ("domain", "O", "text"),
-        ("source", "O", "text"),
-    ):
-        values = known[column]
-        if values.isna().any() or values.to_numpy().dtype.kind not in kinds:
-            raise StoreError(f"{table}: {column}: not {what} throughout. Give a split of a corpus.")
-    found = known.drop_duplicates("id").set_index("id").reindex(ids)
-    missing = ids[found["source"].isna().to_numpy()]
-    if len(missing):
-        raise StoreError(
-            f"{table}: has no document {document_name(int(missing[0]))}, which the stores hold. "
-            "Give the split of the "
-            "corpus that they were captured on, or capture them again."
-        )
-    clusters = [cluster_of(source) for source in found["source"]]
-    return SampleFacts(found["domain"].to_numpy(str), np.array(clusters, dtype=str))
+        Each is a cluster of its own, and all have one label.
+        """
+        return cls(np.full(len(names), ""), np.array(names, dtype=str))
 
 
 def deal(clusters: np.ndarray, n_parts: int) -> np.ndarray:

@@ -1,19 +1,39 @@
-"""Alignment of two models' stores, by the stores' modality."""
+"""Alignment of two models' stores, and what is known of their samples, by the stores' modality."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from rosetta.activations.reader import StoreReader
 from rosetta.alignment import text
 from rosetta.alignment.positions import AlignedShard
+from rosetta.alignment.samples import SampleFacts
 from rosetta.config.base import Modality
 from rosetta.errors import StoreError
 
-# How two shards of the same samples are aligned.
-ALIGN: Mapping[Modality, Callable[[StoreReader, StoreReader], AlignedShard]] = {
-    "text": text.align_shard
-}
+
+@dataclass(frozen=True)
+class Alignment:
+    """What a modality says of stores to be compared.
+
+    Attributes
+    ----------
+    align_shard : callable
+        Aligns two models' shards of the same samples.
+    sample_facts : callable
+        From the ids of samples, and a table of them or None, to their labels and clusters.
+    """
+
+    align_shard: Callable[[StoreReader, StoreReader], AlignedShard]
+    sample_facts: Callable[[np.ndarray, Path | None], SampleFacts]
+
+
+# A further modality is a further entry.
+ALIGNMENTS: Mapping[Modality, Alignment] = {"text": Alignment(text.align_shard, text.sample_facts)}
 
 
 def align_stores(
@@ -35,5 +55,28 @@ def align_stores(
     if len(set(modalities.values())) > 1:
         told = ", ".join(f"{path}: {modality}" for path, modality in modalities.items())
         raise StoreError(f"stores of two modalities cannot be aligned ({told}). Give two of one.")
-    align = ALIGN[stores_a[0].modality]
+    align = ALIGNMENTS[stores_a[0].modality].align_shard
     return [align(a, b) for a, b in zip(stores_a, stores_b, strict=True)]
+
+
+def facts_of_samples(
+    stores: Sequence[StoreReader], ids: np.ndarray, table: Path | None
+) -> SampleFacts:
+    """Return the labels and clusters of the samples of stores.
+
+    Parameters
+    ----------
+    stores : sequence of StoreReader
+        Shard stores of one model.
+    ids : ndarray of uint64, shape (n_samples,)
+        Their samples, over all shards.
+    table : Path, optional
+        A table of samples, as their modality has it. Without it every sample is a cluster of its
+        own, and all have one label.
+
+    Raises
+    ------
+    StoreError
+        If the table lacks a sample, or is not one of samples.
+    """
+    return ALIGNMENTS[stores[0].modality].sample_facts(ids, table)

@@ -1,6 +1,10 @@
-"""Alignment of two models' stores of text, on the spans that both tokenizations share."""
+"""Alignment of two models' stores of text, on the spans that both tokenizations share, and what a
+corpus says of their documents.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 
@@ -8,7 +12,13 @@ from rosetta.activations.layout import check_same_documents
 from rosetta.activations.reader import StoreReader
 from rosetta.activations.variables import StoreTokens
 from rosetta.alignment.positions import AlignedShard, StoredRows
+from rosetta.alignment.samples import SampleFacts
 from rosetta.alignment.spans import AlignedSpans, Segments, TokenRanges, aligned_spans
+from rosetta.errors import StoreError
+from rosetta.inputs.text.documents import cluster_of, document_name
+from rosetta.storage.tables import read_parquet
+
+DOCUMENT_COLUMNS = ["id", "domain", "source"]
 
 
 def token_ranges(tokens: StoreTokens) -> TokenRanges:
@@ -46,3 +56,40 @@ def align_shard(a: StoreReader, b: StoreReader) -> AlignedShard:
 def _segments(document: np.ndarray, rows: StoredRows, spans: AlignedSpans, side: int) -> Segments:
     first, last = (ends[side].astype(np.int32) for ends in (spans.first, spans.last))
     return Segments(document, np.flatnonzero(rows.content).astype(np.int32), first, last)
+
+
+def sample_facts(ids: np.ndarray, table: Path | None) -> SampleFacts:
+    """Return the facts of documents: their domains are the labels, their sources the clusters.
+
+    Parameters
+    ----------
+    ids : ndarray of uint64, shape (n_documents,)
+        Documents of the stores.
+    table : Path, optional
+        A split of the corpus: Parquet with the columns `id`, `domain` and `source`.
+
+    Raises
+    ------
+    StoreError
+        If the table lacks a document, or is none of documents.
+    """
+    if table is None:
+        return SampleFacts.alone([document_name(i) for i in ids.tolist()])
+    known = read_parquet(table, DOCUMENT_COLUMNS)
+    for column, kinds, what in (
+        ("id", "ui", "whole numbers"),
+        ("domain", "O", "text"),
+        ("source", "O", "text"),
+    ):
+        values = known[column]
+        if values.isna().any() or values.to_numpy().dtype.kind not in kinds:
+            raise StoreError(f"{table}: {column}: not {what} throughout. Give a split of a corpus.")
+    found = known.drop_duplicates("id").set_index("id").reindex(ids)
+    missing = ids[found["source"].isna().to_numpy()]
+    if len(missing):
+        raise StoreError(
+            f"{table}: has no document {document_name(int(missing[0]))}, which the stores hold. "
+            "Give the split of the corpus that they were captured on, or capture them again."
+        )
+    clusters = [cluster_of(source) for source in found["source"]]
+    return SampleFacts(found["domain"].to_numpy(str), np.array(clusters, dtype=str))

@@ -15,7 +15,7 @@ import numpy as np
 
 from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.config import Bootstrap
-from rosetta.inputs.text.documents import hash64
+from rosetta.storage.digests import hash64
 
 # More clusters than this are dealt at random into as many groups: that keeps the mean, its error
 # and the skewness of their ratio, and costs the same for models of any size.

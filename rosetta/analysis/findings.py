@@ -44,7 +44,7 @@ class Measured:
     counts : dict of str to tuple of float
         By statistic, the count and its 95% interval.
     replicates : dict of str to ndarray of float64, shape (R,)
-        The same on each half-sample of the documents.
+        The same on each half-sample.
     """
 
     rung: Rung
@@ -186,7 +186,7 @@ def count_finding(ladder: str, statistic: str, law: pd.Series) -> Evidence:
 def share_finding(small: Measured, large: Measured, statistic: str, _config: Config) -> Evidence:
     """Ask whether the count per neuron of the anchor falls from the smallest to the largest rung.
 
-    All neurons are there, so what varies is the documents: intervals are those of the counts, from
+    All neurons are there, so what varies is the samples: intervals are those of the counts, from
     half-samples. A rung with few matches is not judged, since its halves hardly differ: 0 matches
     on every half would have no error.
     """

@@ -11,9 +11,9 @@ from rosetta.analysis.intervals import fisher_z
 from rosetta.analysis.tails import is_readable, tail_quantile
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.config.controls import CALIBRATING
-from rosetta.inputs.text.documents import hash64
 from rosetta.matching.mutual import MATCH_COLUMNS
 from rosetta.run.paths import Paths
+from rosetta.storage.digests import hash64
 from rosetta.storage.tables import read_parquet
 
 NULL_COLUMNS = ["seed", *MATCH_COLUMNS]

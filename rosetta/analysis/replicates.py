@@ -1,4 +1,4 @@
-"""Counts of every rung on half-samples of the documents, and their intervals."""
+"""Counts of every rung on half-samples, and their intervals."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ def replicate_table(
 
     With every half-sample the thresholds are drawn again (`LadderNull.redrawn`), the same for all
     rungs of a ladder, so that the spread of a calibrated count holds the sampling error of its
-    threshold. All ladders are drawn alike, because they share the seeds of exchanged documents and
+    threshold. All ladders are drawn alike, because they share the seeds of exchanged samples and
     the twins of the models that they share: drawn apart, their errors would cancel in an exponent
     of all of them. Without a threshold, or with one whose error is not known, counts are NaN. A
     rung has no rows if one of its pairs has no half-samples, or fewer than others of the run: their
-    numbers would not be of the same documents.
+    numbers would not be of the same samples.
     """
     n_half_samples = max(_n_half_samples(paths, pair) for pair in config.pairs())
     rows = []

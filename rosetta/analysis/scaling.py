@@ -126,7 +126,7 @@ def scaling_table(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) 
 
     `alpha_ci_…` is the 95% interval of the exponent at this number of positions. It joins, by the
     root of the sum of squares of their half widths, how far the rungs lie from a law (`count_law`)
-    and, where half-samples are given, what the choice of documents and the sampling of the null's
+    and, where half-samples are given, what the choice of samples and the sampling of the null's
     threshold do, which move rungs together. The second alone is `alpha_resampled_…`.
     `half_sample_bias` is the mean exponent on half-samples minus the exponent: what half the
     positions do to it; `alpha_extrapolated`, α minus that, is the exponent extrapolated in
@@ -139,7 +139,7 @@ def scaling_table(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) 
     counts : DataFrame
         Columns ladder, n_neurons, matches, and optionally the counts above each null, `above_…`.
     replicates : DataFrame, optional
-        Counts on half-samples of the documents (`rosetta.analysis.replicates`).
+        Counts on half-samples (`rosetta.analysis.replicates`).
     """
     rows = []
     for statistic, column in counted_columns(counts):

@@ -10,7 +10,7 @@ import yaml
 
 from rosetta.config import Specialization
 from rosetta.errors import ConfigError
-from rosetta.inputs.text.documents import hash64
+from rosetta.storage.digests import hash64
 
 
 def categories_of(

@@ -23,12 +23,11 @@ from rosetta.config import Activations
 from rosetta.config.arguments import checked
 from rosetta.errors import ConfigError, CorpusError, StoreError, naming_files
 from rosetta.inputs.text.build import shard_bounds
-from rosetta.inputs.text.documents import hash64
 from rosetta.models.architectures.text import text_config
 from rosetta.models.tokenizers import tokenizer_digest
 from rosetta.progress import say
 from rosetta.storage.damage import DamageError
-from rosetta.storage.digests import digest_json
+from rosetta.storage.digests import digest_json, hash64
 from rosetta.storage.manifests import read_manifest
 from rosetta.storage.names import digest_path
 

@@ -315,7 +315,7 @@ def correlate(
         )
     excluded = checked(Exclusions, _json("--exclusions", exclusions), "--exclusions: {}".format)
     view = View(
-        excluded, permute_seed=permute_seed, exchange_seed=exchange_seed, documents=documents
+        excluded, permute_seed=permute_seed, exchange_seed=exchange_seed, sample_table=documents
     )
     dask = _dask(scheduler, n_workers, threads, jobqueue)
     correlate_step(CorrelationRequest(a, b, pooled, settings, dask), out, job, view)

@@ -12,8 +12,7 @@ import numpy as np
 from rosetta.activations.folders import open_stores
 from rosetta.activations.reader import StoreReader
 from rosetta.alignment.positions import AlignedPositions, AlignedShard
-from rosetta.alignment.samples import sample_facts
-from rosetta.alignment.stores import align_stores
+from rosetta.alignment.stores import align_stores, facts_of_samples
 from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.exchange import Reordering, exchange
 from rosetta.correlation.neighbor_tables import LeftOut
@@ -136,7 +135,8 @@ def pair_of(
         If fewer than two positions are left, no sample can be exchanged, or the view's table lacks
         one.
     """
-    facts = sample_facts(np.concatenate([shard.sample_ids for shard in shards]), view.documents)
+    ids = np.concatenate([shard.sample_ids for shard in shards])
+    facts = facts_of_samples(stores_a, ids, view.sample_table)
     seen = _seen(stores_a, stores_b, shards, view.takes(facts.clusters), view.exclusions)
     a, b = (
         _side(stores_a, [part.a for part in seen], view),
@@ -153,8 +153,7 @@ def pair_of(
     left_out = replace(left_out, n_quiet_a=int(a.quiet.sum()), n_quiet_b=int(b.quiet.sum()))
     if a.n_positions < 2:
         raise StoreError(
-            f"{stores_a[0].path.parent}: only {a.n_positions} aligned positions; give more "
-            "documents."
+            f"{stores_a[0].path.parent}: only {a.n_positions} aligned positions; give more samples."
         )
     return AlignedPair(a, b, sample_positions, facts.clusters, left_out)
 

@@ -1,11 +1,11 @@
-"""The null model `documents`: the second model's samples, exchanged within domains.
+"""The null model `documents`: the second model's samples, exchanged within labels (domains).
 
 Sample d of the first model is paired with sample d' of the second, position i with position i, to
-the shorter length. What both models know of a domain, and of a place in a sample, survives; what
+the shorter length. What both models know of a label, and of a place in a sample, survives; what
 they read does not.
 
 Stores are read in order and never copied, so both samples of a pair wait in memory for the later
-one. That there are few, samples are exchanged within groups of neighbours of their domain.
+one. That there are few, samples are exchanged within groups of neighbours of their label.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rosetta.alignment.samples import SampleFacts
 from rosetta.correlation.plan import WINDOW
 from rosetta.errors import StoreError
 
-SMALLEST_GROUP = 8  # samples of a domain that are exchanged among themselves, where it has as many
+SMALLEST_GROUP = 8  # samples of a label that are exchanged among themselves, where it has as many
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def exchange(lengths: np.ndarray, facts: SampleFacts, seed: int) -> Exchange:
     lengths : ndarray of int, shape (n_samples,)
         Aligned positions of each sample.
     facts : SampleFacts
-        Their domains and clusters.
+        Their labels and clusters.
     seed : int
         Which exchange.
 
@@ -124,9 +124,8 @@ def exchange(lengths: np.ndarray, facts: SampleFacts, seed: int) -> Exchange:
     first = np.flatnonzero(partner >= 0)
     if not len(first):
         raise StoreError(
-            "no sample has another one of its domain and of another source to be exchanged "
-            "with. Give more "
-            "documents, or set controls.document_seeds to []."
+            "no sample has another one of its label (domain) and of another cluster (source) "
+            "to be exchanged with. Give more samples, or set controls.document_seeds to []."
         )
     first = first[np.argsort(np.maximum(first, partner[first]), kind="stable")]
     second = partner[first]
@@ -143,20 +142,20 @@ def exchange(lengths: np.ndarray, facts: SampleFacts, seed: int) -> Exchange:
 def partners(lengths: np.ndarray, facts: SampleFacts, seed: int) -> np.ndarray:
     """Return the sample of B that each sample of A is paired with; -1 for none.
 
-    No sample is paired with itself, and none with one of its own cluster, unless its domain is a
-    single cluster. Every sample of B is paired once at most. A sample that is alone in its domain
-    has no partner, and what a cluster has beyond half of a group has none. Samples without a
+    No sample is paired with itself, and none with one of its own cluster, unless its label is a
+    single cluster's. Every sample of B is paired once at most. A sample that is alone with its
+    label has no partner, and what a cluster has beyond half of a group has none. Samples without a
     position are excluded.
 
-    A group has as many neighbouring samples of a domain as all domains can have within a window of
+    A group has as many neighbouring samples of a label as all labels can have within a window of
     positions (`rosetta.correlation.plan.WINDOW`), at least `SMALLEST_GROUP`.
     """
     partner, rng = np.full(len(lengths), -1), np.random.default_rng(seed)
     read = np.flatnonzero(lengths)
-    names, domain = np.unique(facts.domains[read], return_inverse=True)
+    names, label = np.unique(facts.labels[read], return_inverse=True)
     size = max(SMALLEST_GROUP, WINDOW // max(1, len(names) * int(lengths.max(initial=0))))
     for number in range(len(names)):
-        mine = read[domain == number]
+        mine = read[label == number]
         single = len(np.unique(facts.clusters[mine])) == 1
         for group in np.array_split(mine, max(1, len(mine) // size)):
             clusters = group if single else facts.clusters[group]

@@ -24,7 +24,7 @@ class LeftOut:
     Attributes
     ----------
     n_special : int
-        Rows of both models that belong to no position (special tokens), in the samples looked at.
+        Rows of both models that belong to no position, in the samples looked at.
     n_first_position, n_high_norm : int
         Positions with the first content of a sample, and others with a row of high norm.
     n_quiet_a, n_quiet_b : int

@@ -22,9 +22,9 @@ class CorrelationRequest:
     Attributes
     ----------
     folder_a, folder_b : Path
-        Folders of shard stores of the same documents.
+        Folders of shard stores of the same samples.
     pooling : str
-        Pooling of tokens to aligned spans.
+        Pooling of stored rows to aligned positions.
     settings : Correlation
         Method, budget, neighbours to keep, precision, number of jobs.
     dask : Dask

@@ -29,7 +29,7 @@ def correlate_step(
     job : int
         Number of this job among `request.settings.n_jobs`.
     view : View, optional
-        Documents, positions and neurons that are correlated, and their order; all of them, in
+        Samples, positions and neurons that are correlated, and their order; all of them, in
         order, if not given.
     """
     from rosetta.correlation.aligned import WHOLE

@@ -201,7 +201,7 @@ def _needs(positions: AlignedPositions) -> tuple[np.ndarray, np.ndarray]:
     """Return the row after all that each position and those before it need, and the first that it
     and later ones need.
 
-    Runs of tokens follow each other, so these are their own ends. Cells of a grid overlap: cells
+    Runs of rows follow each other, so these are their own ends. Cells of a grid overlap: cells
     that need the rows 0-5, 1-6 and 0-7 have (6, 7, 8) and (0, 0, 0).
     """
     return np.maximum.accumulate(positions.end), np.minimum.accumulate(positions.begin[::-1])[::-1]

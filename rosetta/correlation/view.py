@@ -36,8 +36,8 @@ class View:
         (`rosetta.correlation.permutation`).
     exchange_seed : int, optional
         Exchange the samples of the second model with this seed (`rosetta.correlation.exchange`).
-    documents : Path, optional
-        What is known of the samples (`rosetta.alignment.samples.sample_facts`).
+    sample_table : Path, optional
+        Table of the samples' labels and clusters (`rosetta.alignment.stores.facts_of_samples`).
     """
 
     exclusions: Exclusions = field(default_factory=Exclusions)
@@ -45,21 +45,19 @@ class View:
     half: int | None = None
     permute_seed: int | None = None
     exchange_seed: int | None = None
-    documents: Path | None = None
+    sample_table: Path | None = None
 
     @property
     def in_order(self) -> bool:
-        """Whether both models' positions are looked at in the order of the corpus."""
+        """Whether both models' positions are looked at in the order of the stores."""
         return self.permute_seed is None and self.exchange_seed is None
 
     def describe(self) -> dict[str, Any]:
         """Return the view as plain data; what is known of the samples by its digest."""
-        known = self.documents and digest_file(self.documents)
-        return {
-            **vars(self),
-            "exclusions": self.exclusions.model_dump(mode="json"),
-            "documents": known,
-        }
+        told = {**vars(self), "exclusions": self.exclusions.model_dump(mode="json")}
+        table = told.pop("sample_table")
+        # Digests of finished work hold this key.
+        return {**told, "documents": table and digest_file(table)}
 
     def takes(self, clusters: np.ndarray) -> np.ndarray:
         """Return which samples are looked at, by the clusters of all samples."""

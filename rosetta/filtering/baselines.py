@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import sparse
 
 from rosetta.errors import CorpusError
-from rosetta.inputs.text.documents import hash64
+from rosetta.storage.digests import hash64
 
 
 def random_scores(ids: np.ndarray, seed: int) -> np.ndarray:

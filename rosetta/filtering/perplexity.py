@@ -12,9 +12,10 @@ import torch
 from rosetta.activations.capture import padded
 from rosetta.errors import CorpusError, ModelError
 from rosetta.filtering.document_scores import encode
-from rosetta.inputs.text.documents import document_name, hash64
+from rosetta.inputs.text.documents import document_name
 from rosetta.models.batches import batches
 from rosetta.models.tokenizers import check_embedded
+from rosetta.storage.digests import hash64
 
 
 @torch.inference_mode()

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from rosetta.inputs.text.build import read_split
-from rosetta.inputs.text.documents import Document, Text, document_name, hash64
+from rosetta.inputs.text.documents import Document, Text, document_name
 from rosetta.run.paths import Paths
+from rosetta.storage.digests import hash64
 
 
 @dataclass

@@ -12,12 +12,12 @@ import torch
 
 from rosetta.config.filtering import FilterPretraining
 from rosetta.errors import ModelError, PlanError
-from rosetta.inputs.text.documents import document_name, hash64
+from rosetta.inputs.text.documents import document_name
 from rosetta.models.architectures.registry import architecture_of
 from rosetta.models.tokenizers import check_embedded
 from rosetta.models.zoo.token_stream import packed_tokens
 from rosetta.models.zoo.training_loop import Steps, mean_of_last, run_steps, warmup_cosine
-from rosetta.storage.digests import digest_bytes, digest_json
+from rosetta.storage.digests import digest_bytes, digest_json, hash64
 
 RATE_KEY = "filtering.pretraining.learning_rate"
 

@@ -1,4 +1,4 @@
-"""Matching a pair again on half-samples of the documents: what becomes of its matches there."""
+"""Matching a pair again on half-samples: what becomes of its matches there."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from rosetta.run.paths import Paths
 
 
 class HalfSamples(NamedTuple):
-    """What half-samples of the documents found of a pair.
+    """What half-samples found of a pair.
 
     Attributes
     ----------
     found : Resampled
         Correlations of the pair's matches, and the matches of each half-sample.
     blocks : Blocks
-        The blocks of documents that were drawn.
+        The blocks of samples that were drawn.
     method : str
         How matches were found: `rematched` among all neurons, or among `candidates`; `none` if
-        there are too few clusters of documents.
+        there are too few clusters of samples.
     """
 
     found: Resampled
@@ -54,7 +54,7 @@ def match_half_samples(
     facts: PairFacts,
     matches: pd.DataFrame,
 ) -> HalfSamples:
-    """Match a pair on half-samples of the documents, and correlate its matches there.
+    """Match a pair on half of its samples at a time, and correlate its matches there.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def match_half_samples(
     precision = resolve_precision(settings.precision)
     models, n_shards = pair.split(PAIR_SEPARATOR), config.activations.n_shards
     stores_a, stores_b = (open_stores(paths.stores(model, n_shards)) for model in models)
-    view = View(config.exclusions, documents=paths.split("match"))
+    view = View(config.exclusions, sample_table=paths.split("match"))
     aligned = align_pair(stores_a, stores_b, view)
     blocks, pooling = sample_blocks(aligned, config.intervals.n_blocks), config.alignment.pooling
     if not blocks.n:

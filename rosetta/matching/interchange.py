@@ -106,8 +106,8 @@ def _check_once(table: pd.DataFrame, key: list[str], path: Path, what: str) -> N
         raise StoreError(f"{path}: [{row}] gives {what} a second time. Write the file again.")
 
 
-def buddies_text(matches: pd.DataFrame) -> str:
-    """Return one pair's matches as the text of a `best_buddies.json`, highest r first."""
+def buddies_json(matches: pd.DataFrame) -> str:
+    """Return one pair's matches in the form of a `best_buddies.json`, highest r first."""
     rows = matches.sort_values("r", ascending=False, kind="stable")[list(_COLUMN_OF.values())]
     renamed = rows.rename(columns={ours: theirs for theirs, ours in _COLUMN_OF.items()})
     return json.dumps(renamed.to_dict("records"), indent=2) + "\n"

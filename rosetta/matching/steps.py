@@ -17,7 +17,7 @@ from rosetta.config.messages import describe_problems
 from rosetta.correlation.neighbor_tables import NeighborLists, pair_counts, read_lists
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.errors import ConfigError, StoreError
-from rosetta.matching.interchange import buddies_text, read_buddies
+from rosetta.matching.interchange import buddies_json, read_buddies
 from rosetta.matching.mutual import (
     MATCH_COLUMNS,
     NOTE_COLUMNS,
@@ -107,11 +107,11 @@ def nulls_step(config: Config, paths: Paths, control: str, pair: str) -> None:
     """Match a pair under a null model, once per seed; write the matches of all seeds.
 
     Under `permutation` the positions of the second model are permuted, the same for all of its
-    neurons (Dravid 2026, App. C.3); under `documents` its documents are exchanged for others of the
-    same domain; under `untrained` both models are replaced by untrained twins (section 4.2).
+    neurons (Dravid 2026, App. C.3); under `documents` its samples are exchanged for others of the
+    same label; under `untrained` both models are replaced by untrained twins (section 4.2).
 
     The table has the columns `seed` and of matches. Its metadata has the aligned positions of every
-    seed: fewer under `documents`, where the longer one of two documents is cut.
+    seed: fewer under `documents`, where the longer one of two samples is cut.
     """
     from rosetta.matching.views import match_view, null_view, view_scratch
 
@@ -133,10 +133,10 @@ def nulls_step(config: Config, paths: Paths, control: str, pair: str) -> None:
 
 
 def intervals_step(config: Config, paths: Paths, pair: str) -> None:
-    """Match a pair again on half-samples of the documents.
+    """Match a pair again on half of its samples at a time.
 
     Writes the intervals of the correlations of the pair's matches, and the matches found on each.
-    Metadata of these: `interval` (how they were found; `none` with too few clusters of documents),
+    Metadata of these: `interval` (how they were found; `none` with too few clusters of samples),
     `n_half_samples` (each half followed by its complement), `shares` of the positions that each
     has, `n_blocks`, `n_clusters`.
     """
@@ -176,10 +176,10 @@ def sweeps_step(config: Config, paths: Paths, pair: str) -> None:
 
     n_shards = config.activations.n_shards
     a, b = (paths.stores(model, n_shards) for model in pair.split(PAIR_SEPARATOR))
-    n_documents = sum(store.manifest["holds"]["n_documents"] for store in open_stores(a))
+    n_samples = sum(store.manifest["holds"]["n_documents"] for store in open_stores(a))
     tables, settings = [], []
     with view_scratch(paths.sweeps(pair)) as scratch:
-        for sweep, setting, view, pooling in swept_settings(config, paths, n_documents):
+        for sweep, setting, view, pooling in swept_settings(config, paths, n_samples):
             matches, facts = match_view(config, a, b, scratch, view, pooling)
             tables.append(matches.assign(sweep=sweep, setting=setting))
             settings.append({"sweep": sweep, "setting": setting, **facts})
@@ -256,5 +256,5 @@ def export_step(matches: Path, out: Path) -> None:
             "alone."
         )
     with replacing(out) as temporary:
-        temporary.write_text(buddies_text(table), encoding="utf-8")
+        temporary.write_text(buddies_json(table), encoding="utf-8")
     say(f"{len(table)} matches")

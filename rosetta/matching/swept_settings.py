@@ -9,7 +9,7 @@ from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.view import View
 from rosetta.run.paths import Paths
 
-MIN_DOCUMENTS = 8  # of the smallest token budget
+MIN_SAMPLES = 8  # of the smallest budget
 
 
 class SweptSetting(NamedTuple):
@@ -20,7 +20,7 @@ class SweptSetting(NamedTuple):
     sweep, setting : str
         Name of the sweep, and what it sets, in words.
     view : View
-        Documents and neurons that are correlated.
+        Samples, positions and neurons that are correlated.
     pooling : str or None
         In place of the configuration's.
     """
@@ -31,17 +31,17 @@ class SweptSetting(NamedTuple):
     pooling: str | None
 
 
-def swept_settings(config: Config, paths: Paths, n_documents: int) -> list[SweptSetting]:
-    """Return every correlation that the sweeps ask for, of so many documents."""
+def swept_settings(config: Config, paths: Paths, n_samples: int) -> list[SweptSetting]:
+    """Return every correlation that the sweeps ask for, of so many samples."""
     sweeps, main = config.sweeps, config.exclusions
     found: list[SweptSetting] = []
     if sweeps.budgets:
-        budget = n_documents // 2
-        while budget >= MIN_DOCUMENTS:
+        budget = n_samples // 2
+        while budget >= MIN_SAMPLES:
             found.append(SweptSetting("budget", str(budget), View(main, first=budget), None))
             budget //= 2
     if sweeps.split_half:
-        halves = (View(main, half=half, documents=paths.split("match")) for half in (0, 1))
+        halves = (View(main, half=half, sample_table=paths.split("match")) for half in (0, 1))
         found += [SweptSetting("split_half", str(view.half), view, None) for view in halves]
     found += [
         SweptSetting("pooling", pooling, View(main), pooling)

@@ -51,7 +51,7 @@ def match_view(
         Folder of the job (`view_scratch`), in which finished neighbour lists are kept, and found
         again.
     view : View
-        Documents, positions and neurons that take part, and their order.
+        Samples, positions and neurons that are correlated, and their order.
     pooling : str, optional
         In place of the configuration's.
 
@@ -91,5 +91,5 @@ def null_view(config: Config, paths: Paths, control: str, seed: int) -> View:
     if control == "permutation":
         return View(config.exclusions, permute_seed=seed)
     if control == "documents":
-        return View(config.exclusions, exchange_seed=seed, documents=paths.split("match"))
+        return View(config.exclusions, exchange_seed=seed, sample_table=paths.split("match"))
     return View(config.exclusions)

@@ -108,6 +108,12 @@ def digest_bytes(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
+def hash64(*parts: str | int) -> int:
+    """Return an unsigned 64-bit hash of its arguments, the same on every machine."""
+    data = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
+
+
 def digest_json(value: Any) -> str:
     """Return the digest of a JSON-serialisable value, whatever the order of its keys."""
     return digest_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())

@@ -145,7 +145,7 @@ def test_documents_of_live_stores_are_exchanged_as_those_of_written_ones(run):
     for keep in (True, False):
         config, paths = run(keep=keep)
         stores = (open_stores(paths.stores(name, 2)) for name in config.models)
-        pair = align_pair(*stores, View(exchange_seed=2, documents=paths.split("match")))
+        pair = align_pair(*stores, View(exchange_seed=2, sample_table=paths.split("match")))
         assert isinstance(pair.a.stores[0], LiveStore) is not keep
         r, *_ = correlate_tile(pair, Tile(0, 30, 0, 20), "mean", "float32")
         found.append(r)

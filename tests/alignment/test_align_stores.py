@@ -3,9 +3,11 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from rosetta.alignment.stores import ALIGN, align_stores
+from rosetta.alignment.samples import SampleFacts
+from rosetta.alignment.stores import ALIGNMENTS, Alignment, align_stores, facts_of_samples
 from rosetta.errors import StoreError
 
 
@@ -24,6 +26,17 @@ def test_other_numbers_of_shards_are_rejected():
 
 
 def test_the_modality_chooses_how_shards_are_aligned(monkeypatch):
-    monkeypatch.setitem(ALIGN, "images", lambda a, b: (a.path, b.path))
+    classes = Alignment(
+        lambda a, b: (a.path, b.path), lambda ids, _: SampleFacts(ids % 10, ids // 10)
+    )
+    monkeypatch.setitem(ALIGNMENTS, "images", classes)
     pair = [store("a", "images")], [store("b", "images")]
     assert align_stores(*pair) == [(Path("a/0.zarr"), Path("b/0.zarr"))]
+    facts = facts_of_samples(pair[0], np.array([31, 57]), None)
+    assert (facts.labels.tolist(), facts.clusters.tolist()) == ([1, 7], [3, 5])
+
+
+def test_documents_of_which_nothing_is_known_are_alone():
+    facts = facts_of_samples([store("a")], np.array([1, 2**64 - 1], np.uint64), None)
+    assert facts.labels.tolist() == ["", ""]
+    assert facts.clusters.tolist() == ["0000000000000001", "f" * 16]

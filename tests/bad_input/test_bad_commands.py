@@ -143,7 +143,7 @@ BAD = [
     ),
     (
         f"correlate {STORES} --out o {EXCHANGE} alone.parquet",
-        "no sample has another one of its domain",
+        "no sample has another one of its label",
     ),
     (f"match {STORES} --out o --k 0", "'--k': .*greater"),
     (f"match {STORES} --out o --k 5000000000000", "'--k': .*less than or equal to 1000"),

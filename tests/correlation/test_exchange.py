@@ -11,9 +11,9 @@ from pooled_reference import pooled_reference
 from store_pairs import use_small_chunks
 
 import rosetta.correlation.exchange
-from rosetta.alignment.samples import SampleFacts, sample_facts
+from rosetta.alignment.samples import SampleFacts
 from rosetta.alignment.spans import aligned_spans
-from rosetta.alignment.text import token_ranges
+from rosetta.alignment.text import sample_facts, token_ranges
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.exchange import Reordering, exchange, partners
 from rosetta.correlation.plan import Tile
@@ -156,14 +156,14 @@ def test_correlations_are_those_of_the_exchanged_rows(tmp_path, monkeypatch, n_s
         n = min(len(mine), len(other))
         rows_a += [*mine[:n]]
         rows_b += [*other[:n]]
-    pair = align_pair(*sides, View(exchange_seed=3, documents=path))
+    pair = align_pair(*sides, View(exchange_seed=3, sample_table=path))
     assert pair.n_positions == len(rows_a)
     r, *_ = correlate_tile(pair, Tile(0, 10, 0, 10), "mean", "float64")
     np.testing.assert_allclose(
         r.numpy(), np.corrcoef(a[rows_a].T, b[rows_b].T)[:10, 10:], atol=1e-9
     )
     other, *_ = correlate_tile(
-        align_pair(*sides, View(exchange_seed=4, documents=path)),
+        align_pair(*sides, View(exchange_seed=4, sample_table=path)),
         Tile(0, 10, 0, 10),
         "mean",
         "float64",
@@ -175,13 +175,13 @@ def test_what_cannot_be_exchanged_is_told(tmp_path):
     stores = make_pair(tmp_path, 1)
     alone = table_of(tmp_path, [str(i) for i in range(len(DOCUMENTS))], CLUSTERS)
     with pytest.raises(
-        StoreError, match=r"no sample has another one of its domain .* controls\.document_seeds"
+        StoreError, match=r"no sample has another one of its label .* controls\.document_seeds"
     ):
-        align_pair(*stores, View(exchange_seed=0, documents=alone))
+        align_pair(*stores, View(exchange_seed=0, sample_table=alone))
     with pytest.raises(StoreError, match=r"documents\.parquet: has no document 0{15}a"):
         align_pair(
             *stores,
-            View(exchange_seed=0, documents=table_of(tmp_path, DOMAINS[:-1], CLUSTERS[:-1])),
+            View(exchange_seed=0, sample_table=table_of(tmp_path, DOMAINS[:-1], CLUSTERS[:-1])),
         )
 
 
@@ -240,7 +240,7 @@ def test_what_survives_an_exchange_of_documents_is_domain_and_position(tmp_path,
     r, found = matched_r(stores)
     assert r == pytest.approx(expected, abs=0.05)
     assert found == N
-    exchanged, still = matched_r(stores, exchange_seed=1, documents=path)
+    exchanged, still = matched_r(stores, exchange_seed=1, sample_table=path)
     permuted, _ = matched_r(stores, permute_seed=1)
     assert permuted < 0.1, "the weaker null loses all that both models share"
     if shared == "place":

@@ -15,8 +15,9 @@ from rosetta.filtering.assess import Filter, amount_of, apply, assess, check_tar
 from rosetta.filtering.corpus_card import render_card
 from rosetta.filtering.select import Amount
 from rosetta.filtering.stored_scores import is_scored, read_scores, write_all_scores, write_scores
-from rosetta.inputs.text.documents import document_name, hash64
+from rosetta.inputs.text.documents import document_name
 from rosetta.run.paths import FilterPaths
+from rosetta.storage.digests import hash64
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from rosetta.errors import CorpusError, PlanError, StoreError
 from rosetta.filtering import pool_shards
 from rosetta.filtering.pool_documents import Fresh, known_names, thinned
 from rosetta.inputs.text.build import build_corpus, read_split
-from rosetta.inputs.text.documents import Text, hash64
+from rosetta.inputs.text.documents import Text
 from rosetta.inputs.text.records import file_texts
 from rosetta.run.paths import FilterPaths, Paths
+from rosetta.storage.digests import hash64
 
 
 @pytest.mark.parametrize("n_shards", [1, 3, 40])

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from rosetta.config.filtering import FilterScoring
 from rosetta.errors import ModelError
 from rosetta.filtering.document_scores import NeuronProbe, Scorer, document_score, encode
-from rosetta.inputs.text.documents import hash64
 from rosetta.models.architectures.registry import architecture_of
 from rosetta.models.loading import load_model
 from rosetta.models.neurons import Neuron, NeuronShape, parse_neuron
 from rosetta.models.sources import ModelSource
 from rosetta.models.tokenizers import load_tokenizer
+from rosetta.storage.digests import hash64
 
 TOLERANCE = 1e-5  # of the largest score: how documents are grouped changes rounding only
 

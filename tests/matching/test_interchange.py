@@ -16,7 +16,7 @@ from neighbor_lists import facts_of, neighbors_of, random_matrix
 
 from rosetta.config import dump_config, group_name, group_pairs, load_config
 from rosetta.errors import StoreError
-from rosetta.matching.interchange import buddies_text, read_buddies
+from rosetta.matching.interchange import buddies_json, read_buddies
 from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches
 from rosetta.models.neurons import NeuronShape
 from rosetta.run.paths import Paths
@@ -104,7 +104,7 @@ def test_what_is_exported_is_imported_unchanged(tmp_path_factory, seed, n_a, n_b
     lists = neighbors_of(random_matrix(seed, n_a, n_b), k + 1)
     matches = mutual_matches(lists, facts_of(n_a, n_b, k + 1), k)
     path = tmp_path_factory.mktemp("b") / "best_buddies.json"
-    path.write_text(buddies_text(matches))
+    path.write_text(buddies_json(matches))
     correlations = [pair["correlation"] for pair in json.loads(path.read_text())]
     assert correlations == sorted(correlations, reverse=True)
     back = read_buddies(path, "a", "b")

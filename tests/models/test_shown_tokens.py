@@ -22,7 +22,7 @@ from rosetta.errors import ModelError
 from rosetta.filtering.document_scores import Scorer
 from rosetta.filtering.perplexity import perplexity
 from rosetta.filtering.pretrain import Training, continue_training, separator_of
-from rosetta.inputs.text.documents import document_name, hash64
+from rosetta.inputs.text.documents import document_name
 from rosetta.models.loading import load_model
 from rosetta.models.neurons import Neuron
 from rosetta.models.sources import ModelSource
@@ -31,6 +31,7 @@ from rosetta.models.zoo import training_loop
 from rosetta.models.zoo.recipes import END_OF_TEXT, END_OF_TEXT_ID
 from rosetta.models.zoo.token_stream import packed_tokens
 from rosetta.models.zoo.tokenizer_training import train_tokenizer
+from rosetta.storage.digests import hash64
 from rosetta.storage.tables import read_parquet_metadata
 
 ZOO = [*ARCHITECTURES, "qwen2_moe"]

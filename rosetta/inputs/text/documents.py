@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rosetta.config import SplitFractions
+from rosetta.storage.digests import hash64
 
 CONTEXT_BYTES = 120  # shown on each side of a token
 
@@ -71,12 +71,6 @@ def around(text: str, byte_start: int, byte_end: int, n_bytes: int) -> tuple[str
     )
     before, token, after = (part.decode("utf-8", "replace") for part in parts)
     return before, token, after
-
-
-def hash64(*parts: str | int) -> int:
-    """Return an unsigned 64-bit hash of its arguments, the same on every machine."""
-    data = "\x1f".join(map(str, parts)).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
 def cut(text: str, max_bytes: int | None) -> Iterator[str]:

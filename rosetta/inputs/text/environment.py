@@ -23,8 +23,9 @@ from packaging.utils import canonicalize_name
 from rosetta.config import EnvironmentSource
 from rosetta.extras import DISTRIBUTION, is_installed
 from rosetta.inputs.text.arithmetic import arithmetic_texts
-from rosetta.inputs.text.documents import Document, Text, cluster_of, cut, hash64
+from rosetta.inputs.text.documents import Document, Text, cluster_of, cut
 from rosetta.progress import bar
+from rosetta.storage.digests import hash64
 
 # Whose packages are harvested with the core's: what every run with this source has installed.
 # Not those of clusters, annotation, tests and documentation, which come and go with the machine and

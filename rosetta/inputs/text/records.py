@@ -15,9 +15,10 @@ import pyarrow.parquet as pq
 
 from rosetta.config import FilesSource, HubSource
 from rosetta.errors import CorpusError
-from rosetta.inputs.text.documents import Text, hash64
+from rosetta.inputs.text.documents import Text
 from rosetta.inputs.text.streams import LONGEST_WINDOW, format_of, open_lines, reading
 from rosetta.progress import say
+from rosetta.storage.digests import hash64
 
 FORMATS = ".jsonl, .ndjson, .json (records, one per line; also .zst, .gz) or .parquet"
 MAX_RECORD_BYTES = (

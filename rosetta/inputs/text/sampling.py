@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from rosetta.config import Sampling
 from rosetta.errors import CorpusError
-from rosetta.inputs.text.documents import Document, character_start, hash64
+from rosetta.inputs.text.documents import Document, character_start
+from rosetta.storage.digests import hash64
 
 
 class Sample(NamedTuple):

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 
 from rosetta.errors import ModelError
-from rosetta.inputs.text.documents import hash64
 from rosetta.progress import bar, say
-from rosetta.storage.digests import digested, is_whole
+from rosetta.storage.digests import digested, hash64, is_whole
 
 LAST_STEPS = 20  # the reported training loss is the mean over this many last steps
 MAX_LOSS = 709.0  # nats: e to this is about the largest float64

@@ -12,11 +12,12 @@ import rosetta.inputs.text.size
 from rosetta.config import Corpus, parse_config
 from rosetta.errors import ConfigError, CorpusError, StoreError
 from rosetta.inputs.text.build import build_corpus, read_split, shard_bounds, source_texts
-from rosetta.inputs.text.documents import Cleaner, Text, cluster_of, cut, hash64
+from rosetta.inputs.text.documents import Cleaner, Text, cluster_of, cut
 from rosetta.inputs.text.environment import docstring_prose, without_docstrings
 from rosetta.inputs.text.size import estimate_size
 from rosetta.inputs.text.steps import corpus_step
 from rosetta.run.paths import Paths
+from rosetta.storage.digests import hash64
 from rosetta.storage.manifests import read_manifest
 
 SPLITS = ("train", "match", "pool", "heldout")

@@ -20,7 +20,7 @@ import rosetta.analysis
 from rosetta.config import Sampling, parse_config
 from rosetta.errors import ConfigError, CorpusError
 from rosetta.inputs.text.build import build_corpus, read_split
-from rosetta.inputs.text.documents import Document, hash64
+from rosetta.inputs.text.documents import Document
 from rosetta.inputs.text.sampling import draw_sequences
 from rosetta.inputs.text.size import CorpusSize, sampled_size
 from rosetta.inputs.text.steps import corpus_step
@@ -28,6 +28,7 @@ from rosetta.plan.checks import check_config
 from rosetta.plan.sweep import plan_run
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
+from rosetta.storage.digests import hash64
 from rosetta.storage.manifests import read_manifest
 
 CATEGORIES = f"{rosetta.analysis.__path__[0]}/pile_categories.yaml"
