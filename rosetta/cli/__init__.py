@@ -1,6 +1,4 @@
-"""The `rosetta` command: one thin subcommand per step; each rule of the workflow calls one of
-them.
-"""
+"""The `rosetta` command: one thin subcommand per step."""
 
 from rosetta.cli.app import main
 

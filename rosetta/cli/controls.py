@@ -14,20 +14,6 @@ from rosetta.config.controls import NULLS
 from rosetta.errors import ConfigError
 
 
-def add_control_commands(app: typer.Typer) -> None:
-    """Add the commands of this module to the `rosetta` command."""
-    for command in (
-        twins,
-        nulls,
-        intervals,
-        sweeps,
-        simulate_stores,
-        control_tables,
-        control_figures,
-    ):
-        app.command(command.__name__.replace("_", "-"))(command)
-
-
 def twins(config: ConfigOption, model: ModelOption) -> None:
     """Make the untrained twins of a model, one per seed, and capture their activations."""
     from rosetta.activations.steps import twins_step
@@ -56,9 +42,7 @@ def nulls(
 
 
 def intervals(config: ConfigOption, pair: PairOption) -> None:
-    """Match a pair again on half-samples of the documents; write the intervals of its matches'
-    correlations.
-    """
+    """Match a pair on half-samples of the documents; write its correlations' intervals."""
     from rosetta.matching.steps import intervals_step
 
     loaded, paths = open_run(config)
@@ -66,9 +50,7 @@ def intervals(config: ConfigOption, pair: PairOption) -> None:
 
 
 def sweeps(config: ConfigOption, pair: PairOption) -> None:
-    """Match a pair under smaller budgets, on halves of the documents, with other poolings and
-    exclusions.
-    """
+    """Match a pair with smaller budgets, halves, other poolings and other exclusions."""
     from rosetta.matching.steps import sweeps_step
 
     loaded, paths = open_run(config)
@@ -98,9 +80,7 @@ def simulate_stores(
     shards: Annotated[int, typer.Option(min=1)] = 2,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
-    """Write two models' stores in which known neurons share a feature, with unrelated
-    tokenizations.
-    """
+    """Write two models' stores in which known neurons share a feature."""
     from rosetta.models.neurons import NeuronShape
     from rosetta.theory.planted_stores import PlantedStores
     from rosetta.theory.steps import simulate_stores_step
@@ -130,3 +110,14 @@ def control_figures(config: ConfigOption) -> None:
     from rosetta.report.steps import control_figures_step
 
     control_figures_step(*open_run(config))
+
+
+COMMANDS = (
+    twins,
+    nulls,
+    intervals,
+    sweeps,
+    simulate_stores,
+    control_tables,
+    control_figures,
+)

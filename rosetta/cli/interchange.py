@@ -10,12 +10,6 @@ import typer
 from rosetta.cli.options import OutOption, check_kept, open_run
 
 
-def add_interop_commands(app: typer.Typer) -> None:
-    """Add the commands of this module to the `rosetta` command."""
-    app.command("import-buddies")(import_buddies)
-    app.command("export")(export)
-
-
 def import_buddies(
     file: Annotated[
         Path, typer.Argument(metavar="FILE.json", help="best_buddies.json of the published code")
@@ -31,9 +25,7 @@ def import_buddies(
         typer.Option(help="a run's run_config.yaml with both models: are the neurons theirs?"),
     ] = None,
 ) -> None:
-    """Turn a best_buddies.json of the published code into matches, for `rosetta anchors` and the
-    analyses.
-    """
+    """Turn a published best_buddies.json into matches, for `rosetta anchors` and analyses."""
     from rosetta.matching.steps import import_buddies_step
 
     check_kept(out, [file])
@@ -49,3 +41,6 @@ def export(
 
     check_kept(out, [matches])
     export_step(matches, out)
+
+
+COMMANDS = (import_buddies, export)

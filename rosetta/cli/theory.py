@@ -31,9 +31,7 @@ def simulate(
         list[float] | None, typer.Option(help="decay of importance; all configured ones if none")
     ] = None,
 ) -> None:
-    """Simulate two models with planted isolations and recover their matches, at every size and
-    run.
-    """
+    """Simulate two models with planted isolations and recover their matches, per size and run."""
     from rosetta.theory.steps import simulate_step
 
     loaded, paths = open_run(config)
@@ -133,9 +131,7 @@ def predict(
         Path | None, typer.Option(callback=check_out, help="CSV to write; printed if not given")
     ] = None,
 ) -> None:
-    """Extrapolate count, fraction and selectivity of every ladder to other sizes, with 95%
-    intervals.
-    """
+    """Extrapolate count, fraction and selectivity of every ladder, with 95% intervals."""
     from rosetta.theory.steps import predict_step
 
     if not all(map(math.isfinite, to_size)):
