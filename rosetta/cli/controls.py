@@ -14,20 +14,6 @@ from rosetta.config.controls import NULLS
 from rosetta.errors import ConfigError
 
 
-def add_control_commands(app: typer.Typer) -> None:
-    """Add the commands of this module to the `rosetta` command."""
-    for command in (
-        twins,
-        nulls,
-        intervals,
-        sweeps,
-        simulate_stores,
-        control_tables,
-        control_figures,
-    ):
-        app.command(command.__name__.replace("_", "-"))(command)
-
-
 def twins(config: ConfigOption, model: ModelOption) -> None:
     """Make the untrained twins of a model, one per seed, and capture their activations."""
     from rosetta.activations.steps import twins_step
@@ -124,3 +110,14 @@ def control_figures(config: ConfigOption) -> None:
     from rosetta.report.steps import control_figures_step
 
     control_figures_step(*open_run(config))
+
+
+COMMANDS = (
+    twins,
+    nulls,
+    intervals,
+    sweeps,
+    simulate_stores,
+    control_tables,
+    control_figures,
+)

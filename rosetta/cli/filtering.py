@@ -81,83 +81,91 @@ def figure(config: ConfigOption) -> None:
     filtering_figure_step(*open_run(config))
 
 
+_DEFAULTS = FilterScoring()
+
+FilteredModel = Annotated[
+    str, typer.Option(help="folder in Hugging Face format, or id of a model on the hub")
+]
+NeuronOption = Annotated[
+    str, typer.Option(help="the neuron, like L3/U12, or L3/E17/U42 in expert 17; all from 0")
+]
+Pool = Annotated[
+    Path,
+    typer.Option(
+        help="JSON lines (.jsonl, .ndjson, .json, also .zst or .gz) or parquet: a file, or "
+        "a folder of them"
+    ),
+]
+CorpusFolder = Annotated[
+    Path, typer.Option(help="folder for the corpus and its scores; a killed run goes on there")
+]
+BudgetTokens = Annotated[
+    int | None, typer.Option(help="take the best documents until they hold so many")
+]
+Count = Annotated[int | None, typer.Option(help="take so many documents")]
+Percentile = Annotated[
+    float | None,
+    typer.Option(help="take documents whose score exceeds this percentile of all scores"),
+]
+Revision = Annotated[str, typer.Option(help="commit or tag of a model on the hub")]
+TextColumn = Annotated[str, typer.Option(help="column of the text; dots reach into nested records")]
+DomainColumn = Annotated[str | None, typer.Option(help="column of a label, kept beside the text")]
+Score = Annotated[str, typer.Option(help="mean, max, top_mean or above")]
+TopFraction = Annotated[float, typer.Option(help="of `top_mean`")]
+Threshold = Annotated[float, typer.Option(help="of `above`")]
+SequenceLength = Annotated[
+    int | None,
+    typer.Option(
+        help="tokens read at a time; 1,024 if not given, or the model's context if shorter"
+    ),
+]
+BatchSize = Annotated[int, typer.Option(help="pieces per forward pass")]
+ShardMb = Annotated[
+    float, typer.Option(min=0.001, help="text per shard, about; a killed run loses one")
+]
+Dtype = Annotated[
+    str, typer.Option(help="float32, bfloat16 or float16: precision of the forward pass")
+]
+
+
 def filter_(
-    model: Annotated[
-        str, typer.Option(help="folder in Hugging Face format, or id of a model on the hub")
-    ],
-    neuron: Annotated[
-        str,
-        typer.Option(help="the neuron, like L3/U12, or L3/E17/U42 in expert 17; all from 0"),
-    ],
-    pool: Annotated[
-        Path,
-        typer.Option(
-            help="JSON lines (.jsonl, .ndjson, .json, also .zst or .gz) or parquet: a file, or "
-            "a folder of them"
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option(help="folder for the corpus and its scores; a killed run goes on there")
-    ],
-    budget_tokens: Annotated[
-        int | None, typer.Option(help="take the best documents until they hold so many")
-    ] = None,
-    count: Annotated[int | None, typer.Option(help="take so many documents")] = None,
-    percentile: Annotated[
-        float | None,
-        typer.Option(help="take documents whose score exceeds this percentile of all scores"),
-    ] = None,
-    revision: Annotated[str, typer.Option(help="commit or tag of a model on the hub")] = "main",
-    text_column: Annotated[
-        str, typer.Option(help="column of the text; dots reach into nested records")
-    ] = "text",
-    domain_column: Annotated[
-        str | None, typer.Option(help="column of a label, kept beside the text")
-    ] = None,
-    score: Annotated[
-        str, typer.Option(help="mean, max, top_mean or above")
-    ] = FilterScoring().score,
-    top_fraction: Annotated[
-        float, typer.Option(help="of `top_mean`")
-    ] = FilterScoring().top_fraction,
-    threshold: Annotated[float, typer.Option(help="of `above`")] = FilterScoring().threshold,
-    sequence_length: Annotated[
-        int | None,
-        typer.Option(
-            help="tokens read at a time; 1,024 if not given, or the model's context if shorter"
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int, typer.Option(help="pieces per forward pass")
-    ] = FilterScoring().batch_size,
-    shard_mb: Annotated[
-        float, typer.Option(min=0.001, help="text per shard, about; a killed run loses one")
-    ] = 16.0,
-    dtype: Annotated[
-        str, typer.Option(help="float32, bfloat16 or float16: precision of the forward pass")
-    ] = "float32",
+    model: FilteredModel,
+    neuron: NeuronOption,
+    pool: Pool,
+    out: CorpusFolder,
+    budget_tokens: BudgetTokens = None,
+    count: Count = None,
+    percentile: Percentile = None,
+    revision: Revision = "main",
+    text_column: TextColumn = "text",
+    domain_column: DomainColumn = None,
+    score: Score = _DEFAULTS.score,
+    top_fraction: TopFraction = _DEFAULTS.top_fraction,
+    threshold: Threshold = _DEFAULTS.threshold,
+    sequence_length: SequenceLength = None,
+    batch_size: BatchSize = _DEFAULTS.batch_size,
+    shard_mb: ShardMb = 16.0,
+    dtype: Dtype = "float32",
 ) -> None:
     """Filter any pool by one neuron: score all documents, write the best as a corpus."""
     from rosetta.filtering.request import FilterRequest
     from rosetta.filtering.steps import filter_step
 
-    scoring = dict(
-        score=score, top_fraction=top_fraction, threshold=threshold, batch_size=batch_size
-    )
-    if sequence_length is not None:
-        scoring["sequence_length"] = sequence_length
-    selection = dict(budget_tokens=budget_tokens, count=count, percentile=percentile)
-    wanted = FilterRequest(
-        model=model,
-        revision=revision,
-        neuron=neuron,
-        dtype=dtype,
+    how = dict(score=score, top_fraction=top_fraction, threshold=threshold, batch_size=batch_size)
+    length = {} if sequence_length is None else {"sequence_length": sequence_length}
+    wanted = dict(budget_tokens=budget_tokens, count=count, percentile=percentile)
+    model_facts = dict(model=model, revision=revision, neuron=neuron, dtype=dtype)
+    columns = dict(text_column=text_column, domain_column=domain_column)
+    request = FilterRequest(
+        **model_facts,
+        **columns,
         pool=pool,
-        text_column=text_column,
-        domain_column=domain_column,
         shard_bytes=shard_mb * 1e6,
-        scoring=checked(FilterScoring, scoring, option_of),
-        selection=checked(FilterSelection, selection, option_of),
+        scoring=checked(FilterScoring, {**how, **length}, option_of),
+        selection=checked(FilterSelection, wanted, option_of),
         whole_context=sequence_length is None,
     )
-    filter_step(wanted, out)
+    filter_step(request, out)
+
+
+COMMANDS = (filter_,)

@@ -10,12 +10,6 @@ import typer
 from rosetta.cli.options import OutOption, check_kept, open_run
 
 
-def add_interop_commands(app: typer.Typer) -> None:
-    """Add the commands of this module to the `rosetta` command."""
-    app.command("import-buddies")(import_buddies)
-    app.command("export")(export)
-
-
 def import_buddies(
     file: Annotated[
         Path, typer.Argument(metavar="FILE.json", help="best_buddies.json of the published code")
@@ -47,3 +41,6 @@ def export(
 
     check_kept(out, [matches])
     export_step(matches, out)
+
+
+COMMANDS = (import_buddies, export)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -73,3 +74,20 @@ def option_of(key: str) -> str:
     first, _, inner = key.partition(".")
     option = "--" + first.replace("_", "-")
     return f"{option}: {inner}" if inner else option
+
+
+def parse_json(option: str, text: str) -> dict:
+    """Return the JSON object that an option holds.
+
+    Raises
+    ------
+    ConfigError
+        If it holds something else.
+    """
+    try:
+        values = json.loads(text)
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{option}: not a JSON object: {text}")
+    return values

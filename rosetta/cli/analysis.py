@@ -1,0 +1,80 @@
+"""The commands that count, fit and describe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rosetta.cli.options import ConfigOption, ModelOption, check_out, open_run
+from rosetta.errors import ConfigError
+
+
+def counts(config: ConfigOption) -> None:
+    """Count Rosetta Neurons per rung of every ladder, with intervals."""
+    from rosetta.analysis.steps import counts_step
+
+    counts_step(*open_run(config))
+
+
+def fit(
+    counts: Annotated[
+        Path, typer.Argument(metavar="COUNTS.csv", help="columns ladder, n_neurons, matches")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(callback=check_out, help="CSV to write; printed if not given")
+    ] = None,
+    replicates: Annotated[
+        Path | None, typer.Option(help="counts on half-samples of the documents")
+    ] = None,
+    controls: Annotated[Path | None, typer.Option(help="counts under the null models")] = None,
+    pooled: Annotated[
+        Path | None, typer.Option(help="CSV to write: one exponent for all ladders of pairs")
+    ] = None,
+    nulls: Annotated[
+        Path | None, typer.Option(help="CSV to write: the exponents of --controls")
+    ] = None,
+) -> None:
+    """Fit the power law |R| = c · x^α to every ladder of a table of counts."""
+    from rosetta.analysis.steps import fit_step
+
+    if nulls and not controls:
+        raise ConfigError("--nulls: has no counts to fit; give --controls.")
+    table = fit_step(counts, out, replicates, controls, pooled, nulls)
+    if out is None:
+        print(table.to_string(index=False))
+
+
+def vocabulary(config: ConfigOption, model: ModelOption) -> None:
+    """Measure how few tokens each neuron of a model writes to: vocabulary kurtosis."""
+    from rosetta.analysis.steps import vocabulary_step
+
+    vocabulary_step(*open_run(config), model)
+
+
+def neurons(config: ConfigOption, model: ModelOption) -> None:
+    """Find each neuron's distribution, firing and top contexts, in one pass over a model."""
+    from rosetta.analysis.steps import neurons_step
+
+    neurons_step(*open_run(config), model)
+
+
+def contexts(
+    config: ConfigOption,
+    group: Annotated[str, typer.Option(help="models of a rung joined by --, the anchor first")],
+) -> None:
+    """Read matched neurons' partners on their top contexts; collect what the viewer shows."""
+    from rosetta.analysis.steps import contexts_step
+
+    contexts_step(*open_run(config), group)
+
+
+def describe(config: ConfigOption) -> None:
+    """Compare Rosetta Neurons with the others: selectivity, specialisation, depth, findings."""
+    from rosetta.analysis.steps import describe_step
+
+    describe_step(*open_run(config))
+
+
+COMMANDS = (counts, fit, vocabulary, neurons, contexts, describe)
