@@ -1,11 +1,13 @@
-"""The step that correlates two models."""
+"""The steps that correlate two models: stores of any origin, and a pair of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rosetta.config import PAIR_SEPARATOR, Config
 from rosetta.correlation.request import CorrelationRequest
+from rosetta.run.paths import Paths
 
 if TYPE_CHECKING:
     from rosetta.correlation.view import View
@@ -37,3 +39,16 @@ def correlate_step(request: CorrelationRequest, out: Path, job: int, view: View)
         job=job,
         view=view,
     )
+
+
+def neighbors_step(config: Config, paths: Paths, pair: str, job: int) -> None:
+    """Correlate a pair of a run, and write the neighbour lists of one of its jobs."""
+    from rosetta.correlation.view import View
+
+    settings = config.correlation
+    a, b = (
+        paths.stores(model, config.activations.n_shards) for model in pair.split(PAIR_SEPARATOR)
+    )
+    request = CorrelationRequest(a, b, config.alignment.pooling, settings, config.dask)
+    out = paths.neighbors_part(pair, job, settings.n_jobs)
+    correlate_step(request, out, job, View(config.exclusions))
