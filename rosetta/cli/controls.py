@@ -1,4 +1,4 @@
-"""The commands of controls and uncertainty."""
+"""The commands of a run's pairs: neighbours, controls and uncertainty."""
 
 from __future__ import annotations
 
@@ -14,6 +14,24 @@ from rosetta.config.controls import NULLS
 from rosetta.errors import ConfigError
 
 
+<<<<<<< HEAD
+=======
+def add_control_commands(app: typer.Typer) -> None:
+    """Add the commands of this module to the `rosetta` command."""
+    for command in (
+        twins,
+        neighbors,
+        nulls,
+        intervals,
+        sweeps,
+        simulate_stores,
+        control_tables,
+        control_figures,
+    ):
+        app.command(command.__name__.replace("_", "-"))(command)
+
+
+>>>>>>> 4dba5b9
 def twins(config: ConfigOption, model: ModelOption) -> None:
     """Make the untrained twins of a model, one per seed, and capture their activations."""
     from rosetta.activations.steps import twins_step
@@ -22,6 +40,20 @@ def twins(config: ConfigOption, model: ModelOption) -> None:
 
 
 PairOption = Annotated[str, typer.Option("--pair", help="names of two models, joined by --")]
+
+
+def neighbors(
+    config: ConfigOption,
+    pair: PairOption,
+    job: Annotated[int, typer.Option(help="number of this job")] = 0,
+) -> None:
+    """Correlate a pair of the run, as its configuration says; write each neuron's nearest
+    neighbours.
+    """
+    from rosetta.correlation.steps import neighbors_step
+
+    loaded, paths = open_run(config)
+    neighbors_step(loaded, paths, _checked(loaded, pair), job)
 
 
 def nulls(

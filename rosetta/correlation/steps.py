@@ -1,12 +1,17 @@
-"""The step that correlates two models."""
+"""The steps that correlate two models: stores of any origin, and a pair of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+<<<<<<< HEAD
 from rosetta.correlation.neighbor_tables import write_lists
+=======
+from rosetta.config import PAIR_SEPARATOR, Config
+>>>>>>> 4dba5b9
 from rosetta.correlation.request import CorrelationRequest
+from rosetta.run.paths import Paths
 
 if TYPE_CHECKING:
     from rosetta.correlation.view import View
@@ -35,7 +40,33 @@ def correlate_step(
     from rosetta.correlation.aligned import WHOLE
     from rosetta.correlation.pairs import correlate_pair, remove_scratch
 
+<<<<<<< HEAD
     scratch = out.parent / f".tiles-{out.stem}"
     lists = correlate_pair(request, job=job, view=view or WHOLE, scratch=scratch)
     write_lists(out, lists)
     remove_scratch(scratch)
+=======
+    correlate_stores(
+        request.folder_a,
+        request.folder_b,
+        out,
+        request.pooling,
+        request.settings,
+        request.dask,
+        job=job,
+        view=view,
+    )
+
+
+def neighbors_step(config: Config, paths: Paths, pair: str, job: int) -> None:
+    """Correlate a pair of a run, and write the neighbour lists of one of its jobs."""
+    from rosetta.correlation.view import View
+
+    settings = config.correlation
+    a, b = (
+        paths.stores(model, config.activations.n_shards) for model in pair.split(PAIR_SEPARATOR)
+    )
+    request = CorrelationRequest(a, b, config.alignment.pooling, settings, config.dask)
+    out = paths.neighbors_part(pair, job, settings.n_jobs)
+    correlate_step(request, out, job, View(config.exclusions))
+>>>>>>> 4dba5b9

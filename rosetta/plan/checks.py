@@ -22,7 +22,7 @@ from rosetta.models.modality import known_modality
 from rosetta.plan.costs.base import Known
 from rosetta.plan.costs.filtering import filter_score
 from rosetta.plan.costs.pairs import held_rows
-from rosetta.plan.costs.stages import MODEL_COSTS
+from rosetta.plan.costs.stages import COSTS
 from rosetta.plan.extent import Extent
 from rosetta.run.paths import Paths
 
@@ -196,8 +196,8 @@ def _check_sizes(config: Config) -> None:
     known = Known(config, Extent(), sizes.__getitem__, "float32")
     used = [name for name in config.used_models() if name in sizes]
     stages = ["activations", "vocabulary", *(["twins"] if config.controls.untrained_seeds else [])]
-    for rule, name in product(stages, used):
-        MODEL_COSTS[rule](known, name)
+    for stage, name in product(stages, used):
+        COSTS[stage](known, {"model": name})
     if config.filtering and config.filter_model() in sizes:
         filter_score(known)
     held = max(held_rows(control) for control in ("", *config.controls.names))

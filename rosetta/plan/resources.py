@@ -15,16 +15,18 @@ from rosetta.config import Config
 from rosetta.models.known_sizes import Size, known_size
 from rosetta.models.neurons import NeuronShape
 from rosetta.plan.costs.base import Cost, Known
-from rosetta.plan.costs.stages import GROUP_COSTS, MODEL_COSTS, pair_cost, stage_costs
+from rosetta.plan.costs.stages import COSTS
 from rosetta.plan.extent import largest_extent
 from rosetta.run.paths import Paths
+from rosetta.run.stages import find_stage
+from rosetta.run.stages.record import Wildcards
 
 MB = 1_000_000
 # The margin: on top of a job's own memory, what a cluster's wrapper takes and estimates miss.
 BASE_MB = 1500
 # Times its memory, for a job whose memory grows with its text by no formula that we have.
 GROWING = 2.5
-GROWING_RULES = ("corpus", "filter_pool", "filter_select", "theory_ngrams")
+GROWING_STAGES = ("corpus", "filter_pool", "filter_select", "theory_ngrams")
 START_MINUTES = 15
 DAY = 24 * 60  # what most partitions admit; further attempts ask for more
 SLOW_FLOPS = 3e9  # per core and second in a matrix product: what an old node surely does
@@ -58,40 +60,31 @@ def known_at_most(config: Config, paths: Paths) -> Known:
     )
 
 
-def needs_of_model(config: Config, paths: Paths, rule: str, model: str) -> Needs:
-    """Return what a job on one model needs; the rules are those of `MODEL_COSTS`."""
-    return padded(config, MODEL_COSTS[rule](known_at_most(config, paths), model))
+def needs_of_job(config: Config, paths: Paths, stage: str, job: Wildcards) -> Needs:
+    """Return what a job needs.
 
-
-def needs_of_pair(
-    config: Config,
-    paths: Paths,
-    rule: str,
-    pair: tuple[str, str],
-    control: str = "",
-) -> Needs:
-    """Return what a job on a pair needs: correlate, nulls, intervals, sweeps."""
-    cost, dask = pair_cost(known_at_most(config, paths), rule, pair, control), config.dask
-    if rule == "intervals":  # in its own process, wherever tiles are computed
-        return padded(config, cost, threads=dask.threads_per_worker)
-    if not dask.local:  # this job waits for workers, which have memory and GPUs of their own
-        return Needs(BASE_MB, padded_minutes(cost.operations.work / SLOW_FLOPS))
-    return padded(config, cost, threads=dask.n_workers * dask.threads_per_worker)
-
-
-def needs_of_group(config: Config, paths: Paths, rule: str, group: tuple[str, ...]) -> Needs:
-    """Return what a job on a group needs: contexts."""
-    needs = padded(config, GROUP_COSTS[rule](known_at_most(config, paths), group))
-    # Stores are read at scattered points, which no operation counts.
-    return needs._replace(minutes=needs.minutes + START_MINUTES)
-
-
-def needs_of_stage(config: Config, paths: Paths, rule: str) -> Needs:
-    """Return what the largest job of a stage needs: one that is on no model, pair or group."""
-    times = GROWING if rule in GROWING_RULES else 1.0
-    costs = stage_costs(known_at_most(config, paths), rule)
-    needs = [padded(config, cost, times=times) for cost in costs]
-    return Needs(*(max(values) for values in zip(*needs, strict=True)))
+    Parameters
+    ----------
+    config, paths : Config, Paths
+        The run.
+    stage : str
+        The job's stage, whose record says that its resources follow from sizes.
+    job : dict
+        The job's wildcards.
+    """
+    cost, dask = COSTS[stage](known_at_most(config, paths), job), config.dask
+    resources = find_stage(stage).resources
+    if resources is not None and resources.by == "pair":
+        if stage == "intervals":  # in its own process, wherever tiles are computed
+            return padded(config, cost, threads=dask.threads_per_worker)
+        if not dask.local:  # it waits for workers, which have memory and GPUs of their own
+            return Needs(BASE_MB, padded_minutes(cost.operations.work / SLOW_FLOPS))
+        return padded(config, cost, threads=dask.n_workers * dask.threads_per_worker)
+    needs = padded(config, cost, times=GROWING if stage in GROWING_STAGES else 1.0)
+    if resources is not None and resources.by == "group":
+        # Stores are read at scattered points, which no operation counts.
+        return needs._replace(minutes=needs.minutes + START_MINUTES)
+    return needs
 
 
 def padded(config: Config, cost: Cost, *, threads: int = 1, times: float = 1.0) -> Needs:

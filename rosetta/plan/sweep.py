@@ -24,26 +24,11 @@ from rosetta.plan.extent import expected_extent
 from rosetta.plan.sizes import exact_size
 from rosetta.plan.speed import UNIT_SPEED, Speed, machine_speed
 from rosetta.run.paths import Paths
-from rosetta.run.stages import job_names
+from rosetta.run.stages import STAGES
+from rosetta.run.stages.record import PHASES
 
 # What a job costs before it does anything: interpreter and libraries.
 START_SECONDS = 5.0
-# Phases and the rules whose jobs they are; rules that no phase names are the results.
-PHASES = {
-    "corpus": ("corpus",),
-    "tokenizers": ("tokenizer",),
-    "training": ("train",),
-    "models": ("model",),
-    "activations": ("activations",),
-    "correlation": ("correlate",),
-    "twins": ("twins",),
-    "nulls": ("nulls",),
-    "intervals": ("intervals",),
-    "sweeps": ("sweeps",),
-    "neurons": ("vocabulary", "neurons", "contexts"),
-}
-PREFIXES = {"theory": "theory_", "filtering": "filter_"}
-PRETRAINING, RESULTS = "filter_pretrain", "results"
 
 
 @dataclass(frozen=True)
@@ -209,22 +194,15 @@ def expected(config: Config, paths: Paths) -> tuple[Known, str, list[str]]:
 
 def _phases(known: Known) -> list[Phase]:
     """Return the phases that have jobs."""
-    names = job_names(known.config)
-    phases = dict(PHASES)
-    for phase, prefix in PREFIXES.items():
-        rules = [rule for rule in names if rule.startswith(prefix)]
-        phases[phase] = tuple(rule for rule in rules if rule != PRETRAINING)
-    phases["pretraining"] = (PRETRAINING,)
-    counted = {rule for rules in phases.values() for rule in rules}
-    phases[RESULTS] = tuple(rule for rule in names if rule not in counted)
     temporary = {"twins"}
     if known.config.store_mode == "temporary":
         temporary.add("activations")
     if known.config.correlation.method == "screened":
         temporary.add("correlation")  # its sketches
     found = []
-    for phase, rules in phases.items():
-        costs = [cost for rule in rules for cost in stage_costs(known, rule)]
+    for phase in PHASES:
+        stages = [name for name, stage in STAGES.items() if stage.phase == phase]
+        costs = [cost for stage in stages for cost in stage_costs(known, stage)]
         if costs:
             found.append(Phase.of(phase, costs, temporary=phase in temporary))
     return found

@@ -24,7 +24,7 @@ from rosetta.models.placement import (
     place,
 )
 from rosetta.plan.checks import check_config
-from rosetta.plan.resources import BASE_MB, needs_of_model
+from rosetta.plan.resources import BASE_MB, needs_of_job
 from rosetta.plan.sweep import plan_run
 from rosetta.run.paths import Paths
 
@@ -162,10 +162,12 @@ def test_a_model_that_fits_is_admitted(tmp_path, given, n_gpus):
     content = {**large(**given), "results": str(tmp_path), "gpu_from_minutes": 0}
     config = parse_config(content)
     check_config(config, need_sources=False)
-    assert needs_of_model(config, Paths(tmp_path), "activations", "a").gpu == max(n_gpus, 1)
+    assert needs_of_job(config, Paths(tmp_path), "activations", {"model": "a"}).gpu == max(
+        n_gpus, 1
+    )
     for rule in ("activations", "twins", "vocabulary") if "cpu_memory_gb" in given else ():
         assert (
-            needs_of_model(config, Paths(tmp_path), rule, "a").mb
+            needs_of_job(config, Paths(tmp_path), rule, {"model": "a"}).mb
             <= given["cpu_memory_gb"] * 1000 + 1500
         )
 
@@ -210,7 +212,7 @@ def test_weights_that_fit_gpus_but_no_main_memory_are_rejected_before_they_are_t
             reject()
     config = parse_config({**large(**given, offload="disk"), "results": str(tmp_path), **trained})
     check_config(config, need_sources=False)
-    assert needs_of_model(config, Paths(tmp_path), "vocabulary", "a").mb <= 100_000 + 1500
+    assert needs_of_job(config, Paths(tmp_path), "vocabulary", {"model": "a"}).mb <= 100_000 + 1500
     assert max(phase.peak_bytes for phase in plan_run(config, Paths(tmp_path)).phases) < 201e9, (
         "that of correlation"
     )
@@ -250,9 +252,11 @@ def test_a_model_that_is_only_trained_need_not_fit_a_capture(tmp_path):
     paths = Paths(tmp_path)
     check_config(config)
     assert plan_run(config, paths, 1.0).phases
-    assert needs_of_model(config, paths, "model", "big").mb == BASE_MB + 800, "it is not captured"
+    assert needs_of_job(config, paths, "model", {"model": "big"}).mb == BASE_MB + 800, (
+        "it is not captured"
+    )
     with pytest.raises(ModelError, match=r"models\.big: does not fit"):
-        needs_of_model(config, paths, "activations", "big")
+        needs_of_job(config, paths, "activations", {"model": "big"})
 
 
 def test_the_pools_batches_are_planned_too(tmp_path):

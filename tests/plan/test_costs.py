@@ -8,33 +8,30 @@ import pytest
 
 import rosetta.plan.speed
 from rosetta.config import group_name, load_config, parse_config
-from rosetta.errors import ModelError
+from rosetta.errors import ModelError, StageError
 from rosetta.plan.checks import check_config
 from rosetta.plan.costs import pairs
-from rosetta.plan.costs.stages import GROUP_COSTS, MODEL_COSTS, PAIR_COSTS, stage_costs
+from rosetta.plan.costs.stages import COSTS, check_prices, stage_costs
 from rosetta.plan.extent import expected_extent, largest_extent
 from rosetta.plan.resources import (
     BASE_MB,
     DAY,
     GROWING,
-    GROWING_RULES,
+    GROWING_STAGES,
     MB,
     SLOW_FLOPS,
     SLOW_GPU_FLOPS,
     START_MINUTES,
     known_at_most,
-    needs_of_group,
-    needs_of_model,
-    needs_of_pair,
-    needs_of_stage,
+    needs_of_job,
 )
 from rosetta.plan.sweep import expected, plan_run
 from rosetta.run.paths import Paths
-from rosetta.run.stages import job_names
+from rosetta.run.stages import STAGES, job_names
 
 ROOT = Path(__file__).parents[2]
 PRESETS = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "presets").glob("*.yaml"))]
-PAIR_RULES = (*PAIR_COSTS, "nulls")
+MODEL_STAGES = ("train", "model", "activations", "vocabulary", "neurons")
 
 
 load = lru_cache(maxsize=None)(load_config)
@@ -60,30 +57,21 @@ def config(request):
     return stored_or_live(*request.param)
 
 
-def models_of(config, rule):
-    """The models of a rule's jobs, one for each, by the names that logs have."""
-    names, shards = job_names(config)[rule], rule == "activations"
-    return [name.rpartition(".")[0] if shards else name for name in names]
+def needs_of(config, paths, stage):
+    """What a cluster is asked for, for every job of a stage: wildcards are text in a rule."""
+    jobs = STAGES[stage].jobs(config)
+    return [
+        needs_of_job(config, paths, stage, {name: str(value) for name, value in job.items()})
+        for job in jobs
+    ]
 
 
-def needs_of(config, paths, rule):
-    """What a cluster is asked for, for every job of a rule, as the workflow's rules ask it."""
-    names = job_names(config)[rule]
-    if not names:
-        return []
-    if rule in MODEL_COSTS:
-        return [needs_of_model(config, paths, rule, model) for model in models_of(config, rule)]
-    if rule in PAIR_RULES:
-        by_name = {group_name(pair): pair for pair in config.pairs()}
-        found = []
-        for name in names:
-            control, _, rest = name.partition(".") if rule == "nulls" else ("", "", name)
-            pair = by_name[rest.rpartition(".")[0] if rule == "correlate" else rest]
-            found.append(needs_of_pair(config, paths, rule, pair, control))
-        return found
-    if rule in GROUP_COSTS:
-        return [needs_of_group(config, paths, rule, group) for group in config.groups()]
-    return [needs_of_stage(config, paths, rule)] * len(names)
+@pytest.mark.parametrize("wrong", [{"match": None}, {"mathc": COSTS["match"]}])
+def test_a_stage_without_a_price_and_a_price_without_a_stage_are_told(wrong):
+    prices = {name: price for name, price in {**COSTS, **wrong}.items() if price}
+    check_prices(COSTS)
+    with pytest.raises(StageError, match=r"COSTS lacks .*, and has .*mathc|lacks \['match'\]"):
+        check_prices(prices)
 
 
 def test_every_job_of_every_preset_has_a_cost(config, tmp_path):
@@ -105,11 +93,9 @@ def test_jobs_are_given_their_cost_and_the_stated_margin(config, tmp_path):
     planned, largest = expected(config, paths)[0], known_at_most(config, paths)
     assert planned.extent.positions <= largest.extent.positions
     for rule in job_names(config):
-        times = GROWING if rule in GROWING_RULES else 1
-        starts = 2 if rule in GROUP_COSTS else 1  # theirs, and one for scattered reads
+        times = GROWING if rule in GROWING_STAGES else 1
+        starts = 2 if rule == "contexts" else 1  # theirs, and one for scattered reads
         most = [(cost.n_bytes, cost.operations.work) for cost in stage_costs(largest, rule)]
-        if rule not in {*MODEL_COSTS, *PAIR_RULES, *GROUP_COSTS}:  # all as the largest job
-            most = [tuple(max(values) for values in zip(*most, strict=True))] * len(most)
         jobs = zip(stage_costs(planned, rule), most, needs_of(config, paths, rule), strict=True)
         for plan, (n_bytes, work), needs in jobs:
             where = f"{rule}: {plan}, {n_bytes}, {work}, {needs}"
@@ -139,11 +125,10 @@ def test_what_does_not_fit_is_told_alike_by_check_plan_and_jobs(tmp_path, memory
         }
     )
     paths, outcomes = Paths(tmp_path), []
-    rules = [rule for rule in MODEL_COSTS if rule != "twins"]
     for ask in (
         lambda: check_config(config),
         lambda: plan_run(config, paths, 1.0),
-        lambda: [needs_of_model(config, paths, rule, "a") for rule in rules],
+        lambda: [needs_of_job(config, paths, rule, {"model": "a"}) for rule in MODEL_STAGES],
     ):
         try:
             ask()
@@ -185,7 +170,10 @@ def test_intervals_need_their_memory_where_tiles_are_computed_elsewhere(tmp_path
     dask = config.dask.model_copy(update={"scheduler": "tcp://head:1"})
     elsewhere = config.model_copy(update={"dask": dask})
     pair, paths = config.pairs()[0], Paths(tmp_path)
-    given = {rule: needs_of_pair(elsewhere, paths, rule, pair).mb for rule in PAIR_COSTS}
+    given = {
+        rule: needs_of_job(elsewhere, paths, rule, {"pair": group_name(pair)}).mb
+        for rule in ("correlate", "intervals", "sweeps")
+    }
     assert given == {"correlate": BASE_MB, "sweeps": BASE_MB, "intervals": BASE_MB + 2000}
 
 

@@ -6,16 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from rosetta.config import load_config, parse_config
+from rosetta.config import group_name, load_config, parse_config
 from rosetta.models.known_sizes import planned_capture
 from rosetta.plan.resources import (
     BASE_MB,
     MB,
     model_size,
-    needs_of_group,
-    needs_of_model,
-    needs_of_pair,
-    needs_of_stage,
+    needs_of_job,
 )
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
@@ -28,16 +25,17 @@ MODEL_RULES = ("train", "model", "activations", "twins", "vocabulary", "neurons"
 def test_the_default_run_fits_a_workstation(tmp_path):
     config, paths = load_config(ROOT / "config.yaml"), Paths(tmp_path)
     needs = [
-        needs_of_model(config, paths, rule, model)
+        needs_of_job(config, paths, rule, {"model": model})
         for rule in MODEL_RULES
         for model in config.used_models()
     ]
     needs += [
-        needs_of_pair(config, paths, rule, pair)
+        needs_of_job(config, paths, rule, {"pair": group_name(pair)})
         for rule in ("correlate", "intervals", "sweeps")
         for pair in config.pairs()
     ]
-    needs += [needs_of_stage(config, paths, rule) for rule in ("filter_score", "filter_pretrain")]
+    needs.append(needs_of_job(config, paths, "filter_score", {"shard": 0}))
+    needs.append(needs_of_job(config, paths, "filter_pretrain", {"training": "rosetta-0"}))
     assert all(BASE_MB <= need.mb < 8000 for need in needs)
     assert all(15 <= need.minutes < 24 * 60 for need in needs)
 
@@ -77,20 +75,20 @@ def test_large_models_need_more(tmp_path):
     )
     paths = Paths(tmp_path)
     for rule in ("activations", "twins", "vocabulary", "neurons"):
-        small, large = (needs_of_model(config, paths, rule, name) for name in "sl")
+        small, large = (needs_of_job(config, paths, rule, {"model": name}) for name in "sl")
         assert large.mb > small.mb, rule
         assert large.minutes >= small.minutes, rule
-    assert needs_of_model(config, paths, "activations", "l").mb > 1.3 * 4 * 10**4, (
+    assert needs_of_job(config, paths, "activations", {"model": "l"}).mb > 1.3 * 4 * 10**4, (
         "the weights, in MB"
     )
-    one = needs_of_pair(config, paths, "correlate", ("s", "l"))
+    one = needs_of_job(config, paths, "correlate", {"pair": "s--l"})
     assert one.mb == BASE_MB + 32_000
-    five = needs_of_pair(config, paths, "nulls", ("s", "l"), "documents")
+    five = needs_of_job(config, paths, "nulls", {"pair": "s--l", "control": "documents"})
     assert five.minutes > one.minutes
     cluster = config.model_copy(
         update={"dask": config.dask.model_copy(update={"scheduler": "tcp://head:1"})}
     )
-    assert needs_of_pair(cluster, paths, "correlate", ("s", "l")).mb == BASE_MB, (
+    assert needs_of_job(cluster, paths, "correlate", {"pair": "s--l"}).mb == BASE_MB, (
         "its workers have their own"
     )
 
@@ -106,19 +104,21 @@ def test_long_jobs_that_gain_from_a_gpu_ask_for_one_where_the_configuration_says
     data = {**config.model_dump(exclude_unset=True), "models": models, "gpu_from_minutes": 60}
     on_gpu = parse_config(data)
     pair = config.pairs()[0]
-    assert needs_of_model(config, paths, "activations", "opt-l").gpu == 0
-    assert needs_of_model(on_gpu, paths, "activations", "opt-l").gpu == 0, "it is short"
-    assert needs_of_model(on_gpu, paths, "activations", "large").gpu == 1
-    assert needs_of_model(on_gpu, paths, "vocabulary", "large").gpu == 0, (
+    assert needs_of_job(config, paths, "activations", {"model": "opt-l"}).gpu == 0
+    assert needs_of_job(on_gpu, paths, "activations", {"model": "opt-l"}).gpu == 0, "it is short"
+    assert needs_of_job(on_gpu, paths, "activations", {"model": "large"}).gpu == 1
+    assert needs_of_job(on_gpu, paths, "vocabulary", {"model": "large"}).gpu == 0, (
         "nothing there runs on a GPU"
     )
     every = parse_config({**data, "gpu_from_minutes": 0})
-    assert needs_of_pair(every, paths, "correlate", pair).gpu == 1
-    assert needs_of_stage(every, paths, "filter_score").gpu == 1
+    assert needs_of_job(every, paths, "correlate", {"pair": group_name(pair)}).gpu == 1
+    assert needs_of_job(every, paths, "filter_score", {}).gpu == 1
     elsewhere = every.model_copy(
         update={"dask": every.dask.model_copy(update={"scheduler": "tcp://head:1"})}
     )
-    assert needs_of_pair(elsewhere, paths, "correlate", pair).gpu == 0, "its workers have them"
+    assert needs_of_job(elsewhere, paths, "correlate", {"pair": group_name(pair)}).gpu == 0, (
+        "its workers have them"
+    )
 
 
 def of_billions(n):
@@ -150,13 +150,17 @@ def test_where_activations_are_not_stored_their_readers_need_what_models_need(tm
     if given is not None:
         assert sum(sorted(takes.values())[1:]) <= given * 1000, "each model has half"
     pair, contexts = (
-        needs_of_pair(live, paths, "correlate", ("a", "b")),
-        needs_of_group(live, paths, "contexts", (*"abc",)),
+        needs_of_job(live, paths, "correlate", {"pair": "a--b"}),
+        needs_of_job(live, paths, "contexts", {"group": "a--b--c"}),
     )
     assert pair.mb == pytest.approx(BASE_MB + 32_000 + takes["a"] + takes["b"], abs=1)
     assert contexts.mb == pytest.approx(BASE_MB + tables + takes["b"] + takes["c"], abs=1)
-    assert needs_of_pair(stored, paths, "correlate", ("a", "b")).mb == BASE_MB + 32_000
-    assert needs_of_group(stored, paths, "contexts", (*"abc",)) == (BASE_MB + tables, 30, 0)
-    assert needs_of_model(live, paths, "neurons", "a").gpu == 1, "the model runs again"
-    assert needs_of_model(stored, paths, "neurons", "a").gpu == 0
+    assert needs_of_job(stored, paths, "correlate", {"pair": "a--b"}).mb == BASE_MB + 32_000
+    assert needs_of_job(stored, paths, "contexts", {"group": "a--b--c"}) == (
+        BASE_MB + tables,
+        30,
+        0,
+    )
+    assert needs_of_job(live, paths, "neurons", {"model": "a"}).gpu == 1, "the model runs again"
+    assert needs_of_job(stored, paths, "neurons", {"model": "a"}).gpu == 0
     assert contexts.gpu == 1

@@ -116,7 +116,9 @@ def test_every_stage_has_a_rule_and_every_rule_a_stage():
 
 
 def test_rules_are_short():
-    assert statistics.median(map(len, rules().values())) <= 15
+    lines = {name: len(rule) for name, rule in rules().items() if name not in OTHERS}
+    assert statistics.median(lines.values()) <= 15
+    assert max(lines.values()) <= 25, lines
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -1,6 +1,5 @@
 """The validated configuration `run`, the `paths`, and the functions that rules share."""
 
-import json
 import os
 import re
 import sys
@@ -37,7 +36,7 @@ from rosetta.run.stages import (
     table_names,
     training_name,
 )
-from rosetta.plan.resources import needs_of_group, needs_of_model, needs_of_pair, needs_of_stage
+from rosetta.plan.resources import needs_of_job
 
 # Rules call `rosetta`; it lies beside this Snakemake also when their environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
@@ -170,26 +169,15 @@ def command(name, line, **values):
     return {"stage": stamped, "command": filled, **values}
 
 
-_NEEDS = {
-    "model": lambda name, wildcards: needs_of_model(run, paths, name, wildcards.model),
-    "pair": lambda name, wildcards: needs_of_pair(
-        run, paths, name, tuple(wildcards.pair.split(PAIR_SEPARATOR)), wildcards.get("control", "")
-    ),
-    "group": lambda name, wildcards: needs_of_group(run, paths, name, tuple(models_of(wildcards))),
-    "stage": lambda name, wildcards: needs_of_stage(run, paths, name),
-}
-
-
 def needs(name):
     """Return the resources of a stage's jobs; memory and time grow with every attempt."""
-    resources = find_stage(name).resources
-    needed = partial(_NEEDS[resources.by], name)
+    needed = partial(needs_of_job, run, paths, name)
     asked = {
         "mem_mb": lambda wildcards, attempt: attempt * needed(wildcards).mb,
         "runtime": lambda wildcards, attempt: attempt * needed(wildcards).minutes,
     }
     gpu = {"gpu": lambda wildcards: needed(wildcards).gpu}
-    return asked if resources.gpu == "never" else asked | gpu
+    return asked if find_stage(name).resources.gpu == "never" else asked | gpu
 
 
 def tokenizer_of(wildcards):
@@ -246,10 +234,6 @@ def model_stores(model):
 def stores_of_pair(wildcards):
     """The shards of both models of a pair."""
     return [file for model in wildcards.pair.split(PAIR_SEPARATOR) for file in model_stores(model)]
-
-
-def store_folder(side):
-    return lambda wildcards: paths.stores(wildcards.pair.split(PAIR_SEPARATOR)[side], n_shards)
 
 
 def matches_of_group(wildcards):

@@ -4,12 +4,9 @@ Needs: the activation stores of both models of a pair; matches under null models
 Makes: results/neighbors/{pair}, results/matches/{pair}.parquet, results/rosetta/{group}.parquet.
 """
 
-jobqueue = json.dumps(run.dask.jobqueue)
 null_options = [f"--null {control}={{input.{control}:q}}" for control in run.controls.names]
 
 
-# How the work is cut and where it runs do not change its result: what the command takes from `run`
-# and `jobqueue` is not remembered, and reruns nothing.
 use rule step as correlate with:
     input:
         stores_of_pair,
@@ -21,23 +18,7 @@ use rule step as correlate with:
     resources:
         **needs("correlate"),
     params:
-        **command(
-            "correlate",
-            "correlate --a {a:q} --b {b:q} --out {output:q} --pooling {pooling} --method {method}"
-            " --screening {screening:q} --max-k {max_k} --precision {precision}"
-            " --memory-gb {run.correlation.memory_gb} --scheduler {run.dask.scheduler:q}"
-            " --n-workers {run.dask.n_workers} --threads {run.dask.threads_per_worker}"
-            " --jobqueue {jobqueue:q} --n-jobs {n_jobs} --job {job} --exclusions {exclusions:q}",
-            a=store_folder(0),
-            b=store_folder(1),
-            pooling=run.alignment.pooling,
-            method=run.correlation.method,
-            max_k=run.correlation.max_k,
-            precision=run.correlation.precision,
-            screening=run.correlation.screening.model_dump_json(),
-            n_jobs=n_jobs,
-            exclusions=run.exclusions.model_dump_json(),
-        ),
+        **command("correlate", "neighbors --config {config:q} --pair {pair} --job {job}"),
     message:
         "Correlating {wildcards.pair}"
 

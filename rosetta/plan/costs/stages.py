@@ -1,74 +1,116 @@
-"""The costs of all jobs of a stage."""
+"""The price of every stage: what each of its jobs costs, by the wildcards of its rule."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
-from rosetta.config import Config
+from rosetta.config import PAIR_SEPARATOR
+from rosetta.errors import StageError
 from rosetta.plan.costs import filtering, models, pairs, theory
 from rosetta.plan.costs.base import TABLES, Cost, Known
-from rosetta.run.stages import job_names
+from rosetta.run.stages import STAGES
+from rosetta.run.stages.record import Wildcards
 
-MODEL_COSTS = {
-    "train": models.train,
-    "model": models.describe_model,
-    "activations": models.activations,
-    "twins": models.twins,
-    "vocabulary": models.vocabulary,
-    "neurons": models.neurons,
-}
-PAIR_COSTS = {
-    "correlate": pairs.correlate,
-    "intervals": pairs.intervals,
-    "sweeps": pairs.sweeps,
-}
-GROUP_COSTS = {"contexts": models.contexts}
-RUN_COSTS: dict[str, Callable[[Known], Cost]] = {
-    "corpus": lambda known: Cost(TABLES, disk_bytes=known.extent.corpus_bytes),
-    "filter_pool": filtering.filter_pool,
-    "filter_score": filtering.filter_score,
-    "filter_select": filtering.filter_select,
-    "filter_choose": lambda _: Cost(TABLES),
-    "theory_ngrams": lambda _: Cost(TABLES),
-}
+Price = Callable[[Known, Wildcards], Cost]
 
 
-def pair_cost(known: Known, rule: str, pair: tuple[str, str], control: str = "") -> Cost:
-    """Return the cost of a job on a pair; `control` is the null model of `nulls`."""
-    return pairs.nulls(known, pair, control) if rule == "nulls" else PAIR_COSTS[rule](known, pair)
+def _on_model(price: Callable[[Known, str], Cost]) -> Price:
+    return lambda known, job: price(known, job["model"])
 
 
-def stage_costs(known: Known, rule: str) -> list[Cost]:
-    """Return the cost of every job of a rule, in the order of `rosetta.run.stages.job_names`."""
-    config = known.config
-    n_jobs = len(job_names(config)[rule])
-    if not n_jobs:
-        return []
-    if rule in MODEL_COSTS:
-        names = _models(config, rule)
-        costs = [MODEL_COSTS[rule](known, name) for name in names]
-        return [cost for cost in costs for _ in range(n_jobs // len(names))]
-    if rule == "nulls":
-        controls = config.controls.names
-        return [pairs.nulls(known, pair, name) for name in controls for pair in config.pairs()]
-    if rule in PAIR_COSTS:
-        costs = [PAIR_COSTS[rule](known, pair) for pair in config.pairs()]
-        return [cost for cost in costs for _ in range(n_jobs // len(config.pairs()))]
-    if rule in GROUP_COSTS:
-        return [GROUP_COSTS[rule](known, group) for group in config.groups()]
-    if rule == "filter_pretrain" and config.filtering:
-        return [filtering.filter_pretrain(known, name) for name, _ in config.filtering.trainings()]
-    if rule == "theory_simulate":
-        return [theory.theory_simulate(known, beta) for beta in config.theory.simulation.betas]
-    if rule == "theory_sweep":
-        return [theory.theory_sweep(known, *point) for point in config.theory.sweep.points()]
-    return [RUN_COSTS.get(rule, lambda _: Cost())(known)] * n_jobs
+def _on_pair(price: Callable[[Known, tuple[str, str]], Cost]) -> Price:
+    return lambda known, job: price(known, _pair(job))
 
 
-def _models(config: Config, rule: str) -> list[str]:
-    trained = [name for name in config.needed_models() if config.models[name].zoo]
-    if rule == "train":
-        return trained
-    if rule == "model":
-        return [name for name in config.needed_models() if name not in trained]
-    return config.used_models()
+def _on_group(price: Callable[[Known, tuple[str, ...]], Cost]) -> Price:
+    return lambda known, job: price(known, tuple(job["group"].split(PAIR_SEPARATOR)))
+
+
+def _on_run(price: Callable[[Known], Cost]) -> Price:
+    return lambda known, _job: price(known)
+
+
+def _pair(job: Wildcards) -> tuple[str, str]:
+    a, b = job["pair"].split(PAIR_SEPARATOR)
+    return a, b
+
+
+_LIGHT = _on_run(lambda _: Cost())  # tables and figures: seconds, in the memory of an interpreter
+_TABLES = _on_run(lambda _: Cost(TABLES))
+# A function for every stage. Wildcards are text where Snakemake asks, and numbers in a plan.
+COSTS: Mapping[str, Price] = MappingProxyType(
+    {
+        "corpus": _on_run(lambda known: Cost(TABLES, disk_bytes=known.extent.corpus_bytes)),
+        "tokenizer": _LIGHT,
+        "train": _on_model(models.train),
+        "model": _on_model(models.describe_model),
+        "activations": _on_model(models.activations),
+        "twins": _on_model(models.twins),
+        "correlate": _on_pair(pairs.correlate),
+        "nulls": lambda known, job: pairs.nulls(known, _pair(job), job["control"]),
+        "intervals": _on_pair(pairs.intervals),
+        "sweeps": _on_pair(pairs.sweeps),
+        "match": _LIGHT,
+        "anchors": _LIGHT,
+        "counts": _LIGHT,
+        "fit": _LIGHT,
+        "figures": _LIGHT,
+        "control_tables": _LIGHT,
+        "control_figures": _LIGHT,
+        "vocabulary": _on_model(models.vocabulary),
+        "neurons": _on_model(models.neurons),
+        "contexts": _on_group(models.contexts),
+        "describe": _LIGHT,
+        "neuron_figures": _LIGHT,
+        "annotate": _LIGHT,
+        "viewer": _LIGHT,
+        "filter_choose": _TABLES,
+        "filter_pool": _on_run(filtering.filter_pool),
+        "filter_score": _on_run(filtering.filter_score),
+        "filter_select": _on_run(filtering.filter_select),
+        "filter_pretrain": lambda known, job: filtering.filter_pretrain(
+            known, job["training"].rpartition("-")[0]
+        ),
+        "filter_tables": _LIGHT,
+        "filter_figure": _LIGHT,
+        "theory_simulate": lambda known, job: theory.theory_simulate(known, float(job["beta"])),
+        "theory_exponents": _LIGHT,
+        "theory_sweep": lambda known, job: theory.theory_sweep(
+            known, job["parameter"], float(job["value"])
+        ),
+        "theory_sweep_table": _LIGHT,
+        "theory_frontiers": _LIGHT,
+        "theory_ngrams": _TABLES,
+        "theory_beta": _LIGHT,
+        "theory_compare": _LIGHT,
+        "theory_predict": _LIGHT,
+        "theory_figures": _LIGHT,
+        "report": _LIGHT,
+    }
+)
+
+
+def check_prices(prices: Mapping[str, Price]) -> None:
+    """Check that every stage has a price, and that there is no price without a stage.
+
+    Raises
+    ------
+    StageError
+        Naming those that lack one, or have no stage.
+    """
+    lacking = [stage for stage in STAGES if stage not in prices]
+    unknown = [stage for stage in prices if stage not in STAGES]
+    if lacking or unknown:
+        raise StageError(
+            f"rosetta/plan/costs/stages.py: COSTS lacks {lacking or 'no stage'}, and has "
+            f"{unknown or 'none'} that no file of rosetta/run/stages/ has. Give each stage a price."
+        )
+
+
+check_prices(COSTS)
+
+
+def stage_costs(known: Known, stage: str) -> list[Cost]:
+    """Return the cost of every job of a stage, in the order of `rosetta.run.stages.job_names`."""
+    return [COSTS[stage](known, job) for job in STAGES[stage].jobs(known.config)]

@@ -35,6 +35,7 @@ STAGES = (
     Stage(
         name="activations",
         version=5,
+        phase="activations",
         reads=("corpus", "train", "model"),
         job="{model}.{shard}-of-{n_parts}",
         n_parts=lambda config: config.activations.n_shards,
@@ -46,6 +47,7 @@ STAGES = (
     Stage(
         name="twins",
         version=3,
+        phase="twins",
         reads=("corpus", "train", "model"),
         job="{model}",
         jobs=_with_twins,

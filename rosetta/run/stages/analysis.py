@@ -59,6 +59,7 @@ STAGES = (
     Stage(
         name="counts",
         version=4,
+        phase="results",
         reads=("train", "model", "nulls", "intervals", "match"),
         config_slice=laddered,
         local=True,
@@ -71,6 +72,7 @@ STAGES = (
     Stage(
         name="fit",
         version=5,
+        phase="results",
         reads=("counts", "control_tables"),
         local=True,
         tables={
@@ -83,6 +85,7 @@ STAGES = (
     Stage(
         name="figures",
         version=4,
+        phase="results",
         reads=("counts", "fit", "control_tables"),
         job="scaling",
         local=True,
@@ -94,6 +97,7 @@ STAGES = (
     Stage(
         name="control_tables",
         version=4,
+        phase="results",
         reads=("train", "model", "correlate", "nulls", "sweeps", "match"),
         config_slice=_control_tables,
         tables={
@@ -109,6 +113,7 @@ STAGES = (
     Stage(
         name="control_figures",
         version=4,
+        phase="results",
         reads=("nulls", "match", "counts", "control_tables"),
         config_slice=lambda config, _name: {"figures": control_figures(config)},
         local=True,
@@ -123,6 +128,7 @@ STAGES = (
     Stage(
         name="vocabulary",
         version=2,
+        phase="neurons",
         reads=("train", "model"),
         job="{model}",
         jobs=per_model,
@@ -132,6 +138,7 @@ STAGES = (
     Stage(
         name="neurons",
         version=1,
+        phase="neurons",
         reads=("corpus", "activations"),
         job="{model}",
         jobs=per_model,
@@ -141,6 +148,7 @@ STAGES = (
     Stage(
         name="contexts",
         version=2,
+        phase="neurons",
         reads=("corpus", "activations", "match", "anchors", "neurons"),
         job="{group}",
         jobs=per_group,
@@ -150,6 +158,7 @@ STAGES = (
     Stage(
         name="describe",
         version=7,
+        phase="results",
         reads=("nulls", "match", "anchors", "counts", "fit", "vocabulary", "neurons"),
         config_slice=_describe,
         tables={
@@ -168,6 +177,7 @@ STAGES = (
     Stage(
         name="neuron_figures",
         version=5,
+        phase="results",
         reads=("describe",),
         local=True,
         figures={

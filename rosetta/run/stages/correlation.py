@@ -65,6 +65,7 @@ STAGES = (
     Stage(
         name="correlate",
         version=4,
+        phase="correlation",
         reads=("activations",),
         job="{pair}.{job}-of-{n_parts}",
         n_parts=lambda config: config.correlation.n_jobs,
@@ -75,6 +76,7 @@ STAGES = (
     Stage(
         name="nulls",
         version=2,
+        phase="nulls",
         reads=("corpus", "activations", "twins"),
         job="{control}.{pair}",
         jobs=_nulls_of_pairs,
@@ -85,6 +87,7 @@ STAGES = (
     Stage(
         name="intervals",
         version=3,
+        phase="intervals",
         reads=("corpus", "activations", "correlate"),
         job="{pair}",
         jobs=per_pair,
@@ -94,6 +97,7 @@ STAGES = (
     Stage(
         name="sweeps",
         version=2,
+        phase="sweeps",
         reads=("corpus", "activations"),
         job="{pair}",
         jobs=_swept,

@@ -74,6 +74,7 @@ STAGES = (
     Stage(
         name="filter_choose",
         version=2,
+        phase="filtering",
         reads=("corpus", "train", "model", "anchors", "neurons"),
         jobs=_filtered,
         config_slice=_choose,
@@ -83,6 +84,7 @@ STAGES = (
     Stage(
         name="filter_pool",
         version=3,
+        phase="filtering",
         reads=("corpus",),
         jobs=_filtered,
         config_slice=_pool,
@@ -91,6 +93,7 @@ STAGES = (
     Stage(
         name="filter_score",
         version=4,
+        phase="filtering",
         reads=("train", "model", "filter_choose", "filter_pool"),
         job="pool.{shard}-of-{n_parts}",
         n_parts=_n_shards,
@@ -101,6 +104,7 @@ STAGES = (
     Stage(
         name="filter_select",
         version=2,
+        phase="filtering",
         reads=("filter_choose", "filter_pool", "filter_score"),
         jobs=_filtered,
         config_slice=_part("target", "selection", "seeds"),
@@ -109,6 +113,7 @@ STAGES = (
     Stage(
         name="filter_pretrain",
         version=4,
+        phase="pretraining",
         reads=("corpus", "train", "model", "filter_pool", "filter_select"),
         job="{training}",
         jobs=_trainings,
@@ -118,6 +123,7 @@ STAGES = (
     Stage(
         name="filter_tables",
         version=2,
+        phase="filtering",
         reads=("filter_select", "filter_pretrain"),
         jobs=_filtered,
         config_slice=_part("seeds"),
@@ -132,6 +138,7 @@ STAGES = (
     Stage(
         name="filter_figure",
         version=2,
+        phase="filtering",
         reads=("filter_tables",),
         jobs=_filtered,
         figures={"filtering": "F1, domains and perplexity of the filters"},

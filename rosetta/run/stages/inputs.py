@@ -20,6 +20,7 @@ STAGES = (
     Stage(
         name="corpus",
         version=2,
+        phase="corpus",
         config_slice=_corpus,
         resources=Sized(by="stage"),
     ),

@@ -21,6 +21,7 @@ STAGES = (
     Stage(
         name="annotate",
         version=1,
+        phase="results",
         reads=("corpus", "neurons", "contexts"),
         jobs=_asked,
         config_slice=_annotate,

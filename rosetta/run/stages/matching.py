@@ -14,6 +14,7 @@ STAGES = (
     Stage(
         name="match",
         version=4,
+        phase="results",
         reads=("correlate", "nulls", "intervals"),
         job="{pair}",
         jobs=per_pair,
@@ -23,6 +24,7 @@ STAGES = (
     Stage(
         name="anchors",
         version=1,
+        phase="results",
         reads=("match",),
         job="{group}",
         jobs=per_group,

@@ -60,6 +60,7 @@ STAGES = (
     Stage(
         name="tokenizer",
         version=3,
+        phase="tokenizers",
         reads=("corpus",),
         job="{family}",
         jobs=_families,
@@ -70,6 +71,7 @@ STAGES = (
     Stage(
         name="train",
         version=3,
+        phase="training",
         reads=("corpus", "tokenizer"),
         job="{model}",
         jobs=_trained,
@@ -80,6 +82,7 @@ STAGES = (
     Stage(
         name="model",
         version=3,
+        phase="models",
         reads=("train", "model"),  # of an untrained twin: the model that it is a twin of
         job="{model}",
         jobs=_found,

@@ -4,12 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from rosetta.config import Config, group_name
 
 Slice = dict[str, Any]
-Wildcards = dict[str, Any]
+Wildcards = Mapping[str, Any]
+# What a plan adds up: the phases of a run, in the order in which it lists them.
+Phase = Literal[
+    "corpus",
+    "tokenizers",
+    "training",
+    "models",
+    "activations",
+    "correlation",
+    "twins",
+    "nulls",
+    "intervals",
+    "sweeps",
+    "neurons",
+    "theory",
+    "filtering",
+    "pretraining",
+    "results",
+]
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 @dataclass(frozen=True)
@@ -65,6 +84,8 @@ class Stage:
         The rule's name.
     version : int
         Raised when a change of the code changes the stage's results.
+    phase : str
+        The phase of a run that its jobs belong to, one of `PHASES`.
     reads : tuple of str
         The stages whose results its jobs read.
     job : str
@@ -93,6 +114,7 @@ class Stage:
 
     name: str
     version: int
+    phase: Phase
     reads: tuple[str, ...] = ()
     job: str = "all"
     n_parts: Callable[[Config], int] | None = None

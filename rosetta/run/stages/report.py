@@ -14,12 +14,14 @@ def _whole(config: Config, _name: str) -> Slice:
 VIEWER = Stage(
     name="viewer",
     version=3,
+    phase="results",
     reads=("nulls", "match", "vocabulary", "neurons", "contexts", "annotate"),
     config_slice=laddered,
 )
 REPORT = Stage(
     name="report",
     version=10,
+    phase="results",
     reads=(
         "corpus",
         "train",

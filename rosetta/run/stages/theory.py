@@ -65,6 +65,7 @@ STAGES = (
     Stage(
         name="theory_simulate",
         version=2,
+        phase="theory",
         job="beta-{beta}",
         jobs=_betas,
         config_slice=_simulate,
@@ -73,6 +74,7 @@ STAGES = (
     Stage(
         name="theory_exponents",
         version=3,
+        phase="theory",
         reads=("theory_simulate",),
         config_slice=_part("kappa", "gamma", "tau"),
         local=True,
@@ -85,6 +87,7 @@ STAGES = (
     Stage(
         name="theory_sweep",
         version=2,
+        phase="theory",
         job="{parameter}-{value}",
         jobs=_points,
         config_slice=_sweep,
@@ -93,6 +96,7 @@ STAGES = (
     Stage(
         name="theory_sweep_table",
         version=3,
+        phase="theory",
         reads=("theory_sweep",),
         jobs=_with_sweep,
         tables={
@@ -103,6 +107,7 @@ STAGES = (
     Stage(
         name="theory_frontiers",
         version=1,
+        phase="theory",
         config_slice=_part("kappa", "gamma", "tau", "simulation"),
         local=True,
         tables={
@@ -113,6 +118,7 @@ STAGES = (
     Stage(
         name="theory_ngrams",
         version=2,
+        phase="theory",
         reads=("corpus",),
         config_slice=_part("decay"),
         resources=Sized(by="stage"),
@@ -121,6 +127,7 @@ STAGES = (
     Stage(
         name="theory_beta",
         version=3,
+        phase="theory",
         reads=("train", "model", "theory_ngrams"),
         config_slice=_ladders,
         local=True,
@@ -129,6 +136,7 @@ STAGES = (
     Stage(
         name="theory_compare",
         version=4,
+        phase="theory",
         reads=("anchors", "counts", "fit", "describe", "theory_beta"),
         config_slice=_compare,
         local=True,
@@ -142,6 +150,7 @@ STAGES = (
     Stage(
         name="theory_predict",
         version=4,
+        phase="theory",
         reads=("counts", "describe", "theory_beta"),
         jobs=_with_sizes,
         config_slice=_part("predict_sizes"),
@@ -151,6 +160,7 @@ STAGES = (
     Stage(
         name="theory_figures",
         version=4,
+        phase="theory",
         reads=(
             "train",
             "model",

@@ -9,7 +9,7 @@ import pytest
 from rosetta.config import parse_config
 from rosetta.inputs.text.build import build_corpus
 from rosetta.models.known_sizes import TOKENIZING
-from rosetta.plan.resources import MB, needs_of_group, needs_of_model, needs_of_pair
+from rosetta.plan.resources import MB, needs_of_job
 from rosetta.plan.sweep import plan_run
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
@@ -53,11 +53,11 @@ def folder(tmp_path_factory):
 def needs(config, paths):
     """Memory in MB of the jobs that read documents, and in the plan of their phases."""
     found = {
-        rule: needs_of_model(config, paths, rule, "m").mb
+        rule: needs_of_job(config, paths, rule, {"model": "m"}).mb
         for rule in ("activations", "twins", "neurons")
     }
-    found["correlate"] = needs_of_pair(config, paths, "correlate", ("m", "n")).mb
-    found["contexts"] = needs_of_group(config, paths, "contexts", ("m", "n")).mb
+    found["correlate"] = needs_of_job(config, paths, "correlate", {"pair": "m--n"}).mb
+    found["contexts"] = needs_of_job(config, paths, "contexts", {"group": "m--n"}).mb
     phases = {phase.name: phase.peak_bytes / MB for phase in plan_run(config, paths).phases}
     return found | {f"plan of {name}": phases[name] for name in PHASES}
 
@@ -92,7 +92,7 @@ def test_the_longest_document_is_part_of_the_memory_of_what_reads_documents(fold
 def test_before_the_corpus_is_built_its_limit_tells_the_longest_document(folder, tmp_path):
     limited, unlimited = run_of(folder, max_document_bytes=LONG), run_of(folder)
     grown = [
-        needs_of_model(config, Paths(tmp_path), "activations", "m").mb
+        needs_of_job(config, Paths(tmp_path), "activations", {"model": "m"}).mb
         for config in (limited, unlimited)
     ]
     assert grown[0] - grown[1] == TOKENIZING * LONG / MB
