@@ -61,7 +61,8 @@ def test_every_training_has_a_seed_of_its_own():
     assert seeds[0] is None and seeds[2] is None, "the first training has the family's seed"
     assert len({seeds[1], seeds[3]}) == 2
     slices = [find_stage("train").config_slice(config, name) for name in config.all_models()]
-    assert slices[0] != slices[1] and slices[1]["seed"] == seeds[1]
+    assert slices[0] != slices[1]
+    assert slices[1]["seed"] == seeds[1]
 
 
 def test_more_replicates_do_not_change_the_first_training():
