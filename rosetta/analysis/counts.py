@@ -20,6 +20,8 @@ from rosetta.run.paths import Paths
 from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
+# Floors of r above which counts are told, whatever chance makes (α against the floor of r).
+FLOORS = (0.3, 0.4, 0.5, 0.6)
 # How the column of a statistic's count is called.
 COUNT_OF = {PLAIN: "matches", **{name: name for name in STATISTICS[1:]}}
 COUNT_COLUMNS = [
@@ -42,12 +44,67 @@ COUNT_COLUMNS = [
     "n_high_norm",
     "families",
 ]
+TRAINING_COLUMNS = [
+    "ladder",
+    "rung",
+    "models",
+    "families",
+    "n_neurons",
+    *COUNT_OF.values(),
+    "mean_r",
+    *(f"matches_above_{floor}" for floor in FLOORS),
+]
+
+
+def training_table(config: Config, paths: Paths, limits: Limits) -> pd.DataFrame:
+    """Return one row per group of trainings of every rung: what the scaling laws are fitted to.
+
+    A rung whose models have replicates holds a group for each way to take one training per model;
+    without replicates it holds one. `matches`, `mean_r`, `above_documents` and `above_untrained`
+    are as in `count_table`, with the ladder's thresholds; `matches_above_0.5` counts matches with
+    r > 0.5, and so on for each of `FLOORS`.
+
+    Parameters
+    ----------
+    config, paths : Config, Paths
+        The run.
+    limits : dict
+        What r has to exceed, by ladder and statistic
+        (`rosetta.analysis.replicates.ladder_thresholds`).
+    """
+    rows, families = [], families_of(config.ladders)
+    for ladder, rungs in config.ladders.items():
+        floors = {f"matches_above_{floor}": floor for floor in FLOORS}
+        floors |= {COUNT_OF[name]: limit for name, limit in limits[ladder].items()}
+        for number, rung in enumerate(map(tuple, rungs)):
+            named = group_name(tuple(families[model] for model in rung))
+            for group in config.replicate_groups(rung):
+                tables = _matches_of(group, paths)
+                row = {"ladder": ladder, "rung": number, "models": group_name(group)}
+                row |= {"families": named, "n_neurons": _mean_neurons(group, paths)}
+                row["mean_r"] = count_group(tables).mean_r
+                for column, floor in floors.items():
+                    if not np.isnan(floor):
+                        above = [table[table["r"] > floor] for table in tables]
+                        row[column] = count_group(above).matches
+                rows.append(row)
+    return pd.DataFrame(rows, columns=TRAINING_COLUMNS)
+
+
+def _mean_neurons(group: tuple[str, ...], paths: Paths) -> float:
+    """Return the mean neuron count of a group's models, the size x of the scaling law."""
+    return float(np.mean([model_shape(paths, model).n_neurons for model in group]))
+
+
+def _matches_of(group: tuple[str, ...], paths: Paths) -> list[pd.DataFrame]:
+    pairs = group_pairs(group)
+    return [read_parquet(paths.matches(group_name(pair)), MATCH_COLUMNS) for pair in pairs]
 
 
 def count_table(
     config: Config, paths: Paths, limits: Limits, replicates: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return one row per rung of every ladder.
+    """Return one row per rung of every ladder, of the trainings that the ladder names.
 
     `n_neurons` is the mean neuron count of the rung's models, the size x of the scaling law.
     `matches` is the number of matches of a pair, or of anchor neurons matched with every other
@@ -93,12 +150,12 @@ def _count_rung(
     group: tuple[str, ...], paths: Paths, limits: dict[str, float], replicates: pd.DataFrame
 ) -> dict:
     names = [group_name(pair) for pair in group_pairs(group)]
-    tables = [read_parquet(paths.matches(name), MATCH_COLUMNS) for name in names]
+    tables = _matches_of(group, paths)
     facts = [match_facts(paths.matches(name)) for name in names]
     methods = [read_parquet_metadata(paths.replicates(name))["interval"] for name in names]
     row = {
         "models": group_name(group),
-        "n_neurons": float(np.mean([model_shape(paths, model).n_neurons for model in group])),
+        "n_neurons": _mean_neurons(group, paths),
         "n_positions": min(fact["n_positions"] for fact in facts),
         "interval": ", ".join(dict.fromkeys(methods)),
         **{name: max(fact[name] for fact in facts) for name in ("n_dead_a", "n_quiet_a")},

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from rosetta.analysis.columns import CONTEXT_COLUMNS
-from rosetta.analysis.counts import COUNT_COLUMNS, count_table, model_shape
+from rosetta.analysis.counts import COUNT_COLUMNS, count_table, model_shape, training_table
 from rosetta.analysis.depth import LAYER_PAIR_COLUMNS, depth_agreement, depth_table, layer_pairs
 from rosetta.analysis.findings import findings_table
 from rosetta.analysis.groups import polarization_tables, selectivity_table, specialization_tables
@@ -67,6 +67,7 @@ def counts_step(config: Config, paths: Paths) -> None:
     counts = count_table(config, paths, limits, replicates)
     write_csv(paths.table("replicates"), replicates)
     write_csv(paths.table("counts"), counts)
+    write_csv(paths.table("trainings"), training_table(config, paths, limits))
 
 
 def fit_step(

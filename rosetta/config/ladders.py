@@ -37,7 +37,8 @@ def check_scales(config: Config, neurons_of: Callable[[str], int | None]) -> Non
     """
     for ladder, rungs in config.ladders.items():
         for number, rung in enumerate(rungs):
-            sizes = {model: size for model in rung if (size := neurons_of(model))}
+            trained = [name for model in rung for name in config.replicates(model)]
+            sizes = {model: size for model in trained if (size := neurons_of(model))}
             if not sizes:
                 continue
             small, large = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
@@ -81,7 +82,8 @@ def ladder_modality(
         If they see different things; the message names the ladder and the models.
     """
     models: dict[Modality, list[str]] = {}
-    for model in dict.fromkeys(model for rung in config.ladders[ladder] for model in rung):
+    named = dict.fromkeys(model for rung in config.ladders[ladder] for model in rung)
+    for model in (name for first in named for name in config.replicates(first)):
         if modality := modality_of(model):
             models.setdefault(modality, []).append(model)
     if len(models) > 1:
@@ -103,8 +105,8 @@ def cautions(config: Config) -> list[str]:
     that is set aside for trainings which there are none of.
     """
     told = _idle_text(config)
-    for name in config.used_models():
-        entry = config.models[name]
+    for name in config.all_models():
+        entry = config.entry(name)
         source = entry.hub or (entry.path and Path(entry.path).name)
         found = next((text for text in (source, name) if text and _POST_TRAINED.search(text)), None)
         if source and found:

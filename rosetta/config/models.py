@@ -41,6 +41,11 @@ class ModelEntry(Section):
     dimensions: Dimensions | None = Field(
         None, description="of a hub model, for planning without the network"
     )
+    replicate_of: str | None = Field(
+        None,
+        description="name of another entry of which this is a further training, with another "
+        "seed: every rung that names that entry counts this one as well",
+    )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="precision of the forward pass"
     )

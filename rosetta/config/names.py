@@ -1,4 +1,4 @@
-"""Names of untrained twins and of groups of models, and entries by their names."""
+"""Names of untrained twins, of replicates and of groups of models, and entries by their names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from rosetta.errors import ConfigError
 
 T = TypeVar("T")
 PAIR_SEPARATOR = "--"
-TWIN_SEPARATOR = "~untrained-"  # no entry's own name holds a ~
+# No entry's own name holds a ~.
+TWIN_SEPARATOR = "~untrained-"
+REPLICATE_SEPARATOR = "~"
 
 
 def entry_of(entries: Mapping[str, T], name: str, key: str) -> T:
@@ -28,6 +30,11 @@ def entry_of(entries: Mapping[str, T], name: str, key: str) -> T:
 def twin_name(model: str, seed: int) -> str:
     """Return the name of a model's untrained twin."""
     return f"{model}{TWIN_SEPARATOR}{seed}"
+
+
+def replicate_name(model: str, number: int) -> str:
+    """Return the name of a zoo model's training: the model's own for number 1, else `model~2`, …"""
+    return model if number == 1 else f"{model}{REPLICATE_SEPARATOR}{number}"
 
 
 def group_pairs(group: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -14,22 +14,8 @@ def model_problems(config: Any) -> list[str]:
     """Return what is wrong with the models of a `rosetta.config.root.Config`."""
     problems = []
     for name, entry in config.models.items():
-        if entry.zoo and entry.zoo.family not in config.zoo.families:
-            problems.append(
-                f"models.{name}.zoo.family: {entry.zoo.family!r} is not in zoo.families "
-                f"({', '.join(config.zoo.families) or 'none'})"
-            )
-        if entry.zoo and entry.zoo.size not in config.zoo.sizes:
-            problems.append(
-                f"models.{name}.zoo.size: {entry.zoo.size!r} is not in zoo.sizes "
-                f"({', '.join(config.zoo.sizes) or 'none'})"
-            )
-        if entry.zoo and _lacks_experts(config.zoo, entry.zoo):
-            problems.append(
-                f"models.{name}.zoo.size: zoo.sizes.{entry.zoo.size} has no experts, which the "
-                "architecture of family "
-                f"{entry.zoo.family!r} is made of; give it {{n_experts, per_token, d_shared}}"
-            )
+        problems += _recipe_problems(config, name, entry)
+        problems += _replicate_problems(config, name, entry)
         if entry.untrained:
             twin = config.models.get(entry.untrained.of)
             if twin is None:
@@ -50,6 +36,46 @@ def model_problems(config: Any) -> list[str]:
             f"models (zoo.training.sequence_length {context}); lower it"
         )
     return problems
+
+
+def _recipe_problems(config: Any, name: str, entry: Any) -> list[str]:
+    """Return what is wrong with the recipe of a zoo model."""
+    if entry.zoo is None:
+        return []
+    problems = []
+    if entry.zoo.family not in config.zoo.families:
+        problems.append(
+            f"models.{name}.zoo.family: {entry.zoo.family!r} is not in zoo.families "
+            f"({', '.join(config.zoo.families) or 'none'})"
+        )
+    if entry.zoo.size not in config.zoo.sizes:
+        problems.append(
+            f"models.{name}.zoo.size: {entry.zoo.size!r} is not in zoo.sizes "
+            f"({', '.join(config.zoo.sizes) or 'none'})"
+        )
+    if _lacks_experts(config.zoo, entry.zoo):
+        problems.append(
+            f"models.{name}.zoo.size: zoo.sizes.{entry.zoo.size} has no experts, which the "
+            "architecture of family "
+            f"{entry.zoo.family!r} is made of; give it {{n_experts, per_token, d_shared}}"
+        )
+    return problems
+
+
+def _replicate_problems(config: Any, name: str, entry: Any) -> list[str]:
+    """Return what is wrong with an entry that is a further training of another one."""
+    if entry.replicate_of is None:
+        return []
+    key, of = f"models.{name}.replicate_of", config.models.get(entry.replicate_of)
+    if of is None:
+        return [f"{key}: no model is named {entry.replicate_of!r}"]
+    if of.replicate_of is not None or entry.replicate_of == name:
+        return [f"{key}: {entry.replicate_of!r} is itself a replicate; name the first training"]
+    if entry.untrained or of.untrained:
+        return [f"{key}: an untrained model has no trainings; see controls.untrained_seeds"]
+    if any(name in rung for rungs in config.ladders.values() for rung in rungs):
+        return [f"{key}: ladders name {name!r} too, and would count it twice; name it in neither"]
+    return []
 
 
 def _lacks_experts(zoo: Any, recipe: Any) -> bool:
@@ -74,7 +100,7 @@ def ladder_problems(config: Any) -> list[str]:
                     f"ladders.{ladder}[{number}]: no model is named {unknown[0]!r}; "
                     f"models has {', '.join(config.models)}"
                 )
-            joined = len("--".join(rung))
+            joined = len("--".join(_longest_name(config, model) for model in rung))
             if joined > MAX_JOINED:
                 problems.append(
                     f"ladders.{ladder}[{number}]: the names of its models, joined into a file "
@@ -84,6 +110,12 @@ def ladder_problems(config: Any) -> list[str]:
             if len(set(rung)) < len(rung):
                 problems.append(f"ladders.{ladder}[{number}]: names a model twice")
     return problems
+
+
+def _longest_name(config: Any, model: str) -> str:
+    """Return the longest name among a model's trainings."""
+    known = model in config.models and not _recipe_problems(config, model, config.models[model])
+    return max(config.replicates(model), key=len) if known else model
 
 
 def derived_ladders(ladders: dict[str, list[list[str]]]) -> set[str]:

@@ -8,6 +8,7 @@ config-reference` prints it).
 from __future__ import annotations
 
 import hashlib
+from itertools import product
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -25,7 +26,13 @@ from rosetta.config.filtering import Filtering, filtering_problems
 from rosetta.config.intervals import Intervals
 from rosetta.config.matching import Matching
 from rosetta.config.models import ModelEntry, Untrained
-from rosetta.config.names import TWIN_SEPARATOR, entry_of, group_pairs
+from rosetta.config.names import (
+    REPLICATE_SEPARATOR,
+    TWIN_SEPARATOR,
+    entry_of,
+    group_pairs,
+    replicate_name,
+)
 from rosetta.config.neurons import (
     Annotation,
     Bootstrap,
@@ -45,6 +52,13 @@ from rosetta.config.report import Report
 from rosetta.config.sweeps import Sweeps
 from rosetta.config.theory import Theory, theory_problems
 from rosetta.config.zoo import Zoo
+from rosetta.errors import ConfigError
+
+
+def _drawn_seed(*of: object) -> int:
+    """Return a seed that hangs together with nothing but what it is drawn of."""
+    text = " ".join(map(str, of))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest())
 
 
 class Config(Section):
@@ -132,7 +146,11 @@ class Config(Section):
         return 2 if self.store_mode == "live" else 1
 
     def groups(self) -> list[tuple[str, ...]]:
-        """Return the distinct rungs of all ladders, in order of appearance."""
+        """Return the distinct rungs of all ladders, in order of appearance.
+
+        These are the models that ladders name. Where some have replicates, their further trainings
+        are in `replicate_groups`.
+        """
         return list(dict.fromkeys(tuple(rung) for rungs in self.ladders.values() for rung in rungs))
 
     def pairs(self) -> list[tuple[str, str]]:
@@ -143,8 +161,33 @@ class Config(Section):
         """Return the models that some ladder names, in order of appearance."""
         return list(dict.fromkeys(model for group in self.groups() for model in group))
 
+    def replicates(self, name: str) -> tuple[str, ...]:
+        """Return the trainings of a model that a ladder names: the model itself, then the others.
+
+        For example `("pythia-xs", "pythia-xs~2")` where `zoo.sizes.xs.replicates` is 2.
+        """
+        recipe = self.models[name].zoo
+        n_trained = self.zoo.sizes[recipe.size].replicates if recipe else 1
+        trained = [replicate_name(name, number) for number in range(1, n_trained + 1)]
+        others = [other for other, entry in self.models.items() if entry.replicate_of == name]
+        return (*trained, *others)
+
+    def replicate_groups(self, group: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """Return all groups of one training per model of a rung; the first is the rung itself.
+
+        With two trainings of each of two models there are four. Groups that share a training are
+        not independent, which the fit of the scaling law takes into account
+        (`rosetta.analysis.count_law`).
+        """
+        return list(product(*map(self.replicates, group)))
+
+    def replicate_pairs(self, pair: tuple[str, str]) -> list[tuple[str, str]]:
+        """Return all pairs of trainings of two models; the first is the pair itself."""
+        return [(a, b) for a in self.replicates(pair[0]) for b in self.replicates(pair[1])]
+
     def entry(self, name: str) -> ModelEntry:
-        """Return a model entry by its name, which may be that of an untrained twin (`twin_name`).
+        """Return a model entry by its name, which may be an untrained twin's (`twin_name`) or a
+        zoo model's further training's (`replicate_name`).
 
         Raises
         ------
@@ -152,14 +195,44 @@ class Config(Section):
             If there is none.
         """
         model, separator, seed = name.partition(TWIN_SEPARATOR)
-        entry = entry_of(self.models, model, "models")
+        entry = self._trained_entry(model)
         if not separator:
             return entry
         of = entry.untrained.of if entry.untrained else model
         # Twins of one seed must not be alike: with one stream of random numbers, they would share
         # their first weights.
-        drawn = int.from_bytes(hashlib.blake2b(f"{model} {seed}".encode(), digest_size=4).digest())
-        return ModelEntry(untrained=Untrained(of=of, seed=drawn), dtype=entry.dtype)
+        return ModelEntry(
+            untrained=Untrained(of=of, seed=_drawn_seed(model, seed)), dtype=entry.dtype
+        )
+
+    def all_models(self) -> list[str]:
+        """Return the used models and their further trainings."""
+        return list(
+            dict.fromkeys(name for model in self.used_models() for name in self.replicates(model))
+        )
+
+    def all_groups(self) -> list[tuple[str, ...]]:
+        """Return the groups of all rungs and of their further trainings."""
+        return list(
+            dict.fromkeys(group for rung in self.groups() for group in self.replicate_groups(rung))
+        )
+
+    def all_pairs(self) -> list[tuple[str, str]]:
+        """Return the pairs of all rungs and of their further trainings."""
+        return list(
+            dict.fromkeys(pair for rung in self.pairs() for pair in self.replicate_pairs(rung))
+        )
+
+    def _trained_entry(self, name: str) -> ModelEntry:
+        model, separator, number = name.partition(REPLICATE_SEPARATOR)
+        entry = entry_of(self.models, model, "models")
+        if not separator:
+            return entry
+        if name not in self.replicates(model) or entry.zoo is None:
+            trained = ", ".join(self.replicates(model))
+            raise ConfigError(f"models: has no {name!r}; the trainings of {model} are {trained}.")
+        seed = _drawn_seed(self.zoo.families[entry.zoo.family].seed, "replicate", number)
+        return entry.model_copy(update={"zoo": entry.zoo.model_copy(update={"seed": seed})})
 
     def filter_group(self) -> tuple[str, ...]:
         """Return the rung whose Rosetta Neurons are candidates for the filter."""

@@ -50,6 +50,13 @@ class ZooSize(Section):
         description="neurons per layer; of a mixture, those of all experts together",
     )
     n_heads: int = Field(ge=1, le=10_000)
+    replicates: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="trainings of every model of this size, each with a seed of its own; the "
+        "first has the model's name, the others `~2`, `~3`, … after it",
+    )
     experts: ZooExperts | None = Field(
         None,
         description="required of a mixture of experts; other architectures of the same size do "
@@ -122,3 +129,8 @@ class ZooRecipe(Section):
 
     family: str
     size: str
+    seed: Seed | None = Field(
+        None,
+        description="seed of the initialisation and the data order; null: the family's. Models of "
+        "a family share its tokenizer whatever their seeds",
+    )

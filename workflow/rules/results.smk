@@ -1,7 +1,7 @@
 """Counts, scaling laws and the report.
 
 Needs: Rosetta Neurons of all groups, matches of all pairs, model manifests, what is known of single neurons.
-Makes: results/tables/{counts,scaling,scaling_pooled,null_scaling}.csv, results/figures/scaling, results/report.html.
+Makes: results/tables/{counts,replicates,trainings,scaling,scaling_pooled,null_scaling}.csv, results/figures/scaling, results/report.html.
 """
 
 
@@ -14,6 +14,7 @@ use rule step as counts with:
     output:
         shown_table("counts", "Scaling"),
         paths.table("replicates"),
+        paths.table("trainings"),
     pathvars:
         **job_of("counts"),
     params:

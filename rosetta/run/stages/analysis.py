@@ -19,7 +19,14 @@ def control_figures(config: Config) -> list[str]:
 
 def laddered(config: Config, _name: str) -> Slice:
     """Return what stages that compare rungs above null models depend on."""
-    return {"ladders": config.ladders, "null_quantile": config.controls.null_quantile}
+    trainings = {model: config.replicates(model) for model in config.used_models()}
+    several = {model: names for model, names in trainings.items() if len(names) > 1}
+    replicated = {"trainings": several} if several else {}
+    return {
+        "ladders": config.ladders,
+        **replicated,
+        "null_quantile": config.controls.null_quantile,
+    }
 
 
 def _control_tables(config: Config, _name: str) -> Slice:
@@ -67,6 +74,8 @@ STAGES = (
             "counts": "per rung of every ladder: neurons per model, aligned positions, matches, "
             "matches above each null model and mean r, with 95% intervals; what was excluded",
             "replicates": "the same counts on half-samples of the documents",
+            "trainings": "the counts of every group of trainings: one row per way to take one "
+            "training of each of a rung's models; what the laws are fitted to",
         },
     ),
     Stage(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rosetta.config import Config
+from rosetta.config.models import ModelEntry
 from rosetta.config.zoo import ZooRecipe
 from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards
 
@@ -35,15 +38,19 @@ def _tokenizer(config: Config, family: str) -> Slice:
 
 
 def _train(config: Config, model: str) -> Slice:
-    recipe, training = config.models[model].zoo, config.zoo.training
+    recipe, training = config.entry(model).zoo, config.zoo.training
     if recipe is None:
         return {}
     # The size of a tokenizer's text is the tokenizer's; how often to save changes no result.
     how = {"tokenizer_bytes", "checkpoint_every"}
+    seed = {} if recipe.seed is None else {"seed": recipe.seed}
     return {
         "model": model,
+        **seed,
         "family": config.zoo.families[recipe.family].model_dump(mode="json"),
-        "size": config.zoo.sizes[recipe.size].model_dump(mode="json", exclude_none=True),
+        "size": config.zoo.sizes[recipe.size].model_dump(
+            mode="json", exclude_none=True, exclude={"replicates"}
+        ),
         "training": training.model_dump(mode="json", exclude=how),
     }
 
@@ -52,8 +59,13 @@ def model_slice(config: Config, model: str) -> Slice:
     """Return what a model is made of: its entry, and the entry of the model it is a twin of."""
     entry = config.entry(model)
     twin = entry.untrained
-    base = {"base": config.models[twin.of].model_dump(mode="json")} if twin else {}
-    return {"model": model, "entry": entry.model_dump(mode="json"), **base}
+    base = {"base": _made_of(config.models[twin.of])} if twin else {}
+    return {"model": model, "entry": _made_of(entry), **base}
+
+
+def _made_of(entry: ModelEntry) -> dict[str, Any]:
+    """Return what of an entry says what the model is; whose replicate it is changes no result."""
+    return entry.model_dump(mode="json", exclude={"replicate_of"})
 
 
 STAGES = (
