@@ -14,24 +14,6 @@ from rosetta.config.controls import NULLS
 from rosetta.errors import ConfigError
 
 
-<<<<<<< HEAD
-=======
-def add_control_commands(app: typer.Typer) -> None:
-    """Add the commands of this module to the `rosetta` command."""
-    for command in (
-        twins,
-        neighbors,
-        nulls,
-        intervals,
-        sweeps,
-        simulate_stores,
-        control_tables,
-        control_figures,
-    ):
-        app.command(command.__name__.replace("_", "-"))(command)
-
-
->>>>>>> 4dba5b9
 def twins(config: ConfigOption, model: ModelOption) -> None:
     """Make the untrained twins of a model, one per seed, and capture their activations."""
     from rosetta.activations.steps import twins_step
@@ -146,6 +128,7 @@ def control_figures(config: ConfigOption) -> None:
 
 COMMANDS = (
     twins,
+    neighbors,
     nulls,
     intervals,
     sweeps,

@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-<<<<<<< HEAD
-from rosetta.correlation.neighbor_tables import write_lists
-=======
 from rosetta.config import PAIR_SEPARATOR, Config
->>>>>>> 4dba5b9
+from rosetta.correlation.neighbor_tables import write_lists
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.run.paths import Paths
 
@@ -40,22 +37,10 @@ def correlate_step(
     from rosetta.correlation.aligned import WHOLE
     from rosetta.correlation.pairs import correlate_pair, remove_scratch
 
-<<<<<<< HEAD
     scratch = out.parent / f".tiles-{out.stem}"
     lists = correlate_pair(request, job=job, view=view or WHOLE, scratch=scratch)
     write_lists(out, lists)
     remove_scratch(scratch)
-=======
-    correlate_stores(
-        request.folder_a,
-        request.folder_b,
-        out,
-        request.pooling,
-        request.settings,
-        request.dask,
-        job=job,
-        view=view,
-    )
 
 
 def neighbors_step(config: Config, paths: Paths, pair: str, job: int) -> None:
@@ -69,4 +54,3 @@ def neighbors_step(config: Config, paths: Paths, pair: str, job: int) -> None:
     request = CorrelationRequest(a, b, config.alignment.pooling, settings, config.dask)
     out = paths.neighbors_part(pair, job, settings.n_jobs)
     correlate_step(request, out, job, View(config.exclusions))
->>>>>>> 4dba5b9

@@ -58,7 +58,7 @@ def test_the_groups_of_three_models_share_their_pairs():
 def test_every_training_has_a_seed_of_its_own():
     config = parse_config(SMALL)
     seeds = [config.entry(name).zoo.seed for name in config.all_models()]
-    assert seeds[0] is None and seeds[2] is None, "the first training has the family's seed"
+    assert [seeds[0], seeds[2]] == [None, None], "the first training has the family's seed"
     assert len({seeds[1], seeds[3]}) == 2
     slices = [find_stage("train").config_slice(config, name) for name in config.all_models()]
     assert slices[0] != slices[1]
