@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -104,6 +104,34 @@ def naming_files() -> Iterator[None]:
         raise RosettaError(
             f"{error.filename}: {error.strerror}. Check the path, its rights and the disk."
         ) from None
+
+
+@contextmanager
+def renaming_keys(names: Mapping[str, str]) -> Iterator[None]:
+    """Have errors name what the user gave, an argument or option, instead of a configuration key.
+
+    Parameters
+    ----------
+    names : mapping of str to str
+        By key as messages write it, such as `correlation.memory_gb`: what the user gave for it.
+
+    Raises
+    ------
+    RosettaError
+        The one that the block raises, with the other name.
+    """
+    try:
+        yield
+    except RosettaError as error:
+        error.args = tuple(_renamed(arg, names) for arg in error.args)
+        raise
+
+
+def _renamed(said: object, names: Mapping[str, str]) -> object:
+    if isinstance(said, str):
+        for key, name in names.items():
+            said = said.replace(key, name)
+    return said
 
 
 def without_secrets(text: str) -> str:

@@ -9,9 +9,10 @@ from rosetta.analysis.group_counts import count_group
 from rosetta.analysis.intervals import half_sample_interval
 from rosetta.analysis.null_thresholds import PLAIN, LadderNull, read_ladder_nulls
 from rosetta.config import Config, group_name, group_pairs
+from rosetta.errors import StoreError
 from rosetta.progress import say
 from rosetta.run.paths import Paths
-from rosetta.storage.tables import read_parquet, read_parquet_metadata
+from rosetta.storage.tables import check_table, read_parquet, read_parquet_metadata
 
 REPLICATE_COLUMNS = ["ladder", "rung", "statistic", "half_sample", "matches", "mean_r"]
 
@@ -76,6 +77,21 @@ def group_thresholds(config: Config, limits: Limits) -> Limits:
                 {name: float(np.fmax(mine[name], limit)) for name, limit in limits[ladder].items()}
             )
     return found
+
+
+def check_replicates(table: pd.DataFrame, place: str) -> None:
+    """Check that a table is one of counts on half-samples, each with its complement.
+
+    Raises
+    ------
+    StoreError
+        If it is not; `place` is what the message names as the culprit.
+    """
+    check_table(table, place, REPLICATE_COLUMNS)
+    if table["half_sample"].nunique() % 2:
+        raise StoreError(
+            f"{place}: has an odd number of half-samples; give each with its complement."
+        )
 
 
 def replicate_table(

@@ -16,6 +16,7 @@ from rosetta.analysis.null_counts import CONTROL_COLUMNS, control_table, null_su
 from rosetta.analysis.populations import Population, load_populations, rungs_of
 from rosetta.analysis.replicates import (
     REPLICATE_COLUMNS,
+    check_replicates,
     ladder_thresholds,
     read_all_nulls,
     replicate_table,
@@ -34,7 +35,7 @@ from rosetta.analysis.stability import (
 )
 from rosetta.config import Config, entry_of, group_name, group_pairs
 from rosetta.config.ladders import check_scales
-from rosetta.errors import ConfigError, StoreError
+from rosetta.errors import ConfigError
 from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
 from rosetta.models.sources import model_source
 from rosetta.progress import say
@@ -90,10 +91,8 @@ def fit_step(
         needed += ["rung", "models", "families"]
     table = read_csv(counts, needed, ("n_neurons", "matches"), some=True)
     on_halves = read_csv(replicates, REPLICATE_COLUMNS) if replicates else None
-    if on_halves is not None and on_halves["half_sample"].nunique() % 2:
-        raise StoreError(
-            f"{replicates}: has an odd number of half-samples; give each with its complement."
-        )
+    if on_halves is not None:
+        check_replicates(on_halves, str(replicates))
     of_nulls = read_csv(controls, CONTROL_COLUMNS) if controls else None
     found = scaling_table(table, on_halves)
     written = {out: found}

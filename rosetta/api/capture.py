@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
+import pandas as pd
+
 from rosetta.activations.capture import capture_shard
 from rosetta.activations.folders import open_store
 from rosetta.activations.layout import KIND
+from rosetta.api.arguments import as_flag, as_float, as_int, as_path, as_text, wrong
 from rosetta.api.in_memory import (
     ModelInMemory,
     check_model,
@@ -21,7 +24,7 @@ from rosetta.api.in_memory import (
 from rosetta.api.store import ModelStore
 from rosetta.config import Activations
 from rosetta.config.arguments import checked
-from rosetta.errors import ConfigError, CorpusError, StoreError, naming_files
+from rosetta.errors import ConfigError, CorpusError, StoreError, naming_files, renaming_keys
 from rosetta.inputs.text.build import shard_bounds
 from rosetta.models.architectures.text import text_config
 from rosetta.models.tokenizers import tokenizer_digest
@@ -90,33 +93,35 @@ def capture(
     Raises
     ------
     ConfigError
-        If an argument is out of range.
+        If an argument is of another kind or out of range.
     CorpusError
-        If a text is not a string, has no UTF-8 form, or is there twice.
+        If there is no text, or a text is not a string, has no UTF-8 form, or is there twice.
     ModelError
-        If the architecture is not supported, the tokenizer is not the model's or not a fast one, or
-        texts cannot be rebuilt from their tokens.
+        If the model is not loaded or its architecture not supported, the tokenizer is not the
+        model's or not a fast one, or texts cannot be rebuilt from their tokens.
     StoreError
         If the folder holds stores of another capture, or an activation is not finite in `dtype`.
     """
-    folder = Path(folder)
-    place = name or folder.resolve().name
+    folder = as_path("folder", folder)
+    place = folder.resolve().name if name is None else as_text("name", name, "a name", "Give one")
+    as_flag("overwrite", overwrite)
     own = own_tokenizer(tokenizer, place)
     check_model(model, own, place)
     documents = _documents(texts)
     settings = _settings(model, n_shards, sequence_length, batch_size, dtype, max_left_out)
-    if n_shards > len(documents):
+    if settings.n_shards > len(documents):
         raise ConfigError(
-            f"n_shards: {n_shards} shards need as many texts, and there are {len(documents)}."
+            f"n_shards: {n_shards} shards need as many texts, and there are {len(documents)}. "
+            "Give fewer shards."
         )
     inputs = ModelInMemory(
-        model, own, place, batch_size, [], _made_by(model, own, place, documents, settings)
+        model, own, place, int(batch_size), [], _made_by(model, own, place, documents, settings)
     )
-    with naming_files(), evaluating(model):
+    with naming_files(), renaming_keys({"activations.": ""}), evaluating(model):
         _check_folder(folder, inputs.made_by, overwrite)
-        for shard in range(n_shards):
+        for shard in range(settings.n_shards):
             path = folder / f"{shard}.json"
-            low, high = shard_bounds(len(documents), n_shards, shard)
+            low, high = shard_bounds(len(documents), settings.n_shards, shard)
             if not _is_captured(path):
                 capture_shard(replace(inputs, documents=documents[low:high]), settings, path, shard)
         return ModelStore(folder)
@@ -130,17 +135,15 @@ def _settings(
     dtype: str,
     max_left_out: float,
 ) -> Activations:
-    if not isinstance(batch_size, int):
-        raise ConfigError(f"batch_size: {batch_size!r} is not a number of texts.")
     if sequence_length is None:
         context = getattr(text_config(model.config), "max_position_embeddings", None)
         sequence_length = min(SEQUENCE_LENGTH, context or SEQUENCE_LENGTH)
     values = {
-        "n_shards": n_shards,
-        "sequence_length": sequence_length,
-        "batch_size": batch_size,
+        "n_shards": as_int("n_shards", n_shards),
+        "sequence_length": as_int("sequence_length", sequence_length),
+        "batch_size": as_int("batch_size", batch_size),
         "dtype": dtype,
-        "max_left_out": max_left_out,
+        "max_left_out": as_float("max_left_out", max_left_out),
     }
     return checked(Activations, values)
 
@@ -149,6 +152,9 @@ def _documents(texts: Iterable[str]) -> list[tuple[int, str]]:
     """Return texts with the ids that the corpus of a run gives them: a hash of the text."""
     if isinstance(texts, str):
         raise CorpusError("texts: one string is given. Give a list of texts.")
+    # A data frame or mapping would give the names of its columns or keys.
+    if not isinstance(texts, Iterable) or isinstance(texts, pd.DataFrame | Mapping | bytes):
+        raise wrong("texts", texts, "a list of texts", "Give strings, say a column of a table")
     found: dict[int, str] = {}
     for number, text in enumerate(texts):
         if not isinstance(text, str):
@@ -165,6 +171,8 @@ def _documents(texts: Iterable[str]) -> list[tuple[int, str]]:
         if id_ in found:
             raise CorpusError(f"texts[{number}]: is there twice. Give each text once.")
         found[id_] = text
+    if not found:
+        raise CorpusError("texts: there is none. Give one at least.")
     return list(found.items())
 
 
@@ -189,6 +197,8 @@ def _made_by(
 
 def _check_folder(folder: Path, made_by: dict[str, Any], overwrite: bool) -> None:
     """Check that stores in the folder are of this capture, or delete those of another."""
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"folder: {folder} is a file. Give a folder.")
     found = [path for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")]
     others = [path for path in found if read_manifest(path, KIND)["made_by"] != made_by]
     if others and not overwrite:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate.utils import align_module_device
+from accelerate.utils import align_module_device, has_offloaded_params
 from tokenizers import Tokenizer
 
 from rosetta.errors import ModelError
@@ -57,16 +57,38 @@ def check_model(model: Any, tokenizer: Any, place: str) -> None:
     Raises
     ------
     ModelError
-        If it is not.
+        If it is not a causal language model with weights, its neurons are not known, or the
+        tokenizer is another model's.
     """
-    if not hasattr(model, "base_model") or model.base_model is model:
-        raise ModelError(
-            f"{place}: {type(model).__name__} is not a causal language model of transformers. "
-            "Give one, as AutoModelForCausalLM makes it."
-        )
+    check_causal(place, model)
     neuron_shape(model.config, place)
     check_length_limits(model.config, place)
     check_vocabulary(tokenizer, model.config, place)
+
+
+def check_causal(place: str, model: Any) -> None:
+    """Check that an object is a causal language model of transformers whose weights are loaded.
+
+    Raises
+    ------
+    ModelError
+        If it is not; `place` is what the message names as the culprit.
+    """
+    of_transformers = isinstance(model, torch.nn.Module) and hasattr(model, "base_model")
+    if not of_transformers or model.base_model is model:
+        what = repr(model) if isinstance(model, str) else type(model).__name__
+        raise ModelError(
+            f"{place}: {what} is not a causal language model of transformers. "
+            "Give one, as AutoModelForCausalLM.from_pretrained makes it."
+        )
+    for path, module in model.named_modules():
+        # The weights of an off-loaded module are on the meta device until it runs.
+        empty = any(weight.is_meta for weight in module.parameters(recurse=False))
+        if empty and not has_offloaded_params(module):
+            raise ModelError(
+                f"{place}: {path} has no weights: it is on the meta device. Load the model with "
+                "AutoModelForCausalLM.from_pretrained."
+            )
 
 
 def own_tokenizer(tokenizer: Any, place: str) -> Any:

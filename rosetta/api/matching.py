@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
+from rosetta.api.arguments import as_float, as_int, as_mapping, as_store, wrong
 from rosetta.config.arguments import checked
 from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.neighbor_tables import NeighborLists
-from rosetta.correlation.request import CorrelationOptions
-from rosetta.errors import ConfigError, naming_files
+from rosetta.correlation.request import CorrelationOptions, CorrelationRequest
+from rosetta.errors import ConfigError, naming_files, renaming_keys
 from rosetta.matching.mutual import (
     MATCH_COLUMNS,
     check_comparisons,
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from rosetta.api.store import ModelStore
 
     StoreLike = ModelStore | str | Path
+
+# What the configuration calls the arguments that messages of lower parts name.
+_KEYS = {"correlation.memory_gb": "memory_gb"}
 
 
 def correlate(
@@ -73,31 +77,44 @@ def correlate(
     Raises
     ------
     ConfigError
-        If an argument is out of range.
+        If an argument is of another kind or out of range, or k is above the neurons of a model.
     StoreError
         If the stores are of different texts, are damaged or hold values that are not finite.
     PlanError
         If the memory budget is too small.
     """
-    options = CorrelationOptions(k, pooling, method, precision, memory_gb, min_r, threads)
-    request = options.request(_folder(a), _folder(b))
-    excluded = checked(Exclusions, exclusions or {}, "exclusions.{}".format)
+    options = CorrelationOptions(
+        k=as_int("k", k),
+        pooling=pooling,
+        method=method,
+        precision=precision,
+        memory_gb=as_float("memory_gb", memory_gb),
+        min_r=None if min_r is None else as_float("min_r", min_r),
+        threads=None if threads is None else as_int("threads", threads),
+    )
+    request = options.request(as_store("a", a), as_store("b", b))
+    values = as_mapping("exclusions", {} if exclusions is None else exclusions)
+    excluded = checked(Exclusions, values, "exclusions.{}".format)
     # Bring torch, which those who only read matches need not wait for.
     from rosetta.correlation.pairs import correlate_pair
     from rosetta.correlation.view import View
 
-    with naming_files():
+    with naming_files(), renaming_keys(_KEYS):
+        _check_k(request)
         return correlate_pair(request, view=View(excluded))
 
 
-def _folder(store: StoreLike) -> Path:
-    folder = Path(store) if isinstance(store, str | Path) else getattr(store, "folder", None)
-    if folder is None:
-        raise ConfigError(
-            "stores are given as what `capture` returns, or as their folder; got "
-            f"{type(store).__name__}."
-        )
-    return folder
+def _check_k(request: CorrelationRequest) -> None:
+    """Check that each model has as many neurons as neighbours are asked for."""
+    from rosetta.activations.folders import open_stores
+
+    for folder in (request.folder_a, request.folder_b):
+        n_neurons = open_stores(folder)[0].shape.n_neurons
+        if request.settings.max_k > n_neurons:
+            raise ConfigError(
+                f"k: {request.settings.max_k} is above the {n_neurons} neurons in {folder}. "
+                f"Give {n_neurons} or less."
+            )
 
 
 def match(
@@ -126,26 +143,32 @@ def match(
     Raises
     ------
     ConfigError
-        If k is above the neighbours kept, or an argument is missing or out of range.
+        If k is above the neighbours kept, or an argument is missing, of another kind or out of
+        range.
     RosettaError
         As `correlate` raises.
     """
+    wanted = as_int("k", k)
     if isinstance(a, NeighborLists):
         if b is not None or options:
             raise ConfigError("b: neighbour lists are of both models. Give k alone, by its name.")
         lists = a
+    elif isinstance(a, pd.DataFrame):
+        fix = "Give what rosetta.correlate returned, or the stores of both models"
+        raise wrong("a", a, "neighbour lists or a store", fix)
     elif b is None:
+        as_store("a", a)
         raise ConfigError(
             "b: is missing. Give the stores of both models, or what rosetta.correlate returned."
         )
     else:
-        lists = correlate(a, b, k, **options)
-    if not 1 <= k <= lists.k:
+        lists = correlate(a, b, wanted, **options)
+    if not 1 <= wanted <= lists.k:
         raise ConfigError(
-            f"k: {k} is not between 1 and {lists.k}, the neighbours kept. Correlate with a "
+            f"k: {wanted} is not between 1 and {lists.k}, the neighbours kept. Correlate with a "
             "larger k."
         )
-    return mutual_matches(lists.neighbors, lists.facts, k)
+    return mutual_matches(lists.neighbors, lists.facts, wanted)
 
 
 def anchors(*matches: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS, VOCABULARY
 from rosetta.analysis.counts import COUNT_COLUMNS, model_shape
 from rosetta.analysis.scaling import POOLED_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.verdicts import FINDING_COLUMNS
+from rosetta.api.arguments import as_one_of, as_path, as_text
 from rosetta.config import Config, group_name, load_config
 from rosetta.correlation.neighbor_tables import NeighborLists, read_lists
 from rosetta.errors import ConfigError, StoreError, naming_files
@@ -21,10 +22,12 @@ from rosetta.inputs.text.build import read_split
 from rosetta.inputs.text.documents import CONTEXT_BYTES, around
 from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
 from rosetta.models.neurons import parse_neuron
+from rosetta.run.folders import is_result, run_config_in
 from rosetta.run.paths import Paths
 from rosetta.run.provenance import compare_with_run
+from rosetta.run.stages import table_names
+from rosetta.storage.damage import knowing_results
 from rosetta.storage.digests import also_checking, check_digest
-from rosetta.storage.names import RUN_CONFIG
 from rosetta.storage.tables import check_table, read_csv, read_parquet
 
 if TYPE_CHECKING:
@@ -46,28 +49,14 @@ def open_run(folder: str | Path) -> Run:
     Raises
     ------
     ConfigError
-        If no run has begun there.
+        If it is not a folder, or no run has begun there.
     StoreError
         If its configuration is damaged.
     """
-    folder = Path(folder)
-    path = Paths(folder).run_config
-    if not path.is_file():
-        raise ConfigError(f"{folder}: {_no_run(folder)}")
     with naming_files():
+        path = run_config_in(as_path("folder", folder))
         check_digest(path)
-        return Run(load_config(path), Paths(folder))
-
-
-def _no_run(folder: Path) -> str:
-    if not folder.is_dir():
-        return "no such folder. Name the results folder of a run."
-    inside = sorted(path.parent for path in folder.glob(f"*/{RUN_CONFIG}"))
-    there = f"; {inside[0]} has one" if inside else ""
-    return (
-        f"has no {RUN_CONFIG}, so it is not the results folder of a run{there}. Name that of "
-        "a run that has begun."
-    )
+        return Run(load_config(path), Paths(path.parent))
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,19 +118,28 @@ class Run:
         return self._csv("findings", FINDING_COLUMNS)
 
     def table(self, name: str) -> pd.DataFrame:
-        """Return one of the tables under `tables/`, by its file name without the suffix.
+        """Return one of the tables under `tables/`.
+
+        Parameters
+        ----------
+        name : str
+            Its file name without the suffix, such as `counts`; docs/results.md lists all tables.
+
+        Returns
+        -------
+        DataFrame
+            The table as it is in the file.
 
         Raises
         ------
         ConfigError
             If there is none of this name; the message lists those that there are.
+        StoreError
+            If it is not made yet, damaged, or of another configuration.
         """
         there = sorted(path.stem for path in self.paths.table("x").parent.glob("*.csv"))
-        if name not in there:
-            raise ConfigError(
-                f"{self.paths.root}: has no table {name!r}; it has "
-                f"{', '.join(there) or 'none'}. {self._unfinished}"
-            )
+        if name not in table_names(self.config):  # one of these is there, or not made yet
+            as_one_of("name", name, there, str(self.paths.root), "table")
         return self._csv(name, [])
 
     def matches(self, a: str, b: str) -> pd.DataFrame:
@@ -151,31 +149,122 @@ class Run:
         ----------
         a, b : str
             The pair's anchor and its other model, as `pairs` has them.
+
+        Returns
+        -------
+        DataFrame
+            One row per match: the columns of `rosetta.match`; `r_ci_low` and `r_ci_high`, the 95%
+            interval of r; `p_permutation`, `p_documents` and `p_untrained`, the p-value under each
+            null model. NaN where the run has no such control.
+
+        Raises
+        ------
+        ConfigError
+            If the run has no such pair; the message lists its pairs.
+        StoreError
+            If the matches are not made yet, damaged, or of another configuration.
         """
         return self._parquet(self.paths.matches(self._pair(a, b)), MATCH_COLUMNS)
 
     def neighbors(self, a: str, b: str) -> NeighborLists:
-        """Return a pair's neighbour lists, of which `rosetta.match` makes matches for any k."""
+        """Return a pair's neighbour lists, of which `rosetta.match` makes matches for any k.
+
+        Parameters
+        ----------
+        a, b : str
+            The pair's anchor and its other model, as `pairs` has them.
+
+        Returns
+        -------
+        NeighborLists
+            With `correlation.max_k` neighbours of each neuron, of all jobs of the pair.
+
+        Raises
+        ------
+        ConfigError
+            If the run has no such pair; the message lists its pairs.
+        StoreError
+            If a job's lists are not made yet, damaged, or of another configuration.
+        """
         pair, n_jobs = self._pair(a, b), self.config.correlation.n_jobs
         parts = [self._made(self.paths.neighbors_part(pair, job, n_jobs)) for job in range(n_jobs)]
         with _checked():
             return NeighborLists(*read_lists(parts))
 
     def rosetta_neurons(self, group: str | Sequence[str]) -> pd.DataFrame:
-        """Return the Rosetta Neurons of a group, by its name or its models, the anchor first."""
-        name = group if isinstance(group, str) else group_name(tuple(group))
-        if name not in self.groups:
-            raise ConfigError(
-                f"{self.paths.root}: has no group {name!r}; it has {', '.join(self.groups)}."
-            )
+        """Return the Rosetta Neurons of a group of models.
+
+        Parameters
+        ----------
+        group : str or sequence of str
+            The group's name, as `groups` has it, or its models, the anchor first.
+
+        Returns
+        -------
+        DataFrame
+            One row per anchor neuron and partner: `model_anchor`, `layer_anchor`, `unit_anchor`,
+            `model`, `layer`, `unit`, `r`.
+
+        Raises
+        ------
+        ConfigError
+            If the run has no such group; the message lists its groups.
+        StoreError
+            If the group's table is not made yet, damaged, or of another configuration.
+        """
+        name = group
+        if isinstance(group, list | tuple) and all(isinstance(model, str) for model in group):
+            name = group_name(tuple(group))
+        name = as_one_of("group", name, self.groups, str(self.paths.root), "group")
         return self._parquet(self.paths.rosetta(name), ROSETTA_COLUMNS)
 
     def neurons(self, model: str) -> pd.DataFrame:
-        """Return statistics of a model's neurons: moments, when each fires, on which domains."""
+        """Return statistics of a model's neurons: moments, when each fires, on which domains.
+
+        Parameters
+        ----------
+        model : str
+            A model, as `models` has it.
+
+        Returns
+        -------
+        DataFrame
+            One row per neuron: `layer`, `unit`; the moments `activation_mean`,
+            `activation_variance`, `activation_skewness` and `activation_kurtosis`;
+            `fraction_active`, the share of positions where it fires; `domain_information`, the
+            mutual information between firing and domain, in bits; `domain_firing`, a list of the
+            share per domain.
+
+        Raises
+        ------
+        ConfigError
+            If the run has no such model; the message lists its models.
+        StoreError
+            If the table is not made yet, damaged, or of another configuration.
+        """
         return self._parquet(self.paths.neurons(self._model(model)), NEURON_COLUMNS)
 
     def vocabulary(self, model: str) -> pd.DataFrame:
-        """Return the vocabulary kurtosis of a model's neurons (`rosetta.vocabulary_kurtosis`)."""
+        """Return how few tokens each neuron of a model writes to (Dravid 2026, section 5.1).
+
+        Parameters
+        ----------
+        model : str
+            A model, as `models` has it.
+
+        Returns
+        -------
+        DataFrame
+            One row per neuron, as `rosetta.vocabulary_kurtosis` returns: `layer`, `unit`,
+            `excess_kurtosis`.
+
+        Raises
+        ------
+        ConfigError
+            If the run has no such model; the message lists its models.
+        StoreError
+            If the table is not made yet, damaged, or of another configuration.
+        """
         return self._parquet(self.paths.vocabulary(self._model(model)), VOCABULARY_COLUMNS)
 
     def contexts(self, model: str, neuron: str | None = None) -> pd.DataFrame:
@@ -184,7 +273,7 @@ class Run:
         Parameters
         ----------
         model : str
-            A model.
+            A model, as `models` has it.
         neuron : str, optional
             A neuron like `L3/U12`; those of all neurons if not given.
 
@@ -196,9 +285,15 @@ class Run:
 
         Raises
         ------
+        ConfigError
+            If the run has no such model, or `neuron` is not a string.
         ModelError
             If the model has no such neuron.
+        StoreError
+            If the table is not made yet, damaged, or of another configuration.
         """
+        if neuron is not None:
+            as_text("neuron", neuron, "the name of a neuron", "Write it like 'L3/U12'")
         contexts = self._parquet(self.paths.contexts(self._model(model)), CONTEXT_COLUMNS)
         if neuron is None:
             return contexts
@@ -225,10 +320,23 @@ class Run:
     def store(self, model: str) -> ModelStore:
         """Return the activations of a model, which are read only where they are asked for.
 
+        Parameters
+        ----------
+        model : str
+            A model, as `models` has it.
+
+        Returns
+        -------
+        ModelStore
+            `layer` gives an array of shape (n_positions, d_mlp).
+
         Raises
         ------
+        ConfigError
+            If the run has no such model; the message lists its models.
         StoreError
-            If they were deleted once they were used, as with `activations.keep: false`.
+            If they are not captured yet or damaged, or were deleted once they were used, as with
+            `activations.keep: false`.
         """
         from rosetta.api.store import ModelStore
 
@@ -238,13 +346,11 @@ class Run:
             return ModelStore(folder)
 
     def _model(self, name: str) -> str:
-        if name not in self.models:
-            raise ConfigError(
-                f"{self.paths.root}: has no model {name!r}; it has {', '.join(self.models)}."
-            )
-        return name
+        return as_one_of("model", name, self.models, str(self.paths.root), "model")
 
     def _pair(self, a: str, b: str) -> str:
+        for argument, name in (("a", a), ("b", b)):
+            as_text(argument, name, "the name of a model", "Give one that the run matched")
         if (a, b) not in self.pairs:
             there = ", ".join(f"({first}, {second})" for first, second in self.pairs)
             raise ConfigError(f"{self.paths.root}: has no pair ({a}, {b}); it has {there}.")
@@ -279,5 +385,5 @@ class Run:
 @contextmanager
 def _checked() -> Iterator[None]:
     """Compare files with their run's configuration, too, and name them in the system's errors."""
-    with naming_files(), also_checking(compare_with_run):
+    with naming_files(), also_checking(compare_with_run), knowing_results(is_result):
         yield

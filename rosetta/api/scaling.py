@@ -8,8 +8,10 @@ import pandas as pd
 
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.null_thresholds import PLAIN
+from rosetta.analysis.replicates import check_replicates
 from rosetta.analysis.scaling import SCALING_COLUMNS, scaling_table
-from rosetta.errors import ConfigError, StoreError
+from rosetta.api.arguments import as_axes, as_one_of
+from rosetta.errors import StoreError
 from rosetta.storage.tables import check_table
 
 if TYPE_CHECKING:
@@ -41,11 +43,15 @@ def fit_power_law(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) 
     Raises
     ------
     StoreError
-        If the table is empty, lacks a column or has something else than numbers ≥ 0.
+        If a table is none, is empty or lacks a column, `counts` has something else than numbers
+        ≥ 0, or `replicates` half-samples without their complements.
     """
     check_table(counts, "counts", ["n_neurons", "matches"], ("n_neurons", "matches"), some=True)
     if (counts["n_neurons"] == 0).any():
         raise StoreError("counts: n_neurons is 0 in some row. Give the neurons per model.")
+    if replicates is not None:
+        check_table(counts, "counts", ["ladder", "rung"])
+        check_replicates(replicates, "replicates")
     return scaling_table(_with_ladder(counts), replicates)
 
 
@@ -78,9 +84,9 @@ def plot_scaling(
     Raises
     ------
     ConfigError
-        If the table has no such statistic.
+        If the table has no such statistic, or `ax` is not Axes.
     StoreError
-        If a table lacks a column.
+        If a table is none, is empty or lacks a column.
     """
     # Brings matplotlib and seaborn, which a fit alone does not need.
     from rosetta.report.scaling_figure import draw_laws
@@ -88,9 +94,10 @@ def plot_scaling(
     laws = fit_power_law(counts) if scaling is None else scaling
     check_table(counts, "counts", ["n_neurons", "matches"], some=True)
     check_table(laws, "scaling", SCALING_COLUMNS)
-    if statistic not in COUNT_OF or COUNT_OF[statistic] not in counts:
-        there = ", ".join(name for name, column in COUNT_OF.items() if column in counts)
-        raise ConfigError(f"statistic: counts have no {statistic!r}; they have {there}.")
+    counted = [name for name, column in COUNT_OF.items() if column in counts]
+    as_one_of("statistic", statistic, counted, "counts", "statistic")
+    if ax is not None:
+        as_axes("ax", ax)
     axes: Axes = draw_laws(
         _with_ladder(counts), laws[laws["statistic"] == statistic], statistic, ax
     )

@@ -12,7 +12,8 @@ from dask.delayed import delayed
 
 from rosetta.activations.folders import open_stores
 from rosetta.activations.store import Store
-from rosetta.errors import ConfigError, StoreError
+from rosetta.api.arguments import as_int, as_path
+from rosetta.errors import ConfigError, StoreError, naming_files
 
 
 class ModelStore:
@@ -42,13 +43,16 @@ class ModelStore:
 
     Raises
     ------
+    ConfigError
+        If `folder` is not a folder's path.
     StoreError
         If the folder holds no stores, or a store is missing, damaged or of another model.
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
-        self._shards = open_stores(self.folder)
+        self.folder = as_path("folder", folder)
+        with naming_files():
+            self._shards = open_stores(self.folder)
         first, holds = self._shards[0], [shard.manifest["holds"] for shard in self._shards]
         self._shape = first.shape
         self.model = str(first.manifest["made_by"].get("model", self.folder.name))
@@ -111,17 +115,18 @@ class ModelStore:
         Raises
         ------
         ConfigError
-            If the model has no such layer.
+            If `layer` is not a whole number, or the model has no such layer.
         StoreError
             If the activations were never written (`activations.keep: false`), or, when they are
             read, a chunk is damaged.
         """
-        if not 0 <= layer < self.n_layers:
+        number = as_int("layer", layer)
+        if not 0 <= number < self.n_layers:
             raise ConfigError(
-                f"layer: {layer} is not in {self.model}, which has 0 to {self.n_layers - 1}."
+                f"layer: {number} is not in {self.model}, which has 0 to {self.n_layers - 1}."
             )
         whole: da.Array = da.concatenate(
-            [_shard_layer(self._written(shard), layer) for shard in self._shards]
+            [_shard_layer(self._written(shard), number) for shard in self._shards]
         )
         return whole
 

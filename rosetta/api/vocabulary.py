@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 
 from rosetta.analysis.selectivity import vocabulary_table
-from rosetta.api.in_memory import own_tokenizer
+from rosetta.api.arguments import as_flag
+from rosetta.api.in_memory import check_causal, own_tokenizer
 from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.output_weights import output_weights, unembedding
 from rosetta.models.tokenizers import n_embedded, token_ids
@@ -38,10 +39,15 @@ def vocabulary_kurtosis(
 
     Raises
     ------
+    ConfigError
+        If `fold_final_norm` is neither True nor False.
     ModelError
-        If the architecture is not supported, or the model has no unembedding that fits it.
+        If `model` is no loaded model, its architecture is not supported, or it has no unembedding
+        that fits it; if `tokenizer` is not a fast one.
     """
     place = type(model).__name__
+    check_causal("model", model)
+    as_flag("fold_final_norm", fold_final_norm)
     shape = neuron_shape(model.config, place)
     ids = (
         range(n_embedded(model.config))

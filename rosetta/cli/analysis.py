@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rosetta.cli.options import ConfigOption, ModelOption, check_out, open_run
+from rosetta.cli.options import ConfigOption, ModelOption, check_kept, check_out, open_run
 from rosetta.errors import ConfigError
 
 
@@ -41,6 +41,7 @@ def fit(
 
     if nulls and not controls:
         raise ConfigError("--nulls: has no counts to fit; give --controls.")
+    check_kept([counts, replicates, controls], out=out, pooled=pooled, nulls=nulls)
     table = fit_step(counts, out, replicates, controls, pooled, nulls)
     if out is None:
         print(table.to_string(index=False))

@@ -15,7 +15,9 @@ from rosetta.cli.stores import store_app
 from rosetta.cli.theory import theory_app
 from rosetta.errors import RosettaError, naming_files, without_secrets
 from rosetta.extras import naming_extras
+from rosetta.run.folders import is_result
 from rosetta.run.provenance import compare_with_run
+from rosetta.storage.damage import knowing_results
 from rosetta.storage.digests import also_checking, stamping
 
 app = typer.Typer(
@@ -50,7 +52,12 @@ def main() -> None:
     os.environ["MPLBACKEND"] = "Agg"  # figures go into files, whatever a notebook has set
     called = command_called(sys.argv[1:])
     try:
-        with naming_files(), naming_extras(called), also_checking(compare_with_run):
+        with (
+            naming_files(),
+            naming_extras(called),
+            also_checking(compare_with_run),
+            knowing_results(is_result),
+        ):
             app()
     except RosettaError as error:
         message = f"rosetta: {without_secrets(str(error))}"

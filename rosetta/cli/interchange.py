@@ -28,7 +28,7 @@ def import_buddies(
     """Turn a published best_buddies.json into matches, for `rosetta anchors` and analyses."""
     from rosetta.matching.steps import import_buddies_step
 
-    check_kept(out, [file])
+    check_kept([file, config], out=out)
     import_buddies_step(file, (a, b), out, k, open_run(config) if config else None)
 
 
@@ -39,7 +39,7 @@ def export(
     """Write the matches of a pair as a best_buddies.json of the published code."""
     from rosetta.matching.steps import export_step
 
-    check_kept(out, [matches])
+    check_kept([matches], out=out)
     export_step(matches, out)
 
 

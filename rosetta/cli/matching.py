@@ -155,8 +155,7 @@ def match_(
             "give either the files that `rosetta correlate` wrote, or both --a and --b."
         )
     nulls = dict(_named_file(text) for text in null or [])
-    notes = [*nulls.values(), *([intervals] if intervals else [])]
-    check_kept(out, [*(neighbors or []), *notes])
+    check_kept([*(neighbors or []), *nulls.values(), intervals], out=out)
     source: list[Path] | CorrelationRequest = neighbors or []
     if a and b:
         options = CorrelationOptions(k, pooling, method, precision, memory_gb, min_r, threads)
@@ -192,7 +191,7 @@ def anchors(
     """Write the Rosetta Neurons of a group: anchor neurons matched in every comparison."""
     from rosetta.matching.steps import anchors_step
 
-    check_kept(out, matches)
+    check_kept(matches, out=out)
     anchors_step(matches, out)
 
 

@@ -42,16 +42,30 @@ def check_out(path: Path | None) -> Path | None:
 OutOption = Annotated[Path, typer.Option("--out", callback=check_out, help="file to write")]
 
 
-def check_kept(out: Path, inputs: Iterable[Path]) -> None:
-    """Check, before any work, that a command does not write over what it reads.
+def check_kept(inputs: Iterable[Path | None], **outputs: Path | None) -> None:
+    """Check, before any work, that a command does not write over what it reads or writes.
+
+    Parameters
+    ----------
+    inputs : iterable of Path or None
+        The files that it reads; None where one is not given.
+    **outputs : Path or None
+        The files that it writes, by their options.
 
     Raises
     ------
     ConfigError
-        If `out` is one of the inputs.
+        If an output is one of the inputs, or of the other outputs.
     """
-    if out.resolve() in {path.resolve() for path in inputs}:
-        raise ConfigError(f"--out: {out} is a file that this command reads. Name another file.")
+    taken = {path.resolve() for path in inputs if path}
+    for option, path in outputs.items():
+        if path and path.resolve() in taken:
+            raise ConfigError(
+                f"--{option}: {path} is a file that this command reads, or writes to, already. "
+                "Name another file."
+            )
+        if path:
+            taken.add(path.resolve())
 
 
 def open_run(config: Path) -> tuple[Config, Paths]:
@@ -62,7 +76,8 @@ def open_run(config: Path) -> tuple[Config, Paths]:
     RosettaError
         If the file is damaged, or not a configuration.
     """
-    check_digest(config)
+    if config.exists():  # if not, `load_config` says so
+        check_digest(config)
     loaded = load_config(config)
     return loaded, Paths(Path(loaded.results))
 

@@ -9,8 +9,6 @@ import typer
 
 from rosetta.cli.options import check_out, open_run
 from rosetta.config import load_config
-from rosetta.errors import ConfigError
-from rosetta.run.paths import Paths
 
 
 def check(
@@ -61,9 +59,6 @@ def status(
     """Show what of a run is done, running, missing or failed, its disk, and the time left."""
     from rosetta.run.steps import status_step
 
-    path = Paths(results).run_config
-    if not path.exists():
-        raise ConfigError(f"{path}: no such file. Name the results folder of a run that has begun.")
     print(status_step(results))
 
 
@@ -75,8 +70,6 @@ def verify(
     """Find all damaged files of a results folder; print the command that recomputes them."""
     from rosetta.run.steps import verify_step
 
-    if not results.is_dir():
-        raise ConfigError(f"{results}: no such folder. Name the results folder of a run.")
     print(verify_step(results))
 
 

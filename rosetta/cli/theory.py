@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rosetta.cli.options import ConfigOption, OutOption, check_out, open_run
+from rosetta.cli.options import ConfigOption, OutOption, check_kept, check_out, open_run
 from rosetta.errors import ConfigError
 from rosetta.run.paths import Paths
 
@@ -64,6 +64,7 @@ def sweep_table(
     """Join the swept simulations and fit their exponents."""
     from rosetta.theory.steps import sweep_table_step
 
+    check_kept(parts, out=out, exponents=exponents)
     sweep_table_step(parts, out, exponents)
 
 
@@ -138,6 +139,7 @@ def predict(
         raise ConfigError("--to-size: must be a finite number of neurons.")
     tables = Paths(results).table
     beta_table, count_table = betas or tables("theory_beta"), counts or tables("counts")
+    check_kept([beta_table, count_table, polarization], out=out)
     table = predict_step(beta_table, count_table, to_size, polarization, out)
     if out is None:
         print(table.to_string(index=False, float_format=lambda value: f"{value:.4g}"))

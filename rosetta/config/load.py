@@ -24,7 +24,8 @@ def parse_config(content: Any, origin: str = "config") -> Config:
     """
     if not isinstance(content, dict):
         raise ConfigError(
-            f"{origin}: expected a mapping of settings, got {type(content).__name__}."
+            f"{origin}: expected a mapping of settings, got {type(content).__name__}. "
+            "Name a configuration, such as config.yaml."
         )
     check_extent(content, origin)
     try:

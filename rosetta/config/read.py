@@ -44,9 +44,15 @@ def read_yaml(path: Path) -> Any:
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot read the configuration ({error}).") from None
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"{path}: cannot read the configuration ({why}). Name one, such as config.yaml."
+        ) from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+        why = " ".join(str(error).split())
+        raise ConfigError(
+            f"{path}: not YAML: {why}. Correct it, or name a configuration."
+        ) from None
     except (RecursionError, ValueError) as error:  # nested thousands deep; a date that is none
         raise ConfigError(
             f"{path}: not a configuration ({type(error).__name__}: {error}). Correct it."

@@ -98,11 +98,11 @@ class CorrelationOptions:
             "precision": self.precision,
             "screening": {"min_r": self.min_r},
         }
-        threads = {"threads_per_worker": self.threads or os.cpu_count() or 1}
+        threads = os.cpu_count() or 1 if self.threads is None else self.threads
         return CorrelationRequest(
             folder_a,
             folder_b,
             checked(Alignment, {"pooling": self.pooling}, option).pooling,
             checked(Correlation, values, option),
-            checked(Dask, threads, option),
+            checked(Dask, {"threads_per_worker": threads}, option),
         )

@@ -79,6 +79,19 @@ def _config_of(path: Path, _written: int) -> Config:
     return load_config(path)
 
 
+def stale_results(config: Config, root: Path) -> dict[str, list[Path]]:
+    """Return the files of a results folder that a run will make again, by their stage.
+
+    Another configuration made them, or a version of rosetta whose stage gave other results.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in sorted(_results(root)):
+        stamped = read_stamp(path)
+        if stamped is not None and is_stale(config, stamped):
+            found.setdefault(json.loads(stamped)["stage"], []).append(path)
+    return found
+
+
 def date_back(config: Config, root: Path) -> list[Path]:
     """Give results of another configuration a time before all others; return them.
 

@@ -1,7 +1,8 @@
 """`rosetta status`: what is done, running, missing or failed, the disk, the time left.
 
 Known from what a run leaves behind: a job's log exists from its start, its benchmark from its end.
-Whether an edit of the configuration asks for a finished job again is for `snakemake -n` to say.
+Results that an edit of the configuration or another version of rosetta asks for again are told by
+their stamps (`rosetta.run.provenance`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from rosetta.config import Config
 from rosetta.run.paths import Paths
+from rosetta.run.provenance import stale_results
 from rosetta.run.stages import job_names
 from rosetta.storage.locks import running_here
 
@@ -174,8 +176,10 @@ def status_text(config: Config, paths: Paths, folder: Path) -> str:
             lines.append(f"{job.state}: {job.rule} {job.name}: {job.log}")
             if job.state == "failed":
                 lines.append(f"    {last_line(job.log)}")
+    stale = stale_results(config, paths.root)
+    lines += [_stale_line(stage, files) for stage, files in stale.items()]
     lines.append(_disk_line(disk_use(paths.root)))
-    lines.append(_time_line(jobs))
+    lines.append(_time_line(jobs, bool(stale)))
     lines.append(
         f"run: process {alive[0]} is at work in this folder"
         if alive
@@ -197,8 +201,18 @@ def _disk_line(used: dict[str, int]) -> str:
     )
 
 
-def _time_line(jobs: list[Job]) -> str:
+def _stale_line(stage: str, files: list[Path]) -> str:
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    return (
+        f"outdated: {stage}: {files[0]}{more}, of another configuration or version of rosetta; "
+        "the next run makes it again"
+    )
+
+
+def _time_line(jobs: list[Job], outdated: bool) -> str:
     left, n_left = seconds_left(jobs), sum(job.state != "done" for job in jobs)
+    if not n_left and outdated:
+        return "time left: not known, all jobs are done but results are outdated"
     if not n_left:
         return "time left: none, all jobs are done"
     if left is None:

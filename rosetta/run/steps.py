@@ -7,16 +7,22 @@ from pathlib import Path
 from rosetta.config import load_config
 from rosetta.models.sources import check_model
 from rosetta.run.documentation import results_reference
+from rosetta.run.folders import run_config_in
 from rosetta.run.paths import Paths
 from rosetta.run.status import started_in, status_text
 from rosetta.run.verify import verify
 
 
 def status_step(results: Path) -> str:
-    """Return what of the run in a results folder is done, running, missing or failed, as text."""
-    paths = Paths(results)
-    config = load_config(paths.run_config)
-    return status_text(config, paths, started_in(config, results))
+    """Return what of the run in a results folder is done, running, missing or failed, as text.
+
+    Raises
+    ------
+    ConfigError
+        If the folder has no run.
+    """
+    config = load_config(run_config_in(results))
+    return status_text(config, Paths(results), started_in(config, results))
 
 
 def results_reference_step() -> str:
@@ -29,6 +35,8 @@ def verify_step(results: Path) -> str:
 
     Raises
     ------
+    ConfigError
+        If the folder has no run, and `rosetta filter` did not make it.
     StoreError
         Naming all that are damaged, and what to type to recompute exactly these.
     """

@@ -12,7 +12,8 @@ from typing import Any
 from rosetta.config import Config, load_config
 from rosetta.errors import RosettaError, StoreError
 from rosetta.progress import bar
-from rosetta.run.paths import Paths
+from rosetta.run.folders import run_config_in
+from rosetta.run.paths import FilterPaths, Paths
 from rosetta.run.provenance import RESUMED
 from rosetta.run.status import started_in
 from rosetta.storage.damage import DamageError, how_to_recompute
@@ -42,6 +43,8 @@ def verify(root: Path, check_model: CheckModel) -> str:
 
     Raises
     ------
+    ConfigError
+        If the folder is neither of a run nor of `rosetta filter`.
     StoreError
         Naming all that are damaged, and what to type to make them, and nothing else, again.
     """
@@ -67,9 +70,9 @@ def verify(root: Path, check_model: CheckModel) -> str:
 
 def _config(root: Path) -> Config | None:
     """Return the configuration of the run in a folder; None in one of `rosetta filter`."""
-    path = Paths(root).run_config
-    if not path.exists():
+    if FilterPaths(root).mark.exists():
         return None
+    path = run_config_in(root)
     check_digest(path)
     return load_config(path)
 
