@@ -145,7 +145,7 @@ def test_a_folder_that_is_no_run_is_named_with_the_one_that_is(small_run, tmp_pa
         rosetta.open_run(tmp_path / "nowhere")
     with pytest.raises(ConfigError, match=r"has no run_config\.yaml, so it is not"):
         rosetta.open_run(tmp_path)
-    with pytest.raises(ConfigError, match=r"results has one"):
+    with pytest.raises(ConfigError, match=r"results is one"):
         rosetta.open_run(small_run.parent)
 
 

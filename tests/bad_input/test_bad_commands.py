@@ -170,7 +170,7 @@ BAD = [
     # nothing there
     ("check --configfile none.yaml", r"none\.yaml: cannot read the configuration"),
     ("plan --configfile folder", "folder: cannot read the configuration .*directory"),
-    ("status none", r"none/run_config\.yaml: no such file. Name the results folder"),
+    ("status none", r"none: no such folder. Name the results folder"),
     (f"train {RUN} --model pythia-s", r"results/tokenizers/pythia\.json: no such file"),
     (f"model {RUN} --model pythia-s", r"results/models/pythia-s is not a folder"),
     (f"vocabulary {RUN} --model pythia-s", r"results/models/pythia-s\.json: no such file. Make it"),
@@ -189,7 +189,7 @@ BAD = [
     ("match none.parquet --out o", r"none\.parquet: no such file"),
     # files of another kind
     ("check --configfile good.csv", r"good\.csv: expected a mapping of settings, got str"),
-    ("status file", r"file/run_config\.yaml: no such file"),
+    ("status file", r"file: is a file, not the results folder of a run"),
     ("store check folder", "folder: holds no store manifest"),
     ("store check good.csv", r"good\.csv: damaged manifest"),
     ("store check other.parquet", r"other\.parquet: damaged manifest"),

@@ -14,12 +14,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from package_sources import PACKAGE, ROOT, imports_of
 
 from rosetta.cli.app import app
 from rosetta.config import SPLITS
-
-ROOT = Path(__file__).parents[2]
-PACKAGE = ROOT / "rosetta"
 
 # Each module or part may import those before it, and its own part. The modules named `steps` are a
 # layer of their own, above the mathematics of all parts.
@@ -63,15 +61,6 @@ def module_of(path: Path) -> str:
 def is_steps(module: str) -> bool:
     """Tell whether a module has the steps of a part."""
     return module.split(".")[-1] == "steps"
-
-
-def imports_of(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield what is imported anywhere in a file, also in functions: (module, name or "")."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield from ((node.module or "", alias.name) for alias in node.names)
 
 
 def may_import(here: str, module: str) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from test_house import PACKAGE, imports_of
+from package_sources import PACKAGE, imports_of
 
 OF_TEXT = {"document", "domain", "text", "token"}
 # Modules of `analysis` that are of text themselves, and stand beside the seam.
@@ -15,7 +15,7 @@ BESIDE = {
     "contexts": "the text around a neuron's top tokens",
     "excerpts": "texts of the viewer",
     "points": "values on byte ranges",
-    "positions": "tokens of the stores of text, by document and byte range",
+    "token_positions": "tokens of the stores of text, by document and byte range",
     "profiles": "firing by domain, and top tokens",
     "selectivity": "tokens of the vocabulary that a neuron writes to",
     "specialization": "domains of documents",

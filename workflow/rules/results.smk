@@ -13,8 +13,7 @@ use rule step as counts with:
         of_models(paths.model_manifest),
     output:
         shown_table("counts", "Scaling"),
-        paths.table("replicates"),
-        paths.table("trainings"),
+        tables("replicates", "trainings"),
     pathvars:
         **job_of("counts"),
     params:

@@ -64,8 +64,14 @@ def model_slice(config: Config, model: str) -> Slice:
 
 
 def _made_of(entry: ModelEntry) -> dict[str, Any]:
-    """Return what of an entry says what the model is; whose replicate it is changes no result."""
-    return entry.model_dump(mode="json", exclude={"replicate_of"})
+    """Return what of an entry says what the model is; whose replicate it is changes no result.
+
+    A seed that is not given is left out, so that models made before entries had one stay valid.
+    """
+    content = entry.model_dump(mode="json", exclude={"replicate_of"})
+    if entry.zoo and entry.zoo.seed is None:
+        del content["zoo"]["seed"]
+    return content
 
 
 STAGES = (
