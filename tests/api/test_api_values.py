@@ -398,9 +398,7 @@ def test_the_figure_has_the_counts_and_the_law_of_every_ladder():
     assert [text.split(":")[0] for text in shown] == [r"a_\$b\$", "_c"]
     assert all("α = 0.50" in text for text in shown)
     assert rosetta.plot_scaling(counts.drop(columns="ladder").head(3)).figure is not ours.figure
-    with pytest.raises(
-        ConfigError, match="counts: has no statistic 'above_untrained'; it has plain"
-    ):
+    with pytest.raises(ConfigError, match="counts: has no statistic 'above_untrained'"):
         rosetta.plot_scaling(counts, statistic="above_untrained")
 
 
