@@ -27,7 +27,7 @@ def run_config_in(folder: Path) -> Path:
 
 
 def _why_none(folder: Path) -> str:
-    near = _run_near(folder)
+    near = run_near(folder)
     name_it = f"{near} is one." if near else "Name that of a run that has begun."
     if not folder.exists():
         return f"no such folder. Name the results folder of a run{f', say {near}' * bool(near)}."
@@ -36,7 +36,7 @@ def _why_none(folder: Path) -> str:
     return f"has no {RUN_CONFIG}, so it is not the results folder of a run. {name_it}"
 
 
-def _run_near(folder: Path) -> Path | None:
+def run_near(folder: Path) -> Path | None:
     """Return the results folder that a folder or file lies in, or that lies in the folder."""
     above = (parent for parent in folder.parents if Paths(parent).run_config.is_file())
     inside = sorted(path.parent for path in folder.glob(f"*/{RUN_CONFIG}"))

@@ -36,7 +36,7 @@ def verify_step(results: Path) -> str:
     Raises
     ------
     ConfigError
-        If the folder has no run, and `rosetta filter` did not make it.
+        If the folder holds no run, and nothing that a command wrote.
     StoreError
         Naming all that are damaged, and what to type to recompute exactly these.
     """

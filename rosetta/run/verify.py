@@ -12,8 +12,8 @@ from typing import Any
 from rosetta.config import Config, load_config
 from rosetta.errors import RosettaError, StoreError
 from rosetta.progress import bar
-from rosetta.run.folders import run_config_in
-from rosetta.run.paths import FilterPaths, Paths
+from rosetta.run.folders import run_config_in, run_near
+from rosetta.run.paths import Paths
 from rosetta.run.provenance import RESUMED
 from rosetta.run.status import started_in
 from rosetta.storage.damage import DamageError, how_to_recompute
@@ -44,7 +44,7 @@ def verify(root: Path, check_model: CheckModel) -> str:
     Raises
     ------
     ConfigError
-        If the folder is neither of a run nor of `rosetta filter`.
+        If the folder holds no run, and nothing that a command wrote with a digest.
     StoreError
         Naming all that are damaged, and what to type to make them, and nothing else, again.
     """
@@ -69,8 +69,9 @@ def verify(root: Path, check_model: CheckModel) -> str:
 
 
 def _config(root: Path) -> Config | None:
-    """Return the configuration of the run in a folder; None in one of `rosetta filter`."""
-    if FilterPaths(root).mark.exists():
+    """Return the configuration of the run in a folder; None in a folder of single commands."""
+    path = Paths(root).run_config
+    if not path.exists() and not run_near(root) and any(root.rglob(str(digest_path(Path("*"))))):
         return None
     path = run_config_in(root)
     check_digest(path)

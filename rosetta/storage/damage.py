@@ -59,7 +59,8 @@ def how_to_recompute(*pieces: Path, folder: Path | None = None) -> str:
     if pieces[0].name == RUN_CONFIG:
         return "Start the run again as you started it: that writes this file again."
     for root in pieces[0].parents:
-        made = [piece for piece in pieces if _IS_RESULT.get()(piece.relative_to(root))]
+        below = [piece for piece in pieces if piece.is_relative_to(root)]
+        made = [piece for piece in below if _IS_RESULT.get()(piece.relative_to(root))]
         if made and ((folder or Path()) / root / RUN_CONFIG).exists():
             start = f"cd {shlex.quote(str(folder))} && " if folder else ""
             command = (

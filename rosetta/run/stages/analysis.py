@@ -65,7 +65,7 @@ def _describe(config: Config, name: str) -> Slice:
 STAGES = (
     Stage(
         name="counts",
-        version=4,
+        version=5,
         phase="results",
         reads=("train", "model", "nulls", "intervals", "match"),
         config_slice=laddered,

@@ -20,7 +20,7 @@ VIEWER = Stage(
 )
 REPORT = Stage(
     name="report",
-    version=10,
+    version=11,
     phase="results",
     reads=(
         "corpus",
