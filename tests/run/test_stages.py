@@ -63,7 +63,7 @@ STAMPS = {
     "sweeps": ("", "df0c88af43ea6981539c9934526ad487"),
     "match": ("", "e7d3e3e79f3ba0f866d87759cbcb441b"),
     "anchors": ("", "43c234ab484cc076dada9def2db0bead"),
-    "counts": ("", "{'stage': 'counts', 'version': 5, 'ladders': {'l': [['f-s', 'twin']]}, 'null_quantile': 0.99}"),
+    "counts": ("", "371db4b981d08385d6edcfbd53848c18"),
     "fit": ("", "bfc2aa4a581bde61c38ace1c5a6ebd67"),
     "control_tables": ("", "7fdc3acd6e4e39aeb81d900c01435f22"),
     "control_figures": ("", "0e02f9ade50cf26adfd5905706bc33b8"),
