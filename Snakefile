@@ -23,12 +23,12 @@ include: "workflow/rules/filtering.smk"
 include: "workflow/rules/results.smk"
 
 
-# Each rule runs the stage of its name, except the targets, the base and the second rule of `train`.
-others = {"all", "theory_simulations", "step", "train_large"}
-check_rules(run, {rule.name for rule in workflow.rules} - others)
+# Each rule runs the stage or the bundle of its name, except targets and the base.
+check_rules(run, {rule.name for rule in workflow.rules} - {"all", "theory_simulations", "step"})
 # On a cluster, what takes less than a job's start runs beside Snakemake itself: `localrules:` with
 # names from the registry.
-workflow.localrules("all", *(name for name, stage in STAGES.items() if stage.local))
+local = {name for name, rule in RULES.items() if rule.local}
+workflow.localrules("all", *(rule.name for rule in workflow.rules if rule.name in local))
 
 
 # Every step reads this file. It is no rule's output: Snakemake does not look for changed parameters downstream of a job
@@ -42,6 +42,8 @@ onstart:
     for caution in cautions(run):
         print(f"warning: {caution}", file=sys.stderr)
     write_text(paths.run_config, dump_config(run))
+    for path in filter(Path.is_file, forced_files()):
+        os.utime(path, (STALE, STALE))
 
 
 # Every result is named, also those that the report has read: one that was deleted since is made
@@ -51,11 +53,9 @@ rule all:
     input:
         paths.report,
         paths.viewer,
-        figures("png", *figure_names(run)),
-        figures("pdf", *figure_names(run)),
-        tables(*(name for name in table_names(run) if name != "replicates")),
-        [filtered.corpus_manifest, filtered.scores] if run.filtering else [],
-        of_groups(paths.rosetta),
+        [paths.figure(name, kind) for name in figure_names(run) for kind in FIGURE_KINDS],
+        [paths.table(name) for name in table_names(run) if name != "replicates"],
+        filter_results(),
         of_pairs(paths.matches),
-        profiles_of_models(),
-        [of_groups(path) for path in (paths.shared_contexts, paths.excerpts)],
+        [of_models(path) for path in (paths.vocabulary, paths.neurons, paths.contexts)],
+        [of_groups(path) for path in (paths.rosetta, paths.shared_contexts, paths.excerpts)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,6 +61,11 @@ def open_stores(folder: Path) -> list[Store | LiveStore]:
     return stores
 
 
+def store_manifests(folder: Path) -> list[dict[str, Any]]:
+    """Return the manifests of all shard stores of a folder, without opening the stores."""
+    return [read_manifest(path, KIND) for path in _manifests(Path(folder))]
+
+
 def _manifests(folder: Path) -> list[Path]:
     found = sorted(folder.glob("*.json"), key=lambda path: (len(path.stem), path.stem))
     hidden = next((path for path in found if path.name.startswith(".")), None)
@@ -90,5 +95,5 @@ def _check_together(stores: list[Store | LiveStore]) -> None:
 
 def documents_left_out(folder: Path) -> float:
     """Return how many documents a model has read no byte of; NaN if its manifests are gone."""
-    held = [read_manifest(path, KIND)["holds"] for path in _manifests(folder)]
+    held = [manifest["holds"] for manifest in store_manifests(folder)]
     return sum(holds["n_left_out"] for holds in held) if held else float("nan")

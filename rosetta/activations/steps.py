@@ -45,7 +45,7 @@ def activations_step(config: Config, paths: Paths, model: str, shard: int) -> No
 
 
 def twins_step(config: Config, paths: Paths, model: str) -> None:
-    """Write the manifests of a model's untrained twins and capture all of their shards."""
+    """Write the manifests of a model's untrained twins, and capture all of their shards."""
     from rosetta.models.model_manifest import write_model_manifest
 
     for seed in config.controls.untrained_seeds:

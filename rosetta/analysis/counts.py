@@ -20,8 +20,10 @@ from rosetta.run.paths import Paths
 from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
-# Floors of r above which counts are told, whatever chance makes (α against the floor of r).
+# Floors of r above which counts are told, whatever chance makes (α against the floor of r); the
+# columns of these counts, and their floors.
 FLOORS = (0.3, 0.4, 0.5, 0.6)
+FLOOR_OF = {f"matches_above_{floor}": floor for floor in FLOORS}
 # How the column of a statistic's count is called.
 COUNT_OF = {PLAIN: "matches", **{name: name for name in STATISTICS[1:]}}
 COUNT_COLUMNS = [
@@ -52,7 +54,7 @@ TRAINING_COLUMNS = [
     "n_neurons",
     *COUNT_OF.values(),
     "mean_r",
-    *(f"matches_above_{floor}" for floor in FLOORS),
+    *FLOOR_OF,
 ]
 
 
@@ -74,8 +76,8 @@ def training_table(config: Config, paths: Paths, limits: Limits) -> pd.DataFrame
     """
     rows, families = [], families_of(config.ladders)
     for ladder, rungs in config.ladders.items():
-        floors = {f"matches_above_{floor}": floor for floor in FLOORS}
-        floors |= {COUNT_OF[name]: limit for name, limit in limits[ladder].items()}
+        calibrated = {COUNT_OF[name]: limit for name, limit in limits[ladder].items()}
+        floors = FLOOR_OF | calibrated
         for number, rung in enumerate(map(tuple, rungs)):
             named = group_name(tuple(families[model] for model in rung))
             for group in config.replicate_groups(rung):

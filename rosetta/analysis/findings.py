@@ -1,7 +1,8 @@
 """Whether a run supports each finding of the study: one plain sentence, with numbers.
 
-A finding compares the smallest and the largest rung of a ladder, with the models held fixed: it
-says how well these models were measured, not how other trainings would turn out.
+*count sublinear* is the law of all rungs and trainings. The others compare the smallest and the
+largest rung of a ladder, with first trainings held fixed: they say how well these models were
+measured, not how other trainings would turn out.
 """
 
 from __future__ import annotations
@@ -157,10 +158,10 @@ def count_finding(ladder: str, statistic: str, law: pd.Series) -> Evidence:
 
     Both ends of the interval of α have to lie between; p is the larger one of the two.
     """
-    alpha, low, high, n = (
-        float(law[key]) for key in ("alpha", "alpha_ci_low", "alpha_ci_high", "n_rungs")
+    alpha, low, high, df, n = (
+        float(law[key]) for key in ("alpha", "alpha_ci_low", "alpha_ci_high", "df", "n_rungs")
     )
-    p = np.maximum(p_above(alpha, low, n - 2), p_below(alpha, high, n - 2, bound=1.0))
+    p = np.maximum(p_above(alpha, low, df), p_below(alpha, high, df, bound=1.0))
     reason = law.get("reason")  # a table that was read has NaN for none
     missing = "Too few rungs for an interval of α, or the error of the counts is not known."
     if isinstance(reason, str) and reason:

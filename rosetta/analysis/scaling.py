@@ -3,7 +3,8 @@
 There is one per ladder, one per null model, and one pooled over all pairs of families.
 
 α is that of counts at this run's number of aligned positions. Counts are fitted by `count_law`;
-least squares in log–log, as in the study, stands beside it.
+least squares in log–log, as in the study, stands beside it. A rung may have several groups of
+models, one row each: the trainings of its models, in all combinations.
 """
 
 from __future__ import annotations
@@ -14,11 +15,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from rosetta.analysis.count_law import FEW, CountLaw, fit_count_law
+from rosetta.analysis.count_law import FEW, CountLaw, law_of
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.intervals import half_sample_interval, t_quantile
+from rosetta.analysis.scatter import RESIDUAL, RUNG, TRAINING
 from rosetta.config import PAIR_SEPARATOR
 
+_SIGMAS = {f"sigma_{kind}": kind for kind in (TRAINING, RUNG, RESIDUAL)}
+# What every table tells of a fit besides the exponent.
+FIT_COLUMNS = ["df", *_SIGMAS, "n_groups", "n_trainings"]
 SCALING_COLUMNS = [
     "ladder",
     "statistic",
@@ -36,6 +41,7 @@ SCALING_COLUMNS = [
     "alpha_ols",
     "r2",
     "n_rungs",
+    *FIT_COLUMNS,
     "few_matches",
     "reason",
 ]
@@ -50,6 +56,8 @@ POOLED_COLUMNS = [
     "n_ladders",
     "n_points",
     "freedom",
+    "n_rungs",
+    *FIT_COLUMNS,
     "few_matches",
     "reason",
 ]
@@ -64,6 +72,7 @@ NULL_SCALING_COLUMNS = [
     "alpha_ols",
     "r2",
     "n_rungs",
+    *FIT_COLUMNS,
     "few_matches",
     "reason",
 ]
@@ -130,14 +139,22 @@ def scaling_table(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) 
     threshold do, which move rungs together. The second alone is `alpha_resampled_…`.
     `half_sample_bias` is the mean exponent on half-samples minus the exponent: what half the
     positions do to it; `alpha_extrapolated`, α minus that, is the exponent extrapolated in
-    1/positions. `alpha_ols` and `r2` are of least squares in log–log through the rungs that have
-    matches. `few_matches` names the rungs with fewer than `FEW` by their size, and `reason` says
-    why there is no exponent, or none on some half-sample, which leaves no interval.
+    1/positions. `alpha_ols` and `r2` are of least squares in log–log through the counts above 0.
+
+    `df` are the degrees of freedom of the fit's interval, `n_groups` and `n_trainings` the counts
+    and the models that it is of. `sigma_training`, `sigma_rung` and `sigma_residual` are standard
+    deviations of the logarithms of counts (`rosetta.analysis.scatter`); a kind that the design
+    cannot tell from the others is empty, and part of these. `dispersion` is the variance of one
+    count's logarithm by all of them. `few_matches` names the rungs with fewer than `FEW`, on
+    average over their groups, by their size, and `reason` says why there is no exponent, or none on
+    some half-sample, which leaves no interval.
 
     Parameters
     ----------
     counts : DataFrame
-        Columns ladder, n_neurons, matches, and optionally the counts above each null, `above_…`.
+        One row per group: ladder, n_neurons, matches, and optionally the counts above each null,
+        `above_…`, and rung and models. Without `rung`, groups of one size are a rung; without
+        `models`, each group has trainings of its own.
     replicates : DataFrame, optional
         Counts on half-samples (`rosetta.analysis.replicates`).
     """
@@ -169,8 +186,8 @@ def counted_columns(counts: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _law_row(points: pd.DataFrame, statistic: str, replicates: pd.DataFrame | None) -> dict:
-    law = fit_count_law(points["n_neurons"].to_numpy(), points["count"].to_numpy())
-    on_halves = None if replicates is None else _laws_on_halves(points, statistic, replicates)
+    law = law_of(points)
+    on_halves = None if replicates is None else _laws_on_halves(points, law, statistic, replicates)
     reason = law.reason or _no_interval(on_halves)
     return {**_described(law, points), **_resampled(law, on_halves), "reason": reason}
 
@@ -178,7 +195,6 @@ def _law_row(points: pd.DataFrame, statistic: str, replicates: pd.DataFrame | No
 def _described(law: CountLaw, points: pd.DataFrame) -> dict:
     """Return what tables say of the law of one ladder's points."""
     line = fit_log_log(points["n_neurons"].to_numpy(), points["count"].to_numpy())
-    few = points[points["count"] < FEW]
     return {
         "alpha": law.alpha,
         "alpha_ci_low": law.alpha - law.half_width,
@@ -187,61 +203,97 @@ def _described(law: CountLaw, points: pd.DataFrame) -> dict:
         "dispersion": law.dispersion,
         "alpha_ols": line.alpha,
         "r2": line.r2,
-        "n_rungs": law.n_rungs,
-        "few_matches": few_named(few["n_neurons"], few["count"]),
+        **fit_told(law),
+        "few_matches": few_matches(points),
         "reason": law.reason,
     }
 
 
-def few_named(sizes: pd.Series, counts: pd.Series) -> str:
-    """Return rungs by their size with their counts: `256 neurons: 3; 512 neurons: 0`."""
-    return "; ".join(
-        f"{size:,.0f} neurons: {count:g}" for size, count in zip(sizes, counts, strict=True)
-    )
+def fit_told(law: CountLaw) -> dict[str, float]:
+    """Return what every table says of a fit: degrees of freedom, scatter, and what it is of."""
+    return {
+        "n_rungs": law.n_rungs,
+        "df": law.df,
+        **{column: law.sigma(kind) for column, kind in _SIGMAS.items()},
+        "n_groups": law.n_groups,
+        "n_trainings": law.n_trainings,
+    }
+
+
+def few_matches(points: pd.DataFrame) -> str:
+    """Return the rungs of one ladder with fewer than `FEW` matches, on average over their groups,
+    by their size: `256 neurons: 3; 512 neurons: 0.5`.
+    """
+    means = points.groupby("n_neurons")["count"].mean()
+    few = means[means < FEW]
+    return "; ".join(f"{size:,.0f} neurons: {count:.3g}" for size, count in few.items())
+
+
+@dataclass(frozen=True)
+class _Halves:
+    """Laws on half-samples of the documents, and on all of them, of the groups that have some."""
+
+    whole: CountLaw
+    laws: list[CountLaw]
 
 
 def _laws_on_halves(
-    points: pd.DataFrame, statistic: str, replicates: pd.DataFrame
-) -> list[CountLaw]:
-    """Return the law fitted to the counts on every half-sample."""
-    mine = replicates[replicates["statistic"] == statistic]
-    by_half = mine.pivot(index=["ladder", "rung"], columns="half_sample", values="matches")
-    by_half = by_half.reindex(pd.MultiIndex.from_frame(points[["ladder", "rung"]])).dropna(
-        axis=1, how="all"
-    )
-    sizes, ladders = points["n_neurons"].to_numpy(), points["ladder"].to_numpy()
-    return [
+    points: pd.DataFrame, law: CountLaw, statistic: str, replicates: pd.DataFrame
+) -> _Halves:
+    """Return the law fitted to the counts on every half-sample, with the variances of the law."""
+    counted, halves = halves_of(points, statistic, replicates)
+    laws = [
         CountLaw(reason="a rung is not counted")
         if np.isnan(column).any()
-        else fit_count_law(sizes, column, ladders)
-        for column in by_half.to_numpy().T
+        else law_of(counted.assign(count=column), like=law)
+        for column in halves.T
     ]
+    return _Halves(law_of(counted, like=law), laws)
 
 
-def _no_interval(laws: list[CountLaw] | None) -> str:
+def halves_of(
+    points: pd.DataFrame, statistic: str, replicates: pd.DataFrame
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the groups that have half-samples, and their counts on each, shape (n, R).
+
+    Half-samples that name no models are of the first group of every rung.
+    """
+    keys = [name for name in ("ladder", "rung", "models") if name in replicates]
+    mine = replicates[replicates["statistic"] == statistic]
+    by_half = mine.pivot(index=keys, columns="half_sample", values="matches")
+    counted = points.drop_duplicates(keys)
+    by_half = by_half.reindex(pd.MultiIndex.from_frame(counted[keys]))
+    found = by_half.to_numpy()
+    made = ~np.isnan(found).all(axis=0)
+    return counted, found[:, np.repeat(made.reshape(-1, 2).all(axis=1), 2)]
+
+
+def _no_interval(halves: _Halves | None) -> str:
     """Return why half-samples leave an exponent without an interval; empty if they do not."""
-    if laws is None:
+    if halves is None:
         return ""
+    laws = halves.laws
     if not laws:
         return "not counted on half-samples of the documents"
     reasons = [law.reason for law in laws if law.reason]
     if not reasons:
-        return ""
+        return halves.whole.reason
     return (
         f"no exponent on {len(reasons)} of {len(laws)} half-samples: "
         f"{', '.join(dict.fromkeys(reasons))}"
     )
 
 
-def _resampled(law: CountLaw, laws: list[CountLaw] | None) -> dict[str, float]:
+def _resampled(law: CountLaw, halves: _Halves | None) -> dict[str, float]:
     """Return what half-samples say of an exponent; without them, the interval of the fit stands
     alone.
     """
-    if laws is None:
+    if halves is None:
         return {}
-    if not laws:
+    if not halves.laws:
         return {"alpha_ci_low": float("nan"), "alpha_ci_high": float("nan")}
-    on_halves = np.array([one.alpha for one in laws])
+    # Of the groups that have half-samples: what these do to their exponent is done to that of all.
+    on_halves = law.alpha + np.array([one.alpha for one in halves.laws]) - halves.whole.alpha
     low, high = map(float, half_sample_interval(law.alpha, on_halves))
     wide = float(np.hypot(law.half_width, (high - low) / 2))
     bias = float(on_halves.mean()) - law.alpha
@@ -266,7 +318,7 @@ def null_scaling_table(counts: pd.DataFrame, controls: pd.DataFrame) -> pd.DataF
     """Return the laws of matches under each null model (`NULL_SCALING_COLUMNS`).
 
     They are fitted to the sums over the seeds, whose sampling error is the smaller; `c` is of the
-    mean over seeds.
+    mean over seeds. Columns of the fit are as in `scaling_table`.
 
     Parameters
     ----------
@@ -279,29 +331,30 @@ def null_scaling_table(counts: pd.DataFrame, controls: pd.DataFrame) -> pd.DataF
     for (ladder, control), points in null_points(counts, controls).groupby(
         ["ladder", "control"], sort=False
     ):
-        law, n_seeds = (
-            fit_count_law(points["n_neurons"].to_numpy(), points["count"].to_numpy()),
-            points["n_seeds"].max(),
-        )
-        described = _described(law, points)
-        few = points[points["count"] / points["n_seeds"] < FEW]
+        n_seeds = points["n_seeds"].max()
+        described = _described(law_of(points), points)
         described |= {
             "c": described["c"] / n_seeds,
-            "few_matches": few_named(few["n_neurons"], few["count"] / n_seeds),
+            "few_matches": few_matches(points.assign(count=points["count"] / points["n_seeds"])),
         }
         rows.append({"ladder": ladder, "control": control, "n_seeds": n_seeds, **described})
     return pd.DataFrame(rows, columns=NULL_SCALING_COLUMNS)
 
 
 def null_points(counts: pd.DataFrame, controls: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `counts` per null, with `count`, the sum over its `n_seeds`."""
+    """Return rows of `counts` per null, with `control`, `n_seeds` and `count`, the sum over the
+    seeds.
+
+    Nulls that name no models are of the first group of every rung.
+    """
+    keys = [name for name in ("ladder", "rung", "models") if name in controls]
     sums = (
-        controls.groupby(["ladder", "rung", "control"], sort=False)["matches"]
+        controls.groupby([*keys, "control"], sort=False)["matches"]
         .agg(["sum", "size"])
         .reset_index()
     )
-    return counts.merge(
-        sums.rename(columns={"sum": "count", "size": "n_seeds"}), on=["ladder", "rung"]
+    return counts.drop_duplicates(keys).merge(
+        sums.rename(columns={"sum": "count", "size": "n_seeds"}), on=keys
     )
 
 
@@ -314,11 +367,12 @@ def pooled_table(
 
     Statistics are those of `scaling_table` and, by their own names, the null models. The first row
     of each is of all pairs; in the others, every pair with a model of the family `left_out` is left
-    out. Pairs that share a model are not independent, which the interval of the fit takes them for:
+    out. The interval of the fit knows that pairs share trainings, not that they share families:
     `alpha_family_…` is the jackknife over families, with Student's t of families − 1 degrees of
     freedom (NaN with fewer than three). A pair that is in several ladders counts in the first. A
     ladder that is not counted, because its threshold cannot be read, is excluded: `reason` names
-    it.
+    it. `n_points` are the counts that the fit is of, `freedom` its rungs less coefficients; the
+    other columns are as in `scaling_table`.
 
     Parameters
     ----------
@@ -372,12 +426,10 @@ def _pooled_rows(
 def _pooled_row(
     statistic: str, left_out: str, points: pd.DataFrame, replicates: pd.DataFrame | None
 ) -> dict:
-    law = fit_count_law(
-        points["n_neurons"].to_numpy(), points["count"].to_numpy(), points["ladder"].tolist()
-    )
-    on_halves = None if replicates is None else _laws_on_halves(points, statistic, replicates)
+    law = law_of(points)
+    on_halves = None if replicates is None else _laws_on_halves(points, law, statistic, replicates)
     resampled = _resampled(law, on_halves)
-    few = points[points["count"] < FEW]
+    few = {ladder: few_matches(part) for ladder, part in points.groupby("ladder")}
     ends = {"alpha_ci_low": law.alpha - law.half_width, "alpha_ci_high": law.alpha + law.half_width}
     return {
         "statistic": statistic,
@@ -385,12 +437,10 @@ def _pooled_row(
         "alpha": law.alpha,
         **{name: resampled.get(name, end) for name, end in ends.items()},
         "n_ladders": len(law.heights),
-        "n_points": law.n_rungs,
+        "n_points": law.n_groups,
         "freedom": law.freedom,
-        "few_matches": "; ".join(
-            f"{ladder}: {few_named(part['n_neurons'], part['count'])}"
-            for ladder, part in few.groupby("ladder")
-        ),
+        **fit_told(law),
+        "few_matches": "; ".join(f"{ladder}: {named}" for ladder, named in few.items() if named),
         "reason": "there is no ladder of pairs"
         if points.empty
         else law.reason or _no_interval(on_halves),

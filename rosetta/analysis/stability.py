@@ -7,11 +7,10 @@ from itertools import pairwise
 
 import pandas as pd
 
-from rosetta.analysis.count_law import FEW, CountLaw, fit_count_law
 from rosetta.analysis.counts import match_facts, model_shape
 from rosetta.analysis.group_counts import count_group, group_keys, jaccard
-from rosetta.analysis.scaling import few_named
-from rosetta.config import PAIR_SEPARATOR, Config, group_name, group_pairs
+from rosetta.analysis.setting_laws import ALL_PAIRS, laws_by
+from rosetta.config import Config, group_name, group_pairs
 from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches
 from rosetta.run.paths import Paths
@@ -86,7 +85,7 @@ def k_sweep_table(config: Config, paths: Paths) -> pd.DataFrame:
     for k in config.swept_k():
         tables = {pair: mutual_matches(*lists[pair], k) for pair in config.pairs()}
         rows += [{"k": k, **row} for row in _counted(config, paths, tables)]
-    return _with_pooled_laws(_with_laws(pd.DataFrame(rows), "k"), "k")[K_COLUMNS]
+    return _with_pooled_laws(pd.DataFrame(rows), "k")[K_COLUMNS]
 
 
 def threshold_table(config: Config, paths: Paths) -> pd.DataFrame:
@@ -103,7 +102,7 @@ def threshold_table(config: Config, paths: Paths) -> pd.DataFrame:
     counted = pd.DataFrame(
         rows, columns=[name for name in THRESHOLD_COLUMNS if name not in (*_LAW, *_POOLED)]
     )
-    return _with_pooled_laws(_with_laws(counted, "threshold"), "threshold")[THRESHOLD_COLUMNS]
+    return _with_pooled_laws(counted, "threshold")[THRESHOLD_COLUMNS]
 
 
 def stability_table(config: Config, paths: Paths) -> pd.DataFrame:
@@ -210,37 +209,16 @@ def _with_laws(table: pd.DataFrame, *by: str) -> pd.DataFrame:
     `few_matches` names the ladder's rungs with fewer than `FEW` matches, and `reason` says why
     there is no exponent.
     """
-    laws = []
-    for key, part in table.groupby(["ladder", *by], sort=False):
-        law = fit_count_law(part["n_neurons"].to_numpy(), part["matches"].to_numpy())
-        few = part[part["matches"] < FEW]
-        laws.append(
-            (*key, *_interval(law), few_named(few["n_neurons"], few["matches"]), law.reason)
-        )
-    return table.merge(
-        pd.DataFrame(laws, columns=["ladder", *by, *_LAW]), on=["ladder", *by], how="left"
-    )
+    return table.merge(laws_by(table, *by)[["ladder", *by, *_LAW]], on=["ladder", *by], how="left")
 
 
 def _with_pooled_laws(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Add one exponent for all ladders of pairs under each setting
-    (`rosetta.analysis.scaling.pooled_table`).
-    """
-    pairs = table[table["models"].str.split(PAIR_SEPARATOR).str.len() == 2].drop_duplicates(
-        ["models", by]
-    )
-    laws = [
-        (
-            setting,
-            *_interval(fit_count_law(part["n_neurons"], part["matches"], part["ladder"].tolist())),
-        )
-        for setting, part in pairs.groupby(by)
-    ]
-    return table.merge(pd.DataFrame(laws, columns=[by, *_POOLED]), on=by, how="left")
-
-
-def _interval(law: CountLaw) -> tuple[float, float, float]:
-    return law.alpha, law.alpha - law.half_width, law.alpha + law.half_width
+    """Add the exponent of each ladder and that of all ladders of pairs under each setting."""
+    laws = laws_by(table, by)
+    pooled = laws[laws["ladder"] == ALL_PAIRS][[by, *_LAW[:3]]]
+    pooled = pooled.set_axis([by, *_POOLED], axis=1)
+    found = table.merge(laws[["ladder", by, *_LAW]], on=["ladder", by], how="left")
+    return found.merge(pooled, on=by, how="left")
 
 
 def _agreement(group: tuple[str, ...], tables: Tables, others: Tables) -> dict[str, float]:

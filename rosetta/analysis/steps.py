@@ -8,7 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from rosetta.analysis.columns import CONTEXT_COLUMNS
-from rosetta.analysis.counts import COUNT_COLUMNS, count_table, model_shape, training_table
+from rosetta.analysis.counts import (
+    COUNT_COLUMNS,
+    FLOOR_OF,
+    count_table,
+    model_shape,
+    training_table,
+)
 from rosetta.analysis.depth import LAYER_PAIR_COLUMNS, depth_agreement, depth_table, layer_pairs
 from rosetta.analysis.findings import findings_table
 from rosetta.analysis.groups import polarization_tables, selectivity_table, specialization_tables
@@ -21,12 +27,14 @@ from rosetta.analysis.replicates import (
     read_all_nulls,
     replicate_table,
 )
+from rosetta.analysis.rung_means import rung_table
 from rosetta.analysis.scaling import (
     SCALING_COLUMNS,
     null_scaling_table,
     pooled_table,
     scaling_table,
 )
+from rosetta.analysis.setting_laws import floor_table
 from rosetta.analysis.stability import (
     exclusion_table,
     k_sweep_table,
@@ -41,7 +49,7 @@ from rosetta.models.sources import model_source
 from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.storage.digests import write_text
-from rosetta.storage.tables import read_csv, read_parquet, write_csv, write_parquet
+from rosetta.storage.tables import check_table, read_csv, read_parquet, write_csv, write_parquet
 
 
 def control_tables_step(config: Config, paths: Paths) -> None:
@@ -73,36 +81,50 @@ def counts_step(config: Config, paths: Paths) -> None:
 
 def fit_step(
     counts: Path,
-    out: Path | None,
     replicates: Path | None,
     controls: Path | None,
-    pooled: Path | None,
-    nulls: Path | None,
+    **outputs: Path | None,
 ) -> pd.DataFrame:
     """Fit and return the laws of a table of counts; write the tables that have a path.
+
+    Parameters
+    ----------
+    counts : Path
+        CSV with the columns ladder, n_neurons and matches; for other outputs than `out`, rung,
+        models and families too. One row per group: several of one rung share trainings.
+    replicates, controls : Path, optional
+        Counts on half-samples, and under the null models.
+    **outputs : Path, optional
+        Where to write the laws of the ladders (`out`), those of all ladders of pairs (`pooled`) and
+        of the null models (`nulls`), the mean counts of the rungs (`rungs`), and the laws of
+        matches above floors of r (`floors`): without any row if the counts have no such columns.
 
     Raises
     ------
     StoreError
-        If a table lacks columns, or half-samples their complements.
+        If a table lacks columns, holds something else than counts, or half-samples lack their
+        complements.
     """
     needed = ["ladder", "n_neurons", "matches"]
-    if pooled or nulls:
+    if any(outputs.get(name) for name in ("pooled", "nulls", "rungs", "floors")):
         needed += ["rung", "models", "families"]
     table = read_csv(counts, needed, ("n_neurons", "matches"), some=True)
+    check_table(table, str(counts), [], tuple(name for name in FLOOR_OF if name in table))
     on_halves = read_csv(replicates, REPLICATE_COLUMNS) if replicates else None
     if on_halves is not None:
         check_replicates(on_halves, str(replicates))
     of_nulls = read_csv(controls, CONTROL_COLUMNS) if controls else None
     found = scaling_table(table, on_halves)
-    written = {out: found}
-    if pooled:
-        written[pooled] = pooled_table(table, on_halves, of_nulls)
-    if nulls and of_nulls is not None:
-        written[nulls] = null_scaling_table(table, of_nulls)
-    for path, one in written.items():
-        if path:
-            write_csv(path, one)
+    make = {
+        "out": lambda: found,
+        "pooled": lambda: pooled_table(table, on_halves, of_nulls),
+        "rungs": lambda: rung_table(table, on_halves),
+        "nulls": lambda: null_scaling_table(table, of_nulls),
+        "floors": lambda: floor_table(table),
+    }
+    for name, path in outputs.items():
+        if path and not (name == "nulls" and of_nulls is None):
+            write_csv(path, make[name]())
     return found
 
 

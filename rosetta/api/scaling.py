@@ -68,7 +68,7 @@ def plot_scaling(
     ----------
     counts : DataFrame
         As for `fit_power_law`. Intervals (`matches_ci_low`, `matches_ci_high`) are drawn if they
-        are there; a count of 0 is a cross at the lower edge.
+        are there; a count of 0 is open, at the lower edge.
     scaling : DataFrame, optional
         The laws: of `fit_power_law`, or `Run.scaling`. Fitted to `counts` if not given.
     ax : Axes, optional
@@ -89,7 +89,7 @@ def plot_scaling(
         If a table is none, is empty or lacks a column.
     """
     # Brings matplotlib and seaborn, which a fit alone does not need.
-    from rosetta.report.scaling_figure import draw_laws
+    from rosetta.report.count_panels import draw_laws
 
     laws = fit_power_law(counts) if scaling is None else scaling
     check_table(counts, "counts", ["n_neurons", "matches"], some=True)

@@ -35,14 +35,21 @@ def fit(
     nulls: Annotated[
         Path | None, typer.Option(help="CSV to write: the exponents of --controls")
     ] = None,
+    rungs: Annotated[
+        Path | None, typer.Option(help="CSV to write: the mean counts of the rungs")
+    ] = None,
+    floors: Annotated[
+        Path | None, typer.Option(help="CSV to write: the exponents above floors of r")
+    ] = None,
 ) -> None:
     """Fit the power law |R| = c · x^α to every ladder of a table of counts."""
     from rosetta.analysis.steps import fit_step
 
     if nulls and not controls:
         raise ConfigError("--nulls: has no counts to fit; give --controls.")
-    check_kept([counts, replicates, controls], out=out, pooled=pooled, nulls=nulls)
-    table = fit_step(counts, out, replicates, controls, pooled, nulls)
+    outputs = {"out": out, "pooled": pooled, "nulls": nulls, "rungs": rungs, "floors": floors}
+    check_kept([counts, replicates, controls], **outputs)
+    table = fit_step(counts, replicates, controls, **outputs)
     if out is None:
         print(table.to_string(index=False))
 

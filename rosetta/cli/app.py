@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from rosetta.cli import analysis, controls, filtering, interchange, matching, models, report, runs
+from rosetta.cli import (
+    analysis,
+    controls,
+    filtering,
+    interchange,
+    jobs,
+    matching,
+    models,
+    report,
+    runs,
+)
 from rosetta.cli.filtering import filtering_app
 from rosetta.cli.stores import store_app
 from rosetta.cli.theory import theory_app
@@ -27,7 +37,17 @@ app = typer.Typer(
     help="Find the neurons that independently trained networks share. Every step of the "
     "workflow is a command.",
 )
-for _module in (runs, models, matching, analysis, controls, interchange, filtering, report):
+for _module in (
+    runs,
+    jobs,
+    models,
+    matching,
+    analysis,
+    controls,
+    interchange,
+    filtering,
+    report,
+):
     for _command in _module.COMMANDS:
         # `match_` and `config_reference` are typed `match` and `config-reference`.
         app.command(_command.__name__.rstrip("_").replace("_", "-"))(_command)

@@ -38,6 +38,14 @@ def neighbors(
     neighbors_step(loaded, paths, _checked(loaded, pair), job)
 
 
+def matches(config: ConfigOption, pair: PairOption) -> None:
+    """Match a pair of the run, with p-values from its null models and intervals."""
+    from rosetta.matching.steps import matches_step
+
+    loaded, paths = open_run(config)
+    matches_step(loaded, paths, _checked(loaded, pair))
+
+
 def nulls(
     config: ConfigOption,
     control: Annotated[str, typer.Option(help=", ".join(NULLS))],
@@ -129,6 +137,7 @@ def control_figures(config: ConfigOption) -> None:
 COMMANDS = (
     twins,
     neighbors,
+    matches,
     nulls,
     intervals,
     sweeps,

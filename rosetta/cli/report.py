@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
 from rosetta.cli.options import ConfigOption, open_run
 
 
@@ -17,20 +12,11 @@ def neuron_figures(config: ConfigOption) -> None:
     neuron_figures_step(*open_run(config))
 
 
-def figures(
-    counts: Annotated[Path, typer.Option(help="table of counts")],
-    scaling: Annotated[Path, typer.Option(help="table of fitted laws")],
-    nulls: Annotated[Path, typer.Option(help="table of counts under the null models, by rung")],
-    null_scaling: Annotated[Path, typer.Option(help="table of the laws of these counts")],
-    thresholds: Annotated[
-        Path, typer.Option(help="table of counts and exponents above thresholds of r")
-    ],
-    out: Annotated[Path, typer.Option(help="figure without its suffix; PNG and PDF are written")],
-) -> None:
+def figures(config: ConfigOption) -> None:
     """Draw the scaling law."""
     from rosetta.report.steps import figures_step
 
-    figures_step(counts, scaling, nulls, null_scaling, thresholds, out)
+    figures_step(*open_run(config))
 
 
 def annotate(config: ConfigOption) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rosetta.config.base import Section
 
@@ -16,6 +16,13 @@ class Activations(Section):
 
     n_shards: int = Field(
         2, ge=1, le=10_000, description="stores per model; also the unit of resuming"
+    )
+    shards_per_job: Literal["auto", "one", "all"] = Field(
+        "auto",
+        description="how many shards of a model a job captures. With all of them, the job also "
+        "does what else one model needs of its stores, and one job per pair does all that a pair "
+        "needs; auto: one for models of more than 20 million parameters, or of unknown size, and "
+        "where stores are not kept",
     )
     max_documents: int | None = Field(
         None, ge=1, description="use at most this many match documents"
@@ -45,3 +52,9 @@ class Activations(Section):
         "exact) or never written, "
         "the models running again instead (screened)",
     )
+
+    @model_validator(mode="after")
+    def _stores_are_kept(self) -> Activations:
+        if self.shards_per_job == "all" and not self.keep:
+            raise ValueError("shards_per_job: all needs keep: true, or leave it at auto")
+        return self

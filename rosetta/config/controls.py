@@ -30,7 +30,7 @@ class Controls(Section):
         [0, 1, 2],
         description="one correlation per pair and seed, of randomly initialised twins of both "
         "models; "
-        "their stores are deleted once used",
+        "their stores are deleted once used, except those of small models",
     )
     null_quantile: float = Field(
         0.99,

@@ -30,6 +30,7 @@ from rosetta.config.names import (
     REPLICATE_SEPARATOR,
     TWIN_SEPARATOR,
     entry_of,
+    group_name,
     group_pairs,
     replicate_name,
 )
@@ -56,9 +57,13 @@ from rosetta.errors import ConfigError
 
 
 def _drawn_seed(*of: object) -> int:
-    """Return a seed that hangs together with nothing but what it is drawn of."""
+    """Return a seed that depends on what it is drawn of, and on nothing else."""
     text = " ".join(map(str, of))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest())
+
+
+# Up to this number of parameters, a job does all that one model, or one pair, needs of its stores.
+SMALL_MODEL = 20_000_000
 
 
 class Config(Section):
@@ -185,6 +190,38 @@ class Config(Section):
         """Return all pairs of trainings of two models; the first is the pair itself."""
         return [(a, b) for a in self.replicates(pair[0]) for b in self.replicates(pair[1])]
 
+    def is_first(self, pair: str) -> bool:
+        """Tell whether a pair, by its name, is of first trainings: nulls are only of these."""
+        return pair in map(group_name, self.pairs())
+
+    def is_small(self, name: str) -> bool:
+        """Tell whether one job does all that a model needs of its stores.
+
+        `activations.shards_per_job` decides; where it is `auto`, the number of parameters, as far
+        as the configuration alone tells it, so that the jobs of a run do not change while it runs.
+        Stores that are not kept are outputs of jobs of their own, which Snakemake deletes.
+        """
+        chosen = self.activations.shards_per_job
+        if chosen == "one" or not self.activations.keep:
+            return False
+        if chosen == "all":
+            return True
+        twin = self.entry(name).untrained
+        entry = self.models[twin.of] if twin else self.entry(name)
+        if entry.zoo:
+            vocab_size = self.zoo.families[entry.zoo.family].vocab_size
+            return self.zoo.sizes[entry.zoo.size].n_parameters(vocab_size) <= SMALL_MODEL
+        return entry.dimensions is not None and entry.dimensions.n_parameters <= SMALL_MODEL
+
+    @property
+    def small_pairs(self) -> bool:
+        """Whether one job does all that a pair needs.
+
+        All models are small, and tiles are computed where the job runs.
+        """
+        here = self.dask.local and self.correlation.n_jobs == 1
+        return here and all(map(self.is_small, self.used_models()))
+
     def entry(self, name: str) -> ModelEntry:
         """Return a model entry by its name, which may be an untrained twin's (`twin_name`) or a
         zoo model's further training's (`replicate_name`).
@@ -231,7 +268,9 @@ class Config(Section):
         if name not in self.replicates(model) or entry.zoo is None:
             trained = ", ".join(self.replicates(model))
             raise ConfigError(f"models: has no {name!r}; the trainings of {model} are {trained}.")
-        seed = _drawn_seed(self.zoo.families[entry.zoo.family].seed, "replicate", number)
+        own = entry.zoo.seed
+        first = self.zoo.families[entry.zoo.family].seed if own is None else own
+        seed = _drawn_seed(first, "replicate", number)
         return entry.model_copy(update={"zoo": entry.zoo.model_copy(update={"seed": seed})})
 
     def filter_group(self) -> tuple[str, ...]:
@@ -243,6 +282,19 @@ class Config(Section):
         """Return the model whose neuron filters."""
         assert self.filtering is not None
         return self.filtering.model or self.filter_group()[0]
+
+    def filter_models(self) -> list[str]:
+        """Return the model whose neuron filters, and the one that is trained on selections, if any:
+        its tokenizer tells the size of documents.
+        """
+        assert self.filtering is not None
+        trained = [self.filtering.pretraining.model] if self.filtering.pretraining else []
+        return [self.filter_model(), *trained]
+
+    @property
+    def small_filter(self) -> bool:
+        """Whether one job does all of filtering: the models that score and learn are small."""
+        return self.filtering is not None and all(map(self.is_small, self.filter_models()))
 
     def needed_models(self) -> list[str]:
         """Return the used models, the one filtering trains, and models of used twins."""

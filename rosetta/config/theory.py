@@ -86,6 +86,10 @@ class TheoryDecay(Section):
     seed: Seed = Field(0, description="seed of the sample of documents")
 
 
+# Up to this number of values (neurons × inputs) of one model, one job makes all simulations.
+SMALL_SIMULATIONS = 2e9
+
+
 class Theory(Section):
     """The analytical model: parameters, simulation and tests (docs/theory.md)."""
 
@@ -102,6 +106,14 @@ class Theory(Section):
     whole: TheoryWhole = TheoryWhole()
     sweep: TheorySweep = TheorySweep()
     decay: TheoryDecay = TheoryDecay()
+
+    @property
+    def small(self) -> bool:
+        """Whether one job makes all simulations."""
+        grid, swept = self.simulation, 1 + len(self.sweep.points())
+        values = grid.n_inputs * sum(grid.sizes) * grid.runs * swept
+        values += self.whole.n_inputs * sum(self.whole.sizes) * self.whole.runs
+        return len(grid.betas) * values <= SMALL_SIMULATIONS
 
 
 def theory_problems(theory: Theory) -> list[str]:

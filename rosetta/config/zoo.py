@@ -23,7 +23,7 @@ class ZooFamily(Section):
         1024, ge=260, le=1_000_000, description="size of the byte-level BPE vocabulary"
     )
     seed: Seed = Field(
-        description="seed of the tokenizer's sample, the initialisation and the data order"
+        description="of the tokenizer's sample, and of trainings that have no seed of their own"
     )
 
 
@@ -68,6 +68,11 @@ class ZooSize(Section):
         """Total neuron count, the model size x of the scaling law."""
         return self.n_layers * self.d_mlp
 
+    def n_parameters(self, vocab_size: int) -> int:
+        """Return about how many parameters a model of this size has."""
+        layers = self.n_layers * (4 * self.d_model**2 + 3 * self.d_model * self.d_mlp)
+        return layers + 2 * vocab_size * self.d_model
+
     @model_validator(mode="after")
     def _heads_divide(self) -> ZooSize:
         if self.d_model % (2 * self.n_heads):
@@ -98,19 +103,35 @@ class ZooSize(Section):
 
 
 class ZooTraining(Section):
-    """How zoo models are trained."""
+    """How zoo models are trained: matrices of layers by Muon, all other weights by AdamW."""
 
-    steps: int = Field(400, ge=1, le=10_000_000)
-    batch_size: int = Field(32, ge=1, le=100_000, description="sequences per step")
+    steps: int = Field(450, ge=1, le=10_000_000)
+    batch_size: int = Field(8, ge=1, le=100_000, description="sequences per step")
     sequence_length: int = Field(
         128, ge=8, le=1_000_000, description="tokens per sequence; also the models' context"
     )
     learning_rate: float = Field(
-        3e-3, gt=0, le=1000, description="peak; linear warm-up, then cosine to 10%"
+        0.06,
+        gt=0,
+        le=1000,
+        description="peak of AdamW's, for embeddings, unembedding, norms and biases; linear "
+        "warm-up, then linearly to zero",
     )
-    warmup_steps: int = Field(40, ge=0)
-    weight_decay: float = Field(0.1, ge=0)
-    checkpoint_every: int = Field(100, ge=1, description="steps between checkpoints to resume from")
+    matrix_learning_rate: float = Field(
+        0.02,
+        gt=0,
+        le=1000,
+        description="peak of Muon's, for the matrices of layers: about how much a step changes "
+        "what a square matrix makes of an input of norm 1",
+    )
+    warmup_steps: int = Field(20, ge=0)
+    weight_decay: float = Field(0.1, ge=0, description="times the rate, per step")
+    device: Literal["cpu", "cuda", "auto"] = Field(
+        "cpu",
+        description="`auto`: a GPU where there is one. Weights differ between a processor and a "
+        "GPU, so `auto` makes results depend on the machine",
+    )
+    checkpoint_every: int = Field(200, ge=1, description="steps between checkpoints to resume from")
     tokenizer_bytes: int = Field(
         2_000_000, ge=10_000, le=10**11, description="training text sampled for each tokenizer"
     )
@@ -125,7 +146,7 @@ class Zoo(Section):
 
 
 class ZooRecipe(Section):
-    """A family at a size."""
+    """A family at a size, and the seed of one of its trainings."""
 
     family: str
     size: str

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rosetta.activations.folders import open_stores
+from rosetta.activations.folders import open_stores, store_manifests
 from rosetta.activations.reader import StoreReader
 from rosetta.alignment.positions import AlignedPositions, AlignedShard
 from rosetta.alignment.stores import align_stores, facts_of_samples
@@ -247,15 +247,15 @@ class StoredPair:
 
 @lru_cache(maxsize=1)
 def _opened(pair: StoredPair) -> AlignedPair:
-    stores_a, stores_b = open_stores(Path(pair.folder_a)), open_stores(Path(pair.folder_b))
-    if pair_identity(stores_a, stores_b) != pair.identity:
+    folder_a, folder_b = Path(pair.folder_a), Path(pair.folder_b)
+    if pair_identity(folder_a, folder_b) != pair.identity:
         raise StoreError(
             f"{pair.folder_a}, {pair.folder_b}: the stores changed while they were being worked "
             "on. Run again."
         )
-    return align_pair(stores_a, stores_b, pair.view)
+    return align_pair(open_stores(folder_a), open_stores(folder_b), pair.view)
 
 
-def pair_identity(stores_a: Sequence[StoreReader], stores_b: Sequence[StoreReader]) -> str:
-    """Return a digest of what the stores of both models hold."""
-    return digest_json([[store.manifest for store in stores] for stores in (stores_a, stores_b)])
+def pair_identity(folder_a: Path, folder_b: Path) -> str:
+    """Return a digest of what the stores of both models hold, by their manifests."""
+    return digest_json([store_manifests(folder) for folder in (folder_a, folder_b)])

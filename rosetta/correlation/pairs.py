@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rosetta.activations.folders import open_stores
 from rosetta.activations.reader import StoreReader
 from rosetta.config import Correlation
 from rosetta.config.base import GB
@@ -146,8 +145,7 @@ def _work(request: CorrelationRequest, job: int, view: View, scratch: Path) -> _
     folder_a, folder_b = request.folder_a, request.folder_b
     settings, dask = request.settings, request.dask
     precision = resolve_precision(settings.precision)
-    stores_a, stores_b = open_stores(folder_a), open_stores(folder_b)
-    stored = StoredPair(str(folder_a), str(folder_b), pair_identity(stores_a, stores_b), view)
+    stored = StoredPair(str(folder_a), str(folder_b), pair_identity(folder_a, folder_b), view)
     pair = stored.open()
     facts = _facts(pair, settings, job)
     if folder_a.resolve() == folder_b.resolve():

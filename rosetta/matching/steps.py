@@ -28,6 +28,7 @@ from rosetta.matching.mutual import (
 )
 from rosetta.progress import say
 from rosetta.run.paths import Paths
+from rosetta.run.stages import files
 from rosetta.storage.atomic import replacing, scratch_folder
 from rosetta.storage.digests import digest_file
 from rosetta.storage.tables import read_parquet, read_parquet_metadata, write_parquet
@@ -90,6 +91,16 @@ def _noted(matches: pd.DataFrame, nulls: dict[str, Path], intervals: Path | None
         found = matches[PAIR_KEYS].merge(known, on=PAIR_KEYS, how="left")
         noted[INTERVAL_COLUMNS] = found[INTERVAL_COLUMNS].to_numpy()
     return noted
+
+
+def matches_step(config: Config, paths: Paths, pair: str) -> None:
+    """Match a pair of a run; of first trainings with p-values from null models, and intervals."""
+    neighbors, k = files.neighbors(config, paths, {"pair": pair}), config.matching.k
+    if not config.is_first(pair):
+        match_step(neighbors, paths.matches(pair), k)
+        return
+    nulls = {control: paths.null_matches(control, pair) for control in config.controls.names}
+    match_step(neighbors, paths.matches(pair), k, nulls, paths.intervals(pair))
 
 
 def anchors_step(matches: list[Path], out: Path) -> None:

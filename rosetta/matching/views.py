@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from rosetta.activations.folders import open_stores
 from rosetta.config import Config
 from rosetta.correlation.aligned import pair_identity
 from rosetta.correlation.neighbor_tables import (
@@ -73,7 +72,7 @@ def match_view(
 def _lists_under(request: CorrelationRequest, view: View, scratch: Path) -> NeighborLists:
     """Return the neighbour lists of a pair under a view; a killed job's are in `scratch`."""
     settings = request.settings
-    stores = pair_identity(open_stores(request.folder_a), open_stores(request.folder_b))
+    stores = pair_identity(request.folder_a, request.folder_b)
     precision = resolve_precision(settings.precision)
     computed = [stores, request.pooling, settings.max_k, precision, view.describe()]
     kept = scratch / f"{digest_json(computed)}.parquet"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import platform
 import tempfile
 from functools import cache
 from itertools import count
@@ -102,3 +103,16 @@ def _limit(key: str, given: float | None, total: float) -> float:
             f"devices.{key}: {given:g} is given, and this machine has {total / GB:.4g}. Lower it."
         )
     return USABLE * total if given is None else given * GB
+
+
+def processor_name(device: torch.device) -> str:
+    """Return what a device is called, for readers of results: floats differ between processors.
+
+    Of a processor also the widest instructions that torch uses, which choose its sums.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    name = next(named, platform.processor() or platform.machine())
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"

@@ -36,7 +36,7 @@ def known_size(config: Config, paths: Paths, name: str) -> Size | None:
     """
     twin = config.entry(name).untrained
     base = twin.of if twin else name
-    entry = config.models[base]
+    entry = config.entry(base)
     if entry.path:
         folder, key = Path(entry.path), f"models.{base}.path"
         shape = folder_shape(folder, key)
@@ -54,8 +54,7 @@ def known_size(config: Config, paths: Paths, name: str) -> Size | None:
             config.zoo.sizes[entry.zoo.size],
             config.zoo.families[entry.zoo.family].vocab_size,
         )
-        layers = size.n_layers * (4 * size.d_model**2 + 3 * size.d_model * size.d_mlp)
-        return Size(NeuronShape(size.n_layers, size.d_mlp), layers + 2 * vocabulary * size.d_model)
+        return Size(NeuronShape(size.n_layers, size.d_mlp), size.n_parameters(vocabulary))
     if entry.dimensions:
         said = entry.dimensions
         return Size(NeuronShape(said.n_layers, said.d_mlp), said.n_parameters)

@@ -27,7 +27,7 @@ def known_modality(config: Config, paths: Paths, name: str) -> Modality | None:
     """
     twin = config.entry(name).untrained
     base = twin.of if twin else name
-    entry = config.models[base]
+    entry = config.entry(base)
     if entry.path:
         return folder_modality(Path(entry.path), f"models.{base}.path")
     if entry.zoo:

@@ -41,14 +41,17 @@ def tokenizer_step(config: Config, paths: Paths, family: str) -> None:
 
 def train_step(config: Config, paths: Paths, model: str) -> None:
     """Train a zoo model, save it in Hugging Face format and write its manifest."""
+    from rosetta.models.devices import processor_name
     from rosetta.models.model_manifest import write_model_manifest
     from rosetta.models.zoo.heldout_loss import bits_per_byte, training_readings
-    from rosetta.models.zoo.model_training import save_model, train_zoo_model
+    from rosetta.models.zoo.model_training import save_model, train_zoo_model, training_device
 
-    entry = entry_of(config.models, model, "models")
+    entry = config.entry(model)
     if entry.zoo is None:
         raise ConfigError(f"models.{model}: is not a zoo model, so there is nothing to train.")
     family, size = config.zoo.families[entry.zoo.family], config.zoo.sizes[entry.zoo.size]
+    if entry.zoo.seed is not None:  # of this training; its tokenizer is the family's
+        family = family.model_copy(update={"seed": entry.zoo.seed})
     training = config.zoo.training
     tokenizer = _tokenizer(paths, entry.zoo.family, model)
     texts = read_split(paths, "train")["text"].tolist()
@@ -70,7 +73,8 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
     )
     _check_same(source, facts["heldout_bits_per_byte"], facts["captured_bits_per_byte"])
     made = made_by(config, "train", model)
-    write_model_manifest(source, paths.model_manifest(model), made, facts)
+    where = {"processor": processor_name(training_device(training))}
+    write_model_manifest(source, paths.model_manifest(model), made, facts | where)
     shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
 
 

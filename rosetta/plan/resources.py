@@ -15,10 +15,10 @@ from rosetta.config import Config
 from rosetta.models.known_sizes import Size, known_size
 from rosetta.models.neurons import NeuronShape
 from rosetta.plan.costs.base import Cost, Known
-from rosetta.plan.costs.stages import COSTS
+from rosetta.plan.costs.stages import job_cost
 from rosetta.plan.extent import largest_extent
 from rosetta.run.paths import Paths
-from rosetta.run.stages import find_stage
+from rosetta.run.stages import find_rule, pieces_of_job
 from rosetta.run.stages.record import Wildcards
 
 MB = 1_000_000
@@ -26,7 +26,7 @@ MB = 1_000_000
 BASE_MB = 1500
 # Times its memory, for a job whose memory grows with its text by no formula that we have.
 GROWING = 2.5
-GROWING_STAGES = ("corpus", "filter_pool", "filter_select", "theory_ngrams")
+GROWING_STAGES = {"corpus", "filter_pool", "filter_select", "theory_ngrams"}
 START_MINUTES = 15
 DAY = 24 * 60  # what most partitions admit; further attempts ask for more
 SLOW_FLOPS = 3e9  # per core and second in a matrix product: what an old node surely does
@@ -60,28 +60,29 @@ def known_at_most(config: Config, paths: Paths) -> Known:
     )
 
 
-def needs_of_job(config: Config, paths: Paths, stage: str, job: Wildcards) -> Needs:
+def needs_of_job(config: Config, paths: Paths, rule: str, job: Wildcards) -> Needs:
     """Return what a job needs.
 
     Parameters
     ----------
     config, paths : Config, Paths
         The run.
-    stage : str
-        The job's stage, whose record says that its resources follow from sizes.
+    rule : str
+        The job's rule, whose record says that its resources follow from sizes.
     job : dict
         The job's wildcards.
     """
-    cost, dask = COSTS[stage](known_at_most(config, paths), job), config.dask
-    resources = find_stage(stage).resources
+    cost, dask = job_cost(known_at_most(config, paths), rule, job), config.dask
+    resources = find_rule(rule).resources
     if resources is not None and resources.by == "pair":
-        if stage == "intervals":  # in its own process, wherever tiles are computed
+        if rule == "intervals":  # in its own process, wherever tiles are computed
             return padded(config, cost, threads=dask.threads_per_worker)
         if not dask.local:  # it waits for workers, which have memory and GPUs of their own
             return Needs(BASE_MB, padded_minutes(cost.operations.work / SLOW_FLOPS))
         return padded(config, cost, threads=dask.n_workers * dask.threads_per_worker)
-    needs = padded(config, cost, times=GROWING if stage in GROWING_STAGES else 1.0)
-    if resources is not None and resources.by == "group":
+    stages = {stage for stage, _ in pieces_of_job(config, rule, job)}
+    needs = padded(config, cost, times=GROWING if stages & GROWING_STAGES else 1.0)
+    if "contexts" in stages:
         # Stores are read at scattered points, which no operation counts.
         return needs._replace(minutes=needs.minutes + START_MINUTES)
     return needs

@@ -22,8 +22,8 @@ def exact_size(config: Config, paths: Paths, name: str) -> Size:
         If its configuration cannot be read (hub models without `dimensions` need the network or a
         local cache).
     """
-    entry = config.models[name]
-    base = config.models[entry.untrained.of] if entry.untrained else entry
+    entry = config.entry(name)
+    base = config.entry(entry.untrained.of) if entry.untrained else entry
     said = entry.dimensions or base.dimensions
     if said:
         return Size(NeuronShape(said.n_layers, said.d_mlp), said.n_parameters)

@@ -18,13 +18,13 @@ from rosetta.correlation.products import resolve_precision
 from rosetta.models.known_sizes import planned_capture
 from rosetta.plan.costs import pairs
 from rosetta.plan.costs.base import NO_OPERATIONS, Cost, Known, Operations
-from rosetta.plan.costs.stages import stage_costs
+from rosetta.plan.costs.stages import COSTS
 from rosetta.plan.costs.theory import theory_sweep
 from rosetta.plan.extent import expected_extent
 from rosetta.plan.sizes import exact_size
 from rosetta.plan.speed import UNIT_SPEED, Speed, machine_speed
 from rosetta.run.paths import Paths
-from rosetta.run.stages import STAGES
+from rosetta.run.stages import STAGES, pieces_of_job, rule_jobs
 from rosetta.run.stages.record import PHASES
 
 # What a job costs before it does anything: interpreter and libraries.
@@ -39,8 +39,9 @@ class Phase:
     ----------
     name : str
     jobs : int
+        Those that begin with it: a job that does the work of several phases counts in its first.
     operations : Operations
-        Of all jobs.
+        Of all its work.
     disk_bytes : float or None
         Of all jobs; None if not known.
     peak_bytes : float
@@ -57,12 +58,12 @@ class Phase:
     temporary: bool = False
 
     @classmethod
-    def of(cls, name: str, costs: list[Cost], *, temporary: bool = False) -> Phase:
-        """Return the phase of some jobs."""
+    def of(cls, name: str, jobs: int, costs: list[Cost], *, temporary: bool = False) -> Phase:
+        """Return a phase of some costs, and of so many jobs."""
         disk = [cost.disk_bytes for cost in costs]
         return cls(
             name,
-            len(costs),
+            jobs,
             sum((cost.operations for cost in costs), NO_OPERATIONS),
             None if None in disk else sum(n for n in disk if n is not None),
             max(cost.n_bytes for cost in costs),
@@ -193,19 +194,25 @@ def expected(config: Config, paths: Paths) -> tuple[Known, str, list[str]]:
 
 
 def _phases(known: Known) -> list[Phase]:
-    """Return the phases that have jobs."""
-    temporary = {"twins"}
+    """Return the phases that have any work."""
+    temporary = set() if known.config.small_pairs else {"twins"}
     if known.config.store_mode == "temporary":
         temporary.add("activations")
     if known.config.correlation.method == "screened":
         temporary.add("correlation")  # its sketches
-    found = []
-    for phase in PHASES:
-        stages = [name for name, stage in STAGES.items() if stage.phase == phase]
-        costs = [cost for stage in stages for cost in stage_costs(known, stage)]
-        if costs:
-            found.append(Phase.of(phase, costs, temporary=phase in temporary))
-    return found
+    costs: dict[str, list[Cost]] = {phase: [] for phase in PHASES}
+    jobs = dict.fromkeys(PHASES, 0)
+    for rule, of_rule in rule_jobs(known.config).items():
+        for job in of_rule:
+            pieces = pieces_of_job(known.config, rule, job)
+            jobs[STAGES[pieces[0].stage].phase] += 1
+            for stage, on in pieces:
+                costs[STAGES[stage].phase].append(COSTS[stage](known, on))
+    return [
+        Phase.of(phase, jobs[phase], found, temporary=phase in temporary)
+        for phase, found in costs.items()
+        if found
+    ]
 
 
 def _pair_notes(known: Known) -> list[str]:
@@ -252,7 +259,8 @@ def _control_notes(known: Known, speed: Speed) -> list[str]:
 
 def _theory_notes(known: Known, speed: Speed) -> list[str]:
     theory = known.config.theory
-    simulated = stage_costs(known, "theory_simulate")
+    stage = STAGES["theory_simulate"]
+    simulated = [COSTS[stage.name](known, job) for job in stage.jobs(known.config)]
     stored = max(cost.scratch_bytes for cost in simulated)
     notes = [f"theory: simulations take up to {stored / GB:.2f} GB of disk while they run"]
     if not theory.sweep.points():

@@ -130,11 +130,17 @@ def ladder_palette(ladders: list[str]) -> dict[str, tuple]:
     return dict(zip(ladders, sns.color_palette("colorblind", len(ladders)), strict=True))
 
 
-def label_sizes(axes: plt.Axes, sizes: pd.Series) -> None:
-    """Put ticks at the model sizes themselves, leaving out those too close to the one before."""
+def label_sizes(axes: plt.Axes, sizes: pd.Series, most: int | None = None) -> None:
+    """Put ticks at the model sizes themselves, leaving out those too close to the one before.
+
+    With `most`, about so many are named along the axis, which is logarithmic.
+    """
     ticks: list[float] = []
+    apart = 1.25
+    if most is not None and len(sizes):
+        apart = max(apart, (sizes.max() / sizes.min()) ** (1 / most))
     for size in np.unique(sizes):
-        if not ticks or size > 1.25 * ticks[-1]:
+        if not ticks or size > apart * ticks[-1]:
             ticks.append(float(size))
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{size:,.0f}"))

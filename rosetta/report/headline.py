@@ -7,6 +7,7 @@ import pandas as pd
 
 from rosetta.analysis.null_thresholds import NULL_TITLES, STATISTICS
 from rosetta.analysis.scaling import NOTHING_LEFT_OUT
+from rosetta.analysis.setting_laws import ALL_PAIRS
 from rosetta.config.controls import CALIBRATING
 from rosetta.report.figures import TITLES
 
@@ -212,19 +213,24 @@ def _compared(control: str, rows: pd.DataFrame) -> str:
     return f"{NULL_TITLES[control]} more on {more} of {len(rows)} rungs{times}"
 
 
-def floor_sentence(sweep: pd.DataFrame) -> str:
-    """Return how the pooled exponent depends on the floor of r above which matches are counted."""
-    rows = sweep.drop_duplicates("threshold")
-    rows = rows[rows["alpha_pairs_ci_low"].notna()]
+def floor_sentence(floors: pd.DataFrame) -> str:
+    """Return how the pooled exponent depends on the floor of r above which matches are counted.
+
+    Parameters
+    ----------
+    floors : DataFrame
+        `rosetta.analysis.setting_laws.FLOOR_SCALING_COLUMNS`.
+    """
+    rows = floors[(floors["ladder"] == ALL_PAIRS) & floors["alpha_ci_low"].notna()]
     if len(rows) < 2:
         return ""
-    low, high = rows["alpha_pairs_ci_low"].max(), rows["alpha_pairs_ci_high"].min()
+    low, high = rows["alpha_ci_low"].max(), rows["alpha_ci_high"].min()
     common = (
         f"one value, {low:.2f} to {high:.2f}, lies in all of their intervals: the exponent is "
         "not shown to depend on it"
         if low <= high
         else "no value lies in all of their intervals: the exponent depends on it"
     )
-    ends = f"{rows['alpha_pairs'].min():.2f} to {rows['alpha_pairs'].max():.2f}"
-    floors = f"{rows['threshold'].min():g} to {rows['threshold'].max():g}"
-    return f"With floors of r from {floors}, the exponent of all pairs is {ends}; {common}."
+    ends = f"{rows['alpha'].min():.2f} to {rows['alpha'].max():.2f}"
+    told = f"{rows['threshold'].min():g} to {rows['threshold'].max():g}"
+    return f"With floors of r from {told}, the exponent of all pairs is {ends}; {common}."

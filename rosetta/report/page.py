@@ -17,7 +17,7 @@ from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF, model_shape
 from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.null_thresholds import NULL_TITLES, PLAIN
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, POOLED_COLUMNS, SCALING_COLUMNS
-from rosetta.analysis.stability import THRESHOLD_COLUMNS
+from rosetta.analysis.setting_laws import FLOOR_SCALING_COLUMNS
 from rosetta.config import Config, dump_config
 from rosetta.config.ladders import cautions
 from rosetta.inputs.text.documents import document_name
@@ -90,7 +90,7 @@ def render_report(config: Config, paths: Paths) -> str:
 
 def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
     rows = []
-    for name in config.used_models():
+    for name in config.all_models():
         manifest = read_manifest(paths.model_manifest(name), "model")
         modality = modality_of(manifest["architecture"], f"models.{name}")
         rows.append(
@@ -120,6 +120,7 @@ def _text_facts(
         "training tokens": training.get("tokens", float("nan")),
         "final training loss (nats/token)": training.get("train_loss", float("nan")),
         "held-out bits per byte": training.get("heldout_bits_per_byte", float("nan")),
+        "trained on": training.get("processor", NOT_STATED if training else ""),
         "held-out bits per byte as captured": training.get("captured_bits_per_byte", float("nan")),
     }
 
@@ -138,7 +139,7 @@ def _growth(config: Config, paths: Paths) -> dict[str, Any]:
         "null_scaling": NULL_SCALING_COLUMNS,
     }
     pooled, nulls, chance = (read_csv(paths.table(name), columns) for name, columns in read.items())
-    floors = read_csv(paths.table("threshold_sweep"), THRESHOLD_COLUMNS)
+    floors = read_csv(paths.table("floor_scaling"), FLOOR_SCALING_COLUMNS)
     return {
         "headline": headline(pooled, scaling),
         "table": headline_table(pooled, scaling, chance, counts, nulls),

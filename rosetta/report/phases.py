@@ -9,7 +9,7 @@ import pandas as pd
 from rosetta.config import Config
 from rosetta.errors import StoreError
 from rosetta.run.paths import Paths
-from rosetta.run.stages import STAGES
+from rosetta.run.stages import RULES, job_names
 
 PHASE_COLUMNS = ["phase", "jobs", "seconds", "longest_seconds", "cpu_seconds", "peak_memory_mb"]
 
@@ -22,13 +22,13 @@ def phase_table(config: Config, paths: Paths) -> pd.DataFrame:
     report is not among them: it is being written.
     """
     rows = []
-    for stage in STAGES.values():
-        made = (paths.benchmark(stage.name, name) for name in stage.job_names(config))
+    for rule, names in job_names(config).items():
+        made = (paths.benchmark(rule, name) for name in names)
         files = [path for path in made if path.exists()]
-        if files and stage.timed:
+        if files and RULES[rule].timed:
             table = pd.concat(map(_read, files))
             times = table["s"].sum(), table["s"].max(), table["cpu_time"].sum()
-            rows.append((stage.name, len(files), *times, table["max_rss"].max()))
+            rows.append((rule, len(files), *times, table["max_rss"].max()))
     return pd.DataFrame(rows, columns=PHASE_COLUMNS).sort_values(
         "seconds", ascending=False, ignore_index=True
     )

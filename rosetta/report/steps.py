@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rosetta.config import Config
@@ -15,20 +14,11 @@ if TYPE_CHECKING:
 # Each step imports what it draws with: the figures of one rule do not wait for those of another.
 
 
-def figures_step(
-    counts: Path,
-    scaling: Path,
-    nulls: Path,
-    null_scaling: Path,
-    thresholds: Path,
-    out: Path,
-) -> None:
-    """Draw the scaling law from its tables; `out` is the figure without its suffix."""
-    from rosetta.report.figures import save_figure
+def figures_step(config: Config, paths: Paths) -> None:
+    """Draw the scaling law."""
     from rosetta.report.scaling_figure import ScalingTables, draw_scaling
 
-    tables = ScalingTables.read(counts, scaling, nulls, null_scaling, thresholds)
-    save_figure(draw_scaling(tables), out)
+    _save(paths, {"scaling": draw_scaling(ScalingTables.read(paths))})
 
 
 def control_figures_step(config: Config, paths: Paths) -> None:

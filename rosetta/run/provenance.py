@@ -16,14 +16,15 @@ from pathlib import Path
 
 from rosetta.config import Config, load_config
 from rosetta.errors import ConfigError
-from rosetta.run.stages import STAGES, made_by
+from rosetta.run.stages import STAGES, job_made_by, made_by, slice_name
+from rosetta.run.stages.record import Wildcards
 from rosetta.storage.damage import DamageError
 from rosetta.storage.digests import check_digest, digest_json, read_stamp
 from rosetta.storage.names import RUN_CONFIG, digest_path
 
-# Times in seconds since the epoch: of what another configuration made, and of a file that is older
-# than any result.
-STALE, BEGINNING = 1, 2
+# Times in seconds since the epoch: of what another configuration made, of what a job that has a
+# piece to do made (`rosetta.run.pieces.recall_jobs`), and of a file that is older than any result.
+STALE, RECALLED, BEGINNING = 1, 2, 3
 # What a killed job goes on with. It is checked when a job finds it, and made again by itself.
 RESUMED = {"checkpoints", "answers"}
 
@@ -33,6 +34,18 @@ def stamp(config: Config, stage: str, name: str = "") -> str:
     return json.dumps(
         {"stage": stage, "name": name, "made_by": digest_json(made_by(config, stage, name))}
     )
+
+
+def job_stamp(config: Config, rule: str, job: Wildcards) -> str:
+    """Return what stamps a rule's job: that of its stage, or one of the stages of all its pieces.
+
+    The pieces of a bundle stamp their results themselves, so no file has the stamp of a bundle. It
+    is the rule's parameter, for Snakemake to see a change in any of them.
+    """
+    if rule in STAGES:
+        return stamp(config, rule, slice_name(rule, job))
+    made = digest_json(job_made_by(config, rule, job))
+    return json.dumps({"stage": rule, "name": "", "made_by": made})
 
 
 def is_stale(config: Config, stamped: str) -> bool:

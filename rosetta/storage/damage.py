@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from rosetta.errors import StoreError
-from rosetta.storage.names import RUN_CONFIG, digest_path
+from rosetta.storage.names import FURTHER, RUN_CONFIG, digest_path
 
 # Whether a rule makes a path, given relative to a results folder (`rosetta.run.folders`).
 _IS_RESULT: ContextVar[Callable[[Path], bool]] = ContextVar("is_result", default=lambda _: True)
@@ -67,6 +67,9 @@ def how_to_recompute(*pieces: Path, folder: Path | None = None) -> str:
                 f"snakemake --cores all --configfile {shlex.quote(str(root / RUN_CONFIG))} --force"
             )
             named = shlex.join(map(str, made))
+            if any(FURTHER.search(str(piece)) for piece in made):
+                plain = command.removesuffix(" --force")
+                return f"Make it again: {start}rm {named} && {plain}"
             if len(made) == 1:
                 return f"Make it again: {start}{command} {named}"
             # One call for all would also make again what lies between them.

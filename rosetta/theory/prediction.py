@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,12 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import gammaincc, ndtri
 
-from rosetta.analysis.count_law import fit_count_law
-from rosetta.analysis.count_regression import regress
+from rosetta.analysis.count_law import fit_count_law, groups_of, law_of
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.groups import OTHERS, rosetta_group
 from rosetta.analysis.intervals import CONFIDENCE, t_quantile
 from rosetta.analysis.scaling import counted_columns, fit_log_log
+from rosetta.analysis.scatter import Scatter, own_trainings
 from rosetta.theory.routes import BetaEstimate, alpha_interval
 
 PREDICTION_COLUMNS = [
@@ -77,37 +77,51 @@ def estimates_of(betas: pd.DataFrame, ladder: str) -> list[BetaEstimate]:
 
 
 def predict_count(
-    sizes: np.ndarray, counts: np.ndarray, to_size: float, slope: Interval | None = None
+    sizes: np.ndarray,
+    counts: np.ndarray,
+    to_size: float,
+    slope: Interval | None = None,
+    rungs: Sequence[Hashable] | None = None,
+    models: Sequence[Sequence[Hashable]] | None = None,
 ) -> Interval:
     """Extrapolate counts ≥ 0 with a new count's 95% interval (docs/theory.md, section 7).
 
     The law c · x^α is fitted as in `rosetta.analysis.count_law`; with a slope that is known
-    beforehand, only c is. The log mean of the new count has the error of the fit and the dispersion
-    of counts about the law, in as many standard errors as the law's interval, joined with the
-    interval of the slope over the distance from the mean size of what the counts tell. About its
-    mean the count scatters as Poisson's. Of large counts, this is the least-squares interval of a
-    new observation.
+    beforehand, only c is. The log mean of the new count has the error of the fit and effects of its
+    own, of a rung, of trainings and of the count, joined with the interval of the slope over the
+    distance from the mean size of what the counts tell. About its mean the count scatters as
+    Poisson's. Of large counts, this is the least-squares interval of a new observation.
 
     NaN where the law cannot be told, or with a slope where there is no match; no interval without
     degrees of freedom.
+
+    Parameters
+    ----------
+    sizes, counts, rungs, models
+        Counts of groups, as `rosetta.analysis.count_law.fit_count_law` takes them.
+    to_size : float
+        Neurons per model of the new group.
+    slope : Interval, optional
+        α with its interval, where it is not taken from the counts.
     """
     sizes, counts = np.asarray(sizes, float), np.asarray(counts, float)
     told = math.isfinite(fit_count_law(sizes, counts).alpha) if slope is None else counts.any()
     if not told or np.isnan(counts).any():
         return Interval(*[math.nan] * 3)
-    distance, height = np.log(sizes) - math.log(to_size), np.ones(len(sizes))
-    ends = [0.0, 0.0]
     # Distances are from the size that is asked for, so the height is the log mean there.
-    if slope is None:
-        found = regress(np.column_stack([height, distance]), counts)
-    else:
-        found = regress(height[:, None], counts, slope.value * distance)
-        reach = -np.average(distance, weights=found.weights)
+    distance, height = np.log(sizes) - math.log(to_size), np.ones((len(sizes), 1))
+    design = np.column_stack([height, distance]) if slope is None else height
+    places = list(sizes if rungs is None else rungs)
+    scatter = Scatter.of(design, places, own_trainings(len(counts)) if models is None else models)
+    freedom = len(set(places)) - design.shape[1]
+    fit = scatter.fit(design, counts, freedom, 0.0 if slope is None else slope.value * distance)
+    spread, _ = fit.half_width(np.eye(design.shape[1])[0], freedom, scatter.per_count)
+    ends = [0.0, 0.0]
+    if slope is not None:
+        reach = -float(fit.model.weighting.gain[:, 0] @ distance)
         ends = sorted([(slope.low - slope.value) * reach, (slope.high - slope.value) * reach])
-    spread = found.width * math.sqrt(found.covariance[0, 0] + found.dispersion)
-    return _new_count(
-        float(found.coefficients[0]), math.hypot(spread, ends[0]), math.hypot(spread, ends[1])
-    )
+    center = float(fit.coefficients[0])
+    return _new_count(center, math.hypot(spread, ends[0]), math.hypot(spread, ends[1]))
 
 
 def _new_count(center: float, below: float, above: float) -> Interval:
@@ -232,8 +246,8 @@ def predict_to(
     rows = []
     for ladder, part in counts.groupby("ladder", sort=False):
         for statistic, column in counted_columns(part):
-            points = part["n_neurons"].to_numpy(), part[column].to_numpy()
-            for method, found in _predict_counts(*points, to_size, _slopes(betas, ladder)):
+            points = part.assign(count=part[column])
+            for method, found in _predict_counts(points, to_size, _slopes(betas, ladder)):
                 place = (ladder, method, to_size)
                 rows += [
                     (*place, name, statistic, i.value, i.low, i.high) for name, i in found.items()
@@ -246,13 +260,14 @@ def predict_to(
 
 
 def _predict_counts(
-    sizes: np.ndarray, matches: np.ndarray, to_size: float, known: dict[str, Interval]
+    points: pd.DataFrame, to_size: float, known: dict[str, Interval]
 ) -> Iterator[tuple[str, dict[str, Interval]]]:
     """Yield the fitted law and each route, with the count, fraction and gain that it predicts."""
-    law, largest = fit_count_law(sizes, matches), sizes.max()
+    law, largest, groups = law_of(points), points["n_neurons"].max(), groups_of(points)
+    counts = points["n_neurons"].to_numpy(), points["count"].to_numpy()
     fitted = Interval(law.alpha, law.alpha - law.half_width, law.alpha + law.half_width)
     for method, alpha in {FIT: fitted, **known}.items():
-        count = predict_count(sizes, matches, to_size, known.get(method)).clipped(to_size)
+        count = predict_count(*counts, to_size, known.get(method), **groups).clipped(to_size)
         fraction = Interval(*(end / to_size for end in (count.value, count.low, count.high)))
         ends = (alpha.value, alpha.high, alpha.low)
         gain = Interval(*((to_size / largest) ** (1 - end) for end in ends))
@@ -302,7 +317,9 @@ def leave_one_out(betas: pd.DataFrame, counts: pd.DataFrame) -> pd.DataFrame:
                 others = part[part["rung"] != row["rung"]]
                 sizes, matches = others["n_neurons"].to_numpy(), others[column].to_numpy()
                 for method, slope in slopes.items():
-                    found = predict_count(sizes, matches, row["n_neurons"], slope)
+                    found = predict_count(
+                        sizes, matches, row["n_neurons"], slope, **groups_of(others)
+                    )
                     place = (ladder, row["rung"], row["n_neurons"], statistic, method)
                     rows.append((*place, row[column], *_error(found, row[column])))
     return pd.DataFrame(rows, columns=LEAVE_ONE_OUT_COLUMNS)

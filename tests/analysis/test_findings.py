@@ -44,6 +44,7 @@ LAWS = pd.DataFrame(
         "alpha_ci_low": [0.57, 0.67],
         "alpha_ci_high": [0.63, 0.73],
         "n_rungs": 4,
+        "df": 2.0,
     }
 )
 SIZES = np.array([256.0, 512.0, 1024.0, 2304.0])
@@ -312,7 +313,9 @@ def test_a_count_that_does_not_grow_is_seldom_called_sublinear(scatter):
     residual = counts - counts.mean(axis=1, keepdims=True) - alpha[:, None] * x
     half = stats.t.ppf(0.975, 2) * np.sqrt((residual**2).sum(axis=1) / 2 / (x @ x))
     laws = [
-        pd.Series({"alpha": a, "alpha_ci_low": a - h, "alpha_ci_high": a + h, "n_rungs": 4})
+        pd.Series(
+            {"alpha": a, "alpha_ci_low": a - h, "alpha_ci_high": a + h, "n_rungs": 4, "df": 2.0}
+        )
         for a, h in zip(alpha, half, strict=True)
     ]
     found = np.mean(

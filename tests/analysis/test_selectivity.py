@@ -20,13 +20,13 @@ from rosetta.moments import HigherMoments
 # Names in the state dictionary: down projection of layer 1, unembedding, gain of the final norm.
 NAMES = {
     "gpt_neox": ("gpt_neox.layers.1.mlp.dense_4h_to_h", "lm_head", "gpt_neox.final_layer_norm"),
-    "gpt2": ("transformer.h.1.mlp.c_proj", "transformer.wte", "transformer.ln_f"),
+    "gpt2": ("transformer.h.1.mlp.c_proj", "lm_head", "transformer.ln_f"),
     "opt": (
         "model.decoder.layers.1.fc2",
-        "model.decoder.embed_tokens",
+        "lm_head",
         "model.decoder.final_layer_norm",
     ),
-    "gemma": ("model.layers.1.mlp.down_proj", "model.embed_tokens", "model.norm"),
+    "gemma": ("model.layers.1.mlp.down_proj", "lm_head", "model.norm"),
     "tied": ("model.layers.1.mlp.down_proj", "model.embed_tokens", "model.norm"),
 }
 OTHERS = ("model.layers.1.mlp.down_proj", "lm_head", "model.norm")

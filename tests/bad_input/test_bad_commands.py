@@ -250,11 +250,6 @@ BAD = [
     ("fit hole.csv", r"hole\.csv: n_neurons in row 1 is 'nan', not a number"),
     ("fit good.csv --replicates other.csv", r"other\.csv: lacks the columns"),
     (
-        "figures --counts good.csv --scaling good.csv --nulls good.csv --null-scaling good.csv "
-        "--thresholds good.csv --out f",
-        r"good\.csv: lacks the columns",
-    ),
-    (
         "theory predict --to-size 10 --betas good.csv --counts good.csv",
         r"good\.csv: lacks the columns \['route'",
     ),

@@ -19,7 +19,6 @@ from transformers import AutoModelForCausalLM
 from workflow_runs import ROOT, TINY
 
 import rosetta.storage.atomic
-from rosetta.activations.folders import open_stores
 from rosetta.activations.steps import store_check_step
 from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.correlation.aligned import StoredPair, pair_identity
@@ -99,7 +98,7 @@ def write_tile(path: Path, texts) -> None:
             )
             save_stores(stores / name, values, ranges, 1)
     a, b = stores / "a", stores / "b"
-    identity = pair_identity(open_stores(a), open_stores(b))
+    identity = pair_identity(a, b)
     task = TileTask(StoredPair(str(a), str(b), identity), "mean", "float32", 3, str(path.parent))
     tile_on_disk(task, Tile(0, 300, 0, 300))
 

@@ -13,11 +13,13 @@ from killed_run import KilledRun, finished_jobs, make_project
 from workflow_runs import TINY, run_snakemake
 
 SEED = int(os.environ.get("CHAOS_SEED", "0"))
-# The way to the matches, in Dask processes; they do not depend on the null models.
+# The way to the matches, in Dask processes and a job for each step; they do not depend on the null
+# models.
 TO_MATCHES = {
     **TINY,
     "results": "results",
     "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []},
+    "activations": {**TINY["activations"], "shards_per_job": "one"},
     "correlation": {**TINY["correlation"], "memory_gb": 1.84},
     "dask": {"scheduler": "processes", "n_workers": 2},
 }

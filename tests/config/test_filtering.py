@@ -1,20 +1,18 @@
 """The configuration of filtering: references between sections, stages, jobs, and the plan."""
 
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from helpers import save_tiny_model
 from small_configs import GOOD, changed
+from workflow_runs import TINY
 
 from rosetta.config import load_config, parse_config
 from rosetta.errors import ConfigError, CorpusError, ModelError
 from rosetta.plan.checks import check_config
 from rosetta.plan.sweep import plan_run
 from rosetta.run.paths import Paths
-from rosetta.run.stages import STAGES, job_names, made_by
+from rosetta.run.stages import STAGES, job_names, made_by, rule_jobs
 
 ROOT = Path(__file__).parents[2]
 FILTER = {
@@ -157,20 +155,22 @@ def test_what_can_only_fail_inside_a_job_is_rejected_before_any(tmp_path, texts)
         check_config(parse_config({**pool, "results": str(tmp_path)}))
 
 
-def test_jobs_of_the_default_run():
-    jobs = job_names(load_config(ROOT / "config.yaml"))
-    assert len(jobs["filter_pretrain"]) == 1 + 6 * 3
-    assert jobs["filter_pretrain"][:2] == ["base-0", "random-0"]
-    assert len(jobs["filter_score"]) == 2
+def test_pieces_of_the_default_run():
+    config = load_config(ROOT / "config.yaml")
+    jobs = STAGES["filter_pretrain"].jobs(config)
+    assert len(jobs) == 1 + 6 * 3
+    assert [job["training"] for job in jobs[:2]] == ["base-0", "random-0"]
+    assert len(STAGES["filter_score"].jobs(config)) == 2
+    assert rule_jobs(config)["filtering"] == [{}], "one job does it all"
     assert not any(
         names for rule, names in job_names(parse_config(GOOD)).items() if rule.startswith("filter")
     )
 
 
 def test_the_plan_has_the_filters_costs(tmp_path):
-    plan = plan_run(
-        parse_config(filtering(pool={"n_shards": 3, "target_share": 0.05})), Paths(tmp_path)
-    )
+    apart = {"activations": {**GOOD["activations"], "shards_per_job": "one"}}
+    asked = {**filtering(pool={"n_shards": 3, "target_share": 0.05}), **apart}
+    plan = plan_run(parse_config(asked), Paths(tmp_path))
     phases = {phase.name: phase for phase in plan.phases}
     assert phases["filtering"].jobs == 3 + 5
     assert phases["pretraining"].jobs == 19
@@ -190,23 +190,21 @@ def test_the_plan_has_the_filters_costs(tmp_path):
     assert "pretraining" not in {phase.name for phase in hub.phases}
 
 
-def test_nothing_of_the_pool_is_upstream_of_the_choice(tmp_path):
-    """What `filter_choose` needs, by the workflow itself."""
-    choice = tmp_path / "filtering" / "sums" / "choice.json"
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-n",
-        "--cores",
-        "1",
-        "--configfile",
-        "workflow/presets/tiny.yaml",
-    ]
-    command += ["--config", f"results={tmp_path}", "--", str(choice)]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
-    )
-    jobs = set(re.findall(r"^(\w+) +\d+$", done.stdout + done.stderr, re.MULTILINE))
-    assert {"filter_choose", "neurons", "match"} <= jobs
-    assert not {job for job in jobs if job.startswith("filter_")} - {"filter_choose"}
+@pytest.mark.parametrize("shards_per_job", ["one", "all"])
+def test_nothing_of_the_pool_is_upstream_of_the_choice(tmp_path, shards_per_job):
+    """What `filter_choose` needs, by the files that stages read and write."""
+    activations = {**TINY["activations"], "shards_per_job": shards_per_job}
+    config, paths = parse_config({**TINY, "activations": activations}), Paths(tmp_path)
+    pieces = [(name, job) for name, stage in STAGES.items() for job in stage.jobs(config)]
+    makers = {
+        path: (name, job)
+        for name, job in pieces
+        for path in STAGES[name].outputs(config, paths, job)
+    }
+    upstream, due = set(), [("filter_choose", {})]
+    while due:
+        stage, job = due.pop()
+        upstream.add(stage)
+        due += [makers[path] for path in STAGES[stage].inputs(config, paths, job) if path in makers]
+    assert {"neurons", "match", "activations", "corpus"} <= upstream
+    assert not {stage for stage in upstream if stage.startswith("filter_")} - {"filter_choose"}

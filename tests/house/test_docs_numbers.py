@@ -243,9 +243,9 @@ def test_phases_are_told_in_cpu_minutes(script, tmp_path):
     paths = Paths(save_run(script, tmp_path, 1))
     for rule, job, seconds in (
         ("corpus", "all", 30),
-        ("train", "opt-s", 60),
-        ("train", "opt-m", 90),
-        ("train", "x", 7),
+        ("train_and_profile", "opt-s", 60),
+        ("train_and_profile", "opt-m", 90),
+        ("train_and_profile", "x", 7),
     ):
         write_text(
             paths.benchmark(rule, job), f"s\tmax_rss\tcpu_time\n{9 * seconds}\t1\t{seconds}\n"
@@ -255,22 +255,25 @@ def test_phases_are_told_in_cpu_minutes(script, tmp_path):
         row["phase"]: [form.format(**row) for form in section.cells.values()]
         for row in script.rows_of(section, paths)
     }
-    assert shown == {"all": ["3", "3.0"], "train": ["2", "2.5"], "corpus": ["1", "0.5"]}
+    assert shown == {"all": ["3", "3.0"], "train_and_profile": ["2", "2.5"], "corpus": ["1", "0.5"]}
     assert next(iter(shown)) == "all"
 
 
-def test_numbers_are_of_two_runs_that_differ_in_seeds(script, tmp_path):
+def test_numbers_are_of_a_run_or_of_several_that_differ_in_seeds(script, tmp_path):
     first = save_run(script, tmp_path / "a", 1)
     same = save_run(script, tmp_path / "b", 1)
     longer = save_run(script, tmp_path / "c", 2, zoo={"training": {"steps": 13}})
     wrong = {
-        "two runs": [first],
+        "results folder of a run": [],
         "different seeds": [first, same],
         "more than seeds": [first, longer],
     }
     for message, runs in wrong.items():
         with pytest.raises(RosettaError, match=message):
             script.record(runs)
+    alone = script.render("pooled", script.record([first]))
+    assert alone.startswith("Seeds corpus 1, ")
+    assert "run" not in alone
     Paths(first).table("counts").unlink()
     with pytest.raises(RosettaError, match=r"counts\.csv: no such file"):
         script.record([first, save_run(script, tmp_path / "d", 2)])

@@ -173,7 +173,7 @@ def test_a_hostile_results_folder_is_only_a_name(tmp_path):
     table = f"{results}/tables/theory_frontiers.csv"
     run_snakemake(folder, table, config={**TINY, "results": results})
     assert (folder / table).exists()
-    assert (folder / results / "logs" / "theory_frontiers" / "all.log").exists()
+    assert (folder / results / "logs" / "simulations" / "all.log").exists()
     assert not list(folder.rglob("ran?"))
 
 

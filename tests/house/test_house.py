@@ -41,6 +41,7 @@ ORDER = [
     "filtering",
     "judging",
     "report",
+    "jobs",
     "plan",
     "api",
     "cli",

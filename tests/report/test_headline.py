@@ -1,5 +1,5 @@
-"""What the report says first follows from the tables, and can say the opposite; figures draw nulls,
-zeros and gaps.
+"""What the report says first follows from the tables, and can say the opposite; estimates without
+an interval.
 """
 
 import matplotlib.pyplot as plt
@@ -10,7 +10,7 @@ import pytest
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.scaling import null_scaling_table, pooled_table, scaling_table
-from rosetta.analysis.stability import THRESHOLD_COLUMNS
+from rosetta.analysis.setting_laws import ALL_PAIRS
 from rosetta.report.figures import draw_estimates, interval_limits
 from rosetta.report.headline import (
     chance_sentence,
@@ -20,7 +20,6 @@ from rosetta.report.headline import (
     headline_table,
     uncounted_sentence,
 )
-from rosetta.report.scaling_figure import ScalingTables, draw_scaling
 from rosetta.storage.tables import read_csv, write_csv
 
 SIZES = np.array([256.0, 512, 1024, 2304])
@@ -84,18 +83,12 @@ ENDS = (("low", 0.9), ("high", 1.1))
 
 def floors(alphas, half=0.1):
     rows = [
-        {
-            "ladder": "a-b",
-            "rung": 0,
-            "threshold": i / 10,
-            "matches": 9,
-            "alpha": alpha,
-            "alpha_pairs": alpha,
-        }
-        | {"alpha_pairs_ci_low": alpha - half, "alpha_pairs_ci_high": alpha + half}
+        {"ladder": ladder, "threshold": i / 10, "alpha": alpha}
+        | {"alpha_ci_low": alpha - half, "alpha_ci_high": alpha + half}
         for i, alpha in enumerate(alphas)
+        for ladder, alpha in (("a-b", 9.0), (ALL_PAIRS, alpha))
     ]
-    return pd.DataFrame(rows, columns=THRESHOLD_COLUMNS)
+    return pd.DataFrame(rows)
 
 
 @pytest.mark.parametrize(
@@ -225,42 +218,6 @@ def test_the_first_table_has_a_row_per_count_and_null(tmp_path):
         "a-b 49, 79, 129, 227"
     )
     assert table["α"].astype(float).between(0.65, 0.75).all()
-
-
-def test_the_nulls_are_drawn_and_fitted_in_the_panel_of_the_count():
-    counts, controls, summary = make_tables(zeros=True)
-    nulls = null_scaling_table(counts, controls)
-    figure = draw_scaling(
-        ScalingTables(counts, scaling_table(counts), summary, nulls, floors([0.6, 0.7]))
-    )
-    figure.canvas.draw()
-    *panels, last = figure.axes
-    assert [axis.get_title("left") for axis in panels] == [
-        "a-b (4 sizes)",
-        "a-c (4 sizes)",
-        "b-c (4 sizes)",
-    ]
-    texts = [text.get_text() for text in panels[0].texts]
-    assert len(texts) == 5
-    for name in (
-        "permuted positions",
-        "exchanged documents",
-        "untrained twins",
-        "all matches",
-        "above untrained",
-    ):
-        assert sum(f"{name}: α = " in text for text in texts) == 1
-    dashed = [line for line in panels[0].lines if line.get_linestyle() == "--"]
-    assert len(dashed) == 3, "the law of every null"
-    for line in dashed:
-        np.testing.assert_allclose(line.get_ydata()[[0, -1]], [49, 227], rtol=0.05)
-    crosses = [
-        line for line in panels[0].lines if line.get_marker() == "x" and len(line.get_xdata())
-    ]
-    assert [line.get_xdata().tolist() for line in crosses] == [[256]], (
-        "the rung without a match above the null"
-    )
-    assert "floor" in last.get_xlabel()
 
 
 def test_estimates_without_interval_are_open_and_long_intervals_end_in_arrows():

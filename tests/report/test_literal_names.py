@@ -13,12 +13,19 @@ from commands import assert_rejected, run_here
 from filter_summary import SUMMARY
 from neuron_populations import CONFIG, population
 
-from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.counts import COUNT_COLUMNS, TRAINING_COLUMNS
 from rosetta.analysis.depth import depth_table, layer_pairs
 from rosetta.analysis.groups import polarization_tables, specialization_tables
 from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.populations import Rung
-from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, SCALING_COLUMNS
+from rosetta.analysis.rung_means import rung_table
+from rosetta.analysis.scaling import (
+    SCALING_COLUMNS,
+    null_scaling_table,
+    pooled_table,
+    scaling_table,
+)
+from rosetta.analysis.setting_laws import laws_by
 from rosetta.analysis.stability import K_COLUMNS, STABILITY_COLUMNS, THRESHOLD_COLUMNS
 from rosetta.config import parse_config
 from rosetta.config.controls import NULLS
@@ -34,6 +41,7 @@ from rosetta.report import (
     neuron_figures,
     theory_figures,
 )
+from rosetta.report.steps import figures_step
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_csv, write_csv, write_parquet
 from rosetta.theory import exponents
@@ -127,19 +135,6 @@ def drawn(monkeypatch):
     return shown
 
 
-def law(ladder):
-    return {
-        "ladder": ladder,
-        "statistic": "plain",
-        "alpha": 0.5,
-        "alpha_ci_low": 0.4,
-        "alpha_ci_high": 0.6,
-        "c": 1.0,
-        "r2": 0.9,
-        "n_rungs": 2,
-    }
-
-
 def counts(ladders):
     rows = [
         {
@@ -160,24 +155,25 @@ def counts(ladders):
 
 @pytest.mark.parametrize("ladders", [LADDERS, ["$$", "US$ to CA$"], ["_x"]])
 def test_the_scaling_figure_draws_names_literally(tmp_path, drawn, ladders):
-    write_csv(tmp_path / "counts.csv", counts(ladders))
-    write_csv(
-        tmp_path / "scaling.csv", pd.DataFrame(map(law, ladders)).reindex(columns=SCALING_COLUMNS)
-    )
-    nulls = (
-        counts(ladders).assign(control="untrained", n_seeds=1).reindex(columns=NULL_SUMMARY_COLUMNS)
-    )
-    write_csv(tmp_path / "nulls.csv", nulls)
-    laws = pd.DataFrame(map(law, ladders)).assign(control="untrained", n_seeds=1)
-    write_csv(tmp_path / "null_scaling.csv", laws.reindex(columns=NULL_SCALING_COLUMNS))
-    swept = counts(ladders).assign(threshold=0.5, alpha=0.5).reindex(columns=THRESHOLD_COLUMNS)
-    write_csv(tmp_path / "thresholds.csv", swept)
-    tables = ("counts", "scaling", "nulls", "null-scaling", "thresholds")
-    arguments = [part for name in tables for part in (f"--{name}", f"{name.replace('-', '_')}.csv")]
-    done = run_here("figures", *arguments, "--out", "scaling", folder=tmp_path)
-    assert done.code == 0, done
+    paths, trainings = Paths(tmp_path), counts(ladders).reindex(columns=TRAINING_COLUMNS)
+    trainings = trainings.assign(models="_70--160", families="_7--16")
+    nulls = trainings.assign(control="untrained", n_seeds=1)
+    floors = laws_by(trainings.assign(threshold=0.5), "threshold")
+    tables = {
+        "trainings": trainings,
+        "rungs": rung_table(trainings),
+        "scaling": scaling_table(trainings),
+        "scaling_pooled": pooled_table(trainings),
+        "null_summary": nulls.reindex(columns=NULL_SUMMARY_COLUMNS),
+        "null_scaling": null_scaling_table(trainings, nulls.assign(seed=0)),
+        "floor_scaling": floors,
+    }
+    for name, table in tables.items():
+        write_csv(paths.table(name), table)
+    figures_step(CONFIG, paths)
     for ladder in ladders:
-        assert ladder in drawn["scaling"]
+        assert sum(ladder in text.split("\n")[0] for text in drawn["scaling"]) >= 1
+        assert any(text == ladder for text in drawn["scaling"]), "beside a line"
 
 
 def neuron_tables(paths, ladders, models, domains, nulls=("above_untrained",)):

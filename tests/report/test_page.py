@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 from helpers import random_ranges, save_stores
 
-from rosetta.analysis.counts import COUNT_COLUMNS
+from rosetta.analysis.counts import COUNT_COLUMNS, TRAINING_COLUMNS
 from rosetta.analysis.null_counts import CONTROL_COLUMNS, NULL_SUMMARY_COLUMNS
 from rosetta.analysis.replicates import REPLICATE_COLUMNS
+from rosetta.analysis.rung_means import rung_table
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, pooled_table, scaling_table
+from rosetta.analysis.setting_laws import FLOOR_SCALING_COLUMNS
 from rosetta.analysis.stability import (
     EXCLUSION_COLUMNS,
     K_COLUMNS,
@@ -26,7 +28,7 @@ from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number
 from rosetta.report.phases import phase_table
 from rosetta.report.steps import control_figures_step, figures_step, report_step
 from rosetta.run.paths import Paths
-from rosetta.run.stages import STAGES, job_names
+from rosetta.run.stages import RULES, job_names
 from rosetta.storage.digests import digest_file
 from rosetta.storage.manifests import write_manifest
 from rosetta.storage.tables import write_csv, write_parquet
@@ -39,6 +41,7 @@ CONTROLS = {
     "controls": CONTROL_COLUMNS,
     "null_summary": NULL_SUMMARY_COLUMNS,
     "threshold_sweep": THRESHOLD_COLUMNS,
+    "floor_scaling": FLOOR_SCALING_COLUMNS,
     "stability": STABILITY_COLUMNS,
     "exclusions": EXCLUSION_COLUMNS,
 }
@@ -54,7 +57,7 @@ CONFIG = {
         "unused": {"hub": "somebody/unused", "revision": "main"},
     },
     "ladders": {"l": [["f-s", "twin"]]},
-    "activations": {"n_shards": 2, "sequence_length": 64},
+    "activations": {"n_shards": 2, "sequence_length": 64, "shards_per_job": "one"},
 }
 
 
@@ -87,8 +90,8 @@ def save_benchmark(paths, rule, job, seconds):
 
 def test_every_rule_has_its_jobs_and_no_model_that_nobody_needs():
     jobs = job_names(parse_config(CONFIG))
-    assert set(jobs) == set(STAGES)
-    assert jobs["tokenizer"] == ["f", "g"]
+    assert set(jobs) == set(RULES)
+    assert jobs["tokenizers"] == ["all"]
     assert jobs["train"] == ["f-s", "g-s"]
     assert jobs["model"] == ["twin"]
     assert jobs["activations"] == ["f-s.0-of-2", "f-s.1-of-2", "twin.0-of-2", "twin.1-of-2"]
@@ -254,8 +257,11 @@ def reported(tmp_path):
     write_csv(paths.table("k_sweep"), pd.DataFrame([k_row], columns=K_COLUMNS))
     control_figures_step(config, paths)
     save_theory(paths)
-    names = ("counts", "scaling", "null_summary", "null_scaling", "threshold_sweep")
-    figures_step(*map(paths.table, names), paths.figure("scaling", "png").with_suffix(""))
+    trainings = counts.reindex(columns=TRAINING_COLUMNS)
+    write_csv(paths.table("trainings"), trainings)
+    write_csv(paths.table("rungs"), rung_table(trainings))
+    write_csv(paths.table("floor_scaling"), pd.DataFrame(columns=FLOOR_SCALING_COLUMNS))
+    figures_step(config, paths)
     describe_step(config, paths)
     for name in FIGURES:
         paths.figure(name, "png").write_bytes(name.encode())

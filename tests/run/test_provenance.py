@@ -36,13 +36,12 @@ def project(finished, tmp_path):
 def test_an_edit_is_noticed_without_snakemakes_records(finished, project, tmp_path):
     shutil.copytree(finished, tmp_path / "remembered", symlinks=True)
     expected = jobs_of(run_snakemake(tmp_path / "remembered", "-n", config=SHORTER))
-    assert {"activations", "correlate", "report"} <= set(expected)
+    assert {"train_and_profile", "pair", "report"} <= set(expected)
     assert jobs_of(run_snakemake(project, "-n", config=SHORTER)) == expected
     assert jobs_of(run_snakemake(project, "-n", config=RUN)) == {}, "the edit was taken back"
     simulated = {**RUN, "theory": {**TINY["theory"], "kappa": 2.5}}  # of rules that have no input
     assert jobs_of(run_snakemake(project, "-n", "theory_simulations", config=simulated)) == {
-        "theory_simulate": 1,
-        "theory_exponents": 1,
+        "simulations": 1,
         "theory_simulations": 1,
     }
 
@@ -56,14 +55,16 @@ def test_what_a_run_claims_is_what_made_its_results(finished, tmp_path):
         "results/tables/counts.csv",
     )
     edited = {**RUN, "controls": {**TINY["controls"], "null_quantile": 0.8}}
-    assert jobs_of(run_snakemake(project, counts, config=edited)) == {"counts": 1}
+    assert jobs_of(run_snakemake(project, counts, config=edited)) == {"tables": 1}
     claimed = load_config(project / "results" / "run_config.yaml")
     assert claimed.controls.null_quantile == 0.8
     assert read_stamp(project / counts) == stamp(claimed, "counts")
-    rejected = run_here("control-figures", "--config", "results/run_config.yaml", folder=project)
+    simulated = "results/theory/simulation/beta-1.5.csv"
+    command = ("theory", "exponents", "--config", "results/run_config.yaml", simulated)
+    rejected = run_here(*command, folder=project)
     assert_rejected(
         rejected,
-        r"null_summary\.csv: made with another configuration than .*run_config\.yaml.*--force",
+        r"beta-1\.5\.csv: made with another configuration than .*run_config\.yaml.*--force",
     )
     found = run_here("verify", "results", folder=project).err
     assert "report.html: made with another configuration" in found

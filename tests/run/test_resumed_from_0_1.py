@@ -14,7 +14,7 @@ from workflow_runs import copy_project, jobs_of, run_snakemake
 
 from rosetta.config import parse_config
 from rosetta.run.provenance import date_back
-from rosetta.run.stages import STAGES
+from rosetta.run.stages import STAGES, pieces_of_job, rule_jobs
 from rosetta.storage.names import digest_path
 
 RECORD = json.loads((Path(__file__).parent / "data" / "finished_by_0.1.json").read_text())
@@ -71,5 +71,13 @@ def test_only_results_of_raised_stages_are_dated_back(project):
 def test_a_run_is_resumed_with_the_raised_stages_and_what_reads_them(project):
     jobs = jobs_of(run_snakemake(project, "-n", config=RECORD["config"]))
     new = {s.name for s in STAGES.values() if s.name not in RECORD["versions"]}
-    asked_for = {s.name for s in STAGES.values() if s.jobs(parse_config(RECORD["config"]))}
-    assert set(jobs) - {"all"} == with_readers((raised() | new) & asked_for)
+    config = parse_config(RECORD["config"])
+    asked_for = {s.name for s in STAGES.values() if s.jobs(config)}
+    due = with_readers((raised() | new) & asked_for)
+    rules = {
+        rule
+        for rule, of_rule in rule_jobs(config).items()
+        for job in of_rule
+        if due & {stage for stage, _ in pieces_of_job(config, rule, job)}
+    }
+    assert set(jobs) - {"all"} == rules

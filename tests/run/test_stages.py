@@ -17,11 +17,21 @@ from rosetta.errors import StageError
 from rosetta.run.documentation import results_reference
 from rosetta.run.paths import FilterPaths, Paths, places
 from rosetta.run.provenance import is_stale
-from rosetta.run.stages import STAGES, check_rules, figure_names, made_by, table_names
+from rosetta.run.stages import (
+    RULES,
+    STAGES,
+    check_rules,
+    figure_names,
+    job_names,
+    made_by,
+    pieces_of_job,
+    rule_jobs,
+    table_names,
+)
 
 HEAD = re.compile(r"( *)(?:use rule \w+ as|rule) (\w+)(?: with)?:$")
 # Rules that run no stage: they name files, or are the base of the others.
-OTHERS = {"all", "theory_simulations", "step", "train_large"}
+OTHERS = {"all", "theory_simulations", "step", "train_and_profile_longer"}
 
 # With everything in it that has stages. What these digests are of is what earlier versions wrote
 # beside their results: a change of one makes every such result outdated, so it comes with a higher
@@ -53,7 +63,7 @@ EARLIER = {
 STAMPS = {
     "corpus": ("", "f3b6bcd9d35aee8f69ca86290b10e343"),
     "tokenizer": ("f", "81847204856b21c6414d5d20b91da18e"),
-    "train": ("f-s", "9dac6c7aa7ca75dca62b118bcc651757"),
+    "train": ("f-s", "7508f73251cdf8d73ab91528e5eb7004"),
     "model": ("twin", "5276c0ddfdee2382f4e66572819a7243"),
     "activations": ("f-s", "26058e5c94ef26ee0a81ba63da406912"),
     "twins": ("f-s", "9f18389a7be9c00dbf0499f344a04870"),
@@ -64,7 +74,7 @@ STAMPS = {
     "match": ("", "e7d3e3e79f3ba0f866d87759cbcb441b"),
     "anchors": ("", "43c234ab484cc076dada9def2db0bead"),
     "counts": ("", "371db4b981d08385d6edcfbd53848c18"),
-    "fit": ("", "bfc2aa4a581bde61c38ace1c5a6ebd67"),
+    "fit": ("", "ddf2db6d963377496a470e3e305bf8e5"),
     "control_tables": ("", "7fdc3acd6e4e39aeb81d900c01435f22"),
     "control_figures": ("", "0e02f9ade50cf26adfd5905706bc33b8"),
     "vocabulary": ("", "9785a553595a4e3c86230f94c0e23485"),
@@ -91,7 +101,7 @@ STAMPS = {
     "theory_compare": ("", "795cb283d527962569267e9e1d7e330d"),
     "theory_predict": ("", "576e821a6fbfa0641efb338efa218c8f"),
     "theory_figures": ("", "9c10e5fc88e205e7b21c5d221c7ab491"),
-    "figures": ("", "d1196fe9cb06a2224897dfab35737480"),
+    "figures": ("", "5b10047a3bb8880dee954412afd223eb"),
 }
 
 
@@ -111,8 +121,14 @@ def rules() -> dict[str, list[str]]:
     return found
 
 
-def test_every_stage_has_a_rule_and_every_rule_a_stage():
-    assert set(rules()) - OTHERS == set(STAGES)
+NAMES = sorted(set(rules()) - OTHERS)
+
+
+@pytest.mark.parametrize("shards_per_job", ["one", "all"])
+def test_every_record_has_a_rule_and_every_rule_a_record(shards_per_job):
+    """Work that bundles always do has no rule besides theirs."""
+    activations = {**EARLIER["activations"], "shards_per_job": shards_per_job}
+    check_rules(parse_config({**EARLIER, "activations": activations}), NAMES)
 
 
 def test_rules_are_short():
@@ -121,26 +137,29 @@ def test_rules_are_short():
     assert max(lines.values()) <= 25, lines
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_rule_takes_everything_from_its_own_record(name):
     text = "\n".join(rules()[name])
-    named = dict(re.findall(r"\*\*(job_of|needs|command)\(\s*\"(\w+)\"", text))
+    lookups = r"\b(job_of|needs|command|only|inputs_of|outputs_of)\(\s*\"(\w+)\""
+    named = dict(re.findall(lookups, text))
     assert set(named.values()) == {name}
-    assert set(named) == {"job_of", "command"} | ({"needs"} if STAGES[name].resources else set())
+    assert {"job_of", "command"} <= set(named)
+    assert ("needs" in named) == bool(RULES[name].resources)
 
 
 def test_a_rule_without_a_record_and_a_record_without_a_rule_are_told(tmp_path):
     config = parse_config(EARLIER)
-    check_rules(config, STAGES)
-    check_rules(parse_config({**EARLIER, "annotation": None}), set(STAGES) - {"annotate"})
+    check_rules(config, RULES)
+    check_rules(parse_config({**EARLIER, "annotation": None}), set(RULES) - {"annotate"})
     with pytest.raises(
         StageError, match=r"'mathc' is not in the registry.*rosetta/run/stages/.*match"
     ):
-        check_rules(config, {*STAGES, "mathc"})
+        check_rules(config, {*RULES, "mathc"})
     with pytest.raises(
-        StageError, match=r"no rule in workflow/rules/ runs these stages.*: annotate, viewer\."
+        StageError,
+        match=r"no rule in workflow/rules/ runs these stages.*: annotate, viewer, pair\.",
     ):
-        check_rules(config, set(STAGES) - {"annotate", "viewer"})
+        check_rules(config, set(RULES) - {"annotate", "viewer", "pair", "match"})
     folder = copy_project(tmp_path / "p")
     matches = folder / "workflow" / "rules" / "matches.smk"
     matches.write_text(
@@ -151,23 +170,46 @@ def test_a_rule_without_a_record_and_a_record_without_a_rule_are_told(tmp_path):
     assert "'mathc' is not in the registry" in failed.stdout + failed.stderr
 
 
-def test_jobs_are_named_by_the_wildcards_of_their_rule():
-    config = parse_config({**EARLIER, "correlation": {"n_jobs": 2}, "sweeps": {"budgets": True}})
-    for stage in STAGES.values():
-        pattern = stage.job_pattern(config)
-        wildcards = stage.jobs(config)
-        assert all(
-            set(each) == {name for _, name, _, _ in Formatter().parse(pattern) if name}
-            for each in wildcards
-        )
-        names = stage.job_names(config)
-        assert names, f"{stage.name} has jobs in this configuration"
-        assert len(set(names)) == len(names)
-    assert STAGES["correlate"].job_names(config) == ["f-s--twin.0-of-2", "f-s--twin.1-of-2"]
+@pytest.mark.parametrize("shards_per_job", ["one", "all"])
+def test_jobs_are_named_by_the_wildcards_of_their_rule(shards_per_job):
+    activations = {**EARLIER["activations"], "shards_per_job": shards_per_job}
+    config = parse_config({**EARLIER, "activations": activations, "sweeps": {"budgets": True}})
+    jobs = rule_jobs(config)
+    for name, rule in RULES.items():
+        pattern = rule.job_pattern(config)
+        wildcards = {field for _, field, _, _ in Formatter().parse(pattern) if field}
+        assert all(set(each) == wildcards for each in jobs[name])
+        assert len(set(job_names(config)[name])) == len(jobs[name])
+    fused = {"profile", "pair"} if shards_per_job == "all" else set()
+    assert {name for name in ("profile", "pair", "groups", "part_of_rung") if jobs[name]} == fused
+    apart = {"activations", "neurons", "correlate", "nulls", "twins", "match", "contexts"}
+    assert all(bool(jobs[name]) is not bool(fused) for name in apart)
+    parts = parse_config({**EARLIER, "correlation": {"n_jobs": 2}})
+    assert job_names(parts)["correlate"] == ["f-s--twin.0-of-2", "f-s--twin.1-of-2"]
     assert STAGES["filter_score"].job_pattern(config) == "pool.{shard}-of-1"
 
 
-def test_stages_read_what_their_rules_have_as_inputs(tmp_path, monkeypatch):
+@pytest.mark.parametrize("shards_per_job", ["one", "all"])
+def test_every_piece_of_work_is_done_by_one_job(shards_per_job):
+    activations = {**TINY["activations"], "shards_per_job": shards_per_job}
+    config = parse_config({**TINY, "activations": activations})
+    done = [
+        (stage, tuple(sorted((name, str(value)) for name, value in job.items())))
+        for rule, jobs in rule_jobs(config).items()
+        for wildcards in jobs
+        for stage, job in pieces_of_job(config, rule, wildcards)
+    ]
+    asked = {
+        (name, tuple(sorted((wildcard, str(value)) for wildcard, value in job.items())))
+        for name, stage in STAGES.items()
+        for job in stage.jobs(config)
+    }
+    assert len(set(done)) == len(done)
+    assert set(done) == asked
+
+
+@pytest.mark.parametrize("shards_per_job", ["one", "all"])
+def test_stages_read_what_their_rules_have_as_inputs(tmp_path, monkeypatch, shards_per_job):
     """By the workflow itself: an arrow of the graph of rules is a result that is read."""
     monkeypatch.setenv("ROSETTA_TEST_KEY", "x")
     annotation = {
@@ -175,8 +217,12 @@ def test_stages_read_what_their_rules_have_as_inputs(tmp_path, monkeypatch):
         "model": "m",
         "api_key_variable": "ROSETTA_TEST_KEY",
     }
-    theory = {**TINY["theory"], "sweep": {"kappa": [2.0]}}
+    large = {} if shards_per_job == "all" else {"runs": 10_000}
+    simulation = {**TINY["theory"]["simulation"], **large}
+    theory = {**TINY["theory"], "sweep": {"kappa": [2.0]}, "simulation": simulation}
+    activations = {**TINY["activations"], "shards_per_job": shards_per_job}
     content = {**TINY, "results": str(tmp_path / "r"), "annotation": annotation, "theory": theory}
+    content["activations"] = activations
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
     command = [
         sys.executable,
@@ -192,14 +238,30 @@ def test_stages_read_what_their_rules_have_as_inputs(tmp_path, monkeypatch):
         command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
     )
     labels = dict(re.findall(r"(\d+)\[label = \"(\w+)\"", done.stdout))
-    assert {"annotate", "theory_sweep_table", "filter_pretrain"} <= set(labels.values())
+    apart = {"correlate", "filter_pretrain", "theory_sweep_table"}
+    assert ({"annotate", "pair"} if shards_per_job == "all" else {"annotate", *apart}) <= set(
+        labels.values()
+    )
     read = {name: set() for name in labels.values()}
     for source, target in re.findall(r"(\d+) -> (\d+)", done.stdout):
-        read[labels[target]].add(labels[source].replace("train_large", "train"))
-    asked = {name for name, stage in STAGES.items() if stage.jobs(parse_config(content))}
+        read[labels[target]].add(labels[source].replace("_longer", ""))
+    config = parse_config(content)
+    asked = {rule for rule, jobs in rule_jobs(config).items() if jobs}
     assert asked == set(read) - OTHERS
-    assert {name: read[name] for name in asked} == {
-        name: set(STAGES[name].reads) & asked for name in asked
+    makers = {rule: stages_of(config, rule) for rule in asked}
+    for rule in asked:
+        needed = {stage for part in makers[rule] for stage in STAGES[part].reads}
+        needed -= makers[rule]
+        # Of several rules that make what a stage reads, it may need some only.
+        for stage in needed & set().union(*makers.values()):
+            assert any(stage in makers[other] for other in read[rule]), (rule, stage)
+        assert all(needed & makers[other] for other in read[rule]), rule
+
+
+def stages_of(config, rule):
+    """The stages whose work the jobs of a rule do."""
+    return {
+        stage for job in rule_jobs(config)[rule] for stage, _ in pieces_of_job(config, rule, job)
     }
 
 
@@ -224,7 +286,7 @@ def test_how_a_command_is_spelled_reruns_nothing(tmp_path):
     assert jobs_of(run_snakemake(folder, "-n", table, config=config)) == {}
     theory = {**TINY["theory"], "kappa": 2.5}
     edited = run_snakemake(folder, "-n", table, config={**config, "theory": theory})
-    assert jobs_of(edited) == {"theory_frontiers": 1}
+    assert jobs_of(edited) == {"simulations": 1}
 
 
 def test_no_stage_is_missing_among_the_earlier_ones():

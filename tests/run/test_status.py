@@ -57,25 +57,28 @@ def test_every_job_has_a_state(run):
     assert len(states(config, paths)) == sum(map(len, job_names(config).values()))
     begin(paths, "corpus", "all", "made\n")
     end(paths, "corpus", "all", 4.0, at=1004.0)
-    begin(paths, "tokenizer", "opt", "a\rb\r50%")
-    begin(paths, "tokenizer", "qwen", "rosetta: corpus.parquet: damaged. Delete it.\n")
+    begin(paths, "tokenizers", "all", "a\rb\r50%")
+    begin(paths, "pair", "pythia-m--opt-m", "rosetta: corpus.parquet: damaged. Delete it.\n")
     begin(
-        paths, "train", "opt-s", 'Traceback (most recent call last):\n  File "x"\nValueError: no\n'
+        paths,
+        "train_and_profile",
+        "opt-s",
+        'Traceback (most recent call last):\n  File "x"\nValueError: no\n',
     )
-    begin(paths, "train", "opt-m", "step 3\n", at=2000.0)  # run again since it ended
-    end(paths, "train", "opt-m", 9.0, at=1500.0)
+    begin(paths, "train_and_profile", "opt-m", "step 3\n", at=2000.0)  # run again since it ended
+    end(paths, "train_and_profile", "opt-m", 9.0, at=1500.0)
     expected = {
         ("corpus", "all"): "done",
-        ("tokenizer", "opt"): "running",
-        ("tokenizer", "qwen"): "failed",
-        ("train", "opt-s"): "failed",
-        ("train", "opt-m"): "running",
+        ("tokenizers", "all"): "running",
+        ("pair", "pythia-m--opt-m"): "failed",
+        ("train_and_profile", "opt-s"): "failed",
+        ("train_and_profile", "opt-m"): "running",
         ("report", "all"): "missing",
     }
     found = states(config, paths)
     assert {job: found[job] for job in expected} == expected
-    assert states(config, paths, alive=False)[("tokenizer", "opt")] == "interrupted"
-    assert last_line(paths.log("tokenizer", "opt")) == "50%"
+    assert states(config, paths, alive=False)[("tokenizers", "all")] == "interrupted"
+    assert last_line(paths.log("tokenizers", "all")) == "50%"
 
 
 def job(rule, seconds, ended, state="done"):
@@ -96,12 +99,13 @@ def test_the_status_names_failed_jobs_logs_disk_and_time(run, tmp_path):
     config, paths = run
     begin(paths, "corpus", "all")
     end(paths, "corpus", "all", 60.0, at=1060.0)
-    begin(paths, "train", "opt-s", "rosetta: disk is full\n")
+    begin(paths, "train_and_profile", "opt-s", "rosetta: disk is full\n")
     (paths.root / "activations" / "deep").mkdir(parents=True)
     (paths.root / "activations" / "deep" / "chunk").write_bytes(b"x" * 5_000_000)
     assert disk_use(paths.root)["activations"] == 5_000_000
     text = status_text(config, paths, tmp_path)
-    assert f"failed: train opt-s: {paths.log('train', 'opt-s')}\n    rosetta: disk is full" in text
+    log = paths.log("train_and_profile", "opt-s")
+    assert f"failed: train_and_profile opt-s: {log}\n    rosetta: disk is full" in text
     assert "disk: 5 MB; activations 5 MB" in text
     n_left = sum(map(len, job_names(config).values())) - 1
     assert f"time left: about {n_left} min for {n_left} jobs, at 1.0 jobs at once" in text
@@ -147,7 +151,7 @@ def test_the_command(run, tmp_path):
     paths.root.mkdir()
     paths.run_config.write_text(dump_config(config))
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert "theory_simulate" in shown
+    assert "simulations" in shown
     assert "time left: not known" in shown
 
 

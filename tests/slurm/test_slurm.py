@@ -20,14 +20,16 @@ from workflow_runs import TINY, copy_project
 
 from rosetta.storage.locks import running_here
 
-WHOLE = {**TINY, "results": "results"}
+# A job for each step, as of large models.
+ACTIVATIONS = {**TINY["activations"], "shards_per_job": "one"}
+WHOLE = {**TINY, "results": "results", "activations": ACTIVATIONS}
 TO_MATCHES = {
     **WHOLE,
     "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []},
 }
 SUBMITTED = {
     "corpus",
-    "tokenizer",
+    "tokenizers",
     "train",
     "activations",
     "twins",
@@ -37,7 +39,10 @@ SUBMITTED = {
     "sweeps",
     "vocabulary",
     "neurons",
-    "theory_simulate",
+    "contexts",
+    "simulations",
+    "routes",
+    "tables",
     "filter_choose",
     "filter_score",
     "filter_pretrain",

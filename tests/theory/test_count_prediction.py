@@ -11,7 +11,6 @@ from scipy import stats
 from scipy.optimize import minimize
 
 from rosetta.analysis.count_law import fit_count_law
-from rosetta.analysis.count_regression import regress
 from rosetta.theory import comparison, identifiability, prediction
 from rosetta.theory.exponents import FINITE_SIZE_COLUMNS
 from rosetta.theory.prediction import FIT, Interval, predict_by_fit, predict_by_slope, predict_count
@@ -44,24 +43,6 @@ def likeliest(counts, design, offset, dispersion):
     ).x
 
 
-@pytest.mark.parametrize("counts", FEW)
-def test_the_height_at_a_known_slope_has_the_largest_likelihood(counts):
-    counts, offset, design = np.array(counts, float), 0.7 * np.log(SIZES / 1000), np.ones((4, 1))
-    found = regress(design, counts, offset)
-    assert found.coefficients == pytest.approx(
-        likeliest(counts, design, offset, found.dispersion), abs=1e-5
-    )
-    mean = np.exp(offset + found.coefficients[0])
-    variance = mean + found.dispersion * mean**2
-    scatter = (np.square(counts - mean) / variance).sum()
-    assert scatter == pytest.approx(3, rel=1e-3) if found.dispersion else scatter <= 3
-    assert found.covariance[0, 0] == pytest.approx(1 / (mean**2 / variance).sum()), (
-        "Fisher's information"
-    )
-    expected = stats.t.ppf(0.975, 3) * math.sqrt(scatter / 3)
-    assert found.width == pytest.approx(max(expected, stats.norm.ppf(0.975)))
-
-
 @pytest.mark.parametrize("to_size", [100.0, 1500.0, 40_000.0])
 @pytest.mark.parametrize("counts", FEW)
 def test_a_predicted_count_is_that_of_the_likeliest_law(counts, to_size):
@@ -70,10 +51,7 @@ def test_a_predicted_count_is_that_of_the_likeliest_law(counts, to_size):
     c, alpha = likeliest(counts, np.column_stack([np.ones(4), x]), 0.0, law.dispersion)
     fitted = predict_count(SIZES, counts, to_size)
     assert fitted.value == pytest.approx(math.exp(c) * (to_size / 1000) ** alpha, rel=0.01)
-    dispersion = regress(np.ones((4, 1)), counts, 0.7 * x).dispersion
-    height = likeliest(counts, np.ones((4, 1)), 0.7 * x, dispersion)[0]
     known = predict_count(SIZES, counts, to_size, SLOPE)
-    assert known.value == pytest.approx(math.exp(height) * (to_size / 1000) ** 0.7, rel=1e-3)
     for found in (fitted, known):
         assert found.low <= found.value <= found.high
 

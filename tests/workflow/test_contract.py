@@ -74,6 +74,12 @@ def test_the_contract(finished):
         "alpha_ols",
         "r2",
         "n_rungs",
+        "df",
+        "sigma_training",
+        "sigma_rung",
+        "sigma_residual",
+        "n_groups",
+        "n_trainings",
         "few_matches",
         "reason",
     ]

@@ -28,67 +28,31 @@ def test_a_deleted_result_is_made_again(project):
     before = read_matches(project)
     for together in (
         # Files of rules none of which needs another's, so that each is made again for its own sake.
-        {
-            "figures/depth.pdf": "neuron_figures",
-            "viewer.html": "viewer",
-            "figures/scaling.pdf": "figures",
-            "figures/budget.png": "control_figures",
-            "figures/theory_beta.pdf": "theory_figures",
-            "filtering/sums/corpus.json": "filter_select",
-        },
-        {
-            "tables/depth.csv": "describe",
-            "tables/stability.csv": "control_tables",
-            "tables/scaling.csv": "fit",
-            "tables/filtering.csv": "filter_tables",
-        },
-        {"shared_contexts/pythia-m--opt-m.parquet": "contexts", "tables/counts.csv": "counts"},
-        {"contexts/pythia-m.parquet": "neurons", "vocabulary/pythia-m.parquet": "vocabulary"},
-        {"rosetta/pythia-m--opt-m.parquet": "anchors"},
-        {"matches/pythia-m--opt-m.parquet": "match"},
-        {"tables/theory_predictions.csv": "theory_predict"},
+        {"figures/depth.pdf": "drawings", "viewer.html": "viewer"},
+        {"tables/depth.csv": "tables", "filtering/sums/corpus.json": "filtering"},
+        {"contexts/pythia-m.parquet": "train_and_profile", "tables/theory_beta.csv": "routes"},
+        {"rosetta/pythia-m--opt-m.parquet": "pair", "tables/theory_exponents.csv": "simulations"},
+        {"nulls/documents/pythia-s--qwen-s.parquet": "part_of_rung"},
+        {"matches/pythia-m--opt-m.parquet": "pair"},
         {"report.html": "report"},
     ):
         for deleted in together:
             (results / deleted).rename(project / deleted.replace("/", "-"))
         jobs = jobs_of(run_snakemake(project, "-n"))
         assert all(jobs.get(rule) == 1 for rule in together.values()), jobs
-        assert not {"correlate", "activations", "train"} & set(jobs), together
         for deleted in together:
             (project / deleted.replace("/", "-")).rename(results / deleted)
     (results / "matches/pythia-m--opt-m.parquet").unlink()
     run_snakemake(project, "results/matches/pythia-m--opt-m.parquet")
+    log = (results / "logs" / "pair" / "pythia-m--opt-m.log").read_text()
+    assert "correlate pythia-m--opt-m 0: there already" in log
+    assert "intervals pythia-m--opt-m: there already" in log
+    assert "match pythia-m--opt-m: there already" not in log
     for name, table in read_matches(project).items():
         pd.testing.assert_frame_equal(table, before[name])
 
 
-FROM_MATCHES = {
-    "match",
-    "anchors",
-    "counts",
-    "fit",
-    "figures",
-    "contexts",
-    "report",
-    "control_tables",
-    "control_figures",
-    "describe",
-    "neuron_figures",
-    "viewer",
-    "theory_compare",
-    "theory_predict",
-    "theory_figures",
-    "filter_choose",
-    "filter_score",
-    "filter_select",
-    "filter_pretrain",
-    "filter_tables",
-    "filter_figure",
-}
-
-
-# Twins are deleted once they are used, so they are made again for other null models.
-RECOMPUTED = {"twins", "nulls", "intervals", "sweeps"}
+AFTER_MATCHES = {"pair", "part_of_rung", "groups", "tables", "drawings", "viewer", "filtering"}
 
 
 @pytest.mark.parametrize(
@@ -96,49 +60,16 @@ RECOMPUTED = {"twins", "nulls", "intervals", "sweeps"}
     [
         (
             {"controls": {**TINY["controls"], "null_quantile": 0.8}},
-            {
-                "counts",
-                "fit",
-                "figures",
-                "control_tables",
-                "control_figures",
-                "report",
-                "theory_simulate",
-                "theory_exponents",
-                "theory_compare",
-                "theory_predict",
-                "theory_figures",
-                "describe",
-                "neuron_figures",
-                "viewer",
-            },
+            {"tables", "drawings", "simulations", "viewer", "report"},
         ),
-        ({"matching": {"k": 2}}, FROM_MATCHES | RECOMPUTED),
-        (
-            {
-                "ladders": {"opt-pythia": [["opt-s", "pythia-s"], ["opt-m", "pythia-m"]]},
-                "filtering": {**TINY["filtering"], "ladder": "opt-pythia"},
-            },
-            {*FROM_MATCHES, *RECOMPUTED, "correlate", "theory_beta"},
-        ),
+        ({"matching": {"k": 2}}, {*AFTER_MATCHES, "report"}),
         ({"report": {"n_matches": 2}}, {"report"}),
-        (
-            {"bootstrap": {"seed": 1}},
-            {
-                "describe",
-                "neuron_figures",
-                "report",
-                "theory_compare",
-                "theory_predict",
-                "theory_figures",
-            },
-        ),
-        # It may decide how half-samples are matched, and intervals stand beside matches.
-        ({"correlation": {**TINY["correlation"], "memory_gb": 1.5}}, {"intervals", *FROM_MATCHES}),
+        ({"bootstrap": {"seed": 1}}, {"tables", "drawings", "report"}),
     ],
-    ids=["quantile", "k", "ladder", "report", "bootstrap", "memory"],
+    ids=["quantile", "k", "report", "bootstrap"],
 )
-def test_an_edit_reruns_what_depends_on_it_and_nothing_else(project, change, expected):
+def test_an_edit_reruns_the_jobs_that_depend_on_it(project, change, expected):
+    """Which of their pieces are computed is tested in tests/run/test_pieces.py."""
     config = {**TINY, "results": "results", **change}
     assert set(jobs_of(run_snakemake(project, "-n", config=config))) - {"all"} == expected
     if len(expected) > 1:
@@ -213,7 +144,7 @@ def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
         "sweeps": {"budgets": False, "split_half": False},
     }
     planned = run_snakemake(folder, "-n", "-p", config=config)
-    assert len(jobs_of(planned)) > 25
+    assert len(jobs_of(planned)) > 15
     commands = re.findall(
         r"^Shell command: (rosetta .*)$", planned.stdout + planned.stderr, re.MULTILINE
     )

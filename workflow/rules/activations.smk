@@ -1,20 +1,38 @@
-"""Activation stores.
+"""Activation stores, and all that one model needs of its stores.
 
 Needs: the corpus and the models.
 Makes: results/activations/{model}/{n}-shards/{shard}.zarr; rules depend on the manifest {shard}.json beside it. With
-activations.keep: false the stores are deleted once they are used, or never written (method screened).
+activations.keep: false the stores are deleted once they are used, or never written (method screened). For small models
+also results/{vocabulary,neurons,contexts}, and manifests of untrained twins (neurons.smk, controls.smk).
 """
+
+
+use rule step as profile with:
+    input:
+        inputs_of("profile"),
+    output:
+        outputs_of("profile"),
+    pathvars:
+        **job_of("profile"),
+    wildcard_constraints:
+        **only("profile"),
+    resources:
+        **needs("profile"),
+    params:
+        **command("profile"),
+    message:
+        "Capturing and profiling {wildcards.model}"
 
 
 use rule step as activations with:
     input:
-        corpus=paths.corpus_manifest,
-        model=paths.model_manifest("{model}"),
+        inputs_of("activations"),
     output:
-        paths.store_manifest("{model}", n_shards, "{shard}"),
-        [temp(directory(store)) for store in temporary_stores("{model}", ["{shard}"])],
+        outputs_of("activations"),
     pathvars:
         **job_of("activations"),
+    wildcard_constraints:
+        **only("activations"),
     resources:
         **needs("activations"),
     params:

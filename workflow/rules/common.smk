@@ -3,23 +3,14 @@
 import os
 import re
 import sys
-from functools import partial
 from pathlib import Path
+from string import Formatter
 
 import snakemake.utils
+from snakemake.persistence import FileBackupMixin
 
 from rosetta.plan.checks import check_config
-from rosetta.config import (
-    PAIR_SEPARATOR,
-    SPLITS,
-    FilesSource,
-    dump_config,
-    group_name,
-    group_pairs,
-    parse_config,
-    twin_name,
-)
-from rosetta.config.controls import NULLS
+from rosetta.config import FilesSource, dump_config, group_name, parse_config
 from rosetta.config.read import read_yaml
 from rosetta.errors import RosettaError, naming_files, without_secrets
 from rosetta.storage.digests import write_text
@@ -27,19 +18,28 @@ from rosetta.config.ladders import cautions
 from rosetta.models.folders import model_files
 from rosetta.run.paths import Paths
 from rosetta.storage.locks import hold, is_held
-from rosetta.run.provenance import BEGINNING, date_back, stamp
+from rosetta.run.pieces import date_back_older, recall_jobs
+from rosetta.run.provenance import BEGINNING, STALE, date_back, job_stamp
+from rosetta.run.stages.record import FIGURE_KINDS
 from rosetta.run.stages import (
+    RULES,
     STAGES,
     check_rules,
+    declared_files,
     figure_names,
-    find_stage,
+    find_rule,
+    needed_files,
+    rule_jobs,
     table_names,
-    training_name,
+    undeclared_files,
 )
 from rosetta.plan.resources import needs_of_job
 
 # Rules call `rosetta`; it lies beside this Snakemake also when their environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
+# Libraries of linear algebra would otherwise take every core in every job, and get in each other's way: laws of small
+# tables took three times the processor time. Steps that are given more cores ask for them themselves.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 try:
     # Snakemake has read these files, and is silent about a key given twice.
@@ -53,149 +53,12 @@ except RosettaError as error:
     # The message alone: a WorkflowError would add lines of this file.
     sys.exit(f"rosetta: {without_secrets(str(error))}")
 
+# When a job fails, Snakemake puts the old outputs that it was updating back. A bundle's job writes whole files, each right
+# by itself, and goes on after them.
+FileBackupMixin.backup_output = lambda self, path: None
+FileBackupMixin.restore_output = lambda self, path: False
+
 paths = Paths(Path(run.results))
-
-# Snakemake's records lie in another folder than the results, and may be of others; what another configuration made is
-# dated back to before this file, which rules without an input of their own have for one. Not so under a live run, whose
-# files would be dated by what a second Snakemake was given, also for a dry run or one that stops at the lock.
-beginning = Path(".snakemake/beginning")
-if workflow.is_main_process:
-    with naming_files():
-        beginning.parent.mkdir(exist_ok=True)
-        beginning.touch()
-        os.utime(beginning, (BEGINNING, BEGINNING))
-        if is_held(Path.cwd()):
-            said = "warning: another run is at work here; its files stay as they are"
-            print(said, file=sys.stderr)
-        else:
-            date_back(run, paths.root)
-
-n_shards = run.activations.n_shards
-n_jobs = run.correlation.n_jobs
-twin_seeds = run.controls.untrained_seeds
-pair_names = [group_name(pair) for pair in run.pairs()]
-nulls_of_pairs = [
-    paths.null_matches(control, pair) for control in run.controls.names for pair in pair_names
-]
-correlation_threads = run.dask.n_workers * run.dask.threads_per_worker if run.dask.local else 1
-
-
-def one_of(names):
-    """Return a wildcard constraint that admits these names only."""
-    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
-
-
-def models_of_kind(*kinds):
-    return [name for name, entry in run.models.items() if entry.kind in kinds]
-
-
-wildcard_constraints:
-    family=one_of(run.zoo.families),
-    model=one_of(run.models),
-    pair=one_of(map(group_name, run.pairs())),
-    group=one_of(map(group_name, run.groups())),
-    shard=r"\d+",
-    job=r"\d+",
-
-
-def of_models(path):
-    """Return one path per model of a ladder."""
-    return [path(model) for model in run.used_models()]
-
-
-def of_pairs(path):
-    """Return one path per pair of models."""
-    return [path(pair) for pair in pair_names]
-
-
-def of_groups(path):
-    """Return one path per group of models."""
-    return [path(group_name(group)) for group in run.groups()]
-
-
-def neighbors_of(pair):
-    """Return the neighbour lists of a pair, one per job that shares its tiles."""
-    return [paths.neighbors_part(pair, part, n_jobs) for part in range(n_jobs)]
-
-
-def profiles_of_models():
-    """Return what is known of every model's neurons."""
-    return [of_models(path) for path in (paths.vocabulary, paths.neurons, paths.contexts)]
-
-
-def tables(*names):
-    return [paths.table(name) for name in names]
-
-
-def figures(extension, *names):
-    return [paths.figure(name, extension) for name in names]
-
-
-def shown_table(name, category):
-    """Return a table that Snakemake's report shows, with the caption of its name."""
-    return report(paths.table(name), caption=f"../report/{name}.rst", category=category)
-
-
-def shown_figure(name, category):
-    """Return a figure that Snakemake's report shows, with the caption of its name."""
-    figure = paths.figure(name, "png")
-    return report(figure, caption=f"../report/{name}_figure.rst", category=category)
-
-
-def job_of(name):
-    """Return the names under which the base rule keeps the log and benchmark of a stage's job."""
-    return {"stage": name, "job": find_stage(name).job_pattern(run)}
-
-
-def command(name, line, **values):
-    """Return the parameters of a stage's rule.
-
-    `stage` stamps the results, and reruns the rule when its slice of the configuration changes.
-    `command` is `line`, in which names in braces stand for wildcards, `config` (the file),
-    `input`, `output` and `values`; it reruns nothing. Snakemake remembers `values`, so that a
-    change of one reruns the rule.
-    """
-    slice_by = find_stage(name).slice_by
-
-    def stamped(wildcards):
-        return stamp(run, name, wildcards[slice_by] if slice_by else "")
-
-    def filled(wildcards, input, output):
-        given = {"config": paths.run_config, "input": input, "output": output, **wildcards}
-        for name, value in values.items():
-            given[name] = value(wildcards) if callable(value) else value
-        return snakemake.utils.format(line, **given)
-
-    return {"stage": stamped, "command": filled, **values}
-
-
-def needs(name):
-    """Return the resources of a stage's jobs; memory and time grow with every attempt."""
-    needed = partial(needs_of_job, run, paths, name)
-    asked = {
-        "mem_mb": lambda wildcards, attempt: attempt * needed(wildcards).mb,
-        "runtime": lambda wildcards, attempt: attempt * needed(wildcards).minutes,
-    }
-    gpu = {"gpu": lambda wildcards: needed(wildcards).gpu}
-    return asked if find_stage(name).resources.gpu == "never" else asked | gpu
-
-
-def tokenizer_of(wildcards):
-    return paths.tokenizer_manifest(run.models[wildcards.model].zoo.family)
-
-
-def n_neurons(model):
-    return run.zoo.sizes[run.models[model].zoo.size].n_neurons
-
-
-zoo_models = sorted(models_of_kind("zoo"), key=n_neurons)
-small_models, large_models = zoo_models[: len(zoo_models) // 2], zoo_models[len(zoo_models) // 2 :]
-
-
-def model_files_of(wildcards):
-    """The files of a local model, so that replacing its weights reruns what depends on them."""
-    path = run.models[wildcards.model].path
-    return model_files(Path(path)) if path else []
 
 
 def files_of(source):
@@ -207,53 +70,184 @@ def files_of(source):
     return source_files(source.path)
 
 
-def base_of(wildcards):
-    """An untrained twin takes configuration and tokenizer from its base model."""
-    twin = run.models[wildcards.model].untrained
-    return [paths.model_manifest(twin.of)] if twin else []
+# Snakemake's records lie in another folder than the results, and may be of others; what another configuration made is
+# dated back to before this file, which rules without an input of their own have for one. Not so under a live run, whose
+# files would be dated by what a second Snakemake was given, also for a dry run or one that stops at the lock.
+beginning = Path(".snakemake/beginning")
+if workflow.is_main_process:
+    with naming_files():
+        beginning.parent.mkdir(exist_ok=True)
+        beginning.write_text("\n")  # Snakemake compares empty files by content, not by time
+        os.utime(beginning, (BEGINNING, BEGINNING))
+        if is_held(Path.cwd()):
+            said = "warning: another run is at work here; its files stay as they are"
+            print(said, file=sys.stderr)
+        else:
+            date_back(run, paths.root)
+            if run.filtering:
+                date_back_older({"filter_pool": files_of(run.filtering.pool.source)}, run, paths)
+            recall_jobs(run, paths)
+
+jobs = rule_jobs(run)
+undeclared = {
+    path for rule in jobs for job in jobs[rule] for path in undeclared_files(run, paths, rule, job)
+}
+correlation_threads = run.dask.n_workers * run.dask.threads_per_worker if run.dask.local else 1
+# The stages whose tables and figures Snakemake's report shows, by the heading they stand under.
+SHOWN = {
+    "Scaling": ("counts", "fit", "figures"),
+    "Controls": ("control_tables", "control_figures"),
+    "Neurons": ("describe", "neuron_figures"),
+    "Theory": ("theory_beta", "theory_exponents", "theory_compare", "theory_figures"),
+    "Filtering": ("filter_tables", "filter_figure"),
+}
+CAPTIONS = Path(workflow.basedir, "workflow", "report")
 
 
-def twinned_manifest(wildcards):
-    """The model that untrained twins are made of: a twin's own base, or the model itself."""
-    return base_of(wildcards) or [paths.model_manifest(wildcards.model)]
+def find_captions():
+    """Return the caption and the heading of each table and figure that is shown.
+
+    A caption is of one table or figure, or (`_all`) of each that a stage makes.
+    """
+    found = {}
+    for heading, stages in SHOWN.items():
+        for stage in stages:
+            tables = {paths.table(name): name for name in STAGES[stage].tables}
+            figures = {
+                paths.figure(name, "png"): f"{name}_figure" for name in figure_names(run, stage)
+            }
+            for path, name in (tables | figures).items():
+                for file in (CAPTIONS / f"{name}.rst", CAPTIONS / f"{stage}_all.rst"):
+                    if file.exists():
+                        found.setdefault(path, (f"../report/{file.name}", heading))
+    return found
 
 
-def temporary_stores(model, shards):
-    """Stores as files of the workflow: only those that Snakemake is to delete once they are used."""
-    if run.store_mode != "temporary":
-        return []
-    return [paths.store_manifest(model, n_shards, shard).with_suffix(".zarr") for shard in shards]
+captions = find_captions()
 
 
-def model_stores(model):
-    """All shards of a model: their manifests, and the stores themselves where Snakemake is to delete them."""
-    manifests = [paths.store_manifest(model, n_shards, shard) for shard in range(n_shards)]
-    return manifests + temporary_stores(model, range(n_shards))
+def one_of(names):
+    """Return a wildcard constraint that admits these names only."""
+    return "|".join(re.escape(str(name)) for name in names) or "(?!)"
 
 
-def stores_of_pair(wildcards):
-    """The shards of both models of a pair."""
-    return [file for model in wildcards.pair.split(PAIR_SEPARATOR) for file in model_stores(model)]
+def of_models(path):
+    """Return one path per model of a ladder."""
+    return [path(model) for model in run.used_models()]
 
 
-def matches_of_group(wildcards):
-    return [
-        paths.matches(group_name(pair))
-        for pair in group_pairs(tuple(wildcards.group.split(PAIR_SEPARATOR)))
-    ]
+def of_pairs(path):
+    """Return one path per pair of models."""
+    return [path(group_name(pair)) for pair in run.pairs()]
 
 
-def models_of(wildcards):
-    """The models of a group, anchor first."""
-    return wildcards.group.split(PAIR_SEPARATOR)
+def of_groups(path):
+    """Return one path per group of models."""
+    return [path(group_name(group)) for group in run.groups()]
 
 
-def profiles_of_group(wildcards):
-    """The top contexts and the stores of a group's models."""
-    models = models_of(wildcards)
-    return [paths.contexts(model) for model in models] + [
-        file for model in models for file in model_stores(model)
-    ]
+def filter_results():
+    """Return the filtered corpus, if there is a filter, and its scores."""
+    filtered = paths.filtering(run.filtering.name) if run.filtering else None
+    return [filtered.corpus_manifest, filtered.scores] if filtered else []
+
+
+def job_of(name):
+    """Return the names under which the base rule keeps the log and benchmark of a rule's job."""
+    return {"stage": name, "job": find_rule(name).job_pattern(run)}
+
+
+def wildcards_of(name):
+    """Return the names of the wildcards of a rule's jobs."""
+    pattern = find_rule(name).job_pattern(run)
+    return [field for _, field, _, _ in Formatter().parse(pattern) if field]
+
+
+def only(name):
+    """Return the constraints that admit a rule's own jobs.
+
+    Where models are small, a bundle does what the rules of its stages would.
+    """
+    return {field: one_of({job[field] for job in jobs[name]}) for field in wildcards_of(name)}
+
+
+def inputs_of(name):
+    """Return the inputs of a rule's jobs, as the registry has them."""
+
+    def needed(wildcards):
+        found = needed_files(run, paths, name, dict(wildcards.items()), undeclared)
+        return found or [beginning]
+
+    return needed
+
+
+def outputs_of(name):
+    """Return the outputs of a rule, as the registry has them.
+
+    What a bundle wrote is left in place when it runs again, because it computes only what is
+    outdated. Stores are outputs where Snakemake is to delete them once they are used.
+    """
+    if not (jobs[name] or wildcards_of(name)):
+        return []  # another rule does this work
+    pattern = {wildcard: f"{{{wildcard}}}" for wildcard in wildcards_of(name)}
+    found = declared_files(run, paths, name, pattern)
+    stores = [path for path in found if path.suffix == ".zarr"]
+    deleted = stores if name == "twins" or run.store_mode == "temporary" else []
+    files = [shown(path) for path in found if path not in stores]
+    kept = files if name in STAGES else [update(path) for path in files]
+    return [*kept, *(temp(directory(path)) for path in deleted)]
+
+
+def shown(path):
+    """Return a result, with its caption where Snakemake's report shows it."""
+    if path not in captions:
+        return path
+    caption, heading = captions[path]
+    return report(path, caption=caption, category=heading)
+
+
+def command(name, line=None, **values):
+    """Return the parameters of a rule.
+
+    `stage` stamps the results, and reruns the rule when a slice of the configuration changes.
+    `command` is `line`, in which names in braces stand for wildcards, `config` (the file),
+    `input`, `output` and `values`; it reruns nothing. A bundle needs no line. Snakemake remembers
+    `values`, so that a change of one reruns the rule.
+    """
+    line = line or " ".join(
+        ["job", name, *(f"{{{field}}}" for field in wildcards_of(name)), "--config {config:q}"]
+    )
+
+    def stamped(wildcards):
+        return job_stamp(run, name, dict(wildcards.items()))
+
+    def filled(wildcards, input, output):
+        given = {"config": paths.run_config, "input": input, "output": output, **wildcards}
+        for key, value in values.items():
+            given[key] = value(wildcards) if callable(value) else value
+        return snakemake.utils.format(line, **given)
+
+    return {"stage": stamped, "command": filled, **values}
+
+
+def needs(name):
+    """Return the resources of a rule's jobs; memory and time grow with every attempt."""
+
+    def needed(wildcards):
+        return needs_of_job(run, paths, name, dict(wildcards.items()))
+
+    asked = {
+        "mem_mb": lambda wildcards, attempt: attempt * needed(wildcards).mb,
+        "runtime": lambda wildcards, attempt: attempt * needed(wildcards).minutes,
+    }
+    gpu = {"gpu": lambda wildcards: needed(wildcards).gpu}
+    return asked if find_rule(name).resources.gpu == "never" else asked | gpu
+
+
+def model_files_of(wildcards):
+    """The files of a local model, so that replacing its weights reruns what depends on them."""
+    path = run.entry(wildcards.model).path
+    return model_files(Path(path)) if path else []
 
 
 def training_options(wildcards):
@@ -261,24 +255,14 @@ def training_options(wildcards):
     return "--filter {} --seed {}".format(*wildcards.training.rsplit("-", 1))
 
 
-def twin_stores(model):
-    """The stores of a model's untrained twins: manifests, and stores, which are deleted once they are used."""
-    twins = [twin_name(model, seed) for seed in twin_seeds]
-    manifests = [
-        paths.store_manifest(twin, n_shards, shard) for twin in twins for shard in range(n_shards)
-    ]
-    # They would take several times the disk of the models' own stores, and only null models need them.
-    written = [] if run.store_mode == "live" else manifests
-    return manifests, [manifest.with_suffix(".zarr") for manifest in written]
-
-
-def null_stores(wildcards):
-    if wildcards.control != "untrained":
-        corpus = [paths.corpus_manifest] if wildcards.control == "documents" else []
-        return [*corpus, *stores_of_pair(wildcards)]
-    return [
-        file
-        for model in wildcards.pair.split(PAIR_SEPARATOR)
-        for files in twin_stores(model)
-        for file in files
-    ]
+def forced_files():
+    """Yield what the user forces to be made again: a bundle's job cannot tell it otherwise."""
+    asked = workflow.dag_settings
+    named = {str(name) for name in asked.forcerun}
+    named |= set(map(str, asked.targets)) if asked.forcetargets else set()
+    for name, its_jobs in jobs.items():
+        whole = asked.forceall or name in named
+        for job in its_jobs:
+            files = declared_files(run, paths, name, job)
+            files = files + undeclared_files(run, paths, name, job) if whole else files
+            yield from (path for path in files if whole or str(path) in named)

@@ -1,43 +1,38 @@
-"""Controls and uncertainty: null models, intervals, sweeps, their tables and figures.
+"""Controls and uncertainty: untrained twins, null models, intervals, sweeps.
 
 Needs: the corpus and the models; activation stores and neighbour lists of all pairs.
-Makes: stores of untrained twins, results/nulls/{control}/{pair}.parquet, results/intervals/, results/sweeps/,
-results/tables/{controls,null_summary,k_sweep,threshold_sweep,stability,exclusions}.csv and their figures.
+Makes: stores of untrained twins, results/nulls/{control}/{pair}.parquet, results/intervals/, results/sweeps/. Small
+models have none of these rules: their pairs' jobs do it all (matches.smk).
 """
 
 
-wildcard_constraints:
-    control=one_of(NULLS),
-
-
-if twin_seeds:
-
-    # One job makes the twins of all seeds: they are small work, and starting a job costs seconds.
-    use rule step as twins with:
-        input:
-            corpus=paths.corpus_manifest,
-            base=twinned_manifest,
-        output:
-            [paths.model_manifest(twin_name("{model}", seed)) for seed in twin_seeds],
-            twin_stores("{model}")[0],
-            [temp(directory(store)) for store in twin_stores("{model}")[1]],
-        pathvars:
-            **job_of("twins"),
-        resources:
-            **needs("twins"),
-        params:
-            **command("twins", "twins --config {config:q} --model {model}"),
-        message:
-            "Untrained twins of {wildcards.model}"
+# One job makes the twins of all seeds: they are small work, and starting a job costs seconds.
+use rule step as twins with:
+    input:
+        inputs_of("twins"),
+    output:
+        outputs_of("twins"),
+    pathvars:
+        **job_of("twins"),
+    wildcard_constraints:
+        **only("twins"),
+    resources:
+        **needs("twins"),
+    params:
+        **command("twins", "twins --config {config:q} --model {model}"),
+    message:
+        "Untrained twins of {wildcards.model}"
 
 
 use rule step as nulls with:
     input:
-        null_stores,
+        inputs_of("nulls"),
     output:
-        paths.null_matches("{control}", "{pair}"),
+        outputs_of("nulls"),
     pathvars:
         **job_of("nulls"),
+    wildcard_constraints:
+        **only("nulls"),
     priority: 5  # before more twins take disk
     threads: correlation_threads
     resources:
@@ -50,14 +45,13 @@ use rule step as nulls with:
 
 use rule step as intervals with:
     input:
-        paths.corpus_manifest,
-        stores_of_pair,
-        neighbors_of("{pair}"),
+        inputs_of("intervals"),
     output:
-        paths.intervals("{pair}"),
-        paths.replicates("{pair}"),
+        outputs_of("intervals"),
     pathvars:
         **job_of("intervals"),
+    wildcard_constraints:
+        **only("intervals"),
     threads: run.dask.threads_per_worker
     resources:
         **needs("intervals"),
@@ -69,12 +63,13 @@ use rule step as intervals with:
 
 use rule step as sweeps with:
     input:
-        paths.corpus_manifest,
-        stores_of_pair,
+        inputs_of("sweeps"),
     output:
-        paths.sweeps("{pair}"),
+        outputs_of("sweeps"),
     pathvars:
         **job_of("sweeps"),
+    wildcard_constraints:
+        **only("sweeps"),
     threads: correlation_threads
     resources:
         **needs("sweeps"),
@@ -82,44 +77,3 @@ use rule step as sweeps with:
         **command("sweeps", "sweeps --config {config:q} --pair {pair}"),
     message:
         "Sweeps of {wildcards.pair}"
-
-
-use rule step as control_tables with:
-    input:
-        nulls_of_pairs,
-        [paths.sweeps(pair) for pair in pair_names if run.sweeps_recorrelate],
-        [neighbors_of(pair) for pair in pair_names],
-        of_pairs(paths.matches),
-        of_models(paths.model_manifest),
-    output:
-        report(
-            tables(*table_names(run, "control_tables")),
-            caption="../report/control_tables.rst",
-            category="Controls",
-        ),
-    pathvars:
-        **job_of("control_tables"),
-    params:
-        **command("control_tables", "control-tables --config {config:q}"),
-    message:
-        "Tables of controls and sweeps"
-
-
-use rule step as control_figures with:
-    input:
-        nulls_of_pairs,
-        of_pairs(paths.matches),
-        tables("counts", *table_names(run, "control_tables")),
-    output:
-        report(
-            figures("png", *figure_names(run, "control_figures")),
-            caption="../report/control_figures.rst",
-            category="Controls",
-        ),
-        figures("pdf", *figure_names(run, "control_figures")),
-    pathvars:
-        **job_of("control_figures"),
-    params:
-        **command("control_figures", "control-figures --config {config:q}"),
-    message:
-        "Drawing controls and sweeps"

@@ -9,9 +9,9 @@ use rule step as corpus with:
     input:
         beginning,
         files_of(run.corpus.source),
+        inputs_of("corpus"),
     output:
-        paths.corpus_manifest,
-        [paths.split(split) for split in SPLITS],
+        outputs_of("corpus"),
     pathvars:
         **job_of("corpus"),
     resources:

@@ -5,37 +5,29 @@ Makes: results/filtering/{name}: the choice of the neuron, pool, scores, selecti
 results/tables/filtering*.csv and their figure.
 """
 
-filter_stages = [name for name in STAGES if name.startswith("filter_")]
-filtered = paths.filtering(run.filtering.name if run.filtering else "none")
-filter_models = [run.filter_model()] if run.filtering else []
-if run.filtering and run.filtering.pretraining:
-    filter_models.append(
-        run.filtering.pretraining.model
-    )  # its tokenizer tells the size of documents
-pool_shards = range(run.filtering.pool.n_shards if run.filtering else 0)
-trainings = [
-    training_name(*training) for training in (run.filtering.trainings() if run.filtering else [])
-]
-
-
-wildcard_constraints:
-    training=one_of(trainings),
-
-
 if run.filtering:
+    pool_files = files_of(run.filtering.pool.source)
+
+    use rule step as filtering with:
+        input:
+            pool_files,
+            inputs_of("filtering"),
+        output:
+            outputs_of("filtering"),
+        pathvars:
+            **job_of("filtering"),
+        resources:
+            **needs("filtering"),
+        params:
+            **command("filtering"),
+        message:
+            "Filtering by a neuron, and training on the selections"
 
     use rule step as filter_choose with:
         input:
-            paths.corpus_manifest,
-            paths.model_manifest(run.filter_model()),
-            paths.neurons(run.filter_model()),
-            paths.contexts(run.filter_model()),
-            paths.rosetta(group_name(run.filter_group())),
+            inputs_of("filter_choose"),
         output:
-            filtered.choice,
-            filtered.candidates,
-            filtered.classifier,
-            paths.table("filtering_candidates"),
+            outputs_of("filter_choose"),
         pathvars:
             **job_of("filter_choose"),
         resources:
@@ -47,11 +39,10 @@ if run.filtering:
 
     use rule step as filter_pool with:
         input:
-            paths.corpus_manifest,
-            files_of(run.filtering.pool.source),
+            pool_files,
+            inputs_of("filter_pool"),
         output:
-            filtered.pool_manifest,
-            [filtered.pool_shard(shard) for shard in pool_shards],
+            outputs_of("filter_pool"),
         pathvars:
             **job_of("filter_pool"),
         resources:
@@ -63,16 +54,13 @@ if run.filtering:
 
     use rule step as filter_score with:
         input:
-            filtered.choice,
-            filtered.classifier,
-            filtered.pool_manifest,
-            filtered.pool_shard("{shard}"),
-            [paths.model_manifest(model) for model in filter_models],
+            inputs_of("filter_score"),
         output:
-            filtered.shard_scores("{shard}"),
-            filtered.shard_scores_manifest("{shard}"),
+            outputs_of("filter_score"),
         pathvars:
             **job_of("filter_score"),
+        wildcard_constraints:
+            **only("filter_score"),
         resources:
             **needs("filter_score"),
         params:
@@ -82,17 +70,9 @@ if run.filtering:
 
     use rule step as filter_select with:
         input:
-            filtered.choice,
-            filtered.candidates,
-            filtered.pool_manifest,
-            [filtered.pool_shard(shard) for shard in pool_shards],
-            [filtered.shard_scores_manifest(shard) for shard in pool_shards],
+            inputs_of("filter_select"),
         output:
-            filtered.corpus_manifest,
-            filtered.selections_manifest,
-            filtered.scores,
-            filtered.recovery,
-            filtered.shares,
+            outputs_of("filter_select"),
         pathvars:
             **job_of("filter_select"),
         resources:
@@ -102,48 +82,16 @@ if run.filtering:
         message:
             "Selecting documents"
 
-    use rule step as filter_tables with:
-        input:
-            filtered.recovery,
-            filtered.shares,
-            [filtered.training(training) for training in trainings],
-        output:
-            shown_table("filtering", "Filtering"),
-            tables("filtering_summary", "filtering_domains"),
-        pathvars:
-            **job_of("filter_tables"),
-        params:
-            **command("filter_tables", "filtering tables --config {config:q}"),
-        message:
-            "Tables of the filters"
-
-    use rule step as filter_figure with:
-        input:
-            tables("filtering_summary", "filtering_domains"),
-        output:
-            shown_figure("filtering", "Filtering"),
-            paths.figure("filtering", "pdf"),
-        pathvars:
-            **job_of("filter_figure"),
-        params:
-            **command("filter_figure", "filtering figure --config {config:q}"),
-        message:
-            "Drawing the filters"
-
-
-if run.filtering and run.filtering.pretraining:
-
     # Each of them finds its own checkpoint again.
     use rule step as filter_pretrain with:
         input:
-            paths.corpus_manifest,
-            filtered.selections_manifest,
-            filtered.pool_manifest,
-            paths.model_manifest(run.filtering.pretraining.model),
+            inputs_of("filter_pretrain"),
         output:
-            filtered.training("{training}"),
+            outputs_of("filter_pretrain"),
         pathvars:
             **job_of("filter_pretrain"),
+        wildcard_constraints:
+            **only("filter_pretrain"),
         resources:
             **needs("filter_pretrain"),
         params:
@@ -154,3 +102,27 @@ if run.filtering and run.filtering.pretraining:
             ),
         message:
             "Training on a selection: {wildcards.training}"
+
+    use rule step as filter_tables with:
+        input:
+            inputs_of("filter_tables"),
+        output:
+            outputs_of("filter_tables"),
+        pathvars:
+            **job_of("filter_tables"),
+        params:
+            **command("filter_tables", "filtering tables --config {config:q}"),
+        message:
+            "Tables of the filters"
+
+    use rule step as filter_figure with:
+        input:
+            inputs_of("filter_figure"),
+        output:
+            outputs_of("filter_figure"),
+        pathvars:
+            **job_of("filter_figure"),
+        params:
+            **command("filter_figure", "filtering figure --config {config:q}"),
+        message:
+            "Drawing the filters"

@@ -1,19 +1,72 @@
 """Correlations, matches, Rosetta Neurons.
 
 Needs: the activation stores of both models of a pair; matches under null models and intervals (controls.smk).
-Makes: results/neighbors/{pair}, results/matches/{pair}.parquet, results/rosetta/{group}.parquet.
+Makes: results/neighbors/{pair}, results/matches/{pair}.parquet, results/rosetta/{group}.parquet. For small models also
+what controls.smk and neurons.smk make of a pair or a group.
 """
 
-null_options = [f"--null {control}={{input.{control}:q}}" for control in run.controls.names]
+
+use rule step as pair with:
+    input:
+        inputs_of("pair"),
+    output:
+        outputs_of("pair"),
+    pathvars:
+        **job_of("pair"),
+    wildcard_constraints:
+        **only("pair"),
+    threads: correlation_threads
+    resources:
+        **needs("pair"),
+    params:
+        **command("pair"),
+    message:
+        "Matching {wildcards.pair}, with nulls, intervals and sweeps"
+
+
+# Pairs that no ladder has as a rung: their Rosetta Neurons are those of a larger group.
+use rule step as part_of_rung with:
+    input:
+        inputs_of("part_of_rung"),
+    output:
+        outputs_of("part_of_rung"),
+    pathvars:
+        **job_of("part_of_rung"),
+    wildcard_constraints:
+        **only("part_of_rung"),
+    threads: correlation_threads
+    resources:
+        **needs("part_of_rung"),
+    params:
+        **command("part_of_rung"),
+    message:
+        "Matching {wildcards.pair}, with nulls, intervals and sweeps"
+
+
+use rule step as groups with:
+    input:
+        inputs_of("groups"),
+    output:
+        outputs_of("groups"),
+    pathvars:
+        **job_of("groups"),
+    resources:
+        **needs("groups"),
+    params:
+        **command("groups"),
+    message:
+        "Rosetta Neurons of three and more models"
 
 
 use rule step as correlate with:
     input:
-        stores_of_pair,
+        inputs_of("correlate"),
     output:
-        paths.neighbors_part("{pair}", "{job}", n_jobs),
+        outputs_of("correlate"),
     pathvars:
         **job_of("correlate"),
+    wildcard_constraints:
+        **only("correlate"),
     threads: correlation_threads
     resources:
         **needs("correlate"),
@@ -25,31 +78,28 @@ use rule step as correlate with:
 
 use rule step as match with:
     input:
-        **{control: paths.null_matches(control, "{pair}") for control in run.controls.names},
-        neighbors=neighbors_of("{pair}"),
-        intervals=paths.intervals("{pair}"),
+        inputs_of("match"),
     output:
-        paths.matches("{pair}"),
+        outputs_of("match"),
     pathvars:
         **job_of("match"),
+    wildcard_constraints:
+        **only("match"),
     params:
-        **command(
-            "match",
-            " ".join(["match {input.neighbors:q} --k {k}", *null_options])
-            + " --intervals {input.intervals:q} --out {output:q}",
-            k=run.matching.k,
-        ),
+        **command("match", "matches --config {config:q} --pair {pair}"),
     message:
         "Matching {wildcards.pair}"
 
 
 use rule step as anchors with:
     input:
-        matches_of_group,
+        inputs_of("anchors"),
     output:
-        paths.rosetta("{group}"),
+        outputs_of("anchors"),
     pathvars:
         **job_of("anchors"),
+    wildcard_constraints:
+        **only("anchors"),
     params:
         **command("anchors", "anchors {input:q} --out {output:q}"),
     message:

@@ -5,31 +5,30 @@ Makes: results/tokenizers/{family}, results/models/{model} and a manifest for ev
 """
 
 
-use rule step as tokenizer with:
+use rule step as tokenizers with:
     input:
-        paths.corpus_manifest,
+        inputs_of("tokenizers"),
     output:
-        paths.tokenizer_manifest("{family}"),
+        outputs_of("tokenizers"),
     pathvars:
-        **job_of("tokenizer"),
+        **job_of("tokenizers"),
     resources:
-        **needs("tokenizer"),
+        **needs("tokenizers"),
     params:
-        **command("tokenizer", "tokenizer --config {config:q} --family {family}"),
+        **command("tokenizers"),
     message:
-        "Training the tokenizer of {wildcards.family}"
+        "Training the tokenizers"
 
 
 use rule step as train with:
     input:
-        corpus=paths.corpus_manifest,
-        tokenizer=tokenizer_of,
+        inputs_of("train"),
     output:
-        paths.model_manifest("{model}"),
+        outputs_of("train"),
     pathvars:
         **job_of("train"),
     wildcard_constraints:
-        model=one_of(small_models),
+        **only("train"),
     resources:
         **needs("train"),
     params:
@@ -38,24 +37,35 @@ use rule step as train with:
         "Training {wildcards.model}"
 
 
-# Long trainings first, so that none is left over when the cores run out of other work.
-use rule train as train_large with:
+# A small model is captured and profiled where it is trained.
+use rule step as train_and_profile with:
+    input:
+        inputs_of("train_and_profile"),
+    output:
+        outputs_of("train_and_profile"),
+    pathvars:
+        **job_of("train_and_profile"),
     wildcard_constraints:
-        model=one_of(large_models),
-    priority: 10
+        **only("train_and_profile"),
+    resources:
+        **needs("train_and_profile"),
+    params:
+        **command("train_and_profile"),
+    message:
+        "Training and profiling {wildcards.model}"
 
 
 use rule step as model with:
     input:
         beginning,
-        base=base_of,
-        files=model_files_of,
+        model_files_of,
+        inputs_of("model"),
     output:
-        paths.model_manifest("{model}"),
+        outputs_of("model"),
     pathvars:
         **job_of("model"),
     wildcard_constraints:
-        model=one_of(models_of_kind("path", "hub", "untrained")),
+        **only("model"),
     resources:
         **needs("model"),
     params:

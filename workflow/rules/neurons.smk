@@ -1,18 +1,20 @@
-"""What single neurons are like, and how Rosetta Neurons differ from the others.
+"""What single neurons are like, the viewer, and names from a language model.
 
-Needs: the models, their activation stores, the corpus, matches and Rosetta Neurons, the fitted laws.
-Makes: per model results/{vocabulary,neurons,contexts}, per group results/{shared_contexts,excerpts}, tables of
-selectivity, polarization, specialization, depth and findings, their figures, and results/viewer.html.
+Needs: the models, their activation stores, the corpus, matches and Rosetta Neurons.
+Makes: per model results/{vocabulary,neurons,contexts}, per group results/{shared_contexts,excerpts};
+results/annotations.parquet if the configuration has an endpoint, and results/viewer.html.
 """
 
 
 use rule step as vocabulary with:
     input:
-        paths.model_manifest("{model}"),
+        inputs_of("vocabulary"),
     output:
-        paths.vocabulary("{model}"),
+        outputs_of("vocabulary"),
     pathvars:
         **job_of("vocabulary"),
+    wildcard_constraints:
+        **only("vocabulary"),
     resources:
         **needs("vocabulary"),
     params:
@@ -23,13 +25,13 @@ use rule step as vocabulary with:
 
 use rule step as neurons with:
     input:
-        paths.corpus_manifest,
-        lambda wildcards: model_stores(wildcards.model),
+        inputs_of("neurons"),
     output:
-        paths.neurons("{model}"),
-        paths.contexts("{model}"),
+        outputs_of("neurons"),
     pathvars:
         **job_of("neurons"),
+    wildcard_constraints:
+        **only("neurons"),
     resources:
         **needs("neurons"),
     params:
@@ -40,15 +42,13 @@ use rule step as neurons with:
 
 use rule step as contexts with:
     input:
-        paths.corpus_manifest,
-        paths.rosetta("{group}"),
-        matches_of_group,
-        profiles_of_group,
+        inputs_of("contexts"),
     output:
-        paths.shared_contexts("{group}"),
-        paths.excerpts("{group}"),
+        outputs_of("contexts"),
     pathvars:
         **job_of("contexts"),
+    wildcard_constraints:
+        **only("contexts"),
     resources:
         **needs("contexts"),
     params:
@@ -57,52 +57,12 @@ use rule step as contexts with:
         "Top contexts of {wildcards.group}"
 
 
-use rule step as describe with:
-    input:
-        profiles_of_models(),
-        of_groups(paths.rosetta),
-        of_pairs(paths.matches),
-        nulls_of_pairs,
-        tables("counts", "replicates", "scaling"),
-    output:
-        [path for path in tables(*table_names(run, "describe")) if path != paths.table("findings")],
-        shown_table("findings", "Neurons"),
-    pathvars:
-        **job_of("describe"),
-    params:
-        **command("describe", "describe --config {config:q}"),
-    message:
-        "Comparing Rosetta Neurons with the others"
-
-
-use rule step as neuron_figures with:
-    input:
-        tables(
-            "polarization",
-            "polarization_by_model",
-            "specialization_by_rung",
-            "depth",
-            "layer_pairs",
-        ),
-    output:
-        [shown_figure(name, "Neurons") for name in figure_names(run, "neuron_figures")],
-        figures("pdf", *figure_names(run, "neuron_figures")),
-    pathvars:
-        **job_of("neuron_figures"),
-    params:
-        **command("neuron_figures", "neuron-figures --config {config:q}"),
-    message:
-        "Drawing what Rosetta Neurons are like"
-
-
 # Only if the configuration has an endpoint. One job asks for all groups, so that its rate limit is the run's.
 use rule step as annotate with:
     input:
-        paths.corpus_manifest,
-        of_groups(paths.excerpts),
-        of_models(paths.contexts),
+        inputs_of("annotate"),
     output:
-        paths.annotations,
+        outputs_of("annotate"),
     pathvars:
         **job_of("annotate"),
     params:
@@ -113,13 +73,9 @@ use rule step as annotate with:
 
 use rule step as viewer with:
     input:
-        paths.annotations if run.annotation else [],
-        of_pairs(paths.matches),
-        nulls_of_pairs,
-        of_groups(paths.excerpts),
-        profiles_of_models(),
+        inputs_of("viewer"),
     output:
-        paths.viewer,
+        outputs_of("viewer"),
     pathvars:
         **job_of("viewer"),
     params:

@@ -1,82 +1,41 @@
-"""Counts, scaling laws and the report.
+"""Counts, scaling laws, all that is told of groups of neurons, figures and the report.
 
-Needs: Rosetta Neurons of all groups, matches of all pairs, model manifests, what is known of single neurons.
-Makes: results/tables/{counts,replicates,trainings,scaling,scaling_pooled,null_scaling}.csv, results/figures/scaling, results/report.html.
+Needs: matches of all pairs, also under null models, Rosetta Neurons of all groups, what is known of single neurons.
+Makes: results/tables/*.csv, results/figures/, results/report.html.
 """
 
 
-use rule step as counts with:
+use rule step as tables with:
     input:
-        of_pairs(paths.replicates),
-        nulls_of_pairs,
-        of_pairs(paths.matches),
-        of_models(paths.model_manifest),
+        inputs_of("tables"),
     output:
-        shown_table("counts", "Scaling"),
-        tables("replicates", "trainings"),
+        outputs_of("tables"),
     pathvars:
-        **job_of("counts"),
+        **job_of("tables"),
     params:
-        **command("counts", "counts --config {config:q}"),
+        **command("tables"),
     message:
-        "Counting Rosetta Neurons"
+        "Counting Rosetta Neurons, fitting laws, describing neurons"
 
 
-use rule step as fit with:
+use rule step as drawings with:
     input:
-        counts=paths.table("counts"),
-        replicates=paths.table("replicates"),
-        controls=paths.table("controls"),
+        inputs_of("drawings"),
     output:
-        scaling=shown_table("scaling", "Scaling"),
-        pooled=shown_table("scaling_pooled", "Scaling"),
-        nulls=shown_table("null_scaling", "Scaling"),
+        outputs_of("drawings"),
     pathvars:
-        **job_of("fit"),
+        **job_of("drawings"),
     params:
-        **command(
-            "fit",
-            "fit {input.counts:q} --replicates {input.replicates:q} --controls {input.controls:q}"
-            " --out {output.scaling:q} --pooled {output.pooled:q} --nulls {output.nulls:q}",
-        ),
+        **command("drawings"),
     message:
-        "Fitting scaling laws"
-
-
-use rule step as figures with:
-    input:
-        counts=paths.table("counts"),
-        scaling=paths.table("scaling"),
-        nulls=paths.table("null_summary"),
-        null_scaling=paths.table("null_scaling"),
-        thresholds=paths.table("threshold_sweep"),
-    output:
-        shown_figure("scaling", "Scaling"),
-        paths.figure("scaling", "pdf"),
-    pathvars:
-        **job_of("figures"),
-    params:
-        **command(
-            "figures",
-            "figures --counts {input.counts:q} --scaling {input.scaling:q} --nulls {input.nulls:q}"
-            " --null-scaling {input.null_scaling:q} --thresholds {input.thresholds:q} --out {out:q}",
-            out=paths.figure("scaling", "png").with_suffix(""),
-        ),
-    message:
-        "Drawing the scaling law"
+        "Drawing the figures"
 
 
 use rule step as report with:
     input:
-        paths.corpus_manifest,
-        of_models(paths.model_manifest),
-        tables("counts", "polarization_by_model", "depth_agreement", "findings"),
-        tables(*table_names(run, "fit", "control_tables", *theory_stages, *filter_stages)),
-        figures("png", *figure_names(run)),
-        of_pairs(paths.matches),
-        of_models(paths.contexts),
+        inputs_of("report"),
     output:
-        paths.report,
+        outputs_of("report"),
     pathvars:
         **job_of("report"),
     params:

@@ -235,14 +235,15 @@ def record(runs: list[Path]) -> dict[str, Any]:
     Raises
     ------
     RosettaError
-        If there are fewer than two runs, they are not of one configuration with different seeds, or
+        If there is no run, they are not of one configuration with different seeds, or
         a table is missing.
     """
     configs = [load_config(Paths(run).run_config) for run in runs]
     seeds = [seeds_of(config) for config in configs]
-    if len(runs) < 2 or len({digest_json(some) for some in seeds}) < len(runs):
+    if not runs or len({digest_json(some) for some in seeds}) < len(runs):
         raise ConfigError(
-            "give the results folders of two runs or more, with different seeds: results results-2."
+            "give the results folder of a run, or those of several with different seeds: "
+            "results results-2."
         )
     rest = {digest_json(without_seeds(config)) for config in configs}
     if len(rest) > 1:
@@ -299,12 +300,13 @@ def render(name: str, numbers: dict[str, Any]) -> str:
     """
     if not numbers:
         return (
-            "No runs are recorded yet: two, with different seeds, and `make docs-numbers` "
-            "fill this in.\n"
+            "No runs are recorded yet: one, or several with different seeds, and "
+            "`make docs-numbers` fill this in.\n"
         )
     section, runs = SECTIONS[name], numbers["sections"][name]
     told = [
-        f"run {i}: {', '.join(f'{key} {seed}' for key, seed in seeds.items())}"
+        ("" if len(runs) == 1 else f"run {i}: ")
+        + ", ".join(f"{key} {seed}" for key, seed in seeds.items())
         for i, seeds in enumerate(numbers["seeds"], start=1)
     ]
     keys = list(section.keys.values())
@@ -320,17 +322,15 @@ def render(name: str, numbers: dict[str, Any]) -> str:
     for cell, form in section.cells.items():
         shown = [[_cell(form, found[i]) for found in rows.values()] for i in range(len(runs))]
         same = all(column == shown[0] for column in shown)  # as of what no seed of these changes
-        heads += (
-            [f"{cell}, all runs"] if same else [f"{cell}, run {i + 1}" for i in range(len(runs))]
-        )
+        each = [f"{cell}, run {i + 1}" for i in range(len(runs))]
+        heads += each if not same else [cell if len(runs) == 1 else f"{cell}, all runs"]
         columns += shown[:1] if same else shown
     lines = [heads, ["---"] * len(heads), *zip(*columns, strict=True)]
     table = "\n".join(
         f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
     )
-    return (
-        f"Seeds of {'; '.join(told)}. Configuration `{numbers['configuration'][:12]}`.\n\n{table}\n"
-    )
+    seeds = f"Seeds {'' if len(runs) == 1 else 'of '}{'; '.join(told)}."
+    return f"{seeds} Configuration `{numbers['configuration'][:12]}`.\n\n{table}\n"
 
 
 def _cell(form: str, row: dict[str, Any]) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +15,24 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
+from rosetta.errors import ConfigError
+from rosetta.models.devices import CPU, best_device
+from rosetta.models.zoo.initialisation import silence_layers
+from rosetta.models.zoo.optimizers import zoo_optimizer
 from rosetta.models.zoo.recipes import zoo_model_config
+from rosetta.models.zoo.token_loss import next_token_loss
 from rosetta.models.zoo.token_stream import packed_tokens
-from rosetta.models.zoo.training_loop import Steps, mean_of_last, run_steps, warmup_cosine
+from rosetta.models.zoo.training_loop import (
+    LossOf,
+    Steps,
+    mean_of_last,
+    returned_loss,
+    run_steps,
+)
 from rosetta.storage.atomic import replacing
 from rosetta.storage.digests import digest_bytes, digest_json
 
+# Of the two rates; a training that diverges has both too high.
 RATE_KEY = "zoo.training.learning_rate"
 
 
@@ -31,45 +46,101 @@ def train_zoo_model(
 ) -> tuple[Any, dict[str, float]]:
     """Train one zoo model, from its newest checkpoint if there is one.
 
-    One thread does the arithmetic, so the weights are the same at any number of cores. A mixture of
-    experts is trained with its router's own loss, which keeps experts in use, too.
+    On a processor, one thread does the arithmetic, so the weights are the same at any number of
+    cores. A mixture of experts is trained with its router's own loss, which keeps experts in use,
+    too.
 
     Returns
     -------
     model : PreTrainedModel
+        On the processor.
     facts : dict
         `train_loss` (nats per token, mean of the last steps) and `tokens`.
+
+    Raises
+    ------
+    ConfigError
+        If `training.device` is `cuda` and there is no GPU.
     """
+    device = training_device(training)
     torch.set_num_threads(1)
+    model, loss_of = _started(family, size, training)
+    tokens = packed_tokens(tokenizer, texts, _n_tokens(training), family.seed)
+    recipe = [model.config.to_dict(), _recipe(training), family.model_dump(), device.type]
+    steps = _steps(tokens, training, recipe, checkpoints, loss_of)
+    model = model.to(device)
+    with _fast_and_repeatable(device):
+        losses = run_steps(model, zoo_optimizer(model, training), steps, torch.float32)
+    if loss_of is returned_loss:
+        model.config.output_router_logits = False
+    facts = {"train_loss": mean_of_last(losses), "tokens": float(len(tokens))}
+    return model.to("cpu").eval(), facts
+
+
+def training_device(training: ZooTraining) -> torch.device:
+    """Return where zoo models are trained.
+
+    Raises
+    ------
+    ConfigError
+        If a GPU is asked for and there is none.
+    """
+    if training.device == "cpu":
+        return CPU
+    device = best_device()
+    if training.device == "cuda" and device == CPU:
+        raise ConfigError(
+            "zoo.training.device: cuda, but torch sees no GPU here. Give `cpu`, or `auto`."
+        )
+    return device
+
+
+def _started(family: ZooFamily, size: ZooSize, training: ZooTraining) -> tuple[Any, LossOf]:
+    """Return a model as its training starts, and the loss that it minimises."""
     torch.manual_seed(family.seed)
     config = zoo_model_config(family, size, training)
     model = AutoModelForCausalLM.from_config(config, trust_remote_code=False).train()
-    mixture = hasattr(config, "output_router_logits")
-    if mixture:
-        model.config.output_router_logits = True  # which adds the router's loss
-    n_tokens = training.steps * training.batch_size * training.sequence_length
-    tokens = packed_tokens(tokenizer, texts, n_tokens, family.seed)
-    recipe = [config.to_dict(), _recipe(training), family.model_dump()]
-    steps = _steps(tokens, training, recipe, checkpoints)
-    losses = run_steps(model, _optimizer(model, training), steps, torch.float32)
-    if mixture:
-        model.config.output_router_logits = False
-    facts = {"train_loss": mean_of_last(losses), "tokens": float(len(tokens))}
-    return model.eval(), facts
+    silence_layers(model)
+    if not hasattr(config, "output_router_logits"):
+        return model, _text_loss
+    model.config.output_router_logits = True  # which adds the router's loss
+    return model, returned_loss
 
 
-def _optimizer(model: Any, training: ZooTraining) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        model.parameters(),
-        lr=training.learning_rate,
-        betas=(0.9, 0.95),
-        weight_decay=training.weight_decay,
-        fused=True,
-    )
+def _text_loss(model: Any, batch: torch.Tensor) -> tuple[torch.Tensor, float]:
+    return next_token_loss(model, batch), 0.0
+
+
+@contextmanager
+def _fast_and_repeatable(device: torch.device) -> Iterator[None]:
+    """Take numbers below 1e-38 for zero: a processor adds them a hundred times slower.
+
+    On a GPU, use algorithms that give the same sums every time. A mixture's router counts in one
+    that has no such form, of which torch warns.
+    """
+    on_gpu = device != CPU
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.set_flush_denormal(True)
+    if on_gpu:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which torch asks for
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+        torch.use_deterministic_algorithms(before)
+
+
+def _n_tokens(training: ZooTraining) -> int:
+    return training.steps * training.batch_size * training.sequence_length
 
 
 def _steps(
-    tokens: np.ndarray, training: ZooTraining, recipe: list[Any], checkpoints: Path
+    tokens: np.ndarray,
+    training: ZooTraining,
+    recipe: list[Any],
+    checkpoints: Path,
+    loss_of: LossOf,
 ) -> Steps:
     """Return what `run_steps` does with the tokens; `recipe` is all else that shapes the
     weights.
@@ -83,14 +154,19 @@ def _steps(
         checkpoint_every=training.checkpoint_every,
         run=digest_json([*recipe, digest_bytes(tokens.tobytes())]),
         rate_key=RATE_KEY,
+        loss_of=loss_of,
     )
 
 
 def learning_rate(training: ZooTraining, step: int) -> float:
-    """Return a zoo model's rate at a step: linear warm-up, then a cosine to a tenth."""
-    return warmup_cosine(
-        training.learning_rate, step, training.steps, training.warmup_steps, floor=0.1
-    )
+    """Return AdamW's rate at a step: linear warm-up to the peak, then linearly to zero.
+
+    Muon's is a constant multiple of it.
+    """
+    warmup = min(training.warmup_steps, training.steps)
+    if step < warmup:
+        return training.learning_rate * (step + 1) / warmup
+    return training.learning_rate * (training.steps - step) / (training.steps - warmup)
 
 
 def _recipe(training: ZooTraining) -> dict[str, Any]:

@@ -12,11 +12,24 @@ import numpy as np
 import torch
 
 from rosetta.errors import ModelError
+from rosetta.models.zoo.optimizers import Together
 from rosetta.progress import bar, say
 from rosetta.storage.digests import digested, hash64, is_whole
 
 LAST_STEPS = 20  # the reported training loss is the mean over this many last steps
 MAX_LOSS = 709.0  # nats: e to this is about the largest float64
+
+
+LossOf = Callable[[Any, torch.Tensor], tuple[torch.Tensor, float]]
+
+
+def returned_loss(model: Any, batch: torch.Tensor) -> tuple[torch.Tensor, float]:
+    """Return the loss that a model returns for a batch, and what a mixture's router adds to it."""
+    out = model(input_ids=batch, labels=batch, use_cache=False)
+    router = getattr(out, "aux_loss", None)
+    if router is None:  # it is not asked for
+        return out.loss, 0.0
+    return out.loss, model.config.router_aux_loss_coef * float(router.detach())
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,8 @@ class Steps:
         Key of the configuration that gives the learning rate, for messages.
     sequences_at_a_time : int or None
         Of a forward pass; None for a whole step.
+    loss_of : callable
+        From a model and a batch to the loss that is minimised, and what of it is not the text's.
     """
 
     batches: torch.Tensor
@@ -48,10 +63,11 @@ class Steps:
     run: str
     rate_key: str
     sequences_at_a_time: int | None = None
+    loss_of: LossOf = returned_loss
 
 
 def run_steps(
-    model: Any, optimizer: torch.optim.Optimizer, steps: Steps, dtype: torch.dtype
+    model: Any, optimizer: torch.optim.Optimizer | Together, steps: Steps, dtype: torch.dtype
 ) -> list[float]:
     """Train a model's trainable parameters, from the same run's last checkpoint if any.
 
@@ -77,7 +93,7 @@ def run_steps(
         for step in range(len(losses), len(steps.batches)):
             torch.manual_seed(hash64("step", steps.run, step))  # of dropout
             parts = steps.batches[step].split(steps.sequences_at_a_time or len(steps.batches[step]))
-            losses.append(_step(model, optimizer, parts, steps.rate(step), dtype))
+            losses.append(_step(model, optimizer, parts, steps, steps.rate(step), dtype))
             _check_loss(losses[-1], step, steps)
             shown.set_postfix_str(
                 f"step {step + 1}/{len(steps.batches)} loss {losses[-1]:.3f}", refresh=False
@@ -112,8 +128,9 @@ def warmup_cosine(peak: float, step: int, n_steps: int, warmup_steps: int, floor
 
 def _step(
     model: Any,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | Together,
     parts: Sequence[torch.Tensor],
+    steps: Steps,
     rate: float,
     dtype: torch.dtype,
 ) -> float:
@@ -121,26 +138,19 @@ def _step(
     its loss.
     """
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("rate_factor", 1.0)
     total, n_sequences = 0.0, sum(map(len, parts))
     for part in parts:
         batch = part.to(model.device)
         with torch.autocast(batch.device.type, dtype, enabled=dtype != torch.float32):
-            out = model(input_ids=batch, labels=batch, use_cache=False)
+            loss, not_of_the_text = steps.loss_of(model, batch)
             share = len(batch) / n_sequences
-            loss = out.loss * share
-        loss.backward()
-        total += float(loss.detach()) - share * _router_loss(model, out)
+        (loss * share).backward()
+        total += share * (float(loss.detach()) - not_of_the_text)
     torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return total
-
-
-def _router_loss(model: Any, out: Any) -> float:
-    """Return what a mixture's router adds to the loss; nothing if it is not asked for."""
-    loss = getattr(out, "aux_loss", None)
-    return 0.0 if loss is None else model.config.router_aux_loss_coef * float(loss.detach())
 
 
 def _checkpoint(folder: Path) -> Path:
@@ -163,17 +173,18 @@ def _save_checkpoint(steps: Steps, model: Any, optimizer: Any, losses: list[floa
         "optimizer": optimizer.state_dict(),
         "losses": losses,
     }
-    moments = (value for held in state["optimizer"]["state"].values() for value in held.values())
-    tensors = [
-        value for value in (*state["model"].values(), *moments) if isinstance(value, torch.Tensor)
-    ]
     path = _checkpoint(steps.checkpoints)
-    with (
-        digested(path, sum(tensor.nbytes for tensor in tensors)) as temporary,
-        open(temporary, "wb") as stream,
-    ):
+    with digested(path, _n_bytes(state)) as temporary, open(temporary, "wb") as stream:
         torch.save(state, stream)
     say(f"checkpoint at step {len(losses)}")
+
+
+def _n_bytes(state: Any) -> int:
+    """Return the size of all tensors in nested dictionaries and lists."""
+    if isinstance(state, torch.Tensor):
+        return state.nbytes
+    within = state.values() if isinstance(state, dict) else state if isinstance(state, list) else ()
+    return sum(map(_n_bytes, within))
 
 
 @torch.no_grad()

@@ -59,6 +59,7 @@ def train(known: Known, model: str) -> Cost:
         placement.MODEL_PROCESS_BYTES + TRAINING_COPIES * copy,
         Operations.at(MODEL_EFFICIENCY, 6 * size.n_parameters * tokens),
         CHECKPOINT_COPIES * copy,
+        n_gpus=int(training.device != "cpu"),
     )
 
 

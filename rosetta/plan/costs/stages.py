@@ -1,4 +1,4 @@
-"""The price of every stage: what each of its jobs costs, by the wildcards of its rule."""
+"""The price of every stage, by the wildcards of a job; and of the jobs of rules."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from types import MappingProxyType
 from rosetta.config import PAIR_SEPARATOR
 from rosetta.errors import StageError
 from rosetta.plan.costs import filtering, models, pairs, theory
-from rosetta.plan.costs.base import TABLES, Cost, Known
-from rosetta.run.stages import STAGES
+from rosetta.plan.costs.base import NO_OPERATIONS, TABLES, Cost, Known
+from rosetta.run.stages import STAGES, pieces_of_job, rule_jobs
 from rosetta.run.stages.record import Wildcards
 
 Price = Callable[[Known, Wildcards], Cost]
@@ -111,6 +111,20 @@ def check_prices(prices: Mapping[str, Price]) -> None:
 check_prices(COSTS)
 
 
-def stage_costs(known: Known, stage: str) -> list[Cost]:
-    """Return the cost of every job of a stage, in the order of `rosetta.run.stages.job_names`."""
-    return [COSTS[stage](known, job) for job in STAGES[stage].jobs(known.config)]
+def job_cost(known: Known, rule: str, job: Wildcards) -> Cost:
+    """Return the cost of a rule's job: its pieces, one after the other."""
+    pieces = pieces_of_job(known.config, rule, job)
+    costs = [COSTS[stage](known, on) for stage, on in pieces]
+    disk = [cost.disk_bytes for cost in costs]
+    return Cost(
+        max(cost.n_bytes for cost in costs),
+        sum((cost.operations for cost in costs), NO_OPERATIONS),
+        None if None in disk else sum(n for n in disk if n is not None),
+        max(cost.scratch_bytes for cost in costs),
+        max(cost.n_gpus for cost in costs),
+    )
+
+
+def rule_costs(known: Known, rule: str) -> list[Cost]:
+    """Return the cost of every job of a rule, in the order of `rosetta.run.stages.rule_jobs`."""
+    return [job_cost(known, rule, job) for job in rule_jobs(known.config)[rule]]

@@ -2,24 +2,42 @@
 
 from rosetta.run.stages.filtering import training_name
 from rosetta.run.stages.registry import (
+    RULES,
     STAGES,
     check_rules,
+    declared_files,
     figure_names,
+    find_rule,
     find_stage,
     gains_from_gpu,
+    job_made_by,
     job_names,
     made_by,
+    needed_files,
+    pieces_of_job,
+    rule_jobs,
+    slice_name,
     table_names,
+    undeclared_files,
 )
 
 __all__ = [
+    "RULES",
     "STAGES",
     "check_rules",
+    "declared_files",
     "figure_names",
+    "find_rule",
     "find_stage",
     "gains_from_gpu",
+    "job_made_by",
     "job_names",
     "made_by",
+    "needed_files",
+    "pieces_of_job",
+    "rule_jobs",
+    "slice_name",
     "table_names",
     "training_name",
+    "undeclared_files",
 ]

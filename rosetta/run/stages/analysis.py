@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rosetta.config import Config
-from rosetta.run.stages.record import Sized, Slice, Stage, per_group, per_model
+from rosetta.run.paths import Paths
+from rosetta.run.stages import files
+from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, per_group, per_model
 
 
 def control_figures(config: Config) -> list[str]:
@@ -62,6 +66,20 @@ def _describe(config: Config, name: str) -> Slice:
     }
 
 
+CONTROL_TABLES = {
+    "controls": "matches and mean r under the null models, per rung and seed",
+    "null_summary": "their means over seeds, with intervals and thresholds of r",
+    "k_sweep": "counts and exponents for every k",
+    "threshold_sweep": "counts and exponents above every floor of r",
+    "stability": "counts and agreement on fewer tokens, on half the documents, with other poolings",
+    "exclusions": "what each set of exclusions leaves out, and the count without it",
+}
+
+
+def _swept(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    return files.of_pairs("sweeps")(config, paths, job) if config.sweeps_recorrelate else []
+
+
 STAGES = (
     Stage(
         name="counts",
@@ -77,31 +95,50 @@ STAGES = (
             "trainings": "the counts of every group of trainings: one row per way to take one "
             "training of each of a rung's models; what the laws are fitted to",
         },
+        inputs=files.both(
+            files.of_pairs("replicates"),
+            files.all_nulls,
+            files.of_pairs_of_trainings("matches"),
+            files.of_trainings("model_manifest"),
+        ),
     ),
     Stage(
         name="fit",
-        version=5,
+        version=6,
         phase="results",
         reads=("counts", "control_tables"),
         local=True,
         tables={
             "scaling": "per ladder and statistic: exponent α with its 95% interval, prefactor c, "
             "rungs with few matches",
+            "rungs": "per rung and statistic: the mean count over its trainings, with intervals "
+            "over trainings and over documents",
             "scaling_pooled": "one exponent for all pairs, and without each family of models",
             "null_scaling": "the exponents of the null models' own matches",
+            "floor_scaling": "the exponents of matches above floors of r, whatever chance makes",
         },
+        inputs=files.tables("trainings", "replicates", "controls"),
     ),
     Stage(
         name="figures",
-        version=4,
+        version=5,
         phase="results",
         reads=("counts", "fit", "control_tables"),
         job="scaling",
         local=True,
         figures={
-            "scaling": "number of Rosetta Neurons against model size, beside chance, with the "
-            "fitted laws",
+            "scaling": "number and share of Rosetta Neurons against model size, beside chance, "
+            "with the fitted laws; exponents, also against the floor of r",
         },
+        inputs=files.tables(
+            "trainings",
+            "rungs",
+            "scaling",
+            "scaling_pooled",
+            "null_summary",
+            "null_scaling",
+            "floor_scaling",
+        ),
     ),
     Stage(
         name="control_tables",
@@ -109,15 +146,14 @@ STAGES = (
         phase="results",
         reads=("train", "model", "correlate", "nulls", "sweeps", "match"),
         config_slice=_control_tables,
-        tables={
-            "controls": "matches and mean r under the null models, per rung and seed",
-            "null_summary": "their means over seeds, with intervals and thresholds of r",
-            "k_sweep": "counts and exponents for every k",
-            "threshold_sweep": "counts and exponents above every floor of r",
-            "stability": "counts and agreement on fewer tokens, on half the documents, with "
-            "other poolings",
-            "exclusions": "what each set of exclusions leaves out, and the count without it",
-        },
+        tables=CONTROL_TABLES,
+        inputs=files.both(
+            files.all_nulls,
+            _swept,
+            files.all_neighbors,
+            files.of_pairs("matches"),
+            files.of_models("model_manifest"),
+        ),
     ),
     Stage(
         name="control_figures",
@@ -133,6 +169,11 @@ STAGES = (
             "budget": "counts and agreement against the number of tokens",
         },
         drawn=control_figures,
+        inputs=files.both(
+            files.all_nulls,
+            files.of_pairs("matches"),
+            files.tables("counts", *CONTROL_TABLES),
+        ),
     ),
     Stage(
         name="vocabulary",
@@ -143,6 +184,8 @@ STAGES = (
         jobs=per_model,
         config_slice=_vocabulary,
         resources=Sized(by="model"),
+        inputs=files.model,
+        makes=files.one("vocabulary", "model"),
     ),
     Stage(
         name="neurons",
@@ -153,6 +196,8 @@ STAGES = (
         jobs=per_model,
         config_slice=_neurons,
         resources=Sized(by="model", gpu="live"),
+        inputs=files.both(files.corpus, files.stores),
+        makes=lambda _, paths, job: [paths.neurons(job["model"]), paths.contexts(job["model"])],
     ),
     Stage(
         name="contexts",
@@ -163,6 +208,13 @@ STAGES = (
         jobs=per_group,
         config_slice=_contexts,
         resources=Sized(by="group", gpu="live"),
+        inputs=files.both(
+            files.corpus, files.one("rosetta", "group"), files.group_matches, files.group_contexts
+        ),
+        makes=lambda _, paths, job: [
+            paths.shared_contexts(job["group"]),
+            paths.excerpts(job["group"]),
+        ],
     ),
     Stage(
         name="describe",
@@ -182,6 +234,13 @@ STAGES = (
             "depth_agreement": "whether matches lie equally deep in both models",
             "findings": "whether this run supports each finding of the study",
         },
+        inputs=files.both(
+            files.profiles,
+            files.of_groups("rosetta"),
+            files.of_pairs("matches"),
+            files.all_nulls,
+            files.tables("counts", "replicates", "scaling"),
+        ),
     ),
     Stage(
         name="neuron_figures",
@@ -196,5 +255,12 @@ STAGES = (
             "depth": "how deep Rosetta Neurons lie",
             "layer_pairs": "matches between each two layers",
         },
+        inputs=files.tables(
+            "polarization",
+            "polarization_by_model",
+            "specialization_by_rung",
+            "depth",
+            "layer_pairs",
+        ),
     ),
 )

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from rosetta.config import Config, group_name
-from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, per_pair
+from rosetta.run.stages import files
+from rosetta.run.stages.record import (
+    Sized,
+    Slice,
+    Stage,
+    Wildcards,
+    per_pair,
+    per_pair_of_trainings,
+)
 
 
 def _parts(config: Config) -> list[Wildcards]:
     jobs = range(config.correlation.n_jobs)
-    return [{**pair, "job": job} for pair in per_pair(config) for job in jobs]
+    return [{**pair, "job": job} for pair in per_pair_of_trainings(config) for job in jobs]
 
 
 def _nulls_of_pairs(config: Config) -> list[Wildcards]:
@@ -72,6 +80,10 @@ STAGES = (
         jobs=_parts,
         config_slice=_correlate,
         resources=ON_PAIRS,
+        inputs=files.stores_of_models,
+        makes=lambda config, paths, job: [
+            paths.neighbors_part(job["pair"], job["job"], config.correlation.n_jobs)
+        ],
     ),
     Stage(
         name="nulls",
@@ -83,6 +95,8 @@ STAGES = (
         config_slice=_nulls,
         slice_by="control",
         resources=ON_PAIRS,
+        inputs=files.null_inputs,
+        makes=files.one("null_matches", "control", "pair"),
     ),
     Stage(
         name="intervals",
@@ -93,6 +107,8 @@ STAGES = (
         jobs=per_pair,
         config_slice=_intervals,
         resources=ON_PAIRS,
+        inputs=files.both(files.corpus, files.stores_of_models, files.neighbors),
+        makes=lambda _, paths, job: [paths.intervals(job["pair"]), paths.replicates(job["pair"])],
     ),
     Stage(
         name="sweeps",
@@ -103,5 +119,7 @@ STAGES = (
         jobs=_swept,
         config_slice=_sweeps,
         resources=ON_PAIRS,
+        inputs=files.both(files.corpus, files.stores_of_models),
+        makes=files.one("sweeps", "pair"),
     ),
 )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
-from rosetta.config import Config
-from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, once
+from rosetta.config import Config, group_name
+from rosetta.run.paths import FilterPaths, Paths
+from rosetta.run.stages import files
+from rosetta.run.stages.record import Files, Sized, Slice, Stage, Wildcards, once
 
 
 def training_name(name: str, seed: int) -> str:
@@ -70,6 +73,49 @@ def _pretrain(config: Config, _name: str) -> Slice:
     return {**kept, "pretraining": {**(kept.get("pretraining") or {}), "checkpoint_every": None}}
 
 
+def _where(config: Config, paths: Paths) -> FilterPaths:
+    assert config.filtering is not None, "the stages have jobs only with a filter"
+    return paths.filtering(config.filtering.name)
+
+
+def _filter_files(*places: str) -> Files:
+    """Return the function for paths of the filter, by their names in `FilterPaths`."""
+    return lambda config, paths, _job: [getattr(_where(config, paths), name) for name in places]
+
+
+def _filter_file(place: str, wildcard: str) -> Files:
+    """Return the function for a path of the filter that depends on a wildcard."""
+    return lambda config, paths, job: [getattr(_where(config, paths), place)(job[wildcard])]
+
+
+def _chosen_from(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
+    model, group = config.filter_model(), group_name(config.filter_group())
+    known = (paths.model_manifest, paths.neurons, paths.contexts)
+    return [paths.corpus_manifest, *(path(model) for path in known), paths.rosetta(group)]
+
+
+def _pool_files(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
+    where = _where(config, paths)
+    return [where.pool_manifest, *map(where.pool_shard, range(_n_shards(config)))]
+
+
+def _score_manifests(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
+    return [_where(config, paths).shard_scores_manifest(i) for i in range(_n_shards(config))]
+
+
+def _scored_by(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
+    return [paths.model_manifest(model) for model in config.filter_models()]
+
+
+def _trained_on(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
+    return [paths.model_manifest(config.filter_models()[-1])]
+
+
+def _training_files(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
+    where = _where(config, paths)
+    return [where.training(job["training"]) for job in _trainings(config)]
+
+
 STAGES = (
     Stage(
         name="filter_choose",
@@ -80,6 +126,8 @@ STAGES = (
         config_slice=_choose,
         resources=Sized(by="stage"),
         tables={"filtering_candidates": "the best neurons that the filter was chosen from"},
+        inputs=_chosen_from,
+        makes=_filter_files("choice", "candidates", "classifier"),
     ),
     Stage(
         name="filter_pool",
@@ -89,6 +137,8 @@ STAGES = (
         jobs=_filtered,
         config_slice=_pool,
         resources=Sized(by="stage"),
+        inputs=files.corpus,
+        makes=_pool_files,
     ),
     Stage(
         name="filter_score",
@@ -100,6 +150,14 @@ STAGES = (
         jobs=_shards,
         config_slice=_score,
         resources=Sized(by="stage", gpu="always"),
+        inputs=files.both(
+            _filter_files("choice", "classifier", "pool_manifest"),
+            _filter_file("pool_shard", "shard"),
+            _scored_by,
+        ),
+        makes=files.both(
+            _filter_file("shard_scores", "shard"), _filter_file("shard_scores_manifest", "shard")
+        ),
     ),
     Stage(
         name="filter_select",
@@ -109,6 +167,10 @@ STAGES = (
         jobs=_filtered,
         config_slice=_part("target", "selection", "seeds"),
         resources=Sized(by="stage"),
+        inputs=files.both(_filter_files("choice", "candidates"), _pool_files, _score_manifests),
+        makes=_filter_files(
+            "corpus_manifest", "selections_manifest", "scores", "recovery", "shares"
+        ),
     ),
     Stage(
         name="filter_pretrain",
@@ -119,6 +181,10 @@ STAGES = (
         jobs=_trainings,
         config_slice=_pretrain,
         resources=Sized(by="stage", gpu="always"),
+        inputs=files.both(
+            files.corpus, _filter_files("selections_manifest", "pool_manifest"), _trained_on
+        ),
+        makes=_filter_file("training", "training"),
     ),
     Stage(
         name="filter_tables",
@@ -134,6 +200,7 @@ STAGES = (
             "filtering_summary": "their means over seeds, and differences from the neuron's",
             "filtering_domains": "what each filter selects of each domain",
         },
+        inputs=files.both(_filter_files("recovery", "shares"), _training_files),
     ),
     Stage(
         name="filter_figure",
@@ -142,5 +209,6 @@ STAGES = (
         reads=("filter_tables",),
         jobs=_filtered,
         figures={"filtering": "F1, domains and perplexity of the filters"},
+        inputs=files.tables("filtering_summary", "filtering_domains"),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.config import Config
+from rosetta.config import SPLITS, Config
 from rosetta.run.stages.record import Sized, Slice, Stage
 
 
@@ -23,5 +23,9 @@ STAGES = (
         phase="corpus",
         config_slice=_corpus,
         resources=Sized(by="stage"),
+        makes=lambda _, paths, _job: [
+            paths.corpus_manifest,
+            *map(paths.split, SPLITS),
+        ],
     ),
 )

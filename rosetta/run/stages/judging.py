@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rosetta.config import Config
+from rosetta.run.stages import files
 from rosetta.run.stages.record import Slice, Stage, Wildcards, once
 
 
@@ -25,5 +26,7 @@ STAGES = (
         reads=("corpus", "neurons", "contexts"),
         jobs=_asked,
         config_slice=_annotate,
+        inputs=files.both(files.corpus, files.of_groups("excerpts"), files.of_models("contexts")),
+        makes=files.one("annotations"),
     ),
 )

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rosetta.config import Config
-from rosetta.run.stages.record import Slice, Stage, per_group, per_pair
+from rosetta.run.paths import Paths
+from rosetta.run.stages import files
+from rosetta.run.stages.record import Slice, Stage, Wildcards, per_group, per_pair_of_trainings
 
 
 def _match(config: Config, _pair: str) -> Slice:
     return {"matching": config.matching.model_dump(mode="json")}
+
+
+def _noted_from(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return what p-values and intervals come from, which further trainings have none of."""
+    if not config.is_first(job["pair"]):
+        return []
+    return [*files.nulls(config, paths, job), paths.intervals(job["pair"])]
 
 
 STAGES = (
@@ -17,9 +28,11 @@ STAGES = (
         phase="results",
         reads=("correlate", "nulls", "intervals"),
         job="{pair}",
-        jobs=per_pair,
+        jobs=per_pair_of_trainings,
         config_slice=_match,
         local=True,
+        inputs=files.both(files.neighbors, _noted_from),
+        makes=files.one("matches", "pair"),
     ),
     Stage(
         name="anchors",
@@ -29,5 +42,7 @@ STAGES = (
         job="{group}",
         jobs=per_group,
         local=True,
+        inputs=files.group_matches,
+        makes=files.one("rosetta", "group"),
     ),
 )

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rosetta.config import Config
 from rosetta.config.models import ModelEntry
 from rosetta.config.zoo import ZooRecipe
+from rosetta.run.paths import Paths
+from rosetta.run.stages import files
 from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards
 
 
 def _recipes(config: Config) -> dict[str, ZooRecipe]:
-    """Return the recipes of the models that are trained here, by the model's name."""
-    models = config.needed_models()
-    return {model: recipe for model in models if (recipe := config.models[model].zoo)}
+    """Return the recipes of all models that are trained here, by the training's name."""
+    return {name: recipe for name in _needed(config) if (recipe := config.entry(name).zoo)}
+
+
+def _needed(config: Config) -> list[str]:
+    """Return the needed models, and the further trainings of those that ladders name."""
+    return list(dict.fromkeys([*config.needed_models(), *config.all_models()]))
 
 
 def _families(config: Config) -> list[Wildcards]:
@@ -27,7 +34,7 @@ def _trained(config: Config) -> list[Wildcards]:
 
 def _found(config: Config) -> list[Wildcards]:
     trained = _recipes(config)
-    return [{"model": model} for model in config.needed_models() if model not in trained]
+    return [{"model": model} for model in _needed(config) if model not in trained]
 
 
 def _tokenizer(config: Config, family: str) -> Slice:
@@ -43,11 +50,11 @@ def _train(config: Config, model: str) -> Slice:
         return {}
     # The size of a tokenizer's text is the tokenizer's; how often to save changes no result.
     how = {"tokenizer_bytes", "checkpoint_every"}
-    seed = {} if recipe.seed is None else {"seed": recipe.seed}
+    family = config.zoo.families[recipe.family]
     return {
         "model": model,
-        **seed,
-        "family": config.zoo.families[recipe.family].model_dump(mode="json"),
+        "seed": family.seed if recipe.seed is None else recipe.seed,
+        "family": family.model_dump(mode="json"),
         "size": config.zoo.sizes[recipe.size].model_dump(
             mode="json", exclude_none=True, exclude={"replicates"}
         ),
@@ -74,6 +81,17 @@ def _made_of(entry: ModelEntry) -> dict[str, Any]:
     return content
 
 
+def _tokenizer_of(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    recipe = config.entry(job["model"]).zoo
+    return [paths.tokenizer_manifest(recipe.family)] if recipe else []
+
+
+def _base(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    # An untrained twin takes configuration and tokenizer from the model that it is a twin of.
+    twin = config.entry(job["model"]).untrained
+    return [paths.model_manifest(twin.of)] if twin else []
+
+
 STAGES = (
     Stage(
         name="tokenizer",
@@ -85,10 +103,12 @@ STAGES = (
         config_slice=_tokenizer,
         slice_by="family",
         resources=Sized(by="stage"),
+        inputs=files.corpus,
+        makes=files.one("tokenizer_manifest", "family"),
     ),
     Stage(
         name="train",
-        version=3,
+        version=4,
         phase="training",
         reads=("corpus", "tokenizer"),
         job="{model}",
@@ -96,6 +116,8 @@ STAGES = (
         config_slice=_train,
         slice_by="model",
         resources=Sized(by="model"),
+        inputs=files.both(files.corpus, _tokenizer_of),
+        makes=files.model,
     ),
     Stage(
         name="model",
@@ -107,5 +129,7 @@ STAGES = (
         config_slice=model_slice,
         slice_by="model",
         resources=Sized(by="model"),
+        inputs=_base,
+        makes=files.model,
     ),
 )

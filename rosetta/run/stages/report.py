@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rosetta.config import Config
+from rosetta.run.paths import Paths
+from rosetta.run.stages import analysis, files, filtering, theory
 from rosetta.run.stages.analysis import laddered
-from rosetta.run.stages.record import Slice, Stage
+from rosetta.run.stages.record import Slice, Stage, Wildcards
 
 
 def _whole(config: Config, _name: str) -> Slice:
     return {"config": config.model_dump(mode="json")}  # the report prints all of it
+
+
+def _annotations(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
+    return [paths.annotations] if config.annotation else []
+
+
+def _told(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
+    """Return all tables and figures that the configuration asks for."""
+    made = [*analysis.STAGES, *theory.STAGES, *filtering.STAGES]
+    asked = [stage for stage in made if stage.jobs(config)]
+    figures = [paths.figure(name, "png") for stage in asked for name in stage.figure_names(config)]
+    return [*(paths.table(name) for stage in asked for name in stage.tables), *figures]
 
 
 VIEWER = Stage(
@@ -17,10 +33,18 @@ VIEWER = Stage(
     phase="results",
     reads=("nulls", "match", "vocabulary", "neurons", "contexts", "annotate"),
     config_slice=laddered,
+    inputs=files.both(
+        _annotations,
+        files.of_pairs("matches"),
+        files.all_nulls,
+        files.of_groups("excerpts"),
+        files.profiles,
+    ),
+    makes=files.one("viewer"),
 )
 REPORT = Stage(
     name="report",
-    version=11,
+    version=12,
     phase="results",
     reads=(
         "corpus",
@@ -48,6 +72,14 @@ REPORT = Stage(
         "theory_figures",
     ),
     config_slice=_whole,
+    inputs=files.both(
+        files.corpus,
+        files.of_trainings("model_manifest"),
+        files.of_pairs("matches"),
+        files.of_models("contexts"),
+        _told,
+    ),
+    makes=files.one("report"),
     local=True,
     timed=False,  # it is being written when it tells the times
 )

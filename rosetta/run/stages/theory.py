@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from rosetta.config import Config
+from rosetta.run.paths import Paths
+from rosetta.run.stages import files
 from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, once
 
 
@@ -61,6 +64,26 @@ def _figures(config: Config, _name: str) -> Slice:
     return {"ladders": config.ladders, **_section(config, "tau", "decay")}
 
 
+def _simulations(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
+    return [paths.theory_simulation(beta) for beta in config.theory.simulation.betas]
+
+
+def _swept(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
+    return [paths.theory_sweep(*point) for point in config.theory.sweep.points()]
+
+
+EXPONENT_TABLES = {
+    "theory_simulation": "matches and isolations of synthetic models with planted features",
+    "theory_exponents": "their exponents in the number of neurons",
+    "theory_finite_size": "fitted exponents beside the exact solution's at the same sizes",
+}
+COMPARISON_TABLES = {
+    "theory_vs_measured": "exponents of counts and selectivity: predicted, and measured",
+    "theory_leave_one_out": "each rung's count, predicted from the other rungs",
+    "theory_matched_r": "the distribution of r, predicted and measured, per rung",
+    "theory_identifiability": "what the counts can tell of the model's parameters",
+}
+
 STAGES = (
     Stage(
         name="theory_simulate",
@@ -70,6 +93,7 @@ STAGES = (
         jobs=_betas,
         config_slice=_simulate,
         resources=Sized(by="stage"),
+        makes=files.one("theory_simulation", "beta"),
     ),
     Stage(
         name="theory_exponents",
@@ -78,11 +102,8 @@ STAGES = (
         reads=("theory_simulate",),
         config_slice=_part("kappa", "gamma", "tau"),
         local=True,
-        tables={
-            "theory_simulation": "matches and isolations of synthetic models with planted features",
-            "theory_exponents": "their exponents in the number of neurons",
-            "theory_finite_size": "fitted exponents beside the exact solution's at the same sizes",
-        },
+        tables=EXPONENT_TABLES,
+        inputs=_simulations,
     ),
     Stage(
         name="theory_sweep",
@@ -92,6 +113,7 @@ STAGES = (
         jobs=_points,
         config_slice=_sweep,
         resources=Sized(by="stage"),
+        makes=files.one("theory_sweep", "parameter", "value"),
     ),
     Stage(
         name="theory_sweep_table",
@@ -103,6 +125,7 @@ STAGES = (
             "theory_sweep": "simulations with other parameters of the model",
             "theory_sweep_exponents": "their exponents",
         },
+        inputs=_swept,
     ),
     Stage(
         name="theory_frontiers",
@@ -123,6 +146,8 @@ STAGES = (
         config_slice=_part("decay"),
         resources=Sized(by="stage"),
         tables={"theory_ngrams": "β for every longest n-gram of the corpus"},
+        inputs=files.corpus,
+        makes=files.one("ngrams"),
     ),
     Stage(
         name="theory_beta",
@@ -132,6 +157,7 @@ STAGES = (
         config_slice=_ladders,
         local=True,
         tables={"theory_beta": "β of every ladder, by routes that see no match"},
+        inputs=files.both(files.tables("theory_ngrams"), files.of_models("model_manifest")),
     ),
     Stage(
         name="theory_compare",
@@ -140,12 +166,11 @@ STAGES = (
         reads=("anchors", "counts", "fit", "describe", "theory_beta"),
         config_slice=_compare,
         local=True,
-        tables={
-            "theory_vs_measured": "exponents of counts and selectivity: predicted, and measured",
-            "theory_leave_one_out": "each rung's count, predicted from the other rungs",
-            "theory_matched_r": "the distribution of r, predicted and measured, per rung",
-            "theory_identifiability": "what the counts can tell of the model's parameters",
-        },
+        tables=COMPARISON_TABLES,
+        inputs=files.both(
+            files.tables("theory_beta", "counts", "scaling", "polarization"),
+            files.of_groups("rosetta"),
+        ),
     ),
     Stage(
         name="theory_predict",
@@ -156,6 +181,7 @@ STAGES = (
         config_slice=_part("predict_sizes"),
         local=True,
         tables={"theory_predictions": "counts and selectivity of sizes beyond the ladders"},
+        inputs=files.tables("theory_beta", "counts", "polarization"),
     ),
     Stage(
         name="theory_figures",
@@ -180,5 +206,11 @@ STAGES = (
             "theory_prediction": "prediction against measurement",
             "theory_identifiability": "profiles of the model's parameters",
         },
+        inputs=files.both(
+            files.tables("theory_frontiers", "theory_beta", *EXPONENT_TABLES, *COMPARISON_TABLES),
+            files.of_groups("rosetta"),
+            files.of_models("model_manifest"),
+            files.one("ngrams"),
+        ),
     ),
 )

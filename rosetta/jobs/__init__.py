@@ -1,0 +1,1 @@
+"""Jobs that do the work of several stages in one process."""
