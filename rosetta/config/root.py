@@ -248,12 +248,6 @@ class Config(Section):
             dict.fromkeys(name for model in self.used_models() for name in self.replicates(model))
         )
 
-    def all_groups(self) -> list[tuple[str, ...]]:
-        """Return the groups of all rungs and of their further trainings."""
-        return list(
-            dict.fromkeys(group for rung in self.groups() for group in self.replicate_groups(rung))
-        )
-
     def all_pairs(self) -> list[tuple[str, str]]:
         """Return the pairs of all rungs and of their further trainings."""
         return list(

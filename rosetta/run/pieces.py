@@ -58,10 +58,10 @@ def is_due(config: Config, paths: Paths, piece: Piece) -> bool:
     """Tell whether a piece is to be done.
 
     It is not if all that it writes is there, has the stamp that the configuration asks for, and was
-    written after all that it reads. Times are those of the digests beside files: Snakemake and
-    `rosetta.run.provenance.date_back` change those of the files, and a file that is written again
-    with the same content keeps its digest. A file that was dated back is asked for again, by
-    `--force` or because it is outdated.
+    written after all that it reads; or if no file of it has a digest: those are a user's own. Times
+    are those of the digests beside files, because Snakemake and `rosetta.run.provenance.date_back`
+    change those of the files. A file that was dated back is asked for again, by `--force` or
+    because it is outdated.
     """
     stage = STAGES[piece.stage]
     outputs = stage.outputs(config, paths, piece.job)
@@ -69,10 +69,12 @@ def is_due(config: Config, paths: Paths, piece: Piece) -> bool:
     if not all(path.exists() for path in [*inputs, *outputs]):
         return True
     files, asked = _with_digest(outputs), _stamp(config, piece)
+    if not files:
+        return False  # a user's own
     if any(path.stat().st_mtime == STALE or read_stamp(path) != asked for path in files):
         return True
     newest = max(map(_written, _with_digest(inputs)), default=0)
-    return newest > min(map(_written, files), default=0)
+    return newest > min(map(_written, files))
 
 
 def recall_jobs(config: Config, paths: Paths) -> None:
@@ -89,7 +91,9 @@ def recall_jobs(config: Config, paths: Paths) -> None:
             declared = declared_files(config, paths, rule, job)
             if not all(path.exists() for path in declared):
                 continue  # Snakemake sees that
-            first = _with_digest(declared)[0]
+            first = next(iter(_with_digest(declared)), None)
+            if first is None:
+                continue  # all are a user's own
             pieces = pieces_of_job(config, rule, job)
             if any(is_due(config, paths, piece) for piece in pieces):
                 os.utime(first, (RECALLED, RECALLED))

@@ -43,7 +43,7 @@ def run(tmp_path):
 def test_there_is_a_row_per_group_of_trainings(run):
     table = training_table(*run, {"l": {"plain": -np.inf, "above_untrained": 0.5}})
     assert list(table.columns) == TRAINING_COLUMNS
-    assert table["models"].tolist() == [group_name(group) for group in run[0].all_groups()]
+    assert table["models"].tolist() == [group_name(pair) for pair in run[0].all_pairs()]
     assert table["families"].nunique() == 1, "a replicate is of its model's family"
     assert table["n_neurons"].tolist() == [15.0, 15.0]
     assert table["matches"].tolist() == [3, 2]

@@ -11,7 +11,7 @@ from rosetta.config import group_name, load_config, parse_config
 from rosetta.errors import ModelError, StageError
 from rosetta.plan.checks import check_config
 from rosetta.plan.costs import pairs
-from rosetta.plan.costs.stages import COSTS, check_prices, rule_costs
+from rosetta.plan.costs.stages import COSTS, check_prices, job_cost
 from rosetta.plan.extent import expected_extent, largest_extent
 from rosetta.plan.resources import (
     BASE_MB,
@@ -35,6 +35,11 @@ MODEL_STAGES = ("train", "model", "activations", "vocabulary", "neurons")
 
 
 load = lru_cache(maxsize=None)(load_config)
+
+
+def rule_costs(known, rule):
+    """The cost of every job of a rule."""
+    return [job_cost(known, rule, job) for job in rule_jobs(known.config)[rule]]
 
 
 def stored_or_live(path, live):

@@ -181,6 +181,8 @@ def test_a_piece_is_done_unless_it_is_whole_current_and_newer_than_what_it_reads
     assert is_current(config, paths, piece)
     os.utime(digest_path(read), None)
     assert not is_current(config, paths, piece), "what it reads is newer"
+    digest_path(out).unlink()
+    assert is_current(config, paths, piece), "a file without a digest is a user's own"
 
 
 def test_pieces_are_done_in_order_and_only_if_due(tmp_path):

@@ -56,6 +56,11 @@ def test_a_predicted_count_is_that_of_the_likeliest_law(counts, to_size):
         assert found.low <= found.value <= found.high
 
 
+def test_counts_on_a_law_are_continued_at_a_known_slope():
+    found = predict_count(SIZES, 3.0 * SIZES**0.7, 40_000.0, SLOPE)
+    assert found.value == pytest.approx(3.0 * 40_000.0**0.7, rel=1e-3)
+
+
 @pytest.mark.parametrize("to_size", [600.0, 40_000.0])
 def test_large_counts_are_predicted_as_by_least_squares(to_size):
     rng = np.random.default_rng(0)

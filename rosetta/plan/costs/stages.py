@@ -9,7 +9,7 @@ from rosetta.config import PAIR_SEPARATOR
 from rosetta.errors import StageError
 from rosetta.plan.costs import filtering, models, pairs, theory
 from rosetta.plan.costs.base import NO_OPERATIONS, TABLES, Cost, Known
-from rosetta.run.stages import STAGES, pieces_of_job, rule_jobs
+from rosetta.run.stages import STAGES, pieces_of_job
 from rosetta.run.stages.record import Wildcards
 
 Price = Callable[[Known, Wildcards], Cost]
@@ -123,8 +123,3 @@ def job_cost(known: Known, rule: str, job: Wildcards) -> Cost:
         max(cost.scratch_bytes for cost in costs),
         max(cost.n_gpus for cost in costs),
     )
-
-
-def rule_costs(known: Known, rule: str) -> list[Cost]:
-    """Return the cost of every job of a rule, in the order of `rosetta.run.stages.rule_jobs`."""
-    return [job_cost(known, rule, job) for job in rule_jobs(known.config)[rule]]

@@ -124,7 +124,6 @@ STAGES = (
         version=5,
         phase="results",
         reads=("counts", "fit", "control_tables"),
-        job="scaling",
         local=True,
         figures={
             "scaling": "number and share of Rosetta Neurons against model size, beside chance, "

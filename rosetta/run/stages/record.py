@@ -63,11 +63,6 @@ def per_model(config: Config) -> list[Wildcards]:
     return [{"model": model} for model in config.used_models()]
 
 
-def per_training(config: Config) -> list[Wildcards]:
-    """Return the wildcards of a stage with one job per training of a model of a ladder."""
-    return [{"model": model} for model in config.all_models()]
-
-
 def per_pair(config: Config) -> list[Wildcards]:
     """Return the wildcards of a stage with one job per pair of models."""
     return [{"pair": group_name(pair)} for pair in config.pairs()]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeVar
 
 from rosetta.config import Config
 from rosetta.errors import StageError
@@ -28,8 +29,9 @@ from rosetta.run.stages import (
     theory,
 )
 from rosetta.run.stages.bundles import BUNDLES
-from rosetta.run.stages.record import Bundle, Piece, Rule, Sized, Slice, Stage, Wildcards
+from rosetta.run.stages.record import Bundle, Piece, Rule, Slice, Stage, Wildcards
 
+Record = TypeVar("Record", bound=Rule)
 _ORDER = (
     *inputs.STAGES,
     *models.STAGES,
@@ -58,9 +60,7 @@ def find_stage(name: str) -> Stage:
     StageError
         If there is none of that name.
     """
-    if name not in STAGES:
-        raise _unknown(name, STAGES)
-    return STAGES[name]
+    return _found(name, STAGES)
 
 
 def find_rule(name: str) -> Rule:
@@ -71,16 +71,16 @@ def find_rule(name: str) -> Rule:
     StageError
         If there is none of that name.
     """
-    if name not in RULES:
-        raise _unknown(name, RULES)
-    return RULES[name]
+    return _found(name, RULES)
 
 
-def _unknown(name: str, known: Iterable[str]) -> StageError:
-    return StageError(
-        f"stage {name!r} is not in the registry. Add its record to a file of "
-        f"rosetta/run/stages/, or use one of: {', '.join(known)}"
-    )
+def _found(name: str, records: Mapping[str, Record]) -> Record:
+    if name not in records:
+        raise StageError(
+            f"stage {name!r} is not in the registry. Add its record to a file of "
+            f"rosetta/run/stages/, or use one of: {', '.join(records)}"
+        )
+    return records[name]
 
 
 def pieces_of_job(config: Config, rule: str, job: Wildcards) -> list[Piece]:
@@ -223,11 +223,3 @@ def figure_names(config: Config, *stages: str) -> list[str]:
     """Return the names of the figures of some stages, or of all, that a configuration asks for."""
     asked = [find_stage(name) for name in stages or STAGES]
     return [name for stage in asked if stage.jobs(config) for name in stage.figure_names(config)]
-
-
-def gains_from_gpu(config: Config, rule: str) -> bool:
-    """Tell whether a GPU makes the jobs of a rule faster."""
-    resources = find_rule(rule).resources
-    if not isinstance(resources, Sized):
-        return False
-    return resources.gpu == "always" or (resources.gpu == "live" and config.store_mode == "live")
