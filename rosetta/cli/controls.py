@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rosetta.cli.options import ConfigOption, ModelOption, open_run
-from rosetta.config import Config, group_name
+from rosetta.config import group_name
 from rosetta.config.controls import NULLS
 from rosetta.errors import ConfigError
 
@@ -35,7 +35,7 @@ def neighbors(
     from rosetta.correlation.steps import neighbors_step
 
     loaded, paths = open_run(config)
-    neighbors_step(loaded, paths, _checked(loaded, pair), job)
+    neighbors_step(loaded, paths, _checked(pair, loaded.all_pairs()), job)
 
 
 def matches(config: ConfigOption, pair: PairOption) -> None:
@@ -43,7 +43,7 @@ def matches(config: ConfigOption, pair: PairOption) -> None:
     from rosetta.matching.steps import matches_step
 
     loaded, paths = open_run(config)
-    matches_step(loaded, paths, _checked(loaded, pair))
+    matches_step(loaded, paths, _checked(pair, loaded.all_pairs()))
 
 
 def nulls(
@@ -60,7 +60,7 @@ def nulls(
         raise ConfigError(
             f"--control: {control!r} is not a null model of the run; there are {known}."
         )
-    nulls_step(loaded, paths, control, _checked(loaded, pair))
+    nulls_step(loaded, paths, control, _checked(pair, loaded.pairs()))
 
 
 def intervals(config: ConfigOption, pair: PairOption) -> None:
@@ -68,7 +68,7 @@ def intervals(config: ConfigOption, pair: PairOption) -> None:
     from rosetta.matching.steps import intervals_step
 
     loaded, paths = open_run(config)
-    intervals_step(loaded, paths, _checked(loaded, pair))
+    intervals_step(loaded, paths, _checked(pair, loaded.pairs()))
 
 
 def sweeps(config: ConfigOption, pair: PairOption) -> None:
@@ -76,11 +76,12 @@ def sweeps(config: ConfigOption, pair: PairOption) -> None:
     from rosetta.matching.steps import sweeps_step
 
     loaded, paths = open_run(config)
-    sweeps_step(loaded, paths, _checked(loaded, pair))
+    sweeps_step(loaded, paths, _checked(pair, loaded.pairs()))
 
 
-def _checked(config: Config, pair: str) -> str:
-    known = [group_name(names) for names in config.pairs()]
+def _checked(pair: str, pairs: list[tuple[str, str]]) -> str:
+    """Return a pair's name, once it was found among those that a step is on."""
+    known = [group_name(names) for names in pairs]
     if pair not in known:
         raise ConfigError(
             f"--pair: {pair!r} is not a pair of the run; there are {', '.join(known)}."

@@ -20,9 +20,14 @@ from workflow_runs import TINY, copy_project
 
 from rosetta.storage.locks import running_here
 
-# A job for each step, as of large models.
-ACTIVATIONS = {**TINY["activations"], "shards_per_job": "one"}
-WHOLE = {**TINY, "results": "results", "activations": ACTIVATIONS}
+# A job for each step, as of large models; one pair, of which either model is trained twice.
+WHOLE = {
+    **TINY,
+    "results": "results",
+    "models": {name: TINY["models"][name] for name in ("pythia-s", "opt-s")},
+    "ladders": {"pythia-opt": [["pythia-s", "opt-s"]]},
+    "activations": {**TINY["activations"], "shards_per_job": "one"},
+}
 TO_MATCHES = {
     **WHOLE,
     "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []},
@@ -47,7 +52,7 @@ SUBMITTED = {
     "filter_score",
     "filter_pretrain",
 }
-PAIRS = ("pythia-s--opt-s", "pythia-m--opt-m", "pythia-s--qwen-s")
+PAIRS = ("pythia-s--opt-s", "pythia-s~2--opt-s")
 TARGETS = [f"results/matches/{pair}.parquet" for pair in PAIRS]
 
 pytestmark = [
