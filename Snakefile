@@ -13,6 +13,7 @@ if not workflow.configfiles:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/step.smk"
 include: "workflow/rules/corpus.smk"
+include: "workflow/rules/images.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/matches.smk"
@@ -52,10 +53,10 @@ rule all:
     default_target: True
     input:
         paths.report,
-        paths.viewer,
+        [paths.viewer for _ in jobs["viewer"]],
         [paths.figure(name, kind) for name in figure_names(run) for kind in FIGURE_KINDS],
         [paths.table(name) for name in table_names(run) if name != "replicates"],
         filter_results(),
         of_pairs(paths.matches),
-        [of_models(path) for path in (paths.vocabulary, paths.neurons, paths.contexts)],
-        [of_groups(path) for path in (paths.rosetta, paths.shared_contexts, paths.excerpts)],
+        of_groups(paths.rosetta),
+        results_of("vocabulary", "neurons", "contexts", "contact_sheet"),

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from rosetta.activations.store import write_store
-from rosetta.activations.variables import StoreTokens
+from rosetta.activations.variables import StoreDescription, StoreTokens
 from rosetta.models.neurons import NeuronShape
 
 BACKGROUND = (
@@ -62,16 +62,18 @@ def planted_stores(
                 sides[-1] / f"{shard}.json",
                 _batches(low, high, shape, load, order, mixing, ord(side)),
                 tokens,
-                shape,
-                dtype=dtype,
-                shard=shard,
-                n_shards=n_shards,
-                made_by={
-                    "model": f"planted-{side}",
-                    "n_positions": n_positions,
-                    "n_shared": n_shared,
-                },
-                place=f"planted-{side}",
+                StoreDescription(
+                    shape=shape,
+                    dtype=dtype,
+                    shard=shard,
+                    n_shards=n_shards,
+                    made_by={
+                        "model": f"planted-{side}",
+                        "n_positions": n_positions,
+                        "n_shared": n_shared,
+                    },
+                    place=f"planted-{side}",
+                ),
             )
     return sides[0], sides[1]
 

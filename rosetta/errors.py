@@ -31,6 +31,10 @@ class CorpusError(RosettaError):
     """A text source that cannot be read or holds nothing usable."""
 
 
+class ImageSourceError(RosettaError):
+    """A source of images that cannot be read or holds nothing usable."""
+
+
 class ModelError(RosettaError):
     """A model or tokenizer that is missing, unsupported or inconsistent."""
 

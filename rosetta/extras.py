@@ -13,7 +13,7 @@ from rosetta.errors import MissingExtraError
 
 DISTRIBUTION = "rosetta-neurons"
 # Packages that are imported by another name than they are installed by, beyond "-" and "_".
-_INSTALLED_AS = {"sklearn": "scikit-learn"}
+_INSTALLED_AS = {"sklearn": "scikit-learn", "PIL": "pillow"}
 
 
 def require_extra(extra: str, needed_by: str) -> None:

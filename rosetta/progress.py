@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from tqdm import tqdm
 
 
-def bar(items: Iterable | None = None, *, total: int, label: str, unit: str = "it") -> tqdm:
+def bar(items: Iterable | None = None, *, total: int | None, label: str, unit: str = "it") -> tqdm:
     """Return a tqdm bar that prints whole lines, seldom, when stderr is a file."""
     interactive = sys.stderr.isatty()
     return tqdm(

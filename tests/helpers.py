@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM
 from rosetta.activations.folders import open_stores
 from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.store import write_store
-from rosetta.activations.variables import StoreTokens
+from rosetta.activations.variables import StoreCells, StoreDescription, StoreTokens
 from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
 from rosetta.models.loading import load_config_of
 from rosetta.models.model_manifest import count_parameters
@@ -70,12 +70,37 @@ def save_stores(
             folder / f"{shard}.json",
             batches,
             tokens,
-            NeuronShape(n_layers, d_mlp),
-            dtype=dtype,
-            shard=shard,
-            n_shards=n_shards,
-            made_by=made_by or {"model": folder.name},
-            place=folder.name,
+            StoreDescription(
+                shape=NeuronShape(n_layers, d_mlp),
+                dtype=dtype,
+                shard=shard,
+                n_shards=n_shards,
+                made_by=made_by or {"model": folder.name},
+                place=folder.name,
+            ),
+        )
+    return open_stores(folder)
+
+
+def save_image_stores(folder: Path, values, grid, ids=None, *, n_shards=1, dtype="float32"):
+    """Write shard stores of images from values (n_layers, n_images, H·W, d_mlp)."""
+    n_layers, n_images, _, d_mlp = values.shape
+    ids = np.arange(n_images, dtype=np.uint64) if ids is None else ids
+    for shard in range(n_shards):
+        low, high = n_images * shard // n_shards, n_images * (shard + 1) // n_shards
+        rows = np.ascontiguousarray(values[:, low:high]).reshape(n_layers, -1, d_mlp)
+        write_store(
+            folder / f"{shard}.json",
+            torch.from_numpy(rows).tensor_split(3, dim=1),
+            StoreCells(ids[low:high], grid, 32, "last" if folder.name == "a" else None),
+            StoreDescription(
+                shape=NeuronShape(n_layers, d_mlp),
+                dtype=dtype,
+                shard=shard,
+                n_shards=n_shards,
+                made_by={"model": folder.name},
+                place=folder.name,
+            ),
         )
     return open_stores(folder)
 

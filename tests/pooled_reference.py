@@ -28,7 +28,7 @@ def pooled_reference(stores, spans, side, pooling):
 def reference(stores_a, stores_b, pooling):
     spans = [
         aligned_spans(
-            [token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids"))
+            [token_ranges(a.positions()), token_ranges(b.positions())], len(a.read("document_ids"))
         )
         for a, b in zip(stores_a, stores_b, strict=True)
     ]

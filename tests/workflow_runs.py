@@ -12,6 +12,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 TINY = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
+VISION = yaml.safe_load((ROOT / "workflow" / "presets" / "vision-tiny.yaml").read_text())
 CORES = "2"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,10 @@ import torch
 
 from rosetta.activations.canonical import UntracedText
 from rosetta.activations.inputs import CaptureInputs
+from rosetta.activations.recorder import NeuronRecorder
 from rosetta.activations.store import write_store
 from rosetta.activations.tokens import NOTHING, ByteTokenizer, TokenizedDocument
-from rosetta.activations.variables import StoreTokens
+from rosetta.activations.variables import StoreDescription, StoreTokens
 from rosetta.config import Activations
 from rosetta.errors import ModelError
 from rosetta.inputs.text.documents import document_name
@@ -22,44 +22,9 @@ from rosetta.models.architectures.text import text_config
 from rosetta.models.batches import batches
 from rosetta.models.loading_within_memory import input_device
 from rosetta.models.neuron_counts import neuron_shape
-from rosetta.models.sites import Site, by_module, neuron_sites, read_together
+from rosetta.models.sites import neuron_sites
 from rosetta.models.tokenizers import check_embedded
 from rosetta.progress import bar, say
-
-
-class NeuronRecorder:
-    """Records the neurons of every layer during forward passes, through plain torch hooks."""
-
-    def __init__(self, model: Any, place: str) -> None:
-        self._layers = neuron_sites(model, place)
-        self._captured: dict[Site, torch.Tensor] = {}
-
-    @contextmanager
-    def recording(self) -> Iterator[NeuronRecorder]:
-        """Keep the hooks in place for the duration of the block."""
-        self._captured = {}
-        groups = [sites for layer in self._layers for sites in by_module(layer)]
-        handles = [sites[0].module.register_forward_pre_hook(self._hook(sites)) for sites in groups]
-        try:
-            yield self
-        finally:
-            for handle in handles:
-                handle.remove()
-
-    def take(self) -> list[torch.Tensor]:
-        """Return and release what the last forward pass left: (positions, d_mlp) per layer."""
-        taken, self._captured = self._captured, {}
-        # Some models keep rows apart from the positions in them, others do not.
-        layers = [[taken.pop(site).flatten(0, -2) for site in layer] for layer in self._layers]
-        return [torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0] for parts in layers]
-
-    def _hook(self, sites: list[Site]) -> Any:
-        def keep(_module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
-            for site, values in zip(sites, read_together(sites, inputs), strict=True):
-                # At once, so that a GPU holds the neurons of one layer only.
-                self._captured[site] = values.cpu()
-
-        return keep
 
 
 def capture_shard(
@@ -91,12 +56,14 @@ def capture_shard(
         manifest_path,
         forward(inputs.model, tokenized, inputs.batch_size, inputs.place),
         tokens,
-        neuron_shape(inputs.model_config, inputs.place),
-        dtype=settings.dtype,
-        shard=shard,
-        n_shards=settings.n_shards,
-        made_by=inputs.made_by,
-        place=inputs.place,
+        StoreDescription(
+            shape=neuron_shape(inputs.model_config, inputs.place),
+            dtype=settings.dtype,
+            shard=shard,
+            n_shards=settings.n_shards,
+            made_by=inputs.made_by,
+            place=inputs.place,
+        ),
     )
 
 
@@ -198,7 +165,7 @@ def forward(
         If the GPU's memory does not hold a batch, in spite of the arithmetic of
         `rosetta.models.placement`.
     """
-    recorder = NeuronRecorder(model, place)
+    recorder = NeuronRecorder(neuron_sites(model, place))
     device = input_device(model)
     total = sum(len(document.token_ids) for document in tokenized)
     with recorder.recording(), bar(total=total, label=place, unit="tok") as shown:

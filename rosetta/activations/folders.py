@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rosetta.activations.layout import HIDDEN, KIND, check_distinct
+from rosetta.activations.layout import HIDDEN, KIND, SAME_IN_SHARDS, sample_ids
+from rosetta.activations.position_checks import check_distinct
 from rosetta.activations.store import Store
 from rosetta.errors import StoreError
 from rosetta.storage.damage import how_to_recompute
@@ -76,21 +77,27 @@ def _manifests(folder: Path) -> list[Path]:
 
 def _check_together(stores: list[Store | LiveStore]) -> None:
     first = stores[0]
+    modality = first.modality
+    same = ("n_shards", "n_layers", "d_mlp", "dtype", *SAME_IN_SHARDS[modality])
     for store in stores[1:]:
+        if store.modality != modality:
+            raise StoreError(
+                f"{store.path}: is of {store.modality}, but {first.path.name} of {modality}."
+            )
         if store.manifest["made_by"] != first.manifest["made_by"]:
             raise StoreError(
                 f"{store.path}: was made from another model or corpus than {first.path.name}."
             )
-        for key in ("n_shards", "n_layers", "d_mlp", "dtype"):
-            value, expected = store.manifest["holds"][key], first.manifest["holds"][key]
+        for key in same:
+            value, expected = (one.manifest["holds"].get(key) for one in (store, first))
             if value != expected:
                 raise StoreError(
                     f"{store.path}: holds.{key} is {value}, but {expected} in {first.path.name}."
                 )
     # Live stores read a corpus without duplicates; asking them would load their models.
-    ids = [store.read("document_ids") for store in stores if isinstance(store, Store)]
+    ids = [store.read(sample_ids(modality)) for store in stores if isinstance(store, Store)]
     if ids:
-        check_distinct(np.concatenate(ids), str(first.path.parent))
+        check_distinct(np.concatenate(ids), str(first.path.parent), modality)
 
 
 def documents_left_out(folder: Path) -> float:

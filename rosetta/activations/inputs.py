@@ -108,7 +108,10 @@ class ShardInputs:
         return cls(
             source=source,
             demand=capture_demand(
-                config, source.dtype, Size(NeuronShape.of(manifest), manifest["n_parameters"])
+                config,
+                source.dtype,
+                Size(NeuronShape.of(manifest), manifest["n_parameters"]),
+                settings.sequence_length,
             ),
             room=room.shared(config.models_at_once).for_model(
                 untrained=source.untrained_seed is not None

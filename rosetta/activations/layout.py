@@ -1,4 +1,4 @@
-"""Checks of an activation store's manifest, metadata and tokens (docs/stores.md).
+"""Checks of an activation store's manifest and metadata (docs/stores.md).
 
 These checks cost little beside reading activations, so that every opening of a store makes them.
 """
@@ -11,10 +11,16 @@ import numpy as np
 import zarr
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
-from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, StoreTokens, activation_path
+from rosetta.activations.variables import (
+    ACTIVATION_DTYPES,
+    SAMPLES,
+    VARIABLES,
+    activation_path,
+)
 from rosetta.config.activations import CHUNK_POSITIONS
 from rosetta.config.base import Modality
 from rosetta.errors import StoreError
+from rosetta.storage.arrays import is_checksummed
 
 KIND = "activations"
 FORMAT_VERSION = 3
@@ -25,6 +31,17 @@ HIDDEN = (
     "is a hidden file, as other systems leave beside what they copy, and not a part of the "
     "store. Delete it."
 )
+
+
+# Whose manifests need not tell their modality: those of earlier versions did not.
+UNNAMED: Modality = "text"
+# What all shards of a model have in common, beside what those of every modality have.
+SAME_IN_SHARDS: dict[Modality, tuple[str, ...]] = {
+    "text": (),
+    "images": ("grid", "image_size", "step"),
+}
+# What a group's attributes repeat of its manifest, beside what those of every modality do.
+_TOLD: dict[Modality, tuple[str, ...]] = {"text": (), "images": ("grid", "image_size")}
 
 
 class _Keys(BaseModel):
@@ -38,8 +55,6 @@ class _File(_Keys):
 
 class _Holds(_Keys):
     n_positions: PositiveInt
-    n_with_bytes: NonNegativeInt
-    n_documents: PositiveInt
     n_layers: PositiveInt
     d_mlp: PositiveInt
     n_experts: NonNegativeInt = 0
@@ -50,9 +65,24 @@ class _Holds(_Keys):
     n_shards: PositiveInt
 
 
+class _HoldsText(_Holds):
+    n_with_bytes: NonNegativeInt
+    n_documents: PositiveInt
+
+
+class _HoldsImages(_Holds):
+    n_images: PositiveInt
+    grid: Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+    image_size: PositiveInt
+    step: str | None = None
+
+
+_HOLDS: dict[Modality, type[_Holds]] = {"text": _HoldsText, "images": _HoldsImages}
+
+
 class _Manifest(_Keys):
     made_by: dict[str, Any]
-    holds: _Holds
+    holds: dict[str, Any]
     files: dict[str, _File]
 
 
@@ -80,7 +110,7 @@ def store_modality(manifest: dict[str, Any], place: str) -> Modality:
     StoreError
         If stores of this modality have no variables in the registry.
     """
-    told = manifest.get("modality", "text")
+    told = manifest.get("modality", UNNAMED)
     for modality in VARIABLES:
         if told == modality:
             return modality
@@ -89,9 +119,34 @@ def store_modality(manifest: dict[str, Any], place: str) -> Modality:
     )
 
 
+def n_samples(holds: dict[str, Any], modality: Modality) -> int:
+    """Return how many samples (documents, images) a store holds."""
+    n: int = holds[f"n_{SAMPLES[modality]}s"]
+    return n
+
+
+def sample_ids(modality: Modality) -> str:
+    """Return the variable that holds the ids of samples."""
+    return f"{SAMPLES[modality]}_ids"
+
+
 def has_exponents(version: int) -> bool:
     """Whether stores of this version of the format hold the exponents of their layers."""
     return version > 2
+
+
+def _holds(manifest: dict[str, Any], place: str) -> _Holds:
+    kind, within = _HOLDS[store_modality(manifest, place)], ()
+    try:
+        _Manifest.model_validate(manifest)
+        within = ("holds",)
+        return kind.model_validate(manifest["holds"])
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = ".".join(map(str, (*within, *problem["loc"])))
+        raise StoreError(
+            f"{place}: {key}: {problem['msg']} (got {problem['input']!r}). {SPECIFICATION}"
+        ) from None
 
 
 def check_manifest(manifest: dict[str, Any], place: str) -> None:
@@ -103,15 +158,7 @@ def check_manifest(manifest: dict[str, Any], place: str) -> None:
         Naming the first key that is missing or wrong.
     """
     check_version(manifest, place)
-    store_modality(manifest, place)
-    try:
-        holds = _Manifest.model_validate(manifest).holds
-    except ValidationError as error:
-        problem = error.errors()[0]
-        key = ".".join(map(str, problem["loc"]))
-        raise StoreError(
-            f"{place}: {key}: {problem['msg']} (got {problem['input']!r}). {SPECIFICATION}"
-        ) from None
+    holds = _holds(manifest, place)
     if holds.shard >= holds.n_shards:
         raise StoreError(
             f"{place}: holds.shard: {holds.shard} is not among {holds.n_shards} shards, counted "
@@ -130,11 +177,28 @@ def check_manifest(manifest: dict[str, Any], place: str) -> None:
             f"{place}: holds.chunks: {holds.chunks[0]} positions; a chunk may hold "
             f"{CHUNK_POSITIONS} at most."
         )
+    if isinstance(holds, _HoldsImages):
+        _check_cells(holds, place)
 
 
-def group_attributes(holds: dict[str, Any], version: int = FORMAT_VERSION) -> dict[str, Any]:
+def _check_cells(holds: _HoldsImages, place: str) -> None:
+    height, width = holds.grid
+    cells = holds.n_images * height * width
+    if holds.n_positions != cells:
+        raise StoreError(
+            f"{place}: holds.n_positions: {holds.n_positions}, but {holds.n_images} images of "
+            f"{height} × {width} cells (holds.grid) have {cells}. Store the cells alone, without "
+            "class and register tokens."
+        )
+
+
+def group_attributes(
+    holds: dict[str, Any], modality: Modality, version: int = FORMAT_VERSION
+) -> dict[str, Any]:
     """Return the attributes that a store's group must have."""
-    return {"rosetta_store": version, **{key: holds[key] for key in ("n_layers", "d_mlp", "dtype")}}
+    told = {key: holds[key] for key in ("n_layers", "d_mlp", "dtype", *_TOLD[modality])}
+    named = {} if modality == UNNAMED else {"modality": modality}
+    return {"rosetta_store": version, **named, **told}
 
 
 def array_names(n_layers: int, modality: Modality, version: int = FORMAT_VERSION) -> dict[str, str]:
@@ -158,7 +222,7 @@ def check_arrays(
     StoreError
         Naming the first array that is not as registered or not as the manifest says.
     """
-    for key, value in group_attributes(holds, version).items():
+    for key, value in group_attributes(holds, modality, version).items():
         if group.attrs.get(key) != value:
             raise StoreError(
                 f"{place}: attribute {key} is {group.attrs.get(key)}, but should be {value}. "
@@ -166,7 +230,7 @@ def check_arrays(
             )
     sizes = {
         "position": holds["n_positions"],
-        "document": holds["n_documents"],
+        SAMPLES[modality]: n_samples(holds, modality),
         "layer": holds["n_layers"],
         "unit": holds["d_mlp"],
     }
@@ -188,17 +252,10 @@ def check_arrays(
                 raise StoreError(
                     f"{place}: {path}: {what} {found}, but should be {expected}. {SPECIFICATION}"
                 )
-        if not _checksummed(array.metadata.to_dict()["codecs"]):
+        if not is_checksummed(array):
             raise StoreError(
                 f"{place}: {path}: its chunks carry no crc32c checksum. {SPECIFICATION}"
             )
-
-
-def _checksummed(codecs: Any) -> bool:
-    inner = [codec["configuration"] for codec in codecs if codec["name"] == "sharding_indexed"]
-    if inner:
-        return all(_checksummed(inner[0][key]) for key in ("codecs", "index_codecs"))
-    return any(codec["name"] == "crc32c" for codec in codecs)
 
 
 def check_exponents(exponents: np.ndarray, place: str) -> None:
@@ -209,7 +266,7 @@ def check_exponents(exponents: np.ndarray, place: str) -> None:
     StoreError
         Naming the first layer of which that cannot be.
     """
-    if (layer := _first(np.abs(exponents.astype(np.int64)) > LARGEST_EXPONENT)) >= 0:
+    if (layer := first_true(np.abs(exponents.astype(np.int64)) > LARGEST_EXPONENT)) >= 0:
         raise StoreError(
             f"{place}: exponent is {exponents[layer]} in layer {layer}, but may be "
             f"{LARGEST_EXPONENT} above or below 0 "
@@ -217,97 +274,6 @@ def check_exponents(exponents: np.ndarray, place: str) -> None:
         )
 
 
-def check_tokens(tokens: StoreTokens, place: str) -> None:
-    """Check that documents are distinct and ordered, and byte ranges cover prefixes without gaps.
-
-    Positions without bytes (`byte_end == byte_start`) are excluded: where they stand is not looked
-    at.
-
-    Raises
-    ------
-    StoreError
-        Naming the first document or position that is wrong.
-    """
-    ids, lengths, document = tokens.document_ids, tokens.document_bytes, tokens.document_index
-    start, end = tokens.byte_start, tokens.byte_end
-    if len({len(values) for values in (tokens.token_ids, document, start, end)}) > 1 or len(
-        ids
-    ) != len(lengths):
-        raise StoreError(f"{place}: arrays over positions, or over documents, differ in length.")
-    check_distinct(ids, place)
-    if (i := _first((document < 0) | (document >= len(ids)))) >= 0:
-        raise StoreError(
-            f"{place}: document_index is {document[i]} at position {i}, of {len(ids)} documents."
-        )
-    if (i := _first(document[1:] < document[:-1])) >= 0:
-        raise StoreError(
-            f"{place}: document_index decreases after position {i}. Keep documents in order."
-        )
-    if (i := _first(end < start)) >= 0:
-        raise StoreError(f"{place}: byte_end is below byte_start at position {i}.")
-    kept = np.flatnonzero(tokens.with_bytes)
-    start, end, document = start[kept], end[kept], document[kept]
-    goes_on = document == np.append(-1, document[:-1])
-    expected = np.where(goes_on, np.append(0, end[:-1]), 0)
-    if (i := _first(start != expected)) >= 0:
-        raise StoreError(
-            f"{place}: byte_start is {start[i]} at position {kept[i]} of document "
-            f"{ids[document[i]]}, but should be "
-            f"{expected[i]}: the tokens with bytes cover a document from byte 0 on, without gap "
-            "or overlap."
-        )
-    if (i := _first(end > lengths[document])) >= 0:
-        raise StoreError(
-            f"{place}: byte_end is {end[i]} at position {kept[i]}, beyond the "
-            f"{lengths[document[i]]} bytes of document "
-            f"{ids[document[i]]}."
-        )
-
-
-def check_distinct(document_ids: np.ndarray, place: str) -> None:
-    """Check that no document is there twice.
-
-    Raises
-    ------
-    StoreError
-        Naming one that is.
-    """
-    ordered = np.sort(document_ids)
-    if (i := _first(ordered[1:] == ordered[:-1])) >= 0:
-        raise StoreError(
-            f"{place}: document_ids: {ordered[i]} is there more than once. Give every document "
-            "once."
-        )
-
-
-def check_same_documents(a: StoreTokens, b: StoreTokens, places: tuple[str, str]) -> None:
-    """Check that two stores hold the same documents, of the same lengths, in the same order.
-
-    How much of a document each model has read may differ: either may have cut it after some number
-    of tokens.
-
-    Raises
-    ------
-    StoreError
-        Naming the first document that differs.
-    """
-    both = " and ".join(places)
-    fix = "Capture both models on the same corpus and shards."
-    if len(a.document_ids) != len(b.document_ids):
-        raise StoreError(
-            f"{both} hold different documents: {len(a.document_ids)} of them and "
-            f"{len(b.document_ids)}. {fix}"
-        )
-    for name, what in (("document_ids", "id"), ("document_bytes", "length in bytes")):
-        values = getattr(a, name), getattr(b, name)
-        if (i := _first(values[0] != values[1])) >= 0:
-            raise StoreError(
-                f"{both} hold different documents: the {what} of document {i} is {values[0][i]} "
-                "in one and "
-                f"{values[1][i]} in the other. {fix}"
-            )
-
-
-def _first(wrong: np.ndarray) -> int:
+def first_true(wrong: np.ndarray) -> int:
     """Return the index of the first true entry, or -1."""
     return int(np.argmax(wrong)) if wrong.any() else -1

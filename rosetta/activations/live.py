@@ -17,11 +17,11 @@ import torch
 
 from rosetta.activations.capture import forward, tokenize_shard
 from rosetta.activations.inputs import ShardInputs
-from rosetta.activations.layout import FORMAT_VERSION, KIND, check_version, store_modality
+from rosetta.activations.layout import KIND, check_version, n_samples, store_modality
 from rosetta.activations.rounding import Rounding, Scale, scaled_back
 from rosetta.activations.store import describe
 from rosetta.activations.tokens import TokenizedDocument
-from rosetta.activations.variables import StoreTokens
+from rosetta.activations.variables import StoreDescription, StoreTokens
 from rosetta.config import Config, load_config
 from rosetta.errors import StoreError
 from rosetta.models.neuron_counts import neuron_shape
@@ -44,25 +44,18 @@ def write_live_store(config: Config, paths: Paths, model: str, shard: int) -> No
     settings = config.activations
     inputs = ShardInputs.of(config, paths, model, shard)
     _, tokens = tokenize_shard(inputs, settings)
-    shape = neuron_shape(inputs.model_config, model)
     path = paths.store_manifest(model, settings.n_shards, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
-    holds = describe(
-        tokens,
-        shape,
+    description = StoreDescription(
+        shape=neuron_shape(inputs.model_config, model),
         dtype=settings.dtype,
         shard=shard,
         n_shards=settings.n_shards,
+        made_by=inputs.made_by,
         place=inputs.place,
     )
     live = {"config": os.path.relpath(paths.run_config, path.parent), "model": model}
-    manifest = {
-        "kind": KIND,
-        "format_version": FORMAT_VERSION,
-        "made_by": inputs.made_by,
-        "holds": holds,
-    }
-    write_manifest(path, {**manifest, "files": {}, "live": live})
+    write_manifest(path, {**describe(tokens, description), "files": {}, "live": live})
 
 
 class LiveStore:
@@ -83,6 +76,7 @@ class LiveStore:
         self.shape = NeuronShape.of(holds)
         self.n_layers, self.d_mlp = self.shape.n_layers, self.shape.d_mlp
         self.n_positions: int = holds["n_positions"]
+        self.n_samples = n_samples(holds, self.modality)
         self.dtype: str = holds["dtype"]
 
     @cached_property
@@ -97,7 +91,7 @@ class LiveStore:
     @cached_property
     def _exponents(self) -> np.ndarray:
         """Return the layers' exponents as in a written store, from the first positions."""
-        inputs, scale = self._inputs(), Scale(self.tokens().with_bytes, self.n_layers, self.dtype)
+        inputs, scale = self._inputs(), Scale(self.positions().counted, self.n_layers, self.dtype)
         batches = forward(inputs.model, self._tokenized[0], inputs.batch_size, inputs.place)
         while not scale.complete:
             scale.see(next(batches))
@@ -106,9 +100,9 @@ class LiveStore:
 
     def read(self, variable: str) -> np.ndarray:
         """Return one of the small variables that say what the positions are."""
-        return getattr(self.tokens(), variable)
+        return getattr(self.positions(), variable)
 
-    def tokens(self) -> StoreTokens:
+    def positions(self) -> StoreTokens:
         """Return what the positions are."""
         return self._tokenized[1]
 
@@ -116,7 +110,7 @@ class LiveStore:
         """Return pilot moments of every neuron: those of the first batch of documents."""
         for start, parts in self.chunks(0, self.n_layers * self.d_mlp):
             rows = slice(start, start + len(parts[0][1]))
-            kept = torch.from_numpy(self.tokens().with_bytes[rows])
+            kept = torch.from_numpy(self.positions().counted[rows])
             return Moments.of(
                 torch.cat([values[kept] for _, values in parts], dim=1).float().numpy()
             )
@@ -128,7 +122,7 @@ class LiveStore:
         inputs, start = self._inputs(), 0
         exponents = self._exponents
         rounding = Rounding(
-            self.tokens().with_bytes, self.shape, self.dtype, str(self.path), exponents
+            self.positions().counted, self.shape, self.dtype, str(self.path), exponents
         )
         for batch in forward(inputs.model, self._tokenized[0], inputs.batch_size, inputs.place):
             values = rounding(batch)

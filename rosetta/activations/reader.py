@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from rosetta.activations.variables import StoreTokens
+from rosetta.activations.variables import StorePositions
 from rosetta.config.base import Modality
 from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
@@ -28,8 +28,8 @@ class StoreReader(Protocol):
         What its model sees.
     shape : NeuronShape
         Neurons of the model.
-    n_layers, d_mlp, n_positions : int
-        Layers, neurons per layer, rows.
+    n_layers, d_mlp, n_positions, n_samples : int
+        Layers, neurons per layer, rows, documents or images.
     """
 
     path: Path
@@ -39,11 +39,12 @@ class StoreReader(Protocol):
     n_layers: int
     d_mlp: int
     n_positions: int
+    n_samples: int
 
     def read(self, variable: str) -> np.ndarray:
         """Return a small variable, whole."""
 
-    def tokens(self) -> StoreTokens:
+    def positions(self) -> StorePositions:
         """Return what the rows are."""
 
     def moments(self) -> Moments:

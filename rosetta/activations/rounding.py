@@ -22,31 +22,31 @@ SMALL = 2.0**-6
 
 
 class Scale:
-    """Finds the exponents of a store's layers from the first positions with bytes.
+    """Finds the exponents of a store's layers from the first positions that count.
 
     Parameters
     ----------
-    with_bytes : ndarray of bool, shape (n_positions,)
-        Which positions stand for bytes.
+    counted : ndarray of bool, shape (n_positions,)
+        Which positions count; of text, those with bytes.
     n_layers : int
         Layers of the model.
     dtype : {'float16', 'float32', 'bfloat16'}
         Stored precision.
     """
 
-    def __init__(self, with_bytes: np.ndarray, n_layers: int, dtype: str) -> None:
-        self._with_bytes = torch.from_numpy(with_bytes[:CHUNK_POSITIONS])
+    def __init__(self, counted: np.ndarray, n_layers: int, dtype: str) -> None:
+        self._counted = torch.from_numpy(counted[:CHUNK_POSITIONS])
         self._largest = np.zeros(n_layers)
         self._dtype, self._position = dtype, 0
 
     @property
     def complete(self) -> bool:
         """Whether all positions that matter were seen."""
-        return self._dtype != "float16" or self._position >= len(self._with_bytes)
+        return self._dtype != "float16" or self._position >= len(self._counted)
 
     def see(self, values: torch.Tensor) -> None:
         """Look at the next batch, shape (n_layers, n_rows, d_mlp)."""
-        rows = self._with_bytes[self._position : self._position + values.shape[1]]
+        rows = self._counted[self._position : self._position + values.shape[1]]
         self._position += values.shape[1]
         if not bool(rows.any()):
             return
@@ -74,13 +74,14 @@ def scaled_back(values: torch.Tensor, exponent: int) -> torch.Tensor:
 class Rounding:
     """Rounds successive batches to the stored dtype.
 
-    Positions without bytes are excluded, so what overflows there (the first token of many models
-    reads huge values) is clamped to the largest finite value. Everything else must be finite.
+    Positions that do not count are excluded, so what overflows there (the first token of many
+    models reads huge values) is clamped to the largest finite value. Everything else must be
+    finite.
 
     Parameters
     ----------
-    with_bytes : ndarray of bool, shape (n_positions,)
-        Which positions stand for bytes.
+    counted : ndarray of bool, shape (n_positions,)
+        Which positions count; of text, those with bytes.
     shape : NeuronShape
         Neurons of the model, for messages.
     dtype : {'float16', 'float32', 'bfloat16'}
@@ -92,17 +93,19 @@ class Rounding:
 
     Attributes
     ----------
+    place : str
+        What messages name as the culprit.
     exponents : ndarray of int16, shape (n_layers,)
         Of the layers.
     n_clamped : int
         Values that were clamped so far.
     n_underflow : ndarray of int64, shape (n_layers,)
-        Values other than 0 that became 0 so far, at positions with bytes.
+        Values other than 0 that became 0 so far, at positions that count.
     """
 
     def __init__(
         self,
-        with_bytes: np.ndarray,
+        counted: np.ndarray,
         shape: NeuronShape,
         dtype: str,
         place: str,
@@ -110,8 +113,8 @@ class Rounding:
     ) -> None:
         self.exponents = np.zeros(shape.n_layers, np.int16) if exponents is None else exponents
         self.n_clamped, self.n_underflow = 0, np.zeros(shape.n_layers, np.int64)
-        self._with_bytes, self._shape = torch.from_numpy(with_bytes), shape
-        self._dtype, self._place = dtype, place
+        self._counted, self._shape = torch.from_numpy(counted), shape
+        self._dtype, self.place = dtype, place
         self._position = 0
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
@@ -123,11 +126,11 @@ class Rounding:
             If there are more rows than positions, or naming the first neuron that the dtype cannot
             hold.
         """
-        rows = self._with_bytes[self._position : self._position + values.shape[1]]
+        rows = self._counted[self._position : self._position + values.shape[1]]
         if len(rows) < values.shape[1]:
             raise StoreError(
-                f"{self._place}: more activations than the {len(self._with_bytes)} positions of "
-                "tokens."
+                f"{self.place}: activations of more than the {len(self._counted)} positions that "
+                "are described."
             )
         self._position += len(rows)
         stored = values.to(getattr(torch, self._dtype), copy=bool(self.exponents.any()))
@@ -160,7 +163,7 @@ class Rounding:
     def _message(self, values: torch.Tensor, at: list[int]) -> str:
         layer, row, unit = at
         value = float(values[layer, row, unit])
-        what = f"{self._place}: neuron {self._shape.name(layer, unit)} reads {value:g}"
+        what = f"{self.place}: neuron {self._shape.name(layer, unit)} reads {value:g}"
         if math.isfinite(value):
             beside = (
                 " beside the first values of its layer, which are tiny"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rosetta.config import Config, twin_name
 from rosetta.config.ladders import check_modalities, check_scales
+from rosetta.config.names import model_of_store
 from rosetta.errors import ConfigError
 from rosetta.models.known_sizes import known_neurons
 from rosetta.models.modality import known_modality
@@ -17,12 +18,11 @@ from rosetta.run.stages import made_by
 
 
 def activations_step(config: Config, paths: Paths, model: str, shard: int) -> None:
-    """Capture one shard of the match split; without stores, write how its rows are computed."""
-    import torch
+    """Capture one shard of the samples; without stores, write how its rows are computed.
 
-    from rosetta.activations.capture import capture_shard
-    from rosetta.activations.inputs import ShardInputs
-    from rosetta.activations.live import write_live_store
+    `model` names the stores: a model's own, or of images that a generator made (`store_name`).
+    """
+    import torch
 
     settings = config.activations
     config.entry(model)
@@ -35,13 +35,25 @@ def activations_step(config: Config, paths: Paths, model: str, shard: int) -> No
         )
     # One thread: sums split over threads round differently, and shards are the unit of parallelism.
     torch.set_num_threads(1)
+    if config.modality_of(model) == "images":
+        from rosetta.activations.image_shards import capture_images
+
+        capture_images(config, paths, model, shard)
+    else:
+        _capture_text(config, paths, model, shard)
+
+
+def _capture_text(config: Config, paths: Paths, model: str, shard: int) -> None:
+    from rosetta.activations.capture import capture_shard
+    from rosetta.activations.inputs import ShardInputs
+    from rosetta.activations.live import write_live_store
+
+    settings = config.activations
     if config.store_mode == "live":
         write_live_store(config, paths, model, shard)
-    else:
-        inputs = ShardInputs.of(config, paths, model, shard)
-        capture_shard(
-            inputs, settings, paths.store_manifest(model, settings.n_shards, shard), shard
-        )
+        return
+    inputs = ShardInputs.of(config, paths, model, shard)
+    capture_shard(inputs, settings, paths.store_manifest(model, settings.n_shards, shard), shard)
 
 
 def twins_step(config: Config, paths: Paths, model: str) -> None:
@@ -52,8 +64,28 @@ def twins_step(config: Config, paths: Paths, model: str) -> None:
         twin = twin_name(model, seed)
         source = model_source(config, paths, twin)
         write_model_manifest(source, paths.model_manifest(twin), made_by(config, "model", twin))
+    for name in config.twin_stores(model):
         for shard in range(config.activations.n_shards):
-            activations_step(config, paths, twin, shard)
+            activations_step(config, paths, name, shard)
+
+
+def captured_step(config: Config, paths: Paths, model: str) -> None:
+    """Write what all stores of a model that sees images hold, once they are there."""
+    trained = config.replicates(model)
+    names = [name for name in config.stores() if model_of_store(name) in trained]
+    _write_captured(config, paths, names, paths.captured(model))
+
+
+def captured_twins_step(config: Config, paths: Paths, model: str) -> None:
+    """Write the same of the model's untrained twins."""
+    _write_captured(config, paths, config.twin_stores(model), paths.captured_twins(model))
+
+
+def _write_captured(config: Config, paths: Paths, names: list[str], out: Path) -> None:
+    from rosetta.activations.captured import write_captured
+
+    n_shards = config.activations.n_shards
+    write_captured({name: paths.stores(name, n_shards) for name in names}, out)
 
 
 def store_check_step(path: Path) -> Iterator[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -15,44 +14,47 @@ from zarr.codecs import Crc32cCodec
 from rosetta.activations.layout import (
     FORMAT_VERSION,
     KIND,
+    UNNAMED,
     check_arrays,
     check_exponents,
     check_manifest,
-    check_tokens,
     group_attributes,
     has_exponents,
+    n_samples,
     store_modality,
 )
+from rosetta.activations.position_checks import check_positions
 from rosetta.activations.rounding import Rounding, Scale, rounded, scaled_back
-from rosetta.activations.variables import ACTIVATION_DTYPES, VARIABLES, StoreTokens, activation_path
+from rosetta.activations.variables import (
+    ACTIVATION_DTYPES,
+    POSITIONS,
+    SAMPLES,
+    VARIABLES,
+    StoreDescription,
+    StorePositions,
+    activation_path,
+)
 from rosetta.config.activations import CHUNK_POSITIONS
 from rosetta.config.base import Modality
 from rosetta.errors import StoreError
 from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
 from rosetta.progress import say
+from rosetta.storage.arrays import read_whole, write_rows
 from rosetta.storage.atomic import replacing
-from rosetta.storage.damage import DamageError
 from rosetta.storage.manifests import check_files, describe_files, read_manifest, write_manifest
 
 # A chunk holds all positions of a block for a tile's width of units. Blocks are written whole: the
 # sharding codec would otherwise read and rewrite a file for every batch.
 CHUNK_UNITS = 1024
-WRITTEN: Modality = "text"  # whose manifests do not tell their modality (`layout.store_modality`)
 LOST = 0.25  # share of a layer's values that are not 0 and are stored as 0, above which it is told
 
 
 def write_store(
     manifest_path: Path,
     batches: Iterable[torch.Tensor],
-    tokens: StoreTokens,
-    shape: NeuronShape,
-    *,
-    dtype: str,
-    shard: int,
-    n_shards: int,
-    made_by: dict[str, Any],
-    place: str,
+    positions: StorePositions,
+    description: StoreDescription,
 ) -> None:
     """Write one activation store, verify it, and write its manifest beside it.
 
@@ -62,10 +64,10 @@ def write_store(
         Where the manifest goes; the store is the folder of the same name ending in `.zarr`.
     batches : iterable of Tensor, each of shape (n_layers, n_rows, d_mlp)
         Activations of successive positions; any number of rows per batch.
-    tokens, shape, dtype, shard, n_shards, place
-        What the store holds (see `describe`).
-    made_by : dict
-        What the store depends on, the same for all shards of a model.
+    positions : StorePositions
+        What the positions are: `StoreTokens` of text, `StoreCells` of images.
+    description : StoreDescription
+        Neurons, precision, shard and origin.
 
     Raises
     ------
@@ -73,113 +75,99 @@ def write_store(
         If there is no position, or an activation is not finite in the stored dtype; the message
         names the layer and unit.
     """
-    holds = describe(tokens, shape, dtype=dtype, shard=shard, n_shards=n_shards, place=place)
+    shape, place = description.shape, description.place
+    manifest = describe(positions, description)
+    holds = manifest["holds"]
     holds["chunks"] = [min(CHUNK_POSITIONS, holds["n_positions"]), min(CHUNK_UNITS, shape.d_mlp)]
     manifest_path.unlink(
         missing_ok=True
     )  # a manifest must never speak of a store that is being replaced
-    rounding = Rounding(tokens.with_bytes, shape, dtype, place)
-    files, n_dead = _write_arrays(
-        manifest_path.with_suffix(".zarr"), batches, tokens, holds, rounding, place
+    rounding = Rounding(positions.counted, shape, description.dtype, place)
+    files, moments = _write_arrays(
+        manifest_path.with_suffix(".zarr"), batches, positions, holds, rounding
     )
-    _tell_underflow(rounding.n_underflow, holds, place)
+    _tell_underflow(rounding.n_underflow, moments.count, description)
     holds |= {
-        "n_dead": n_dead,
+        "n_dead": int((moments.m2 == 0).sum()),
         "n_clamped": rounding.n_clamped,
         "n_underflow": int(rounding.n_underflow.sum()),
     }
-    manifest = {
-        "kind": KIND,
-        "format_version": FORMAT_VERSION,
-        "made_by": made_by,
-        "holds": holds,
-        "files": files,
-    }
-    write_manifest(manifest_path, manifest)
+    write_manifest(manifest_path, {**manifest, "files": files})
 
 
 def _write_arrays(
     store_path: Path,
     batches: Iterable[torch.Tensor],
-    tokens: StoreTokens,
+    positions: StorePositions,
     holds: dict[str, Any],
     rounding: Rounding,
-    place: str,
-) -> tuple[dict[str, Any], int]:
-    """Write and verify all arrays of a store; return facts of the files, and the dead neurons."""
-    scale = Scale(tokens.with_bytes, holds["n_layers"], holds["dtype"])
+) -> tuple[dict[str, Any], Moments]:
+    """Write and verify all arrays of a store; return facts of the files, and the moments."""
+    scale = Scale(positions.counted, holds["n_layers"], holds["dtype"])
     n_values = holds["n_positions"] * holds["n_layers"] * holds["d_mlp"]
     n_bytes = n_values * np.dtype(ACTIVATION_DTYPES[holds["dtype"]]).itemsize
+    modality, place = positions.modality, rounding.place
     with replacing(
-        store_path, n_bytes + sum(values.nbytes for values in vars(tokens).values())
+        store_path, n_bytes + sum(values.nbytes for values in positions.arrays.values())
     ) as temporary:
-        group = _create(temporary, holds)
-        moments = _fill(group, rounded(batches, scale, rounding), tokens, holds, rounding, place)
+        group = _create(temporary, holds, modality)
+        blocks = _blocks(rounded(batches, scale, rounding), holds["chunks"][0])
+        moments = _fill(group, blocks, positions.counted, rounding)
         small = {"exponent": rounding.exponents, "mean": moments.mean, "m2": moments.m2}
-        for name, values in {**vars(tokens), **small}.items():
-            _add_variable(group, name, values)
-        check_arrays(zarr.open_group(temporary, mode="r", zarr_format=3), holds, place, WRITTEN)
-        return describe_files(temporary), int((moments.m2 == 0).sum())
+        for name, values in {**positions.arrays, **small}.items():
+            _add_variable(group, name, values, modality)
+        check_arrays(zarr.open_group(temporary, mode="r", zarr_format=3), holds, place, modality)
+        return describe_files(temporary), moments
 
 
-def _tell_underflow(n_underflow: np.ndarray, holds: dict[str, Any], place: str) -> None:
+def _tell_underflow(n_underflow: np.ndarray, n_counted: int, description: StoreDescription) -> None:
     """Warn of layers that lose a large part of their values to underflow."""
-    share = n_underflow / max(1, holds["n_with_bytes"] * holds["d_mlp"])
+    share = n_underflow / max(1, n_counted * description.shape.d_mlp)
     if len(lost := np.flatnonzero(share > LOST)):
         say(
-            f"{place}: {share[lost].max():.0%} of the values of layer "
+            f"{description.place}: {share[lost].max():.0%} of the values of layer "
             f"{lost[share[lost].argmax()]} are too small for "
-            f"{holds['dtype']} and are stored as 0 ({len(lost)} such layer(s)). Set "
+            f"{description.dtype} and are stored as 0 ({len(lost)} such layer(s)). Set "
             "activations.dtype to bfloat16 or "
             "float32."
         )
 
 
-def describe(
-    tokens: StoreTokens, shape: NeuronShape, *, dtype: str, shard: int, n_shards: int, place: str
-) -> dict[str, Any]:
-    """Return what a manifest says of any store, written or live.
-
-    Parameters
-    ----------
-    tokens : StoreTokens
-        What the positions are.
-    shape : NeuronShape
-        Neurons of the model.
-    dtype : {'float16', 'float32', 'bfloat16'}
-        Stored precision.
-    shard, n_shards : int
-        Which shard of how many.
-    place : str
-        What messages name as the culprit.
+def describe(positions: StorePositions, description: StoreDescription) -> dict[str, Any]:
+    """Return what the manifest of any store, written or live, says before there are values.
 
     Raises
     ------
     StoreError
-        If there is no position, or the tokens are not in order.
+        If there is no position, or the positions are not in order.
     """
-    if not len(tokens.token_ids):
+    place, modality = description.place, positions.modality
+    if not positions.n_positions:
         raise StoreError(
-            f"{place}: the shard has no token. Lower activations.n_shards or give more documents."
+            f"{place}: the shard has no position. Lower activations.n_shards or give more "
+            f"{SAMPLES[modality]}s."
         )
-    check_tokens(tokens, place)
+    check_positions(positions, place)
     return {
-        "n_positions": len(tokens.token_ids),
-        "n_with_bytes": int(tokens.with_bytes.sum()),
-        "n_documents": len(tokens.document_ids),
-        "n_left_out": len(tokens.document_ids)
-        - len(np.unique(tokens.document_index[tokens.with_bytes])),
-        **shape.facts,
-        "dtype": dtype,
-        "shard": shard,
-        "n_shards": n_shards,
+        "kind": KIND,
+        "format_version": FORMAT_VERSION,
+        # Manifests of text are those of earlier versions, byte for byte.
+        **({} if modality == UNNAMED else {"modality": modality}),
+        "made_by": description.made_by,
+        "holds": {
+            **positions.facts,
+            **description.shape.facts,
+            "dtype": description.dtype,
+            "shard": description.shard,
+            "n_shards": description.n_shards,
+        },
     }
 
 
-def _create(folder: Path, holds: dict[str, Any]) -> zarr.Group:
+def _create(folder: Path, holds: dict[str, Any], modality: Modality) -> zarr.Group:
     """Create the group and the arrays of all layers."""
     group = zarr.create_group(folder, zarr_format=3)
-    group.attrs.update(group_attributes(holds))
+    group.attrs.update(group_attributes(holds, modality))
     rows, units = holds["chunks"]
     for layer in range(holds["n_layers"]):
         group.create_array(
@@ -189,34 +177,31 @@ def _create(folder: Path, holds: dict[str, Any]) -> zarr.Group:
             chunks=(rows, units),
             shards=(rows, -(-holds["d_mlp"] // units) * units),
             compressors=[Crc32cCodec()],
-            dimension_names=VARIABLES[WRITTEN]["activations"].dimensions,
+            dimension_names=VARIABLES[modality]["activations"].dimensions,
         )
     return group
 
 
 def _fill(
-    group: zarr.Group,
-    batches: Iterable[torch.Tensor],
-    tokens: StoreTokens,
-    holds: dict[str, Any],
-    rounding: Rounding,
-    place: str,
+    group: zarr.Group, blocks: Iterator[torch.Tensor], counted: np.ndarray, rounding: Rounding
 ) -> Moments:
-    """Write the activations and return their moments over the positions with bytes."""
-    layers = [group[activation_path(layer)] for layer in range(holds["n_layers"])]
-    moments, position = Moments.zeros((holds["n_layers"], holds["d_mlp"])), 0
-    for block in _blocks(batches, holds["chunks"][0]):
+    """Write the activations and return their moments over the positions that count."""
+    n_layers = len(rounding.exponents)
+    layers = [group[activation_path(layer)] for layer in range(n_layers)]
+    moments, position = Moments.zeros((n_layers, layers[0].shape[1])), 0
+    for block in blocks:
         rows = slice(position, position + block.shape[1])
-        kept = torch.from_numpy(tokens.with_bytes[rows])
+        kept = torch.from_numpy(counted[rows])
         moments = moments.merge(_block_moments(block, kept, rounding.exponents))
-        raw = block.contiguous().view(torch.uint16) if holds["dtype"] == "bfloat16" else block
+        raw = block.contiguous().view(torch.uint16) if block.dtype == torch.bfloat16 else block
         for array, values in zip(layers, raw.numpy(), strict=True):
-            _write(array, rows, values)
+            write_rows(array, rows, values)
         position = rows.stop
         del block, raw, values  # or they would lie beside the next batches
-    if position != holds["n_positions"]:
+    if position != len(counted):
         raise StoreError(
-            f"{place}: {position} positions of activations for {holds['n_positions']} tokens."
+            f"{rounding.place}: activations of {position} positions, and {len(counted)} positions "
+            "are described."
         )
     return moments
 
@@ -248,25 +233,16 @@ def _block_moments(block: torch.Tensor, kept: torch.Tensor, exponents: np.ndarra
     )
 
 
-def _add_variable(group: zarr.Group, name: str, values: np.ndarray) -> None:
+def _add_variable(group: zarr.Group, name: str, values: np.ndarray, modality: Modality) -> None:
     array = group.create_array(
         name,
         shape=values.shape,
         dtype=values.dtype,
         chunks=tuple(max(1, n) for n in values.shape),
         compressors=[Crc32cCodec()],
-        dimension_names=VARIABLES[WRITTEN][name].dimensions,
+        dimension_names=VARIABLES[modality][name].dimensions,
     )
-    _write(array, slice(None), values)
-
-
-def _write(array: zarr.Array, rows: slice, values: np.ndarray) -> None:
-    """Write rows and read them back, so that a store is whole before it gets its name."""
-    array[rows] = values
-    if not np.array_equal(array[rows], values):
-        raise StoreError(
-            f"{array.store_path}: does not read back as it was written. Check the disk."
-        )
+    write_rows(array, slice(None), values)
 
 
 class Store:
@@ -304,6 +280,7 @@ class Store:
         self.shape = NeuronShape.of(holds)
         self.n_layers, self.d_mlp = self.shape.n_layers, self.shape.d_mlp
         self.n_positions: int = holds["n_positions"]
+        self.n_samples = n_samples(holds, self.modality)
         self.dtype: str = holds["dtype"]
         self._layers = [self.group[activation_path(layer)] for layer in range(self.n_layers)]
         scaled = (
@@ -311,12 +288,12 @@ class Store:
         )
         check_exponents(scaled, str(self.path))
         self._exponents = scaled.tolist()
-        tokens = self.tokens()
-        check_tokens(tokens, str(self.path))
-        if int(tokens.with_bytes.sum()) != holds["n_with_bytes"]:
-            raise StoreError(
-                f"{manifest_path}: holds.n_with_bytes: should be {int(tokens.with_bytes.sum())}."
-            )
+        positions = self.positions()
+        check_positions(positions, str(self.path))
+        for key, value in positions.counts.items():
+            if holds[key] != value:
+                raise StoreError(f"{manifest_path}: holds.{key}: should be {value}.")
+        self._n_counted = int(positions.counted.sum())
 
     def read(self, variable: str) -> np.ndarray:
         """Return a small variable of the registry, whole.
@@ -328,14 +305,14 @@ class Store:
         """
         return self._guard(variable, lambda: self.group[variable][...])
 
-    def tokens(self) -> StoreTokens:
+    def positions(self) -> StorePositions:
         """Return what the positions are."""
-        return StoreTokens(**{field.name: self.read(field.name) for field in fields(StoreTokens)})
+        return POSITIONS[self.modality].of(self)
 
     def moments(self) -> Moments:
         """Return the moments of every neuron, arrays of shape (n_layers · d_mlp,)."""
         return Moments(
-            self.manifest["holds"]["n_with_bytes"],
+            self._n_counted,
             self.read("mean").ravel(),
             self.read("m2").ravel(),
         )
@@ -379,12 +356,7 @@ class Store:
             yield start, parts
 
     def _guard(self, what: str, read: Any) -> np.ndarray:
-        try:
-            return read()
-        except (ValueError, KeyError, TypeError, OSError, RuntimeError) as error:
-            raise DamageError(
-                self.path, f"{what} is damaged ({error})", self.path.with_suffix(".json")
-            ) from None
+        return read_whole(read, self.path, what, self.path.with_suffix(".json"))
 
 
 def _is_small(name: str) -> bool:

@@ -32,7 +32,7 @@ def check_store(store: Store) -> None:
     StoreError
         At the first thing that is wrong: a file that is altered or that the manifest does not list,
         an array that is not registered, a chunk that cannot be read, a value that is not finite on
-        a position with bytes, moments that are not those of the activations.
+        a position that counts, moments that are not those of the activations.
     """
     files = store.manifest["files"]
     _check_names(store)
@@ -48,13 +48,13 @@ def check_store(store: Store) -> None:
 def summary(store: Store) -> str:
     """Return one line that says what a store holds."""
     holds, moments = store.manifest["holds"], store.moments()
+    positions = store.positions()
     n_bytes = sum(facts["bytes"] for facts in store.manifest["files"].values())
     return (
         f"{store.path.with_suffix('.json')}: shard {holds['shard']} of {holds['n_shards']}, "
         f"{store.n_layers} × {store.d_mlp} neurons ({int((moments.m2 == 0).sum())} dead), "
         f"{holds['dtype']}, "
-        f"{holds['n_positions']} positions ({holds['n_with_bytes']} with bytes) of "
-        f"{holds['n_documents']} documents, "
+        f"{positions.in_words}, "
         f"{tqdm.format_sizeof(n_bytes, 'B')}"
     )
 
@@ -79,7 +79,7 @@ def _check_names(store: Store) -> None:
 
 def _check_activations(store: Store, shown: Any, n_bytes: int) -> None:
     """Read every chunk once; `n_bytes` of progress are shared out over them."""
-    with_bytes = torch.from_numpy(store.tokens().with_bytes)
+    counted = torch.from_numpy(store.positions().counted)
     saved = store.moments()
     rows, units = store.manifest["holds"]["chunks"]
     firsts = [
@@ -90,7 +90,7 @@ def _check_activations(store: Store, shown: Any, n_bytes: int) -> None:
         columns = slice(unit, min(unit + units, store.d_mlp))
         for start in range(0, store.n_positions, rows):
             positions = slice(start, start + rows)
-            values = store.activations(layer, positions, columns)[with_bytes[positions]].float()
+            values = store.activations(layer, positions, columns)[counted[positions]].float()
             _check_finite(store, values, layer, unit)
             parts.append(Moments.of(values.numpy()))
         flat = slice(layer * store.d_mlp + columns.start, layer * store.d_mlp + columns.stop)
@@ -106,7 +106,7 @@ def _check_finite(store: Store, values: torch.Tensor, layer: int, first_unit: in
         raise StoreError(
             f"{store.path}: neuron {store.shape.name(layer, first_unit + unit)} reads "
             f"{float(values[row, unit])} on a "
-            f"position with bytes. Capture it again, in a dtype that holds its values."
+            f"position that counts. Capture it again, in a dtype that holds its values."
         )
 
 

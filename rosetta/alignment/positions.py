@@ -2,8 +2,8 @@
 
 A modality says which rows of a store make each position, and with which weights. For text a
 position is a run of tokens of equal weights (`rosetta.alignment.spans`). For images it is a cell of
-a common grid: four patches with the weights of bilinear interpolation. Correlation sees only what
-stands here.
+a common grid: four stored cells with the weights of bilinear interpolation
+(`rosetta.alignment.grids`). Correlation sees only what stands here.
 """
 
 from __future__ import annotations
@@ -33,6 +33,16 @@ class AlignedPositions(ABC):
 
     def __len__(self) -> int:
         return len(self.sample)
+
+    @property
+    def place(self) -> np.ndarray:
+        """Place of each position in its sample, ascending in each, shape (n_positions,).
+
+        Positions of two samples that are exchanged for each other meet where their places are
+        equal. By default it is their number in the sample.
+        """
+        number: np.ndarray = np.arange(len(self)) - np.searchsorted(self.sample, self.sample)
+        return number
 
     @property
     @abstractmethod
@@ -88,15 +98,21 @@ class StoredRows:
     content : ndarray of bool, shape (n_rows,)
         Rows that stand for a part of their sample. The others (special tokens) belong to no
         position.
+    in_order : bool
+        Whether a sample's rows are read one after the other, as tokens are. Cells of an image are
+        seen at once, and none of them is the first.
     """
 
     sample: np.ndarray
     content: np.ndarray
+    in_order: bool = True
 
     @property
     def begins_sample(self) -> np.ndarray:
-        """Whether each row is the first content of its sample, shape (n_rows,)."""
+        """Whether each row is the first content of its sample that is read, shape (n_rows,)."""
         found = np.zeros(len(self.sample), bool)
+        if not self.in_order:
+            return found
         rows = np.flatnonzero(self.content)
         found[rows[np.diff(self.sample[rows], prepend=-1) != 0]] = True
         return found

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from rosetta.activations.reader import StoreReader
-from rosetta.alignment import text
+from rosetta.alignment import images, text
 from rosetta.alignment.positions import AlignedShard
 from rosetta.alignment.samples import SampleFacts
+from rosetta.config.alignment import Grid
 from rosetta.config.base import Modality
 from rosetta.errors import StoreError
 
@@ -23,23 +24,26 @@ class Alignment:
     Attributes
     ----------
     align_shard : callable
-        Aligns two models' shards of the same samples.
+        Aligns two models' shards of the same samples, on the grid of the one or the other.
     sample_facts : callable
         From the ids of samples, and a table of them or None, to their labels and clusters.
     """
 
-    align_shard: Callable[[StoreReader, StoreReader], AlignedShard]
+    align_shard: Callable[[StoreReader, StoreReader, Grid], AlignedShard]
     sample_facts: Callable[[np.ndarray, Path | None], SampleFacts]
 
 
 # A further modality is a further entry.
-ALIGNMENTS: Mapping[Modality, Alignment] = {"text": Alignment(text.align_shard, text.sample_facts)}
+ALIGNMENTS: Mapping[Modality, Alignment] = {
+    "text": Alignment(text.align_shard, text.sample_facts),
+    "images": Alignment(images.align_shard, images.sample_facts),
+}
 
 
 def align_stores(
-    stores_a: Sequence[StoreReader], stores_b: Sequence[StoreReader]
+    stores_a: Sequence[StoreReader], stores_b: Sequence[StoreReader], grid: Grid = "larger"
 ) -> list[AlignedShard]:
-    """Align the shard stores of two models.
+    """Align the shard stores of two models, cells of images on this grid (`alignment.grid`).
 
     Raises
     ------
@@ -56,7 +60,7 @@ def align_stores(
         told = ", ".join(f"{path}: {modality}" for path, modality in modalities.items())
         raise StoreError(f"stores of two modalities cannot be aligned ({told}). Give two of one.")
     align = ALIGNMENTS[stores_a[0].modality].align_shard
-    return [align(a, b) for a, b in zip(stores_a, stores_b, strict=True)]
+    return [align(a, b, grid) for a, b in zip(stores_a, stores_b, strict=True)]
 
 
 def facts_of_samples(

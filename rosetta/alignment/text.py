@@ -8,41 +8,38 @@ from pathlib import Path
 
 import numpy as np
 
-from rosetta.activations.layout import check_same_documents
+from rosetta.activations.position_checks import check_same_documents
 from rosetta.activations.reader import StoreReader
 from rosetta.activations.variables import StoreTokens
 from rosetta.alignment.positions import AlignedShard, StoredRows
-from rosetta.alignment.samples import SampleFacts
+from rosetta.alignment.samples import SampleFacts, SampleTable
 from rosetta.alignment.spans import AlignedSpans, Segments, TokenRanges, aligned_spans
-from rosetta.errors import StoreError
+from rosetta.config.alignment import Grid
 from rosetta.inputs.text.documents import cluster_of, document_name
-from rosetta.storage.tables import read_parquet
-
-DOCUMENT_COLUMNS = ["id", "domain", "source"]
 
 
 def token_ranges(tokens: StoreTokens) -> TokenRanges:
     """Return the byte ranges of the tokens that stand for bytes."""
-    kept = tokens.with_bytes
+    kept = tokens.counted
     return TokenRanges(tokens.document_index[kept], tokens.byte_start[kept], tokens.byte_end[kept])
 
 
-def align_shard(a: StoreReader, b: StoreReader) -> AlignedShard:
-    """Align one shard of two models.
+def align_shard(a: StoreReader, b: StoreReader, _grid: Grid) -> AlignedShard:
+    """Align one shard of two models. Text has no grid.
 
     Raises
     ------
     StoreError
         If the stores do not hold the same documents.
     """
-    tokens_a, tokens_b = a.tokens(), b.tokens()
+    tokens_a, tokens_b = StoreTokens.of(a), StoreTokens.of(b)
     check_same_documents(tokens_a, tokens_b, (str(a.path), str(b.path)))
     spans = aligned_spans(
         [token_ranges(tokens_a), token_ranges(tokens_b)], len(tokens_a.document_ids)
     )
     document = spans.document_index.astype(np.int32)  # one array for both sides
     rows_a, rows_b = (
-        StoredRows(tokens.document_index, tokens.with_bytes) for tokens in (tokens_a, tokens_b)
+        StoredRows(tokens.document_index, tokens.counted) for tokens in (tokens_a, tokens_b)
     )
     return AlignedShard(
         _segments(document, rows_a, spans, 0),
@@ -75,21 +72,7 @@ def sample_facts(ids: np.ndarray, table: Path | None) -> SampleFacts:
     """
     if table is None:
         return SampleFacts.alone([document_name(i) for i in ids.tolist()])
-    known = read_parquet(table, DOCUMENT_COLUMNS)
-    for column, kinds, what in (
-        ("id", "ui", "whole numbers"),
-        ("domain", "O", "text"),
-        ("source", "O", "text"),
-    ):
-        values = known[column]
-        if values.isna().any() or values.to_numpy().dtype.kind not in kinds:
-            raise StoreError(f"{table}: {column}: not {what} throughout. Give a split of a corpus.")
-    found = known.drop_duplicates("id").set_index("id").reindex(ids)
-    missing = ids[found["source"].isna().to_numpy()]
-    if len(missing):
-        raise StoreError(
-            f"{table}: has no document {document_name(int(missing[0]))}, which the stores hold. "
-            "Give the split of the corpus that they were captured on, or capture them again."
-        )
+    origin = "a split of the corpus"
+    found = SampleTable(table, ("domain", "source"), "document", origin).rows_of(ids)
     clusters = [cluster_of(source) for source in found["source"]]
     return SampleFacts(found["domain"].to_numpy(str), np.array(clusters, dtype=str))

@@ -1,4 +1,4 @@
-"""Columns of the tables of single neurons; readers of the tables need no torch."""
+"""Columns of tables whose readers need no torch: of single neurons, and of generated images."""
 
 from __future__ import annotations
 
@@ -15,3 +15,14 @@ NEURON_COLUMNS = [
     "domain_firing",
 ]
 CONTEXT_COLUMNS = ["layer", "unit", "rank", "document", "domain", "byte_start", "byte_end", "value"]
+GENERATED_COLUMNS = [
+    "generator",
+    "classifier",
+    "n_images",
+    "n_different",
+    "recognised",
+    "recognised_of_real",
+    "chance_recognised",
+    "feature_distance",
+    "chance_distance",
+]

@@ -45,6 +45,7 @@ COUNT_COLUMNS = [
     "n_first_position",
     "n_high_norm",
     "families",
+    "modality",
 ]
 TRAINING_COLUMNS = [
     "ladder",
@@ -55,6 +56,7 @@ TRAINING_COLUMNS = [
     *COUNT_OF.values(),
     "mean_r",
     *FLOOR_OF,
+    "modality",
 ]
 
 
@@ -85,6 +87,7 @@ def training_table(config: Config, paths: Paths, limits: Limits) -> pd.DataFrame
                 row = {"ladder": ladder, "rung": number, "models": group_name(group)}
                 row |= {"families": named, "n_neurons": _mean_neurons(group, paths)}
                 row["mean_r"] = count_group(tables).mean_r
+                row["modality"] = config.ladder_modality(ladder)
                 for column, floor in floors.items():
                     if not np.isnan(floor):
                         above = [table[table["r"] > floor] for table in tables]
@@ -126,7 +129,7 @@ def count_table(
     anchor. There `n_positions` is the minimum over the comparisons, `n_dead_a` and `n_quiet_a` the
     maximum over them of the anchor's neurons, the other numbers left out are sums over them, and
     `mean_r` the mean over all of their matches. `families` are those of the models
-    (`rosetta.config.ladders.families_of`).
+    (`rosetta.config.ladders.families_of`), and `modality` is what the models see.
 
     Parameters
     ----------
@@ -144,7 +147,8 @@ def count_table(
             mine = replicates[(replicates["ladder"] == ladder) & (replicates["rung"] == number)]
             counted = _count_rung(tuple(rung), paths, limits[ladder], mine)
             named = group_name(tuple(families[model] for model in rung))
-            rows.append({"ladder": ladder, "rung": number, **counted, "families": named})
+            counted |= {"families": named, "modality": config.ladder_modality(ladder)}
+            rows.append({"ladder": ladder, "rung": number, **counted})
     return pd.DataFrame(rows, columns=COUNT_COLUMNS)
 
 

@@ -7,8 +7,8 @@ measured, not how other trainings would turn out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -27,117 +27,132 @@ from rosetta.analysis.groups import (
 from rosetta.analysis.intervals import half_sample_freedom, half_sample_interval
 from rosetta.analysis.null_thresholds import NULL_TITLES, PLAIN
 from rosetta.analysis.populations import Rung
+from rosetta.analysis.scaling import counted_columns
 from rosetta.analysis.verdicts import LEVEL, Evidence, judge, p_above, p_below
-from rosetta.config import Config
+from rosetta.config import PAIR_SEPARATOR, Config
 from rosetta.config.references import derived_ladders
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A rung with the means of its Rosetta Neurons and of the others, and its counts.
+    """A rung with its counts, and the means of its Rosetta Neurons and of the others.
 
     Attributes
     ----------
-    rung : Rung
-        The rung.
-    polarization, specialization : dict of str to Estimate
-        `rosetta.analysis.groups`.
+    ladder, anchor : str
+        Names of the ladder and of the rung's anchor.
+    n_anchor : int
+        Neurons of the anchor.
     counts : dict of str to tuple of float
         By statistic, the count and its 95% interval.
     replicates : dict of str to ndarray of float64, shape (R,)
         The same on each half-sample.
+    polarization, specialization : dict of str to Estimate
+        `rosetta.analysis.groups`; of models that see images there are none.
+    categories : list of str
+        What `specialization` tells apart.
     """
 
-    rung: Rung
-    polarization: dict[str, Estimate]
-    specialization: dict[str, Estimate]
+    ladder: str
+    anchor: str
+    n_anchor: int
     counts: dict[str, tuple[float, float, float]]
     replicates: dict[str, np.ndarray]
+    polarization: dict[str, Estimate]
+    specialization: dict[str, Estimate]
+    categories: list[str]
 
     @classmethod
     def of(
-        cls, rung: Rung, counts: pd.DataFrame, replicates: pd.DataFrame, config: Config
+        cls,
+        row: pd.Series,
+        replicates: pd.DataFrame,
+        n_anchor: int,
+        rung: Rung | None,
+        config: Config,
     ) -> Measured:
-        """Measure a rung; `counts` and `replicates` are of all."""
-        name = (rung.ladder, rung.number)
-        row, halves = (
-            table[(table["ladder"] == rung.ladder) & (table["rung"] == rung.number)]
-            for table in (counts, replicates)
-        )
+        """Measure the rung of a row of counts; `replicates` are of all rungs."""
+        name = (row["ladder"], row["rung"])
+        halves = replicates[
+            (replicates["ladder"] == row["ladder"]) & (replicates["rung"] == row["rung"])
+        ]
         return cls(
-            rung,
-            polarization(rung.sample, config, *name),
-            specialization(rung.sample, config, *name),
+            row["ladder"],
+            row["models"].split(PAIR_SEPARATOR)[0],
+            n_anchor,
             {
                 statistic: tuple(
-                    float(row[f"{column}{end}"].iloc[0]) for end in ("", "_ci_low", "_ci_high")
+                    float(row[f"{column}{end}"]) for end in ("", "_ci_low", "_ci_high")
                 )
                 for statistic, column in COUNT_OF.items()
                 if column in row
             },
             {
-                statistic: part.sort_values("half_sample")["matches"].to_numpy(float)
+                str(statistic): part.sort_values("half_sample")["matches"].to_numpy(float)
                 for statistic, part in halves.groupby("statistic")
             },
+            polarization(rung.sample, config, *name) if rung else {},
+            specialization(rung.sample, config, *name) if rung else {},
+            rung.populations[0].categories if rung else [],
         )
-
-    @property
-    def anchor(self) -> str:
-        """Name of the anchor."""
-        return self.rung.populations[0].model
-
-    @property
-    def n_anchor(self) -> int:
-        """Neurons of the anchor."""
-        return self.rung.populations[0].shape.n_neurons
 
 
 def findings_table(
-    rungs: list[Rung],
+    rungs: Mapping[tuple[str, int], Rung],
     scaling: pd.DataFrame,
     counts: pd.DataFrame,
     replicates: pd.DataFrame,
+    n_neurons: Mapping[str, int],
     config: Config,
 ) -> pd.DataFrame:
     """Return every ladder's findings (`FINDING_COLUMNS`), on all matches and above each null.
 
     Parameters
     ----------
-    rungs : list of Rung
-        All rungs, ladder by ladder.
+    rungs : mapping of (str, int) to Rung
+        By ladder and number, the rungs of language models, whose neurons are described.
     scaling, counts, replicates : DataFrame
         Fitted laws (`scaling.SCALING_COLUMNS`), counts (`counts.COUNT_COLUMNS`) and those on
         half-samples (`replicates.REPLICATE_COLUMNS`).
+    n_neurons : mapping of str to int
+        Neurons of each model.
     config : Config
         Settings of the bootstrap and of specialisation.
     """
     laws = scaling.set_index(["ladder", "statistic"])
+    statistics = [name for name, _ in counted_columns(counts)]
     found: list[Evidence] = []
-    for ladder, members in groupby(rungs, key=lambda rung: rung.ladder):
-        ordered = sorted(members, key=lambda rung: rung.n_neurons)
-        statistics = list(ordered[0].sample[0].by_statistic())
+    for ladder, members in counts.groupby("ladder", sort=False):
+        ordered = members.sort_values("n_neurons", kind="stable")
+        described = (ladder, ordered["rung"].iloc[0]) in rungs
+        claims = _CLAIMS | _CLAIMS_OF_DESCRIBED if described else _CLAIMS
         found += [
-            count_finding(ladder, one, laws.reindex([(ladder, one)]).iloc[0]) for one in statistics
+            count_finding(str(ladder), one, laws.reindex([(ladder, one)]).iloc[0])
+            for one in statistics
         ]
         if len(ordered) < 2:
             why = "The ladder has one rung, so nothing can be said about growth with size."
             found += [
-                Evidence(ladder, name, statistic, why)
-                for name in _CLAIMS
-                for statistic in statistics
+                Evidence(str(ladder), name, one, why) for name in claims for one in statistics
             ]
-        else:
-            small, large = (
-                Measured.of(rung, counts, replicates, config) for rung in (ordered[0], ordered[-1])
+            continue
+        small, large = (
+            Measured.of(
+                row,
+                replicates,
+                n_neurons[row["models"].split(PAIR_SEPARATOR)[0]],
+                rungs.get((str(ladder), int(row["rung"]))),
+                config,
             )
-            found += [
-                claim(small, large, one, config) for claim in _CLAIMS.values() for one in statistics
-            ]
-    groups: dict[str, list[list[str]]] = {}
-    for rung in rungs:
-        groups.setdefault(rung.ladder, []).append(
-            [population.model for population in rung.populations]
+            for _, row in ordered.iloc[[0, -1]].iterrows()
         )
+        found += [
+            claim(small, large, one, config) for claim in claims.values() for one in statistics
+        ]
+    groups = {
+        str(ladder): [models.split(PAIR_SEPARATOR) for models in members["models"]]
+        for ladder, members in counts.groupby("ladder", sort=False)
+    }
     table = judge(found, derived_ladders(groups))
     return table.assign(
         sentence=[_told(*pair) for pair in zip(table["statistic"], table["sentence"], strict=True)]
@@ -192,7 +207,7 @@ def share_finding(small: Measured, large: Measured, statistic: str, _config: Con
     on every half would have no error.
     """
     evidence = Evidence(
-        small.rung.ladder, "share falling", statistic, "The counts have no error from half-samples."
+        small.ladder, "share falling", statistic, "The counts have no error from half-samples."
     )
     both = (small, large)
     halves = [one.replicates.get(statistic, np.empty(0)) / one.n_anchor for one in both]
@@ -241,7 +256,7 @@ def polarization_finding(
         for measured in (small, large)
     ]
     change = gaps[1] - gaps[0]
-    evidence = Evidence(small.rung.ladder, "polarization", statistic, _TOO_FEW)
+    evidence = Evidence(small.ladder, "polarization", statistic, _TOO_FEW)
     p = np.maximum(gaps[1].p_above(), change.p_above())
     if not np.isfinite(p).all():
         return evidence
@@ -277,10 +292,10 @@ def specialization_finding(
     claim.
     """
     directions = config.specialization.directions
-    names = small.rung.populations[0].categories
+    names = small.categories
     expected = [i for i, name in enumerate(names) if name in directions]
     evidence = Evidence(
-        small.rung.ladder, "specialization", statistic, "The corpus has no domains to tell apart."
+        small.ladder, "specialization", statistic, "The corpus has no domains to tell apart."
     )
     if len(names) < 2:
         return evidence
@@ -338,8 +353,8 @@ def _changes(change: Estimate, names: list[str], directions: dict[int, str]) -> 
     return "; ".join(parts), bool(against)
 
 
-_CLAIMS = {
-    "share falling": share_finding,
+_CLAIMS = {"share falling": share_finding}
+_CLAIMS_OF_DESCRIBED = {
     "polarization": polarization_finding,
     "specialization": specialization_finding,
 }

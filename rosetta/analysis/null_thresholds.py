@@ -21,7 +21,7 @@ PLAIN = "plain"  # the statistic that counts all matches
 # What the null models are called.
 NULL_TITLES = {
     "permutation": "permuted positions",
-    "documents": "exchanged documents",
+    "documents": "exchanged samples",
     "untrained": "untrained twins",
 }
 STATISTICS = (PLAIN, *(f"above_{name}" for name in CALIBRATING))

@@ -148,18 +148,21 @@ class Rung:
 
 
 def load_populations(config: Config, paths: Paths) -> dict[str, Population]:
-    """Return the populations of all models that some ladder names."""
+    """Return the populations of all language models that some ladder names."""
+    groups = config.groups("text")
+    if not groups:
+        return {}
     limits = known_thresholds(config, paths)
     highest = group_thresholds(config, limits)
-    above = {
-        group: rosetta_above(paths, group, highest[group_name(group)]) for group in config.groups()
-    }
+    above = {group: rosetta_above(paths, group, highest[group_name(group)]) for group in groups}
     above_in = {
         (ladder, group): rosetta_above(paths, group, limits[ladder])
         for ladder, rungs in config.ladders.items()
         for group in map(tuple, rungs)
+        if group in above
     }
-    return {model: _load(config, paths, model, above, above_in) for model in config.used_models()}
+    models = config.used_models("text")
+    return {model: _load(config, paths, model, above, above_in) for model in models}
 
 
 def rosetta_above(
@@ -187,12 +190,12 @@ def rosetta_above(
 
 
 def rungs_of(config: Config, populations: dict[str, Population]) -> Iterator[Rung]:
-    """Yield every rung of every ladder."""
+    """Yield every rung of every ladder of models that have populations."""
     for ladder, rungs in config.ladders.items():
         for number, group in enumerate(rungs):
-            yield Rung(
-                ladder, number, group_name(tuple(group)), [populations[model] for model in group]
-            )
+            if group[0] in populations:
+                members = [populations[model] for model in group]
+                yield Rung(ladder, number, group_name(tuple(group)), members)
 
 
 def cluster_numbers(rosetta: pd.DataFrame, model: str, shape: NeuronShape) -> np.ndarray:
@@ -266,7 +269,7 @@ def _load(
         dict(zip(facts["domains"], category, strict=True)),
         np.bincount(category, weights=facts["domain_tokens"], minlength=len(names)),
     )
-    groups = [group for group in config.groups() if model in group]
+    groups = [group for group in config.groups("text") if model in group]
     clusters = {
         name: cluster_numbers(read_parquet(paths.rosetta(name), ROSETTA_COLUMNS), model, shape)
         for name in map(group_name, groups)

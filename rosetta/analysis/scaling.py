@@ -18,6 +18,7 @@ from scipy import stats
 from rosetta.analysis.count_law import FEW, CountLaw, law_of
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.intervals import half_sample_interval, t_quantile
+from rosetta.analysis.pairs_of_models import pairs_by_modality
 from rosetta.analysis.scatter import RESIDUAL, RUNG, TRAINING
 from rosetta.config import PAIR_SEPARATOR
 
@@ -46,6 +47,7 @@ SCALING_COLUMNS = [
     "reason",
 ]
 POOLED_COLUMNS = [
+    "pairs",
     "statistic",
     "left_out",
     "alpha",
@@ -365,14 +367,15 @@ def pooled_table(
 ) -> pd.DataFrame:
     """Return one exponent for all ladders of pairs, with a height per ladder (`POOLED_COLUMNS`).
 
-    Statistics are those of `scaling_table` and, by their own names, the null models. The first row
-    of each is of all pairs; in the others, every pair with a model of the family `left_out` is left
-    out. The interval of the fit knows that pairs share trainings, not that they share families:
-    `alpha_family_…` is the jackknife over families, with Student's t of families − 1 degrees of
-    freedom (NaN with fewer than three). A pair that is in several ladders counts in the first. A
-    ladder that is not counted, because its threshold cannot be read, is excluded: `reason` names
-    it. `n_points` are the counts that the fit is of, `freedom` its rungs less coefficients; the
-    other columns are as in `scaling_table`.
+    `pairs` says of which (`rosetta.analysis.pairs_of_models`). Statistics are those of
+    `scaling_table` and, by their own names, the null models. The first row of each is of all pairs;
+    in the others, every pair with a model of the family `left_out` is left out. The interval of the
+    fit knows that pairs share trainings, not that they share families: `alpha_family_…` is the
+    jackknife over families, with Student's t of families − 1 degrees of freedom (NaN with fewer
+    than three). A pair that is in several ladders counts in the first. A ladder that is not
+    counted, because its threshold cannot be read, is excluded: `reason` names it. `n_points` are
+    the counts that the fit is of, `freedom` its rungs less coefficients; the other columns are as
+    in `scaling_table`.
 
     Parameters
     ----------
@@ -381,21 +384,21 @@ def pooled_table(
     replicates, controls : DataFrame, optional
         As in `scaling_table` and `null_scaling_table`.
     """
-    pairs = counts[counts["families"].str.split(PAIR_SEPARATOR).str.len() == 2].drop_duplicates(
-        "models"
-    )
-    series = {
-        name: (pairs.assign(count=pairs[column]), replicates)
-        for name, column in counted_columns(counts)
-    }
-    if controls is not None:
-        points = null_points(pairs, controls)
-        series |= {name: (part, None) for name, part in points.groupby("control", sort=False)}
-    rows = [
-        row
-        for name, (points, halves) in series.items()
-        for row in _pooled_rows(name, points, halves)
-    ]
+    rows = []
+    for called, of_modality in pairs_by_modality(counts, "families"):
+        pairs = of_modality.drop_duplicates("models")
+        series = {
+            name: (pairs.assign(count=pairs[column]), replicates)
+            for name, column in counted_columns(counts)
+        }
+        if controls is not None:
+            points = null_points(pairs, controls)
+            series |= {name: (part, None) for name, part in points.groupby("control", sort=False)}
+        rows += [
+            {"pairs": called, **row}
+            for name, (points, halves) in series.items()
+            for row in _pooled_rows(name, points, halves)
+        ]
     return pd.DataFrame(rows, columns=POOLED_COLUMNS)
 
 

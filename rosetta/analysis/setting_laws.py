@@ -8,10 +8,9 @@ import pandas as pd
 
 from rosetta.analysis.count_law import law_of
 from rosetta.analysis.counts import FLOOR_OF
+from rosetta.analysis.pairs_of_models import pairs_by_modality
 from rosetta.analysis.scaling import FIT_COLUMNS, few_matches, fit_told
-from rosetta.config import PAIR_SEPARATOR
 
-ALL_PAIRS = "all pairs"  # the ladder of one exponent for all pairs
 _LAW_COLUMNS = [
     "alpha",
     "alpha_ci_low",
@@ -26,7 +25,7 @@ FLOOR_SCALING_COLUMNS = ["ladder", "threshold", *_LAW_COLUMNS]
 
 def laws_by(table: pd.DataFrame, *by: str) -> pd.DataFrame:
     """Return the exponent of every ladder under every setting, and that of all ladders of pairs
-    together, with a height each (`ALL_PAIRS`, if there are any pairs).
+    together, with a height each (`rosetta.analysis.pairs_of_models`, if there are any pairs).
 
     Columns: ladder, those of the setting, alpha with the 95% interval of the fit, and what
     `rosetta.analysis.scaling.scaling_table` says of a fit. An exponent that does not depend on the
@@ -35,18 +34,18 @@ def laws_by(table: pd.DataFrame, *by: str) -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame
-        One row per group and setting: ladder, models, n_neurons, matches, optionally rung, and the
-        columns of the setting.
+        One row per group and setting: ladder, models, n_neurons, matches, optionally rung and
+        modality, and the columns of the setting.
     *by : str
         The columns that tell settings apart, such as `threshold`.
     """
-    pairs = table[table["models"].str.split(PAIR_SEPARATOR).str.len() == 2]
-    pairs = pairs.drop_duplicates(["models", *by])  # of several ladders, the first
     rows = []
     for key, part in table.groupby(["ladder", *by], sort=False):
         rows.append((*key, *_law_cells(part)))
-    for setting, part in pairs.groupby(list(by), sort=False):
-        rows.append((ALL_PAIRS, *setting, *_law_cells(part)))
+    for called, pairs in pairs_by_modality(table):
+        once = pairs.drop_duplicates(["models", *by])  # of several ladders, the first
+        for setting, part in once.groupby(list(by), sort=False):
+            rows.append((called, *setting, *_law_cells(part)))
     return pd.DataFrame(rows, columns=["ladder", *by, *_LAW_COLUMNS])
 
 
@@ -63,6 +62,7 @@ def floor_table(counts: pd.DataFrame) -> pd.DataFrame:
     """
     floors = [name for name in FLOOR_OF if name in counts]
     keys = ["ladder", "rung", "models", "n_neurons"]
+    keys += ["modality"] if "modality" in counts else []
     table = counts[[*keys, *floors]].melt(keys, var_name="floor", value_name="matches")
     table = table.assign(threshold=table["floor"].map(FLOOR_OF))
     return laws_by(table, "threshold")[FLOOR_SCALING_COLUMNS]

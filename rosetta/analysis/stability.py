@@ -9,7 +9,8 @@ import pandas as pd
 
 from rosetta.analysis.counts import match_facts, model_shape
 from rosetta.analysis.group_counts import count_group, group_keys, jaccard
-from rosetta.analysis.setting_laws import ALL_PAIRS, laws_by
+from rosetta.analysis.pairs_of_models import pairs_by_modality
+from rosetta.analysis.setting_laws import laws_by
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches
@@ -100,7 +101,11 @@ def threshold_table(config: Config, paths: Paths) -> pd.DataFrame:
         tables = {pair: table[table["r"] > threshold] for pair, table in main.items()}
         rows += [{"threshold": threshold, **row} for row in _counted(config, paths, tables)]
     counted = pd.DataFrame(
-        rows, columns=[name for name in THRESHOLD_COLUMNS if name not in (*_LAW, *_POOLED)]
+        rows,
+        columns=[
+            *(name for name in THRESHOLD_COLUMNS if name not in (*_LAW, *_POOLED)),
+            "modality",
+        ],
     )
     return _with_pooled_laws(counted, "threshold")[THRESHOLD_COLUMNS]
 
@@ -112,7 +117,8 @@ def stability_table(config: Config, paths: Paths) -> pd.DataFrame:
     `compared_with` names the setting that `jaccard` and `kept_partner` compare with: the next
     smaller budget, the other half, the main result. `kept_partner` is the fraction of the matched
     neurons of the anchor, in the setting compared with, that have the same partner here (in larger
-    groups: the same partners). The exponent is that of the ladder under the setting.
+    groups: the same partners). The exponent is that of the ladder under the setting. Ladders on
+    other samples have other budgets.
     """
     swept, main = _swept(config, paths), _main(config, paths)
     rows = []
@@ -122,10 +128,10 @@ def stability_table(config: Config, paths: Paths) -> pd.DataFrame:
             continue
         if sweep != "split_half":
             settings = {MAIN: main, **settings}
-        partner = dict(compare(list(settings)))
         for setting, tables in settings.items():
-            other = partner.get(setting)
             for row in _counted(config, paths, tables):
+                known = [name for name, found in settings.items() if _has(found, row["group"])]
+                other = dict(compare(known)).get(setting)
                 agreement = _agreement(row["group"], tables, settings[other]) if other else {}
                 positions = [
                     _positions(paths, pair, sweep, setting) for pair in group_pairs(row["group"])
@@ -156,10 +162,10 @@ def exclusion_table(config: Config, paths: Paths) -> pd.DataFrame:
         **{name: tables for (sweep, name), tables in swept.items() if sweep == "exclusions"},
     }
     rows = []
+    references = {(row["ladder"], row["rung"]): row for row in _counted(config, paths, main)}
     for setting, tables in settings.items():
-        for row, reference in zip(
-            _counted(config, paths, tables), _counted(config, paths, main), strict=True
-        ):
+        for row in _counted(config, paths, tables):
+            reference = references[row["ladder"], row["rung"]]
             facts = [
                 _facts(paths, pair, "exclusions", setting) for pair in group_pairs(row["group"])
             ]
@@ -185,10 +191,12 @@ _BY_SIDE = ("n_dead", "n_quiet")
 
 
 def _counted(config: Config, paths: Paths, tables: Tables) -> list[dict]:
-    """Return one row per rung with its group, size, count and mean r."""
+    """Return one row per rung that has tables, with its group, size, count and mean r."""
     rows = []
     for ladder, rungs in config.ladders.items():
         for number, rung in enumerate(map(tuple, rungs)):
+            if not _has(tables, rung):
+                continue
             counted = count_group([tables[pair] for pair in group_pairs(rung)])
             size = sum(model_shape(paths, model).n_neurons for model in rung) / len(rung)
             facts = {
@@ -197,9 +205,14 @@ def _counted(config: Config, paths: Paths, tables: Tables) -> list[dict]:
                 "group": rung,
                 "models": group_name(rung),
                 "n_neurons": size,
+                "modality": config.ladder_modality(ladder),
             }
             rows.append({**facts, **counted._asdict()})
     return rows
+
+
+def _has(tables: Tables, group: tuple[str, ...]) -> bool:
+    return all(pair in tables for pair in group_pairs(group))
 
 
 def _with_laws(table: pd.DataFrame, *by: str) -> pd.DataFrame:
@@ -215,10 +228,15 @@ def _with_laws(table: pd.DataFrame, *by: str) -> pd.DataFrame:
 def _with_pooled_laws(table: pd.DataFrame, by: str) -> pd.DataFrame:
     """Add the exponent of each ladder and that of all ladders of pairs under each setting."""
     laws = laws_by(table, by)
-    pooled = laws[laws["ladder"] == ALL_PAIRS][[by, *_LAW[:3]]]
-    pooled = pooled.set_axis([by, *_POOLED], axis=1)
     found = table.merge(laws[["ladder", by, *_LAW]], on=["ladder", by], how="left")
-    return found.merge(pooled, on=by, how="left")
+    called = {
+        modality: name
+        for name, pairs in pairs_by_modality(table)
+        for modality in (pairs["modality"].unique() if len(pairs) else [])
+    }
+    pooled = laws[["ladder", by, *_LAW[:3]]].set_axis(["pairs", by, *_POOLED], axis=1)
+    found = found.assign(pairs=found["modality"].map(called))
+    return found.merge(pooled, on=["pairs", by], how="left")
 
 
 def _agreement(group: tuple[str, ...], tables: Tables, others: Tables) -> dict[str, float]:

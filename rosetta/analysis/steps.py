@@ -129,15 +129,7 @@ def fit_step(
 
 
 def describe_step(config: Config, paths: Paths) -> None:
-    """Write the tables that compare Rosetta Neurons with the others, and the findings."""
-    measured = [
-        read_csv(paths.table(name), columns)
-        for name, columns in (
-            ("scaling", SCALING_COLUMNS),
-            ("counts", COUNT_COLUMNS),
-            ("replicates", REPLICATE_COLUMNS),
-        )
-    ]
+    """Write the tables that compare the Rosetta Neurons of language models with the others."""
     populations = load_populations(config, paths)
     rungs = list(rungs_of(config, populations))
     write_csv(paths.table("selectivity"), selectivity_table(populations.values()))
@@ -151,7 +143,20 @@ def describe_step(config: Config, paths: Paths) -> None:
     pairs = _layer_pair_table(config, paths, populations)
     write_csv(paths.table("layer_pairs"), pairs)
     write_csv(paths.table("depth_agreement"), depth_agreement(pairs, config.bootstrap))
-    findings = findings_table(rungs, *measured, config)
+
+
+def findings_step(config: Config, paths: Paths) -> None:
+    """Write whether the run supports each finding of the study."""
+    columns = {
+        "scaling": SCALING_COLUMNS,
+        "counts": COUNT_COLUMNS,
+        "replicates": REPLICATE_COLUMNS,
+    }
+    measured = [read_csv(paths.table(name), columns[name]) for name in columns]
+    rungs = rungs_of(config, load_populations(config, paths))
+    described = {(rung.ladder, rung.number): rung for rung in rungs}
+    sizes = {name: model_shape(paths, name).n_neurons for name in config.used_models()}
+    findings = findings_table(described, *measured, sizes, config)
     write_csv(paths.table("findings"), findings)
     for row in findings.itertuples():
         say(f"{row.ladder}, {row.finding}: {row.verdict}. {row.sentence}")
@@ -163,7 +168,7 @@ def _layer_pair_table(
     populations: dict[str, Population],
 ) -> pd.DataFrame:
     parts = []
-    for a, b in config.pairs():
+    for a, b in config.pairs("text"):
         matches = read_parquet(paths.matches(group_name((a, b))), MATCH_COLUMNS)
         counted = layer_pairs(matches, populations[a].shape, populations[b].shape)
         parts.append(counted.assign(model_a=a, model_b=b))
@@ -202,7 +207,7 @@ def contexts_step(config: Config, paths: Paths, group: str) -> None:
     from rosetta.analysis.token_positions import TokenPositions
     from rosetta.inputs.text.build import read_split
 
-    by_name = {group_name(models): models for models in config.groups()}
+    by_name = {group_name(models): models for models in config.groups("text")}
     if group not in by_name:
         known = ", ".join(by_name)
         raise ConfigError(f"--group: {group!r} is not a rung of a ladder; there are {known}.")
@@ -254,3 +259,16 @@ def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
     left_out = f"{n_left_out} rows of the unembedding belong to none and are left out"
     say(f"{model}: {len(directions)} tokens; {left_out}")
     write_parquet(paths.vocabulary(model), table, facts)
+
+
+def generated_images_step(config: Config, paths: Paths) -> None:
+    """Write how a classifier of the run judges what its generators made."""
+    import torch
+
+    from rosetta.analysis.generated_images import generated_table
+
+    torch.set_num_threads(1)
+    table = generated_table(config, paths)
+    write_csv(paths.table("generated_images"), table)
+    for row in table.itertuples():
+        say(f"{row.generator}: {row.recognised:.0%} recognised by {row.classifier}")

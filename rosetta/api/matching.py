@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from rosetta.api.arguments import as_float, as_int, as_mapping, as_store, wrong
+from rosetta.config.alignment import Alignment
 from rosetta.config.arguments import checked
 from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.neighbor_tables import NeighborLists
@@ -42,21 +43,22 @@ def correlate(
     memory_gb: float = 2.0,
     min_r: float | None = None,
     exclusions: Mapping[str, Any] | None = None,
+    grid: Literal["larger", "smaller", "anchor"] = "larger",
     threads: int | None = None,
 ) -> NeighborLists:
     """Correlate all neurons of two models and return each neuron's nearest neighbours.
 
-    Similarity is Pearson's r over the aligned positions of the texts that both models have read
-    (Dravid 2026, Eq. 2).
+    Similarity is Pearson's r over the aligned positions of the texts that both models have read,
+    or of the images that both have seen (Dravid 2026, Eq. 2).
 
     Parameters
     ----------
     a, b : ModelStore, str or Path
-        Stores of both models on the same texts, or their folders.
+        Stores of both models on the same texts or images, or their folders.
     k : int
         Neighbours to keep per neuron.
     pooling : {'mean', 'max', 'median'}
-        How the tokens of an aligned span become one value.
+        How the tokens of an aligned span become one value. Images know only the mean.
     method : {'exact', 'screened'}
         All pairs of neurons exactly, or candidates from sketches, exactly and certified.
     precision : {'auto', 'float32', 'bfloat16', 'float64'}
@@ -67,6 +69,9 @@ def correlate(
         With method screened: give up on matches with r below this.
     exclusions : mapping, optional
         Positions and neurons to leave out: the section `exclusions` of the configuration.
+    grid : {'larger', 'smaller', 'anchor'}
+        Of images, whose grid both models' cells are resampled to: that of more cells, of fewer, or
+        of model a.
     threads : int, optional
         Cores to use; all if not given.
 
@@ -79,7 +84,8 @@ def correlate(
     ConfigError
         If an argument is of another kind or out of range, or k is above the neurons of a model.
     StoreError
-        If the stores are of different texts, are damaged or hold values that are not finite.
+        If the stores are of different texts or images, are damaged or hold values that are not
+        finite.
     PlanError
         If the memory budget is too small.
     """
@@ -95,13 +101,14 @@ def correlate(
     request = options.request(as_store("a", a), as_store("b", b))
     values = as_mapping("exclusions", {} if exclusions is None else exclusions)
     excluded = checked(Exclusions, values, "exclusions.{}".format)
+    chosen = checked(Alignment, {"grid": grid}, str).grid
     # Bring torch, which those who only read matches need not wait for.
     from rosetta.correlation.pairs import correlate_pair
     from rosetta.correlation.view import View
 
     with naming_files(), renaming_keys(_KEYS):
         _check_k(request)
-        return correlate_pair(request, view=View(excluded))
+        return correlate_pair(request, view=View(excluded, grid=chosen))
 
 
 def _check_k(request: CorrelationRequest) -> None:

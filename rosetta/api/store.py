@@ -12,6 +12,7 @@ from dask.delayed import delayed
 
 from rosetta.activations.folders import open_stores
 from rosetta.activations.store import Store
+from rosetta.activations.variables import SAMPLES
 from rosetta.api.arguments import as_int, as_path
 from rosetta.errors import ConfigError, StoreError, naming_files
 
@@ -20,7 +21,8 @@ class ModelStore:
     """Activations of one model: a folder of shard stores, read as one.
 
     Opening it checks each shard against its manifest, but reads no activation. Positions are the
-    tokens that the model has read, document after document, shard after shard.
+    tokens that the model has read, document after document, or the cells of the images that it has
+    seen, image after image; shard after shard.
 
     Parameters
     ----------
@@ -34,10 +36,12 @@ class ModelStore:
         The folder.
     model : str
         Name of the model.
+    modality : {'text', 'images'}
+        What the model sees.
     n_layers, d_mlp : int
         Layers, and neurons per layer.
-    n_positions, n_documents : int
-        Positions and documents of all shards.
+    n_positions, n_samples : int
+        Positions, and documents or images, of all shards.
     dtype : {'float16', 'float32', 'bfloat16'}
         Precision of the stored activations.
 
@@ -58,12 +62,14 @@ class ModelStore:
         self.model = str(first.manifest["made_by"].get("model", self.folder.name))
         self.n_layers, self.d_mlp, self.dtype = first.n_layers, first.d_mlp, first.dtype
         self.n_positions: int = sum(shard["n_positions"] for shard in holds)
-        self.n_documents: int = sum(shard["n_documents"] for shard in holds)
+        self.modality = first.modality
+        self.n_samples = sum(shard.n_samples for shard in self._shards)
 
     def __repr__(self) -> str:
         return (
             f"ModelStore({str(self.folder)!r}): {self.model}, {self._shape.in_words}, "
-            f"{self.n_positions:,} positions of {self.n_documents:,} documents, {self.dtype}"
+            f"{self.n_positions:,} positions of {self.n_samples:,} {SAMPLES[self.modality]}s, "
+            f"{self.dtype}"
         )
 
     @property
@@ -77,23 +83,12 @@ class ModelStore:
         Returns
         -------
         DataFrame
-            One row per position: `document` (64-bit id), `token_id`, and `byte_start` and
+            One row per position. Of text `document` (64-bit id), `token_id`, and `byte_start` and
             `byte_end`, the token's range in the UTF-8 text of its document. A token that stands for
-            no byte, such as BOS, has an empty range.
+            no byte, such as BOS, has an empty range. Of images `image` (64-bit id), and `row` and
+            `column`, the cell's place in the grid, from 0.
         """
-        parts = []
-        for shard in self._shards:
-            tokens = shard.tokens()
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "document": tokens.document_ids[tokens.document_index],
-                        "token_id": tokens.token_ids,
-                        "byte_start": tokens.byte_start,
-                        "byte_end": tokens.byte_end,
-                    }
-                )
-            )
+        parts = [pd.DataFrame(shard.positions().columns) for shard in self._shards]
         return pd.concat(parts, ignore_index=True)
 
     def layer(self, layer: int) -> da.Array:

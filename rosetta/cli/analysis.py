@@ -79,10 +79,24 @@ def contexts(
 
 
 def describe(config: ConfigOption) -> None:
-    """Compare Rosetta Neurons with the others: selectivity, specialisation, depth, findings."""
+    """Compare Rosetta Neurons with the others: selectivity, specialisation, depth."""
     from rosetta.analysis.steps import describe_step
 
     describe_step(*open_run(config))
 
 
-COMMANDS = (counts, fit, vocabulary, neurons, contexts, describe)
+def findings(config: ConfigOption) -> None:
+    """Tell whether the run supports each finding of the study."""
+    from rosetta.analysis.steps import findings_step
+
+    findings_step(*open_run(config))
+
+
+def generated_images(config: ConfigOption) -> None:
+    """Tell how good generators are, by a classifier of the run."""
+    from rosetta.analysis.steps import generated_images_step
+
+    generated_images_step(*open_run(config))
+
+
+COMMANDS = (counts, fit, vocabulary, neurons, contexts, describe, findings, generated_images)

@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from rosetta.cli.options import ConfigOption, ModelOption, open_run
-from rosetta.config import group_name
+from rosetta.cli.options import ConfigOption, ModelOption, PairOption, checked_pair, open_run
 from rosetta.config.controls import NULLS
 from rosetta.errors import ConfigError
 
@@ -19,9 +18,6 @@ def twins(config: ConfigOption, model: ModelOption) -> None:
     from rosetta.activations.steps import twins_step
 
     twins_step(*open_run(config), model)
-
-
-PairOption = Annotated[str, typer.Option("--pair", help="names of two models, joined by --")]
 
 
 def neighbors(
@@ -35,7 +31,7 @@ def neighbors(
     from rosetta.correlation.steps import neighbors_step
 
     loaded, paths = open_run(config)
-    neighbors_step(loaded, paths, _checked(pair, loaded.all_pairs()), job)
+    neighbors_step(loaded, paths, checked_pair(pair, loaded.all_pairs()), job)
 
 
 def matches(config: ConfigOption, pair: PairOption) -> None:
@@ -43,7 +39,7 @@ def matches(config: ConfigOption, pair: PairOption) -> None:
     from rosetta.matching.steps import matches_step
 
     loaded, paths = open_run(config)
-    matches_step(loaded, paths, _checked(pair, loaded.all_pairs()))
+    matches_step(loaded, paths, checked_pair(pair, loaded.all_pairs()))
 
 
 def nulls(
@@ -60,7 +56,7 @@ def nulls(
         raise ConfigError(
             f"--control: {control!r} is not a null model of the run; there are {known}."
         )
-    nulls_step(loaded, paths, control, _checked(pair, loaded.pairs()))
+    nulls_step(loaded, paths, control, checked_pair(pair, loaded.pairs()))
 
 
 def intervals(config: ConfigOption, pair: PairOption) -> None:
@@ -68,7 +64,7 @@ def intervals(config: ConfigOption, pair: PairOption) -> None:
     from rosetta.matching.steps import intervals_step
 
     loaded, paths = open_run(config)
-    intervals_step(loaded, paths, _checked(pair, loaded.pairs()))
+    intervals_step(loaded, paths, checked_pair(pair, loaded.pairs()))
 
 
 def sweeps(config: ConfigOption, pair: PairOption) -> None:
@@ -76,17 +72,7 @@ def sweeps(config: ConfigOption, pair: PairOption) -> None:
     from rosetta.matching.steps import sweeps_step
 
     loaded, paths = open_run(config)
-    sweeps_step(loaded, paths, _checked(pair, loaded.pairs()))
-
-
-def _checked(pair: str, pairs: list[tuple[str, str]]) -> str:
-    """Return a pair's name, once it was found among those that a step is on."""
-    known = [group_name(names) for names in pairs]
-    if pair not in known:
-        raise ConfigError(
-            f"--pair: {pair!r} is not a pair of the run; there are {', '.join(known)}."
-        )
-    return pair
+    sweeps_step(loaded, paths, checked_pair(pair, loaded.pairs()))
 
 
 def simulate_stores(

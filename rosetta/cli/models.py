@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,6 +15,13 @@ def corpus(config: ConfigOption) -> None:
     from rosetta.inputs.text.steps import corpus_step
 
     corpus_step(*open_run(config))
+
+
+def images(config: ConfigOption) -> None:
+    """Draw, find or read the images of a run, and split them."""
+    from rosetta.inputs.images.steps import images_step
+
+    images_step(*open_run(config))
 
 
 def tokenizer(
@@ -44,10 +52,31 @@ def activations(
     model: ModelOption,
     shard: Annotated[int, typer.Option(help="number of the shard")],
 ) -> None:
-    """Capture the activations of all layers of a model on one shard of the match split."""
+    """Capture the activations of all layers of a model on one shard of the match split.
+
+    `--model vit-s@pmf-s` captures vit-s on images that pmf-s made; a generator makes its own.
+    """
     from rosetta.activations.steps import activations_step
 
     activations_step(*open_run(config), model, shard)
 
 
-COMMANDS = (corpus, tokenizer, train, model, activations)
+def captured(config: ConfigOption, model: ModelOption) -> None:
+    """Look over all stores of a model that sees images, once they are there."""
+    from rosetta.activations.steps import captured_step
+
+    captured_step(*open_run(config), model)
+
+
+def convert_pmf(
+    checkpoint: Annotated[Path, typer.Argument(help="published file, such as pMF-B-16.pt")],
+    out: Annotated[Path, typer.Option(help="folder to write")],
+    size: Annotated[Literal["B", "L", "H"], typer.Option(help="which model it is")],
+) -> None:
+    """Write a published pMF checkpoint as a folder of safetensors; runs no code of the file."""
+    from rosetta.models.steps import convert_pmf_step
+
+    convert_pmf_step(checkpoint, out, size)
+
+
+COMMANDS = (corpus, images, tokenizer, train, model, activations, captured, convert_pmf)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from rosetta.config import Config, load_config
+from rosetta.config import Config, group_name, load_config
 from rosetta.errors import ConfigError
 from rosetta.run.paths import Paths
 from rosetta.storage.digests import check_digest
@@ -19,6 +19,7 @@ ConfigOption = Annotated[
     Path, typer.Option("--config", help="a run's complete configuration, results/run_config.yaml")
 ]
 ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]
+PairOption = Annotated[str, typer.Option("--pair", help="names of two models, joined by --")]
 
 
 def check_out(path: Path | None) -> Path | None:
@@ -106,3 +107,19 @@ def parse_json(option: str, text: str) -> dict:
     if not isinstance(values, dict):
         raise ConfigError(f"{option}: not a JSON object: {text}")
     return values
+
+
+def checked_pair(pair: str, pairs: list[tuple[str, str]]) -> str:
+    """Return a pair's name, once it was found among those that a step is on.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of them.
+    """
+    known = [group_name(names) for names in pairs]
+    if pair not in known:
+        raise ConfigError(
+            f"--pair: {pair!r} is not a pair of the run; there are {', '.join(known)}."
+        )
+    return pair

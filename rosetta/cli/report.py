@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.cli.options import ConfigOption, open_run
+from rosetta.cli.options import ConfigOption, PairOption, checked_pair, open_run
 
 
 def neuron_figures(config: ConfigOption) -> None:
@@ -17,6 +17,14 @@ def figures(config: ConfigOption) -> None:
     from rosetta.report.steps import figures_step
 
     figures_step(*open_run(config))
+
+
+def contact_sheet(config: ConfigOption, pair: PairOption) -> None:
+    """Draw the best matches of a pair of models that see images: images, and both neurons' maps."""
+    from rosetta.report.steps import contact_sheet_step
+
+    loaded, paths = open_run(config)
+    contact_sheet_step(loaded, paths, checked_pair(pair, loaded.pairs("images")))
 
 
 def annotate(config: ConfigOption) -> None:
@@ -40,4 +48,4 @@ def report(config: ConfigOption) -> None:
     report_step(*open_run(config))
 
 
-COMMANDS = (neuron_figures, figures, annotate, viewer, report)
+COMMANDS = (neuron_figures, figures, contact_sheet, annotate, viewer, report)

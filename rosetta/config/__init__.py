@@ -13,6 +13,7 @@ from rosetta.config.corpus import (
 )
 from rosetta.config.correlation import Correlation, Screening
 from rosetta.config.dask import Dask
+from rosetta.config.images import IMAGE_SPLITS, Images, ImageSplits
 from rosetta.config.load import dump_config, load_config, parse_config
 from rosetta.config.models import ModelEntry
 from rosetta.config.names import PAIR_SEPARATOR, entry_of, group_name, group_pairs, twin_name
@@ -20,6 +21,7 @@ from rosetta.config.neurons import Annotation, Bootstrap, Specialization, Viewer
 from rosetta.config.root import Config
 
 __all__ = [
+    "IMAGE_SPLITS",
     "PAIR_SEPARATOR",
     "SPLITS",
     "Activations",
@@ -33,6 +35,8 @@ __all__ = [
     "EnvironmentSource",
     "FilesSource",
     "HubSource",
+    "ImageSplits",
+    "Images",
     "ModelEntry",
     "Sampling",
     "Screening",

@@ -27,13 +27,14 @@ class Activations(Section):
     max_documents: int | None = Field(
         None, ge=1, description="use at most this many match documents"
     )
+    max_images: int | None = Field(None, ge=1, description="use at most this many match images")
     sequence_length: int = Field(
         1024, ge=2, le=1_000_000, description="tokens kept from the start of each document"
     )
     batch_size: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
         16,
-        description="documents per forward pass; auto: as many as fit the memory that `devices` "
-        "gives",
+        description="documents or images per forward pass; auto: as many documents as fit the "
+        "memory that `devices` gives",
     )
     dtype: Literal["float16", "float32", "bfloat16"] = Field(
         "float16", description="dtype of the stores"

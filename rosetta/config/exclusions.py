@@ -14,13 +14,14 @@ class Exclusions(Section):
         False,
         description="leave out spans that hold the first token of a document that stands for "
         "text: attention sinks lie "
-        "there, or on the BOS token before it",
+        "there, or on the BOS token before it. Of images it leaves out nothing: their cells are "
+        "seen at once",
     )
     max_norm: float | None = Field(
         None,
         gt=1,
-        description="leave out spans with a token whose norm over all neurons exceeds this × "
-        "the median",
+        description="leave out spans with a token, or cells made of one, whose norm over all "
+        "neurons exceeds this × the median",
     )
     variance_floor: float = Field(
         0.0,

@@ -119,11 +119,9 @@ def cautions(config: Config) -> list[str]:
 
 
 def _idle_text(config: Config) -> list[str]:
-    match, trained = (
-        config.corpus.splits.match,
-        any(config.models[name].zoo for name in config.needed_models()),
-    )
-    if trained or config.filtering or match >= 0.5:
+    match = config.corpus.splits.match
+    read = "text" in config.modalities
+    if not read or config.trained_models("text") or config.filtering or match >= 0.5:
         return []
     return [
         "corpus.splits: nothing is trained or filtered here, and models are compared on the "

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from rosetta.config.corpus import KINDS
+from rosetta.config.images import IMAGE_KINDS
 
 _FIXES = {
     "extra_forbidden": "unknown key; remove it or correct its spelling",
     "missing": "required key is missing; add it",
-    "union_tag_not_found": f"add {', '.join(f'`kind: {kind}`' for kind in KINDS[:-1])} or "
-    f"`kind: {KINDS[-1]}`",
     "dict_type": "must be a mapping of keys to values",
     "model_type": "must be a mapping of keys to values",
     "model_attributes_type": "must be a mapping of keys to values",
@@ -36,6 +35,8 @@ def describe_problems(problems: Iterable[Any], spelled: Callable[[str], str] = s
         unquoted = problem["loc"][-1:] == ("[key]",) or isinstance(problem["input"], int | float)
         if problem["type"] == "string_type" and unquoted:
             message += "; put it in quotes, without which YAML takes it for something else"
+        if problem["type"] == "union_tag_not_found":
+            message = _kinds_to_add(IMAGE_KINDS if problem["loc"][0] == "images" else KINDS)
         said.setdefault(key, []).append(
             _FIXES.get(problem["type"], message[0].lower() + message[1:])
         )
@@ -48,6 +49,11 @@ def describe_problems(problems: Iterable[Any], spelled: Callable[[str], str] = s
     ]
 
 
+def _kinds_to_add(kinds: tuple[str, ...]) -> str:
+    *others, last = (f"`kind: {kind}`" for kind in kinds)
+    return f"add {', '.join(others)} or {last}"
+
+
 def _key(location: tuple[Any, ...]) -> str:
     """Return a key as a user writes it, without pydantic's names of the kinds that a value might
     have been of.
@@ -57,7 +63,7 @@ def _key(location: tuple[Any, ...]) -> str:
         is_kind = isinstance(part, str) and (
             part == "constrained-int" or ("[" in part and part.endswith("]"))
         )
-        is_tag = part in KINDS and parts and parts[-1] == ".source"
+        is_tag = part in {*KINDS, *IMAGE_KINDS} and parts and parts[-1] == ".source"
         if not is_kind and not is_tag:
             parts.append(
                 f"[{part}]"

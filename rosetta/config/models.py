@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rosetta.config.base import Place, Section, Seed
+from rosetta.config.base import Modality, Place, Section, Seed
 from rosetta.config.corpus import HubId, Revision
-from rosetta.config.zoo import ZooRecipe
+from rosetta.config.zoo import IMAGE_TASKS, Zoo, ZooRecipe
 
 
 class Untrained(Section):
@@ -26,6 +26,9 @@ class Dimensions(Section):
     n_layers: int = Field(ge=1)
     d_mlp: int = Field(ge=1)
     n_parameters: int = Field(ge=1)
+    n_cells: int = Field(
+        256, ge=1, description="cells of an image, for a model that sees images: 16 × 16 of most"
+    )
 
 
 class ModelEntry(Section):
@@ -46,9 +49,29 @@ class ModelEntry(Section):
         description="name of another entry of which this is a further training, with another "
         "seed: every rung that names that entry counts this one as well",
     )
+    modality: Modality = Field(
+        "text",
+        description="what a model of `path` or `hub` sees; zoo models and untrained twins have "
+        "their family's or base model's",
+    )
+    generator: bool = Field(
+        False,
+        description="whether a model of `path` or `hub` makes images: then it is the first of its "
+        "rungs, whose other models are shown what it makes",
+    )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="precision of the forward pass"
     )
+
+    def modality_of(self, zoo: Zoo) -> Modality:
+        """Return what the model sees; `zoo` is the section of its family."""
+        return zoo.families[self.zoo.family].modality if self.zoo else self.modality
+
+    def is_generator(self, zoo: Zoo) -> bool:
+        """Tell whether the model makes images."""
+        if self.zoo is None:
+            return self.generator
+        return IMAGE_TASKS.get(zoo.families[self.zoo.family].architecture) == "generator"
 
     @property
     def kind(self) -> str:
@@ -66,6 +89,10 @@ class ModelEntry(Section):
             raise ValueError(
                 f"give exactly one of path, hub, zoo, untrained; got {given or 'none'}"
             )
+        if self.generator and self.modality != "images":
+            raise ValueError("generator: true needs modality: images")
+        if (self.zoo or self.untrained) and (self.generator or self.modality != "text"):
+            raise ValueError("modality and generator go with path or hub; leave them out")
         if (self.hub is None) != (self.revision is None):
             raise ValueError("`hub` and `revision` go together: pin the model's commit or tag")
         return self

@@ -1,4 +1,4 @@
-"""Names of untrained twins, of replicates and of groups of models, and entries by their names."""
+"""Names of twins, replicates, stores and groups of models, and entries by their names."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ PAIR_SEPARATOR = "--"
 # No entry's own name holds a ~.
 TWIN_SEPARATOR = "~untrained-"
 REPLICATE_SEPARATOR = "~"
+SHOWN_SEPARATOR = "@"
 
 
 def entry_of(entries: Mapping[str, T], name: str, key: str) -> T:
@@ -35,6 +36,29 @@ def twin_name(model: str, seed: int) -> str:
 def replicate_name(model: str, number: int) -> str:
     """Return the name of a zoo model's training: the model's own for number 1, else `model~2`, …"""
     return model if number == 1 else f"{model}{REPLICATE_SEPARATOR}{number}"
+
+
+def first_training(name: str) -> str:
+    """Return the model that a training is of: `vit-s` for `vit-s~2`."""
+    return name.partition(REPLICATE_SEPARATOR)[0]
+
+
+def store_name(model: str, generator: str | None) -> str:
+    """Return the name of a model's stores: `vit-s@pmf-s` are of images that pmf-s generated.
+
+    Those of the samples of the run, and a generator's of its own images, have the model's name.
+    """
+    return model if generator in (None, model) else f"{model}{SHOWN_SEPARATOR}{generator}"
+
+
+def model_of_store(name: str) -> str:
+    """Return the model that stores are of."""
+    return name.partition(SHOWN_SEPARATOR)[0]
+
+
+def generator_of_store(name: str) -> str | None:
+    """Return the generator whose images the stores of another model are of, if any."""
+    return name.partition(SHOWN_SEPARATOR)[2] or None
 
 
 def group_pairs(group: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Any
 
-from rosetta.config.base import MAX_JOINED
+from rosetta.config.base import MAX_JOINED, Modality
 from rosetta.config.controls import CALIBRATING
-from rosetta.config.zoo import MIXTURES
+from rosetta.config.zoo import MIXTURES, WITH_REGISTERS, ZooFamily
 
 
 def model_problems(config: Any) -> list[str]:
@@ -28,7 +28,7 @@ def model_problems(config: Any) -> list[str]:
                 )
     context = config.zoo.training.sequence_length
     if config.activations.sequence_length > context and any(
-        entry.zoo for entry in config.models.values()
+        entry.zoo and _sees(config, entry) == "text" for entry in config.models.values()
     ):
         problems.append(
             f"activations.sequence_length: {config.activations.sequence_length} is above the "
@@ -36,6 +36,12 @@ def model_problems(config: Any) -> list[str]:
             f"models (zoo.training.sequence_length {context}); lower it"
         )
     return problems
+
+
+def _sees(config: Any, entry: Any) -> Modality | None:
+    """Return what a zoo model sees; None if its family is not there."""
+    family: ZooFamily | None = config.zoo.families.get(entry.zoo.family)
+    return family.modality if family else None
 
 
 def _recipe_problems(config: Any, name: str, entry: Any) -> list[str]:
@@ -59,7 +65,30 @@ def _recipe_problems(config: Any, name: str, entry: Any) -> list[str]:
             "architecture of family "
             f"{entry.zoo.family!r} is made of; give it {{n_experts, per_token, d_shared}}"
         )
-    return problems
+    return problems + _vision_problems(config.zoo, name, entry.zoo)
+
+
+def _vision_problems(zoo: Any, name: str, recipe: Any) -> list[str]:
+    """Return what of a size does not fit a vision family."""
+    family, size = zoo.families.get(recipe.family), zoo.sizes.get(recipe.size)
+    if family is None or size is None or family.image is None:
+        return []
+    key, dimensions = f"models.{name}.zoo.size", f"zoo.sizes.{recipe.size}"
+    if family.architecture == WITH_REGISTERS and size.mlp_ratio(family.image.gated) is None:
+        widths = "of 2 × d_model that is one of 8" if family.image.gated else "of d_model"
+        return [
+            f"{key}: {dimensions}.d_mlp {size.d_mlp} is no width that {family.architecture} can "
+            f"have at d_model {size.d_model}; take a multiple {widths}"
+        ]
+    # Positions are sines and cosines of rows and columns, of whole vectors or of each head's.
+    multiples = {"vit_mae": ("4", 4), "pmf": ("4 × n_heads", 4 * size.n_heads)}
+    named, multiple = multiples.get(family.architecture, ("1", 1))
+    if size.d_model % multiple:
+        return [
+            f"{key}: {dimensions}.d_model {size.d_model} must be a multiple of {named} for "
+            f"{family.architecture}, whose positions are sines and cosines of rows and columns"
+        ]
+    return []
 
 
 def _replicate_problems(config: Any, name: str, entry: Any) -> list[str]:
@@ -109,6 +138,48 @@ def ladder_problems(config: Any) -> list[str]:
                 )
             if len(set(rung)) < len(rung):
                 problems.append(f"ladders.{ladder}[{number}]: names a model twice")
+    return problems
+
+
+def image_problems(config: Any) -> list[str]:
+    """Return what is wrong with ladders of models that see images, in a valid `Config` otherwise.
+
+    A generator's activations are of images that it makes itself, so the other models of a rung
+    are shown these, and it is the anchor, which all of them are compared with.
+    """
+    problems = []
+    for ladder, rungs in config.ladders.items():
+        for number, rung in enumerate(rungs):
+            makers = [model for model in rung if config.is_generator(model)]
+            if makers and makers != rung[:1]:
+                problems.append(
+                    f"ladders.{ladder}[{number}]: the generator {makers[-1]} is not the only one, "
+                    "and first; the other models of a rung are shown what it makes"
+                )
+            if makers and config.entry(makers[0]).untrained:
+                problems.append(
+                    f"ladders.{ladder}[{number}]: {makers[0]} is untrained and makes images of "
+                    "nothing; name the trained one, see controls.untrained_seeds"
+                )
+    if config.filtering and config.ladder_modality(config.filtering.ladder) != "text":
+        problems.append(
+            f"filtering.ladder: {config.filtering.ladder} is a ladder of models that see images; "
+            "texts are filtered by a language model"
+        )
+    if "images" in config.modalities:
+        if config.store_mode == "live":
+            problems.append(
+                "activations.keep: stores of images are kept, or deleted once used; set keep: "
+                "true, or correlation.method: exact"
+            )
+        problems += [
+            f"{key}: needs tokens in spans, which images have none of; leave it out"
+            for key, given in (
+                ("alignment.pooling", config.alignment.pooling != "mean"),
+                ("exclusions.first_position", config.exclusions.first_position),
+            )
+            if given and "text" not in config.modalities
+        ]
     return problems
 
 

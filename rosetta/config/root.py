@@ -15,7 +15,7 @@ from pydantic import Field, model_validator
 
 from rosetta.config.activations import Activations
 from rosetta.config.alignment import Alignment
-from rosetta.config.base import Folder, Name, Section
+from rosetta.config.base import Folder, Modality, Name, Section
 from rosetta.config.controls import Controls
 from rosetta.config.corpus import Corpus
 from rosetta.config.correlation import Correlation
@@ -23,16 +23,22 @@ from rosetta.config.dask import Dask
 from rosetta.config.devices import Devices, device_problems
 from rosetta.config.exclusions import Exclusions
 from rosetta.config.filtering import Filtering, filtering_problems
+from rosetta.config.images import Images
 from rosetta.config.intervals import Intervals
 from rosetta.config.matching import Matching
 from rosetta.config.models import ModelEntry, Untrained
 from rosetta.config.names import (
+    PAIR_SEPARATOR,
     REPLICATE_SEPARATOR,
     TWIN_SEPARATOR,
     entry_of,
+    generator_of_store,
     group_name,
     group_pairs,
+    model_of_store,
     replicate_name,
+    store_name,
+    twin_name,
 )
 from rosetta.config.neurons import (
     Annotation,
@@ -44,6 +50,7 @@ from rosetta.config.neurons import (
 )
 from rosetta.config.references import (
     bootstrap_problems,
+    image_problems,
     ladder_problems,
     matching_problems,
     model_problems,
@@ -71,6 +78,7 @@ class Config(Section):
 
     results: Folder = Field("results", description="folder of all outputs")
     corpus: Corpus = Corpus()
+    images: Images = Images()
     zoo: Zoo = Zoo()
     models: dict[Name, ModelEntry] = Field(min_length=1, description="models by name")
     ladders: dict[Name, list[Annotated[list[str], Field(min_length=2)]]] = Field(
@@ -122,6 +130,7 @@ class Config(Section):
             *device_problems(self),
         ]
         problems += matching_problems(self)
+        problems = problems or image_problems(self)  # which needs names that hold
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -150,21 +159,99 @@ class Config(Section):
         """How many models a job that runs them holds: both of a pair, if nothing is stored."""
         return 2 if self.store_mode == "live" else 1
 
-    def groups(self) -> list[tuple[str, ...]]:
-        """Return the distinct rungs of all ladders, in order of appearance.
+    def modality_of(self, name: str) -> Modality:
+        """Return what a model sees, by the name of an entry, a twin, a training or stores."""
+        return self._described(name).modality_of(self.zoo)
+
+    def is_generator(self, name: str) -> bool:
+        """Tell whether a model makes images: its activations are those of making its own."""
+        return self._described(name).is_generator(self.zoo)
+
+    def _described(self, name: str) -> ModelEntry:
+        entry = self.entry(name)
+        return self.models[entry.untrained.of] if entry.untrained else entry
+
+    def ladder_modality(self, ladder: str) -> Modality:
+        """Return what the models of a ladder see."""
+        return self.modality_of(self.ladders[ladder][0][0])
+
+    @property
+    def text_ladders(self) -> dict[str, list[list[str]]]:
+        """The ladders of language models."""
+        return {
+            name: rungs
+            for name, rungs in self.ladders.items()
+            if self.ladder_modality(name) == "text"
+        }
+
+    @property
+    def modalities(self) -> list[Modality]:
+        """What the models of the ladders see, in order of appearance."""
+        return list(dict.fromkeys(map(self.ladder_modality, self.ladders)))
+
+    def groups(self, modality: Modality | None = None) -> list[tuple[str, ...]]:
+        """Return the distinct rungs of all ladders, or of those of a modality, in their order.
 
         These are the models that ladders name. Where some have replicates, their further trainings
         are in `replicate_groups`.
         """
-        return list(dict.fromkeys(tuple(rung) for rungs in self.ladders.values() for rung in rungs))
+        ladders = (
+            rungs
+            for ladder, rungs in self.ladders.items()
+            if modality in (None, self.ladder_modality(ladder))
+        )
+        return list(dict.fromkeys(tuple(rung) for rungs in ladders for rung in rungs))
 
-    def pairs(self) -> list[tuple[str, str]]:
+    def pairs(self, modality: Modality | None = None) -> list[tuple[str, str]]:
         """Return the distinct (anchor, other) pairs that the rungs need, in order of appearance."""
-        return list(dict.fromkeys(pair for group in self.groups() for pair in group_pairs(group)))
+        groups = self.groups(modality)
+        return list(dict.fromkeys(pair for group in groups for pair in group_pairs(group)))
 
-    def used_models(self) -> list[str]:
+    def used_models(self, modality: Modality | None = None) -> list[str]:
         """Return the models that some ladder names, in order of appearance."""
-        return list(dict.fromkeys(model for group in self.groups() for model in group))
+        return list(dict.fromkeys(model for group in self.groups(modality) for model in group))
+
+    def stores_of(self, pair: str) -> tuple[str, str]:
+        """Return the names of the stores of both models of a pair, which is given by its name.
+
+        If the first is a generator, they are of images that it made; of those that the trained
+        generator made, if both are untrained twins.
+        """
+        a, b = pair.split(PAIR_SEPARATOR)
+        if not self.is_generator(a):
+            return a, b
+        return a, store_name(b, a.partition(TWIN_SEPARATOR)[0])
+
+    def trained_models(self, modality: Modality) -> list[str]:
+        """Return the needed models of a modality that are trained here."""
+        trained = (name for name in self.needed_models() if self.models[name].zoo)
+        return [name for name in trained if self.modality_of(name) == modality]
+
+    @property
+    def draws_images(self) -> bool:
+        """Whether images of the run's source are trained on, or shown to a pair of models."""
+        shown = (a for a, _ in self.pairs("images") if not self.is_generator(a))
+        return bool(self.trained_models("images")) or any(shown)
+
+    def stores(self) -> list[str]:
+        """Return the names of the stores of all models of all trainings' pairs."""
+        pairs = map(group_name, self.all_pairs())
+        return list(dict.fromkeys(name for pair in pairs for name in self.stores_of(pair)))
+
+    def stores_of_model(self, model: str) -> list[str]:
+        """Return the names of the stores that pairs of first trainings need of a model."""
+        pairs = map(group_name, self.pairs())
+        named = dict.fromkeys(name for pair in pairs for name in self.stores_of(pair))
+        return [name for name in named if model_of_store(name) == model]
+
+    def twin_stores(self, model: str) -> list[str]:
+        """Return the names of the stores of a model's untrained twins, of all seeds."""
+        shown = [generator_of_store(name) for name in self.stores_of_model(model)]
+        return [
+            store_name(twin_name(model, seed), generator)
+            for seed in self.controls.untrained_seeds
+            for generator in shown
+        ]
 
     def replicates(self, name: str) -> tuple[str, ...]:
         """Return the trainings of a model that a ladder names: the model itself, then the others.
@@ -223,15 +310,15 @@ class Config(Section):
         return here and all(map(self.is_small, self.used_models()))
 
     def entry(self, name: str) -> ModelEntry:
-        """Return a model entry by its name, which may be an untrained twin's (`twin_name`) or a
-        zoo model's further training's (`replicate_name`).
+        """Return a model entry by its name, which may be an untrained twin's (`twin_name`), a zoo
+        model's further training's (`replicate_name`) or that of stores (`store_name`).
 
         Raises
         ------
         ConfigError
             If there is none.
         """
-        model, separator, seed = name.partition(TWIN_SEPARATOR)
+        model, separator, seed = model_of_store(name).partition(TWIN_SEPARATOR)
         entry = self._trained_entry(model)
         if not separator:
             return entry
@@ -266,6 +353,23 @@ class Config(Section):
         first = self.zoo.families[entry.zoo.family].seed if own is None else own
         seed = _drawn_seed(first, "replicate", number)
         return entry.model_copy(update={"zoo": entry.zoo.model_copy(update={"seed": seed})})
+
+    def judged_generators(self) -> list[tuple[str, str]]:
+        """Return the generators of the zoo, each with a classifier of the zoo in a rung with it.
+
+        Both were trained on the same classes.
+        """
+        found: dict[str, str] = {}
+        for group in self.groups("images"):
+            tasks = {name: self._task(name) for name in group}
+            classifiers = [name for name, task in tasks.items() if task == "classifier"]
+            if tasks[group[0]] == "generator" and classifiers:
+                found.setdefault(group[0], classifiers[0])
+        return list(found.items())
+
+    def _task(self, name: str) -> str | None:
+        recipe = self.entry(name).zoo
+        return self.zoo.families[recipe.family].task if recipe else None
 
     def filter_group(self) -> tuple[str, ...]:
         """Return the rung whose Rosetta Neurons are candidates for the filter."""

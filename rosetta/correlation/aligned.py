@@ -118,7 +118,7 @@ def align_pair(
     StoreError
         If they do not hold the same samples in the same shards, or as `pair_of`.
     """
-    return pair_of(stores_a, stores_b, align_stores(stores_a, stores_b), view)
+    return pair_of(stores_a, stores_b, align_stores(stores_a, stores_b, view.grid), view)
 
 
 def pair_of(
@@ -144,10 +144,10 @@ def pair_of(
     )
     sample_positions = np.concatenate([part.sample_positions for part in seen])
     if view.exchange_seed is not None:
-        swap = exchange(sample_positions, facts, view.exchange_seed)
-        n_samples = [shard.n_samples for shard in shards]
-        a = replace(a, positions=_heads(a.positions, swap.used_a, n_samples), reordering=swap.of_a)
-        b = replace(b, positions=_heads(b.positions, swap.used_b, n_samples), reordering=swap.of_b)
+        place = np.concatenate([positions.place for positions in a.positions])
+        swap = exchange(sample_positions, place, facts, view.exchange_seed)
+        a = replace(a, positions=_used(a.positions, swap.used_a), reordering=swap.of_a)
+        b = replace(b, positions=_used(b.positions, swap.used_b), reordering=swap.of_b)
     b = replace(b, permute_seed=view.permute_seed)
     left_out = reduce(LeftOut.add, [part.left_out for part in seen])
     left_out = replace(left_out, n_quiet_a=int(a.quiet.sum()), n_quiet_b=int(b.quiet.sum()))
@@ -203,16 +203,10 @@ def _side(stores: Sequence[StoreReader], positions: list[AlignedPositions], view
     return Side(stores, positions, pilot.mean, quiet)
 
 
-def _heads(
-    positions: list[AlignedPositions], used: np.ndarray, n_samples: list[int]
-) -> list[AlignedPositions]:
-    """Return the first positions of every sample, as many as are used."""
-    found, offset = [], 0
-    for shard, n in zip(positions, n_samples, strict=True):
-        number = np.arange(len(shard)) - np.searchsorted(shard.sample, shard.sample)
-        found.append(shard.some(number < used[shard.sample + offset]))
-        offset += n
-    return found
+def _used(positions: list[AlignedPositions], used: np.ndarray) -> list[AlignedPositions]:
+    """Return the positions of every shard that are used; `used` is over all shards."""
+    parts = np.split(used, np.cumsum([len(shard) for shard in positions])[:-1])
+    return [shard.some(part) for shard, part in zip(positions, parts, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """The null model `documents`: the second model's samples, exchanged within labels (domains).
 
-Sample d of the first model is paired with sample d' of the second, position i with position i, to
-the shorter length. What both models know of a label, and of a place in a sample, survives; what
-they read does not.
+Sample d of the first model is paired with sample d' of the second, position i with position i, as
+far as both have it (`AlignedPositions.place`). What both models know of a label, and of a place in
+a sample, survives; what they read does not. Images are exchanged across labels
+(`SampleFacts.strata`): what survives of them is the place of a cell.
 
 Stores are read in order and never copied, so both samples of a pair wait in memory for the later
 one. That there are few, samples are exchanged within groups of neighbours of their label.
@@ -87,12 +88,12 @@ def _samples(blocks: Iterator[torch.Tensor], lengths: np.ndarray) -> Iterator[to
 
 @dataclass(frozen=True)
 class Exchange:
-    """Which samples are paired, and how much of each is used.
+    """Which positions of the samples that are paired meet.
 
     Attributes
     ----------
-    used_a, used_b : ndarray of int64, shape (n_samples,)
-        Aligned positions of each sample, from its first on, that are used on either side.
+    used_a, used_b : ndarray of bool, shape (n_positions,)
+        Positions of either side whose place the other sample of the pair has too.
     of_a, of_b : Reordering
         How the rows of both sides are brought together.
     """
@@ -103,15 +104,17 @@ class Exchange:
     of_b: Reordering
 
 
-def exchange(lengths: np.ndarray, facts: SampleFacts, seed: int) -> Exchange:
+def exchange(lengths: np.ndarray, place: np.ndarray, facts: SampleFacts, seed: int) -> Exchange:
     """Pair every sample of A with another one of B.
 
     Parameters
     ----------
     lengths : ndarray of int, shape (n_samples,)
         Aligned positions of each sample.
+    place : ndarray of int, shape (n_positions,)
+        Place of each position in its sample, ascending in each.
     facts : SampleFacts
-        Their labels and clusters.
+        Labels and clusters of the samples.
     seed : int
         Which exchange.
 
@@ -122,21 +125,32 @@ def exchange(lengths: np.ndarray, facts: SampleFacts, seed: int) -> Exchange:
     """
     partner = partners(lengths, facts, seed)
     first = np.flatnonzero(partner >= 0)
-    if not len(first):
+    first = first[np.argsort(np.maximum(first, partner[first]), kind="stable")]
+    start = np.append(0, np.cumsum(lengths))
+    used_a, used_b = np.zeros(len(place), bool), np.zeros(len(place), bool)
+    common = np.zeros(len(first), np.int64)
+    for i, samples in enumerate(zip(first.tolist(), partner[first].tolist(), strict=True)):
+        a, b = (slice(start[sample], start[sample + 1]) for sample in samples)
+        used_a[a], used_b[b] = np.isin(place[a], place[b]), np.isin(place[b], place[a])
+        common[i] = used_a[a].sum()
+    if not common.any():
         raise StoreError(
             "no sample has another one of its label (domain) and of another cluster (source) "
             "to be exchanged with. Give more samples, or set controls.document_seeds to []."
         )
-    first = first[np.argsort(np.maximum(first, partner[first]), kind="stable")]
-    second = partner[first]
-    common = np.minimum(lengths[first], lengths[second])
-    used_a, used_b = np.zeros_like(lengths), np.zeros_like(lengths)
-    used_a[first], used_b[second] = common, common
-    sides = []
-    for samples, used in ((first, used_a), (second, used_b)):
-        read = np.flatnonzero(used)
-        sides.append(Reordering(used[read], np.searchsorted(read, samples)))
-    return Exchange(used_a, used_b, *sides)
+    met = first[common > 0]
+    return Exchange(
+        used_a,
+        used_b,
+        _reordering(met, common[common > 0]),
+        _reordering(partner[met], common[common > 0]),
+    )
+
+
+def _reordering(samples: np.ndarray, lengths: np.ndarray) -> Reordering:
+    """Return how rows that are read sample by sample come into the order of `samples`."""
+    read = np.argsort(samples)
+    return Reordering(lengths[read], np.argsort(read))
 
 
 def partners(lengths: np.ndarray, facts: SampleFacts, seed: int) -> np.ndarray:
@@ -152,7 +166,7 @@ def partners(lengths: np.ndarray, facts: SampleFacts, seed: int) -> np.ndarray:
     """
     partner, rng = np.full(len(lengths), -1), np.random.default_rng(seed)
     read = np.flatnonzero(lengths)
-    names, label = np.unique(facts.labels[read], return_inverse=True)
+    names, label = np.unique(facts.strata[read], return_inverse=True)
     size = max(SMALLEST_GROUP, WINDOW // max(1, len(names) * int(lengths.max(initial=0))))
     for number in range(len(names)):
         mine = read[label == number]

@@ -13,6 +13,7 @@ from typing import Any
 
 from rosetta.activations.reader import StoreReader
 from rosetta.config import Correlation
+from rosetta.config.alignment import check_pooling
 from rosetta.config.base import GB
 from rosetta.correlation.aligned import WHOLE, AlignedPair, StoredPair, pair_identity
 from rosetta.correlation.neighbor_tables import NeighborLists, PairFacts
@@ -52,7 +53,8 @@ def correlate_pair(
     Raises
     ------
     ConfigError
-        If there is no such job, or the view or the cluster does not go with the other settings.
+        If there is no such job, or the view, the pooling or the cluster does not go with the
+        other settings or with what the models see.
     StoreError
         If the stores do not fit together, are damaged or hold non-finite values.
     PlanError
@@ -147,6 +149,7 @@ def _work(request: CorrelationRequest, job: int, view: View, scratch: Path) -> _
     precision = resolve_precision(settings.precision)
     stored = StoredPair(str(folder_a), str(folder_b), pair_identity(folder_a, folder_b), view)
     pair = stored.open()
+    check_pooling(request.pooling, pair.a.stores[0].modality)
     facts = _facts(pair, settings, job)
     if folder_a.resolve() == folder_b.resolve():
         say(f"{folder_a}: both sides are this model, so every neuron is its own nearest neighbour")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rosetta.config import PAIR_SEPARATOR, Config
+from rosetta.config import Config
 from rosetta.correlation.neighbor_tables import write_lists
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.run.paths import Paths
+from rosetta.run.stages import files
 
 if TYPE_CHECKING:
     from rosetta.correlation.view import View
@@ -48,9 +49,7 @@ def neighbors_step(config: Config, paths: Paths, pair: str, job: int) -> None:
     from rosetta.correlation.view import View
 
     settings = config.correlation
-    a, b = (
-        paths.stores(model, config.activations.n_shards) for model in pair.split(PAIR_SEPARATOR)
-    )
+    a, b = files.store_folders(config, paths, pair)
     request = CorrelationRequest(a, b, config.alignment.pooling, settings, config.dask)
     out = paths.neighbors_part(pair, job, settings.n_jobs)
-    correlate_step(request, out, job, View(config.exclusions))
+    correlate_step(request, out, job, View.of(config))

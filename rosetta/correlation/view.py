@@ -13,6 +13,8 @@ from rosetta.activations.reader import StoreReader
 from rosetta.activations.store import Store
 from rosetta.alignment.positions import StoredRows
 from rosetta.alignment.samples import deal
+from rosetta.config import Config
+from rosetta.config.alignment import Grid
 from rosetta.config.exclusions import Exclusions
 from rosetta.moments import Moments
 from rosetta.storage.digests import digest_file
@@ -38,6 +40,8 @@ class View:
         Exchange the samples of the second model with this seed (`rosetta.correlation.exchange`).
     sample_table : Path, optional
         Table of the samples' labels and clusters (`rosetta.alignment.stores.facts_of_samples`).
+    grid : {'larger', 'smaller', 'anchor'}
+        Grid that cells of images are resampled to (`rosetta.alignment.grids.canonical_grid`).
     """
 
     exclusions: Exclusions = field(default_factory=Exclusions)
@@ -46,6 +50,12 @@ class View:
     permute_seed: int | None = None
     exchange_seed: int | None = None
     sample_table: Path | None = None
+    grid: Grid = "larger"
+
+    @classmethod
+    def of(cls, config: Config) -> View:
+        """Return the main view of a run: all samples, without what it excludes."""
+        return cls(config.exclusions, grid=config.alignment.grid)
 
     @property
     def in_order(self) -> bool:
@@ -55,9 +65,10 @@ class View:
     def describe(self) -> dict[str, Any]:
         """Return the view as plain data; what is known of the samples by its digest."""
         told = {**vars(self), "exclusions": self.exclusions.model_dump(mode="json")}
-        table = told.pop("sample_table")
-        # Digests of finished work hold this key.
-        return {**told, "documents": table and digest_file(table)}
+        table, grid = told.pop("sample_table"), told.pop("grid")
+        # Digests of finished work hold these keys, and no grid where there was no choice.
+        chosen = {} if grid == View.grid else {"grid": grid}
+        return {**told, **chosen, "documents": table and digest_file(table)}
 
     def takes(self, clusters: np.ndarray) -> np.ndarray:
         """Return which samples are looked at, by the clusters of all samples."""

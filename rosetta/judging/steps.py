@@ -47,7 +47,7 @@ def _neurons(config: Config, paths: Paths) -> pd.DataFrame:
     """
     assert config.annotation is not None
     rows = []
-    for group in config.groups():
+    for group in config.groups("text"):
         shown = json.loads(read_bytes(paths.excerpts(group_name(group))))
         for neuron in shown["neurons"][: config.annotation.n_neurons]:
             rows += [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from rosetta.activations.folders import open_stores
-from rosetta.config import PAIR_SEPARATOR, Config
+from rosetta.config import Config
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.neighbor_tables import PairFacts
 from rosetta.correlation.neighbors import PairNeighbors
@@ -25,6 +26,7 @@ from rosetta.correlation.resample import (
 )
 from rosetta.correlation.view import View
 from rosetta.run.paths import Paths
+from rosetta.run.stages import files
 
 
 class HalfSamples(NamedTuple):
@@ -70,9 +72,8 @@ def match_half_samples(
     settings, k = config.correlation, config.matching.k
     u, v = _flat(matches, "a", facts.d_mlp_a), _flat(matches, "b", facts.d_mlp_b)
     precision = resolve_precision(settings.precision)
-    models, n_shards = pair.split(PAIR_SEPARATOR), config.activations.n_shards
-    stores_a, stores_b = (open_stores(paths.stores(model, n_shards)) for model in models)
-    view = View(config.exclusions, sample_table=paths.split("match"))
+    stores_a, stores_b = map(open_stores, files.store_folders(config, paths, pair))
+    view = replace(View.of(config), sample_table=files.sample_table(config, paths, pair))
     aligned = align_pair(stores_a, stores_b, view)
     blocks, pooling = sample_blocks(aligned, config.intervals.n_blocks), config.alignment.pooling
     if not blocks.n:

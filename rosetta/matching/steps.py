@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from rosetta.analysis.counts import model_shape
 from rosetta.analysis.intervals import INTERVAL_COLUMNS, correlation_interval
 from rosetta.analysis.null_thresholds import tail_probability
-from rosetta.config import PAIR_SEPARATOR, Config, entry_of, twin_name
+from rosetta.config import PAIR_SEPARATOR, Config, entry_of, group_name, twin_name
 from rosetta.config.base import Name
 from rosetta.config.messages import describe_problems
 from rosetta.correlation.neighbor_tables import NeighborLists, pair_counts, read_lists
@@ -127,13 +127,14 @@ def nulls_step(config: Config, paths: Paths, control: str, pair: str) -> None:
     from rosetta.matching.views import match_view, null_view, view_scratch
 
     out, models = paths.null_matches(control, pair), pair.split(PAIR_SEPARATOR)
+    table = files.sample_table(config, paths, pair)
     found, positions = [], []
     with view_scratch(out) as scratch:
         for seed in config.controls.seeds(control):
             untrained = control == "untrained"
             names = [twin_name(model, seed) for model in models] if untrained else models
-            a, b = (paths.stores(name, config.activations.n_shards) for name in names)
-            view = null_view(config, paths, control, seed)
+            a, b = files.store_folders(config, paths, group_name(tuple(names)))
+            view = null_view(config, table, control, seed)
             matches, facts = match_view(config, a, b, scratch, view)
             n, mean = facts["n_positions"], matches["r"].mean()
             said = f"{len(matches)} matches on {n} positions, mean r {mean:.3f}"
@@ -185,12 +186,12 @@ def sweeps_step(config: Config, paths: Paths, pair: str) -> None:
     from rosetta.matching.swept_settings import swept_settings
     from rosetta.matching.views import match_view, view_scratch
 
-    n_shards = config.activations.n_shards
-    a, b = (paths.stores(model, n_shards) for model in pair.split(PAIR_SEPARATOR))
-    n_samples = sum(store.manifest["holds"]["n_documents"] for store in open_stores(a))
+    a, b = files.store_folders(config, paths, pair)
+    table = files.sample_table(config, paths, pair)
+    n_samples = sum(store.n_samples for store in open_stores(a))
     tables, settings = [], []
     with view_scratch(paths.sweeps(pair)) as scratch:
-        for sweep, setting, view, pooling in swept_settings(config, paths, n_samples):
+        for sweep, setting, view, pooling in swept_settings(config, table, n_samples):
             matches, facts = match_view(config, a, b, scratch, view, pooling)
             tables.append(matches.assign(sweep=sweep, setting=setting))
             settings.append({"sweep": sweep, "setting": setting, **facts})

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 from rosetta.config import Config
 from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.view import View
-from rosetta.run.paths import Paths
 
 MIN_SAMPLES = 8  # of the smallest budget
 
@@ -31,25 +32,32 @@ class SweptSetting(NamedTuple):
     pooling: str | None
 
 
-def swept_settings(config: Config, paths: Paths, n_samples: int) -> list[SweptSetting]:
-    """Return every correlation that the sweeps ask for, of so many samples."""
-    sweeps, main = config.sweeps, config.exclusions
+def swept_settings(config: Config, table: Path | None, n_samples: int) -> list[SweptSetting]:
+    """Return every correlation that the sweeps ask for, of so many samples.
+
+    `table` tells the samples' clusters; without one they are images, which have no spans to pool
+    otherwise, and no first position.
+    """
+    sweeps, main = config.sweeps, View.of(config)
     found: list[SweptSetting] = []
     if sweeps.budgets:
         budget = n_samples // 2
         while budget >= MIN_SAMPLES:
-            found.append(SweptSetting("budget", str(budget), View(main, first=budget), None))
+            found.append(SweptSetting("budget", str(budget), replace(main, first=budget), None))
             budget //= 2
     if sweeps.split_half:
-        halves = (View(main, half=half, sample_table=paths.split("match")) for half in (0, 1))
+        halves = (replace(main, half=half, sample_table=table) for half in (0, 1))
         found += [SweptSetting("split_half", str(view.half), view, None) for view in halves]
     found += [
-        SweptSetting("pooling", pooling, View(main), pooling)
+        SweptSetting("pooling", pooling, main, pooling)
         for pooling in sweeps.pooling
-        if pooling != config.alignment.pooling
+        if table and pooling != config.alignment.pooling
     ]
     for other in sweeps.exclusions:
-        found.append(SweptSetting("exclusions", describe_exclusions(other), View(other), None))
+        if not table and other.first_position:
+            continue
+        view = replace(main, exclusions=other)
+        found.append(SweptSetting("exclusions", describe_exclusions(other), view, None))
     return found
 
 

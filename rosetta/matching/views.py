@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -20,7 +21,6 @@ from rosetta.correlation.products import resolve_precision
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.view import View
 from rosetta.matching.mutual import mutual_matches
-from rosetta.run.paths import Paths
 from rosetta.storage.atomic import scratch_folder
 from rosetta.storage.digests import digest_json
 
@@ -85,10 +85,14 @@ def _lists_under(request: CorrelationRequest, view: View, scratch: Path) -> Neig
     return lists
 
 
-def null_view(config: Config, paths: Paths, control: str, seed: int) -> View:
-    """Return the view under a null model; that of untrained twins is the main one."""
+def null_view(config: Config, table: Path | None, control: str, seed: int) -> View:
+    """Return the view under a null model; that of untrained twins is the main one.
+
+    `table` tells the samples' labels and clusters, where there is one.
+    """
+    main = View.of(config)
     if control == "permutation":
-        return View(config.exclusions, permute_seed=seed)
+        return replace(main, permute_seed=seed)
     if control == "documents":
-        return View(config.exclusions, exchange_seed=seed, sample_table=paths.split("match"))
-    return View(config.exclusions)
+        return replace(main, exchange_seed=seed, sample_table=table)
+    return main

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from pathlib import Path
@@ -114,7 +115,7 @@ def check_plain(config: dict, place: str) -> None:
     ModelError
         If they are quantised, naming the method, or lie in a file of another name.
     """
-    for part in (config, config.get("text_config")):
+    for part in (config, config.get("text_config"), config.get("vision_config")):
         said = part.get("quantization_config") if isinstance(part, dict) else None
         if said:
             method = said.get("quant_method") if isinstance(said, dict) else None
@@ -208,6 +209,25 @@ def weight_shapes(folder: Path, key: str) -> dict[str, list[int]]:
                 f"{place}: {name} cannot be read ({error}). Complete the download."
             ) from None
     return shapes
+
+
+def n_saved_parameters(folder: Path, key: str) -> int:
+    """Return how many parameters a model folder holds of what is loaded of it: of a model with a
+    text and a vision tower those of the vision tower.
+
+    Raises
+    ------
+    ModelError
+        If a file is missing or damaged.
+    """
+    place = f"{key}: {folder}"
+    model_type = _read_json(folder / "config.json", place).get("model_type")
+    leftovers = [re.compile(one) for one in architecture_of(model_type, place).leftovers]
+    return sum(
+        math.prod(size)
+        for name, size in weight_shapes(folder, key).items()
+        if not any(one.search(name) for one in leftovers)
+    )
 
 
 def _check_weights(folder: Path, key: str, config: dict) -> None:

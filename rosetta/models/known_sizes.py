@@ -9,8 +9,9 @@ from typing import Literal, NamedTuple
 from rosetta.config import Config, twin_name
 from rosetta.config.base import GB
 from rosetta.config.devices import AUTO
+from rosetta.config.models import ModelEntry
 from rosetta.errors import StoreError
-from rosetta.models.folders import folder_shape, weight_shapes
+from rosetta.models.folders import folder_shape, n_saved_parameters
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.placement import Demand, Placement, Room, place
 from rosetta.run.paths import Paths
@@ -18,6 +19,7 @@ from rosetta.run.stages import made_by
 from rosetta.storage.manifests import read_manifest
 
 LOADING = 1.3  # bytes of memory per byte of weights while they are loaded
+CELLS = 256  # 16 × 16, of most models of images of 224 or 256 pixels
 TOKENIZING = 300  # bytes of memory per byte of a document that is tokenized whole
 
 
@@ -37,12 +39,10 @@ def known_size(config: Config, paths: Paths, name: str) -> Size | None:
     twin = config.entry(name).untrained
     base = twin.of if twin else name
     entry = config.entry(base)
-    if entry.path:
+    if entry.path and not is_planned(entry):
         folder, key = Path(entry.path), f"models.{base}.path"
         shape = folder_shape(folder, key)
-        return shape and Size(
-            shape, sum(math.prod(sizes) for sizes in weight_shapes(folder, key).values())
-        )
+        return shape and Size(shape, n_saved_parameters(folder, key))
     try:
         manifest = read_manifest(paths.model_manifest(base), "model")
     except StoreError:
@@ -61,10 +61,28 @@ def known_size(config: Config, paths: Paths, name: str) -> Size | None:
     return None
 
 
+def is_planned(entry: ModelEntry) -> bool:
+    """Tell whether a model of `path` is not there yet, and its entry says how large it is."""
+    return bool(entry.path and entry.dimensions and not Path(entry.path).exists())
+
+
 def known_neurons(config: Config, paths: Paths, name: str) -> int | None:
     """Return a model's neuron count, as far as `known_size` tells it."""
     size = known_size(config, paths, name)
     return size and size.shape.n_neurons
+
+
+def n_cells(config: Config, name: str) -> int:
+    """Return the cells of an image under a model that sees images, for a plan.
+
+    A zoo family and an entry's `dimensions` tell it; `CELLS` otherwise.
+    """
+    entry = config.entry(name)
+    entry = config.models[entry.untrained.of] if entry.untrained else entry
+    if entry.zoo:
+        image = config.zoo.families[entry.zoo.family].image
+        return math.prod(image.grid) if image else CELLS
+    return entry.dimensions.n_cells if entry.dimensions else CELLS
 
 
 def tokenizing_bytes(config: Config, paths: Paths) -> float:
@@ -85,10 +103,11 @@ def tokenizing_bytes(config: Config, paths: Paths) -> float:
     return TOKENIZING * built.get("longest_bytes", config.corpus.max_document_bytes or 0)
 
 
-def capture_demand(config: Config, dtype: str, size: Size) -> Demand:
-    """Return what a capture of a model takes, its forward pass in `dtype`."""
-    settings, written = config.activations, config.store_mode != "live"
-    length, stored = settings.sequence_length, settings.dtype
+def capture_demand(config: Config, dtype: str, size: Size, length: int) -> Demand:
+    """Return what a capture of a model takes, its forward pass in `dtype` on so many positions per
+    document or image.
+    """
+    written, stored = config.store_mode != "live", config.activations.dtype
     return Demand.of(size.shape, size.n_parameters, dtype, length, stored=stored, written=written)
 
 
@@ -126,7 +145,9 @@ def planned_capture(config: Config, name: str, size: Size) -> Planned:
     ModelError
         If the model does not fit what the configuration gives; with the numbers.
     """
-    demand = capture_demand(config, config.entry(name).dtype, size)
+    text = config.modality_of(name) == "text"
+    length = config.activations.sequence_length if text else n_cells(config, name)
+    demand = capture_demand(config, config.entry(name).dtype, size, length)
     batch_size, at_once = config.activations.batch_size, config.models_at_once
     return _planned(config, _Wanted(name, demand, batch_size, at_once))
 

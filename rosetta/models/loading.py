@@ -11,15 +11,18 @@ import torch
 import transformers
 from accelerate import dispatch_model, infer_auto_device_map
 from accelerate.utils import get_balanced_memory
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig
 
+import rosetta.models.pmf.model  # noqa: F401 – makes transformers know it
 from rosetta.errors import ModelError, brief
+from rosetta.models.architectures.registry import architecture_of, modality_of
 from rosetta.models.architectures.text import text_config
 from rosetta.models.batches import check_length_limits
 from rosetta.models.devices import CPU
 from rosetta.models.folders import check_plain
 from rosetta.models.hub import CONVERSION
 from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.patch_positions import place_patches
 from rosetta.models.sources import ModelSource
 from rosetta.models.weights_fit import check_fit
 
@@ -47,9 +50,28 @@ def load_config_of(source: ModelSource) -> Any:
             f"({brief(error)}).{_what_to_check(source)}"
         ) from None
     check_plain(config.to_dict(), source.place)
-    check_length_limits(config, source.place)
+    if modality_of(config.model_type, source.place) == "text":
+        check_length_limits(config, source.place)
     neuron_shape(config, source.place)
     return config
+
+
+def random_model(config: Any, place: str, **options: Any) -> Any:
+    """Return a model of a configuration with random weights; on the device `meta` with none.
+
+    Of one with a text and a vision tower it is the vision tower.
+
+    Raises
+    ------
+    ModelError
+        If the architecture is not supported.
+    """
+    architecture = architecture_of(config.model_type, place)
+    loader = getattr(transformers, architecture.loader)
+    built = {"config": config, **architecture.loading_options(config)}
+    model = loader.from_config(**built, **options, trust_remote_code=False)
+    place_patches(model)
+    return model
 
 
 def _what_to_check(source: ModelSource) -> str:
@@ -85,7 +107,7 @@ Where = torch.device | dict[int | str, int]
 
 
 def load_model(source: ModelSource, where: Where = CPU) -> Any:
-    """Return a causal language model in evaluation mode, from safetensors or a seed.
+    """Return a model in evaluation mode, from safetensors or a seed.
 
     Parameters
     ----------
@@ -103,16 +125,13 @@ def load_model(source: ModelSource, where: Where = CPU) -> Any:
     config = load_config_of(source)
     if source.untrained_seed is not None:
         torch.manual_seed(source.untrained_seed)
-        model = AutoModelForCausalLM.from_config(
-            config, dtype=getattr(torch, source.dtype), trust_remote_code=False
-        )
+        model = random_model(config, source.place, dtype=getattr(torch, source.dtype))
         return (
             model.to(where)
             if isinstance(where, torch.device)
             else _dispatched(model, where, source.place)
         ).eval()
-    model, info = load_pretrained(source, where)
-    check_fit(info, f"{source.place}: the weights of {source.location}")
+    model = load_pretrained(source, config, where)
     if getattr(model, "_hf_peft_config_loaded", False):
         raise ModelError(
             f"{source.place}: the weights of {source.location} bring an adapter along. Give "
@@ -121,12 +140,17 @@ def load_model(source: ModelSource, where: Where = CPU) -> Any:
     return model.eval()
 
 
-def load_pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, Any]]:
-    """Return a model of saved weights, and what transformers says of loading them.
+def load_pretrained(source: ModelSource, config: Any, where: Where) -> Any:
+    """Return a model of saved weights, once they fit its configuration.
 
-    On the device `meta` weights are let go of one by one, so that only what is said of them
-    remains.
+    On the device `meta` weights are let go of one by one, so that only the check remains.
+
+    Raises
+    ------
+    ModelError
+        If weights are missing, do not fit the configuration, or cannot be loaded.
     """
+    architecture = architecture_of(config.model_type, source.place)
     scratch = None
     if isinstance(where, torch.device):
         # Weights then go straight to a GPU, without a copy of all of them in main memory.
@@ -137,7 +161,7 @@ def load_pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, A
         scratch = tempfile.mkdtemp(prefix="rosetta-weights-")
         placed = {"device_map": "auto", "max_memory": where, "offload_folder": scratch}
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
+        model, info = getattr(transformers, architecture.loader).from_pretrained(
             source.location,
             revision=source.revision,
             dtype=getattr(torch, source.dtype),
@@ -146,6 +170,7 @@ def load_pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, A
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are told, and rejected with all others
             **placed,
+            **architecture.loading_options(config),
         )
     except Exception as error:
         _delete(scratch)
@@ -155,7 +180,8 @@ def load_pretrained(source: ModelSource, where: Where) -> tuple[Any, dict[str, A
             f"({brief(error)}).{advice}"
         ) from None
     weakref.finalize(model, _delete, scratch)  # with the model, or at the process's end
-    return model, info
+    check_fit(info, f"{source.place}: the weights of {source.location}", architecture.leftovers)
+    return model
 
 
 def _delete(scratch: str | None) -> None:

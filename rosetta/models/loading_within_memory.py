@@ -83,7 +83,11 @@ def load_to_read(source: ModelSource, demand: Demand, room: Room) -> Any:
 
 
 def input_device(model: Any) -> torch.device:
-    """Return where a model, which may be split or off-loaded, wants its token ids."""
-    embedding = model.get_input_embeddings()
+    """Return where a model, which may be split or off-loaded, wants its token ids or pixels."""
+    embedding = next(
+        module
+        for module in model.get_input_embeddings().modules()
+        if next(module.parameters(recurse=False), None) is not None
+    )
     here = embedding.weight.device
     return torch.device(embedding._hf_hook.execution_device) if here.type == "meta" else here

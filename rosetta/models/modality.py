@@ -28,8 +28,10 @@ def known_modality(config: Config, paths: Paths, name: str) -> Modality | None:
     twin = config.entry(name).untrained
     base = twin.of if twin else name
     entry = config.entry(base)
-    if entry.path:
+    if entry.path and Path(entry.path).exists():
         return folder_modality(Path(entry.path), f"models.{base}.path")
+    if entry.path or entry.modality == "images":  # what a plan is made for
+        return entry.modality
     if entry.zoo:
         architecture = config.zoo.families[entry.zoo.family].architecture
         return modality_of(architecture, f"zoo.families.{entry.zoo.family}")

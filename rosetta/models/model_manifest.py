@@ -1,4 +1,4 @@
-"""The manifest of a model: its identity and sizes, and the digests of its weights and tokenizer."""
+"""The manifest of a model: its identity and sizes, the digests of its files, and what it reads."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from transformers import AutoModelForCausalLM
 
 from rosetta.errors import ModelError
+from rosetta.models.architectures.registry import is_generator, modality_of
 from rosetta.models.folders import check_model_folder, stale_index, weight_files
 from rosetta.models.hub import check_safetensors
+from rosetta.models.image_inputs import image_input
 from rosetta.models.licences import licence_of
-from rosetta.models.loading import load_config_of, load_pretrained
+from rosetta.models.loading import load_config_of, load_pretrained, random_model
 from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.sites import neuron_sites
 from rosetta.models.sources import KIND, ModelSource, check_model, describe_model
 from rosetta.models.tokenizers import check_vocabulary, load_tokenizer, tokenizer_facts
-from rosetta.models.weights_fit import check_fit
 from rosetta.progress import say
 from rosetta.storage.digests import digest_folder, digest_json
 from rosetta.storage.manifests import read_manifest, write_manifest
@@ -43,16 +43,13 @@ def write_model_manifest(
         check_safetensors(source.location, source.revision, source.place)
     config = load_config_of(source)
     shape = neuron_shape(config, source.place)
-    tokenizer = load_tokenizer(source)
-    check_vocabulary(tokenizer, config, source.place)
+    reads = _input_facts(source, config)
     if source.revision is None and source.untrained_seed is None:
         if stale := stale_index(Path(source.location)):
             say(f"{source.place}: {stale}")
-        _check_files(source)
+        _check_files(source, config)
     with torch.device("meta"):
-        neuron_sites(
-            AutoModelForCausalLM.from_config(config, trust_remote_code=False), source.place
-        )
+        neuron_sites(random_model(config, source.place), source.place)
     content = {
         "kind": KIND,
         "made_by": made_by,
@@ -62,7 +59,7 @@ def write_model_manifest(
         "n_neurons": shape.n_neurons,
         "n_parameters": count_parameters(config),
         "weights": _weights_identity(source, config),
-        **tokenizer_facts(source, tokenizer),
+        **reads,
         "training": training,
         "licence": licence_of(source, trained_here=training is not None),
         "files": describe_model(source),
@@ -71,20 +68,32 @@ def write_model_manifest(
     return shape
 
 
-def _check_files(source: ModelSource) -> None:
-    """Check that a folder's weights fit its configuration and are numbers; buffers, such as masks,
-    may be infinite.
+def _input_facts(source: ModelSource, config: Any) -> dict[str, Any]:
+    """Return a manifest's facts of what a model reads: its tokenizer, or how it is shown images; of
+    a generator, which images it makes.
     """
-    _, info = load_pretrained(source, torch.device("meta"))
-    check_fit(info, f"{source.place}: the weights of {source.location}")
+    if is_generator(config.model_type):
+        return {"grid": list(config.grid), "size": config.image_size, "n_classes": config.n_classes}
+    if modality_of(config.model_type, source.place) == "images":
+        return image_input(source, config).facts
+    tokenizer = load_tokenizer(source)
+    check_vocabulary(tokenizer, config, source.place)
+    return tokenizer_facts(source, tokenizer)
+
+
+def _check_files(source: ModelSource, config: Any) -> None:
+    """Check that a folder's weights fit its configuration and are numbers; of a language model,
+    buffers, such as masks, may be infinite.
+    """
+    load_pretrained(source, config, torch.device("meta"))
+    every = modality_of(config.model_type, source.place) == "images"
     folder = Path(source.location)
     for path in (folder / name for name in weight_files(folder, source.place)):
         with safe_open(path, framework="pt") as file:
             for name in file.keys():  # noqa: SIM118
-                if (
-                    name.endswith(_WEIGHTS)
-                    and not torch.isfinite(file.get_tensor(name).float()).all()
-                ):
+                if (every or name.endswith(_WEIGHTS)) and not torch.isfinite(
+                    file.get_tensor(name).float()
+                ).all():
                     raise ModelError(
                         f"{source.place}: {name} in {path} holds values that are not finite: "
                         "its training diverged, or "
@@ -95,7 +104,7 @@ def _check_files(source: ModelSource) -> None:
 def count_parameters(config: Any) -> int:
     """Return the number of parameters that a configuration implies, without allocating them."""
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+        model = random_model(config, "config.json")
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from rosetta.errors import ModelError
 from rosetta.models.architectures.record import Architecture
 from rosetta.models.architectures.registry import architecture_of
-from rosetta.models.architectures.text import text_config
 from rosetta.models.neurons import NeuronShape
 
 
@@ -22,12 +21,12 @@ def neuron_shape(config: Any, place: str) -> NeuronShape:
         experts.
     """
     architecture = architecture_of(config.model_type, place)
-    text = text_config(config)
-    counts = {what: _count(number, what, place) for what, number in _counts(architecture, text)}
+    part = architecture.described_by(config)
+    counts = {what: _count(number, what, place) for what, number in _counts(architecture, part)}
     n_layers = counts["layers"]
     if architecture.experts is None:
         return NeuronShape(n_layers, counts["neurons per layer"])
-    _check_layers(text, n_layers, place)
+    _check_layers(part, n_layers, place)
     n_experts, d_expert = counts["experts per layer"], counts["neurons per expert"]
     d_shared = counts.get("neurons of the shared expert", 0)
     return NeuronShape(n_layers, n_experts * d_expert + d_shared, n_experts, d_expert)

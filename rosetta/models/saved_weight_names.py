@@ -29,6 +29,10 @@ def saved_weight(architecture: Architecture, name: str) -> SavedWeight | None:
     """
     if architecture.experts and (found := _EXPERT_WEIGHT.search(name)):
         return SavedWeight(int(found[1]), ALL_EXPERTS if found[2] is None else int(found[2]))
+    if architecture.saved:
+        named = "|".join(architecture.saved).replace("{layer}", r"(\d+)")
+        found = re.search(rf"^(?:{named})\.weight$", name)
+        return SavedWeight(int(next(filter(None, found.groups())))) if found else None
     path = architecture.down_projection
     if path is None:
         return None

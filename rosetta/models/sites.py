@@ -118,7 +118,7 @@ Site = Projection | Expert
 
 
 def neuron_sites(model: Any, place: str) -> list[list[Site]]:
-    """Return the sites of every layer of a loaded causal language model.
+    """Return the sites of every layer of a loaded model.
 
     Raises
     ------
@@ -127,6 +127,7 @@ def neuron_sites(model: Any, place: str) -> list[list[Site]]:
     """
     shape = neuron_shape(model.config, place)
     architecture = architecture_of(model.config.model_type, place)
+    projection = architecture.projection_of(model.config)
     layers: list[list[Site]] = []
     for layer in range(shape.n_layers):
         sites: list[Site] = []
@@ -136,8 +137,8 @@ def neuron_sites(model: Any, place: str) -> list[list[Site]]:
             sites += [Expert(module, number) for number in range(shape.n_experts)]
             _check(len(module.down_proj), shape.n_experts, f"{place}: {name} holds", "experts")
             _check(sites[0].width, shape.d_expert, f"{place}: each expert of {name} has", "neurons")
-        if architecture.down_projection:
-            name = architecture.down_projection.format(layer=layer)
+        if projection:
+            name = projection.format(layer=layer)
             sites.append(Projection(_module(model, name, place)))
             _check(
                 sites[-1].width, shape.d_mlp - shape.n_routed, f"{place}: {name} takes", "inputs"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rosetta.config import Config, entry_of
+from rosetta.config.zoo import ZooFamily
 from rosetta.errors import ConfigError, ModelError
 from rosetta.inputs.text.build import read_split
 from rosetta.models import sources
+from rosetta.models.architectures.registry import modality_of
 from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
@@ -43,39 +45,86 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
     """Train a zoo model, save it in Hugging Face format and write its manifest."""
     from rosetta.models.devices import processor_name
     from rosetta.models.model_manifest import write_model_manifest
-    from rosetta.models.zoo.heldout_loss import bits_per_byte, training_readings
-    from rosetta.models.zoo.model_training import save_model, train_zoo_model, training_device
+    from rosetta.models.zoo.arithmetic import training_device
 
-    entry = config.entry(model)
-    if entry.zoo is None:
+    recipe = config.entry(model).zoo
+    if recipe is None:
         raise ConfigError(f"models.{model}: is not a zoo model, so there is nothing to train.")
-    family, size = config.zoo.families[entry.zoo.family], config.zoo.sizes[entry.zoo.size]
-    if entry.zoo.seed is not None:  # of this training; its tokenizer is the family's
-        family = family.model_copy(update={"seed": entry.zoo.seed})
-    training = config.zoo.training
-    tokenizer = _tokenizer(paths, entry.zoo.family, model)
-    texts = read_split(paths, "train")["text"].tolist()
-    trained, facts = train_zoo_model(
-        family, size, training, tokenizer, texts, paths.checkpoints(model)
+    family, zoo = config.zoo.families[recipe.family], config.zoo
+    if recipe.seed is not None:  # of this training; its tokenizer is the family's
+        family = family.model_copy(update={"seed": recipe.seed})
+    source = sources.model_source(config, paths, model)
+    on_images = family.modality == "images"
+    train, training = (
+        (_train_on_images, zoo.image_training) if on_images else (_train_on_text, zoo.training)
     )
+    facts = train(config, paths, source, family)
+    where = {"processor": processor_name(training_device(training))}
+    made = made_by(config, "train", model)
+    write_model_manifest(source, paths.model_manifest(model), made, facts | where)
+    shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
+
+
+def _train_on_images(
+    config: Config, paths: Paths, source: sources.ModelSource, family: ZooFamily
+) -> dict[str, float]:
+    """Train and save a model of images; return how well it has learnt."""
+    from rosetta.inputs.images.image_sets import ImageSet
+    from rosetta.models.zoo.images.captions import CaptionVocabulary
+    from rosetta.models.zoo.images.labelled_images import LabelledImages
+    from rosetta.models.zoo.images.model_files import save_image_model
+    from rosetta.models.zoo.images.model_training import train_image_model
+    from rosetta.models.zoo.images.quality import heldout_quality
+
+    recipe, zoo = config.entry(source.name).zoo, config.zoo
+    assert recipe is not None, "only zoo models are trained"
+    read, heldout = (
+        LabelledImages.of(ImageSet(paths.image_set(split))) for split in ("train", "heldout")
+    )
+    vocabulary = CaptionVocabulary.of(read.captions)
+    size, checkpoints = zoo.sizes[recipe.size], paths.checkpoints(source.name)
+    trained, facts = train_image_model(family, size, zoo.image_training, read, checkpoints)
+    if family.task != "generator":  # which a classifier judges (`analysis.generated_images`)
+        facts |= heldout_quality(trained, heldout, vocabulary)
+    told = ", ".join(f"{name} {value:.3g}" for name, value in facts.items())
+    say(f"{source.name}: {told}")
+    save_image_model(trained, vocabulary, paths.model(source.name))
+    return facts
+
+
+def _train_on_text(
+    config: Config, paths: Paths, source: sources.ModelSource, family: ZooFamily
+) -> dict[str, float]:
+    """Train and save a language model; return how well it has learnt.
+
+    Raises
+    ------
+    ModelError
+        If the saved model does not read as well as the trained one.
+    """
+    from rosetta.models.zoo.heldout_loss import bits_per_byte, training_readings
+    from rosetta.models.zoo.model_training import save_model, train_zoo_model
+
+    recipe, training = config.entry(source.name).zoo, config.zoo.training
+    assert recipe is not None, "only zoo models are trained"
+    tokenizer = _tokenizer(paths, recipe.family, source.name)
+    texts = read_split(paths, "train")["text"].tolist()
+    size, checkpoints = config.zoo.sizes[recipe.size], paths.checkpoints(source.name)
+    trained, facts = train_zoo_model(family, size, training, tokenizer, texts, checkpoints)
     heldout = read_split(paths, "heldout")["text"].tolist()
     facts["heldout_bits_per_byte"] = bits_per_byte(
         trained, training_readings(tokenizer, heldout, training.sequence_length)
     )
     say(
-        f"{model}: train loss {facts['train_loss']:.3f}, held-out "
+        f"{source.name}: train loss {facts['train_loss']:.3f}, held-out "
         f"{facts['heldout_bits_per_byte']:.3f} bits per byte"
     )
-    save_model(trained, paths.tokenizer(entry.zoo.family), paths.model(model))
-    source = sources.model_source(config, paths, model)
+    save_model(trained, paths.tokenizer(recipe.family), paths.model(source.name))
     facts["captured_bits_per_byte"] = _captured_bits_per_byte(
         source, heldout, training.sequence_length
     )
     _check_same(source, facts["heldout_bits_per_byte"], facts["captured_bits_per_byte"])
-    made = made_by(config, "train", model)
-    where = {"processor": processor_name(training_device(training))}
-    write_model_manifest(source, paths.model_manifest(model), made, facts | where)
-    shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
+    return facts
 
 
 def _captured_bits_per_byte(
@@ -135,6 +184,13 @@ def model_step(config: Config, paths: Paths, model: str) -> None:
     source = sources.model_source(config, paths, model)
     made = made_by(config, "model", model)
     shape = write_model_manifest(source, paths.model_manifest(model), made)
+    architecture = read_manifest(paths.model_manifest(model), "model")["architecture"]
+    seen = modality_of(architecture, f"models.{model}")
+    if seen != config.modality_of(model):
+        raise ConfigError(
+            f"models.{model}.modality: is {config.modality_of(model)}, but the model sees {seen}. "
+            f"Set it to {seen}."
+        )
     said = entry.dimensions
     if said and (said.n_layers, said.d_mlp) != (shape.n_layers, shape.d_mlp):
         raise ConfigError(
@@ -142,6 +198,14 @@ def model_step(config: Config, paths: Paths, model: str) -> None:
             f"the model has {shape.n_layers} × {shape.d_mlp}. Correct it."
         )
     say(f"{model}: {shape.n_layers} layers × {shape.d_mlp} units = {shape.n_neurons} neurons")
+
+
+def convert_pmf_step(checkpoint: Path, out: Path, size: Literal["B", "L", "H"]) -> None:
+    """Write a published pMF checkpoint as a folder of safetensors."""
+    from rosetta.models.pmf.convert import convert_pmf
+
+    convert_pmf(checkpoint, out, size)
+    say(f"{out}: pMF-{size}")
 
 
 def pin_step(configfile: Path, out: Path | None) -> str:

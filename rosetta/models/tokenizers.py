@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
-from transformers.utils import cached_file
 
 from rosetta.errors import ModelError, brief
 from rosetta.models.architectures.text import text_config
+from rosetta.models.source_files import source_file, source_json
 from rosetta.models.sources import ModelSource
 from rosetta.progress import say
 from rosetta.storage.digests import digest_bytes
@@ -42,7 +42,7 @@ def load_tokenizer(source: ModelSource) -> PreTrainedTokenizerFast:
         If it cannot be loaded or is not a fast tokenizer.
     """
     try:
-        path = _file(source, FILE)
+        path = source_file(source, FILE)
         if path is None:
             tokenizer = _of_class(source)
             if tokenizer.is_fast:
@@ -107,7 +107,7 @@ def tokenizer_facts(source: ModelSource, tokenizer: Any) -> dict[str, Any]:
         `tokenizer_class_differs`: in which parts that is another tokenizer. `tokenizer_dropout`:
         what the file says of BPE dropout, which is off. `vocab_size`: number of tokens.
     """
-    path = _file(source, FILE)
+    path = source_file(source, FILE)
     name, differs = (
         _class_and_difference(source, tokenizer) if path else (type(tokenizer).__name__, [])
     )
@@ -204,15 +204,6 @@ def texts_to_ids(tokenizer: Any, texts: Iterable[str]) -> list[list[int]]:
     return [encoding.ids for encoding in found]
 
 
-def _file(source: ModelSource, name: str) -> str | None:
-    """Return where a file of a model is, of the hub at the revision that is asked for; None if it
-    has none.
-    """
-    return cached_file(
-        source.location, name, revision=source.revision, _raise_exceptions_for_missing_entries=False
-    )
-
-
 def _of_class(source: ModelSource) -> Any:
     return AutoTokenizer.from_pretrained(
         source.location, revision=source.revision, trust_remote_code=False
@@ -224,25 +215,14 @@ def _special_token(source: ModelSource, backend: Tokenizer, which: str) -> str |
     or it are not.
     """
     for file in _NAMES:
-        told = _content(source, file)
+        told = source_json(source, file)
         if f"{which}_token" in told:
             named = told[f"{which}_token"]
             name = named.get("content") if isinstance(named, dict) else named
             return name if name is not None and backend.token_to_id(name) is not None else None
-    id_ = _content(source, _IDS).get(f"{which}_token_id")
+    id_ = source_json(source, _IDS).get(f"{which}_token_id")
     first = id_[0] if isinstance(id_, list) and id_ else id_
     return backend.id_to_token(first) if isinstance(first, int) else None
-
-
-def _content(source: ModelSource, name: str) -> dict[str, Any]:
-    path = _file(source, name)
-    if path is None:
-        return {}
-    with open(path, encoding="utf-8") as stream:
-        content = json.load(stream)
-    if not isinstance(content, dict):
-        raise ValueError(f"{name} is not a JSON object")
-    return content
 
 
 def _class_and_difference(source: ModelSource, tokenizer: Any) -> tuple[str | None, list[str]]:

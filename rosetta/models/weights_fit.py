@@ -27,10 +27,9 @@ LEFTOVERS = (
     # question answering.
     r"^(score|classifier|classification_head|reward_head|v_head|value_head|qa_outputs)\.",
 )
-_LEFTOVER = re.compile("|".join(LEFTOVERS))
 
 
-def check_fit(info: dict[str, Any], what: str) -> None:
+def check_fit(info: dict[str, Any], what: str, leftovers: Collection[str] = ()) -> None:
     """Check what transformers says of loading weights (`output_loading_info`).
 
     Parameters
@@ -39,6 +38,9 @@ def check_fit(info: dict[str, Any], what: str) -> None:
         `missing_keys`, `unexpected_keys`, `mismatched_keys` (with both shapes), `error_msgs`.
     what : str
         What messages name as the culprit.
+    leftovers : collection of str
+        Regular expressions of further weights that may be left unread
+        (`rosetta.models.architectures.record.Architecture`).
 
     Raises
     ------
@@ -58,7 +60,8 @@ def check_fit(info: dict[str, Any], what: str) -> None:
         raise ModelError(
             f"{what} are of other shapes than config.json says: {listed(misfits)}. {ONE_MODEL}"
         )
-    unused = [key for key in info["unexpected_keys"] if not _LEFTOVER.search(key)]
+    leftover = re.compile("|".join((*LEFTOVERS, *leftovers)))
+    unused = [key for key in info["unexpected_keys"] if not leftover.search(key)]
     if unused:
         raise ModelError(
             f"{what} hold {listed(unused)}, which the model of config.json does not use: it "

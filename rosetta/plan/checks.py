@@ -16,8 +16,8 @@ from rosetta.errors import ConfigError
 from rosetta.extras import require_extra
 from rosetta.inputs.text.environment import HARVESTED_EXTRAS, SECTION
 from rosetta.judging.endpoint import check_endpoint
-from rosetta.models.folders import check_model_folder, model_files
-from rosetta.models.known_sizes import known_size
+from rosetta.models.folders import check_model_folder, folder_modality, model_files
+from rosetta.models.known_sizes import is_planned, known_size
 from rosetta.models.modality import known_modality
 from rosetta.plan.costs.base import Known
 from rosetta.plan.costs.filtering import filter_score
@@ -35,7 +35,8 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     config : Config
         The configuration.
     need_sources : bool
-        Whether local files of the corpus and of a pool have to be there; a plan does without them.
+        Whether local files of the corpus and of a pool have to be there, and models of `path`; a
+        plan does without those files, and without models whose `dimensions` are given.
 
     Raises
     ------
@@ -49,13 +50,9 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     _check_results(Path(config.results))
     if need_sources:
         _check_extras(config)
-    for name in config.models:
-        entry = config.models[name]
-        if entry.path is not None:
-            check_model_folder(
-                Path(entry.path), f"models.{name}.path", config.activations.sequence_length
-            )
-            _check_braces(model_files(Path(entry.path)), f"models.{name}.path")
+    for name, entry in config.models.items():
+        if entry.path is not None and not (is_planned(entry) and not need_sources):
+            _check_folder(config, name, Path(entry.path))
         if entry.hub is not None and Path(entry.hub).exists():
             raise ConfigError(
                 f"models.{name}.hub: a folder {entry.hub} lies here, which would be loaded in "
@@ -66,30 +63,51 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     _check_shards(config)
     check_modalities(config, partial(known_modality, config, Paths(Path(config.results))))
     _check_sizes(config)
-    if (
-        isinstance(config.corpus.source, EnvironmentSource)
-        and config.corpus.min_document_bytes > SECTION
-    ):
+    if "text" in config.modalities:
+        _check_corpus(config, need_sources)
+    if config.draws_images and need_sources:
+        _check_images(config)
+
+
+def _check_folder(config: Config, name: str, folder: Path) -> None:
+    """Check a model's folder, and that the model sees what its entry says."""
+    key = f"models.{name}.path"
+    check_model_folder(folder, key, config.activations.sequence_length)
+    _check_braces(model_files(folder), key)
+    seen = folder_modality(folder, key)
+    if seen != config.modality_of(name):
         raise ConfigError(
-            f"corpus.min_document_bytes: {config.corpus.min_document_bytes} is above {SECTION}, "
-            "the longest documents "
-            "of kind environment. Lower it."
+            f"models.{name}.modality: is {config.modality_of(name)}, but the model in {folder} "
+            f"sees {seen}. Set it to {seen}."
         )
-    _check_source(
-        config.corpus.source, "corpus.source", config.corpus.min_document_bytes, need_sources
-    )
+
+
+def _check_corpus(config: Config, need_sources: bool) -> None:
+    """Check what can be known of the texts before they are read."""
+    source, shortest = config.corpus.source, config.corpus.min_document_bytes
+    if isinstance(source, EnvironmentSource) and shortest > SECTION:
+        raise ConfigError(
+            f"corpus.min_document_bytes: {shortest} is above {SECTION}, the longest documents of "
+            "kind environment. Lower it."
+        )
+    _check_source(source, "corpus.source", shortest, need_sources)
     if config.filtering:
         _check_filtering(config, config.filtering)
         _check_source(config.filtering.pool.source, "filtering.pool.source", 1, need_sources)
     if config.annotation:
         check_endpoint(config.annotation)
-    if (
-        isinstance(config.corpus.source, EnvironmentSource)
-        and config.specialization.categories is not None
-    ):
+    if isinstance(source, EnvironmentSource) and config.specialization.categories is not None:
         from rosetta.analysis.specialization import categories_of  # needs pandas
 
-        categories_of(list(config.corpus.source.domains), config.specialization.categories)
+        categories_of(list(source.domains), config.specialization.categories)
+
+
+def _check_images(config: Config) -> None:
+    """Check that local images are there, and that none has a brace in its name."""
+    from rosetta.inputs.images.inspection import check_source, local_files  # needs Pillow
+
+    check_source(config.images.source)
+    _check_braces(local_files(config.images.source), "images.source.path")
 
 
 def _check_filtering(config: Config, filtering: Filtering) -> None:
@@ -131,12 +149,15 @@ def _check_extras(config: Config) -> None:
     """Find packages that are not installed before the first job, not after hours at the job that
     needs them.
     """
-    needs = {"models": "models", "corpora": "corpus", "plots": "report"}
+    needs = {"models": "models", "plots": "report"}
+    needs |= {"corpora": "corpus"} if "text" in config.modalities else {}
+    needs |= {"images": "images"} if "images" in config.modalities else {}
     if config.filtering:
         needs["filtering"] = "filtering"
     if config.dask.scheduler == "slurm":
         needs["slurm"] = "dask.scheduler: slurm"
-    if isinstance(config.corpus.source, EnvironmentSource):  # or another corpus would be harvested
+    read = "text" in config.modalities
+    if read and isinstance(config.corpus.source, EnvironmentSource):  # or it would harvest less
         needs = dict.fromkeys(HARVESTED_EXTRAS, "corpus.source: kind environment") | needs
     for extra, key in needs.items():
         require_extra(extra, key)
@@ -158,29 +179,36 @@ def _check_results(results: Path) -> None:
 
 
 def _check_training(config: Config) -> None:
-    trained = [name for name in config.needed_models() if config.models[name].zoo]
-    if trained and config.corpus.splits.train == 0:
-        raise ConfigError(
-            f"corpus.splits.train: is 0, but models.{trained[0]} is trained on this split. "
-            "Raise it, or leave zoo models out of the ladders."
-        )
+    splits = {"text": config.corpus.splits.train, "images": config.images.splits.train}
+    keys = {"text": "corpus.splits.train", "images": "images.splits.train"}
+    for modality in config.modalities:
+        trained = config.trained_models(modality)
+        if trained and splits[modality] == 0:
+            raise ConfigError(
+                f"{keys[modality]}: is 0, but models.{trained[0]} is trained on this split. "
+                "Raise it, or leave zoo models out of the ladders."
+            )
 
 
 def _check_shards(config: Config) -> None:
-    n_shards = config.activations.n_shards
-    for key, limit in (
-        ("activations.max_documents", config.activations.max_documents),
-        ("corpus.max_documents", config.corpus.max_documents),
-        (
-            "corpus.sampling.max_sequences",
-            config.corpus.sampling and config.corpus.sampling.max_sequences,
-        ),
-    ):
+    n_shards, sampling = config.activations.n_shards, config.corpus.sampling
+    limits = {
+        "activations.max_documents": config.activations.max_documents,
+        "corpus.max_documents": config.corpus.max_documents,
+        "corpus.sampling.max_sequences": sampling and sampling.max_sequences,
+    }
+    of_images = {
+        "activations.max_images": config.activations.max_images,
+        "images.max_images": config.images.max_images,
+        "images.generated.n_images": config.images.generated.n_images,
+    }
+    limits = limits if "text" in config.modalities else {}
+    for key, limit in (limits | (of_images if "images" in config.modalities else {})).items():
         if limit is not None and n_shards > limit:
+            sample = "image" if key in of_images else "document"
             raise ConfigError(
                 f"activations.n_shards: {n_shards} is above {key} ({limit}), so that a shard "
-                "would have no document. "
-                f"Lower it, or raise {key}."
+                f"would have no {sample}. Lower it, or raise {key}."
             )
 
 

@@ -1,4 +1,4 @@
-"""How much text a run reads: counted once the corpus is built, estimated before.
+"""How much text a run reads, and how many images: counted once they are there, before estimated.
 
 A plan is made for what is expected, and a cluster is asked for what the text can take at most.
 Light, because Snakemake asks while it plans; only sources whose size is not given are looked at.
@@ -30,6 +30,7 @@ UNKNOWN_SHARE = 0.1  # of a pool that a filter takes, where nothing tells how la
 # What a cluster is asked for where it is not known.
 UNKNOWN_DOCUMENTS = 10_000
 UNKNOWN_POOL = 300_000_000  # tokens
+UNKNOWN_IMAGES = 50_000  # of a source, over all splits
 SHORTER = 2  # documents may be so many times shorter than estimated, and as many times more
 
 
@@ -49,6 +50,8 @@ class Extent:
         Tokens of the filter's pool, and of one selection from it; 0 without a filter.
     heldout_tokens : float
         Tokens of the split `heldout`; 0 where the corpus's size is not known.
+    images, generated : int
+        Images of the match split, and of every generator.
     """
 
     positions: int = 0
@@ -58,6 +61,8 @@ class Extent:
     pool_tokens: float = 0.0
     selected_tokens: float = 0.0
     heldout_tokens: float = 0.0
+    images: int = 0
+    generated: int = 0
 
 
 def expected_extent(config: Config, paths: Paths) -> tuple[Extent, str, list[str]]:
@@ -77,6 +82,9 @@ def expected_extent(config: Config, paths: Paths) -> tuple[Extent, str, list[str
     CorpusError
         If a local file cannot be read.
     """
+    images, of_images = _images(config, paths)
+    if "text" not in config.modalities:
+        return images, of_images, []
     match, corpus_bytes, origin = _expected_match(config, paths)
     positions, said = _expected_positions(config, match, origin)
     pool_bytes, pool_tokens, selected, notes = None, 0.0, 0.0, []
@@ -92,8 +100,44 @@ def expected_extent(config: Config, paths: Paths) -> tuple[Extent, str, list[str
         pool_tokens=pool_tokens,
         selected_tokens=selected,
         heldout_tokens=(corpus_bytes or 0) * config.corpus.splits.heldout / BYTES_PER_TOKEN,
+        images=images.images,
+        generated=images.generated,
     )
-    return extent, said, notes
+    return extent, "\n".join(filter(None, [said, of_images])), notes
+
+
+def _images(config: Config, paths: Paths) -> tuple[Extent, str]:
+    """Return how many images a run sees, alone, and a line that says so; empty without any."""
+    if "images" not in config.modalities:
+        return Extent(), ""
+    generated = config.images.generated.n_images if _generates(config) else 0
+    drawn, known = _drawn(config, paths) if config.draws_images else (0, True)
+    shown = [f"{generated:,} per generator"] if generated else []
+    shown += [f"{drawn:,} of the source" + ("" if known else ", assumed")] if drawn else []
+    return Extent(images=drawn, generated=generated), f"images: {', '.join(shown)}"
+
+
+def _generates(config: Config) -> bool:
+    return any(map(config.is_generator, config.used_models("images")))
+
+
+def _drawn(config: Config, paths: Paths) -> tuple[int, bool]:
+    """Return the images of the match split, and whether their number is known."""
+    most = config.activations.max_images
+    try:
+        manifest = read_manifest(paths.image_set("match"), "images")
+    except StoreError:
+        manifest = {}
+    if manifest.get("made_by") == made_by(config, "images"):
+        n_images, known = manifest["holds"]["n_images"], True
+    else:
+        from rosetta.inputs.images.inspection import count_images  # needs Pillow
+
+        place = getattr(config.images.source, "path", None)
+        whole = count_images(config.images) if place is None or Path(place).exists() else None
+        known = whole is not None
+        n_images = round((whole or UNKNOWN_IMAGES) * config.images.splits.match)
+    return (n_images if most is None else min(n_images, most)), known or most is not None
 
 
 def largest_extent(config: Config, paths: Paths) -> Extent:
@@ -104,6 +148,9 @@ def largest_extent(config: Config, paths: Paths) -> Extent:
     CorpusError
         If a local file cannot be read.
     """
+    images, _ = _images(config, paths)
+    if "text" not in config.modalities:
+        return images
     built = _built_splits(config, paths)
     if built:
         corpus_bytes = sum(split["bytes"] for split in built.values())
@@ -126,6 +173,8 @@ def largest_extent(config: Config, paths: Paths) -> Extent:
         pool_tokens=pool_tokens,
         selected_tokens=selected,
         heldout_tokens=(corpus_bytes or 0) * config.corpus.splits.heldout,
+        images=images.images,
+        generated=images.generated,
     )
 
 

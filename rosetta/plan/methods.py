@@ -37,6 +37,9 @@ def compare_methods(config: Config, paths: Paths, planned: RunPlan) -> str:
             variant = with_method(config, method, keep)
             chosen = "*" if variant == config else ""
             name = f"{method + chosen:<10}{'kept' if keep else 'not kept':<10}"
+            if variant.store_mode == "live" and "images" in config.modalities:
+                lines.append(f"{name}is not there for models that see images")
+                continue
             try:
                 plan = plan_run(variant, paths, speed.flops_per_second / 1e12, speed.n_devices)
             except (ModelError, PlanError) as error:

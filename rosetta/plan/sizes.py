@@ -5,7 +5,7 @@ from __future__ import annotations
 from rosetta.config import Config
 from rosetta.errors import ModelError
 from rosetta.models import loading, sources
-from rosetta.models.known_sizes import Size
+from rosetta.models.known_sizes import Size, known_size
 from rosetta.models.model_manifest import count_parameters
 from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.neurons import NeuronShape
@@ -14,7 +14,7 @@ from rosetta.run.paths import Paths
 
 
 def exact_size(config: Config, paths: Paths, name: str) -> Size:
-    """Return the neurons and parameters of a model entry.
+    """Return the neurons and parameters of a model entry; of a zoo model of images about.
 
     Raises
     ------
@@ -27,6 +27,11 @@ def exact_size(config: Config, paths: Paths, name: str) -> Size:
     said = entry.dimensions or base.dimensions
     if said:
         return Size(NeuronShape(said.n_layers, said.d_mlp), said.n_parameters)
+    if base.zoo and config.modality_of(name) == "images":
+        # The classes and words that its head is made for are not known; they are few.
+        found = known_size(config, paths, name)
+        assert found is not None, "a zoo's recipe tells it"
+        return found
     if base.zoo:
         family, size = config.zoo.families[base.zoo.family], config.zoo.sizes[base.zoo.size]
         hf_config = zoo_model_config(family, size, config.zoo.training)

@@ -261,6 +261,8 @@ def _theory_notes(known: Known, speed: Speed) -> list[str]:
     theory = known.config.theory
     stage = STAGES["theory_simulate"]
     simulated = [COSTS[stage.name](known, job) for job in stage.jobs(known.config)]
+    if not simulated:
+        return []
     stored = max(cost.scratch_bytes for cost in simulated)
     notes = [f"theory: simulations take up to {stored / GB:.2f} GB of disk while they run"]
     if not theory.sweep.points():
@@ -275,11 +277,12 @@ def _placement_notes(known: Known) -> list[str]:
     """Return how models are placed that do not simply lie on one device."""
     notes = []
     for name in known.config.used_models():
+        sample = "document" if known.config.modality_of(name) == "text" else "image"
         placement = planned_capture(known.config, name, known.size_of(name)).placement
         if placement is None:
             continue
         split = f", split over {placement.n_gpus} GPUs" if placement.n_gpus > 1 else ""
         waiting = "cpu" in (placement.max_memory or ())
         waits = ", some of its weights waiting off the device (slow)" if waiting else ""
-        notes.append(f"{name}: {placement.batch_size} document(s) per forward pass{split}{waits}")
+        notes.append(f"{name}: {placement.batch_size} {sample}(s) per forward pass{split}{waits}")
     return notes

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from rosetta.analysis.null_thresholds import NULL_TITLES
+from rosetta.analysis.pairs_of_models import ALL_PAIRS
 from rosetta.analysis.scaling import NOTHING_LEFT_OUT
-from rosetta.analysis.setting_laws import ALL_PAIRS
 from rosetta.report.count_panels import NULL_COLORS, lighter, wrapped
 from rosetta.report.direct_labels import EndLabel, label_ends
 from rosetta.report.figures import (
@@ -62,7 +62,8 @@ def forest_groups(
         for ladder, color in palette.items()
     ]
     of_all = pooled[(pooled["left_out"] == NOTHING_LEFT_OUT) & (pooled["n_ladders"] > 1)]
-    groups.append(ForestGroup(ALL_PAIRS, of_all, ALL_COLOR))
+    for called, laws in of_all.groupby("pairs", sort=False):
+        groups.append(ForestGroup(str(called), laws, ALL_COLOR))
     return [group for group in groups if len(group.laws)]
 
 
@@ -159,8 +160,9 @@ def draw_floors(axes: plt.Axes, table: pd.DataFrame, palette: Mapping[str, Any])
     """
     ladders = [name for name in palette if (table["ladder"] == name).any()]
     colors = {name: palette[name] for name in ladders}
-    if len(ladders) > 1 and (table["ladder"] == ALL_PAIRS).any():
-        colors = {**colors, ALL_PAIRS: ALL_COLOR}
+    if len(ladders) > 1:
+        joined = [name for name in table["ladder"].unique() if name.startswith(ALL_PAIRS)]
+        colors |= dict.fromkeys(joined, ALL_COLOR)
     limits = exponent_limits(table)
     axes.axhline(1, color="0.6", lw=0.8, ls=":")
     axes.set_ylim(limits)
@@ -168,7 +170,7 @@ def draw_floors(axes: plt.Axes, table: pd.DataFrame, palette: Mapping[str, Any])
     for place, (ladder, color) in enumerate(colors.items()):
         rows = table[table["ladder"] == ladder]
         x = rows["threshold"] + (place - (len(colors) - 1) / 2) * _BESIDE * width
-        thick = 1.6 if ladder == ALL_PAIRS else 0.9
+        thick = 1.6 if ladder.startswith(ALL_PAIRS) else 0.9
         style = {"color": color, "marker": "o", "ms": 2.5 * thick**0.5, "lw": thick}
         draw_estimates(axes, x, rows, "alpha", limits, **style)
         known = rows["alpha"].notna()

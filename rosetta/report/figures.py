@@ -15,12 +15,13 @@ from rosetta.storage.digests import digested
 from rosetta.storage.tables import NAMES, read_csv
 
 DPI = 200
+PICTURE_DPI = 64  # of many small images: a report holds a picture per pair
 MAX_PIXELS = 16_000  # of a side; a figure of hundreds of panels is drawn coarser
 
 # What counts are called.
 TITLES = {
     "plain": "all matches",
-    "above_documents": "above exchanged documents",
+    "above_documents": "above exchanged samples",
     "above_untrained": "above untrained",
 }
 RUNG_MARKERS = "osD^vP*X"
@@ -153,10 +154,23 @@ def save_figure(figure: plt.Figure, out: Path) -> None:
 
     Without dates, so that equal figures are equal files.
     """
-    dpi = min(DPI, MAX_PIXELS / max(figure.get_size_inches()))
-    for suffix, metadata in ((".png", {"Software": None}), (".pdf", {"CreationDate": None})):
-        with digested(out.with_name(out.name + suffix)) as temporary:
-            figure.savefig(
-                temporary, format=suffix[1:], dpi=dpi, metadata=metadata, bbox_inches="tight"
-            )
+    for suffix in _UNDATED:
+        _write(figure, out.with_name(out.name + suffix), DPI)
     plt.close(figure)
+
+
+def save_picture(figure: plt.Figure, out: Path) -> None:
+    """Write a figure of many small images as PNG alone, as `save_figure` does, but coarser."""
+    _write(figure, out, PICTURE_DPI)
+    plt.close(figure)
+
+
+# What each kind would tell of its making.
+_UNDATED: dict[str, dict[str, Any]] = {".png": {"Software": None}, ".pdf": {"CreationDate": None}}
+
+
+def _write(figure: plt.Figure, out: Path, dpi: int) -> None:
+    dpi = min(dpi, MAX_PIXELS / max(figure.get_size_inches()))
+    kind, metadata = out.suffix[1:], _UNDATED[out.suffix]
+    with digested(out) as temporary:
+        figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata, bbox_inches="tight")

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from rosetta.analysis.null_thresholds import NULL_TITLES, STATISTICS
+from rosetta.analysis.pairs_of_models import ALL_PAIRS
 from rosetta.analysis.scaling import NOTHING_LEFT_OUT
-from rosetta.analysis.setting_laws import ALL_PAIRS
 from rosetta.config.controls import CALIBRATING
 from rosetta.report.figures import TITLES
 
@@ -31,8 +31,35 @@ def headline_statistic(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
     return next((name for name in reversed(STATISTICS) if name in counted), STATISTICS[0])
 
 
-def headline(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
-    """Return the sentence on the exponent, pooled over ladders of pairs, or by ladder."""
+def headline(pooled: pd.DataFrame, scaling: pd.DataFrame, counts: pd.DataFrame) -> str:
+    """Return what is said of the exponent, pooled over ladders of pairs, or by ladder.
+
+    Where models of several modalities are compared, a sentence is of those of one.
+
+    Parameters
+    ----------
+    pooled, scaling : DataFrame
+        `rosetta.analysis.scaling`: `POOLED_COLUMNS` and `SCALING_COLUMNS`.
+    counts : DataFrame
+        `rosetta.analysis.counts.COUNT_COLUMNS`: what the models of each ladder see.
+    """
+    called = list(pooled["pairs"].unique())
+    if len(called) < 2:
+        return _headline(pooled, scaling)
+    said = []
+    for name in called:
+        ladders = counts.loc[counts["modality"] == _modality(name), "ladder"]
+        mine = scaling[scaling["ladder"].isin(ladders)]
+        said.append(f"Of {name}: {_headline(pooled[pooled['pairs'] == name], mine)}")
+    return " ".join(said)
+
+
+def _modality(called: str) -> str:
+    """Return what the models of `all pairs of images` see."""
+    return called.removeprefix(f"{ALL_PAIRS} of ")
+
+
+def _headline(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
     statistic = headline_statistic(pooled, scaling)
     found = pooled[(pooled["statistic"] == statistic) & (pooled["left_out"] == NOTHING_LEFT_OUT)]
     start = "Rosetta Neurons"
@@ -133,6 +160,12 @@ def _headline_row(law: dict, counts: pd.DataFrame, null_summary: pd.DataFrame) -
     """Return a row of the first table; of the law of one ladder if it names one."""
     name, ladder = law["statistic"], law.get("ladder")
     title = TITLES.get(name) or f"chance: {NULL_TITLES[name]}"
+    if law.get("pairs", ALL_PAIRS) != ALL_PAIRS:
+        title = f"{law['pairs']}, {title}"
+        ladders = counts.loc[counts["modality"] == _modality(law["pairs"]), "ladder"]
+        counts, null_summary = (
+            table[table["ladder"].isin(ladders)] for table in (counts, null_summary)
+        )
     if ladder is not None:
         counts, null_summary = (
             table[table["ladder"] == ladder] for table in (counts, null_summary)
@@ -221,7 +254,13 @@ def floor_sentence(floors: pd.DataFrame) -> str:
     floors : DataFrame
         `rosetta.analysis.setting_laws.FLOOR_SCALING_COLUMNS`.
     """
-    rows = floors[(floors["ladder"] == ALL_PAIRS) & floors["alpha_ci_low"].notna()]
+    joined = floors[floors["ladder"].str.startswith(ALL_PAIRS)]
+    said = (_floor_sentence(str(called), part) for called, part in joined.groupby("ladder"))
+    return " ".join(filter(None, said))
+
+
+def _floor_sentence(called: str, floors: pd.DataFrame) -> str:
+    rows = floors[floors["alpha_ci_low"].notna()]
     if len(rows) < 2:
         return ""
     low, high = rows["alpha_ci_low"].max(), rows["alpha_ci_high"].min()
@@ -233,4 +272,4 @@ def floor_sentence(floors: pd.DataFrame) -> str:
     )
     ends = f"{rows['alpha'].min():.2f} to {rows['alpha'].max():.2f}"
     told = f"{rows['threshold'].min():g} to {rows['threshold'].max():g}"
-    return f"With floors of r from {told}, the exponent of all pairs is {ends}; {common}."
+    return f"With floors of r from {told}, the exponent of {called} is {ends}; {common}."

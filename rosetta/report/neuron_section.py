@@ -61,14 +61,23 @@ CAPTIONS = {
 
 def neuron_section(config: Config, paths: Paths) -> dict[str, Any]:
     """Return the template's single neurons: findings, figures, table, matches."""
+    findings = read_csv(paths.table("findings"), FINDING_COLUMNS)
+    judged = {
+        "findings": _findings(findings),
+        "n_verdicts": int(findings["n_verdicts"].max()),
+        "figures": {},
+        "pairs": {},
+    }
+    return judged | _described(config, paths) if "text" in config.modalities else judged
+
+
+def _described(config: Config, paths: Paths) -> dict[str, Any]:
+    """Return what is known of the neurons of language models."""
     polarization = read_csv(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)
     selectivity = polarization[polarization["statistic"] == "excess_kurtosis"].drop(
         columns="statistic"
     )
-    findings = read_csv(paths.table("findings"), FINDING_COLUMNS)
     return {
-        "findings": _findings(findings),
-        "n_verdicts": int(findings["n_verdicts"].max()),
         "min_clusters": config.bootstrap.min_clusters,
         "figures": {name: (paths.figure(name, "png"), CAPTIONS[name]) for name in FIGURES},
         "agreement": agreement_sentence(
@@ -127,5 +136,5 @@ def _best_matches(config: Config, paths: Paths) -> dict[str, list[dict]]:
             config.report.n_matches,
             config.report.n_contexts,
         )
-        for a, b in config.pairs()
+        for a, b in config.pairs("text")
     }

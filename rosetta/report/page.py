@@ -33,6 +33,7 @@ from rosetta.report.headline import (
     headline_table,
     uncounted_sentence,
 )
+from rosetta.report.image_section import image_section
 from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.run.paths import Paths
@@ -68,18 +69,21 @@ def render_report(config: Config, paths: Paths) -> str:
     shapes = {model: model_shape(paths, model) for model in config.used_models()}
     environment.filters.update(document=document_name, number=format_number, image=_image)
     environment.filters["neuron"] = lambda model, layer, unit: shapes[model].name(layer, unit)
+    texts = "text" in config.modalities
     return environment.get_template("report.html.jinja").render(
         version=__version__,
         versions={name: version(name) for name in LIBRARIES},
         machine=f"Python {platform.python_version()} on {platform.machine()}",
         config=dump_config(config),
-        corpus=read_manifest(paths.corpus_manifest, "corpus"),
+        seen=" and the same ".join(config.modalities),
+        corpus=read_manifest(paths.corpus_manifest, "corpus") if texts else None,
+        images=image_section(config, paths),
         n_read=config.activations.max_documents or float("inf"),
         models=_model_table(config, paths),
         cautions=cautions(config),
         growth=_growth(config, paths),
         controls=_controls(config, paths),
-        theory=_theory(config, paths),
+        theory=_theory(config, paths) if texts else None,
         filtering=filtering_section(config, paths),
         phases=phase_table(config, paths),
         neurons=neuron_section(config, paths),
@@ -101,7 +105,7 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
                 "n_layers": manifest["n_layers"],
                 "d_mlp": manifest["d_mlp"],
                 "neurons": manifest["n_neurons"],
-                **(_text_facts(config, paths, name, manifest) if modality == "text" else {}),
+                **(_FACTS[modality](config, paths, name, manifest)),
                 # Manifests of runs begun before licences were recorded have none.
                 "licence": manifest.get("licence", NOT_STATED),
             }
@@ -125,6 +129,30 @@ def _text_facts(
     }
 
 
+def _image_facts(
+    _config: Config, _paths: Paths, _name: str, manifest: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what the table of models says of models that see images alone."""
+    training = dict(manifest["training"] or {})
+    learnt = {name: value for name, value in training.items() if name.startswith("heldout_")}
+    n_heldout = learnt.pop("heldout_images", float("nan"))
+    quality = "; ".join(
+        f"{name.removeprefix('heldout_')} {value:.3g} "
+        f"(chance {training.get(name.replace('heldout_', 'chance_'), float('nan')):.3g})"
+        for name, value in learnt.items()
+    )
+    return {
+        "training images": training.get("images", float("nan")),
+        "final training loss": training.get("train_loss", float("nan")),
+        "on held-out images": quality,
+        "held-out images": n_heldout,
+        "trained on": training.get("processor", NOT_STATED if training else ""),
+    }
+
+
+_FACTS = {"text": _text_facts, "images": _image_facts}
+
+
 def _growth(config: Config, paths: Paths) -> dict[str, Any]:
     """Return what the report says first: sentences, one table, one figure, and the tables that they
     are made of.
@@ -141,7 +169,7 @@ def _growth(config: Config, paths: Paths) -> dict[str, Any]:
     pooled, nulls, chance = (read_csv(paths.table(name), columns) for name, columns in read.items())
     floors = read_csv(paths.table("floor_scaling"), FLOOR_SCALING_COLUMNS)
     return {
-        "headline": headline(pooled, scaling),
+        "headline": headline(pooled, scaling, counts),
         "table": headline_table(pooled, scaling, chance, counts, nulls),
         "figure": _image(paths.figure("scaling", "png")),
         "chance": chance_sentence(counts, nulls),

@@ -183,7 +183,7 @@ def _legend(tables: ScalingTables, headline: str) -> list[Line2D | Patch]:
         means.insert(0, Line2D([], [], **dot, ms=2.2, alpha=0.45, label="group of trainings"))
     told = {
         "ci": "95% of the mean, over trainings (thick)",
-        "resampled": "95% of the mean, over documents (capped)",
+        "resampled": "95% of the mean, over samples (capped)",
     }
     bars = [
         Line2D([], [], color=color, lw=BARS[kind]["lw"], label=label)

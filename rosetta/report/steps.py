@@ -49,6 +49,14 @@ def filtering_figure_step(config: Config, paths: Paths) -> None:
     _save(paths, {"filtering": draw_filtering(config, paths)})
 
 
+def contact_sheet_step(config: Config, paths: Paths, pair: str) -> None:
+    """Draw the best matches of a pair of models that see images."""
+    from rosetta.report.contact_sheets import draw_contact_sheet
+    from rosetta.report.figures import save_picture
+
+    save_picture(draw_contact_sheet(config, paths, pair), paths.contact_sheet(pair))
+
+
 def _save(paths: Paths, figures: dict[str, Figure]) -> None:
     """Write figures by their names, once all of them are drawn."""
     from rosetta.report.figures import save_figure

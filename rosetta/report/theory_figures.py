@@ -145,7 +145,7 @@ def _draw_beta(config: Config, paths: Paths) -> plt.Figure:
     """Draw the curves that β is read off: n-grams, the fitted ranges in bold, and losses where they
     were measured.
     """
-    losses = known_losses(config, paths, config.used_models())
+    losses = known_losses(config, paths, config.used_models("text"))
     figure, panels = plt.subplots(
         1, 1 + (losses is not None), figsize=(9, 3.6), layout="constrained", squeeze=False
     )
@@ -296,8 +296,8 @@ def _draw_matched_r(config: Config, paths: Paths, betas: pd.DataFrame, axes: plt
     """
     floor = config.theory.tau / (1 + config.theory.tau)
     grid = np.linspace(floor, 1, 200)
-    colours = sns.color_palette("Set2", len(config.ladders))
-    for (ladder, rungs), colour in zip(config.ladders.items(), colours, strict=True):
+    colours = sns.color_palette("Set2", len(config.text_ladders))
+    for (ladder, rungs), colour in zip(config.text_ladders.items(), colours, strict=True):
         rosetta = read_parquet(paths.rosetta(group_name(tuple(rungs[-1]))), ROSETTA_COLUMNS)
         for (model, r), style in zip(
             comparison.matched_r(rosetta).items(), ("-", ":", "-.", "--"), strict=False

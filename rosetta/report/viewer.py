@@ -48,13 +48,13 @@ def viewer_page(config: Config, paths: Paths) -> str:
     """
     groups = {
         group_name(group): json.loads(read_bytes(paths.excerpts(group_name(group))))
-        for group in config.groups()
+        for group in config.groups("text")
     }
-    models = {model: _Model(paths, model) for model in config.used_models()}
+    models = {model: _Model(paths, model) for model in config.used_models("text")}
     if config.annotation:
         _annotate(groups, read_parquet(paths.annotations, ANNOTATION_COLUMNS))
     limits = group_thresholds(config, known_thresholds(config, paths))
-    for group in config.groups():
+    for group in config.groups("text"):
         note_matches(
             groups[group_name(group)], paths, rosetta_above(paths, group, limits[group_name(group)])
         )

@@ -148,6 +148,22 @@ class Paths:
         "corpus/{split}.parquet",
         "documents of a split (`train`, `match`, `pool`, `heldout`), with ids and domains",
     )
+    image_set = Files(
+        "images/{split}.json", "manifest of the images of a split (`train`, `match`, `heldout`)"
+    )
+    image_set_folder = Files("images/{split}", "the images: pixels, classes and captions")
+    generated = Files(
+        "images/generated/{model}/{n_shards}-shards/{shard}.json",
+        "manifest of the images that a generator made, beside their folder",
+    )
+    captured = Files(
+        "captured/{model}.json",
+        "what the stores of a model that sees images hold, also those of its further trainings",
+    )
+    captured_twins = Files("captured/{model}.twins.json", "the same of its untrained twins")
+    contact_sheet = Files(
+        "contact_sheets/{pair}.png", "best matches of a pair: images, and both neurons' maps"
+    )
     tokenizer = Files("tokenizers/{family}", "tokenizer of a zoo family")
     tokenizer_manifest = Files("tokenizers/{family}.json", "its manifest")
     model = Files("models/{model}", "a zoo model in Hugging Face format")

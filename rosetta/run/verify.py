@@ -128,7 +128,7 @@ def _listed(path: Path, config: Config | None, check_model: CheckModel) -> Itera
         yield from (
             partial(check_digest, file, piece=path) for file in selections if not file.exists()
         )
-    elif kind in ("tokenizer", "filtered-corpus"):
+    elif kind in ("tokenizer", "filtered-corpus", "images"):
         yield from _files(folder, manifest, path)
     elif kind == "activations" and (folder.with_suffix(".zarr").exists() or _is_kept(path, config)):
         yield from _files(folder.with_suffix(".zarr"), manifest, path)

@@ -114,6 +114,11 @@ def hash64(*parts: str | int) -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
 
 
+def name64(value: int) -> str:
+    """Return the printed form of a 64-bit hash, 16 hexadecimal digits."""
+    return f"{value:016x}"
+
+
 def digest_json(value: Any) -> str:
     """Return the digest of a JSON-serialisable value, whatever the order of its keys."""
     return digest_bytes(json.dumps(value, sort_keys=True, separators=(",", ":")).encode())

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 
 from rosetta.activations.store import write_store
-from rosetta.activations.variables import StoreTokens
+from rosetta.activations.variables import StoreDescription, StoreTokens
 from rosetta.analysis.null_thresholds import LadderNull
 from rosetta.config import Correlation, Dask
 from rosetta.config.theory import Theory, TheorySimulation
@@ -182,12 +182,14 @@ def _save_store(folder: Path, blocks: Iterable[np.ndarray], n_inputs: int, n_neu
         StoreTokens(
             zeros, zeros, zeros + 1, index, index.astype(np.uint64), np.ones(n_inputs, np.int64)
         ),
-        NeuronShape(1, n_neurons),
-        dtype="float32",
-        shard=0,
-        n_shards=1,
-        made_by={"model": folder.name},
-        place=f"simulated model {folder.name}",
+        StoreDescription(
+            shape=NeuronShape(1, n_neurons),
+            dtype="float32",
+            shard=0,
+            n_shards=1,
+            made_by={"model": folder.name},
+            place=f"simulated model {folder.name}",
+        ),
     )
 
 

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from rosetta.activations.store import StoreTokens, write_store
+from rosetta.activations.store import write_store
+from rosetta.activations.variables import StoreDescription, StoreTokens
 from rosetta.alignment.spans import TokenRanges, aligned_spans
 from rosetta.models.neurons import NeuronShape
 from rosetta.theory.allocation import predicted_correlation
@@ -73,12 +74,14 @@ def simulate_stores(folder: Path, planted: PlantedStores) -> pd.DataFrame:
                 folder / name / f"{shard}.json",
                 _batches(planted, side, places[side], groups),
                 _tokens(planted, side, range(low, high)),
-                shape,
-                dtype="float32",
-                shard=shard,
-                n_shards=planted.n_shards,
-                made_by={"model": f"planted-{name}", "seed": planted.seed},
-                place=f"planted-{name}",
+                StoreDescription(
+                    shape=shape,
+                    dtype="float32",
+                    shard=shard,
+                    n_shards=planted.n_shards,
+                    made_by={"model": f"planted-{name}", "seed": planted.seed},
+                    place=f"planted-{name}",
+                ),
             )
     ratios = np.array(planted.ratios)
     columns = [index for place in places for index in (place // shape.d_mlp, place % shape.d_mlp)]

@@ -149,7 +149,7 @@ def beta_step(config: Config, paths: Paths, out: Path) -> None:
     """Estimate β of every ladder by all routes. No match is read here."""
     rows = []
     corpus = routes.ngram_route(read_csv(paths.table("theory_ngrams"), routes.NGRAM_COLUMNS))
-    for ladder, rungs in config.ladders.items():
+    for ladder, rungs in config.text_ladders.items():
         models = list(dict.fromkeys(model for rung in rungs for model in rung))
         estimates = [corpus, *_loss_route(config, paths, models)]
         rows += [(ladder, e.route, e.beta, e.ci_low, e.ci_high, e.n) for e in estimates]
@@ -170,8 +170,13 @@ def _loss_route(config: Config, paths: Paths, models: list[str]) -> list[routes.
 def compare_step(config: Config, paths: Paths, polarization: Path | None) -> None:
     """Compare predictions with measurements: exponents, matched r, left-out sizes."""
     betas = read_csv(paths.table("theory_beta"), routes.BETA_COLUMNS)
-    counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
-    scaling = read_csv(paths.table("scaling"), SCALING_COLUMNS)
+    counts, scaling = (
+        table[table["ladder"].isin(config.text_ladders)]
+        for table in (
+            read_csv(paths.table("counts"), COUNT_COLUMNS),
+            read_csv(paths.table("scaling"), SCALING_COLUMNS),
+        )
+    )
     measured = read_polarization(polarization)
     write_csv(
         paths.table("theory_vs_measured"),
@@ -180,7 +185,7 @@ def compare_step(config: Config, paths: Paths, polarization: Path | None) -> Non
     write_csv(paths.table("theory_leave_one_out"), prediction.leave_one_out(betas, counts))
     rows = []
     floor = config.theory.tau / (1 + config.theory.tau)
-    for ladder, rungs in config.ladders.items():
+    for ladder, rungs in config.text_ladders.items():
         estimates = prediction.estimates_of(betas, ladder)
         for number, rung in enumerate(rungs):
             rosetta = read_parquet(paths.rosetta(group_name(tuple(rung))), ROSETTA_COLUMNS)
@@ -208,10 +213,10 @@ def predict_step(
     `polarization` is `polarization.csv` beside the counts if not given; without that, selectivity
     is told only as the gain in isolation.
     """
-    tables = [
-        read_csv(betas, routes.BETA_COLUMNS),
-        read_csv(counts, ["ladder", "rung", "n_neurons", "matches"], ("n_neurons", "matches")),
-    ]
+    estimates = read_csv(betas, routes.BETA_COLUMNS)
+    counted = read_csv(counts, ["ladder", "rung", "n_neurons", "matches"], ("n_neurons", "matches"))
+    # Ladders of models that see images have no β.
+    tables = [estimates, counted[counted["ladder"].isin(estimates["ladder"])]]
     beside = counts.with_name("polarization.csv")
     if polarization is None and not beside.exists():
         say(

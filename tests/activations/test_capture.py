@@ -13,7 +13,7 @@ from torch.nn import functional
 from rosetta.activations.capture import capture_shard
 from rosetta.activations.folders import open_stores
 from rosetta.activations.store import Store, write_store
-from rosetta.activations.variables import StoreTokens
+from rosetta.activations.variables import StoreDescription, StoreTokens
 from rosetta.config import Activations
 from rosetta.config.activations import CHUNK_POSITIONS
 from rosetta.errors import ModelError, StoreError
@@ -255,12 +255,9 @@ def test_what_is_written_does_not_lie_beside_the_next_batches(tmp_path, monkeypa
         tmp_path / "0.json",
         batches(),
         StoreTokens(*ranges, *owners),
-        NeuronShape(1, 2),
-        dtype=dtype,
-        shard=0,
-        n_shards=1,
-        made_by={},
-        place="m",
+        StoreDescription(
+            shape=NeuronShape(1, 2), dtype=dtype, shard=0, n_shards=1, made_by={}, place="m"
+        ),
     )
     (store,) = open_stores(tmp_path)
     found = store.activations(0, slice(None), slice(None)).float().numpy()

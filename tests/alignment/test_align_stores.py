@@ -27,11 +27,11 @@ def test_other_numbers_of_shards_are_rejected():
 
 def test_the_modality_chooses_how_shards_are_aligned(monkeypatch):
     classes = Alignment(
-        lambda a, b: (a.path, b.path), lambda ids, _: SampleFacts(ids % 10, ids // 10)
+        lambda a, b, grid: (a.path, b.path, grid), lambda ids, _: SampleFacts(ids % 10, ids // 10)
     )
     monkeypatch.setitem(ALIGNMENTS, "images", classes)
     pair = [store("a", "images")], [store("b", "images")]
-    assert align_stores(*pair) == [(Path("a/0.zarr"), Path("b/0.zarr"))]
+    assert align_stores(*pair) == [(Path("a/0.zarr"), Path("b/0.zarr"), "larger")]
     facts = facts_of_samples(pair[0], np.array([31, 57]), None)
     assert (facts.labels.tolist(), facts.clusters.tolist()) == ([1, 7], [3, 5])
 

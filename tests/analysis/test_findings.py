@@ -29,7 +29,7 @@ from rosetta.analysis.verdicts import (
     p_above,
     p_below,
 )
-from rosetta.config import Bootstrap, Config, Specialization, parse_config
+from rosetta.config import Bootstrap, Config, Specialization, group_name, parse_config
 from rosetta.config.references import derived_ladders
 from rosetta.errors import ConfigError
 
@@ -57,7 +57,8 @@ def counted(members, spread=0.02):
     counts, halves = [], []
     for rung in members:
         place = {"ladder": rung.ladder, "rung": rung.number}
-        row = dict(place)
+        models = group_name(tuple(one.model for one in rung.populations))
+        row = {**place, "models": models, "n_neurons": rung.n_neurons}
         for name, mask in rung.sample[0].by_statistic().items():
             count, column = int(mask.sum()), COUNT_OF[name]
             varied = count * (1 + spread * np.random.default_rng(rung.number).normal(size=8))
@@ -71,10 +72,16 @@ def counted(members, spread=0.02):
     return pd.DataFrame(counts), pd.DataFrame(halves)
 
 
-def judged(members, laws=LAWS, config=CONFIG, spread=0.02):
-    return findings_table(members, laws, *counted(members, spread), config).set_index(
+def found(members, laws, counts, halves, config):
+    by_place = {(rung.ladder, rung.number): rung for rung in members}
+    sizes = {one.model: one.shape.n_neurons for rung in members for one in rung.populations}
+    return findings_table(by_place, laws, counts, halves, sizes, config).set_index(
         ["finding", "statistic"]
     )
+
+
+def judged(members, laws=LAWS, config=CONFIG, spread=0.02):
+    return found(members, laws, *counted(members, spread), config)
 
 
 def verdicts(small, large, config=CONFIG):
@@ -215,9 +222,7 @@ def test_without_half_samples_the_share_cannot_be_judged():
     members = rungs({"share": 0.4}, {"share": 0.2})
     counts, halves = counted(members)
     for missing in (halves[:0], halves.assign(matches=np.nan)):
-        table = findings_table(members, LAWS, counts, missing, CONFIG).set_index(
-            ["finding", "statistic"]
-        )
+        table = found(members, LAWS, counts, missing, CONFIG)
         assert set(table.loc["share falling", "verdict"]) == {UNDECIDED}
 
 
@@ -439,3 +444,14 @@ def test_resamples_are_asked_for_what_they_decide_alone():
     alone = {"document_seeds": [], "untrained_seeds": []}
     with pytest.raises(ConfigError, match=rf"Use at least {40 * 2 * 7}"):
         parse_config({**base, "controls": alone, "bootstrap": {"n_resamples": 500}})
+
+
+def test_ladders_of_models_that_see_images_are_judged_on_their_counts_alone():
+    members = rungs({"share": 0.4}, {"share": 0.2})
+    counts, halves = counted(members)
+    sizes = {one.model: one.shape.n_neurons for rung in members for one in rung.populations}
+    table = findings_table({}, LAWS, counts, halves, sizes, CONFIG)
+    assert set(table["finding"]) == {"count sublinear", "share falling"}
+    described = found(members, LAWS, counts, halves, CONFIG).loc["share falling"]
+    same = table.set_index(["finding", "statistic"]).loc["share falling"]
+    assert same["value"].tolist() == described["value"].tolist()

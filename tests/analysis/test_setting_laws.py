@@ -7,9 +7,14 @@ from commands import assert_rejected, run_here
 
 from rosetta.analysis.count_law import law_of
 from rosetta.analysis.counts import FLOOR_OF, TRAINING_COLUMNS
-from rosetta.analysis.scaling import POOLED_COLUMNS, SCALING_COLUMNS
+from rosetta.analysis.pairs_of_models import ALL_PAIRS
+from rosetta.analysis.scaling import (
+    NOTHING_LEFT_OUT,
+    POOLED_COLUMNS,
+    SCALING_COLUMNS,
+    pooled_table,
+)
 from rosetta.analysis.setting_laws import (
-    ALL_PAIRS,
     FLOOR_SCALING_COLUMNS,
     floor_table,
     laws_by,
@@ -132,3 +137,17 @@ def test_groups_without_counts_above_nulls_break_nothing(tmp_path, unknown):
     if unknown != "a column":
         assert above.loc["a-b", "reason"] == "not counted: the threshold cannot be read"
         assert above.loc[["a-c", "a-b-c"], "alpha"].notna().all()
+
+
+def test_models_that_see_different_things_have_laws_apart():
+    table = trainings().assign(modality="text")
+    table.loc[table["ladder"] == "a-c", "modality"] = "images"
+    found = laws_by(table.assign(k=1), "k").set_index("ladder")["alpha"]
+    assert found[f"{ALL_PAIRS} of images"] == pytest.approx(found["a-c"])
+    assert found[f"{ALL_PAIRS} of text"] == pytest.approx(found["a-b"])
+    pooled = pooled_table(table).set_index(["pairs", "statistic", "left_out"])["alpha"]
+    for name in ("text", "images"):
+        place = (f"{ALL_PAIRS} of {name}", "plain", NOTHING_LEFT_OUT)
+        assert pooled[place] == pytest.approx(found[place[0]])
+    alone = pooled_table(table.assign(modality="text"))
+    assert set(alone["pairs"]) == {ALL_PAIRS}

@@ -268,7 +268,7 @@ def test_an_equal_capture_keeps_its_shards_and_another_is_rejected(tiny, texts, 
     with pytest.raises(StoreError, match="of another capture"):
         rosetta.capture(model, tokenizer, texts[:20], tmp_path / "s", n_shards=2)
     store = rosetta.capture(model, tokenizer, texts[:10], tmp_path / "s", overwrite=True)
-    assert store.n_documents == 10
+    assert store.n_samples == 10
     assert not manifests[1].exists()
     (tmp_path / "s" / "notes.json").write_text(json.dumps({"mine": 1}))
     with pytest.raises(StoreError, match=r"notes\.json"):

@@ -24,7 +24,7 @@ TO_MATCHES = {
     "dask": {"scheduler": "processes", "n_workers": 2},
 }
 MATCHES = "results/matches/pythia-m--opt-m.parquet"
-# Everything; exchanged documents of the larger models in several tiles, since they need the most
+# Everything; exchanged samples of the larger models in several tiles, since they need the most
 # memory.
 ALL = {**TINY, "results": "results", "correlation": {**TINY["correlation"], "memory_gb": 0.62}}
 TOLD_APART_BY_TIME = ("logs/", "benchmarks/", "report.html", ".report.html.digest")

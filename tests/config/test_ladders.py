@@ -24,8 +24,6 @@ from rosetta.config import Config, load_config, parse_config
 from rosetta.config.ladders import cautions, check_scales, ladder_modality
 from rosetta.errors import ConfigError, RosettaError
 from rosetta.models import licences
-from rosetta.models.architectures import registry
-from rosetta.models.architectures.record import Architecture
 from rosetta.models.known_sizes import known_neurons
 from rosetta.models.licences import licence_of
 from rosetta.models.modality import known_modality
@@ -88,12 +86,8 @@ def test_the_largest_may_have_so_many_times_the_neurons_of_the_smallest(tmp_path
 
 
 @pytest.fixture
-def images(tmp_path, texts, monkeypatch):
-    """Return a folder of a model that sees images, of an architecture that only this test knows."""
-    seer = Architecture(
-        "vit.encoder.layer.{layer}.output.dense", lambda config: config.intermediate_size, ()
-    )
-    monkeypatch.setitem(registry.TABLES, "images", {"vit": seer})
+def images(tmp_path):
+    """Return a folder of a model that sees images."""
     folder = tmp_path / "seer"
     folder.mkdir()
     content = {"model_type": "vit", "num_hidden_layers": 1, "intermediate_size": 32}
@@ -108,7 +102,7 @@ def test_a_ladder_has_one_modality(tmp_path, texts, images):
     reader = save_tiny_model(tmp_path / "m", texts, "opt")
     models = {
         "reader": {"path": str(reader)},
-        "seer": {"path": str(images)},
+        "seer": {"path": str(images), "modality": "images"},
         "twin": {"untrained": {"of": "seer"}},
     }
     more = {"activations": {"sequence_length": 16, "n_shards": 1}, "max_scale_ratio": 100.0}

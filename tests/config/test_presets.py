@@ -249,3 +249,21 @@ def test_snakemake_plans_the_whole_sweep(tmp_path):
     assert found == {
         rule: len(names) for rule, names in job_names(load_config(PAPER)).items() if names
     }
+
+
+VISION = PRESETS / "paper-vision.yaml"
+
+
+def test_the_vision_sweep_pairs_each_generator_with_models_of_its_scale():
+    """As far as its models can be loaded: runs 1–6, 9–11, 14–16 and 19–21 of Table 3."""
+    config = load_config(VISION)
+    assert sum(map(len, config.ladders.values())) == 15
+    assert config.images.generated.n_images == 50_000
+    sizes = {
+        name: entry.dimensions.n_layers * entry.dimensions.d_mlp
+        for name, entry in config.models.items()
+    }
+    assert (sizes["pmf-b"], sizes["pmf-l"], sizes["pmf-h"]) == (32_768, 87_360, 163_824)
+    assert (sizes["dinov2-g"], sizes["clip-h"], sizes["pixio-b"]) == (163_840, 163_840, 36_864)
+    for rungs in config.ladders.values():
+        assert all(config.is_generator(rung[0]) for rung in rungs)

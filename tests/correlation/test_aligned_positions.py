@@ -136,7 +136,7 @@ def pair(tmp_path, monkeypatch):
         AlignedShard(
             a,
             b,
-            *(StoredRows(s.read("document_index"), s.tokens().with_bytes) for s in pair),
+            *(StoredRows(s.read("document_index"), s.positions().counted) for s in pair),
             pair[0].read("document_ids"),
         )
         for a, b, pair in zip(*shards, zip(*stores, strict=True), strict=True)

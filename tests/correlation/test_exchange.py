@@ -1,4 +1,4 @@
-"""The null model of exchanged documents, against NumPy and planted truth."""
+"""The null model of exchanged samples, against NumPy and planted truth."""
 
 import numpy as np
 import pandas as pd
@@ -138,7 +138,7 @@ def test_correlations_are_those_of_the_exchanged_rows(tmp_path, monkeypatch, n_s
     sides = make_pair(tmp_path, n_shards)
     spans = [
         aligned_spans(
-            [token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids"))
+            [token_ranges(a.positions()), token_ranges(b.positions())], len(a.read("document_ids"))
         )
         for a, b in zip(*sides, strict=True)
     ]
@@ -254,8 +254,14 @@ def test_what_survives_an_exchange_of_documents_is_domain_and_position(tmp_path,
 def test_an_exchange_uses_each_document_once_on_either_side():
     rng = np.random.default_rng(0)
     lengths = rng.integers(0, 30, 200)
-    made = exchange(lengths, facts(rng.integers(0, 5, 200), rng.integers(0, 70, 200)), 2)
+    place = np.concatenate([np.arange(n) for n in lengths])
+    made = exchange(lengths, place, facts(rng.integers(0, 5, 200), rng.integers(0, 70, 200)), 2)
     assert made.used_a.sum() == made.used_b.sum() > 0.5 * lengths.sum()
-    assert ((made.used_a <= lengths) & (made.used_b <= lengths)).all()
+    for used, side in ((made.used_a, made.of_a), (made.used_b, made.of_b)):
+        per_sample = np.bincount(np.repeat(np.arange(200), lengths)[used], minlength=200)
+        assert np.array_equal(per_sample[per_sample > 0], side.lengths)
+        assert np.array_equal(
+            np.flatnonzero(used), np.flatnonzero(place < np.repeat(per_sample, lengths))
+        )
     assert np.array_equal(made.of_a.lengths[made.of_a.order], made.of_b.lengths[made.of_b.order])
     assert max(made.of_a.held, made.of_b.held) <= lengths.sum()

@@ -60,7 +60,7 @@ def stores(tmp_path, monkeypatch):
 def spans_of(stores_a, stores_b):
     return [
         aligned_spans(
-            [token_ranges(a.tokens()), token_ranges(b.tokens())], len(a.read("document_ids"))
+            [token_ranges(a.positions()), token_ranges(b.positions())], len(a.read("document_ids"))
         )
         for a, b in zip(stores_a, stores_b, strict=True)
     ]

@@ -24,7 +24,7 @@ from rosetta.plan.checks import check_config
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-IMPORTED_AS = {"scikit-learn": "sklearn"}
+IMPORTED_AS = {"scikit-learn": "sklearn", "pillow": "PIL"}
 # Runs command lines, one per argument, as if the packages in HIDDEN were not installed.
 RUNNER = """
 import os, shlex, sys
@@ -200,6 +200,7 @@ def test_packages_have_one_extra_each():
         for name in (
             "models",
             "corpora",
+            "images",
             "zoo",
             "filtering",
             "plots",

@@ -174,8 +174,6 @@ def test_helpers_of_tests_are_in_modules_of_their_own(path):
 
 
 MOST_PARAMETERS = 6
-# Its dtype, shard and origin become one description of what is written.
-MANY_PARAMETERS = {"write_store"}
 
 
 def parameters_of(function: ast.FunctionDef, front_door: bool) -> list[str]:
@@ -195,7 +193,7 @@ def test_functions_take_few_parameters(path):
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef) and part != "cli":
             found = parameters_of(node, part == "api" and not node.name.startswith("_"))
-            assert len(found) <= MOST_PARAMETERS or node.name in MANY_PARAMETERS, (path, node.name)
+            assert len(found) <= MOST_PARAMETERS, (path, node.name)
 
 
 def test_the_rules_take_the_splits_from_the_package():

@@ -14,6 +14,7 @@ OF_TEXT = {"document", "domain", "text", "token"}
 BESIDE = {
     "contexts": "the text around a neuron's top tokens",
     "excerpts": "texts of the viewer",
+    "generated_images": "what generators made, and the classes of images",
     "points": "values on byte ranges",
     "token_positions": "tokens of the stores of text, by document and byte range",
     "profiles": "firing by domain, and top tokens",

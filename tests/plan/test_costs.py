@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_told_alike_by_check_plan_and_jobs(tmp_path, memory
     for ask in (
         lambda: check_config(config),
         lambda: plan_run(config, paths, 1.0),
-        lambda: [needs_of_job(config, paths, rule, {"model": "a"}) for rule in MODEL_STAGES],
+        lambda: [needs_of_job(config, paths, rule, {"model": "a"}) for rule in MODEL_STAGES[1:]],
     ):
         try:
             ask()

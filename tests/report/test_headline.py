@@ -9,8 +9,8 @@ import pytest
 
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
+from rosetta.analysis.pairs_of_models import ALL_PAIRS
 from rosetta.analysis.scaling import null_scaling_table, pooled_table, scaling_table
-from rosetta.analysis.setting_laws import ALL_PAIRS
 from rosetta.report.figures import draw_estimates, interval_limits
 from rosetta.report.headline import (
     chance_sentence,
@@ -25,7 +25,7 @@ from rosetta.storage.tables import read_csv, write_csv
 SIZES = np.array([256.0, 512, 1024, 2304])
 LADDERS = {"a-b": ("a", "b"), "a-c": ("a", "c"), "b-c": ("b", "c")}
 NULLS = ("permutation", "documents", "untrained")
-TITLED = ("permuted positions", "exchanged documents", "untrained twins")
+TITLED = ("permuted positions", "exchanged samples", "untrained twins")
 
 
 def make_tables(alpha=0.7, chance=2.0, zeros=False):
@@ -111,7 +111,7 @@ def test_the_headline_is_the_calibrated_count_and_follows_its_exponent(tmp_path,
         read_back(tmp_path, pooled_table(counts, None, controls)),
     )
     assert headline_statistic(pooled, scaling) == "above_untrained"
-    sentence = headline(pooled, scaling)
+    sentence = headline(pooled, scaling, counts)
     assert sentence.startswith(
         f"Rosetta Neurons whose matches are above those of untrained twins {said}: "
     )
@@ -123,6 +123,26 @@ def test_the_headline_is_the_calibrated_count_and_follows_its_exponent(tmp_path,
         f"{law['alpha_ci_high']:.2f})" in sentence
     )
     assert "12 pairs of models in 3 ladder(s); without one family of models, " in sentence
+
+
+def test_each_modality_has_a_sentence_and_rows_of_its_own_ladders(tmp_path):
+    counts, controls, summary = make_tables()
+    counts["modality"] = np.where(counts["ladder"] == "b-c", "images", "text")
+    made = (
+        pooled_table(counts, None, controls),
+        scaling_table(counts),
+        null_scaling_table(counts, controls),
+    )
+    pooled, scaling, chance = (read_back(tmp_path, table) for table in made)
+    said = headline(pooled, scaling, counts)
+    of_text, of_images = said.split(f"Of {ALL_PAIRS} of images: ")
+    assert of_text.startswith(f"Of {ALL_PAIRS} of text: ")
+    assert "8 pairs of models in 2 ladder(s)" in of_text
+    assert "4 pairs of models in 1 ladder(s)" in of_images
+    table = headline_table(pooled, scaling, chance, counts, summary).set_index("what is counted")
+    shown = table["matches by rung"].str.findall(r"[abc]-[abc]")
+    assert shown[f"{ALL_PAIRS} of images, all matches"] == ["b-c"]
+    assert shown[f"{ALL_PAIRS} of text, chance: untrained twins"] == ["a-b", "a-c"]
 
 
 def test_without_pairs_or_nulls_the_headline_says_so(tmp_path):
@@ -142,7 +162,7 @@ def test_a_run_of_three_models_per_rung_has_a_headline_and_a_row_per_ladder(tmp_
     )
     pooled, scaling, chance = (read_back(tmp_path, table) for table in made)
     assert headline_statistic(pooled, scaling) == "above_untrained"
-    said = headline(pooled, scaling)
+    said = headline(pooled, scaling, triples)
     assert "no exponent pooled over pairs of models. By ladder: a-b: α = 0." in said
     table = headline_table(pooled, scaling, chance, triples, summary).set_index("what is counted")
     assert set(table.index) == {
@@ -168,7 +188,7 @@ def test_counts_that_no_threshold_calibrates_are_named():
     )
     assert uncounted_sentence(counts, ["untrained"]) == ""
     both = uncounted_sentence(counts, ["documents", "untrained"])
-    assert "above exchanged documents in a-b, a-c, b-c: the null" in both
+    assert "above exchanged samples in a-b, a-c, b-c: the null" in both
 
 
 @pytest.mark.parametrize(
@@ -210,7 +230,7 @@ def test_the_first_table_has_a_row_per_count_and_null(tmp_path):
         "all matches",
         "above untrained",
         "chance: permuted positions",
-        "chance: exchanged documents",
+        "chance: exchanged samples",
         "chance: untrained twins",
     ]
     assert table.loc["all matches", "matches by rung"].startswith("a-b 24, 39, 64, 113; a-c 24")

@@ -65,7 +65,7 @@ def legend(figure):
     ("nulls", "shown"),
     [
         ((), ["Rosetta", "other"]),
-        (("above_documents",), ["Rosetta", "Rosetta, above exchanged documents", "other"]),
+        (("above_documents",), ["Rosetta", "Rosetta, above exchanged samples", "other"]),
         (BOTH, ["Rosetta", "Rosetta, above untrained", "other"]),
     ],
     ids=["no null", "documents", "both"],

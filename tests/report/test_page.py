@@ -20,7 +20,7 @@ from rosetta.analysis.stability import (
     STABILITY_COLUMNS,
     THRESHOLD_COLUMNS,
 )
-from rosetta.analysis.steps import describe_step, neurons_step
+from rosetta.analysis.steps import describe_step, findings_step, neurons_step
 from rosetta.config import parse_config
 from rosetta.matching.mutual import MATCH_COLUMNS, rosetta_neurons
 from rosetta.report.neuron_figures import FIGURES
@@ -263,6 +263,7 @@ def reported(tmp_path):
     write_csv(paths.table("floor_scaling"), pd.DataFrame(columns=FLOOR_SCALING_COLUMNS))
     figures_step(config, paths)
     describe_step(config, paths)
+    findings_step(config, paths)
     for name in FIGURES:
         paths.figure(name, "png").write_bytes(name.encode())
     for shard in range(2):

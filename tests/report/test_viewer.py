@@ -99,7 +99,7 @@ def data():
     made = viewer_data(
         groups,
         {name: KnownModel() for name in "abc"},
-        ["above exchanged documents", "above untrained"],
+        ["above exchanged samples", "above untrained"],
     )
     about = {"name": "rivers <b>", "examples": ["the Oder"], "is_monosemantic": True}
     made["neurons"][3]["partners"][0]["about"] = about
@@ -328,7 +328,7 @@ def test_a_match_is_shown_with_what_chance_makes(opened):
     )
     assert "untrained twins" not in cards[0] + cards[1], "there is no such null"
     facts = opened.run("return document.querySelector('h1 + .note').textContent")
-    assert facts == "a--b · lowest r 1 · margin – · above exchanged documents · above untrained"
+    assert facts == "a--b · lowest r 1 · margin – · above exchanged samples · above untrained"
 
 
 def test_filters_go_together_and_are_cleared(opened):

@@ -54,6 +54,7 @@ FROM_MATCHES = {
     "control_tables",
     "control_figures",
     "describe",
+    "findings",
     "neuron_figures",
     "viewer",
     "theory_compare",
@@ -72,6 +73,7 @@ FROM_TABLES = {
     "theory_predict",
     "theory_figures",
     "describe",
+    "findings",
     "report",
 }
 

@@ -10,7 +10,7 @@ from string import Formatter
 
 import pytest
 import yaml
-from workflow_runs import ROOT, TINY, copy_project, jobs_of, run_snakemake
+from workflow_runs import ROOT, TINY, VISION, copy_project, jobs_of, run_snakemake
 
 from rosetta.config import parse_config
 from rosetta.errors import StageError
@@ -28,6 +28,7 @@ from rosetta.run.stages import (
     rule_jobs,
     table_names,
 )
+from rosetta.run.stages.record import Bundle
 
 HEAD = re.compile(r"( *)(?:use rule \w+ as|rule) (\w+)(?: with)?:$")
 # Rules that run no stage: they name files, or are the base of the others.
@@ -73,14 +74,22 @@ STAMPS = {
     "sweeps": ("", "df0c88af43ea6981539c9934526ad487"),
     "match": ("", "e7d3e3e79f3ba0f866d87759cbcb441b"),
     "anchors": ("", "43c234ab484cc076dada9def2db0bead"),
-    "counts": ("", "371db4b981d08385d6edcfbd53848c18"),
-    "fit": ("", "ddf2db6d963377496a470e3e305bf8e5"),
+    "counts": ("", "28ba426ccddd136998326f3fb63b3660"),
+    "fit": ("", "88ccdac2a87c6dc8f26e8483731369d2"),
     "control_tables": ("", "7fdc3acd6e4e39aeb81d900c01435f22"),
     "control_figures": ("", "0e02f9ade50cf26adfd5905706bc33b8"),
     "vocabulary": ("", "9785a553595a4e3c86230f94c0e23485"),
     "neurons": ("", "85641880284145a26eab253943cfa5fa"),
     "contexts": ("", "d828ed980b12a5fb5f331bcc874c3d31"),
-    "describe": ("", "d5ec24dcbf157d484d485e2bfa6e2b3e"),
+    "describe": ("", "15d6b081a3c020a7a4f2638206fa78b5"),
+    "images": ("", "af4ff28460352c6de7e734c3ceac004a"),
+    "generate": ("f-s", "310f37df2d57a85736bb64b60f1c65c6"),
+    "captured": ("", "3c299685ee7be01b5b44b88315a67c07"),
+    "image_twins": ("f-s", "ebb74f507607a5fc5cbf59062c6630ba"),
+    "captured_twins": ("", "9324776578cea3f8e8669ebbd4a986d6"),
+    "findings": ("", "8f1b86e77637052b16f274b1f3f1f614"),
+    "generated_images": ("", "643cbffaeeb9bf01fb11b5f40e4ef4aa"),
+    "contact_sheet": ("", "1c580b5eecacc835a00e729d6f114b31"),
     "neuron_figures": ("", "5108a8d3f9bc3897320c0437fc815950"),
     "annotate": ("", "1d577d3e7a0ad947079a5d7d00afd588"),
     "viewer": ("", "b6ed440083a9071abb50c3bb65e9b2b5"),
@@ -190,9 +199,10 @@ def test_jobs_are_named_by_the_wildcards_of_their_rule(shards_per_job):
 
 
 @pytest.mark.parametrize("shards_per_job", ["one", "all"])
-def test_every_piece_of_work_is_done_by_one_job(shards_per_job):
-    activations = {**TINY["activations"], "shards_per_job": shards_per_job}
-    config = parse_config({**TINY, "activations": activations})
+@pytest.mark.parametrize("preset", [TINY, VISION], ids=["text", "images"])
+def test_every_piece_of_work_is_done_by_one_job(preset, shards_per_job):
+    activations = {**preset["activations"], "shards_per_job": shards_per_job}
+    config = parse_config({**preset, "activations": activations})
     done = [
         (stage, tuple(sorted((name, str(value)) for name, value in job.items())))
         for rule, jobs in rule_jobs(config).items()
@@ -223,39 +233,67 @@ def test_stages_read_what_their_rules_have_as_inputs(tmp_path, monkeypatch, shar
     activations = {**TINY["activations"], "shards_per_job": shards_per_job}
     content = {**TINY, "results": str(tmp_path / "r"), "annotation": annotation, "theory": theory}
     content["activations"] = activations
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "-s",
-        ROOT / "Snakefile",
-        "--configfile",
-        "run.yaml",
-        "--rulegraph",
-    ]
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=120
-    )
-    labels = dict(re.findall(r"(\d+)\[label = \"(\w+)\"", done.stdout))
+    graph = _rule_graph(tmp_path, content)
+    labels = dict(re.findall(r"(\d+)\[label = \"(\w+)\"", graph))
     apart = {"correlate", "filter_pretrain", "theory_sweep_table"}
     assert ({"annotate", "pair"} if shards_per_job == "all" else {"annotate", *apart}) <= set(
         labels.values()
     )
+    _check_arrows(graph, parse_config(content))
+
+
+@pytest.mark.parametrize("shards_per_job", ["one", "all"])
+def test_so_do_stages_of_images(tmp_path, shards_per_job):
+    activations = {**VISION["activations"], "shards_per_job": shards_per_job}
+    content = {**VISION, "results": str(tmp_path / "r"), "activations": activations}
+    _check_arrows(_rule_graph(tmp_path, content), parse_config(content))
+
+
+def _undeclared(config):
+    """The stages whose results no rule declares; who reads them needs what is made after them."""
+    return {
+        stage
+        for name, bundle in RULES.items()
+        if isinstance(bundle, Bundle)
+        for job in rule_jobs(config)[name]
+        for stage, _ in bundle.others(config, job)
+    }
+
+
+def _rule_graph(folder, content):
+    (folder / "run.yaml").write_text(yaml.safe_dump(content))
+    snakemake = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile"]
+    done = subprocess.run(
+        [*snakemake, "--configfile", "run.yaml", "--rulegraph"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return done.stdout
+
+
+def _check_arrows(graph, config):
+    """Compare a graph of rules, as Snakemake prints it, with what the records of stages read."""
+    labels = dict(re.findall(r"(\d+)\[label = \"(\w+)\"", graph))
     read = {name: set() for name in labels.values()}
-    for source, target in re.findall(r"(\d+) -> (\d+)", done.stdout):
+    for source, target in re.findall(r"(\d+) -> (\d+)", graph):
         read[labels[target]].add(labels[source].replace("_longer", ""))
-    config = parse_config(content)
     asked = {rule for rule, jobs in rule_jobs(config).items() if jobs}
     assert asked == set(read) - OTHERS
     makers = {rule: stages_of(config, rule) for rule in asked}
     for rule in asked:
-        needed = {stage for part in makers[rule] for stage in STAGES[part].reads}
+        asked_for = {stage for stage in STAGES if STAGES[stage].jobs(config)}
+        needed = {stage for part in makers[rule] for stage in STAGES[part].reads} & asked_for
         needed -= makers[rule]
-        # Of several rules that make what a stage reads, it may need some only.
-        for stage in needed & set().union(*makers.values()):
+        # Of several rules that make what a stage reads, it may need some only. Models may be shown
+        # a generator's images, and Rosetta Neurons of images are not described further.
+        made = set().union(*makers.values()) - _undeclared(config)
+        for stage in (needed & made) - {"images", "anchors"}:
             assert any(stage in makers[other] for other in read[rule]), (rule, stage)
-        assert all(needed & makers[other] for other in read[rule]), rule
+        # A job may read what another one of its rule has made.
+        assert all(needed & makers[other] for other in read[rule] - {rule}), rule
 
 
 def stages_of(config, rule):

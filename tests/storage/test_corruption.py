@@ -95,7 +95,7 @@ FILES = {
         ],
         None,
     ),
-    "tables/scaling.csv": (["describe", *RUN], None),
+    "tables/scaling.csv": (["findings", *RUN], None),
     "tables/polarization_by_model.csv": (["neuron-figures", *RUN], None),
     "tables/null_summary.csv": (["control-figures", *RUN], None),
     "tables/depth_agreement.csv": (["report", *RUN], None),

@@ -11,6 +11,7 @@ from snakemake.persistence import FileBackupMixin
 
 from rosetta.plan.checks import check_config
 from rosetta.config import FilesSource, dump_config, group_name, parse_config
+from rosetta.config.images import ImageFiles, ImageFolder
 from rosetta.config.read import read_yaml
 from rosetta.errors import RosettaError, naming_files, without_secrets
 from rosetta.storage.digests import write_text
@@ -63,6 +64,10 @@ paths = Paths(Path(run.results))
 
 def files_of(source):
     """The files of a local source, so that editing them rebuilds what is made of it."""
+    if isinstance(source, (ImageFiles, ImageFolder)):
+        from rosetta.inputs.images.inspection import local_files
+
+        return local_files(source)
     if not isinstance(source, FilesSource):
         return []
     from rosetta.inputs.text.records import source_files  # needs pyarrow
@@ -131,9 +136,14 @@ def one_of(names):
     return "|".join(re.escape(str(name)) for name in names) or "(?!)"
 
 
-def of_models(path):
-    """Return one path per model of a ladder."""
-    return [path(model) for model in run.used_models()]
+def results_of(*stages):
+    """Return the results of stages that only models of one modality have."""
+    return [
+        path
+        for stage in stages
+        for job in STAGES[stage].jobs(run)
+        for path in STAGES[stage].outputs(run, paths, job)
+    ]
 
 
 def of_pairs(path):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from rosetta.config import SplitFractions
-from rosetta.storage.digests import hash64
+from rosetta.storage.digests import hash64, name64
 
 CONTEXT_BYTES = 120  # shown on each side of a token
 
@@ -52,7 +52,7 @@ def cluster_of(source: str) -> str:
 
 def document_name(document_id: int) -> str:
     """Return the printed form of a document id, 16 hexadecimal digits."""
-    return f"{document_id:016x}"
+    return name64(document_id)
 
 
 def around(text: str, byte_start: int, byte_end: int, n_bytes: int) -> tuple[str, str, str]:

@@ -30,7 +30,7 @@ def corpus_step(config: Config, paths: Paths) -> None:
 
 
 def _check_splits(config: Config, splits: dict[str, dict[str, Any]]) -> None:
-    needed = {"train": any(config.models[name].zoo for name in config.needed_models())}
+    needed = {"train": bool(config.trained_models("text"))}
     filtering = config.filtering
     if filtering:
         needed |= {

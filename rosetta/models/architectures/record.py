@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
+
+
+def part_of(config: Any, key: str) -> Any:
+    """Return the nested part of a configuration under a key, or the configuration if it has none.
+
+    A configuration is a file's content (a namespace, whose parts are dicts) or transformers'
+    object.
+    """
+    nested = getattr(config, key, None) or config
+    return SimpleNamespace(**nested) if isinstance(nested, dict) else nested
 
 
 @dataclass(frozen=True)
@@ -39,8 +50,9 @@ class Architecture:
     Attributes
     ----------
     down_projection : str or None
-        Path of the module whose input is the neuron vector, from the causal language model, with
-        `{layer}` for the layer number. In a mixture that of the shared expert, None if it has none.
+        Path of the module whose input is the neuron vector, from the model that `loader` loads,
+        with `{layer}` for the layer number. In a mixture that of the shared expert, None if it has
+        none.
     d_mlp : callable or None
         From a configuration to the size of that input.
     n_layers : str
@@ -53,6 +65,16 @@ class Architecture:
         Whether linear modules keep their weights as inputs × outputs (GPT-2's `Conv1D`).
     experts : Experts or None
         Of a mixture, the experts that tokens are routed to; None for a dense architecture.
+    loader : str
+        Class of transformers that loads it.
+    part : str
+        Key of the part of a configuration that describes the layers, if it is nested.
+    saved : tuple of str
+        Names of the down projection in files, from their beginning, as regular expressions with
+        `{layer}`; none where they end like `down_projection`.
+    leftovers : tuple of str
+        Regular expressions of the weights in files that are not loaded and not needed, beside
+        those of `rosetta.models.weights_fit`.
     """
 
     down_projection: str | None
@@ -62,3 +84,19 @@ class Architecture:
     final_norm: str = "model.norm"
     transposed: bool = False
     experts: Experts | None = None
+    loader: str = "AutoModelForCausalLM"
+    part: str = "text_config"
+    saved: tuple[str, ...] = ()
+    leftovers: tuple[str, ...] = ()
+
+    def described_by(self, config: Any) -> Any:
+        """Return the part of a configuration that describes the layers."""
+        return part_of(config, self.part)
+
+    def projection_of(self, config: Any) -> str | None:
+        """Return the path of the down projection in a model of this configuration."""
+        return self.down_projection
+
+    def loading_options(self, config: Any) -> dict[str, Any]:
+        """Return what `loader` is told of a model of this configuration."""
+        return {}

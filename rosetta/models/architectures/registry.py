@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rosetta.config.base import Modality
 from rosetta.errors import ModelError
-from rosetta.models.architectures import text
+from rosetta.models.architectures import generators, images, text
 from rosetta.models.architectures.record import Architecture
 
 # A further modality is a further table; no `model_type` stands in two of them.
-TABLES: dict[Modality, dict[str, Architecture]] = {"text": text.ARCHITECTURES}
+TABLES: dict[Modality, Mapping[str, Architecture]] = {
+    "text": text.ARCHITECTURES,
+    "images": {**images.ARCHITECTURES, **generators.ARCHITECTURES},
+}
 
 
 def architecture_of(model_type: str | None, place: str) -> Architecture:
@@ -37,3 +42,8 @@ def modality_of(model_type: str | None, place: str) -> Modality:
     raise ModelError(
         f"{place}: architecture {model_type!r} is not supported. Supported: {supported}."
     )
+
+
+def is_generator(model_type: str | None) -> bool:
+    """Tell whether models of a `model_type` make images."""
+    return model_type in generators.ARCHITECTURES

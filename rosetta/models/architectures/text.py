@@ -8,18 +8,14 @@ an entry to `ARCHITECTURES`.
 from __future__ import annotations
 
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
-from rosetta.models.architectures.record import Architecture, Experts
+from rosetta.models.architectures.record import Architecture, Experts, part_of
 
 
 def text_config(config: Any) -> Any:
     """Return the part of a configuration that describes the language model."""
-    nested = getattr(config, "text_config", None) or config
-    return (
-        SimpleNamespace(**nested) if isinstance(nested, dict) else nested
-    )  # a file's content, or transformers' object
+    return part_of(config, "text_config")
 
 
 def _intermediate_size(config: Any) -> int:

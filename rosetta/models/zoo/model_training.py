@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
-from rosetta.errors import ConfigError
-from rosetta.models.devices import CPU, best_device
+from rosetta.models.zoo.arithmetic import fast_and_repeatable, training_device
 from rosetta.models.zoo.initialisation import silence_layers
 from rosetta.models.zoo.optimizers import zoo_optimizer
 from rosetta.models.zoo.recipes import zoo_model_config
@@ -28,6 +24,7 @@ from rosetta.models.zoo.training_loop import (
     mean_of_last,
     returned_loss,
     run_steps,
+    warmup_linear,
 )
 from rosetta.storage.atomic import replacing
 from rosetta.storage.digests import digest_bytes, digest_json
@@ -66,33 +63,20 @@ def train_zoo_model(
     torch.set_num_threads(1)
     model, loss_of = _started(family, size, training)
     tokens = packed_tokens(tokenizer, texts, _n_tokens(training), family.seed)
-    recipe = [model.config.to_dict(), _recipe(training), family.model_dump(), device.type]
+    recipe = [
+        model.config.to_dict(),
+        _recipe(training),
+        family.model_dump(exclude_none=True),
+        device.type,
+    ]
     steps = _steps(tokens, training, recipe, checkpoints, loss_of)
     model = model.to(device)
-    with _fast_and_repeatable(device):
+    with fast_and_repeatable(device):
         losses = run_steps(model, zoo_optimizer(model, training), steps, torch.float32)
     if loss_of is returned_loss:
         model.config.output_router_logits = False
     facts = {"train_loss": mean_of_last(losses), "tokens": float(len(tokens))}
     return model.to("cpu").eval(), facts
-
-
-def training_device(training: ZooTraining) -> torch.device:
-    """Return where zoo models are trained.
-
-    Raises
-    ------
-    ConfigError
-        If a GPU is asked for and there is none.
-    """
-    if training.device == "cpu":
-        return CPU
-    device = best_device()
-    if training.device == "cuda" and device == CPU:
-        raise ConfigError(
-            "zoo.training.device: cuda, but torch sees no GPU here. Give `cpu`, or `auto`."
-        )
-    return device
 
 
 def _started(family: ZooFamily, size: ZooSize, training: ZooTraining) -> tuple[Any, LossOf]:
@@ -108,27 +92,8 @@ def _started(family: ZooFamily, size: ZooSize, training: ZooTraining) -> tuple[A
 
 
 def _text_loss(model: Any, batch: torch.Tensor) -> tuple[torch.Tensor, float]:
-    return next_token_loss(model, batch), 0.0
-
-
-@contextmanager
-def _fast_and_repeatable(device: torch.device) -> Iterator[None]:
-    """Take numbers below 1e-38 for zero: a processor adds them a hundred times slower.
-
-    On a GPU, use algorithms that give the same sums every time. A mixture's router counts in one
-    that has no such form, of which torch warns.
-    """
-    on_gpu = device != CPU
-    before = torch.are_deterministic_algorithms_enabled()
-    torch.set_flush_denormal(True)
-    if on_gpu:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # which torch asks for
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-        torch.use_deterministic_algorithms(before)
+    loss = next_token_loss(model, batch)
+    return loss, float(loss.detach())
 
 
 def _n_tokens(training: ZooTraining) -> int:
@@ -159,14 +124,8 @@ def _steps(
 
 
 def learning_rate(training: ZooTraining, step: int) -> float:
-    """Return AdamW's rate at a step: linear warm-up to the peak, then linearly to zero.
-
-    Muon's is a constant multiple of it.
-    """
-    warmup = min(training.warmup_steps, training.steps)
-    if step < warmup:
-        return training.learning_rate * (step + 1) / warmup
-    return training.learning_rate * (training.steps - step) / (training.steps - warmup)
+    """Return AdamW's rate at a step (`warmup_linear`); Muon's is a constant multiple of it."""
+    return warmup_linear(training.learning_rate, step, training.steps, training.warmup_steps)
 
 
 def _recipe(training: ZooTraining) -> dict[str, Any]:

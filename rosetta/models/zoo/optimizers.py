@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from rosetta.config.zoo import ZooTraining
+from rosetta.config.zoo import ZooOptimization
 
 BETAS = (0.8, 0.99)  # of AdamW: a short memory of the gradient, since a training has few steps
 MOMENTUM = 0.9  # of Muon
@@ -130,14 +130,18 @@ class Together:
             part.load_state_dict(one)
 
 
-def zoo_optimizer(model: Any, training: ZooTraining) -> Together:
-    """Return the optimizer of a zoo model, at the peak of its rates."""
-    tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    tables.add(id(model.get_output_embeddings().weight))
+def zoo_optimizer(model: Any, training: ZooOptimization) -> Together:
+    """Return the optimizer of a zoo model, at the peak of its rates.
+
+    Matrices of layers are what has two dimensions or more within a list of modules: embeddings,
+    heads, and the projections from pixels stand beside the list.
+    """
+    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    of_layers = {id(one) for layers in lists for one in layers.parameters() if one.ndim > 1}
     matrices, rest = [], []
     for parameter in model.parameters():
-        is_matrix = parameter.ndim > 1 and id(parameter) not in tables
-        (matrices if is_matrix else rest).append(parameter)
+        if parameter.requires_grad:
+            (matrices if id(parameter) in of_layers else rest).append(parameter)
     transposed = {id(part.weight) for part in model.modules() if isinstance(part, Conv1D)}
     muon = Muon(matrices, training.matrix_learning_rate, training.weight_decay, transposed)
     for group in muon.param_groups:

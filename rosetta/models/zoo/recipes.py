@@ -35,11 +35,11 @@ def _common(size: ZooSize, context: int) -> dict[str, Any]:
         "num_attention_heads": size.n_heads,
         "intermediate_size": size.d_mlp,
         "max_position_embeddings": context,
-        "initializer_range": _spread(size),
+        "initializer_range": weight_spread(size),
     }
 
 
-def _spread(size: ZooSize) -> float:
+def weight_spread(size: ZooSize) -> float:
     """Return the standard deviation of weights at the start, for products as wide as what enters.
 
     The library's 0.02 is made for widths of thousands; at these it keeps layers silent for long.
@@ -58,7 +58,7 @@ def _gpt2(size: ZooSize, context: int) -> dict[str, Any]:
     return {
         **dimensions,
         "n_positions": context,
-        "initializer_range": _spread(size),
+        "initializer_range": weight_spread(size),
         **dropout,
     }
 

@@ -24,12 +24,14 @@ LossOf = Callable[[Any, torch.Tensor], tuple[torch.Tensor, float]]
 
 
 def returned_loss(model: Any, batch: torch.Tensor) -> tuple[torch.Tensor, float]:
-    """Return the loss that a model returns for a batch, and what a mixture's router adds to it."""
+    """Return the loss that a model returns for a batch, and it without what a mixture's router
+    adds.
+    """
     out = model(input_ids=batch, labels=batch, use_cache=False)
-    router = getattr(out, "aux_loss", None)
+    told, router = float(out.loss.detach()), getattr(out, "aux_loss", None)
     if router is None:  # it is not asked for
-        return out.loss, 0.0
-    return out.loss, model.config.router_aux_loss_coef * float(router.detach())
+        return out.loss, told
+    return out.loss, told - model.config.router_aux_loss_coef * float(router.detach())
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class Steps:
 
     Attributes
     ----------
-    batches : Tensor of int64, shape (n_steps, batch size, sequence length)
-        Token ids.
+    batches : Tensor of int64, shape (n_steps, batch size, ...)
+        What each step reads: token ids of sequences, or the numbers of images, which `loss_of`
+        looks up.
     rate : callable
         From the number of a step to its learning rate.
     checkpoints : Path
@@ -53,7 +56,12 @@ class Steps:
     sequences_at_a_time : int or None
         Of a forward pass; None for a whole step.
     loss_of : callable
-        From a model and a batch to the loss that is minimised, and what of it is not the text's.
+        From a model and a batch to the loss that is minimised, and the one that is told, without
+        what is not the data's. It may draw random numbers, which the step's number seeds.
+    unit : str
+        What an entry of `batches` is, for the progress bar.
+    loss_unit : str
+        Of the loss, for messages.
     """
 
     batches: torch.Tensor
@@ -64,6 +72,8 @@ class Steps:
     rate_key: str
     sequences_at_a_time: int | None = None
     loss_of: LossOf = returned_loss
+    unit: str = "tok"
+    loss_unit: str = "nats per token"
 
 
 def run_steps(
@@ -71,14 +81,14 @@ def run_steps(
 ) -> list[float]:
     """Train a model's trainable parameters, from the same run's last checkpoint if any.
 
-    The data of a step, and what dropout draws there, depend on its number only, so the weights are
-    the same whether or not the training was interrupted. Products are made in `dtype`, weights and
-    sums are kept as they are.
+    The data of a step, and what dropout or a loss draws there, depend on its number only, so the
+    weights are the same whether or not the training was interrupted. Products are made in `dtype`,
+    weights and sums are kept as they are.
 
     Returns
     -------
     list of float
-        Loss of every step, nats per token.
+        Loss of every step, in `steps.loss_unit`.
 
     Raises
     ------
@@ -86,19 +96,19 @@ def run_steps(
         If the loss of a step is not a number, or so large that the training has diverged; what is
         saved is from before.
     """
-    n_tokens = steps.batches[0].numel()
+    n_read = steps.batches[0].numel()
     losses = _resume(steps, model, optimizer)
-    with bar(total=steps.batches.numel(), label="train", unit="tok") as shown:
-        shown.update(len(losses) * n_tokens)
+    with bar(total=steps.batches.numel(), label="train", unit=steps.unit) as shown:
+        shown.update(len(losses) * n_read)
         for step in range(len(losses), len(steps.batches)):
-            torch.manual_seed(hash64("step", steps.run, step))  # of dropout
+            torch.manual_seed(hash64("step", steps.run, step))  # of dropout and losses
             parts = steps.batches[step].split(steps.sequences_at_a_time or len(steps.batches[step]))
             losses.append(_step(model, optimizer, parts, steps, steps.rate(step), dtype))
             _check_loss(losses[-1], step, steps)
             shown.set_postfix_str(
                 f"step {step + 1}/{len(steps.batches)} loss {losses[-1]:.3f}", refresh=False
             )
-            shown.update(n_tokens)
+            shown.update(n_read)
             if (step + 1) % steps.checkpoint_every == 0 and step + 1 < len(steps.batches):
                 _save_checkpoint(steps, model, optimizer, losses)
     return losses
@@ -109,13 +119,21 @@ def _check_loss(loss: float, step: int, steps: Steps) -> None:
         raise ModelError(
             f"{steps.rate_key}: the training diverged: at step {step + 1} of "
             f"{len(steps.batches)} the loss is {loss:g} "
-            f"nats per token, at a rate of {steps.rate(step):g}. Lower it."
+            f"{steps.loss_unit}, at a rate of {steps.rate(step):g}. Lower it."
         )
 
 
 def mean_of_last(losses: list[float]) -> float:
     """Return the mean loss of the last steps."""
     return float(np.mean(losses[-LAST_STEPS:]))
+
+
+def warmup_linear(peak: float, step: int, n_steps: int, warmup_steps: int) -> float:
+    """Return the rate at a step: linear warm-up to `peak`, then linearly to zero."""
+    warmup = min(warmup_steps, n_steps)
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * (n_steps - step) / (n_steps - warmup)
 
 
 def warmup_cosine(peak: float, step: int, n_steps: int, warmup_steps: int, floor: float) -> float:
@@ -139,14 +157,14 @@ def _step(
     """
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("rate_factor", 1.0)
-    total, n_sequences = 0.0, sum(map(len, parts))
+    total, n_read = 0.0, sum(map(len, parts))
     for part in parts:
         batch = part.to(model.device)
         with torch.autocast(batch.device.type, dtype, enabled=dtype != torch.float32):
-            loss, not_of_the_text = steps.loss_of(model, batch)
-            share = len(batch) / n_sequences
+            loss, told = steps.loss_of(model, batch)
+            share = len(batch) / n_read
         (loss * share).backward()
-        total += share * (float(loss.detach()) - not_of_the_text)
+        total += share * told
     torch.nn.utils.clip_grad_norm_([p for p in model.parameters() if p.requires_grad], 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)

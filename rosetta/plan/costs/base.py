@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from rosetta.config import Config
+from rosetta.config import Config, group_name
 from rosetta.config.base import GB
+from rosetta.config.names import generator_of_store, model_of_store
 from rosetta.correlation.plan import PairSize
-from rosetta.models.known_sizes import Size
+from rosetta.models.known_sizes import Size, n_cells
 from rosetta.models.placement import PROCESS_BYTES
 from rosetta.plan.extent import Extent
 
@@ -83,7 +84,7 @@ class Known:
     config : Config
         The configuration.
     extent : Extent
-        How much text there is.
+        How much text there is, and how many images.
     size_of : callable
         A model's size, by its name.
     precision : {'float32', 'bfloat16', 'float64'}
@@ -104,11 +105,22 @@ class Known:
         """Whether models run again in the jobs that read activations."""
         return self.config.store_mode == "live"
 
-    def forward(self, models: Iterable[str], passes: float = 1) -> Operations:
+    def positions(self, name: str) -> int:
+        """Return the rows of stores, by their name: tokens, or the cells of all images."""
+        config = self.config
+        if config.modality_of(name) == "text":
+            return self.extent.positions
+        generated = config.is_generator(name) or generator_of_store(name)
+        n_images = self.extent.generated if generated else self.extent.images
+        return n_images * n_cells(config, name)
+
+    def forward(self, names: Iterable[str], passes: float = 1) -> Operations:
         """Return running models over all positions: two operations per parameter and position."""
-        parameters = sum(self.size_of(model).n_parameters for model in models)
-        flops = 2 * parameters * self.extent.positions * passes
-        return Operations.at(MODEL_EFFICIENCY, flops)
+        flops = sum(
+            2 * self.size_of(model_of_store(name)).n_parameters * self.positions(name)
+            for name in names
+        )
+        return Operations.at(MODEL_EFFICIENCY, flops * passes)
 
     def reread(self, models: Iterable[str], passes: float = 1) -> Operations:
         """Return reading the stores of models so many times, which runs them if they are live."""
@@ -117,4 +129,5 @@ class Known:
     def pair_size(self, pair: tuple[str, str]) -> PairSize:
         """Return the neurons of either model, and the positions."""
         a, b = (self.size_of(model).shape.n_neurons for model in pair)
-        return PairSize(a, b, self.extent.positions)
+        stores = self.config.stores_of(group_name(pair))
+        return PairSize(a, b, max(map(self.positions, stores)))

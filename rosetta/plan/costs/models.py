@@ -6,13 +6,22 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from rosetta.config import Config
+from rosetta.config.names import model_of_store
 from rosetta.models import placement
-from rosetta.models.known_sizes import Planned, Size, planned_capture, planned_reading, planned_twin
+from rosetta.models.known_sizes import (
+    Planned,
+    Size,
+    n_cells,
+    planned_capture,
+    planned_reading,
+    planned_twin,
+)
 from rosetta.models.placement import ITEM_BYTES
 from rosetta.plan.costs.base import MODEL_EFFICIENCY, TABLES, Cost, Known, Operations
 
 PARAMETER_BYTES = 4  # of a model that is trained
 TRAINING_COPIES = 6  # weights, gradients, two moments, and a checkpoint that is being written
+GENERATOR_FACTOR = 2.0  # times the operations of a plain training step
 CHECKPOINT_COPIES = 4  # on disk: the trained weights; weights and two moments in a checkpoint
 # Moments, firing and top contexts of one activation; they are bound by memory, not arithmetic.
 PROFILE_OPERATIONS = 50
@@ -35,7 +44,7 @@ def held_models(known: Known, models: Iterable[str], planned: Plan = planned_cap
 
     Of many models it holds no more than `models_at_once`.
     """
-    found = [planned(known.config, model, known.size_of(model)) for model in models]
+    found = [planned(known.config, name, known.size_of(model_of_store(name))) for name in models]
     n_bytes = sum(sorted(one.n_bytes for one in found)[-known.config.models_at_once :])
     return Held(n_bytes + known.extent.tokenizing, max(gpus_of(one) for one in found))
 
@@ -52,15 +61,30 @@ def gpus_of(planned: Planned) -> int:
 
 def train(known: Known, model: str) -> Cost:
     """Return the cost of training a model: six operations per parameter and token."""
-    training, size = known.config.zoo.training, known.size_of(model)
-    tokens = training.steps * training.batch_size * training.sequence_length
+    size = known.size_of(model)
+    tokens, device = _trained_tokens(known, model)
     copy = PARAMETER_BYTES * size.n_parameters
     return Cost(
         placement.MODEL_PROCESS_BYTES + TRAINING_COPIES * copy,
         Operations.at(MODEL_EFFICIENCY, 6 * size.n_parameters * tokens),
         CHECKPOINT_COPIES * copy,
-        n_gpus=int(training.device != "cpu"),
+        n_gpus=int(device != "cpu"),
     )
+
+
+def _trained_tokens(known: Known, model: str) -> tuple[float, str]:
+    """Return how many tokens, or cells of images, a training reads, and on what device."""
+    zoo, recipe = known.config.zoo, known.config.entry(model).zoo
+    assert recipe is not None, "only zoo models are trained"
+    family = zoo.families[recipe.family]
+    if family.modality == "text":
+        text = zoo.training
+        return text.steps * text.batch_size * text.sequence_length, text.device
+    images = zoo.image_training
+    # A generator differentiates forward, too.
+    factor = GENERATOR_FACTOR if family.task == "generator" else 1.0
+    n_images = getattr(images.steps, family.task) * images.batch_size
+    return factor * n_images * n_cells(known.config, model), images.device
 
 
 def describe_model(_known: Known, _model: str) -> Cost:
@@ -70,22 +94,26 @@ def describe_model(_known: Known, _model: str) -> Cost:
 
 def activations(known: Known, model: str) -> Cost:
     """Return the cost of capturing one shard; of a live store, of tokenizing it."""
-    return _captured(known, model, planned_capture, 1 / known.config.activations.n_shards)
+    return _captured(known, [model], planned_capture, 1 / known.config.activations.n_shards)
 
 
 def twins(known: Known, model: str) -> Cost:
     """Return the cost of capturing all shards of a model's untrained twins."""
-    return _captured(known, model, planned_twin, len(known.config.controls.untrained_seeds))
+    names = known.config.stores_of_model(model)
+    return _captured(known, names, planned_twin, len(known.config.controls.untrained_seeds))
 
 
-def _captured(known: Known, model: str, planned: Plan, share: float) -> Cost:
-    """Return the cost of writing stores that hold a share of a model's activations."""
-    held = held_models(known, [model], planned)  # of a live store too: what cannot run is told here
+def _captured(known: Known, names: list[str], planned: Plan, share: float) -> Cost:
+    """Return the cost of writing stores, by their names, or a share of them."""
+    held = held_models(known, names, planned)  # of a live store too: what cannot run is told here
     if known.live:  # the model runs in the jobs that read the store
         return Cost(placement.MODEL_PROCESS_BYTES + known.extent.tokenizing)
-    values = known.size_of(model).shape.n_neurons * known.extent.positions
+    values = sum(
+        known.size_of(model_of_store(name)).shape.n_neurons * known.positions(name)
+        for name in names
+    )
     disk = values * ITEM_BYTES[known.config.activations.dtype] * share
-    return Cost(held.n_bytes, known.forward([model], share), disk, n_gpus=held.n_gpus)
+    return Cost(held.n_bytes, known.forward(names, share), disk, n_gpus=held.n_gpus)
 
 
 def vocabulary(known: Known, model: str) -> Cost:

@@ -161,7 +161,7 @@
   }
 
   const MATCH_FACTS = {
-    margin: "margin to the runner-up", p_permutation: "p, permuted positions", p_documents: "p, exchanged documents", p_untrained: "p, untrained twins",
+    margin: "margin to the runner-up", p_permutation: "p, permuted positions", p_documents: "p, exchanged samples", p_untrained: "p, untrained twins",
   };
 
   function modelCard(neuron, model, i) {

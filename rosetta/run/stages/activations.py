@@ -2,38 +2,62 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from rosetta.config import Config, twin_name
+from rosetta.config import Config
+from rosetta.config.base import Modality
+from rosetta.config.names import generator_of_store, model_of_store
 from rosetta.run.paths import Paths
 from rosetta.run.stages import files
 from rosetta.run.stages.models import model_slice
-from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, per_model
+from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, per_image_model
 
 
-def _shards(config: Config) -> list[Wildcards]:
-    shards = range(config.activations.n_shards)
-    return [{"model": model, "shard": i} for model in config.all_models() for i in shards]
+def _shards(config: Config, *, generated: bool) -> list[Wildcards]:
+    """Return the shards of generators' own stores, or of all others."""
+    names = [name for name in config.stores() if config.is_generator(name) == generated]
+    return [
+        {"model": name, "shard": i} for name in names for i in range(config.activations.n_shards)
+    ]
 
 
-def _with_twins(config: Config) -> list[Wildcards]:
-    return per_model(config) if config.controls.untrained_seeds else []
+def _with_twins(config: Config, modality: Modality) -> list[Wildcards]:
+    models = config.used_models(modality) if config.controls.untrained_seeds else []
+    return [{"model": model} for model in models]
 
 
-def _activations(config: Config, model: str) -> Slice:
-    how = {"keep", "max_left_out", "shards_per_job"}
-    return {
-        "model": model,
-        "model_dtype": config.entry(model).dtype,
-        "activations": config.activations.model_dump(mode="json", exclude=how),
+def _with_twins_apart(config: Config) -> list[Wildcards]:
+    """Return the models that see images whose twins have a job of their own."""
+    return [] if config.small_pairs else _with_twins(config, "images")
+
+
+def _activations(config: Config, name: str) -> Slice:
+    """Return what stores depend on; `name` is theirs."""
+    images = config.modality_of(name) == "images"
+    how = {"keep", "max_left_out", "shards_per_job", "max_images"}
+    of_text = {"max_documents", "sequence_length"}
+    settings = config.activations.model_dump(mode="json", exclude=how | of_text if images else how)
+    found = {
+        "model": model_of_store(name),
+        "model_dtype": config.entry(name).dtype,
+        "activations": settings,
         "live": config.store_mode == "live",
     }
+    if not images:
+        return found
+    generator = name if config.is_generator(name) else generator_of_store(name)
+    if generator:
+        made = config.images.generated.model_dump(mode="json")
+        return {**found, "generator": generator, "generated": made}
+    return {**found, "max_images": config.activations.max_images}
 
 
 def _twins(config: Config, model: str) -> Slice:
-    names = [twin_name(model, seed) for seed in config.controls.untrained_seeds]
-    twins = [{**model_slice(config, name), **_activations(config, name)} for name in names]
-    return {"twins": twins}
+    names = config.twin_stores(model)
+    of_models = [model_slice(config, model_of_store(name)) for name in names]
+    of_stores = [_activations(config, name) for name in names]
+    return {"twins": [{**a, **b} for a, b in zip(of_models, of_stores, strict=True)]}
 
 
 def _twinned(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
@@ -47,15 +71,40 @@ STAGES = (
         name="activations",
         version=5,
         phase="activations",
-        reads=("corpus", "train", "model"),
+        reads=("corpus", "images", "train", "model", "generate", "captured"),
         job="{model}.{shard}-of-{n_parts}",
         n_parts=lambda config: config.activations.n_shards,
-        jobs=_shards,
+        jobs=partial(_shards, generated=False),
         config_slice=_activations,
         slice_by="model",
         resources=Sized(by="model", gpu="always"),
-        inputs=files.both(files.corpus, files.model),
+        inputs=files.both(files.shown, files.model_of_stores),
         makes=files.store,
+    ),
+    Stage(
+        name="generate",
+        version=1,
+        phase="activations",
+        reads=("train", "model"),
+        job="{model}.{shard}-of-{n_parts}",
+        n_parts=lambda config: config.activations.n_shards,
+        jobs=partial(_shards, generated=True),
+        config_slice=_activations,
+        slice_by="model",
+        resources=Sized(by="model", gpu="always"),
+        inputs=files.model_of_stores,
+        makes=files.both(files.store, files.generated),
+    ),
+    Stage(
+        name="captured",
+        version=1,
+        phase="activations",
+        reads=("generate", "activations"),
+        job="{model}",
+        jobs=per_image_model,
+        inputs=files.all_stores,
+        makes=files.one("captured", "model"),
+        local=True,
     ),
     Stage(
         name="twins",
@@ -63,11 +112,36 @@ STAGES = (
         phase="twins",
         reads=("corpus", "train", "model"),
         job="{model}",
-        jobs=_with_twins,
+        jobs=partial(_with_twins, modality="text"),
         config_slice=_twins,
         slice_by="model",
         resources=Sized(by="model", gpu="always"),
         inputs=files.both(files.corpus, _twinned),
         makes=files.both(files.twin_manifests, files.twin_stores),
+    ),
+    # How many stores these are differs between models, which no rule can declare.
+    Stage(
+        name="image_twins",
+        version=1,
+        phase="twins",
+        reads=("images", "train", "model", "generate", "captured"),
+        job="{model}",
+        jobs=partial(_with_twins, modality="images"),
+        config_slice=_twins,
+        slice_by="model",
+        resources=Sized(by="model", gpu="always"),
+        inputs=files.both(files.shown_to_twins, _twinned),
+        makes=files.both(files.twin_manifests, files.twin_stores),
+    ),
+    Stage(
+        name="captured_twins",
+        version=1,
+        phase="twins",
+        reads=("image_twins",),
+        job="{model}",
+        jobs=_with_twins_apart,
+        inputs=files.twin_stores,
+        makes=files.one("captured_twins", "model"),
+        local=True,
     ),
 )

@@ -7,7 +7,15 @@ from pathlib import Path
 from rosetta.config import Config
 from rosetta.run.paths import Paths
 from rosetta.run.stages import files
-from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, per_group, per_model
+from rosetta.run.stages.record import (
+    Sized,
+    Slice,
+    Stage,
+    Wildcards,
+    once_of_text,
+    per_group_of_text,
+    per_language_model,
+)
 
 
 def control_figures(config: Config) -> list[str]:
@@ -83,7 +91,7 @@ def _swept(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
 STAGES = (
     Stage(
         name="counts",
-        version=5,
+        version=6,
         phase="results",
         reads=("train", "model", "nulls", "intervals", "match"),
         config_slice=laddered,
@@ -104,7 +112,7 @@ STAGES = (
     ),
     Stage(
         name="fit",
-        version=6,
+        version=7,
         phase="results",
         reads=("counts", "control_tables"),
         local=True,
@@ -180,7 +188,7 @@ STAGES = (
         phase="neurons",
         reads=("train", "model"),
         job="{model}",
-        jobs=per_model,
+        jobs=per_language_model,
         config_slice=_vocabulary,
         resources=Sized(by="model"),
         inputs=files.model,
@@ -192,7 +200,7 @@ STAGES = (
         phase="neurons",
         reads=("corpus", "activations"),
         job="{model}",
-        jobs=per_model,
+        jobs=per_language_model,
         config_slice=_neurons,
         resources=Sized(by="model", gpu="live"),
         inputs=files.both(files.corpus, files.stores),
@@ -204,7 +212,7 @@ STAGES = (
         phase="neurons",
         reads=("corpus", "activations", "match", "anchors", "neurons"),
         job="{group}",
-        jobs=per_group,
+        jobs=per_group_of_text,
         config_slice=_contexts,
         resources=Sized(by="group", gpu="live"),
         inputs=files.both(
@@ -217,9 +225,10 @@ STAGES = (
     ),
     Stage(
         name="describe",
-        version=7,
+        version=8,
         phase="results",
-        reads=("nulls", "match", "anchors", "counts", "fit", "vocabulary", "neurons"),
+        reads=("nulls", "match", "anchors", "vocabulary", "neurons"),
+        jobs=once_of_text,
         config_slice=_describe,
         tables={
             "selectivity": "per neuron: vocabulary kurtosis and activation statistics",
@@ -231,13 +240,27 @@ STAGES = (
             "depth": "per model of a rung: how deep its Rosetta Neurons lie",
             "layer_pairs": "matches between each two layers of a pair of models",
             "depth_agreement": "whether matches lie equally deep in both models",
-            "findings": "whether this run supports each finding of the study",
         },
         inputs=files.both(
             files.profiles,
-            files.of_groups("rosetta"),
+            files.of_groups("rosetta", "text"),
+            files.of_pairs("matches", "text"),
+            files.all_nulls,
+        ),
+    ),
+    Stage(
+        name="findings",
+        version=1,
+        phase="results",
+        reads=("nulls", "match", "anchors", "counts", "fit", "vocabulary", "neurons"),
+        config_slice=_describe,
+        tables={"findings": "whether this run supports each finding of the study"},
+        inputs=files.both(
+            files.profiles,
+            files.of_groups("rosetta", "text"),
             files.of_pairs("matches"),
             files.all_nulls,
+            files.of_models("model_manifest"),
             files.tables("counts", "replicates", "scaling"),
         ),
     ),
@@ -245,6 +268,7 @@ STAGES = (
         name="neuron_figures",
         version=5,
         phase="results",
+        jobs=once_of_text,
         reads=("describe",),
         local=True,
         figures={

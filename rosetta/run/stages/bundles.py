@@ -6,36 +6,63 @@ large, each stage has a rule of its own (`Config.is_small`, `Config.small_pairs`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from rosetta.config import PAIR_SEPARATOR, Config, group_name
-from rosetta.run.stages import analysis, filtering, models, theory
+from rosetta.config.base import Modality
+from rosetta.config.names import model_of_store
+from rosetta.run.stages import activations, analysis, filtering, models, theory
 from rosetta.run.stages.record import Bundle, Piece, Sized, Stage, Wildcards
 
 
-def _small_models(config: Config) -> list[Wildcards]:
-    """Return the small models of ladders that are not trained here."""
-    return [job for job in _profiled(config) if not config.entry(job["model"]).zoo]
+def _small_models(modality: Modality, *, trained: bool) -> Callable[[Config], list[Wildcards]]:
+    """Return the function for the small models of ladders that are trained here, or are not."""
+
+    def jobs(config: Config) -> list[Wildcards]:
+        small = filter(config.is_small, config.used_models(modality))
+        names = [name for name in small if (config.entry(name).zoo is not None) == trained]
+        # No rule could declare what a job makes of some of these, and not of others.
+        named = names if modality == "text" or config.small_pairs else []
+        return [{"model": name} for name in named]
+
+    return jobs
 
 
-def _small_zoo_models(config: Config) -> list[Wildcards]:
-    """Return the small models of ladders that are trained here."""
-    return [job for job in _profiled(config) if config.entry(job["model"]).zoo]
-
-
-def _profiled(config: Config) -> list[Wildcards]:
-    return [{"model": model} for model in config.used_models() if config.is_small(model)]
-
-
-def _shards(config: Config, model: str) -> list[Piece]:
+def _shards(config: Config, names: Iterable[str]) -> list[Piece]:
     shards = range(config.activations.n_shards)
-    return [Piece("activations", {"model": model, "shard": shard}) for shard in shards]
+    return [
+        Piece(_capturing(config, name), {"model": name, "shard": shard})
+        for name in names
+        for shard in shards
+    ]
+
+
+def _capturing(config: Config, name: str) -> str:
+    """Return the stage that makes stores; the name may be a wildcard in braces, of any text."""
+    generates = model_of_store(name) in config.all_models() and config.is_generator(name)
+    return "generate" if generates else "activations"
 
 
 def _profile(config: Config, job: Wildcards) -> list[Piece]:
-    pieces = [*_shards(config, job["model"]), Piece("vocabulary", job), Piece("neurons", job)]
+    pieces = [*_shards(config, [job["model"]]), Piece("vocabulary", job), Piece("neurons", job)]
     twins = config.small_pairs and config.controls.untrained_seeds
     return [*pieces, Piece("twins", job)] if twins else pieces
+
+
+def _captured(_config: Config, job: Wildcards) -> list[Piece]:
+    return [Piece("captured", job)]
+
+
+def _image_stores(config: Config, job: Wildcards) -> list[Piece]:
+    """Return what a model that sees images needs besides, the work on further trainings too.
+
+    It is shown other images by each generator, so the number of its stores differs.
+    """
+    trained = config.replicates(job["model"])
+    trainings = [Piece("train", {"model": name}) for name in trained if config.entry(name).zoo]
+    stores = [name for name in config.stores() if model_of_store(name) in trained]
+    twins = [Piece("image_twins", job)] if config.controls.untrained_seeds else []
+    return [*trainings, *_shards(config, stores), *twins]
 
 
 def _further(config: Config, job: Wildcards) -> tuple[str, ...]:
@@ -47,23 +74,27 @@ def _further(config: Config, job: Wildcards) -> tuple[str, ...]:
 
 
 def _further_shards(config: Config, job: Wildcards) -> list[Piece]:
-    return [piece for model in _further(config, job) for piece in _shards(config, model)]
+    return _shards(config, _further(config, job))
 
 
-def _rungs(config: Config) -> list[Wildcards]:
-    return _pairs(config, rungs=True)
+def _image_twins(_config: Config, job: Wildcards) -> list[Piece]:
+    return [Piece("image_twins", job)]
 
 
-def _parts_of_rungs(config: Config) -> list[Wildcards]:
-    return _pairs(config, rungs=False)
+def _captured_twins(_config: Config, job: Wildcards) -> list[Piece]:
+    return [Piece("captured_twins", job)]
 
 
-def _pairs(config: Config, *, rungs: bool) -> list[Wildcards]:
-    """Return the pairs that are a rung of a ladder, or those that are only a part of one."""
-    if not config.small_pairs:
-        return []
-    groups = set(config.groups())
-    return [{"pair": group_name(pair)} for pair in config.pairs() if (pair in groups) == rungs]
+def _pairs(modality: Modality, *, rungs: bool) -> Callable[[Config], list[Wildcards]]:
+    """Return the function for the pairs that are a rung of a ladder, or only a part of one."""
+
+    def jobs(config: Config) -> list[Wildcards]:
+        if not config.small_pairs:
+            return []
+        groups, pairs = set(config.groups()), config.pairs(modality)
+        return [{"pair": group_name(pair)} for pair in pairs if (pair in groups) == rungs]
+
+    return jobs
 
 
 def _pair(config: Config, job: Wildcards) -> list[Piece]:
@@ -71,6 +102,14 @@ def _pair(config: Config, job: Wildcards) -> list[Piece]:
     sweeps = [Piece("sweeps", job)] if config.sweeps_recorrelate else []
     neighbors = Piece("correlate", {**job, "job": 0})
     return [neighbors, *nulls, Piece("intervals", job), *sweeps, Piece("match", job)]
+
+
+def _image_pair(config: Config, job: Wildcards) -> list[Piece]:
+    return [*_pair(config, job), Piece("contact_sheet", job)]
+
+
+def _image_rung(config: Config, job: Wildcards) -> list[Piece]:
+    return [*_image_pair(config, job), Piece("anchors", {"group": job["pair"]})]
 
 
 def _group(job: Wildcards) -> list[Piece]:
@@ -100,8 +139,12 @@ def _with_larger_groups(config: Config) -> Sequence[Wildcards]:
 
 
 def _groups(config: Config, _job: Wildcards) -> list[Piece]:
-    names = map(group_name, _larger_groups(config))
-    return [piece for name in names for piece in _group({"group": name})]
+    found = []
+    for group in _larger_groups(config):
+        job = {"group": group_name(group)}
+        text = config.modality_of(group[0]) == "text"
+        found += _group(job) if text else [Piece("anchors", job)]
+    return found
 
 
 def _pieces(config: Config, *stages: Stage) -> list[Piece]:
@@ -132,11 +175,11 @@ def _small_filter(config: Config) -> list[Wildcards]:
 
 
 def _small_simulations(config: Config) -> list[Wildcards]:
-    return [{}] if config.theory.small else []
+    return _any_of(*_SIMULATIONS)(config) if config.theory.small else []
 
 
-_OF_MODELS, _OF_COUNTS, _OF_THEORY = (
-    {stage.name: stage for stage in part.STAGES} for part in (models, analysis, theory)
+_OF_MODELS, _OF_STORES, _OF_COUNTS, _OF_THEORY = (
+    {stage.name: stage for stage in part.STAGES} for part in (models, activations, analysis, theory)
 )
 _TOKENIZERS = (_OF_MODELS["tokenizer"],)
 _SIMULATIONS = [
@@ -146,7 +189,7 @@ _SIMULATIONS = [
 # Nothing made from a match is upstream of them, so they are a bundle of their own.
 _ROUTES = [_OF_THEORY[f"theory_{name}"] for name in ("ngrams", "beta")]
 _TABLES = [
-    *(_OF_COUNTS[name] for name in ("counts", "control_tables", "fit", "describe")),
+    *(_OF_COUNTS[name] for name in ("counts", "control_tables", "fit", "describe", "findings")),
     *(_OF_THEORY[f"theory_{name}"] for name in ("compare", "predict")),
 ]
 _FIGURES = [
@@ -164,7 +207,7 @@ BUNDLES = (
     Bundle(
         name="train_and_profile",
         job="{model}",
-        jobs=_small_zoo_models,
+        jobs=_small_models("text", trained=True),
         pieces=_trained,
         others=_further_trained,
         resources=Sized(by="model", gpu="always"),
@@ -172,23 +215,63 @@ BUNDLES = (
     Bundle(
         name="profile",
         job="{model}",
-        jobs=_small_models,
+        jobs=_small_models("text", trained=False),
         pieces=_profile,
         others=_further_shards,
         resources=Sized(by="model", gpu="always"),
     ),
     Bundle(
+        name="train_and_capture",
+        job="{model}",
+        jobs=_small_models("images", trained=True),
+        pieces=_captured,
+        others=_image_stores,
+        resources=Sized(by="model", gpu="always"),
+    ),
+    Bundle(
+        name="capture",
+        job="{model}",
+        jobs=_small_models("images", trained=False),
+        pieces=_captured,
+        others=_image_stores,
+        resources=Sized(by="model", gpu="always"),
+    ),
+    Bundle(
+        name="capture_twins",
+        job="{model}",
+        jobs=_OF_STORES["captured_twins"].jobs,
+        pieces=_captured_twins,
+        others=_image_twins,
+        resources=Sized(by="model", gpu="always"),
+    ),
+    Bundle(
         name="pair",
         job="{pair}",
-        jobs=_rungs,
+        jobs=_pairs("text", rungs=True),
         pieces=_rung,
+        others=_further_pairs,
+        resources=Sized(by="pair", gpu="always"),
+    ),
+    Bundle(
+        name="image_pair",
+        job="{pair}",
+        jobs=_pairs("images", rungs=True),
+        pieces=_image_rung,
+        others=_further_pairs,
+        resources=Sized(by="pair", gpu="always"),
+    ),
+    Bundle(
+        name="image_part_of_rung",
+        job="{pair}",
+        jobs=_pairs("images", rungs=False),
+        pieces=_image_pair,
         others=_further_pairs,
         resources=Sized(by="pair", gpu="always"),
     ),
     Bundle(
         name="part_of_rung",
         job="{pair}",
-        jobs=_parts_of_rungs,
+        jobs=_pairs("text", rungs=False),
         pieces=_pair,
         others=_further_pairs,
         resources=Sized(by="pair", gpu="always"),
@@ -205,7 +288,12 @@ BUNDLES = (
         pieces=_all_of(*_SIMULATIONS),
         resources=Sized(by="stage"),
     ),
-    Bundle(name="routes", pieces=_all_of(*_ROUTES), resources=Sized(by="stage")),
+    Bundle(
+        name="routes",
+        jobs=_any_of(*_ROUTES),
+        pieces=_all_of(*_ROUTES),
+        resources=Sized(by="stage"),
+    ),
     Bundle(name="tables", pieces=_all_of(*_TABLES)),
     Bundle(
         name="filtering",

@@ -29,9 +29,13 @@ def _swept(config: Config) -> list[Wildcards]:
 
 
 def _seen(config: Config) -> Slice:
-    """Return how tokens become positions, and which positions are used."""
+    """Return how stored rows become positions, and which positions are used.
+
+    A grid that is not chosen is left out, so that results of before there was a choice stay valid.
+    """
     return {
-        "alignment": config.alignment.model_dump(mode="json"),
+        "alignment": config.alignment.model_dump(mode="json", exclude_defaults=True)
+        | {"pooling": config.alignment.pooling},
         "exclusions": config.exclusions.model_dump(mode="json"),
     }
 
@@ -74,7 +78,7 @@ STAGES = (
         name="correlate",
         version=4,
         phase="correlation",
-        reads=("activations",),
+        reads=("activations", "generate", "captured"),
         job="{pair}.{job}-of-{n_parts}",
         n_parts=lambda config: config.correlation.n_jobs,
         jobs=_parts,
@@ -89,7 +93,15 @@ STAGES = (
         name="nulls",
         version=2,
         phase="nulls",
-        reads=("corpus", "activations", "twins"),
+        reads=(
+            "corpus",
+            "images",
+            "activations",
+            "generate",
+            "captured",
+            "twins",
+            "captured_twins",
+        ),
         job="{control}.{pair}",
         jobs=_nulls_of_pairs,
         config_slice=_nulls,
@@ -102,24 +114,24 @@ STAGES = (
         name="intervals",
         version=3,
         phase="intervals",
-        reads=("corpus", "activations", "correlate"),
+        reads=("corpus", "images", "activations", "generate", "captured", "correlate"),
         job="{pair}",
         jobs=per_pair,
         config_slice=_intervals,
         resources=ON_PAIRS,
-        inputs=files.both(files.corpus, files.stores_of_models, files.neighbors),
+        inputs=files.both(files.samples, files.stores_of_models, files.neighbors),
         makes=lambda _, paths, job: [paths.intervals(job["pair"]), paths.replicates(job["pair"])],
     ),
     Stage(
         name="sweeps",
         version=2,
         phase="sweeps",
-        reads=("corpus", "activations"),
+        reads=("corpus", "images", "activations", "generate", "captured"),
         job="{pair}",
         jobs=_swept,
         config_slice=_sweeps,
         resources=ON_PAIRS,
-        inputs=files.both(files.corpus, files.stores_of_models),
+        inputs=files.both(files.samples, files.stores_of_models),
         makes=files.one("sweeps", "pair"),
     ),
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from rosetta.config import PAIR_SEPARATOR, Config, group_name, group_pairs, twin_name
+from rosetta.config.base import Modality
+from rosetta.config.names import first_training, generator_of_store, model_of_store
 from rosetta.run.paths import Paths
 from rosetta.run.stages.record import Files, Wildcards
 
@@ -23,10 +26,67 @@ def models(job: Wildcards) -> list[str]:
     return (job["pair"] if "pair" in job else job["group"]).split(PAIR_SEPARATOR)
 
 
+def samples(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return what says which samples the models of a job are shown, for all of their shards.
+
+    The models of a ladder see the same, so the first tells it.
+    """
+    model = job["model"] if "model" in job else models(job)[0]
+    if config.modality_of(model) == "text":
+        return [paths.corpus_manifest]
+    if config.is_generator(model):
+        return []  # it makes them
+    return [paths.image_set("match")]
+
+
+def shown(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return the samples that a shard of stores is of, but of a generator's own stores."""
+    generator = generator_of_store(job["model"])
+    if generator is None:
+        return samples(config, paths, job)
+    made = paths.generated(generator, config.activations.n_shards, job["shard"])
+    return [made, paths.captured(first_training(generator))]
+
+
+def captured(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return what says that all stores of the models of a pair are there, if these see images.
+
+    Where no rule declares the stores, it is what a job has to wait for.
+    """
+    names = [first_training(name) for name in models(job)]
+    if config.modality_of(names[0]) == "text":
+        return []
+    return [paths.captured(name) for name in names]
+
+
+def captured_twins(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return what says that the twins' stores of the models of a pair are there."""
+    if config.small_pairs:
+        return captured(config, paths, job)
+    return [paths.captured_twins(name) for name in models(job)]
+
+
+def all_stores(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return all stores of a model that sees images, and of its further trainings."""
+    trained = config.replicates(job["model"])
+    names = [name for name in config.stores() if model_of_store(name) in trained]
+    return [path for name in names for path in stores(config, paths, {"model": name})]
+
+
+def model_of_stores(_config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return the manifest of the model that stores are of."""
+    return [paths.model_manifest(model_of_store(job["model"]))]
+
+
 def store(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     """Return a shard's manifest, and its store where one is written."""
     manifest = paths.store_manifest(job["model"], config.activations.n_shards, job["shard"])
     return [manifest] if config.store_mode == "live" else [manifest, store_folder(manifest)]
+
+
+def generated(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return the manifest of the images that a generator made in a shard."""
+    return [paths.generated(job["model"], config.activations.n_shards, job["shard"])]
 
 
 def store_folder(manifest: Path) -> Path:
@@ -46,7 +106,24 @@ def stores(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
 
 def stores_of_models(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     """Return the shards of all models of a pair or a group."""
-    return [path for name in models(job) for path in stores(config, paths, {"model": name})]
+    first, *others = models(job)
+    pairs = [config.stores_of(group_name((first, other))) for other in others]
+    names = dict.fromkeys(name for pair in pairs for name in pair)
+    found = [path for name in names for path in stores(config, paths, {"model": name})]
+    return [*found, *captured(config, paths, job)]
+
+
+def store_folders(config: Config, paths: Paths, pair: str) -> list[Path]:
+    """Return the folders of the shard stores of both models of a pair, which may be twins."""
+    return [paths.stores(name, config.activations.n_shards) for name in config.stores_of(pair)]
+
+
+def sample_table(config: Config, paths: Paths, pair: str) -> Path | None:
+    """Return the table that tells which samples of a pair are parts of one whole; of images, which
+    are all for themselves, there is none.
+    """
+    text = config.modality_of(pair.split(PAIR_SEPARATOR)[0]) == "text"
+    return paths.split("match") if text else None
 
 
 def twin_manifests(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
@@ -60,20 +137,46 @@ def twin_stores(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
 
     They are deleted once they are used, unless the job that captures them does more.
     """
-    twins = [twin_name(job["model"], seed) for seed in config.controls.untrained_seeds]
+    model, seeds = job["model"], config.controls.untrained_seeds
+    if model in config.models and config.modality_of(model) == "images":
+        return _twins(config, paths, config.twin_stores(model))
+    return _twins(config, paths, [twin_name(model, seed) for seed in seeds])
+
+
+def _twins(config: Config, paths: Paths, names: Iterable[str]) -> list[Path]:
     n_shards = config.activations.n_shards
-    shards = [(twin, shard) for twin in twins for shard in range(n_shards)]
+    shards = [(twin, shard) for twin in names for shard in range(n_shards)]
     manifests = [paths.store_manifest(twin, n_shards, shard) for twin, shard in shards]
     written = [] if config.store_mode == "live" else manifests
     return [*manifests, *map(store_folder, written)]
 
 
+def shown_to_twins(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return the samples that the untrained twins of a model are shown.
+
+    A generator's twins make images of the same noise and labels, but have the ids of what it made.
+    """
+    shards, model = range(config.activations.n_shards), job["model"]
+    if config.is_generator(model):
+        made = [paths.generated(model, len(shards), shard) for shard in shards]
+        return made if config.small_pairs else [*made, paths.captured(model)]
+    names = config.stores_of_model(model)
+    jobs = [{"model": name, "shard": shard} for name in names for shard in shards]
+    return list(dict.fromkeys(path for one in jobs for path in shown(config, paths, one)))
+
+
 def null_inputs(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     """Return what a pair is matched on under a null model."""
     if job["control"] != "untrained":
-        documents = [paths.corpus_manifest] if job["control"] == "documents" else []
-        return [*documents, *stores_of_models(config, paths, job)]
-    twins = [path for name in models(job) for path in twin_stores(config, paths, {"model": name})]
+        known = samples(config, paths, job) if job["control"] == "documents" else []
+        return [*known, *stores_of_models(config, paths, job)]
+    pairs = [
+        group_name(tuple(twin_name(model, seed) for model in models(job)))
+        for seed in config.controls.untrained_seeds
+    ]
+    twins = _twins(config, paths, [name for pair in pairs for name in config.stores_of(pair)])
+    if config.modality_of(models(job)[0]) == "images":
+        return [*twins, *captured_twins(config, paths, job)]
     kept = config.small_pairs  # like the models' own stores: manifests stand for them
     return [path for path in twins if not (kept and path.suffix == ".zarr")]
 
@@ -101,9 +204,13 @@ def group_contexts(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     return [*found, *stores_of_models(config, paths, job)]
 
 
-def of_models(place: str) -> Files:
-    """Return the function for one path of every model of a ladder, by its name in `Paths`."""
-    return lambda config, paths, _: [getattr(paths, place)(name) for name in config.used_models()]
+def of_models(place: str, modality: Modality | None = None) -> Files:
+    """Return the function for one path of every model of a ladder, by its name in `Paths`; of those
+    of a modality only, if one is given.
+    """
+    return lambda config, paths, _: [
+        getattr(paths, place)(name) for name in config.used_models(modality)
+    ]
 
 
 def of_trainings(place: str) -> Files:
@@ -111,10 +218,10 @@ def of_trainings(place: str) -> Files:
     return lambda config, paths, _: [getattr(paths, place)(name) for name in config.all_models()]
 
 
-def of_pairs(place: str) -> Files:
+def of_pairs(place: str, modality: Modality | None = None) -> Files:
     """Return the function for one path of every pair, by its name in `Paths`."""
     return lambda config, paths, _: [
-        getattr(paths, place)(group_name(pair)) for pair in config.pairs()
+        getattr(paths, place)(group_name(pair)) for pair in config.pairs(modality)
     ]
 
 
@@ -125,10 +232,10 @@ def of_pairs_of_trainings(place: str) -> Files:
     ]
 
 
-def of_groups(place: str) -> Files:
+def of_groups(place: str, modality: Modality | None = None) -> Files:
     """Return the function for one path of every group, by its name in `Paths`."""
     return lambda config, paths, _: [
-        getattr(paths, place)(group_name(group)) for group in config.groups()
+        getattr(paths, place)(group_name(group)) for group in config.groups(modality)
     ]
 
 
@@ -144,8 +251,8 @@ def all_neighbors(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
     return [path for pair in pairs for path in neighbors(config, paths, {"pair": pair})]
 
 
-# What is known of every model's neurons.
-profiles = both(*map(of_models, ("vocabulary", "neurons", "contexts")))
+# What is known of every language model's neurons.
+profiles = both(*(of_models(name, "text") for name in ("vocabulary", "neurons", "contexts")))
 
 
 def tables(*names: str) -> Files:

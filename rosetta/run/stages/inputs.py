@@ -1,9 +1,10 @@
-"""The stage that makes the corpus."""
+"""The stages that make what models see: the corpus, and sets of images."""
 
 from __future__ import annotations
 
 from rosetta.config import SPLITS, Config
-from rosetta.run.stages.record import Sized, Slice, Stage
+from rosetta.config.images import IMAGE_SPLITS
+from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, once_of_text
 
 
 def _corpus(config: Config, _name: str) -> Slice:
@@ -16,16 +17,35 @@ def _corpus(config: Config, _name: str) -> Slice:
     return {"corpus": kept, "tokenizer": entry, "sequence_length": length}
 
 
+def _images(config: Config, _name: str) -> Slice:
+    # What generators make is theirs, and no matter of the sources.
+    return {"images": config.images.model_dump(mode="json", exclude={"generated"})}
+
+
+def _with_images(config: Config) -> list[Wildcards]:
+    return [{}] if config.draws_images else []
+
+
 STAGES = (
     Stage(
         name="corpus",
         version=2,
         phase="corpus",
+        jobs=once_of_text,
         config_slice=_corpus,
         resources=Sized(by="stage"),
         makes=lambda _, paths, _job: [
             paths.corpus_manifest,
             *map(paths.split, SPLITS),
         ],
+    ),
+    Stage(
+        name="images",
+        version=1,
+        phase="images",
+        jobs=_with_images,
+        config_slice=_images,
+        resources=Sized(by="stage"),
+        makes=lambda _, paths, _job: list(map(paths.image_set, IMAGE_SPLITS)),
     ),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from rosetta.config import Config
 from rosetta.config.models import ModelEntry
-from rosetta.config.zoo import ZooRecipe
+from rosetta.config.zoo import Zoo, ZooFamily, ZooRecipe
 from rosetta.run.paths import Paths
 from rosetta.run.stages import files
 from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards
@@ -25,7 +25,8 @@ def _needed(config: Config) -> list[str]:
 
 def _families(config: Config) -> list[Wildcards]:
     families = dict.fromkeys(recipe.family for recipe in _recipes(config).values())
-    return [{"family": family} for family in families]
+    read = (name for name in families if config.zoo.families[name].modality == "text")
+    return [{"family": family} for family in read]
 
 
 def _trained(config: Config) -> list[Wildcards]:
@@ -39,27 +40,35 @@ def _found(config: Config) -> list[Wildcards]:
 
 def _tokenizer(config: Config, family: str) -> Slice:
     return {
-        "family": config.zoo.families[family].model_dump(mode="json"),
+        "family": config.zoo.families[family].model_dump(mode="json", exclude_none=True),
         "tokenizer_bytes": config.zoo.training.tokenizer_bytes,
     }
 
 
 def _train(config: Config, model: str) -> Slice:
-    recipe, training = config.entry(model).zoo, config.zoo.training
+    recipe = config.entry(model).zoo
     if recipe is None:
         return {}
-    # The size of a tokenizer's text is the tokenizer's; how often to save changes no result.
-    how = {"tokenizer_bytes", "checkpoint_every"}
     family = config.zoo.families[recipe.family]
     return {
         "model": model,
         "seed": family.seed if recipe.seed is None else recipe.seed,
-        "family": family.model_dump(mode="json"),
+        "family": family.model_dump(mode="json", exclude_none=True),
         "size": config.zoo.sizes[recipe.size].model_dump(
             mode="json", exclude_none=True, exclude={"replicates"}
         ),
-        "training": training.model_dump(mode="json", exclude=how),
+        "training": _training(config.zoo, family),
     }
+
+
+def _training(zoo: Zoo, family: ZooFamily) -> dict[str, Any]:
+    """Return how models of a family are trained."""
+    if family.modality == "text":
+        # The size of a tokenizer's text is the tokenizer's; how often to save changes no result.
+        how = {"tokenizer_bytes", "checkpoint_every"}
+        return zoo.training.model_dump(mode="json", exclude=how)
+    found = zoo.image_training.model_dump(mode="json", exclude={"checkpoint_every"})
+    return {**found, "steps": found["steps"][family.task]}
 
 
 def model_slice(config: Config, model: str) -> Slice:
@@ -75,15 +84,20 @@ def _made_of(entry: ModelEntry) -> dict[str, Any]:
 
     A seed that is not given is left out, so that models made before entries had one stay valid.
     """
-    content = entry.model_dump(mode="json", exclude={"replicate_of"})
+    said = {"modality", "generator"} if entry.modality == "text" else set()
+    content = entry.model_dump(mode="json", exclude={"replicate_of", *said})
     if entry.zoo and entry.zoo.seed is None:
         del content["zoo"]["seed"]
     return content
 
 
-def _tokenizer_of(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+def _learnt_from(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return what a model is trained on: texts, as its tokenizer cuts them, or images."""
+    if config.modality_of(job["model"]) == "images":
+        return [paths.image_set(split) for split in ("train", "heldout")]
     recipe = config.entry(job["model"]).zoo
-    return [paths.tokenizer_manifest(recipe.family)] if recipe else []
+    tokenizer = [paths.tokenizer_manifest(recipe.family)] if recipe else []
+    return [paths.corpus_manifest, *tokenizer]
 
 
 def _base(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
@@ -110,13 +124,13 @@ STAGES = (
         name="train",
         version=4,
         phase="training",
-        reads=("corpus", "tokenizer"),
+        reads=("corpus", "images", "tokenizer"),
         job="{model}",
         jobs=_trained,
         config_slice=_train,
         slice_by="model",
         resources=Sized(by="model"),
-        inputs=files.both(files.corpus, _tokenizer_of),
+        inputs=_learnt_from,
         makes=files.model,
     ),
     Stage(

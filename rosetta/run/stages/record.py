@@ -17,6 +17,7 @@ Files = Callable[[Config, Paths, Wildcards], list[Path]]
 # What a plan adds up: the phases of a run, in the order in which it lists them.
 Phase = Literal[
     "corpus",
+    "images",
     "tokenizers",
     "training",
     "models",
@@ -58,9 +59,19 @@ def once(_config: Config) -> list[Wildcards]:
     return [{}]
 
 
-def per_model(config: Config) -> list[Wildcards]:
-    """Return the wildcards of a stage with one job per model of a ladder."""
-    return [{"model": model} for model in config.used_models()]
+def once_of_text(config: Config) -> list[Wildcards]:
+    """Return the wildcards of a stage with one job, which is on ladders of language models."""
+    return [{}] if "text" in config.modalities else []
+
+
+def per_image_model(config: Config) -> list[Wildcards]:
+    """Return the wildcards of a stage with one job per model of a ladder that sees images."""
+    return [{"model": model} for model in config.used_models("images")]
+
+
+def per_language_model(config: Config) -> list[Wildcards]:
+    """Return the wildcards of a stage with one job per language model of a ladder."""
+    return [{"model": model} for model in config.used_models("text")]
 
 
 def per_pair(config: Config) -> list[Wildcards]:
@@ -76,6 +87,11 @@ def per_pair_of_trainings(config: Config) -> list[Wildcards]:
 def per_group(config: Config) -> list[Wildcards]:
     """Return the wildcards of a stage with one job per group of models."""
     return [{"group": group_name(group)} for group in config.groups()]
+
+
+def per_group_of_text(config: Config) -> list[Wildcards]:
+    """Return the wildcards of a stage with one job per group of language models."""
+    return [{"group": group_name(group)} for group in config.groups("text")]
 
 
 def nothing(_config: Config, _name: str) -> Slice:

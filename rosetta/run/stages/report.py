@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rosetta.config import Config
 from rosetta.run.paths import Paths
-from rosetta.run.stages import analysis, files, filtering, theory
+from rosetta.run.stages import analysis, files, filtering, images, theory
 from rosetta.run.stages.analysis import laddered
-from rosetta.run.stages.record import Slice, Stage, Wildcards
+from rosetta.run.stages.record import Slice, Stage, Wildcards, once_of_text
 
 
 def _whole(config: Config, _name: str) -> Slice:
@@ -19,9 +19,19 @@ def _annotations(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
     return [paths.annotations] if config.annotation else []
 
 
+def _seen(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
+    """Return what describes the texts and the images of the run."""
+    texts = [paths.corpus_manifest] if "text" in config.modalities else []
+    drawn = [paths.image_set("match")] if config.draws_images else []
+    generators = filter(config.is_generator, config.all_models())
+    places = [(name, shard) for name in generators for shard in range(config.activations.n_shards)]
+    made = [paths.generated(name, config.activations.n_shards, shard) for name, shard in places]
+    return [*texts, *drawn, *made]
+
+
 def _told(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
     """Return all tables and figures that the configuration asks for."""
-    made = [*analysis.STAGES, *theory.STAGES, *filtering.STAGES]
+    made = [*analysis.STAGES, *images.STAGES, *theory.STAGES, *filtering.STAGES]
     asked = [stage for stage in made if stage.jobs(config)]
     figures = [paths.figure(name, "png") for stage in asked for name in stage.figure_names(config)]
     return [*(paths.table(name) for stage in asked for name in stage.tables), *figures]
@@ -31,13 +41,14 @@ VIEWER = Stage(
     name="viewer",
     version=3,
     phase="results",
+    jobs=once_of_text,
     reads=("nulls", "match", "vocabulary", "neurons", "contexts", "annotate"),
     config_slice=laddered,
     inputs=files.both(
         _annotations,
         files.of_pairs("matches"),
         files.all_nulls,
-        files.of_groups("excerpts"),
+        files.of_groups("excerpts", "text"),
         files.profiles,
     ),
     makes=files.one("viewer"),
@@ -48,6 +59,11 @@ REPORT = Stage(
     phase="results",
     reads=(
         "corpus",
+        "images",
+        "generate",
+        "captured",
+        "generated_images",
+        "contact_sheet",
         "train",
         "model",
         "match",
@@ -58,6 +74,7 @@ REPORT = Stage(
         "control_figures",
         "neurons",
         "describe",
+        "findings",
         "neuron_figures",
         "filter_choose",
         "filter_tables",
@@ -73,10 +90,12 @@ REPORT = Stage(
     ),
     config_slice=_whole,
     inputs=files.both(
-        files.corpus,
+        _seen,
         files.of_trainings("model_manifest"),
         files.of_pairs("matches"),
-        files.of_models("contexts"),
+        files.of_models("contexts", "text"),
+        files.of_models("captured", "images"),
+        files.of_pairs("contact_sheet", "images"),
         _told,
     ),
     makes=files.one("report"),

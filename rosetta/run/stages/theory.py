@@ -8,24 +8,24 @@ from pathlib import Path
 from rosetta.config import Config
 from rosetta.run.paths import Paths
 from rosetta.run.stages import files
-from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, once
+from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, once_of_text
 
 
 def _betas(config: Config) -> list[Wildcards]:
-    return [{"beta": beta} for beta in config.theory.simulation.betas]
+    return [{"beta": beta} for beta in config.theory.simulation.betas if once_of_text(config)]
 
 
 def _points(config: Config) -> list[Wildcards]:
-    points = config.theory.sweep.points()
+    points = config.theory.sweep.points() if once_of_text(config) else []
     return [{"parameter": parameter, "value": value} for parameter, value in points]
 
 
 def _with_sweep(config: Config) -> list[Wildcards]:
-    return once(config) if config.theory.sweep.points() else []
+    return once_of_text(config) if config.theory.sweep.points() else []
 
 
 def _with_sizes(config: Config) -> list[Wildcards]:
-    return once(config) if config.theory.predict_sizes else []
+    return once_of_text(config) if config.theory.predict_sizes else []
 
 
 def _simulated(config: Config, *keys: str) -> Slice:
@@ -99,6 +99,7 @@ STAGES = (
         name="theory_exponents",
         version=3,
         phase="theory",
+        jobs=once_of_text,
         reads=("theory_simulate",),
         config_slice=_part("kappa", "gamma", "tau"),
         local=True,
@@ -131,6 +132,7 @@ STAGES = (
         name="theory_frontiers",
         version=1,
         phase="theory",
+        jobs=once_of_text,
         config_slice=_part("kappa", "gamma", "tau", "simulation"),
         local=True,
         tables={
@@ -142,6 +144,7 @@ STAGES = (
         name="theory_ngrams",
         version=2,
         phase="theory",
+        jobs=once_of_text,
         reads=("corpus",),
         config_slice=_part("decay"),
         resources=Sized(by="stage"),
@@ -153,23 +156,25 @@ STAGES = (
         name="theory_beta",
         version=3,
         phase="theory",
+        jobs=once_of_text,
         reads=("train", "model", "theory_ngrams"),
         config_slice=_ladders,
         local=True,
         tables={"theory_beta": "β of every ladder, by routes that see no match"},
-        inputs=files.both(files.tables("theory_ngrams"), files.of_models("model_manifest")),
+        inputs=files.both(files.tables("theory_ngrams"), files.of_models("model_manifest", "text")),
     ),
     Stage(
         name="theory_compare",
         version=4,
         phase="theory",
+        jobs=once_of_text,
         reads=("anchors", "counts", "fit", "describe", "theory_beta"),
         config_slice=_compare,
         local=True,
         tables=COMPARISON_TABLES,
         inputs=files.both(
             files.tables("theory_beta", "counts", "scaling", "polarization"),
-            files.of_groups("rosetta"),
+            files.of_groups("rosetta", "text"),
         ),
     ),
     Stage(
@@ -187,6 +192,7 @@ STAGES = (
         name="theory_figures",
         version=4,
         phase="theory",
+        jobs=once_of_text,
         reads=(
             "train",
             "model",
@@ -208,8 +214,8 @@ STAGES = (
         },
         inputs=files.both(
             files.tables("theory_frontiers", "theory_beta", *EXPONENT_TABLES, *COMPARISON_TABLES),
-            files.of_groups("rosetta"),
-            files.of_models("model_manifest"),
+            files.of_groups("rosetta", "text"),
+            files.of_models("model_manifest", "text"),
             files.one("ngrams"),
         ),
     ),

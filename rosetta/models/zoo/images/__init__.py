@@ -1,0 +1,1 @@
+"""Small models of images that are trained here: what they learn, how, and how well."""

@@ -1,0 +1,173 @@
+"""Models that see images: what they are shown, their stores, and their best matches.
+
+Needs: local files or a hub dataset of images, or nothing where images are drawn, as the configuration says; the models.
+Makes: results/images/{train,match,heldout}.json and results/images/generated/, manifests beside folders of images;
+results/captured/{model}.json once all stores of a model are there; results/contact_sheets/{pair}.png. For small models
+also what matches.smk and controls.smk make of a pair.
+"""
+
+
+use rule step as images with:
+    input:
+        beginning,
+        files_of(run.images.source),
+        inputs_of("images"),
+    output:
+        outputs_of("images"),
+    pathvars:
+        **job_of("images"),
+    resources:
+        **needs("images"),
+    params:
+        **command("images", "images --config {config:q}"),
+    message:
+        "Making the sets of images"
+
+
+use rule step as train_and_capture with:
+    input:
+        inputs_of("train_and_capture"),
+    output:
+        outputs_of("train_and_capture"),
+    pathvars:
+        **job_of("train_and_capture"),
+    wildcard_constraints:
+        **only("train_and_capture"),
+    resources:
+        **needs("train_and_capture"),
+    params:
+        **command("train_and_capture"),
+    message:
+        "Training and capturing {wildcards.model}"
+
+
+use rule step as capture with:
+    input:
+        inputs_of("capture"),
+    output:
+        outputs_of("capture"),
+    pathvars:
+        **job_of("capture"),
+    wildcard_constraints:
+        **only("capture"),
+    resources:
+        **needs("capture"),
+    params:
+        **command("capture"),
+    message:
+        "Capturing {wildcards.model}"
+
+
+use rule step as capture_twins with:
+    input:
+        inputs_of("capture_twins"),
+    output:
+        outputs_of("capture_twins"),
+    pathvars:
+        **job_of("capture_twins"),
+    wildcard_constraints:
+        **only("capture_twins"),
+    resources:
+        **needs("capture_twins"),
+    params:
+        **command("capture_twins"),
+    message:
+        "Untrained twins of {wildcards.model}"
+
+
+use rule step as generate with:
+    input:
+        inputs_of("generate"),
+    output:
+        outputs_of("generate"),
+    pathvars:
+        **job_of("generate"),
+    wildcard_constraints:
+        **only("generate"),
+    resources:
+        **needs("generate"),
+    params:
+        **command("generate", "activations --config {config:q} --model {model} --shard {shard}"),
+    message:
+        "Making images with {wildcards.model}, shard {wildcards.shard}"
+
+
+use rule step as captured with:
+    input:
+        inputs_of("captured"),
+    output:
+        outputs_of("captured"),
+    pathvars:
+        **job_of("captured"),
+    wildcard_constraints:
+        **only("captured"),
+    params:
+        **command("captured", "captured --config {config:q} --model {model}"),
+    message:
+        "Looking over the stores of {wildcards.model}"
+
+
+use rule step as image_pair with:
+    input:
+        inputs_of("image_pair"),
+    output:
+        outputs_of("image_pair"),
+    pathvars:
+        **job_of("image_pair"),
+    wildcard_constraints:
+        **only("image_pair"),
+    threads: correlation_threads
+    resources:
+        **needs("image_pair"),
+    params:
+        **command("image_pair"),
+    message:
+        "Matching {wildcards.pair}, with nulls, intervals and sweeps"
+
+
+use rule step as image_part_of_rung with:
+    input:
+        inputs_of("image_part_of_rung"),
+    output:
+        outputs_of("image_part_of_rung"),
+    pathvars:
+        **job_of("image_part_of_rung"),
+    wildcard_constraints:
+        **only("image_part_of_rung"),
+    threads: correlation_threads
+    resources:
+        **needs("image_part_of_rung"),
+    params:
+        **command("image_part_of_rung"),
+    message:
+        "Matching {wildcards.pair}, with nulls, intervals and sweeps"
+
+
+use rule step as contact_sheet with:
+    input:
+        inputs_of("contact_sheet"),
+    output:
+        outputs_of("contact_sheet"),
+    pathvars:
+        **job_of("contact_sheet"),
+    wildcard_constraints:
+        **only("contact_sheet"),
+    resources:
+        **needs("contact_sheet"),
+    params:
+        **command("contact_sheet", "contact-sheet --config {config:q} --pair {pair}"),
+    message:
+        "Drawing the best matches of {wildcards.pair}"
+
+
+use rule step as generated_images with:
+    input:
+        inputs_of("generated_images"),
+    output:
+        outputs_of("generated_images"),
+    pathvars:
+        **job_of("generated_images"),
+    params:
+        **command("generated_images", "generated-images --config {config:q}"),
+    message:
+        "Judging generated images"
