@@ -11,7 +11,6 @@ from rosetta.activations.recorder import NeuronRecorder
 from rosetta.errors import ModelError
 from rosetta.models.image_models import ImageModel
 from rosetta.models.loading_within_memory import input_device
-from rosetta.models.sites import neuron_sites
 
 
 @torch.inference_mode()
@@ -39,7 +38,7 @@ def show_images(model: ImageModel, batches: Iterable[np.ndarray]) -> Iterator[to
         If a batch does not hold such images, the model has another number of tokens per image than
         its prefix and its grid, or the GPU does not hold a batch.
     """
-    recorder = NeuronRecorder(neuron_sites(model.module, model.place))
+    recorder = NeuronRecorder(model.sites)
     device = input_device(model.module)
     with recorder.recording():
         for images in batches:

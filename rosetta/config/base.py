@@ -16,6 +16,7 @@ BRACES = "{}"
 # What the models of a ladder see; the architecture of a model gives it
 # (`rosetta.models.architectures`).
 Modality = Literal["text", "images"]
+Recorded = Literal["neurons", "mlp_input"]
 GB = 1_000_000_000  # what keys that end in _gb count
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from rosetta.config.base import Modality, Place, Section, Seed
+from rosetta.config.base import Modality, Place, Recorded, Section, Seed
 from rosetta.config.corpus import HubId, Revision
 from rosetta.config.zoo import IMAGE_TASKS, Zoo, ZooRecipe
 
@@ -59,6 +59,12 @@ class ModelEntry(Section):
         description="whether a model of `path` or `hub` makes images: then it is the first of its "
         "rungs, whose other models are shown what it makes",
     )
+    recorded: Recorded = Field(
+        "neurons",
+        description="what counts as a unit of an image model of `path` or `hub`: `neurons`, the "
+        "input of a layer's down projection, or `mlp_input`, what the MLP reads, to show what a "
+        "hook on its first projection finds; `dimensions.d_mlp` is then d_model",
+    )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="precision of the forward pass"
     )
@@ -93,6 +99,8 @@ class ModelEntry(Section):
             raise ValueError("generator: true needs modality: images")
         if (self.zoo or self.untrained) and (self.generator or self.modality != "text"):
             raise ValueError("modality and generator go with path or hub; leave them out")
+        if self.recorded != "neurons" and (self.modality != "images" or self.generator):
+            raise ValueError("recorded: mlp_input needs modality: images, and no generator")
         if (self.hub is None) != (self.revision is None):
             raise ValueError("`hub` and `revision` go together: pin the model's commit or tag")
         return self

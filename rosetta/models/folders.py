@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 from safetensors import SafetensorError, safe_open
 
-from rosetta.config.base import Modality
+from rosetta.config.base import Modality, Recorded
 from rosetta.errors import ModelError
 from rosetta.models.architectures.registry import architecture_of, modality_of
-from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neuron_counts import recorded_shape
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.saved_weight_names import ALL_EXPERTS, SavedWeight, saved_weight
 from rosetta.models.weights_fit import ONE_MODEL, listed
@@ -138,8 +138,9 @@ def stale_index(folder: Path) -> str:
     return f"{WHOLE} is read, and {INDEX} beside it is not. Remove the one that is left over."
 
 
-def folder_shape(folder: Path, key: str) -> NeuronShape | None:
-    """Return a model folder's neuron counts; None if its configuration does not tell.
+def folder_shape(folder: Path, key: str, recorded: Recorded = "neurons") -> NeuronShape | None:
+    """Return how many units of a model folder are recorded; None if its configuration does not
+    tell.
 
     Raises
     ------
@@ -147,7 +148,7 @@ def folder_shape(folder: Path, key: str) -> NeuronShape | None:
         If it tells something else than counts.
     """
     place = f"{key}: {folder}"
-    return _shape_of(_read_json(folder / "config.json", place), place)
+    return _shape_of(_read_json(folder / "config.json", place), place, recorded)
 
 
 def folder_modality(folder: Path, key: str) -> Modality:
@@ -162,10 +163,10 @@ def folder_modality(folder: Path, key: str) -> Modality:
     return modality_of(_read_json(folder / "config.json", place).get("model_type"), place)
 
 
-def _shape_of(config: dict, place: str) -> NeuronShape | None:
+def _shape_of(config: dict, place: str, recorded: Recorded = "neurons") -> NeuronShape | None:
     architecture_of(config.get("model_type"), place)
     try:
-        return neuron_shape(SimpleNamespace(**config), place)
+        return recorded_shape(recorded, SimpleNamespace(**config), place)
     except AttributeError:
         return None
 

@@ -13,8 +13,10 @@ from rosetta.models.architectures.images import ARCHITECTURES, Channels, Pair, S
 from rosetta.models.devices import CPU
 from rosetta.models.image_inputs import ImageInput, image_input, native_size
 from rosetta.models.loading import Where, load_config_of, load_model
-from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neuron_counts import recorded_shape
 from rosetta.models.neurons import NeuronShape
+from rosetta.models.recorded import recorded_sites
+from rosetta.models.sites import Site
 from rosetta.models.sources import ModelSource
 
 
@@ -39,7 +41,9 @@ class ImageModel:
     n_prefix : int
         Tokens before the patches, which are no cells of an image.
     shape : NeuronShape
-        Its neurons.
+        Its neurons, or what is recorded in their place (`rosetta.models.recorded`).
+    sites : list of list of Site
+        Where they are, by layer.
     """
 
     module: Any
@@ -51,6 +55,7 @@ class ImageModel:
     grid: Pair
     n_prefix: int
     shape: NeuronShape
+    sites: list[list[Site]]
 
     @property
     def n_cells(self) -> int:
@@ -112,10 +117,16 @@ def load_image_model(
         If it cannot be loaded, weights do not fit it, or it cannot be shown images of that size.
     """
     shown = image_input(source, load_config_of(source), image_size)
-    return image_model(load_model(source, where), shown, source.place)
+    return image_model(load_model(source, where), shown, source)
 
 
-def image_model(module: Any, shown: ImageInput, place: str) -> ImageModel:
+def image_model(module: Any, shown: ImageInput, source: ModelSource) -> ImageModel:
     """Return a loaded vision tower with what is known of how it is shown images."""
-    shape = neuron_shape(module.config, place)
-    return ImageModel(module, module.config, place, **vars(shown), shape=shape)
+    return ImageModel(
+        module,
+        module.config,
+        source.place,
+        **vars(shown),
+        shape=recorded_shape(source.recorded, module.config, source.place),
+        sites=recorded_sites(source.recorded, module, source.place),
+    )

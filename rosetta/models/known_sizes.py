@@ -41,7 +41,7 @@ def known_size(config: Config, paths: Paths, name: str) -> Size | None:
     entry = config.entry(base)
     if entry.path and not is_planned(entry):
         folder, key = Path(entry.path), f"models.{base}.path"
-        shape = folder_shape(folder, key)
+        shape = folder_shape(folder, key, entry.recorded)
         return shape and Size(shape, n_saved_parameters(folder, key))
     try:
         manifest = read_manifest(paths.model_manifest(base), "model")

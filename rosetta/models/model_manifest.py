@@ -16,9 +16,9 @@ from rosetta.models.hub import check_safetensors
 from rosetta.models.image_inputs import image_input
 from rosetta.models.licences import licence_of
 from rosetta.models.loading import load_config_of, load_pretrained, random_model
-from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neuron_counts import recorded_shape
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.sites import neuron_sites
+from rosetta.models.recorded import recorded_sites
 from rosetta.models.sources import KIND, ModelSource, check_model, describe_model
 from rosetta.models.tokenizers import check_vocabulary, load_tokenizer, tokenizer_facts
 from rosetta.progress import say
@@ -42,14 +42,14 @@ def write_model_manifest(
     elif source.untrained_seed is None:
         check_safetensors(source.location, source.revision, source.place)
     config = load_config_of(source)
-    shape = neuron_shape(config, source.place)
+    shape = recorded_shape(source.recorded, config, source.place)
     reads = _input_facts(source, config)
     if source.revision is None and source.untrained_seed is None:
         if stale := stale_index(Path(source.location)):
             say(f"{source.place}: {stale}")
         _check_files(source, config)
     with torch.device("meta"):
-        neuron_sites(random_model(config, source.place), source.place)
+        recorded_sites(source.recorded, random_model(config, source.place), source.place)
     content = {
         "kind": KIND,
         "made_by": made_by,

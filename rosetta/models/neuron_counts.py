@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from rosetta.config.base import Recorded
 from rosetta.errors import ModelError
 from rosetta.models.architectures.record import Architecture
 from rosetta.models.architectures.registry import architecture_of
@@ -30,6 +31,21 @@ def neuron_shape(config: Any, place: str) -> NeuronShape:
     n_experts, d_expert = counts["experts per layer"], counts["neurons per expert"]
     d_shared = counts.get("neurons of the shared expert", 0)
     return NeuronShape(n_layers, n_experts * d_expert + d_shared, n_experts, d_expert)
+
+
+def recorded_shape(recorded: Recorded, config: Any, place: str) -> NeuronShape:
+    """Return how many units per layer are recorded of a model (`rosetta.models.recorded`).
+
+    Raises
+    ------
+    ModelError
+        If the architecture is not supported, or a count is none.
+    """
+    shape = neuron_shape(config, place)
+    if recorded == "neurons":
+        return shape
+    part = architecture_of(config.model_type, place).described_by(config)
+    return NeuronShape(shape.n_layers, int(part.hidden_size))
 
 
 def _counts(architecture: Architecture, config: Any) -> Iterator[tuple[str, Any]]:

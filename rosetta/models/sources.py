@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rosetta.config import Config
+from rosetta.config.base import Recorded
 from rosetta.errors import ModelError
 from rosetta.models.folders import model_files
 from rosetta.run.paths import Paths
@@ -34,6 +35,8 @@ class ModelSource:
         Precision of the forward pass.
     key : str or None
         What messages name as the culprit, where it is not the model entry.
+    recorded : {'neurons', 'mlp_input'}
+        What counts as a unit (`rosetta.models.recorded`).
     """
 
     name: str
@@ -42,6 +45,7 @@ class ModelSource:
     untrained_seed: int | None = None
     dtype: str = "float32"
     key: str | None = None
+    recorded: Recorded = "neurons"
 
     @property
     def place(self) -> str:
@@ -54,12 +58,11 @@ def model_source(config: Config, paths: Paths, name: str) -> ModelSource:
     entry = config.entry(name)
     if entry.untrained:
         base = model_source(config, paths, entry.untrained.of)
-        return ModelSource(name, base.location, base.revision, entry.untrained.seed, entry.dtype)
+        return replace(base, name=name, untrained_seed=entry.untrained.seed, dtype=entry.dtype)
     if entry.zoo:
         return ModelSource(name, str(paths.model(name)), dtype=entry.dtype)
-    if entry.path:
-        return ModelSource(name, entry.path, dtype=entry.dtype)
-    return ModelSource(name, str(entry.hub), entry.revision, dtype=entry.dtype)
+    location, revision = (entry.path, None) if entry.path else (str(entry.hub), entry.revision)
+    return ModelSource(name, location, revision, dtype=entry.dtype, recorded=entry.recorded)
 
 
 def describe_model(source: ModelSource) -> dict[str, dict[str, Any]] | None:

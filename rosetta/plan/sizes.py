@@ -7,7 +7,7 @@ from rosetta.errors import ModelError
 from rosetta.models import loading, sources
 from rosetta.models.known_sizes import Size, known_size
 from rosetta.models.model_manifest import count_parameters
-from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neuron_counts import recorded_shape
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.zoo.recipes import zoo_model_config
 from rosetta.run.paths import Paths
@@ -42,4 +42,6 @@ def exact_size(config: Config, paths: Paths, name: str) -> Size:
         except ModelError as error:
             hint = " A plan needs no network where a hub model has `dimensions`."
             raise ModelError(f"{error}{hint if source.revision else ''}") from None
-    return Size(neuron_shape(hf_config, f"models.{name}"), count_parameters(hf_config))
+    return Size(
+        recorded_shape(base.recorded, hf_config, f"models.{name}"), count_parameters(hf_config)
+    )

@@ -94,6 +94,10 @@ TWIN = {"untrained": {"of": "pmf-s"}}
             r"models\.x: generator: true needs modality: images",
         ),
         (
+            {"models": {**VISION["models"], "x": {**HUB, "recorded": "mlp_input"}}},
+            r"models\.x: recorded: mlp_input needs modality: images",
+        ),
+        (
             {
                 "models": {
                     **VISION["models"],

@@ -62,9 +62,12 @@ def rung(results="results", **models):
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.name)
 def test_the_default_admits_every_preset(path):
-    """The widest rung of the paper is GPT-2 XL, 48 × 6400, with Pythia-1.4B, 24 × 8192."""
+    """The widest rung of the paper is GPT-2 XL, 48 × 6400, with Pythia-1.4B, 24 × 8192. Only where
+    something else than neurons is recorded may sizes differ more.
+    """
     config = load_config(path)
-    assert config.max_scale_ratio == Config.model_fields["max_scale_ratio"].default
+    if all(entry.recorded == "neurons" for entry in config.models.values()):
+        assert config.max_scale_ratio == Config.model_fields["max_scale_ratio"].default
     check_scales(config, neurons_of(config))
 
 

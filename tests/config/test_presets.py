@@ -252,6 +252,7 @@ def test_snakemake_plans_the_whole_sweep(tmp_path):
 
 
 VISION = PRESETS / "paper-vision.yaml"
+DINOV3 = PRESETS / "dinov3-hook.yaml"
 
 
 def test_the_vision_sweep_pairs_each_generator_with_models_of_its_scale():
@@ -267,3 +268,14 @@ def test_the_vision_sweep_pairs_each_generator_with_models_of_its_scale():
     assert (sizes["dinov2-g"], sizes["clip-h"], sizes["pixio-b"]) == (163_840, 163_840, 36_864)
     for rungs in config.ladders.values():
         assert all(config.is_generator(rung[0]) for rung in rungs)
+
+
+def test_both_hooks_on_dinov3_are_matched_with_the_same_generators():
+    config = load_config(DINOV3)
+    right, wrong = config.ladders["pmf-dinov3"], config.ladders["pmf-dinov3-w2"]
+    assert [rung[0] for rung in right] == [rung[0] for rung in wrong]
+    changed = [pair for pair in zip(right, wrong, strict=True) if pair[0] != pair[1]]
+    ((_, neurons), (_, read)) = changed[0]
+    first, second = config.models[neurons], config.models[read]
+    assert (len(changed), first.recorded, second.recorded) == (1, "neurons", "mlp_input")
+    assert (first.hub, first.revision) == (second.hub, second.revision)

@@ -22,12 +22,14 @@ from tiny_image_architectures import (
 from rosetta.activations.image_capture import show_images
 from rosetta.config import parse_config
 from rosetta.errors import ModelError
-from rosetta.models.folders import check_model_folder
+from rosetta.models.folders import check_model_folder, folder_shape
 from rosetta.models.image_models import load_image_model
 from rosetta.models.known_sizes import known_size
 from rosetta.models.loading import load_config_of
 from rosetta.models.model_manifest import checked_manifest, count_parameters, write_model_manifest
+from rosetta.models.neurons import NeuronShape
 from rosetta.models.sites import neuron_sites
+from rosetta.models.sources import model_source
 from rosetta.models.steps import model_step
 from rosetta.run.paths import Paths
 from rosetta.storage.manifests import read_manifest
@@ -174,6 +176,34 @@ def test_of_dinov3_the_input_of_the_down_projection_is_read(variant, tmp_path):
     for layer, (site,) in enumerate(neuron_sites(model.module, "m")):
         assert site.module is model.module.model.layer[layer].mlp.down_proj
         assert site.width == 24 != model.config.hidden_size
+
+
+@pytest.mark.parametrize("variant", ["dinov3_vit", "dinov3_vit-gated", "vit", "dinov2-giant"])
+def test_what_the_mlp_reads_is_recorded_where_that_is_asked_for(variant, tmp_path):
+    """Of a gated MLP it is the input of `w2`, as wide as the residual stream."""
+    source = replace(saved(tmp_path, tiny_image_model(variant)), recorded="mlp_input")
+    model, images, read = load_image_model(source), noise_images(), []
+    blocks = [m for name, m in model.module.named_modules() if name.rpartition(".")[2] == "mlp"]
+    for mlp in blocks:
+        mlp.register_forward_pre_hook(lambda _mlp, inputs: read.append(inputs[0]))
+    found = shown(model, images)
+    assert model.shape == NeuronShape(2, model.config.hidden_size)
+    cells = torch.stack([values[:, model.n_prefix :].flatten(0, 1) for values in read])
+    assert torch.equal(found, cells)
+    assert folder_shape(tmp_path, "models.m.path", "mlp_input") == model.shape
+    manifest = tmp_path / "m.json"
+    write_model_manifest(source, manifest, {})
+    assert read_manifest(manifest, "model")["d_mlp"] == model.config.hidden_size
+
+
+def test_a_twin_records_what_its_model_does(tmp_path):
+    models = {
+        "m": {"path": "m", "modality": "images", "recorded": "mlp_input"},
+        "twin": {"untrained": {"of": "m", "seed": 3}},
+    }
+    config = parse_config({"models": models, "ladders": {"l": [["m", "twin"]]}})
+    twin = model_source(config, Paths(tmp_path), "twin")
+    assert (twin.recorded, twin.untrained_seed, twin.location) == ("mlp_input", 3, "m")
 
 
 def test_an_image_is_read_the_same_in_every_batch(tmp_path):

@@ -82,9 +82,11 @@ def model_slice(config: Config, model: str) -> Slice:
 def _made_of(entry: ModelEntry) -> dict[str, Any]:
     """Return what of an entry says what the model is; whose replicate it is changes no result.
 
-    A seed that is not given is left out, so that models made before entries had one stay valid.
+    What entries once had no word of is left out where it says nothing new, so that models made
+    before stay valid.
     """
     said = {"modality", "generator"} if entry.modality == "text" else set()
+    said |= {"recorded"} if entry.recorded == "neurons" else set()
     content = entry.model_dump(mode="json", exclude={"replicate_of", *said})
     if entry.zoo and entry.zoo.seed is None:
         del content["zoo"]["seed"]
