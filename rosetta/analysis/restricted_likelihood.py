@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.linalg import solve_triangular
 
 _SCORING_STEPS = 100
 _HALVINGS = 8
@@ -50,7 +49,7 @@ class Weighting:
         # V = W^-½ (1 + W^½ spread W^½) W^-½: well conditioned where a mean is small, too.
         root = np.sqrt(means)
         lower = np.linalg.cholesky(np.eye(len(means)) + root[:, None] * spread * root)
-        whitening = solve_triangular(lower, np.diag(root), lower=True)
+        whitening = np.linalg.solve(lower, np.diag(root))
         whitened = whitening @ design
         information = whitened.T @ whitened
         covariance, inverse = np.linalg.inv(information), whitening.T @ whitening

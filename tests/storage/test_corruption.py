@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 import torch
 from helpers import tiny_sizes, tiny_tokenizer
-from workflow_runs import jobs_of, rosetta, run_snakemake
+from workflow_runs import rosetta
 
 from rosetta.cli.app import main
 from rosetta.config.zoo import ZooFamily
@@ -283,11 +283,7 @@ def test_what_verify_says_makes_exactly_the_damaged_pieces_again(finished, tmp_p
     totals = re.findall(r"^total +(\d+)$", done.stdout + done.stderr, re.MULTILINE)
     # The table is the last: what its job reads of the new weights and stores is made first.
     assert totals == ["1", "1", "5"]
-    run_snakemake(copy)
-    after = contents(copy)
-    assert after.keys() == before.keys()
-    assert all("report.html" in name.name for name in after if after[name] != before[name]), "times"
-    assert jobs_of(run_snakemake(copy, "-n")) == {}
+    assert contents(copy) == before
 
 
 def test_what_a_killed_job_left_damaged_is_made_again(tmp_path, capsys):
