@@ -52,3 +52,8 @@ class StoreReader(Protocol):
 
     def chunks(self, low: int, high: int) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
         """Yield the chunks of the flat neuron range [low, high): first row, values by layer."""
+
+
+def runs_the_model(store: StoreReader) -> bool:
+    """Tell whether reading a store runs the model, so that everything is best read at once."""
+    return "live" in store.manifest

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from rosetta.analysis.count_law import FEW
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.groups import (
     COMPARED,
+    COMPARED_ON_IMAGES,
     OTHERS,
     difference_group,
     polarization,
@@ -48,7 +50,7 @@ class Measured:
     replicates : dict of str to ndarray of float64, shape (R,)
         The same on each half-sample.
     polarization, specialization : dict of str to Estimate
-        `rosetta.analysis.groups`; of models that see images there are none.
+        `rosetta.analysis.groups`.
     categories : list of str
         What `specialization` tells apart.
     """
@@ -68,7 +70,7 @@ class Measured:
         row: pd.Series,
         replicates: pd.DataFrame,
         n_anchor: int,
-        rung: Rung | None,
+        rung: Rung,
         config: Config,
     ) -> Measured:
         """Measure the rung of a row of counts; `replicates` are of all rungs."""
@@ -91,9 +93,9 @@ class Measured:
                 str(statistic): part.sort_values("half_sample")["matches"].to_numpy(float)
                 for statistic, part in halves.groupby("statistic")
             },
-            polarization(rung.sample, config, *name) if rung else {},
-            specialization(rung.sample, config, *name) if rung else {},
-            rung.populations[0].categories if rung else [],
+            polarization(rung.sample, config, *name),
+            specialization(rung.sample, config, *name),
+            rung.populations[0].categories,
         )
 
 
@@ -110,7 +112,7 @@ def findings_table(
     Parameters
     ----------
     rungs : mapping of (str, int) to Rung
-        By ladder and number, the rungs of language models, whose neurons are described.
+        By ladder and number, all rungs.
     scaling, counts, replicates : DataFrame
         Fitted laws (`scaling.SCALING_COLUMNS`), counts (`counts.COUNT_COLUMNS`) and those on
         half-samples (`replicates.REPLICATE_COLUMNS`).
@@ -124,8 +126,10 @@ def findings_table(
     found: list[Evidence] = []
     for ladder, members in counts.groupby("ladder", sort=False):
         ordered = members.sort_values("n_neurons", kind="stable")
-        described = (ladder, ordered["rung"].iloc[0]) in rungs
-        claims = _CLAIMS | _CLAIMS_OF_DESCRIBED if described else _CLAIMS
+        first = rungs[str(ladder), int(ordered["rung"].iloc[0])]
+        claims = dict(_CLAIMS)
+        for measure in first.populations[0].neurons:
+            claims |= _CLAIMS_WITH.get(measure, {})
         found += [
             count_finding(str(ladder), one, laws.reindex([(ladder, one)]).iloc[0])
             for one in statistics
@@ -141,7 +145,7 @@ def findings_table(
                 row,
                 replicates,
                 n_neurons[row["models"].split(PAIR_SEPARATOR)[0]],
-                rungs.get((str(ladder), int(row["rung"]))),
+                rungs[str(ladder), int(row["rung"])],
                 config,
             )
             for _, row in ordered.iloc[[0, -1]].iterrows()
@@ -242,21 +246,65 @@ def share_finding(small: Measured, large: Measured, statistic: str, _config: Con
     )
 
 
-def polarization_finding(
-    small: Measured, large: Measured, statistic: str, _config: Config
-) -> Evidence:
-    """Ask whether Rosetta Neurons write to fewer tokens, and ever fewer with size.
+@dataclass(frozen=True)
+class Widening:
+    """A claim that Rosetta Neurons have more of a measure than the others, ever more with size.
 
-    The gap in mean vocabulary kurtosis at the largest rung and its change since the smallest both
-    have to be above zero; the number that decides is the change, and p the larger one of the two.
+    Attributes
+    ----------
+    finding : str
+        Its name.
+    column : int
+        Number of the measure among those compared.
+    measure : str
+        The measure in words.
+    seen, unseen : str
+        As of `Evidence`.
     """
-    column = COMPARED.index("excess_kurtosis")
+
+    finding: str
+    column: int
+    measure: str
+    seen: str
+    unseen: str
+
+
+# Rosetta Neurons write to fewer tokens than the others.
+POLARIZATION = Widening(
+    "polarization",
+    COMPARED.index("excess_kurtosis"),
+    "vocabulary kurtosis",
+    "Polarization with size is seen",
+    "Polarization with size is not shown",
+)
+# The images that they fire on are more alike to another model (Dravid 2026, section 5.1).
+MONOSEMANTICITY = Widening(
+    "monosemanticity",
+    COMPARED_ON_IMAGES.index("monosemanticity"),
+    "monosemanticity score",
+    "Rosetta Neurons are more monosemantic than the others, and ever more so with size",
+    "That Rosetta Neurons become more monosemantic than the others with size is not shown",
+)
+
+
+def widening_finding(
+    claim: Widening, small: Measured, large: Measured, statistic: str, _config: Config
+) -> Evidence:
+    """Ask whether a gap between Rosetta Neurons and the others is there, and widens with size.
+
+    The gap in the mean at the largest rung and its change since the smallest both have to be above
+    zero; the number that decides is the change, and p the larger one of the two.
+    """
+    column = claim.column
     gaps = [
         measured.polarization[difference_group(statistic)][column : column + 1]
         for measured in (small, large)
     ]
     change = gaps[1] - gaps[0]
-    evidence = Evidence(small.ladder, "polarization", statistic, _TOO_FEW)
+    evidence = Evidence(small.ladder, claim.finding, statistic, _TOO_FEW)
+    if any(one.polarization[OTHERS].n[column] == 0 for one in (small, large)):
+        why = "The run has no further model of a rung's size to tell how alike images are."
+        return replace(evidence, numbers=why)
     p = np.maximum(gaps[1].p_above(), change.p_above())
     if not np.isfinite(p).all():
         return evidence
@@ -266,9 +314,9 @@ def polarization_finding(
     )
     return replace(
         evidence,
-        seen="Polarization with size is seen",
-        unseen="Polarization with size is not shown",
-        numbers=f"at the largest rung the mean vocabulary kurtosis is {rosetta:.2f} for Rosetta "
+        seen=claim.seen,
+        unseen=claim.unseen,
+        numbers=f"at the largest rung the mean {claim.measure} is {rosetta:.2f} for Rosetta "
         "Neurons and "
         f"{others:.2f} for the others (difference {gap:+.2f}, 95% interval {gap_low:+.2f} to "
         f"{gap_high:+.2f}), and the "
@@ -354,9 +402,13 @@ def _changes(change: Estimate, names: list[str], directions: dict[int, str]) -> 
 
 
 _CLAIMS = {"share falling": share_finding}
-_CLAIMS_OF_DESCRIBED = {
-    "polarization": polarization_finding,
-    "specialization": specialization_finding,
+# By the measure that a ladder's neurons have where the claim is made: of a vocabulary, of images.
+_CLAIMS_WITH = {
+    "excess_kurtosis": {
+        "polarization": partial(widening_finding, POLARIZATION),
+        "specialization": specialization_finding,
+    },
+    "monosemanticity": {"monosemanticity": partial(widening_finding, MONOSEMANTICITY)},
 }
 _TOO_FEW = (
     "A rung has too few clusters of neurons in one of the groups to compare "

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rosetta.analysis.bootstrap import Estimate, mean_estimate
 from rosetta.analysis.null_thresholds import PLAIN, STATISTICS
-from rosetta.analysis.populations import MEASURES, Population, Rung, Selection
+from rosetta.analysis.populations import IMAGE_MEASURES, MEASURES, Population, Rung, Selection
 from rosetta.analysis.specialization import expected_shift, random_draws
 from rosetta.config import Config
 
@@ -28,11 +28,18 @@ MODEL_POLARIZATION_COLUMNS = ["ladder", "rung", "model", "n_neurons", *POLARIZAT
 SPECIALIZATION_COLUMNS = ["model", "group", "domain", "normalized_fire", "ci_low", "ci_high"]
 RUNG_SPECIALIZATION_COLUMNS = ["ladder", "rung", "n_neurons", *SPECIALIZATION_COLUMNS[1:], "n"]
 
-# What means are taken of. Activation kurtosis enters by its logarithm: a neuron that all but never
-# fires has a kurtosis near the number of tokens, and a few of these would be all that a mean, and
-# no interval of it, could tell of.
+# What means of language models are taken of. Activation kurtosis enters by its logarithm: a neuron
+# that all but never fires has a kurtosis near the number of tokens, and a few of these would be all
+# that a mean, and no interval of it, could tell of.
 LOG_KURTOSIS = "log_activation_kurtosis"
-COMPARED = [LOG_KURTOSIS if name == "activation_kurtosis" else name for name in MEASURES]
+
+
+def compared(measures: Iterable[str]) -> list[str]:
+    """Return the names of what means are taken of, from those of the measures."""
+    return [LOG_KURTOSIS if name == "activation_kurtosis" else name for name in measures]
+
+
+COMPARED, COMPARED_ON_IMAGES = compared(MEASURES), compared(IMAGE_MEASURES)
 
 ROSETTA, OTHERS, DIFFERENCE = "rosetta", "non_rosetta", "difference"
 
@@ -69,16 +76,20 @@ def selectivity_table(populations: Iterable[Population]) -> pd.DataFrame:
             "groups": [name.strip() for name in names],
         }
         parts.append(population.neurons.assign(**added))
+    if not parts:
+        return pd.DataFrame(columns=SELECTIVITY_COLUMNS)
     return pd.concat(parts, ignore_index=True)[SELECTIVITY_COLUMNS]
 
 
 def polarization(sample: list[Selection], config: Config, *name: str | int) -> dict[str, Estimate]:
-    """Return the means of `COMPARED` over Rosetta Neurons, over the others, and their difference.
+    """Return means over Rosetta Neurons, over the others, and their difference.
+
+    Means are of what is `compared` of the measures of the populations.
 
     Rosetta Neurons are all matched ones, and by null model those whose matches are above it. The
     others are the same for all: neurons without any match.
     """
-    values = [_compared(one.population.neurons) for one in sample]
+    values = [_compared(one.population) for one in sample]
     means = _rosetta_means(sample, values, config, "polarization", *name)
     others = np.concatenate([part[one.others] for one, part in zip(sample, values, strict=True)])
     means[OTHERS] = mean_estimate(others, config.bootstrap, "polarization", OTHERS, *name)
@@ -89,13 +100,18 @@ def polarization(sample: list[Selection], config: Config, *name: str | int) -> d
     return {**means, **differences}
 
 
-def _compared(neurons: pd.DataFrame) -> np.ndarray:
-    """Return `COMPARED` of neurons, (n_neurons, n_measures); the kurtosis under the logarithm is
-    not the excess.
+def _measures(population: Population) -> list[str]:
+    return [name for name in population.neurons if name not in ("layer", "unit")]
+
+
+def _compared(population: Population) -> np.ndarray:
+    """Return what is compared of neurons, (n_neurons, n_measures); the kurtosis under the logarithm
+    is not the excess.
     """
+    neurons = population.neurons
     with np.errstate(divide="ignore", invalid="ignore"):
         return neurons.assign(**{LOG_KURTOSIS: np.log(neurons["activation_kurtosis"] + 3)})[
-            COMPARED
+            compared(_measures(population))
         ].to_numpy()
 
 
@@ -149,13 +165,14 @@ def polarization_tables(rungs: list[Rung], config: Config) -> tuple[pd.DataFrame
     by_rung, by_model = [], []
     for rung in rungs:
         place = {"ladder": rung.ladder, "rung": rung.number}
+        names = compared(_measures(rung.populations[0]))
         pooled = polarization(rung.sample, config, rung.ladder, rung.number)
-        by_rung += [{**place, **row} for row in _rows(pooled, "statistic", COMPARED, "mean")]
+        by_rung += [{**place, **row} for row in _rows(pooled, "statistic", names, "mean")]
         for one in rung.sample:
             model = one.population.model
             own = polarization([one], config, rung.ladder, rung.number, model)
             named = {**place, "model": model, "n_neurons": one.population.shape.n_neurons}
-            by_model += [{**named, **row} for row in _rows(own, "statistic", COMPARED, "mean")]
+            by_model += [{**named, **row} for row in _rows(own, "statistic", names, "mean")]
     return pd.DataFrame(by_rung, columns=POLARIZATION_COLUMNS), pd.DataFrame(
         by_model, columns=MODEL_POLARIZATION_COLUMNS
     )

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from rosetta.activations.reader import StoreReader
+from rosetta.activations.store import CHUNK_UNITS, Store
+from rosetta.analysis.columns import PARTNER_IMAGE_COLUMNS
+from rosetta.analysis.points import groups_of, values_at
 from rosetta.errors import StoreError
+
+Score = Literal["mean", "max"]
+# How the value of an image follows from its cells, (n_images, n_cells, n_units).
+SCORES: dict[Score, Callable[[np.ndarray], np.ndarray]] = {
+    "mean": lambda cells: cells.mean(axis=1, dtype=np.float64),
+    "max": lambda cells: cells.max(axis=1).astype(np.float64),
+}
+
+
+def grid_of(stores: Sequence[StoreReader]) -> tuple[int, int]:
+    """Return the rows and columns of cells per image, H and W.
+
+    Raises
+    ------
+    StoreError
+        If the stores are not of images.
+    """
+    if stores[0].modality != "images":
+        raise StoreError(f"{stores[0].path}: holds no images, so its neurons have no maps.")
+    height, width = stores[0].manifest["holds"]["grid"]
+    return height, width
 
 
 def neuron_maps(stores: Sequence[StoreReader], layer: int, unit: int) -> np.ndarray:
@@ -30,16 +57,14 @@ def neuron_maps(stores: Sequence[StoreReader], layer: int, unit: int) -> np.ndar
     StoreError
         If the stores are not of images.
     """
-    if stores[0].modality != "images":
-        raise StoreError(f"{stores[0].path}: holds no images, so its neurons have no maps.")
+    grid = grid_of(stores)
     flat = layer * stores[0].d_mlp + unit
     rows = [
         parts[0][1][:, 0].float().numpy()
         for store in stores
         for _, parts in store.chunks(flat, flat + 1)
     ]
-    height, width = stores[0].manifest["holds"]["grid"]
-    return np.concatenate(rows).reshape(-1, height, width)
+    return np.concatenate(rows).reshape(-1, *grid)
 
 
 def top_images(maps: np.ndarray, n: int) -> np.ndarray:
@@ -62,3 +87,97 @@ def top_images(maps: np.ndarray, n: int) -> np.ndarray:
     scores = maps.mean(axis=(1, 2), dtype=np.float64)
     order: np.ndarray = np.argsort(-scores, kind="stable")[:n]
     return order
+
+
+@dataclass(frozen=True)
+class _AllRows:
+    """The rows of shard stores of which all count."""
+
+    rows: list[np.ndarray]
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, stores: Sequence[Store]) -> _AllRows:
+        n_rows = [store.n_positions for store in stores]
+        return cls([np.arange(n) for n in n_rows], np.concatenate([[0], np.cumsum(n_rows)]))
+
+
+def maps_on(
+    stores: Sequence[Store], layer: np.ndarray, unit: np.ndarray, images: np.ndarray
+) -> np.ndarray:
+    """Return the maps of some neurons, each on images of its own.
+
+    Only chunks that hold such a map are read, each of them once.
+
+    Parameters
+    ----------
+    stores : sequence of Store
+        Shard stores of one model that sees images, in order.
+    layer, unit : ndarray of int, shape (n,)
+        The neurons.
+    images : ndarray of int, shape (n, k)
+        For each, numbers of images in the order of the stores.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, k, height, width)
+
+    Raises
+    ------
+    StoreError
+        If the stores are not of images.
+    """
+    grid = grid_of(stores)
+    n_cells = grid[0] * grid[1]
+    maps = np.empty((*images.shape, n_cells), np.float32)
+    positions = _AllRows.of(stores)
+    # Neurons of one chunk together: the others' points need not be held meanwhile.
+    for some in groups_of(layer, unit // CHUNK_UNITS):
+        position = images[some][..., None] * n_cells + np.arange(n_cells)
+        names = (np.broadcast_to(of[some, None, None], position.shape) for of in (layer, unit))
+        flat = [points.ravel() for points in (position, *names)]
+        maps[some] = values_at(stores, positions, *flat).reshape(position.shape)
+    return maps.reshape(*images.shape, *grid)
+
+
+def partner_images(
+    matches: pd.DataFrame,
+    tops: tuple[pd.DataFrame, pd.DataFrame],
+    stores: tuple[Sequence[Store], Sequence[Store]],
+    score: Score = "mean",
+) -> pd.DataFrame:
+    """Return what the partners of matched neurons do on the top images of these.
+
+    Parameters
+    ----------
+    matches : DataFrame
+        Of `matching.mutual_matches`; or some of them.
+    tops : (DataFrame, DataFrame)
+        `columns.TOP_IMAGE_COLUMNS` of model a and of model b, of the same images in one order.
+    stores : (sequence of Store, sequence of Store)
+        Shard stores of model a and of model b.
+    score : {'mean', 'max'}
+        What an image's value is, as in `tops`.
+
+    Returns
+    -------
+    DataFrame
+        `columns.PARTNER_IMAGE_COLUMNS`: for each match, the top images of a's neuron with the map
+        of b's on the cells of b's grid, and its value; then those of b's neuron with the map of
+        a's.
+    """
+    parts = []
+    for own, other, side in (("a", "b", 0), ("b", "a", 1)):
+        names = {f"{name}_{own}": name for name in ("model", "layer", "unit")}
+        names |= {f"model_{other}": "partner"}
+        names |= {f"{name}_{other}": f"partner_{name}" for name in ("layer", "unit")}
+        pairs = matches[list(names)].rename(columns=names)
+        shown = tops[side][["layer", "unit", "rank", "image"]]
+        rows = pairs.reset_index(names="match").merge(shown, on=["layer", "unit"])
+        rows = rows.sort_values(["match", "rank"], kind="stable", ignore_index=True)
+        neuron = (rows[f"partner_{name}"].to_numpy(np.int64) for name in ("layer", "unit"))
+        maps = maps_on(stores[1 - side], *neuron, rows["image"].to_numpy(np.int64)[:, None])
+        flat = maps.reshape(len(rows), maps.shape[2] * maps.shape[3])
+        values = SCORES[score](flat[..., None])[:, 0]
+        parts.append(rows.assign(partner_score=values, partner_map=list(flat)))
+    return pd.concat(parts, ignore_index=True)[PARTNER_IMAGE_COLUMNS]

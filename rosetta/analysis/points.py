@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 
+from rosetta.activations.reader import runs_the_model
 from rosetta.activations.store import CHUNK_UNITS, Store
 from rosetta.alignment.pooling import pool_into
-from rosetta.analysis.token_positions import TokenPositions, runs_the_model
+from rosetta.analysis.token_positions import TokenPositions
 from rosetta.config.activations import CHUNK_POSITIONS
 
 if TYPE_CHECKING:
     from rosetta.activations.live import LiveStore
+
+
+class CountedRows(Protocol):
+    """Which rows of shard stores count as positions."""
+
+    @property
+    def rows(self) -> list[np.ndarray]:
+        """Per shard, the rows of the store, ndarray of int64."""
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """Range of positions of each shard, ndarray of int64, shape (n_shards + 1,)."""
 
 
 def covering_tokens(
@@ -46,8 +59,8 @@ def covering_tokens(
 
 
 def values_at(
-    stores: list[Store | LiveStore],
-    positions: TokenPositions,
+    stores: Sequence[Store | LiveStore],
+    positions: CountedRows,
     position: np.ndarray,
     layer: np.ndarray,
     unit: np.ndarray,
@@ -70,7 +83,7 @@ def _chunk_by_chunk(
     the last.
     """
     found = np.empty(len(row), dtype=np.float32)
-    for points in _groups(layer, row // CHUNK_POSITIONS, unit // CHUNK_UNITS):
+    for points in groups_of(layer, row // CHUNK_POSITIONS, unit // CHUNK_UNITS):
         rows, units = row[points], unit[points]
         low, left = rows.min(), units.min()
         across, down = slice(int(low), int(rows.max()) + 1), slice(int(left), int(units.max()) + 1)
@@ -93,7 +106,7 @@ def _in_one_pass(
     return found
 
 
-def _groups(*keys: np.ndarray) -> Iterator[np.ndarray]:
+def groups_of(*keys: np.ndarray) -> Iterator[np.ndarray]:
     """Yield the points that agree in all keys, one array of indices for each combination."""
     order = np.lexsort(keys[::-1])
     if len(order):

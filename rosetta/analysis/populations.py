@@ -16,6 +16,7 @@ from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.replicates import group_thresholds, known_thresholds
 from rosetta.analysis.specialization import categories_of, normalized_fire
 from rosetta.config import Config, group_name, group_pairs
+from rosetta.config.base import Modality
 from rosetta.errors import StoreError
 from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS, rosetta_neurons
 from rosetta.models.neurons import NeuronShape
@@ -35,6 +36,18 @@ MEASURES = [
     "domain_information",
 ]
 
+# Of models that see images: those of language models but for the vocabulary's, and of images. What
+# cannot be measured is NaN: the score without an independent encoder, factors of images that are
+# not drawn from any.
+IMAGE_MEASURES = [
+    *MEASURES[1:],
+    "domain_purity",
+    "monosemanticity",
+    "explained_variance",
+    "iou",
+    "is_explained",
+]
+
 K = TypeVar("K")
 
 
@@ -49,7 +62,7 @@ class Population:
     shape : NeuronShape
         Layers and units.
     neurons : DataFrame
-        layer, unit and `MEASURES`.
+        layer, unit and `MEASURES`; of a model that sees images `IMAGE_MEASURES`.
     dead : ndarray of bool, shape (n_neurons,)
         Whether the neuron never changed: such neurons belong to neither group.
     fire : ndarray of float32, shape (n_neurons, n_categories)
@@ -149,20 +162,57 @@ class Rung:
 
 def load_populations(config: Config, paths: Paths) -> dict[str, Population]:
     """Return the populations of all language models that some ladder names."""
-    groups = config.groups("text")
-    if not groups:
+    if not config.groups("text"):
         return {}
-    limits = known_thresholds(config, paths)
-    highest = group_thresholds(config, limits)
-    above = {group: rosetta_above(paths, group, highest[group_name(group)]) for group in groups}
-    above_in = {
-        (ladder, group): rosetta_above(paths, group, limits[ladder])
-        for ladder, rungs in config.ladders.items()
-        for group in map(tuple, rungs)
-        if group in above
-    }
-    models = config.used_models("text")
-    return {model: _load(config, paths, model, above, above_in) for model in models}
+    above = AboveNulls.of(config, paths, "text")
+    return {model: _load(config, paths, model, above) for model in config.used_models("text")}
+
+
+@dataclass(frozen=True)
+class AboveNulls:
+    """Rosetta Neurons from matches above each null, by statistic: of groups, and as rungs count.
+
+    Attributes
+    ----------
+    of_groups : dict of tuple of str to dict of str to DataFrame
+        By group, with the highest threshold of its ladders.
+    of_rungs : dict of (str, tuple of str) to dict of str to DataFrame
+        By ladder and group, with the ladder's own threshold.
+    """
+
+    of_groups: dict[tuple[str, ...], dict[str, pd.DataFrame]]
+    of_rungs: dict[tuple[str, tuple[str, ...]], dict[str, pd.DataFrame]]
+
+    @classmethod
+    def of(cls, config: Config, paths: Paths, modality: Modality) -> AboveNulls:
+        """Return those of all groups of a modality."""
+        limits = known_thresholds(config, paths)
+        highest = group_thresholds(config, limits)
+        groups = config.groups(modality)
+        of_groups = {
+            group: rosetta_above(paths, group, highest[group_name(group)]) for group in groups
+        }
+        of_rungs = {
+            (ladder, group): rosetta_above(paths, group, limits[ladder])
+            for ladder, rungs in config.ladders.items()
+            for group in map(tuple, rungs)
+            if group in of_groups
+        }
+        return cls(of_groups, of_rungs)
+
+    def masks(
+        self, model: str, shape: NeuronShape, groups: list[tuple[str, ...]]
+    ) -> tuple[dict[str, dict[str, np.ndarray]], dict[str, dict[tuple[str, str], np.ndarray]]]:
+        """Return which neurons of a model are among those of some groups: `Population.above`, and
+        `Population.above_in`.
+        """
+        of_groups = {group_name(group): self.of_groups[group] for group in groups}
+        of_rungs = {
+            (ladder, group_name(group)): found
+            for (ladder, group), found in self.of_rungs.items()
+            if group in groups
+        }
+        return _masks(of_groups, model, shape), _masks(of_rungs, model, shape)
 
 
 def rosetta_above(
@@ -243,13 +293,7 @@ def _connected(anchor: np.ndarray, partner: np.ndarray) -> np.ndarray:
     return connected_components(joined, directed=False)[1][anchor]
 
 
-def _load(
-    config: Config,
-    paths: Paths,
-    model: str,
-    above: dict[tuple[str, ...], dict[str, pd.DataFrame]],
-    above_in: dict[tuple[str, tuple[str, ...]], dict[str, pd.DataFrame]],
-) -> Population:
+def _load(config: Config, paths: Paths, model: str, above: AboveNulls) -> Population:
     table = read_parquet(paths.neurons(model), NEURON_COLUMNS)
     vocabulary = read_parquet(paths.vocabulary(model), VOCABULARY_COLUMNS)
     if len(table) != len(vocabulary):
@@ -259,7 +303,7 @@ def _load(
             f"{how_to_recompute(paths.vocabulary(model), paths.neurons(model))}"
         )
     neurons = table.merge(vocabulary, on=["layer", "unit"], how="left", validate="one_to_one")
-    shape = NeuronShape(int(neurons["layer"].max()) + 1, int(neurons["unit"].max()) + 1)
+    shape = shape_of(neurons)
     facts = read_parquet_metadata(paths.neurons(model))
     names, category = categories_of(facts["domains"], config.specialization.categories)
     fire = normalized_fire(
@@ -270,21 +314,32 @@ def _load(
         np.bincount(category, weights=facts["domain_tokens"], minlength=len(names)),
     )
     groups = [group for group in config.groups("text") if model in group]
-    clusters = {
+    masks = above.masks(model, shape, groups)
+    return Population(
+        model,
+        shape,
+        neurons[["layer", "unit", *MEASURES]],
+        (neurons["activation_variance"] == 0).to_numpy(),
+        fire,
+        names,
+        clusters_of(paths, groups, model, shape),
+        *masks,
+    )
+
+
+def shape_of(neurons: pd.DataFrame) -> NeuronShape:
+    """Return layers and units of a table of all neurons of a model."""
+    return NeuronShape(int(neurons["layer"].max()) + 1, int(neurons["unit"].max()) + 1)
+
+
+def clusters_of(
+    paths: Paths, groups: list[tuple[str, ...]], model: str, shape: NeuronShape
+) -> dict[str, np.ndarray]:
+    """Return the cluster numbers (`cluster_numbers`) of a model's neurons in some groups."""
+    return {
         name: cluster_numbers(read_parquet(paths.rosetta(name), ROSETTA_COLUMNS), model, shape)
         for name in map(group_name, groups)
     }
-    of_groups = {group_name(group): above[group] for group in groups}
-    of_rungs = {
-        (ladder, group_name(group)): found
-        for (ladder, group), found in above_in.items()
-        if model in group
-    }
-    masks = [_masks(of_groups, model, shape), _masks(of_rungs, model, shape)]
-    dead = (neurons["activation_variance"] == 0).to_numpy()
-    return Population(
-        model, shape, neurons[["layer", "unit", *MEASURES]], dead, fire, names, clusters, *masks
-    )
 
 
 def _masks(

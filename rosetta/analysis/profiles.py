@@ -1,28 +1,27 @@
-"""One pass over a model's stores: each neuron's distribution, firing and top contexts.
-
-Neurons are taken in blocks of units; a block streams over all positions, so every chunk of a store
-is read once and memory does not grow with the number of positions or layers. Of a live store all
-blocks are filled at once, because every reading runs the model.
-"""
+"""One pass over a model's stores: each neuron's distribution, firing and top contexts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
-from scipy.special import rel_entr
 
-from rosetta.activations.store import CHUNK_UNITS, Store
+from rosetta.activations.store import Store
 from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS
-from rosetta.analysis.token_positions import TokenPositions, runs_the_model
-from rosetta.errors import StoreError
-from rosetta.inputs.text.documents import document_name
-from rosetta.moments import HigherMoments, Moments
+from rosetta.analysis.neuron_blocks import (
+    Distribution,
+    NeuronBlock,
+    TopList,
+    firing_thresholds,
+    kept_in,
+    passes,
+    read_blocks,
+)
+from rosetta.analysis.sample_classes import classes_of
+from rosetta.analysis.token_positions import TokenPositions
 from rosetta.progress import bar
 
 if TYPE_CHECKING:
@@ -87,24 +86,22 @@ def profile_neurons(
         If the stores hold a document that is not among `documents`.
     """
     positions = TokenPositions.of(stores)
-    domains, of_document = _domains(positions, documents)
+    domains, of_document = classes_of(positions.document_ids, documents)
     totals = np.bincount(of_document[positions.document], minlength=len(domains))
-    thresholds = _thresholds(stores, positions, firing_std)
+    thresholds = firing_thresholds(stores, positions.rows, firing_std)
     neurons, contexts = [], []
-    places = _places(stores[0].n_layers, stores[0].d_mlp)
-    passes = [places] if any(map(runs_the_model, stores)) else [[place] for place in places]
-    for some in bar(passes, total=len(passes), label=label, unit="pass"):
-        blocks = {
-            place: _Block(thresholds[place.layer, place.units], len(domains), n_contexts)
-            for place in some
+    of_stores = passes(stores)
+    for some in bar(of_stores, total=len(of_stores), label=label, unit="pass"):
+        found = {
+            block: _Contexts(thresholds[block.layer, block.units], len(domains), n_contexts)
+            for block in some
         }
-        _fill(blocks, stores, positions, of_document)
-        for place, block in blocks.items():
-            block.close()
-            units = np.arange(place.units.start, place.units.stop, dtype=np.int32)
-            names = {"layer": np.int32(place.layer), "unit": units}
-            neurons.append(pd.DataFrame({**names, **_statistics(block, totals)}))
-            contexts.append(_contexts(block, names, positions, domains, of_document))
+        _fill(found, stores, positions, of_document)
+        for block, one in found.items():
+            one.close()
+            statistics = one.distribution.columns(totals)
+            neurons.append(pd.DataFrame({**block.names, **statistics}))
+            contexts.append(_table(one, block.names, positions, domains, of_document))
     return Profiles(
         pd.concat(neurons, ignore_index=True)[NEURON_COLUMNS],
         pd.concat(contexts, ignore_index=True)[CONTEXT_COLUMNS],
@@ -113,133 +110,43 @@ def profile_neurons(
     )
 
 
-def _domains(positions: TokenPositions, documents: pd.DataFrame) -> tuple[list[str], np.ndarray]:
-    """Return the domains of the corpus, and the number of the domain of each document of the
-    stores.
-    """
-    domains = sorted(documents["domain"].unique())
-    number = {domain: i for i, domain in enumerate(domains)}
-    by_id = dict(
-        zip(documents["id"].tolist(), documents["domain"].map(number).tolist(), strict=True)
-    )
-    missing = set(positions.document_ids.tolist()) - by_id.keys()
-    if missing:
-        raise StoreError(
-            f"the stores hold document {document_name(min(missing))}, which the corpus lacks. "
-            "Capture the model again."
-        )
-    return domains, np.array(
-        [by_id[id_] for id_ in positions.document_ids.tolist()], dtype=np.int64
-    )
-
-
-def _thresholds(
-    stores: list[Store | LiveStore], positions: TokenPositions, firing_std: float | None
-) -> np.ndarray:
-    shape = (stores[0].n_layers, stores[0].d_mlp)
-    if firing_std is None:
-        return np.zeros(shape)
-    of_shards = [_moments(store, rows) for store, rows in zip(stores, positions.rows, strict=True)]
-    moments = reduce(Moments.merge, of_shards)
-    return (moments.mean + firing_std * moments.std).reshape(shape)
-
-
-def _moments(store: Store | LiveStore, rows: np.ndarray) -> Moments:
-    """Return the moments of all neurons over the rows with bytes; of a live store by a pass of
-    their own.
-    """
-    if not runs_the_model(store):
-        return store.moments()
-    moments = Moments.zeros(
-        (store.n_layers * store.d_mlp,)
-    )  # those that it tells are of its first batch only
-    for start, parts in store.chunks(0, store.n_layers * store.d_mlp):
-        low, high = np.searchsorted(rows, [start, start + len(parts[0][1])])
-        values = [part[rows[low:high] - start].float().numpy() for _, part in parts]
-        moments = moments.merge(Moments.of(np.concatenate(values, axis=1)))
-    return moments
-
-
-class _Place(NamedTuple):
-    """A block's neurons: some units of one layer, and where they begin in the flat order of all
-    neurons.
-    """
-
-    layer: int
-    low: int
-    high: int
-    first: int
-
-    @property
-    def units(self) -> slice:
-        return slice(self.low, self.high)
-
-
-def _places(n_layers: int, d_mlp: int) -> list[_Place]:
-    return [
-        _Place(layer, low, min(low + CHUNK_UNITS, d_mlp), layer * d_mlp + low)
-        for layer in range(n_layers)
-        for low in range(0, d_mlp, CHUNK_UNITS)
-    ]
-
-
 def _fill(
-    blocks: dict[_Place, _Block],
+    found: dict[NeuronBlock, _Contexts],
     stores: list[Store | LiveStore],
     positions: TokenPositions,
     of_document: np.ndarray,
 ) -> None:
-    """Stream the activations of successive places, at the positions with bytes, into their
-    blocks.
+    """Stream the activations of successive blocks, at the positions with bytes, into what is found
+    of them.
     """
-    places = list(blocks)
-    low, high = places[0].first, places[-1].first + places[-1].high - places[-1].low
     for store, rows, offset in zip(stores, positions.rows, positions.offsets, strict=False):
-        for start, parts in store.chunks(low, high):
-            bounds = np.searchsorted(rows, [start, start + len(parts[0][1])])
+        for start, n_rows, parts in read_blocks(store, list(found)):
+            bounds = np.searchsorted(rows, [start, start + n_rows])
             if bounds[0] == bounds[1]:
                 continue
             kept = rows[bounds[0] : bounds[1]] - start
             first = int(offset + bounds[0])
             document = positions.document[first : first + len(kept)]
-            for place, values in _cut(places, low, parts):
-                values = values.float().numpy()
+            for block, part in parts:
+                values = part.float().numpy()
                 values = values if len(kept) == len(values) else values[kept]
-                blocks[place].add(values, first, document, of_document[document])
+                found[block].add(values, first, document, of_document[document])
 
 
-def _cut(
-    places: list[_Place], low: int, parts: list[tuple[int, torch.Tensor]]
-) -> Iterator[tuple[_Place, torch.Tensor]]:
-    """Yield the columns of each place in the parts, one per layer, of a chunk that begins with
-    neuron `low`.
-    """
-    for offset, values in parts:
-        for place in places:
-            column = place.first - low - offset
-            if 0 <= column < values.shape[1]:
-                yield place, values[:, column : column + place.high - place.low]
-
-
-class _Block:
-    """What has been seen of a block of units: moments, firing by domain, and the top contexts."""
+class _Contexts:
+    """What has been seen of a block of units: its distribution, and the top contexts."""
 
     def __init__(self, thresholds: np.ndarray, n_domains: int, n_contexts: int) -> None:
-        n_units = len(thresholds)
-        self.moments = HigherMoments.zeros((n_units,))
-        self.firing = np.zeros((n_domains, n_units), dtype=np.int64)
-        self.top_value = np.full((n_contexts, n_units), -np.inf, dtype=np.float32)
-        self.top_position = np.full((n_contexts, n_units), -1, dtype=np.int64)
-        self._thresholds = thresholds
+        self.distribution = Distribution(thresholds, n_domains)
+        self.top = TopList(n_contexts, len(thresholds), np.float32)
+        self.position = np.full(self.top.value.shape, -1, dtype=np.int64)
         # The last document of a chunk may go on in the next one: its best place is offered when it
         # has ended.
         self._open: tuple[int, np.ndarray, np.ndarray] | None = None
 
     def add(self, values: np.ndarray, start: int, document: np.ndarray, domain: np.ndarray) -> None:
         """Add the rows of successive positions, `start` being the first one's number."""
-        self.moments = self.moments.merge(HigherMoments.of(values))
-        members = (np.arange(len(self.firing))[:, None] == domain).astype(np.float32)
-        self.firing += (members @ (values > self._thresholds).astype(np.float32)).astype(np.int64)
+        self.distribution.add(values, domain)
         bounds = np.concatenate([[0], np.flatnonzero(np.diff(document)) + 1, [len(document)]])
         self._extend_open(int(document[0]), values[: bounds[1]], start)
         if len(bounds) > 2:
@@ -280,64 +187,25 @@ class _Block:
     def _insert(self, values: np.ndarray, place: Callable[[int, np.ndarray], np.ndarray]) -> None:
         """Merge documents' highest values (n_documents, n_units) into the top; look up places of
         those that enter.
-
-        On ties those that are in the top already go first, then the earlier document: both came
-        before in the corpus.
         """
-        units = np.flatnonzero((values > self.top_value[-1]).any(axis=0))
-        n = len(self.top_value)
-        value = np.concatenate([self.top_value[:, units], values[:, units]])
-        order = np.argsort(-value, axis=0, kind="stable")[:n]
-        position = np.take_along_axis(self.top_position[:, units], np.minimum(order, n - 1), axis=0)
+        n = len(self.position)
+        units, order = self.top.insert(values)
+        position = kept_in(self.position, units, order)
         for document in np.unique(order[order >= n]) - n:
             rank, column = np.nonzero(order == n + document)
             position[rank, column] = place(int(document), units[column])
-        self.top_value[:, units] = np.take_along_axis(value, order, axis=0)
-        self.top_position[:, units] = position
+        self.position[:, units] = position
 
 
-def _statistics(block: _Block, totals: np.ndarray) -> dict[str, object]:
-    moments, firing = block.moments, block.firing
-    return {
-        "activation_mean": moments.mean,
-        "activation_variance": moments.variance,
-        "activation_skewness": moments.skewness,
-        "activation_kurtosis": moments.excess_kurtosis,
-        "fraction_active": firing.sum(axis=0) / totals.sum(),
-        "domain_information": mutual_information(firing, totals),
-        "domain_firing": list((firing / np.maximum(totals, 1)[:, None]).T.astype(np.float32)),
-    }
-
-
-def mutual_information(firing: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """Return the mutual information, in bits, between firing and domain: the plug-in estimate from
-    counts.
-
-    I(F; D) = Σ p(f, d) log2 [p(f, d) / (p(f) p(d))]. On N independent positions it is biased
-    upwards by about (n_domains − 1) / (2 N ln 2).
-
-    Parameters
-    ----------
-    firing : ndarray of int, shape (n_domains, n_units)
-        Positions of each domain at which each unit fires.
-    totals : ndarray of int, shape (n_domains,)
-        Positions of each domain.
-    """
-    n = totals.sum()
-    joint = np.stack([firing, totals[:, None] - firing]) / n
-    independent = joint.sum(axis=1, keepdims=True) * (totals / n)[None, :, None]
-    return rel_entr(joint, independent).sum(axis=(0, 1)) / np.log(2)
-
-
-def _contexts(
-    block: _Block,
+def _table(
+    found: _Contexts,
     names: dict[str, object],
     positions: TokenPositions,
     domains: list[str],
     of_document: np.ndarray,
 ) -> pd.DataFrame:
-    unit, rank = np.nonzero(block.top_position.T >= 0)
-    position = block.top_position.T[unit, rank]
+    unit, rank = np.nonzero(found.position.T >= 0)
+    position = found.position.T[unit, rank]
     document = positions.document[position]
     return pd.DataFrame(
         {
@@ -348,6 +216,6 @@ def _contexts(
             "domain": pd.Categorical.from_codes(of_document[document], domains),
             "byte_start": positions.byte_start[position],
             "byte_end": positions.byte_end[position],
-            "value": block.top_value.T[unit, rank],
+            "value": found.top.value.T[unit, rank],
         }
     )

@@ -58,42 +58,47 @@ def categories_of(
 
 
 def normalized_fire(
-    contexts: pd.DataFrame,
+    tops: pd.DataFrame,
     means: np.ndarray,
     d_mlp: int,
     category: dict[str, int],
-    tokens: np.ndarray,
+    totals: np.ndarray,
+    value: str = "value",
 ) -> np.ndarray:
-    """Return NormalizedFire(c) = (share of top activations in c) / (share of tokens in c).
+    """Return NormalizedFire(c) = (share of top activations in c) / (share of all text in c).
 
-    A context at which the neuron does not exceed its own mean is no activation and does not count:
-    a sparse neuron may have fewer activating documents than contexts.
+    Of models that see images: of all images. A context or image at which the neuron does not exceed
+    its own mean is no activation and does not count: a sparse neuron may have fewer activating
+    documents than contexts.
 
     Parameters
     ----------
-    contexts : DataFrame
-        Top contexts of the model (`columns.CONTEXT_COLUMNS`).
+    tops : DataFrame
+        Top contexts of the model (`columns.CONTEXT_COLUMNS`), or its top images by their mean
+        (`columns.TOP_IMAGE_COLUMNS`).
     means : ndarray, shape (n_neurons,)
         Mean activations, in the order of (layer, unit).
     d_mlp : int
         Units per layer.
     category : dict
         From domain to the index of its category.
-    tokens : ndarray, shape (n_categories,)
-        Tokens in each category.
+    totals : ndarray, shape (n_categories,)
+        Tokens, or images, in each category.
+    value : str
+        Column of `tops` with the activation: `value` of contexts, `score` of images.
 
     Returns
     -------
     ndarray of float64, shape (n_neurons, n_categories)
-        NaN for neurons without any activating context, and for categories without tokens.
+        NaN for neurons without any activation, and for empty categories.
     """
-    neuron = contexts["layer"].to_numpy(np.int64) * d_mlp + contexts["unit"].to_numpy(np.int64)
-    activating = contexts["value"].to_numpy() > means[neuron]
-    column = contexts["domain"].map(category).to_numpy(np.int64)
-    flat = (neuron * len(tokens) + column)[activating]
-    counts = np.bincount(flat, minlength=len(means) * len(tokens)).reshape(len(means), len(tokens))
+    neuron = tops["layer"].to_numpy(np.int64) * d_mlp + tops["unit"].to_numpy(np.int64)
+    activating = tops[value].to_numpy() > means[neuron]
+    column = tops["domain"].map(category).to_numpy(np.int64)
+    flat = (neuron * len(totals) + column)[activating]
+    counts = np.bincount(flat, minlength=len(means) * len(totals)).reshape(len(means), len(totals))
     with np.errstate(divide="ignore", invalid="ignore"):
-        return (counts / counts.sum(axis=1, keepdims=True)) / (tokens / tokens.sum())
+        return (counts / counts.sum(axis=1, keepdims=True)) / (totals / totals.sum())
 
 
 def expected_shift(

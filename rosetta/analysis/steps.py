@@ -18,8 +18,9 @@ from rosetta.analysis.counts import (
 from rosetta.analysis.depth import LAYER_PAIR_COLUMNS, depth_agreement, depth_table, layer_pairs
 from rosetta.analysis.findings import findings_table
 from rosetta.analysis.groups import polarization_tables, selectivity_table, specialization_tables
+from rosetta.analysis.image_populations import load_image_rungs
 from rosetta.analysis.null_counts import CONTROL_COLUMNS, control_table, null_summary
-from rosetta.analysis.populations import Population, load_populations, rungs_of
+from rosetta.analysis.populations import load_populations, rungs_of
 from rosetta.analysis.replicates import (
     REPLICATE_COLUMNS,
     check_replicates,
@@ -129,9 +130,9 @@ def fit_step(
 
 
 def describe_step(config: Config, paths: Paths) -> None:
-    """Write the tables that compare the Rosetta Neurons of language models with the others."""
+    """Write the tables that compare Rosetta Neurons with the others."""
     populations = load_populations(config, paths)
-    rungs = list(rungs_of(config, populations))
+    rungs = [*rungs_of(config, populations), *load_image_rungs(config, paths)]
     write_csv(paths.table("selectivity"), selectivity_table(populations.values()))
     by_rung, by_model = polarization_tables(rungs, config)
     write_csv(paths.table("polarization"), by_rung)
@@ -140,7 +141,7 @@ def describe_step(config: Config, paths: Paths) -> None:
     write_csv(paths.table("specialization"), of_models)
     write_csv(paths.table("specialization_by_rung"), of_rungs)
     write_csv(paths.table("depth"), depth_table(rungs, config.bootstrap))
-    pairs = _layer_pair_table(config, paths, populations)
+    pairs = _layer_pair_table(config, paths)
     write_csv(paths.table("layer_pairs"), pairs)
     write_csv(paths.table("depth_agreement"), depth_agreement(pairs, config.bootstrap))
 
@@ -153,7 +154,7 @@ def findings_step(config: Config, paths: Paths) -> None:
         "replicates": REPLICATE_COLUMNS,
     }
     measured = [read_csv(paths.table(name), columns[name]) for name in columns]
-    rungs = rungs_of(config, load_populations(config, paths))
+    rungs = [*rungs_of(config, load_populations(config, paths)), *load_image_rungs(config, paths)]
     described = {(rung.ladder, rung.number): rung for rung in rungs}
     sizes = {name: model_shape(paths, name).n_neurons for name in config.used_models()}
     findings = findings_table(described, *measured, sizes, config)
@@ -162,15 +163,11 @@ def findings_step(config: Config, paths: Paths) -> None:
         say(f"{row.ladder}, {row.finding}: {row.verdict}. {row.sentence}")
 
 
-def _layer_pair_table(
-    config: Config,
-    paths: Paths,
-    populations: dict[str, Population],
-) -> pd.DataFrame:
+def _layer_pair_table(config: Config, paths: Paths) -> pd.DataFrame:
     parts = []
-    for a, b in config.pairs("text"):
+    for a, b in config.pairs():
         matches = read_parquet(paths.matches(group_name((a, b))), MATCH_COLUMNS)
-        counted = layer_pairs(matches, populations[a].shape, populations[b].shape)
+        counted = layer_pairs(matches, model_shape(paths, a), model_shape(paths, b))
         parts.append(counted.assign(model_a=a, model_b=b))
     return pd.concat(parts, ignore_index=True)[LAYER_PAIR_COLUMNS]
 
@@ -259,6 +256,43 @@ def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
     left_out = f"{n_left_out} rows of the unembedding belong to none and are left out"
     say(f"{model}: {len(directions)} tokens; {left_out}")
     write_parquet(paths.vocabulary(model), table, facts)
+
+
+def image_neurons_step(config: Config, paths: Paths, model: str) -> None:
+    """Write what all neurons of a model do on the images of its stores.
+
+    Their statistics and top images; how alike these are to other models of the run; and of drawn
+    images, which factors explain the neurons.
+    """
+    import torch
+
+    from rosetta.analysis.image_neurons import image_neuron_tables
+
+    if model not in config.used_models("images"):
+        names = ", ".join(config.used_models("images")) or "none"
+        raise ConfigError(f"--model: {model!r} sees no images in a ladder; those that do: {names}.")
+    torch.set_num_threads(1)  # sums split over threads round differently
+    tables, facts = image_neuron_tables(config, paths, model)
+    for name in ("top_images", "monosemanticity", "factors"):
+        write_parquet(getattr(paths, name)(model), tables[name])
+    write_parquet(paths.neurons(model), tables["neurons"], {"stores": facts})
+
+
+def partner_images_step(config: Config, paths: Paths, pair: str) -> None:
+    """Write what the neurons of a pair do on the top images of their partners."""
+    import torch
+
+    from rosetta.activations.folders import open_stores
+    from rosetta.analysis.image_tables import read_image_table
+    from rosetta.analysis.neuron_maps import partner_images
+
+    torch.set_num_threads(1)
+    matches = read_parquet(paths.matches(pair), MATCH_COLUMNS)
+    a, b = config.stores_of(pair)
+    tops = read_image_table(paths, "top_images", a), read_image_table(paths, "top_images", b)
+    n_shards = config.activations.n_shards
+    stores = open_stores(paths.stores(a, n_shards)), open_stores(paths.stores(b, n_shards))
+    write_parquet(paths.partner_images(pair), partner_images(matches, tops, stores))
 
 
 def generated_images_step(config: Config, paths: Paths) -> None:

@@ -83,8 +83,3 @@ class TokenPositions:
                 "the stores do not hold all documents asked for. Capture the models on one corpus."
             )
         return found
-
-
-def runs_the_model(store: Store | LiveStore) -> bool:
-    """Tell whether reading a store runs the model, so that everything is best read at once."""
-    return "live" in store.manifest

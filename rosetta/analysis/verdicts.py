@@ -44,7 +44,8 @@ class Evidence:
     ----------
     ladder : str
         Name of the ladder.
-    finding : {'count sublinear', 'share falling', 'polarization', 'specialization'}
+    finding : {'count sublinear', 'share falling', 'polarization', 'specialization', \
+'monosemanticity'}
         The claim.
     statistic : str
         Which Rosetta Neurons it is judged on: `plain` for all, `above_…` for those whose matches

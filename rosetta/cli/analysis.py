@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from rosetta.cli.options import ConfigOption, ModelOption, check_kept, check_out, open_run
+from rosetta.cli.options import (
+    ConfigOption,
+    ModelOption,
+    PairOption,
+    check_kept,
+    check_out,
+    checked_pair,
+    open_run,
+)
 from rosetta.errors import ConfigError
 
 
@@ -68,6 +76,21 @@ def neurons(config: ConfigOption, model: ModelOption) -> None:
     neurons_step(*open_run(config), model)
 
 
+def image_neurons(config: ConfigOption, model: ModelOption) -> None:
+    """Find each neuron's distribution, firing, top images and what explains them, on images."""
+    from rosetta.analysis.steps import image_neurons_step
+
+    image_neurons_step(*open_run(config), model)
+
+
+def partner_images(config: ConfigOption, pair: PairOption) -> None:
+    """Find what matched neurons do on the top images of their partners."""
+    from rosetta.analysis.steps import partner_images_step
+
+    loaded, paths = open_run(config)
+    partner_images_step(loaded, paths, checked_pair(pair, loaded.pairs("images")))
+
+
 def contexts(
     config: ConfigOption,
     group: Annotated[str, typer.Option(help="models of a rung joined by --, the anchor first")],
@@ -99,4 +122,15 @@ def generated_images(config: ConfigOption) -> None:
     generated_images_step(*open_run(config))
 
 
-COMMANDS = (counts, fit, vocabulary, neurons, contexts, describe, findings, generated_images)
+COMMANDS = (
+    counts,
+    fit,
+    vocabulary,
+    neurons,
+    image_neurons,
+    partner_images,
+    contexts,
+    describe,
+    findings,
+    generated_images,
+)

@@ -208,9 +208,9 @@ def derived_ladders(ladders: dict[str, list[list[str]]]) -> set[str]:
     }
 
 
-_RESAMPLED = (
-    2  # findings per ladder and statistic whose p is of resamples: polarization, specialization
-)
+# Findings per ladder and statistic whose p is of resamples: polarization and specialization of
+# text, monosemanticity of images.
+_RESAMPLED = {"text": 2, "images": 1}
 
 
 def bootstrap_problems(config: Any) -> list[str]:
@@ -227,7 +227,8 @@ def bootstrap_problems(config: Any) -> list[str]:
         if len(rungs) > 1 and ladder not in derived
     ]
     n_statistics = 1 + sum(name in CALIBRATING for name in config.controls.names)
-    verdicts = _RESAMPLED * n_statistics * len(judged)
+    findings = sum(_RESAMPLED[config.ladder_modality(ladder)] for ladder in judged)
+    verdicts = n_statistics * findings
     needed = 40 * verdicts
     if config.bootstrap.n_resamples >= needed:
         return []

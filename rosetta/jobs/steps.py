@@ -157,6 +157,8 @@ WORK: Mapping[str, Work] = {
     "intervals": _step("matching", "intervals_step", "pair"),
     "sweeps": _step("matching", "sweeps_step", "pair"),
     "match": _step("matching", "matches_step", "pair"),
+    "image_neurons": _step("analysis", "image_neurons_step", "model"),
+    "partner_images": _step("analysis", "partner_images_step", "pair"),
     "contact_sheet": _step("report", "contact_sheet_step", "pair"),
     "anchors": _anchors,
     "contexts": _step("analysis", "contexts_step", "group"),

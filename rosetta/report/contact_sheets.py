@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 
-from rosetta.activations.folders import open_stores
-from rosetta.analysis.neuron_maps import neuron_maps, top_images
+from rosetta.activations.captured import KIND as CAPTURED
+from rosetta.analysis.columns import PARTNER_IMAGE_COLUMNS
+from rosetta.analysis.image_tables import read_image_table
 from rosetta.config import PAIR_SEPARATOR, Config
-from rosetta.config.names import generator_of_store
-from rosetta.inputs.images.image_sets import ImageSet
+from rosetta.config.names import model_of_store
+from rosetta.inputs.images.shown_images import ShownImages
 from rosetta.matching.mutual import MATCH_COLUMNS
 from rosetta.report.figures import literal
 from rosetta.run.paths import Paths
-from rosetta.run.stages import files
+from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_parquet
 
 N_IMAGES = 4  # per match
@@ -48,52 +51,70 @@ def draw_contact_sheet(config: Config, paths: Paths, pair: str) -> plt.Figure:
     from the lowest to the highest value of its neuron on the images of its row, and is enlarged
     bilinearly.
     """
-    stores = [open_stores(folder) for folder in files.store_folders(config, paths, pair)]
-    shapes = [side[0].shape for side in stores]
+    stores = config.stores_of(pair)
     matches = read_parquet(paths.matches(pair), MATCH_COLUMNS).nlargest(
         config.report.n_matches, "r"
     )
-    shown = _ShownImages.of(config, paths, pair)
+    shown = ShownImages.of(config, paths, stores[0])
+    maps = _Maps.of(config, paths, pair)
     found = []
     for match in matches.to_dict("records"):
-        places = [(match[f"layer_{side}"], match[f"unit_{side}"]) for side in "ab"]
-        maps = [neuron_maps(side, *place) for side, place in zip(stores, places, strict=True)]
-        top = top_images(maps[0], N_IMAGES)
-        names = [shape.name(*place) for shape, place in zip(shapes, places, strict=True)]
+        names = [f"L{match[f'layer_{side}']}/U{match[f'unit_{side}']}" for side in "ab"]
         title = (
             f"{match['model_a']} {names[0]} and {match['model_b']} {names[1]}, r {match['r']:.2f}"
         )
-        found.append(MatchOnImages(title, shown.pixels(top), (maps[0][top], maps[1][top])))
+        images, of_both = maps.of_match(match)
+        found.append(MatchOnImages(title, shown.pixels(images), of_both))
     return _draw(found, pair)
 
 
 @dataclass(frozen=True)
-class _ShownImages:
-    """The images that a pair's stores are of, in their order."""
+class _Maps:
+    """The maps of a pair's anchor on its top images, and of its partners on the same.
 
-    sets: list[ImageSet]
-    n_images: int
+    Attributes
+    ----------
+    own, partners : DataFrame
+        `columns.TOP_IMAGE_COLUMNS` and `columns.PARTNER_IMAGE_COLUMNS`, in the order of ranks.
+    grids : tuple of (int, int)
+        Rows and columns of cells of both models.
+    """
+
+    own: pd.DataFrame
+    partners: pd.DataFrame
+    grids: tuple[tuple[int, int], tuple[int, int]]
 
     @classmethod
-    def of(cls, config: Config, paths: Paths, pair: str) -> _ShownImages:
-        anchor, other = config.stores_of(pair)
-        generator = anchor if config.is_generator(anchor) else generator_of_store(other)
-        n_shards = config.activations.n_shards
-        if generator is None:
-            sets = [ImageSet(paths.image_set("match"))]
-        else:
-            sets = [ImageSet(paths.generated(generator, n_shards, i)) for i in range(n_shards)]
-        return cls(sets, sum(one.n_images for one in sets))
+    def of(cls, config: Config, paths: Paths, pair: str) -> _Maps:
+        stores = config.stores_of(pair)
+        own = read_image_table(paths, "top_images", stores[0])
+        partners = read_parquet(paths.partner_images(pair), PARTNER_IMAGE_COLUMNS)
+        partners = partners[partners["model"] == pair.split(PAIR_SEPARATOR)[0]]
+        own, partners = (part[part["rank"] <= N_IMAGES] for part in (own, partners))
+        return cls(own, partners, (_grid(paths, stores[0]), _grid(paths, stores[1])))
 
-    def pixels(self, numbers: np.ndarray) -> np.ndarray:
-        """Return images by their numbers through all sets, shape (n, size, size, 3)."""
-        ends = np.cumsum([one.n_images for one in self.sets])
-        found = []
-        for number in numbers.tolist():
-            which = int(np.searchsorted(ends, number, side="right"))
-            place = number - (int(ends[which - 1]) if which else 0)
-            found.append(self.sets[which].pixels(place, place + 1)[0])
-        return np.stack(found)
+    def of_match(self, match: dict[str, Any]) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Return numbers of images (n,), and both maps, each (n, height, width)."""
+        layer, unit = match["layer_a"], match["unit_a"]
+        own = self.own[(self.own["layer"] == layer) & (self.own["unit"] == unit)]
+        partners = self.partners[
+            (self.partners["layer"] == layer)
+            & (self.partners["unit"] == unit)
+            & (self.partners["partner_layer"] == match["layer_b"])
+            & (self.partners["partner_unit"] == match["unit_b"])
+        ]
+        anchor, partner = (
+            np.stack(list(maps)).reshape(-1, *grid)
+            for maps, grid in zip((own["map"], partners["partner_map"]), self.grids, strict=True)
+        )
+        return own["image"].to_numpy(), (anchor, partner)
+
+
+def _grid(paths: Paths, store: str) -> tuple[int, int]:
+    """Return the rows and columns of cells of stores."""
+    held = read_manifest(paths.captured(model_of_store(store)), CAPTURED)["stores"][store]
+    height, width = held["grid"]
+    return height, width
 
 
 def _draw(matches: list[MatchOnImages], pair: str) -> plt.Figure:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -11,7 +13,6 @@ from matplotlib.colors import TwoSlopeNorm
 
 from rosetta.analysis.depth import DEPTH_COLUMNS, LAYER_PAIR_COLUMNS
 from rosetta.analysis.groups import (
-    COMPARED,
     LOG_KURTOSIS,
     MODEL_POLARIZATION_COLUMNS,
     OTHERS,
@@ -28,15 +29,23 @@ from rosetta.run.paths import Paths
 
 FIGURES = ("polarization", "statistics", "specialization", "depth", "layer_pairs")
 PANEL = 3.4  # inches
-MAX_DOMAINS = 24  # drawn
+MAX_DOMAINS = 12  # drawn
+# What Rosetta Neurons are claimed to have more of, ever more with size.
+CLAIMED = {
+    "excess_kurtosis": "mean vocabulary\nkurtosis",
+    "monosemanticity": "mean\nmonosemanticity",
+}
 STATISTIC_NAMES = {
-    "excess_kurtosis": "vocabulary kurtosis",
     "activation_mean": "mean",
     "activation_variance": "variance",
     "activation_skewness": "skewness",
     LOG_KURTOSIS: "log kurtosis",
     "fraction_active": "fraction active",
     "domain_information": "information about\nthe domain (bits)",
+    "domain_purity": "purity of\nthe class",
+    "explained_variance": "explained by a\nfactor (variance)",
+    "iou": "explained by a\nfactor (IoU)",
+    "is_explained": "explained beyond\nchance (share)",
 }
 DEPTH_COLORS = "PuOr_r"
 _ABOVE = {
@@ -79,44 +88,63 @@ def _panels(
 
 
 def _polarization(by_model: pd.DataFrame) -> plt.Figure:
-    """Mean vocabulary kurtosis of Rosetta Neurons and of the others against size, a panel per
-    ladder and family.
+    """Mean of what Rosetta Neurons are claimed to have more of against size: a panel per ladder and
+    family, of one scale per measure.
     """
-    table = by_model[by_model["statistic"] == "excess_kurtosis"]
+    table = by_model[by_model["statistic"].isin(CLAIMED) & by_model["mean"].notna()]
     place = table.groupby(["ladder", "rung"])["model"].transform(
         lambda names: pd.factorize(names)[0]
     )
     table = table.assign(
         family=table["model"].groupby([table["ladder"], place]).transform(common_name)
     )
-    panels = list(table.groupby(["ladder", "family"], sort=False))
-    columns = min(4, len(panels))
+    rows = _rows_of_panels(table)
+    columns = max(map(len, rows), default=1)
     width = (
         2.4 if columns > 2 else PANEL
     )  # the legend is wider than two narrow ones, and would hide the label
-    figure, axes = _panels(
-        columns, -(-len(panels) // columns), width=width, height=2.2, sharey=True
-    )
-    for axis, ((ladder, family), part) in zip(axes.flat, panels, strict=False):
-        _lines(axis, part)
-        axis.set_title(f"{family} in {ladder}", fontsize="medium")
-        axis.axhline(0, color="0.8", lw=0.8, zorder=0)
-    for axis in axes.flat[len(panels) :]:
-        axis.remove()
+    figure, axes = _panels(columns, max(1, len(rows)), width=width, height=2.2)
+    first: dict[str, plt.Axes] = {}
+    for line, panels in zip(axes, rows, strict=False):
+        for axis, ((measure, ladder, family), part) in zip(line, panels, strict=False):
+            if measure in first:
+                axis.sharey(first[measure])
+            first.setdefault(measure, axis)
+            _lines(axis, part)
+            axis.set_title(f"{family} in {ladder}", fontsize="medium")
+            axis.axhline(0, color="0.8", lw=0.8, zorder=0)
+            axis.tick_params(labelleft=axis is line[0])
+        line[0].set_ylabel(CLAIMED[measure], fontsize="medium")
+        for axis in line[len(panels) :]:
+            axis.remove()
+    if not rows:
+        axes[0, 0].set_axis_off()
+        axes[0, 0].set_title("no model of this run could be measured", fontsize="medium")
     _legend(figure, axes, columns)
-    figure.supylabel("mean vocabulary kurtosis", fontsize="medium")
-    figure.supxlabel("neurons per model", fontsize="medium")
+    figure.supxlabel("neurons per model" if rows else "", fontsize="medium")
     sns.despine(figure)
     return figure
 
 
-def _statistics(by_rung: pd.DataFrame, by_model: pd.DataFrame) -> plt.Figure:
-    """Means of the activation statistics against size, one row each, the models of a rung
-    pooled.
+def _rows_of_panels(table: pd.DataFrame) -> list[list[tuple[tuple[str, ...], pd.DataFrame]]]:
+    """Return the parts of a table by measure, ladder and family, in rows of at most four; every
+    measure begins a row.
     """
+    rows = []
+    for _, part in table.groupby("statistic", sort=False):
+        panels = list(part.groupby(["statistic", "ladder", "family"], sort=False))
+        rows += [panels[i : i + 4] for i in range(0, len(panels), 4)]
+    return rows
+
+
+def _statistics(by_rung: pd.DataFrame, by_model: pd.DataFrame) -> plt.Figure:
+    """Means of all other measures against size, one row each, the models of a rung pooled."""
     sizes = by_model.groupby(["ladder", "rung"], as_index=False)["n_neurons"].mean()
     table = by_rung.merge(sizes, on=["ladder", "rung"])
-    return _grid(table, "statistic", COMPARED[1:], [STATISTIC_NAMES[name] for name in COMPARED[1:]])
+    table = table[table["mean"].notna()]
+    measured = set(table["statistic"])
+    names = [name for name in STATISTIC_NAMES if name in measured]
+    return _grid(table, "statistic", names, [STATISTIC_NAMES[name] for name in names])
 
 
 def _specialization(table: pd.DataFrame) -> plt.Figure:
@@ -148,22 +176,31 @@ def _grid(
     table: pd.DataFrame, key: str, names: list[str], labels: list[str], line: float | None = None
 ) -> plt.Figure:
     """Draw means against size: a row per value of a column, with one scale, and a column of panels
-    per ladder.
+    per ladder; a panel without a row of the table is left blank.
     """
     ladders = list(table["ladder"].unique())
+    parts = {names_of: part for names_of, part in table.groupby([key, "ladder"], sort=False)}
     figure, axes = _panels(len(ladders), len(names), height=1.5, sharey="row")
     for row, name, label in zip(axes, names, labels, strict=True):
-        for axis, ladder in zip(row, ladders, strict=True):
-            _lines(axis, table[(table["ladder"] == ladder) & (table[key] == name)])
+        drawn = [
+            (axis, parts.get((name, ladder))) for axis, ladder in zip(row, ladders, strict=True)
+        ]
+        for axis, part in drawn:
+            if part is None:
+                axis.set_axis_off()
+                continue
+            _lines(axis, part)
             if line is not None:
                 axis.axhline(line, color="0.8", lw=0.8, zorder=0)
-        row[0].set_ylabel(label)
-    for axis, ladder in zip(axes[0], ladders, strict=True):
-        axis.set_title(ladder)
-    for axis in axes[:-1].flat:
-        axis.tick_params(labelbottom=False)
-    for axis in axes[-1]:
-        axis.set_xlabel("neurons per model")
+        left = next(axis for axis, part in drawn if part is not None)
+        left.set_ylabel(label)
+        left.tick_params(labelleft=True)
+    for column, ladder in zip(axes.T, ladders, strict=True):
+        column[0].set_title(ladder)
+        bottom = [axis for axis in column if axis.axison][-1]
+        for axis in column:
+            axis.tick_params(labelbottom=axis is bottom)
+        bottom.set_xlabel("neurons per model")
     _legend(figure, axes, len(ladders))
     figure.align_ylabels(axes[:, 0])
     sns.despine(figure)
@@ -174,9 +211,16 @@ def _legend(figure: plt.Figure, axes: np.ndarray, n_columns: int) -> None:
     """Put the groups above the panels; above a single column of these they do not fit side by
     side.
     """
-    handles = axes[0, 0].get_legend_handles_labels()
+    found: dict[str, Any] = {}
+    for axis in axes.flat:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
     figure.legend(
-        *handles, loc="outside upper center", ncols=3 if n_columns > 1 else 1, frameon=False
+        list(found.values()),
+        list(found),
+        loc="outside upper center",
+        ncols=3 if n_columns > 1 else 1,
+        frameon=False,
     )
 
 
@@ -198,20 +242,20 @@ def _lines(axis: plt.Axes, table: pd.DataFrame) -> None:
     """Draw the means of every group with their intervals, a little apart, so that error bars do not
     hide each other.
     """
-    for i, (group, color) in enumerate(
-        zip(_shown(table), sns.color_palette("colorblind"), strict=False)
-    ):
+    colors = sns.color_palette("colorblind")
+    for group in _shown(table):
         style, marker, label = _STYLES[group]
+        place = 0 if group == ROSETTA else 2 if group == OTHERS else 1
         ordered = table[table["group"] == group].dropna(subset="mean").sort_values("n_neurons")
         axis.errorbar(
-            ordered["n_neurons"] * 1.04**i,
+            ordered["n_neurons"] * 1.04**place,
             ordered["mean"],
             yerr=_error(ordered, "mean"),
-            color=color,
+            color=colors[place],
             linestyle=style,
             marker=marker,
             markersize=4,
-            markerfacecolor="white" if group == OTHERS else color,
+            markerfacecolor="white" if group == OTHERS else colors[place],
             capsize=2,
             lw=1.3,
             label=label,

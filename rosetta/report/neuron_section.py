@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,81 +14,92 @@ from rosetta.analysis.depth import AGREEMENT_COLUMNS, MOST_BINS
 from rosetta.analysis.groups import MODEL_POLARIZATION_COLUMNS
 from rosetta.analysis.verdicts import FINDING_COLUMNS, LEVEL, holm
 from rosetta.config import Config, group_name
+from rosetta.config.base import Modality
 from rosetta.inputs.text.build import read_split
 from rosetta.matching.mutual import MATCH_COLUMNS
 from rosetta.report.neuron_figures import FIGURES
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_csv, read_parquet
 
-CAPTIONS = {
-    "polarization": (
-        "Selectivity in vocabulary space: mean excess kurtosis of the cosines between a "
-        "neuron's output "
-        "weight vector and all unembedding vectors (0 for a normal distribution, high if the "
-        "neuron writes to"
-        " few tokens), for the Rosetta Neurons of each model of a ladder (all, and those whose "
-        "matches are above "
-        "the stricter null model that has a threshold) and for its other neurons that are not dead."
-    ),
-    "statistics": (
-        "Statistics of the activations over all tokens: mean, variance, skewness, the "
-        "logarithm of the kurtosis, the "
-        "fraction of tokens at which a neuron fires, and the mutual information between its "
-        "firing and the "
-        "domain of the document. Means over the Rosetta Neurons (all, and those above the "
-        "stricter null "
-        "model) and over the other neurons, the models of a rung pooled."
-    ),
-    "specialization": (
-        "NormalizedFire: the share of a domain among a neuron's top contexts, one per "
-        "document, over the "
-        "domain's share of all tokens; 1 means no preference. Means over the Rosetta Neurons "
-        "of a rung (all, and those "
-        "whose matches are above the stricter null model) and over random other neurons."
-    ),
-    "depth": (
-        "Where Rosetta Neurons lie in depth: the share of a model's Rosetta Neurons in each "
-        f"of {MOST_BINS} equal bins "
-        "of layer / (L − 1), or in each layer of models with fewer, over the share of all its "
-        "neurons; 1 means an even "
-        "spread. Smallest models on top. Beside a model's name: its number of Rosetta Neurons. "
-        "Below: of those above "
-        "the stricter null model."
-    ),
-    "layer_pairs": "Number of matches between the neurons of every pair of layers, one panel "
-    "per pair of models.",
+_TEXT: dict[str, str] = {
+    "polarization": "Selectivity in vocabulary space: mean excess kurtosis of the cosines between "
+    "a neuron's output weight vector and all unembedding vectors (0 for a normal distribution, "
+    "high if the neuron writes to few tokens).",
+    "statistics": "Statistics of the activations over all tokens: mean, variance, skewness, the "
+    "logarithm of the kurtosis, the fraction of tokens at which a neuron fires, and the mutual "
+    "information between its firing and the domain of the document.",
+    "specialization": "NormalizedFire: the share of a domain among a neuron's top contexts, one "
+    "per document, over the domain's share of all tokens; 1 means no preference.",
+}
+_IMAGES: dict[str, str] = {
+    "polarization": "Monosemanticity: how alike the images that a neuron fires on are to another "
+    "model of the run, which is neither of the two compared.",
+    "statistics": "On images: the same statistics over all cells, with classes for domains; the "
+    "share of the commonest class among a neuron's top images; and of drawn images how well the "
+    "best factor, or two of them, explains the neuron's maps (variance explained, intersection "
+    "over union), and the share of neurons that it explains better than by chance.",
+    "specialization": "On images: the share of a class among a neuron's top images, over the "
+    "class's share of all images.",
+}
+_GROUPS: dict[str, str] = {
+    "polarization": "Means over the Rosetta Neurons of each model of a ladder (all, and those "
+    "whose matches are above the stricter null model that has a threshold) and over its other "
+    "neurons that are not dead.",
+    "statistics": "Means over the Rosetta Neurons (all, and those above the stricter null model) "
+    "and over the other neurons, the models of a rung pooled.",
+    "specialization": "Means over the Rosetta Neurons of a rung (all, and those whose matches are "
+    "above the stricter null model) and over random other neurons.",
+    "depth": "Where Rosetta Neurons lie in depth: the share of a model's Rosetta Neurons in each "
+    f"of {MOST_BINS} equal bins of layer / (L − 1), or in each layer of models with fewer, over "
+    "the share of all its neurons; 1 means an even spread. Smallest models on top. Beside a "
+    "model's name: its number of Rosetta Neurons. Below: of those above the stricter null model.",
+    "layer_pairs": "Number of matches between the neurons of every pair of layers, one panel per "
+    "pair of models.",
+}
+# The measures whose means per model the page has in full.
+_IN_FULL = {
+    "excess_kurtosis": "Mean vocabulary kurtosis per model",
+    "monosemanticity": "Mean monosemanticity score per model",
+    "is_explained": "Share of a model's neurons that a factor of the images explains",
 }
 
 
+def caption(name: str, modalities: Sequence[Modality]) -> str:
+    """Return what a figure shows, in a run of these modalities."""
+    by_modality = {"text": _TEXT, "images": _IMAGES}
+    told = [by_modality[one].get(name, "") for one in modalities]
+    return " ".join(filter(None, [*told, _GROUPS[name]]))
+
+
 def neuron_section(config: Config, paths: Paths) -> dict[str, Any]:
-    """Return the template's single neurons: findings, figures, table, matches."""
+    """Return the template's single neurons: findings, figures, tables, and of text the best
+    matches.
+    """
     findings = read_csv(paths.table("findings"), FINDING_COLUMNS)
-    judged = {
+    return {
         "findings": _findings(findings),
         "n_verdicts": int(findings["n_verdicts"].max()),
-        "figures": {},
-        "pairs": {},
-    }
-    return judged | _described(config, paths) if "text" in config.modalities else judged
-
-
-def _described(config: Config, paths: Paths) -> dict[str, Any]:
-    """Return what is known of the neurons of language models."""
-    polarization = read_csv(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)
-    selectivity = polarization[polarization["statistic"] == "excess_kurtosis"].drop(
-        columns="statistic"
-    )
-    return {
         "min_clusters": config.bootstrap.min_clusters,
-        "figures": {name: (paths.figure(name, "png"), CAPTIONS[name]) for name in FIGURES},
+        "figures": {
+            name: (paths.figure(name, "png"), caption(name, config.modalities)) for name in FIGURES
+        },
         "agreement": agreement_sentence(
             read_csv(paths.table("depth_agreement"), AGREEMENT_COLUMNS)
         ),
-        "selectivity": selectivity,
+        "means": _means(read_csv(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)),
         "pairs": _best_matches(config, paths),
         "specialization": config.specialization,
-        "viewer": paths.viewer.name,
+        "viewer": paths.viewer.name if "text" in config.modalities else None,
     }
+
+
+def _means(by_model: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the means of the measures that were taken, by what they are called."""
+    parts = {
+        title: by_model[(by_model["statistic"] == measure) & by_model["mean"].notna()]
+        for measure, title in _IN_FULL.items()
+    }
+    return {title: part.drop(columns="statistic") for title, part in parts.items() if len(part)}
 
 
 def agreement_sentence(table: pd.DataFrame) -> str:
@@ -123,6 +135,8 @@ def _findings(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _best_matches(config: Config, paths: Paths) -> dict[str, list[dict]]:
+    if "text" not in config.modalities:
+        return {}
     documents = read_split(paths, "match", config.activations.max_documents)
     return {
         group_name((a, b)): best_matches(

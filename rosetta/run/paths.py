@@ -129,9 +129,28 @@ class Paths:
         "rosetta/{group}.parquet",
         "Rosetta Neurons of a group: anchor neurons matched with every other model",
     )
-    neurons = Files("neurons/{model}.parquet", "activation statistics of every neuron")
+    neurons = Files(
+        "neurons/{model}.parquet",
+        "activation statistics of every neuron; of images by the name of its stores",
+    )
     vocabulary = Files("vocabulary/{model}.parquet", "vocabulary kurtosis of every neuron")
     contexts = Files("contexts/{model}.parquet", "top contexts of every neuron")
+    top_images = Files(
+        "top_images/{model}.parquet",
+        "top images of every neuron with its map on each, by the name of its stores",
+    )
+    partner_images = Files(
+        "partner_images/{pair}.parquet",
+        "what matched neurons do on the top images of their partners",
+    )
+    monosemanticity = Files(
+        "monosemanticity/{model}.parquet",
+        "how alike every neuron's images are to other models of the run",
+    )
+    factors = Files(
+        "factors/{model}.parquet",
+        "which factors of drawn images explain every neuron best, and by chance",
+    )
     shared_contexts = Files(
         "shared_contexts/{group}.parquet",
         "top contexts of Rosetta Neurons, with their partners' values on the same bytes",

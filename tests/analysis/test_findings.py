@@ -16,6 +16,7 @@ from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.findings import count_finding, findings_table
 from rosetta.analysis.intervals import half_sample_error, half_sample_interval
 from rosetta.analysis.null_thresholds import NULL_TITLES, PLAIN, STATISTICS
+from rosetta.analysis.populations import IMAGE_MEASURES
 from rosetta.analysis.scaling import scaling_table
 from rosetta.analysis.verdicts import (
     DERIVED,
@@ -446,12 +447,36 @@ def test_resamples_are_asked_for_what_they_decide_alone():
         parse_config({**base, "controls": alone, "bootstrap": {"n_resamples": 500}})
 
 
-def test_ladders_of_models_that_see_images_are_judged_on_their_counts_alone():
-    members = rungs({"share": 0.4}, {"share": 0.2})
-    counts, halves = counted(members)
-    sizes = {one.model: one.shape.n_neurons for rung in members for one in rung.populations}
-    table = findings_table({}, LAWS, counts, halves, sizes, CONFIG)
-    assert set(table["finding"]) == {"count sublinear", "share falling"}
-    described = found(members, LAWS, counts, halves, CONFIG).loc["share falling"]
-    same = table.set_index(["finding", "statistic"]).loc["share falling"]
-    assert same["value"].tolist() == described["value"].tolist()
+def of_images(rung, gap):
+    """The same neurons as of models that see images; Rosetta Neurons have a gap in their score."""
+    rng = np.random.default_rng(1)
+    members = []
+    for one in rung.populations:
+        measured = one.neurons[["layer", "unit"]].assign(**dict.fromkeys(IMAGE_MEASURES, 0.0))
+        noise = rng.normal(0.5, 0.1, len(measured))
+        scores = noise + np.where(one.rosetta[rung.group], gap, 0.0)
+        members.append(replace(one, neurons=measured.assign(monosemanticity=scores)))
+    return replace(rung, populations=members)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "verdict"), [((0.05, 0.3), SUPPORTED), ((0.3, 0.05), NOT_SUPPORTED)]
+)
+def test_models_that_see_images_are_judged_on_how_monosemantic_they_become(gaps, verdict):
+    plain = rungs({"share": 0.4}, {"share": 0.2})
+    members = [of_images(rung, gap) for rung, gap in zip(plain, gaps, strict=True)]
+    table = judged(members).xs(PLAIN, level="statistic")
+    assert set(table.index) == {"count sublinear", "share falling", "monosemanticity"}
+    assert table["verdict"]["monosemanticity"] == verdict
+    assert table["value"]["monosemanticity"] == pytest.approx(gaps[1] - gaps[0], abs=0.05)
+    text = judged(plain).xs(PLAIN, level="statistic")
+    assert table["value"]["share falling"] == text["value"]["share falling"]
+
+
+def test_without_an_encoder_nothing_is_said_of_monosemanticity():
+    members = [of_images(rung, np.nan) for rung in rungs({"share": 0.4}, {"share": 0.2})]
+    for one in (one for rung in members for one in rung.populations):
+        one.neurons["monosemanticity"] = np.nan
+    found = judged(members).xs(PLAIN, level="statistic").loc["monosemanticity"]
+    assert found["verdict"] not in (SUPPORTED, NOT_SUPPORTED)
+    assert "no further model" in found["sentence"]

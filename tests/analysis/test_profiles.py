@@ -12,8 +12,9 @@ from scipy import stats
 
 from rosetta.activations import store
 from rosetta.activations.folders import open_stores
-from rosetta.analysis import profiles
-from rosetta.analysis.profiles import mutual_information, profile_neurons
+from rosetta.analysis import neuron_blocks
+from rosetta.analysis.neuron_blocks import mutual_information
+from rosetta.analysis.profiles import profile_neurons
 from rosetta.errors import StoreError
 
 
@@ -51,7 +52,7 @@ def test_top_contexts_are_those_of_brute_force(seed, n_shards, chunk, n, tmp_pat
     folder = tmp_path_factory.mktemp("stores")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(store, "CHUNK_POSITIONS", chunk)
-        patch.setattr(profiles, "CHUNK_UNITS", 2)
+        patch.setattr(neuron_blocks, "CHUNK_UNITS", 2)
         stores = save_stores(folder / "a", values, ranges, 6, n_shards=n_shards, dtype="float16")
         found = profile_neurons(stores, corpus(6), n).contexts
     for layer in range(2):
@@ -160,5 +161,5 @@ def test_stores_of_another_corpus_are_rejected(tmp_path):
     stores = save_stores(
         tmp_path / "a", rng.normal(size=(1, len(ranges[0]), 3)).astype(np.float32), ranges, 4
     )
-    with pytest.raises(StoreError, match="hold document 0000000000000003, which the corpus lacks"):
+    with pytest.raises(StoreError, match="hold document 0000000000000003, which the run lacks"):
         profile_neurons(stores, corpus(3), 2)

@@ -14,6 +14,8 @@ OF_TEXT = {"document", "domain", "text", "token"}
 BESIDE = {
     "contexts": "the text around a neuron's top tokens",
     "excerpts": "texts of the viewer",
+    "factor_explanations": "factors that images are drawn from",
+    "image_neurons": "reads images and what they were drawn from, for the modules of neurons",
     "generated_images": "what generators made, and the classes of images",
     "points": "values on byte ranges",
     "token_positions": "tokens of the stores of text, by document and byte range",

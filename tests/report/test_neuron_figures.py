@@ -10,6 +10,7 @@ from neuron_populations import CONFIG, population
 
 from rosetta.analysis.depth import depth_table, layer_pairs
 from rosetta.analysis.groups import (
+    MODEL_POLARIZATION_COLUMNS,
     RUNG_SPECIALIZATION_COLUMNS,
     polarization_tables,
     specialization_tables,
@@ -128,4 +129,75 @@ def test_of_very_many_domains_those_read_highest_on_are_drawn(monkeypatch):
     figure = neuron_figures._specialization(pd.DataFrame(rows, columns=RUNG_SPECIALIZATION_COLUMNS))
     assert [axis.get_ylabel() for axis in figure.axes] == [f"d{i}" for i in range(237, 240)]
     assert "the 3 of 240 domains" in figure.get_supxlabel()
+    plt.close(figure)
+
+
+def means(ladder, measure, values, groups=("rosetta", "non_rosetta")):
+    """Return rows of means per model: of rungs of one model each, NaN where not measured."""
+    rows = [
+        (ladder, rung, f"x-{rung}", 20 * (rung + 1), group, measure, value, np.nan, np.nan, 5)
+        for rung, value in enumerate(values)
+        for group in groups
+    ]
+    return pd.DataFrame(rows, columns=MODEL_POLARIZATION_COLUMNS)
+
+
+def drawn_sizes(axis):
+    """Return the sizes at which the first group of a panel is drawn."""
+    return list(axis.containers[0].lines[0].get_xdata())
+
+
+def test_each_modality_is_drawn_by_its_own_measure_where_that_was_taken():
+    table = pd.concat(
+        [
+            means("texts", "excess_kurtosis", [3.0, 4.0]),
+            means("images", "monosemanticity", [0.1, np.nan, 0.3]),
+            means("alone", "monosemanticity", [np.nan, np.nan]),
+        ]
+    )
+    figure = neuron_figures._polarization(table)
+    panels = {axis.get_title(): axis for axis in figure.axes}
+    assert list(panels) == ["x in texts", "x in images"], "no panel without an encoder"
+    labels = [axis.get_ylabel() for axis in panels.values()]
+    assert labels == ["mean vocabulary\nkurtosis", "mean\nmonosemanticity"]
+    assert drawn_sizes(panels["x in images"]) == [20, 60]
+    tops = [axis.get_ylim()[1] for axis in panels.values()]
+    assert tops[0] > 4 > 1 > tops[1], "a scale per measure"
+    plt.close(figure)
+
+
+def test_nothing_measured_is_said_and_not_drawn():
+    figure = neuron_figures._polarization(means("alone", "monosemanticity", [np.nan]))
+    assert [axis.get_title() for axis in figure.axes] == ["no model of this run could be measured"]
+    figure.canvas.draw()
+    plt.close(figure)
+
+
+def test_rows_hold_what_was_measured_and_groups_keep_their_colour():
+    by_model = pd.concat(
+        [
+            means("texts", "activation_mean", [1.0, 2.0], ("rosetta", "non_rosetta")),
+            means(
+                "images",
+                "activation_mean",
+                [3.0, 4.0],
+                ("rosetta", "rosetta_above_untrained", "non_rosetta"),
+            ),
+            means("texts", "domain_purity", [np.nan, np.nan]),
+            means("images", "domain_purity", [0.2, 0.5]),
+        ]
+    )
+    by_rung = by_model.drop(columns=["model", "n_neurons"])
+    figure = neuron_figures._statistics(by_rung, by_model)
+    texts, images, blank, purity = figure.axes
+    assert [texts.get_ylabel(), purity.get_ylabel()] == ["mean", "purity of\nthe class"]
+    assert not blank.axison
+    told = [axis.get_xlabel() for axis in figure.axes]
+    assert told == ["neurons per model", "", "", "neurons per model"], "below the last of a column"
+    colors = [
+        {bars.get_label(): bars.lines[0].get_color() for bars in axis.containers}
+        for axis in (texts, images)
+    ]
+    assert colors[0]["other"] == colors[1]["other"]
+    assert set(legend(figure)) == {"Rosetta", "Rosetta, above untrained", "other"}
     plt.close(figure)

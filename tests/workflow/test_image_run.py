@@ -119,3 +119,30 @@ def test_the_report_shows_images_and_says_nothing_of_texts(paths):
     judged = pd.read_csv(paths.table("generated_images"))
     assert judged["generator"].tolist() == ["pmf-s", "pmf-m"]
     assert not paths.viewer.exists()
+
+
+def test_neurons_are_told_by_the_images_that_fire_them_most(paths):
+    top = pd.read_parquet(
+        paths.top_images("vit-m"), columns=["stores", "layer", "unit", "rank", "image"]
+    )
+    first = top[top["rank"] == 1]
+    assert set(first["stores"]) == {"vit-m", "vit-m@pmf-m"}
+    size = CONFIG.zoo.sizes["m"]
+    n_neurons, d_mlp = size.n_layers * size.d_mlp, size.d_mlp
+    for store, part in first.groupby("stores"):
+        mean = activations(paths.stores(store, 2)).reshape(-1, 16, n_neurons).mean(1)
+        unit = part["layer"] * d_mlp + part["unit"]
+        highest = mean[part["image"], unit]
+        np.testing.assert_allclose(highest, mean.max(0)[unit], rtol=1e-5, atol=1e-6)
+
+
+def test_neurons_on_images_are_compared_by_size(paths):
+    means = pd.read_csv(paths.table("polarization")).set_index(["ladder", "statistic"])["mean"]
+    assert means["pmf-vit", "monosemanticity"].notna().any(), "another model tells it"
+    assert means["vit-mae", "explained_variance"].notna().any(), "of drawn images"
+    assert means["pmf-vit", "explained_variance"].isna().all(), "not of generated ones"
+    assert set(pd.read_csv(paths.table("findings"))["finding"]) == {
+        "count sublinear",
+        "share falling",
+        "monosemanticity",
+    }

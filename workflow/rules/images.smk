@@ -2,8 +2,9 @@
 
 Needs: local files or a hub dataset of images, or nothing where images are drawn, as the configuration says; the models.
 Makes: results/images/{train,match,heldout}.json and results/images/generated/, manifests beside folders of images;
-results/captured/{model}.json once all stores of a model are there; results/contact_sheets/{pair}.png. For small models
-also what matches.smk and controls.smk make of a pair.
+results/captured/{model}.json once all stores of a model are there; results/neurons/, top_images/, monosemanticity/ and
+factors/{model}.parquet, results/partner_images/{pair}.parquet and results/contact_sheets/{pair}.png. For small models also
+what matches.smk and controls.smk make of a pair.
 """
 
 
@@ -141,6 +142,55 @@ use rule step as image_part_of_rung with:
         **command("image_part_of_rung"),
     message:
         "Matching {wildcards.pair}, with nulls, intervals and sweeps"
+
+
+use rule step as image_profiles with:
+    input:
+        inputs_of("image_profiles"),
+    output:
+        outputs_of("image_profiles"),
+    pathvars:
+        **job_of("image_profiles"),
+    resources:
+        **needs("image_profiles"),
+    params:
+        **command("image_profiles"),
+    message:
+        "Profiling neurons on images"
+
+
+use rule step as image_neurons with:
+    input:
+        inputs_of("image_neurons"),
+    output:
+        outputs_of("image_neurons"),
+    pathvars:
+        **job_of("image_neurons"),
+    wildcard_constraints:
+        **only("image_neurons"),
+    resources:
+        **needs("image_neurons"),
+    params:
+        **command("image_neurons", "image-neurons --config {config:q} --model {model}"),
+    message:
+        "Profiling the neurons of {wildcards.model} on images"
+
+
+use rule step as partner_images with:
+    input:
+        inputs_of("partner_images"),
+    output:
+        outputs_of("partner_images"),
+    pathvars:
+        **job_of("partner_images"),
+    wildcard_constraints:
+        **only("partner_images"),
+    resources:
+        **needs("partner_images"),
+    params:
+        **command("partner_images", "partner-images --config {config:q} --pair {pair}"),
+    message:
+        "Partners of {wildcards.pair} on top images"
 
 
 use rule step as contact_sheet with:

@@ -62,6 +62,10 @@ class Objects:
     y: np.ndarray
     radius: np.ndarray
 
+    def part(self, images: slice) -> Objects:
+        """Return those of some images."""
+        return Objects(**{name: values[images] for name, values in vars(self).items()})
+
     @property
     def size(self) -> np.ndarray:
         """Index into `SIZES`, int8: thirds of the radii of first objects."""
@@ -103,6 +107,17 @@ class Scenes:
     has_second: np.ndarray
     background: np.ndarray
     grains: np.ndarray
+
+    def part(self, images: slice) -> Scenes:
+        """Return those of some images."""
+        return Scenes(
+            self.label[images],
+            self.first.part(images),
+            self.second.part(images),
+            self.has_second[images],
+            self.background[images],
+            self.grains[images],
+        )
 
 
 def draw_scenes(seed: int, indices: Iterable[int], two_objects: float) -> Scenes:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from rosetta.config import Config
-from rosetta.config.names import model_of_store
+from rosetta.config.image_stores import encoders_of, has_factors
+from rosetta.config.names import generator_of_store, model_of_store, store_name
 from rosetta.models import placement
 from rosetta.models.known_sizes import (
     Planned,
@@ -26,6 +27,9 @@ CHECKPOINT_COPIES = 4  # on disk: the trained weights; weights and two moments i
 # Moments, firing and top contexts of one activation; they are bound by memory, not arithmetic.
 PROFILE_OPERATIONS = 50
 PROFILE_EFFICIENCY = 0.05
+# One activation with the maps of all factors and pairs of them, and by chance: matrix products.
+FACTOR_OPERATIONS = 2000
+FACTOR_EFFICIENCY = 0.3
 CONTEXT_ROW_BYTES = 30  # one row of the table of top contexts, on disk
 CONTEXT_MEMORY = 64  # the same row in memory
 
@@ -131,6 +135,34 @@ def neurons(known: Known, model: str) -> Cost:
         Operations.at(PROFILE_EFFICIENCY, flops) + known.reread([model]),
         CONTEXT_ROW_BYTES * n_contexts,
         n_gpus=held.n_gpus,
+    )
+
+
+def image_neurons(known: Known, model: str) -> Cost:
+    """Return the cost of profiling a model's neurons on images, and of showing these to encoders.
+
+    Of drawn images each activation is multiplied with the map of every factor, and once more by
+    chance.
+    """
+    names = known.config.stores_of_model(model)
+    n_neurons = known.size_of(model).shape.n_neurons
+    n_tops = n_neurons * known.config.specialization.n_contexts * len(names)
+    values = n_neurons * sum(known.positions(name) for name in names)
+    drawn = n_neurons * sum(
+        known.positions(name) for name in names if has_factors(known.config, name)
+    )
+    shown = [
+        store_name(encoder, name if known.config.is_generator(name) else generator_of_store(name))
+        for name in names
+        for encoder in encoders_of(known.config, name)
+    ]
+    map_bytes = 4 * n_cells(known.config, model)
+    return Cost(
+        placement.MODEL_PROCESS_BYTES + TABLES + (CONTEXT_MEMORY + 2 * map_bytes) * n_tops,
+        Operations.at(PROFILE_EFFICIENCY, PROFILE_OPERATIONS * values)
+        + Operations.at(FACTOR_EFFICIENCY, FACTOR_OPERATIONS * drawn)
+        + known.forward(shown),
+        (CONTEXT_ROW_BYTES + map_bytes) * n_tops,
     )
 
 

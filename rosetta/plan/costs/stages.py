@@ -66,6 +66,8 @@ COSTS: Mapping[str, Price] = MappingProxyType(
         "vocabulary": _on_model(models.vocabulary),
         "neurons": _on_model(models.neurons),
         "contexts": _on_group(models.contexts),
+        "image_neurons": _on_model(models.image_neurons),
+        "partner_images": _TABLES,
         "generated_images": _LIGHT,
         "contact_sheet": _LIGHT,
         "describe": _LIGHT,

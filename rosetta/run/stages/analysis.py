@@ -12,7 +12,6 @@ from rosetta.run.stages.record import (
     Slice,
     Stage,
     Wildcards,
-    once_of_text,
     per_group_of_text,
     per_language_model,
 )
@@ -227,11 +226,11 @@ STAGES = (
         name="describe",
         version=8,
         phase="results",
-        reads=("nulls", "match", "anchors", "vocabulary", "neurons"),
-        jobs=once_of_text,
+        reads=("nulls", "match", "anchors", "vocabulary", "neurons", "image_neurons"),
         config_slice=_describe,
         tables={
-            "selectivity": "per neuron: vocabulary kurtosis and activation statistics",
+            "selectivity": "per neuron of a language model: vocabulary kurtosis and activation "
+            "statistics",
             "polarization": "per rung: means of Rosetta Neurons, of the other neurons, and the "
             "difference, with intervals",
             "polarization_by_model": "the same per model",
@@ -243,21 +242,33 @@ STAGES = (
         },
         inputs=files.both(
             files.profiles,
-            files.of_groups("rosetta", "text"),
-            files.of_pairs("matches", "text"),
+            files.image_profiles,
+            files.of_groups("rosetta"),
+            files.of_pairs("matches"),
             files.all_nulls,
+            files.of_models("model_manifest"),
         ),
     ),
     Stage(
         name="findings",
         version=1,
         phase="results",
-        reads=("nulls", "match", "anchors", "counts", "fit", "vocabulary", "neurons"),
+        reads=(
+            "nulls",
+            "match",
+            "anchors",
+            "counts",
+            "fit",
+            "vocabulary",
+            "neurons",
+            "image_neurons",
+        ),
         config_slice=_describe,
         tables={"findings": "whether this run supports each finding of the study"},
         inputs=files.both(
             files.profiles,
-            files.of_groups("rosetta", "text"),
+            files.image_profiles,
+            files.of_groups("rosetta"),
             files.of_pairs("matches"),
             files.all_nulls,
             files.of_models("model_manifest"),
@@ -266,15 +277,16 @@ STAGES = (
     ),
     Stage(
         name="neuron_figures",
-        version=5,
+        version=6,
         phase="results",
-        jobs=once_of_text,
         reads=("describe",),
         local=True,
         figures={
-            "polarization": "vocabulary kurtosis of Rosetta Neurons and of the others, by size",
+            "polarization": "selectivity of Rosetta Neurons and of the others, by size: vocabulary "
+            "kurtosis, or monosemanticity on images",
             "statistics": "activation statistics of Rosetta Neurons and of the others, by size",
-            "specialization": "domains that Rosetta Neurons and the others read highest on",
+            "specialization": "domains or classes that Rosetta Neurons and the others read "
+            "highest on",
             "depth": "how deep Rosetta Neurons lie",
             "layer_pairs": "matches between each two layers",
         },

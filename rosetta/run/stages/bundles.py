@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rosetta.config import PAIR_SEPARATOR, Config, group_name
 from rosetta.config.base import Modality
 from rosetta.config.names import model_of_store
-from rosetta.run.stages import activations, analysis, filtering, models, theory
+from rosetta.run.stages import activations, analysis, filtering, images, models, theory
 from rosetta.run.stages.record import Bundle, Piece, Sized, Stage, Wildcards
 
 
@@ -105,7 +105,7 @@ def _pair(config: Config, job: Wildcards) -> list[Piece]:
 
 
 def _image_pair(config: Config, job: Wildcards) -> list[Piece]:
-    return [*_pair(config, job), Piece("contact_sheet", job)]
+    return [*_pair(config, job), Piece("partner_images", job), Piece("contact_sheet", job)]
 
 
 def _image_rung(config: Config, job: Wildcards) -> list[Piece]:
@@ -170,6 +170,10 @@ def _further_trained(config: Config, job: Wildcards) -> list[Piece]:
     return [*trained, *_further_shards(config, job)]
 
 
+def _small_image_models(config: Config) -> list[Wildcards]:
+    return [{}] if config.small_pairs and config.used_models("images") else []
+
+
 def _small_filter(config: Config) -> list[Wildcards]:
     return [{}] if config.small_filter else []
 
@@ -181,6 +185,7 @@ def _small_simulations(config: Config) -> list[Wildcards]:
 _OF_MODELS, _OF_STORES, _OF_COUNTS, _OF_THEORY = (
     {stage.name: stage for stage in part.STAGES} for part in (models, activations, analysis, theory)
 )
+_PROFILES = [stage for stage in images.STAGES if stage.name == "image_neurons"]
 _TOKENIZERS = (_OF_MODELS["tokenizer"],)
 _SIMULATIONS = [
     _OF_THEORY[f"theory_{name}"]
@@ -243,6 +248,12 @@ BUNDLES = (
         pieces=_captured_twins,
         others=_image_twins,
         resources=Sized(by="model", gpu="always"),
+    ),
+    Bundle(
+        name="image_profiles",
+        jobs=_small_image_models,
+        pieces=_all_of(*_PROFILES),
+        resources=Sized(by="stage"),
     ),
     Bundle(
         name="pair",

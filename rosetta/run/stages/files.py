@@ -251,8 +251,10 @@ def all_neighbors(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
     return [path for pair in pairs for path in neighbors(config, paths, {"pair": pair})]
 
 
-# What is known of every language model's neurons.
+# What is known of the neurons of every language model, and of every model that sees images.
 profiles = both(*(of_models(name, "text") for name in ("vocabulary", "neurons", "contexts")))
+_ON_IMAGES = ("neurons", "top_images", "monosemanticity", "factors")
+image_profiles = both(*(of_models(name, "images") for name in _ON_IMAGES))
 
 
 def tables(*names: str) -> Files:

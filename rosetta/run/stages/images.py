@@ -1,17 +1,62 @@
-"""The stage that shows what image neurons fire on: the best matches of a pair."""
+"""The stages that tell what neurons of images are like, and how good generated images are."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from rosetta.config import Config, group_name
+from rosetta.config.image_stores import encoders_of
+from rosetta.config.names import generator_of_store
 from rosetta.run.paths import Paths
 from rosetta.run.stages import files
-from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards
+from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, per_image_model
 
 
 def _image_pairs(config: Config) -> list[Wildcards]:
     return [{"pair": group_name(pair)} for pair in config.pairs("images")]
+
+
+def _profiled(config: Config, model: str) -> Slice:
+    # Which encoders judge a model's images follows from the ladders.
+    stores = config.stores_of_model(model)
+    return {
+        "firing_std": config.selectivity.firing_std,
+        "n_contexts": config.specialization.n_contexts,
+        "encoders": {store: encoders_of(config, store) for store in stores},
+    }
+
+
+def _shown(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return the stores of a model, what they are of, and the models that judge the images."""
+    names = config.stores_of_model(job["model"])
+    encoders = dict.fromkeys(one for name in names for one in encoders_of(config, name))
+    found = [path for name in names for path in files.stores(config, paths, {"model": name})]
+    shown = [path for name in names for path in _images(config, paths, name)]
+    captured = [paths.captured(model) for model in (job["model"], *encoders)]
+    return list(dict.fromkeys([*found, *shown, *captured, *map(paths.model_manifest, encoders)]))
+
+
+def _images(config: Config, paths: Paths, store: str) -> list[Path]:
+    """Return the sets of images that stores are of, by their name."""
+    generator = store if config.is_generator(store) else generator_of_store(store)
+    if generator is None:
+        return [paths.image_set("match")]
+    n_shards = config.activations.n_shards
+    return [paths.generated(generator, n_shards, shard) for shard in range(n_shards)]
+
+
+def _images_of_pair(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    return _images(config, paths, config.stores_of(job["pair"])[0])
+
+
+def _profiles(_config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    places = (paths.neurons, paths.top_images, paths.monosemanticity, paths.factors)
+    return [place(job["model"]) for place in places]
+
+
+def _tops(_config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return the top images of both models of a pair."""
+    return [paths.top_images(model) for model in files.models(job)]
 
 
 def _sheet(config: Config, _pair: str) -> Slice:
@@ -30,6 +75,29 @@ def _judged(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
 
 STAGES = (
     Stage(
+        name="image_neurons",
+        version=1,
+        phase="neurons",
+        reads=("images", "train", "model", "generate", "activations", "captured"),
+        job="{model}",
+        jobs=per_image_model,
+        config_slice=_profiled,
+        resources=Sized(by="model", gpu="always"),
+        inputs=_shown,
+        makes=_profiles,
+    ),
+    Stage(
+        name="partner_images",
+        version=1,
+        phase="neurons",
+        reads=("generate", "activations", "captured", "match", "image_neurons"),
+        job="{pair}",
+        jobs=_image_pairs,
+        resources=Sized(by="pair"),
+        inputs=files.both(files.stores_of_models, _tops, files.one("matches", "pair")),
+        makes=files.one("partner_images", "pair"),
+    ),
+    Stage(
         name="generated_images",
         version=1,
         phase="results",
@@ -40,14 +108,20 @@ STAGES = (
     ),
     Stage(
         name="contact_sheet",
-        version=1,
+        version=2,
         phase="neurons",
-        reads=("images", "generate", "activations", "captured", "match"),
+        reads=("images", "generate", "captured", "match", "image_neurons", "partner_images"),
         job="{pair}",
         jobs=_image_pairs,
         config_slice=_sheet,
         resources=Sized(by="pair"),
-        inputs=files.both(files.samples, files.stores_of_models, files.one("matches", "pair")),
+        inputs=files.both(
+            _images_of_pair,
+            files.captured,
+            _tops,
+            files.one("matches", "pair"),
+            files.one("partner_images", "pair"),
+        ),
         makes=files.one("contact_sheet", "pair"),
     ),
 )

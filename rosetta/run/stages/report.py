@@ -55,7 +55,7 @@ VIEWER = Stage(
 )
 REPORT = Stage(
     name="report",
-    version=12,
+    version=13,
     phase="results",
     reads=(
         "corpus",
