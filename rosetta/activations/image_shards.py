@@ -152,7 +152,11 @@ def _make_images(work: _Shard) -> None:
 
 
 def _class_names(work: _Shard, n_classes: int) -> list[str]:
-    """Return the names of a generator's classes: of the images that it learnt from, or numbers."""
+    """Return the names of a generator's classes: its own, those of the images that it learnt from,
+    or numbers.
+    """
+    if "classes" in work.manifest:
+        return list(work.manifest["classes"])
     if work.config.entry(work.name).zoo is None:
         return list(map(str, range(n_classes)))
     learnt = read_manifest(work.paths.image_set("train"), "images")

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from rosetta.config.base import Modality, Place, Recorded, Section, Seed
 from rosetta.config.corpus import HubId, Revision
+from rosetta.config.pipelines import Pipeline
 from rosetta.config.zoo import IMAGE_TASKS, Zoo, ZooRecipe
 
 
@@ -59,6 +60,11 @@ class ModelEntry(Section):
         description="whether a model of `path` or `hub` makes images: then it is the first of its "
         "rungs, whose other models are shown what it makes",
     )
+    pipeline: Pipeline | None = Field(
+        None,
+        description="of a generator that is a pipeline of diffusers (`model_index.json`): how it "
+        "makes images",
+    )
     recorded: Recorded = Field(
         "neurons",
         description="what counts as a unit of an image model of `path` or `hub`: `neurons`, the "
@@ -97,6 +103,8 @@ class ModelEntry(Section):
             )
         if self.generator and self.modality != "images":
             raise ValueError("generator: true needs modality: images")
+        if self.pipeline and not self.generator:
+            raise ValueError("pipeline needs generator: true and modality: images")
         if (self.zoo or self.untrained) and (self.generator or self.modality != "text"):
             raise ValueError("modality and generator go with path or hub; leave them out")
         if self.recorded != "neurons" and (self.modality != "images" or self.generator):

@@ -161,13 +161,14 @@ class Config(Section):
 
     def modality_of(self, name: str) -> Modality:
         """Return what a model sees, by the name of an entry, a twin, a training or stores."""
-        return self._described(name).modality_of(self.zoo)
+        return self.described(name).modality_of(self.zoo)
 
     def is_generator(self, name: str) -> bool:
         """Tell whether a model makes images: its activations are those of making its own."""
-        return self._described(name).is_generator(self.zoo)
+        return self.described(name).is_generator(self.zoo)
 
-    def _described(self, name: str) -> ModelEntry:
+    def described(self, name: str) -> ModelEntry:
+        """Return the entry that says what a model is: that of its base model if it is a twin."""
         entry = self.entry(name)
         return self.models[entry.untrained.of] if entry.untrained else entry
 

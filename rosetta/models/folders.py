@@ -20,12 +20,14 @@ from rosetta.models.saved_weight_names import ALL_EXPERTS, SavedWeight, saved_we
 from rosetta.models.weights_fit import ONE_MODEL, listed
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+PIPELINE = "model_index.json"  # what makes a folder a pipeline of diffusers
 # Names of what a quantisation adds to weights or puts in their place. A scale of something else,
 # such as `logit_scale`, may be a weight like others.
 _QUANTISED = re.compile(
     r"(^|[._])(qweight|qzeros|zeros|zero_point|scales|scale_inv|g_idx|weight_packed|W_q|absmax|SCB|_scale|"
     r"(weight|input|output|proj|[kqv])_scale)$"
 )
+_FILES = (".json", ".safetensors", ".model", ".txt")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
 
 
@@ -59,7 +61,12 @@ def check_model_folder(
     place = f"{key}: {folder}"
     if not folder.is_dir():
         raise ModelError(f"{place} is not a folder. Give a folder in Hugging Face format.")
-    config = _read_json(folder / "config.json", place)
+    if (folder / PIPELINE).exists() and not (folder / "config.json").exists():
+        raise ModelError(
+            f"{place} holds a pipeline of diffusers. Give the entry its settings: `pipeline: "
+            "{steps: …}` (docs/diffusion.md)."
+        )
+    config = read_json(folder / "config.json", place)
     _check_no_code(config, place)
     modality = modality_of(config.get("model_type"), place)
     check_plain(config, place)
@@ -148,7 +155,7 @@ def folder_shape(folder: Path, key: str, recorded: Recorded = "neurons") -> Neur
         If it tells something else than counts.
     """
     place = f"{key}: {folder}"
-    return _shape_of(_read_json(folder / "config.json", place), place, recorded)
+    return _shape_of(read_json(folder / "config.json", place), place, recorded)
 
 
 def folder_modality(folder: Path, key: str) -> Modality:
@@ -160,7 +167,7 @@ def folder_modality(folder: Path, key: str) -> Modality:
         If the architecture is not supported.
     """
     place = f"{key}: {folder}"
-    return modality_of(_read_json(folder / "config.json", place).get("model_type"), place)
+    return modality_of(read_json(folder / "config.json", place).get("model_type"), place)
 
 
 def _shape_of(config: dict, place: str, recorded: Recorded = "neurons") -> NeuronShape | None:
@@ -172,13 +179,23 @@ def _shape_of(config: dict, place: str, recorded: Recorded = "neurons") -> Neuro
 
 
 def model_files(folder: Path) -> list[Path]:
-    """Return a model folder's files that matter: configuration, weights, tokenizer."""
-    return sorted(
-        p for p in folder.iterdir() if p.suffix in (".json", ".safetensors", ".model", ".txt")
-    )
+    """Return a model folder's files that matter: configuration, weights, tokenizer; of a pipeline
+    those of all of its parts.
+    """
+    if (folder / PIPELINE).exists():  # whose text encoders may be asked in the form of a chat
+        files = (*folder.glob("*"), *folder.glob("*/*"))
+        return sorted(p for p in files if p.suffix in (*_FILES, ".jinja"))
+    return sorted(p for p in folder.iterdir() if p.suffix in _FILES)
 
 
-def _read_json(path: Path, place: str) -> dict:
+def read_json(path: Path, place: str) -> dict:
+    """Return the content of a JSON file of a model.
+
+    Raises
+    ------
+    ModelError
+        If it is missing, damaged or no object.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -192,8 +209,17 @@ def _read_json(path: Path, place: str) -> dict:
     return content
 
 
-def weight_shapes(folder: Path, key: str) -> dict[str, list[int]]:
+def weight_shapes(folder: Path, key: str, whole: str = WHOLE) -> dict[str, list[int]]:
     """Return the shapes of a model's saved weights by their names, from the headers of its files.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    key : str
+        What the message names as the culprit.
+    whole : str
+        Name of the file if it is one.
 
     Raises
     ------
@@ -201,7 +227,7 @@ def weight_shapes(folder: Path, key: str) -> dict[str, list[int]]:
         If a file is missing or damaged.
     """
     place, shapes = f"{key}: {folder}", {}
-    for name in weight_files(folder, place):
+    for name in weight_files(folder, place, whole):
         try:
             with safe_open(folder / name, framework="numpy") as file:
                 shapes |= {weight: file.get_slice(weight).get_shape() for weight in file.keys()}  # noqa: SIM118
@@ -222,7 +248,7 @@ def n_saved_parameters(folder: Path, key: str) -> int:
         If a file is missing or damaged.
     """
     place = f"{key}: {folder}"
-    model_type = _read_json(folder / "config.json", place).get("model_type")
+    model_type = read_json(folder / "config.json", place).get("model_type")
     leftovers = [re.compile(one) for one in architecture_of(model_type, place).leftovers]
     return sum(
         math.prod(size)
@@ -287,23 +313,24 @@ def _check_sizes(sizes: dict[SavedWeight, list[int]], shape: NeuronShape, place:
             )
 
 
-def weight_files(folder: Path, place: str) -> list[str]:
-    """Return the names of the safetensors files that transformers reads of a model folder.
+def weight_files(folder: Path, place: str, whole: str = WHOLE) -> list[str]:
+    """Return the names of the safetensors files that are read of a model folder: `whole` or, if it
+    is not there, what its index names.
 
     Raises
     ------
     ModelError
         If there is none, or the index names one that is missing or lies elsewhere.
     """
-    if (folder / WHOLE).exists():
-        return [WHOLE]  # whether or not there is an index too (see `stale_index`)
-    index = folder / INDEX
+    if (folder / whole).exists():
+        return [whole]  # whether or not there is an index too (see `stale_index`)
+    index = folder / f"{whole}.index.json"
     if not index.exists():
         raise ModelError(
-            f"{place} has no {WHOLE}. Weights are read from safetensors only: convert them with "
+            f"{place} has no {whole}. Weights are read from safetensors only: convert them with "
             "save_pretrained(folder)."
         )
-    weights = _read_json(index, place).get("weight_map")
+    weights = read_json(index, place).get("weight_map")
     if not isinstance(weights, dict) or not all(isinstance(name, str) for name in weights.values()):
         raise ModelError(
             f"{place}: {index.name} has no weight_map of names to files. Complete the download."

@@ -10,9 +10,11 @@ import torch
 
 from rosetta.errors import ModelError
 from rosetta.models.devices import CPU
+from rosetta.models.diffusion.generator import PipelineGenerator
+from rosetta.models.diffusion.loading import facts_of, load_pipeline, settings_of
 from rosetta.models.generator_inputs import check_labels
 from rosetta.models.generator_sites import CellSite, recording, stacked
-from rosetta.models.loading import Where, load_model
+from rosetta.models.loading import load_model
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.pmf.generator import PmfGenerator
 from rosetta.models.sources import ModelSource
@@ -68,26 +70,31 @@ class Generator(Protocol):
 GENERATORS: dict[str, Callable[[Any, str], Generator]] = {"pmf": PmfGenerator}
 
 
-def load_generator(source: ModelSource, where: Where = CPU) -> Generator:
+def load_generator(source: ModelSource, device: torch.device = CPU) -> Generator:
     """Load a generator of images, from safetensors or a seed.
 
-    The untrained twin of a pMF makes one grey image of whatever noise, since the gates of its
-    layers start at zero. It is run on the seeds and labels of its trained model for its
-    activations. Its images are not used.
+    An untrained twin is run on the seeds and labels of its trained model for its activations. Its
+    images are not used: that of a pMF makes one grey image of whatever noise, since the gates of
+    its layers start at zero. That of a pipeline has a random transformer and trained other parts.
 
     Parameters
     ----------
     source : ModelSource
         The model; with `untrained_seed` one of random weights.
-    where : device, or dict of {int or 'cpu': int}
-        As `rosetta.models.loading.load_model` takes it.
+    device : device
+        Takes all of it.
 
     Raises
     ------
-    ModelError
-        If it generates no images, cannot be loaded, or its weights do not fit it.
+    RosettaError
+        If it generates no images, cannot be loaded, its weights do not fit it, or a setting of a
+        pipeline does not.
     """
-    model = load_model(source, where)
+    if source.pipeline is not None:
+        facts = facts_of(source)
+        pipeline = load_pipeline(source, facts, device)
+        return PipelineGenerator(pipeline, facts, settings_of(source), source.place)
+    model = load_model(source, device)
     if model.config.model_type not in GENERATORS:
         raise ModelError(
             f"{source.place}: {model.config.model_type} generates no images. Architectures that "

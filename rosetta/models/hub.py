@@ -10,6 +10,10 @@ from huggingface_hub.utils import httpx
 from rosetta.errors import ModelError
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+# Of a pipeline of diffusers: those of its transformer.
+PIPELINE_WEIGHTS = tuple(
+    f"transformer/diffusion_pytorch_model.safetensors{index}" for index in ("", ".index.json")
+)
 # Whose pull requests the hub's own service opens, and their title; anybody else's conversion is not
 # to be trusted.
 CONVERTER = "SFconvertbot"
@@ -33,7 +37,9 @@ class Pin(NamedTuple):
     note: str = ""
 
 
-def pin_model(api: Any, model: str, revision: str, place: str) -> Pin:
+def pin_model(
+    api: Any, model: str, revision: str, place: str, weights: tuple[str, ...] = WEIGHTS
+) -> Pin:
     """Return the commit of a hub model's revision, or of its safetensors conversion.
 
     Parameters
@@ -44,6 +50,8 @@ def pin_model(api: Any, model: str, revision: str, place: str) -> Pin:
         Id, and branch, tag or commit.
     place : str
         What messages name as the culprit.
+    weights : tuple of str
+        Files one of which it has to hold.
 
     Raises
     ------
@@ -52,12 +60,12 @@ def pin_model(api: Any, model: str, revision: str, place: str) -> Pin:
         safetensors.
     """
     asked = _told(api.model_info, model, revision, place)
-    if _has_safetensors(asked):
+    if _has_one(asked, weights):
         return Pin(asked.sha)
     for number in sorted(_conversions(api, model, place), reverse=True):
         reference = f"refs/pr/{number}"
         converted = _told(api.model_info, model, reference, place)
-        if _has_safetensors(converted):
+        if _has_one(converted, weights):
             return Pin(
                 converted.sha,
                 f"{model}@{revision} holds no safetensors; pinned to {reference}, which does",
@@ -79,8 +87,12 @@ def pin_dataset(api: Any, dataset: str, revision: str, place: str) -> Pin:
     return Pin(_told(api.dataset_info, dataset, revision, place).sha)
 
 
-def check_safetensors(model: str, revision: str, place: str) -> None:
+def check_safetensors(
+    model: str, revision: str, place: str, weights: tuple[str, ...] = WEIGHTS
+) -> None:
     """Check that a hub model has weights in safetensors, before anything large is fetched.
+
+    `weights` are the files one of which it has to hold.
 
     Raises
     ------
@@ -88,19 +100,19 @@ def check_safetensors(model: str, revision: str, place: str) -> None:
         If it has none, or the hub cannot be asked and the local cache holds none.
     """
     if any(
-        isinstance(try_to_load_from_cache(model, name, revision=revision), str) for name in WEIGHTS
+        isinstance(try_to_load_from_cache(model, name, revision=revision), str) for name in weights
     ):
         return
     try:
-        found = any(HfApi().file_exists(model, name, revision=revision) for name in WEIGHTS)
+        found = any(HfApi().file_exists(model, name, revision=revision) for name in weights)
     except UNANSWERED as error:
         raise _unanswered(error, model, revision, place) from None
     if not found:
         raise ModelError(f"{place}: {model}@{revision} holds no safetensors. {CONVERSION}")
 
 
-def _has_safetensors(info: Any) -> bool:
-    return any(file.rfilename in WEIGHTS for file in info.siblings)
+def _has_one(info: Any, names: tuple[str, ...]) -> bool:
+    return any(file.rfilename in names for file in info.siblings)
 
 
 def _conversions(api: Any, model: str, place: str) -> list[int]:

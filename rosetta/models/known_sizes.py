@@ -11,6 +11,7 @@ from rosetta.config.base import GB
 from rosetta.config.devices import AUTO
 from rosetta.config.models import ModelEntry
 from rosetta.errors import StoreError
+from rosetta.models.diffusion.folders import folder_facts, n_pipeline_parameters
 from rosetta.models.folders import folder_shape, n_saved_parameters
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.placement import Demand, Placement, Room, place
@@ -41,6 +42,9 @@ def known_size(config: Config, paths: Paths, name: str) -> Size | None:
     entry = config.entry(base)
     if entry.path and not is_planned(entry):
         folder, key = Path(entry.path), f"models.{base}.path"
+        if entry.pipeline:
+            made = folder_facts(folder, entry.pipeline, f"models.{base}")
+            return Size(made.shape, n_pipeline_parameters(folder, f"models.{base}"))
         shape = folder_shape(folder, key, entry.recorded)
         return shape and Size(shape, n_saved_parameters(folder, key))
     try:
@@ -75,10 +79,11 @@ def known_neurons(config: Config, paths: Paths, name: str) -> int | None:
 def n_cells(config: Config, name: str) -> int:
     """Return the cells of an image under a model that sees images, for a plan.
 
-    A zoo family and an entry's `dimensions` tell it; `CELLS` otherwise.
+    A zoo family, the folder of a pipeline and an entry's `dimensions` tell it; `CELLS` otherwise.
     """
-    entry = config.entry(name)
-    entry = config.models[entry.untrained.of] if entry.untrained else entry
+    entry = config.described(name)
+    if entry.pipeline and entry.path and not is_planned(entry):
+        return math.prod(folder_facts(Path(entry.path), entry.pipeline, f"models.{name}").grid)
     if entry.zoo:
         image = config.zoo.families[entry.zoo.family].image
         return math.prod(image.grid) if image else CELLS

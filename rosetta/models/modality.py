@@ -28,7 +28,7 @@ def known_modality(config: Config, paths: Paths, name: str) -> Modality | None:
     twin = config.entry(name).untrained
     base = twin.of if twin else name
     entry = config.entry(base)
-    if entry.path and Path(entry.path).exists():
+    if entry.path and Path(entry.path).exists() and not entry.pipeline:
         return folder_modality(Path(entry.path), f"models.{base}.path")
     if entry.path or entry.modality == "images":  # what a plan is made for
         return entry.modality

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 
 from rosetta.errors import ModelError
 from rosetta.models.architectures.registry import is_generator, modality_of
+from rosetta.models.described import Described, check_finite
+from rosetta.models.diffusion.description import describe_pipeline, pipeline_identity
 from rosetta.models.folders import check_model_folder, stale_index, weight_files
 from rosetta.models.hub import check_safetensors
 from rosetta.models.image_inputs import image_input
@@ -37,6 +38,31 @@ def write_model_manifest(
     source: ModelSource, path: Path, made_by: dict, training: dict | None = None
 ) -> NeuronShape:
     """Check a model end to end and write its manifest: identity, sizes, digests."""
+    described = describe_pipeline(source) if source.pipeline else _described(source)
+    shape = described.shape
+    where_from = {
+        name: value for name, value in asdict(source).items() if name not in ("key", "pipeline")
+    }
+    content = {
+        "kind": KIND,
+        "made_by": made_by,
+        "source": where_from,
+        "architecture": described.architecture,
+        **shape.facts,
+        "n_neurons": shape.n_neurons,
+        "n_parameters": described.n_parameters,
+        "weights": described.weights,
+        **described.facts,
+        "training": training,
+        "licence": licence_of(source, trained_here=training is not None),
+        "files": describe_model(source),
+    }
+    write_manifest(path, content)
+    return shape
+
+
+def _described(source: ModelSource) -> Described:
+    """Check a model of transformers end to end, and return what its manifest says of it."""
     if source.revision is None:
         check_model_folder(Path(source.location), source.place)
     elif source.untrained_seed is None:
@@ -50,22 +76,8 @@ def write_model_manifest(
         _check_files(source, config)
     with torch.device("meta"):
         recorded_sites(source.recorded, random_model(config, source.place), source.place)
-    content = {
-        "kind": KIND,
-        "made_by": made_by,
-        "source": {name: value for name, value in asdict(source).items() if name != "key"},
-        "architecture": config.model_type,
-        **shape.facts,
-        "n_neurons": shape.n_neurons,
-        "n_parameters": count_parameters(config),
-        "weights": _weights_identity(source, config),
-        **reads,
-        "training": training,
-        "licence": licence_of(source, trained_here=training is not None),
-        "files": describe_model(source),
-    }
-    write_manifest(path, content)
-    return shape
+    weights = _weights_identity(source, config)
+    return Described(config.model_type, shape, count_parameters(config), weights, reads)
 
 
 def _input_facts(source: ModelSource, config: Any) -> dict[str, Any]:
@@ -88,17 +100,8 @@ def _check_files(source: ModelSource, config: Any) -> None:
     load_pretrained(source, config, torch.device("meta"))
     every = modality_of(config.model_type, source.place) == "images"
     folder = Path(source.location)
-    for path in (folder / name for name in weight_files(folder, source.place)):
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118
-                if (every or name.endswith(_WEIGHTS)) and not torch.isfinite(
-                    file.get_tensor(name).float()
-                ).all():
-                    raise ModelError(
-                        f"{source.place}: {name} in {path} holds values that are not finite: "
-                        "its training diverged, or "
-                        "the file is damaged. Give another model."
-                    )
+    for name in weight_files(folder, source.place):
+        check_finite(folder / name, source.place, "" if every else _WEIGHTS)
 
 
 def count_parameters(config: Any) -> int:
@@ -119,7 +122,12 @@ def checked_manifest(source: ModelSource, path: Path) -> dict[str, Any]:
     """
     manifest = read_manifest(path, KIND)
     check_model(manifest, path)
-    if _weights_identity(source, load_config_of(source)) != manifest["weights"]:
+    found = (
+        pipeline_identity(source)
+        if source.pipeline
+        else _weights_identity(source, load_config_of(source))
+    )
+    if found != manifest["weights"]:
         raise ModelError(
             f"{source.place}: the weights of {source.location} are not those that {path} "
             "describes. "

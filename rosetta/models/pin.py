@@ -9,7 +9,7 @@ import yaml
 
 from rosetta.config import HubSource, load_config
 from rosetta.errors import ConfigError
-from rosetta.models.hub import Pin, pin_dataset, pin_model
+from rosetta.models.hub import PIPELINE_WEIGHTS, WEIGHTS, Pin, pin_dataset, pin_model
 from rosetta.progress import say
 
 
@@ -45,7 +45,9 @@ def pin_text(path: Path, api: Any) -> str:
 
     for name, entry in config.models.items():
         if entry.hub and entry.revision:
-            replace(("models", name), pin_model(api, entry.hub, entry.revision, f"models.{name}"))
+            weights = PIPELINE_WEIGHTS if entry.pipeline else WEIGHTS
+            found = pin_model(api, entry.hub, entry.revision, f"models.{name}", weights)
+            replace(("models", name), found)
     pool = config.filtering.pool.source if config.filtering else None
     for keys, source in (
         (("corpus", "source"), config.corpus.source),

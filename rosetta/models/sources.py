@@ -8,6 +8,7 @@ from typing import Any
 
 from rosetta.config import Config
 from rosetta.config.base import Recorded
+from rosetta.config.pipelines import Pipeline
 from rosetta.errors import ModelError
 from rosetta.models.folders import model_files
 from rosetta.run.paths import Paths
@@ -35,6 +36,8 @@ class ModelSource:
         Precision of the forward pass.
     key : str or None
         What messages name as the culprit, where it is not the model entry.
+    pipeline : Pipeline or None
+        How it makes images, if it is a pipeline of diffusers.
     recorded : {'neurons', 'mlp_input'}
         What counts as a unit (`rosetta.models.recorded`).
     """
@@ -45,6 +48,7 @@ class ModelSource:
     untrained_seed: int | None = None
     dtype: str = "float32"
     key: str | None = None
+    pipeline: Pipeline | None = None
     recorded: Recorded = "neurons"
 
     @property
@@ -58,25 +62,37 @@ def model_source(config: Config, paths: Paths, name: str) -> ModelSource:
     entry = config.entry(name)
     if entry.untrained:
         base = model_source(config, paths, entry.untrained.of)
-        return replace(base, name=name, untrained_seed=entry.untrained.seed, dtype=entry.dtype)
+        seed = entry.untrained.seed
+        return replace(base, name=name, untrained_seed=seed, dtype=entry.dtype)
     if entry.zoo:
         return ModelSource(name, str(paths.model(name)), dtype=entry.dtype)
     location, revision = (entry.path, None) if entry.path else (str(entry.hub), entry.revision)
-    return ModelSource(name, location, revision, dtype=entry.dtype, recorded=entry.recorded)
+    return ModelSource(
+        name,
+        location,
+        revision,
+        dtype=entry.dtype,
+        pipeline=entry.pipeline,
+        recorded=entry.recorded,
+    )
 
 
 def describe_model(source: ModelSource) -> dict[str, dict[str, Any]] | None:
     """Return size and digest of a local model's files; None for one of the hub.
 
-    Those of an untrained twin are its base model's, without the weights.
+    Those of an untrained twin are its base model's, without the weights that it has not: of a
+    pipeline the transformer's.
     """
     folder = Path(source.location)
     if source.revision is not None:
         return None
-    trained = source.untrained_seed is None
-    return describe(
-        folder, [file for file in model_files(folder) if trained or file.suffix != ".safetensors"]
+    random = folder / "transformer" if source.pipeline else folder
+    files = (
+        file
+        for file in model_files(folder)
+        if source.untrained_seed is None or file.suffix != ".safetensors" or file.parent != random
     )
+    return describe(folder, files)
 
 
 def check_model(manifest: dict[str, Any], path: Path) -> None:

@@ -184,13 +184,8 @@ def model_step(config: Config, paths: Paths, model: str) -> None:
     source = sources.model_source(config, paths, model)
     made = made_by(config, "model", model)
     shape = write_model_manifest(source, paths.model_manifest(model), made)
-    architecture = read_manifest(paths.model_manifest(model), "model")["architecture"]
-    seen = modality_of(architecture, f"models.{model}")
-    if seen != config.modality_of(model):
-        raise ConfigError(
-            f"models.{model}.modality: is {config.modality_of(model)}, but the model sees {seen}. "
-            f"Set it to {seen}."
-        )
+    if source.pipeline is None:
+        _check_modality(config, paths, model)
     said = entry.dimensions
     if said and (said.n_layers, said.d_mlp) != (shape.n_layers, shape.d_mlp):
         raise ConfigError(
@@ -198,6 +193,16 @@ def model_step(config: Config, paths: Paths, model: str) -> None:
             f"the model has {shape.n_layers} × {shape.d_mlp}. Correct it."
         )
     say(f"{model}: {shape.n_layers} layers × {shape.d_mlp} units = {shape.n_neurons} neurons")
+
+
+def _check_modality(config: Config, paths: Paths, model: str) -> None:
+    architecture = read_manifest(paths.model_manifest(model), "model")["architecture"]
+    seen = modality_of(architecture, f"models.{model}")
+    if seen != config.modality_of(model):
+        raise ConfigError(
+            f"models.{model}.modality: is {config.modality_of(model)}, but the model sees {seen}. "
+            f"Set it to {seen}."
+        )
 
 
 def convert_pmf_step(checkpoint: Path, out: Path, size: Literal["B", "L", "H"]) -> None:

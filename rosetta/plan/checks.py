@@ -16,6 +16,8 @@ from rosetta.errors import ConfigError
 from rosetta.extras import require_extra
 from rosetta.inputs.text.environment import HARVESTED_EXTRAS, SECTION
 from rosetta.judging.endpoint import check_endpoint
+from rosetta.models.diffusion.facts import names_in_file
+from rosetta.models.diffusion.folders import check_pipeline_folder
 from rosetta.models.folders import check_model_folder, folder_modality, model_files
 from rosetta.models.known_sizes import is_planned, known_size
 from rosetta.models.modality import known_modality
@@ -53,6 +55,8 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     for name, entry in config.models.items():
         if entry.path is not None and not (is_planned(entry) and not need_sources):
             _check_folder(config, name, Path(entry.path))
+        if need_sources and entry.pipeline and isinstance(entry.pipeline.class_names, str):
+            names_in_file(entry.pipeline.class_names, f"models.{name}.pipeline.class_names")
         if entry.hub is not None and Path(entry.hub).exists():
             raise ConfigError(
                 f"models.{name}.hub: a folder {entry.hub} lies here, which would be loaded in "
@@ -71,7 +75,11 @@ def check_config(config: Config, need_sources: bool = True) -> None:
 
 def _check_folder(config: Config, name: str, folder: Path) -> None:
     """Check a model's folder, and that the model sees what its entry says."""
-    key = f"models.{name}.path"
+    key, pipeline = f"models.{name}.path", config.models[name].pipeline
+    if pipeline is not None:
+        check_pipeline_folder(folder, pipeline, f"models.{name}")
+        _check_braces(model_files(folder), key)
+        return
     check_model_folder(folder, key, config.activations.sequence_length)
     _check_braces(model_files(folder), key)
     seen = folder_modality(folder, key)
@@ -152,6 +160,9 @@ def _check_extras(config: Config) -> None:
     needs = {"models": "models", "plots": "report"}
     needs |= {"corpora": "corpus"} if "text" in config.modalities else {}
     needs |= {"images": "images"} if "images" in config.modalities else {}
+    for name in config.used_models("images"):
+        if config.described(name).pipeline:
+            needs["diffusion"] = f"models.{name}.pipeline"
     if config.filtering:
         needs["filtering"] = "filtering"
     if config.dask.scheduler == "slurm":

@@ -21,7 +21,6 @@ from rosetta.analysis.setting_laws import FLOOR_SCALING_COLUMNS
 from rosetta.config import Config, dump_config
 from rosetta.config.ladders import cautions
 from rosetta.inputs.text.documents import document_name
-from rosetta.models.architectures.registry import modality_of
 from rosetta.models.licences import NOT_STATED
 from rosetta.report.figures import TITLES
 from rosetta.report.filtering_section import filtering_section
@@ -96,7 +95,6 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
     rows = []
     for name in config.all_models():
         manifest = read_manifest(paths.model_manifest(name), "model")
-        modality = modality_of(manifest["architecture"], f"models.{name}")
         rows.append(
             {
                 "model": name,
@@ -105,7 +103,7 @@ def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
                 "n_layers": manifest["n_layers"],
                 "d_mlp": manifest["d_mlp"],
                 "neurons": manifest["n_neurons"],
-                **(_FACTS[modality](config, paths, name, manifest)),
+                **(_FACTS[config.modality_of(name)](config, paths, name, manifest)),
                 # Manifests of runs begun before licences were recorded have none.
                 "licence": manifest.get("licence", NOT_STATED),
             }

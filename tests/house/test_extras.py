@@ -201,6 +201,7 @@ def test_packages_have_one_extra_each():
             "models",
             "corpora",
             "images",
+            "diffusion",
             "zoo",
             "filtering",
             "plots",

@@ -93,6 +93,28 @@ def test_a_pinned_file_is_left_as_it_is(written):
     assert pin_text(written, FakeHub({**known, ("lab/pile", A): (A, [])})) == again
 
 
+def test_a_pipeline_is_pinned_if_its_transformer_is_in_safetensors(written):
+    text = """
+models:
+  opt:
+    hub: lab/opt
+    revision: main
+    modality: images
+    generator: true
+    pipeline: {steps: 1, size: 64, class_names: [owl]}
+  mine: {path: somewhere, modality: images}
+ladders:
+  one: [[opt, mine]]
+"""
+    written.write_text(text)
+    weights = "transformer/diffusion_pytorch_model.safetensors"
+    known = {("lab/opt", "main"): (C, ["model_index.json", weights])}
+    assert pin_text(written, FakeHub(known)) == text.replace("main", C)
+    known["lab/opt", "main"] = (C, ["model_index.json", "model.safetensors"])
+    with pytest.raises(ModelError, match=r"models\.opt: lab/opt@main holds no safetensors"):
+        pin_text(written, FakeHub(known))
+
+
 def test_what_cannot_be_pinned_is_named(written):
     with pytest.raises(
         ModelError, match=rf"models\.opt: lab/opt@{B} holds no safetensors, and nor does.*`path`"

@@ -255,9 +255,13 @@ def needs(name):
 
 
 def model_files_of(wildcards):
-    """The files of a local model, so that replacing its weights reruns what depends on them."""
-    path = run.entry(wildcards.model).path
-    return model_files(Path(path)) if path else []
+    """The files of a local model, so that replacing its weights reruns what depends on them, and
+    that with the names of the classes which it makes images of.
+    """
+    entry = run.entry(wildcards.model)
+    named = entry.pipeline.class_names if entry.pipeline else None
+    names = [Path(named)] if isinstance(named, str) else []
+    return names + (model_files(Path(entry.path)) if entry.path else [])
 
 
 def training_options(wildcards):

@@ -115,12 +115,22 @@ class Known:
         return n_images * n_cells(config, name)
 
     def forward(self, names: Iterable[str], passes: float = 1) -> Operations:
-        """Return running models over all positions: two operations per parameter and position."""
+        """Return running models over all positions: two operations per parameter and position, at
+        every step of a generator that takes several.
+        """
         flops = sum(
-            2 * self.size_of(model_of_store(name)).n_parameters * self.positions(name)
+            2
+            * self.size_of(model_of_store(name)).n_parameters
+            * self.positions(name)
+            * self._steps(name)
             for name in names
         )
         return Operations.at(MODEL_EFFICIENCY, flops * passes)
+
+    def _steps(self, name: str) -> int:
+        """Return how often a model runs to capture stores, by their name."""
+        pipeline = self.config.described(name).pipeline
+        return pipeline.steps if pipeline else 1
 
     def reread(self, models: Iterable[str], passes: float = 1) -> Operations:
         """Return reading the stores of models so many times, which runs them if they are live."""

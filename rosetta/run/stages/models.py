@@ -87,6 +87,7 @@ def _made_of(entry: ModelEntry) -> dict[str, Any]:
     """
     said = {"modality", "generator"} if entry.modality == "text" else set()
     said |= {"recorded"} if entry.recorded == "neurons" else set()
+    said |= set() if entry.pipeline else {"pipeline"}
     content = entry.model_dump(mode="json", exclude={"replicate_of", *said})
     if entry.zoo and entry.zoo.seed is None:
         del content["zoo"]["seed"]

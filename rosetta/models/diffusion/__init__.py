@@ -1,0 +1,1 @@
+"""Diffusion and flow transformers of the library diffusers."""
