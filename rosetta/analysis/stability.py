@@ -1,4 +1,4 @@
-"""How counts depend on choices: k, threshold, pooling, budget, halves, exclusions."""
+"""How counts depend on choices: k, threshold, pooling, budget, halves, grid, images, exclusions."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rosetta.analysis.setting_laws import laws_by
 from rosetta.config import Config, group_name, group_pairs
 from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches
+from rosetta.matching.swept_settings import SOURCE
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
@@ -111,11 +112,12 @@ def threshold_table(config: Config, paths: Paths) -> pd.DataFrame:
 
 
 def stability_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return counts under smaller budgets, on halves and with other poolings.
+    """Return counts under smaller budgets, on halves, with other poolings, grids and images.
 
-    `setting` is the number of samples, the half or the pooling, and `main` the main result.
-    `compared_with` names the setting that `jaccard` and `kept_partner` compare with: the next
-    smaller budget, the other half, the main result. `kept_partner` is the fraction of the matched
+    `setting` is the number of samples, the half, the pooling, the grid or the source of images, and
+    `main` the main result. `compared_with` names the setting that `jaccard` and `kept_partner`
+    compare with: the next smaller budget, the other half, the main result, as many images of the
+    source. `kept_partner` is the fraction of the matched
     neurons of the anchor, in the setting compared with, that have the same partner here (in larger
     groups: the same partners). The exponent is that of the ladder under the setting. Ladders on
     other samples have other budgets.
@@ -265,10 +267,16 @@ def _against_main(settings: list[str]) -> Iterable[tuple[str, str]]:
     return [(setting, MAIN) for setting in settings if setting != MAIN]
 
 
+def _against_source(settings: list[str]) -> Iterable[tuple[str, str]]:
+    return [(setting, SOURCE) for setting in settings if setting not in (MAIN, SOURCE)]
+
+
 _COMPARISONS: dict[str, Callable[[list[str]], Iterable[tuple[str, str]]]] = {
     "budget": _budgets,
     "split_half": _halves,
     "pooling": _against_main,
+    "grid": _against_main,
+    "image_source": _against_source,
 }
 
 

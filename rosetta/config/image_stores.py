@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rosetta.config.images import ProceduralImages
 from rosetta.config.names import (
+    PAIR_SEPARATOR,
     TWIN_SEPARATOR,
     first_training,
     generator_of_store,
@@ -23,6 +24,24 @@ def stores_of_group(config: Config, group: tuple[str, ...]) -> tuple[str, ...]:
     """Return the names of the stores of a group's models, in their order."""
     pairs = [config.stores_of(group_name(pair)) for pair in group_pairs(group)]
     return (pairs[0][0], *(other for _, other in pairs))
+
+
+def shared_by_generator(config: Config, pair: str) -> dict[str, tuple[str, str]]:
+    """Return by generator the stores of a pair's models on the images that it made.
+
+    Of a pair that is compared on the images of the source, such as `vit-s--mae-s`, and of the
+    generators that each of its models is compared with, too: `{"pmf-s": ("vit-s@pmf-s",
+    "mae-s@pmf-s")}`.
+    """
+    a, b = pair.split(PAIR_SEPARATOR)
+    if config.modality_of(a) != "images" or config.is_generator(a):
+        return {}
+    made_for = [
+        {generator_of_store(store): store for store in config.stores_of_model(model)}
+        for model in (a, b)
+    ]
+    shared = [name for name in made_for[0] if name is not None and name in made_for[1]]
+    return {name: (made_for[0][name], made_for[1][name]) for name in shared}
 
 
 def encoder_for(config: Config, group: tuple[str, ...]) -> str | None:

@@ -145,7 +145,9 @@ class Config(Section):
     def sweeps_recorrelate(self) -> bool:
         """Whether any sweep correlates again."""
         sweeps = self.sweeps
-        return bool(sweeps.budgets or sweeps.split_half or sweeps.pooling or sweeps.exclusions)
+        of_images = sweeps.grid or sweeps.image_source
+        of_both = sweeps.budgets or sweeps.split_half or sweeps.pooling or sweeps.exclusions
+        return bool(of_images or of_both)
 
     @property
     def store_mode(self) -> Literal["kept", "temporary", "live"]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from rosetta.config.alignment import Grid
 from rosetta.config.base import Distinct, Section
 from rosetta.config.exclusions import Exclusions
 
@@ -27,8 +28,18 @@ class Sweeps(Section):
     pooling: Distinct[Literal["mean", "max", "median"]] = Field(
         [], description="poolings in place of alignment.pooling"
     )
+    grid: Distinct[Grid] = Field(
+        [], description="grids in place of alignment.grid, of models that see images"
+    )
+    image_source: bool = Field(
+        False,
+        description="of two models that are compared on the images of the source and each with a "
+        "generator: the images that this made, and as many of the source",
+    )
     budgets: bool = Field(
-        False, description="1/2, 1/4, 1/8, … of the documents; together about one correlation more"
+        False,
+        description="1/2, 1/4, 1/8, … of the documents or images; together about one correlation "
+        "more",
     )
     split_half: bool = Field(
         False,

@@ -176,6 +176,10 @@ def intervals_step(config: Config, paths: Paths, pair: str) -> None:
     write_parquet(paths.replicates(pair), replicate_matches(found, facts), facts_of_halves)
 
 
+# Of a pair that no sweep of the run applies to.
+_NO_SWEPT = pd.DataFrame(columns=[*MATCH_COLUMNS, "sweep", "setting"])
+
+
 def sweeps_step(config: Config, paths: Paths, pair: str) -> None:
     """Match a pair under every setting of the sweeps that correlate again.
 
@@ -191,11 +195,14 @@ def sweeps_step(config: Config, paths: Paths, pair: str) -> None:
     n_samples = sum(store.n_samples for store in open_stores(a))
     tables, settings = [], []
     with view_scratch(paths.sweeps(pair)) as scratch:
-        for sweep, setting, view, pooling in swept_settings(config, table, n_samples):
-            matches, facts = match_view(config, a, b, scratch, view, pooling)
-            tables.append(matches.assign(sweep=sweep, setting=setting))
-            settings.append({"sweep": sweep, "setting": setting, **facts})
-        found = pd.concat(tables, ignore_index=True)
+        for swept in swept_settings(config, pair, table, n_samples):
+            others = swept.stores or config.stores_of(pair)
+            a, b = (paths.stores(name, config.activations.n_shards) for name in others)
+            matches, facts = match_view(config, a, b, scratch, swept.view, swept.pooling)
+            named = {"sweep": swept.sweep, "setting": swept.setting}
+            tables.append(matches.assign(**named))
+            settings.append({**named, **facts})
+        found = pd.concat(tables, ignore_index=True) if tables else _NO_SWEPT
         write_parquet(paths.sweeps(pair), found, {"settings": settings})
 
 

@@ -1,4 +1,6 @@
-"""The settings under which the sweeps match a pair again: budgets, halves, poolings, exclusions."""
+"""The settings under which the sweeps match a pair again: budgets, halves, poolings, grids, images,
+exclusions.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +10,10 @@ from typing import NamedTuple
 
 from rosetta.config import Config
 from rosetta.config.exclusions import Exclusions
+from rosetta.config.image_stores import shared_by_generator
 from rosetta.correlation.view import View
 
+SOURCE = "source"  # the setting of the images of the configured source
 MIN_SAMPLES = 8  # of the smallest budget
 
 
@@ -24,16 +28,21 @@ class SweptSetting(NamedTuple):
         Samples, positions and neurons that are correlated.
     pooling : str or None
         In place of the configuration's.
+    stores : tuple of str or None
+        Names of both models' stores, in place of the pair's own.
     """
 
     sweep: str
     setting: str
     view: View
-    pooling: str | None
+    pooling: str | None = None
+    stores: tuple[str, str] | None = None
 
 
-def swept_settings(config: Config, table: Path | None, n_samples: int) -> list[SweptSetting]:
-    """Return every correlation that the sweeps ask for, of so many samples.
+def swept_settings(
+    config: Config, pair: str, table: Path | None, n_samples: int
+) -> list[SweptSetting]:
+    """Return every correlation of a pair that the sweeps ask for, of so many samples.
 
     `table` tells the samples' clusters; without one they are images, which have no spans to pool
     otherwise, and no first position.
@@ -43,22 +52,44 @@ def swept_settings(config: Config, table: Path | None, n_samples: int) -> list[S
     if sweeps.budgets:
         budget = n_samples // 2
         while budget >= MIN_SAMPLES:
-            found.append(SweptSetting("budget", str(budget), replace(main, first=budget), None))
+            found.append(SweptSetting("budget", str(budget), replace(main, first=budget)))
             budget //= 2
     if sweeps.split_half:
         halves = (replace(main, half=half, sample_table=table) for half in (0, 1))
-        found += [SweptSetting("split_half", str(view.half), view, None) for view in halves]
+        found += [SweptSetting("split_half", str(view.half), view) for view in halves]
     found += [
         SweptSetting("pooling", pooling, main, pooling)
         for pooling in sweeps.pooling
         if table and pooling != config.alignment.pooling
     ]
+    if not table:
+        found += [
+            SweptSetting("grid", grid, replace(main, grid=grid))
+            for grid in sweeps.grid
+            if grid != main.grid
+        ]
+        found += _image_sources(config, pair, main, n_samples) if sweeps.image_source else []
     for other in sweeps.exclusions:
         if not table and other.first_position:
             continue
         view = replace(main, exclusions=other)
-        found.append(SweptSetting("exclusions", describe_exclusions(other), view, None))
+        found.append(SweptSetting("exclusions", describe_exclusions(other), view))
     return found
+
+
+def _image_sources(config: Config, pair: str, main: View, n_samples: int) -> list[SweptSetting]:
+    """Return the same number of images of each source that both models were shown."""
+    shared = shared_by_generator(config, pair)
+    if not shared:
+        return []
+    same = replace(main, first=min(n_samples, config.images.generated.n_images))
+    return [
+        SweptSetting("image_source", SOURCE, same),
+        *(
+            SweptSetting("image_source", f"made by {generator}", same, stores=stores)
+            for generator, stores in shared.items()
+        ),
+    ]
 
 
 def describe_exclusions(exclusions: Exclusions) -> str:

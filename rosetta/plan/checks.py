@@ -7,9 +7,10 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from rosetta.config import Config, EnvironmentSource, FilesSource
+from rosetta.config import Config, EnvironmentSource, FilesSource, group_name
 from rosetta.config.base import BRACES, Section
 from rosetta.config.filtering import Filtering
+from rosetta.config.image_stores import shared_by_generator
 from rosetta.config.ladders import check_modalities, check_scales
 from rosetta.correlation.plan import check_budget
 from rosetta.errors import ConfigError
@@ -69,6 +70,7 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     _check_sizes(config)
     if "text" in config.modalities:
         _check_corpus(config, need_sources)
+    _check_image_sweeps(config)
     if config.draws_images and need_sources:
         _check_images(config)
 
@@ -108,6 +110,21 @@ def _check_corpus(config: Config, need_sources: bool) -> None:
         from rosetta.analysis.specialization import categories_of  # needs pandas
 
         categories_of(list(source.domains), config.specialization.categories)
+
+
+def _check_image_sweeps(config: Config) -> None:
+    """Check that the sweeps of images have images, and models that they apply to."""
+    pairs = [group_name(pair) for pair in config.pairs("images")]
+    if config.sweeps.grid and not pairs:
+        raise ConfigError(
+            "sweeps.grid: no ladder is of models that see images, and text has no grid. Leave it "
+            "out."
+        )
+    if config.sweeps.image_source and not any(shared_by_generator(config, one) for one in pairs):
+        raise ConfigError(
+            "sweeps.image_source: no two models are compared both with each other and with one "
+            "generator, so none saw images of two kinds. Add such ladders, or leave it out."
+        )
 
 
 def _check_images(config: Config) -> None:

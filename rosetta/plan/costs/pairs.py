@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rosetta.config import Config
+from rosetta.config import Config, group_name
 from rosetta.config.base import GB
+from rosetta.config.image_stores import shared_by_generator
 from rosetta.correlation.plan import (
     LISTED_COST,
     REORDERED,
@@ -98,17 +99,21 @@ def rematches(known: Known, pair: tuple[str, str]) -> bool:
 
 def sweeps(known: Known, pair: tuple[str, str]) -> Cost:
     """Return the cost of matching a pair under all settings of the sweeps."""
-    return _within_budget(known, pair, exact_products(known, pair) * n_swept(known.config))
+    shared = shared_by_generator(known.config, group_name(pair))
+    n_sources = len(shared) + 1 if shared and known.config.sweeps.image_source else 0
+    times = n_swept(known.config) + n_sources
+    return _within_budget(known, pair, exact_products(known, pair) * times)
 
 
 def n_swept(config: Config) -> int:
-    """Return how many times the sweeps correlate a pair.
+    """Return how many times the sweeps correlate any pair.
 
     Budgets halve the documents again and again: one correlation in all, as the halves of a split.
     """
     swept = config.sweeps
     pooled = sum(pooling != config.alignment.pooling for pooling in swept.pooling)
-    return swept.budgets + swept.split_half + pooled + len(swept.exclusions)
+    grids = sum(grid != config.alignment.grid for grid in swept.grid)
+    return swept.budgets + swept.split_half + pooled + grids + len(swept.exclusions)
 
 
 def exact_products(known: Known, pair: tuple[str, str], control: str = "") -> Operations:

@@ -78,7 +78,8 @@ CONTROL_TABLES = {
     "null_summary": "their means over seeds, with intervals and thresholds of r",
     "k_sweep": "counts and exponents for every k",
     "threshold_sweep": "counts and exponents above every floor of r",
-    "stability": "counts and agreement on fewer tokens, on half the documents, with other poolings",
+    "stability": "counts and agreement on fewer tokens or images, on half of them, with other "
+    "poolings, grids and sources of images",
     "exclusions": "what each set of exclusions leaves out, and the count without it",
 }
 

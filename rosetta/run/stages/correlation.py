@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rosetta.config import Config, group_name
+from rosetta.config.image_stores import shared_by_generator
+from rosetta.run.paths import Paths
 from rosetta.run.stages import files
 from rosetta.run.stages.record import (
     Sized,
@@ -67,8 +71,23 @@ def _intervals(config: Config, _pair: str) -> Slice:
 
 
 def _sweeps(config: Config, _pair: str) -> Slice:
-    # Other k and thresholds are read off the same neighbour lists.
-    return {**_recomputed(config), "sweeps": config.sweeps.model_dump(exclude={"k", "thresholds"})}
+    # Other k and thresholds are read off the same neighbour lists. What sweeps once did not have is
+    # left out where it asks for nothing, so that results of before stay valid.
+    swept = config.sweeps.model_dump(exclude={"k", "thresholds"})
+    asked = {name: of for name, of in swept.items() if of or name not in ("grid", "image_source")}
+    return {**_recomputed(config), "sweeps": asked}
+
+
+def _on_other_images(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return the stores of a pair's models on images that it is matched on beside its own."""
+    if not config.sweeps.image_source:
+        return []
+    return [
+        path
+        for names in shared_by_generator(config, job["pair"]).values()
+        for name in names
+        for path in files.stores(config, paths, {"model": name})
+    ]
 
 
 ON_PAIRS = Sized(by="pair", gpu="always")
@@ -131,7 +150,7 @@ STAGES = (
         jobs=_swept,
         config_slice=_sweeps,
         resources=ON_PAIRS,
-        inputs=files.both(files.samples, files.stores_of_models),
+        inputs=files.both(files.samples, files.stores_of_models, _on_other_images),
         makes=files.one("sweeps", "pair"),
     ),
 )
