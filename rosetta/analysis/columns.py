@@ -30,6 +30,16 @@ PARTNER_IMAGE_COLUMNS = [
     "partner_score",
     "partner_map",
 ]
+# Of matches of models that see images, and of pairs of these.
+PLACE_COLUMNS = ["layer_a", "unit_a", "layer_b", "unit_b", "r", "r_place", "place_map"]
+PLACE_TABLE_COLUMNS = [
+    "model_a",
+    "model_b",
+    "matches",
+    "mean_r",
+    "mean_r_place",
+    "share_mostly_place",
+]
 MONOSEMANTICITY_COLUMNS = ["layer", "unit", "encoder", "monosemanticity", "mean_similarity"]
 FACTOR_COLUMNS = [
     "layer",

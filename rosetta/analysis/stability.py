@@ -12,9 +12,9 @@ from rosetta.analysis.group_counts import count_group, group_keys, jaccard
 from rosetta.analysis.pairs_of_models import pairs_by_modality
 from rosetta.analysis.setting_laws import laws_by
 from rosetta.config import Config, group_name, group_pairs
+from rosetta.config.sweeps import SOURCE
 from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.matching.mutual import MATCH_COLUMNS, mutual_matches
-from rosetta.matching.swept_settings import SOURCE
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_parquet, read_parquet_metadata
 

@@ -295,6 +295,21 @@ def partner_images_step(config: Config, paths: Paths, pair: str) -> None:
     write_parquet(paths.partner_images(pair), partner_images(matches, tops, stores))
 
 
+def place_step(config: Config, paths: Paths, pair: str) -> None:
+    """Write how much of the r of every match of a pair place alone makes, and where."""
+    import torch
+
+    from rosetta.activations.folders import open_stores
+    from rosetta.analysis.place import place_correlations
+
+    torch.set_num_threads(1)
+    matches = read_parquet(paths.matches(pair), MATCH_COLUMNS)
+    n_shards = config.activations.n_shards
+    a, b = (open_stores(paths.stores(name, n_shards)) for name in config.stores_of(pair))
+    table, grid = place_correlations(matches, (a, b), config.alignment.grid)
+    write_parquet(paths.place(pair), table, {"grid": list(grid)})
+
+
 def generated_images_step(config: Config, paths: Paths) -> None:
     """Write how a classifier of the run judges what its generators made."""
     import torch

@@ -91,6 +91,14 @@ def partner_images(config: ConfigOption, pair: PairOption) -> None:
     partner_images_step(loaded, paths, checked_pair(pair, loaded.pairs("images")))
 
 
+def place(config: ConfigOption, pair: PairOption) -> None:
+    """Find how much of the r of matched neurons place in the image alone makes."""
+    from rosetta.analysis.steps import place_step
+
+    loaded, paths = open_run(config)
+    place_step(loaded, paths, checked_pair(pair, loaded.pairs("images")))
+
+
 def contexts(
     config: ConfigOption,
     group: Annotated[str, typer.Option(help="models of a rung joined by --, the anchor first")],
@@ -129,6 +137,7 @@ COMMANDS = (
     neurons,
     image_neurons,
     partner_images,
+    place,
     contexts,
     describe,
     findings,

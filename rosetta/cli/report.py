@@ -19,6 +19,13 @@ def figures(config: ConfigOption) -> None:
     figures_step(*open_run(config))
 
 
+def place_maps(config: ConfigOption) -> None:
+    """Draw where place alone correlates matched neurons, and tabulate how much."""
+    from rosetta.report.steps import place_maps_step
+
+    place_maps_step(*open_run(config))
+
+
 def contact_sheet(config: ConfigOption, pair: PairOption) -> None:
     """Draw the best matches of a pair of models that see images: images, and both neurons' maps."""
     from rosetta.report.steps import contact_sheet_step
@@ -48,4 +55,12 @@ def report(config: ConfigOption) -> None:
     report_step(*open_run(config))
 
 
-COMMANDS = (neuron_figures, figures, contact_sheet, annotate, viewer, report)
+COMMANDS = (
+    neuron_figures,
+    figures,
+    place_maps,
+    contact_sheet,
+    annotate,
+    viewer,
+    report,
+)

@@ -10,6 +10,8 @@ from rosetta.config.alignment import Grid
 from rosetta.config.base import Distinct, Section
 from rosetta.config.exclusions import Exclusions
 
+SOURCE = "source"  # of the sweep `image_source`: the setting of images of the run's own source
+
 
 class Sweeps(Section):
     """How the result depends on choices. k and threshold cost nothing; each other setting is a

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from rosetta.config import Config
 from rosetta.config.exclusions import Exclusions
 from rosetta.config.image_stores import shared_by_generator
+from rosetta.config.sweeps import SOURCE
 from rosetta.correlation.view import View
 
-SOURCE = "source"  # the setting of the images of the configured source
 MIN_SAMPLES = 8  # of the smallest budget
 
 

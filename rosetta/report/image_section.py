@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from rosetta.activations.captured import KIND as CAPTURED
-from rosetta.analysis.columns import GENERATED_COLUMNS
+from rosetta.analysis.columns import GENERATED_COLUMNS, PLACE_TABLE_COLUMNS
 from rosetta.config import Config, group_name
 from rosetta.config.images import IMAGE_SPLITS
 from rosetta.run.paths import Paths
@@ -29,6 +29,8 @@ def image_section(config: Config, paths: Paths) -> dict[str, Any] | None:
         "sets": _sets(config, paths),
         "stores": _stores(config, paths),
         "generated": read_csv(table, GENERATED_COLUMNS) if judged else None,
+        "place": read_csv(paths.table("place"), PLACE_TABLE_COLUMNS),
+        "place_maps": paths.figure("place", "png"),
         "sheets": sheets,
     }
 

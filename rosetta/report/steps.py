@@ -57,6 +57,17 @@ def contact_sheet_step(config: Config, paths: Paths, pair: str) -> None:
     save_picture(draw_contact_sheet(config, paths, pair), paths.contact_sheet(pair))
 
 
+def place_maps_step(config: Config, paths: Paths) -> None:
+    """Write how much of r place alone makes, pair by pair, and draw where."""
+    from rosetta.analysis.place_table import place_table
+    from rosetta.report.place_figure import draw_place_maps
+    from rosetta.storage.tables import write_csv
+
+    table, maps = place_table(config, paths)
+    write_csv(paths.table("place"), table)
+    _save(paths, {"place": draw_place_maps(maps)})
+
+
 def _save(paths: Paths, figures: dict[str, Figure]) -> None:
     """Write figures by their names, once all of them are drawn."""
     from rosetta.report.figures import save_figure

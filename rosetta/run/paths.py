@@ -143,6 +143,10 @@ class Paths:
         "partner_images/{pair}.parquet",
         "what matched neurons do on the top images of their partners",
     )
+    place = Files(
+        "place/{pair}.parquet",
+        "what place alone makes of every match of a pair, and a map of where",
+    )
     monosemanticity = Files(
         "monosemanticity/{model}.parquet",
         "how alike every neuron's images are to other models of the run",

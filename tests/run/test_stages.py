@@ -91,6 +91,8 @@ STAMPS = {
     "generated_images": ("", "643cbffaeeb9bf01fb11b5f40e4ef4aa"),
     "image_neurons": ("f-s", "e841d7ee0b3454f2eb05080c6fefb969"),
     "partner_images": ("", "87cb5396964c8bf2b2b4471ccb8ce743"),
+    "place": ("", "b69f3695dfdffc90e0f4cef8a3821584"),
+    "place_maps": ("", "4d9ce731a0efe36dba06ad86aad78281"),
     "contact_sheet": ("", "63a8eb8dd1e82f307e0a672a2fbb5517"),
     "neuron_figures": ("", "1ddd57192e7f494572e14eb6d9aa79f6"),
     "annotate": ("", "1d577d3e7a0ad947079a5d7d00afd588"),

@@ -3,8 +3,8 @@
 Needs: local files or a hub dataset of images, or nothing where images are drawn, as the configuration says; the models.
 Makes: results/images/{train,match,heldout}.json and results/images/generated/, manifests beside folders of images;
 results/captured/{model}.json once all stores of a model are there; results/neurons/, top_images/, monosemanticity/ and
-factors/{model}.parquet, results/partner_images/{pair}.parquet and results/contact_sheets/{pair}.png. For small models also
-what matches.smk and controls.smk make of a pair.
+factors/{model}.parquet, results/partner_images/ and place/{pair}.parquet, and results/contact_sheets/{pair}.png. For small models
+also what matches.smk and controls.smk make of a pair.
 """
 
 
@@ -208,6 +208,36 @@ use rule step as contact_sheet with:
         **command("contact_sheet", "contact-sheet --config {config:q} --pair {pair}"),
     message:
         "Drawing the best matches of {wildcards.pair}"
+
+
+use rule step as place with:
+    input:
+        inputs_of("place"),
+    output:
+        outputs_of("place"),
+    pathvars:
+        **job_of("place"),
+    wildcard_constraints:
+        **only("place"),
+    resources:
+        **needs("place"),
+    params:
+        **command("place", "place --config {config:q} --pair {pair}"),
+    message:
+        "What place makes of the matches of {wildcards.pair}"
+
+
+use rule step as place_maps with:
+    input:
+        inputs_of("place_maps"),
+    output:
+        outputs_of("place_maps"),
+    pathvars:
+        **job_of("place_maps"),
+    params:
+        **command("place_maps", "place-maps --config {config:q}"),
+    message:
+        "Drawing where place alone correlates neurons"
 
 
 use rule step as generated_images with:

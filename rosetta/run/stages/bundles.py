@@ -105,7 +105,8 @@ def _pair(config: Config, job: Wildcards) -> list[Piece]:
 
 
 def _image_pair(config: Config, job: Wildcards) -> list[Piece]:
-    return [*_pair(config, job), Piece("partner_images", job), Piece("contact_sheet", job)]
+    shown = [Piece(name, job) for name in ("partner_images", "place", "contact_sheet")]
+    return [*_pair(config, job), *shown]
 
 
 def _image_rung(config: Config, job: Wildcards) -> list[Piece]:
@@ -182,10 +183,11 @@ def _small_simulations(config: Config) -> list[Wildcards]:
     return _any_of(*_SIMULATIONS)(config) if config.theory.small else []
 
 
-_OF_MODELS, _OF_STORES, _OF_COUNTS, _OF_THEORY = (
-    {stage.name: stage for stage in part.STAGES} for part in (models, activations, analysis, theory)
+_OF_MODELS, _OF_STORES, _OF_IMAGES, _OF_COUNTS, _OF_THEORY = (
+    {stage.name: stage for stage in part.STAGES}
+    for part in (models, activations, images, analysis, theory)
 )
-_PROFILES = [stage for stage in images.STAGES if stage.name == "image_neurons"]
+_PROFILES = [_OF_IMAGES["image_neurons"]]
 _TOKENIZERS = (_OF_MODELS["tokenizer"],)
 _SIMULATIONS = [
     _OF_THEORY[f"theory_{name}"]
@@ -199,6 +201,7 @@ _TABLES = [
 ]
 _FIGURES = [
     *(_OF_COUNTS[name] for name in ("figures", "control_figures", "neuron_figures")),
+    _OF_IMAGES["place_maps"],
     _OF_THEORY["theory_figures"],
 ]
 

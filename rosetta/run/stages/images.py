@@ -59,6 +59,18 @@ def _tops(_config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     return [paths.top_images(model) for model in files.models(job)]
 
 
+def _grid(config: Config, _pair: str) -> Slice:
+    return {"grid": config.alignment.grid}
+
+
+def _compared(config: Config, _name: str) -> Slice:
+    return {"pairs": [job["pair"] for job in _image_pairs(config)]}
+
+
+def _places(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
+    return [paths.place(job["pair"]) for job in _image_pairs(config)]
+
+
 def _sheet(config: Config, _pair: str) -> Slice:
     return {"n_matches": config.report.n_matches}
 
@@ -96,6 +108,30 @@ STAGES = (
         resources=Sized(by="pair"),
         inputs=files.both(files.stores_of_models, _tops, files.one("matches", "pair")),
         makes=files.one("partner_images", "pair"),
+    ),
+    Stage(
+        name="place",
+        version=1,
+        phase="neurons",
+        reads=("generate", "activations", "captured", "match"),
+        job="{pair}",
+        jobs=_image_pairs,
+        config_slice=_grid,
+        resources=Sized(by="pair"),
+        inputs=files.both(files.stores_of_models, files.captured, files.one("matches", "pair")),
+        makes=files.one("place", "pair"),
+    ),
+    Stage(
+        name="place_maps",
+        version=1,
+        phase="results",
+        reads=("place",),
+        jobs=lambda config: [{}] if _image_pairs(config) else [],
+        config_slice=_compared,
+        inputs=_places,
+        tables={"place": "per pair of models that see images: how much of r place alone makes"},
+        figures={"place": "where place alone correlates the matched neurons of models"},
+        local=True,
     ),
     Stage(
         name="generated_images",

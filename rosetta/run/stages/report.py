@@ -63,6 +63,7 @@ REPORT = Stage(
         "generate",
         "captured",
         "generated_images",
+        "place_maps",
         "contact_sheet",
         "train",
         "model",
