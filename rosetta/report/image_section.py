@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from rosetta.activations.captured import KIND as CAPTURED
 from rosetta.analysis.columns import GENERATED_COLUMNS, PLACE_TABLE_COLUMNS
-from rosetta.config import Config, group_name
+from rosetta.config import Config, group_name, group_pairs
 from rosetta.config.images import IMAGE_SPLITS
 from rosetta.run.paths import Paths
 from rosetta.run.stages import table_names
 from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_csv
+
+
+class Sheet(NamedTuple):
+    """A contact sheet: its file, its address from the page, and whether the page holds it."""
+
+    path: Path
+    link: str
+    shown: bool
+
+    @classmethod
+    def of(cls, paths: Paths, pair: str, *, shown: bool) -> Sheet:
+        """Return that of a pair."""
+        path = paths.contact_sheet(pair)
+        return cls(path, path.relative_to(paths.root).as_posix(), shown)
 
 
 def image_section(config: Config, paths: Paths) -> dict[str, Any] | None:
@@ -24,7 +38,13 @@ def image_section(config: Config, paths: Paths) -> dict[str, Any] | None:
         return None
     judged = "generated_images" in table_names(config, "generated_images")
     table = paths.table("generated_images")
-    sheets: dict[str, Path] = {pair: paths.contact_sheet(pair) for pair in pairs}
+    # A page of all of them would be large: those of the last rungs are in it, the others linked.
+    last = {
+        group_name(pair)
+        for rungs in config.ladders.values()
+        for pair in group_pairs(tuple(rungs[-1]))
+    }
+    sheets = {pair: Sheet.of(paths, pair, shown=pair in last) for pair in pairs}
     return {
         "sets": _sets(config, paths),
         "stores": _stores(config, paths),

@@ -56,6 +56,14 @@ _GROUPS: dict[str, str] = {
     "layer_pairs": "Number of matches between the neurons of every pair of layers, one panel per "
     "pair of models.",
 }
+# The tables that each figure is drawn from.
+_DRAWN_FROM = {
+    "polarization": ["polarization_by_model"],
+    "statistics": ["polarization"],
+    "specialization": ["specialization_by_rung"],
+    "depth": ["depth"],
+    "layer_pairs": ["layer_pairs", "depth_agreement"],
+}
 # The measures whose means per model the page has in full.
 _IN_FULL = {
     "excess_kurtosis": "Mean vocabulary kurtosis per model",
@@ -83,6 +91,7 @@ def neuron_section(config: Config, paths: Paths) -> dict[str, Any]:
         "figures": {
             name: (paths.figure(name, "png"), caption(name, config.modalities)) for name in FIGURES
         },
+        "tables": _DRAWN_FROM,
         "agreement": agreement_sentence(
             read_csv(paths.table("depth_agreement"), AGREEMENT_COLUMNS)
         ),

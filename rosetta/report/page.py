@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import platform
+from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -13,13 +12,16 @@ import pandas as pd
 
 from rosetta import __version__
 from rosetta.activations.folders import documents_left_out
+from rosetta.analysis.columns import GENERATED_COLUMNS, PLACE_TABLE_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF, model_shape
 from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.null_thresholds import NULL_TITLES, PLAIN
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, POOLED_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.setting_laws import FLOOR_SCALING_COLUMNS
+from rosetta.analysis.verdicts import FINDING_COLUMNS
 from rosetta.config import Config, dump_config
 from rosetta.config.ladders import cautions
+from rosetta.filtering.results import SUMMARY_COLUMNS
 from rosetta.inputs.text.documents import document_name
 from rosetta.models.licences import NOT_STATED
 from rosetta.report.figures import TITLES
@@ -35,12 +37,25 @@ from rosetta.report.headline import (
 from rosetta.report.image_section import image_section
 from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
+from rosetta.report.pictures import embedded
+from rosetta.report.summary import (
+    HOW_MANY,
+    QUESTIONS,
+    WHAT_FOR,
+    WHY,
+    Answer,
+    generated_answer,
+    like_answer,
+    place_answer,
+    real_answer,
+    what_for_answer,
+    why_answer,
+)
 from rosetta.run.paths import Paths
 from rosetta.run.stages import figure_names, table_names
-from rosetta.storage.digests import read_bytes
 from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_csv
-from rosetta.theory.comparison import verdict
+from rosetta.theory.comparison import COMPARISON_COLUMNS, verdict
 from rosetta.theory.prediction import SELECTIVITY
 from rosetta.theory.simulation import ALL_NEURONS
 
@@ -66,10 +81,17 @@ def render_report(config: Config, paths: Paths) -> str:
         undefined=jinja2.StrictUndefined,
     )
     shapes = {model: model_shape(paths, model) for model in config.used_models()}
-    environment.filters.update(document=document_name, number=format_number, image=_image)
+    environment.filters.update(document=document_name, number=format_number, image=embedded)
+    environment.filters["photograph"] = partial(embedded, photograph=True)
     environment.filters["neuron"] = lambda model, layer, unit: shapes[model].name(layer, unit)
     texts = "text" in config.modalities
+    theory, filtering = _theory(config, paths) if texts else None, filtering_section(config, paths)
+    said = {WHY: theory, WHAT_FOR: filtering}
+    parts = {key: title for key, title in QUESTIONS.items() if said.get(key, key)}
     return environment.get_template("report.html.jinja").render(
+        questions=QUESTIONS,
+        parts=parts,
+        summary=_summary(config, paths, filtering),
         version=__version__,
         versions={name: version(name) for name in LIBRARIES},
         machine=f"Python {platform.python_version()} on {platform.machine()}",
@@ -82,13 +104,38 @@ def render_report(config: Config, paths: Paths) -> str:
         cautions=cautions(config),
         growth=_growth(config, paths),
         controls=_controls(config, paths),
-        theory=_theory(config, paths) if texts else None,
-        filtering=filtering_section(config, paths),
+        theory=theory,
+        filtering=filtering,
         phases=phase_table(config, paths),
         neurons=neuron_section(config, paths),
         titles=TITLES,
         k=config.matching.k,
     )
+
+
+def _summary(config: Config, paths: Paths, filtering: dict[str, Any] | None) -> list[Answer]:
+    """Return the report in a few sentences, by question: five, if the run asks all of them."""
+    counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
+    pooled = read_csv(paths.table("scaling_pooled"), POOLED_COLUMNS)
+    scaling = read_csv(paths.table("scaling"), SCALING_COLUMNS)
+    found = [
+        Answer(HOW_MANY, headline(pooled, scaling, counts), ("scaling_pooled", "counts")),
+        real_answer(counts, pooled, scaling),
+    ]
+    if "images" in config.modalities:
+        found.append(place_answer(read_csv(paths.table("place"), PLACE_TABLE_COLUMNS)))
+    found.append(like_answer(read_csv(paths.table("findings"), FINDING_COLUMNS)))
+    if "text" in config.modalities:
+        compared = read_csv(paths.table("theory_vs_measured"), COMPARISON_COLUMNS)
+        found.append(why_answer(compared))
+    if filtering:
+        summary = read_csv(paths.table("filtering_summary"), SUMMARY_COLUMNS)
+        neuron = f"{filtering['neuron']} of {filtering['choice']['model']}"
+        found.append(what_for_answer(summary, neuron, filtering["settings"].target))
+    if table_names(config, "generated_images"):
+        generated = read_csv(paths.table("generated_images"), GENERATED_COLUMNS)
+        found.append(generated_answer(generated))
+    return found
 
 
 def _model_table(config: Config, paths: Paths) -> pd.DataFrame:
@@ -169,7 +216,7 @@ def _growth(config: Config, paths: Paths) -> dict[str, Any]:
     return {
         "headline": headline(pooled, scaling, counts),
         "table": headline_table(pooled, scaling, chance, counts, nulls),
-        "figure": _image(paths.figure("scaling", "png")),
+        "figure": embedded(paths.figure("scaling", "png")),
         "chance": chance_sentence(counts, nulls),
         "uncounted": uncounted_sentence(counts, config.controls.names),
         "calibrated": headline_statistic(pooled, scaling) != PLAIN,
@@ -189,7 +236,7 @@ def _controls(config: Config, paths: Paths) -> dict:
     settings = config.controls
     figures, tables = figure_names(config, "control_figures"), table_names(config, "control_tables")
     return {
-        "figures": {name: _image(paths.figure(name, "png")) for name in figures},
+        "figures": {name: embedded(paths.figure(name, "png")) for name in figures},
         "tables": {name: read_csv(paths.table(name), []) for name in tables},
         "seeds": {NULL_TITLES[name]: len(settings.seeds(name)) for name in settings.names},
         "null_quantile": settings.null_quantile,
@@ -237,14 +284,10 @@ def _theory(config: Config, paths: Paths) -> dict[str, Any]:
         "verdict": said,
         "whole": (tables["finite_size"]["neurons"] == ALL_NEURONS).any(),
         **{
-            f"{name}_figure": _image(paths.figure(f"theory_{name}", "png"))
+            f"{name}_figure": embedded(paths.figure(f"theory_{name}", "png"))
             for name in THEORY_FIGURES
         },
     }
-
-
-def _image(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(read_bytes(path)).decode("ascii")
 
 
 def format_number(value: object) -> str:

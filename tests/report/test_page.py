@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import random_ranges, save_stores
+from PIL import Image
 
 from rosetta.analysis.counts import COUNT_COLUMNS, TRAINING_COLUMNS
 from rosetta.analysis.null_counts import CONTROL_COLUMNS, NULL_SUMMARY_COLUMNS
@@ -26,6 +27,7 @@ from rosetta.matching.mutual import MATCH_COLUMNS, rosetta_neurons
 from rosetta.report.neuron_figures import FIGURES
 from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number
 from rosetta.report.phases import phase_table
+from rosetta.report.pictures import embedded
 from rosetta.report.steps import control_figures_step, figures_step, report_step
 from rosetta.run.paths import Paths
 from rosetta.run.stages import RULES, job_names
@@ -136,6 +138,12 @@ def test_the_times_are_those_of_the_jobs_that_the_configuration_asks_for(tmp_pat
 N_UNITS = 15
 
 
+def draw(path, colour):
+    """Write a picture of one colour, and return it as the page should hold it."""
+    Image.new("RGB", (3, 2), colour).save(path)
+    return embedded(path)
+
+
 def save_theory(paths):
     """The theory's tables and figures, so far as the report looks into them."""
     compared = pd.DataFrame(
@@ -166,7 +174,7 @@ def save_theory(paths):
     for name in THEORY_FIGURES:
         figure = paths.figure(f"theory_{name}", "png")
         figure.parent.mkdir(exist_ok=True)
-        figure.write_bytes(b"drawn")
+        draw(figure, "navy")
 
 
 @pytest.fixture
@@ -265,7 +273,7 @@ def reported(tmp_path):
     describe_step(config, paths)
     findings_step(config, paths)
     for name in FIGURES:
-        paths.figure(name, "png").write_bytes(name.encode())
+        draw(paths.figure(name, "png"), "olive")
     for shard in range(2):
         save_benchmark(paths, "activations", f"x.{shard}-of-2", 1.25 + shard)
     save_benchmark(paths, "corpus", "all", 7.5)
@@ -292,7 +300,7 @@ def test_the_ten_best_matches_are_listed_in_order_with_their_top_contexts(report
     shown = page.split('<div class="match">')[1:]
     assert len(shown) == 10
     for row, part in zip(best.itertuples(), shown, strict=True):
-        assert f"<h3>x L0/U{row.unit_a} ↔ y L0/U{row.unit_b}</h3>" in part
+        assert f"<h4>x L0/U{row.unit_a} ↔ y L0/U{row.unit_b}</h4>" in part
         assert f"r = {row.r:#.4g}, margins to the runner-up 0.2500 and 0.1250" in part
         contexts = re.findall(
             r"<mark>(.*?)</mark>.*?</div>\s*<div class=\"note\">(\S+) ·", part, re.DOTALL
@@ -315,14 +323,15 @@ def test_a_context_is_shown_with_the_text_around_it(reported):
         assert before + token + after in texts
 
 
-def test_the_report_says_where_theory_and_measurement_disagree(reported):
+def test_the_report_says_where_theory_and_measurement_disagree(reported, tmp_path):
     *_, page = reported
+    theory_picture = draw(tmp_path / "again.png", "navy")
     assert "plain, 95% interval: 0 of 1 (not l)" in page
     assert "l with b 0.5 (0.5 to 0.5; 0.50 where 0.50 is predicted)" in page
     assert "rejected at 5% in 1" in page
     assert "among them are 0.81 and 0.52 where 0.50 is predicted." in page
     assert "All neurons: the others too" in page
-    assert page.count("data:image/png;base64,ZHJhd24=") == len(THEORY_FIGURES)
+    assert page.count(theory_picture) == len(THEORY_FIGURES)
 
 
 def test_the_time_of_every_phase_is_shown(reported):
@@ -337,9 +346,7 @@ def test_the_time_of_every_phase_is_shown(reported):
 
 def test_the_findings_are_told_where_they_cannot_be_judged(reported):
     *_, page = reported
-    section = page[
-        page.index("<h2>What this run says") : page.index("<h2>What Rosetta Neurons are like")
-    ]
+    section = page[page.index("<h3>What this run says") : page.index("<h3>Controls and")]
     assert section.count("<b>cannot be judged</b>") == 4
     assert section.count("The ladder has one rung") == 3
 
@@ -358,3 +365,38 @@ def test_licences_and_names_that_look_post_trained_are_shown(reported):
         "y": "not stated",
     }
     assert "<li>Caution: models.y: y-chat looks post-trained by its name." in section
+
+
+def test_parts_are_asked_for_by_question_and_the_contents_lead_to_each(reported):
+    *_, page = reported
+    titles = re.findall(r"<summary><h2>(.*?)</h2></summary><div id=\"(.*?)\">", page)
+    contents = re.findall(r'<li><a href="#(.*?)">(.*?)</a></li>', page)
+    assert [(title, id_) for id_, title in contents] == titles
+    assert [title for title, _ in titles] == [
+        "How many are there?",
+        "Are they real?",
+        "What are they like?",
+        "Why are there so many?",
+        "What was run?",  # it filters no corpus
+    ]
+
+
+def test_every_table_that_is_linked_is_one_of_the_run(reported, tmp_path):
+    *_, page = reported
+    linked = set(re.findall(r'href="(tables/.*?)"', page))
+    assert {"tables/scaling_pooled.csv", "tables/findings.csv", "tables/depth.csv"} <= linked
+    missing = {link for link in linked if not (tmp_path / link).exists()}
+    assert missing <= {"tables/null_summary.csv"}
+
+
+def test_the_summary_has_an_answer_to_each_question(reported):
+    *_, page = reported
+    summary = page[page.index('id="in-short"') : page.index("<nav")]
+    answers = re.findall(r"<li><b>(.*?)</b> (.*?) <span", summary)
+    assert [question for question, _ in answers] == [
+        "How many are there?",
+        "Are they real?",
+        "What are they like?",
+        "Why are there so many?",
+    ]
+    assert "predicts α = 0.50 (95% interval 0.50 to 0.50) for l" in answers[-1][1]
