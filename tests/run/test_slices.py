@@ -56,7 +56,10 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "report": ({"n_matches": 2}, {"contact_sheet"}),
         "images": ({"seed": 1}, {"images"}),
         "selectivity": ({"fold_final_norm": True}, {"vocabulary"}),
-        "specialization": ({"n_contexts": 10}, {"neurons", "describe", "findings"}),
+        "specialization": (
+            {"n_contexts": 10},
+            {"neurons", "image_neurons", "describe", "findings"},
+        ),
         "bootstrap": ({"seed": 1}, {"describe", "findings"}),
         "viewer": ({"n_neurons": 10}, {"contexts"}),
         "annotation": (ENDPOINT, {"annotate"}),
