@@ -197,7 +197,9 @@ def _grid(
         left.tick_params(labelleft=True)
     for column, ladder in zip(axes.T, ladders, strict=True):
         column[0].set_title(ladder)
-        bottom = [axis for axis in column if axis.axison][-1]
+        bottom = next((axis for axis in column[::-1] if axis.axison), None)
+        if bottom is None:
+            continue  # all of its domains are left out, as texts' few beside images' many
         for axis in column:
             axis.tick_params(labelbottom=axis is bottom)
         bottom.set_xlabel("neurons per model")

@@ -132,6 +132,23 @@ def test_of_very_many_domains_those_read_highest_on_are_drawn(monkeypatch):
     plt.close(figure)
 
 
+def test_a_ladder_none_of_whose_domains_are_drawn_has_blank_panels(monkeypatch):
+    monkeypatch.setattr(neuron_figures, "MAX_DOMAINS", 2)
+    rows = [
+        (ladder, 0, 20, "rosetta", domain, fire, np.nan, np.nan, 30)
+        for ladder, domain, fire in (
+            ("texts", "code", 3),
+            ("texts", "prose", 2),
+            ("images", "x", 1),
+        )
+    ]
+    figure = neuron_figures._specialization(pd.DataFrame(rows, columns=RUNG_SPECIALIZATION_COLUMNS))
+    shown = {axis.get_title(): axis.axison for axis in figure.axes if axis.get_title()}
+    assert shown == {"texts": True, "images": False}
+    assert "the 2 of 3 domains" in figure.get_supxlabel()
+    plt.close(figure)
+
+
 def means(ladder, measure, values, groups=("rosetta", "non_rosetta")):
     """Return rows of means per model: of rungs of one model each, NaN where not measured."""
     rows = [
