@@ -12,7 +12,8 @@ T = TypeVar("T")
 # File systems hold 255 bytes in a name; a temporary sibling's dots and digits, a job's number and a
 # suffix come on top.
 MAX_NAME, MAX_JOINED = 64, 180
-BRACES = "{}"
+# In a path, Snakemake takes `{x}` for a wildcard and `<x>` for a variable of its own.
+MEANT_TO_SNAKEMAKE = re.compile(r"[{}]|<[a-z][a-z0-9_]*>")
 # What the models of a ladder see; the architecture of a model gives it
 # (`rosetta.models.architectures`).
 Modality = Literal["text", "images"]
@@ -55,8 +56,10 @@ def _check_place(path: str) -> str:
         raise ValueError("a path has visible characters only, and one at least")
     if "://" in path:
         raise ValueError("must be a place on this machine, not an address; download it first")
-    if set(BRACES) & set(path):
-        raise ValueError("must not hold '{' or '}', which Snakemake takes for wildcards")
+    if meant := MEANT_TO_SNAKEMAKE.search(path):
+        raise ValueError(
+            f"must not hold '{meant[0]}', which Snakemake takes for a wildcard or a variable"
+        )
     if path.startswith("~"):
         raise ValueError("'~' is not expanded; write the home folder out")
     return path

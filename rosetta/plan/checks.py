@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 
 from rosetta.config import Config, EnvironmentSource, FilesSource, group_name
-from rosetta.config.base import BRACES, Section
+from rosetta.config.base import MEANT_TO_SNAKEMAKE, Section
 from rosetta.config.filtering import Filtering
 from rosetta.config.image_stores import shared_by_generator
 from rosetta.config.ladders import check_modalities, check_scales
@@ -80,10 +80,10 @@ def _check_folder(config: Config, name: str, folder: Path) -> None:
     key, pipeline = f"models.{name}.path", config.models[name].pipeline
     if pipeline is not None:
         check_pipeline_folder(folder, pipeline, f"models.{name}")
-        _check_braces(model_files(folder), key)
+        _check_names(model_files(folder), key)
         return
     check_model_folder(folder, key, config.activations.sequence_length)
-    _check_braces(model_files(folder), key)
+    _check_names(model_files(folder), key)
     seen = folder_modality(folder, key)
     if seen != config.modality_of(name):
         raise ConfigError(
@@ -128,11 +128,11 @@ def _check_image_sweeps(config: Config) -> None:
 
 
 def _check_images(config: Config) -> None:
-    """Check that local images are there, and that none has a brace in its name."""
+    """Check that local images are there, under names that Snakemake takes as they are."""
     from rosetta.inputs.images.inspection import check_source, local_files  # needs Pillow
 
     check_source(config.images.source)
-    _check_braces(local_files(config.images.source), "images.source.path")
+    _check_names(local_files(config.images.source), "images.source.path")
 
 
 def _check_filtering(config: Config, filtering: Filtering) -> None:
@@ -157,17 +157,17 @@ def _check_source(source: Section | None, section: str, min_bytes: int, needed: 
         )  # needs pyarrow, so only when it is used
 
         check_files(source, min_bytes, keys_of(section))
-        _check_braces(source_files(source.path), f"{section}.path")
+        _check_names(source_files(source.path), f"{section}.path")
         left_out(source.path, f"{section}.path")
 
 
-def _check_braces(files: list[Path], key: str) -> None:
-    strange = next((file for file in files if set(BRACES) & set(str(file))), None)
-    if strange is not None:
-        raise ConfigError(
-            f"{key}: {strange} has a brace in its name, which Snakemake takes for a wildcard. "
-            "Rename it."
-        )
+def _check_names(files: list[Path], key: str) -> None:
+    for file in files:
+        if meant := MEANT_TO_SNAKEMAKE.search(str(file)):
+            raise ConfigError(
+                f"{key}: {file} has '{meant[0]}' in its name, which Snakemake takes for a wildcard "
+                "or a variable. Rename it."
+            )
 
 
 def _check_extras(config: Config) -> None:

@@ -209,6 +209,7 @@ BAD = [
     ("results", "~/results", "results: '~' is not expanded"),
     ("results", "-rf", "results: must not begin with '-'"),
     ("results", "results/{pair}", r"results: must not hold '\{'"),
+    ("results", "results/<stage>", r"results: must not hold '<stage>', which Snakemake takes for"),
     ("results", "x" * 5000, "results: File name too long"),
     ("results", "file/out", "results: .*file is not a folder"),
     ("models/x", {"path": ""}, r"models\.x\.path: a path has visible characters"),

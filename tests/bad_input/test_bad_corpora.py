@@ -175,14 +175,16 @@ def test_a_bad_corpus_is_rejected_before_any_job(tmp_path, name, data, message):
     assert tree(tmp_path) == before
 
 
-def test_a_brace_in_the_name_of_a_file_is_rejected(tmp_path):
+@pytest.mark.parametrize("meant", ["{", "<stage>"])
+def test_what_means_something_to_snakemake_is_rejected_in_the_name_of_a_file(tmp_path, meant):
     (tmp_path / "c.jsonl").mkdir()
-    write_run(tmp_path, "c.jsonl/{x}.jsonl", GOOD)
+    write_run(tmp_path, f"c.jsonl/a{meant}b.jsonl", GOOD)
     content = (tmp_path / "run.yaml").read_text()
-    (tmp_path / "run.yaml").write_text(content.replace("c.jsonl/{x}.jsonl", "c.jsonl"))
+    (tmp_path / "run.yaml").write_text(content.replace(f"c.jsonl/a{meant}b.jsonl", "c.jsonl"))
     done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
     assert_rejected(
-        done, r"corpus\.source\.path: c\.jsonl/\{x\}\.jsonl has a brace in its name, .*Rename it"
+        done,
+        rf"corpus\.source\.path: c\.jsonl/a{meant}b\.jsonl has '{meant}' in its name, .*Rename it",
     )
 
 

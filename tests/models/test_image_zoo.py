@@ -224,6 +224,8 @@ def test_images_are_resized_whole_and_scaled():
 def test_captions_are_words_an_end_and_padding(tmp_path):
     vocabulary = CaptionVocabulary.of(["a Red disc", "a disc", "a disc"])
     assert vocabulary == CaptionVocabulary(("a", "disc", "red"), 4)
+    assert CaptionVocabulary.of(["disc " * 75, "disc"]).n_tokens == 76
+    assert CaptionVocabulary.of(["disc " * 9_000]).n_tokens == 77, "of a book, as much as CLIP has"
     assert vocabulary.ids(["a red disc", "red", "a blue disc on red", ""]).tolist() == [
         [3, 5, 4, 1],
         [5, 1, 0, 0],

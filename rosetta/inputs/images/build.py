@@ -141,7 +141,8 @@ def _write_splits(
         )
     for split in IMAGE_SPLITS:
         rows = table[splits == split]
-        n_per_class = {name: int((rows["domain"] == name).sum()) for name in classes}
+        counted = rows["domain"].value_counts()
+        n_per_class = {name: int(counted.get(name, 0)) for name in classes}
         _tell(split, n_per_class)
         write_image_set(
             paths.image_set(split),
@@ -215,6 +216,6 @@ def _left_out(source: ImageFolder) -> list[str]:
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         say(
             f"warning: {SOURCE_KEY}.path: not read in {source.path}: {', '.join(names[:5])}{more}. "
-            "Read is what has the suffix of an image."
+            "Read are files with the suffix of an image; links to folders are not followed."
         )
     return names

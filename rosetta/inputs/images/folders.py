@@ -10,6 +10,7 @@ from rosetta.config.images import ImageFolder
 from rosetta.errors import ImageSourceError
 from rosetta.inputs.images.decoding import MAX_FILE_BYTES, SUFFIXES
 from rosetta.inputs.images.sources import SOURCE_KEY, RawImage
+from rosetta.inputs.listing import is_left_out, listed
 from rosetta.storage.digests import hash64
 
 FORMS = "Give a folder with one sub-folder of image files per class"
@@ -23,7 +24,7 @@ class FolderFiles(NamedTuple):
     images : list of Path
         Files with a suffix of an image.
     left_out : list of Path
-        All others.
+        All others, links to folders among them.
     """
 
     images: list[Path]
@@ -43,9 +44,8 @@ def folder_files(source: ImageFolder) -> FolderFiles:
     if not root.is_dir():
         what = "is a file" if root.exists() else "does not exist"
         raise ImageSourceError(f"{key}: {root} {what}. {FORMS}.")
-    shown = [path for path in sorted(root.rglob("*")) if not _is_hidden(path.relative_to(root))]
-    files = [path for path in shown if path.is_file()]
-    images = [path for path in files if path.suffix.lower() in SUFFIXES]
+    shown = listed(root, key)
+    images = [path for path in shown if path.suffix.lower() in SUFFIXES and path.is_file()]
     if not images:
         raise ImageSourceError(
             f"{key}: {root} holds no image file ({', '.join(SUFFIXES)}). {FORMS}."
@@ -59,11 +59,13 @@ def folder_files(source: ImageFolder) -> FolderFiles:
     filled = {class_of(path, root) for path in images}
     for path in shown:
         if path.is_dir() and path.parent == root and path.name not in filled:
+            linked = "is a link, which is not followed. Put the folder itself here"
+            empty = f"has no image file ({', '.join(SUFFIXES)}). Add images"
             raise ImageSourceError(
-                f"{key}: the class {path} has no image file ({', '.join(SUFFIXES)}). Add images, "
-                "or remove the folder."
+                f"{key}: the class {path} {linked if path.is_symlink() else empty}, or remove it."
             )
-    return FolderFiles(images, [path for path in files if path not in set(images)])
+    read = set(images)
+    return FolderFiles(images, [path for path in shown if path not in read and is_left_out(path)])
 
 
 def folder_images(source: ImageFolder, seed: int) -> Iterator[RawImage]:
@@ -94,7 +96,3 @@ def _content(path: Path) -> bytes:
         raise ImageSourceError(
             f"{path}: cannot be read ({error.strerror}). Check its rights and the disk."
         ) from None
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)

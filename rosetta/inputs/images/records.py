@@ -15,6 +15,7 @@ from rosetta.errors import ImageSourceError, brief
 from rosetta.inputs.images.decoding import MAX_FILE_BYTES
 from rosetta.inputs.images.folders import caption_of
 from rosetta.inputs.images.sources import SOURCE_KEY, RawImage
+from rosetta.inputs.listing import listed
 
 Record = dict[str, Any]
 _PROTOCOLS = ("hf", "zip", "tar", "gzip")  # nothing is fetched from an address in a record
@@ -32,14 +33,8 @@ def parquet_files(source: ImageFiles) -> list[Path]:
     root, key = Path(source.path), f"{SOURCE_KEY}.path"
     if not root.exists():
         raise ImageSourceError(f"{key}: {root} does not exist. Give a .parquet file or a folder.")
-    files = sorted(root.rglob("*")) if root.is_dir() else [root]
-    found = [
-        path
-        for path in files
-        if path.is_file()
-        and path.suffix.lower() == ".parquet"
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    ]
+    files = listed(root, key) if root.is_dir() else [root]
+    found = [path for path in files if path.is_file() and path.suffix.lower() == ".parquet"]
     if not found:
         raise ImageSourceError(
             f"{key}: {root} holds no .parquet file. Convert the images to Parquet, or use "
@@ -130,8 +125,10 @@ def _check_columns(record: Record, columns: ImageFiles | ImageHub, place: str) -
 def _content(value: Any, where: str) -> bytes:
     """Return the content of an image file that a record holds, or names as `datasets` does."""
     if isinstance(value, dict):
-        inner = value.get("bytes")
-        value = inner if inner is not None or not value.get("path") else _read(value["path"], where)
+        inner, path = value.get("bytes"), value.get("path") or None
+        value = path if inner is None else inner
+        if inner is None and isinstance(path, str):
+            value = _read(path, where)
     if value is None:
         return b""  # rejected as empty, and counted
     if not isinstance(value, bytes):
@@ -154,10 +151,13 @@ def _read(path: str, where: str) -> bytes:
             f"{SOURCE_KEY}.image: {where} names {path}, which is neither on this machine nor in "
             "the hub. Download the images first."
         )
+    here, remote, _ = parts[-1]
     try:
+        if not remote and not Path(here).is_file():
+            raise OSError(f"{here} is not a file")  # a pipe would be read for ever
         with fsspec.open(path, "rb") as stream:
             data: bytes = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
+    except Exception as error:  # each kind of archive has errors of its own
         raise ImageSourceError(
             f"{SOURCE_KEY}.image: {where} names {path}, which cannot be read ({brief(error)}). "
             "Give the file, or its bytes."
@@ -167,8 +167,8 @@ def _read(path: str, where: str) -> bytes:
 
 def _class_name(value: Any, names: Sequence[str] | None, where: str) -> str:
     known = isinstance(value, str | int) and not isinstance(value, bool)
-    if known and names is not None and isinstance(value, int):
-        known = 0 <= value < len(names)  # `datasets` writes -1 where there is no label
+    if known and isinstance(value, int):  # `datasets` writes -1 where there is no label
+        known = value != -1 if names is None else 0 <= value < len(names)
     if not known or value == "":
         raise ImageSourceError(
             f"{SOURCE_KEY}.label: {where} is {value!r}, not a class. Give every image a class: an "

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from rosetta.config import FilesSource, HubSource
 from rosetta.errors import CorpusError
+from rosetta.inputs.listing import is_left_out, listed
 from rosetta.inputs.text.documents import Text
 from rosetta.inputs.text.streams import LONGEST_WINDOW, format_of, open_lines, reading
 from rosetta.progress import say
@@ -170,12 +171,10 @@ def _found(path: str, key: str) -> SourceFiles:
         raise CorpusError(f"{key}: {path} does not exist. Give a file or folder of {FORMATS}.")
     if root.is_file():
         return SourceFiles([root] if format_of(root) else [], [])
-    files = [p for p in sorted(root.rglob("*")) if p.is_file()]
-    shown = [
-        p for p in files if not any(part.startswith(".") for part in p.relative_to(root).parts)
-    ]
-    usable = [p for p in shown if format_of(p) and _holds_records(p)]
-    return SourceFiles(usable, [p for p in shown if p not in set(usable)])
+    shown = listed(root, key)
+    usable = [p for p in shown if format_of(p) and p.is_file() and _holds_records(p)]
+    read = set(usable)
+    return SourceFiles(usable, [p for p in shown if p not in read and is_left_out(p)])
 
 
 def _holds_records(path: Path) -> bool:

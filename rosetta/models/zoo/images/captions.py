@@ -15,6 +15,7 @@ FILE = "caption_vocabulary.json"
 # has another meaning for an end of id 2.
 PADDING_ID, END_ID, UNKNOWN_ID = 0, 1, 2
 N_SPECIAL = 3
+MOST_TOKENS = 77  # of a caption, as CLIP has: memory grows with their square
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class CaptionVocabulary:
     words : tuple of str
         In alphabetical order; word i has id i + 3.
     n_tokens : int
-        Of the longest caption, with its end; longer ones are cut.
+        Of the longest caption, with its end, but at most `MOST_TOKENS`; longer ones are cut.
     """
 
     words: tuple[str, ...]
@@ -37,7 +38,8 @@ class CaptionVocabulary:
         """Return the vocabulary of captions: all words, in lower case."""
         split = [_words(caption) for caption in set(captions)]
         words = sorted({word for one in split for word in one})
-        return cls(tuple(words), 1 + max(map(len, split), default=0))
+        longest = 1 + max(map(len, split), default=0)
+        return cls(tuple(words), min(longest, MOST_TOKENS))
 
     @classmethod
     def load(cls, folder: Path) -> CaptionVocabulary:
