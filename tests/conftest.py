@@ -72,13 +72,35 @@ def finished(tmp_path_factory, worker_id):
     """
     from workflow_runs import TINY, copy_project, jobs_of, run_snakemake
 
+    def make(folder):
+        done = run_snakemake(copy_project(folder), config={**TINY, "results": "results"})
+        assert jobs_of(done)["train_and_profile"] == 5
+
+    return made_once(tmp_path_factory, worker_id, "finished", make)
+
+
+@pytest.fixture(scope="session")
+def mixed(tmp_path_factory, worker_id):
+    """A project folder with a finished run on images and text, whose jobs were no processes of
+    their own; not to be modified. Workers share it.
+    """
+    from mixed_config import MIXED
+    from workflow_runs import copy_project, run_jobs_here
+
+    def make(folder):
+        run_jobs_here(copy_project(folder), config=MIXED)
+
+    return made_once(tmp_path_factory, worker_id, "mixed", make)
+
+
+def made_once(tmp_path_factory, worker_id, name, make):
+    """Return a project folder that the first worker makes that needs it."""
     base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "finished" / "p"
+    folder = (base if worker_id == "master" else base.parent) / name / "p"
     with FileLock(f"{folder.parent}.lock"):
         if not (folder / "done").exists():
             shutil.rmtree(folder.parent, ignore_errors=True)
             folder.parent.mkdir()
-            done = run_snakemake(copy_project(folder), config={**TINY, "results": "results"})
-            assert jobs_of(done)["train_and_profile"] == 5
+            make(folder)
             (folder / "done").touch()
     return folder

@@ -1,6 +1,7 @@
-"""Running the workflow as a user types it."""
+"""Running the workflow as a user types it, or its jobs in this process."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from commands import Done, run_here
+
+from rosetta.storage.names import RUN_CONFIG
 
 ROOT = Path(__file__).parent.parent
 TINY = yaml.safe_load((ROOT / "workflow" / "presets" / "tiny.yaml").read_text())
@@ -53,6 +57,40 @@ def jobs_of(done: subprocess.CompletedProcess) -> dict[str, int]:
         if table
         else {}
     )
+
+
+def commands_of(planned: subprocess.CompletedProcess) -> list[str]:
+    """Return the commands of the jobs of a dry run that prints them, in their order."""
+    found = re.findall(
+        r"^Shell command: (rosetta .*)$", planned.stdout + planned.stderr, re.MULTILINE
+    )
+    jobs = jobs_of(planned)
+    jobs.pop("all", None)  # has no command
+    assert len(found) == sum(jobs.values()), jobs
+    return found
+
+
+def run_jobs_here(folder: Path, *targets: str, config: dict | None = None) -> None:
+    """Have Snakemake plan a run, and do its jobs in this process.
+
+    Most of what a small run costs is starting its jobs.
+    """
+    planned = run_snakemake(folder, "-n", "-p", *targets, config=config)
+    results = yaml.safe_load((folder / "run.yaml").read_text())["results"]
+    run_of(folder, "check", "--configfile", "run.yaml", "--out", f"{results}/{RUN_CONFIG}")
+    for command in commands_of(planned):
+        words = shlex.split(command)  # rosetta … 2> results/logs/….log
+        log = folder / words.pop()
+        assert words.pop() == "2>"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(run_of(folder, *words[1:]).err)
+
+
+def run_of(folder: Path, *arguments: object) -> Done:
+    """Run a command in this process, which must succeed."""
+    done = run_here(*arguments, folder=folder)
+    assert done.code == 0, done
+    return done
 
 
 def copy_project(folder: Path) -> Path:

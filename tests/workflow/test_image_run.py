@@ -1,12 +1,16 @@
-"""The main job on models that see images: from nothing to the report."""
+"""The main job on models that see images, beside a ladder of language models: from nothing to the
+report.
+"""
 
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
-from filelock import FileLock
-from workflow_runs import VISION, copy_project, jobs_of, run_snakemake
+import yaml
+from mixed_config import IMAGE_LADDERS, MIXED
+from workflow_runs import copy_project, jobs_of, run_of, run_snakemake
 
 from rosetta.activations.folders import open_stores
 from rosetta.activations.image_capture import show_images
@@ -16,40 +20,42 @@ from rosetta.inputs.images.image_sets import ImageSet
 from rosetta.models.image_models import load_image_model
 from rosetta.models.sources import ModelSource
 from rosetta.run.paths import Paths
+from rosetta.run.stages import rule_jobs
 
-CONFIG = parse_config({**VISION, "results": "results"})
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, worker_id):
-    base = tmp_path_factory.getbasetemp()
-    folder = (base if worker_id == "master" else base.parent) / "images_finished"
-    with FileLock(f"{folder}.lock"):
-        if not (folder / "p" / "done").exists():
-            folder.mkdir(exist_ok=True)
-            project = copy_project(folder / "p")
-            done = run_snakemake(project, config={**VISION, "results": "results"})
-            assert jobs_of(done)["train_and_capture"] == 7
-            (project / "done").touch()
-    return folder / "p"
+CONFIG = parse_config(MIXED)
+RUN_CONFIG = "results/run_config.yaml"
+PAIR = "pmf-s--vit-s"
 
 
 @pytest.fixture(scope="module")
-def paths(run):
-    return Paths(run / "results")
+def paths(mixed):
+    return Paths(mixed / "results")
 
 
-def test_a_finished_run_has_nothing_left_to_do(run):
-    again = run_snakemake(run, "-n")
+def test_the_workflow_does_what_the_commands_of_its_jobs_did(mixed, tmp_path):
+    """Snakemake finds nothing to do in their run; from nothing, it makes the same files."""
+    again = run_snakemake(mixed, "-n")
     assert "Nothing to be done" in again.stdout + again.stderr
+    folder, matches = copy_project(tmp_path / "p"), f"results/matches/{PAIR}.parquet"
+    alone = {**MIXED, "ladders": {"pmf-vit": [PAIR.split("--")]}}
+    done = run_snakemake(folder, "--cores", "1", matches, config=alone)
+    assert jobs_of(done) == {
+        "images": 1,
+        "train_and_capture": 2,
+        "image_profiles": 1,
+        "image_pair": 1,
+    }
+    for name in (matches, f"results/contact_sheets/{PAIR}.png", "results/images/match.json"):
+        assert (folder / name).read_bytes() == (mixed / name).read_bytes(), name
 
 
 def test_every_rung_is_counted_on_the_cells_of_its_images(paths):
     counts = pd.read_csv(paths.table("counts")).set_index(["ladder", "rung"])
-    assert set(counts["modality"]) == {"images"}
-    n_generated = VISION["images"]["generated"]["n_images"]
+    assert counts.loc["pythia-opt", "modality"].tolist() == ["text"]
+    assert set(counts.drop("pythia-opt")["modality"]) == {"images"}
+    n_generated = MIXED["images"]["generated"]["n_images"]
     n_drawn = ImageSet(paths.image_set("match")).n_images
-    for ladder, rungs in CONFIG.ladders.items():
+    for ladder, rungs in IMAGE_LADDERS.items():
         for rung in range(len(rungs)):
             n_images = n_drawn if ladder == "vit-mae" else n_generated
             assert counts.loc[(ladder, rung), "n_positions"] == 16 * n_images  # of 4 × 4 cells
@@ -102,24 +108,47 @@ def test_a_generator_makes_its_classes_in_turn(paths):
 
 
 def test_all_stores_are_as_specified(paths):
-    checked = [
-        line
-        for folder in sorted((paths.root / "activations").glob("*/2-shards"))
-        for line in store_check_step(folder)
-    ]
-    assert len(checked) == 2 * (len(CONFIG.stores()) + 2 * (7 + 2))
+    folders = sorted((paths.root / "activations").glob("*/2-shards"))
+    twins = [name for model in CONFIG.used_models() for name in CONFIG.twin_stores(model)]
+    assert {folder.parent.name for folder in folders} == {*CONFIG.stores(), *twins}
+    for folder in folders:
+        assert len(list(store_check_step(folder))) == 2
 
 
-def test_the_report_shows_images_and_says_nothing_of_texts(paths):
+SHEET = "images and the maps of both neurons"
+OF_TEXT = ("The analytical model", "Documents left out")
+
+
+def test_the_report_shows_images_and_texts(paths):
     page = paths.report.read_text()
-    assert page.count('alt="Best matches of ') == 4, "of the last rungs"
-    assert '<a href="contact_sheets/vit-s--mae-s.png">' in page, "smaller models are linked"
-    assert re.search(r"on the same images are each other", page)
-    assert "The analytical model" not in page
-    assert "Documents left out" not in page
+    assert page.count(SHEET) == len(CONFIG.pairs("images")) == 4
+    assert all(words in page for words in OF_TEXT)
     judged = pd.read_csv(paths.table("generated_images"))
     assert judged["generator"].tolist() == ["pmf-s", "pmf-m"]
-    assert not paths.viewer.exists()
+
+
+def test_a_report_on_images_says_nothing_of_texts(mixed, tmp_path):
+    shutil.copytree(mixed, tmp_path / "p", symlinks=True)
+    images = {**MIXED, "ladders": IMAGE_LADDERS}
+    assert not rule_jobs(parse_config(images))["viewer"]
+    (tmp_path / "p" / RUN_CONFIG).unlink()
+    (tmp_path / "p" / "images.yaml").write_text(yaml.safe_dump(images))
+    run_of(tmp_path / "p", "check", "--configfile", "images.yaml", "--out", RUN_CONFIG)
+    for command in (["job", "tables"], ["report"]):
+        run_of(tmp_path / "p", *command, "--config", RUN_CONFIG)
+    page = Paths(tmp_path / "p" / "results").report.read_text()
+    assert re.search(r"on the same images are each other", page)
+    assert page.count(SHEET) == 4
+    assert not any(words in page for words in OF_TEXT)
+
+
+def test_what_is_of_texts_alone_takes_no_images(paths):
+    """The theory and the viewer, which have no place for them."""
+    for table in ("theory_beta", "theory_vs_measured", "theory_predictions"):
+        assert set(pd.read_csv(paths.table(table))["ladder"]) == {"pythia-opt"}
+    viewer = paths.viewer.read_text()
+    assert "pythia-t" in viewer
+    assert "pmf-s" not in viewer
 
 
 def test_neurons_are_told_by_the_images_that_fire_them_most(paths):
@@ -142,7 +171,8 @@ def test_neurons_on_images_are_compared_by_size(paths):
     assert means["pmf-vit", "monosemanticity"].notna().any(), "another model tells it"
     assert means["vit-mae", "explained_variance"].notna().any(), "of drawn images"
     assert means["pmf-vit", "explained_variance"].isna().all(), "not of generated ones"
-    assert set(pd.read_csv(paths.table("findings"))["finding"]) == {
+    findings = pd.read_csv(paths.table("findings")).set_index("ladder")["finding"]
+    assert set(findings[list(IMAGE_LADDERS)]) == {
         "count sublinear",
         "share falling",
         "monosemanticity",
