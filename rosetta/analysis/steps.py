@@ -75,9 +75,10 @@ def counts_step(config: Config, paths: Paths) -> None:
     limits = ladder_thresholds(nulls, config.controls.null_quantile)
     replicates = replicate_table(config, paths, nulls)
     counts = count_table(config, paths, limits, replicates)
+    trainings = training_table(config, paths, limits)
     write_csv(paths.table("replicates"), replicates)
     write_csv(paths.table("counts"), counts)
-    write_csv(paths.table("trainings"), training_table(config, paths, limits))
+    write_csv(paths.table("trainings"), trainings)
 
 
 def fit_step(

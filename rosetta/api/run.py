@@ -22,7 +22,7 @@ from rosetta.inputs.text.build import read_split
 from rosetta.inputs.text.documents import CONTEXT_BYTES, around
 from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
 from rosetta.models.neurons import parse_neuron
-from rosetta.run.folders import is_result, run_config_in
+from rosetta.run.folders import maker, run_config_in
 from rosetta.run.paths import Paths
 from rosetta.run.provenance import compare_with_run
 from rosetta.run.stages import table_names
@@ -385,5 +385,5 @@ class Run:
 @contextmanager
 def _checked() -> Iterator[None]:
     """Compare files with their run's configuration, too, and name them in the system's errors."""
-    with naming_files(), also_checking(compare_with_run), knowing_results(is_result):
+    with naming_files(), also_checking(compare_with_run), knowing_results(maker):
         yield

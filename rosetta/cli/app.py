@@ -25,7 +25,7 @@ from rosetta.cli.stores import store_app
 from rosetta.cli.theory import theory_app
 from rosetta.errors import RosettaError, naming_files, without_secrets
 from rosetta.extras import naming_extras
-from rosetta.run.folders import is_result
+from rosetta.run.folders import maker
 from rosetta.run.provenance import compare_with_run
 from rosetta.storage.damage import knowing_results
 from rosetta.storage.digests import also_checking, stamping
@@ -76,7 +76,7 @@ def main() -> None:
             naming_files(),
             naming_extras(called),
             also_checking(compare_with_run),
-            knowing_results(is_result),
+            knowing_results(maker),
         ):
             app()
     except RosettaError as error:

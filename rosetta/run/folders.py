@@ -6,9 +6,11 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
-from rosetta.errors import ConfigError
+from rosetta.config import load_config
+from rosetta.errors import ConfigError, RosettaError
 from rosetta.run.paths import FilterPaths, Paths, places
-from rosetta.run.stages import STAGES
+from rosetta.run.stages import STAGES, rule_jobs, undeclared_files
+from rosetta.storage.damage import Maker
 from rosetta.storage.names import RUN_CONFIG
 
 
@@ -43,11 +45,32 @@ def run_near(folder: Path) -> Path | None:
     return next(above, None) or next(iter(inside), None)
 
 
-def is_result(inside: Path) -> bool:
-    """Tell whether a rule makes a path, given relative to a results folder.
+def maker(root: Path, inside: Path) -> Maker:
+    """Return what of the workflow makes a path, given relative to a results folder.
 
-    `matches/opt-s--qwen-s.parquet` is the result of a rule, `matches.parquet` is none.
+    `matches/opt-s--qwen-s.parquet` is declared by a rule, unless it is of a further training
+    (`opt-s~2`), which the job of another file makes. `matches.parquet` is no result.
     """
+    if not _is_result(inside):
+        return None
+    run_config = root / RUN_CONFIG
+    return "job" if inside in _undeclared(run_config, run_config.stat().st_mtime_ns) else "rule"
+
+
+@lru_cache(maxsize=1)
+def _undeclared(run_config: Path, _mtime_ns: int) -> frozenset[Path]:
+    """Return what jobs of a run make and no rule declares, relative to its results folder."""
+    try:
+        config = load_config(run_config)
+    except RosettaError:  # damaged: a run that is started again writes it first
+        return frozenset()
+    jobs = ((rule, job) for rule, of_rule in rule_jobs(config).items() for job in of_rule)
+    return frozenset(
+        path for rule, job in jobs for path in undeclared_files(config, Paths(Path()), rule, job)
+    )
+
+
+def _is_result(inside: Path) -> bool:
     if inside.parts[:1] == ("tables",):
         return any(inside.stem in stage.tables for stage in STAGES.values())
     return bool(_results().fullmatch(inside.as_posix()))

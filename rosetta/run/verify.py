@@ -141,6 +141,4 @@ def _files(folder: Path, manifest: dict[str, Any], path: Path) -> Iterator[Check
 
 def _is_kept(path: Path, config: Config | None) -> bool:
     """Tell whether a store is not deleted once it is used."""
-    return (
-        bool(config) and config.store_mode == "kept" and path.parents[1].name in config.all_models()
-    )
+    return bool(config) and config.store_mode == "kept" and path.parents[1].name in config.stores()

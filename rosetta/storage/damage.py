@@ -6,26 +6,31 @@ This is the one place of the package that knows how Snakemake is called.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Literal
 
 from rosetta.errors import StoreError
-from rosetta.storage.names import FURTHER, RUN_CONFIG, digest_path
+from rosetta.storage.names import RUN_CONFIG, digest_path
 
-# Whether a rule makes a path, given relative to a results folder (`rosetta.run.folders`).
-_IS_RESULT: ContextVar[Callable[[Path], bool]] = ContextVar("is_result", default=lambda _: True)
+# What of the workflow makes a file: a rule that declares it, a job that makes it besides what its
+# rule declares, or nothing.
+Maker = Literal["rule", "job"] | None
+# Takes a results folder and a path relative to it (`rosetta.run.folders`).
+FindMaker = Callable[[Path, Path], Maker]
+_MAKER: ContextVar[FindMaker] = ContextVar("maker", default=lambda _root, _path: "rule")
 
 
 @contextmanager
-def knowing_results(is_result: Callable[[Path], bool]) -> Iterator[None]:
-    """Have errors of the block name a rule only for what a rule makes."""
-    token = _IS_RESULT.set(is_result)
+def knowing_results(maker: FindMaker) -> Iterator[None]:
+    """Have errors of the block tell what exactly makes a result again."""
+    token = _MAKER.set(maker)
     try:
         yield
     finally:
-        _IS_RESULT.reset(token)
+        _MAKER.reset(token)
 
 
 class DamageError(StoreError):
@@ -59,21 +64,15 @@ def how_to_recompute(*pieces: Path, folder: Path | None = None) -> str:
     if pieces[0].name == RUN_CONFIG:
         return "Start the run again as you started it: that writes this file again."
     for root in pieces[0].parents:
+        place = (folder or Path()) / root
+        if not (place / RUN_CONFIG).exists():
+            continue
         below = [piece for piece in pieces if piece.is_relative_to(root)]
-        made = [piece for piece in below if _IS_RESULT.get()(piece.relative_to(root))]
-        if made and ((folder or Path()) / root / RUN_CONFIG).exists():
+        makers = {piece: _MAKER.get()(place, piece.relative_to(root)) for piece in below}
+        made = {piece: maker for piece, maker in makers.items() if maker}
+        if made:
             start = f"cd {shlex.quote(str(folder))} && " if folder else ""
-            command = (
-                f"snakemake --cores all --configfile {shlex.quote(str(root / RUN_CONFIG))} --force"
-            )
-            named = shlex.join(map(str, made))
-            if any(FURTHER.search(str(piece)) for piece in made):
-                plain = command.removesuffix(" --force")
-                return f"Make it again: {start}rm {named} && {plain}"
-            if len(made) == 1:
-                return f"Make it again: {start}{command} {named}"
-            # One call for all would also make again what lies between them.
-            return f'Make them again: {start}for piece in {named}; do {command} "$piece"; done'
+            return f"Make {'it' if len(made) == 1 else 'them'} again: {start}{_typed(made, root)}"
     if not pieces[0].exists():
         return "Make it with the command that writes it, or give another path."
     own = (
@@ -82,3 +81,16 @@ def how_to_recompute(*pieces: Path, folder: Path | None = None) -> str:
         else ""
     )
     return f"Make it again with the command that wrote it{own}."
+
+
+def _typed(made: Mapping[Path, Maker], root: Path) -> str:
+    """Return the command that makes results again, by what makes each."""
+    named = shlex.join(map(str, made))
+    command = f"snakemake --cores all --configfile {shlex.quote(str(root / RUN_CONFIG))}"
+    if "job" in made.values():
+        # No rule can be asked for it. A run finds that it is missing, and which job makes it.
+        return f"rm -f {named} && {command}"
+    if len(made) == 1:
+        return f"{command} --force {named}"
+    # One call for all would also make again what lies between them.
+    return f'for piece in {named}; do {command} --force "$piece"; done'

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
-# In the names of a further training's files (`pythia-64~2`), which no rule declares.
-FURTHER = re.compile(r"~\d+")
 RUN_CONFIG = "run_config.yaml"  # in the results folder of every run
 
 

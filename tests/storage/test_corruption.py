@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from commands import assert_rejected, run_here
 from helpers import tiny_sizes, tiny_tokenizer
 from workflow_runs import rosetta
 
@@ -188,26 +189,98 @@ def put(path, data):
         path.write_bytes(data)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_damage_is_found_before_use_and_named(copy, command, name):
-    path, (reader, piece) = copy / "results" / name, FILES[name]
-    saved = shutil.copy2(path, copy.parent / "saved")
+def check_damage(project, run, name, reader, fix):
+    """Damage a file in all ways: a command that reads it fails, names it and says how to make it
+    again, and writes nothing.
+    """
+    path = project / "results" / name
+    saved = shutil.copy2(path, project.parent / "saved")
     for done, data in damages(path):
         put(path, data)
-        before = written(copy)
-        code, said = command(*reader)
-        after = written(copy)
+        before = written(project)
+        code, said = run(*reader)
+        after = written(project)
         path.unlink(missing_ok=True)
         shutil.copy2(saved, path)
         assert code == 2, (done, said[-2000:])
         assert "Traceback" not in said
         (message,) = re.findall(r"^rosetta: (.*)", said, re.MULTILINE)
-        assert f"results/{name.split('.zarr')[0]}" in message, (done, message)
-        if name != "run_config.yaml":
-            assert message.endswith(
-                f"--configfile results/run_config.yaml --force results/{piece or name}"
-            ), message
+        assert "results/" + re.split(r"(/pixels)?\.zarr", name)[0] in message, (done, message)
+        assert message.endswith(fix), message
         assert after == before, done
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_damage_is_found_before_use_and_named(copy, command, name):
+    reader, piece = FILES[name]
+    force = f"--configfile results/run_config.yaml --force results/{piece or name}"
+    check_damage(copy, command, name, reader, "" if name == "run_config.yaml" else force)
+
+
+MADE, SHOWN = "images/generated/pmf-s/2-shards", "activations/vit-s@pmf-s/2-shards"
+OF_DRAWN = ["activations", *RUN, "--model", "vit-m", "--shard", "0"]
+OF_MADE = ["activations", *RUN, "--model", "vit-s~2@pmf-s", "--shard", "0"]
+TRAIN, PARTNERS = ["train", *RUN, "--model", "vit-m"], ["partner-images", *RUN, "--pair"]
+# The same of a run on images: its files; a command that reads each; what a rule makes again, or,
+# after `rm`, the job that makes it with what the rule declares.
+IMAGE_FILES = {
+    "images/train.json": (TRAIN, "--force", "images/train.json"),
+    "images/train/table.parquet": (TRAIN, "--force", "images/train.json"),
+    "images/match.json": (OF_DRAWN, "--force", "images/match.json"),
+    "images/match/pixels.zarr/c/0/0/0/0": (OF_DRAWN, "--force", "images/match.json"),
+    f"{MADE}/0.json": (OF_MADE, "rm -f", f"{MADE}/0.json"),
+    f"{MADE}/0/table.parquet": (OF_MADE, "rm -f", f"{MADE}/0.json"),
+    f"{MADE}/0/pixels.zarr/c/0/0/0/0": (OF_MADE, "rm -f", f"{MADE}/0.json"),
+    "models/vit-s~2/model.safetensors": (OF_MADE, "rm -f", "models/vit-s~2.json"),
+    f"{SHOWN}/1.zarr/activations/0/c/0/0": (
+        [*PARTNERS, "pmf-s--vit-s"],
+        "rm -f",
+        f"{SHOWN}/1.json",
+    ),
+    "matches/pmf-s~2--vit-s.parquet": (["counts", *RUN], "rm -f", "matches/pmf-s~2--vit-s.parquet"),
+    "captured/pmf-s.json": (["report", *RUN], "--force", "captured/pmf-s.json"),
+    "contact_sheets/pmf-s--vit-s.png": (["report", *RUN], "--force", "contact_sheets/"),
+    "tables/generated_images.csv": (["report", *RUN], "--force", "tables/generated_images.csv"),
+}
+
+
+@pytest.fixture(scope="module")
+def image_copy(mixed, tmp_path_factory):
+    folder = shutil.copytree(mixed, tmp_path_factory.mktemp("damaged") / "p", symlinks=True)
+    for name in ("vit-m", "vit-s~2@pmf-s"):  # a capture takes the manifest away that it replaces
+        (folder / "results" / "activations" / name / "2-shards" / "0.json").unlink()
+    return folder
+
+
+@pytest.mark.parametrize("name", IMAGE_FILES)
+def test_damage_to_images_is_found_before_use_and_named(image_copy, name):
+    def run(*arguments):
+        code, _, said = run_here(*arguments, folder=image_copy)
+        return code, said
+
+    reader, how, piece = IMAGE_FILES[name]
+    piece = f"results/{name if piece.endswith('/') else piece}"
+    start = "snakemake --cores all --configfile results/run_config.yaml"
+    fix = (
+        f"{start} --force {piece}" if how == "--force" else f"rm -f {shlex.quote(piece)} && {start}"
+    )
+    check_damage(image_copy, run, name, reader, fix)
+
+
+def test_verify_tells_damaged_images_and_a_store_that_is_gone(image_copy):
+    assert run_here("verify", "results", folder=image_copy).code == 0
+    results = image_copy / "results"
+    pixels, store = results / MADE / "1/pixels.zarr/c/0/0/0/0", results / SHOWN / "0.zarr"
+    whole = pixels.read_bytes()
+    pixels.write_bytes(flipped(whole, random.Random(0)))
+    store.rename(results / "away")
+    done = run_here("verify", "results", folder=image_copy)
+    (results / "away").rename(store)
+    pixels.write_bytes(whole)
+    for named in (rf"{SHOWN}/0\.zarr/\S+: missing", rf"{MADE}/1/pixels\.zarr/\S+: damaged"):
+        assert_rejected(done, named)
+    told = f"rm -f results/{MADE}/1.json results/{SHOWN}/0.json && snakemake --cores all"
+    assert told in done.err
 
 
 DAMAGED = [
