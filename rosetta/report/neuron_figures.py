@@ -164,11 +164,17 @@ def _specialization(table: pd.DataFrame) -> plt.Figure:
 def _domains(table: pd.DataFrame) -> tuple[list[str], int]:
     """Return the domains that are shown, in the order of the table, and how many are not.
 
-    Of many, those on which Rosetta Neurons read highest in any ladder and rung.
+    Of many, those on which Rosetta Neurons read highest in any ladder and rung; ladders with other
+    domains, as classes of images beside domains of text, choose by themselves.
     """
     domains = list(table["domain"].unique())
-    highest = table[table["group"] == ROSETTA].groupby("domain")["normalized_fire"].max()
-    kept = set(highest.reindex(domains).fillna(-np.inf).nlargest(MAX_DOMAINS).index)
+    of_ladder = table.groupby("ladder", sort=False)["domain"].agg(frozenset)
+    kept: set[str] = set()
+    for _, ladders in of_ladder.groupby(of_ladder, sort=False):
+        part = table[table["ladder"].isin(ladders.index) & (table["group"] == ROSETTA)]
+        highest = part.groupby("domain")["normalized_fire"].max()
+        own = [name for name in domains if name in ladders.iloc[0]]
+        kept |= set(highest.reindex(own).fillna(-np.inf).nlargest(MAX_DOMAINS).index)
     return [name for name in domains if name in kept], len(domains) - len(kept)
 
 
@@ -197,9 +203,7 @@ def _grid(
         left.tick_params(labelleft=True)
     for column, ladder in zip(axes.T, ladders, strict=True):
         column[0].set_title(ladder)
-        bottom = next((axis for axis in column[::-1] if axis.axison), None)
-        if bottom is None:
-            continue  # all of its domains are left out, as texts' few beside images' many
+        bottom = [axis for axis in column if axis.axison][-1]
         for axis in column:
             axis.tick_params(labelbottom=axis is bottom)
         bottom.set_xlabel("neurons per model")

@@ -132,20 +132,21 @@ def test_of_very_many_domains_those_read_highest_on_are_drawn(monkeypatch):
     plt.close(figure)
 
 
-def test_a_ladder_none_of_whose_domains_are_drawn_has_blank_panels(monkeypatch):
+def test_ladders_with_other_domains_choose_by_themselves(monkeypatch):
+    """Classes of images, on which neurons read higher, push no domain of text out."""
     monkeypatch.setattr(neuron_figures, "MAX_DOMAINS", 2)
     rows = [
-        (ladder, 0, 20, "rosetta", domain, fire, np.nan, np.nan, 30)
-        for ladder, domain, fire in (
-            ("texts", "code", 3),
-            ("texts", "prose", 2),
-            ("images", "x", 1),
-        )
+        (ladder, rung, 20 + rung, group, f"{ladder}{i}", high + i, np.nan, np.nan, 30)
+        for ladder, n, high in (("text", 2, 0), ("image", 5, 10))
+        for rung in range(2)
+        for group in ("rosetta", "non_rosetta")
+        for i in range(n)
     ]
-    figure = neuron_figures._specialization(pd.DataFrame(rows, columns=RUNG_SPECIALIZATION_COLUMNS))
-    shown = {axis.get_title(): axis.axison for axis in figure.axes if axis.get_title()}
-    assert shown == {"texts": True, "images": False}
-    assert "the 2 of 3 domains" in figure.get_supxlabel()
+    table = pd.DataFrame(rows, columns=RUNG_SPECIALIZATION_COLUMNS)
+    assert neuron_figures._domains(table) == (["text0", "text1", "image3", "image4"], 3)
+    figure = neuron_figures._specialization(table)
+    blank = [axis for axis in figure.axes if not axis.axison]
+    assert len(blank) == 4, "two domains of each ladder are the other's only"
     plt.close(figure)
 
 
