@@ -26,6 +26,7 @@ def model_problems(config: Any) -> list[str]:
                 problems.append(
                     f"models.{name}.untrained.of: {entry.untrained.of!r} is itself untrained"
                 )
+    problems += _same_recipes(config)
     context = config.zoo.training.sequence_length
     if config.activations.sequence_length > context and any(
         entry.zoo and _sees(config, entry) == "text" for entry in config.models.values()
@@ -35,6 +36,26 @@ def model_problems(config: Any) -> list[str]:
             "context of the zoo "
             f"models (zoo.training.sequence_length {context}); lower it"
         )
+    return problems
+
+
+def _same_recipes(config: Any) -> list[str]:
+    """Return which models of ladders are the same training as another: equal neuron by neuron."""
+    named = {model for rungs in config.ladders.values() for rung in rungs for model in rung}
+    found: dict[tuple[str, str, int | None], str] = {}
+    problems = []
+    for name, entry in config.models.items():
+        if entry.zoo is None or not (name in named or entry.replicate_of in named):
+            continue
+        family = config.zoo.families.get(entry.zoo.family)
+        seed = entry.zoo.seed if entry.zoo.seed is not None else family and family.seed
+        recipe = (entry.zoo.family, entry.zoo.size, seed)
+        first = found.setdefault(recipe, name)
+        if first != name:
+            problems.append(
+                f"models.{name}.zoo: is the training of {first!r} once more, equal in every "
+                "neuron; give it another seed"
+            )
     return problems
 
 

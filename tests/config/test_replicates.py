@@ -106,3 +106,23 @@ def test_replicates_are_of_matched_scale():
     config = parse_config(hub_run(a={}, b={}, c={"replicate_of": "a"}))
     with pytest.raises(ConfigError, match="c has 900 neurons"):
         check_scales(config, {"a": 100, "b": 110, "c": 900}.get)
+
+
+@pytest.mark.parametrize(
+    ("more", "ladders", "rejected"),
+    [
+        ({"zoo": {"family": "f", "size": "s"}}, [["f-s", "again"]], True),
+        ({"zoo": {"family": "f", "size": "s", "seed": 1}}, [["f-s", "again"]], True),
+        ({"zoo": {"family": "f", "size": "s", "seed": 7}}, [["f-s", "again"]], False),
+        ({"zoo": {"family": "f", "size": "s"}, "replicate_of": "f-s"}, [["f-s", "g-s"]], True),
+        ({"zoo": {"family": "f", "size": "s"}}, [["f-s", "g-s"]], False),
+    ],
+    ids=["same family and size", "the family's seed", "another seed", "replicate", "unused"],
+)
+def test_one_training_under_two_names_is_rejected(more, ladders, rejected):
+    content = {**SMALL, "models": {**SMALL["models"], "again": more}, "ladders": {"l": ladders}}
+    if rejected:
+        with pytest.raises(ConfigError, match=r"models\.again\.zoo: is the training of 'f-s' once"):
+            parse_config(content)
+    else:
+        parse_config(content)
