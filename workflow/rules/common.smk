@@ -103,6 +103,7 @@ SHOWN = {
     "Scaling": ("counts", "fit", "figures"),
     "Controls": ("control_tables", "control_figures"),
     "Neurons": ("describe", "neuron_figures"),
+    "Images": ("place_maps",),
     "Theory": ("theory_beta", "theory_exponents", "theory_compare", "theory_figures"),
     "Filtering": ("filter_tables", "filter_figure"),
 }
