@@ -9,21 +9,21 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from rosetta.activations.captured import KIND as CAPTURED
+from rosetta.activations.captured import read_held
 from rosetta.analysis.columns import PARTNER_IMAGE_COLUMNS
 from rosetta.analysis.image_tables import read_image_table
 from rosetta.config import PAIR_SEPARATOR, Config
 from rosetta.config.names import model_of_store
+from rosetta.drawing.heat_maps import heat_maps
 from rosetta.inputs.images.shown_images import ShownImages
 from rosetta.matching.mutual import MATCH_COLUMNS
 from rosetta.report.figures import literal
 from rosetta.run.paths import Paths
-from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_parquet
 
 N_IMAGES = 4  # per match
 _CELL = 0.62  # inches of a picture
-_COLORS = "viridis"
+_SIDE = 128  # pixels of a map
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,8 @@ class _Maps:
         partners = read_parquet(paths.partner_images(pair), PARTNER_IMAGE_COLUMNS)
         partners = partners[partners["model"] == pair.split(PAIR_SEPARATOR)[0]]
         own, partners = (part[part["rank"] <= N_IMAGES] for part in (own, partners))
-        return cls(own, partners, (_grid(paths, stores[0]), _grid(paths, stores[1])))
+        first, second = (read_held(paths.captured(model_of_store(name)), name) for name in stores)
+        return cls(own, partners, (first.grid, second.grid))
 
     def of_match(self, match: dict[str, Any]) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """Return numbers of images (n,), and both maps, each (n, height, width)."""
@@ -110,13 +111,6 @@ class _Maps:
         return own["image"].to_numpy(), (anchor, partner)
 
 
-def _grid(paths: Paths, store: str) -> tuple[int, int]:
-    """Return the rows and columns of cells of stores."""
-    held = read_manifest(paths.captured(model_of_store(store)), CAPTURED)["stores"][store]
-    height, width = held["grid"]
-    return height, width
-
-
 def _draw(matches: list[MatchOnImages], pair: str) -> plt.Figure:
     """Draw rows of triples: an image, the anchor's map, its partner's."""
     rows = max(1, len(matches))
@@ -130,11 +124,9 @@ def _draw(matches: list[MatchOnImages], pair: str) -> plt.Figure:
         axes = part.subplots(1, 3 * N_IMAGES, gridspec_kw={"wspace": 0.02})
         for panel in axes:
             panel.set_axis_off()
-        limits = [(one.min(), one.max()) for one in match.maps]
+        heat = [heat_maps(one, _SIDE) for one in match.maps]
         for i, image in enumerate(match.images):
             axes[3 * i].imshow(image)
-            for side, (low, high) in enumerate(limits):
-                axes[3 * i + 1 + side].imshow(
-                    match.maps[side][i], cmap=_COLORS, vmin=low, vmax=high, interpolation="bilinear"
-                )
+            for side, of_side in enumerate(heat):
+                axes[3 * i + 1 + side].imshow(of_side[i])
     return figure

@@ -39,6 +39,7 @@ ORDER = [
     "analysis",
     "theory",
     "filtering",
+    "drawing",
     "judging",
     "report",
     "jobs",
