@@ -7,6 +7,7 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+KEY = "sk-very-secret-5d1f"
 GOOD = json.dumps(
     {"name": "rivers", "examples": ["Oder", "Elbe", "Rhine", "Main"], "is_monosemantic": True}
 )
@@ -31,6 +32,9 @@ def fault(status, message="busy", code=None):
 class Server:
     """Answers the requests in turn from a list; the last answer is repeated. Keeps what it was
     asked.
+
+    An answer is a status, a content and, if there is a third, headers; or a function from the body
+    of a request to these.
     """
 
     def __init__(self):
@@ -44,12 +48,14 @@ class Server:
                     outer.requests.append((self.path, self.headers["Authorization"], body))
                     answer = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
                 time.sleep(outer.delay)
-                status, content = answer(body) if callable(answer) else answer
+                status, content, *rest = answer(body) if callable(answer) else answer
                 data = (
                     content.encode() if isinstance(content, str) else json.dumps(content).encode()
                 )
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
+                for name, value in (rest[0] if rest else {}).items():
+                    self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(data)
 

@@ -89,6 +89,47 @@ def top_images(maps: np.ndarray, n: int) -> np.ndarray:
     return order
 
 
+def image_means(stores: Sequence[StoreReader], layer: np.ndarray, unit: np.ndarray) -> np.ndarray:
+    """Return the mean of some neurons over all cells of each image.
+
+    Only chunks that hold such a neuron are read, each of them once.
+
+    Parameters
+    ----------
+    stores : sequence of StoreReader
+        Shard stores of one model that sees images, in order.
+    layer, unit : ndarray of int, shape (n,)
+        The neurons.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_images)
+        Images in the order of the stores.
+
+    Raises
+    ------
+    StoreError
+        If the stores are not of images.
+    """
+    height, width = grid_of(stores)
+    n_cells = height * width
+    sums = np.zeros((len(layer), sum(store.n_samples for store in stores)))
+    for some in groups_of(layer, unit // CHUNK_UNITS):
+        low = int(unit[some].min())
+        flat = int(layer[some[0]]) * stores[0].d_mlp
+        first = 0  # image of the store
+        for store in stores:
+            for start, parts in store.chunks(flat + low, flat + int(unit[some].max()) + 1):
+                values = parts[0][1][:, unit[some] - low].double().numpy()
+                # A chunk may begin or end within an image.
+                image = first + (start + np.arange(len(values))) // n_cells
+                sums[some, image[0] : image[-1] + 1] += np.add.reduceat(
+                    values, np.flatnonzero(np.diff(image, prepend=-1))
+                ).T
+            first += store.n_samples
+    return sums / n_cells
+
+
 @dataclass(frozen=True)
 class _AllRows:
     """The rows of shard stores of which all count."""

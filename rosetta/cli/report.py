@@ -1,8 +1,12 @@
-"""The commands that draw figures and write pages, and ask a language model for names."""
+"""The commands that draw figures and write pages, and ask a model for names and verdicts."""
 
 from __future__ import annotations
 
-from rosetta.cli.options import ConfigOption, PairOption, checked_pair, open_run
+from typing import Annotated
+
+import typer
+
+from rosetta.cli.options import ConfigOption, OutOption, PairOption, checked_pair, open_run
 
 
 def neuron_figures(config: ConfigOption) -> None:
@@ -34,11 +38,32 @@ def contact_sheet(config: ConfigOption, pair: PairOption) -> None:
     contact_sheet_step(loaded, paths, checked_pair(pair, loaded.pairs("images")))
 
 
+def contact_card(
+    config: ConfigOption,
+    stores: Annotated[str, typer.Option(help="name of a model's stores, such as vit-s@pmf-s")],
+    layer: Annotated[int, typer.Option(help="the neuron's layer, from 0")],
+    unit: Annotated[int, typer.Option(help="its unit there, from 0")],
+    out: OutOption,
+) -> None:
+    """Draw a neuron on its top images: each image, its map, and both laid over each other."""
+    from rosetta.models.neurons import Neuron
+    from rosetta.report.steps import contact_card_step
+
+    contact_card_step(*open_run(config), stores, Neuron(layer, unit), out)
+
+
 def annotate(config: ConfigOption) -> None:
     """Ask a language model what neurons respond to; goes on where a run before stopped."""
     from rosetta.judging.steps import annotate_step
 
     annotate_step(*open_run(config))
+
+
+def judge(config: ConfigOption) -> None:
+    """Ask a model whether neurons are monosemantic; goes on where a run before stopped."""
+    from rosetta.judging.steps import judge_step
+
+    judge_step(*open_run(config))
 
 
 def viewer(config: ConfigOption) -> None:
@@ -60,7 +85,9 @@ COMMANDS = (
     figures,
     place_maps,
     contact_sheet,
+    contact_card,
     annotate,
+    judge,
     viewer,
     report,
 )

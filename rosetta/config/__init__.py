@@ -13,7 +13,9 @@ from rosetta.config.corpus import (
 )
 from rosetta.config.correlation import Correlation, Screening
 from rosetta.config.dask import Dask
+from rosetta.config.endpoints import ChatEndpoint
 from rosetta.config.images import IMAGE_SPLITS, Images, ImageSplits
+from rosetta.config.judge import Judge
 from rosetta.config.load import dump_config, load_config, parse_config
 from rosetta.config.models import ModelEntry
 from rosetta.config.names import PAIR_SEPARATOR, entry_of, group_name, group_pairs, twin_name
@@ -28,6 +30,7 @@ __all__ = [
     "Alignment",
     "Annotation",
     "Bootstrap",
+    "ChatEndpoint",
     "Config",
     "Corpus",
     "Correlation",
@@ -37,6 +40,7 @@ __all__ = [
     "HubSource",
     "ImageSplits",
     "Images",
+    "Judge",
     "ModelEntry",
     "Sampling",
     "Screening",

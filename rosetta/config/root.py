@@ -25,6 +25,7 @@ from rosetta.config.exclusions import Exclusions
 from rosetta.config.filtering import Filtering, filtering_problems
 from rosetta.config.images import Images
 from rosetta.config.intervals import Intervals
+from rosetta.config.judge import Judge, judge_problems
 from rosetta.config.matching import Matching
 from rosetta.config.models import ModelEntry, Untrained
 from rosetta.config.names import (
@@ -114,6 +115,7 @@ class Config(Section):
     specialization: Specialization = Specialization()
     bootstrap: Bootstrap = Bootstrap()
     annotation: Annotation | None = Field(None, description="null: neurons are not annotated")
+    judge: Judge | None = Field(None, description="null: neurons are not judged")
     viewer: Viewer = Viewer()
     filtering: Filtering | None = Field(None, description="null: no corpus is filtered")
     theory: Theory = Theory()
@@ -130,7 +132,9 @@ class Config(Section):
             *device_problems(self),
         ]
         problems += matching_problems(self)
-        problems = problems or image_problems(self)  # which needs names that hold
+        # These need names that hold.
+        problems = problems or image_problems(self)
+        problems = problems or judge_problems(self)
         if problems:
             raise ValueError("; ".join(problems))
         return self

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
 
 from rosetta.inputs.text.documents import around
+from rosetta.judging.endpoint import Messages
 
 MAX_EXAMPLES = 3
 
@@ -30,17 +30,13 @@ class Answer(BaseModel):
     model_config = ConfigDict(strict=True)
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-    examples: list[str]
+    examples: Annotated[list[str], AfterValidator(lambda some: some[:MAX_EXAMPLES])]
     is_monosemantic: bool
-
-
-class MalformedAnswer(ValueError):
-    """An answer that is not the JSON object that was asked for."""
 
 
 def annotation_messages(
     contexts: pd.DataFrame, texts: dict[int, str], context_bytes: int
-) -> list[dict[str, str]]:
+) -> Messages:
     """Return the chat messages that ask for a neuron's name.
 
     Parameters
@@ -52,30 +48,17 @@ def annotation_messages(
     context_bytes : int
         Text shown on each side of the token.
     """
-    shown = []
-    for number, place in enumerate(contexts.itertuples(), start=1):
-        before, token, after = around(
-            texts[place.document], place.byte_start, place.byte_end, context_bytes
-        )
-        shown.append(f"Text {number}:\n{before}«{token}»{after}")
     return [
         {"role": "system", "content": _INSTRUCTIONS},
-        {"role": "user", "content": "\n\n".join(shown)},
+        {"role": "user", "content": marked_contexts(contexts, texts, context_bytes)},
     ]
 
 
-def parse_answer(text: str) -> Answer:
-    """Return the answer in a model's reply; a fence around the JSON is taken off.
-
-    Raises
-    ------
-    MalformedAnswer
-        If it is not the JSON object that was asked for.
-    """
-    fenced = re.fullmatch(r"\s*```(?:json)?\s*(.*?)\s*```\s*", text, re.DOTALL)
-    try:
-        answer = Answer.model_validate_json(fenced[1] if fenced else text)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise MalformedAnswer(" ".join([*map(str, problem["loc"]), problem["msg"]])) from None
-    return answer.model_copy(update={"examples": answer.examples[:MAX_EXAMPLES]})
+def marked_contexts(contexts: pd.DataFrame, texts: dict[int, str], context_bytes: int) -> str:
+    """Return numbered texts with the token of each between « and » (see `annotation_messages`)."""
+    shown = []
+    places = (contexts[name].tolist() for name in ("document", "byte_start", "byte_end"))
+    for number, (document, start, end) in enumerate(zip(*places, strict=True), start=1):
+        before, token, after = around(texts[document], start, end, context_bytes)
+        shown.append(f"Text {number}:\n{before}«{token}»{after}")
+    return "\n\n".join(shown)

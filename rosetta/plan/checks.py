@@ -7,7 +7,7 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
-from rosetta.config import Config, EnvironmentSource, FilesSource, group_name
+from rosetta.config import Config, EnvironmentSource, FilesSource, Judge, group_name
 from rosetta.config.base import MEANT_TO_SNAKEMAKE, Section
 from rosetta.config.filtering import Filtering
 from rosetta.config.image_stores import shared_by_generator
@@ -16,6 +16,7 @@ from rosetta.correlation.plan import check_budget
 from rosetta.errors import ConfigError
 from rosetta.extras import require_extra
 from rosetta.inputs.text.environment import HARVESTED_EXTRAS, SECTION
+from rosetta.judging.budget import check_cost, most_calls
 from rosetta.judging.endpoint import check_endpoint
 from rosetta.models.diffusion.facts import names_in_file
 from rosetta.models.diffusion.folders import check_pipeline_folder
@@ -48,7 +49,8 @@ def check_config(config: Config, need_sources: bool = True) -> None:
         folder that cannot be used, no text to train on, more shards than documents, models of
         unlike scale on a rung or of two modalities in a ladder, too little memory for a model or a
         pair of known size, a corpus that is missing, empty or lacks a column, a domain without a
-        category, an endpoint without its key, a package of an extra that is not installed.
+        category, an endpoint without its key, a judge that may cost more than is allowed, a
+        package of an extra that is not installed.
     """
     _check_results(Path(config.results))
     if need_sources:
@@ -73,6 +75,8 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     _check_image_sweeps(config)
     if config.draws_images and need_sources:
         _check_images(config)
+    if config.judge and need_sources:
+        _check_judge(config, config.judge)
 
 
 def _check_folder(config: Config, name: str, folder: Path) -> None:
@@ -110,6 +114,20 @@ def _check_corpus(config: Config, need_sources: bool) -> None:
         from rosetta.analysis.specialization import categories_of  # needs pandas
 
         categories_of(list(source.domains), config.specialization.categories)
+
+
+def _check_judge(config: Config, judge: Judge) -> None:
+    """Check that judges can be asked, and what they may cost; a plan tells the latter."""
+    for endpoint in (judge, judge.second):
+        if endpoint:
+            check_endpoint(endpoint)
+    paths = Paths(Path(config.results))
+
+    def n_neurons(model: str) -> int | None:
+        size = known_size(config, paths, model)
+        return size.shape.n_neurons if size else None
+
+    check_cost(judge, most_calls(config, n_neurons))
 
 
 def _check_image_sweeps(config: Config) -> None:

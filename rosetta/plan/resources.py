@@ -12,6 +12,7 @@ import math
 from typing import NamedTuple
 
 from rosetta.config import Config
+from rosetta.judging.budget import most_calls
 from rosetta.models.known_sizes import Size, known_size
 from rosetta.models.neurons import NeuronShape
 from rosetta.plan.costs.base import Cost, Known
@@ -72,7 +73,8 @@ def needs_of_job(config: Config, paths: Paths, rule: str, job: Wildcards) -> Nee
     job : dict
         The job's wildcards.
     """
-    cost, dask = job_cost(known_at_most(config, paths), rule, job), config.dask
+    known, dask = known_at_most(config, paths), config.dask
+    cost = job_cost(known, rule, job)
     resources = find_rule(rule).resources
     if resources is not None and resources.by == "pair":
         if rule == "intervals":  # in its own process, wherever tiles are computed
@@ -85,6 +87,11 @@ def needs_of_job(config: Config, paths: Paths, rule: str, job: Wildcards) -> Nee
     if "contexts" in stages:
         # Stores are read at scattered points, which no operation counts.
         return needs._replace(minutes=needs.minutes + START_MINUTES)
+    if config.judge and "judge" in stages:
+        # It waits for its turns to call, which no operation counts either.
+        calls = most_calls(config, lambda model: known.size_of(model).shape.n_neurons)
+        waiting = math.ceil(calls.minutes(config.judge))
+        return needs._replace(minutes=min(needs.minutes + waiting, DAY))
     return needs
 
 

@@ -15,6 +15,8 @@ from rosetta.config import Config
 from rosetta.config.base import GB
 from rosetta.correlation.plan import Budget, ScreenPlan, TilePlan, plan_screen, plan_tiles
 from rosetta.correlation.products import resolve_precision
+from rosetta.errors import ConfigError
+from rosetta.judging.budget import check_cost, most_calls
 from rosetta.models.known_sizes import planned_capture
 from rosetta.plan.costs import pairs
 from rosetta.plan.costs.base import NO_OPERATIONS, Cost, Known, Operations
@@ -176,6 +178,7 @@ def plan_run(
         *_pair_notes(known),
         *_control_notes(known, speed),
         *_theory_notes(known, speed),
+        *_judge_notes(known),
         *pool_notes,
         *_placement_notes(known),
     ]
@@ -270,6 +273,20 @@ def _theory_notes(known: Known, speed: Speed) -> list[str]:
         minutes = another.operations.work / speed.flops_per_second / 60
         about = f"about {max(minutes, 0.1):.1f} core minutes"
         notes.append(f"theory.sweep: off; each value in its lists would cost {about}")
+    return notes
+
+
+def _judge_notes(known: Known) -> list[str]:
+    """Return what the judge is asked at most, and what that costs."""
+    settings = known.config.judge
+    if settings is None:
+        return []
+    calls = most_calls(known.config, lambda model: known.size_of(model).shape.n_neurons)
+    notes = [f"judge: at most {calls.told(settings)}"]
+    try:
+        check_cost(settings, calls)
+    except ConfigError as error:
+        notes.append(f"the run would not start. {error}")
     return notes
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rosetta.config import Config
+from rosetta.errors import ConfigError
+from rosetta.models.neurons import Neuron
 from rosetta.run.paths import Paths
+from rosetta.storage.atomic import replacing
 from rosetta.storage.digests import write_text
 
 if TYPE_CHECKING:
@@ -55,6 +59,37 @@ def contact_sheet_step(config: Config, paths: Paths, pair: str) -> None:
     from rosetta.report.figures import save_picture
 
     save_picture(draw_contact_sheet(config, paths, pair), paths.contact_sheet(pair))
+
+
+def contact_card_step(config: Config, paths: Paths, store: str, neuron: Neuron, out: Path) -> None:
+    """Draw the card of one neuron: its top images, its map on each, and both laid over each other.
+
+    Raises
+    ------
+    ConfigError
+        If there are no stores of that name, they are not of images, or the file's name ends in
+        neither `.png` nor `.webp`.
+    StoreError
+        If the model has no such neuron.
+    """
+    from rosetta.analysis.image_tables import read_top_maps
+    from rosetta.drawing.contact_cards import FORMS, NeuronOnImages, contact_card, encoded
+    from rosetta.inputs.images.shown_images import ShownImages
+
+    models = config.used_models("images")
+    known = [name for model in models for name in config.stores_of_model(model)]
+    if store not in known:
+        names = ", ".join(known) or "none"
+        raise ConfigError(f"--stores: {store!r} are no stores of images; there are {names}.")
+    form = FORMS.get(out.suffix.lower())
+    if form is None:
+        raise ConfigError(f"--out: {out} is neither a .png nor a .webp file. Name one of these.")
+    top = read_top_maps(paths, store, [neuron])[neuron]
+    pixels = ShownImages.of(config, paths, store).pixels(top.images)
+    title = f"{store} L{neuron.layer}/U{neuron.unit}"
+    card = encoded(contact_card(NeuronOnImages(pixels, top.maps), title), form)
+    with replacing(out, len(card)) as temporary:
+        temporary.write_bytes(card)
 
 
 def place_maps_step(config: Config, paths: Paths) -> None:

@@ -165,6 +165,14 @@ class Paths:
         "names and verdicts of a language model (optional)",
     )
     answers = File("annotations/answers", "its answers, by the hash of the question")
+    verdicts = File(
+        "judge/verdicts.parquet", "whether neurons are monosemantic, asked of a judge (optional)"
+    )
+    predictions = File(
+        "judge/predictions.parquet",
+        "which images the judge predicts to activate neurons (optional)",
+    )
+    judge_replies = File("judge/replies", "its replies as they came, by the hash of the question")
     run_config = File(RUN_CONFIG, "the complete configuration of the run")
     corpus_manifest = File("corpus/manifest.json", "manifest of the corpus")
     split = Files(

@@ -16,7 +16,13 @@ from rosetta.analysis import neuron_maps as neuron_maps_module
 from rosetta.analysis import points
 from rosetta.analysis.columns import PARTNER_IMAGE_COLUMNS
 from rosetta.analysis.image_profiles import ProfileSettings, profile_on_images
-from rosetta.analysis.neuron_maps import maps_on, neuron_maps, partner_images, top_images
+from rosetta.analysis.neuron_maps import (
+    image_means,
+    maps_on,
+    neuron_maps,
+    partner_images,
+    top_images,
+)
 from rosetta.models.neurons import NeuronShape
 
 GRID, N_IMAGES, SHAPE = (2, 3), 7, NeuronShape(2, 5)
@@ -85,6 +91,20 @@ def test_only_chunks_that_hold_a_map_are_read_and_each_once(tmp_path, monkeypatc
     np.testing.assert_array_equal(found[2, 0].ravel(), values[0, 7, :, 4])
     # Image 7 is the fourth of shard 1, whose cells 18 to 23 lie in the chunk of rows 16 to 23.
     assert sorted(read) == [("0", 1, 0, 1), ("0", 1, 1, 1), ("1", 0, 2, 2)]
+
+
+@pytest.mark.parametrize("n_positions", [4, 6, 8, 100])
+def test_means_of_images_are_those_of_their_maps(tmp_path, monkeypatch, n_positions):
+    """Of images of six cells in chunks of other sizes, so that these end within an image."""
+    monkeypatch.setattr(store, "CHUNK_POSITIONS", n_positions)
+    for module in (neuron_maps_module, store):
+        monkeypatch.setattr(module, "CHUNK_UNITS", 2)
+    values = np.random.default_rng(0).normal(size=(2, 9, 6, 5)).astype(np.float32)
+    stores = save_image_stores(tmp_path / "b", values, GRID, n_shards=3)
+    layer, unit = np.array([1, 0, 1, 1]), np.array([3, 4, 0, 2])
+    found = image_means(stores, layer, unit)
+    np.testing.assert_allclose(found, values[layer, :, :, unit].mean(axis=2), rtol=1e-5)
+    assert image_means(stores, layer[:0], unit[:0]).shape == (0, 9)
 
 
 @pytest.mark.parametrize("score", ["mean", "max"])

@@ -6,29 +6,18 @@ import sys
 
 import pandas as pd
 import pytest
-from chat_server import GOOD, Server, completion, fault
+from chat_server import GOOD, KEY, completion, fault
 
 from rosetta.config import Annotation
 from rosetta.errors import ConfigError, EndpointError
-from rosetta.judging import endpoint as endpoint_module
 from rosetta.judging.annotate import annotate_neurons
 from rosetta.judging.endpoint import Endpoint, RateLimit, Refusal, check_endpoint
-from rosetta.judging.prompt import MalformedAnswer, annotation_messages, parse_answer
+from rosetta.judging.forms import MalformedAnswer, parse_form
+from rosetta.judging.prompt import Answer, annotation_messages
 
 pytest.importorskip(
     "openai", reason="the openai package is not installed (pip install 'rosetta-neurons[annotate]')"
 )
-
-KEY = "sk-very-secret-5d1f"
-
-
-@pytest.fixture
-def server(monkeypatch):
-    monkeypatch.setenv("TEST_KEY", KEY)
-    monkeypatch.setattr(endpoint_module, "FIRST_PAUSE", 0.001)
-    started = Server()
-    yield started
-    started.close()
 
 
 def settings(server, **changes):
@@ -118,6 +107,18 @@ def test_refusals_are_told_apart(server, answer):
         Endpoint(settings(server)).ask(QUESTION)
 
 
+def test_a_key_that_a_reply_repeats_is_not_kept(server, tmp_path):
+    answer = GOOD.replace("rivers", f"rivers of {KEY}")
+    server.answers = [completion(answer), completion(refusal=f"not with {KEY}")]
+    found = annotate_neurons(
+        questions(2), Endpoint(settings(server, n_parallel=1)).ask, tmp_path, settings(server)
+    )
+    assert found["name"].dropna().tolist() == ["rivers of ***"]
+    files = [path.read_text() for path in tmp_path.glob("*.json")]
+    assert len(files) == 2
+    assert not any(KEY in text for text in files)
+
+
 def test_the_rate_is_kept():
     now, slept = [0.0], []
     limit = RateLimit(per_minute=60, clock=lambda: now[0])
@@ -143,12 +144,12 @@ def test_the_rate_is_kept():
 )
 def test_malformed_answers_are_rejected(reply):
     with pytest.raises(MalformedAnswer):
-        parse_answer(reply)
+        parse_form(reply, Answer)
 
 
 @pytest.mark.parametrize("reply", [GOOD, f"```json\n{GOOD}\n```", f"\n```\n{GOOD}```\n"])
 def test_answers_are_read(reply):
-    answer = parse_answer(reply)
+    answer = parse_form(reply, Answer)
     assert (answer.name, answer.examples, answer.is_monosemantic) == (
         "rivers",
         ["Oder", "Elbe", "Rhine"],

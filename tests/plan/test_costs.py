@@ -176,6 +176,37 @@ def test_a_setting_that_is_the_runs_own_is_not_swept(tmp_path):
     assert counts == [counts[0], counts[0], counts[0] + 1]
 
 
+def judged(config, **changes):
+    section = {"base_url": "http://localhost:1/v1", "model": "m", **changes}
+    return parse_config({**config.model_dump(exclude_unset=True), "judge": section})
+
+
+def test_a_judge_holds_one_table_at_a_time_and_the_means_of_the_validation(tmp_path):
+    """Of 48 neurons in two layers on the images of the run and of a generator, 16 cells each."""
+    plain = judged(load(ROOT / "workflow" / "presets" / "vision-tiny.yaml"), models=["vit-m"])
+    more = plain.model_copy(
+        update={"specialization": plain.specialization.model_copy(update={"n_contexts": 50})}
+    )
+    tested = judged(plain, models=["vit-m", "vit-s"], n_validated=100)
+    known = [expected(config, Paths(tmp_path))[0] for config in (plain, more, tested)]
+    held = [job_cost(one, "judge", {}).n_bytes for one in known]
+    assert held[1] - held[0] == 2 * (50 - 20) * 2 * 48 * (64 + 2 * 4 * 16)
+    n_images = max(known[2].positions(name) // 16 for name in ("vit-m", "vit-m@pmf-m"))
+    assert held[2] - held[0] == 8 * 5 * 100 * n_images
+    assert job_cost(known[2], "judge", {}).operations.flops > 0
+
+
+def test_a_judge_is_given_the_time_that_its_calls_wait(tmp_path):
+    """Two neurons of both kinds in five trials per model; a minute at least."""
+    config, given = load(ROOT / "workflow" / "presets" / "tiny.yaml"), []
+    for rate in (1e9, 1.0):
+        one = judged(config, n_per_trial=2, requests_per_minute=rate)
+        given.append(needs_of_job(one, Paths(tmp_path), "judge", {}).minutes)
+    assert given[1] - given[0] == 2 * 5 * 2 * len(config.used_models("text")) - 1
+    slow = judged(config, n_per_trial=2, requests_per_minute=0.001)
+    assert needs_of_job(slow, Paths(tmp_path), "judge", {}).minutes == DAY
+
+
 def test_intervals_need_their_memory_where_tiles_are_computed_elsewhere(tmp_path):
     config = load(ROOT / "config.yaml")
     dask = config.dask.model_copy(update={"scheduler": "tcp://head:1"})

@@ -63,6 +63,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "bootstrap": ({"seed": 1}, {"describe", "findings"}),
         "viewer": ({"n_neurons": 10}, {"contexts"}),
         "annotation": (ENDPOINT, {"annotate"}),
+        "judge": (ENDPOINT, {"judge"}),
         "corpus": ({"seed": 1}, {"corpus"}),
         "ladders": (
             {"gf": [["g-s", "f-s"]]},
@@ -87,6 +88,13 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     assert {stage for stage in base if same[stage] != asked[stage]} == {"report"}, (
         "how the endpoint is reached"
     )
+    how = {"timeout": 5.0, "price_per_call": 0.1, "max_cost": 99.0}
+    second = {**ENDPOINT, "model": "n", "price_per_call": 0.1}
+    asked = slices(changed(judge={**ENDPOINT, "second": {**ENDPOINT, "model": "n"}}))
+    same = slices(changed(judge={**ENDPOINT, **how, "second": {**second, "n_parallel": 1}}))
+    assert {stage for stage in base if same[stage] != asked[stage]} == {"report"}, "nor its cost"
+    other = slices(changed(judge={**ENDPOINT, "second": {**second, "temperature": 1.0}}))
+    assert {stage for stage in base if other[stage] != asked[stage]} == {"judge", "report"}
     more = slices(changed(theory={"simulation": {"betas": [1.7]}, "sweep": {"kappa": [2.0]}}))
     expected = {"theory_frontiers", "report"}
     assert {stage for stage in base if more[stage] != base[stage]} == expected, (

@@ -60,6 +60,7 @@ EARLIER = {
         "pretraining": {"model": "f-s", "sequence_length": 64},
     },
     "annotation": {"base_url": "http://localhost:1/v1", "model": "m"},
+    "judge": {"base_url": "http://localhost:1/v1", "model": "m"},
 }
 STAMPS = {
     "corpus": ("", "f3b6bcd9d35aee8f69ca86290b10e343"),
@@ -96,6 +97,7 @@ STAMPS = {
     "contact_sheet": ("", "63a8eb8dd1e82f307e0a672a2fbb5517"),
     "neuron_figures": ("", "1ddd57192e7f494572e14eb6d9aa79f6"),
     "annotate": ("", "1d577d3e7a0ad947079a5d7d00afd588"),
+    "judge": ("", "9deb287d0f1d0331e385d23625cb892f"),
     "viewer": ("", "b6ed440083a9071abb50c3bb65e9b2b5"),
     "filter_choose": ("", "80907428e64a3cc841822ae65179449d"),
     "filter_pool": ("", "b9a1966335133751e6b58520844e5eed"),
@@ -163,7 +165,8 @@ def test_a_rule_takes_everything_from_its_own_record(name):
 def test_a_rule_without_a_record_and_a_record_without_a_rule_are_told(tmp_path):
     config = parse_config(EARLIER)
     check_rules(config, RULES)
-    check_rules(parse_config({**EARLIER, "annotation": None}), set(RULES) - {"annotate"})
+    unasked = {**EARLIER, "annotation": None, "judge": None}
+    check_rules(parse_config(unasked), set(RULES) - {"annotate", "judge"})
     with pytest.raises(
         StageError, match=r"'mathc' is not in the registry.*rosetta/run/stages/.*match"
     ):
@@ -222,21 +225,23 @@ def test_every_piece_of_work_is_done_by_one_job(preset, shards_per_job):
     assert set(done) == asked
 
 
+ASKED = {
+    "base_url": "http://localhost:1/v1",
+    "model": "m",
+    "api_key_variable": "ROSETTA_TEST_KEY",
+}
+
+
 @pytest.mark.parametrize("shards_per_job", ["one", "all"])
 def test_stages_read_what_their_rules_have_as_inputs(tmp_path, monkeypatch, shards_per_job):
     """By the workflow itself: an arrow of the graph of rules is a result that is read."""
     monkeypatch.setenv("ROSETTA_TEST_KEY", "x")
-    annotation = {
-        "base_url": "http://localhost:1/v1",
-        "model": "m",
-        "api_key_variable": "ROSETTA_TEST_KEY",
-    }
     large = {} if shards_per_job == "all" else {"runs": 10_000}
     simulation = {**TINY["theory"]["simulation"], **large}
     theory = {**TINY["theory"], "sweep": {"kappa": [2.0]}, "simulation": simulation}
     activations = {**TINY["activations"], "shards_per_job": shards_per_job}
-    content = {**TINY, "results": str(tmp_path / "r"), "annotation": annotation, "theory": theory}
-    content["activations"] = activations
+    content = {**TINY, "results": str(tmp_path / "r"), "theory": theory}
+    content |= {"activations": activations, "annotation": ASKED, "judge": ASKED}
     graph = _rule_graph(tmp_path, content)
     labels = dict(re.findall(r"(\d+)\[label = \"(\w+)\"", graph))
     apart = {"correlate", "filter_pretrain", "theory_sweep_table"}
@@ -247,9 +252,11 @@ def test_stages_read_what_their_rules_have_as_inputs(tmp_path, monkeypatch, shar
 
 
 @pytest.mark.parametrize("shards_per_job", ["one", "all"])
-def test_so_do_stages_of_images(tmp_path, shards_per_job):
+def test_so_do_stages_of_images(tmp_path, monkeypatch, shards_per_job):
+    monkeypatch.setenv("ROSETTA_TEST_KEY", "x")
     activations = {**VISION["activations"], "shards_per_job": shards_per_job}
     content = {**VISION, "results": str(tmp_path / "r"), "activations": activations}
+    content["judge"] = {**ASKED, "n_validated": 3}
     _check_arrows(_rule_graph(tmp_path, content), parse_config(content))
 
 
@@ -292,9 +299,12 @@ def _check_arrows(graph, config):
         needed = {stage for part in makers[rule] for stage in STAGES[part].reads} & asked_for
         needed -= makers[rule]
         # Of several rules that make what a stage reads, it may need some only. Models may be shown
-        # a generator's images, and Rosetta Neurons of images are not described further.
+        # a generator's images, and Rosetta Neurons of images are not described further. A judge is
+        # tested with activations, but of images only.
         made = set().union(*makers.values()) - _undeclared(config)
-        for stage in (needed & made) - {"images", "anchors"}:
+        some_only = {"images", "anchors"}
+        some_only |= {"activations"} if rule == "judge" and "text" in config.modalities else set()
+        for stage in (needed & made) - some_only:
             assert any(stage in makers[other] for other in read[rule]), (rule, stage)
         # A job may read what another one of its rule has made.
         assert all(needed & makers[other] for other in read[rule] - {rule}), rule

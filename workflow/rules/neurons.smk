@@ -1,8 +1,9 @@
-"""What single neurons are like, the viewer, and names from a language model.
+"""What single neurons are like, the viewer, and a model's names and verdicts.
 
-Needs: the models, their activation stores, the corpus, matches and Rosetta Neurons.
+Needs: the models, their activation stores, the corpus or images, matches and Rosetta Neurons.
 Makes: per model results/{vocabulary,neurons,contexts}, per group results/{shared_contexts,excerpts};
-results/annotations.parquet if the configuration has an endpoint, and results/viewer.html.
+results/annotations/ if the configuration has an endpoint, results/judge/ and results/tables/judge*.csv if it has a judge,
+and results/viewer.html.
 """
 
 
@@ -69,6 +70,22 @@ use rule step as annotate with:
         **command("annotate", "annotate --config {config:q}"),
     message:
         "Annotating neurons"
+
+
+# Only if the configuration has a judge. It goes on where a job before stopped: replies are kept.
+use rule step as judge with:
+    input:
+        inputs_of("judge"),
+    output:
+        outputs_of("judge"),
+    pathvars:
+        **job_of("judge"),
+    resources:
+        **needs("judge"),
+    params:
+        **command("judge", "judge --config {config:q}"),
+    message:
+        "Judging neurons"
 
 
 use rule step as viewer with:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from rosetta.config import Config
 from rosetta.config.image_stores import encoders_of, has_factors
+from rosetta.config.judge import judged_stores
 from rosetta.config.names import generator_of_store, model_of_store, store_name
 from rosetta.models import placement
 from rosetta.models.known_sizes import (
@@ -32,6 +33,8 @@ FACTOR_OPERATIONS = 2000
 FACTOR_EFFICIENCY = 0.3
 CONTEXT_ROW_BYTES = 30  # one row of the table of top contexts, on disk
 CONTEXT_MEMORY = 64  # the same row in memory
+MAP_ITEM_BYTES = 4  # one cell of a neuron's map
+MEAN_BYTES = 8  # what a neuron is on an image
 
 Plan = Callable[[Config, str, Size], Planned]
 
@@ -146,7 +149,7 @@ def image_neurons(known: Known, model: str) -> Cost:
     """
     names = known.config.stores_of_model(model)
     n_neurons = known.size_of(model).shape.n_neurons
-    n_tops = n_neurons * known.config.specialization.n_contexts * len(names)
+    n_tops = _n_tops(known, model)
     values = n_neurons * sum(known.positions(name) for name in names)
     drawn = n_neurons * sum(
         known.positions(name) for name in names if has_factors(known.config, name)
@@ -156,13 +159,51 @@ def image_neurons(known: Known, model: str) -> Cost:
         for name in names
         for encoder in encoders_of(known.config, name)
     ]
-    map_bytes = 4 * n_cells(known.config, model)
+    map_bytes = MAP_ITEM_BYTES * n_cells(known.config, model)
     return Cost(
-        placement.MODEL_PROCESS_BYTES + TABLES + (CONTEXT_MEMORY + 2 * map_bytes) * n_tops,
+        placement.MODEL_PROCESS_BYTES + TABLES + _top_bytes(known, model),
         Operations.at(PROFILE_EFFICIENCY, PROFILE_OPERATIONS * values)
         + Operations.at(FACTOR_EFFICIENCY, FACTOR_OPERATIONS * drawn)
         + known.forward(shown),
         (CONTEXT_ROW_BYTES + map_bytes) * n_tops,
+    )
+
+
+def _n_tops(known: Known, model: str) -> int:
+    """Return the rows of a model's table of top contexts, or of top images of all its stores."""
+    n_neurons = known.size_of(model).shape.n_neurons
+    n_stores = len(known.config.stores_of_model(model))
+    return n_neurons * known.config.specialization.n_contexts * n_stores
+
+
+def _top_bytes(known: Known, model: str) -> int:
+    """Return the memory that such a table takes while it is made or read."""
+    if known.config.modality_of(model) == "text":
+        return CONTEXT_MEMORY * _n_tops(known, model)
+    map_bytes = MAP_ITEM_BYTES * n_cells(known.config, model)
+    return (CONTEXT_MEMORY + 2 * map_bytes) * _n_tops(known, model)
+
+
+def judge(known: Known) -> Cost:
+    """Return the cost of what a judge is shown: one table of top contexts or images after the
+    other, and for the validation the stores of images. Its calls are told apart.
+    """
+    config = known.config
+    assert config.judge is not None
+    stores, n_tested = judged_stores(config), config.judge.n_trials * config.judge.n_validated
+    tested = [name for name in stores if n_tested and config.modality_of(name) == "images"]
+    values = sum(
+        known.size_of(model_of_store(name)).shape.n_neurons * known.positions(name)
+        for name in tested
+    )
+    means = [
+        MEAN_BYTES * n_tested * known.positions(name) // n_cells(config, model_of_store(name))
+        for name in tested
+    ]
+    tables = [_top_bytes(known, model_of_store(name)) for name in stores]
+    return Cost(
+        TABLES + max([*tables, 0]) + max([*means, 0]),
+        Operations.at(PROFILE_EFFICIENCY, PROFILE_OPERATIONS * values),
     )
 
 

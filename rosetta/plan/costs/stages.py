@@ -76,6 +76,7 @@ COSTS: Mapping[str, Price] = MappingProxyType(
         "findings": _LIGHT,
         "neuron_figures": _LIGHT,
         "annotate": _LIGHT,
+        "judge": _on_run(models.judge),
         "viewer": _LIGHT,
         "filter_choose": _TABLES,
         "filter_pool": _on_run(filtering.filter_pool),

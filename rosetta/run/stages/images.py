@@ -31,12 +31,12 @@ def _shown(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     names = config.stores_of_model(job["model"])
     encoders = dict.fromkeys(one for name in names for one in encoders_of(config, name))
     found = [path for name in names for path in files.stores(config, paths, {"model": name})]
-    shown = [path for name in names for path in _images(config, paths, name)]
+    shown = [path for name in names for path in images_of(config, paths, name)]
     captured = [paths.captured(model) for model in (job["model"], *encoders)]
     return list(dict.fromkeys([*found, *shown, *captured, *map(paths.model_manifest, encoders)]))
 
 
-def _images(config: Config, paths: Paths, store: str) -> list[Path]:
+def images_of(config: Config, paths: Paths, store: str) -> list[Path]:
     """Return the sets of images that stores are of, by their name."""
     generator = store if config.is_generator(store) else generator_of_store(store)
     if generator is None:
@@ -46,7 +46,7 @@ def _images(config: Config, paths: Paths, store: str) -> list[Path]:
 
 
 def _images_of_pair(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
-    return _images(config, paths, config.stores_of(job["pair"])[0])
+    return images_of(config, paths, config.stores_of(job["pair"])[0])
 
 
 def _profiles(_config: Config, paths: Paths, job: Wildcards) -> list[Path]:
