@@ -108,6 +108,7 @@ def render_report(config: Config, paths: Paths) -> str:
         filtering=filtering,
         phases=phase_table(config, paths),
         neurons=neuron_section(config, paths),
+        judge=_judge(config, paths),
         titles=TITLES,
         k=config.matching.k,
     )
@@ -240,6 +241,19 @@ def _controls(config: Config, paths: Paths) -> dict:
         "tables": {name: read_csv(paths.table(name), []) for name in tables},
         "seeds": {NULL_TITLES[name]: len(settings.seeds(name)) for name in settings.names},
         "null_quantile": settings.null_quantile,
+    }
+
+
+def _judge(config: Config, paths: Paths) -> dict[str, Any] | None:
+    """Return what a judge said of neurons; None if the run has none."""
+    if config.judge is None:
+        return None
+    names = table_names(config, "judge")
+    return {
+        "model": config.judge.model,
+        "n_trials": config.judge.n_trials,
+        "layer_matched": config.judge.layer_matched,
+        "tables": {name: read_csv(paths.table(name), []) for name in names},
     }
 
 

@@ -23,6 +23,7 @@ from rosetta.analysis.stability import (
 )
 from rosetta.analysis.steps import describe_step, findings_step, neurons_step
 from rosetta.config import parse_config
+from rosetta.judging.verdicts import FRACTION_COLUMNS
 from rosetta.matching.mutual import MATCH_COLUMNS, rosetta_neurons
 from rosetta.report.neuron_figures import FIGURES
 from rosetta.report.page import THEORY_FIGURES, THEORY_TABLES, format_number
@@ -177,6 +178,14 @@ def save_theory(paths):
         draw(figure, "navy")
 
 
+def save_judge(paths):
+    """What a judge said, which was not tested."""
+    rows = [("x", 5, "a <judge>", "rosetta", 0.625, 0.5, 0.75, 5, 100, 0, 0)]
+    write_csv(paths.table("judge"), pd.DataFrame(rows, columns=FRACTION_COLUMNS))
+    for name in ("judge_trials", "judge_validation", "judge_agreement"):
+        write_csv(paths.table(name), pd.DataFrame(columns=["store"]))
+
+
 @pytest.fixture
 def reported(tmp_path):
     """The report of a pair with 15 matches and random activations: texts, activations with ranges,
@@ -189,7 +198,13 @@ def reported(tmp_path):
         "sweeps": {"thresholds": []},
     }
     config = parse_config(
-        {"models": models, "ladders": {"l": [["x", "y"]]}, "activations": {"n_shards": 2}, **off}
+        {
+            "models": models,
+            "ladders": {"l": [["x", "y"]]},
+            "activations": {"n_shards": 2},
+            "judge": {"base_url": "http://localhost:1/v1", "model": "a <judge>"},
+            **off,
+        }
     )
     paths = Paths(tmp_path)
     documents = pd.DataFrame(
@@ -265,6 +280,7 @@ def reported(tmp_path):
     write_csv(paths.table("k_sweep"), pd.DataFrame([k_row], columns=K_COLUMNS))
     control_figures_step(config, paths)
     save_theory(paths)
+    save_judge(paths)
     trainings = counts.reindex(columns=TRAINING_COLUMNS)
     write_csv(paths.table("trainings"), trainings)
     write_csv(paths.table("rungs"), rung_table(trainings))
@@ -400,3 +416,12 @@ def test_the_summary_has_an_answer_to_each_question(reported):
         "Why are there so many?",
     ]
     assert "predicts α = 0.50 (95% interval 0.50 to 0.50) for l" in answers[-1][1]
+
+
+def test_a_judge_is_told_and_what_it_was_not_asked_is_left_out(reported):
+    *_, page = reported
+    section = page[page.index("<h3>What a judge says") : page.index("<h3>Best matches of")]
+    assert "a &lt;judge&gt; was asked" in section
+    assert "<td>0.6250</td><td>0.5000</td><td>0.7500</td>" in section
+    assert "Is it right?" not in section
+    assert "Cohen" not in section

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rosetta.config import Config
 from rosetta.run.paths import Paths
-from rosetta.run.stages import analysis, files, filtering, images, theory
+from rosetta.run.stages import analysis, files, filtering, images, judging, theory
 from rosetta.run.stages.analysis import laddered
 from rosetta.run.stages.record import Slice, Stage, Wildcards, once_of_text
 
@@ -31,7 +31,13 @@ def _seen(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
 
 def _told(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
     """Return all tables and figures that the configuration asks for."""
-    made = [*analysis.STAGES, *images.STAGES, *theory.STAGES, *filtering.STAGES]
+    made = [
+        *analysis.STAGES,
+        *images.STAGES,
+        *judging.STAGES,
+        *theory.STAGES,
+        *filtering.STAGES,
+    ]
     asked = [stage for stage in made if stage.jobs(config)]
     figures = [paths.figure(name, "png") for stage in asked for name in stage.figure_names(config)]
     return [*(paths.table(name) for stage in asked for name in stage.tables), *figures]
@@ -65,6 +71,7 @@ REPORT = Stage(
         "generated_images",
         "place_maps",
         "contact_sheet",
+        "judge",
         "train",
         "model",
         "match",
