@@ -4,6 +4,7 @@ protocol.
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import socket
@@ -16,11 +17,15 @@ from typing import Any
 
 KEYS = {
     "Escape": "\ue00c",
+    "Tab": "\ue004",
+    "Space": " ",
     "Enter": "\ue007",
     "ArrowDown": "\ue015",
     "ArrowUp": "\ue013",
     "End": "\ue010",
     "Home": "\ue011",
+    "PageDown": "\ue00f",
+    "PageUp": "\ue00e",
 }
 _FLAGS = [
     "--headless=new",
@@ -64,9 +69,39 @@ class Browser:
         self._driver.terminate()
         self._driver.wait(20)
 
-    def open(self, page: Path) -> None:
-        """Open a local file and wait until it is loaded."""
-        self._do("url", {"url": page.as_uri()})
+    def open(self, page: Path | str) -> None:
+        """Open a local file, or an address, and wait until it is loaded."""
+        self._do("url", {"url": page if isinstance(page, str) else page.as_uri()})
+
+    def back(self) -> None:
+        """Press the back button."""
+        self._do("back", {})
+
+    def reload(self) -> None:
+        """Load the page again."""
+        self._do("refresh", {})
+
+    def command(self, name: str, **parameters: Any) -> Any:
+        """Give a command of Chromium's own protocol, such as `Emulation.setEmulatedMedia`."""
+        return self._do("goog/cdp/execute", {"cmd": name, "params": parameters})
+
+    def resize(self, width: int, height: int) -> None:
+        """Give the page another size, in CSS pixels; smaller than a window can be, too."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.command("Emulation.setDeviceMetricsOverride", **size)
+
+    def screenshot(self) -> bytes:
+        """Return what the page looks like, as a PNG."""
+        taken = self._ask("GET", f"/session/{self._session}/screenshot")
+        return base64.b64decode(taken)
+
+    def wait(self, script: str, *arguments: Any) -> Any:
+        """Return what `run` returns, once that is true in JavaScript's sense."""
+        deadline = time.monotonic() + 20
+        while not (found := self.run(script, *arguments)):
+            assert time.monotonic() < deadline, f"never true: {script}"
+            time.sleep(0.02)
+        return found
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Return what the body of a JavaScript function returns once the page has drawn what it was

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 VOCABULARY_COLUMNS = ["layer", "unit", "excess_kurtosis"]
+WRITTEN_COLUMNS = ["promoted", "promoted_cosine", "suppressed", "suppressed_cosine"]
 NEURON_COLUMNS = [
     "layer",
     "unit",

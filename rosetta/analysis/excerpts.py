@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from rosetta.analysis.contexts import Reader
+from rosetta.analysis.histograms import sampled_positions, standard_histograms
 from rosetta.analysis.points import covering_tokens, expand, values_at
+from rosetta.analysis.short_numbers import short_number
 from rosetta.config import Viewer
 from rosetta.inputs.text.documents import document_name
 
@@ -46,11 +48,13 @@ def group_excerpts(
         `models`; `excerpts`: document, domain, byte_start, text, and for every model the lengths of
         its tokens in UTF-16 units from the start of the text; `neurons`, highest r first (r and
         margin are the lowest of its matches): for every model the partner of highest r with its
-        `scale`, and the contexts, each with its excerpt, its rank for every model (0 if not among
-        that model's), and for every model the values of its tokens as base64 of bytes: 128 + 127 ·
-        value / scale.
+        `scale` and `histogram` (`histograms.standard_histograms`), and the contexts, each with its
+        excerpt, its rank for every model (0 if not among that model's), and for every model the
+        values of its tokens as base64 of bytes: 128 + 127 · value / scale.
     """
-    chosen = _chosen(members, settings.n_neurons)
+    matches = members[members["model"] != members["model_anchor"]]
+    chosen = shown_anchors(matches, settings.n_neurons)
+    chosen = chosen.assign(neuron=chosen.index)
     if not len(chosen):
         return {"models": list(models), "excerpts": [], "neurons": []}
     best = members.merge(chosen[[*ANCHOR, "neuron"]], on=ANCHOR).sort_values(
@@ -59,20 +63,21 @@ def group_excerpts(
     best = best.drop_duplicates(["neuron", "model"]).sort_values("neuron", kind="stable")
     partners = [best[best["model"] == model].reset_index(drop=True) for model in models]
     shown, excerpts = _shown_contexts(partners, models, readers, documents, settings)
-    tokens, values, scales = [], [], []
+    tokens, values, scales, histograms = [], [], [], []
     for model, partner in zip(models, partners, strict=True):
         ranges = _token_ranges(readers[model], excerpts)
         tokens.append(_token_lengths(readers[model], excerpts, *ranges))
-        encoded, scale = _values(readers[model], partner, shown, *ranges)
+        encoded, scale, histogram = _values(readers[model], partner, shown, *ranges)
         values.append(encoded)
         scales.append(scale)
+        histograms.append(histogram)
     return {
         "models": list(models),
         "excerpts": [
             {**excerpt.described(), "tokens": [lengths[i] for lengths in tokens]}
             for i, excerpt in enumerate(excerpts)
         ],
-        "neurons": _neurons(chosen, partners, scales, shown, values),
+        "neurons": _neurons(chosen, partners, scales, histograms, shown, values),
     }
 
 
@@ -105,16 +110,26 @@ class _Excerpt:
         return np.concatenate([[0], np.cumsum(units)])
 
 
-def _chosen(members: pd.DataFrame, n_neurons: int) -> pd.DataFrame:
-    """Return the anchor neurons to show, numbered from the highest r, with the lowest r and margin
-    of their matches.
+def shown_anchors(matches: pd.DataFrame, n_neurons: int) -> pd.DataFrame:
+    """Return the anchor neurons of a group that are shown, highest r first.
+
+    Parameters
+    ----------
+    matches : DataFrame
+        Of the group's Rosetta Neurons: `layer_anchor`, `unit_anchor`, `r`, and `margin` if known.
+    n_neurons : int
+        How many are shown at most.
+
+    Returns
+    -------
+    DataFrame
+        The columns of `matches` that are named: r and margin are the lowest of a neuron's matches.
     """
-    matches = members[members["model"] != members["model_anchor"]]
-    lowest = matches.groupby(ANCHOR, as_index=False)[["r", "margin"]].min()
-    lowest = lowest.sort_values("r", ascending=False, kind="stable", ignore_index=True).head(
+    known = [name for name in ("r", "margin") if name in matches]
+    lowest = matches.groupby(ANCHOR, as_index=False)[known].min()
+    return lowest.sort_values("r", ascending=False, kind="stable", ignore_index=True).head(
         n_neurons
     )
-    return lowest.assign(neuron=lowest.index)
 
 
 def _shown_contexts(
@@ -198,39 +213,57 @@ def _token_lengths(
 
 def _values(
     reader: Reader, partner: pd.DataFrame, shown: pd.DataFrame, first: np.ndarray, last: np.ndarray
-) -> tuple[list[str], np.ndarray]:
-    """Return the encoded values of every context's tokens, and the scale of every neuron."""
+) -> tuple[list[str], np.ndarray, list[list[int]]]:
+    """Return the encoded values of every context's tokens, and the scale and the histogram of every
+    neuron.
+
+    All are read at once, because every reading of a live store runs the model.
+    """
     excerpt, neuron = shown["excerpt"].to_numpy(), shown["neuron"].to_numpy()
     members, offsets = expand(first[excerpt], last[excerpt])
+    sample = sampled_positions(len(reader.positions), len(partner))
     owner = np.repeat(neuron, np.diff(offsets))
+    owners = np.concatenate([owner, np.repeat(np.arange(len(partner)), len(sample))])
+    position = np.concatenate([members, np.tile(sample, len(partner))])
     layer, unit = partner["layer"].to_numpy(np.int64), partner["unit"].to_numpy(np.int64)
-    values = values_at(reader.stores, reader.positions, members, layer[owner], unit[owner])
+    read = values_at(reader.stores, reader.positions, position, layer[owners], unit[owners])
+    values, sampled = read[: len(members)], read[len(members) :]
     scale = np.zeros(len(partner), dtype=np.float32)
     np.maximum.at(scale, owner, np.abs(values))
     shares = np.divide(values, scale[owner], out=np.zeros_like(values), where=scale[owner] > 0)
     codes = (128 + np.rint(127 * shares)).astype(np.uint8).tobytes()
-    pairs = itertools.pairwise(offsets)
-    return [base64.b64encode(codes[low:high]).decode("ascii") for low, high in pairs], scale
+    encoded = [
+        base64.b64encode(codes[low:high]).decode("ascii")
+        for low, high in itertools.pairwise(offsets)
+    ]
+    return encoded, scale, standard_histograms(sampled.reshape(len(partner), len(sample)))
 
 
 def _neurons(
     chosen: pd.DataFrame,
     partners: list[pd.DataFrame],
     scales: list[np.ndarray],
+    histograms: list[list[list[int]]],
     shown: pd.DataFrame,
     values: list[list[str]],
 ) -> list[dict[str, Any]]:
     neurons = [
-        {"r": _number(row.r), "margin": _number(row.margin), "partners": [], "contexts": []}
+        {
+            "r": short_number(row.r),
+            "margin": short_number(row.margin),
+            "partners": [],
+            "contexts": [],
+        }
         for row in chosen.itertuples()
     ]
-    for partner, scale in zip(partners, scales, strict=True):
-        for row, top in zip(partner.itertuples(), scale, strict=True):
+    for partner, scale, counted in zip(partners, scales, histograms, strict=True):
+        for row, top, counts in zip(partner.itertuples(), scale, counted, strict=True):
             place = {
                 "layer": int(row.layer),
                 "unit": int(row.unit),
-                "r": _number(row.r),
-                "scale": _number(top),
+                "r": short_number(row.r),
+                "scale": short_number(top),
+                "histogram": counts,
             }
             neurons[row.neuron]["partners"].append(place)
     for i, row in enumerate(shown.to_numpy().tolist()):
@@ -238,8 +271,3 @@ def _neurons(
         context = {"excerpt": excerpt, "ranks": ranks, "values": [encoded[i] for encoded in values]}
         neurons[neuron]["contexts"].append(context)
     return neurons
-
-
-def _number(value: float) -> float | None:
-    """Return a number short enough for a page; JSON has no NaN."""
-    return float(f"{value:.4g}") if np.isfinite(value) else None

@@ -228,7 +228,7 @@ def contexts_step(config: Config, paths: Paths, group: str) -> None:
 
 
 def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
-    """Write the vocabulary kurtosis of all neurons of a model."""
+    """Write what all neurons of a model write to the vocabulary."""
     import torch
 
     from rosetta.analysis.selectivity import vocabulary_table
@@ -238,7 +238,7 @@ def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
     from rosetta.models.neurons import NeuronShape
     from rosetta.models.output_weights import output_weights, unembedding
     from rosetta.models.placement import Demand
-    from rosetta.models.tokenizers import checked_tokenizer, token_ids
+    from rosetta.models.tokenizers import checked_tokenizer, token_ids, token_texts
 
     entry_of(config.models, model, "models")
     source = model_source(config, paths, model)
@@ -249,10 +249,13 @@ def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
     room = room_here(config.devices).for_model(untrained=source.untrained_seed is not None)
     loaded, place = load_to_read(source, demand, room), f"models.{model}"
     fold = config.selectivity.fold_final_norm
-    tokens = token_ids(checked_tokenizer(source, manifest))
-    directions = unembedding(loaded, place, tokens, fold_final_norm=fold)
+    tokenizer = checked_tokenizer(source, manifest)
+    ids = token_ids(tokenizer)
+    directions = unembedding(loaded, place, ids, fold_final_norm=fold)
+    tokens = token_texts(tokenizer, ids[: len(directions)])
     n_left_out = len(loaded.get_output_embeddings().weight) - len(directions)
-    table = vocabulary_table(output_weights(loaded, place), directions, manifest["n_layers"], model)
+    weights = output_weights(loaded, place)
+    table = vocabulary_table(weights, directions, manifest["n_layers"], model, tokens)
     facts = {"n_tokens": len(directions), "n_rows_left_out": n_left_out, "fold_final_norm": fold}
     left_out = f"{n_left_out} rows of the unembedding belong to none and are left out"
     say(f"{model}: {len(directions)} tokens; {left_out}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from rosetta.cli.options import ConfigOption, OutOption, PairOption, checked_pair, open_run
+from rosetta.errors import ConfigError
 
 
 def neuron_figures(config: ConfigOption) -> None:
@@ -80,6 +82,34 @@ def report(config: ConfigOption) -> None:
     report_step(*open_run(config))
 
 
+def view(
+    places: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="RUN | FILE.parquet ...",
+            help="results folder of a run, results if not given; with --matches, files of matches",
+        ),
+    ] = None,
+    matches: Annotated[
+        bool, typer.Option("--matches", help="show tables of matches, such as imported ones")
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="where to listen; 0: any port that is free"),
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="whether to open a browser")] = True,
+) -> None:
+    """Show a run's viewer and report in the browser, served to this machine only."""
+    from rosetta.report.steps import view_step
+
+    if not places and matches:
+        raise ConfigError("--matches: name at least one file of matches.")
+    if len(places or []) > 1 and not matches:
+        raise ConfigError("view: shows one run. Name one folder, or files with --matches.")
+    shown = places or [Path("results")]
+    view_step(shown, port, are_matches=matches, opens_browser=browser)
+
+
 COMMANDS = (
     neuron_figures,
     figures,
@@ -90,4 +120,5 @@ COMMANDS = (
     judge,
     viewer,
     report,
+    view,
 )

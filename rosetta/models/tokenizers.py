@@ -198,6 +198,24 @@ def token_ids(tokenizer: Any) -> list[int]:
     return sorted(set(tokenizer.get_vocab().values()))
 
 
+def token_texts(tokenizer: Any, ids: Iterable[int]) -> list[str]:
+    """Return what tokens say, each by itself, for people to read.
+
+    A token that is no text by itself (some bytes of a character, a special token) has its name in
+    the vocabulary. A space at the beginning is kept, also where a decoder removes that of a text.
+    """
+    backend = tokenizer.backend_tokenizer
+    found = []
+    for id_ in ids:
+        name, text = backend.id_to_token(id_), backend.decode([id_], skip_special_tokens=True)
+        if not text or "\ufffd" in text:
+            text = name
+        elif name.startswith("▁") and not text.startswith(" "):
+            text = f" {text}"
+        found.append(text)
+    return found
+
+
 def texts_to_ids(tokenizer: Any, texts: Iterable[str]) -> list[list[int]]:
     """Return the token ids of texts, without what the tokenizer adds to them."""
     found = plain_backend(tokenizer).encode_batch(list(texts), add_special_tokens=False)

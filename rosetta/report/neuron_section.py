@@ -11,13 +11,15 @@ import pandas as pd
 from rosetta.analysis.columns import CONTEXT_COLUMNS
 from rosetta.analysis.contexts import best_matches
 from rosetta.analysis.depth import AGREEMENT_COLUMNS, MOST_BINS
+from rosetta.analysis.excerpts import shown_anchors
 from rosetta.analysis.groups import MODEL_POLARIZATION_COLUMNS
 from rosetta.analysis.verdicts import FINDING_COLUMNS, LEVEL, holm
 from rosetta.config import Config, group_name
 from rosetta.config.base import Modality
 from rosetta.inputs.text.build import read_split
-from rosetta.matching.mutual import MATCH_COLUMNS
+from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
 from rosetta.report.neuron_figures import FIGURES
+from rosetta.report.viewer_links import group_that_shows
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_csv, read_parquet
 
@@ -99,7 +101,22 @@ def neuron_section(config: Config, paths: Paths) -> dict[str, Any]:
         "pairs": _best_matches(config, paths),
         "specialization": config.specialization,
         "viewer": paths.viewer.name if "text" in config.modalities else None,
+        "shown_in": {
+            group_name(pair): group_that_shows(pair, config.groups("text"))
+            for pair in config.pairs("text")
+        },
+        "shown": {
+            group_name(group): _shown_anchors(config, paths, group)
+            for group in config.groups("text")
+        },
     }
+
+
+def _shown_anchors(config: Config, paths: Paths, group: tuple[str, ...]) -> set[tuple[int, int]]:
+    """Return the anchor neurons of a group that the viewer shows: (layer, unit)."""
+    rosetta = read_parquet(paths.rosetta(group_name(group)), ROSETTA_COLUMNS)
+    shown = shown_anchors(rosetta, config.viewer.n_neurons)
+    return set(zip(shown["layer_anchor"].tolist(), shown["unit_anchor"].tolist(), strict=True))
 
 
 def _means(by_model: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -51,6 +51,7 @@ from rosetta.report.summary import (
     what_for_answer,
     why_answer,
 )
+from rosetta.report.viewer_links import viewer_link
 from rosetta.run.paths import Paths
 from rosetta.run.stages import figure_names, table_names
 from rosetta.storage.manifests import read_manifest
@@ -83,6 +84,7 @@ def render_report(config: Config, paths: Paths) -> str:
     shapes = {model: model_shape(paths, model) for model in config.used_models()}
     environment.filters.update(document=document_name, number=format_number, image=embedded)
     environment.filters["photograph"] = partial(embedded, photograph=True)
+    environment.globals["viewer_link"] = viewer_link
     environment.filters["neuron"] = lambda model, layer, unit: shapes[model].name(layer, unit)
     texts = "text" in config.modalities
     theory, filtering = _theory(config, paths) if texts else None, filtering_section(config, paths)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from rosetta.config import Config
 from rosetta.errors import ConfigError
 from rosetta.models.neurons import Neuron
+from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.storage.atomic import replacing
 from rosetta.storage.digests import write_text
@@ -112,10 +116,24 @@ def _save(paths: Paths, figures: dict[str, Figure]) -> None:
 
 
 def viewer_step(config: Config, paths: Paths) -> None:
-    """Write the self-contained neuron viewer."""
+    """Write the neuron viewer, and a folder of its texts where they are too large for one file."""
     from rosetta.report.viewer import viewer_page
 
-    write_text(paths.viewer, viewer_page(config, paths))
+    _write_viewer(paths, *viewer_page(config, paths))
+
+
+def _write_viewer(paths: Paths, page: str, parts: list[str]) -> None:
+    """Write a page and what lies beside it, in place of an earlier one."""
+    folder = paths.viewer_part(0).parent
+    shutil.rmtree(folder, ignore_errors=True)
+    for number, part in enumerate(parts):
+        write_text(paths.viewer_part(number), part)
+    write_text(paths.viewer, page)
+    if parts:
+        say(
+            f"{paths.viewer}: its texts are too large for one file and lie in {folder}, beside it. "
+            "Keep the two together."
+        )
 
 
 def report_step(config: Config, paths: Paths) -> None:
@@ -123,3 +141,49 @@ def report_step(config: Config, paths: Paths) -> None:
     from rosetta.report.page import render_report
 
     write_text(paths.report, render_report(config, paths))
+
+
+def view_step(
+    places: list[Path], port: int | None, *, are_matches: bool, opens_browser: bool
+) -> None:
+    """Serve a run's pages, or a viewer of matches, to this machine until the user stops it.
+
+    Parameters
+    ----------
+    places : list of Path
+        The results folder of one run, or files of matches, of one pair each.
+    port : int or None
+        As in `serving.page_server`.
+    are_matches : bool
+        Which of the two.
+    opens_browser : bool
+        Whether to open the first page in the browser.
+
+    Raises
+    ------
+    ConfigError
+        If the folder has no run or no page yet, or the port cannot be had.
+    StoreError
+        If a page is damaged, or a file is not the matches of one pair.
+    """
+    import webbrowser
+
+    from rosetta.report.serving import page_server, pages_of
+
+    with ExitStack() as kept:
+        if are_matches:
+            from rosetta.report.viewer_matches import matches_page  # draws; a run's pages are drawn
+
+            folder = Path(kept.enter_context(TemporaryDirectory()))
+            _write_viewer(Paths(folder), *matches_page(places))
+            first = Paths(folder).viewer.name
+        else:
+            folder = places[0]
+            first = pages_of(folder)[0]
+        server = kept.enter_context(page_server(folder, places, port))
+        address = server.address_of(first)
+        say(f"{address} (Ctrl+C stops it)")
+        if opens_browser and not webbrowser.open(address):
+            say("no browser could be started: open the address yourself")
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()

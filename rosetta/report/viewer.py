@@ -1,4 +1,4 @@
-"""The neuron viewer: one HTML file that needs no server or network.
+"""The neuron viewer: an HTML file that needs no server or network.
 
 Text of the corpus reaches the page as JSON in which no character can end the script element, and
 the script shows it through textContent only. A content security policy lets nothing run but the
@@ -17,19 +17,44 @@ import jinja2
 import numpy as np
 import pandas as pd
 
-from rosetta.analysis.columns import CONTEXT_COLUMNS, NEURON_COLUMNS, VOCABULARY_COLUMNS
+from rosetta.analysis.columns import (
+    CONTEXT_COLUMNS,
+    NEURON_COLUMNS,
+    VOCABULARY_COLUMNS,
+    WRITTEN_COLUMNS,
+)
 from rosetta.analysis.counts import model_shape
+from rosetta.analysis.histograms import HIGH, LOW
 from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.populations import rosetta_above
 from rosetta.analysis.replicates import group_thresholds, known_thresholds
+from rosetta.analysis.short_numbers import short_number
 from rosetta.config import Config, group_name
 from rosetta.judging.annotate import ANNOTATED, ANNOTATION_COLUMNS
-from rosetta.matching.mutual import MATCH_COLUMNS, NOTE_COLUMNS
+from rosetta.matching.mutual import MATCH_COLUMNS, NOTE_COLUMNS, ROSETTA_COLUMNS
 from rosetta.report.figures import TITLES
+from rosetta.report.viewer_chance import pair_chance
+from rosetta.report.viewer_links import neuronpedia_name
+from rosetta.report.viewer_parts import embedded_json, split_texts
 from rosetta.run.paths import Paths
 from rosetta.storage.digests import read_bytes
 from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
+# The page's script: each file has one purpose, and all of them share one scope.
+SCRIPTS = (
+    "data",
+    "parts",
+    "kept",
+    "filters",
+    "address",
+    "list",
+    "chance",
+    "histogram",
+    "neuron",
+    "contexts",
+    "export",
+    "keys",
+)
 # What the viewer shows of every neuron, by the name of its column.
 NUMBERS = {
     "excess_kurtosis": "vocabulary kurtosis",
@@ -40,8 +65,8 @@ NUMBERS = {
 }
 
 
-def viewer_page(config: Config, paths: Paths) -> str:
-    """Return the viewer of a finished run, a page of HTML.
+def viewer_page(config: Config, paths: Paths) -> tuple[str, list[str]]:
+    """Return the viewer of a finished run: a page of HTML, and parts that lie beside it.
 
     It shows groups, whatever the ladder: above a null is what exceeds the highest threshold of the
     group's ladders.
@@ -50,16 +75,39 @@ def viewer_page(config: Config, paths: Paths) -> str:
         group_name(group): json.loads(read_bytes(paths.excerpts(group_name(group))))
         for group in config.groups("text")
     }
-    models = {model: _Model(paths, model) for model in config.used_models("text")}
+    shown = _shown_neurons(groups)
+    models = {
+        model: _Model(config, paths, model, shown[model]) for model in config.used_models("text")
+    }
     if config.annotation:
         _annotate(groups, read_parquet(paths.annotations, ANNOTATION_COLUMNS))
     limits = group_thresholds(config, known_thresholds(config, paths))
     for group in config.groups("text"):
-        note_matches(
-            groups[group_name(group)], paths, rosetta_above(paths, group, limits[group_name(group)])
-        )
+        name, (anchor, *others) = group_name(group), group
+        note_matches(groups[name], paths, rosetta_above(paths, group, limits[name]))
+        rosetta = read_parquet(paths.rosetta(name), ROSETTA_COLUMNS)
+        groups[name]["modality"] = "text"
+        groups[name]["n_rosetta"] = len(rosetta.drop_duplicates(["layer_anchor", "unit_anchor"]))
+        groups[name]["chance"] = [
+            pair_chance(config, paths, (anchor, other), limits[name]) for other in others
+        ]
     nulls = [TITLES[name] for name in next(iter(limits.values())) if name != PLAIN]
-    return render_viewer(viewer_data(groups, models, nulls))
+    page, parts = split_texts(viewer_data(groups, models, nulls))
+    return render_viewer(page), parts
+
+
+def _shown_neurons(groups: dict[str, dict[str, Any]]) -> dict[str, pd.DataFrame]:
+    """Return the neurons that are shown of each model: layer, unit."""
+    places: dict[str, set[tuple[int, int]]] = {}
+    for group in groups.values():
+        for number, model in enumerate(group["models"]):
+            partners = [neuron["partners"][number] for neuron in group["neurons"]]
+            found = places.setdefault(model, set())
+            found.update((partner["layer"], partner["unit"]) for partner in partners)
+    return {
+        model: pd.DataFrame(sorted(found), columns=["layer", "unit"], dtype=np.int32)
+        for model, found in places.items()
+    }
 
 
 def note_matches(group: dict[str, Any], paths: Paths, above: dict[str, pd.DataFrame]) -> None:
@@ -92,8 +140,8 @@ def note_matches(group: dict[str, Any], paths: Paths, above: dict[str, pd.DataFr
         neuron["above"] = [place in neurons for neurons in exceeding]
         for partner, table in zip(partners, tables, strict=True):
             match = table.loc[(*place, partner["layer"], partner["unit"])]
-            partner["match"] = {name: _number(match[name]) for name in NOTE_COLUMNS}
-            partner["match"]["margin"] = _number(min(match["margin_a"], match["margin_b"]))
+            partner["match"] = {name: short_number(match[name]) for name in NOTE_COLUMNS}
+            partner["match"]["margin"] = short_number(min(match["margin_a"], match["margin_b"]))
 
 
 def _annotate(groups: dict[str, dict[str, Any]], annotations: pd.DataFrame) -> None:
@@ -115,30 +163,41 @@ def _annotate(groups: dict[str, dict[str, Any]], annotations: pd.DataFrame) -> N
 
 
 class _Model:
-    """What is known of the neurons of a model.
+    """What is known of a model's neurons that are shown.
 
     Attributes
     ----------
     domains : list of str
         Domains of the corpus.
+    n_layers : int
+        Its layers.
+    neuronpedia : str or None
+        What Neuronpedia calls it (`viewer_links.neuronpedia_name`).
     """
 
-    def __init__(self, paths: Paths, model: str) -> None:
+    def __init__(self, config: Config, paths: Paths, model: str, shown: pd.DataFrame) -> None:
         neurons = read_parquet(paths.neurons(model), NEURON_COLUMNS)
-        vocabulary = read_parquet(paths.vocabulary(model), VOCABULARY_COLUMNS)
-        self._neurons = neurons.merge(vocabulary, on=["layer", "unit"], validate="one_to_one")
-        self._neurons = self._neurons.set_index(["layer", "unit"])
+        vocabulary = read_parquet(paths.vocabulary(model), [*VOCABULARY_COLUMNS, *WRITTEN_COLUMNS])
+        key = ["layer", "unit"]
+        # Only those: the tokens of all neurons of all models would take much memory.
+        neurons, vocabulary = (shown.merge(table, on=key) for table in (neurons, vocabulary))
+        self._neurons = neurons.merge(vocabulary, on=key, validate="one_to_one").set_index(key)
         self._contexts = paths.contexts(model)
         self._shape = model_shape(paths, model)
+        self.n_layers = self._shape.n_layers
+        self.neuronpedia = neuronpedia_name(config.models[model])
         self.domains: list[str] = read_parquet_metadata(paths.neurons(model))["domains"]
 
     def describe(self, layer: int, unit: int) -> dict[str, Any]:
-        """Return a neuron's name and numbers, and the share of each domain's tokens it fires at."""
+        """Return a neuron's name and numbers, the share of each domain's tokens it fires at, and
+        the tokens that it promotes and suppresses, with their cosines.
+        """
         row = self._neurons.loc[layer, unit]
         return {
             "name": self._shape.name(layer, unit),
-            "numbers": [_number(row[name]) for name in NUMBERS],
-            "firing": [_number(share) for share in row["domain_firing"]],
+            "numbers": [short_number(row[name]) for name in NUMBERS],
+            "firing": [short_number(share) for share in row["domain_firing"]],
+            **{side: _with_cosines(row, side) for side in ("promoted", "suppressed")},
         }
 
     def main_domains(self, neurons: list[tuple[int, int]]) -> list[int]:
@@ -157,6 +216,12 @@ class _Model:
         return [int(main[neuron]) for neuron in neurons]
 
 
+def _with_cosines(row: pd.Series, side: str) -> list[tuple[str, float | None]]:
+    """Return tokens with their cosines, of one side of `WRITTEN_COLUMNS`."""
+    cosines = map(short_number, row[f"{side}_cosine"])
+    return list(zip(row[side], cosines, strict=True))
+
+
 def viewer_data(
     groups: dict[str, dict[str, Any]], models: dict[str, Any], nulls: list[str]
 ) -> dict[str, Any]:
@@ -165,18 +230,22 @@ def viewer_data(
     Parameters
     ----------
     groups : dict
-        By name, what `analysis.excerpts.group_excerpts` returns; to every neuron, `above` is added:
-        for each null model, whether its matches are above it.
+        By name, what `analysis.excerpts.group_excerpts` returns, with `modality`: `text`, or `none`
+        if there are no texts; `n_rosetta`: how many Rosetta Neurons it has in all; and `chance`:
+        `pair_chance` for each model but the anchor. To every neuron, `above` is added: for each
+        null model, whether its matches are above it.
     models : dict
-        By name, an object with `domains`, `describe` and `main_domains`.
+        By name, an object with `domains`, `n_layers`, `neuronpedia`, `describe`, `main_domains`.
     nulls : list of str
         What it is called to be above each null model.
 
     Returns
     -------
     dict
-        `models`, `domains`, `numbers` (names), `nulls`, `groups` (name and numbers of models),
-        `excerpts` (shared by the groups), `neurons` of all groups.
+        `models`, `layers` and `neuronpedia` (of the models), `domains`, `numbers` (names), `nulls`,
+        `histogram` (where its axis begins and ends),
+        `groups` (name, numbers of models, modality, `n_rosetta` and `chance`), `excerpts` (shared
+        by the groups), `neurons` of all groups, each with its `rank` in the group.
     """
     names = list(models)
     excerpts: dict[tuple, dict[str, Any]] = {}
@@ -189,7 +258,7 @@ def viewer_data(
             for neuron in group["neurons"]
         ]
         domains = models[group["models"][0]].main_domains(anchors) if anchors else []
-        for neuron, domain in zip(group["neurons"], domains, strict=True):
+        for rank, (neuron, domain) in enumerate(zip(group["neurons"], domains, strict=True), 1):
             partners = [
                 {**partner, **models[model].describe(partner["layer"], partner["unit"])}
                 for model, partner in zip(group["models"], neuron["partners"], strict=True)
@@ -201,6 +270,7 @@ def viewer_data(
                 {
                     **neuron,
                     "group": number,
+                    "rank": rank,
                     "domain": domain,
                     "partners": partners,
                     "contexts": contexts,
@@ -208,11 +278,20 @@ def viewer_data(
             )
     return {
         "models": names,
-        "domains": next((model.domains for model in models.values()), []),
+        "layers": [model.n_layers for model in models.values()],
+        "neuronpedia": [model.neuronpedia for model in models.values()],
+        "domains": list(next((model.domains for model in models.values()), [])),
         "numbers": list(NUMBERS.values()),
         "nulls": nulls,
+        "histogram": [LOW, HIGH],
         "groups": [
-            {"name": name, "models": [names.index(model) for model in group["models"]]}
+            {
+                "name": name,
+                "models": [names.index(model) for model in group["models"]],
+                "modality": group["modality"],
+                "n_rosetta": group["n_rosetta"],
+                "chance": group["chance"],
+            }
             for name, group in groups.items()
         ],
         "excerpts": list(excerpts.values()),
@@ -232,9 +311,14 @@ def _merge_excerpt(
 
 
 def render_viewer(data: dict[str, Any]) -> str:
-    """Return the page that shows `viewer_data`."""
+    """Return the page that shows `viewer_data`, as `viewer_parts.split_texts` returns it.
+
+    Its own script alone may run. Where texts lie beside the page, that script may load others.
+    """
     templates = resources.files("rosetta.report") / "templates"
-    script, style = ((templates / name).read_text("utf-8") for name in ("viewer.js", "viewer.css"))
+    parts = [(templates / f"viewer_{name}.js").read_text("utf-8") for name in SCRIPTS]
+    script = '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
+    style = (templates / "viewer.css").read_text("utf-8")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("rosetta.report"),
         autoescape=True,
@@ -246,15 +330,8 @@ def render_viewer(data: dict[str, Any]) -> str:
         script_hash=_hash(script),
         style_hash=_hash(style),
         data=embedded_json(data),
+        in_parts=bool(data["parts"]),
     )
-
-
-def embedded_json(data: Any) -> str:
-    """Return JSON for a script element, with `<`, `>` and `&` escaped."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
 
 
 def _hash(text: str) -> str:
@@ -262,7 +339,3 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode(
         "ascii"
     )
-
-
-def _number(value: float) -> float | None:
-    return float(f"{value:.4g}") if np.isfinite(value) else None

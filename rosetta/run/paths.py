@@ -118,6 +118,10 @@ class Paths:
         "viewer.html",
         "every Rosetta Neuron with its partners, numbers and top contexts, shaded token by token",
     )
+    viewer_part = Files(
+        "viewer/{part}.js",
+        "texts of the viewer, where they are too large for its page; keep them beside it",
+    )
     figure = Files("figures/{name}.{extension}", "figures, as `png` and `pdf`")
     table = Files("tables/{name}.csv", "tables")
     matches = Files(
@@ -133,7 +137,10 @@ class Paths:
         "neurons/{model}.parquet",
         "activation statistics of every neuron; of images by the name of its stores",
     )
-    vocabulary = Files("vocabulary/{model}.parquet", "vocabulary kurtosis of every neuron")
+    vocabulary = Files(
+        "vocabulary/{model}.parquet",
+        "vocabulary kurtosis of every neuron, and the tokens that it promotes and suppresses",
+    )
     contexts = Files("contexts/{model}.parquet", "top contexts of every neuron")
     top_images = Files(
         "top_images/{model}.parquet",

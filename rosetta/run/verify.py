@@ -23,6 +23,8 @@ from rosetta.storage.names import digest_path
 
 Check = Callable[[], None]
 CheckModel = Callable[[dict[str, Any], Path], None]
+# Folders whose files no rule names: the rule's output is the file of this suffix beside them.
+_OUTPUTS = {"selections": ".json", "viewer": ".html"}
 
 
 def verify(root: Path, check_model: CheckModel) -> str:
@@ -99,10 +101,8 @@ def _checks(root: Path, config: Config | None, check_model: CheckModel) -> Itera
         for name in sorted(names):
             path = Path(folder) / name
             if not name.startswith(".") and digest_path(path).exists():
-                # A rule's output is the manifest of all selections.
-                piece = (
-                    path.parent.with_suffix(".json") if path.parent.name == "selections" else path
-                )
+                output = _OUTPUTS.get(path.parent.name)
+                piece = path.parent.with_suffix(output) if output else path
                 yield partial(check_digest, path, piece=piece)
             if path.suffix == ".json":
                 yield from _listed(path, config, check_model)

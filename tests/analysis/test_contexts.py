@@ -16,6 +16,7 @@ from rosetta.analysis.contexts import (
     with_margins,
 )
 from rosetta.analysis.excerpts import group_excerpts
+from rosetta.analysis.histograms import standard_histograms
 from rosetta.analysis.points import values_at
 from rosetta.analysis.profiles import profile_neurons
 from rosetta.analysis.token_positions import TokenPositions
@@ -133,6 +134,10 @@ def test_excerpts_hold_every_tokens_value(case, context_bytes):
     ]
     for neuron in shown["neurons"]:
         for column, partner in enumerate(neuron["partners"]):
+            _, start, end, _ = case.ranges[MODELS[column]]
+            read = case.values[MODELS[column]][partner["layer"], start < end, partner["unit"]]
+            (counts,) = standard_histograms(read[None])  # all positions: they are few
+            assert partner["histogram"] == counts
             assert sorted(c["ranks"][column] for c in neuron["contexts"] if c["ranks"][column]) == [
                 1,
                 2,

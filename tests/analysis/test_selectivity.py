@@ -10,7 +10,8 @@ from scipy import stats
 from transformers import AutoModelForCausalLM, OPTConfig
 
 from rosetta.analysis import selectivity
-from rosetta.analysis.selectivity import vocabulary_kurtosis, vocabulary_table
+from rosetta.analysis.columns import VOCABULARY_COLUMNS, WRITTEN_COLUMNS
+from rosetta.analysis.selectivity import N_TOKENS, vocabulary_table, written_tokens
 from rosetta.config.zoo import ZooFamily
 from rosetta.errors import ModelError
 from rosetta.models.output_weights import output_weights, unembedding
@@ -125,15 +126,41 @@ def test_an_unembedding_that_does_not_fit_is_rejected_by_name():
         unembedding(model, "models.x", range(60))
 
 
+def test_the_tokens_of_the_most_extreme_cosines_are_named(monkeypatch):
+    monkeypatch.setattr(selectivity, "TOKENS_AT_ONCE", 7)
+    monkeypatch.setattr(selectivity, "UNITS_AT_ONCE", 2)
+    rng = np.random.default_rng(1)
+    weights, directions = rng.normal(size=(5, 8)), rng.normal(size=(40, 8))
+    weights[3], directions[[0, 17]] = 0, 0
+    names = [f"token {i}" for i in range(40)]
+    made = [torch.from_numpy(part).float() for part in (weights, directions)]
+    table = vocabulary_table([made[0]], made[1], 1, "m", names)
+    assert list(table) == [*VOCABULARY_COLUMNS, *WRITTEN_COLUMNS]
+    with np.errstate(invalid="ignore"):
+        cosines = directions @ weights.T / np.linalg.norm(directions, axis=1)[:, None]
+        cosines /= np.linalg.norm(weights, axis=1)
+    for unit in (0, 1, 2, 4):
+        order = np.argsort(cosines[:, unit])  # NaN, of the vectors without a direction, comes last
+        lowest, highest = order[:N_TOKENS], order[:38][::-1][:N_TOKENS]
+        for side, rows in (("promoted", highest), ("suppressed", lowest)):
+            assert table.loc[unit, side] == [names[row] for row in rows]
+            np.testing.assert_allclose(
+                table.loc[unit, f"{side}_cosine"], cosines[rows, unit], rtol=1e-5
+            )
+    assert [len(table.loc[3, column]) for column in WRITTEN_COLUMNS] == [0] * 4
+    few = vocabulary_table([made[0]], made[1][:4], 1, "m", names[:4])
+    assert [len(few.loc[0, column]) for column in WRITTEN_COLUMNS] == [3] * 4
+
+
 def test_zero_vectors_are_excluded():
     rng = np.random.default_rng(0)
     weights, directions = (
         torch.from_numpy(rng.normal(size=shape)).float() for shape in ((5, 8), (200, 8))
     )
-    expected = vocabulary_kurtosis(weights, directions)
+    expected = written_tokens(weights, directions, 0).excess_kurtosis
     weights[2] = 0
     with_zeros = torch.cat([directions, torch.zeros(50, 8)])
-    found = vocabulary_kurtosis(weights, with_zeros)
+    found = written_tokens(weights, with_zeros, 0).excess_kurtosis
     assert np.isnan(found[2])
     np.testing.assert_allclose(np.delete(found, 2), np.delete(expected, 2), rtol=1e-6)
 
@@ -141,9 +168,8 @@ def test_zero_vectors_are_excluded():
 def test_a_neuron_that_writes_to_few_tokens_stands_out():
     rng = np.random.default_rng(0)
     directions = torch.from_numpy(rng.normal(size=(500, 256))).float()
-    kurtosis = vocabulary_kurtosis(
-        torch.stack([directions[:3].sum(0), torch.from_numpy(rng.normal(size=256))]), directions
-    )
+    weights = torch.stack([directions[:3].sum(0), torch.from_numpy(rng.normal(size=256))])
+    kurtosis = written_tokens(weights, directions, 0).excess_kurtosis
     assert kurtosis[0] > 3
     assert abs(kurtosis[1]) < 1
 

@@ -3,6 +3,7 @@ text.
 """
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -267,6 +268,13 @@ def test_vocabulary_kurtosis_is_over_the_rows_of_tokens(tmp_path, texts):
         rtol=1e-4,
         atol=1e-5,
     )
+    names = sorted(content["model"]["vocab"], key=content["model"]["vocab"].get)
+    last, plain = table.iloc[-1], re.compile(r"Ġ?[a-zA-Z]+")
+    for side, order in (("promoted", -cosines[:, -1]), ("suppressed", cosines[:, -1])):
+        raw = [names[row] for row in np.argsort(order)[:10]]
+        # Letters stand for themselves in a byte-level vocabulary, and Ġ for a space.
+        told = [(name.replace("Ġ", " "), text) for name, text in zip(raw, last[side], strict=True)]
+        assert all(text == name for name, text in told if plain.fullmatch(name.strip()))
     facts = read_parquet_metadata(path)
     assert (facts["n_tokens"], facts["n_rows_left_out"]) == (288, 12)
     assert "288 tokens; 12 rows of the unembedding belong to none" in done.err

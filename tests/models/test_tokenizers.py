@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
+import tokenizer_kinds
 from helpers import ARCHITECTURES, save_tiny_model, shard_inputs
 from tokenizers import (
     AddedToken,
@@ -34,6 +35,7 @@ from rosetta.models.sources import ModelSource
 from rosetta.models.tokenizers import (
     checked_tokenizer,
     load_tokenizer,
+    token_texts,
     tokenizer_digest,
     tokenizer_facts,
 )
@@ -385,3 +387,21 @@ def test_a_zoo_model_is_captured_as_it_was_trained(tmp_path, texts, architecture
     plain = AutoTokenizer.from_pretrained(folder)
     if architecture != "qwen2":  # whose class of transformers is another tokenizer
         assert plain(texts[0])["input_ids"][:32] == ids[owner == 0].tolist()
+
+
+def test_tokens_are_told_as_text_with_their_spaces():
+    pieces = tokenizer_kinds.sentencepiece_bpe()
+    names = ["▁two", "two", "<0xE6>", "<s>"]
+    known = pieces.backend_tokenizer.get_vocab()
+    names = [name for name in names if name in known]
+    told = token_texts(pieces, [known[name] for name in names])
+    expected = {"▁two": " two", "two": "two", "<0xE6>": "<0xE6>", "<s>": "<s>"}
+    assert {"<0xE6>", "<s>"} <= set(names)
+    assert told == [expected[name] for name in names]
+    bytes_ = tokenizer_kinds.byte_level()
+    known = bytes_.backend_tokenizer.get_vocab()
+    spaced = next(
+        name for name in known if name.startswith("Ġ") and name[1:].isascii() and name[1:]
+    )
+    # Ã is the byte 0xC3, which begins a character and is none.
+    assert token_texts(bytes_, [known[spaced], known["Ã"]]) == [f" {spaced[1:]}", "Ã"]

@@ -194,6 +194,7 @@ def reported(tmp_path):
     texts = [f"document <{i}> & what it says: {'word ' * (i % 9)}{i * i}" for i in range(40)]
     models = {"x": {"path": "x"}, "y": {"path": "y-chat"}}
     off = {
+        "viewer": {"n_neurons": 8},
         "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []},
         "sweeps": {"thresholds": []},
     }
@@ -315,8 +316,11 @@ def test_the_ten_best_matches_are_listed_in_order_with_their_top_contexts(report
     best = matches.sort_values("r", ascending=False).head(10)
     shown = page.split('<div class="match">')[1:]
     assert len(shown) == 10
-    for row, part in zip(best.itertuples(), shown, strict=True):
-        assert f"<h4>x L0/U{row.unit_a} ↔ y L0/U{row.unit_b}</h4>" in part
+    assert '<a href="viewer.html#?group=x--y">All that the viewer shows of x--y</a>' in page
+    for rank, (row, part) in enumerate(zip(best.itertuples(), shown, strict=True)):
+        name = f"x L0/U{row.unit_a} ↔ y L0/U{row.unit_b}"
+        link = f'<a href="viewer.html#x--y/L0/U{row.unit_a}">{name}</a>'
+        assert f"<h4>{link if rank < 8 else name}</h4>" in part, "the viewer shows eight"
         assert f"r = {row.r:#.4g}, margins to the runner-up 0.2500 and 0.1250" in part
         contexts = re.findall(
             r"<mark>(.*?)</mark>.*?</div>\s*<div class=\"note\">(\S+) ·", part, re.DOTALL

@@ -61,3 +61,14 @@ def test_what_to_type_is_told_with_the_folder_to_type_it_in(tmp_path, monkeypatc
         with pytest.raises(StoreError) as rejected:
             verify_step(folder / "results")
         assert str(rejected.value).splitlines()[-1] == f"Make it again: {start}{command}"
+
+
+def test_a_damaged_part_of_the_viewer_is_made_again_with_its_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = Paths(Path("results"))
+    write_text(paths.run_config, dump_config(parse_config({**TINY, "results": "results"})))
+    write_text(paths.viewer, "<p>")
+    write_text(paths.viewer_part(0), "rosettaPart(0,{});")
+    paths.viewer_part(0).write_text("rosettaPart(1,{});")
+    with pytest.raises(StoreError, match=r"viewer/0\.js: .*\n.*--force results/viewer\.html$"):
+        verify_step(Path("results"))

@@ -184,7 +184,7 @@ STAGES = (
     ),
     Stage(
         name="vocabulary",
-        version=2,
+        version=3,
         phase="neurons",
         reads=("train", "model"),
         job="{model}",
@@ -208,7 +208,7 @@ STAGES = (
     ),
     Stage(
         name="contexts",
-        version=2,
+        version=3,
         phase="neurons",
         reads=("corpus", "activations", "match", "anchors", "neurons"),
         job="{group}",

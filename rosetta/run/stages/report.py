@@ -45,23 +45,24 @@ def _told(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
 
 VIEWER = Stage(
     name="viewer",
-    version=3,
+    version=4,
     phase="results",
     jobs=once_of_text,
-    reads=("nulls", "match", "vocabulary", "neurons", "contexts", "annotate"),
+    reads=("nulls", "match", "anchors", "vocabulary", "neurons", "contexts", "annotate"),
     config_slice=laddered,
     inputs=files.both(
         _annotations,
         files.of_pairs("matches"),
         files.all_nulls,
         files.of_groups("excerpts", "text"),
+        files.of_groups("rosetta", "text"),
         files.profiles,
     ),
     makes=files.one("viewer"),
 )
 REPORT = Stage(
     name="report",
-    version=13,
+    version=14,
     phase="results",
     reads=(
         "corpus",
@@ -75,6 +76,7 @@ REPORT = Stage(
         "train",
         "model",
         "match",
+        "anchors",
         "counts",
         "fit",
         "figures",
@@ -101,6 +103,7 @@ REPORT = Stage(
         _seen,
         files.of_trainings("model_manifest"),
         files.of_pairs("matches"),
+        files.of_groups("rosetta", "text"),
         files.of_models("contexts", "text"),
         files.of_models("captured", "images"),
         files.of_pairs("contact_sheet", "images"),
