@@ -10,7 +10,8 @@ from rosetta.config.alignment import Grid
 from rosetta.config.base import Distinct, Section
 from rosetta.config.exclusions import Exclusions
 
-SOURCE = "source"  # of the sweep `image_source`: the setting of images of the run's own source
+# Settings of the sweep `image_source`: images of the run's own source, and of a rung's generator.
+SOURCE, GENERATED = "source", "generated"
 
 
 class Sweeps(Section):

@@ -192,10 +192,13 @@ def sweeps_step(config: Config, paths: Paths, pair: str) -> None:
 
     a, b = files.store_folders(config, paths, pair)
     table = files.sample_table(config, paths, pair)
-    n_samples = sum(store.n_samples for store in open_stores(a))
+    shards = open_stores(a)
+    n_samples = sum(store.n_samples for store in shards)
+    grids = [one[0].manifest["holds"].get("grid") for one in (shards, open_stores(b))]
     tables, settings = [], []
     with view_scratch(paths.sweeps(pair)) as scratch:
-        for swept in swept_settings(config, pair, table, n_samples):
+        asked = swept_settings(config, pair, table, n_samples, resampled=grids[0] != grids[1])
+        for swept in asked:
             others = swept.stores or config.stores_of(pair)
             a, b = (paths.stores(name, config.activations.n_shards) for name in others)
             matches, facts = match_view(config, a, b, scratch, swept.view, swept.pooling)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from rosetta.config import Config
 from rosetta.config.exclusions import Exclusions
 from rosetta.config.image_stores import shared_by_generator
-from rosetta.config.sweeps import SOURCE
+from rosetta.config.sweeps import GENERATED, SOURCE
 from rosetta.correlation.view import View
 
 MIN_SAMPLES = 8  # of the smallest budget
@@ -40,12 +40,13 @@ class SweptSetting(NamedTuple):
 
 
 def swept_settings(
-    config: Config, pair: str, table: Path | None, n_samples: int
+    config: Config, pair: str, table: Path | None, n_samples: int, *, resampled: bool
 ) -> list[SweptSetting]:
     """Return every correlation of a pair that the sweeps ask for, of so many samples.
 
     `table` tells the samples' clusters; without one they are images, which have no spans to pool
-    otherwise, and no first position.
+    otherwise, and no first position. `resampled` says whether the models' grids differ: another
+    one makes no difference where they do not.
     """
     sweeps, main = config.sweeps, View.of(config)
     found: list[SweptSetting] = []
@@ -66,7 +67,7 @@ def swept_settings(
         found += [
             SweptSetting("grid", grid, replace(main, grid=grid))
             for grid in sweeps.grid
-            if grid != main.grid
+            if resampled and grid != main.grid
         ]
         found += _image_sources(config, pair, main, n_samples) if sweeps.image_source else []
     for other in sweeps.exclusions:
@@ -86,7 +87,13 @@ def _image_sources(config: Config, pair: str, main: View, n_samples: int) -> lis
     return [
         SweptSetting("image_source", SOURCE, same),
         *(
-            SweptSetting("image_source", f"made by {generator}", same, stores=stores)
+            # One name at all sizes, if it can be, so that there is an exponent.
+            SweptSetting(
+                "image_source",
+                GENERATED if len(shared) == 1 else f"made by {generator}",
+                same,
+                stores=stores,
+            )
             for generator, stores in shared.items()
         ),
     ]

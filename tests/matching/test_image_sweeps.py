@@ -101,7 +101,7 @@ def test_each_setting_is_matched_as_by_plain_correlation(run):
         ("grid", "smaller"): ("", (2, 2), N_IMAGES),
         ("grid", "anchor"): ("", (4, 4), N_IMAGES),
         ("image_source", "source"): ("", (4, 4), N_GENERATED),
-        ("image_source", "made by g"): ("@g", (4, 4), N_GENERATED),
+        ("image_source", "generated"): ("@g", (4, 4), N_GENERATED),
     }
     assert [(fact["sweep"], fact["setting"]) for fact in facts] == list(expected)
     for fact in facts:
@@ -130,7 +130,7 @@ def test_generated_images_are_compared_with_as_many_of_the_source(run):
         content = {"kind": "model", **NeuronShape(1, UNITS).facts, "n_neurons": UNITS}
         write_manifest(paths.model_manifest(name), content)
     table = stability_table(config, paths).set_index(["ladder", "setting"])
-    row = table.loc["ab", "made by g"]
+    row = table.loc["ab", "generated"]
     both, either = found[""] & found["@g"], found[""] | found["@g"]
     assert row["compared_with"] == "source"
     assert row["matches"] == len(found["@g"])
@@ -148,3 +148,10 @@ def test_a_sweep_that_no_pair_can_have_is_rejected(tmp_path, sweeps, ladders, me
     config = config_of(tmp_path / "results", sweeps=sweeps, ladders=ladders)
     with pytest.raises(ConfigError, match=message):
         check_config(config, need_sources=False)
+
+
+def test_one_grid_is_not_tried_twice(run, tmp_path):
+    paths, _ = run
+    config = config_of(paths.root, sweeps={"grid": ["smaller"]})
+    sweeps_step(config, paths, "g--a")  # both have 4 × 4 cells
+    assert read_parquet_metadata(paths.sweeps("g--a"))["settings"] == []
