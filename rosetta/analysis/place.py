@@ -80,7 +80,7 @@ def cell_means(
                 rows = slice(images.start * corners.n_source, images.stop * corners.n_source)
                 read = store.activations(int(layer[some[0]]), rows, across).double().numpy()
                 cells = read[:, units - low].reshape(-1, corners.n_source, len(units))
-                shown = cells if corners.coincide else _resampled(cells, corners)
+                shown = _resampled(cells, corners)
                 total[some] += shown.sum(axis=0).T
                 squares[some] += (shown**2).sum(axis=(0, 1))
     mean = total.sum(axis=1) / (n_images * n_cells)
@@ -90,6 +90,8 @@ def cell_means(
 
 def _resampled(cells: np.ndarray, corners: Corners) -> np.ndarray:
     """Return (n_images, n_cells, n) of (n_images, n_source, n), by bilinear interpolation."""
+    if corners.coincide:  # not only on the same grid: 3 × 3 cells have the centres of 9 of 9 × 9
+        return cells[:, corners.cells[0]]
     above_left, above_right, below_left, below_right = (cells[:, one] for one in corners.cells)
     down, right = corners.down[:, None], corners.right[:, None]
     above = above_left + right * (above_right - above_left)

@@ -37,6 +37,8 @@ def on_grid(values, grid, target):
         (((4, 6), (3, 2)), "larger", (4, 6)),
         (((4, 6), (3, 2)), "smaller", (3, 2)),
         (((3, 2), (4, 6)), "anchor", (3, 2)),
+        # No cell of 3 × 3 lies between two others, and yet most of the 81 are left out.
+        (((9, 9), (3, 3)), "smaller", (3, 3)),
     ],
 )
 def test_it_is_the_mean_over_all_exchanges_of_images(tmp_path, grids, choice, target):
