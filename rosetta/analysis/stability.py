@@ -237,7 +237,9 @@ def _with_pooled_laws(table: pd.DataFrame, by: str) -> pd.DataFrame:
         for modality in (pairs["modality"].unique() if len(pairs) else [])
     }
     pooled = laws[["ladder", by, *_LAW[:3]]].set_axis(["pairs", by, *_POOLED], axis=1)
-    found = found.assign(pairs=found["modality"].map(called))
+    # Without a name they would be numbers, which do not merge with names: where no ladder is of
+    # pairs, or no setting is swept.
+    found = found.assign(pairs=found["modality"].map(called).astype(object))
     return found.merge(pooled, on=["pairs", by], how="left")
 
 
