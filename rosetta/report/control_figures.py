@@ -1,4 +1,4 @@
-"""Figures of the controls and sweeps: null models, k, threshold of r, token budget."""
+"""Figures of the controls and sweeps: null models, k, threshold of r, budget."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def _draw_alphas(axes: plt.Axes, table: pd.DataFrame, setting: str) -> None:
 
 
 def _budget(_config: Config, paths: Paths) -> plt.Figure:
-    """Count, agreement with the next smaller budget and exponent against the token budget."""
+    """Count, agreement with the next smaller budget and exponent against the budget."""
     table = read_drawn(paths.table("stability"), STABILITY_COLUMNS)
     table = table[table["sweep"] == "budget"]
     figure, panels = panel_grid(3, **_SIZE)
@@ -200,7 +200,7 @@ def _budget(_config: Config, paths: Paths) -> plt.Figure:
         if len(table):
             axes.set_xlim(table["n_positions"].min() / 1.2, table["n_positions"].max() * 1.2)
         else:
-            axes.set_title("too few documents for a smaller budget", fontsize="medium")
+            axes.set_title("too few samples for a smaller budget", fontsize="medium")
         axes.xaxis.set_minor_formatter(NullFormatter())
     panels[0].set_yscale("log", nonpositive="mask")
     # Positions differ a little between rungs; the exponent of a budget is drawn at those of its

@@ -41,7 +41,7 @@ STATISTIC_NAMES = {
     "activation_skewness": "skewness",
     LOG_KURTOSIS: "log kurtosis",
     "fraction_active": "fraction active",
-    "domain_information": "information about\nthe domain (bits)",
+    "domain_information": "information about\ndomain or class (bits)",
     "domain_purity": "purity of\nthe class",
     "explained_variance": "explained by a\nfactor (variance)",
     "iou": "explained by a\nfactor (IoU)",
@@ -155,7 +155,8 @@ def _specialization(table: pd.DataFrame) -> plt.Figure:
     if left_out:
         n = len(domains) + left_out
         told = (
-            f"the {len(domains)} of {n} domains on which Rosetta Neurons of some rung read highest"
+            f"the {len(domains)} of {n} domains or classes on which Rosetta Neurons of some rung "
+            "read highest"
         )
         figure.supxlabel(told, fontsize="medium")
     return figure

@@ -35,13 +35,15 @@ _TEXT: dict[str, str] = {
 }
 _IMAGES: dict[str, str] = {
     "polarization": "Monosemanticity: how alike the images that a neuron fires on are to another "
-    "model of the run, which is neither of the two compared.",
-    "statistics": "On images: the same statistics over all cells, with classes for domains; the "
-    "share of the commonest class among a neuron's top images; and of drawn images how well the "
-    "best factor, or two of them, explains the neuron's maps (variance explained, intersection "
-    "over union), and the share of neurons that it explains better than by chance.",
-    "specialization": "On images: the share of a class among a neuron's top images, over the "
-    "class's share of all images.",
+    "model of the run, which is none of those compared.",
+    "statistics": "On images: mean, variance, skewness and the logarithm of the kurtosis of the "
+    "activations over all cells, the fraction of cells at which a neuron fires, and the mutual "
+    "information between its firing and the class of the image; the share of the commonest class "
+    "among a neuron's top images; and of drawn images how well the best factor, or two of them, "
+    "explains the neuron's maps (variance explained, intersection over union), and the share of "
+    "neurons that it explains better than by chance.",
+    "specialization": "NormalizedFire on images: the share of a class among a neuron's top images, "
+    "over the class's share of all images; 1 means no preference.",
 }
 _GROUPS: dict[str, str] = {
     "polarization": "Means over the Rosetta Neurons of each model of a ladder (all, and those "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -20,6 +21,7 @@ from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, POOLED_COLUMNS, SCALI
 from rosetta.analysis.setting_laws import FLOOR_SCALING_COLUMNS
 from rosetta.analysis.verdicts import FINDING_COLUMNS
 from rosetta.config import Config, dump_config
+from rosetta.config.base import Modality
 from rosetta.config.ladders import cautions
 from rosetta.filtering.results import SUMMARY_COLUMNS
 from rosetta.inputs.text.documents import document_name
@@ -74,6 +76,13 @@ LIBRARIES = (
 )
 
 
+# What a run of a modality calls its samples, and what they are classed by.
+_WORDS = {
+    "text": {"sample": "document", "samples": "documents", "domain": "domain"},
+    "images": {"sample": "image", "samples": "images", "domain": "class"},
+}
+
+
 def render_report(config: Config, paths: Paths) -> str:
     """Return the page of a finished run, from its tables, figures, manifests and top contexts."""
     environment = jinja2.Environment(
@@ -99,6 +108,7 @@ def render_report(config: Config, paths: Paths) -> str:
         machine=f"Python {platform.python_version()} on {platform.machine()}",
         config=dump_config(config),
         seen=" and the same ".join(config.modalities),
+        said=words_for(config.modalities),
         corpus=read_manifest(paths.corpus_manifest, "corpus") if texts else None,
         images=image_section(config, paths),
         n_read=config.activations.max_documents or float("inf"),
@@ -114,6 +124,14 @@ def render_report(config: Config, paths: Paths) -> str:
         titles=TITLES,
         k=config.matching.k,
     )
+
+
+def words_for(modalities: Sequence[Modality]) -> dict[str, str]:
+    """Return what samples and their classes are called in a run of these modalities."""
+    return {
+        word: " or ".join(_WORDS[modality][word] for modality in modalities)
+        for word in ("sample", "samples", "domain")
+    }
 
 
 def _summary(config: Config, paths: Paths, filtering: dict[str, Any] | None) -> list[Answer]:

@@ -53,7 +53,7 @@ def figure(tmp_path):
 
 def test_too_few_documents_for_a_budget_are_told(figure):
     drawn = figure(budgets({"l": 2}).assign(sweep="split_half"))
-    assert {axes.get_title() for axes in drawn.axes} == {"too few documents for a smaller budget"}
+    assert {axes.get_title() for axes in drawn.axes} == {"too few samples for a smaller budget"}
 
 
 def test_the_exponent_of_every_ladder_is_drawn_whatever_its_number_of_rungs(figure):

@@ -164,7 +164,7 @@ STAGES = (
     ),
     Stage(
         name="control_figures",
-        version=4,
+        version=5,
         phase="results",
         reads=("nulls", "match", "counts", "control_tables"),
         config_slice=lambda config, _name: {"figures": control_figures(config)},
@@ -278,7 +278,7 @@ STAGES = (
     ),
     Stage(
         name="neuron_figures",
-        version=6,
+        version=7,
         phase="results",
         reads=("describe",),
         local=True,

@@ -62,7 +62,7 @@ VIEWER = Stage(
 )
 REPORT = Stage(
     name="report",
-    version=14,
+    version=15,
     phase="results",
     reads=(
         "corpus",
