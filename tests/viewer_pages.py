@@ -4,8 +4,9 @@ import base64
 
 import numpy as np
 
-from rosetta.report.viewer import NUMBERS, render_viewer, viewer_data
+from rosetta.report.viewer import render_viewer, viewer_data
 from rosetta.report.viewer_chance import binned
+from rosetta.report.viewer_numbers import NUMBERS
 from rosetta.report.viewer_parts import FOLDER, INSIDE_BYTES, split_texts
 
 EVIL = (

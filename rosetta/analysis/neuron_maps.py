@@ -131,14 +131,15 @@ def image_means(stores: Sequence[StoreReader], layer: np.ndarray, unit: np.ndarr
 
 
 @dataclass(frozen=True)
-class _AllRows:
+class AllRows:
     """The rows of shard stores of which all count."""
 
     rows: list[np.ndarray]
     offsets: np.ndarray
 
     @classmethod
-    def of(cls, stores: Sequence[Store]) -> _AllRows:
+    def of(cls, stores: Sequence[Store]) -> AllRows:
+        """Return those of stores."""
         n_rows = [store.n_positions for store in stores]
         return cls([np.arange(n) for n in n_rows], np.concatenate([[0], np.cumsum(n_rows)]))
 
@@ -171,7 +172,7 @@ def maps_on(
     grid = grid_of(stores)
     n_cells = grid[0] * grid[1]
     maps = np.empty((*images.shape, n_cells), np.float32)
-    positions = _AllRows.of(stores)
+    positions = AllRows.of(stores)
     # Neurons of one chunk together: the others' points need not be held meanwhile.
     for some in groups_of(layer, unit // CHUNK_UNITS):
         position = images[some][..., None] * n_cells + np.arange(n_cells)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rosetta.analysis.columns import CONTEXT_COLUMNS
+from rosetta.analysis.columns import CONTEXT_COLUMNS, PARTNER_IMAGE_COLUMNS
 from rosetta.analysis.counts import (
     COUNT_COLUMNS,
     FLOOR_OF,
@@ -43,6 +43,7 @@ from rosetta.analysis.stability import (
     threshold_table,
 )
 from rosetta.config import Config, entry_of, group_name, group_pairs
+from rosetta.config.image_stores import stores_of_group
 from rosetta.config.ladders import check_scales
 from rosetta.errors import ConfigError
 from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
@@ -297,6 +298,42 @@ def partner_images_step(config: Config, paths: Paths, pair: str) -> None:
     n_shards = config.activations.n_shards
     stores = open_stores(paths.stores(a, n_shards)), open_stores(paths.stores(b, n_shards))
     write_parquet(paths.partner_images(pair), partner_images(matches, tops, stores))
+
+
+def image_excerpts_step(config: Config, paths: Paths, group: str) -> None:
+    """Write what the viewer shows of a group of models that see images."""
+    import torch
+
+    from rosetta.activations.folders import open_stores
+    from rosetta.analysis.contexts import members_of, with_margins
+    from rosetta.analysis.image_excerpts import ImageMember, image_group_excerpts
+    from rosetta.analysis.image_tables import read_image_table
+    from rosetta.inputs.images.shown_images import ShownImages
+
+    by_name = {group_name(models): models for models in config.groups("images")}
+    if group not in by_name:
+        known = ", ".join(by_name) or "none"
+        raise ConfigError(f"--group: {group!r} is no rung of models of images; there are {known}.")
+    torch.set_num_threads(1)
+    models, stores = by_name[group], stores_of_group(config, by_name[group])
+    pairs = [group_name(pair) for pair in group_pairs(models)]
+    partners = [read_parquet(paths.partner_images(pair), PARTNER_IMAGE_COLUMNS) for pair in pairs]
+    shown = [
+        ImageMember(
+            model,
+            store,
+            open_stores(paths.stores(store, config.activations.n_shards)),
+            read_image_table(paths, "top_images", store),
+            table,
+        )
+        for model, store, table in zip(models, stores, [partners[0], *partners], strict=True)
+    ]
+    matches = [read_parquet(paths.matches(pair), MATCH_COLUMNS) for pair in pairs]
+    members = with_margins(members_of(read_parquet(paths.rosetta(group), ROSETTA_COLUMNS)), matches)
+    images = ShownImages.of(config, paths, stores[0])
+    excerpts = image_group_excerpts(members, shown, images.described, config.viewer)
+    text = json.dumps(excerpts, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    write_text(paths.image_excerpts(group), text)
 
 
 def place_step(config: Config, paths: Paths, pair: str) -> None:

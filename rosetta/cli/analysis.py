@@ -91,6 +91,16 @@ def partner_images(config: ConfigOption, pair: PairOption) -> None:
     partner_images_step(loaded, paths, checked_pair(pair, loaded.pairs("images")))
 
 
+def image_excerpts(
+    config: ConfigOption,
+    group: Annotated[str, typer.Option(help="models of a rung joined by --, the anchor first")],
+) -> None:
+    """Collect what the viewer shows of a group of models that see images."""
+    from rosetta.analysis.steps import image_excerpts_step
+
+    image_excerpts_step(*open_run(config), group)
+
+
 def place(config: ConfigOption, pair: PairOption) -> None:
     """Find how much of the r of matched neurons place in the image alone makes."""
     from rosetta.analysis.steps import place_step
@@ -137,6 +147,7 @@ COMMANDS = (
     neurons,
     image_neurons,
     partner_images,
+    image_excerpts,
     place,
     contexts,
     describe,

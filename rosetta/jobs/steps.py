@@ -159,6 +159,7 @@ WORK: Mapping[str, Work] = {
     "match": _step("matching", "matches_step", "pair"),
     "image_neurons": _step("analysis", "image_neurons_step", "model"),
     "partner_images": _step("analysis", "partner_images_step", "pair"),
+    "image_excerpts": _step("analysis", "image_excerpts_step", "group"),
     "place": _step("analysis", "place_step", "pair"),
     "contact_sheet": _step("report", "contact_sheet_step", "pair"),
     "anchors": _anchors,

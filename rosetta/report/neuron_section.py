@@ -60,6 +60,8 @@ _GROUPS: dict[str, str] = {
     "layer_pairs": "Number of matches between the neurons of every pair of layers, one panel per "
     "pair of models.",
 }
+# What the viewer shows of a neuron.
+_HIGHEST = {"text": "texts", "images": "images"}
 # The tables that each figure is drawn from.
 _DRAWN_FROM = {
     "polarization": ["polarization_by_model"],
@@ -102,7 +104,8 @@ def neuron_section(config: Config, paths: Paths) -> dict[str, Any]:
         "means": _means(read_csv(paths.table("polarization_by_model"), MODEL_POLARIZATION_COLUMNS)),
         "pairs": _best_matches(config, paths),
         "specialization": config.specialization,
-        "viewer": paths.viewer.name if "text" in config.modalities else None,
+        "viewer": paths.viewer.name,
+        "highest": " or ".join(_HIGHEST[one] for one in config.modalities),
         "shown_in": {
             group_name(pair): group_that_shows(pair, config.groups("text"))
             for pair in config.pairs("text")

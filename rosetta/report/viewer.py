@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -34,7 +35,9 @@ from rosetta.judging.annotate import ANNOTATED, ANNOTATION_COLUMNS
 from rosetta.matching.mutual import MATCH_COLUMNS, NOTE_COLUMNS, ROSETTA_COLUMNS
 from rosetta.report.figures import TITLES
 from rosetta.report.viewer_chance import pair_chance
+from rosetta.report.viewer_images import ImageModel
 from rosetta.report.viewer_links import neuronpedia_name
+from rosetta.report.viewer_numbers import NUMBERS
 from rosetta.report.viewer_parts import embedded_json, split_texts
 from rosetta.run.paths import Paths
 from rosetta.storage.digests import read_bytes
@@ -52,17 +55,10 @@ SCRIPTS = (
     "histogram",
     "neuron",
     "contexts",
+    "images",
     "export",
     "keys",
 )
-# What the viewer shows of every neuron, by the name of its column.
-NUMBERS = {
-    "excess_kurtosis": "vocabulary kurtosis",
-    "activation_mean": "activation mean",
-    "activation_kurtosis": "activation kurtosis",
-    "fraction_active": "fraction active",
-    "domain_information": "bits about the domain",
-}
 
 
 def viewer_page(config: Config, paths: Paths) -> tuple[str, list[str]]:
@@ -71,22 +67,21 @@ def viewer_page(config: Config, paths: Paths) -> tuple[str, list[str]]:
     It shows groups, whatever the ladder: above a null is what exceeds the highest threshold of the
     group's ladders.
     """
+    held = {"text": paths.excerpts, "images": paths.image_excerpts}
     groups = {
-        group_name(group): json.loads(read_bytes(paths.excerpts(group_name(group))))
-        for group in config.groups("text")
+        group_name(group): json.loads(read_bytes(held[modality](group_name(group))))
+        for modality in config.modalities
+        for group in config.groups(modality)
     }
-    shown = _shown_neurons(groups)
-    models = {
-        model: _Model(config, paths, model, shown[model]) for model in config.used_models("text")
-    }
+    models = _models(config, paths, _shown_neurons(groups))
     if config.annotation:
         _annotate(groups, read_parquet(paths.annotations, ANNOTATION_COLUMNS))
     limits = group_thresholds(config, known_thresholds(config, paths))
-    for group in config.groups("text"):
+    for group in config.groups():
         name, (anchor, *others) = group_name(group), group
-        note_matches(groups[name], paths, rosetta_above(paths, group, limits[name]))
+        note_matches(groups[name], paths, group, rosetta_above(paths, group, limits[name]))
         rosetta = read_parquet(paths.rosetta(name), ROSETTA_COLUMNS)
-        groups[name]["modality"] = "text"
+        groups[name]["modality"] = config.modality_of(anchor)
         groups[name]["n_rosetta"] = len(rosetta.drop_duplicates(["layer_anchor", "unit_anchor"]))
         groups[name]["chance"] = [
             pair_chance(config, paths, (anchor, other), limits[name]) for other in others
@@ -94,6 +89,21 @@ def viewer_page(config: Config, paths: Paths) -> tuple[str, list[str]]:
     nulls = [TITLES[name] for name in next(iter(limits.values())) if name != PLAIN]
     page, parts = split_texts(viewer_data(groups, models, nulls))
     return render_viewer(page), parts
+
+
+def _models(
+    config: Config, paths: Paths, shown: dict[str, pd.DataFrame]
+) -> dict[str, _Model | ImageModel]:
+    """Return what is known of the neurons that are shown, by the names that groups give models."""
+    texts = {
+        model: _Model(config, paths, model, shown[model]) for model in config.used_models("text")
+    }
+    of_images = {
+        store: ImageModel.of(config, paths, store, shown[store])
+        for store in shown
+        if store not in texts
+    }
+    return {**texts, **of_images}
 
 
 def _shown_neurons(groups: dict[str, dict[str, Any]]) -> dict[str, pd.DataFrame]:
@@ -110,19 +120,23 @@ def _shown_neurons(groups: dict[str, dict[str, Any]]) -> dict[str, pd.DataFrame]
     }
 
 
-def note_matches(group: dict[str, Any], paths: Paths, above: dict[str, pd.DataFrame]) -> None:
+def note_matches(
+    group: dict[str, Any], paths: Paths, models: Sequence[str], above: dict[str, pd.DataFrame]
+) -> None:
     """Note which nulls a group's neurons are above, and the match of each partner.
 
     Parameters
     ----------
     group : dict
-        Of `analysis.excerpts.group_excerpts`; changed in place.
+        Of `analysis.excerpts.group_excerpts`, or of images; changed in place.
     paths : Paths
         The run, for the matches of the anchor with each other model.
+    models : sequence of str
+        Its models, anchor first.
     above : dict
         By statistic, the group's Rosetta Neurons above that null (`populations.rosetta_above`).
     """
-    anchor, *others = group["models"]
+    anchor, *others = models
     exceeding = [
         set(zip(table["layer_anchor"], table["unit_anchor"], strict=True))
         for table in above.values()
@@ -195,7 +209,7 @@ class _Model:
         row = self._neurons.loc[layer, unit]
         return {
             "name": self._shape.name(layer, unit),
-            "numbers": [short_number(row[name]) for name in NUMBERS],
+            "numbers": [short_number(row.get(name, np.nan)) for name in NUMBERS],
             "firing": [short_number(share) for share in row["domain_firing"]],
             **{side: _with_cosines(row, side) for side in ("promoted", "suppressed")},
         }
@@ -230,10 +244,10 @@ def viewer_data(
     Parameters
     ----------
     groups : dict
-        By name, what `analysis.excerpts.group_excerpts` returns, with `modality`: `text`, or `none`
-        if there are no texts; `n_rosetta`: how many Rosetta Neurons it has in all; and `chance`:
-        `pair_chance` for each model but the anchor. To every neuron, `above` is added: for each
-        null model, whether its matches are above it.
+        By name, what `analysis.excerpts.group_excerpts` or that of images returns, with `modality`:
+        `text`, `images`, or `none` if there is neither; `n_rosetta`: how many Rosetta Neurons it
+        has in all; and `chance`: `pair_chance` for each model but the anchor. To every neuron,
+        `above` is added: for each null model, whether its matches are above it.
     models : dict
         By name, an object with `domains`, `n_layers`, `neuronpedia`, `describe`, `main_domains`.
     nulls : list of str
@@ -244,10 +258,12 @@ def viewer_data(
     dict
         `models`, `layers` and `neuronpedia` (of the models), `domains`, `numbers` (names), `nulls`,
         `histogram` (where its axis begins and ends),
-        `groups` (name, numbers of models, modality, `n_rosetta` and `chance`), `excerpts` (shared
-        by the groups), `neurons` of all groups, each with its `rank` in the group.
+        `groups` (name, numbers of models, modality, `grids` of images, `n_rosetta` and `chance`),
+        `excerpts` (shared by the groups; of images with a `picture`), `neurons` of all groups, each
+        with its `rank` in the group. What a model does not know is null.
     """
     names = list(models)
+    domains = list(dict.fromkeys(name for model in models.values() for name in model.domains))
     excerpts: dict[tuple, dict[str, Any]] = {}
     neurons = []
     for number, group in enumerate(groups.values()):
@@ -257,10 +273,11 @@ def viewer_data(
             (neuron["partners"][0]["layer"], neuron["partners"][0]["unit"])
             for neuron in group["neurons"]
         ]
-        domains = models[group["models"][0]].main_domains(anchors) if anchors else []
-        for rank, (neuron, domain) in enumerate(zip(group["neurons"], domains, strict=True), 1):
+        anchor = models[group["models"][0]]
+        mains = anchor.main_domains(anchors) if anchors else []
+        for rank, (neuron, main) in enumerate(zip(group["neurons"], mains, strict=True), 1):
             partners = [
-                {**partner, **models[model].describe(partner["layer"], partner["unit"])}
+                {**partner, **_described(models[model], partner, domains)}
                 for model, partner in zip(group["models"], neuron["partners"], strict=True)
             ]
             contexts = [
@@ -271,7 +288,7 @@ def viewer_data(
                     **neuron,
                     "group": number,
                     "rank": rank,
-                    "domain": domain,
+                    "domain": None if main is None else domains.index(anchor.domains[main]),
                     "partners": partners,
                     "contexts": contexts,
                 }
@@ -280,7 +297,7 @@ def viewer_data(
         "models": names,
         "layers": [model.n_layers for model in models.values()],
         "neuronpedia": [model.neuronpedia for model in models.values()],
-        "domains": list(next((model.domains for model in models.values()), [])),
+        "domains": domains,
         "numbers": list(NUMBERS.values()),
         "nulls": nulls,
         "histogram": [LOW, HIGH],
@@ -289,6 +306,7 @@ def viewer_data(
                 "name": name,
                 "models": [names.index(model) for model in group["models"]],
                 "modality": group["modality"],
+                "grids": group.get("grids"),
                 "n_rosetta": group["n_rosetta"],
                 "chance": group["chance"],
             }
@@ -297,6 +315,13 @@ def viewer_data(
         "excerpts": list(excerpts.values()),
         "neurons": neurons,
     }
+
+
+def _described(model: Any, partner: dict[str, Any], domains: list[str]) -> dict[str, Any]:
+    """Return what a model says of a neuron, its firing by the domains of all models."""
+    told = model.describe(partner["layer"], partner["unit"])
+    firing = dict(zip(model.domains, told["firing"], strict=True))
+    return {**told, "firing": [firing.get(name) for name in domains] if firing else []}
 
 
 def _merge_excerpt(

@@ -12,7 +12,8 @@ from rosetta.analysis.short_numbers import short_number
 from rosetta.config import group_name
 from rosetta.errors import StoreError
 from rosetta.matching.mutual import MATCH_COLUMNS, NOTE_COLUMNS
-from rosetta.report.viewer import NUMBERS, render_viewer, viewer_data
+from rosetta.report.viewer import render_viewer, viewer_data
+from rosetta.report.viewer_numbers import NUMBERS
 from rosetta.report.viewer_parts import split_texts
 from rosetta.storage.tables import read_parquet
 

@@ -150,6 +150,10 @@ class Paths:
         "partner_images/{pair}.parquet",
         "what matched neurons do on the top images of their partners",
     )
+    image_excerpts = Files(
+        "image_excerpts/{group}.json",
+        "what the viewer shows of a group of models that see images",
+    )
     place = Files(
         "place/{pair}.parquet",
         "what place alone makes of every match of a pair, and a map of where",

@@ -149,7 +149,7 @@ def test_partners_carry_what_is_known_of_their_match(tmp_path):
     partners = [{"layer": 0, "unit": 1}, {"layer": 2, "unit": 0}, {"layer": 2, "unit": 1}]
     group = {"models": ["a", "b", "c"], "neurons": [{"partners": partners}]}
     limits = {"plain": -1.0, "above_x": 0.4, "above_y": 0.6}
-    note_matches(group, paths, rosetta_above(paths, ("a", "b", "c"), limits))
+    note_matches(group, paths, ("a", "b", "c"), rosetta_above(paths, ("a", "b", "c"), limits))
     assert group["neurons"][0]["above"] == [True, False]
     known = {
         "r_ci_low": 0.4,

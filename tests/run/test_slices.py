@@ -61,7 +61,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
             {"neurons", "image_neurons", "describe", "findings"},
         ),
         "bootstrap": ({"seed": 1}, {"describe", "findings"}),
-        "viewer": ({"n_neurons": 10}, {"contexts"}),
+        "viewer": ({"n_neurons": 10}, {"contexts", "image_excerpts"}),
         "annotation": (ENDPOINT, {"annotate"}),
         "judge": (ENDPOINT, {"judge"}),
         "corpus": ({"seed": 1}, {"corpus"}),

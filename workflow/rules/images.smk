@@ -3,8 +3,8 @@
 Needs: local files or a hub dataset of images, or nothing where images are drawn, as the configuration says; the models.
 Makes: results/images/{train,match,heldout}.json and results/images/generated/, manifests beside folders of images;
 results/captured/{model}.json once all stores of a model are there; results/neurons/, top_images/, monosemanticity/ and
-factors/{model}.parquet, results/partner_images/ and place/{pair}.parquet, and results/contact_sheets/{pair}.png. For small models
-also what matches.smk and controls.smk make of a pair.
+factors/{model}.parquet, results/partner_images/ and place/{pair}.parquet, results/image_excerpts/{group}.json and
+results/contact_sheets/{pair}.png. For small models also what matches.smk and controls.smk make of a pair.
 """
 
 
@@ -208,6 +208,23 @@ use rule step as contact_sheet with:
         **command("contact_sheet", "contact-sheet --config {config:q} --pair {pair}"),
     message:
         "Drawing the best matches of {wildcards.pair}"
+
+
+use rule step as image_excerpts with:
+    input:
+        inputs_of("image_excerpts"),
+    output:
+        outputs_of("image_excerpts"),
+    pathvars:
+        **job_of("image_excerpts"),
+    wildcard_constraints:
+        **only("image_excerpts"),
+    resources:
+        **needs("image_excerpts"),
+    params:
+        **command("image_excerpts", "image-excerpts --config {config:q} --group {group}"),
+    message:
+        "What the viewer shows of {wildcards.group}"
 
 
 use rule step as place with:

@@ -11,7 +11,9 @@ import pandas as pd
 from rosetta.config import Config
 from rosetta.config.names import generator_of_store
 from rosetta.inputs.images.image_sets import ImageSet
+from rosetta.inputs.images.thumbnails import thumbnail
 from rosetta.run.paths import Paths
+from rosetta.storage.digests import name64
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,22 @@ class ShownImages:
     def table(self) -> pd.DataFrame:
         """One row per image, with the columns `image_sets.COLUMNS`."""
         return pd.concat([one.table for one in self.sets], ignore_index=True)
+
+    def described(self, numbers: list[int]) -> list[dict[str, str]]:
+        """Return what a page tells of images, by their numbers: `document` (the id), `domain` (the
+        class), `text` (the caption, or the class) and `picture` (`thumbnails.thumbnail`).
+        """
+        rows = self.table.iloc[numbers]
+        pixels = self.pixels(np.array(numbers, np.int64)) if numbers else []
+        return [
+            {
+                "document": name64(int(row.id)),
+                "domain": str(row.domain),
+                "text": str(row.caption or row.domain),
+                "picture": thumbnail(image),
+            }
+            for row, image in zip(rows.itertuples(), pixels, strict=True)
+        ]
 
     def batches(self, n_images: int, size: int) -> Iterator[np.ndarray]:
         """Yield the first `n_images` in order, at most `size` at a time."""

@@ -68,6 +68,7 @@ COSTS: Mapping[str, Price] = MappingProxyType(
         "contexts": _on_group(models.contexts),
         "image_neurons": _on_model(models.image_neurons),
         "partner_images": _TABLES,
+        "image_excerpts": _TABLES,
         "place": _TABLES,
         "place_maps": _LIGHT,
         "generated_images": _LIGHT,

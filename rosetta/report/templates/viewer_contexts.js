@@ -12,18 +12,19 @@ function contextParts(neuron, models) {
 }
 
 function toolbar(neuron, models) {
-  const made = element("div", "toolbar", "top contexts of");
+  const shown = groupOf(neuron).modality === "images" ? "top images" : "top contexts";
+  const made = element("div", "toolbar", `${shown} of`);
   made.setAttribute("role", "group");
-  made.setAttribute("aria-label", "whose top contexts are shown");
+  made.setAttribute("aria-label", `whose ${shown} are shown`);
   models.forEach((model, i) => {
     const found = neuron.contexts.filter((c) => c.ranks[i] && state.found.has(excerptOf(neuron, c))).length;
     const label = found ? `${model} · ${found} found` : model;
-    const choice = button(label, `top contexts of ${label}`, () => step(() => showColumn(i)));
+    const choice = button(label, `${shown} of ${label}`, () => step(() => showColumn(i)));
     choice.id = `of-${i}`;
     choice.setAttribute("aria-pressed", i === state.column);
     made.append(choice);
   });
-  const copy = button("copy as text", "copy as text: these contexts (c)", copyContexts);
+  const copy = button("copy as text", `copy as text: these ${shown} (c)`, copyContexts);
   copy.id = "copy";
   made.append(copy);
   return made;

@@ -64,6 +64,10 @@ function contextsAsText(neuron) {
   const models = modelsOf(neuron);
   const model = groupOf(neuron).models[state.column];
   const title = neuron.partners.map((partner, i) => `${models[i]} ${named(partner)}`).join(" ↔ ");
+  if (groupOf(neuron).modality === "images") {
+    const lines = shownContexts(neuron).map((context) => imageLine(neuron, models, context));
+    return `${title}\ntop images of ${models[state.column]}\n${lines.join("\n")}\n`;
+  }
   const parts = shownContexts(neuron).map((context) => {
     const excerpt = excerptOf(neuron, context);
     const [tokens, , highest] = tokensOf(excerpt, excerpt.tokens[model], context.values[state.column]);

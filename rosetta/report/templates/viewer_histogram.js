@@ -20,7 +20,7 @@ function histogramChart(neuron, i, models) {
   if (other.length) shapes.push(shape("path", "outline", { d: outline(barHeights(other), width) }));
   const n = own.reduce((a, b) => a + b, 0);
   const [low, high] = data.histogram;
-  const said = `activations on ${n.toLocaleString("en")} tokens, in standard deviations from the mean, on a logarithmic scale${across}`;
+  const said = `activations on ${n.toLocaleString("en")} ${groupOf(neuron).modality === "images" ? "cells" : "tokens"}, in standard deviations from the mean, on a logarithmic scale${across}`;
   const axis = element("div", "axis");
   axis.append(element("span", "", `${low} or less`), element("span", "", `${high} or more`));
   made.append(drawing(said, TALL, ...shapes), axis, element("div", "note", said));

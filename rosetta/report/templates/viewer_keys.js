@@ -17,6 +17,7 @@ const KEYS = {
   t: () => state.shown.length && step(() => showColumn((state.column + 1) % state.shown[state.chosen].partners.length)),
   s: toggleStar,
   c: copyContexts,
+  m: nextView,
   e: () => exportAs("csv"),
   E: () => exportAs("json"),
   d: nextColours,

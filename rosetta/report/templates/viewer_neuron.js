@@ -40,7 +40,10 @@ function replaceDetail(...parts) {
 }
 
 /** What a group's neurons are highest on, by its modality. */
-const EVIDENCE = { text: contextParts, none: () => [element("p", "note", "Only the matches are known of these models.")] };
+const EVIDENCE = { text: contextParts, images: imageParts, none: () => [element("p", "note", "Only the matches are known of these models.")] };
+
+const MOST_DOMAINS = 12;
+const FIRES_ON = { text: "fires on this share of each domain's tokens", images: "fires on this share of each class's cells" };
 
 /** A column per model: beside each other where there is room. */
 function sideBySide(models) {
@@ -60,7 +63,7 @@ function modelCard(neuron, model, i) {
   card.append(factList(neuron, partner, i));
   if (neuron.partners.some((p) => p.promoted?.length)) card.append(tokenList("promotes", partner.promoted ?? []), tokenList("suppresses", partner.suppressed ?? []));
   if (neuron.partners.some((p) => p.histogram?.length)) card.append(histogramChart(neuron, i, modelsOf(neuron)));
-  if (partner.firing.length) card.append(element("div", "note", "fires on this share of each domain's tokens"), domainChart(partner));
+  if (partner.firing.length) card.append(...firingChart(partner, FIRES_ON[groupOf(neuron).modality]));
   if (i > 0) card.append(chanceChart(neuron, i)); // last, so that what every card has is level
   return card;
 }
@@ -94,10 +97,20 @@ function tokenList(name, tokens) {
   return made;
 }
 
+/** Of many domains the chart is folded, so that what a neuron is highest on stands near. */
+function firingChart(partner, told) {
+  const chart = domainChart(partner);
+  if (partner.firing.filter((share) => share !== null).length <= MOST_DOMAINS) return [element("div", "note", told), chart];
+  const folded = element("details");
+  folded.append(element("summary", "", told), chart);
+  return [folded];
+}
+
 function domainChart(partner) {
   const chart = element("div", "chart");
   const highest = Math.max(...partner.firing, 1e-9);
   data.domains.forEach((domain, n) => {
+    if (partner.firing[n] === null) return; // of another modality
     const [track, bar] = [element("div", "track"), element("div", "bar")];
     bar.style.width = `${(100 * partner.firing[n]) / highest}%`;
     track.append(bar);

@@ -110,11 +110,15 @@ def _image_pair(config: Config, job: Wildcards) -> list[Piece]:
 
 
 def _image_rung(config: Config, job: Wildcards) -> list[Piece]:
-    return [*_image_pair(config, job), Piece("anchors", {"group": job["pair"]})]
+    return [*_image_pair(config, job), *_image_group({"group": job["pair"]})]
 
 
 def _group(job: Wildcards) -> list[Piece]:
     return [Piece("anchors", job), Piece("contexts", job)]
+
+
+def _image_group(job: Wildcards) -> list[Piece]:
+    return [Piece("anchors", job), Piece("image_excerpts", job)]
 
 
 def _rung(config: Config, job: Wildcards) -> list[Piece]:
@@ -144,7 +148,7 @@ def _groups(config: Config, _job: Wildcards) -> list[Piece]:
     for group in _larger_groups(config):
         job = {"group": group_name(group)}
         text = config.modality_of(group[0]) == "text"
-        found += _group(job) if text else [Piece("anchors", job)]
+        found += _group(job) if text else _image_group(job)
     return found
 
 

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rosetta.config import Config, group_name
+from rosetta.config import Config, group_name, group_pairs
 from rosetta.config.image_stores import encoders_of
 from rosetta.config.names import generator_of_store
 from rosetta.run.paths import Paths
 from rosetta.run.stages import files
-from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, per_image_model
+from rosetta.run.stages.record import (
+    Sized,
+    Slice,
+    Stage,
+    Wildcards,
+    per_group_of_images,
+    per_image_model,
+)
 
 
 def _image_pairs(config: Config) -> list[Wildcards]:
@@ -57,6 +64,19 @@ def _profiles(_config: Config, paths: Paths, job: Wildcards) -> list[Path]:
 def _tops(_config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     """Return the top images of both models of a pair."""
     return [paths.top_images(model) for model in files.models(job)]
+
+
+def _excerpts(config: Config, _group: str) -> Slice:
+    viewer = config.viewer
+    return {"n_neurons": viewer.n_neurons, "n_contexts": viewer.n_contexts}
+
+
+def _of_group(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return the images that a group is shown, and what its neurons do on them."""
+    models = files.models(job)
+    pairs = [group_name(pair) for pair in group_pairs(tuple(models))]
+    shown = images_of(config, paths, config.stores_of(pairs[0])[0])
+    return [*shown, *map(paths.top_images, models), *map(paths.partner_images, pairs)]
 
 
 def _grid(config: Config, _pair: str) -> Slice:
@@ -108,6 +128,33 @@ STAGES = (
         resources=Sized(by="pair"),
         inputs=files.both(files.stores_of_models, _tops, files.one("matches", "pair")),
         makes=files.one("partner_images", "pair"),
+    ),
+    Stage(
+        name="image_excerpts",
+        version=1,
+        phase="neurons",
+        reads=(
+            "images",
+            "generate",
+            "activations",
+            "captured",
+            "match",
+            "anchors",
+            "image_neurons",
+            "partner_images",
+        ),
+        job="{group}",
+        jobs=per_group_of_images,
+        config_slice=_excerpts,
+        resources=Sized(by="group"),
+        inputs=files.both(
+            _of_group,
+            files.stores_of_models,
+            files.captured,
+            files.one("rosetta", "group"),
+            files.group_matches,
+        ),
+        makes=files.one("image_excerpts", "group"),
     ),
     Stage(
         name="place",

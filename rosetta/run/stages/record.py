@@ -94,6 +94,11 @@ def per_group_of_text(config: Config) -> list[Wildcards]:
     return [{"group": group_name(group)} for group in config.groups("text")]
 
 
+def per_group_of_images(config: Config) -> list[Wildcards]:
+    """Return the wildcards of a stage with one job per group of models that see images."""
+    return [{"group": group_name(group)} for group in config.groups("images")]
+
+
 def nothing(_config: Config, _name: str) -> Slice:
     """Return the slice of a stage that depends on its inputs only."""
     return {}

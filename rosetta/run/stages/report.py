@@ -8,7 +8,7 @@ from rosetta.config import Config
 from rosetta.run.paths import Paths
 from rosetta.run.stages import analysis, files, filtering, images, judging, theory
 from rosetta.run.stages.analysis import laddered
-from rosetta.run.stages.record import Slice, Stage, Wildcards, once_of_text
+from rosetta.run.stages.record import Slice, Stage, Wildcards
 
 
 def _whole(config: Config, _name: str) -> Slice:
@@ -45,18 +45,32 @@ def _told(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
 
 VIEWER = Stage(
     name="viewer",
-    version=4,
+    version=5,
     phase="results",
-    jobs=once_of_text,
-    reads=("nulls", "match", "anchors", "vocabulary", "neurons", "contexts", "annotate"),
+    reads=(
+        "nulls",
+        "match",
+        "anchors",
+        "vocabulary",
+        "neurons",
+        "contexts",
+        "annotate",
+        "image_neurons",
+        "image_excerpts",
+        "train",
+        "model",
+    ),
     config_slice=laddered,
     inputs=files.both(
         _annotations,
         files.of_pairs("matches"),
         files.all_nulls,
         files.of_groups("excerpts", "text"),
-        files.of_groups("rosetta", "text"),
+        files.of_groups("image_excerpts", "images"),
+        files.of_groups("rosetta"),
         files.profiles,
+        files.image_profiles,
+        files.of_models("model_manifest"),
     ),
     makes=files.one("viewer"),
 )
