@@ -66,7 +66,9 @@ def _of_store(config: Config, paths: Paths, store: str) -> tuple[Tables, dict[st
     encoders = encoders_of(config, store)
     vectors = {name: _embeddings(config, paths, name, shown, n_images) for name in encoders}
     settings = ProfileSettings(
-        config.specialization.n_contexts, firing_std=config.selectivity.firing_std
+        config.specialization.n_contexts,
+        config.selectivity.image_score,
+        config.selectivity.firing_std,
     )
     found = profile_on_images(stores, shown.table, settings, vectors, store)
     dead = int((found.neurons["activation_variance"] == 0).sum())

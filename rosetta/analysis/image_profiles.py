@@ -25,8 +25,9 @@ from rosetta.analysis.neuron_blocks import (
     passes,
     read_blocks,
 )
-from rosetta.analysis.neuron_maps import SCORES, Score, grid_of
+from rosetta.analysis.neuron_maps import SCORES, grid_of
 from rosetta.analysis.sample_classes import classes_of
+from rosetta.config.neurons import ImageScore
 from rosetta.errors import StoreError
 from rosetta.progress import bar
 
@@ -47,7 +48,7 @@ class ProfileSettings:
     """
 
     n_images: int = 20
-    score: Score = "mean"
+    score: ImageScore = "mean"
     firing_std: float | None = None
 
 

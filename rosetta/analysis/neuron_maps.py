@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,11 +12,11 @@ from rosetta.activations.reader import StoreReader
 from rosetta.activations.store import CHUNK_UNITS, Store
 from rosetta.analysis.columns import PARTNER_IMAGE_COLUMNS
 from rosetta.analysis.points import groups_of, values_at
+from rosetta.config.neurons import ImageScore
 from rosetta.errors import StoreError
 
-Score = Literal["mean", "max"]
 # How the value of an image follows from its cells, (n_images, n_cells, n_units).
-SCORES: dict[Score, Callable[[np.ndarray], np.ndarray]] = {
+SCORES: dict[ImageScore, Callable[[np.ndarray], np.ndarray]] = {
     "mean": lambda cells: cells.mean(axis=1, dtype=np.float64),
     "max": lambda cells: cells.max(axis=1).astype(np.float64),
 }
@@ -89,8 +88,13 @@ def top_images(maps: np.ndarray, n: int) -> np.ndarray:
     return order
 
 
-def image_means(stores: Sequence[StoreReader], layer: np.ndarray, unit: np.ndarray) -> np.ndarray:
-    """Return the mean of some neurons over all cells of each image.
+def image_scores(
+    stores: Sequence[StoreReader],
+    layer: np.ndarray,
+    unit: np.ndarray,
+    score: ImageScore = "mean",
+) -> np.ndarray:
+    """Return the values of some neurons on each image: over all cells, the mean or the highest.
 
     Only chunks that hold such a neuron are read, each of them once.
 
@@ -100,6 +104,8 @@ def image_means(stores: Sequence[StoreReader], layer: np.ndarray, unit: np.ndarr
         Shard stores of one model that sees images, in order.
     layer, unit : ndarray of int, shape (n,)
         The neurons.
+    score : {'mean', 'max'}
+        What an image's value is.
 
     Returns
     -------
@@ -113,7 +119,8 @@ def image_means(stores: Sequence[StoreReader], layer: np.ndarray, unit: np.ndarr
     """
     height, width = grid_of(stores)
     n_cells = height * width
-    sums = np.zeros((len(layer), sum(store.n_samples for store in stores)))
+    joined, start_value = (np.add, 0.0) if score == "mean" else (np.maximum, -np.inf)
+    found = np.full((len(layer), sum(store.n_samples for store in stores)), start_value)
     for some in groups_of(layer, unit // CHUNK_UNITS):
         low = int(unit[some].min())
         flat = int(layer[some[0]]) * stores[0].d_mlp
@@ -123,11 +130,11 @@ def image_means(stores: Sequence[StoreReader], layer: np.ndarray, unit: np.ndarr
                 values = parts[0][1][:, unit[some] - low].double().numpy()
                 # A chunk may begin or end within an image.
                 image = first + (start + np.arange(len(values))) // n_cells
-                sums[some, image[0] : image[-1] + 1] += np.add.reduceat(
-                    values, np.flatnonzero(np.diff(image, prepend=-1))
-                ).T
+                part = joined.reduceat(values, np.flatnonzero(np.diff(image, prepend=-1))).T
+                within = slice(image[0], image[-1] + 1)
+                found[some, within] = joined(found[some, within], part)
             first += store.n_samples
-    return sums / n_cells
+    return found / n_cells if score == "mean" else found
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,7 @@ def partner_images(
     matches: pd.DataFrame,
     tops: tuple[pd.DataFrame, pd.DataFrame],
     stores: tuple[Sequence[Store], Sequence[Store]],
-    score: Score = "mean",
+    score: ImageScore = "mean",
 ) -> pd.DataFrame:
     """Return what the partners of matched neurons do on the top images of these.
 

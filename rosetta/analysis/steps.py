@@ -297,7 +297,8 @@ def partner_images_step(config: Config, paths: Paths, pair: str) -> None:
     tops = read_image_table(paths, "top_images", a), read_image_table(paths, "top_images", b)
     n_shards = config.activations.n_shards
     stores = open_stores(paths.stores(a, n_shards)), open_stores(paths.stores(b, n_shards))
-    write_parquet(paths.partner_images(pair), partner_images(matches, tops, stores))
+    found = partner_images(matches, tops, stores, config.selectivity.image_score)
+    write_parquet(paths.partner_images(pair), found)
 
 
 def image_excerpts_step(config: Config, paths: Paths, group: str) -> None:
@@ -332,6 +333,7 @@ def image_excerpts_step(config: Config, paths: Paths, group: str) -> None:
     members = with_margins(members_of(read_parquet(paths.rosetta(group), ROSETTA_COLUMNS)), matches)
     images = ShownImages.of(config, paths, stores[0])
     excerpts = image_group_excerpts(members, shown, images.described, config.viewer)
+    excerpts["score"] = config.selectivity.image_score
     text = json.dumps(excerpts, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     write_text(paths.image_excerpts(group), text)
 

@@ -9,6 +9,8 @@ from pydantic import Field
 from rosetta.config.base import Section, Seed
 from rosetta.config.endpoints import ChatEndpoint
 
+ImageScore = Literal["mean", "max"]
+
 
 class Selectivity(Section):
     """How it is measured how selective a neuron is."""
@@ -22,6 +24,11 @@ class Selectivity(Section):
         None,
         description="a neuron fires where it exceeds its mean by this many standard deviations; "
         "null: where positive",
+    )
+    image_score: ImageScore = Field(
+        "mean",
+        description="what a neuron's value on an image is, by which its top images are found: its "
+        "mean over all cells of its model's grid, or the highest",
     )
 
 

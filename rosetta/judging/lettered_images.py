@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rosetta.activations.reader import StoreReader
-from rosetta.analysis.neuron_maps import image_means
+from rosetta.analysis.neuron_maps import image_scores
+from rosetta.config.neurons import ImageScore
 from rosetta.judging.questions import N_ACTIVATING, N_QUIET, VALIDATION_LETTERS
 from rosetta.models.neurons import Neuron
 from rosetta.storage.digests import hash64
@@ -31,10 +32,13 @@ class LetteredImages:
 
 
 def letter_images(
-    stores: Sequence[StoreReader], cards: Mapping[Neuron, np.ndarray], seed: int
+    stores: Sequence[StoreReader],
+    cards: Mapping[Neuron, np.ndarray],
+    seed: int,
+    score: ImageScore = "mean",
 ) -> dict[Neuron, LetteredImages]:
     """Return the images of the validation of each neuron, shuffled: those that follow the ones on
-    its card, and as many at random of the half on which its mean over all cells is lowest.
+    its card, and as many at random of the half on which its value is lowest.
 
     Parameters
     ----------
@@ -44,19 +48,21 @@ def letter_images(
         Numbers of the images on each neuron's card.
     seed : int
         Of the quiet images, and of the order of the letters.
+    score : {'mean', 'max'}
+        What an image's value is, as on the cards.
     """
     neurons = list(cards)
     layer, unit = np.array(neurons, np.int64).reshape(-1, 2).T
-    means = image_means(stores, layer, unit)
+    values = image_scores(stores, layer, unit, score)
     return {
         neuron: _letters(of_neuron, cards[neuron], hash64("lettered", seed, *neuron))
-        for neuron, of_neuron in zip(neurons, means, strict=True)
+        for neuron, of_neuron in zip(neurons, values, strict=True)
     }
 
 
-def _letters(means: np.ndarray, card: np.ndarray, seed: int) -> LetteredImages:
+def _letters(values: np.ndarray, card: np.ndarray, seed: int) -> LetteredImages:
     rng = np.random.default_rng(seed)
-    order = np.argsort(-means, kind="stable")
+    order = np.argsort(-values, kind="stable")
     following = order[~np.isin(order, card)][:N_ACTIVATING]
     quiet = rng.choice(order[len(order) - len(order) // 2 :], N_QUIET, replace=False)
     places = rng.permutation(N_ACTIVATING + N_QUIET)

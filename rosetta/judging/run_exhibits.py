@@ -47,7 +47,8 @@ def _on_images(config: Config, paths: Paths, drawn: StoreTrials) -> ImageExhibit
     if tested:
         stores = open_stores(paths.stores(store, config.activations.n_shards))
         cards = {neuron: tops[neuron].head(config.judge.top_k).images for neuron in tested}
-        lettered = letter_images(stores, cards, hash64("letters", config.judge.seed, store))
+        seed = hash64("letters", config.judge.seed, store)
+        lettered = letter_images(stores, cards, seed, config.selectivity.image_score)
     return ImageExhibit(ShownImages.of(config, paths, store), tops, lettered)
 
 

@@ -47,7 +47,7 @@ class MatchOnImages:
 def draw_contact_sheet(config: Config, paths: Paths, pair: str) -> plt.Figure:
     """Draw the best matches of a pair, a row each: images, and the maps of both neurons.
 
-    Images are those on which the anchor's neuron has the highest mean over all cells. A map goes
+    Images are the top ones of the anchor's neuron (`selectivity.image_score`). A map goes
     from the lowest to the highest value of its neuron on the images of its row, and is enlarged
     bilinearly.
     """

@@ -258,9 +258,9 @@ def viewer_data(
     dict
         `models`, `layers` and `neuronpedia` (of the models), `domains`, `numbers` (names), `nulls`,
         `histogram` (where its axis begins and ends),
-        `groups` (name, numbers of models, modality, `grids` of images, `n_rosetta` and `chance`),
-        `excerpts` (shared by the groups; of images with a `picture`), `neurons` of all groups, each
-        with its `rank` in the group. What a model does not know is null.
+        `groups` (name, numbers of models, modality, `grids` and `score` of images, `n_rosetta` and
+        `chance`), `excerpts` (shared by the groups; of images with a `picture`), `neurons` of all
+        groups, each with its `rank` in the group. What a model does not know is null.
     """
     names = list(models)
     domains = list(dict.fromkeys(name for model in models.values() for name in model.domains))
@@ -307,6 +307,7 @@ def viewer_data(
                 "models": [names.index(model) for model in group["models"]],
                 "modality": group["modality"],
                 "grids": group.get("grids"),
+                "score": group.get("score"),
                 "n_rosetta": group["n_rosetta"],
                 "chance": group["chance"],
             }

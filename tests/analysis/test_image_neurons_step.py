@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from rosetta.activations.folders import open_stores
 from rosetta.activations.image_shards import capture_images
+from rosetta.analysis.image_neurons import image_neuron_tables
 from rosetta.analysis.image_tables import read_image_table
 from rosetta.analysis.monosemanticity import monosemanticity
 from rosetta.analysis.neuron_maps import neuron_maps, top_images
@@ -149,3 +150,16 @@ def test_stores_that_a_table_lacks_are_named(run):
     _, paths = run
     with pytest.raises(StoreError, match=r"top_images/a\.parquet: has nothing of the stores a@h"):
         read_image_table(paths, "top_images", "a@h")
+
+
+def test_the_value_of_an_image_can_be_its_highest_cell(run):
+    config, paths = run
+    chosen = config.selectivity.model_copy(update={"image_score": "max"})
+    tables, _ = image_neuron_tables(config.model_copy(update={"selectivity": chosen}), paths, "a")
+    top = tables["top_images"]
+    first = top[(top["stores"] == "a") & (top["rank"] == 1)]
+    maps = neuron_maps(open_stores(paths.stores("a", 2)), 1, 3)
+    highest = maps.reshape(len(maps), -1).max(axis=1)
+    row = first[(first["layer"] == 1) & (first["unit"] == 3)].iloc[0]
+    assert row["image"] == highest.argmax()
+    assert row["score"] == pytest.approx(float(highest.max()), rel=1e-6)

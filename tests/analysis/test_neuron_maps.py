@@ -17,7 +17,7 @@ from rosetta.analysis import points
 from rosetta.analysis.columns import PARTNER_IMAGE_COLUMNS
 from rosetta.analysis.image_profiles import ProfileSettings, profile_on_images
 from rosetta.analysis.neuron_maps import (
-    image_means,
+    image_scores,
     maps_on,
     neuron_maps,
     partner_images,
@@ -93,8 +93,9 @@ def test_only_chunks_that_hold_a_map_are_read_and_each_once(tmp_path, monkeypatc
     assert sorted(read) == [("0", 1, 0, 1), ("0", 1, 1, 1), ("1", 0, 2, 2)]
 
 
+@pytest.mark.parametrize("score", ["mean", "max"])
 @pytest.mark.parametrize("n_positions", [4, 6, 8, 100])
-def test_means_of_images_are_those_of_their_maps(tmp_path, monkeypatch, n_positions):
+def test_values_of_images_are_those_of_their_maps(tmp_path, monkeypatch, n_positions, score):
     """Of images of six cells in chunks of other sizes, so that these end within an image."""
     monkeypatch.setattr(store, "CHUNK_POSITIONS", n_positions)
     for module in (neuron_maps_module, store):
@@ -102,9 +103,10 @@ def test_means_of_images_are_those_of_their_maps(tmp_path, monkeypatch, n_positi
     values = np.random.default_rng(0).normal(size=(2, 9, 6, 5)).astype(np.float32)
     stores = save_image_stores(tmp_path / "b", values, GRID, n_shards=3)
     layer, unit = np.array([1, 0, 1, 1]), np.array([3, 4, 0, 2])
-    found = image_means(stores, layer, unit)
-    np.testing.assert_allclose(found, values[layer, :, :, unit].mean(axis=2), rtol=1e-5)
-    assert image_means(stores, layer[:0], unit[:0]).shape == (0, 9)
+    found = image_scores(stores, layer, unit, score)
+    expected = getattr(values[layer, :, :, unit], score)(axis=2)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert image_scores(stores, layer[:0], unit[:0], score).shape == (0, 9)
 
 
 @pytest.mark.parametrize("score", ["mean", "max"])

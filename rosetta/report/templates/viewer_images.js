@@ -41,9 +41,9 @@ function mapLegend() {
   return element("p", "note legend", "A map goes from the lowest (dark) to the highest value (light) of its neuron on the images that are known here, on its own model's grid, enlarged bilinearly.");
 }
 
-const scoreOf = (score) => (score === null ? "not compared" : `mean ${round(score)}`);
+const scoreOf = (neuron, score) => (score === null ? "not compared" : `${groupOf(neuron).score === "max" ? "highest" : "mean"} ${round(score)}`);
 const imageLine = (neuron, models, context) => {
-  const scores = models.map((model, i) => `${model} ${scoreOf(context.scores[i])}`).join(", ");
+  const scores = models.map((model, i) => `${model} ${scoreOf(neuron, context.scores[i])}`).join(", ");
   return `#${context.ranks[state.column]} · ${placeOf(excerptOf(neuron, context))} · ${scores}`;
 };
 
@@ -74,9 +74,9 @@ function mapPanel(neuron, context, model, i) {
     made.append(element("span", "note", "not compared on this image"));
   } else {
     if (view === "over") made.append(picture(excerptOf(neuron, context)));
-    made.append(heatMap(context.maps[i], rows, columns, `map of ${model} ${named(neuron.partners[i])}, ${scoreOf(context.scores[i])}`));
+    made.append(heatMap(context.maps[i], rows, columns, `map of ${model} ${named(neuron.partners[i])}, ${scoreOf(neuron, context.scores[i])}`));
   }
-  made.append(element("span", "note", `${model} ${scoreOf(context.scores[i])}`));
+  made.append(element("span", "note", `${model} ${scoreOf(neuron, context.scores[i])}`));
   return made;
 }
 

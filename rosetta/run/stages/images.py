@@ -30,7 +30,14 @@ def _profiled(config: Config, model: str) -> Slice:
         "firing_std": config.selectivity.firing_std,
         "n_contexts": config.specialization.n_contexts,
         "encoders": {store: encoders_of(config, store) for store in stores},
+        **_scored(config, model),
     }
+
+
+def _scored(config: Config, _name: str) -> Slice:
+    # Left out where it is what it always was, so that results of before stay valid.
+    score = config.selectivity.image_score
+    return {} if score == "mean" else {"image_score": score}
 
 
 def _shown(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
@@ -66,9 +73,10 @@ def _tops(_config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     return [paths.top_images(model) for model in files.models(job)]
 
 
-def _excerpts(config: Config, _group: str) -> Slice:
+def _excerpts(config: Config, group: str) -> Slice:
     viewer = config.viewer
-    return {"n_neurons": viewer.n_neurons, "n_contexts": viewer.n_contexts}
+    shown = {"n_neurons": viewer.n_neurons, "n_contexts": viewer.n_contexts}
+    return {**shown, **_scored(config, group)}
 
 
 def _of_group(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
@@ -125,6 +133,7 @@ STAGES = (
         reads=("generate", "activations", "captured", "match", "image_neurons"),
         job="{pair}",
         jobs=_image_pairs,
+        config_slice=_scored,
         resources=Sized(by="pair"),
         inputs=files.both(files.stores_of_models, _tops, files.one("matches", "pair")),
         makes=files.one("partner_images", "pair"),
