@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from docutils.core import publish_parts
+from viewer_browser import browser_or_skip
 from workflow_runs import ROOT, run_snakemake
 
 CAPTIONS = sorted((ROOT / "workflow" / "report").glob("*.rst"))
@@ -56,3 +57,30 @@ def test_snakemakes_report_of_a_finished_run_has_no_messages_in_it(finished, tmp
     assert len(captions) >= len(CAPTIONS), "as many as there are results with one"
     assert sum("|R|" in text for text in captions) == 1
     assert not re.search("system-message|problematic", page)
+    with browser_or_skip() as browser:
+        browser.open(tmp_path / "report.html")
+        browser.wait("return document.body.innerText.includes('Scaling')")
+        headings = browser.run("return document.body.innerText")
+        assert all(heading in headings for heading in ("Controls", "Neurons", "Theory"))
+
+
+def test_the_report_opens_at_any_width_and_its_contents_unfold_its_parts(finished):
+    page = finished / "results" / "report.html"
+    assert page.stat().st_size < 5_000_000
+    open_parts = (
+        "return [...document.querySelectorAll('.question[open] h2')].map((h) => h.innerText)"
+    )
+    with browser_or_skip() as browser:
+        browser.open(page)
+        assert browser.run(open_parts) == ["How many are there?"]
+        links = browser.run("return [...document.querySelectorAll('nav a')].length")
+        for number in range(links):
+            browser.run("document.querySelectorAll('nav a')[arguments[0]].click()", number)
+            browser.wait(f"{open_parts.replace('return ', 'return (')}).length >= {number + 1}")
+        assert len(browser.run(open_parts)) == links
+        for width in (390, 768, 1280):
+            browser.resize(width, 900)
+            wide = "return document.documentElement.scrollWidth - window.innerWidth"
+            assert browser.run(wide) <= 0, f"{width} pixels: the page is wider than the window"
+        assert browser.run("return [...document.images].every((one) => one.naturalWidth > 0)")
+        assert browser.console() == []
