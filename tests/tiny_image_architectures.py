@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from scipy.special import erf
 from transformers import AutoConfig
 
+from rosetta.models.eva02.model import Eva02Model
 from rosetta.models.sources import ModelSource
 
 LAYERS = {"num_hidden_layers": 2, "num_attention_heads": 2}
@@ -68,7 +69,9 @@ VARIANTS = {
     "ijepa": ("IJepaModel", SIZES),
     "ijepa-classifier": ("IJepaForImageClassification", SIZES),
     "pixio": ("PixioModel", {**RATIO, "n_cls_tokens": 8}),
+    "eva02_enormous": ("Eva02Model", SIZES),
 }
+OWN = {"Eva02Model": Eva02Model}  # that transformers does not have
 # Tokens before the patches.
 PREFIX = {
     "vit": 1,
@@ -86,6 +89,7 @@ PREFIX = {
     "siglip2_vision_model": 0,
     "ijepa": 0,
     "pixio": 8,
+    "eva02_enormous": 1,
 }
 
 
@@ -98,7 +102,7 @@ def tiny_image_model(variant, seed=0, **changes):
     loader, sizes = VARIANTS[variant]
     config = AutoConfig.for_model(variant.split("-")[0], **{**sizes, **changes})
     torch.manual_seed(seed)
-    model = getattr(transformers, loader)(config).eval()
+    model = (OWN.get(loader) or getattr(transformers, loader))(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():  # some start at 0 or 1, where much would go unseen
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -149,6 +153,8 @@ def tower_of(model):
 def mlps_of(tower):
     """The MLP of each layer of a vision tower, in order."""
     name = type(tower).__name__
+    if name in OWN:
+        return [block.mlp for block in tower.blocks]
     if name.startswith(("Dinov2", "CLIP", "Siglip")):
         return [
             layer.mlp for layer in getattr(tower.encoder, "layers", None) or tower.encoder.layer

@@ -79,4 +79,24 @@ def convert_pmf(
     convert_pmf_step(checkpoint, out, size)
 
 
-COMMANDS = (corpus, images, tokenizer, train, model, activations, captured, convert_pmf)
+def convert_eva(
+    checkpoint: Annotated[Path, typer.Argument(help="published file, such as model.safetensors")],
+    out: Annotated[Path, typer.Option(help="folder to write")],
+) -> None:
+    """Write the published vision tower of EVA-02-CLIP-E as a folder that can be loaded."""
+    from rosetta.models.steps import convert_eva_step
+
+    convert_eva_step(checkpoint, out)
+
+
+COMMANDS = (
+    corpus,
+    images,
+    tokenizer,
+    train,
+    model,
+    activations,
+    captured,
+    convert_pmf,
+    convert_eva,
+)

@@ -13,7 +13,8 @@ from accelerate import dispatch_model, infer_auto_device_map
 from accelerate.utils import get_balanced_memory
 from transformers import AutoConfig
 
-import rosetta.models.pmf.model  # noqa: F401 – makes transformers know it
+import rosetta.models.eva02.model
+import rosetta.models.pmf.model  # noqa: F401 – makes transformers know both
 from rosetta.errors import ModelError, brief
 from rosetta.models.architectures.registry import architecture_of, modality_of
 from rosetta.models.architectures.text import text_config

@@ -213,6 +213,14 @@ def convert_pmf_step(checkpoint: Path, out: Path, size: Literal["B", "L", "H"]) 
     say(f"{out}: pMF-{size}")
 
 
+def convert_eva_step(checkpoint: Path, out: Path) -> None:
+    """Write the published vision tower of EVA-02-CLIP-E as a folder of safetensors."""
+    from rosetta.models.eva02.convert import convert_eva
+
+    convert_eva(checkpoint, out)
+    say(f"{out}: EVA-02-CLIP-E/14")
+
+
 def pin_step(configfile: Path, out: Path | None) -> str:
     """Return a configuration's text, pinned (`rosetta.models.pin.pin_text`); write it to a path.
 

@@ -20,6 +20,7 @@ from rosetta.config import load_config, parse_config
 from rosetta.errors import CorpusError, ModelError
 from rosetta.models import loading
 from rosetta.models.diffusion.facts import pipeline_facts
+from rosetta.models.eva02.config import Eva02Config
 from rosetta.models.model_manifest import count_parameters
 from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.neurons import NeuronShape
@@ -257,9 +258,9 @@ DINOV3 = PRESETS / "dinov3-hook.yaml"
 
 
 def test_the_vision_sweep_pairs_each_generator_with_models_of_its_scale():
-    """As far as its models can be loaded: all runs of Table 3 but 13 and 18."""
+    """All 21 runs of Table 3, five ladders."""
     config = load_config(VISION)
-    assert sum(map(len, config.ladders.values())) == 19
+    assert [len(rungs) for rungs in config.ladders.values()] == [3, 5, 5, 5, 3]
     assert config.images.generated.n_images == 50_000
     sizes = {
         name: entry.dimensions.n_layers * entry.dimensions.d_mlp
@@ -269,6 +270,14 @@ def test_the_vision_sweep_pairs_each_generator_with_models_of_its_scale():
     assert (sizes["dinov2-g"], sizes["clip-h"], sizes["pixio-b"]) == (163_840, 163_840, 36_864)
     assert (sizes["sana"], sizes["pixio-1b"], sizes["clip-bigg"]) == (112_000, 294_912, 393_216)
     assert (sizes["flux2-klein"], sizes["pixio-5b"]) == (230_400, 589_824)
+    assert config.ladders["generator-clip"][-1] == ["flux2-klein", "eva02-e"]
+    assert config.ladders["generator-pixio-clip"][-1] == ["flux2-klein", "pixio-5b", "eva02-e"]
+    said, published = config.models["eva02-e"].dimensions, Eva02Config()
+    assert (said.n_layers, said.d_mlp, said.n_cells) == (
+        published.num_hidden_layers,
+        published.intermediate_size,
+        published.side**2,
+    )
     for rungs in config.ladders.values():
         assert all(config.is_generator(rung[0]) for rung in rungs)
 

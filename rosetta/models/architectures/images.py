@@ -280,4 +280,12 @@ ARCHITECTURES: dict[str, ImageArchitecture] = {
     "siglip_vision_model": _SIGLIP,
     "siglip2": _NAFLEX,
     "siglip2_vision_model": _NAFLEX,
+    "eva02_enormous": ImageArchitecture(
+        "blocks.{layer}.mlp.fc2",
+        _intermediate_size,
+        (),
+        saved=(r"blocks\.{layer}\.mlp\.fc2",),
+        mean=CLIP[0],
+        std=CLIP[1],
+    ),
 }

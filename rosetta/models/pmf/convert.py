@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from rosetta.errors import ModelError, brief
 from rosetta.models.pmf.config import PmfConfig
 from rosetta.models.pmf.model import PmfModel
-from rosetta.models.weights_fit import listed
-from rosetta.storage.atomic import replacing
+from rosetta.models.published_weights import fill, save
 
 # Of the models for images of 256 pixels, whose patches have 16; with the conditions that they are
 # sampled with. Their d_mlp is read off the checkpoint: int(8 d_model / 3), in some rounded up.
@@ -75,20 +74,17 @@ def convert_pmf(checkpoint: Path, out: Path, size: Literal["B", "L", "H"]) -> No
     Raises
     ------
     ModelError
-        If the file is not such a dictionary, or its names and shapes are not those of the size.
+        If the file is not such a dictionary, its names and shapes are not those of the size, or it
+        lies in the folder.
     """
     found = _tensors(checkpoint)
     config = _config(found, checkpoint, size)
     with torch.device("meta"):
         model = PmfModel(config)
-    _check(found, model, checkpoint, size)
-    weights = {
-        ours: found[theirs].reshape(model.get_parameter(ours).shape)
-        for ours, theirs in published_names(model)
-    }
-    model.load_state_dict(weights, assign=True)
-    with replacing(out, sum(weight.nbytes for weight in weights.values())) as temporary:
-        model.save_pretrained(temporary)
+    advice = f"it is no pMF-{size} for 256 pixels. Give the size that it is."
+    needed = {name: weight for name, weight in found.items() if not _LEFT_OUT.match(name)}
+    fill(model, needed, dict(published_names(model)), checkpoint, advice)
+    save(model, out, checkpoint)
 
 
 def _tensors(checkpoint: Path) -> dict[str, Tensor]:
@@ -109,30 +105,6 @@ def _config(found: dict[str, Tensor], checkpoint: Path, size: str) -> PmfConfig:
     if _WIDTH_FROM not in found:
         raise ModelError(f"{checkpoint}: lacks {_WIDTH_FROM}. Give a pMF's .pt file.")
     return PmfConfig(**COMMON, **SIZES[size], intermediate_size=len(found[_WIDTH_FROM]))
-
-
-def _check(found: dict[str, Tensor], model: PmfModel, checkpoint: Path, size: str) -> None:
-    """Check that a checkpoint has all weights of a model, in their shapes, and nothing else."""
-    wanted = {theirs: model.get_parameter(ours) for ours, theirs in published_names(model)}
-    unused = [name for name in found if name not in wanted and not _LEFT_OUT.match(name)]
-    misfits = [
-        f"{name} {tuple(found[name].shape)}"
-        for name, weight in wanted.items()
-        if name in found and not _fits(found[name], weight)
-    ]
-    lacking = [name for name in wanted if name not in found]
-    for what, names in (("lacks", lacking), ("misshapes", misfits), ("also has", unused)):
-        if names:
-            raise ModelError(
-                f"{checkpoint}: {what} {listed(names)}; it is no pMF-{size} for 256 pixels. Give "
-                "the size that it is."
-            )
-
-
-def _fits(found: Tensor, weight: Tensor) -> bool:
-    """Whether a weight has the shape of ours, which is flat where theirs is a convolution's."""
-    flat = found.flatten(1) if found.ndim == 4 else found
-    return flat.shape == weight.shape
 
 
 def published_names(model: PmfModel) -> Iterator[tuple[str, str]]:
