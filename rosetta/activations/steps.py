@@ -57,7 +57,7 @@ def _capture_text(config: Config, paths: Paths, model: str, shard: int) -> None:
 
 
 def twins_step(config: Config, paths: Paths, model: str) -> None:
-    """Write the manifests of a model's untrained twins, and capture all of their shards."""
+    """Write the manifests of a language model's untrained twins, and capture all their shards."""
     from rosetta.models.model_manifest import write_model_manifest
 
     for seed in config.controls.untrained_seeds:
@@ -71,21 +71,12 @@ def twins_step(config: Config, paths: Paths, model: str) -> None:
 
 def captured_step(config: Config, paths: Paths, model: str) -> None:
     """Write what all stores of a model that sees images hold, once they are there."""
-    trained = config.replicates(model)
-    names = [name for name in config.stores() if model_of_store(name) in trained]
-    _write_captured(config, paths, names, paths.captured(model))
-
-
-def captured_twins_step(config: Config, paths: Paths, model: str) -> None:
-    """Write the same of the model's untrained twins."""
-    _write_captured(config, paths, config.twin_stores(model), paths.captured_twins(model))
-
-
-def _write_captured(config: Config, paths: Paths, names: list[str], out: Path) -> None:
     from rosetta.activations.captured import write_captured
 
+    trained = config.replicates(model)
+    names = [name for name in config.stores() if model_of_store(name) in trained]
     n_shards = config.activations.n_shards
-    write_captured({name: paths.stores(name, n_shards) for name in names}, out)
+    write_captured({name: paths.stores(name, n_shards) for name in names}, paths.captured(model))
 
 
 def store_check_step(path: Path) -> Iterator[str]:

@@ -180,7 +180,7 @@ def model_step(config: Config, paths: Paths, model: str) -> None:
     """Check a model that is not trained here, and write its manifest."""
     from rosetta.models.model_manifest import write_model_manifest
 
-    entry = entry_of(config.models, model, "models")
+    entry = config.entry(model)
     source = sources.model_source(config, paths, model)
     made = made_by(config, "model", model)
     shape = write_model_manifest(source, paths.model_manifest(model), made)

@@ -202,7 +202,6 @@ class Paths:
         "captured/{model}.json",
         "what the stores of a model that sees images hold, also those of its further trainings",
     )
-    captured_twins = Files("captured/{model}.twins.json", "the same of its untrained twins")
     contact_sheet = Files(
         "contact_sheets/{pair}.png", "best matches of a pair: images, and both neurons' maps"
     )

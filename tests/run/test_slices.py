@@ -46,7 +46,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         ),
         "alignment": ({"pooling": "max"}, {"correlate", "contexts", *recomputed}),
         "exclusions": ({"first_position": True}, {"correlate", *recomputed}),
-        "controls": ({"untrained_seeds": [5]}, {"twins", "image_twins", "nulls of untrained"}),
+        "controls": ({"untrained_seeds": [5]}, {"twins", "nulls of untrained"}),
         "intervals": ({"n_blocks": 4}, {"intervals"}),
         "sweeps": ({"budgets": True}, {"sweeps", "control_figures"}),
         "activations": (

@@ -4,6 +4,7 @@ report.
 
 import re
 import shutil
+from copy import deepcopy
 
 import numpy as np
 import pandas as pd
@@ -177,3 +178,36 @@ def test_neurons_on_images_are_compared_by_size(paths):
         "share falling",
         "monosemanticity",
     }
+
+
+def test_stores_that_are_not_kept_are_deleted_once_they_are_used(paths, tmp_path):
+    """A whole run on one pair: its matches, and its twins', are those of stores that are kept."""
+    project, pair = copy_project(tmp_path / "p"), "pmf-s--vit-s"
+    content = {
+        **deepcopy(MIXED),
+        "models": {name: MIXED["models"][name] for name in pair.split("--")},
+        "ladders": {"pmf-vit": [pair.split("--")]},
+        "activations": {**MIXED["activations"], "n_shards": 1, "keep": False},
+        "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": [0]},
+        "sweeps": {},
+        "results": "results",
+    }
+    content["zoo"]["sizes"]["s"]["replicates"] = 1
+    jobs = jobs_of(run_snakemake(project, config=content))
+    assert (jobs["generate"], jobs["activations"], jobs["image_twins"]) == (1, 1, 2)
+    deleted = Paths(project / "results")
+    manifests = sorted(deleted.root.glob("activations/*/1-shards/0.json"))
+    assert [path.parts[-3] for path in manifests] == [
+        "pmf-s",
+        "pmf-s~untrained-0",
+        "vit-s@pmf-s",
+        "vit-s~untrained-0@pmf-s",
+    ]
+    assert not list(deleted.root.glob("activations/**/*.zarr"))
+    columns = ["layer_a", "unit_a", "layer_b", "unit_b", "r"]
+    found, kept = (pd.read_parquet(one.matches(pair), columns=columns) for one in (deleted, paths))
+    pd.testing.assert_frame_equal(found, kept)
+    found, kept = (pd.read_parquet(one.null_matches("untrained", pair)) for one in (deleted, paths))
+    pd.testing.assert_frame_equal(found, kept[kept["seed"] == 0].reset_index(drop=True))
+    again = run_snakemake(project, "-n")
+    assert "Nothing to be done" in again.stdout + again.stderr

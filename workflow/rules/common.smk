@@ -203,7 +203,7 @@ def outputs_of(name):
     pattern = {wildcard: f"{{{wildcard}}}" for wildcard in wildcards_of(name)}
     found = declared_files(run, paths, name, pattern)
     stores = [path for path in found if path.suffix == ".zarr"]
-    deleted = stores if name == "twins" or run.store_mode == "temporary" else []
+    deleted = stores if name in ("twins", "image_twins") or run.store_mode == "temporary" else []
     files = [shown(path) for path in found if path not in stores]
     kept = files if name in STAGES else [update(path) for path in files]
     return [*kept, *(temp(directory(path)) for path in deleted)]

@@ -59,21 +59,21 @@ use rule step as capture with:
         "Capturing {wildcards.model}"
 
 
-use rule step as capture_twins with:
+use rule step as image_twins with:
     input:
-        inputs_of("capture_twins"),
+        inputs_of("image_twins"),
     output:
-        outputs_of("capture_twins"),
+        outputs_of("image_twins"),
     pathvars:
-        **job_of("capture_twins"),
+        **job_of("image_twins"),
     wildcard_constraints:
-        **only("capture_twins"),
+        **only("image_twins"),
     resources:
-        **needs("capture_twins"),
+        **needs("image_twins"),
     params:
-        **command("capture_twins"),
+        **command("image_twins", "activations --config {config:q} --model {model} --shard {shard}"),
     message:
-        "Untrained twins of {wildcards.model}"
+        "Capturing {wildcards.model}, shard {wildcards.shard}"
 
 
 use rule step as generate with:

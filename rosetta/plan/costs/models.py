@@ -105,9 +105,16 @@ def activations(known: Known, model: str) -> Cost:
 
 
 def twins(known: Known, model: str) -> Cost:
-    """Return the cost of capturing all shards of a model's untrained twins."""
-    names = known.config.stores_of_model(model)
-    return _captured(known, names, planned_twin, len(known.config.controls.untrained_seeds))
+    """Return the cost of capturing all shards of a language model's untrained twins."""
+    return _captured(known, [model], planned_twin, len(known.config.controls.untrained_seeds))
+
+
+def twin_shard(known: Known, name: str) -> Cost:
+    """Return the cost of capturing one shard of the stores of a twin that sees images."""
+    twin = known.config.entry(name).untrained
+    assert twin is not None, "the stores are a twin's"
+    like = store_name(twin.of, generator_of_store(name))
+    return _captured(known, [like], planned_twin, 1 / known.config.activations.n_shards)
 
 
 def _captured(known: Known, names: list[str], planned: Plan, share: float) -> Cost:

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 from rosetta.config import Config
-from rosetta.config.base import Modality
 from rosetta.config.names import generator_of_store, model_of_store
 from rosetta.run.paths import Paths
 from rosetta.run.stages import files
@@ -22,14 +21,19 @@ def _shards(config: Config, *, generated: bool) -> list[Wildcards]:
     ]
 
 
-def _with_twins(config: Config, modality: Modality) -> list[Wildcards]:
-    models = config.used_models(modality) if config.controls.untrained_seeds else []
+def _with_twins(config: Config) -> list[Wildcards]:
+    models = config.used_models("text") if config.controls.untrained_seeds else []
     return [{"model": model} for model in models]
 
 
-def _with_twins_apart(config: Config) -> list[Wildcards]:
-    """Return the models that see images whose twins have a job of their own."""
-    return [] if config.small_pairs else _with_twins(config, "images")
+def twin_shards(config: Config, model: str) -> list[Wildcards]:
+    """Return the shards of all stores of the untrained twins of a model that sees images."""
+    shards = range(config.activations.n_shards)
+    return [{"model": name, "shard": i} for name in config.twin_stores(model) for i in shards]
+
+
+def _shards_of_twins(config: Config) -> list[Wildcards]:
+    return [job for model in config.used_models("images") for job in twin_shards(config, model)]
 
 
 def _activations(config: Config, name: str) -> Slice:
@@ -58,6 +62,11 @@ def _twins(config: Config, model: str) -> Slice:
     of_models = [model_slice(config, model_of_store(name)) for name in names]
     of_stores = [_activations(config, name) for name in names]
     return {"twins": [{**a, **b} for a, b in zip(of_models, of_stores, strict=True)]}
+
+
+def _twin_store(config: Config, name: str) -> Slice:
+    """Return what a store of an untrained twin depends on; `name` is the store's."""
+    return {**model_slice(config, model_of_store(name)), **_activations(config, name)}
 
 
 def _twinned(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
@@ -112,36 +121,26 @@ STAGES = (
         phase="twins",
         reads=("corpus", "train", "model"),
         job="{model}",
-        jobs=partial(_with_twins, modality="text"),
+        jobs=_with_twins,
         config_slice=_twins,
         slice_by="model",
         resources=Sized(by="model", gpu="always"),
         inputs=files.both(files.corpus, _twinned),
         makes=files.both(files.twin_manifests, files.twin_stores),
     ),
-    # How many stores these are differs between models, which no rule can declare.
+    # A model has as many stores of twins as it is shown images by, so each shard is a job.
     Stage(
         name="image_twins",
-        version=1,
+        version=2,
         phase="twins",
-        reads=("images", "train", "model", "generate", "captured"),
-        job="{model}",
-        jobs=partial(_with_twins, modality="images"),
-        config_slice=_twins,
+        reads=("images", "model", "generate", "captured"),
+        job="{model}.{shard}-of-{n_parts}",
+        n_parts=lambda config: config.activations.n_shards,
+        jobs=_shards_of_twins,
+        config_slice=_twin_store,
         slice_by="model",
         resources=Sized(by="model", gpu="always"),
-        inputs=files.both(files.shown_to_twins, _twinned),
-        makes=files.both(files.twin_manifests, files.twin_stores),
-    ),
-    Stage(
-        name="captured_twins",
-        version=1,
-        phase="twins",
-        reads=("image_twins",),
-        job="{model}",
-        jobs=_with_twins_apart,
-        inputs=files.twin_stores,
-        makes=files.one("captured_twins", "model"),
-        local=True,
+        inputs=files.both(files.shown_to_twin, files.model_of_stores),
+        makes=files.store,
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from rosetta.config import PAIR_SEPARATOR, Config, group_name
+from rosetta.config import PAIR_SEPARATOR, Config, group_name, twin_name
 from rosetta.config.base import Modality
 from rosetta.config.names import model_of_store
 from rosetta.run.stages import activations, analysis, filtering, images, models, theory
@@ -61,8 +61,13 @@ def _image_stores(config: Config, job: Wildcards) -> list[Piece]:
     trained = config.replicates(job["model"])
     trainings = [Piece("train", {"model": name}) for name in trained if config.entry(name).zoo]
     stores = [name for name in config.stores() if model_of_store(name) in trained]
-    twins = [Piece("image_twins", job)] if config.controls.untrained_seeds else []
-    return [*trainings, *_shards(config, stores), *twins]
+    twins = [twin_name(job["model"], seed) for seed in config.controls.untrained_seeds]
+    return [
+        *trainings,
+        *_shards(config, stores),
+        *(Piece("model", {"model": twin}) for twin in twins),
+        *(Piece("image_twins", on) for on in activations.twin_shards(config, job["model"])),
+    ]
 
 
 def _further(config: Config, job: Wildcards) -> tuple[str, ...]:
@@ -75,14 +80,6 @@ def _further(config: Config, job: Wildcards) -> tuple[str, ...]:
 
 def _further_shards(config: Config, job: Wildcards) -> list[Piece]:
     return _shards(config, _further(config, job))
-
-
-def _image_twins(_config: Config, job: Wildcards) -> list[Piece]:
-    return [Piece("image_twins", job)]
-
-
-def _captured_twins(_config: Config, job: Wildcards) -> list[Piece]:
-    return [Piece("captured_twins", job)]
 
 
 def _pairs(modality: Modality, *, rungs: bool) -> Callable[[Config], list[Wildcards]]:
@@ -246,14 +243,6 @@ BUNDLES = (
         jobs=_small_models("images", trained=False),
         pieces=_captured,
         others=_image_stores,
-        resources=Sized(by="model", gpu="always"),
-    ),
-    Bundle(
-        name="capture_twins",
-        job="{model}",
-        jobs=_OF_STORES["captured_twins"].jobs,
-        pieces=_captured_twins,
-        others=_image_twins,
         resources=Sized(by="model", gpu="always"),
     ),
     Bundle(

@@ -119,7 +119,7 @@ STAGES = (
             "generate",
             "captured",
             "twins",
-            "captured_twins",
+            "image_twins",
         ),
         job="{control}.{pair}",
         jobs=_nulls_of_pairs,

@@ -59,13 +59,6 @@ def captured(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     return [paths.captured(name) for name in names]
 
 
-def captured_twins(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
-    """Return what says that the twins' stores of the models of a pair are there."""
-    if config.small_pairs:
-        return captured(config, paths, job)
-    return [paths.captured_twins(name) for name in models(job)]
-
-
 def all_stores(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     """Return all stores of a model that sees images, and of its further trainings."""
     trained = config.replicates(job["model"])
@@ -133,14 +126,12 @@ def twin_manifests(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
 
 
 def twin_stores(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
-    """Return the stores of a model's untrained twins.
+    """Return the stores of a language model's untrained twins.
 
     They are deleted once they are used, unless the job that captures them does more.
     """
-    model, seeds = job["model"], config.controls.untrained_seeds
-    if model in config.models and config.modality_of(model) == "images":
-        return _twins(config, paths, config.twin_stores(model))
-    return _twins(config, paths, [twin_name(model, seed) for seed in seeds])
+    seeds = config.controls.untrained_seeds
+    return _twins(config, paths, [twin_name(job["model"], seed) for seed in seeds])
 
 
 def _twins(config: Config, paths: Paths, names: Iterable[str]) -> list[Path]:
@@ -151,18 +142,15 @@ def _twins(config: Config, paths: Paths, names: Iterable[str]) -> list[Path]:
     return [*manifests, *map(store_folder, written)]
 
 
-def shown_to_twins(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
-    """Return the samples that the untrained twins of a model are shown.
+def shown_to_twin(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return the samples that a shard of an untrained twin's stores is of.
 
-    A generator's twins make images of the same noise and labels, but have the ids of what it made.
+    A generator's twin makes images of the same noise and labels, but has the ids of what it made.
     """
-    shards, model = range(config.activations.n_shards), job["model"]
-    if config.is_generator(model):
-        made = [paths.generated(model, len(shards), shard) for shard in shards]
-        return made if config.small_pairs else [*made, paths.captured(model)]
-    names = config.stores_of_model(model)
-    jobs = [{"model": name, "shard": shard} for name in names for shard in shards]
-    return list(dict.fromkeys(path for one in jobs for path in shown(config, paths, one)))
+    twin = config.entry(job["model"]).untrained
+    if twin and config.is_generator(twin.of):
+        return [paths.generated(twin.of, config.activations.n_shards, job["shard"])]
+    return shown(config, paths, job)
 
 
 def null_inputs(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
@@ -176,7 +164,7 @@ def null_inputs(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     ]
     twins = _twins(config, paths, [name for pair in pairs for name in config.stores_of(pair)])
     if config.modality_of(models(job)[0]) == "images":
-        return [*twins, *captured_twins(config, paths, job)]
+        return [*twins, *captured(config, paths, job)]
     kept = config.small_pairs  # like the models' own stores: manifests stand for them
     return [path for path in twins if not (kept and path.suffix == ".zarr")]
 

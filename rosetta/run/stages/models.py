@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rosetta.config import Config
+from rosetta.config import Config, twin_name
 from rosetta.config.models import ModelEntry
 from rosetta.config.zoo import Zoo, ZooFamily, ZooRecipe
 from rosetta.run.paths import Paths
@@ -34,8 +34,11 @@ def _trained(config: Config) -> list[Wildcards]:
 
 
 def _found(config: Config) -> list[Wildcards]:
-    trained = _recipes(config)
-    return [{"model": model} for model in _needed(config) if model not in trained]
+    trained, seeds = _recipes(config), config.controls.untrained_seeds
+    found = [model for model in _needed(config) if model not in trained]
+    # One of a language model is found by the job that captures it, which has all its stores.
+    twins = [twin_name(model, seed) for model in config.used_models("images") for seed in seeds]
+    return [{"model": model} for model in [*found, *twins]]
 
 
 def _tokenizer(config: Config, family: str) -> Slice:
