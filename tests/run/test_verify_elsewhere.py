@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers import save_tiny_model
-from workflow_runs import TINY
+from workflow_runs import TINY, VISION
 
 from rosetta.config import dump_config, parse_config
 from rosetta.errors import StoreError
@@ -16,6 +16,7 @@ from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
 from rosetta.run.steps import verify_step
 from rosetta.storage.digests import write_text
+from rosetta.storage.manifests import describe_files, write_manifest
 
 
 def test_models_of_a_run_are_found_beside_their_manifests(tmp_path, texts, monkeypatch):
@@ -72,3 +73,37 @@ def test_a_damaged_part_of_the_viewer_is_made_again_with_its_page(tmp_path, monk
     paths.viewer_part(0).write_text("rosettaPart(1,{});")
     with pytest.raises(StoreError, match=r"viewer/0\.js: .*\n.*--force results/viewer\.html$"):
         verify_step(Path("results"))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize(
+    ("preset", "name", "is_temporary"),
+    [
+        (TINY, "opt-s", False),
+        (TINY, "opt-s~untrained-0", True),
+        (VISION, "pmf-s", False),
+        (VISION, "vit-s~2@pmf-s", False),
+        (VISION, "vit-s~untrained-0@pmf-s", True),
+    ],
+)
+def test_a_store_is_missed_if_nothing_deletes_it(tmp_path, preset, name, is_temporary, keep):
+    results = tmp_path / "results"
+    activations = {**preset["activations"], "keep": keep}
+    config = parse_config({**preset, "results": str(results), "activations": activations})
+    write_text(results / "run_config.yaml", dump_config(config))
+    manifest = Paths(results).store_manifest(name, 2, 0)
+    store = manifest.with_suffix(".zarr")
+    store.mkdir(parents=True)
+    (store / "zarr.json").write_text("{}")
+    write_manifest(manifest, {"kind": "activations", "files": describe_files(store)})
+    verify_step(results)
+    (store / "zarr.json").write_text("[]")
+    with pytest.raises(StoreError, match=r"0\.zarr/zarr\.json"):
+        verify_step(results)
+    (store / "zarr.json").unlink()
+    store.rmdir()
+    if is_temporary or not keep:
+        verify_step(results)
+        return
+    with pytest.raises(StoreError, match=r"0\.zarr/zarr\.json: missing"):
+        verify_step(results)
