@@ -86,7 +86,10 @@ def test_a_joined_name_fits_a_file_system():
         **TINY,
         "models": {
             **TINY["models"],
-            **{name: {"zoo": {"family": "opt", "size": "s"}} for name in long},
+            **{
+                name: {"zoo": {"family": "opt", "size": "s", "seed": seed}}
+                for seed, name in enumerate(long, 100)
+            },
         },
     }
     parse_config({**config, "ladders": {**TINY["ladders"], "x": [long[:2]]}})
@@ -104,8 +107,9 @@ def test_what_is_accepted_stays_in_the_results(a, b):
     """No name that the configuration admits gives a path outside, or one that a file system cannot
     hold.
     """
-    recipe = {"zoo": {"family": "opt", "size": "s"}}
-    models = {**TINY["models"], a: recipe, b: recipe}
+    recipe = {"family": "opt", "size": "s"}
+    trained = {name: {"zoo": {**recipe, "seed": seed}} for seed, name in enumerate((a, b), 100)}
+    models = {**TINY["models"], **trained}
     content = {**TINY, "models": models, "ladders": {**TINY["ladders"], a: [[a, b]]}}
     content["filtering"] = {**TINY["filtering"], "name": b}
     try:

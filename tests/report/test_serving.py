@@ -125,6 +125,8 @@ def test_the_command_opens_the_browser_and_ends_when_it_is_told_to(run, tmp_path
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "BROWSER": f"{script} %s"},
+        # Who runs the tests in the background ignores Ctrl+C, and what they start does so, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         address = view.stderr.readline().split()[0]

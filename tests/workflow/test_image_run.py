@@ -21,7 +21,6 @@ from rosetta.inputs.images.image_sets import ImageSet
 from rosetta.models.image_models import load_image_model
 from rosetta.models.sources import ModelSource
 from rosetta.run.paths import Paths
-from rosetta.run.stages import rule_jobs
 
 CONFIG = parse_config(MIXED)
 RUN_CONFIG = "results/run_config.yaml"
@@ -131,7 +130,6 @@ def test_the_report_shows_images_and_texts(paths):
 def test_a_report_on_images_says_nothing_of_texts(mixed, tmp_path):
     shutil.copytree(mixed, tmp_path / "p", symlinks=True)
     images = {**MIXED, "ladders": IMAGE_LADDERS}
-    assert not rule_jobs(parse_config(images))["viewer"]
     (tmp_path / "p" / RUN_CONFIG).unlink()
     (tmp_path / "p" / "images.yaml").write_text(yaml.safe_dump(images))
     run_of(tmp_path / "p", "check", "--configfile", "images.yaml", "--out", RUN_CONFIG)
@@ -143,13 +141,12 @@ def test_a_report_on_images_says_nothing_of_texts(mixed, tmp_path):
     assert not any(words in page for words in OF_TEXT)
 
 
-def test_what_is_of_texts_alone_takes_no_images(paths):
-    """The theory and the viewer, which have no place for them."""
+def test_the_theory_takes_no_images_and_the_viewer_both(paths):
     for table in ("theory_beta", "theory_vs_measured", "theory_predictions"):
         assert set(pd.read_csv(paths.table(table))["ladder"]) == {"pythia-opt"}
     viewer = paths.viewer.read_text()
     assert "pythia-t" in viewer
-    assert "pmf-s" not in viewer
+    assert '"vit-s@pmf-s"' in viewer
 
 
 def test_neurons_are_told_by_the_images_that_fire_them_most(paths):
