@@ -31,6 +31,7 @@ from rosetta.run.stages import job_names, pieces_of_job, rule_jobs
 
 ROOT = Path(__file__).parents[2]
 PRESETS = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "presets").glob("*.yaml"))]
+MOST_SHARDS = 8
 MODEL_STAGES = ("train", "model", "activations", "vocabulary", "neurons")
 
 
@@ -44,6 +45,9 @@ def rule_costs(known, rule):
 
 def stored_or_live(path, live):
     config = load(path)
+    # Shards cost alike, and there are thousands in the largest preset.
+    few = {"n_shards": min(config.activations.n_shards, MOST_SHARDS)}
+    config = config.model_copy(update={"activations": config.activations.model_copy(update=few)})
     if not live:
         return config
     correlation = config.correlation.model_copy(update={"method": "screened", "n_jobs": 1})

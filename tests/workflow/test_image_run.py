@@ -178,7 +178,7 @@ def test_neurons_on_images_are_compared_by_size(paths):
 
 
 def test_stores_that_are_not_kept_are_deleted_once_they_are_used(paths, tmp_path):
-    """A whole run on one pair: its matches, and its twins', are those of stores that are kept."""
+    """The matches of one pair, and of its twins, are those of stores that are kept."""
     project, pair = copy_project(tmp_path / "p"), "pmf-s--vit-s"
     content = {
         **deepcopy(MIXED),
@@ -190,7 +190,8 @@ def test_stores_that_are_not_kept_are_deleted_once_they_are_used(paths, tmp_path
         "results": "results",
     }
     content["zoo"]["sizes"]["s"]["replicates"] = 1
-    jobs = jobs_of(run_snakemake(project, config=content))
+    targets = (f"results/matches/{pair}.parquet", f"results/nulls/untrained/{pair}.parquet")
+    jobs = jobs_of(run_snakemake(project, *targets, config=content))
     assert (jobs["generate"], jobs["activations"], jobs["image_twins"]) == (1, 1, 2)
     deleted = Paths(project / "results")
     manifests = sorted(deleted.root.glob("activations/*/1-shards/0.json"))
@@ -206,5 +207,5 @@ def test_stores_that_are_not_kept_are_deleted_once_they_are_used(paths, tmp_path
     pd.testing.assert_frame_equal(found, kept)
     found, kept = (pd.read_parquet(one.null_matches("untrained", pair)) for one in (deleted, paths))
     pd.testing.assert_frame_equal(found, kept[kept["seed"] == 0].reset_index(drop=True))
-    again = run_snakemake(project, "-n")
+    again = run_snakemake(project, "-n", *targets)
     assert "Nothing to be done" in again.stdout + again.stderr
