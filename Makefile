@@ -16,9 +16,10 @@ run: .venv/installed
 	python workflow/scripts/unlock.py
 	snakemake $(if $(CONFIG),--configfile $(CONFIG)) --cores $(CORES) --rerun-incomplete $(TARGETS)
 
-# The files of tests are spread over workers in the order that tests/conftest.py gives them.
+# The files of tests are spread over workers in the order that tests/conftest.py gives them. A worker is a core: more threads
+# of each would only wait for one another.
 test: lint
-	pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # A real cluster of one node, started and stopped by the tests. As root on Debian it installs SLURM first.
 test-slurm: .venv/installed
