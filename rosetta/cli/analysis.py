@@ -9,6 +9,7 @@ import typer
 
 from rosetta.cli.options import (
     ConfigOption,
+    GroupOption,
     ModelOption,
     PairOption,
     check_kept,
@@ -91,10 +92,7 @@ def partner_images(config: ConfigOption, pair: PairOption) -> None:
     partner_images_step(loaded, paths, checked_pair(pair, loaded.pairs("images")))
 
 
-def image_excerpts(
-    config: ConfigOption,
-    group: Annotated[str, typer.Option(help="models of a rung joined by --, the anchor first")],
-) -> None:
+def image_excerpts(config: ConfigOption, group: GroupOption) -> None:
     """Collect what the viewer shows of a group of models that see images."""
     from rosetta.analysis.steps import image_excerpts_step
 
@@ -109,10 +107,7 @@ def place(config: ConfigOption, pair: PairOption) -> None:
     place_step(loaded, paths, checked_pair(pair, loaded.pairs("images")))
 
 
-def contexts(
-    config: ConfigOption,
-    group: Annotated[str, typer.Option(help="models of a rung joined by --, the anchor first")],
-) -> None:
+def contexts(config: ConfigOption, group: GroupOption) -> None:
     """Read matched neurons' partners on their top contexts; collect what the viewer shows."""
     from rosetta.analysis.steps import contexts_step
 

@@ -19,6 +19,9 @@ ConfigOption = Annotated[
     Path, typer.Option("--config", help="a run's complete configuration, results/run_config.yaml")
 ]
 ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]
+GroupOption = Annotated[
+    str, typer.Option("--group", help="models of a rung joined by --, the anchor first")
+]
 PairOption = Annotated[str, typer.Option("--pair", help="names of two models, joined by --")]
 
 

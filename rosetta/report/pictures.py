@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
+from rosetta.inputs.images.thumbnails import webp_address
 from rosetta.storage.digests import read_bytes
 
 QUALITY = 75  # of photographs, whose every pixel nobody needs
@@ -29,7 +29,4 @@ def embedded(path: Path, *, photograph: bool = False) -> str:
         If the file is damaged.
     """
     with Image.open(BytesIO(read_bytes(path))) as picture:
-        kept = BytesIO()
-        how = {"quality": QUALITY} if photograph else {"lossless": True}
-        picture.convert("RGB").save(kept, "webp", **how)
-    return "data:image/webp;base64," + base64.b64encode(kept.getvalue()).decode("ascii")
+        return webp_address(picture, QUALITY if photograph else None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from typing import Any
 
@@ -269,30 +269,8 @@ def viewer_data(
     for number, group in enumerate(groups.values()):
         of_group = [names.index(model) for model in group["models"]]
         merged = [_merge_excerpt(excerpts, excerpt, of_group) for excerpt in group["excerpts"]]
-        anchors = [
-            (neuron["partners"][0]["layer"], neuron["partners"][0]["unit"])
-            for neuron in group["neurons"]
-        ]
-        anchor = models[group["models"][0]]
-        mains = anchor.main_domains(anchors) if anchors else []
-        for rank, (neuron, main) in enumerate(zip(group["neurons"], mains, strict=True), 1):
-            partners = [
-                {**partner, **_described(models[model], partner, domains)}
-                for model, partner in zip(group["models"], neuron["partners"], strict=True)
-            ]
-            contexts = [
-                {**context, "excerpt": merged[context["excerpt"]]} for context in neuron["contexts"]
-            ]
-            neurons.append(
-                {
-                    **neuron,
-                    "group": number,
-                    "rank": rank,
-                    "domain": None if main is None else domains.index(anchor.domains[main]),
-                    "partners": partners,
-                    "contexts": contexts,
-                }
-            )
+        joined = _joined_neurons(group, models, domains, merged)
+        neurons += [{**neuron, "group": number} for neuron in joined]
     return {
         "models": names,
         "layers": [model.n_layers for model in models.values()],
@@ -316,6 +294,30 @@ def viewer_data(
         "excerpts": list(excerpts.values()),
         "neurons": neurons,
     }
+
+
+def _joined_neurons(
+    group: dict[str, Any], models: dict[str, Any], domains: list[str], excerpts: list[int]
+) -> Iterator[dict[str, Any]]:
+    """Yield a group's neurons in the order of their ranks, with what models say of them; `excerpts`
+    are the numbers of the group's excerpts among those of all groups.
+    """
+    places = [neuron["partners"][0] for neuron in group["neurons"]]
+    anchor = models[group["models"][0]]
+    mains = anchor.main_domains([(one["layer"], one["unit"]) for one in places]) if places else []
+    for rank, (neuron, main) in enumerate(zip(group["neurons"], mains, strict=True), 1):
+        partners = [
+            {**partner, **_described(models[model], partner, domains)}
+            for model, partner in zip(group["models"], neuron["partners"], strict=True)
+        ]
+        contexts = [{**one, "excerpt": excerpts[one["excerpt"]]} for one in neuron["contexts"]]
+        yield {
+            **neuron,
+            "rank": rank,
+            "domain": None if main is None else domains.index(anchor.domains[main]),
+            "partners": partners,
+            "contexts": contexts,
+        }
 
 
 def _described(model: Any, partner: dict[str, Any], domains: list[str]) -> dict[str, Any]:

@@ -24,6 +24,14 @@ def thumbnail(pixels: np.ndarray) -> str:
     picture = Image.fromarray(pixels)
     small = max(picture.size) <= SIDE
     picture.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
+    return webp_address(picture, None if small else _QUALITY)
+
+
+def webp_address(picture: Image.Image, quality: int | None = None) -> str:
+    """Return a picture as the address of an `img`, with all its bytes: WebP of a quality of 0 to
+    100, or with every pixel kept.
+    """
     kept = BytesIO()
-    picture.save(kept, "webp", **({"lossless": True} if small else {"quality": _QUALITY}))
+    how = {"lossless": True} if quality is None else {"quality": quality}
+    picture.convert("RGB").save(kept, "webp", **how)
     return "data:image/webp;base64," + base64.b64encode(kept.getvalue()).decode("ascii")
