@@ -14,7 +14,6 @@ import signal
 import subprocess
 import sys
 import time
-from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field
 from itertools import cycle
 from pathlib import Path
@@ -22,6 +21,7 @@ from pathlib import Path
 import psutil
 import torch
 import yaml
+from snakemake_records import recorded
 from workflow_runs import CORES, ROOT, copy_project
 
 # What a kill waits for once its share of the jobs is done: nothing, or that one of these files
@@ -60,29 +60,15 @@ def finished_jobs(folder: Path) -> set[str]:
     """Return the jobs, by their logs, that Snakemake has recorded as finished and does not call
     incomplete.
     """
-    state = folder / ".snakemake"
-    incomplete = {_output_of(path, state / "incomplete") for path in _files(state / "incomplete")}
+    incomplete = recorded(folder, "incomplete")
     done, open_again = set(), set()
-    for path in _files(state / "metadata"):
+    for output, record in recorded(folder, "metadata").items():
         try:
-            log = json.loads(path.read_text())["log"][0]
+            log = json.loads(record.read_text())["log"][0]
         except (ValueError, FileNotFoundError):
             continue  # killed while it wrote this: the job is not finished
-        (open_again if _output_of(path, state / "metadata") in incomplete else done).add(log)
+        (open_again if output in incomplete else done).add(log)
     return done - open_again
-
-
-def _files(folder: Path) -> list[Path]:
-    return [Path(at) / name for at, _, names in os.walk(folder) for name in names]
-
-
-def _output_of(record: Path, folder: Path) -> str:
-    """Return the output that a record of Snakemake's is about: its name is the path in base 64, cut
-    where too long.
-    """
-    return urlsafe_b64decode(
-        "".join(part.removeprefix("@") for part in record.relative_to(folder).parts)
-    ).decode()
 
 
 @dataclass
