@@ -32,9 +32,11 @@ class MemoryStore:
         self.n_positions = n_positions
         self._values = torch.randn(CHUNK, d_mlp).half()
 
-    def chunks(self, low: int, high: int) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
+    def chunks(
+        self, low: int, high: int, first_row: int = 0
+    ) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
         """Yield the chunks of all positions, as a store does."""
-        for start in range(0, self.n_positions, CHUNK):
+        for start in range(first_row // CHUNK * CHUNK, self.n_positions, CHUNK):
             yield start, [(0, self._values[: self.n_positions - start, low:high])]
 
 

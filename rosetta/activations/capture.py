@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,59 @@ from rosetta.models.tokenizers import check_embedded
 from rosetta.progress import bar, say
 
 
+@dataclass(frozen=True)
+class TokenRows:
+    """The rows of a store of text (`rosetta.activations.rows.ShardRows`).
+
+    Attributes
+    ----------
+    inputs : CaptureInputs
+        The model and the shard's documents.
+    settings : Activations
+        Sequence length, dtype, number of shards.
+    shard : int
+        Number of the shard.
+    """
+
+    inputs: CaptureInputs
+    settings: Activations
+    shard: int
+
+    @property
+    def description(self) -> StoreDescription:
+        """What the store is of."""
+        return StoreDescription(
+            shape=neuron_shape(self.inputs.model_config, self.inputs.place),
+            dtype=self.settings.dtype,
+            shard=self.shard,
+            n_shards=self.settings.n_shards,
+            made_by=self.inputs.made_by,
+            place=self.inputs.place,
+        )
+
+    def positions(self) -> StoreTokens:
+        """Return the tokens.
+
+        Raises
+        ------
+        ModelError
+            As `tokenize_shard`.
+        """
+        return self._tokenized[1]
+
+    def batches(self, first_row: int = 0) -> tuple[int, Iterator[torch.Tensor]]:
+        """Run the model over the documents, from the batch with a row on."""
+        inputs, (tokenized, tokens) = self.inputs, self._tokenized
+        document, size = tokens.document_index, inputs.batch_size
+        first = int(document[first_row]) // size * size if first_row else 0
+        start = int(np.searchsorted(document, first))
+        return start, forward(inputs.model, tokenized[first:], size, inputs.place)
+
+    @cached_property
+    def _tokenized(self) -> tuple[list[TokenizedDocument], StoreTokens]:
+        return tokenize_shard(self.inputs, self.settings)
+
+
 def capture_shard(
     inputs: CaptureInputs, settings: Activations, manifest_path: Path, shard: int
 ) -> None:
@@ -34,14 +89,10 @@ def capture_shard(
 
     Parameters
     ----------
-    inputs : CaptureInputs
-        The model and the shard's documents.
-    settings : Activations
-        Sequence length, batch size, dtype, number of shards.
+    inputs, settings, shard
+        As in `TokenRows`.
     manifest_path : Path
         Where the manifest goes; the store is written beside it.
-    shard : int
-        Number of this shard.
 
     Raises
     ------
@@ -51,20 +102,9 @@ def capture_shard(
     StoreError
         If an activation is not finite in the stored dtype.
     """
-    tokenized, tokens = tokenize_shard(inputs, settings)
-    write_store(
-        manifest_path,
-        forward(inputs.model, tokenized, inputs.batch_size, inputs.place),
-        tokens,
-        StoreDescription(
-            shape=neuron_shape(inputs.model_config, inputs.place),
-            dtype=settings.dtype,
-            shard=shard,
-            n_shards=settings.n_shards,
-            made_by=inputs.made_by,
-            place=inputs.place,
-        ),
-    )
+    rows = TokenRows(inputs, settings, shard)
+    positions = rows.positions()
+    write_store(manifest_path, rows.batches()[1], positions, rows.description)
 
 
 def tokenize_shard(

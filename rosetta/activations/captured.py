@@ -25,7 +25,8 @@ def write_captured(folders: Mapping[str, Path], out: Path) -> None:
             "n_positions": sum(one["n_positions"] for one in held),
             "grid": held[0]["grid"],
             "step": held[0].get("step"),
-            "n_dead": [one["n_dead"] for one in held],
+            # Live stores do not tell it: no model has run yet.
+            "n_dead": [one.get("n_dead") for one in held],
         }
     write_manifest(out, {"kind": KIND, "stores": found})
 

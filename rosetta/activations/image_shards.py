@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pandas as pd
 import torch
 
 from rosetta.activations.image_capture import show_images
+from rosetta.activations.rows import ShardRows
 from rosetta.activations.store import write_store
 from rosetta.activations.variables import StoreCells, StoreDescription
 from rosetta.config import Config
@@ -21,7 +24,9 @@ from rosetta.inputs.images.image_sets import ImageSet, write_image_set
 from rosetta.inputs.text.build import shard_bounds
 from rosetta.models import sources
 from rosetta.models.devices import best_device
-from rosetta.models.image_models import load_image_model
+from rosetta.models.generator_inputs import balanced_labels
+from rosetta.models.generators import Generator, generate_shard, load_generator
+from rosetta.models.image_models import ImageModel, load_image_model
 from rosetta.models.model_manifest import checked_manifest
 from rosetta.models.neurons import NeuronShape
 from rosetta.run.paths import Paths
@@ -51,19 +56,43 @@ def capture_images(config: Config, paths: Paths, name: str, shard: int) -> None:
     RosettaError
         If a manifest is missing, or a file is not the one that its manifest describes.
     """
+    rows = image_rows(config, paths, name, shard)
+    path = paths.store_manifest(name, config.activations.n_shards, shard)
+    if not isinstance(rows, _Made):
+        write_store(path, rows.batches()[1], rows.positions(), rows.description)
+        return
+    kept: list[np.ndarray] = []
+    values = rows.made(kept.append)
+    write_store(path, values, rows.positions(), rows.description)
+    if not rows.is_twin:
+        _write_images(rows, kept)
+
+
+def make_images(config: Config, paths: Paths, name: str, shard: int) -> None:
+    """Have a generator make the images of one shard; its activations are not kept."""
+    rows = image_rows(config, paths, name, shard)
+    assert isinstance(rows, _Made), "only a generator makes images"
+    if not rows.is_twin:
+        kept: list[np.ndarray] = []
+        for _ in rows.made(kept.append):
+            pass
+        _write_images(rows, kept)
+
+
+def image_rows(config: Config, paths: Paths, name: str, shard: int) -> ShardRows:
+    """Return the rows of a shard of stores of a model that sees images, or makes them.
+
+    Parameters and errors are those of `capture_images`.
+    """
     if config.activations.batch_size == AUTO:
         raise ConfigError(
             "activations.batch_size: auto fits texts to memory; give a number of images."
         )
-    work = _Shard(config, paths, name, shard)
-    if config.is_generator(name):
-        _make_images(work)
-    else:
-        _show_images(work)
+    return (_Made if config.is_generator(name) else _Shown)(config, paths, name, shard)
 
 
 class _Shard:
-    """A shard of stores that is to be written."""
+    """A shard of stores, and its model."""
 
     def __init__(self, config: Config, paths: Paths, name: str, shard: int) -> None:
         self.config, self.paths, self.name, self.shard = config, paths, name, shard
@@ -71,12 +100,15 @@ class _Shard:
         model = model_of_store(name)
         self.source = sources.model_source(config, paths, model)
         self.manifest = checked_manifest(self.source, paths.model_manifest(model))
-        self.path = paths.store_manifest(name, self.n_shards, shard)
 
     @property
     def batch_size(self) -> int:
         """Images per forward pass."""
         return int(self.config.activations.batch_size)
+
+    def first_of_batch(self, row: int, n_cells: int) -> int:
+        """Return the first image of the batch that a row is of."""
+        return row // n_cells // self.batch_size * self.batch_size
 
     def describe(self, images: Any) -> StoreDescription:
         """Return what the store is; `images` says what its images depend on."""
@@ -91,85 +123,144 @@ class _Shard:
         )
 
 
-def _show_images(work: _Shard) -> None:
-    """Capture a model on images of the run, or of a generator."""
-    generator, settings = generator_of_store(work.name), work.config.activations
-    if generator is None:
-        path = work.paths.image_set("match")
-        shown = ImageSet(path)
-        n_images = min(shown.n_images, settings.max_images or shown.n_images)
-        low, high = shard_bounds(n_images, work.n_shards, work.shard)
-        images = read_manifest(path, "images")["files"]
-    else:
-        shown = ImageSet(work.paths.generated(generator, work.n_shards, work.shard))
-        low, high = 0, shown.n_images
-        images = shown.manifest["made_by"]
-    model = load_image_model(work.source, where=best_device())
-    size = work.batch_size
-    batches = (shown.pixels(i, min(i + size, high)) for i in range(low, high, size))
-    ids = shown.table["id"].to_numpy()[low:high]
-    cells = StoreCells(image_ids=ids, grid=model.grid, image_size=shown.size, step=None)
-    write_store(work.path, show_images(model, batches), cells, work.describe(images))
+@dataclass(frozen=True)
+class _Images:
+    """Images that a model is shown: a range of a set, and what they depend on."""
+
+    of: ImageSet
+    low: int
+    high: int
+    made_by: Any
 
 
-def _make_images(work: _Shard) -> None:
-    """Capture a generator while it makes images, and write them."""
-    from rosetta.models.generator_inputs import balanced_labels
-    from rosetta.models.generators import generate_shard, load_generator
+class _Shown(_Shard):
+    """The rows of a model that is shown images of the run, or a generator's."""
 
-    made = work.config.images.generated
-    generator = load_generator(work.source, best_device())
-    twin_of, separator, _ = work.name.partition(TWIN_SEPARATOR)
-    low, high = shard_bounds(made.n_images, work.n_shards, work.shard)
-    index = np.arange(low, high)
-    labels = balanced_labels(made.n_images, generator.n_classes)[low:high]
-    seeds = [hash64("image", made.seed, i) % 2**63 for i in index.tolist()]
-    if separator:
-        made_here = ImageSet(work.paths.generated(twin_of, work.n_shards, work.shard))
-        ids, images = made_here.table["id"].to_numpy(), made_here.manifest["made_by"]
-    else:
-        weights = work.manifest["weights"]
-        drawn = zip(seeds, labels.tolist(), strict=True)
-        ids = np.array([hash64("generated", weights, *one) for one in drawn], np.uint64)
-        images = {"generator": weights, **made.model_dump(mode="json")}
-    kept: list[np.ndarray] = []
+    @property
+    def description(self) -> StoreDescription:
+        """What the store is of."""
+        return self.describe(self._images.made_by)
 
-    def activations() -> Iterator[torch.Tensor]:
-        for pixels, values in generate_shard(generator, seeds, labels.tolist(), work.batch_size):
-            kept.append(pixels)
+    def positions(self) -> StoreCells:
+        """Return the cells of the images."""
+        shown, model = self._images, self._model
+        ids = shown.of.table["id"].to_numpy()[shown.low : shown.high]
+        return StoreCells(image_ids=ids, grid=model.grid, image_size=shown.of.size, step=None)
+
+    def batches(self, first_row: int = 0) -> tuple[int, Iterator[torch.Tensor]]:
+        """Show the model its images, from the batch with a row on."""
+        shown, size, n_cells = self._images, self.batch_size, self._model.n_cells
+        first = self.first_of_batch(first_row, n_cells)
+        starts = range(shown.low + first, shown.high, size)
+        pixels = (shown.of.pixels(i, min(i + size, shown.high)) for i in starts)
+        return first * n_cells, show_images(self._model, pixels)
+
+    @cached_property
+    def _images(self) -> _Images:
+        generator, settings = generator_of_store(self.name), self.config.activations
+        if generator is not None:
+            made = ImageSet(self.paths.generated(generator, self.n_shards, self.shard))
+            return _Images(made, 0, made.n_images, made.manifest["made_by"])
+        path = self.paths.image_set("match")
+        drawn = ImageSet(path)
+        n_images = min(drawn.n_images, settings.max_images or drawn.n_images)
+        low, high = shard_bounds(n_images, self.n_shards, self.shard)
+        return _Images(drawn, low, high, read_manifest(path, "images")["files"])
+
+    @cached_property
+    def _model(self) -> ImageModel:
+        return load_image_model(self.source, where=best_device())
+
+
+class _Made(_Shard):
+    """The rows of a generator, which makes an image of each seed and label."""
+
+    @property
+    def is_twin(self) -> bool:
+        """Whether the generator is an untrained twin, whose images nobody is shown."""
+        return TWIN_SEPARATOR in self.name
+
+    @property
+    def description(self) -> StoreDescription:
+        """What the store is of."""
+        if self.is_twin:
+            return self.describe(self._made_by_trained.manifest["made_by"])
+        generated = self.config.images.generated.model_dump(mode="json")
+        return self.describe({"generator": self.manifest["weights"], **generated})
+
+    def positions(self) -> StoreCells:
+        """Return the cells of the images."""
+        made = self.generator
+        return StoreCells(self.ids, grid=made.grid, image_size=made.size, step=made.step)
+
+    def batches(self, first_row: int = 0) -> tuple[int, Iterator[torch.Tensor]]:
+        """Make the images again, from the batch with a row on."""
+        height, width = self.generator.grid
+        first = self.first_of_batch(first_row, height * width)
+        return first * height * width, self.made(lambda _: None, first)
+
+    def made(self, keep: Callable[[np.ndarray], None], first: int = 0) -> Iterator[torch.Tensor]:
+        """Yield the activations of making images, from one on; `keep` is given their pixels."""
+        seeds, labels = self.seeds[first:], self.labels[first:].tolist()
+        for pixels, values in generate_shard(self.generator, seeds, labels, self.batch_size):
+            keep(pixels)
             yield values
 
-    cells = StoreCells(
-        image_ids=ids, grid=generator.grid, image_size=generator.size, step=generator.step
-    )
-    write_store(work.path, activations(), cells, work.describe(images))
-    if not separator:
-        names = _class_names(work, generator.n_classes)
-        classes = [names[label] for label in labels.tolist()]
-        table = {"id": ids, "label": labels, "domain": classes, "caption": classes}
-        described = pd.DataFrame({**table, "source": work.source.name, "index": index})
-        _write_images(work, described, kept, images, names)
+    @property
+    def index(self) -> np.ndarray:
+        """Numbers of the shard's images among all that the generator makes."""
+        n_images = self.config.images.generated.n_images
+        return np.arange(*shard_bounds(n_images, self.n_shards, self.shard))
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seed of each image's noise."""
+        seed = self.config.images.generated.seed
+        return [hash64("image", seed, i) % 2**63 for i in self.index.tolist()]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of each image."""
+        n_images = self.config.images.generated.n_images
+        return balanced_labels(n_images, self.generator.n_classes)[self.index]
+
+    @property
+    def ids(self) -> np.ndarray:
+        """The id of each image; of a twin, those of what the trained generator made."""
+        if self.is_twin:
+            return self._made_by_trained.table["id"].to_numpy()
+        weights = self.manifest["weights"]
+        drawn = zip(self.seeds, self.labels.tolist(), strict=True)
+        return np.array([hash64("generated", weights, *one) for one in drawn], np.uint64)
+
+    @cached_property
+    def generator(self) -> Generator:
+        """The loaded generator."""
+        return load_generator(self.source, best_device())
+
+    @property
+    def _made_by_trained(self) -> ImageSet:
+        trained = self.name.partition(TWIN_SEPARATOR)[0]
+        return ImageSet(self.paths.generated(trained, self.n_shards, self.shard))
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of its classes: its own, those of the images that it learnt from, or numbers."""
+        if "classes" in self.manifest:
+            return list(self.manifest["classes"])
+        if self.config.entry(self.name).zoo is None:
+            return list(map(str, range(self.generator.n_classes)))
+        learnt = read_manifest(self.paths.image_set("train"), "images")
+        return list(learnt["facts"]["classes"])
 
 
-def _class_names(work: _Shard, n_classes: int) -> list[str]:
-    """Return the names of a generator's classes: its own, those of the images that it learnt from,
-    or numbers.
-    """
-    if "classes" in work.manifest:
-        return list(work.manifest["classes"])
-    if work.config.entry(work.name).zoo is None:
-        return list(map(str, range(n_classes)))
-    learnt = read_manifest(work.paths.image_set("train"), "images")
-    return list(learnt["facts"]["classes"])
-
-
-def _write_images(
-    work: _Shard,
-    table: pd.DataFrame,
-    pixels: list[np.ndarray],
-    made: dict[str, Any],
-    classes: list[str],
-) -> None:
-    path: Path = work.paths.generated(work.name, work.n_shards, work.shard)
-    facts = {"classes": classes, "shard": work.shard, "n_shards": work.n_shards}
-    write_image_set(path, table, pixels, made_by=made, facts=facts)
+def _write_images(made: _Made, pixels: list[np.ndarray]) -> None:
+    """Write the images that a generator made in a shard."""
+    names, labels = made.class_names, made.labels
+    classes = [names[label] for label in labels.tolist()]
+    table = {"id": made.ids, "label": labels, "domain": classes, "caption": classes}
+    described = pd.DataFrame({**table, "source": made.source.name, "index": made.index})
+    path: Path = made.paths.generated(made.name, made.n_shards, made.shard)
+    facts = {"classes": names, "shard": made.shard, "n_shards": made.n_shards}
+    images = made.description.made_by["images"]
+    write_image_set(path, described, pixels, made_by=images, facts=facts)

@@ -1,30 +1,30 @@
-"""Live stores: activations are recomputed by running the model, not read from disk.
+"""Live stores: activations are computed by running the model again, not read from disk.
 
-For sweeps too large for the disk (`activations.keep: false` with `correlation.method: screened`). A
-live store is a manifest that says which model reads which shard; its rows are those that a written
-store would hold, in its dtype.
+For sweeps too large for the disk (`activations.keep: false`). A live store is a manifest that says
+which model reads which shard; its rows are those that a written store would hold, in its dtype.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from rosetta.activations.capture import forward, tokenize_shard
+from rosetta.activations.capture import TokenRows
+from rosetta.activations.image_shards import image_rows
 from rosetta.activations.inputs import ShardInputs
 from rosetta.activations.layout import KIND, check_version, n_samples, store_modality
 from rosetta.activations.rounding import Rounding, Scale, scaled_back
+from rosetta.activations.rows import ShardRows
 from rosetta.activations.store import describe
-from rosetta.activations.tokens import TokenizedDocument
-from rosetta.activations.variables import StoreDescription, StoreTokens
+from rosetta.activations.variables import StorePositions
 from rosetta.config import Config, load_config
+from rosetta.config.base import Modality
 from rosetta.errors import StoreError
-from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
 from rosetta.run.paths import Paths
@@ -33,29 +33,32 @@ from rosetta.storage.digests import check_digest
 from rosetta.storage.manifests import read_manifest, write_manifest
 
 
-def write_live_store(config: Config, paths: Paths, model: str, shard: int) -> None:
+def _token_rows(config: Config, paths: Paths, name: str, shard: int) -> ShardRows:
+    return TokenRows(ShardInputs.of(config, paths, name, shard), config.activations, shard)
+
+
+_ROWS: Mapping[Modality, Callable[[Config, Paths, str, int], ShardRows]] = {
+    "text": _token_rows,
+    "images": image_rows,
+}
+
+
+def write_live_store(config: Config, paths: Paths, name: str, shard: int) -> None:
     """Write the manifest of a live store: a store's, without files, and how its rows are computed.
+
+    `name` is that of the stores.
 
     Raises
     ------
     StoreError
-        If the shard has no token.
+        If the shard has no position.
     """
-    settings = config.activations
-    inputs = ShardInputs.of(config, paths, model, shard)
-    _, tokens = tokenize_shard(inputs, settings)
-    path = paths.store_manifest(model, settings.n_shards, shard)
+    rows = _ROWS[config.modality_of(name)](config, paths, name, shard)
+    path = paths.store_manifest(name, config.activations.n_shards, shard)
     path.parent.mkdir(parents=True, exist_ok=True)
-    description = StoreDescription(
-        shape=neuron_shape(inputs.model_config, model),
-        dtype=settings.dtype,
-        shard=shard,
-        n_shards=settings.n_shards,
-        made_by=inputs.made_by,
-        place=inputs.place,
-    )
-    live = {"config": os.path.relpath(paths.run_config, path.parent), "model": model}
-    write_manifest(path, {**describe(tokens, description), "files": {}, "live": live})
+    live = {"config": os.path.relpath(paths.run_config, path.parent), "model": name}
+    described = describe(rows.positions(), rows.description)
+    write_manifest(path, {**described, "files": {}, "live": live})
 
 
 class LiveStore:
@@ -80,19 +83,10 @@ class LiveStore:
         self.dtype: str = holds["dtype"]
 
     @cached_property
-    def _tokenized(self) -> tuple[list[TokenizedDocument], StoreTokens]:
-        inputs = self._inputs()
-        if inputs.made_by != self.manifest["made_by"]:
-            raise DamageError(
-                self.path, "not of this run: the model, the corpus or the configuration changed"
-            )
-        return tokenize_shard(inputs, self._config().activations)
-
-    @cached_property
     def _exponents(self) -> np.ndarray:
         """Return the layers' exponents as in a written store, from the first positions."""
-        inputs, scale = self._inputs(), Scale(self.positions().counted, self.n_layers, self.dtype)
-        batches = forward(inputs.model, self._tokenized[0], inputs.batch_size, inputs.place)
+        _, batches = self._rows().batches()
+        scale = Scale(self.positions().counted, self.n_layers, self.dtype)
         while not scale.complete:
             scale.see(next(batches))
         batches.close()
@@ -100,11 +94,11 @@ class LiveStore:
 
     def read(self, variable: str) -> np.ndarray:
         """Return one of the small variables that say what the positions are."""
-        return getattr(self.positions(), variable)
+        return self.positions().arrays[variable]
 
-    def positions(self) -> StoreTokens:
+    def positions(self) -> StorePositions:
         """Return what the positions are."""
-        return self._tokenized[1]
+        return self._rows().positions()
 
     def moments(self) -> Moments:
         """Return pilot moments of every neuron: those of the first batch of documents."""
@@ -116,46 +110,47 @@ class LiveStore:
             )
         raise StoreError(f"{self.path}: holds no position.")
 
-    def chunks(self, low: int, high: int) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
+    def chunks(
+        self, low: int, high: int, first_row: int = 0
+    ) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
         """Run the model over the shard; yield what `activations.store.Store.chunks` does."""
         layers = range(low // self.d_mlp, -(-high // self.d_mlp))
-        inputs, start = self._inputs(), 0
         exponents = self._exponents
-        rounding = Rounding(
-            self.positions().counted, self.shape, self.dtype, str(self.path), exponents
-        )
-        for batch in forward(inputs.model, self._tokenized[0], inputs.batch_size, inputs.place):
+        start, batches = self._rows().batches(first_row)
+        counted = self.positions().counted[start:]
+        rounding = Rounding(counted, self.shape, self.dtype, str(self.path), exponents)
+        for batch in batches:
             values = rounding(batch)
             parts = []
             for layer in layers:
                 first = layer * self.d_mlp
                 units = slice(max(low - first, 0), min(high - first, self.d_mlp))
-                parts.append(
-                    (
-                        first + units.start - low,
-                        scaled_back(values[layer, :, units], int(exponents[layer])),
-                    )
-                )
+                of_layer = scaled_back(values[layer, :, units], int(exponents[layer]))
+                parts.append((first + units.start - low, of_layer))
             yield start, parts
             start += values.shape[1]
 
-    @property
-    def _config_path(self) -> Path:
-        return (self.path.parent / self.manifest["live"]["config"]).resolve()
+    def _rows(self) -> ShardRows:
+        """Return the shard's rows.
 
-    def _config(self) -> Config:
-        return load_config(self._config_path)
-
-    def _inputs(self) -> ShardInputs:
-        path = self._config_path
-        written = path.stat().st_mtime_ns
-        return _shard_inputs(
-            path, written, self.manifest["live"]["model"], self.manifest["holds"]["shard"]
-        )
+        Raises
+        ------
+        DamageError
+            If they are of another model, corpus or configuration than the manifest's.
+        """
+        path = (self.path.parent / self.manifest["live"]["config"]).resolve()
+        holds, name = self.manifest["holds"], self.manifest["live"]["model"]
+        rows = _rows_of(path, path.stat().st_mtime_ns, name, holds["shard"])
+        if rows.description.made_by != self.manifest["made_by"]:
+            raise DamageError(
+                self.path, "not of this run: the model, the corpus or the configuration changed"
+            )
+        return rows
 
 
 @lru_cache(maxsize=2)
-def _shard_inputs(config_path: Path, _written: int, model: str, shard: int) -> ShardInputs:
-    """Return a shard's inputs; the two sides of a pair are read in turns, so two are remembered."""
+def _rows_of(config_path: Path, _written: int, name: str, shard: int) -> ShardRows:
+    """Return a shard's rows; the two sides of a pair are read in turns, so two are remembered."""
     check_digest(config_path)
-    return ShardInputs.of(load_config(config_path), Paths(config_path.parent), model, shard)
+    config = load_config(config_path)
+    return _ROWS[config.modality_of(name)](config, Paths(config_path.parent), name, shard)

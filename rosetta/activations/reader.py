@@ -50,8 +50,12 @@ class StoreReader(Protocol):
     def moments(self) -> Moments:
         """Return the moments of every neuron, arrays of shape (n_layers · d_mlp,)."""
 
-    def chunks(self, low: int, high: int) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
-        """Yield the chunks of the flat neuron range [low, high): first row, values by layer."""
+    def chunks(
+        self, low: int, high: int, first_row: int = 0
+    ) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
+        """Yield the chunks of the flat neuron range [low, high), from the one with `first_row` on:
+        first row, values by layer.
+        """
 
 
 def runs_the_model(store: StoreReader) -> bool:

@@ -35,7 +35,9 @@ def activations_step(config: Config, paths: Paths, model: str, shard: int) -> No
         )
     # One thread: sums split over threads round differently, and shards are the unit of parallelism.
     torch.set_num_threads(1)
-    if config.modality_of(model) == "images":
+    if config.store_mode == "live":
+        _describe_live(config, paths, model, shard)
+    elif config.modality_of(model) == "images":
         from rosetta.activations.image_shards import capture_images
 
         capture_images(config, paths, model, shard)
@@ -43,15 +45,21 @@ def activations_step(config: Config, paths: Paths, model: str, shard: int) -> No
         _capture_text(config, paths, model, shard)
 
 
+def _describe_live(config: Config, paths: Paths, name: str, shard: int) -> None:
+    """Write how the rows of a store are computed; a generator makes the images that others see."""
+    from rosetta.activations.image_shards import make_images
+    from rosetta.activations.live import write_live_store
+
+    if config.is_generator(name):
+        make_images(config, paths, name, shard)
+    write_live_store(config, paths, name, shard)
+
+
 def _capture_text(config: Config, paths: Paths, model: str, shard: int) -> None:
     from rosetta.activations.capture import capture_shard
     from rosetta.activations.inputs import ShardInputs
-    from rosetta.activations.live import write_live_store
 
     settings = config.activations
-    if config.store_mode == "live":
-        write_live_store(config, paths, model, shard)
-        return
     inputs = ShardInputs.of(config, paths, model, shard)
     capture_shard(inputs, settings, paths.store_manifest(model, settings.n_shards, shard), shard)
 

@@ -331,8 +331,10 @@ class Store:
         values = values.view(torch.bfloat16) if self.dtype == "bfloat16" else values
         return scaled_back(values, self._exponents[layer])
 
-    def chunks(self, low: int, high: int) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
-        """Read the flat neuron range [low, high), every chunk once.
+    def chunks(
+        self, low: int, high: int, first_row: int = 0
+    ) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
+        """Read the flat neuron range [low, high) from the chunk with `first_row` on, each once.
 
         Yields
         ------
@@ -342,7 +344,7 @@ class Store:
             Activations by layer; `offset` is the first neuron's distance from `low`.
         """
         step = self._layers[0].chunks[0]
-        for start in range(0, self.n_positions, step):
+        for start in range(first_row - first_row % step, self.n_positions, step):
             parts = []
             for layer in range(low // self.d_mlp, -(-high // self.d_mlp)):
                 first = layer * self.d_mlp

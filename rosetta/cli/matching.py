@@ -124,7 +124,7 @@ def _view(
     values = parse_json("--exclusions", exclusions)
     excluded = checked(Exclusions, values, "--exclusions: {}".format)
     return View(
-        excluded, permute_seed=permute_seed, exchange_seed=exchange_seed, sample_table=documents
+        excluded, permute_seeds=(permute_seed,), exchange_seed=exchange_seed, sample_table=documents
     )
 
 

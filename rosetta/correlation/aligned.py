@@ -40,8 +40,8 @@ class Side:
         free of cancellation.
     quiet : ndarray of bool, shape (n_neurons,)
         Neurons below the variance floor: they read zero everywhere, as if they were dead.
-    permute_seed : int, optional
-        Seed of the permutation of the positions, if they are permuted.
+    permute_seeds : tuple of int or None
+        Orders of the positions that are correlated (`View.permute_seeds`).
     reordering : Reordering, optional
         How the samples are reordered, if samples are exchanged.
     """
@@ -50,7 +50,7 @@ class Side:
     positions: list[AlignedPositions]
     center: np.ndarray
     quiet: np.ndarray
-    permute_seed: int | None = None
+    permute_seeds: tuple[int | None, ...] = (None,)
     reordering: Reordering | None = None
 
     @property
@@ -66,7 +66,7 @@ class Side:
     @property
     def held(self) -> int:
         """Most rows that are in memory to be permuted or reordered."""
-        if self.permute_seed is not None:
+        if self.permute_seeds != (None,):
             return REORDERED
         return self.reordering.held + 2 * ROWS if self.reordering else 0
 
@@ -148,7 +148,7 @@ def pair_of(
         swap = exchange(sample_positions, place, facts, view.exchange_seed)
         a = replace(a, positions=_used(a.positions, swap.used_a), reordering=swap.of_a)
         b = replace(b, positions=_used(b.positions, swap.used_b), reordering=swap.of_b)
-    b = replace(b, permute_seed=view.permute_seed)
+    b = replace(b, permute_seeds=view.permute_seeds)
     left_out = reduce(LeftOut.add, [part.left_out for part in seen])
     left_out = replace(left_out, n_quiet_a=int(a.quiet.sum()), n_quiet_b=int(b.quiet.sum()))
     if a.n_positions < 2:

@@ -17,16 +17,20 @@ def kept_arrays(path: Path, make: Callable[[], dict[str, np.ndarray]]) -> Path:
         return path
     if path.exists():
         say(f"{path}: damaged; computing it again")
-    made = make()
-    with (
-        digested(path, sum(array.nbytes for array in made.values())) as temporary,
-        open(temporary, "wb") as stream,
-    ):
-        np.savez(stream, **made)  # type: ignore[arg-type]  # the stubs take each name for `allow_pickle`
+    save_arrays(path, make())
     return path
 
 
+def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Save arrays as one file, with its digest."""
+    with (
+        digested(path, sum(array.nbytes for array in arrays.values())) as temporary,
+        open(temporary, "wb") as stream,
+    ):
+        np.savez(stream, **arrays)  # type: ignore[arg-type]  # the stubs take each name for `allow_pickle`
+
+
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays that `kept_arrays` saved."""
+    """Return the arrays that `save_arrays` saved."""
     with np.load(path, allow_pickle=False) as saved:
         return {name: saved[name] for name in saved.files}

@@ -17,7 +17,8 @@ from rosetta.config.alignment import check_pooling
 from rosetta.config.base import GB
 from rosetta.correlation.aligned import WHOLE, AlignedPair, StoredPair, pair_identity
 from rosetta.correlation.neighbor_tables import NeighborLists, PairFacts
-from rosetta.correlation.plan import Budget, plan_screen, plan_tiles
+from rosetta.correlation.neighbors import PairNeighbors
+from rosetta.correlation.plan import Budget, n_passes, plan_orders, plan_screen
 from rosetta.correlation.products import product_device, resolve_precision
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.rounds import ScreenTask, correlate_screened
@@ -37,6 +38,8 @@ def correlate_pair(
     scratch: Path | None = None,
 ) -> NeighborLists:
     """Correlate all neurons of two models and return one job's neighbour lists (method, section 3).
+
+    The view has the positions in a single order; for several see `correlate_orders`.
 
     Parameters
     ----------
@@ -60,11 +63,24 @@ def correlate_pair(
     PlanError
         If no tile fits the memory budget.
     """
+    (lists,) = correlate_orders(request, job=job, view=view, scratch=scratch)
+    return lists
+
+
+def correlate_orders(
+    request: CorrelationRequest, *, job: int = 0, view: View, scratch: Path | None = None
+) -> list[NeighborLists]:
+    """Return a job's neighbour lists for each order of the second model's positions.
+
+    As many orders share a pass over both models as makes the fewest passes
+    (`rosetta.correlation.plan.plan_orders`). Parameters and errors are those of `correlate_pair`;
+    the lists are in the order of `view.permute_seeds`.
+    """
     _check(request, job, view, scratch)
     with _kept(scratch) as kept:
         work = _work(request, job, view, kept)
         found = _screened(work) if request.settings.method == "screened" else None
-        return _exact(work) if found is None else found
+        return _exact(work) if found is None else [found]
 
 
 def remove_scratch(scratch: Path) -> None:
@@ -209,12 +225,21 @@ def _screened(work: _Work) -> NeighborLists | None:
     return NeighborLists(found.neighbors, facts)
 
 
-def _exact(work: _Work) -> NeighborLists:
+def _exact(work: _Work) -> list[NeighborLists]:
     request, pair, facts = work.request, work.pair, work.facts
+    seeds = work.stored.view.permute_seeds
     held = pair.a.held, pair.b.held
-    plan = plan_tiles(pair.size, work.budget, precision=work.precision, held=held)
-    mine = plan.tiles[facts.job :: facts.n_jobs]
-    say(f"{len(mine)} of {len(plan.tiles)} tile(s), about {plan.peak_bytes / GB:.1f} GB")
+    plan, at_once = plan_orders(
+        pair.size, work.budget, len(seeds), precision=work.precision, held=held
+    )
+    orders = [seeds[i : i + at_once] for i in range(0, len(seeds), at_once)]
+    mine = [(tile, some) for tile in plan.tiles[facts.job :: facts.n_jobs] for some in orders]
+    say(
+        f"{len(mine)} of {n_passes(plan, at_once, len(seeds))} pass(es), about "
+        f"{plan.peak_bytes / GB:.1f} GB"
+    )
     folder = work.folder([plan.tiles, asdict(facts)])
     task = TileTask(work.stored, request.pooling, work.precision, facts.n_kept, str(folder))
-    return NeighborLists(correlate_tiles(task, mine, *pair.size[:2], request.dask), facts)
+    found = correlate_tiles(task, mine, *pair.size[:2], request.dask)
+    nothing = PairNeighbors.empty(*pair.size[:2], facts.n_kept)  # of more jobs than tiles
+    return [NeighborLists(found.get(seed, nothing), facts) for seed in seeds]

@@ -105,6 +105,7 @@ def plan_tiles(
     *,
     precision: str = "float32",
     held: tuple[int, int] = (0, 0),
+    n_orders: int = 1,
 ) -> TilePlan:
     """Cut an n_a × n_b matrix into the fewest near-square tiles that fit the memory.
 
@@ -118,16 +119,58 @@ def plan_tiles(
         What is multiplied.
     held : (int, int)
         Rows of either model that are held to be permuted or reordered.
+    n_orders : int
+        Orders of the positions that are correlated in one pass.
 
     Raises
     ------
     PlanError
         If not even a tile of 64 × 64 neurons fits.
     """
-    (width_a, width_b), peak = _fit(lambda a, b: tile_bytes(a, b, precision, held), size, budget)
+
+    def work(width_a: int, width_b: int) -> int:
+        return tile_bytes(width_a, width_b, precision, held, n_orders)
+
+    (width_a, width_b), peak = _fit(work, size, budget)
     edges_a, edges_b = _edges(size.n_a, width_a), _edges(size.n_b, width_b)
     tiles = tuple(Tile(*a, *b) for a in edges_a for b in edges_b)
     return TilePlan(tiles, peak)
+
+
+def plan_orders(
+    size: PairSize,
+    budget: Budget,
+    n_orders: int,
+    *,
+    precision: str = "float32",
+    held: tuple[int, int] = (0, 0),
+) -> tuple[TilePlan, int]:
+    """Return the tiles, and how many orders of the positions share a pass, for the fewest passes.
+
+    With memory for the sums of the whole matrix in 3 orders, 5 orders take 2 passes, of 3 and 2
+    orders: fewer than 5 passes of one order, or 4 tiles in all orders at once.
+
+    Parameters are those of `plan_tiles`; `n_orders` is how many are wanted.
+
+    Raises
+    ------
+    PlanError
+        If not even a tile of 64 × 64 neurons fits.
+    """
+    best = plan_tiles(size, budget, precision=precision, held=held), 1
+    for n in range(2, n_orders + 1):
+        try:
+            plan = plan_tiles(size, budget, precision=precision, held=held, n_orders=n)
+        except PlanError:  # of so many orders at once, which more would not be either
+            break
+        if n_passes(plan, n, n_orders) < n_passes(*best, n_orders):
+            best = plan, n
+    return best
+
+
+def n_passes(plan: TilePlan, at_once: int, n_orders: int) -> int:
+    """Return how often both sides are read for all orders, `at_once` of them in a pass."""
+    return len(plan.tiles) * -(-n_orders // at_once)
 
 
 @dataclass(frozen=True)
@@ -248,12 +291,14 @@ def check_budget(
     plan_tiles(size, budget, held=held)
 
 
-def tile_bytes(width_a: int, width_b: int, precision: str, held: tuple[int, int] = (0, 0)) -> int:
+def tile_bytes(
+    width_a: int, width_b: int, precision: str, held: tuple[int, int] = (0, 0), n_orders: int = 1
+) -> int:
     """Return the estimated memory of working on one tile."""
     cells = width_a * width_b
     rows = ROW_VALUE_BYTES[precision] * ROWS * (width_a + width_b)
     rows += (8 if precision == "float64" else 4) * (held[0] * width_a + held[1] * width_b)
-    return CELL_BYTES[precision] * cells + rows + min(STRIP_BYTES, 8 * cells)
+    return CELL_BYTES[precision] * cells * n_orders + rows + min(STRIP_BYTES, 8 * cells)
 
 
 def fits_rematch(

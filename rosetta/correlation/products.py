@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import torch
 
 from rosetta.errors import ConfigError
@@ -98,6 +101,18 @@ class Products:
             self._flush()
         self._rows_in_run += len(a)
         add_products(self._run, a, b, self._precision)
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return what `add` has summed so far, for `restore`."""
+        found = {"total": self._total.cpu().numpy(), "rows": np.array(self._rows_in_run)}
+        return found if self._run is None else {**found, "run": self._run.cpu().numpy()}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a state of products of the same shape and precision."""
+        self._total.copy_(torch.from_numpy(state["total"]))
+        self._rows_in_run = int(state["rows"])
+        if self._run is not None:
+            self._run.copy_(torch.from_numpy(state["run"]))
 
     def take(self) -> torch.Tensor:
         """Return the sums, float64 of shape (n_a, n_b) on the CPU, and let go of all memory."""

@@ -324,7 +324,7 @@ def whole_on_disk(
 
     def make() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         neurons = neurons_of(task.pair.open(), tile, only_a - tile.a_low, only_b - tile.b_low)
-        r, *_ = correlate_neurons(*neurons, task.pooling, "float32")
+        (r,), *_ = correlate_neurons(*neurons, task.pooling, "float32")
         of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)
         i, rank = np.nonzero(of_a.index >= 0)
         j, back = np.nonzero(of_b.index >= 0)

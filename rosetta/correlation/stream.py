@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle
@@ -14,7 +14,7 @@ import torch
 from rosetta.alignment.pooling import STRIP
 from rosetta.alignment.positions import AlignedPositions
 from rosetta.correlation.aligned import AlignedPair, Side
-from rosetta.correlation.permutation import permuted
+from rosetta.correlation.permutation import in_orders
 from rosetta.correlation.plan import Tile
 from rosetta.correlation.sums import ColumnTotals
 from rosetta.errors import StoreError
@@ -86,38 +86,46 @@ class Reading:
 
 
 def centred_blocks(
-    neurons: Neurons, reading: Reading, sums: ColumnTotals
+    neurons: Neurons, reading: Reading, sums: ColumnTotals, first: int = 0
 ) -> Iterator[torch.Tensor]:
     """Yield blocks of pooled activations minus pilot means, and add them to `sums`.
 
     All blocks but the last have exactly `reading.rows` rows wherever the shards end, so what is
     summed over them does not depend on the sharding. Every chunk is read once. A block may be used
-    until the next but one is taken. If the side's positions are permuted, so are the rows
-    (`rosetta.correlation.permutation`); if its samples are exchanged, they come in the order of the
-    pairs (`rosetta.correlation.exchange`).
+    until the next but one is taken. If the side's samples are exchanged, they come in the order of
+    the pairs (`rosetta.correlation.exchange`). Of permuted positions there is a block for every
+    order (`rosetta.correlation.permutation`).
+
+    Parameters
+    ----------
+    neurons, reading : Neurons, Reading
+        What is read, and how.
+    sums : ColumnTotals
+        Sums over the rows; those of permuted ones are the same.
+    first : int
+        Position to begin with: the first of a block and, if positions are permuted, of a window. No
+        samples may be exchanged then.
 
     Raises
     ------
     StoreError
         If a store is damaged or holds a non-finite value.
     """
-    side, blocks = neurons.side, _ordered_blocks(neurons, reading, sums)
+    side, blocks = neurons.side, _blocks(neurons, reading, sums, first)
     if side.reordering:
         return side.reordering.applied(blocks, reading.rows)
-    if side.permute_seed is None:
-        return blocks
-    return permuted(blocks, side.n_positions, reading.rows, side.permute_seed)
+    return in_orders(blocks, side.n_positions, reading.rows, side.permute_seeds, first)
 
 
-def _ordered_blocks(
-    neurons: Neurons, reading: Reading, sums: ColumnTotals
+def _blocks(
+    neurons: Neurons, reading: Reading, sums: ColumnTotals, first: int
 ) -> Iterator[torch.Tensor]:
     side, rows = neurons.side, reading.rows
     center = torch.from_numpy(side.center[neurons.flat]).to(reading.dtype)
     quiet = torch.from_numpy(side.quiet[neurons.flat])
     buffers = cycle(torch.empty((rows, len(neurons)), dtype=reading.dtype) for _ in range(2))
     block, filled = next(buffers), 0
-    for piece in (piece for shard in range(len(side.stores)) for piece in _pieces(neurons, shard)):
+    for piece in _pieces(neurons, first):
         done, n = 0, len(piece.positions)
         while done < n:
             some = slice(done, min(done + rows - filled, n))
@@ -162,8 +170,16 @@ class _Piece:
     positions: AlignedPositions
 
 
-def _pieces(neurons: Neurons, shard: int) -> Iterator[_Piece]:
-    """Yield all positions of a shard in order, each as soon as the chunks with its rows are read.
+def _pieces(neurons: Neurons, first: int) -> Iterator[_Piece]:
+    """Yield the positions of all shards from `first` on, in order."""
+    for shard, positions in enumerate(neurons.side.positions):
+        if first < len(positions):
+            yield from _pieces_of(neurons, shard, first)
+        first = max(first - len(positions), 0)
+
+
+def _pieces_of(neurons: Neurons, shard: int, first: int) -> Iterator[_Piece]:
+    """Yield the positions of a shard from its `first` on, each as soon as its rows are read.
 
     Rows that later positions need too are carried to the next chunk. With chunks of 4 rows and
     positions that need the rows 0-1, 2-5 and 6-7:
@@ -175,8 +191,8 @@ def _pieces(neurons: Neurons, shard: int) -> Iterator[_Piece]:
     positions, store = neurons.side.positions[shard], neurons.side.stores[shard]
     until, since = _needs(positions)
     carried: Parts = []
-    done, carried_from = 0, 0
-    for start, whole in store.chunks(neurons.low, neurons.high):
+    done, carried_from = first, 0
+    for start, whole in store.chunks(neurons.low, neurons.high, int(since[first])):
         parts = whole if neurons.only is None else _picked(whole, neurons.only)
         stop = start + len(parts[0][1])
         ready = int(np.searchsorted(until, stop, side="right"))
@@ -230,14 +246,22 @@ def _picked(parts: Parts, only: np.ndarray) -> Parts:
     return picked
 
 
-def prefetched(items: Iterator[T]) -> Iterator[T]:
-    """Yield the items of an iterator; a thread makes the next one while the present one is used."""
+def prefetched(items: Iterator[T], pauses: Container[int] = ()) -> Iterator[T]:
+    """Yield the items of an iterator; a thread makes the next one while the present one is used.
+
+    After as many items as a number of `pauses` tells, the next one is made when it is asked for:
+    then nothing is under way while these items are used.
+    """
     # One torch thread each: the strips are small, and all cores belong to the product.
     with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as thread:
-        ahead = thread.submit(next, items, None)
+        taken, ahead = 0, thread.submit(next, items, None)
         while (item := ahead.result()) is not None:
-            ahead = thread.submit(next, items, None)
+            taken += 1
+            if taken not in pauses:
+                ahead = thread.submit(next, items, None)
             yield item
+            if taken in pauses:
+                ahead = thread.submit(next, items, None)
 
 
 def cut_blocks(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 
 from rosetta.alignment.pooling import STRIP
@@ -56,6 +57,15 @@ class ColumnSums(ColumnTotals):
         whole._low = torch.stack([part._low for part in parts]).amin(dim=0)
         whole._high = torch.stack([part._high for part in parts]).amax(dim=0)
         return whole
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Return what `add` has summed so far, for `restore`."""
+        return {name.lstrip("_"): value.numpy() for name, value in vars(self).items()}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a state of as many neurons."""
+        for name, value in vars(self).items():
+            value.copy_(torch.from_numpy(state[name.lstrip("_")]))
 
     def deviation(self, n: int) -> torch.Tensor:
         """Return √Σ(x − x̄)² of n rows; zero exactly for neurons that never change."""

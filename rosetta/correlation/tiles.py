@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,10 @@ import torch
 from rosetta.alignment.pooling import STRIP
 from rosetta.config import Dask
 from rosetta.correlation.aligned import AlignedPair, StoredPair
+from rosetta.correlation.checkpoints import WINDOWS_AT_ONCE, Checkpoint, Summed
 from rosetta.correlation.kept_arrays import kept_arrays, load_arrays
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
+from rosetta.correlation.permutation import window_edges
 from rosetta.correlation.plan import ROWS, Tile
 from rosetta.correlation.products import Products
 from rosetta.correlation.schedule import run_tasks
@@ -26,17 +28,20 @@ from rosetta.correlation.topk import top_k
 def correlate_tile(
     pair: AlignedPair, tile: Tile, pooling: str, precision: str
 ) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
-    """Return the exact correlations of all neurons of a tile (see `correlate_neurons`)."""
-    return correlate_neurons(*neurons_of(pair, tile), pooling, precision)
+    """Return the exact correlations of all neurons of a tile, of positions in a single order (see
+    `correlate_neurons`).
+    """
+    (r,), dead_a, dead_b = correlate_neurons(*neurons_of(pair, tile), pooling, precision)
+    return r, dead_a, dead_b
 
 
 def correlate_neurons(
-    a: Neurons, b: Neurons, pooling: str, precision: str
-) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
+    a: Neurons, b: Neurons, pooling: str, precision: str, checkpoint: Checkpoint | None = None
+) -> tuple[list[torch.Tensor], np.ndarray, np.ndarray]:
     """Return exact Pearson correlations (method, section 3; Dravid 2026, Eq. 2).
 
-    One pass over both sides: threads read, pool and centre the next rows while the present ones are
-    multiplied.
+    One pass over both sides, for all orders of B's positions: threads read, pool and centre the
+    next rows while the present ones are multiplied.
 
     Parameters
     ----------
@@ -44,11 +49,14 @@ def correlate_neurons(
         Neurons of either side of a pair.
     pooling, precision : str
         How rows become positions, and what is multiplied.
+    checkpoint : Checkpoint, optional
+        Where sums are saved meanwhile. What a killed pass left there is gone on with, to the same
+        last bit.
 
     Returns
     -------
-    r : Tensor of float64, shape (len(a), len(b))
-        -inf where one of the neurons is dead.
+    r : list of Tensor of float64, shape (len(a), len(b))
+        Per order of the positions (`Side.permute_seeds`); -inf where one of the neurons is dead.
     dead_a, dead_b : ndarray of bool
         Neurons without variance over the aligned positions.
 
@@ -57,17 +65,64 @@ def correlate_neurons(
     StoreError
         If a store is damaged or holds a non-finite value.
     """
-    reading = Reading(pooling, torch.float64 if precision == "float64" else torch.float32, ROWS)
+    n = a.side.n_positions
     sums_a, sums_b = ColumnSums(len(a)), ColumnSums(len(b))
-    products = Products(len(a), len(b), precision)
-    blocks_a = prefetched(centred_blocks(a, reading, sums_a))
-    blocks_b = prefetched(centred_blocks(b, reading, sums_b))
-    for block_a, block_b in zip(blocks_a, blocks_b, strict=True):
-        products.add(block_a, block_b)
-    r, n = products.take(), a.side.n_positions
+    products = [Products(len(a), len(b), precision) for _ in b.side.permute_seeds]
+    reading = Reading(pooling, torch.float64 if precision == "float64" else torch.float32, ROWS)
+    _Pass(a, b, reading, sums_a, sums_b, products).run(checkpoint)
     of_a, of_b = reduced(sums_a, n), reduced(sums_b, n)
-    to_correlations(r, of_a, of_b, n)
-    return r, of_a.dead.numpy(), of_b.dead.numpy()
+    found = []
+    while products:
+        found.append(products.pop(0).take())
+        to_correlations(found[-1], of_a, of_b, n)
+    return found, of_a.dead.numpy(), of_b.dead.numpy()
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One pass over the positions of a pair, and what it sums."""
+
+    a: Neurons
+    b: Neurons
+    reading: Reading
+    sums_a: ColumnSums
+    sums_b: ColumnSums
+    products: list[Products]
+
+    def run(self, checkpoint: Checkpoint | None) -> None:
+        """Read both sides once and add all rows up, with what a checkpoint holds of them."""
+        names = [f"products-{i}" for i in range(len(self.products))]
+        sums: dict[str, Summed] = {"a": self.sums_a, "b": self.sums_b}
+        sums |= dict(zip(names, self.products, strict=True))
+        first = checkpoint.restore(sums) if checkpoint else 0
+        pauses = self._pauses() if checkpoint else []
+        blocks_a = self._blocks(self.a, self.sums_a, first, pauses, times=1)
+        blocks_b = self._blocks(self.b, self.sums_b, first, pauses, times=len(self.products))
+        done = first
+        for block_a in blocks_a:
+            for product in self.products:
+                product.add(block_a, next(blocks_b))
+            done += len(block_a)
+            if checkpoint and done in pauses:
+                checkpoint.save_if_due(done, sums)
+        if next(blocks_b, None) is not None:
+            raise AssertionError("the sides of a pair have as many positions")
+
+    def _pauses(self) -> list[int]:
+        """Return positions before which nothing is under way: edges of windows, far apart; none if
+        samples wait to be exchanged.
+        """
+        if self.a.side.reordering:
+            return []
+        return window_edges(self.a.side.n_positions, self.reading.rows)[::WINDOWS_AT_ONCE][1:]
+
+    def _blocks(
+        self, neurons: Neurons, sums: ColumnSums, first: int, pauses: list[int], times: int
+    ) -> Iterator[torch.Tensor]:
+        """Return the blocks of a side, each `times` times, made ahead but for pauses."""
+        rows = self.reading.rows
+        before = {-(-(pause - first) // rows) * times for pause in pauses if pause > first}
+        return prefetched(centred_blocks(neurons, self.reading, sums, first), before)
 
 
 class Columns(NamedTuple):
@@ -122,17 +177,27 @@ class TileTask:
 def tile_neighbors(
     pair: AlignedPair, tile: Tile, pooling: str, precision: str, n_kept: int
 ) -> PairNeighbors:
-    """Return a tile's part of the neighbour lists, for its own neurons in their ranges."""
-    r, dead_a, dead_b = correlate_tile(pair, tile, pooling, precision)
-    return PairNeighbors(
-        top_k(r, n_kept, tile.b_low), top_k(r.T, n_kept, tile.a_low), dead_a, dead_b
-    )
+    """Return a tile's part of the neighbour lists, for its own neurons in their ranges; positions
+    are in a single order.
+    """
+    r, *dead = correlate_tile(pair, tile, pooling, precision)
+    return _nearest(r, tile, n_kept, *dead)
+
+
+def _nearest(
+    r: torch.Tensor, tile: Tile, n_kept: int, dead_a: np.ndarray, dead_b: np.ndarray
+) -> PairNeighbors:
+    of_a, of_b = top_k(r, n_kept, tile.b_low), top_k(r.T, n_kept, tile.a_low)
+    return PairNeighbors(of_a, of_b, dead_a, dead_b)
+
+
+Work = tuple[Tile, tuple[int | None, ...]]  # a tile, and orders of B's positions
 
 
 def correlate_tiles(
-    task: TileTask, tiles: Sequence[Tile], n_a: int, n_b: int, dask: Dask
-) -> PairNeighbors:
-    """Compute tiles of a pair and merge their neighbour lists.
+    task: TileTask, work: Sequence[Work], n_a: int, n_b: int, dask: Dask
+) -> dict[int | None, PairNeighbors]:
+    """Compute tiles of a pair and merge their neighbour lists, per order of B's positions.
 
     Finished tiles are kept under `task.scratch` until the caller has saved the result, so that a
     killed job repeats none of them.
@@ -141,39 +206,56 @@ def correlate_tiles(
     ----------
     task : TileTask
         The pair and how it is computed.
-    tiles : sequence of Tile
-        Which tiles.
+    work : sequence of (Tile, tuple of int or None)
+        Which tiles, each in which orders of the positions.
     n_a, n_b : int
         Neurons of either model.
     dask : Dask
         Where the tiles are computed.
     """
-    paths = run_tasks(tile_on_disk, [(task, tile) for tile in tiles], dask, label="tiles")
-    merged = PairNeighbors.empty(n_a, n_b, task.n_kept)
-    for path, tile in zip(paths, tiles, strict=True):
-        merged = merged.merge(_load(path).placed(n_a, n_b, tile.a_low, tile.b_low))
+    paths = run_tasks(tile_on_disk, [(task, *part) for part in work], dask, label="tiles")
+    merged: dict[int | None, PairNeighbors] = {}
+    for path, (tile, seeds) in zip(paths, work, strict=True):
+        saved = load_arrays(path)
+        for number, seed in enumerate(seeds):
+            so_far = merged.get(seed, PairNeighbors.empty(n_a, n_b, task.n_kept))
+            mine = _parse(saved, number).placed(n_a, n_b, tile.a_low, tile.b_low)
+            merged[seed] = so_far.merge(mine)
     return merged
 
 
-def tile_on_disk(task: TileTask, tile: Tile) -> Path:
-    """Compute one tile unless it is on disk; return the file of its neighbours."""
-    path = Path(task.scratch) / f"{'-'.join(map(str, tile))}.npz"
+def tile_on_disk(task: TileTask, tile: Tile, seeds: tuple[int | None, ...]) -> Path:
+    """Compute one tile in some orders unless it is on disk; return the file of its neighbours."""
+    name = "-".join(map(str, (*tile, *seeds)))
+    path = Path(task.scratch) / f"{name}.npz"
+    checkpoint = Checkpoint(path.with_name(f"partial-{name}.npz"))
 
     def make() -> dict[str, np.ndarray]:
-        found = tile_neighbors(task.pair.open(), tile, task.pooling, task.precision, task.n_kept)
-        return {
-            "a_index": found.a.index,
-            "a_r": found.a.r,
-            "b_index": found.b.index,
-            "b_r": found.b.r,
-            "dead_a": found.dead_a,
-            "dead_b": found.dead_b,
-        }
+        pair = task.pair.open()
+        pair = replace(pair, b=replace(pair.b, permute_seeds=seeds))
+        a, b = neurons_of(pair, tile)
+        found, dead_a, dead_b = correlate_neurons(a, b, task.pooling, task.precision, checkpoint)
+        arrays = {"dead_a": dead_a, "dead_b": dead_b}
+        for number in range(len(seeds)):
+            nearest = _nearest(found.pop(0), tile, task.n_kept, dead_a, dead_b)
+            arrays |= _arrays(nearest, number)
+        return arrays
 
-    return kept_arrays(path, make)
+    kept_arrays(path, make)
+    checkpoint.remove()
+    return path
 
 
-def _load(path: Path) -> PairNeighbors:
-    saved = load_arrays(path)
-    a, b = (Neighbors(saved[f"{side}_index"], saved[f"{side}_r"]) for side in "ab")
+def _arrays(found: PairNeighbors, number: int) -> dict[str, np.ndarray]:
+    return {
+        f"{number}.{side}.{name}": value
+        for side, lists in (("a", found.a), ("b", found.b))
+        for name, value in (("index", lists.index), ("r", lists.r))
+    }
+
+
+def _parse(saved: dict[str, np.ndarray], number: int) -> PairNeighbors:
+    a, b = (
+        Neighbors(saved[f"{number}.{side}.index"], saved[f"{number}.{side}.r"]) for side in "ab"
+    )
     return PairNeighbors(a, b, saved["dead_a"], saved["dead_b"])

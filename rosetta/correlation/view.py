@@ -33,9 +33,9 @@ class View:
     half : int, optional
         Look at the first (0) or second (1) half of the samples only, clusters of samples whole
         (`rosetta.alignment.samples.deal`).
-    permute_seed : int, optional
-        Permute the positions of the second model with this seed
-        (`rosetta.correlation.permutation`).
+    permute_seeds : tuple of int or None
+        Orders of the second model's positions that are correlated, in one pass where memory allows:
+        as they are (None), or permuted with a seed (`rosetta.correlation.permutation`).
     exchange_seed : int, optional
         Exchange the samples of the second model with this seed (`rosetta.correlation.exchange`).
     sample_table : Path, optional
@@ -47,7 +47,7 @@ class View:
     exclusions: Exclusions = field(default_factory=Exclusions)
     first: int | None = None
     half: int | None = None
-    permute_seed: int | None = None
+    permute_seeds: tuple[int | None, ...] = (None,)
     exchange_seed: int | None = None
     sample_table: Path | None = None
     grid: Grid = "larger"
@@ -60,7 +60,7 @@ class View:
     @property
     def in_order(self) -> bool:
         """Whether both models' positions are looked at in the order of the stores."""
-        return self.permute_seed is None and self.exchange_seed is None
+        return self.permute_seeds == (None,) and self.exchange_seed is None
 
     def describe(self) -> dict[str, Any]:
         """Return the view as plain data; what is known of the samples by its digest."""

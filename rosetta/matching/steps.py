@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,24 +126,59 @@ def nulls_step(config: Config, paths: Paths, control: str, pair: str) -> None:
     The table has the columns `seed` and of matches. Its metadata has the aligned positions of every
     seed: fewer under `documents`, where the longer one of two samples is cut.
     """
-    from rosetta.matching.views import match_view, null_view, view_scratch
+    from rosetta.matching.views import view_scratch
 
-    out, models = paths.null_matches(control, pair), pair.split(PAIR_SEPARATOR)
-    table = files.sample_table(config, paths, pair)
-    found, positions = [], []
+    out, seeds = paths.null_matches(control, pair), config.controls.seeds(control)
+    tables, positions = [], []
     with view_scratch(out) as scratch:
-        for seed in config.controls.seeds(control):
-            untrained = control == "untrained"
-            names = [twin_name(model, seed) for model in models] if untrained else models
-            a, b = files.store_folders(config, paths, group_name(tuple(names)))
-            view = null_view(config, table, control, seed)
-            matches, facts = match_view(config, a, b, scratch, view)
+        matched = _NULLS[control](config, paths, pair, scratch)
+        for seed, (matches, facts) in zip(seeds, matched, strict=True):
             n, mean = facts["n_positions"], matches["r"].mean()
             said = f"{len(matches)} matches on {n} positions, mean r {mean:.3f}"
             say(f"{control}, seed {seed}: {said}")
-            found.append(matches.assign(seed=seed))
+            tables.append(matches.assign(seed=seed))
             positions.append({"seed": seed, "n_positions": n})
-        write_parquet(out, pd.concat(found, ignore_index=True), {"seeds": positions})
+        write_parquet(out, pd.concat(tables, ignore_index=True), {"seeds": positions})
+
+
+_Matched = Iterator[tuple[pd.DataFrame, dict[str, int]]]
+
+
+def _permuted(config: Config, paths: Paths, pair: str, scratch: Path) -> _Matched:
+    """Yield matches with the positions permuted, of all seeds from the same passes."""
+    from rosetta.correlation.view import View
+    from rosetta.matching.views import match_orders
+
+    view = replace(View.of(config), permute_seeds=tuple(config.controls.permutation_seeds))
+    yield from match_orders(config, *files.store_folders(config, paths, pair), scratch, view)
+
+
+def _exchanged(config: Config, paths: Paths, pair: str, scratch: Path) -> _Matched:
+    """Yield matches with samples exchanged."""
+    from rosetta.correlation.view import View
+    from rosetta.matching.views import match_view
+
+    folders, table = (
+        files.store_folders(config, paths, pair),
+        files.sample_table(config, paths, pair),
+    )
+    for seed in config.controls.seeds("documents"):
+        view = replace(View.of(config), exchange_seed=seed, sample_table=table)
+        yield match_view(config, *folders, scratch, view)
+
+
+def _untrained(config: Config, paths: Paths, pair: str, scratch: Path) -> _Matched:
+    """Yield matches of untrained twins."""
+    from rosetta.correlation.view import View
+    from rosetta.matching.views import match_view
+
+    for seed in config.controls.seeds("untrained"):
+        twins = group_name(tuple(twin_name(model, seed) for model in pair.split(PAIR_SEPARATOR)))
+        folders = files.store_folders(config, paths, twins)
+        yield match_view(config, *folders, scratch, View.of(config))
+
+
+_NULLS = {"permutation": _permuted, "documents": _exchanged, "untrained": _untrained}
 
 
 def intervals_step(config: Config, paths: Paths, pair: str) -> None:

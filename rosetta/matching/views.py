@@ -16,7 +16,7 @@ from rosetta.correlation.neighbor_tables import (
     read_lists,
     write_lists,
 )
-from rosetta.correlation.pairs import correlate_pair, remove_scratch
+from rosetta.correlation.pairs import correlate_orders, remove_scratch
 from rosetta.correlation.products import resolve_precision
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.view import View
@@ -50,7 +50,7 @@ def match_view(
         Folder of the job (`view_scratch`), in which finished neighbour lists are kept, and found
         again.
     view : View
-        Samples, positions and neurons that are correlated, and their order.
+        Samples, positions and neurons that are correlated, and their single order.
     pooling : str, optional
         In place of the configuration's.
 
@@ -61,38 +61,48 @@ def match_view(
     facts : dict
         Its positions, and what the exclusions left out.
     """
+    (found,) = match_orders(config, folder_a, folder_b, scratch, view, pooling)
+    return found
+
+
+def match_orders(
+    config: Config,
+    folder_a: Path,
+    folder_b: Path,
+    scratch: Path,
+    view: View,
+    pooling: str | None = None,
+) -> list[tuple[pd.DataFrame, dict[str, int]]]:
+    """Do as `match_view` for each order of the second model's positions, in as few passes over the
+    stores as memory allows.
+    """
     k = config.matching.k
     settings = config.correlation.model_copy(update={"method": "exact", "n_jobs": 1, "max_k": k})
     pooling = pooling or config.alignment.pooling
     request = CorrelationRequest(folder_a, folder_b, pooling, settings, config.dask)
     lists = _lists_under(request, view, scratch)
-    return mutual_matches(*lists, k), pair_counts(*lists)
+    return [(mutual_matches(*one, k), pair_counts(*one)) for one in lists]
 
 
-def _lists_under(request: CorrelationRequest, view: View, scratch: Path) -> NeighborLists:
-    """Return the neighbour lists of a pair under a view; a killed job's are in `scratch`."""
+def _lists_under(request: CorrelationRequest, view: View, scratch: Path) -> list[NeighborLists]:
+    """Return the neighbour lists of a pair under a view; those that a killed job finished are in
+    `scratch`.
+    """
     settings = request.settings
     stores = pair_identity(request.folder_a, request.folder_b)
     precision = resolve_precision(settings.precision)
-    computed = [stores, request.pooling, settings.max_k, precision, view.describe()]
-    kept = scratch / f"{digest_json(computed)}.parquet"
-    if kept.exists():
-        return read_lists([kept])
-    tiles = scratch / f".tiles-{kept.stem}"
-    lists = correlate_pair(request, view=view, scratch=tiles)
-    write_lists(kept, lists)
-    remove_scratch(tiles)
-    return lists
-
-
-def null_view(config: Config, table: Path | None, control: str, seed: int) -> View:
-    """Return the view under a null model; that of untrained twins is the main one.
-
-    `table` tells the samples' labels and clusters, where there is one.
-    """
-    main = View.of(config)
-    if control == "permutation":
-        return replace(main, permute_seed=seed)
-    if control == "documents":
-        return replace(main, exchange_seed=seed, sample_table=table)
-    return main
+    kept = {}
+    for seed in view.permute_seeds:
+        alone = replace(view, permute_seeds=(seed,)).describe()
+        computed = [stores, request.pooling, settings.max_k, precision, alone]
+        kept[seed] = scratch / f"{digest_json(computed)}.parquet"
+    missing = tuple(seed for seed, path in kept.items() if not path.exists())
+    if missing:
+        tiles = scratch / f".tiles-{kept[missing[0]].stem}"
+        view = replace(view, permute_seeds=missing)
+        for seed, lists in zip(
+            missing, correlate_orders(request, view=view, scratch=tiles), strict=True
+        ):
+            write_lists(kept[seed], lists)
+        remove_scratch(tiles)
+    return [read_lists([path]) for path in kept.values()]

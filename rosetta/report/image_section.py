@@ -80,6 +80,7 @@ def _stores(config: Config, paths: Paths) -> pd.DataFrame:
         stores = read_manifest(paths.captured(model), CAPTURED)["stores"]
         for name, held in stores.items():
             grid = " × ".join(map(str, held["grid"]))
-            rows.append((name, held["n_images"], grid, held["n_positions"], max(held["n_dead"])))
+            n_dead = "—" if None in held["n_dead"] else max(held["n_dead"])
+            rows.append((name, held["n_images"], grid, held["n_positions"], n_dead))
     columns = ["stores", "images", "grid", "cells", "dead neurons of a shard, at most"]
     return pd.DataFrame(rows, columns=columns)

@@ -34,19 +34,21 @@ def save_pair(folder, seed=0):
 @pytest.fixture
 def correlated(monkeypatch):
     """What was correlated: a list that grows."""
-    seen, original = [], rosetta.matching.views.correlate_pair
+    seen, original = [], rosetta.matching.views.correlate_orders
 
     def watched(*arguments, view, **others):
-        seen.append(view.permute_seed)
+        seen.extend(view.permute_seeds)
         return original(*arguments, view=view, **others)
 
-    monkeypatch.setattr(rosetta.matching.views, "correlate_pair", watched)
+    monkeypatch.setattr(rosetta.matching.views, "correlate_orders", watched)
     return seen
 
 
 def matches(stores, out, seeds, dies=False):
     with view_scratch(out) as scratch:
-        found = [match_view(CONFIG, *stores, scratch, View(permute_seed=seed))[0] for seed in seeds]
+        found = [
+            match_view(CONFIG, *stores, scratch, View(permute_seeds=(seed,)))[0] for seed in seeds
+        ]
         if dies:
             raise Killed
     return found

@@ -241,7 +241,7 @@ def test_what_survives_an_exchange_of_documents_is_domain_and_position(tmp_path,
     assert r == pytest.approx(expected, abs=0.05)
     assert found == N
     exchanged, still = matched_r(stores, exchange_seed=1, sample_table=path)
-    permuted, _ = matched_r(stores, permute_seed=1)
+    permuted, _ = matched_r(stores, permute_seeds=(1,))
     assert permuted < 0.1, "the weaker null loses all that both models share"
     if shared == "place":
         assert exchanged == pytest.approx(expected, abs=0.06)

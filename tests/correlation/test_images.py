@@ -129,7 +129,7 @@ def test_neurons_of_place_survive_an_exchange_of_images_and_nothing_else_does(pl
         assert exchanged["place"] == pytest.approx(EXPECTED, abs=0.03), "cells meet at their place"
         assert abs(exchanged["class"]) < 0.2
         assert abs(exchanged["content"]) < 0.05
-    permuted = mean_r(stores, View(kept, permute_seed=3))
+    permuted = mean_r(stores, View(kept, permute_seeds=(3,)))
     assert max(map(abs, permuted.values())) < 0.05
 
 

@@ -100,7 +100,7 @@ def test_a_permutation_keeps_the_marginals_and_moves_rows_within_windows(stores,
     monkeypatch.setattr(rosetta.correlation.permutation, "WINDOW", 8)
     monkeypatch.setattr(rosetta.correlation.tiles, "ROWS", 2)
     blocks, sums = [], [ColumnSums(18), ColumnSums(18)]
-    for view, total in zip((View(), View(permute_seed=3)), sums, strict=True):
+    for view, total in zip((View(), View(permute_seeds=(3,))), sums, strict=True):
         neurons = Neurons(align_pair(*stores, view).b, 0, 18)
         read = centred_blocks(neurons, Reading("mean", torch.float64, 2), total)
         blocks.append([block.clone() for block in read])
@@ -117,15 +117,15 @@ def test_a_permutation_keeps_the_marginals_and_moves_rows_within_windows(stores,
         assert 4 <= high - low <= 8
         assert sorted(origin[low:high]) == list(range(low, high))
     assert np.mean(np.array(origin) == np.arange(n)) < 0.5
-    r, _ = under(stores, View(permute_seed=3))
+    r, _ = under(stores, View(permute_seeds=(3,)))
     np.testing.assert_allclose(r, correlations(pooled(*stores)[0], after), atol=1e-9)
-    again, _ = under(stores, View(permute_seed=4))
+    again, _ = under(stores, View(permute_seeds=(4,)))
     assert not np.allclose(r, again)
 
 
 def test_a_small_set_is_permuted_as_a_whole(stores):
     a, b, _ = pooled(*stores)
-    neurons = Neurons(align_pair(*stores, View(permute_seed=0)).b, 0, 18)
+    neurons = Neurons(align_pair(*stores, View(permute_seeds=(0,))).b, 0, 18)
     blocks = centred_blocks(neurons, Reading("mean", torch.float64, 10), ColumnSums(18))
     moved = torch.cat([block.clone() for block in blocks]).numpy()[:, 5]
     origin = [int(np.abs(b[:, 5] - b[:, 5].mean() - (x - moved.mean())).argmin()) for x in moved]

@@ -106,9 +106,10 @@ def stores_of_models(config: Config, paths: Paths, job: Wildcards) -> list[Path]
     return [*found, *captured(config, paths, job)]
 
 
-def store_folders(config: Config, paths: Paths, pair: str) -> list[Path]:
+def store_folders(config: Config, paths: Paths, pair: str) -> tuple[Path, Path]:
     """Return the folders of the shard stores of both models of a pair, which may be twins."""
-    return [paths.stores(name, config.activations.n_shards) for name in config.stores_of(pair)]
+    a, b = (paths.stores(name, config.activations.n_shards) for name in config.stores_of(pair))
+    return a, b
 
 
 def sample_table(config: Config, paths: Paths, pair: str) -> Path | None:
