@@ -47,15 +47,16 @@ class Activations(Section):
         "cannot be traced "
         "back to the text; more is an error",
     )
-    keep: bool = Field(
+    keep: bool | Literal["temporary", "auto"] = Field(
         True,
-        description="keep the stores; if not, they are deleted once used (correlation.method "
-        "exact) or never written, "
-        "the models running again instead (screened)",
+        description="what becomes of the stores: `true` keeps them; `temporary` deletes them once "
+        "they are used; `false` never writes them, and runs the models again whenever activations "
+        "are read; auto: `temporary` or `false`, whichever takes less time by the sizes of the "
+        "models and whether they run on a GPU (`devices.gpu_memory_gb`)",
     )
 
     @model_validator(mode="after")
     def _stores_are_kept(self) -> Activations:
-        if self.shards_per_job == "all" and not self.keep:
+        if self.shards_per_job == "all" and self.keep is not True:
             raise ValueError("shards_per_job: all needs keep: true, or leave it at auto")
         return self

@@ -188,11 +188,6 @@ def image_problems(config: Any) -> list[str]:
             "texts are filtered by a language model"
         )
     if "images" in config.modalities:
-        if config.store_mode == "live":
-            problems.append(
-                "activations.keep: stores of images are kept, or deleted once used; set keep: "
-                "true, or correlation.method: exact"
-            )
         problems += [
             f"{key}: needs tokens in spans, which images have none of; leave it out"
             for key, given in (

@@ -58,6 +58,7 @@ from rosetta.config.references import (
     sampling_problems,
 )
 from rosetta.config.report import Report
+from rosetta.config.store_choice import runs_cost_less_than_stores
 from rosetta.config.sweeps import Sweeps
 from rosetta.config.theory import Theory, theory_problems
 from rosetta.config.zoo import Zoo
@@ -156,9 +157,21 @@ class Config(Section):
     @property
     def store_mode(self) -> Literal["kept", "temporary", "live"]:
         """What becomes of activation stores: kept, deleted once used, or never written."""
-        if self.activations.keep:
+        keep = self.activations.keep
+        if keep is True:
             return "kept"
-        return "live" if self.correlation.method == "screened" else "temporary"
+        live = runs_cost_less_than_stores(self) if keep == "auto" else keep is False
+        return "live" if live else "temporary"
+
+    @property
+    def permutes_live(self) -> bool:
+        """Whether pairs are correlated with their positions permuted, too, whenever models run."""
+        return self.store_mode == "live" and self.correlation.method == "exact"
+
+    def permuted_with(self, pair: str) -> list[int]:
+        """Return the seeds of permutations whose correlations come from the pair's own passes."""
+        shared = self.permutes_live and self.is_first(pair)
+        return list(self.controls.permutation_seeds) if shared else []
 
     @property
     def models_at_once(self) -> int:
@@ -296,7 +309,7 @@ class Config(Section):
         Stores that are not kept are outputs of jobs of their own, which Snakemake deletes.
         """
         chosen = self.activations.shards_per_job
-        if chosen == "one" or not self.activations.keep:
+        if chosen == "one" or self.store_mode != "kept":
             return False
         if chosen == "all":
             return True

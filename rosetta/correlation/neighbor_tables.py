@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import asdict, astuple, dataclass, fields
-from functools import reduce
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass, fields, replace
+from functools import partial, reduce
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,8 @@ class LeftOut:
 
 LEFT_OUT = [field.name for field in fields(LeftOut)]
 NEIGHBOR_COLUMNS = ["side", "layer", "unit", "rank", "partner_layer", "partner_unit", "r"]
+# Only in lists that were found together with those of permuted positions: whose row it is.
+SEED = "permute_seed"
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ class PairFacts:
 
     `n_uncertified` counts the neurons that the screened method's first candidates did not settle:
     they took further exact correlations. `failure_probability` bounds the chance that a match of
-    the pair is not the exact method's. The last five are what the exclusions left out (`LeftOut`).
+    the pair is not the exact method's. Five are what the exclusions left out (`LeftOut`).
+    `permute_seeds` are those of the permuted positions whose lists are in the same file.
     """
 
     model_a: str
@@ -73,6 +77,7 @@ class PairFacts:
     n_high_norm: int = 0
     n_quiet_a: int = 0
     n_quiet_b: int = 0
+    permute_seeds: tuple[int, ...] = ()
 
 
 class NeighborLists(NamedTuple):
@@ -119,18 +124,37 @@ class NeighborLists(NamedTuple):
         return pd.concat([a, b], ignore_index=True)
 
 
-def write_lists(path: Path, lists: NeighborLists) -> None:
-    """Write neighbour lists as Parquet (`NeighborLists.table`)."""
-    write_parquet(path, lists.table(), asdict(lists.facts))
+def write_lists(
+    path: Path, lists: NeighborLists, permuted: Mapping[int, NeighborLists] | None = None
+) -> None:
+    """Write neighbour lists as Parquet (`NeighborLists.table`).
+
+    With those of permuted positions, by their seed, the table has the column `permute_seed`, which
+    is empty where positions are as they are.
+    """
+    facts = asdict(replace(lists.facts, permute_seeds=tuple(permuted or ())))
+    table = lists.table()
+    if permuted:
+        parts = [table.assign(**{SEED: None})]
+        parts += [one.table().assign(**{SEED: seed}) for seed, one in permuted.items()]
+        table = pd.concat([part.astype({SEED: "Int64"}) for part in parts], ignore_index=True)
+    write_parquet(path, table, facts)
 
 
-def read_lists(paths: list[Path]) -> NeighborLists:
+def read_lists(paths: list[Path], permute_seed: int | None = None) -> NeighborLists:
     """Read and merge the partial neighbour lists that the jobs of one pair wrote.
+
+    Parameters
+    ----------
+    paths : list of Path
+        The files of all jobs.
+    permute_seed : int, optional
+        Read the lists of positions permuted with this seed, not those of positions as they are.
 
     Raises
     ------
     StoreError
-        If a part is missing or the parts are of different computations.
+        If a part is missing, the parts are of different computations, or hold no lists of the seed.
     """
     facts = [_facts(path) for path in paths]
     if sorted(fact.job for fact in facts) != list(range(facts[0].n_jobs)):
@@ -144,13 +168,29 @@ def read_lists(paths: list[Path]) -> NeighborLists:
             f"{paths[0].parent}: its parts are of different computations. "
             f"{how_to_recompute(*paths)}"
         )
-    parts = [_parse(read_parquet(path, NEIGHBOR_COLUMNS), facts[0]) for path in paths]
+    tables = map(partial(_rows, permute_seed=permute_seed), paths, facts)
+    parts = [_parse(table, facts[0]) for table in tables]
     return NeighborLists(reduce(PairNeighbors.merge, parts), facts[0])
+
+
+def _rows(path: Path, facts: PairFacts, permute_seed: int | None) -> pd.DataFrame:
+    """Return the rows of one order of the positions."""
+    if permute_seed is not None and permute_seed not in facts.permute_seeds:
+        raise StoreError(
+            f"{path}: holds no lists of positions permuted with the seed {permute_seed}. "
+            f"{how_to_recompute(path)}"
+        )
+    if not facts.permute_seeds:
+        return read_parquet(path, NEIGHBOR_COLUMNS)
+    table = read_parquet(path, [*NEIGHBOR_COLUMNS, SEED])
+    seed = table.pop(SEED)
+    return table[seed.isna() if permute_seed is None else (seed == permute_seed).fillna(False)]
 
 
 def _facts(path: Path) -> PairFacts:
     try:
-        return PairFacts(**read_parquet_metadata(path))
+        told = read_parquet_metadata(path)
+        return PairFacts(**{**told, "permute_seeds": tuple(told.get("permute_seeds", ()))})
     except TypeError:
         raise StoreError(
             f"{path}: holds no neighbour lists. Give what `rosetta correlate` wrote."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,18 +39,30 @@ def correlate_step(
     from rosetta.correlation.aligned import WHOLE
     from rosetta.correlation.pairs import correlate_pair, remove_scratch
 
-    scratch = out.parent / f".tiles-{out.stem}"
+    scratch = _scratch(out)
     lists = correlate_pair(request, job=job, view=view or WHOLE, scratch=scratch)
     write_lists(out, lists)
     remove_scratch(scratch)
 
 
+def _scratch(out: Path) -> Path:
+    return out.parent / f".tiles-{out.stem}"
+
+
 def neighbors_step(config: Config, paths: Paths, pair: str, job: int) -> None:
-    """Correlate a pair of a run, and write the neighbour lists of one of its jobs."""
+    """Correlate a pair of a run, and write the neighbour lists of one of its jobs.
+
+    Where nothing is stored, those of permuted positions come from the same passes, and lie in the
+    same file.
+    """
+    from rosetta.correlation.pairs import correlate_orders, remove_scratch
     from rosetta.correlation.view import View
 
     settings = config.correlation
     a, b = files.store_folders(config, paths, pair)
     request = CorrelationRequest(a, b, config.alignment.pooling, settings, config.dask)
-    out = paths.neighbors_part(pair, job, settings.n_jobs)
-    correlate_step(request, out, job, View.of(config))
+    out, seeds = paths.neighbors_part(pair, job, settings.n_jobs), config.permuted_with(pair)
+    view = replace(View.of(config), permute_seeds=(None, *seeds))
+    main, *permuted = correlate_orders(request, job=job, view=view, scratch=_scratch(out))
+    write_lists(out, main, dict(zip(seeds, permuted, strict=True)))
+    remove_scratch(_scratch(out))

@@ -149,6 +149,11 @@ def _permuted(config: Config, paths: Paths, pair: str, scratch: Path) -> _Matche
     from rosetta.correlation.view import View
     from rosetta.matching.views import match_orders
 
+    for seed in config.permuted_with(pair):
+        lists = read_lists(files.neighbors(config, paths, {"pair": pair}), seed)
+        yield mutual_matches(*lists, config.matching.k), pair_counts(*lists)
+    if config.permuted_with(pair):
+        return
     view = replace(View.of(config), permute_seeds=tuple(config.controls.permutation_seeds))
     yield from match_orders(config, *files.store_folders(config, paths, pair), scratch, view)
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from itertools import product
+from typing import Literal
+
 from rosetta.config import Config
 from rosetta.config.base import GB
 from rosetta.errors import ModelError, PlanError
 from rosetta.plan.sweep import RunPlan, plan_run
 from rosetta.run.paths import Paths
 
+Keep = bool | Literal["temporary"]
+_STORES: dict[Keep, str] = {True: "kept", "temporary": "temporary", False: "none"}
 HEAD = (
-    f"{'method':<10}{'stores':<10}{'jobs':>6}{'FLOPs':>12}"
+    f"{'method':<10}{'stores':<11}{'jobs':>6}{'FLOPs':>12}"
     f"{'disk GB':>12}{'left GB':>12}{'memory GB':>11}"
 )
 
 
 def compare_methods(config: Config, paths: Paths, planned: RunPlan) -> str:
-    """Return a table of the four ways to run a configuration; a star marks its own.
+    """Return a table of the six ways to run a configuration; a star marks its own.
 
     Parameters
     ----------
@@ -32,27 +37,29 @@ def compare_methods(config: Config, paths: Paths, planned: RunPlan) -> str:
     """
     speed = planned.speed
     lines = ["", f"{HEAD}{speed.device + '-hours':>15}"]
-    for method in ("exact", "screened"):
-        for keep in (True, False):
-            variant = with_method(config, method, keep)
-            chosen = "*" if variant == config else ""
-            name = f"{method + chosen:<10}{'kept' if keep else 'not kept':<10}"
-            if variant.store_mode == "live" and "images" in config.modalities:
-                lines.append(f"{name}is not there for models that see images")
-                continue
-            try:
-                plan = plan_run(variant, paths, speed.flops_per_second / 1e12, speed.n_devices)
-            except (ModelError, PlanError) as error:
-                lines.append(f"{name}does not fit: {error}")
-                continue
-            lines.append(f"{name}{_row(plan)}")
+    for method, keep in product(("exact", "screened"), _STORES):
+        variant = with_method(config, method, keep)
+        chosen = "*" if _same_ways(variant, config) else ""
+        name = f"{method + chosen:<10}{_STORES[keep]:<11}"
+        try:
+            plan = plan_run(variant, paths, speed.flops_per_second / 1e12, speed.n_devices)
+        except (ModelError, PlanError) as error:
+            lines.append(f"{name}does not fit: {error}")
+            continue
+        lines.append(f"{name}{_row(plan)}")
     return "\n".join(
         [*lines, "* as configured; disk: while it runs, at most, if all stores lie there at once"]
     )
 
 
-def with_method(config: Config, method: str, keep: bool) -> Config:
-    """Return a configuration with another method of correlation, its stores kept or not."""
+def _same_ways(variant: Config, config: Config) -> bool:
+    """Tell whether two configurations run in the same of the ways, `auto` being one of them."""
+    ways = [(one.correlation.method, one.store_mode) for one in (variant, config)]
+    return ways[0] == ways[1]
+
+
+def with_method(config: Config, method: str, keep: Keep) -> Config:
+    """Return a configuration with another method of correlation, what becomes of stores."""
     changes: dict = {"method": method}
     if method == "screened":
         changes["n_jobs"] = 1  # its tasks are spread by dask.n_workers instead

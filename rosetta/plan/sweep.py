@@ -11,9 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
-from rosetta.config import Config
+from rosetta.config import Config, group_name
 from rosetta.config.base import GB
-from rosetta.correlation.plan import Budget, ScreenPlan, TilePlan, plan_screen, plan_tiles
+from rosetta.correlation.plan import (
+    Budget,
+    ScreenPlan,
+    TilePlan,
+    n_passes,
+    plan_orders,
+    plan_screen,
+)
 from rosetta.correlation.products import resolve_precision
 from rosetta.errors import ConfigError
 from rosetta.judging.budget import check_cost, most_calls
@@ -230,12 +237,22 @@ def _pair_notes(known: Known) -> list[str]:
             screen = plan_screen(size, budget, n_rows)
             notes.append(f"{neurons}, sketches of {screen.n_rows} rows, {_about(screen)}")
         else:
-            tiles = plan_tiles(size, budget, precision=known.precision)
-            notes.append(f"{neurons} in {len(tiles.tiles)} tile(s), {_about(tiles)}")
+            n_orders = 1 + len(config.permuted_with(group_name(pair)))
+            plan, at_once = plan_orders(size, budget, n_orders, precision=known.precision)
+            n = n_passes(plan, at_once, n_orders)
+            notes.append(f"{neurons} in {n} pass(es), {_about(plan)}")
+    if config.activations.keep == "auto":
+        notes.append(f"activations.keep: auto is {_MODES[config.store_mode]}")
     if settings.method == "screened":
         certified = "a pair whose neurons the first candidates certify"
         notes.append(f"screened: FLOPs and time are those of {certified}")
     return notes
+
+
+_MODES = {
+    "temporary": "temporary here: a disk reads activations sooner than the models make them again",
+    "live": "false here: models make activations again sooner than a disk reads them",
+}
 
 
 def _about(plan: TilePlan | ScreenPlan) -> str:

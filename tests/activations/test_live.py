@@ -19,7 +19,7 @@ from rosetta.activations.steps import activations_step
 from rosetta.analysis.points import values_at
 from rosetta.analysis.profiles import profile_neurons
 from rosetta.analysis.token_positions import TokenPositions
-from rosetta.config import dump_config, parse_config
+from rosetta.config import dump_config, group_name, parse_config
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.correlation.plan import (
@@ -31,11 +31,13 @@ from rosetta.correlation.plan import (
     screen_flops,
 )
 from rosetta.correlation.request import CorrelationRequest
-from rosetta.correlation.steps import correlate_step
+from rosetta.correlation.steps import correlate_step, neighbors_step
 from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
 from rosetta.inputs.text.build import build_corpus, read_split
+from rosetta.matching.mutual import mutual_matches
+from rosetta.matching.steps import nulls_step
 from rosetta.models.known_sizes import Size
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.steps import model_step
@@ -45,6 +47,7 @@ from rosetta.plan.extent import Extent
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
 from rosetta.storage.digests import write_text
+from rosetta.storage.tables import read_parquet
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +68,7 @@ def run(tmp_path_factory):
     weights["model.layers.0.mlp.up_proj.weight"] *= 1e-8  # a layer that is stored with a scale
     save_file(weights, models["qwen2"] / "model.safetensors", {"format": "pt"})
 
-    def make(keep):
+    def make(keep, method="screened"):
         config = parse_config(
             {
                 "results": str(folder / "results"),
@@ -76,6 +79,7 @@ def run(tmp_path_factory):
                 },
                 "models": {name: {"path": str(path)} for name, path in models.items()},
                 "ladders": {"tiny": [list(models)]},
+                "controls": {"permutation_seeds": [0, 1]},
                 "activations": {
                     "keep": keep,
                     "n_shards": 2,
@@ -83,7 +87,7 @@ def run(tmp_path_factory):
                     "batch_size": 8,
                 },
                 "correlation": {
-                    "method": "screened",
+                    "method": method,
                     "max_k": 1,
                     "precision": "float32",
                     "screening": {"sketch_rows": 256},
@@ -140,6 +144,25 @@ def test_live_pairs_have_the_matches_of_written_ones(run, tmp_path, monkeypatch)
     np.testing.assert_allclose(kept.a.r[:, 0], live.a.r[:, 0], atol=1e-6)
 
 
+def test_exact_matches_and_those_of_permuted_positions_need_no_store(run):
+    """The same as from written stores; both models run once for all of them."""
+    found = []
+    for keep in (True, False):
+        config, paths = run(keep, method="exact")
+        pair = group_name(config.pairs()[0])
+        neighbors_step(config, paths, pair, 0)
+        nulls_step(config, paths, "permutation", pair)
+        lists = read_lists([paths.neighbors_part(pair, 0, 1)])
+        null = read_parquet(paths.null_matches("permutation", pair))
+        found.append((mutual_matches(*lists, 1), null))
+        seeds = tuple(config.controls.permutation_seeds)
+        assert lists.facts.permute_seeds == (() if keep else seeds)
+        assert len(seeds) > 1
+    for written, live in zip(*found, strict=True):
+        assert len(written) > 5
+        pd.testing.assert_frame_equal(live, written, rtol=0, atol=1e-6)
+
+
 def test_documents_of_live_stores_are_exchanged_as_those_of_written_ones(run):
     found = []
     for keep in (True, False):
@@ -189,7 +212,7 @@ def test_live_models_run_as_often_as_the_plan_counts(run, tmp_path, monkeypatch,
     screen = ScreenPlan(256, *edges, peak_bytes=0)
     for module in (rosetta.correlation.pairs, rosetta.plan.costs.pairs):
         monkeypatch.setattr(module, "plan_screen", lambda *_, **__: screen)
-        monkeypatch.setattr(module, "plan_tiles", lambda *_, **__: TilePlan(screen.tiles, 0))
+        monkeypatch.setattr(module, "plan_orders", lambda *_, **__: (TilePlan(screen.tiles, 0), 1))
     monkeypatch.setattr(
         rosetta.correlation.rounds._Rounds, "any_open", lambda _: False
     )  # all are certified
@@ -201,10 +224,10 @@ def test_live_models_run_as_often_as_the_plan_counts(run, tmp_path, monkeypatch,
         pilots.pop()
         return found
 
-    def counted(store, low, high):
+    def counted(store, low, high, first_row=0):
         if not pilots:
             runs[store.manifest["live"]["model"]] += 1
-        return chunks(store, low, high)
+        return chunks(store, low, high, first_row)
 
     monkeypatch.setattr(LiveStore, "moments", pilot)
     monkeypatch.setattr(LiveStore, "chunks", counted)

@@ -83,13 +83,6 @@ TWIN = {"untrained": {"of": "pmf-s"}}
         ({"alignment": {"pooling": "max"}}, r"alignment\.pooling: needs tokens in spans"),
         ({"exclusions": {"first_position": True}}, r"exclusions\.first_position: needs tokens"),
         (
-            {
-                "activations": {"batch_size": 8, "keep": False},
-                "correlation": {"method": "screened"},
-            },
-            r"activations\.keep: stores of images are kept",
-        ),
-        (
             {"models": {**VISION["models"], "x": {**HUB, "generator": True}}},
             r"models\.x: generator: true needs modality: images",
         ),

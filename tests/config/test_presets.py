@@ -159,14 +159,14 @@ def test_presets_are_planned_offline_without_their_corpus(preset, tmp_path, monk
     documents = sampling.max_sequences if sampling else config.activations.max_documents
     assert f"positions: {documents * 1024:,} per model" in done.output
     rows = re.findall(
-        r"^(exact|screened)(\*?) +(kept|not kept) +(\d+)((?: +[\d.,e+]+){5})$",
+        r"^(exact|screened)(\*?) +(kept|temporary|none) +(\d+)((?: +[\d.,e+]+){5})$",
         done.output,
         re.MULTILINE,
     )
     assert [(row[0], row[2]) for row in rows] == [
-        (m, k) for m in ("exact", "screened") for k in ("kept", "not kept")
+        (m, k) for m in ("exact", "screened") for k in ("kept", "temporary", "none")
     ]
-    kept = "kept" if config.activations.keep else "not kept"
+    kept = "none" if config.store_mode == "live" else config.store_mode
     assert [row[:3] for row in rows if row[1]] == [(config.correlation.method, "*", kept)]
 
 

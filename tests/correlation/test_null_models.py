@@ -362,7 +362,9 @@ def test_the_calibrated_count_has_the_false_positive_rate_that_it_claims(tmp_pat
             NeuronShape(1, 80), (), n_documents=16, document_bytes=150, seed=seed, n_shards=1
         )
         simulate_stores(folder, planted)
-        found = pd.concat([match_stores(folder, permute_seed=i).assign(seed=i) for i in range(5)])
+        found = pd.concat(
+            [match_stores(folder, permute_seeds=(i,)).assign(seed=i) for i in range(5)]
+        )
         null = LadderNull.of([found[["seed", "r"]]], list(range(5)), one_draw=True)
         r = match_stores(folder)["r"].to_numpy()
         above = {

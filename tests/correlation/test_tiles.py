@@ -207,15 +207,15 @@ def test_finished_tiles_are_not_computed_again(tmp_path, monkeypatch):
     monkeypatch.setitem(rosetta.correlation.plan.ROW_VALUE_BYTES, "float64", 200)
     make_pair(tmp_path, 3, (2, 40), (1, 70), 1, "float32")
     settings_ = Correlation(max_k=2, memory_gb=0.665, precision="float64")
-    original, computed = rosetta.correlation.tiles.tile_neighbors, []
+    original, computed = rosetta.correlation.tiles.correlate_neurons, []
 
-    def dies_at_the_third(pair, tile, *args):
+    def dies_at_the_third(a, b, *args):
         if len(computed) == 2 and "restarted" not in computed:
             raise KeyboardInterrupt
-        computed.append(tile)
-        return original(pair, tile, *args)
+        computed.append(Tile(a.low, a.high, b.low, b.high))
+        return original(a, b, *args)
 
-    monkeypatch.setattr(rosetta.correlation.tiles, "tile_neighbors", dies_at_the_third)
+    monkeypatch.setattr(rosetta.correlation.tiles, "correlate_neurons", dies_at_the_third)
     out = tmp_path / "n.parquet"
     with pytest.raises(KeyboardInterrupt):
         correlate_step(

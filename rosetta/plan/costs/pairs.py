@@ -16,15 +16,23 @@ from rosetta.correlation.plan import (
     Budget,
     correlation_flops,
     fits_rematch,
+    n_passes,
+    plan_orders,
     plan_screen,
-    plan_tiles,
     rematch_flops,
     screen_bytes,
     screen_flops,
     sketch_rows,
 )
 from rosetta.models.known_sizes import planned_capture, planned_twin
-from rosetta.plan.costs.base import NO_OPERATIONS, PRODUCT_EFFICIENCY, Cost, Known, Operations
+from rosetta.plan.costs.base import (
+    NO_OPERATIONS,
+    PRODUCT_EFFICIENCY,
+    TABLES,
+    Cost,
+    Known,
+    Operations,
+)
 from rosetta.plan.costs.models import Plan, reread_models
 
 NEIGHBOR_BYTES = 16  # one neighbour in the lists of a pair, on disk
@@ -38,8 +46,9 @@ def correlate(known: Known, pair: tuple[str, str]) -> Cost:
     settings, size = known.config.correlation, known.pair_size(pair)
     if settings.method == "exact":
         disk = (size.n_a + size.n_b) * (settings.max_k + 1) * NEIGHBOR_BYTES
-        share = 1 / settings.n_jobs
-        return _within_budget(known, pair, exact_products(known, pair) * share, disk * share)
+        share, seeds = 1 / settings.n_jobs, known.config.permuted_with(group_name(pair))
+        products = exact_products(known, pair, "permutation" if seeds else "", 1 + len(seeds))
+        return _within_budget(known, pair, products * share, disk * share * (1 + len(seeds)))
     n_rows = sketch_rows(size.n_positions, settings.screening.sketch_rows)
     flops = screen_flops(size, n_rows)
     operations = Operations.at(PRODUCT_EFFICIENCY, flops) + _screened_reads(known, pair, n_rows)
@@ -68,6 +77,10 @@ def _screened_reads(known: Known, pair: tuple[str, str], n_rows: int) -> Operati
 def nulls(known: Known, pair: tuple[str, str], control: str) -> Cost:
     """Return the cost of matching a pair under all seeds of a null model."""
     n_seeds = len(known.config.controls.seeds(control))
+    if control == "permutation":
+        if known.config.permutes_live:  # read off the pair's own lists
+            return Cost(TABLES)
+        return _within_budget(known, pair, exact_products(known, pair, control, n_seeds))
     planned = planned_twin if control == "untrained" else planned_capture
     operations = exact_products(known, pair, control) * n_seeds
     return _within_budget(known, pair, operations, planned=planned)
@@ -79,7 +92,7 @@ def intervals(known: Known, pair: tuple[str, str]) -> Cost:
     n_listed = (size.n_a + size.n_b) * (config.correlation.max_k + 1)
     flops = LISTED_COST * 2 * size.n_positions * n_listed
     of_neighbors = Operations.at(PRODUCT_EFFICIENCY, flops)
-    of_neighbors += known.reread(pair, n_tiles(known, pair))
+    of_neighbors += known.reread(pair, passes(known, pair))
     # No pair whose operations exceed the limit ranks all neurons.
     most = config.intervals.max_teraflops * 1e12
     flops = min(rematch_flops(size, config.intervals), most)
@@ -116,16 +129,18 @@ def n_swept(config: Config) -> int:
     return swept.budgets + swept.split_half + pooled + grids + len(swept.exclusions)
 
 
-def exact_products(known: Known, pair: tuple[str, str], control: str = "") -> Operations:
-    """Return all correlations of a pair by the exact method."""
-    flops = correlation_flops(known.pair_size(pair))
-    # Each tile reads the stores of both models once.
-    passes = known.reread(pair, n_tiles(known, pair, control)) if known.live else NO_OPERATIONS
-    return Operations.at(PRODUCT_EFFICIENCY, flops) + passes
+def exact_products(
+    known: Known, pair: tuple[str, str], control: str = "", n_orders: int = 1
+) -> Operations:
+    """Return all correlations of a pair by the exact method, in some orders of its positions."""
+    flops = correlation_flops(known.pair_size(pair)) * n_orders
+    # Each pass reads the stores of both models once.
+    n = passes(known, pair, control, n_orders) if known.live else 0
+    return Operations.at(PRODUCT_EFFICIENCY, flops) + known.reread(pair, n)
 
 
-def n_tiles(known: Known, pair: tuple[str, str], control: str = "") -> int:
-    """Return into how many tiles a pair is cut, as far as its neurons tell.
+def passes(known: Known, pair: tuple[str, str], control: str = "", n_orders: int = 1) -> int:
+    """Return how often both models of a pair are read, as far as its neurons tell.
 
     Raises
     ------
@@ -133,8 +148,8 @@ def n_tiles(known: Known, pair: tuple[str, str], control: str = "") -> int:
         If not even a small tile fits the memory budget.
     """
     size, held = known.pair_size(pair)._replace(n_positions=0), held_rows(control)
-    plan = plan_tiles(size, _budget(known), precision=known.precision, held=held)
-    return len(plan.tiles)
+    plan = plan_orders(size, _budget(known), n_orders, precision=known.precision, held=held)
+    return n_passes(*plan, n_orders)
 
 
 def held_rows(control: str) -> tuple[int, int]:

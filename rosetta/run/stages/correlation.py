@@ -53,10 +53,11 @@ def _recomputed(config: Config) -> Slice:
     }
 
 
-def _correlate(config: Config, _pair: str) -> Slice:
+def _correlate(config: Config, pair: str) -> Slice:
     # The memory budget changes how the work is cut, not its result; nor does where it runs.
     kept = config.correlation.model_dump(mode="json", exclude={"memory_gb"})
-    return {**_seen(config), "correlation": kept}
+    permuted = config.permuted_with(pair)
+    return {**_seen(config), "correlation": kept, **({"permuted": permuted} if permuted else {})}
 
 
 def _nulls(config: Config, control: str) -> Slice:
@@ -118,6 +119,7 @@ STAGES = (
             "activations",
             "generate",
             "captured",
+            "correlate",
             "twins",
             "image_twins",
         ),

@@ -156,6 +156,8 @@ def shown_to_twin(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
 
 def null_inputs(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     """Return what a pair is matched on under a null model."""
+    if job["control"] == "permutation" and config.permutes_live:
+        return neighbors(config, paths, job)
     if job["control"] != "untrained":
         known = samples(config, paths, job) if job["control"] == "documents" else []
         return [*known, *stores_of_models(config, paths, job)]

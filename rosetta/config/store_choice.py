@@ -1,0 +1,52 @@
+"""Whether models run again or their activations are stored: `activations.keep: auto`."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rosetta.config.root import Config
+
+# Operations of a model's forward pass in the time in which a disk moves one byte: 40 TFLOP/s, or
+# 50 GFLOP/s, beside 0.5 GB/s. A factor of a few does not matter: on a GPU, running a language model
+# again costs a tenth of reading its stores and less, and on a CPU ten times as much.
+GPU_OPERATIONS_PER_BYTE, CPU_OPERATIONS_PER_BYTE = 80_000, 100
+# Parameters per neuron of a model whose size the configuration does not tell: 3 · d_model or more.
+PARAMETERS_PER_NEURON = 6000
+ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
+
+
+def runs_cost_less_than_stores(config: Config) -> bool:
+    """Tell whether running the models for every pair costs less than stores that are deleted.
+
+    Per neuron and position, a pass takes 2 · parameters / neurons operations. Without stores, both
+    models of every pair make one; with them, every model makes one and writes its stores, which
+    every pair reads. The configuration alone decides, so that the jobs of a run do not change while
+    it runs.
+    """
+    on_gpu = config.devices.gpu_memory_gb is not None
+    per_byte = GPU_OPERATIONS_PER_BYTE if on_gpu else CPU_OPERATIONS_PER_BYTE
+    moving = per_byte * ITEM_BYTES[config.activations.dtype]
+    read = [name for name in chain.from_iterable(config.pairs())]
+    running = {name: _operations(config, name) for name in set(read)}
+    live = sum(running[name] for name in read)
+    stored = sum(running[name] + moving for name in set(read)) + moving * len(read)
+    return live < stored
+
+
+def _operations(config: Config, name: str) -> float:
+    """Return the operations of a model per neuron and position."""
+    entry = config.entry(name)
+    if entry.untrained:
+        entry = config.entry(entry.untrained.of)
+    steps = entry.pipeline.steps if entry.pipeline else 1
+    per_neuron: float = PARAMETERS_PER_NEURON
+    if entry.zoo:
+        size = config.zoo.sizes[entry.zoo.size]
+        vocabulary = config.zoo.families[entry.zoo.family].vocab_size
+        per_neuron = size.n_parameters(vocabulary) / (size.n_layers * size.d_mlp)
+    elif entry.dimensions:
+        told = entry.dimensions
+        per_neuron = told.n_parameters / (told.n_layers * told.d_mlp)
+    return 2 * per_neuron * steps
