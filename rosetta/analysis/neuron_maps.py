@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from rosetta.activations.reader import StoreReader
+from rosetta.activations.reader import StoreReader, runs_the_model
 from rosetta.activations.store import CHUNK_UNITS, Store
 from rosetta.analysis.columns import PARTNER_IMAGE_COLUMNS
 from rosetta.analysis.points import groups_of, values_at
@@ -121,20 +121,35 @@ def image_scores(
     n_cells = height * width
     joined, start_value = (np.add, 0.0) if score == "mean" else (np.maximum, -np.inf)
     found = np.full((len(layer), sum(store.n_samples for store in stores)), start_value)
-    for some in groups_of(layer, unit // CHUNK_UNITS):
-        low = int(unit[some].min())
-        flat = int(layer[some[0]]) * stores[0].d_mlp
-        first = 0  # image of the store
+    flat = layer * stores[0].d_mlp + unit
+    for some in _read_together(stores, layer, unit):
+        low, first = int(flat[some].min()), 0  # first: image of the store
         for store in stores:
-            for start, parts in store.chunks(flat + low, flat + int(unit[some].max()) + 1):
-                values = parts[0][1][:, unit[some] - low].double().numpy()
+            for start, parts in store.chunks(low, int(flat[some].max()) + 1):
                 # A chunk may begin or end within an image.
-                image = first + (start + np.arange(len(values))) // n_cells
-                part = joined.reduceat(values, np.flatnonzero(np.diff(image, prepend=-1))).T
+                image = first + (start + np.arange(len(parts[0][1]))) // n_cells
+                begins = np.flatnonzero(np.diff(image, prepend=-1))
                 within = slice(image[0], image[-1] + 1)
-                found[some, within] = joined(found[some, within], part)
+                for offset, values in parts:
+                    column = flat[some] - low - offset
+                    here = (column >= 0) & (column < values.shape[1])
+                    of_cells = values[:, column[here]].double().numpy()
+                    part = joined.reduceat(of_cells, begins).T
+                    found[some[here], within] = joined(found[some[here], within], part)
             first += store.n_samples
     return found / n_cells if score == "mean" else found
+
+
+def _read_together(
+    stores: Sequence[StoreReader], layer: np.ndarray, unit: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Yield the neurons, as indices, that are best read at once: those of a chunk, or all of them
+    where each reading runs the model.
+    """
+    if any(map(runs_the_model, stores)) and len(layer):
+        yield np.arange(len(layer))
+    else:
+        yield from groups_of(layer, unit // CHUNK_UNITS)
 
 
 @dataclass(frozen=True)
@@ -181,7 +196,7 @@ def maps_on(
     maps = np.empty((*images.shape, n_cells), np.float32)
     positions = AllRows.of(stores)
     # Neurons of one chunk together: the others' points need not be held meanwhile.
-    for some in groups_of(layer, unit // CHUNK_UNITS):
+    for some in _read_together(stores, layer, unit):
         position = images[some][..., None] * n_cells + np.arange(n_cells)
         names = (np.broadcast_to(of[some, None, None], position.shape) for of in (layer, unit))
         flat = [points.ravel() for points in (position, *names)]

@@ -22,14 +22,15 @@ def runs_cost_less_than_stores(config: Config) -> bool:
 
     Per neuron and position, a pass takes 2 · parameters / neurons operations. Without stores, both
     models of every pair make one; with them, every model makes one and writes its stores, which
-    every pair reads. The configuration alone decides, so that the jobs of a run do not change while
-    it runs.
+    every pair reads. Of a pair that takes many passes, either is as many times as much. The
+    configuration alone decides, so that the jobs of a run do not change while it runs.
     """
     on_gpu = config.devices.gpu_memory_gb is not None
     per_byte = GPU_OPERATIONS_PER_BYTE if on_gpu else CPU_OPERATIONS_PER_BYTE
     moving = per_byte * ITEM_BYTES[config.activations.dtype]
     read = [name for name in chain.from_iterable(config.pairs())]
     running = {name: _operations(config, name) for name in set(read)}
+    # Per neuron: models of a rung have about equally many.
     live = sum(running[name] for name in read)
     stored = sum(running[name] + moving for name in set(read)) + moving * len(read)
     return live < stored

@@ -13,6 +13,7 @@ from rosetta.run.paths import Paths
 
 Keep = bool | Literal["temporary"]
 _STORES: dict[Keep, str] = {True: "kept", "temporary": "temporary", False: "none"}
+DISK_BYTES_PER_SECOND = 0.5e9  # a disk, or a shared file system, that reads or writes activations
 HEAD = (
     f"{'method':<10}{'stores':<11}{'jobs':>6}{'FLOPs':>12}"
     f"{'disk GB':>12}{'left GB':>12}{'memory GB':>11}"
@@ -32,11 +33,11 @@ def compare_methods(config: Config, paths: Paths, planned: RunPlan) -> str:
     Returns
     -------
     str
-        Per way: jobs, operations, disk while it runs and disk that is left at its end, memory, and
-        device-hours.
+        Per way: jobs, operations, disk while it runs and disk that is left at its end, memory,
+        device-hours, and hours in which activations are read and written.
     """
     speed = planned.speed
-    lines = ["", f"{HEAD}{speed.device + '-hours':>15}"]
+    lines = ["", f"{HEAD}{speed.device + '-hours':>15}{'disk-hours':>13}"]
     for method, keep in product(("exact", "screened"), _STORES):
         variant = with_method(config, method, keep)
         chosen = "*" if _same_ways(variant, config) else ""
@@ -48,7 +49,11 @@ def compare_methods(config: Config, paths: Paths, planned: RunPlan) -> str:
             continue
         lines.append(f"{name}{_row(plan)}")
     return "\n".join(
-        [*lines, "* as configured; disk: while it runs, at most, if all stores lie there at once"]
+        [
+            *lines,
+            "* as configured; disk: while it runs, at most, if all stores lie there at once; "
+            f"disk-hours: activations read and written at {DISK_BYTES_PER_SECOND / GB:g} GB/s",
+        ]
     )
 
 
@@ -76,5 +81,7 @@ def _row(plan: RunPlan) -> str:
     left = sum(phase.disk_bytes or 0 for phase in plan.phases if not phase.temporary)
     jobs = sum(phase.jobs for phase in plan.phases)
     memory = max(phase.peak_bytes for phase in plan.phases)
+    moved = sum(phase.operations.moved_bytes for phase in plan.phases)
     sizes = f"{disk / GB:>12,.1f}{left / GB:>12,.1f}{memory / GB:>11.1f}"
-    return f"{jobs:>6}{plan.flops:>12.2e}{sizes}{plan.device_hours:>15,.2f}"
+    hours = f"{plan.device_hours:>15,.2f}{moved / DISK_BYTES_PER_SECOND / 3600:>13,.2f}"
+    return f"{jobs:>6}{plan.flops:>12.2e}{sizes}{hours}"

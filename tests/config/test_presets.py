@@ -159,7 +159,7 @@ def test_presets_are_planned_offline_without_their_corpus(preset, tmp_path, monk
     documents = sampling.max_sequences if sampling else config.activations.max_documents
     assert f"positions: {documents * 1024:,} per model" in done.output
     rows = re.findall(
-        r"^(exact|screened)(\*?) +(kept|temporary|none) +(\d+)((?: +[\d.,e+]+){5})$",
+        r"^(exact|screened)(\*?) +(kept|temporary|none) +(\d+)((?: +[\d.,e+]+){6})$",
         done.output,
         re.MULTILINE,
     )

@@ -10,7 +10,7 @@ from rosetta.config.base import GB
 from rosetta.config.names import generator_of_store, model_of_store
 from rosetta.correlation.plan import PairSize
 from rosetta.models.known_sizes import Size, n_cells
-from rosetta.models.placement import PROCESS_BYTES
+from rosetta.models.placement import ITEM_BYTES, PROCESS_BYTES
 from rosetta.plan.extent import Extent
 
 # Shares of the speed of a plain matrix product. A training step or forward pass of a small model is
@@ -22,18 +22,21 @@ TABLES = 1 * GB  # a process that holds a table of documents, or of a model's ne
 
 @dataclass(frozen=True)
 class Operations:
-    """Floating-point operations of a job.
+    """What a job computes, and what it moves meanwhile.
 
     Attributes
     ----------
     flops : float
-        How many.
+        Floating-point operations.
     work : float
         How many operations of a plain matrix product take as long.
+    moved_bytes : float
+        Activations that are read from stores, or written to them.
     """
 
     flops: float = 0.0
     work: float = 0.0
+    moved_bytes: float = 0.0
 
     @classmethod
     def at(cls, efficiency: float, flops: float) -> Operations:
@@ -41,10 +44,11 @@ class Operations:
         return cls(flops, flops / efficiency)
 
     def __add__(self, other: Operations) -> Operations:
-        return Operations(self.flops + other.flops, self.work + other.work)
+        moved = self.moved_bytes + other.moved_bytes
+        return Operations(self.flops + other.flops, self.work + other.work, moved)
 
     def __mul__(self, n: float) -> Operations:
-        return Operations(self.flops * n, self.work * n)
+        return Operations(self.flops * n, self.work * n, self.moved_bytes * n)
 
 
 NO_OPERATIONS = Operations()
@@ -134,7 +138,15 @@ class Known:
 
     def reread(self, models: Iterable[str], passes: float = 1) -> Operations:
         """Return reading the stores of models so many times, which runs them if they are live."""
-        return self.forward(models, passes) if self.live else NO_OPERATIONS
+        if self.live:
+            return self.forward(models, passes)
+        return Operations(moved_bytes=sum(map(self.store_bytes, models)) * passes)
+
+    def store_bytes(self, name: str) -> float:
+        """Return the size of stores, by their name: those of all shards."""
+        n_neurons = self.size_of(model_of_store(name)).shape.n_neurons
+        item = ITEM_BYTES[self.config.activations.dtype]
+        return n_neurons * self.positions(name) * item
 
     def pair_size(self, pair: tuple[str, str]) -> PairSize:
         """Return the neurons of either model, and the positions."""

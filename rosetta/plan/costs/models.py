@@ -18,7 +18,6 @@ from rosetta.models.known_sizes import (
     planned_reading,
     planned_twin,
 )
-from rosetta.models.placement import ITEM_BYTES
 from rosetta.plan.costs.base import MODEL_EFFICIENCY, TABLES, Cost, Known, Operations
 
 PARAMETER_BYTES = 4  # of a model that is trained
@@ -122,12 +121,9 @@ def _captured(known: Known, names: list[str], planned: Plan, share: float) -> Co
     held = held_models(known, names, planned)  # of a live store too: what cannot run is told here
     if known.live:  # the model runs in the jobs that read the store
         return Cost(placement.MODEL_PROCESS_BYTES + known.extent.tokenizing)
-    values = sum(
-        known.size_of(model_of_store(name)).shape.n_neurons * known.positions(name)
-        for name in names
-    )
-    disk = values * ITEM_BYTES[known.config.activations.dtype] * share
-    return Cost(held.n_bytes, known.forward(names, share), disk, n_gpus=held.n_gpus)
+    disk = sum(map(known.store_bytes, names)) * share
+    operations = known.forward(names, share) + Operations(moved_bytes=disk)
+    return Cost(held.n_bytes, operations, disk, n_gpus=held.n_gpus)
 
 
 def vocabulary(known: Known, model: str) -> Cost:

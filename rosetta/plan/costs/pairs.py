@@ -26,7 +26,6 @@ from rosetta.correlation.plan import (
 )
 from rosetta.models.known_sizes import planned_capture, planned_twin
 from rosetta.plan.costs.base import (
-    NO_OPERATIONS,
     PRODUCT_EFFICIENCY,
     TABLES,
     Cost,
@@ -65,8 +64,6 @@ def _screened_reads(known: Known, pair: tuple[str, str], n_rows: int) -> Operati
     ranges for the exact correlations of the candidates. Two models of 3 and 2 ranges are read
     3 + 6 and 2 + 6 times.
     """
-    if not known.live:
-        return NO_OPERATIONS
     size = known.pair_size(pair)._replace(n_positions=0)
     screen = plan_screen(size, _budget(known), n_rows)
     passes = [len(edges) + len(screen.tiles) for edges in (screen.edges_a, screen.edges_b)]
@@ -135,7 +132,7 @@ def exact_products(
     """Return all correlations of a pair by the exact method, in some orders of its positions."""
     flops = correlation_flops(known.pair_size(pair)) * n_orders
     # Each pass reads the stores of both models once.
-    n = passes(known, pair, control, n_orders) if known.live else 0
+    n = passes(known, pair, control, n_orders)
     return Operations.at(PRODUCT_EFFICIENCY, flops) + known.reread(pair, n)
 
 
