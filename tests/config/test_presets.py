@@ -191,6 +191,9 @@ def test_a_plan_that_needs_the_network_says_how_to_do_without(tmp_path, monkeypa
         plan_run(parse_config(data), Paths(tmp_path), 250.0)
 
 
+KEEP = {"kept": True, "temporary": "temporary", "none": False}
+
+
 def test_the_table_of_methods_is_made_of_their_plans(tmp_path):
     config = load_config(SMALL)
     table = compare_methods(config, Paths(tmp_path), plan_run(config, Paths(tmp_path), 250.0))
@@ -201,17 +204,21 @@ def test_the_table_of_methods_is_made_of_their_plans(tmp_path):
     ]
     left = {}
     for cells in rows:
-        method, keep = cells[0], cells[1] == "kept"
+        method, keep = cells[0], KEEP[cells[1]]
         plan = plan_run(with_method(config, method, keep), Paths(tmp_path), 250.0)
-        jobs, flops, disk, rest, _memory, hours = cells[-6:]
+        jobs, flops, disk, rest, _memory, hours, disk_hours = cells[-7:]
         assert int(jobs) == sum(map(len, job_names(config).values()))
+        moved = sum(phase.operations.moved_bytes for phase in plan.phases)
+        assert float(disk_hours) == pytest.approx(moved / 0.5e9 / 3600, abs=0.01)
+        assert (moved == 0) is (keep is False)
         assert float(flops) == pytest.approx(sum(phase.flops for phase in plan.phases), rel=1e-2)
         assert float(hours) == pytest.approx(plan.device_hours, abs=0.01)
         left[method, keep] = float(rest)
         assert float(rest) <= float(disk)
     stores = 3 * 36_864 * 196 * 1024 * 2 / 1e9
-    assert left["exact", True] - left["exact", False] == pytest.approx(stores, abs=0.2)
-    assert left["screened", True] - left["screened", False] == pytest.approx(stores, abs=0.2)
+    for method in ("exact", "screened"):
+        assert left[method, True] - left[method, "temporary"] == pytest.approx(stores, abs=0.2)
+        assert left[method, False] <= left[method, "temporary"] + 0.1
 
 
 def test_jobs_that_share_tiles_are_planned_as_one_where_screened():

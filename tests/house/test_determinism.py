@@ -44,7 +44,7 @@ def test_cores_shards_and_tiles_change_no_match(finished, tmp_path):
     matches = f"results/matches/{PAIR}.parquet"
     jobs = jobs_of(run_snakemake(folder, "--cores", "1", matches, config=config))
     assert jobs == {"train_and_profile": 2, "pair": 1}
-    assert re.search(r"\b2 of 2 tile", (folder / "results/logs/pair" / f"{PAIR}.log").read_text())
+    assert re.search(r"\b2 of 2 pass", (folder / "results/logs/pair" / f"{PAIR}.log").read_text())
     assert weights(folder) == weights(finished)
     found, expected = (pd.read_parquet(project / matches) for project in (folder, finished))
     keys = ["layer_a", "unit_a", "layer_b", "unit_b"]

@@ -251,10 +251,12 @@ def test_stages_read_what_their_rules_have_as_inputs(tmp_path, monkeypatch, shar
     _check_arrows(graph, parse_config(content))
 
 
-@pytest.mark.parametrize("shards_per_job", ["one", "all"])
-def test_so_do_stages_of_images(tmp_path, monkeypatch, shards_per_job):
+@pytest.mark.parametrize(
+    "how", [{"shards_per_job": "one"}, {"shards_per_job": "all"}, {"keep": False}]
+)
+def test_so_do_stages_of_images(tmp_path, monkeypatch, how):
     monkeypatch.setenv("ROSETTA_TEST_KEY", "x")
-    activations = {**VISION["activations"], "shards_per_job": shards_per_job}
+    activations = {**VISION["activations"], **how}
     content = {**VISION, "results": str(tmp_path / "r"), "activations": activations}
     content["judge"] = {**ASKED, "n_validated": 3}
     _check_arrows(_rule_graph(tmp_path, content), parse_config(content))
@@ -301,10 +303,12 @@ def _check_arrows(graph, config):
         needed -= makers[rule]
         # Of several rules that make what a stage reads, it may need some only. Models may be shown
         # a generator's images, and Rosetta Neurons of images are not described further. A judge is
-        # tested with activations, but of images only.
+        # tested with activations, but of images only. Permuted positions are correlated with the
+        # pair where nothing is stored, and else by the job of the null model.
         made = set().union(*makers.values()) - _undeclared(config)
         some_only = {"images", "anchors"}
         some_only |= {"activations"} if rule == "judge" and "text" in config.modalities else set()
+        some_only |= {"correlate"} if rule == "nulls" and not config.permutes_live else set()
         for stage in (needed & made) - some_only:
             one_of = found if stage in found else {stage}
             assert any(one_of & makers[other] for other in read[rule]), (rule, stage)
