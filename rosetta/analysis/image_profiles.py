@@ -120,8 +120,7 @@ def profile_on_images(
     shown = _Shown.of(stores, images, embeddings)
     totals = np.bincount(shown.of_image, minlength=len(shown.classes))
     n_top = min(settings.n_images, len(shown.ids))
-    rows = [np.arange(store.n_positions) for store in stores]
-    thresholds = firing_thresholds(stores, rows, settings.firing_std)
+    thresholds = firing_thresholds(stores, settings.firing_std)
     tables: list[_Tables] = []
     of_stores = passes(stores)
     for some in bar(of_stores, total=len(of_stores), label=label, unit="pass"):

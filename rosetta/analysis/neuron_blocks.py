@@ -17,6 +17,7 @@ from scipy.special import rel_entr
 
 from rosetta.activations.reader import runs_the_model
 from rosetta.activations.store import CHUNK_UNITS, Store
+from rosetta.activations.whole_moments import whole_moments
 from rosetta.moments import HigherMoments, Moments
 
 if TYPE_CHECKING:
@@ -84,17 +85,13 @@ def _cut(
                 yield block, values[:, column : column + block.high - block.low]
 
 
-def firing_thresholds(
-    stores: Sequence[Store | LiveStore], rows: Sequence[np.ndarray], firing_std: float | None
-) -> np.ndarray:
+def firing_thresholds(stores: Sequence[Store | LiveStore], firing_std: float | None) -> np.ndarray:
     """Return what the activation of every neuron exceeds where it fires.
 
     Parameters
     ----------
     stores : sequence of Store
         Shard stores of the model, in order.
-    rows : sequence of ndarray of int
-        The rows of each that count.
     firing_std : float or None
         The threshold is the neuron's mean plus this many standard deviations; if None, it is 0.
 
@@ -105,25 +102,8 @@ def firing_thresholds(
     shape = (stores[0].n_layers, stores[0].d_mlp)
     if firing_std is None:
         return np.zeros(shape)
-    of_shards = [_moments(store, kept) for store, kept in zip(stores, rows, strict=True)]
-    moments = reduce(Moments.merge, of_shards)
+    moments = reduce(Moments.merge, map(whole_moments, stores))
     return (moments.mean + firing_std * moments.std).reshape(shape)
-
-
-def _moments(store: Store | LiveStore, rows: np.ndarray) -> Moments:
-    """Return the moments of all neurons over the rows that count; of a live store by a pass of
-    their own.
-    """
-    if not runs_the_model(store):
-        return store.moments()
-    moments = Moments.zeros(
-        (store.n_layers * store.d_mlp,)
-    )  # those that it tells are of its first batch only
-    for start, parts in store.chunks(0, store.n_layers * store.d_mlp):
-        low, high = np.searchsorted(rows, [start, start + len(parts[0][1])])
-        values = [part[rows[low:high] - start].float().numpy() for _, part in parts]
-        moments = moments.merge(Moments.of(np.concatenate(values, axis=1)))
-    return moments
 
 
 class Distribution:

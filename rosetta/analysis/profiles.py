@@ -88,7 +88,7 @@ def profile_neurons(
     positions = TokenPositions.of(stores)
     domains, of_document = classes_of(positions.document_ids, documents)
     totals = np.bincount(of_document[positions.document], minlength=len(domains))
-    thresholds = firing_thresholds(stores, positions.rows, firing_std)
+    thresholds = firing_thresholds(stores, firing_std)
     neurons, contexts = [], []
     of_stores = passes(stores)
     for some in bar(of_stores, total=len(of_stores), label=label, unit="pass"):

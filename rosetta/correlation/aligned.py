@@ -11,6 +11,7 @@ import numpy as np
 
 from rosetta.activations.folders import open_stores, store_manifests
 from rosetta.activations.reader import StoreReader
+from rosetta.activations.whole_moments import whole_moments
 from rosetta.alignment.positions import AlignedPositions, AlignedShard
 from rosetta.alignment.stores import align_stores, facts_of_samples
 from rosetta.config.exclusions import Exclusions
@@ -199,7 +200,10 @@ def _seen_of(shard: AlignedShard, taken: np.ndarray, marks_a: RowMarks, marks_b:
 
 def _side(stores: Sequence[StoreReader], positions: list[AlignedPositions], view: View) -> Side:
     pilot = reduce(Moments.merge, [store.moments() for store in stores])
-    quiet = quiet_neurons(pilot, view.exclusions.variance_floor)
+    quiet = np.zeros(len(pilot.mean), bool)
+    if view.exclusions.variance_floor:
+        whole = reduce(Moments.merge, map(whole_moments, stores))
+        quiet = quiet_neurons(whole, view.exclusions.variance_floor)
     return Side(stores, positions, pilot.mean, quiet)
 
 

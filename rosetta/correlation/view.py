@@ -122,10 +122,10 @@ def _norms(store: StoreReader) -> np.ndarray:
     return np.sqrt(squares)
 
 
-def quiet_neurons(pilot: Moments, variance_floor: float) -> np.ndarray:
+def quiet_neurons(moments: Moments, variance_floor: float) -> np.ndarray:
     """Return live neurons whose variance is below a multiple of their model's median."""
-    living = pilot.m2 > 0
-    if not variance_floor or not living.any():
-        return np.zeros(len(pilot.m2), bool)
-    quiet: np.ndarray = living & (pilot.m2 < variance_floor * np.median(pilot.m2[living]))
+    living = moments.m2 > 0
+    if not living.any():
+        return np.zeros(len(moments.m2), bool)
+    quiet: np.ndarray = living & (moments.m2 < variance_floor * np.median(moments.m2[living]))
     return quiet

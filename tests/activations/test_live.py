@@ -20,6 +20,7 @@ from rosetta.analysis.points import values_at
 from rosetta.analysis.profiles import profile_neurons
 from rosetta.analysis.token_positions import TokenPositions
 from rosetta.config import dump_config, group_name, parse_config
+from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.correlation.plan import (
@@ -161,6 +162,19 @@ def test_exact_matches_and_those_of_permuted_positions_need_no_store(run):
     for written, live in zip(*found, strict=True):
         assert len(written) > 5
         pd.testing.assert_frame_equal(live, written, rtol=0, atol=1e-6)
+
+
+def test_quiet_neurons_of_live_stores_are_those_of_written_ones(run):
+    """Their variance is over all positions, not over the first batch only."""
+    found = []
+    for keep in (True, False):
+        config, paths = run(keep=keep)
+        stores = (open_stores(paths.stores(name, 2)) for name in config.models)
+        pair = align_pair(*stores, View(Exclusions(variance_floor=0.9)))
+        found.append((pair.a.quiet, pair.b.quiet))
+    for written, live in zip(*found, strict=True):
+        assert 0 < written.sum() < len(written)
+        assert np.array_equal(written, live)
 
 
 def test_documents_of_live_stores_are_exchanged_as_those_of_written_ones(run):
