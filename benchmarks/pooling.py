@@ -20,6 +20,7 @@ from rosetta.correlation.plan import ROWS
 from rosetta.correlation.products import Products
 from rosetta.correlation.stream import Neurons, Reading, centred_blocks, prefetched
 from rosetta.correlation.sums import ColumnSums
+from rosetta.models.devices import CPU
 
 CHUNK = 4096
 
@@ -33,7 +34,7 @@ class MemoryStore:
         self._values = torch.randn(CHUNK, d_mlp).half()
 
     def chunks(
-        self, low: int, high: int, first_row: int = 0
+        self, low: int, high: int, first_row: int = 0, where: torch.device = CPU
     ) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
         """Yield the chunks of all positions, as a store does."""
         for start in range(first_row // CHUNK * CHUNK, self.n_positions, CHUNK):

@@ -22,6 +22,7 @@ from rosetta.errors import ModelError
 from rosetta.inputs.text.documents import document_name
 from rosetta.models.architectures.text import text_config
 from rosetta.models.batches import batches
+from rosetta.models.devices import CPU
 from rosetta.models.loading_within_memory import input_device
 from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.sites import neuron_sites
@@ -69,13 +70,15 @@ class TokenRows:
         """
         return self._tokenized[1]
 
-    def batches(self, first_row: int = 0) -> tuple[int, Iterator[torch.Tensor]]:
+    def batches(
+        self, first_row: int = 0, where: torch.device = CPU
+    ) -> tuple[int, Iterator[torch.Tensor]]:
         """Run the model over the documents, from the batch with a row on."""
         inputs, (tokenized, tokens) = self.inputs, self._tokenized
         document, size = tokens.document_index, inputs.batch_size
         first = int(document[first_row]) // size * size if first_row else 0
         start = int(np.searchsorted(document, first))
-        return start, forward(inputs.model, tokenized[first:], size, inputs.place)
+        return start, forward(inputs.model, tokenized[first:], size, inputs.place, where)
 
     @cached_property
     def _tokenized(self) -> tuple[list[TokenizedDocument], StoreTokens]:
@@ -195,9 +198,13 @@ def padded(rows: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
 
 @torch.inference_mode()
 def forward(
-    model: Any, tokenized: list[TokenizedDocument], batch_size: int, place: str
+    model: Any,
+    tokenized: list[TokenizedDocument],
+    batch_size: int,
+    place: str,
+    where: torch.device = CPU,
 ) -> Iterator[torch.Tensor]:
-    """Yield the activations of successive batches on the CPU, (n_layers, n_positions, d_mlp).
+    """Yield the activations of successive batches, (n_layers, n_positions, d_mlp) on `where`.
 
     Raises
     ------
@@ -205,7 +212,7 @@ def forward(
         If the GPU's memory does not hold a batch, in spite of the arithmetic of
         `rosetta.models.placement`.
     """
-    recorder = NeuronRecorder(neuron_sites(model, place))
+    recorder = NeuronRecorder(neuron_sites(model, place), where)
     device = input_device(model)
     total = sum(len(document.token_ids) for document in tokenized)
     with recorder.recording(), bar(total=total, label=place, unit="tok") as shown:
@@ -228,5 +235,6 @@ def forward(
                     "devices.n_gpus."
                 ) from None
             kept = mask.bool().view(-1)
-            yield torch.stack([values[kept] for values in recorder.take()])
+            here = kept.to(where)
+            yield torch.stack([values[here] for values in recorder.take()])
             shown.update(int(kept.sum()))

@@ -9,13 +9,16 @@ import torch
 
 from rosetta.activations.recorder import NeuronRecorder
 from rosetta.errors import ModelError
+from rosetta.models.devices import CPU
 from rosetta.models.image_models import ImageModel
 from rosetta.models.loading_within_memory import input_device
 
 
 @torch.inference_mode()
-def show_images(model: ImageModel, batches: Iterable[np.ndarray]) -> Iterator[torch.Tensor]:
-    """Yield the activations of successive batches of images, on the CPU.
+def show_images(
+    model: ImageModel, batches: Iterable[np.ndarray], where: torch.device = CPU
+) -> Iterator[torch.Tensor]:
+    """Yield the activations of successive batches of images, on `where`.
 
     Cells are in row-major order. The tokens before the patches (class tokens, registers) belong to
     no place of the image and are left out (Dravid 2026, appendix B).
@@ -38,7 +41,7 @@ def show_images(model: ImageModel, batches: Iterable[np.ndarray]) -> Iterator[to
         If a batch does not hold such images, the model has another number of tokens per image than
         its prefix and its grid, or the GPU does not hold a batch.
     """
-    recorder = NeuronRecorder(model.sites)
+    recorder = NeuronRecorder(model.sites, where)
     device = input_device(model.module)
     with recorder.recording():
         for images in batches:

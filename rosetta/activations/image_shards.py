@@ -23,7 +23,7 @@ from rosetta.errors import ConfigError
 from rosetta.inputs.images.image_sets import ImageSet, write_image_set
 from rosetta.inputs.text.build import shard_bounds
 from rosetta.models import sources
-from rosetta.models.devices import best_device
+from rosetta.models.devices import CPU, best_device
 from rosetta.models.generator_inputs import balanced_labels
 from rosetta.models.generators import Generator, generate_shard, load_generator
 from rosetta.models.image_models import ImageModel, load_image_model
@@ -147,13 +147,15 @@ class _Shown(_Shard):
         ids = shown.of.table["id"].to_numpy()[shown.low : shown.high]
         return StoreCells(image_ids=ids, grid=model.grid, image_size=shown.of.size, step=None)
 
-    def batches(self, first_row: int = 0) -> tuple[int, Iterator[torch.Tensor]]:
+    def batches(
+        self, first_row: int = 0, where: torch.device = CPU
+    ) -> tuple[int, Iterator[torch.Tensor]]:
         """Show the model its images, from the batch with a row on."""
         shown, size, n_cells = self._images, self.batch_size, self._model.n_cells
         first = self.first_of_batch(first_row, n_cells)
         starts = range(shown.low + first, shown.high, size)
         pixels = (shown.of.pixels(i, min(i + size, shown.high)) for i in starts)
-        return first * n_cells, show_images(self._model, pixels)
+        return first * n_cells, show_images(self._model, pixels, where)
 
     @cached_property
     def _images(self) -> _Images:
@@ -193,16 +195,21 @@ class _Made(_Shard):
         made = self.generator
         return StoreCells(self.ids, grid=made.grid, image_size=made.size, step=made.step)
 
-    def batches(self, first_row: int = 0) -> tuple[int, Iterator[torch.Tensor]]:
+    def batches(
+        self, first_row: int = 0, where: torch.device = CPU
+    ) -> tuple[int, Iterator[torch.Tensor]]:
         """Make the images again, from the batch with a row on."""
         height, width = self.generator.grid
         first = self.first_of_batch(first_row, height * width)
-        return first * height * width, self.made(lambda _: None, first)
+        return first * height * width, self.made(lambda _: None, first, where)
 
-    def made(self, keep: Callable[[np.ndarray], None], first: int = 0) -> Iterator[torch.Tensor]:
+    def made(
+        self, keep: Callable[[np.ndarray], None], first: int = 0, where: torch.device = CPU
+    ) -> Iterator[torch.Tensor]:
         """Yield the activations of making images, from one on; `keep` is given their pixels."""
         seeds, labels = self.seeds[first:], self.labels[first:].tolist()
-        for pixels, values in generate_shard(self.generator, seeds, labels, self.batch_size):
+        size = self.batch_size
+        for pixels, values in generate_shard(self.generator, seeds, labels, size, where):
             keep(pixels)
             yield values
 

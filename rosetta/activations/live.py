@@ -25,6 +25,7 @@ from rosetta.activations.variables import StorePositions
 from rosetta.config import Config, load_config
 from rosetta.config.base import Modality
 from rosetta.errors import StoreError
+from rosetta.models.devices import CPU
 from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
 from rosetta.run.paths import Paths
@@ -111,14 +112,16 @@ class LiveStore:
         raise StoreError(f"{self.path}: holds no position.")
 
     def chunks(
-        self, low: int, high: int, first_row: int = 0
+        self, low: int, high: int, first_row: int = 0, where: torch.device = CPU
     ) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
         """Run the model over the shard; yield what `activations.store.Store.chunks` does."""
         layers = range(low // self.d_mlp, -(-high // self.d_mlp))
         exponents = self._exponents
-        start, batches = self._rows().batches(first_row)
+        start, batches = self._rows().batches(first_row, where)
         counted = self.positions().counted[start:]
-        rounding = Rounding(counted, self.shape, self.dtype, str(self.path), exponents)
+        rounding = Rounding(
+            counted, self.shape, self.dtype, str(self.path), exponents, counting=False
+        )
         for batch in batches:
             values = rounding(batch)
             parts = []

@@ -11,6 +11,7 @@ import torch
 
 from rosetta.activations.variables import StorePositions
 from rosetta.config.base import Modality
+from rosetta.models.devices import CPU
 from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
 
@@ -51,10 +52,10 @@ class StoreReader(Protocol):
         """Return the moments of every neuron, arrays of shape (n_layers · d_mlp,)."""
 
     def chunks(
-        self, low: int, high: int, first_row: int = 0
+        self, low: int, high: int, first_row: int = 0, where: torch.device = CPU
     ) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
         """Yield the chunks of the flat neuron range [low, high), from the one with `first_row` on:
-        first row, values by layer.
+        first row, values by layer on `where`.
         """
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from rosetta.models.devices import CPU
 from rosetta.models.sites import Site, by_module, read_together
 
 
@@ -18,10 +19,13 @@ class NeuronRecorder:
     ----------
     layers : sequence of list of Site
         Where they are (`rosetta.models.sites.neuron_sites`).
+    where : torch.device
+        Where the recorded values are kept. On the CPU, a GPU holds the neurons of one layer at a
+        time; on a GPU, those of all layers.
     """
 
-    def __init__(self, layers: Sequence[list[Site]]) -> None:
-        self._layers = layers
+    def __init__(self, layers: Sequence[list[Site]], where: torch.device = CPU) -> None:
+        self._layers, self._where = layers, where
         self._captured: dict[Site, torch.Tensor] = {}
 
     @contextmanager
@@ -46,7 +50,6 @@ class NeuronRecorder:
     def _hook(self, sites: list[Site]) -> Any:
         def keep(_module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
             for site, values in zip(sites, read_together(sites, inputs), strict=True):
-                # At once, so that a GPU holds the neurons of one layer only.
-                self._captured[site] = values.cpu()
+                self._captured[site] = values.to(self._where)
 
         return keep

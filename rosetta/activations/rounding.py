@@ -90,6 +90,8 @@ class Rounding:
         What messages name as the culprit.
     exponents : ndarray of int16, shape (n_layers,), optional
         Of the layers (see `Scale`); 0 if they are not given.
+    counting : bool
+        Whether to count what becomes 0, which reads all values twice more.
 
     Attributes
     ----------
@@ -110,11 +112,14 @@ class Rounding:
         dtype: str,
         place: str,
         exponents: np.ndarray | None = None,
+        *,
+        counting: bool = True,
     ) -> None:
         self.exponents = np.zeros(shape.n_layers, np.int16) if exponents is None else exponents
         self.n_clamped, self.n_underflow = 0, np.zeros(shape.n_layers, np.int64)
         self._counted, self._shape = torch.from_numpy(counted), shape
         self._dtype, self.place = dtype, place
+        self._counting = counting and dtype != "float32"
         self._position = 0
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
@@ -136,7 +141,9 @@ class Rounding:
         stored = values.to(getattr(torch, self._dtype), copy=bool(self.exponents.any()))
         for layer in np.flatnonzero(self.exponents).tolist():
             stored[layer] = values[layer].float() * 2.0 ** -int(self.exponents[layer])
-        self._count_underflow(values, stored, rows)
+        rows = rows.to(values.device)
+        if self._counting:
+            self._count_underflow(values, stored, rows)
         # Layer by layer, since what it takes on the way is more than the values themselves.
         if all(bool(torch.isfinite(layer).all()) for layer in stored):
             return stored
@@ -152,8 +159,6 @@ class Rounding:
     def _count_underflow(
         self, values: torch.Tensor, stored: torch.Tensor, rows: torch.Tensor
     ) -> None:
-        if self._dtype == "float32":
-            return
         for layer, (before, after) in enumerate(zip(values, stored, strict=True)):
             lost = int(before.count_nonzero()) - int(after.count_nonzero())
             if lost and not bool(rows.all()):

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 
 from rosetta.activations.variables import StoreDescription, StorePositions
+from rosetta.models.devices import CPU
 
 
 class ShardRows(Protocol):
@@ -26,10 +27,13 @@ class ShardRows(Protocol):
             If the model cannot read the samples.
         """
 
-    def batches(self, first_row: int = 0) -> tuple[int, Iterator[torch.Tensor]]:
+    def batches(
+        self, first_row: int = 0, where: torch.device = CPU
+    ) -> tuple[int, Iterator[torch.Tensor]]:
         """Run the model over the samples, from those on whose batch has a row.
 
         Batches are the same, wherever the first one is: so are their values, to the last bit.
+        Values are kept on `where`.
 
         Returns
         -------

@@ -37,6 +37,7 @@ from rosetta.activations.variables import (
 from rosetta.config.activations import CHUNK_POSITIONS
 from rosetta.config.base import Modality
 from rosetta.errors import StoreError
+from rosetta.models.devices import CPU
 from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
 from rosetta.progress import say
@@ -332,9 +333,11 @@ class Store:
         return scaled_back(values, self._exponents[layer])
 
     def chunks(
-        self, low: int, high: int, first_row: int = 0
+        self, low: int, high: int, first_row: int = 0, where: torch.device = CPU
     ) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:
         """Read the flat neuron range [low, high) from the chunk with `first_row` on, each once.
+
+        Values go to `where`, those for a GPU through pinned memory.
 
         Yields
         ------
@@ -349,12 +352,10 @@ class Store:
             for layer in range(low // self.d_mlp, -(-high // self.d_mlp)):
                 first = layer * self.d_mlp
                 units = slice(max(low - first, 0), min(high - first, self.d_mlp))
-                parts.append(
-                    (
-                        first + units.start - low,
-                        self.activations(layer, slice(start, start + step), units),
-                    )
-                )
+                values = self.activations(layer, slice(start, start + step), units)
+                if where.type == "cuda":
+                    values = values.pin_memory().to(where, non_blocking=True)
+                parts.append((first + units.start - low, values))
             yield start, parts
 
     def _guard(self, what: str, read: Any) -> np.ndarray:

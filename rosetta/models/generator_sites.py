@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from rosetta.errors import ModelError
+from rosetta.models.devices import CPU
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,9 @@ class CellSite:
 
 
 @contextmanager
-def recording(sites: Sequence[CellSite], call: int) -> Iterator[dict[int, torch.Tensor]]:
+def recording(
+    sites: Sequence[CellSite], call: int, where: torch.device = CPU
+) -> Iterator[dict[int, torch.Tensor]]:
     """Yield what becomes the neurons of every layer, while the block makes images.
 
     Parameters
@@ -40,11 +43,13 @@ def recording(sites: Sequence[CellSite], call: int) -> Iterator[dict[int, torch.
         By layer.
     call : int
         Which call of the layers is kept, from 0: a generation of several steps calls them at each.
+    where : torch.device
+        Where it is kept.
 
     Yields
     ------
     dict of {int: Tensor}
-        By layer: (n · H · W, d_mlp), on the CPU.
+        By layer: (n · H · W, d_mlp).
     """
     kept: dict[int, torch.Tensor] = {}
     n_calls: Counter[int] = Counter()
@@ -52,7 +57,7 @@ def recording(sites: Sequence[CellSite], call: int) -> Iterator[dict[int, torch.
     def hook(layer: int) -> Any:
         def keep(_module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
             if n_calls[layer] == call:
-                kept[layer] = sites[layer].cells(inputs[0].detach()).flatten(0, 1).cpu()
+                kept[layer] = sites[layer].cells(inputs[0].detach()).flatten(0, 1).to(where)
             n_calls[layer] += 1
 
         return keep

@@ -104,7 +104,11 @@ def load_generator(source: ModelSource, device: torch.device = CPU) -> Generator
 
 
 def generate_shard(
-    generator: Generator, seeds: Sequence[int], labels: Sequence[int], batch_size: int
+    generator: Generator,
+    seeds: Sequence[int],
+    labels: Sequence[int],
+    batch_size: int,
+    where: torch.device = CPU,
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     """Yield images in batches, with the activations of the pass that made them.
 
@@ -120,13 +124,15 @@ def generate_shard(
         By image.
     batch_size : int
         Images per pass.
+    where : torch.device
+        Where the activations go.
 
     Yields
     ------
     pixels : ndarray of uint8, shape (n, S, S, 3)
         Red, green, blue.
     activations : Tensor, shape (n_layers, n · H · W, d_mlp)
-        Of the step `generator.step`, on the CPU, in the precision of the pass.
+        Of the step `generator.step`, in the precision of the pass.
 
     Raises
     ------
@@ -136,12 +142,16 @@ def generate_shard(
     """
     check_labels(labels, generator.n_classes, generator.place)
     seeds, labels = np.asarray(seeds, dtype=np.int64), np.asarray(labels, dtype=np.int64)
-    return _batches(generator, seeds, labels, batch_size)
+    return _batches(generator, seeds, labels, batch_size, where)
 
 
 @torch.inference_mode()
 def _batches(
-    generator: Generator, seeds: np.ndarray, labels: np.ndarray, batch_size: int
+    generator: Generator,
+    seeds: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
+    where: torch.device,
 ) -> Iterator[tuple[np.ndarray, torch.Tensor]]:
     n_layers, d_mlp = generator.shape.n_layers, generator.shape.d_mlp
     n_cells = generator.grid[0] * generator.grid[1]
@@ -150,7 +160,7 @@ def _batches(
         numbers = np.arange(start, start + batch_size)
         n_images = int((numbers < len(seeds)).sum())
         numbers = numbers.clip(max=len(seeds) - 1)
-        with recording(sites, generator.call) as kept:
+        with recording(sites, generator.call, where) as kept:
             images = _generated(generator, seeds[numbers], labels[numbers])
         activations = stacked(kept, (n_layers, batch_size * n_cells, d_mlp), generator.place)
         yield quantised(images[:n_images], generator.place), activations[:, : n_images * n_cells]

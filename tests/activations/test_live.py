@@ -238,10 +238,10 @@ def test_live_models_run_as_often_as_the_plan_counts(run, tmp_path, monkeypatch,
         pilots.pop()
         return found
 
-    def counted(store, low, high, first_row=0):
+    def counted(store, low, high, *where):
         if not pilots:
             runs[store.manifest["live"]["model"]] += 1
-        return chunks(store, low, high, first_row)
+        return chunks(store, low, high, *where)
 
     monkeypatch.setattr(LiveStore, "moments", pilot)
     monkeypatch.setattr(LiveStore, "chunks", counted)

@@ -112,7 +112,7 @@ class Chunked:
     def __init__(self, values, rows):
         self.values, self.rows = torch.from_numpy(values), rows
 
-    def chunks(self, low, high, first_row=0):
+    def chunks(self, low, high, first_row=0, where=None):
         for start in range(first_row // self.rows * self.rows, len(self.values), self.rows):
             yield start, [(0, self.values[start : start + self.rows, low:high])]
 
