@@ -13,7 +13,6 @@ from rosetta.correlation.kept_arrays import load_arrays, save_arrays
 from rosetta.errors import DiskFullError
 from rosetta.progress import say
 from rosetta.storage.digests import is_whole
-from rosetta.storage.names import digest_path
 
 SECONDS = 300  # between two checkpoints of a pass
 # Windows of permuted positions between two places where a pass can be interrupted.
@@ -73,8 +72,3 @@ class Checkpoint:
             save_arrays(self._path, arrays)
         except DiskFullError as error:  # costs time after a kill, but no result
             say(f"no checkpoint of this pass: {error}")
-
-    def remove(self) -> None:
-        """Remove the file, once what the pass computed is saved."""
-        self._path.unlink(missing_ok=True)
-        digest_path(self._path).unlink(missing_ok=True)

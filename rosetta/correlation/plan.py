@@ -82,6 +82,20 @@ class Tile(NamedTuple):
     b_low: int
     b_high: int
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Neurons of either model."""
+        return self.a_high - self.a_low, self.b_high - self.b_low
+
+    def halves(self) -> tuple[Tile, Tile]:
+        """Return the tile in two parts, cut across its wider side."""
+        a_low, a_high, b_low, b_high = self
+        if a_high - a_low >= b_high - b_low:
+            middle = (a_low + a_high) // 2
+            return self._replace(a_high=middle), self._replace(a_low=middle)
+        middle = (b_low + b_high) // 2
+        return self._replace(b_high=middle), self._replace(b_low=middle)
+
 
 @dataclass(frozen=True)
 class TilePlan:

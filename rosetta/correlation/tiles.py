@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,8 @@ from rosetta.correlation.schedule import run_tasks
 from rosetta.correlation.stream import Neurons, Reading, centred_blocks, neurons_of, prefetched
 from rosetta.correlation.sums import ColumnSums
 from rosetta.correlation.topk import top_k
+from rosetta.errors import PlanError
+from rosetta.progress import say
 
 
 def correlate_tile(
@@ -226,24 +229,49 @@ def correlate_tiles(
 
 def tile_on_disk(task: TileTask, tile: Tile, seeds: tuple[int | None, ...]) -> Path:
     """Compute one tile in some orders unless it is on disk; return the file of its neighbours."""
-    name = "-".join(map(str, (*tile, *seeds)))
-    path = Path(task.scratch) / f"{name}.npz"
-    checkpoint = Checkpoint(path.with_name(f"partial-{name}.npz"))
+    path = Path(task.scratch) / f"{'-'.join(map(str, (*tile, *seeds)))}.npz"
+    partial = path.with_suffix("")  # checkpoints of this tile, or of parts of it
 
     def make() -> dict[str, np.ndarray]:
         pair = task.pair.open()
         pair = replace(pair, b=replace(pair.b, permute_seeds=seeds))
-        a, b = neurons_of(pair, tile)
-        found, dead_a, dead_b = correlate_neurons(a, b, task.pooling, task.precision, checkpoint)
-        arrays = {"dead_a": dead_a, "dead_b": dead_b}
-        for number in range(len(seeds)):
-            nearest = _nearest(found.pop(0), tile, task.n_kept, dead_a, dead_b)
-            arrays |= _arrays(nearest, number)
+        found = _tile_in_orders(task, pair, tile, partial)
+        arrays = {"dead_a": found[0].dead_a, "dead_b": found[0].dead_b}
+        for number, one in enumerate(found):
+            arrays |= _arrays(one, number)
         return arrays
 
     kept_arrays(path, make)
-    checkpoint.remove()
+    shutil.rmtree(partial, ignore_errors=True)
     return path
+
+
+def _tile_in_orders(
+    task: TileTask, pair: AlignedPair, tile: Tile, partial: Path
+) -> list[PairNeighbors]:
+    """Return a tile's part of the neighbour lists, per order of B's positions.
+
+    A tile that a GPU turns out not to hold is computed in two parts, and these in parts.
+    """
+    try:
+        checkpoint = Checkpoint(partial / f"{'-'.join(map(str, tile))}.npz")
+        a, b = neurons_of(pair, tile)
+        found, dead_a, dead_b = correlate_neurons(a, b, task.pooling, task.precision, checkpoint)
+        nearest = []
+        while found:
+            nearest.append(_nearest(found.pop(0), tile, task.n_kept, dead_a, dead_b))
+        return nearest
+    except torch.OutOfMemoryError as error:
+        if max(tile.size) == 1:
+            raise PlanError(f"correlation.memory_gb: the GPU holds no tile ({error}).") from None
+    torch.cuda.empty_cache()
+    say(f"{tile.size[0]} × {tile.size[1]} neurons do not fit the GPU; working on half of them")
+    halves = []
+    for part in tile.halves():
+        where = part.a_low - tile.a_low, part.b_low - tile.b_low
+        lists = _tile_in_orders(task, pair, part, partial)
+        halves.append([one.placed(*tile.size, *where) for one in lists])
+    return [one.merge(other) for one, other in zip(*halves, strict=True)]
 
 
 def _arrays(found: PairNeighbors, number: int) -> dict[str, np.ndarray]:

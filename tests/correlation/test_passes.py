@@ -23,7 +23,7 @@ from rosetta.correlation.stream import Neurons, Reading, centred_blocks, neurons
 from rosetta.correlation.sums import ColumnSums
 from rosetta.correlation.tiles import correlate_neurons
 from rosetta.correlation.view import View
-from rosetta.errors import DiskFullError, StoreError
+from rosetta.errors import DiskFullError, PlanError, StoreError
 
 ORDERS = (None, 3, 4)
 WHOLE = Tile(0, 18, 0, 18)
@@ -95,8 +95,6 @@ def test_a_killed_pass_goes_on_from_its_checkpoint(
     assert added <= (n_blocks + killed * 4) * len(seeds)
     for r, expected in zip(found, whole, strict=True):
         assert torch.equal(r, expected)
-    checkpoint.remove()
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_checkpoint_is_not_used(stores, small, tmp_path, capsys):
@@ -155,6 +153,42 @@ def test_orders_are_planned_for_the_fewest_passes_within_memory(n_a, n_b, memory
     ]
     assert n_passes(plan, at_once, n_orders) == min(ways)
     assert n_passes(plan, at_once, n_orders) <= n_orders * len(plan_tiles(size, budget).tiles)
+
+
+@pytest.mark.parametrize("largest", [100, 30, 1])
+def test_a_tile_that_a_gpu_does_not_hold_is_computed_in_parts(stores, monkeypatch, capsys, largest):
+    folders = [store[0].path.parent for store in stores]
+    request = CorrelationRequest(
+        *folders, "mean", Correlation(max_k=2, precision="float32"), Dask()
+    )
+    view = View(permute_seeds=ORDERS)
+    whole = correlate_orders(request, view=view)
+    original = rosetta.correlation.tiles.correlate_neurons
+
+    def small_gpu(a, b, *arguments):
+        if len(a) * len(b) > largest:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(a, b, *arguments)
+
+    monkeypatch.setattr(rosetta.correlation.tiles, "correlate_neurons", small_gpu)
+    for found, expected in zip(correlate_orders(request, view=view), whole, strict=True):
+        for side in "ab":
+            one, other = getattr(found.neighbors, side), getattr(expected.neighbors, side)
+            assert np.array_equal(one.index, other.index)
+            np.testing.assert_allclose(one.r, other.r, atol=1e-6)
+        assert np.array_equal(found.neighbors.dead_a, expected.neighbors.dead_a)
+    assert "18 × 18 neurons do not fit the GPU; working on half of them" in capsys.readouterr().err
+
+
+def test_a_gpu_without_any_room_is_told(stores, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(rosetta.correlation.tiles, "correlate_neurons", full)
+    folders = [store[0].path.parent for store in stores]
+    request = CorrelationRequest(*folders, "mean", Correlation(max_k=2), Dask())
+    with pytest.raises(PlanError, match="the GPU holds no tile"):
+        correlate_pair(request)
 
 
 def test_lists_of_permuted_positions_lie_beside_those_of_the_pair(tmp_path, stores):
