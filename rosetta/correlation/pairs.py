@@ -26,6 +26,7 @@ from rosetta.correlation.sketch import MAP
 from rosetta.correlation.tiles import TileTask, correlate_tiles
 from rosetta.correlation.view import View
 from rosetta.errors import ConfigError
+from rosetta.models.devices import free_memory
 from rosetta.progress import say
 from rosetta.storage.digests import digest_json
 
@@ -139,8 +140,14 @@ class _Work:
 
     @property
     def budget(self) -> Budget:
-        """Memory of a job, and who shares it."""
-        return Budget.of(self.request.settings, self.request.dask)
+        """Memory of a job, and who shares it; of a GPU no more than it has left."""
+        budget, device = (
+            Budget.of(self.request.settings, self.request.dask),
+            product_device(self.precision),
+        )
+        if device.type != "cuda":
+            return budget
+        return budget._replace(memory_gb=min(budget.memory_gb, free_memory(device) / GB))
 
     def folder(self, plan: list[Any]) -> Path:
         """Return the folder for the finished tiles of this pair under a plan.

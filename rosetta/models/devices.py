@@ -81,6 +81,12 @@ def best_device() -> torch.device:
     return torch.device("cuda", *claim_gpus(1)) if torch.cuda.is_available() else CPU
 
 
+def free_memory(device: torch.device) -> float:
+    """Return the bytes that a GPU has left for this process."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return USABLE * free
+
+
 def room_here(devices: Devices) -> Room:
     """Return what a job may use of this machine: what the configuration gives, or what there is.
 
