@@ -78,11 +78,14 @@ class Reading:
         Precision to pool and centre in.
     rows : int
         Positions per block.
+    kept : torch.dtype, optional
+        Precision that blocks are rounded to once they are summed; `dtype` if not given.
     """
 
     pooling: str
     dtype: torch.dtype
     rows: int
+    kept: torch.dtype | None = None
 
 
 def centred_blocks(
@@ -116,25 +119,32 @@ def _ordered_blocks(
     center = torch.from_numpy(side.center[neurons.flat]).to(reading.dtype)
     dropped = torch.from_numpy(side.quiet[neurons.flat])
     quiet = dropped if dropped.any() else None
-    buffers = cycle(torch.empty((rows, len(neurons)), dtype=reading.dtype) for _ in range(2))
-    block, filled = next(buffers), 0
+    kept = reading.kept or reading.dtype
+    buffers = cycle(torch.empty((rows, len(neurons)), dtype=kept) for _ in range(2))
+    apart = (
+        torch.empty((STRIP, len(neurons)), dtype=reading.dtype) if kept != reading.dtype else None
+    )
+    block, filled, left = next(buffers), 0, side.n_positions
     for piece in (piece for shard in range(len(side.stores)) for piece in _pieces(neurons, shard)):
         done, n = 0, len(piece.positions)
         while done < n:
             # No further than the strip's end, so that it is centred while it is in the cache.
             some = slice(done, min(done + min(STRIP - filled % STRIP, rows - filled), n))
             end = filled + some.stop - done
+            begun = filled // STRIP * STRIP
+            strip = block[begun : begun + STRIP] if apart is None else apart
             for offset, values in piece.parts:
-                out = block[filled:end, offset : offset + values.shape[1]]
+                out = strip[filled - begun : end - begun, offset : offset + values.shape[1]]
                 piece.positions.pool_into(out, values, some, reading.pooling)
-            filled, done = end, some.stop
-            if filled % STRIP == 0 or filled == rows:
-                _centre(block[(filled - 1) // STRIP * STRIP : filled], center, quiet, sums)
+            filled, done, left = end, some.stop, left - (some.stop - done)
+            if filled % STRIP == 0 or filled == rows or not left:
+                _centre(strip[: filled - begun], center, quiet, sums)
+                if apart is not None:
+                    block[begun:filled] = apart[: filled - begun]
             if filled == rows:
                 yield _finite(block, sums, neurons)
                 block, filled = next(buffers), 0
     if filled:
-        _centre(block[filled // STRIP * STRIP : filled], center, quiet, sums)
         yield _finite(block[:filled], sums, neurons)
 
 
@@ -142,9 +152,8 @@ def _centre(
     strip: torch.Tensor, center: torch.Tensor, quiet: torch.Tensor | None, sums: ColumnTotals
 ) -> None:
     """Subtract the pilot means from a strip of rows, and add it to the sums."""
-    if len(strip):
-        strip.sub_(center)
-        sums.add(strip if quiet is None else strip.masked_fill_(quiet, 0.0))
+    strip.sub_(center)
+    sums.add(strip if quiet is None else strip.masked_fill_(quiet, 0.0))
 
 
 def _finite(block: torch.Tensor, sums: ColumnTotals, neurons: Neurons) -> torch.Tensor:

@@ -57,7 +57,9 @@ def correlate_neurons(
     StoreError
         If a store is damaged or holds a non-finite value.
     """
-    reading = Reading(pooling, torch.float64 if precision == "float64" else torch.float32, ROWS)
+    dtype = torch.float64 if precision == "float64" else torch.float32
+    kept = torch.bfloat16 if precision == "bfloat16" else dtype
+    reading = Reading(pooling, dtype, ROWS, kept)
     sums_a, sums_b = ColumnSums(len(a)), ColumnSums(len(b))
     products = Products(len(a), len(b), precision)
     blocks_a = prefetched(centred_blocks(a, reading, sums_a))

@@ -245,7 +245,7 @@ LOADS = [(0.4, False), (4.0, False), (4.1, True), (31.0, True)]  # of eight core
 @pytest.mark.parametrize(("average", "busy"), LOADS)
 def test_a_plan_says_that_its_speed_is_of_a_busy_machine(tmp_path, monkeypatch, average, busy):
     monkeypatch.setattr(rosetta.plan.speed.os, "getloadavg", lambda: (average, 0.0, 0.0))
-    monkeypatch.setattr(rosetta.plan.speed.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(rosetta.plan.speed, "all_cores", lambda: 8)
     config = load(ROOT / "workflow" / "presets" / "tiny.yaml")
     text = plan_run(config, Paths(tmp_path)).render()
     assert (f"BUSY MACHINE: load average {average:.1f} on 8 core(s)" in text) is busy
