@@ -1,7 +1,7 @@
-"""Time of `rosetta match`, everything included, over the time of one plain float32 product of the
-same shape.
+"""Time of `rosetta match`, everything included, over the time of one plain product of the same
+shape: in float32 (`ratio`), and in what the run multiplies (`bare_ratio`).
 
-Both are timed in one run, in turns, so that other load on the machine falls on both. `cpu` is
+All are timed in one run, in turns, so that other load on the machine falls on all. `cpu` is
 processor time, which other load changes least.
 """
 
@@ -66,10 +66,12 @@ def main() -> None:
     )
     parser.add_argument("--memory-gb", default="4")
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument(
         "--options", nargs=argparse.REMAINDER, default=[], help="passed on to `rosetta match`"
     )
     args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     first = {side: open_stores(args.folder / side) for side in "ab"}
     n_a, n_b = (first[side][0].n_layers * first[side][0].d_mlp for side in "ab")
     n_positions = sum(store.n_positions for store in first["a"])
@@ -80,22 +82,29 @@ def main() -> None:
     rows, matches = [], {}
     with tempfile.TemporaryDirectory() as scratch:
         for turn in range(args.repeat):
-            plain, plain_cpu = plain_product(n_positions, n_a, n_b, "float32")
-            gflops = 2 * n_positions * n_a * n_b / plain / 1e9
-            print(
-                f"plain float32 product: {plain:.1f} s, {gflops:.0f} GFLOP/s, {plain_cpu:.1f} s "
-                "of processor time"
-            )
+            bare = {
+                precision: plain_product(n_positions, n_a, n_b, precision)
+                for precision in dict.fromkeys(["float32", *args.run])
+                if precision != "screened"
+            }
+            for precision, (seconds, cpu) in bare.items():
+                gflops = 2 * n_positions * n_a * n_b / seconds / 1e9
+                print(
+                    f"plain {precision} product: {seconds:.1f} s, {gflops:.0f} GFLOP/s, {cpu:.1f} "
+                    "s of processor time"
+                )
+            plain, plain_cpu = bare["float32"]
             for run in args.run:
                 method = ["--method", "screened"] if run == "screened" else ["--precision", run]
+                method += ["--memory-gb", args.memory_gb, "--threads", str(args.threads)]
                 out = Path(scratch) / f"{run}.parquet"
-                seconds, cpu = match(
-                    args.folder, out, "--memory-gb", args.memory_gb, *method, *args.options
-                )
+                seconds, cpu = match(args.folder, out, *method, *args.options)
                 found = pd.read_parquet(out, columns=["layer_a", "unit_a", "layer_b", "unit_b"])
                 matches[run] = set(map(tuple, found.itertuples(index=False)))
                 row = {"run": run, "turn": turn, "seconds": seconds, "cpu": cpu}
-                rows.append({**row, "ratio": seconds / plain, "cpu_ratio": cpu / plain_cpu})
+                row |= {"ratio": seconds / plain, "cpu_ratio": cpu / plain_cpu}
+                row |= {"bare_ratio": cpu / bare[run][1]} if run in bare else {}
+                rows.append(row)
     print(pd.DataFrame(rows).round(3).to_string(index=False))
     base = matches[args.run[0]]
     for run, found in matches.items():

@@ -47,7 +47,7 @@ def make_small_run(folder: Path, texts: list[str]) -> Path:
         of_model = (*of_run, "--model", name)
         _run(folder, "model", *of_model)
         for shard in range(2):
-            _run(folder, "activations", *of_model, "--shard", shard)
+            _run(folder, "activations", *of_model, "--shard", shard, "--threads", 1)
         _run(folder, "vocabulary", *of_model)
         _run(folder, "neurons", *of_model)
     _match(folder)

@@ -13,14 +13,18 @@ from rosetta.errors import ConfigError
 from rosetta.models.known_sizes import known_neurons
 from rosetta.models.modality import known_modality
 from rosetta.models.sources import model_source
+from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
 
 
-def activations_step(config: Config, paths: Paths, model: str, shard: int) -> None:
+def activations_step(
+    config: Config, paths: Paths, model: str, shard: int, threads: int = 1
+) -> None:
     """Capture one shard of the samples; without stores, write how its rows are computed.
 
-    `model` names the stores: a model's own, or of images that a generator made (`store_name`).
+    `model` names the stores: a model's own, or of images that a generator made (`store_name`). Sums
+    split over several threads round differently, in the last bits.
     """
     import torch
 
@@ -33,8 +37,8 @@ def activations_step(config: Config, paths: Paths, model: str, shard: int) -> No
         raise ConfigError(
             f"--shard: {shard} is not among the {settings.n_shards} shards (activations.n_shards)."
         )
-    # One thread: sums split over threads round differently, and shards are the unit of parallelism.
-    torch.set_num_threads(1)
+    torch.set_num_threads(threads)
+    say(f"{model}, shard {shard}: {threads} thread(s)")
     if config.store_mode == "live":
         _describe_live(config, paths, model, shard)
     elif config.modality_of(model) == "images":
@@ -64,7 +68,7 @@ def _capture_text(config: Config, paths: Paths, model: str, shard: int) -> None:
     capture_shard(inputs, settings, paths.store_manifest(model, settings.n_shards, shard), shard)
 
 
-def twins_step(config: Config, paths: Paths, model: str) -> None:
+def twins_step(config: Config, paths: Paths, model: str, threads: int = 1) -> None:
     """Write the manifests of a language model's untrained twins, and capture all their shards."""
     from rosetta.models.model_manifest import write_model_manifest
 
@@ -74,7 +78,7 @@ def twins_step(config: Config, paths: Paths, model: str) -> None:
         write_model_manifest(source, paths.model_manifest(twin), made_by(config, "model", twin))
     for name in config.twin_stores(model):
         for shard in range(config.activations.n_shards):
-            activations_step(config, paths, name, shard)
+            activations_step(config, paths, name, shard, threads)
 
 
 def captured_step(config: Config, paths: Paths, model: str) -> None:

@@ -22,7 +22,6 @@ clusters), errors and intervals are NaN.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
 INTERVAL_COLUMNS = ["r_ci_low", "r_ci_high"]
@@ -36,9 +35,9 @@ def fisher_z(r: np.ndarray) -> np.ndarray:
 
 def t_quantile(freedom: float) -> float:
     """Return the number of standard errors to either side of a 95% interval by Student's t."""
-    return float(
-        stdtrit(freedom, 0.5 + CONFIDENCE / 2)
-    )  # scipy.stats would take a second to import
+    from scipy.special import stdtrit  # scipy.stats would take a second to import
+
+    return float(stdtrit(freedom, 0.5 + CONFIDENCE / 2))
 
 
 def half_sample_freedom(replicates: np.ndarray) -> float:

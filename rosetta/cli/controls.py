@@ -8,22 +8,33 @@ from typing import Annotated
 
 import typer
 
-from rosetta.cli.options import ConfigOption, ModelOption, PairOption, checked_pair, open_run
+from rosetta.cli.options import (
+    ConfigOption,
+    ModelOption,
+    PairOption,
+    ThreadsOption,
+    checked_pair,
+    cores_of,
+    on_cores,
+    open_run,
+)
 from rosetta.config.controls import NULLS
+from rosetta.config.dask import all_cores
 from rosetta.errors import ConfigError
 
 
-def twins(config: ConfigOption, model: ModelOption) -> None:
+def twins(config: ConfigOption, model: ModelOption, threads: ThreadsOption = None) -> None:
     """Make the untrained twins of a model, one per seed, and capture their activations."""
     from rosetta.activations.steps import twins_step
 
-    twins_step(*open_run(config), model)
+    twins_step(*open_run(config), model, threads or all_cores())
 
 
 def neighbors(
     config: ConfigOption,
     pair: PairOption,
     job: Annotated[int, typer.Option(help="number of this job")] = 0,
+    threads: ThreadsOption = None,
 ) -> None:
     """Correlate a pair of the run, as its configuration says; write each neuron's nearest
     neighbours.
@@ -31,7 +42,7 @@ def neighbors(
     from rosetta.correlation.steps import neighbors_step
 
     loaded, paths = open_run(config)
-    neighbors_step(loaded, paths, checked_pair(pair, loaded.all_pairs()), job)
+    neighbors_step(on_cores(loaded, threads), paths, checked_pair(pair, loaded.all_pairs()), job)
 
 
 def matches(config: ConfigOption, pair: PairOption) -> None:
@@ -46,6 +57,7 @@ def nulls(
     config: ConfigOption,
     control: Annotated[str, typer.Option(help=", ".join(NULLS))],
     pair: PairOption,
+    threads: ThreadsOption = None,
 ) -> None:
     """Match a pair under a null model, once per seed."""
     from rosetta.matching.steps import nulls_step
@@ -56,23 +68,25 @@ def nulls(
         raise ConfigError(
             f"--control: {control!r} is not a null model of the run; there are {known}."
         )
-    nulls_step(loaded, paths, control, checked_pair(pair, loaded.pairs()))
+    pair = checked_pair(pair, loaded.pairs())
+    nulls_step(on_cores(loaded, threads), paths, control, pair)
 
 
-def intervals(config: ConfigOption, pair: PairOption) -> None:
+def intervals(config: ConfigOption, pair: PairOption, threads: ThreadsOption = None) -> None:
     """Match a pair on half-samples of the documents; write its correlations' intervals."""
     from rosetta.matching.steps import intervals_step
 
     loaded, paths = open_run(config)
-    intervals_step(loaded, paths, checked_pair(pair, loaded.pairs()))
+    pair = checked_pair(pair, loaded.pairs())
+    intervals_step(loaded, paths, pair, cores_of(loaded, threads))
 
 
-def sweeps(config: ConfigOption, pair: PairOption) -> None:
+def sweeps(config: ConfigOption, pair: PairOption, threads: ThreadsOption = None) -> None:
     """Match a pair with smaller budgets, halves, other poolings and other exclusions."""
     from rosetta.matching.steps import sweeps_step
 
     loaded, paths = open_run(config)
-    sweeps_step(loaded, paths, checked_pair(pair, loaded.pairs()))
+    sweeps_step(on_cores(loaded, threads), paths, checked_pair(pair, loaded.pairs()))
 
 
 def simulate_stores(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ from rosetta.cli.options import OutOption, check_kept, option_of, parse_json
 from rosetta.config import Alignment, Correlation, Dask
 from rosetta.config.arguments import checked
 from rosetta.config.controls import NULLS
+from rosetta.config.dask import all_cores
 from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.request import CorrelationOptions, CorrelationRequest
 from rosetta.errors import ConfigError
@@ -173,7 +173,7 @@ def _named_file(text: str) -> tuple[str, Path]:
 def _dask(scheduler: str, n_workers: int, threads: int | None, jobqueue: str) -> Dask:
     """Return where tasks run; without a number of threads, every core of this machine works."""
     options = parse_json("--jobqueue", jobqueue)
-    threads = threads or max(1, (os.cpu_count() or 1) // n_workers)
+    threads = threads or max(1, all_cores() // n_workers)
     values = dict(
         scheduler=scheduler, n_workers=n_workers, threads_per_worker=threads, jobqueue=options
     )

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from rosetta.cli.options import ConfigOption, ModelOption, open_run
+from rosetta.cli.options import ConfigOption, ModelOption, ThreadsOption, open_run
+from rosetta.config.dask import all_cores
 
 
 def corpus(config: ConfigOption) -> None:
@@ -51,6 +52,7 @@ def activations(
     config: ConfigOption,
     model: ModelOption,
     shard: Annotated[int, typer.Option(help="number of the shard")],
+    threads: ThreadsOption = None,
 ) -> None:
     """Capture the activations of all layers of a model on one shard of the match split.
 
@@ -58,7 +60,7 @@ def activations(
     """
     from rosetta.activations.steps import activations_step
 
-    activations_step(*open_run(config), model, shard)
+    activations_step(*open_run(config), model, shard, threads or all_cores())
 
 
 def captured(config: ConfigOption, model: ModelOption) -> None:

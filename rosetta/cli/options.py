@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from rosetta.config import Config, group_name, load_config
+from rosetta.config.dask import all_cores
 from rosetta.errors import ConfigError
 from rosetta.run.paths import Paths
 from rosetta.storage.digests import check_digest
@@ -21,6 +22,10 @@ ConfigOption = Annotated[
 ModelOption = Annotated[str, typer.Option("--model", help="name of a model entry")]
 GroupOption = Annotated[
     str, typer.Option("--group", help="models of a rung joined by --, the anchor first")
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, help="cores to use; all of them if not given"),
 ]
 PairOption = Annotated[str, typer.Option("--pair", help="names of two models, joined by --")]
 
@@ -84,6 +89,20 @@ def open_run(config: Path) -> tuple[Config, Paths]:
         check_digest(config)
     loaded = load_config(config)
     return loaded, Paths(Path(loaded.results))
+
+
+def cores_of(config: Config, threads: int | None) -> int:
+    """Return the cores of a command on a pair: as asked; if not, as the section `dask` says, where
+    `auto` stands for all of this machine.
+    """
+    chosen = config.dask.threads_per_worker != "auto"
+    return threads or (config.dask.cores if chosen else all_cores())
+
+
+def on_cores(config: Config, threads: int | None) -> Config:
+    """Return a configuration whose correlations share the cores of a command (`cores_of`)."""
+    dask = config.dask.on_cores(cores_of(config, threads))
+    return config.model_copy(update={"dask": dask})
 
 
 def option_of(key: str) -> str:

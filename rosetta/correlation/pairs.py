@@ -180,7 +180,7 @@ def _work(request: CorrelationRequest, job: int, view: View, scratch: Path) -> _
         f"{facts.model_a} and {facts.model_b}: {pair.a.n_neurons} × {pair.b.n_neurons} neurons, "
         f"{pair.n_positions} aligned positions; {precision} products on "
         f"{product_device(precision)}, "
-        f"{dask.n_workers} × {dask.threads_per_worker} threads ({dask.scheduler})"
+        f"{dask.n_workers} × {dask.threads} thread(s) ({dask.scheduler})"
     )
     return _Work(request, stored, pair, facts, precision, scratch)
 

@@ -18,6 +18,9 @@ RUN_ROWS = 16_384
 BFLOAT16_ROWS = 2048
 # Columns of A per product, so that temporaries stay small.
 STRIP_COLUMNS = 1024
+# Rows of sums that are added to others of another dtype at once. torch makes a converted copy of
+# what it adds: of so few rows it stays in the cache, of more it takes several times as long.
+ADDED_ROWS = 64
 
 
 def has_fast_bfloat16() -> bool:
@@ -65,11 +68,20 @@ def add_products(sums: torch.Tensor, a: torch.Tensor, b: torch.Tensor, precision
     elif sums.device.type == "cuda":
         sums += torch.mm(a.bfloat16().T, b.bfloat16(), out_dtype=torch.float32)
     else:
-        a, b = a.bfloat16(), b.bfloat16()
+        out = torch.empty((STRIP_COLUMNS, b.shape[1]), dtype=torch.bfloat16)
         for row in range(0, len(a), BFLOAT16_ROWS):
-            some_a, some_b = a[row : row + BFLOAT16_ROWS], b[row : row + BFLOAT16_ROWS]
+            some_a = a[row : row + BFLOAT16_ROWS].bfloat16()
+            some_b = b[row : row + BFLOAT16_ROWS].bfloat16()
             for low in range(0, a.shape[1], STRIP_COLUMNS):
-                sums[low : low + STRIP_COLUMNS] += some_a[:, low : low + STRIP_COLUMNS].T @ some_b
+                strip = some_a[:, low : low + STRIP_COLUMNS]
+                product = torch.mm(strip.T, some_b, out=out[: strip.shape[1]])
+                add_converted(sums[low : low + STRIP_COLUMNS], product)
+
+
+def add_converted(sums: torch.Tensor, more: torch.Tensor) -> None:
+    """Add sums of another dtype to sums, in place."""
+    for low in range(0, len(sums), ADDED_ROWS):
+        sums[low : low + ADDED_ROWS] += more[low : low + ADDED_ROWS]
 
 
 class Products:
@@ -123,9 +135,6 @@ class Products:
     def _flush(self) -> None:
         if self._run is None or not self._rows_in_run:
             return
-        for low in range(
-            0, len(self._run), STRIP_COLUMNS
-        ):  # in strips: adding float32 to float64 makes a copy
-            self._total[low : low + STRIP_COLUMNS] += self._run[low : low + STRIP_COLUMNS]
+        add_converted(self._total, self._run)
         self._run.zero_()
         self._rows_in_run = 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rosetta.config import Alignment, Correlation, Dask
 from rosetta.config.arguments import checked
+from rosetta.config.dask import all_cores
 from rosetta.errors import ConfigError
 
 # What the keys of the configuration are called as options.
@@ -98,7 +98,7 @@ class CorrelationOptions:
             "precision": self.precision,
             "screening": {"min_r": self.min_r},
         }
-        threads = os.cpu_count() or 1 if self.threads is None else self.threads
+        threads = all_cores() if self.threads is None else self.threads
         return CorrelationRequest(
             folder_a,
             folder_b,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,13 +42,16 @@ def run_tasks(
 def _in_threads(
     function: Callable[..., Any], tasks: Sequence[tuple[Any, ...]], settings: Dask, shown: Any
 ) -> list[Any]:
-    from dask.base import compute
-    from dask.delayed import delayed
-
     def one(*arguments: Any) -> Any:
-        result = _with_threads(settings.threads_per_worker, function, *arguments)
+        result = _with_threads(settings.threads, function, *arguments)
         shown.update()
         return result
+
+    if settings.n_workers == 1:  # one after the other; Dask would take half a second to import
+        with ThreadPoolExecutor(1) as thread:
+            return list(thread.map(lambda arguments: one(*arguments), tasks))
+    from dask.base import compute
+    from dask.delayed import delayed
 
     calls = [delayed(one, pure=False)(*arguments) for arguments in tasks]
     return list(compute(*calls, scheduler="threads", num_workers=settings.n_workers))
@@ -63,7 +67,7 @@ def _on_cluster(
     from distributed import as_completed
 
     futures = [
-        client.submit(_with_threads, settings.threads_per_worker, function, *arguments, pure=False)
+        client.submit(_with_threads, settings.threads, function, *arguments, pure=False)
         for arguments in tasks
     ]
     for future in as_completed(futures):
@@ -114,6 +118,6 @@ def _slurm_cluster(settings: Dask) -> Any:
     try:
         # processes=1: one task per SLURM job at a time, so that the memory of a job is one task's.
         options: dict[str, Any] = {**settings.jobqueue}
-        return SLURMCluster(processes=1, cores=settings.threads_per_worker, **options)
+        return SLURMCluster(processes=1, cores=settings.threads, **options)
     except (TypeError, ValueError) as error:
         raise ClusterError(f"dask.jobqueue: {error}") from None

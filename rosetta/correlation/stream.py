@@ -78,11 +78,14 @@ class Reading:
         Precision to pool and centre in.
     rows : int
         Positions per block.
+    kept : torch.dtype, optional
+        Precision that blocks are rounded to once they are summed; `dtype` if not given.
     """
 
     pooling: str
     dtype: torch.dtype
     rows: int
+    kept: torch.dtype | None = None
 
 
 def centred_blocks(
@@ -122,36 +125,47 @@ def _blocks(
 ) -> Iterator[torch.Tensor]:
     side, rows = neurons.side, reading.rows
     center = torch.from_numpy(side.center[neurons.flat]).to(reading.dtype)
-    quiet = torch.from_numpy(side.quiet[neurons.flat])
-    buffers = cycle(torch.empty((rows, len(neurons)), dtype=reading.dtype) for _ in range(2))
-    block, filled = next(buffers), 0
+    dropped = torch.from_numpy(side.quiet[neurons.flat])
+    quiet = dropped if dropped.any() else None
+    kept = reading.kept or reading.dtype
+    buffers = cycle(torch.empty((rows, len(neurons)), dtype=kept) for _ in range(2))
+    apart = (
+        torch.empty((STRIP, len(neurons)), dtype=reading.dtype) if kept != reading.dtype else None
+    )
+    block, filled, left = next(buffers), 0, side.n_positions - first
     for piece in _pieces(neurons, first):
         done, n = 0, len(piece.positions)
         while done < n:
-            some = slice(done, min(done + rows - filled, n))
+            # No further than the strip's end, so that it is centred while it is in the cache.
+            some = slice(done, min(done + min(STRIP - filled % STRIP, rows - filled), n))
             end = filled + some.stop - done
+            begun = filled // STRIP * STRIP
+            strip = block[begun : begun + STRIP] if apart is None else apart
             for offset, values in piece.parts:
-                out = block[filled:end, offset : offset + values.shape[1]]
+                out = strip[filled - begun : end - begun, offset : offset + values.shape[1]]
                 piece.positions.pool_into(out, values, some, reading.pooling)
-            filled, done = end, some.stop
+            filled, done, left = end, some.stop, left - (some.stop - done)
+            if filled % STRIP == 0 or filled == rows or not left:
+                _centre(strip[: filled - begun], center, quiet, sums)
+                if apart is not None:
+                    block[begun:filled] = apart[: filled - begun]
             if filled == rows:
-                yield _centred(block, center, quiet, sums, neurons)
+                yield _finite(block, sums, neurons)
                 block, filled = next(buffers), 0
     if filled:
-        yield _centred(block[:filled], center, quiet, sums, neurons)
+        yield _finite(block[:filled], sums, neurons)
 
 
-def _centred(
-    block: torch.Tensor,
-    center: torch.Tensor,
-    quiet: torch.Tensor,
-    sums: ColumnTotals,
-    neurons: Neurons,
-) -> torch.Tensor:
-    any_quiet = bool(quiet.any())
-    for start in range(0, len(block), STRIP):
-        strip = block[start : start + STRIP].sub_(center)
-        sums.add(strip.masked_fill_(quiet, 0.0) if any_quiet else strip)
+def _centre(
+    strip: torch.Tensor, center: torch.Tensor, quiet: torch.Tensor | None, sums: ColumnTotals
+) -> None:
+    """Subtract the pilot means from a strip of rows, and add it to the sums."""
+    strip.sub_(center)
+    sums.add(strip if quiet is None else strip.masked_fill_(quiet, 0.0))
+
+
+def _finite(block: torch.Tensor, sums: ColumnTotals, neurons: Neurons) -> torch.Tensor:
+    """Return a block of rows, once its sums were found to be finite."""
     bad = torch.nonzero(~torch.isfinite(sums.total))
     if len(bad):
         store = neurons.side.stores[0]

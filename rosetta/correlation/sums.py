@@ -9,6 +9,8 @@ import torch
 
 from rosetta.alignment.pooling import STRIP
 
+SQUARED_COLUMNS = 2048
+
 
 class ColumnTotals:
     """Sums over the rows of one side, in float64.
@@ -33,15 +35,27 @@ class ColumnSums(ColumnTotals):
     def __init__(self, width: int) -> None:
         super().__init__(width)
         self.squares = torch.zeros(width, dtype=torch.float64)
-        self._low = torch.full((width,), torch.inf)
-        self._high = torch.full((width,), -torch.inf)
+        # The first value of every neuron, and whether any later one was another.
+        self._first = torch.full((width,), torch.nan, dtype=torch.float64)
+        self._varies = torch.zeros(width, dtype=torch.bool)
 
     def add(self, rows: torch.Tensor) -> None:
         """Add a strip of rows, few enough that sums in its own precision lose nothing."""
         super().add(rows)
-        self.squares += rows.square().sum(dim=0)
-        self._low = torch.minimum(self._low, rows.amin(dim=0))
-        self._high = torch.maximum(self._high, rows.amax(dim=0))
+        # A few columns at a time: a copy of all of them would leave the cache.
+        parts = torch.split(rows, SQUARED_COLUMNS, dim=1)
+        self.squares += torch.cat([part.square().sum(dim=0) for part in parts])
+        self._compare(rows)
+
+    def _compare(self, rows: torch.Tensor) -> None:
+        """Look for changes where there was none so far: after the first strip, hardly anywhere."""
+        same = torch.nonzero(~self._varies).squeeze(1)
+        if not len(same):
+            return
+        some = (rows if len(same) == rows.shape[1] else rows[:, same]).double()
+        known = self._first[same]
+        first = torch.where(known.isnan(), some[0], known)
+        self._first[same], self._varies[same] = first, (some != first).any(dim=0)
 
     def add_rows(self, rows: torch.Tensor) -> None:
         """Add any number of rows, in strips."""
@@ -54,8 +68,13 @@ class ColumnSums(ColumnTotals):
         whole = cls(len(parts[0].total))
         whole.total = torch.stack([part.total for part in parts]).sum(dim=0)
         whole.squares = torch.stack([part.squares for part in parts]).sum(dim=0)
-        whole._low = torch.stack([part._low for part in parts]).amin(dim=0)
-        whole._high = torch.stack([part._high for part in parts]).amax(dim=0)
+        firsts = torch.stack([part._first for part in parts])
+        low, high = (
+            firsts.nan_to_num(torch.inf).amin(dim=0),
+            firsts.nan_to_num(-torch.inf).amax(dim=0),
+        )
+        whole._first = torch.where(low <= high, low, torch.nan)
+        whole._varies = torch.stack([part._varies for part in parts]).any(dim=0) | (low < high)
         return whole
 
     def state(self) -> dict[str, np.ndarray]:
@@ -70,4 +89,4 @@ class ColumnSums(ColumnTotals):
     def deviation(self, n: int) -> torch.Tensor:
         """Return √Σ(x − x̄)² of n rows; zero exactly for neurons that never change."""
         centred = (self.squares - self.total.square() / n).clamp_min(0).sqrt()
-        return torch.where(self._low == self._high, 0.0, centred)
+        return torch.where(self._varies, centred, 0.0)

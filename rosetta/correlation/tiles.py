@@ -69,9 +69,11 @@ def correlate_neurons(
         If a store is damaged or holds a non-finite value.
     """
     n = a.side.n_positions
+    dtype = torch.float64 if precision == "float64" else torch.float32
+    kept = torch.bfloat16 if precision == "bfloat16" else dtype
+    reading = Reading(pooling, dtype, ROWS, kept)
     sums_a, sums_b = ColumnSums(len(a)), ColumnSums(len(b))
     products = [Products(len(a), len(b), precision) for _ in b.side.permute_seeds]
-    reading = Reading(pooling, torch.float64 if precision == "float64" else torch.float32, ROWS)
     _Pass(a, b, reading, sums_a, sums_b, products).run(checkpoint)
     of_a, of_b = reduced(sums_a, n), reduced(sums_b, n)
     found = []

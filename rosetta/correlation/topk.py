@@ -23,21 +23,47 @@ def top_k(r: torch.Tensor, k: int, offset: int) -> Neighbors:
         Added to column numbers to make flat indices.
     """
     n, m = r.shape
-    result = Neighbors.empty(n, k)
+    if r.stride(0) < r.stride(1):  # a transposed tile
+        return _of_columns(r, k, offset)
+    result, kept = Neighbors.empty(n, k), min(k, m)
     step = max(1, _CHUNK_CELLS // max(m, 1))
     for low in range(0, n, step):
-        part = r[low : low + step].contiguous()
-        kept = min(k, m)
-        # torch.topk breaks ties as it likes, so it only gives the k-th value; all that reach it are
-        # sorted.
-        threshold = torch.topk(part, kept, dim=1).values[:, -1:]
-        cells = torch.nonzero((part >= threshold) & (part > -torch.inf), as_tuple=True)
-        values = part[cells].numpy()
-        rows, columns = (index.numpy() for index in cells)
-        order = np.lexsort((columns, -values, rows))
-        rows, columns, values = rows[order], columns[order], values[order]
-        rank = np.arange(len(rows)) - np.searchsorted(rows, rows, side="left")
-        keep = rank < kept
-        result.index[low + rows[keep], rank[keep]] = columns[keep] + offset
-        result.r[low + rows[keep], rank[keep]] = values[keep]
+        values, columns = _largest(r[low : low + step].contiguous(), kept)
+        found = values > -np.inf
+        result.index[low : low + step, :kept][found] = columns[found] + offset
+        result.r[low : low + step, :kept][found] = values[found]
     return result
+
+
+def _of_columns(r: torch.Tensor, k: int, offset: int) -> Neighbors:
+    """Return what `top_k` does of a tensor whose columns lie along memory.
+
+    Columns are looked at in ranges, because torch copies a whole transposed range by blocks that
+    stay in the cache, and some rows of one value by value.
+    """
+    n, m = r.shape
+    found = Neighbors.empty(n, k)
+    step = max(1, _CHUNK_CELLS // max(n, 1))
+    buffer = torch.empty((n, min(step, m)), dtype=r.dtype)
+    for low in range(0, m, step):
+        part = r[:, low : low + step]
+        whole = part.shape[1] == buffer.shape[1]
+        rows = buffer.copy_(part) if whole else part.contiguous()
+        found = found.merge(top_k(rows, k, offset + low))
+    return found
+
+
+def _largest(r: torch.Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's k largest entries and their columns: values fall, ties rise by column."""
+    # One more, because torch.topk breaks ties as it likes: where the next value equals the k-th,
+    # the cells of that value are looked up.
+    more, where = (found.numpy() for found in torch.topk(r, min(k + 1, r.shape[1]), dim=1))
+    values, columns = more[:, :k].copy(), where[:, :k].copy()
+    if more.shape[1] > k:
+        tied = (more[:, k] == values[:, -1]) & (values[:, -1] > -np.inf)
+        for row in np.flatnonzero(tied):
+            last = values[row] == values[row, -1]
+            equal = np.flatnonzero(r[row].numpy() == values[row, -1])
+            columns[row, last] = equal[: last.sum()]
+    order = np.lexsort((columns, -values), axis=1)
+    return np.take_along_axis(values, order, 1), np.take_along_axis(columns, order, 1)

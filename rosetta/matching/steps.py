@@ -186,8 +186,10 @@ def _untrained(config: Config, paths: Paths, pair: str, scratch: Path) -> _Match
 _NULLS = {"permutation": _permuted, "documents": _exchanged, "untrained": _untrained}
 
 
-def intervals_step(config: Config, paths: Paths, pair: str) -> None:
+def intervals_step(config: Config, paths: Paths, pair: str, threads: int | None = None) -> None:
     """Match a pair again on half of its samples at a time.
+
+    All cores of its tasks work, unless `threads` says how many.
 
     Writes the intervals of the correlations of the pair's matches, and the matches found on each.
     Metadata of these: `interval` (how they were found; `none` with too few clusters of samples),
@@ -198,7 +200,8 @@ def intervals_step(config: Config, paths: Paths, pair: str) -> None:
 
     from rosetta.matching.half_samples import match_half_samples, replicate_matches
 
-    torch.set_num_threads(config.dask.threads_per_worker)
+    torch.set_num_threads(threads or config.dask.cores)
+    say(f"{pair}: half-samples on {torch.get_num_threads()} thread(s)")
     n_jobs = config.correlation.n_jobs
     lists, facts = read_lists([paths.neighbors_part(pair, job, n_jobs) for job in range(n_jobs)])
     matches = mutual_matches(lists, facts, config.matching.k)

@@ -18,8 +18,9 @@ from rosetta.models.neurons import NeuronShape
 from rosetta.plan.costs.base import Cost, Known
 from rosetta.plan.costs.stages import job_cost
 from rosetta.plan.extent import largest_extent
+from rosetta.run.cores import waits_for_workers
 from rosetta.run.paths import Paths
-from rosetta.run.stages import find_rule, pieces_of_job
+from rosetta.run.stages import pieces_of_job
 from rosetta.run.stages.record import Wildcards
 
 MB = 1_000_000
@@ -61,7 +62,9 @@ def known_at_most(config: Config, paths: Paths) -> Known:
     )
 
 
-def needs_of_job(config: Config, paths: Paths, rule: str, job: Wildcards) -> Needs:
+def needs_of_job(
+    config: Config, paths: Paths, rule: str, job: Wildcards, threads: int = 1
+) -> Needs:
     """Return what a job needs.
 
     Parameters
@@ -72,18 +75,16 @@ def needs_of_job(config: Config, paths: Paths, rule: str, job: Wildcards) -> Nee
         The job's rule, whose record says that its resources follow from sizes.
     job : dict
         The job's wildcards.
+    threads : int
+        Cores that it computes on (`rosetta.run.cores`).
     """
-    known, dask = known_at_most(config, paths), config.dask
+    known = known_at_most(config, paths)
     cost = job_cost(known, rule, job)
-    resources = find_rule(rule).resources
-    if resources is not None and resources.by == "pair":
-        if rule == "intervals":  # in its own process, wherever tiles are computed
-            return padded(config, cost, threads=dask.threads_per_worker)
-        if not dask.local:  # it waits for workers, which have memory and GPUs of their own
-            return Needs(BASE_MB, padded_minutes(cost.operations.work / SLOW_FLOPS))
-        return padded(config, cost, threads=dask.n_workers * dask.threads_per_worker)
+    if waits_for_workers(config, rule):  # these have memory and GPUs of their own
+        return Needs(BASE_MB, padded_minutes(cost.operations.work / SLOW_FLOPS))
     stages = {stage for stage, _ in pieces_of_job(config, rule, job)}
-    needs = padded(config, cost, times=GROWING if stages & GROWING_STAGES else 1.0)
+    times = GROWING if stages & GROWING_STAGES else 1.0
+    needs = padded(config, cost, threads=threads, times=times)
     if "contexts" in stages:
         # Stores are read at scattered points, which no operation counts.
         return needs._replace(minutes=needs.minutes + START_MINUTES)

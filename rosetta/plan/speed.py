@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from rosetta.config.dask import all_cores
+
 
 @dataclass(frozen=True)
 class Speed:
@@ -55,7 +57,7 @@ UNIT_SPEED = Speed()
 def machine_speed() -> Speed:
     """Measure the speed of this machine's cores, and how busy they are."""
     load = os.getloadavg()[0]  # before the measurement, which is work too
-    return Speed(_matmul_speed(), os.cpu_count() or 1, load=load)
+    return Speed(_matmul_speed(), all_cores(), load=load)
 
 
 def _matmul_speed() -> float:

@@ -32,6 +32,7 @@ from rosetta.plan.costs.theory import theory_sweep
 from rosetta.plan.extent import expected_extent
 from rosetta.plan.sizes import exact_size
 from rosetta.plan.speed import UNIT_SPEED, Speed, machine_speed
+from rosetta.run.cores import job_cores
 from rosetta.run.paths import Paths
 from rosetta.run.stages import STAGES, pieces_of_job, rule_jobs
 from rosetta.run.stages.record import PHASES
@@ -55,6 +56,8 @@ class Phase:
         Of all jobs; None if not known.
     peak_bytes : float
         Memory of the largest job.
+    cores : int
+        That its jobs compute on together, if all run at once.
     temporary : bool
         Whether what is written is deleted once it is used.
     """
@@ -64,11 +67,14 @@ class Phase:
     operations: Operations = NO_OPERATIONS
     disk_bytes: float | None = 0.0
     peak_bytes: float = 0.0
+    cores: int = 1
     temporary: bool = False
 
     @classmethod
-    def of(cls, name: str, jobs: int, costs: list[Cost], *, temporary: bool = False) -> Phase:
-        """Return a phase of some costs, and of so many jobs."""
+    def of(
+        cls, name: str, jobs: int, costs: list[Cost], cores: int, *, temporary: bool = False
+    ) -> Phase:
+        """Return a phase of some costs, and of so many jobs and cores."""
         disk = [cost.disk_bytes for cost in costs]
         return cls(
             name,
@@ -76,6 +82,7 @@ class Phase:
             sum((cost.operations for cost in costs), NO_OPERATIONS),
             None if None in disk else sum(n for n in disk if n is not None),
             max(cost.n_bytes for cost in costs),
+            cores,
             temporary,
         )
 
@@ -85,9 +92,9 @@ class Phase:
         return self.operations.flops
 
     def seconds(self, speed: Speed) -> float:
-        """Return the estimated wall-clock time with all devices busy."""
+        """Return the estimated wall-clock time, with as many devices busy as its jobs can use."""
         work = self.operations.work / speed.flops_per_second
-        return (self.jobs * START_SECONDS + work) / speed.n_devices
+        return (self.jobs * START_SECONDS + work) / min(speed.n_devices, max(self.cores, 1))
 
 
 @dataclass
@@ -180,8 +187,9 @@ def plan_run(
     """
     known, said, pool_notes = expected(config, paths)
     speed = Speed(tflops * 1e12, devices, "device") if tflops else machine_speed()
-    plan = RunPlan(said, _phases(known), speed=speed)
+    plan = RunPlan(said, _phases(known, speed.n_devices), speed=speed)
     plan.notes += [
+        *_core_notes(known, speed),
         *_pair_notes(known),
         *_control_notes(known, speed),
         *_theory_notes(known, speed),
@@ -203,26 +211,42 @@ def expected(config: Config, paths: Paths) -> tuple[Known, str, list[str]]:
     return Known(config, extent, size_of, precision), said, notes
 
 
-def _phases(known: Known) -> list[Phase]:
-    """Return the phases that have any work."""
+def _phases(known: Known, n_devices: int) -> list[Phase]:
+    """Return the phases that have any work, on so many devices or cores."""
     temporary = set() if known.config.small_pairs else {"twins"}
     if known.config.store_mode == "temporary":
         temporary.add("activations")
     if known.config.correlation.method == "screened":
         temporary.add("correlation")  # its sketches
     costs: dict[str, list[Cost]] = {phase: [] for phase in PHASES}
-    jobs = dict.fromkeys(PHASES, 0)
+    jobs, cores = dict.fromkeys(PHASES, 0), dict.fromkeys(PHASES, 0)
     for rule, of_rule in rule_jobs(known.config).items():
+        each = job_cores(known.config, rule, len(of_rule), n_devices)
         for job in of_rule:
             pieces = pieces_of_job(known.config, rule, job)
             jobs[STAGES[pieces[0].stage].phase] += 1
             for stage, on in pieces:
                 costs[STAGES[stage].phase].append(COSTS[stage](known, on))
+            for phase in {STAGES[piece.stage].phase for piece in pieces}:
+                cores[phase] += each
     return [
-        Phase.of(phase, jobs[phase], found, temporary=phase in temporary)
+        Phase.of(phase, jobs[phase], found, cores[phase], temporary=phase in temporary)
         for phase, found in costs.items()
         if found
     ]
+
+
+def _core_notes(known: Known, speed: Speed) -> list[str]:
+    """Return on how many cores of this machine captures and correlations compute."""
+    config, said = known.config, []
+    for what, stages in (("capture", {"activations", "generate"}), ("correlation", {"correlate"})):
+        cores = [
+            job_cores(config, rule, len(jobs), speed.n_devices)
+            for rule, jobs in rule_jobs(config).items()
+            if jobs and stages & {stage for stage, _ in pieces_of_job(config, rule, jobs[0])}
+        ]
+        said += [f"a {what} takes {max(cores)}"] if cores else []
+    return [f"of {speed.n_devices} core(s) {', '.join(said)}"] if speed.device == "core" else []
 
 
 def _pair_notes(known: Known) -> list[str]:

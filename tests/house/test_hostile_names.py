@@ -148,8 +148,7 @@ def test_what_is_accepted_stays_in_the_results(a, b):
 
 PLAIN = re.compile(
     r"family|model|shard|pair|group|job|control|beta|parameter|value"  # wildcards, constrained
-    r"|pooling|method|precision|max_k|n_jobs|k|sizes"  # no text
-    r"|run\.(correlation\.memory_gb|dask\.(n_workers|threads_per_worker))"
+    r"|pooling|method|precision|max_k|n_jobs|threads|k|sizes"  # no text
     r"|options"  # of names that are checked, and numbers
 )
 

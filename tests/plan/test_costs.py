@@ -11,6 +11,7 @@ from rosetta.config import group_name, load_config, parse_config
 from rosetta.errors import ModelError, StageError
 from rosetta.plan.checks import check_config
 from rosetta.plan.costs import pairs
+from rosetta.plan.costs.base import Operations
 from rosetta.plan.costs.stages import COSTS, check_prices, job_cost
 from rosetta.plan.extent import expected_extent, largest_extent
 from rosetta.plan.resources import (
@@ -25,7 +26,8 @@ from rosetta.plan.resources import (
     known_at_most,
     needs_of_job,
 )
-from rosetta.plan.sweep import expected, plan_run
+from rosetta.plan.speed import Speed
+from rosetta.plan.sweep import START_SECONDS, Phase, expected, plan_run
 from rosetta.run.paths import Paths
 from rosetta.run.stages import job_names, pieces_of_job, rule_jobs
 
@@ -242,10 +244,32 @@ def test_more_documents_than_are_guessed_are_counted(tmp_path):
 LOADS = [(0.4, False), (4.0, False), (4.1, True), (31.0, True)]  # of eight cores
 
 
+def test_a_phase_takes_no_more_cores_than_its_jobs_use():
+    work, speed = Operations.at(1.0, 8e9), Speed(1e9, 8)
+    seconds = {
+        cores: Phase("correlation", 1, work, cores=cores).seconds(speed) for cores in (1, 4, 8, 99)
+    }
+    assert seconds == {cores: (START_SECONDS + 8) / min(cores, 8) for cores in seconds}
+
+
+def test_a_plan_counts_the_cores_that_jobs_take(tmp_path, monkeypatch):
+    monkeypatch.setattr(rosetta.plan.speed, "all_cores", lambda: 8)
+    tiny = ROOT / "workflow" / "presets" / "tiny.yaml"
+    small = plan_run(load(tiny), Paths(tmp_path))
+    assert "of 8 core(s) a capture takes 1, a correlation takes 1" in small.notes
+    config = load(tiny).model_dump(exclude_unset=True)
+    pair = {"ladders": {"pythia-opt": [["pythia-m", "opt-m"]]}}
+    activations = {**config["activations"], "shards_per_job": "one", "n_shards": 1}
+    one = plan_run(parse_config({**config, **pair, "activations": activations}), Paths(tmp_path))
+    assert "of 8 core(s) a capture takes 4, a correlation takes 8" in one.notes
+    cores = {phase.name: phase.cores for phase in one.phases}
+    assert cores["activations"] == cores["correlation"] == 8, "two captures, one correlation"
+
+
 @pytest.mark.parametrize(("average", "busy"), LOADS)
 def test_a_plan_says_that_its_speed_is_of_a_busy_machine(tmp_path, monkeypatch, average, busy):
     monkeypatch.setattr(rosetta.plan.speed.os, "getloadavg", lambda: (average, 0.0, 0.0))
-    monkeypatch.setattr(rosetta.plan.speed.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(rosetta.plan.speed, "all_cores", lambda: 8)
     config = load(ROOT / "workflow" / "presets" / "tiny.yaml")
     text = plan_run(config, Paths(tmp_path)).render()
     assert (f"BUSY MACHINE: load average {average:.1f} on 8 core(s)" in text) is busy

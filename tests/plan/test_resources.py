@@ -11,6 +11,7 @@ from rosetta.models.known_sizes import planned_capture
 from rosetta.plan.resources import (
     BASE_MB,
     MB,
+    START_MINUTES,
     model_size,
     needs_of_job,
 )
@@ -85,6 +86,9 @@ def test_large_models_need_more(tmp_path):
     assert one.mb == BASE_MB + 32_000
     five = needs_of_job(config, paths, "nulls", {"pair": "s--l", "control": "documents"})
     assert five.minutes > one.minutes
+    four = needs_of_job(config, paths, "correlate", {"pair": "s--l"}, threads=4)
+    assert four.mb == one.mb
+    assert (one.minutes - START_MINUTES) / 4 == pytest.approx(four.minutes - START_MINUTES, abs=1)
     cluster = config.model_copy(
         update={"dask": config.dask.model_copy(update={"scheduler": "tcp://head:1"})}
     )

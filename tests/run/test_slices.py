@@ -100,7 +100,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     assert {stage for stage in base if more[stage] != base[stage]} == expected, (
         "finished simulations are kept"
     )
-    same = slices(changed(dask={"n_workers": 2}))
+    same = slices(changed(dask={"n_workers": 2, "threads_per_worker": 4}))
     assert {stage for stage in base if same[stage] != base[stage]} == {"report"}, (
         "how the work is cut"
     )

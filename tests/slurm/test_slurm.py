@@ -4,6 +4,7 @@ cancelled.
 Run by `make test-slurm`; needs Debian's slurm-wlm and munge.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,8 @@ import pandas as pd
 import pytest
 import yaml
 from cluster import Cluster, missing_programs
+from helpers import save_tiny_model
+from small_runs import CONFIG, MODELS, PAIR
 from snakemake_records import recorded
 from workflow_runs import TINY, copy_project
 
@@ -55,6 +58,10 @@ SUBMITTED = {
 }
 PAIRS = ("pythia-s--opt-s", "pythia-s~2--opt-s")
 TARGETS = [f"results/matches/{pair}.parquet" for pair in PAIRS]
+
+# Another one, of models that lie there; and the cores of its jobs.
+SMALL_RUN = {**CONFIG, "controls": TO_MATCHES["controls"]}
+CORES = {"activations": {1}, "correlate": {2}, "intervals": {1}}
 
 pytestmark = [
     pytest.mark.slurm,
@@ -201,3 +208,23 @@ def test_a_sweep_goes_through_slurm_survives_a_cancelled_job_and_a_killed_driver
     for pair, table in matches(local).items():
         columns = [name for name in table if not name.startswith("p_")]  # those are of null models
         pd.testing.assert_frame_equal(matches(folder)[pair][columns], table[columns])
+
+
+def test_jobs_get_the_cores_that_they_compute_on(cluster, tmp_path, texts):
+    """One each unless told; what is asked for reaches SLURM, and the command within the job."""
+    folder = project(tmp_path / "p", SMALL_RUN)
+    for seed, (name, architecture) in enumerate(MODELS.items()):
+        save_tiny_model(folder / name, texts, architecture, seed=seed)
+    rows = [json.dumps({"text": text, "domain": "d"}) for text in texts]
+    (folder / "texts.jsonl").write_text("\n".join(rows))
+    before = {job["id"] for job in cluster.jobs()}
+    run(folder, cluster, "--set-threads", "correlate=2", "--", f"results/matches/{PAIR}.parquet")
+    submitted = [job for job in cluster.jobs() if job["id"] not in before]
+    cores = {
+        rule: {int(job["cores"]) for job in submitted if rule in job["comment"]} for rule in CORES
+    }
+    assert cores == CORES
+    said = (folder / f"results/logs/correlate/{PAIR}.0-of-1.log").read_text()
+    assert "1 × 2 thread(s)" in said
+    captured = folder / f"results/logs/activations/{next(iter(MODELS))}.0-of-2.log"
+    assert "shard 0: 1 thread(s)" in captured.read_text()

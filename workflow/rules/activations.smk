@@ -33,9 +33,13 @@ use rule step as activations with:
         **job_of("activations"),
     wildcard_constraints:
         **only("activations"),
+    threads: cores_of("activations")
     resources:
         **needs("activations"),
     params:
-        **command("activations", "activations --config {config:q} --model {model} --shard {shard}"),
+        **command(
+            "activations",
+            "activations --config {config:q} --model {model} --shard {shard} --threads {threads}",
+        ),
     message:
         "Capturing {wildcards.model}, shard {wildcards.shard}"

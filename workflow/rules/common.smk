@@ -17,6 +17,7 @@ from rosetta.errors import RosettaError, naming_files, without_secrets
 from rosetta.storage.digests import write_text
 from rosetta.config.ladders import cautions
 from rosetta.models.folders import model_files
+from rosetta.run.cores import job_cores
 from rosetta.run.paths import Paths
 from rosetta.storage.locks import hold, is_held
 from rosetta.run.pieces import date_back_older, recall_jobs
@@ -97,7 +98,6 @@ jobs = rule_jobs(run)
 undeclared = {
     path for rule in jobs for job in jobs[rule] for path in undeclared_files(run, paths, rule, job)
 }
-correlation_threads = run.dask.n_workers * run.dask.threads_per_worker if run.dask.local else 1
 # The stages whose tables and figures Snakemake's report shows, by the heading they stand under.
 SHOWN = {
     "Scaling": ("counts", "fit", "figures"),
@@ -222,7 +222,7 @@ def command(name, line=None, **values):
 
     `stage` stamps the results, and reruns the rule when a slice of the configuration changes.
     `command` is `line`, in which names in braces stand for wildcards, `config` (the file),
-    `input`, `output` and `values`; it reruns nothing. A bundle needs no line. Snakemake remembers
+    `input`, `output`, `threads` and `values`; it reruns nothing. A bundle needs no line. Snakemake remembers
     `values`, so that a change of one reruns the rule.
     """
     line = line or " ".join(
@@ -232,8 +232,9 @@ def command(name, line=None, **values):
     def stamped(wildcards):
         return job_stamp(run, name, dict(wildcards.items()))
 
-    def filled(wildcards, input, output):
+    def filled(wildcards, input, output, threads):
         given = {"config": paths.run_config, "input": input, "output": output, **wildcards}
+        given["threads"] = threads
         for key, value in values.items():
             given[key] = value(wildcards) if callable(value) else value
         return snakemake.utils.format(line, **given)
@@ -241,17 +242,32 @@ def command(name, line=None, **values):
     return {"stage": stamped, "command": filled, **values}
 
 
+def cores_of(name):
+    """Return how many cores a rule's jobs compute on, as a function: `--cores` is known later.
+
+    On a cluster the jobs do not share them. Neither there nor in the process of such a job may the
+    number follow from the machine that asks: it is what the job was given.
+    """
+
+    def cores(wildcards):
+        here = workflow.local_exec and not workflow.remote_exec
+        given = workflow.resource_settings.cores if here else None
+        return job_cores(run, name, len(jobs[name]), given)
+
+    return cores
+
+
 def needs(name):
     """Return the resources of a rule's jobs; memory and time grow with every attempt."""
 
-    def needed(wildcards):
-        return needs_of_job(run, paths, name, dict(wildcards.items()))
+    def needed(wildcards, threads):
+        return needs_of_job(run, paths, name, dict(wildcards.items()), threads)
 
     asked = {
-        "mem_mb": lambda wildcards, attempt: attempt * needed(wildcards).mb,
-        "runtime": lambda wildcards, attempt: attempt * needed(wildcards).minutes,
+        "mem_mb": lambda wildcards, attempt, threads: attempt * needed(wildcards, threads).mb,
+        "runtime": lambda wildcards, attempt, threads: attempt * needed(wildcards, threads).minutes,
     }
-    gpu = {"gpu": lambda wildcards: needed(wildcards).gpu}
+    gpu = {"gpu": lambda wildcards, threads: needed(wildcards, threads).gpu}
     return asked if find_rule(name).resources.gpu == "never" else asked | gpu
 
 

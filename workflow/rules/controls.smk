@@ -16,10 +16,11 @@ use rule step as twins with:
         **job_of("twins"),
     wildcard_constraints:
         **only("twins"),
+    threads: cores_of("twins")
     resources:
         **needs("twins"),
     params:
-        **command("twins", "twins --config {config:q} --model {model}"),
+        **command("twins", "twins --config {config:q} --model {model} --threads {threads}"),
     message:
         "Untrained twins of {wildcards.model}"
 
@@ -34,11 +35,14 @@ use rule step as nulls with:
     wildcard_constraints:
         **only("nulls"),
     priority: 5  # before more twins take disk
-    threads: correlation_threads
+    threads: cores_of("nulls")
     resources:
         **needs("nulls"),
     params:
-        **command("nulls", "nulls --config {config:q} --control {control} --pair {pair}"),
+        **command(
+            "nulls",
+            "nulls --config {config:q} --control {control} --pair {pair} --threads {threads}",
+        ),
     message:
         "Matching {wildcards.pair} under the null model `{wildcards.control}`"
 
@@ -52,11 +56,11 @@ use rule step as intervals with:
         **job_of("intervals"),
     wildcard_constraints:
         **only("intervals"),
-    threads: run.dask.threads_per_worker
+    threads: cores_of("intervals")
     resources:
         **needs("intervals"),
     params:
-        **command("intervals", "intervals --config {config:q} --pair {pair}"),
+        **command("intervals", "intervals --config {config:q} --pair {pair} --threads {threads}"),
     message:
         "Intervals of {wildcards.pair}"
 
@@ -70,10 +74,10 @@ use rule step as sweeps with:
         **job_of("sweeps"),
     wildcard_constraints:
         **only("sweeps"),
-    threads: correlation_threads
+    threads: cores_of("sweeps")
     resources:
         **needs("sweeps"),
     params:
-        **command("sweeps", "sweeps --config {config:q} --pair {pair}"),
+        **command("sweeps", "sweeps --config {config:q} --pair {pair} --threads {threads}"),
     message:
         "Sweeps of {wildcards.pair}"

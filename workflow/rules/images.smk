@@ -68,10 +68,14 @@ use rule step as image_twins with:
         **job_of("image_twins"),
     wildcard_constraints:
         **only("image_twins"),
+    threads: cores_of("image_twins")
     resources:
         **needs("image_twins"),
     params:
-        **command("image_twins", "activations --config {config:q} --model {model} --shard {shard}"),
+        **command(
+            "image_twins",
+            "activations --config {config:q} --model {model} --shard {shard} --threads {threads}",
+        ),
     message:
         "Capturing {wildcards.model}, shard {wildcards.shard}"
 
@@ -85,10 +89,14 @@ use rule step as generate with:
         **job_of("generate"),
     wildcard_constraints:
         **only("generate"),
+    threads: cores_of("generate")
     resources:
         **needs("generate"),
     params:
-        **command("generate", "activations --config {config:q} --model {model} --shard {shard}"),
+        **command(
+            "generate",
+            "activations --config {config:q} --model {model} --shard {shard} --threads {threads}",
+        ),
     message:
         "Making images with {wildcards.model}, shard {wildcards.shard}"
 
@@ -117,7 +125,7 @@ use rule step as image_pair with:
         **job_of("image_pair"),
     wildcard_constraints:
         **only("image_pair"),
-    threads: correlation_threads
+    threads: cores_of("image_pair")
     resources:
         **needs("image_pair"),
     params:
@@ -135,7 +143,7 @@ use rule step as image_part_of_rung with:
         **job_of("image_part_of_rung"),
     wildcard_constraints:
         **only("image_part_of_rung"),
-    threads: correlation_threads
+    threads: cores_of("image_part_of_rung")
     resources:
         **needs("image_part_of_rung"),
     params:

@@ -15,7 +15,7 @@ use rule step as pair with:
         **job_of("pair"),
     wildcard_constraints:
         **only("pair"),
-    threads: correlation_threads
+    threads: cores_of("pair")
     resources:
         **needs("pair"),
     params:
@@ -34,7 +34,7 @@ use rule step as part_of_rung with:
         **job_of("part_of_rung"),
     wildcard_constraints:
         **only("part_of_rung"),
-    threads: correlation_threads
+    threads: cores_of("part_of_rung")
     resources:
         **needs("part_of_rung"),
     params:
@@ -67,11 +67,14 @@ use rule step as correlate with:
         **job_of("correlate"),
     wildcard_constraints:
         **only("correlate"),
-    threads: correlation_threads
+    threads: cores_of("correlate")
     resources:
         **needs("correlate"),
     params:
-        **command("correlate", "neighbors --config {config:q} --pair {pair} --job {job}"),
+        **command(
+            "correlate",
+            "neighbors --config {config:q} --pair {pair} --job {job} --threads {threads}",
+        ),
     message:
         "Correlating {wildcards.pair}"
 

@@ -75,6 +75,8 @@ def _twinned(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     return [paths.model_manifest(twin.of if twin else job["model"])]
 
 
+CAPTURES = Sized(by="model", gpu="always", cores="share")
+
 STAGES = (
     Stage(
         name="activations",
@@ -86,7 +88,7 @@ STAGES = (
         jobs=partial(_shards, generated=False),
         config_slice=_activations,
         slice_by="model",
-        resources=Sized(by="model", gpu="always"),
+        resources=CAPTURES,
         inputs=files.both(files.shown, files.model_of_stores),
         makes=files.store,
     ),
@@ -100,7 +102,7 @@ STAGES = (
         jobs=partial(_shards, generated=True),
         config_slice=_activations,
         slice_by="model",
-        resources=Sized(by="model", gpu="always"),
+        resources=CAPTURES,
         inputs=files.model_of_stores,
         makes=files.both(files.store, files.generated),
     ),
@@ -124,7 +126,7 @@ STAGES = (
         jobs=_with_twins,
         config_slice=_twins,
         slice_by="model",
-        resources=Sized(by="model", gpu="always"),
+        resources=CAPTURES,
         inputs=files.both(files.corpus, _twinned),
         makes=files.both(files.twin_manifests, files.twin_stores),
     ),
@@ -139,7 +141,7 @@ STAGES = (
         jobs=_shards_of_twins,
         config_slice=_twin_store,
         slice_by="model",
-        resources=Sized(by="model", gpu="always"),
+        resources=CAPTURES,
         inputs=files.both(files.shown_to_twin, files.model_of_stores),
         makes=files.store,
     ),

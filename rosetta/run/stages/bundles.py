@@ -12,6 +12,7 @@ from rosetta.config import PAIR_SEPARATOR, Config, group_name, twin_name
 from rosetta.config.base import Modality
 from rosetta.config.names import model_of_store
 from rosetta.run.stages import activations, analysis, filtering, images, models, theory
+from rosetta.run.stages.correlation import ON_PAIRS
 from rosetta.run.stages.record import Bundle, Piece, Sized, Stage, Wildcards
 
 
@@ -257,7 +258,7 @@ BUNDLES = (
         jobs=_pairs("text", rungs=True),
         pieces=_rung,
         others=_further_pairs,
-        resources=Sized(by="pair", gpu="always"),
+        resources=ON_PAIRS,
     ),
     Bundle(
         name="image_pair",
@@ -265,7 +266,7 @@ BUNDLES = (
         jobs=_pairs("images", rungs=True),
         pieces=_image_rung,
         others=_further_pairs,
-        resources=Sized(by="pair", gpu="always"),
+        resources=ON_PAIRS,
     ),
     Bundle(
         name="image_part_of_rung",
@@ -273,7 +274,7 @@ BUNDLES = (
         jobs=_pairs("images", rungs=False),
         pieces=_image_pair,
         others=_further_pairs,
-        resources=Sized(by="pair", gpu="always"),
+        resources=ON_PAIRS,
     ),
     Bundle(
         name="part_of_rung",
@@ -281,7 +282,7 @@ BUNDLES = (
         jobs=_pairs("text", rungs=False),
         pieces=_pair,
         others=_further_pairs,
-        resources=Sized(by="pair", gpu="always"),
+        resources=ON_PAIRS,
     ),
     Bundle(
         name="groups",

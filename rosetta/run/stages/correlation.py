@@ -91,7 +91,7 @@ def _on_other_images(config: Config, paths: Paths, job: Wildcards) -> list[Path]
     ]
 
 
-ON_PAIRS = Sized(by="pair", gpu="always")
+ON_PAIRS = Sized(by="pair", gpu="always", cores="tasks")
 
 STAGES = (
     Stage(

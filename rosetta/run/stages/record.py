@@ -48,10 +48,14 @@ class Sized:
     gpu : str
         Whether a GPU makes the work faster: `never`, `always`, or where activations are not stored
         (`live`), because the models then run again.
+    cores : str
+        How many a job computes on (`rosetta.run.cores`): `one`; its `share` of those that the run
+        is given; or those of its Dask `tasks`.
     """
 
     by: Literal["model", "pair", "group", "stage"]
     gpu: Literal["never", "live", "always"] = "never"
+    cores: Literal["one", "share", "tasks"] = "one"
 
 
 def once(_config: Config) -> list[Wildcards]:
