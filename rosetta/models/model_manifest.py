@@ -76,7 +76,7 @@ def _described(source: ModelSource) -> Described:
         _check_files(source, config)
     with torch.device("meta"):
         recorded_sites(source.recorded, random_model(config, source.place), source.place)
-    weights = _weights_identity(source, config)
+    weights = _weights_identity(source, config, source.location)
     return Described(config.model_type, shape, count_parameters(config), weights, reads)
 
 
@@ -125,7 +125,7 @@ def checked_manifest(source: ModelSource, path: Path) -> dict[str, Any]:
     found = (
         pipeline_identity(source)
         if source.pipeline
-        else _weights_identity(source, load_config_of(source))
+        else _weights_identity(source, load_config_of(source), manifest["source"]["location"])
     )
     if found != manifest["weights"]:
         raise ModelError(
@@ -136,11 +136,16 @@ def checked_manifest(source: ModelSource, path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _weights_identity(source: ModelSource, config: Any) -> str:
+def _weights_identity(source: ModelSource, config: Any, location: str) -> str:
+    """Return what tells a model's weights from others.
+
+    `location` is what the model's manifest calls its folder, which the library writes into the
+    configuration: a job may spell it in another way.
+    """
     if source.untrained_seed is not None:
+        told = {**config.to_dict(), "_name_or_path": location}
         return (
-            f"untrained {source.untrained_seed} of {digest_json(config.to_dict())} by torch "
-            f"{torch.__version__}"
+            f"untrained {source.untrained_seed} of {digest_json(told)} by torch {torch.__version__}"
         )
     if source.revision is not None:
         return f"{source.location}@{getattr(config, '_commit_hash', None) or source.revision}"

@@ -3,6 +3,7 @@
 import json
 import weakref
 from contextlib import nullcontext
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -197,6 +198,18 @@ def test_the_model_manifest_counts_neurons_and_parameters(tmp_path, texts):
     manifest = json.loads((tmp_path / "m.json").read_text())
     assert (manifest["n_layers"], manifest["d_mlp"], manifest["n_neurons"]) == (2, 24, 48)
     assert manifest["n_parameters"] == sum(p.numel() for p in load_model(source).parameters())
+
+
+def test_an_untrained_twin_is_known_however_its_folder_is_spelled(tmp_path, texts, monkeypatch):
+    save_tiny_model(tmp_path / "m", texts, "llama")
+    monkeypatch.chdir(tmp_path)
+    source = ModelSource("m", "m", untrained_seed=0)
+    write_model_manifest(source, tmp_path / "m.json", {"stage": "model"})
+    elsewhere = replace(source, location=str(tmp_path / "m"))
+    known = checked_manifest(source, tmp_path / "m.json")
+    assert checked_manifest(elsewhere, tmp_path / "m.json") == known
+    with pytest.raises(ModelError, match="not those that"):
+        checked_manifest(replace(source, untrained_seed=1), tmp_path / "m.json")
 
 
 def test_replaced_weights_are_rejected(tmp_path, texts):
