@@ -65,7 +65,7 @@ EARLIER = {
 STAMPS = {
     "corpus": ("", "f3b6bcd9d35aee8f69ca86290b10e343"),
     "tokenizer": ("f", "81847204856b21c6414d5d20b91da18e"),
-    "train": ("f-s", "7508f73251cdf8d73ab91528e5eb7004"),
+    "train": ("f-s", "e4c357d9c5dce876dc1c90a8ae5a0373"),
     "model": ("twin", "5276c0ddfdee2382f4e66572819a7243"),
     "activations": ("f-s", "26058e5c94ef26ee0a81ba63da406912"),
     "twins": ("f-s", "9f18389a7be9c00dbf0499f344a04870"),
