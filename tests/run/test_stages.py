@@ -347,6 +347,17 @@ def test_no_stage_is_missing_among_the_earlier_ones():
     assert set(STAMPS) | {"report"} == set(STAGES)
 
 
+def test_whoever_forces_work_that_other_jobs_do_is_told_which(tmp_path):
+    folder = copy_project(tmp_path / "p")
+    said = run_snakemake(folder, "-n", "-R", "nulls", "place", "pair", config=TINY).stderr
+    warned = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert warned == [
+        "warning: nulls has no jobs of its own here: the jobs of pair, part_of_rung do its work; "
+        "force those, or single files",
+        "warning: place has no jobs of its own here: nothing asks for it",
+    ]
+
+
 def test_the_documentation_of_results_is_in_step():
     assert (ROOT / "docs" / "results.md").read_text() == results_reference()
 
