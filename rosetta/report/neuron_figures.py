@@ -357,7 +357,7 @@ def _layer_pairs(table: pd.DataFrame) -> plt.Figure:
 def _heat_map(axis: plt.Axes, grid: pd.DataFrame) -> None:
     """Draw a table of counts, with numbers in its cells where they are few.
 
-    seaborn's own heat map draws the whole figure anew for each of its panels.
+    seaborn's own heat map draws the whole figure again for each of its panels.
     """
     most = max(1.0, np.nanmax(grid.to_numpy()))
     cells = axis.pcolormesh(grid.to_numpy(), vmin=0, vmax=most, cmap="rocket_r")
