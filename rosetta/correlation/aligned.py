@@ -247,8 +247,8 @@ def _opened(pair: StoredPair) -> AlignedPair:
             f"{pair.folder_a}, {pair.folder_b}: the stores changed while they were being worked "
             "on. Run again."
         )
-    stores = (_opened_stores(folder, pair.identity) for folder in (folder_a, folder_b))
-    return align_pair(*stores, pair.view)
+    a, b = (_opened_stores(folder, pair.identity) for folder in (folder_a, folder_b))
+    return align_pair(a, b, pair.view)
 
 
 @lru_cache(maxsize=2)
