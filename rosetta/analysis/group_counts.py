@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from rosetta.matching.mutual import PAIR_KEYS, rosetta_neurons
@@ -31,9 +33,24 @@ def group_keys(tables: list[pd.DataFrame]) -> pd.MultiIndex:
 
 
 def count_group(tables: list[pd.DataFrame]) -> GroupCount:
-    """Count the Rosetta Neurons of a group from its matches (see `group_keys`)."""
-    r = tables[0]["r"] if len(tables) == 1 else rosetta_neurons(tables)["r"]
-    return GroupCount(len(group_keys(tables)), float(r.mean()))
+    """Count the Rosetta Neurons of a group from its matches: as many as `group_keys` has.
+
+    Half-samples and settings ask for thousands of counts, so no table is made on the way.
+    """
+    if len(tables) == 1:
+        return GroupCount(len(tables[0]), float(tables[0]["r"].mean()))
+    anchors = [_anchors(table) for table in tables]
+    shared = reduce(np.intersect1d, anchors)
+    r = [
+        table["r"].to_numpy(float)[np.isin(of_table, shared)]
+        for table, of_table in zip(tables, anchors, strict=True)
+    ]
+    return GroupCount(len(shared), float(np.concatenate(r).mean()) if len(shared) else np.nan)
+
+
+def _anchors(table: pd.DataFrame) -> np.ndarray:
+    """Return one number per row that tells the anchor neuron: its unit, and its layer above."""
+    return (table["layer_a"].to_numpy(np.int64) << 32) + table["unit_a"].to_numpy(np.int64)
 
 
 def jaccard(a: pd.Index, b: pd.Index) -> float:

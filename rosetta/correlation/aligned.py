@@ -251,7 +251,16 @@ def _opened(pair: StoredPair) -> AlignedPair:
             f"{pair.folder_a}, {pair.folder_b}: the stores changed while they were being worked "
             "on. Run again."
         )
-    return align_pair(open_stores(folder_a), open_stores(folder_b), pair.view)
+    a, b = (_opened_stores(folder, pair.identity) for folder in (folder_a, folder_b))
+    return align_pair(a, b, pair.view)
+
+
+@lru_cache(maxsize=2)
+def _opened_stores(folder: Path, identity: str) -> Sequence[StoreReader]:
+    """Open one side of a pair (`identity`); its views, such as 16 of null models and sweeps, share
+    it.
+    """
+    return open_stores(folder)
 
 
 def pair_identity(folder_a: Path, folder_b: Path) -> str:

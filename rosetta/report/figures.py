@@ -154,6 +154,8 @@ def save_figure(figure: plt.Figure, out: Path) -> None:
 
     Without dates, so that equal figures are equal files.
     """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # the layout is made: each draw would make it again
     for suffix in _UNDATED:
         _write(figure, out.with_name(out.name + suffix), DPI)
     plt.close(figure)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -132,11 +134,14 @@ def headline_table(
     scaling: pd.DataFrame,
     null_scaling: pd.DataFrame,
     counts: pd.DataFrame,
+    rungs: pd.DataFrame,
     null_summary: pd.DataFrame,
 ) -> pd.DataFrame:
     """Return the pooled exponent and the counts of each statistic and null model.
 
-    Where no ladder is of pairs, as with three models per rung, there is a row per ladder.
+    A row's counts are of the trainings that its exponent is of: means over all of a rung
+    (`rung_means.RUNG_COLUMNS`), and of a null model over its seeds, on first trainings. Where no
+    ladder is of pairs, as with three models per rung, there is a row per ladder.
     """
     laws = pooled[pooled["left_out"] == NOTHING_LEFT_OUT]
     if not (laws["n_points"] > 0).any():
@@ -152,31 +157,28 @@ def headline_table(
         ]
         laws = pd.concat([table[columns] for table in by_ladder if len(table)], ignore_index=True)
         laws = laws.rename(columns={"n_rungs": "n_points"})
-    rows = [_headline_row(law, counts, null_summary) for law in laws.to_dict("records")]
+    modalities = counts.drop_duplicates("ladder").set_index("ladder")["modality"]
+    rows = [_headline_row(law, modalities, rungs, null_summary) for law in laws.to_dict("records")]
     return pd.DataFrame(rows, columns=HEADLINE_COLUMNS)
 
 
-def _headline_row(law: dict, counts: pd.DataFrame, null_summary: pd.DataFrame) -> tuple[str, ...]:
+def _headline_row(
+    law: dict, modalities: pd.Series, rungs: pd.DataFrame, null_summary: pd.DataFrame
+) -> tuple[str, ...]:
     """Return a row of the first table; of the law of one ladder if it names one."""
     name, ladder = law["statistic"], law.get("ladder")
     title = TITLES.get(name) or f"chance: {NULL_TITLES[name]}"
+    ladders = modalities.index if ladder is None else [ladder]
     if law.get("pairs", ALL_PAIRS) != ALL_PAIRS:
         title = f"{law['pairs']}, {title}"
-        ladders = counts.loc[counts["modality"] == _modality(law["pairs"]), "ladder"]
-        counts, null_summary = (
-            table[table["ladder"].isin(ladders)] for table in (counts, null_summary)
-        )
-    if ladder is not None:
-        counts, null_summary = (
-            table[table["ladder"] == ladder] for table in (counts, null_summary)
-        )
+        ladders = modalities.index[modalities == _modality(law["pairs"])]
     return (
         title if ladder is None else f"{ladder}, {title}",
         _alpha_cell(law),
         _range(law["alpha_ci_low"], law["alpha_ci_high"]),
         _range(law.get("alpha_family_low", np.nan), law.get("alpha_family_high", np.nan)),
         f"{law['n_points']:.0f}",
-        _counts_said(name, counts, null_summary),
+        _counts_said(name, ladders, rungs, null_summary),
     )
 
 
@@ -210,12 +212,15 @@ def uncounted_sentence(counts: pd.DataFrame, names: list[str]) -> str:
     )
 
 
-def _counts_said(name: str, counts: pd.DataFrame, null_summary: pd.DataFrame) -> str:
-    """Return the counts of every ladder, from its first rung to its last."""
+def _counts_said(
+    name: str, ladders: Sequence[str], rungs: pd.DataFrame, null_summary: pd.DataFrame
+) -> str:
+    """Return the counts of some ladders, each from its first rung to its last."""
     if name in NULL_TITLES:
         table, column = null_summary[null_summary["control"] == name], "matches"
     else:
-        table, column = counts, "matches" if name == "plain" else name
+        table, column = rungs[rungs["statistic"] == name], "mean"
+    table = table[table["ladder"].isin(ladders)]
     return "; ".join(
         f"{ladder} {', '.join(f'{count:.0f}' for count in part[column].dropna())}"
         for ladder, part in table.groupby("ladder", sort=False)

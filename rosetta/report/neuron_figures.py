@@ -346,21 +346,30 @@ def _layer_pairs(table: pd.DataFrame) -> plt.Figure:
     figure, axes = _panels(columns, -(-len(pairs) // columns), width=2.6, height=2.5)
     for axis, ((a, b), part) in zip(axes.flat, pairs, strict=False):
         grid = part.pivot_table(index="layer_a", columns="layer_b", values="matches")
-        small = grid.size <= 64
-        sns.heatmap(
-            grid,
-            ax=axis,
-            vmin=0,
-            cmap="rocket_r",
-            square=True,
-            cbar=not small,
-            annot=small,
-            fmt=".0f",
-            annot_kws={"fontsize": 7},
-        )
-        axis.invert_yaxis()
+        _heat_map(axis, grid)
         axis.set_title(group_name((a, b)), fontsize="small")
         axis.set(xlabel=f"layer of {b}", ylabel=f"layer of {a}")
     for axis in axes.flat[len(pairs) :]:
         axis.remove()
     return figure
+
+
+def _heat_map(axis: plt.Axes, grid: pd.DataFrame) -> None:
+    """Draw a table of counts, with numbers in its cells where they are few.
+
+    seaborn's own heat map draws the whole figure again for each of its panels.
+    """
+    most = max(1.0, np.nanmax(grid.to_numpy()))
+    cells = axis.pcolormesh(grid.to_numpy(), vmin=0, vmax=most, cmap="rocket_r")
+    axis.set_aspect("equal")
+    every = -(-max(grid.shape) // 12)  # more labels would overlap
+    axis.set_xticks(np.arange(grid.shape[1])[::every] + 0.5, grid.columns[::every])
+    axis.set_yticks(np.arange(grid.shape[0])[::every] + 0.5, grid.index[::every])
+    if grid.size > 64:
+        axis.figure.colorbar(cells, ax=axis)
+        return
+    for (row, column), value in np.ndenumerate(grid.to_numpy()):
+        if np.isfinite(value):
+            color = "white" if value > most / 2 else "0.15"
+            at = column + 0.5, row + 0.5
+            axis.text(*at, f"{value:.0f}", ha="center", va="center", color=color, fontsize=7)

@@ -17,6 +17,7 @@ from rosetta.analysis.columns import GENERATED_COLUMNS, PLACE_TABLE_COLUMNS
 from rosetta.analysis.counts import COUNT_COLUMNS, COUNT_OF, model_shape
 from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.null_thresholds import NULL_TITLES, PLAIN
+from rosetta.analysis.rung_means import RUNG_COLUMNS
 from rosetta.analysis.scaling import NULL_SCALING_COLUMNS, POOLED_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.setting_laws import FLOOR_SCALING_COLUMNS
 from rosetta.analysis.verdicts import FINDING_COLUMNS
@@ -231,12 +232,15 @@ def _growth(config: Config, paths: Paths) -> dict[str, Any]:
         "scaling_pooled": POOLED_COLUMNS,
         "null_summary": NULL_SUMMARY_COLUMNS,
         "null_scaling": NULL_SCALING_COLUMNS,
+        "rungs": RUNG_COLUMNS,
     }
-    pooled, nulls, chance = (read_csv(paths.table(name), columns) for name, columns in read.items())
+    pooled, nulls, chance, rungs = (
+        read_csv(paths.table(name), columns) for name, columns in read.items()
+    )
     floors = read_csv(paths.table("floor_scaling"), FLOOR_SCALING_COLUMNS)
     return {
         "headline": headline(pooled, scaling, counts),
-        "table": headline_table(pooled, scaling, chance, counts, nulls),
+        "table": headline_table(pooled, scaling, chance, counts, rungs, nulls),
         "figure": embedded(paths.figure("scaling", "png")),
         "chance": chance_sentence(counts, nulls),
         "uncounted": uncounted_sentence(counts, config.controls.names),
@@ -248,6 +252,7 @@ def _growth(config: Config, paths: Paths) -> dict[str, Any]:
             "scaling_pooled": pooled,
             "null_scaling": chance,
             "counts": counts,
+            "rungs": rungs,
         },
     }
 

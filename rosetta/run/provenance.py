@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from rosetta.config import Config, load_config
 from rosetta.errors import ConfigError
+from rosetta.run.paths import Paths
 from rosetta.run.stages import STAGES, job_made_by, made_by, slice_name
 from rosetta.run.stages.record import Wildcards
 from rosetta.storage.damage import DamageError
@@ -97,11 +98,37 @@ def stale_results(config: Config, root: Path) -> dict[str, list[Path]]:
 
     Another configuration made them, or a version of rosetta whose stage gave other results.
     """
+    not_asked = {path for files in left_over(config, root).values() for path in files}
+    return _by_stage(
+        path
+        for path in _results(root)
+        if (stamped := read_stamp(path)) and is_stale(config, stamped) and path not in not_asked
+    )
+
+
+def left_over(config: Config, root: Path) -> dict[str, list[Path]]:
+    """Return the results in a folder that its configuration does not ask for, by their stage.
+
+    They are of a section, a model or a pair that it named before.
+    """
+    asked = {
+        path
+        for stage in STAGES.values()
+        for job in stage.jobs(config)
+        for path in stage.outputs(config, Paths(root), job)
+    }
+    listed = {path.with_suffix("") for path in asked}  # folders of what a manifest or a page lists
+    return _by_stage(
+        path
+        for path in _results(root)
+        if path not in asked and listed.isdisjoint(path.parents) and read_stamp(path)
+    )
+
+
+def _by_stage(stamped: Iterable[Path]) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
-    for path in sorted(_results(root)):
-        stamped = read_stamp(path)
-        if stamped is not None and is_stale(config, stamped):
-            found.setdefault(json.loads(stamped)["stage"], []).append(path)
+    for path in sorted(stamped):
+        found.setdefault(json.loads(str(read_stamp(path)))["stage"], []).append(path)
     return found
 
 

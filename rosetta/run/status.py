@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rosetta.config import Config
 from rosetta.run.paths import Paths
-from rosetta.run.provenance import stale_results
+from rosetta.run.provenance import left_over, stale_results
 from rosetta.run.stages import job_names
 from rosetta.storage.locks import running_here
 
@@ -178,6 +178,9 @@ def status_text(config: Config, paths: Paths, folder: Path) -> str:
                 lines.append(f"    {last_line(job.log)}")
     stale = stale_results(config, paths.root)
     lines += [_stale_line(stage, files) for stage, files in stale.items()]
+    lines += [
+        _left_over_line(stage, files) for stage, files in left_over(config, paths.root).items()
+    ]
     lines.append(_disk_line(disk_use(paths.root)))
     lines.append(_time_line(jobs, bool(stale)))
     lines.append(
@@ -202,11 +205,21 @@ def _disk_line(used: dict[str, int]) -> str:
 
 
 def _stale_line(stage: str, files: list[Path]) -> str:
-    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     return (
-        f"outdated: {stage}: {files[0]}{more}, of another configuration or version of rosetta; "
+        f"outdated: {stage}: {_shown(files)}, of another configuration or version of rosetta; "
         "the next run makes it again"
     )
+
+
+def _left_over_line(stage: str, files: list[Path]) -> str:
+    return (
+        f"left over: {stage}: {_shown(files)}, which the configuration does not ask for; "
+        "delete it, or leave it"
+    )
+
+
+def _shown(files: list[Path]) -> str:
+    return f"{files[0]}{f' and {len(files) - 1} more' if len(files) > 1 else ''}"
 
 
 def _time_line(jobs: list[Job], outdated: bool) -> str:

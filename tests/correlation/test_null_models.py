@@ -2,6 +2,7 @@
 planted truth.
 """
 
+import shutil
 from itertools import pairwise
 
 import numpy as np
@@ -25,7 +26,7 @@ from rosetta.analysis.intervals import correlation_interval, half_sample_error
 from rosetta.analysis.null_thresholds import LadderNull, tail_probability
 from rosetta.config import parse_config, twin_name
 from rosetta.config.exclusions import Exclusions
-from rosetta.correlation.aligned import align_pair
+from rosetta.correlation.aligned import StoredPair, align_pair, pair_identity
 from rosetta.correlation.neighbor_tables import PairFacts
 from rosetta.correlation.neighbors import PairNeighbors
 from rosetta.correlation.plan import Tile
@@ -94,6 +95,23 @@ def under(stores, view):
     pair = align_pair(*stores, view)
     r, *_ = correlate_tile(pair, Tile(0, 18, 0, 18), "mean", "float64")
     return r.numpy(), pair
+
+
+def test_views_of_a_pair_share_its_opened_stores_until_they_change(tmp_path):
+    make_pair(tmp_path, 1, *SHAPES, 2, "float32")
+    folders = tmp_path / "a", tmp_path / "b"
+
+    def opened(view):
+        return StoredPair(*map(str, folders), pair_identity(*folders), view).open()
+
+    first, permuted = opened(View()), opened(View(permute_seed=3))
+    assert permuted.b.permute_seed == 3
+    assert permuted.a.stores is first.a.stores
+    assert permuted.b.stores is first.b.stores
+    for folder in folders:
+        shutil.rmtree(folder)
+    make_pair(tmp_path, 2, *SHAPES, 2, "float32")
+    assert opened(View()).a.stores is not first.a.stores
 
 
 def test_a_permutation_keeps_the_marginals_and_moves_rows_within_windows(stores, monkeypatch):

@@ -10,6 +10,7 @@ import pytest
 from rosetta.analysis.counts import COUNT_COLUMNS
 from rosetta.analysis.null_counts import NULL_SUMMARY_COLUMNS
 from rosetta.analysis.pairs_of_models import ALL_PAIRS
+from rosetta.analysis.rung_means import rung_table
 from rosetta.analysis.scaling import null_scaling_table, pooled_table, scaling_table
 from rosetta.report.figures import draw_estimates, interval_limits
 from rosetta.report.headline import (
@@ -139,7 +140,9 @@ def test_each_modality_has_a_sentence_and_rows_of_its_own_ladders(tmp_path):
     assert of_text.startswith(f"Of {ALL_PAIRS} of text: ")
     assert "8 pairs of models in 2 ladder(s)" in of_text
     assert "4 pairs of models in 1 ladder(s)" in of_images
-    table = headline_table(pooled, scaling, chance, counts, summary).set_index("what is counted")
+    table = headline_table(pooled, scaling, chance, counts, rung_table(counts), summary).set_index(
+        "what is counted"
+    )
     shown = table["matches by rung"].str.findall(r"[abc]-[abc]")
     assert shown[f"{ALL_PAIRS} of images, all matches"] == ["b-c"]
     assert shown[f"{ALL_PAIRS} of text, chance: untrained twins"] == ["a-b", "a-c"]
@@ -164,7 +167,9 @@ def test_a_run_of_three_models_per_rung_has_a_headline_and_a_row_per_ladder(tmp_
     assert headline_statistic(pooled, scaling) == "above_untrained"
     said = headline(pooled, scaling, triples)
     assert "no exponent pooled over pairs of models. By ladder: a-b: α = 0." in said
-    table = headline_table(pooled, scaling, chance, triples, summary).set_index("what is counted")
+    table = headline_table(
+        pooled, scaling, chance, triples, rung_table(triples), summary
+    ).set_index("what is counted")
     assert set(table.index) == {
         f"{ladder}, {name}"
         for ladder in LADDERS
@@ -223,9 +228,14 @@ def test_whether_the_exponent_depends_on_the_floor_follows_from_the_intervals():
 def test_the_first_table_has_a_row_per_count_and_null(tmp_path):
     counts, controls, summary = make_tables()
     pooled = read_back(tmp_path, pooled_table(counts, None, controls))
-    table = headline_table(pooled, counts[:0], counts[:0], counts, summary).set_index(
-        "what is counted"
+    more = counts[counts["rung"] == 0].assign(  # a second training of each model, with 10 more
+        models=lambda rows: rows["models"].str.replace("-0", "-0~2"),
+        matches=lambda rows: rows["matches"] + 10,
     )
+    trainings = pd.concat([counts, more], ignore_index=True)
+    table = headline_table(
+        pooled, counts[:0], counts[:0], counts, rung_table(trainings), summary
+    ).set_index("what is counted")
     assert table.index.tolist() == [
         "all matches",
         "above untrained",
@@ -233,7 +243,7 @@ def test_the_first_table_has_a_row_per_count_and_null(tmp_path):
         "chance: exchanged samples",
         "chance: untrained twins",
     ]
-    assert table.loc["all matches", "matches by rung"].startswith("a-b 24, 39, 64, 113; a-c 24")
+    assert table.loc["all matches", "matches by rung"].startswith("a-b 29, 39, 64, 113; a-c 29")
     assert table.loc["chance: untrained twins", "matches by rung"].startswith(
         "a-b 49, 79, 129, 227"
     )

@@ -106,6 +106,22 @@ def test_panels_of_vocabulary_kurtosis_share_one_scale_and_leave_no_hole(tmp_pat
     assert len({axis.get_ylim() for axis in panels}) == 1
 
 
+def test_pairs_of_layers_have_numbers_where_they_are_few_and_a_scale_where_they_are_many(tmp_path):
+    paths = Paths(tmp_path)
+    (few,) = draw(paths, ())["layer_pairs"].axes
+    shown = {text.get_position(): text.get_text() for text in few.texts}
+    assert shown == {(0.5, 0.5): "2", (1.5, 0.5): "0"}
+    assert few.get_xlabel() == "layer of y-m"
+
+    matches = pd.DataFrame({"layer_a": range(9), "layer_b": 8, "r": 0.5})
+    pairs = layer_pairs(matches, NeuronShape(9, 20), NeuronShape(9, 20))
+    write_csv(paths.table("layer_pairs"), pairs.assign(model_a="x", model_b="y"))
+    many, scale = draw_neuron_figures(paths)["layer_pairs"].axes
+    assert not many.texts
+    np.testing.assert_array_equal(many.collections[0].get_array(), np.eye(9)[[8] * 9])
+    assert scale.get_ylim() == (0, 1)
+
+
 def test_a_mean_without_an_interval_has_no_bar():
     """Not one of no length, with caps, which looks exact."""
     table = pd.DataFrame({"group": "rosetta", "n_neurons": [20, 40], "mean": [1.0, 2.0]})

@@ -15,7 +15,9 @@ from workflow_runs import TINY, jobs_of, run_snakemake
 
 from rosetta.config import Config, dump_config, load_config, parse_config
 from rosetta.run.paths import Paths
-from rosetta.run.provenance import STALE, date_back, is_stale, stamp
+from rosetta.run.provenance import STALE, date_back, is_stale, left_over, stale_results, stamp
+from rosetta.run.stages import STAGES, slice_name
+from rosetta.run.status import status_text
 from rosetta.storage.damage import DamageError
 from rosetta.storage.digests import check_digest, read_stamp, stamping, write_text
 from rosetta.storage.names import digest_path
@@ -179,3 +181,34 @@ def test_a_step_by_hand_does_not_read_what_another_configuration_made(tmp_path):
         r"counts\.csv: made with another config",
     )
     assert run_here("fit", paths.table("by_hand"), folder=tmp_path).code == 0
+
+
+def write_results(config, root):
+    """A file for each result that a configuration asks for, with the stamp of its stage."""
+    for name, stage in STAGES.items():
+        for job in stage.jobs(config):
+            with stamping(stamp(config, name, slice_name(name, job))):
+                for path in stage.outputs(config, Paths(root), job):
+                    write_text(path, "")
+
+
+def test_results_that_nothing_asks_for_any_more_are_named(config, tmp_path):
+    write_results(config, tmp_path)
+    with stamping(stamp(config, "filter_select")):
+        selections = Paths(tmp_path).filtering(config.filtering.name).selections_manifest
+        write_text(selections.with_suffix("") / "rosetta.parquet", "listed in the manifest")
+    write_text(tmp_path / "nulls" / "my_notes.txt", "of no stage")
+    assert left_over(config, tmp_path) == {}
+    assert "left over" not in status_text(config, Paths(tmp_path), tmp_path)
+
+    without = edited(controls={**TINY["controls"], "document_seeds": []}, filtering=None)
+    found = left_over(without, tmp_path)
+    exchanged = [path for path in found["nulls"] if path.parent.name == "documents"]
+    assert (
+        exchanged == found["nulls"] == sorted((tmp_path / "nulls" / "documents").glob("*.parquet"))
+    )
+    assert selections.with_suffix("") / "rosetta.parquet" in found["filter_select"]
+    assert {stage for stage in found if not stage.startswith("filter")} == {"nulls"}
+    said = status_text(without, Paths(tmp_path), tmp_path)
+    assert f"left over: nulls: {found['nulls'][0]} and {len(found['nulls']) - 1} more" in said
+    assert not set(found) - {"nulls"} & set(stale_results(without, tmp_path)), "not made again"

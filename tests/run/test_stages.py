@@ -65,7 +65,7 @@ EARLIER = {
 STAMPS = {
     "corpus": ("", "f3b6bcd9d35aee8f69ca86290b10e343"),
     "tokenizer": ("f", "81847204856b21c6414d5d20b91da18e"),
-    "train": ("f-s", "7508f73251cdf8d73ab91528e5eb7004"),
+    "train": ("f-s", "e4c357d9c5dce876dc1c90a8ae5a0373"),
     "model": ("twin", "5276c0ddfdee2382f4e66572819a7243"),
     "activations": ("f-s", "26058e5c94ef26ee0a81ba63da406912"),
     "twins": ("f-s", "9f18389a7be9c00dbf0499f344a04870"),
@@ -349,6 +349,17 @@ def test_how_a_command_is_spelled_reruns_nothing(tmp_path):
 
 def test_no_stage_is_missing_among_the_earlier_ones():
     assert set(STAMPS) | {"report"} == set(STAGES)
+
+
+def test_whoever_forces_work_that_other_jobs_do_is_told_which(tmp_path):
+    folder = copy_project(tmp_path / "p")
+    said = run_snakemake(folder, "-n", "-R", "nulls", "place", "pair", config=TINY).stderr
+    warned = [line for line in said.splitlines() if line.startswith("warning: ")]
+    assert warned == [
+        "warning: nulls has no jobs of its own here: the jobs of pair, part_of_rung do its work; "
+        "force those, or single files",
+        "warning: place has no jobs of its own here: nothing asks for it",
+    ]
 
 
 def test_the_documentation_of_results_is_in_step():

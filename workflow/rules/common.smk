@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 from string import Formatter
 
@@ -31,6 +32,7 @@ from rosetta.run.stages import (
     figure_names,
     find_rule,
     needed_files,
+    pieces_of_job,
     rule_jobs,
     table_names,
     undeclared_files,
@@ -186,6 +188,7 @@ def inputs_of(name):
     """Return the inputs of a rule's jobs, as the registry has them."""
 
     def needed(wildcards):
+        tell_forced_stages()
         found = needed_files(run, paths, name, dict(wildcards.items()), undeclared)
         return found or [beginning]
 
@@ -284,6 +287,27 @@ def model_files_of(wildcards):
 def training_options(wildcards):
     """The filter and the seed of a training on a selection."""
     return "--filter {} --seed {}".format(*wildcards.training.rsplit("-", 1))
+
+
+@cache
+def tell_forced_stages():
+    """Tell which jobs do the work of rules that are forced and have no jobs of their own here.
+
+    Snakemake passes such a rule over in silence. It has read its options when it asks for inputs.
+    """
+    for stage in sorted(set(map(str, workflow.dag_settings.forcerun)) & set(STAGES)):
+        if jobs[stage]:
+            continue
+        doing = [
+            name
+            for name, its_jobs in jobs.items()
+            for job in its_jobs
+            if any(piece.stage == stage for piece in pieces_of_job(run, name, job))
+        ]
+        by = ", ".join(dict.fromkeys(doing))
+        told = f"the jobs of {by} do its work" if doing else "nothing asks for it"
+        also = "; force those, or single files" if doing else ""
+        print(f"warning: {stage} has no jobs of its own here: {told}{also}", file=sys.stderr)
 
 
 def forced_files():

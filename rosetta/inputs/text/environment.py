@@ -224,19 +224,34 @@ def _docstring_nodes(code: str) -> list[ast.Expr] | None:
     except (SyntaxError, ValueError, RecursionError):
         return None
     found = []
-    for node in ast.walk(tree):
+    for body in _bodies(tree):
+        first = body[0]
         if (
-            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-            and node.body
+            isinstance(first, ast.Expr)
+            and isinstance(first.value, ast.Constant)
+            and isinstance(first.value.value, str)
         ):
-            first = node.body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                found.append(first)
+            found.append(first)
     return found
+
+
+def _bodies(tree: ast.Module) -> Iterator[list[ast.stmt]]:
+    """Yield the bodies of a module and of its classes and functions, as `ast.walk` comes to them.
+
+    Expressions are most of a tree, and hold no statements; they are not walked through.
+    """
+    waiting: deque[ast.AST] = deque([tree])
+    while waiting:
+        node = waiting.popleft()
+        if isinstance(node, _DOCUMENTED) and node.body:
+            yield node.body
+        for field in _STATEMENTS:
+            waiting.extend(getattr(node, field, ()))
+
+
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+# In the order of Python's own fields, where a node has several: `try` has all but cases.
+_STATEMENTS = ("body", "handlers", "orelse", "finalbody", "cases")
 
 
 def _description(metadata: str) -> str:

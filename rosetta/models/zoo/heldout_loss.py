@@ -11,7 +11,7 @@ import torch
 from rosetta.models.tokenizers import texts_to_ids
 from rosetta.models.zoo.recipes import END_OF_TEXT_ID
 
-HELDOUT_TOKENS = 65_536
+HELDOUT_TOKENS = 32_768
 
 
 class Reading(NamedTuple):

@@ -25,9 +25,10 @@ class _UnembeddedLoss(torch.autograd.Function):
         for start in range(0, len(targets), ROWS):
             rows, wanted = hidden[start : start + ROWS], targets[start : start + ROWS, None]
             logits = rows @ unembedding.mT
-            log_sums = logits.logsumexp(-1, keepdim=True)
+            shares = logits.softmax(-1)
+            # A row's log-sum, from its largest share: exponentials are what costs most here.
+            log_sums = logits.amax(-1, keepdim=True) - shares.amax(-1, keepdim=True).log()
             total += (log_sums - logits.gather(1, wanted)).sum()
-            shares = logits.sub_(log_sums).exp_()
             shares.scatter_add_(1, wanted, shares.new_full(wanted.shape, -1.0))
             torch.mm(shares, unembedding, out=to_hidden[start : start + ROWS])
             to_unembedding.addmm_(rows.mT, shares)

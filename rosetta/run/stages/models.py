@@ -128,7 +128,7 @@ STAGES = (
     ),
     Stage(
         name="train",
-        version=4,
+        version=5,
         phase="training",
         reads=("corpus", "images", "tokenizer"),
         job="{model}",

@@ -76,7 +76,7 @@ VIEWER = Stage(
 )
 REPORT = Stage(
     name="report",
-    version=15,
+    version=16,
     phase="results",
     reads=(
         "corpus",

@@ -1,3 +1,4 @@
+import ast
 import json
 from pathlib import Path
 
@@ -242,6 +243,53 @@ def test_docstrings_leave_the_code_and_become_prose():
         without_docstrings('x = 1\n\x0c\ndef f():\n    """Gone."""\n')
         == "x = 1\n\x0c\ndef f():\n    ...\n"
     )
+
+
+NESTED = '''
+"""0"""
+if True:
+    def of_if():
+        """1"""
+else:
+    for _ in ():
+        async def of_for():
+            """2"""
+    else:
+        class OfElse:
+            """3"""
+            def method(self):
+                """4"""
+                "no docstring"
+try:
+    with open("x"):
+        def of_with():
+            """5"""
+            return lambda: "no docstring"
+except* OSError:
+    def of_handler():
+        """6"""
+finally:
+    while True:
+        def of_while():
+            """7"""
+match 1:
+    case 1:
+        def of_case():
+            """8"""
+'''
+
+
+def test_docstrings_are_found_wherever_python_has_some():
+    left = without_docstrings(NESTED)
+    assert left.count("...") == 9
+    assert left.count('"') == 3 * 2
+    everywhere = [
+        node
+        for node in ast.walk(ast.parse(left))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert len(everywhere) == 9
+    assert not any(map(ast.get_docstring, everywhere))
 
 
 @pytest.mark.parametrize(
