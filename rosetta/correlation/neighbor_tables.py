@@ -52,7 +52,8 @@ class PairFacts:
 
     `n_uncertified` counts the neurons that the screened method's first candidates did not settle:
     they took further exact correlations. `failure_probability` bounds the chance that a match of
-    the pair is not the exact method's. The last five are what the exclusions left out (`LeftOut`).
+    the pair is not the exact method's. The `n_` after it are what the exclusions left out
+    (`LeftOut`). No match with r below `min_r` was looked for.
     """
 
     model_a: str
@@ -73,6 +74,7 @@ class PairFacts:
     n_high_norm: int = 0
     n_quiet_a: int = 0
     n_quiet_b: int = 0
+    min_r: float | None = None
 
 
 class NeighborLists(NamedTuple):

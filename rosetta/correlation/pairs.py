@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rosetta.activations.reader import StoreReader
 from rosetta.config import Correlation
 from rosetta.config.alignment import check_pooling
@@ -184,6 +186,7 @@ def _screened(work: _Work) -> NeighborLists | None:
     no more.
     """
     request, pair, screening = work.request, work.pair, work.request.settings.screening
+    floor = screening.floor
     plan = plan_screen(pair.size, work.budget, screening.sketch_rows)
     say(
         f"sketches of {plan.n_rows} rows, {len(plan.tiles)} tile(s), about "
@@ -205,6 +208,7 @@ def _screened(work: _Work) -> NeighborLists | None:
         method="screened",
         n_uncertified=found.n_uncertified,
         failure_probability=screening.failure_probability,
+        min_r=floor if np.isfinite(floor) else None,
     )
     return NeighborLists(found.neighbors, facts)
 

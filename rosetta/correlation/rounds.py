@@ -133,7 +133,7 @@ def correlate_screened(
     while rounds.any_open():
         if not rounds.advance():
             return None
-    a, b = (_above(computed.neighbors(side, max_k + 1), screening.min_r) for side in "ab")
+    a, b = (_above(computed.neighbors(side, max_k + 1), screening.floor) for side in "ab")
     kept = PairNeighbors(a, b, computed.dead_a, computed.dead_b)
     return Screened(
         kept, n_uncertified, rounds.n_listed, int(computed.full_a.sum() + computed.full_b.sum())
@@ -154,7 +154,7 @@ class _Rounds:
         self._task, self._plan, self._dask = task, plan, request.dask
         self._computed, self._k = computed, request.settings.max_k
         screening, n_a, n_b = request.settings.screening, computed.n_a, computed.n_b
-        self._min_r = -np.inf if screening.min_r is None else screening.min_r
+        self._min_r = screening.floor
         self._margin = margin(screening.failure_probability, n_a, n_b, task.n_rows)
         self._mutual = True
         self._number = 0
@@ -365,9 +365,7 @@ def _estimates(
     return merged
 
 
-def _above(neighbors: Neighbors, min_r: float | None) -> Neighbors:
+def _above(neighbors: Neighbors, min_r: float) -> Neighbors:
     """Leave out partners below the floor: they are not certified."""
-    if min_r is None:
-        return neighbors
     kept = neighbors.r >= min_r
     return Neighbors(np.where(kept, neighbors.index, -1), np.where(kept, neighbors.r, np.nan))

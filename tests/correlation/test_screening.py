@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from helpers import random_ranges, save_stores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
-from screened_sides import as_side
+from screened_sides import as_side, planted_pair
 
 import rosetta.correlation.certificates
 import rosetta.correlation.rounds
@@ -23,28 +22,6 @@ from rosetta.correlation.steps import correlate_step
 from rosetta.correlation.stream import Neurons
 from rosetta.errors import StoreError
 from rosetta.matching.mutual import mutual_matches
-
-
-def planted_pair(
-    folder, seed, *, n=200, n_shared=200, n_bytes=6000, noise=(0.3, 1.0), sparse=0.1, n_shards=2
-):
-    """Two stores whose first `n_shared` neurons, shuffled in B, share sparse features."""
-    rng = np.random.default_rng(seed)
-    lengths = [n_bytes // 10] * 10
-    order = rng.permutation(n)
-    features = rng.exponential(size=(n_bytes, n)) * (rng.random((n_bytes, n)) < sparse)
-    features[:, n_shared:] = 0
-    scale = rng.uniform(*noise, size=n)
-    stores = []
-    for name, columns, max_token in (("a", np.arange(n), 2), ("b", order, 3)):
-        ranges = random_ranges(rng, lengths, max_token=max_token, truncate=False)
-        at = ranges[1] + ranges[3].astype(int) * lengths[0]
-        values = features[at][:, columns] + scale[columns] * 0.3 * rng.normal(size=(len(at), n))
-        values = values.astype(np.float32)[None]
-        stores.append(
-            save_stores(folder / name, values.reshape(1, len(at), n), ranges, 10, n_shards=n_shards)
-        )
-    return stores
 
 
 def matches_by(folder, method, **options):
