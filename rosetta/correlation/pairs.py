@@ -18,11 +18,12 @@ from rosetta.config import Correlation
 from rosetta.config.alignment import check_pooling
 from rosetta.config.base import GB
 from rosetta.correlation.aligned import WHOLE, AlignedPair, StoredPair, pair_identity
+from rosetta.correlation.estimates import ScreenTask
 from rosetta.correlation.neighbor_tables import NeighborLists, PairFacts
-from rosetta.correlation.plan import Budget, plan_screen, plan_tiles
+from rosetta.correlation.plan import Budget, plan_screen, plan_tiles, shard_ranges
 from rosetta.correlation.products import product_device, resolve_precision
 from rosetta.correlation.request import CorrelationRequest
-from rosetta.correlation.rounds import ScreenTask, correlate_screened
+from rosetta.correlation.rounds import correlate_screened
 from rosetta.correlation.sketch import MAP
 from rosetta.correlation.tiles import TileTask, correlate_tiles
 from rosetta.correlation.view import View
@@ -193,9 +194,10 @@ def _screened(work: _Work) -> NeighborLists | None:
         f"{plan.peak_bytes / GB:.1f} GB"
     )
     folder = work.folder([MAP, asdict(plan), request.settings.model_dump(mode="json")])
-    n_shards = len(pair.a.stores)
+    shards = shard_ranges(len(pair.a.stores), pair.size, plan, request.dask.n_workers)
+    held = plan.held and request.dask.scheduler == "threads"
     task = ScreenTask(
-        work.stored, request.pooling, work.precision, str(folder), plan.n_rows, n_shards
+        work.stored, request.pooling, work.precision, str(folder), plan.n_rows, shards, held
     )
     found = correlate_screened(task, pair.size, plan, request)
     if not found:

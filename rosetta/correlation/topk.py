@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from rosetta.correlation.neighbors import Neighbors
+from rosetta.correlation.row_major import row_major
 
 _CHUNK_CELLS = 16_000_000  # rows are handled in runs of about this many cells
 
@@ -26,7 +27,7 @@ def top_k(r: torch.Tensor, k: int, offset: int) -> Neighbors:
     result = Neighbors.empty(n, k)
     step = max(1, _CHUNK_CELLS // max(m, 1))
     for low in range(0, n, step):
-        part = r[low : low + step].contiguous()
+        part = row_major(r[low : low + step])
         kept = min(k, m)
         # torch.topk breaks ties as it likes, so it only gives the k-th value; all that reach it are
         # sorted.
