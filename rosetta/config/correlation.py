@@ -23,7 +23,10 @@ class Screening(Section):
         description="rows m of the sketches, a power of two; chosen by the planner if not given",
     )
     n_candidates: int = Field(
-        4, ge=1, le=1000, description="candidates K per neuron for the first exact pass"
+        4,
+        ge=1,
+        le=1000,
+        description="candidates K for the first exact pass, of a neuron with many rivals",
     )
     failure_probability: float = Field(
         1e-6, gt=0, lt=0.1, description="that anything in the result of a pair differs from `exact`"
