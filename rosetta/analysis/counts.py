@@ -66,7 +66,7 @@ def training_table(config: Config, paths: Paths, limits: Limits) -> pd.DataFrame
     A rung whose models have replicates holds a group for each way to take one training per model;
     without replicates it holds one. `matches`, `mean_r`, `above_documents` and `above_untrained`
     are as in `count_table`, with the ladder's thresholds; `matches_above_0.5` counts matches with
-    r > 0.5, and so on for each of `FLOORS`.
+    r > 0.5, and so on for each of `FLOORS`; NaN where screening gave up at a higher r.
 
     Parameters
     ----------
@@ -86,10 +86,11 @@ def training_table(config: Config, paths: Paths, limits: Limits) -> pd.DataFrame
                 tables = _matches_of(group, paths)
                 row = {"ladder": ladder, "rung": number, "models": group_name(group)}
                 row |= {"families": named, "n_neurons": _mean_neurons(group, paths)}
-                row["mean_r"] = count_group(tables).mean_r
+                found = [table[table["r"] > limits[ladder][PLAIN]] for table in tables]
+                row["mean_r"] = count_group(found).mean_r
                 row["modality"] = config.ladder_modality(ladder)
                 for column, floor in floors.items():
-                    if not np.isnan(floor):
+                    if floor >= limits[ladder][PLAIN]:  # NaN is not
                         above = [table[table["r"] > floor] for table in tables]
                         row[column] = count_group(above).matches
                 rows.append(row)
@@ -113,10 +114,12 @@ def count_table(
 
     `n_neurons` is the mean neuron count of the rung's models, the size x of the scaling law.
     `matches` is the number of matches of a pair, or of anchor neurons matched with every other
-    model in larger groups; `mean_r` is the mean correlation of those matches. `above_documents` and
-    `above_untrained` count only matches whose r exceeds the configured quantile of that null's
-    matched r, one threshold for all rungs of a ladder (NaN without the null, and where it has too
-    few matches to tell). `_ci_low` and `_ci_high` are 95% intervals from balanced halves of the
+    model in larger groups; of those above where screening gave up, if it did
+    (`rosetta.analysis.replicates.screened_floors`); `mean_r` is the mean correlation of those
+    matches. `above_documents` and `above_untrained` count only matches whose r exceeds the
+    configured quantile of that null's matched r, one threshold for all rungs of a ladder (NaN
+    without the null, and where it has too few matches to tell or tells less than was screened for).
+    `_ci_low` and `_ci_high` are 95% intervals from balanced halves of the
     samples, which for calibrated counts hold the error of the threshold (NaN with a single seed,
     which does not tell it), and `interval` says how the pairs were matched on these: `rematched`,
     or among `candidates` (`rosetta.correlation.resample`).

@@ -25,15 +25,30 @@ def read_all_nulls(config: Config, paths: Paths) -> dict[str, dict[str, LadderNu
     return {ladder: read_ladder_nulls(config, paths, ladder) for ladder in config.ladders}
 
 
-def ladder_thresholds(nulls: dict[str, dict[str, LadderNull]], quantile: float) -> Limits:
-    """Return what r has to exceed in each ladder, by statistic; no bound for `plain`.
+def ladder_thresholds(
+    nulls: dict[str, dict[str, LadderNull]],
+    quantile: float,
+    floors: dict[str, float] | None = None,
+) -> Limits:
+    """Return what r has to exceed in each ladder, by statistic.
 
-    NaN where a ladder's null has too few matches to tell.
+    NaN where a ladder's null has too few matches to tell, or tells less than was screened for.
+
+    Parameters
+    ----------
+    nulls : dict
+        By ladder and statistic (`read_all_nulls`).
+    quantile : float
+        `controls.null_quantile`.
+    floors : dict, optional
+        Where screening gave up, by ladder (`screened_floors`): what `plain` has to exceed. Without
+        them it has no bound.
     """
     limits: Limits = {}
     for ladder, mine in nulls.items():
+        floor = (floors or {}).get(ladder, -np.inf)
         limits[ladder] = {
-            PLAIN: -np.inf,
+            PLAIN: floor,
             **{name: null.threshold(quantile) for name, null in mine.items()},
         }
         for name, limit in limits[ladder].items():
@@ -42,12 +57,68 @@ def ladder_thresholds(nulls: dict[str, dict[str, LadderNull]], quantile: float) 
                     f"{ladder}, {name}: a threshold cannot be read off {len(mine[name].r)} null "
                     "matches; add seeds"
                 )
+            elif limit < floor:
+                say(
+                    f"{ladder}, {name}: its threshold {limit:.3f} is below {floor:.3f}, the r that "
+                    "screening gave up at, so nothing is counted above it; set "
+                    "correlation.screening.min_r to auto"
+                )
+                limits[ladder][name] = float("nan")
     return limits
+
+
+def screened_floors(config: Config, paths: Paths) -> dict[str, float]:
+    """Return the r below which no match of a ladder was looked for, by ladder; -inf if for all.
+
+    It is the highest of its pairs, also where one was correlated exactly after all, so that its
+    rungs are counted alike.
+    """
+    if config.correlation.method != "screened":
+        return dict.fromkeys(config.ladders, -np.inf)
+    if not config.correlation.floor_of_nulls:
+        return dict.fromkeys(config.ladders, config.correlation.screening.floor)
+    lowest = {ladder: _lowest_threshold(config, paths, ladder) for ladder in config.ladders}
+    floors = dict.fromkeys(config.ladders, -np.inf)
+    for ladders in (config.ladders_of(group_name(pair)) for pair in config.pairs()):
+        floor = min(lowest[ladder] for ladder in ladders)
+        for ladder in ladders if floor < np.inf else []:
+            floors[ladder] = max(floors[ladder], floor)
+    return floors
+
+
+def null_floor(config: Config, paths: Paths, pair: str) -> float | None:
+    """Return the lowest r that a count above a null takes in, in any ladder of a pair.
+
+    Under `correlation.screening.min_r: auto` it is where screening gives up (docs/screening.md,
+    Eq. 6). None if no null model has enough matches to tell one.
+    """
+    ladders = config.ladders_of(pair)
+    floor = min(_lowest_threshold(config, paths, ladder) for ladder in ladders)
+    return floor if floor < np.inf else None
+
+
+def _lowest_threshold(config: Config, paths: Paths, ladder: str) -> float:
+    """Return the lowest of a ladder's thresholds, and of those drawn again for its intervals;
+    infinite if no null model has enough matches to tell one.
+    """
+    quantile, n_pairs = config.controls.null_quantile, config.intervals.n_blocks - 1
+    limits = [np.inf]
+    for name, null in read_ladder_nulls(config, paths, ladder).items():
+        limits += [null.threshold(quantile), *null.redrawn(quantile, n_pairs, name)]
+    return float(np.nanmin(limits))
+
+
+def counted_thresholds(
+    config: Config, paths: Paths, nulls: dict[str, dict[str, LadderNull]]
+) -> Limits:
+    """Return `ladder_thresholds` of a run, as far as its matches were looked for."""
+    floors = screened_floors(config, paths)
+    return ladder_thresholds(nulls, config.controls.null_quantile, floors)
 
 
 def known_thresholds(config: Config, paths: Paths) -> Limits:
     """Return each ladder's thresholds by statistic, for statistics that some ladder has."""
-    limits = ladder_thresholds(read_all_nulls(config, paths), config.controls.null_quantile)
+    limits = counted_thresholds(config, paths, read_all_nulls(config, paths))
     known = [
         name
         for name in next(iter(limits.values()))
@@ -103,26 +174,30 @@ def replicate_table(
     rungs of a ladder, so that the spread of a calibrated count holds the sampling error of its
     threshold. All ladders are drawn alike, because they share the seeds of exchanged samples and
     the twins of the models that they share: drawn apart, their errors would cancel in an exponent
-    of all of them. Without a threshold, or with one whose error is not known, counts are NaN. A
-    rung has no rows if one of its pairs has no half-samples, or fewer than others of the run: their
-    numbers would not be of the same samples.
+    of all of them. Without a threshold, or with one whose error is not known, counts are NaN, as
+    where a drawn one is below what was screened for. A rung has no rows if one of its pairs has no
+    half-samples, or fewer than others of the run: their numbers would not be of the same samples.
     """
-    n_half_samples = max(_n_half_samples(paths, pair) for pair in config.pairs())
-    rows = []
+    n = max(_n_half_samples(paths, pair) for pair in config.pairs())
+    rows, floors = [], screened_floors(config, paths)
     for ladder, rungs in config.ladders.items():
-        tables = [_half_sample_tables(tuple(rung), paths, n_half_samples) for rung in rungs]
+        tables = [_half_sample_tables(tuple(rung), paths, n) for rung in rungs]
         for statistic in (PLAIN, *nulls[ladder]):
-            limits = _limits(config, nulls[ladder], statistic, n_half_samples)
+            limits = _limits(config, nulls[ladder], statistic, np.full(n, floors[ladder]))
             for number, found in enumerate(tables):
                 place = {"ladder": ladder, "rung": number, "statistic": statistic}
                 rows += [{**place, **row} for row in _replicates(found, limits)] if found else []
     return pd.DataFrame(rows, columns=REPLICATE_COLUMNS)
 
 
-def _limits(config: Config, nulls: dict[str, LadderNull], statistic: str, n: int) -> np.ndarray:
+def _limits(
+    config: Config, nulls: dict[str, LadderNull], statistic: str, floors: np.ndarray
+) -> np.ndarray:
+    """Return what r has to exceed on every half-sample; `floors` is where screening gave up."""
     if statistic == PLAIN:
-        return np.full(n, -np.inf)
-    return nulls[statistic].redrawn(config.controls.null_quantile, n // 2, statistic)
+        return floors
+    drawn = nulls[statistic].redrawn(config.controls.null_quantile, len(floors) // 2, statistic)
+    return drawn if (drawn >= floors).all() else np.full(len(floors), np.nan)
 
 
 def _half_sample_tables(

@@ -24,7 +24,7 @@ from rosetta.analysis.populations import load_populations, rungs_of
 from rosetta.analysis.replicates import (
     REPLICATE_COLUMNS,
     check_replicates,
-    ladder_thresholds,
+    counted_thresholds,
     read_all_nulls,
     replicate_table,
 )
@@ -73,7 +73,7 @@ def counts_step(config: Config, paths: Paths) -> None:
     """Count Rosetta Neurons per rung of every ladder, also on half-samples of documents."""
     check_scales(config, lambda name: model_shape(paths, name).n_neurons)  # all sizes are known now
     nulls = read_all_nulls(config, paths)
-    limits = ladder_thresholds(nulls, config.controls.null_quantile)
+    limits = counted_thresholds(config, paths, nulls)
     replicates = replicate_table(config, paths, nulls)
     counts = count_table(config, paths, limits, replicates)
     trainings = training_table(config, paths, limits)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from rosetta.config.base import Section
+from rosetta.errors import ConfigError
 
 
 class Screening(Section):
@@ -21,17 +23,35 @@ class Screening(Section):
         description="rows m of the sketches, a power of two; chosen by the planner if not given",
     )
     n_candidates: int = Field(
-        4, ge=1, le=1000, description="candidates K per neuron for the first exact pass"
+        4,
+        ge=1,
+        le=1000,
+        description="candidates K for the first exact pass, of a neuron with many rivals",
     )
     failure_probability: float = Field(
         1e-6, gt=0, lt=0.1, description="that anything in the result of a pair differs from `exact`"
     )
-    min_r: float | None = Field(
+    min_r: Annotated[float, Field(gt=-1, lt=1)] | Literal["auto"] | None = Field(
         None,
-        gt=-1,
-        lt=1,
-        description="give up on matches with r below this; none by default, so all are found",
+        description="give up on matches with r below this; none by default, so all are found; "
+        "auto: what r has to exceed to count above a null model, in the ladders of the pair",
     )
+
+    @property
+    def floor(self) -> float:
+        """The r below which matches are given up; -inf if none is.
+
+        Raises
+        ------
+        ConfigError
+            If null models are still to tell it.
+        """
+        if self.min_r == "auto":
+            raise ConfigError(
+                "correlation.screening.min_r: auto takes the floor from the null models of a run. "
+                "Give a number."
+            )
+        return -math.inf if self.min_r is None else self.min_r
 
     @model_validator(mode="after")
     def _power_of_two(self) -> Screening:
@@ -58,6 +78,11 @@ class Correlation(Section):
         "float32",
     )
     screening: Screening = Screening()
+
+    @property
+    def floor_of_nulls(self) -> bool:
+        """Whether null models tell what is screened for: they are matched before."""
+        return self.method == "screened" and self.screening.min_r == "auto"
 
     @model_validator(mode="after")
     def _one_job(self) -> Correlation:

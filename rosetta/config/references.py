@@ -266,6 +266,12 @@ def matching_problems(config: Any) -> list[str]:
         problems.append(
             f"sweeps.k: {max(config.swept_k())} is above correlation.max_k; raise max_k"
         )
+    controls = config.controls
+    if config.correlation.floor_of_nulls and not any(map(controls.seeds, CALIBRATING)):
+        problems.append(
+            "correlation.screening.min_r: auto is what a null model reaches, and controls has "
+            "neither document_seeds nor untrained_seeds"
+        )
     return problems
 
 

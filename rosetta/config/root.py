@@ -297,6 +297,16 @@ class Config(Section):
         """Return all pairs of trainings of two models; the first is the pair itself."""
         return [(a, b) for a in self.replicates(pair[0]) for b in self.replicates(pair[1])]
 
+    def ladders_of(self, pair: str) -> list[str]:
+        """Return the ladders in which a pair of trainings, by its name, is counted."""
+        found = []
+        for ladder, rungs in self.ladders.items():
+            firsts = [first for rung in rungs for first in group_pairs(tuple(rung))]
+            trained = [other for first in firsts for other in self.replicate_pairs(first)]
+            if pair in map(group_name, trained):
+                found.append(ladder)
+        return found
+
     def is_first(self, pair: str) -> bool:
         """Tell whether a pair, by its name, is of first trainings: nulls are only of these."""
         return pair in map(group_name, self.pairs())
@@ -324,9 +334,11 @@ class Config(Section):
     def small_pairs(self) -> bool:
         """Whether one job does all that a pair needs.
 
-        All models are small, and tiles are computed where the job runs.
+        All models are small, and tiles are computed where the job runs. A pair waits for no null
+        model of another one.
         """
-        here = self.dask.local and self.correlation.n_jobs == 1
+        correlation = self.correlation
+        here = self.dask.local and correlation.n_jobs == 1 and not correlation.floor_of_nulls
         return here and all(map(self.is_small, self.used_models()))
 
     def entry(self, name: str) -> ModelEntry:

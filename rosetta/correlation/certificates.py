@@ -10,7 +10,7 @@ docs/screening.md has the argument.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import NamedTuple
@@ -112,6 +112,34 @@ class Computed:
         return result
 
 
+def within_reach(
+    estimates: Neighbors, k: int, n_candidates: int, rules_out: Callable[[np.ndarray], np.ndarray]
+) -> Neighbors:
+    """Return the listed estimates that are worth an exact correlation.
+
+    These are the partners that a neuron's k-th best estimate, or the floor, does not rule out; they
+    certify the neuron if it has none beyond the list, and otherwise only the best `n_candidates`
+    of them are taken. With any, the first k + 1 are taken too, for the margins of matches.
+
+    Parameters
+    ----------
+    estimates : Neighbors
+        The best estimates of a side's neurons.
+    k, n_candidates : int
+        Neighbours that matches are made of, and candidates of a neuron whose rivals are many.
+    rules_out : callable
+        From k-th best correlations (-inf where there are fewer) to the estimates below which other
+        partners are out of reach.
+    """
+    r = np.nan_to_num(estimates.r, nan=-np.inf)
+    near = r >= rules_out(r[:, k - 1])[:, None]
+    near &= estimates.index >= 0
+    near[near.all(axis=1), n_candidates:] = False
+    near[:, : k + 1] |= near[:, :1]
+    kept = near & (estimates.index >= 0)
+    return Neighbors(np.where(kept, estimates.index, -1), np.where(kept, estimates.r, np.nan))
+
+
 def candidates(a: Neighbors, b: Neighbors) -> tuple[np.ndarray, np.ndarray]:
     """Return the pairs that either neuron lists among its best estimates, each once, ordered."""
     n_b = len(b.index)
@@ -143,12 +171,19 @@ def best_missing(estimates: Neighbors, own_is_a: bool, computed: Computed) -> np
 
 
 def estimate_neighbors(
-    a: torch.Tensor, b: torch.Tensor, k: int, tile: Tile
+    a: torch.Tensor,
+    b: torch.Tensor,
+    dead: tuple[torch.Tensor, torch.Tensor],
+    k: int,
+    tile: Tile,
 ) -> tuple[Neighbors, Neighbors]:
-    """Return the k best estimates of a tile's neurons from directions (m, n) of sketches."""
+    """Return the k best estimates of a tile's neurons from directions (m, n) of sketches.
+
+    `dead` says which neurons of either side have no direction.
+    """
     r = (a.T @ b).float()
-    r[(a == 0).all(dim=0)] = -torch.inf
-    r[:, (b == 0).all(dim=0)] = -torch.inf
+    r[dead[0]] = -torch.inf
+    r[:, dead[1]] = -torch.inf
     return top_k(r, k, tile.b_low), top_k(r.T, k, tile.a_low)
 
 

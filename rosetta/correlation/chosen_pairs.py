@@ -11,6 +11,7 @@ import torch
 
 from rosetta.correlation.aligned import AlignedPair
 from rosetta.correlation.plan import ROWS, Tile
+from rosetta.correlation.row_major import row_major
 from rosetta.correlation.stream import Reading, cut_blocks, neurons_of
 from rosetta.correlation.sums import ColumnSums
 
@@ -126,13 +127,15 @@ def chosen_sums(
     neurons = neurons_of(
         pair, tile, _some(used_a, tile.a_high - tile.a_low), _some(used_b, tile.b_high - tile.b_low)
     )
-    for number, rows_a, rows_b in cut_blocks(
-        *neurons, Reading(pooling, torch.float32, ROWS), block
-    ):
-        a[number].add_rows(rows_a)
-        b[number].add_rows(rows_b)
+    turned = [torch.empty(len(used) * ROWS) for used in (used_a, used_b)]
+    for number, *rows in cut_blocks(*neurons, Reading(pooling, torch.float32, ROWS), block):
+        a[number].add_rows(rows[0])
+        b[number].add_rows(rows[1])
         # Both factors by neuron, so that each product runs along memory.
-        by_a, by_b = rows_a.T.contiguous(), rows_b.T.contiguous()
+        by_a, by_b = (
+            row_major(side.T, memory[: side.numel()].view(side.shape[1], -1))
+            for side, memory in zip(rows, turned, strict=True)
+        )
         products[number] += torch.sparse.sampled_addmm(pattern, by_a, by_b.T, beta=0.0).values()
     return ChosenSums(row, column, products, a, b)
 

@@ -55,8 +55,9 @@ class PairFacts:
 
     `n_uncertified` counts the neurons that the screened method's first candidates did not settle:
     they took further exact correlations. `failure_probability` bounds the chance that a match of
-    the pair is not the exact method's. Five are what the exclusions left out (`LeftOut`).
-    `permute_seeds` are those of the permuted positions whose lists are in the same file.
+    the pair is not the exact method's. The `n_` after it are what the exclusions left out
+    (`LeftOut`). `permute_seeds` are those of the permuted positions whose lists are in the same
+    file. No match with r below `min_r` was looked for.
     """
 
     model_a: str
@@ -78,6 +79,7 @@ class PairFacts:
     n_quiet_a: int = 0
     n_quiet_b: int = 0
     permute_seeds: tuple[int, ...] = ()
+    min_r: float | None = None
 
 
 class NeighborLists(NamedTuple):

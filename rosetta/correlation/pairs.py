@@ -11,17 +11,20 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rosetta.activations.reader import StoreReader
 from rosetta.config import Correlation
 from rosetta.config.alignment import check_pooling
 from rosetta.config.base import GB
 from rosetta.correlation.aligned import WHOLE, AlignedPair, StoredPair, pair_identity
+from rosetta.correlation.estimates import ScreenTask
 from rosetta.correlation.neighbor_tables import NeighborLists, PairFacts
 from rosetta.correlation.neighbors import PairNeighbors
-from rosetta.correlation.plan import Budget, n_passes, plan_orders, plan_screen
+from rosetta.correlation.plan import Budget, n_passes, plan_orders, plan_screen, shard_ranges
 from rosetta.correlation.products import product_device, resolve_precision
 from rosetta.correlation.request import CorrelationRequest
-from rosetta.correlation.rounds import ScreenTask, correlate_screened
+from rosetta.correlation.rounds import correlate_screened
 from rosetta.correlation.sketch import MAP
 from rosetta.correlation.tiles import TileTask, correlate_tiles
 from rosetta.correlation.view import View
@@ -207,15 +210,17 @@ def _screened(work: _Work) -> NeighborLists | None:
     no more.
     """
     request, pair, screening = work.request, work.pair, work.request.settings.screening
+    floor = screening.floor
     plan = plan_screen(pair.size, work.budget, screening.sketch_rows)
     say(
         f"sketches of {plan.n_rows} rows, {len(plan.tiles)} tile(s), about "
         f"{plan.peak_bytes / GB:.1f} GB"
     )
     folder = work.folder([MAP, asdict(plan), request.settings.model_dump(mode="json")])
-    n_shards = len(pair.a.stores)
+    shards = shard_ranges(len(pair.a.stores), pair.size, plan, request.dask.n_workers)
+    held = plan.held and request.dask.scheduler == "threads"
     task = ScreenTask(
-        work.stored, request.pooling, work.precision, str(folder), plan.n_rows, n_shards
+        work.stored, request.pooling, work.precision, str(folder), plan.n_rows, shards, held
     )
     found = correlate_screened(task, pair.size, plan, request)
     if not found:
@@ -228,6 +233,7 @@ def _screened(work: _Work) -> NeighborLists | None:
         method="screened",
         n_uncertified=found.n_uncertified,
         failure_probability=screening.failure_probability,
+        min_r=floor if np.isfinite(floor) else None,
     )
     return NeighborLists(found.neighbors, facts)
 

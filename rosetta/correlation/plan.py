@@ -199,12 +199,16 @@ class ScreenPlan:
         Ranges of neurons that are worked on together.
     peak_bytes : int
         Estimated peak memory of a job.
+    held : bool
+        Whether the directions of all sketches fit beside the exact pairs, so that they are read
+        once.
     """
 
     n_rows: int
     edges_a: tuple[tuple[int, int], ...]
     edges_b: tuple[tuple[int, int], ...]
     peak_bytes: int
+    held: bool = False
 
     @property
     def tiles(self) -> tuple[Tile, ...]:
@@ -238,9 +242,28 @@ def plan_screen(size: PairSize, budget: Budget, n_rows: int | None = None) -> Sc
         second = (ROW_VALUE_BYTES["float32"] + 4) * ROWS * (width_a + width_b)
         return max(folding, comparing, second)
 
+    def holding(width_a: int, width_b: int) -> int:
+        second = (ROW_VALUE_BYTES["float32"] + 4) * ROWS * (width_a + width_b)
+        return max(work(width_a, width_b), second + 4 * n_rows * (width_a + width_b))
+
     (width_a, width_b), peak = _fit(work, size, budget)
     edges_a, edges_b = _edges(size.n_a, width_a), _edges(size.n_b, width_b)
-    return ScreenPlan(n_rows, tuple(edges_a), tuple(edges_b), peak)
+    held = (width_a, width_b) == size[:2] == _fit(holding, size, budget)[0]
+    return ScreenPlan(n_rows, tuple(edges_a), tuple(edges_b), peak, held)
+
+
+def shard_ranges(
+    n_shards: int, size: PairSize, plan: ScreenPlan, n_workers: int
+) -> tuple[tuple[int, int], ...]:
+    """Return ranges of shards, each of which is folded into one sketch.
+
+    To save a sketch and to read it costs as much as to fold a few times its rows. So shards are
+    folded together until that is little, 64 times as many positions, which a killed job may repeat;
+    but all workers have a range.
+    """
+    n_ranges = len(plan.edges_a) + len(plan.edges_b)
+    wanted = max(-(-size.n_positions // (64 * plan.n_rows)), -(-n_workers // n_ranges))
+    return tuple(_edges(n_shards, -(-n_shards // wanted)))
 
 
 def sketch_rows(n_positions: int, chosen: int | None = None) -> int:

@@ -4,72 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from rosetta.config import Dask
-from rosetta.correlation.aligned import StoredPair
 from rosetta.correlation.certificates import (
     ROUNDING,
     Computed,
     Open,
     best_missing,
     candidates,
-    estimate_neighbors,
     group_by_tile,
     margin,
-    open_pairs,
     tentative_matches,
     thresholds,
+    within_reach,
 )
 from rosetta.correlation.chosen_pairs import ChosenPairs, correlate_chosen
+from rosetta.correlation.estimates import (
+    ScreenTask,
+    best_estimates,
+    find_open,
+    let_go,
+    make_sketches,
+)
 from rosetta.correlation.kept_arrays import kept_arrays, load_arrays
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.correlation.plan import PairSize, ScreenPlan, Tile
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.schedule import run_tasks
-from rosetta.correlation.sketch import Sketch, is_saved, load_sketch, save_sketch, sketch_shard
-from rosetta.correlation.stream import Neurons, neurons_of
+from rosetta.correlation.stream import neurons_of
 from rosetta.correlation.tiles import correlate_neurons
 from rosetta.correlation.topk import top_k
 from rosetta.progress import say
 
 # Above this share of all correlations, computing whole neurons costs as much as the exact method.
 MAX_DENSE_SHARE = 0.5
-
-
-@dataclass(frozen=True)
-class ScreenTask:
-    """What every task of a screened pair needs to know; small, so that it can be sent to a worker.
-
-    Attributes
-    ----------
-    pair, pooling, precision, scratch
-        As in `rosetta.correlation.tiles.TileTask`.
-    n_rows : int
-        Rows m of the sketches.
-    n_shards : int
-        Shards of either model.
-    """
-
-    pair: StoredPair
-    pooling: str
-    precision: str
-    scratch: str
-    n_rows: int
-    n_shards: int
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What sketches are rotated and compared in."""
-        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
-
-    def sketch(self, side: str, shard: int, low: int, high: int) -> Path:
-        """Manifest of one sketch."""
-        return Path(self.scratch) / f"sketch-{side}-{shard}-{low}-{high}.json"
+# So many times the candidates of a neuron with many rivals are listed, to see whether it has many.
+LISTED_ESTIMATES = 4
+# Standard errors that the exact correlation of a neuron's best candidate may lie below its
+# estimate: what is out of reach by the estimate is then out of reach.
+SHORTFALL = 3.0
 
 
 @dataclass(frozen=True)
@@ -113,19 +88,23 @@ def correlate_screened(
     Screened or None
         None if so many neurons stay undecided that the exact method costs no more.
     """
+    try:
+        return _screen(task, size, plan, request)
+    finally:
+        let_go()
+
+
+def _screen(
+    task: ScreenTask, size: PairSize, plan: ScreenPlan, request: CorrelationRequest
+) -> Screened | None:
     screening, max_k = request.settings.screening, request.settings.max_k
-    _sketch(task, plan, request.dask)
-    k = max(screening.n_candidates, max_k)
-    estimates = _estimates(task, size, plan, k, request.dask)
+    make_sketches(task, plan, request.dask)
+    k = LISTED_ESTIMATES * max(screening.n_candidates, max_k)
+    estimates = best_estimates(task, size, plan, k, request.dask)
     computed = Computed.nothing(size.n_a, size.n_b)
     computed.dead_a[:], computed.dead_b[:] = estimates.dead_a, estimates.dead_b
     rounds = _Rounds(task, plan, request, computed)
-    rounds.compute(*candidates(estimates.a, estimates.b))
-    uncertified = [
-        best_missing(side, own_is_a, computed)
-        for side, own_is_a in ((estimates.a, True), (estimates.b, False))
-    ]
-    n_uncertified = rounds.start(*uncertified)
+    n_uncertified = rounds.start(estimates)
     say(
         f"{len(computed.key)} candidates computed; {n_uncertified} of {size.n_a + size.n_b} "
         "neurons are not certified by them"
@@ -133,7 +112,7 @@ def correlate_screened(
     while rounds.any_open():
         if not rounds.advance():
             return None
-    a, b = (_above(computed.neighbors(side, max_k + 1), screening.min_r) for side in "ab")
+    a, b = (_above(computed.neighbors(side, max_k + 1), screening.floor) for side in "ab")
     kept = PairNeighbors(a, b, computed.dead_a, computed.dead_b)
     return Screened(
         kept, n_uncertified, rounds.n_listed, int(computed.full_a.sum() + computed.full_b.sum())
@@ -153,19 +132,33 @@ class _Rounds:
         self.n_listed = 0
         self._task, self._plan, self._dask = task, plan, request.dask
         self._computed, self._k = computed, request.settings.max_k
-        screening, n_a, n_b = request.settings.screening, computed.n_a, computed.n_b
-        self._min_r = -np.inf if screening.min_r is None else screening.min_r
-        self._margin = margin(screening.failure_probability, n_a, n_b, task.n_rows)
+        self._screening = request.settings.screening
+        probability = self._screening.failure_probability
+        self._margin = margin(probability, computed.n_a, computed.n_b, task.n_rows)
         self._mutual = True
         self._number = 0
         self._uncertified = [np.ones(computed.n_a, bool), np.ones(computed.n_b, bool)]
 
-    def start(self, missing_a: np.ndarray, missing_b: np.ndarray) -> int:
-        """Take the bounds on what candidates left out; return the number of open neurons."""
-        alive = (~self._computed.dead_a, ~self._computed.dead_b)
-        for side, missing in enumerate((missing_a, missing_b)):
-            self._uncertified[side] = alive[side] & (missing >= self._thresholds()[side])
+    def start(self, estimates: PairNeighbors) -> int:
+        """Compute the candidates among the best estimates; return the number of open neurons."""
+        sides = estimates.a, estimates.b
+        n_candidates = max(self._screening.n_candidates, self._k)
+        near = [within_reach(side, self._k, n_candidates, self._rules_out) for side in sides]
+        self.compute(*candidates(*near))
+        alive, needed = (~self._computed.dead_a, ~self._computed.dead_b), self._thresholds()
+        for side, listed in enumerate(sides):
+            missing = best_missing(listed, side == 0, self._computed)
+            self._uncertified[side] = alive[side] & (missing >= needed[side])
         return int(sum(side.sum() for side in self._uncertified))
+
+    def _rules_out(self, best: np.ndarray) -> np.ndarray:
+        """Return the estimates of partners out of reach of neurons, by their best estimates."""
+        shortfall = SHORTFALL / np.sqrt(self._task.n_rows - 3)
+        return self._needed(best, self._margin + shortfall)
+
+    def _needed(self, best: np.ndarray, margin_: float) -> np.ndarray:
+        rounding = ROUNDING[self._task.dtype]
+        return thresholds(np.maximum(best, self._screening.floor), margin_, rounding)
 
     def any_open(self) -> bool:
         """Whether any neuron's state may still change a match."""
@@ -249,18 +242,15 @@ class _Rounds:
         return [np.nan_to_num(side.r[:, -1], nan=-np.inf) for side in lists]
 
     def _thresholds(self) -> list[np.ndarray]:
-        rounding = ROUNDING[self._task.dtype]
-        result = []
-        for best, dead in zip(
-            self._best(), (self._computed.dead_a, self._computed.dead_b), strict=True
-        ):
-            needed = thresholds(np.maximum(best, self._min_r), self._margin, rounding)
-            result.append(np.where(dead, np.inf, needed))
-        return result
+        dead = self._computed.dead_a, self._computed.dead_b
+        return [
+            np.where(none, np.inf, self._needed(best, self._margin))
+            for best, none in zip(self._best(), dead, strict=True)
+        ]
 
     def _state(self) -> tuple[Open, Open]:
         a, b = (self._computed.neighbors(side, self._k) for side in "ab")
-        matched = tentative_matches(a, b, self._min_r)
+        matched = tentative_matches(a, b, self._screening.floor)
         open_a, open_b = (
             Open(threshold, uncertified, uncertified & tentative)
             for threshold, uncertified, tentative in zip(
@@ -268,45 +258,6 @@ class _Rounds:
             )
         )
         return open_a, open_b
-
-
-def sketch_on_disk(task: ScreenTask, side: str, shard: int, low: int, high: int) -> Path:
-    """Sketch a shard's range of neurons unless it is on disk; return the manifest's path."""
-    path = task.sketch(side, shard, low, high)
-    if not is_saved(path):
-        pair = task.pair.open()
-        neurons = Neurons(pair.a if side == "a" else pair.b, low, high)
-        made = sketch_shard(neurons, shard, task.pooling, task.n_rows, task.dtype)
-        save_sketch(path, made, task.pair.identity)
-    return path
-
-
-def directions(task: ScreenTask, side: str, low: int, high: int) -> torch.Tensor:
-    """Return the directions of a range of neurons over all shards, shape (m, high − low)."""
-    parts = (load_sketch(task.sketch(side, shard, low, high)) for shard in range(task.n_shards))
-    return reduce(Sketch.merge, parts).directions().to(task.dtype)
-
-
-def estimate_tile(task: ScreenTask, tile: Tile, k: int) -> PairNeighbors:
-    """Return the best estimates of a tile's neurons, and which are dead."""
-    a, b = (
-        directions(task, "a", tile.a_low, tile.a_high),
-        directions(task, "b", tile.b_low, tile.b_high),
-    )
-    dead_a, dead_b = ((side == 0).all(dim=0).numpy() for side in (a, b))
-    return PairNeighbors(*estimate_neighbors(a, b, k, tile), dead_a, dead_b)
-
-
-def find_open(
-    task: ScreenTask, tile: Tile, open_a: Open, open_b: Open, mutual: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the open pairs and heavy neurons of a tile (see `open_pairs`), as flat indices."""
-    a, b = (
-        directions(task, "a", tile.a_low, tile.a_high),
-        directions(task, "b", tile.b_low, tile.b_high),
-    )
-    u, v, heavy_a, heavy_b = open_pairs(a, b, open_a, open_b, mutual=mutual)
-    return u + tile.a_low, v + tile.b_low, heavy_a + tile.a_low, heavy_b + tile.b_low
 
 
 def listed_on_disk(task: ScreenTask, number: int, tile: Tile, u: np.ndarray, v: np.ndarray) -> Path:
@@ -343,31 +294,7 @@ def _load(path: Path) -> list[np.ndarray]:
     return list(load_arrays(path).values())
 
 
-def _sketch(task: ScreenTask, plan: ScreenPlan, dask: Dask) -> None:
-    """Make the sketches of all shards, a range of neurons at a time."""
-    sides = [("a", edge) for edge in plan.edges_a] + [("b", edge) for edge in plan.edges_b]
-    shards = range(task.n_shards)
-    tasks = [(task, side, shard, *edge) for side, edge in sides for shard in shards]
-    run_tasks(sketch_on_disk, tasks, dask, label="sketches")
-
-
-def _estimates(
-    task: ScreenTask, size: PairSize, plan: ScreenPlan, k: int, dask: Dask
-) -> PairNeighbors:
-    """Return the k best estimates of all neurons, and which are dead."""
-    n_a, n_b, _ = size
-    found = run_tasks(
-        estimate_tile, [(task, tile, k) for tile in plan.tiles], dask, label="estimates"
-    )
-    merged = PairNeighbors.empty(n_a, n_b, k)
-    for part, tile in zip(found, plan.tiles, strict=True):
-        merged = merged.merge(part.placed(n_a, n_b, tile.a_low, tile.b_low))
-    return merged
-
-
-def _above(neighbors: Neighbors, min_r: float | None) -> Neighbors:
+def _above(neighbors: Neighbors, min_r: float) -> Neighbors:
     """Leave out partners below the floor: they are not certified."""
-    if min_r is None:
-        return neighbors
     kept = neighbors.r >= min_r
     return Neighbors(np.where(kept, neighbors.index, -1), np.where(kept, neighbors.r, np.nan))

@@ -11,6 +11,8 @@ every neuron, however sparse. Within a run the map is orthogonal and loses nothi
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -18,17 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import zarr
 
+from rosetta.correlation.kept_arrays import kept_arrays, load_arrays
 from rosetta.correlation.plan import ROWS
 from rosetta.correlation.stream import Neurons, Reading, centred_blocks, prefetched
 from rosetta.correlation.sums import ColumnTotals
-from rosetta.progress import say
-from rosetta.storage.atomic import replacing
-from rosetta.storage.damage import DamageError
-from rosetta.storage.manifests import check_files, describe_files, read_manifest, write_manifest
 
-KIND = "sketch"
 SEED = 0x5EED
 MAP = 2  # raised when what is drawn changes: what a killed job has left is not used then
 COLUMNS_AT_ONCE = 1024  # rotated at once, so that they stay in the processor's cache
@@ -72,17 +69,17 @@ class Sketch:
         return rows.mul_(torch.where(lengths > 0, 1 / lengths, 0.0))
 
 
-def sketch_shard(
-    neurons: Neurons, shard: int, pooling: str, n_rows: int, dtype: torch.dtype
+def sketch_shards(
+    neurons: Neurons, shards: Iterable[int], pooling: str, n_rows: int, dtype: torch.dtype
 ) -> Sketch:
-    """Fold the aligned positions of one shard into `n_rows` rows.
+    """Fold the aligned positions of some shards into `n_rows` rows.
 
     Parameters
     ----------
     neurons : Neurons
         Of one model of a pair.
-    shard : int
-        Which of its shards; it also seeds what is drawn, which must differ between shards.
+    shards : iterable of int
+        Which of its shards; each also seeds what is drawn, which must differ between shards.
     pooling : str
         Pooling of rows to positions.
     n_rows : int
@@ -90,26 +87,37 @@ def sketch_shard(
     dtype : torch.dtype
         What the rotation is multiplied in. bfloat16 adds an error far below that of the sketch.
     """
-    run_rows, width = min(n_rows, ROWS), len(neurons)
-    sums, ones = ColumnTotals(width), torch.ones((run_rows, 1))
-    result = Sketch(torch.zeros((n_rows, width)), torch.zeros(n_rows), sums.total, 0)
-    here = replace(neurons, side=neurons.side.of_shard(shard))
-    blocks = centred_blocks(here, Reading(pooling, torch.float32, run_rows), sums)
-    n_threads = torch.get_num_threads()
+    width, n_threads = len(neurons), torch.get_num_threads()
+    total = torch.zeros(width, dtype=torch.float64)
+    result = Sketch(torch.zeros((n_rows, width)), torch.zeros(n_rows), total, 0)
+    rotation = _Rotation(min(n_rows, ROWS), dtype)
     # Strips of columns side by side: the rotation's products are too small to be split themselves.
     with ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,)) as threads:
-        for run, block in enumerate(prefetched(blocks)):
-            drawn = _Draws.of(shard, run, run_rows, n_rows)
-
-            def fold(low: int, block: torch.Tensor = block, drawn: _Draws = drawn) -> None:
-                columns = slice(low, low + COLUMNS_AT_ONCE)
-                _fold(block[:, columns], drawn, result.rows[:, columns], dtype)
-
-            list(threads.map(fold, range(0, width, COLUMNS_AT_ONCE)))
-            _fold(ones[: len(block)], drawn, result.ones[:, None], torch.float32)
-            result.n_positions += len(block)
-    result.total = sums.total
+        for shard in shards:
+            here = replace(neurons, side=neurons.side.of_shard(shard))
+            sums, reading = ColumnTotals(width), Reading(pooling, torch.float32, rotation.rows)
+            for run, block in enumerate(prefetched(centred_blocks(here, reading, sums))):
+                drawn = _Draws.of(shard, run, rotation.rows, n_rows)
+                _add_run(result, block, drawn, rotation, threads)
+            result.total += sums.total
     return result
+
+
+def _add_run(
+    sketch: Sketch,
+    block: torch.Tensor,
+    drawn: _Draws,
+    rotation: _Rotation,
+    threads: ThreadPoolExecutor,
+) -> None:
+    def fold(low: int) -> None:
+        columns = slice(low, low + COLUMNS_AT_ONCE)
+        rotation.fold(block[:, columns], drawn, sketch.rows[:, columns])
+
+    list(threads.map(fold, range(0, block.shape[1], COLUMNS_AT_ONCE)))
+    ones, exactly = torch.ones((len(block), 1)), _Rotation(rotation.rows, torch.float32, width=1)
+    exactly.fold(ones, drawn, sketch.ones[:, None])
+    sketch.n_positions += len(block)
 
 
 @dataclass(frozen=True)
@@ -132,24 +140,58 @@ class _Draws:
         return cls(before, after, torch.from_numpy(group * run_rows + np.arange(run_rows)))
 
 
-def _fold(values: torch.Tensor, drawn: _Draws, out: torch.Tensor, dtype: torch.dtype) -> None:
-    """Add diag(after) · H · diag(before) · values / √R to the drawn rows of `out`.
+class _Rotation:
+    """Folds runs of positions into sketches.
 
-    A last, shorter run counts as padded with zeros.
+    Every thread keeps the memory that it works in, because new memory costs as much as the
+    products.
+
+    Parameters
+    ----------
+    rows : int
+        Rows R of a run.
+    dtype : torch.dtype
+        What is multiplied in.
+    width : int
+        Columns that are rotated at once, at most.
     """
-    width, run_rows = values.shape[1], len(drawn.before)
-    first, second = _hadamard(run_rows, dtype)
-    padded = (
-        torch.zeros((run_rows, width), dtype=dtype)
-        if len(values) < run_rows
-        else torch.empty((run_rows, width), dtype=dtype)
-    )
-    torch.mul(values, drawn.before[: len(values), None], out=padded[: len(values)])
-    inner = torch.bmm(
-        second.expand(len(first), -1, -1), padded.view(len(first), len(second), width)
-    )
-    rotated = (first @ inner.view(len(first), -1)).view(run_rows, width)
-    out.index_add_(0, drawn.row, drawn.after[:, None] * rotated, alpha=run_rows**-0.5)
+
+    def __init__(self, rows: int, dtype: torch.dtype, width: int = COLUMNS_AT_ONCE) -> None:
+        self.rows = rows
+        self._factors, self._shape = _hadamard(rows, dtype), (3, rows, width)
+        self._dtype, self._own = dtype, threading.local()
+
+    def fold(self, values: torch.Tensor, drawn: _Draws, out: torch.Tensor) -> None:
+        """Add diag(after) · H · diag(before) · values / √R to the drawn rows of `out`.
+
+        A last, shorter run counts as padded with zeros.
+        """
+        (first, second), width = self._factors, values.shape[1]
+        signed, inner, rotated, wide = self._memory(width)
+        n_first, n_second = len(first), len(second)
+        torch.mul(values, drawn.before[: len(values), None], out=signed[: len(values)])
+        signed[len(values) :] = 0
+        torch.bmm(
+            second.expand(n_first, -1, -1),
+            signed.view(n_first, n_second, width),
+            out=inner.view(n_first, n_second, width),
+        )
+        torch.mm(first, inner.view(n_first, -1), out=rotated.view(n_first, -1))
+        rotated.mul_(drawn.after.to(self._dtype)[:, None])
+        # torch adds what has to be converted at a quarter of the speed.
+        added = rotated if wide is None else wide.copy_(rotated)
+        out.index_add_(0, drawn.row, added, alpha=len(signed) ** -0.5)
+
+    def _memory(self, width: int) -> tuple[torch.Tensor, ...]:
+        """Return the calling thread's memory for three stages, and for the last in float32."""
+        own = self._own
+        if not hasattr(own, "stages"):
+            own.stages = torch.empty(self._shape, dtype=self._dtype)
+            own.wide = None if self._dtype == torch.float32 else torch.empty(self._shape[1:])
+        cells = self._shape[1] * width
+        stages = (stage.view(-1)[:cells].view(-1, width) for stage in own.stages)
+        wide = None if own.wide is None else own.wide.view(-1)[:cells].view(-1, width)
+        return *stages, wide
 
 
 @lru_cache(maxsize=4)
@@ -168,58 +210,20 @@ def _hadamard(n: int, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
     return matrix(2 ** (exponent - exponent // 2)), matrix(2 ** (exponent // 2))
 
 
-def save_sketch(path: Path, sketch: Sketch, identity: str) -> None:
-    """Write a sketch as a Zarr group with its manifest beside it; `path` is the manifest's."""
-    store = path.with_suffix(".zarr")
-    path.unlink(missing_ok=True)
-    n_bytes = sum(getattr(sketch, name).nbytes for name in ("rows", "ones", "total"))
-    with replacing(store, n_bytes) as temporary:
-        group = zarr.create_group(temporary, zarr_format=3)
-        for name in ("rows", "ones", "total"):
-            values = getattr(sketch, name).numpy()
-            chunks = tuple(min(n, COLUMNS_AT_ONCE * 4) for n in values.shape)
-            group.create_array(
-                name, data=values, chunks=chunks, compressors=[zarr.codecs.Crc32cCodec()]
-            )
-        files = describe_files(temporary)
-    write_manifest(
-        path,
-        {
-            "kind": KIND,
-            "made_by": identity,
-            "holds": {"n_positions": sketch.n_positions},
-            "files": files,
-        },
-    )
+def keep_sketch(path: Path, make: Callable[[], Sketch]) -> Path:
+    """Make and save a sketch, unless a killed job left it whole; return `path`."""
 
+    def arrays() -> dict[str, np.ndarray]:
+        sketch = make()
+        tensors = {name: getattr(sketch, name).numpy() for name in ("rows", "ones", "total")}
+        return {**tensors, "n_positions": np.array(sketch.n_positions)}
 
-def is_saved(path: Path) -> bool:
-    """Tell whether a sketch that a killed job may have left behind is there and whole."""
-    if not path.exists():
-        return False
-    try:
-        check_files(path.with_suffix(".zarr"), read_manifest(path, KIND)["files"], path)
-    except DamageError as damage:
-        say(f"{damage.path}: {damage.what}; making the sketch again")
-        return False
-    return True
+    return kept_arrays(path, arrays)
 
 
 def load_sketch(path: Path) -> Sketch:
-    """Read a sketch that `save_sketch` wrote.
-
-    Raises
-    ------
-    StoreError
-        If it is missing or damaged.
-    """
-    manifest = read_manifest(path, KIND)
-    check_files(path.with_suffix(".zarr"), manifest["files"], path)
-    group = zarr.open_group(path.with_suffix(".zarr"), mode="r", zarr_format=3)
-    try:
-        rows, ones, total = (
-            torch.from_numpy(np.asarray(group[name])) for name in ("rows", "ones", "total")
-        )
-    except (ValueError, RuntimeError) as error:
-        raise DamageError(path.with_suffix(".zarr"), f"damaged ({error})", path) from None
-    return Sketch(rows, ones, total, manifest["holds"]["n_positions"])
+    """Return the sketch that `keep_sketch` saved."""
+    saved = load_arrays(path)
+    n_positions = int(saved.pop("n_positions"))
+    tensors = {name: torch.from_numpy(values) for name, values in saved.items()}
+    return Sketch(**tensors, n_positions=n_positions)

@@ -6,9 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rosetta.config import Config
+from rosetta.analysis.replicates import null_floor
+from rosetta.config import Config, Correlation
 from rosetta.correlation.neighbor_tables import write_lists
 from rosetta.correlation.request import CorrelationRequest
+from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.run.stages import files
 
@@ -45,6 +47,14 @@ def correlate_step(
     remove_scratch(scratch)
 
 
+def _floored(settings: Correlation, floor: float | None) -> Correlation:
+    """Return settings that look for no match below a floor, or for all where there is none."""
+    told = f"no match with r below {floor:.3f}" if floor is not None else "all matches"
+    say(f"the null models leave {told} to be looked for")
+    screening = settings.screening.model_copy(update={"min_r": floor})
+    return settings.model_copy(update={"screening": screening})
+
+
 def _scratch(out: Path) -> Path:
     return out.parent / f".tiles-{out.stem}"
 
@@ -59,6 +69,8 @@ def neighbors_step(config: Config, paths: Paths, pair: str, job: int) -> None:
     from rosetta.correlation.view import View
 
     settings = config.correlation
+    if settings.floor_of_nulls:
+        settings = _floored(settings, null_floor(config, paths, pair))
     a, b = files.store_folders(config, paths, pair)
     request = CorrelationRequest(a, b, config.alignment.pooling, settings, config.dask)
     out, seeds = paths.neighbors_part(pair, job, settings.n_jobs), config.permuted_with(pair)

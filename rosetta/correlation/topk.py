@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from rosetta.correlation.neighbors import Neighbors
+from rosetta.correlation.row_major import row_major
 
 _CHUNK_CELLS = 16_000_000  # rows are handled in runs of about this many cells
 
@@ -23,34 +24,14 @@ def top_k(r: torch.Tensor, k: int, offset: int) -> Neighbors:
         Added to column numbers to make flat indices.
     """
     n, m = r.shape
-    if r.stride(0) < r.stride(1):  # a transposed tile
-        return _of_columns(r, k, offset)
     result, kept = Neighbors.empty(n, k), min(k, m)
     step = max(1, _CHUNK_CELLS // max(m, 1))
     for low in range(0, n, step):
-        values, columns = _largest(r[low : low + step].contiguous(), kept)
+        values, columns = _largest(row_major(r[low : low + step]), kept)
         found = values > -np.inf
         result.index[low : low + step, :kept][found] = columns[found] + offset
         result.r[low : low + step, :kept][found] = values[found]
     return result
-
-
-def _of_columns(r: torch.Tensor, k: int, offset: int) -> Neighbors:
-    """Return what `top_k` does of a tensor whose columns lie along memory.
-
-    Columns are looked at in ranges, because torch copies a whole transposed range by blocks that
-    stay in the cache, and some rows of one value by value.
-    """
-    n, m = r.shape
-    found = Neighbors.empty(n, k)
-    step = max(1, _CHUNK_CELLS // max(n, 1))
-    buffer = torch.empty((n, min(step, m)), dtype=r.dtype)
-    for low in range(0, m, step):
-        part = r[:, low : low + step]
-        whole = part.shape[1] == buffer.shape[1]
-        rows = buffer.copy_(part) if whole else part.contiguous()
-        found = found.merge(top_k(rows, k, offset + low))
-    return found
 
 
 def _largest(r: torch.Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:

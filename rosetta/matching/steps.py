@@ -71,7 +71,7 @@ def match_step(
     matches = mutual_matches(neighbors, facts, k)
     pair = f"{facts.model_a} and {facts.model_b}"
     say(f"{len(matches)} matches of {pair}, mean r {matches['r'].mean():.3f}")
-    counts = {"k": k, **pair_counts(neighbors, facts)}
+    counts = {"k": k, **pair_counts(neighbors, facts), "min_r": facts.min_r}
     write_parquet(out, _noted(matches, nulls or {}, intervals), counts)
 
 

@@ -207,8 +207,9 @@ def uncounted_sentence(counts: pd.DataFrame, names: list[str]) -> str:
         return ""
     return (
         f"No matches are counted {'; '.join(said)}: the null model has too few matches to read "
-        "a threshold off, so "
-        "give it more seeds. What is said of matches above a null model leaves these out."
+        "a threshold off, so give it more seeds; or its threshold is below what was screened for, "
+        "so set correlation.screening.min_r to auto. What is said of matches above a null model "
+        "leaves these out."
     )
 
 

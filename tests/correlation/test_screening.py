@@ -1,53 +1,36 @@
 """The screened method: sketches, their bounds, and the same matches as the exact method."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
-from helpers import random_ranges, save_stores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
-from screened_sides import as_side
+from screened_sides import as_side, planted_pair
 
 import rosetta.correlation.certificates
+import rosetta.correlation.estimates
+import rosetta.correlation.pairs
 import rosetta.correlation.rounds
 from rosetta.config import Correlation, Dask, Screening
 from rosetta.correlation.aligned import align_pair
-from rosetta.correlation.certificates import margin, thresholds
+from rosetta.correlation.certificates import margin, thresholds, within_reach
 from rosetta.correlation.chosen_pairs import ChosenPairs, correlate_chosen
 from rosetta.correlation.neighbor_tables import read_lists
-from rosetta.correlation.plan import Tile
+from rosetta.correlation.neighbors import Neighbors
+from rosetta.correlation.plan import PairSize, ScreenPlan, Tile, plan_screen, shard_ranges
 from rosetta.correlation.request import CorrelationRequest
-from rosetta.correlation.sketch import Sketch, load_sketch, save_sketch, sketch_shard
+from rosetta.correlation.row_major import row_major
+from rosetta.correlation.sketch import Sketch, keep_sketch, load_sketch, sketch_shards
 from rosetta.correlation.steps import correlate_step
 from rosetta.correlation.stream import Neurons
-from rosetta.errors import StoreError
 from rosetta.matching.mutual import mutual_matches
 
 
-def planted_pair(
-    folder, seed, *, n=200, n_shared=200, n_bytes=6000, noise=(0.3, 1.0), sparse=0.1, n_shards=2
-):
-    """Two stores whose first `n_shared` neurons, shuffled in B, share sparse features."""
-    rng = np.random.default_rng(seed)
-    lengths = [n_bytes // 10] * 10
-    order = rng.permutation(n)
-    features = rng.exponential(size=(n_bytes, n)) * (rng.random((n_bytes, n)) < sparse)
-    features[:, n_shared:] = 0
-    scale = rng.uniform(*noise, size=n)
-    stores = []
-    for name, columns, max_token in (("a", np.arange(n), 2), ("b", order, 3)):
-        ranges = random_ranges(rng, lengths, max_token=max_token, truncate=False)
-        at = ranges[1] + ranges[3].astype(int) * lengths[0]
-        values = features[at][:, columns] + scale[columns] * 0.3 * rng.normal(size=(len(at), n))
-        values = values.astype(np.float32)[None]
-        stores.append(
-            save_stores(folder / name, values.reshape(1, len(at), n), ranges, 10, n_shards=n_shards)
-        )
-    return stores
-
-
-def matches_by(folder, method, **options):
+def matches_by(folder, method, dask=None, **options):
     out = folder / f"{method}.parquet"
     screening = Screening(**{"sketch_rows": 1024, **options.pop("screening", {})})
     chosen = Correlation(
@@ -57,7 +40,9 @@ def matches_by(folder, method, **options):
         screening=screening,
         **options,
     )
-    correlate_step(CorrelationRequest(folder / "a", folder / "b", "mean", chosen, Dask()), out)
+    correlate_step(
+        CorrelationRequest(folder / "a", folder / "b", "mean", chosen, dask or Dask()), out
+    )
     lists, facts = read_lists([out])
     found = mutual_matches(lists, facts, facts.n_kept - 1)
     return found[["unit_a", "unit_b", "r"]], facts
@@ -103,23 +88,85 @@ def test_a_floor_finds_all_matches_above_it_and_only_those(tmp_path):
     )
 
 
-def test_a_killed_screening_goes_on_where_it_was(tmp_path, monkeypatch):
+@pytest.mark.parametrize("n_workers", [1, 4])
+def test_a_killed_screening_goes_on_where_it_was(tmp_path, monkeypatch, n_workers):
     planted_pair(tmp_path, 1)
-    calls = []
-    original = rosetta.correlation.rounds.sketch_shard
+    made = []
+    original = rosetta.correlation.estimates.sketch_shards
     monkeypatch.setattr(
-        rosetta.correlation.rounds, "sketch_shard", lambda *a: calls.append(a) or original(*a)
+        rosetta.correlation.estimates,
+        "sketch_shards",
+        lambda neurons, shards, *rest: (
+            made.append(list(shards)) or original(neurons, shards, *rest)
+        ),
     )
     monkeypatch.setattr(rosetta.correlation.rounds, "candidates", lambda *a: 1 / 0)
+    dask = Dask(n_workers=n_workers)
     with pytest.raises(ZeroDivisionError):
-        matches_by(tmp_path, "screened")
-    assert len(calls) == 4
+        matches_by(tmp_path, "screened", dask=dask)
+    # Few positions are folded into one sketch per side; each worker has work.
+    parts = [[0], [0], [1], [1]] if n_workers > 1 else [[0, 1]] * 2
+    assert sorted(made) == parts
     monkeypatch.setattr(
         rosetta.correlation.rounds, "candidates", rosetta.correlation.certificates.candidates
     )
-    matches_by(tmp_path, "screened")
-    assert len(calls) == 4
+    found, _ = matches_by(tmp_path, "screened", dask=dask)
+    assert sorted(made) == parts
     assert not list(tmp_path.glob(".tiles-*"))
+    exact, _ = matches_by(tmp_path, "exact")
+    assert found[["unit_a", "unit_b"]].equals(exact[["unit_a", "unit_b"]])
+
+
+def test_shards_are_folded_together_until_sketches_cost_little():
+    screen = ScreenPlan(1024, ((0, 9),), ((0, 9),), 0)
+    ranges = partial(shard_ranges, plan=screen)
+    assert ranges(8, PairSize(9, 9, 65_536), n_workers=1) == ((0, 8),)
+    assert ranges(8, PairSize(9, 9, 131_072), n_workers=1) == ((0, 4), (4, 8))
+    assert ranges(3, PairSize(9, 9, 10**9), n_workers=1) == ((0, 1), (1, 2), (2, 3))
+    assert ranges(8, PairSize(9, 9, 100), n_workers=8) == ((0, 2), (2, 4), (4, 6), (6, 8))
+
+
+def test_directions_stay_in_memory_only_where_they_fit_beside_the_exact_pairs(
+    tmp_path, monkeypatch
+):
+    planted_pair(tmp_path, 1, n_shared=150)
+    read = []
+    original = rosetta.correlation.estimates.load_sketch
+    monkeypatch.setattr(
+        rosetta.correlation.estimates,
+        "load_sketch",
+        lambda path: read.append(path) or original(path),
+    )
+    monkeypatch.setattr(rosetta.correlation.rounds, "MAX_DENSE_SHARE", 1.1)
+    held, facts = matches_by(tmp_path, "screened")
+    assert facts.n_uncertified > 0, "so open pairs are looked for in the sketches again"
+    assert len(read) == 2
+    monkeypatch.setattr(
+        rosetta.correlation.pairs,
+        "plan_screen",
+        lambda *a: replace(plan_screen(*a), held=False),
+    )
+    again, _ = matches_by(tmp_path, "screened")
+    assert len(read) >= 2 + 4
+    assert again.equals(held)
+
+
+@pytest.mark.parametrize("k", [1, 2])
+def test_candidates_are_what_a_neurons_best_does_not_rule_out(k):
+    r = np.array(
+        [
+            [0.9, 0.5, 0.3, 0.2, 0.1],  # stands out
+            [0.9, 0.85, 0.82, 0.2, 0.1],  # has rivals, all of them listed
+            [0.5, 0.49, 0.48, 0.47, 0.46],  # has more than are listed
+            [0.1, 0.09, 0.08, 0.07, 0.06],  # cannot reach the floor
+            [0.9, np.nan, np.nan, np.nan, np.nan],  # has one partner
+        ]
+    )
+    index = np.where(np.isnan(r), -1, np.arange(5))
+    found = within_reach(Neighbors(index, r), k, 3, lambda best: np.maximum(best, 0.3) - 0.1)
+    listed = (found.index >= 0).sum(axis=1)
+    assert listed.tolist() == ([2, 3, 3, 0, 1] if k == 1 else [3, 3, 3, 0, 1])
+    assert np.array_equal(found.index >= 0, ~np.isnan(found.r))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -132,8 +179,8 @@ def test_sketches_keep_correlations_within_their_standard_error(
     shared = rng.normal(size=(n, 60))
     values = rng.normal(size=(n, 60)) + shared[:, rng.permutation(60)] * rng.uniform(0, 3, 60) + 40
     side = as_side(tmp_path / "a", values, n_shards=2)
-    sketch = sketch_shard(Neurons(side, 0, 60), 0, "mean", n_rows, dtype).merge(
-        sketch_shard(Neurons(side, 0, 60), 1, "mean", n_rows, dtype)
+    sketch = sketch_shards(Neurons(side, 0, 60), [0], "mean", n_rows, dtype).merge(
+        sketch_shards(Neurons(side, 0, 60), [1], "mean", n_rows, dtype)
     )
     assert sketch.n_positions == n
     directions = sketch.directions().double()
@@ -156,7 +203,7 @@ def test_the_bound_holds_for_neurons_that_fire_at_a_handful_of_positions(tmp_pat
         values[rng.choice(n, size=rng.integers(1, 6), replace=False), unit] += rng.normal() * 10
     side = as_side(tmp_path / "a", values)
     directions = (
-        sketch_shard(Neurons(side, 0, units), 0, "mean", n_rows, torch.float32)
+        sketch_shards(Neurons(side, 0, units), [0], "mean", n_rows, torch.float32)
         .directions()
         .double()
     )
@@ -178,22 +225,31 @@ def test_margins_share_the_failure_probability_among_all_pairs():
     np.testing.assert_allclose(np.tanh(np.arctanh(needed[1:]) + 0.1), best[1:], atol=3e-6)
 
 
-def test_saved_sketches_are_read_back_and_damage_is_found(tmp_path):
-    sketch = Sketch(torch.randn(64, 5), torch.randn(64), torch.randn(5, dtype=torch.float64), 70)
-    save_sketch(tmp_path / "s.json", sketch, "made by a test")
-    back = load_sketch(tmp_path / "s.json")
-    assert torch.equal(back.rows, sketch.rows)
-    assert back.n_positions == 70
-    chunk = next(
-        p
-        for p in (tmp_path / "s.zarr" / "rows").rglob("*")
-        if p.name != "zarr.json" and p.is_file()
-    )
-    data = bytearray(chunk.read_bytes())
-    data[10] ^= 1
-    chunk.write_bytes(data)
-    with pytest.raises(StoreError, match="damaged"):
-        load_sketch(tmp_path / "s.json")
+def test_kept_sketches_are_read_back_and_damaged_ones_made_again(tmp_path):
+    def made():
+        rows = torch.randn(64, 5)
+        return Sketch(rows, torch.randn(64), torch.randn(5, dtype=torch.float64), 70)
+
+    sketch, path = made(), tmp_path / "s.npz"
+    for make in (lambda: sketch, made):
+        back = load_sketch(keep_sketch(path, make))
+        assert back.n_positions == 70
+        for name in ("rows", "ones", "total"):
+            assert torch.equal(getattr(back, name), getattr(sketch, name))
+    data = bytearray(path.read_bytes())
+    data[200] ^= 1
+    path.write_bytes(data)
+    assert not torch.equal(load_sketch(keep_sketch(path, made)).rows, sketch.rows)
+
+
+@given(n=st.integers(1, 200), m=st.integers(1, 200), given_memory=st.booleans())
+def test_matrices_are_laid_out_by_rows(n, m, given_memory):
+    values = torch.arange(n * m, dtype=torch.float32).view(m, n).T
+    out = torch.full((n, m), -1.0) if given_memory else None
+    laid_out = row_major(values, out)
+    assert torch.equal(laid_out, values)
+    assert laid_out.is_contiguous()
+    assert out is None or laid_out.data_ptr() == out.data_ptr()
 
 
 @settings(max_examples=15)

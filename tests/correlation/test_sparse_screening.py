@@ -9,7 +9,7 @@ from scipy.stats import norm
 from screened_sides import as_side
 
 from rosetta.correlation.plan import ROWS
-from rosetta.correlation.sketch import sketch_shard
+from rosetta.correlation.sketch import sketch_shards
 from rosetta.correlation.stream import Neurons
 
 N_RUNS, UNITS, EVENTS = 10, 60, 3
@@ -51,7 +51,7 @@ def spikes(rng, runs, shared):
 def test_errors_are_gaussian_in_whatever_runs_neurons_fire(tmp_path, positions, runs, shared, r):
     values = spikes(positions, runs, shared)
     side = as_side(tmp_path / "a", values)
-    sketch = sketch_shard(Neurons(side, 0, 2 * UNITS), 0, "mean", N_ROWS, torch.float32)
+    sketch = sketch_shards(Neurons(side, 0, 2 * UNITS), [0], "mean", N_ROWS, torch.float32)
     directions = sketch.directions().double().numpy()
     true, estimate = (
         np.corrcoef(values.T)[:UNITS, UNITS:],

@@ -262,6 +262,23 @@ def test_so_do_stages_of_images(tmp_path, monkeypatch, how):
     _check_arrows(_rule_graph(tmp_path, content), parse_config(content))
 
 
+def test_what_is_screened_for_waits_for_the_null_models(tmp_path):
+    """The one stage that reads more than its record says, and only where it is asked to."""
+    activations = {**TINY["activations"], "shards_per_job": "one"}
+    content = {**TINY, "results": str(tmp_path / "r"), "activations": activations}
+    screened = {"method": "screened", "screening": {"min_r": "auto"}}
+    content["correlation"] = {**TINY.get("correlation", {}), **screened}
+    assert {("activations", "correlate"), ("nulls", "correlate")} <= _arrows(
+        _rule_graph(tmp_path, content)
+    )
+
+
+def _arrows(graph):
+    """Return the arrows between rules in a graph of rules, as Snakemake prints it."""
+    labels = dict(re.findall(r"(\d+)\[label = \"(\w+)\"", graph))
+    return {(labels[a], labels[b]) for a, b in re.findall(r"(\d+) -> (\d+)", graph)}
+
+
 def _undeclared(config):
     """The stages whose results no rule declares; who reads them needs what is made after them."""
     return {
@@ -289,10 +306,9 @@ def _rule_graph(folder, content):
 
 def _check_arrows(graph, config):
     """Compare a graph of rules, as Snakemake prints it, with what the records of stages read."""
-    labels = dict(re.findall(r"(\d+)\[label = \"(\w+)\"", graph))
-    read = {name: set() for name in labels.values()}
-    for source, target in re.findall(r"(\d+) -> (\d+)", graph):
-        read[labels[target]].add(labels[source].replace("_longer", ""))
+    read = {name: set() for name in re.findall(r"\d+\[label = \"(\w+)\"", graph)}
+    for source, target in _arrows(graph):
+        read[target].add(source.replace("_longer", ""))
     found = {"train", "model"}  # what makes models: some are trained, others are there
     asked = {rule for rule, jobs in rule_jobs(config).items() if jobs}
     assert asked == set(read) - OTHERS

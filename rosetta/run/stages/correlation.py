@@ -56,8 +56,13 @@ def _recomputed(config: Config) -> Slice:
 def _correlate(config: Config, pair: str) -> Slice:
     # The memory budget changes how the work is cut, not its result; nor does where it runs.
     kept = config.correlation.model_dump(mode="json", exclude={"memory_gb"})
-    permuted = config.permuted_with(pair)
-    return {**_seen(config), "correlation": kept, **({"permuted": permuted} if permuted else {})}
+    seen = {**_seen(config), "correlation": kept}
+    if permuted := config.permuted_with(pair):
+        seen["permuted"] = permuted
+    if config.correlation.floor_of_nulls:
+        quantile, n_blocks = config.controls.null_quantile, config.intervals.n_blocks
+        seen["floor"] = {"null_quantile": quantile, "n_blocks": n_blocks}
+    return seen
 
 
 def _nulls(config: Config, control: str) -> Slice:
@@ -104,7 +109,8 @@ STAGES = (
         jobs=_parts,
         config_slice=_correlate,
         resources=ON_PAIRS,
-        inputs=files.stores_of_models,
+        # What null models tell is read only where they do, so `reads` does not name them.
+        inputs=files.both(files.stores_of_models, files.nulls_of_ladders),
         makes=lambda config, paths, job: [
             paths.neighbors_part(job["pair"], job["job"], config.correlation.n_jobs)
         ],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rosetta.config import PAIR_SEPARATOR, Config, group_name, group_pairs, twin_name
 from rosetta.config.base import Modality
+from rosetta.config.controls import CALIBRATING
 from rosetta.config.names import first_training, generator_of_store, model_of_store
 from rosetta.run.paths import Paths
 from rosetta.run.stages.record import Files, Wildcards
@@ -181,6 +182,16 @@ def neighbors(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
 def nulls(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     """Return the matches of a pair under the null models."""
     return [paths.null_matches(control, job["pair"]) for control in config.controls.names]
+
+
+def nulls_of_ladders(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return the null models' matches that tell what a pair is screened for."""
+    if not config.correlation.floor_of_nulls:
+        return []
+    rungs = [rung for name in config.ladders_of(job["pair"]) for rung in config.ladders[name]]
+    pairs = dict.fromkeys(group_name(pair) for rung in rungs for pair in group_pairs(tuple(rung)))
+    named = [name for name in CALIBRATING if config.controls.seeds(name)]
+    return [paths.null_matches(name, pair) for pair in pairs for name in named]
 
 
 def group_matches(_config: Config, paths: Paths, job: Wildcards) -> list[Path]:
