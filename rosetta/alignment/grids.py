@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from rosetta.alignment.pooling import STRIP
+from rosetta.alignment.pooling import strip_rows
 from rosetta.alignment.positions import AlignedPositions
 from rosetta.config.alignment import Grid, check_pooling
 
@@ -152,19 +152,19 @@ class Cells(AlignedPositions):
             If the pooling is not the mean.
         """
         check_pooling(pooling, "images")
-        wanted = self.some(which)
+        wanted, at_once = self.some(which), strip_rows(out.device)
         if self.corners.coincide:
             rows = wanted._rows(0)
-            for low in range(0, len(rows), STRIP):
-                out[low : low + STRIP].copy_(_taken(values, rows[low : low + STRIP]))
+            for low in range(0, len(rows), at_once):
+                out[low : low + at_once].copy_(_taken(values, rows[low : low + at_once]))
             return
         corners = torch.from_numpy(np.stack([wanted._rows(corner) for corner in range(4)]))
         down, right = (
-            torch.from_numpy(weights[wanted.cell]).to(out.dtype)[:, None]
+            torch.from_numpy(weights[wanted.cell]).to(out.device, out.dtype)[:, None]
             for weights in (self.corners.down, self.corners.right)
         )
-        for low in range(0, len(wanted), STRIP):
-            strip = slice(low, low + STRIP)
+        for low in range(0, len(wanted), at_once):
+            strip = slice(low, low + at_once)
             above, above_right, below, below_right = (
                 _picked(values, rows).to(out.dtype) for rows in corners[:, strip]
             )

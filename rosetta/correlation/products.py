@@ -66,7 +66,8 @@ def add_products(sums: torch.Tensor, a: torch.Tensor, b: torch.Tensor, precision
     elif precision == "float64":
         sums += a.T @ b
     elif sums.device.type == "cuda":
-        sums += torch.mm(a.bfloat16().T, b.bfloat16(), out_dtype=torch.float32)
+        a, b = a.bfloat16(), b.bfloat16()
+        torch.ops.aten.addmm.dtype_out(sums, a.T, b, torch.float32, out=sums)
     else:
         out = torch.empty((STRIP_COLUMNS, b.shape[1]), dtype=torch.bfloat16)
         for row in range(0, len(a), BFLOAT16_ROWS):
@@ -127,9 +128,9 @@ class Products:
             self._run.copy_(torch.from_numpy(state["run"]))
 
     def take(self) -> torch.Tensor:
-        """Return the sums, float64 of shape (n_a, n_b) on the CPU, and let go of all memory."""
+        """Return the sums, float64 of shape (n_a, n_b), and let go of all memory."""
         self._flush()
-        total, self._total, self._run = self._total.cpu(), torch.empty(0), None
+        total, self._total, self._run = self._total, torch.empty(0), None
         return total
 
     def _flush(self) -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from typing import TypeVar
 
 import numpy as np
 import torch
 
-from rosetta.alignment.pooling import STRIP
+from rosetta.alignment.pooling import strip_rows
 from rosetta.alignment.positions import AlignedPositions
 from rosetta.correlation.aligned import AlignedPair, Side
 from rosetta.correlation.permutation import in_orders
 from rosetta.correlation.plan import Tile
 from rosetta.correlation.sums import ColumnTotals
 from rosetta.errors import StoreError
+from rosetta.models.devices import CPU
 
 T = TypeVar("T")
 Parts = list[
@@ -80,12 +82,15 @@ class Reading:
         Positions per block.
     kept : torch.dtype, optional
         Precision that blocks are rounded to once they are summed; `dtype` if not given.
+    where : torch.device
+        Where rows are pooled and blocks lie: where they are multiplied.
     """
 
     pooling: str
     dtype: torch.dtype
     rows: int
     kept: torch.dtype | None = None
+    where: torch.device = CPU
 
 
 def centred_blocks(
@@ -123,29 +128,28 @@ def centred_blocks(
 def _blocks(
     neurons: Neurons, reading: Reading, sums: ColumnTotals, first: int
 ) -> Iterator[torch.Tensor]:
-    side, rows = neurons.side, reading.rows
-    center = torch.from_numpy(side.center[neurons.flat]).to(reading.dtype)
+    side, rows, where = neurons.side, reading.rows, reading.where
+    at_once, width = min(strip_rows(where), rows), len(neurons)
+    center = torch.from_numpy(side.center[neurons.flat]).to(where, reading.dtype)
     dropped = torch.from_numpy(side.quiet[neurons.flat])
-    quiet = dropped if dropped.any() else None
-    kept = reading.kept or reading.dtype
-    buffers = cycle(torch.empty((rows, len(neurons)), dtype=kept) for _ in range(2))
-    apart = (
-        torch.empty((STRIP, len(neurons)), dtype=reading.dtype) if kept != reading.dtype else None
-    )
+    quiet = dropped.to(where) if dropped.any() else None
+    kept, empty = reading.kept or reading.dtype, partial(torch.empty, device=where)
+    buffers = cycle(empty((rows, width), dtype=kept) for _ in range(2))
+    apart = empty((at_once, width), dtype=reading.dtype) if kept != reading.dtype else None
     block, filled, left = next(buffers), 0, side.n_positions - first
-    for piece in _pieces(neurons, first):
+    for piece in _pieces(neurons, first, where):
         done, n = 0, len(piece.positions)
         while done < n:
             # No further than the strip's end, so that it is centred while it is in the cache.
-            some = slice(done, min(done + min(STRIP - filled % STRIP, rows - filled), n))
+            some = slice(done, min(done + min(at_once - filled % at_once, rows - filled), n))
             end = filled + some.stop - done
-            begun = filled // STRIP * STRIP
-            strip = block[begun : begun + STRIP] if apart is None else apart
+            begun = filled // at_once * at_once
+            strip = block[begun : begun + at_once] if apart is None else apart
             for offset, values in piece.parts:
                 out = strip[filled - begun : end - begun, offset : offset + values.shape[1]]
                 piece.positions.pool_into(out, values, some, reading.pooling)
             filled, done, left = end, some.stop, left - (some.stop - done)
-            if filled % STRIP == 0 or filled == rows or not left:
+            if filled % at_once == 0 or filled == rows or not left:
                 _centre(strip[: filled - begun], center, quiet, sums)
                 if apart is not None:
                     block[begun:filled] = apart[: filled - begun]
@@ -184,15 +188,15 @@ class _Piece:
     positions: AlignedPositions
 
 
-def _pieces(neurons: Neurons, first: int) -> Iterator[_Piece]:
+def _pieces(neurons: Neurons, first: int, where: torch.device) -> Iterator[_Piece]:
     """Yield the positions of all shards from `first` on, in order."""
     for shard, positions in enumerate(neurons.side.positions):
         if first < len(positions):
-            yield from _pieces_of(neurons, shard, first)
+            yield from _pieces_of(neurons, shard, first, where)
         first = max(first - len(positions), 0)
 
 
-def _pieces_of(neurons: Neurons, shard: int, first: int) -> Iterator[_Piece]:
+def _pieces_of(neurons: Neurons, shard: int, first: int, where: torch.device) -> Iterator[_Piece]:
     """Yield the positions of a shard from its `first` on, each as soon as its rows are read.
 
     Rows that later positions need too are carried to the next chunk. With chunks of 4 rows and
@@ -206,7 +210,7 @@ def _pieces_of(neurons: Neurons, shard: int, first: int) -> Iterator[_Piece]:
     until, since = _needs(positions)
     carried: Parts = []
     done, carried_from = first, 0
-    for start, whole in store.chunks(neurons.low, neurons.high, int(since[first])):
+    for start, whole in store.chunks(neurons.low, neurons.high, int(since[first]), where):
         parts = whole if neurons.only is None else _picked(whole, neurons.only)
         stop = start + len(parts[0][1])
         ready = int(np.searchsorted(until, stop, side="right"))
@@ -260,14 +264,14 @@ def _picked(parts: Parts, only: np.ndarray) -> Parts:
     return picked
 
 
-def prefetched(items: Iterator[T], pauses: Container[int] = ()) -> Iterator[T]:
+def prefetched(items: Iterator[T], pauses: Container[int] = (), n_threads: int = 1) -> Iterator[T]:
     """Yield the items of an iterator; a thread makes the next one while the present one is used.
 
     After as many items as a number of `pauses` tells, the next one is made when it is asked for:
-    then nothing is under way while these items are used.
+    then nothing is under way while these items are used. The thread has `n_threads` of torch: one
+    where it reads and pools, because strips are small, and all cores belong to the product.
     """
-    # One torch thread each: the strips are small, and all cores belong to the product.
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as thread:
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(n_threads,)) as thread:
         taken, ahead = 0, thread.submit(next, items, None)
         while (item := ahead.result()) is not None:
             taken += 1

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from rosetta.alignment.pooling import STRIP
+from rosetta.alignment.pooling import strip_rows
+from rosetta.models.devices import CPU
 
 SQUARED_COLUMNS = 2048
 
@@ -19,10 +20,12 @@ class ColumnTotals:
     ----------
     width : int
         Number of neurons.
+    where : torch.device
+        Where rows come from.
     """
 
-    def __init__(self, width: int) -> None:
-        self.total = torch.zeros(width, dtype=torch.float64)
+    def __init__(self, width: int, where: torch.device = CPU) -> None:
+        self.total = torch.zeros(width, dtype=torch.float64, device=where)
 
     def add(self, rows: torch.Tensor) -> None:
         """Add a strip of rows, few enough that sums in its own precision lose nothing."""
@@ -32,12 +35,12 @@ class ColumnTotals:
 class ColumnSums(ColumnTotals):
     """Sums and sums of squares over the rows of one side, and whether a neuron ever changes."""
 
-    def __init__(self, width: int) -> None:
-        super().__init__(width)
-        self.squares = torch.zeros(width, dtype=torch.float64)
+    def __init__(self, width: int, where: torch.device = CPU) -> None:
+        super().__init__(width, where)
+        self.squares = torch.zeros(width, dtype=torch.float64, device=where)
         # The first value of every neuron, and whether any later one was another.
-        self._first = torch.full((width,), torch.nan, dtype=torch.float64)
-        self._varies = torch.zeros(width, dtype=torch.bool)
+        self._first = torch.full((width,), torch.nan, dtype=torch.float64, device=where)
+        self._varies = torch.zeros(width, dtype=torch.bool, device=where)
 
     def add(self, rows: torch.Tensor) -> None:
         """Add a strip of rows, few enough that sums in its own precision lose nothing."""
@@ -59,7 +62,7 @@ class ColumnSums(ColumnTotals):
 
     def add_rows(self, rows: torch.Tensor) -> None:
         """Add any number of rows, in strips."""
-        for strip in torch.split(rows, STRIP):
+        for strip in torch.split(rows, strip_rows(rows.device)):
             self.add(strip)
 
     @classmethod
@@ -79,7 +82,7 @@ class ColumnSums(ColumnTotals):
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `add` has summed so far, for `restore`."""
-        return {name.lstrip("_"): value.numpy() for name, value in vars(self).items()}
+        return {name.lstrip("_"): value.cpu().numpy() for name, value in vars(self).items()}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from a state of as many neurons."""

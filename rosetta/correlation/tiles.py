@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from rosetta.alignment.pooling import STRIP
+from rosetta.activations.reader import runs_the_model
+from rosetta.alignment.pooling import strip_rows
 from rosetta.config import Dask
 from rosetta.correlation.aligned import AlignedPair, StoredPair
 from rosetta.correlation.checkpoints import WINDOWS_AT_ONCE, Checkpoint, Summed
@@ -19,7 +20,7 @@ from rosetta.correlation.kept_arrays import kept_arrays, load_arrays
 from rosetta.correlation.neighbors import Neighbors, PairNeighbors
 from rosetta.correlation.permutation import window_edges
 from rosetta.correlation.plan import ROWS, Tile
-from rosetta.correlation.products import Products
+from rosetta.correlation.products import Products, product_device
 from rosetta.correlation.schedule import run_tasks
 from rosetta.correlation.stream import Neurons, Reading, centred_blocks, neurons_of, prefetched
 from rosetta.correlation.sums import ColumnSums
@@ -59,7 +60,8 @@ def correlate_neurons(
     Returns
     -------
     r : list of Tensor of float64, shape (len(a), len(b))
-        Per order of the positions (`Side.permute_seeds`); -inf where one of the neurons is dead.
+        Per order of the positions (`Side.permute_seeds`), where they were multiplied; -inf where
+        one of the neurons is dead.
     dead_a, dead_b : ndarray of bool
         Neurons without variance over the aligned positions.
 
@@ -71,8 +73,9 @@ def correlate_neurons(
     n = a.side.n_positions
     dtype = torch.float64 if precision == "float64" else torch.float32
     kept = torch.bfloat16 if precision == "bfloat16" else dtype
-    reading = Reading(pooling, dtype, ROWS, kept)
-    sums_a, sums_b = ColumnSums(len(a)), ColumnSums(len(b))
+    where = product_device(precision)
+    reading = Reading(pooling, dtype, ROWS, kept, where)
+    sums_a, sums_b = ColumnSums(len(a), where), ColumnSums(len(b), where)
     products = [Products(len(a), len(b), precision) for _ in b.side.permute_seeds]
     _Pass(a, b, reading, sums_a, sums_b, products).run(checkpoint)
     of_a, of_b = reduced(sums_a, n), reduced(sums_b, n)
@@ -80,7 +83,7 @@ def correlate_neurons(
     while products:
         found.append(products.pop(0).take())
         to_correlations(found[-1], of_a, of_b, n)
-    return found, of_a.dead.numpy(), of_b.dead.numpy()
+    return found, of_a.dead.cpu().numpy(), of_b.dead.cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,10 @@ class _Pass:
         """Return the blocks of a side, each `times` times, made ahead but for pauses."""
         rows = self.reading.rows
         before = {-(-(pause - first) // rows) * times for pause in pauses if pause > first}
-        return prefetched(centred_blocks(neurons, self.reading, sums, first), before)
+        # Models run on all cores, in turn with the product.
+        live = any(map(runs_the_model, neurons.side.stores))
+        n_threads = torch.get_num_threads() if live else 1
+        return prefetched(centred_blocks(neurons, self.reading, sums, first), before, n_threads)
 
 
 class Columns(NamedTuple):
@@ -146,8 +152,9 @@ def reduced(sums: ColumnSums, n: int) -> Columns:
 
 def to_correlations(products: torch.Tensor, a: Columns, b: Columns, n: int) -> None:
     """Turn sums of products over n rows into Pearson r in place; -inf for dead neurons."""
-    for low in range(0, len(products), STRIP):
-        rows = slice(low, low + STRIP)
+    at_once = strip_rows(products.device)
+    for low in range(0, len(products), at_once):
+        rows = slice(low, low + at_once)
         products[rows].addr_(a.total[rows], b.total, alpha=-1.0 / n).mul_(a.scale[rows, None]).mul_(
             b.scale
         )

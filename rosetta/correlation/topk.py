@@ -38,13 +38,13 @@ def _largest(r: torch.Tensor, k: int) -> tuple[np.ndarray, np.ndarray]:
     """Return each row's k largest entries and their columns: values fall, ties rise by column."""
     # One more, because torch.topk breaks ties as it likes: where the next value equals the k-th,
     # the cells of that value are looked up.
-    more, where = (found.numpy() for found in torch.topk(r, min(k + 1, r.shape[1]), dim=1))
+    more, where = (found.cpu().numpy() for found in torch.topk(r, min(k + 1, r.shape[1]), dim=1))
     values, columns = more[:, :k].copy(), where[:, :k].copy()
     if more.shape[1] > k:
         tied = (more[:, k] == values[:, -1]) & (values[:, -1] > -np.inf)
         for row in np.flatnonzero(tied):
             last = values[row] == values[row, -1]
-            equal = np.flatnonzero(r[row].numpy() == values[row, -1])
+            equal = np.flatnonzero(r[row].cpu().numpy() == values[row, -1])
             columns[row, last] = equal[: last.sum()]
     order = np.lexsort((columns, -values), axis=1)
     return np.take_along_axis(values, order, 1), np.take_along_axis(columns, order, 1)
