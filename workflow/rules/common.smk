@@ -102,6 +102,7 @@ correlation_threads = run.dask.n_workers * run.dask.threads_per_worker if run.da
 SHOWN = {
     "Scaling": ("counts", "fit", "figures"),
     "Controls": ("control_tables", "control_figures"),
+    "Instruments": ("instrument_tables", "instrument_figures"),
     "Neurons": ("describe", "neuron_figures"),
     "Images": ("place_maps",),
     "Theory": ("theory_beta", "theory_exponents", "theory_compare", "theory_figures"),

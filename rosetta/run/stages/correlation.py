@@ -32,7 +32,7 @@ def _swept(config: Config) -> list[Wildcards]:
     return per_pair(config) if config.sweeps_recorrelate else []
 
 
-def _seen(config: Config) -> Slice:
+def seen(config: Config) -> Slice:
     """Return how stored rows become positions, and which positions are used.
 
     A grid that is not chosen is left out, so that results of before there was a choice stay valid.
@@ -47,16 +47,16 @@ def _seen(config: Config) -> Slice:
 def _recomputed(config: Config) -> Slice:
     """Return what stages that correlate and match again depend on."""
     return {
-        **_seen(config),
+        **seen(config),
         "precision": config.correlation.precision,
-        "matching": config.matching.model_dump(),
+        "matching": config.matching.model_dump(exclude={"instruments"}),
     }
 
 
 def _correlate(config: Config, _pair: str) -> Slice:
     # The memory budget changes how the work is cut, not its result; nor does where it runs.
     kept = config.correlation.model_dump(mode="json", exclude={"memory_gb"})
-    return {**_seen(config), "correlation": kept}
+    return {**seen(config), "correlation": kept}
 
 
 def _nulls(config: Config, control: str) -> Slice:
