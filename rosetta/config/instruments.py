@@ -50,9 +50,16 @@ class Instruments(Section):
     )
     null: Literal["documents", "permutation"] = Field(
         "documents",
-        description="null model that counts have to exceed (controls.null_quantile of its scores): "
-        "exchanged samples, or permuted positions, above which instruments that pair all units "
-        "count nearly all",
+        description="null model that counts have to exceed: exchanged samples, or permuted "
+        "positions, above which instruments that pair all units count nearly all",
+    )
+    null_quantile: float = Field(
+        0.95,
+        gt=0,
+        lt=1,
+        description="a match counts if its score exceeds this quantile of the scores that its "
+        "instrument finds under the null model, one threshold per ladder; lower than "
+        "controls.null_quantile, because one seed makes few matches",
     )
     null_seed: Seed = Field(0, description="seed of that null model")
     n_permutations: int = Field(

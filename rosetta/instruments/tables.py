@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from rosetta.analysis.counts import model_shape
-from rosetta.analysis.group_counts import count_group, group_keys, jaccard
 from rosetta.analysis.null_thresholds import PLAIN, LadderNull
 from rosetta.analysis.replicates import REPLICATE_COLUMNS, clipped, intervals_of
 from rosetta.analysis.rung_means import rung_table
@@ -18,7 +17,8 @@ from rosetta.config import PAIR_SEPARATOR, Config, group_name, group_pairs
 from rosetta.config.ladders import families_of
 from rosetta.config.matching import MUTUAL_NEAREST
 from rosetta.instruments.columns import INSTRUMENT_COLUMNS, SIMILARITY_COLUMNS
-from rosetta.instruments.sizes import n_halves
+from rosetta.instruments.counting import NOTHING, Found, anchors, counted, kept_share, overlap
+from rosetta.instruments.sizes import NULL_HALVES, n_halves
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_parquet, read_parquet_metadata
 
@@ -34,23 +34,18 @@ class Measured:
 
     Attributes
     ----------
-    found : dict of (str, bool, int) to DataFrame
+    found : dict of (str, bool, int) to Found
         Matches by instrument, null and half.
     facts : dict
         Metadata (`rosetta.instruments.steps.instruments_step`).
     """
 
-    found: dict[tuple[str, bool, int], pd.DataFrame]
+    found: dict[tuple[str, bool, int], Found]
     facts: dict[str, Any]
 
-    def matches(self, instrument: str, half: int, *, null: bool = False) -> pd.DataFrame:
-        """Return what an instrument found on a half; no row if it found nothing."""
-        return self.found.get((instrument, null, half), _NOTHING)
-
-
-_NOTHING = pd.DataFrame(
-    columns=["model_a", "model_b", "layer_a", "unit_a", "layer_b", "unit_b", "r", "rank_a"]
-)
+    def matches(self, instrument: str, half: int, *, null: bool = False) -> Found:
+        """Return what an instrument found on a half."""
+        return self.found.get((instrument, null, half), NOTHING)
 
 
 def read_measured(config: Config, paths: Paths) -> dict[tuple[str, str], Measured]:
@@ -58,9 +53,10 @@ def read_measured(config: Config, paths: Paths) -> dict[tuple[str, str], Measure
     read = {}
     for a, b in config.all_pairs():
         path = paths.instruments(group_name((a, b)))
-        table = read_parquet(path).assign(model_a=a, model_b=b, rank_a=1)
-        parts = table.groupby(["instrument", "null", "half"], sort=False)
-        found = {(str(key[0]), bool(key[1]), int(str(key[2]))): part for key, part in parts}
+        parts = read_parquet(path).groupby(["instrument", "null", "half"], sort=False)
+        found = {
+            (str(key[0]), bool(key[1]), int(str(key[2]))): Found.of(part) for key, part in parts
+        }
         read[a, b] = Measured(found, read_parquet_metadata(path))
     return read
 
@@ -89,10 +85,10 @@ def rung_tables(
 ) -> RungTables:
     """Return the counts of all rungs under all instruments.
 
-    A match counts if its r exceeds `controls.null_quantile` of the scores that the instrument finds
-    under the null model, one threshold per ladder and instrument (`LadderNull.threshold`). `count`
-    is the mean over the halves of the samples on which the instrument is judged, with its interval
-    over samples; `trainings_mean` that over all groups of trainings, with its interval over these.
+    A match counts if its r exceeds `instruments.null_quantile` of the scores that the instrument
+    finds under the null model, one threshold per ladder and instrument (`LadderNull.threshold`).
+    `count` is the mean over the halves of the samples on which the instrument is judged, with its
+    interval over samples; `trainings_mean` that over all groups of trainings, with its interval over these.
     Of a larger group, anchor neurons count that are matched in every comparison.
 
     `jaccard` compares the neurons of A that are matched with those that mutual nearest neighbours
@@ -111,13 +107,19 @@ def rung_tables(
     for ladder in config.ladders:
         limits = {str(name): null_limit(config, measured, ladder, name) for name in names}
         for name in names:
-            counted = _Counted(config, measured, limits, name)
+            instrument = _Instrument(config, measured, limits, name)
             for number, rung in enumerate(map(tuple, config.ladders[ladder])):
                 place = {"instrument": name, "ladder": ladder, "rung": number}
-                points += [place | row for row in _points(config, paths, counted, ladder, rung)]
-                on_halves = counted.on_halves(rung)
-                halves += [{**place, "statistic": PLAIN, **row} for row in on_halves]
-                rungs.append(place | _first(counted, rung, on_halves))
+                groups = {
+                    group: instrument.on_halves(group) for group in config.replicate_groups(rung)
+                }
+                told = _rung_facts(config, ladder, rung)
+                points += [
+                    {**place, **told, **_point(paths, group, on_halves)}
+                    for group, on_halves in groups.items()
+                ]
+                halves += [{**place, "statistic": PLAIN, **row} for row in groups[rung]]
+                rungs.append(place | _first(instrument, rung, groups[rung]))
     of_points = pd.DataFrame(points)
     of_halves = pd.DataFrame(halves, columns=["instrument", *REPLICATE_COLUMNS])
     table = _with_means(pd.DataFrame(rungs), of_points, of_halves)
@@ -128,21 +130,22 @@ def null_limit(
     config: Config, measured: Mapping[tuple[str, str], Measured], ladder: str, name: str
 ) -> float:
     """Return what r has to exceed in a ladder; NaN where the null has too few matches to tell."""
-    rungs, seeds = [], [0, 1]  # the two halves that the null is judged on, as if seeds
+    rungs, seeds = [], list(range(NULL_HALVES))
     for rung in config.ladders[ladder]:
-        parts = [
-            measured[pair].matches(name, half, null=True)[["r"]].assign(seed=half)
+        found = [
+            pd.DataFrame({"r": measured[pair].matches(name, half, null=True).r, "seed": half})
             for pair in group_pairs(tuple(rung))
             for half in seeds
         ]
-        rungs.append(pd.concat(parts))
+        rungs.append(pd.concat(found))
+    # Halves of one draw have other samples each, as seeds have.
     null = LadderNull.of(rungs, seeds, one_draw=True)
-    return null.threshold(config.controls.null_quantile)
+    return null.threshold(config.instruments.null_quantile)
 
 
 @dataclass(frozen=True)
-class _Counted:
-    """Counts of groups under one instrument, in one ladder."""
+class _Instrument:
+    """An instrument in one ladder."""
 
     config: Config
     measured: Mapping[tuple[str, str], Measured]
@@ -156,13 +159,13 @@ class _Counted:
     def reason(self, group: tuple[str, ...]) -> str:
         """Return why a group is not counted; empty if it is."""
         told = [self.measured[pair].facts["reasons"].get(self.name) for pair in group_pairs(group)]
-        missing = [] if not np.isnan(self.limits[self.name]) else [_NO_THRESHOLD]
-        return "; ".join(dict.fromkeys(filter(None, [*told, *(missing if not any(told) else [])])))
+        left_out = "; ".join(dict.fromkeys(filter(None, told)))
+        return left_out or (_NO_THRESHOLD if np.isnan(self.limits[self.name]) else "")
 
-    def above(self, group: tuple[str, ...], half: int, name: str) -> list[pd.DataFrame]:
+    def above(self, group: tuple[str, ...], half: int, name: str) -> list[Found]:
         """Return the matches of a group's pairs that exceed an instrument's threshold."""
-        tables = [self.measured[pair].matches(name, half) for pair in group_pairs(group)]
-        return [table[table["r"] > self.limits[name]] for table in tables]
+        found = [self.measured[pair].matches(name, half) for pair in group_pairs(group)]
+        return [part.above(self.limits[name]) for part in found]
 
     def on_halves(self, group: tuple[str, ...]) -> list[Place]:
         """Return counts and mean r on every half; NaN where the group is not counted."""
@@ -170,64 +173,53 @@ class _Counted:
             nothing = {"matches": np.nan, "mean_r": np.nan}
             return [{"half_sample": half, **nothing} for half in self.halves]
         return [
-            {"half_sample": half, **count_group(self.above(group, half, self.name))._asdict()}
+            {"half_sample": half, **counted(self.above(group, half, self.name))._asdict()}
             for half in self.halves
         ]
 
 
-def _points(
-    config: Config, paths: Paths, counted: _Counted, ladder: str, rung: tuple[str, ...]
-) -> list[Place]:
-    """Return one row per group of trainings of a rung: the mean count over halves."""
+def _rung_facts(config: Config, ladder: str, rung: tuple[str, ...]) -> Place:
     families = families_of(config.ladders)
     named = group_name(tuple(families[model] for model in rung))
-    rows = []
-    for group in config.replicate_groups(rung):
-        sizes = [model_shape(paths, model).n_neurons for model in group]
-        counts = [row["matches"] for row in counted.on_halves(group)]
-        row = {"models": group_name(group), "families": named, "n_neurons": float(np.mean(sizes))}
-        row |= {"modality": config.ladder_modality(ladder), "matches": float(np.mean(counts))}
-        rows.append(row)
-    return rows
+    return {"families": named, "modality": config.ladder_modality(ladder)}
 
 
-def _first(counted: _Counted, rung: tuple[str, ...], on_halves: list[Place]) -> Place:
+def _point(paths: Paths, group: tuple[str, ...], on_halves: list[Place]) -> Place:
+    """Return the mean count of a group of trainings over the halves."""
+    sizes = [model_shape(paths, model).n_neurons for model in group]
+    mean = float(np.mean([row["matches"] for row in on_halves]))
+    return {"models": group_name(group), "n_neurons": float(np.mean(sizes)), "matches": mean}
+
+
+def _first(instrument: _Instrument, rung: tuple[str, ...], on_halves: list[Place]) -> Place:
     """Return what is told of a rung's first trainings."""
     pairs = group_pairs(rung)
-    positions = [counted.measured[pair].facts.get("n_positions") for pair in pairs]
+    positions = [instrument.measured[pair].facts.get("n_positions") for pair in pairs]
     row = {
         "models": group_name(rung),
         "n_positions": min((n for n in positions if n is not None), default=np.nan),
-        "limit": counted.limits[counted.name],
-        "reason": counted.reason(rung),
+        "limit": instrument.limits[instrument.name],
+        "reason": instrument.reason(rung),
     }
     halves = pd.DataFrame(on_halves)
     for column, told, most in (("matches", "count", np.inf), ("mean_r", "mean_r", 1.0)):
         mean = float(halves[column].mean())
         ends = clipped(intervals_of(halves, column, mean), 0.0 if most > 1 else -1.0, most)
         row |= {told: mean, f"{told}_ci_low": ends[0], f"{told}_ci_high": ends[1]}
-    return row if row["reason"] else row | _compared(counted, rung)
+    return row if row["reason"] else row | _compared(instrument, rung)
 
 
-def _compared(counted: _Counted, rung: tuple[str, ...]) -> Place:
+def _compared(instrument: _Instrument, rung: tuple[str, ...]) -> Place:
     """Return how much of a rung's matches the instrument shares with mutual nearest neighbours."""
     neurons, kept = [], []
-    for half in counted.halves:
-        mine, theirs = (counted.above(rung, half, name) for name in (counted.name, MUTUAL_NEAREST))
-        neurons.append(jaccard(_anchors(mine), _anchors(theirs)))
-        if len(mine) == 1 and counted.name not in _ONE_SIDED:
-            shared = len(group_keys(mine).intersection(group_keys(theirs)))
-            kept.append(shared / len(theirs[0]) if len(theirs[0]) else np.nan)
+    for half in instrument.halves:
+        mine, theirs = (
+            instrument.above(rung, half, name) for name in (instrument.name, MUTUAL_NEAREST)
+        )
+        neurons.append(overlap(anchors(mine), anchors(theirs)))
+        if len(mine) == 1 and instrument.name not in _ONE_SIDED:
+            kept.append(kept_share(mine[0], theirs[0]))
     return {"jaccard": _mean(neurons), "kept": _mean(kept)}
-
-
-def _anchors(tables: list[pd.DataFrame]) -> pd.MultiIndex:
-    """Return the neurons of A that are matched in every comparison."""
-    keys = [pd.MultiIndex.from_frame(table[["layer_a", "unit_a"]]).unique() for table in tables]
-    shared = keys[0]
-    for others in keys[1:]:
-        shared = shared.intersection(others)
-    return shared
 
 
 def _mean(values: list[float]) -> float:

@@ -24,14 +24,14 @@ def _instruments(config: Config, _pair: str) -> Slice:
         **seen(config),
         "precision": config.correlation.precision,
         "matching": config.matching.model_dump(mode="json"),
-        "instruments": config.instruments.model_dump(mode="json"),
+        "instruments": config.instruments.model_dump(mode="json", exclude={"null_quantile"}),
         "memory_gb": config.correlation.memory_gb,  # pairs that do not fit are left out
     }
 
 
 def _instrument_tables(config: Config, name: str) -> Slice:
-    instruments = config.matching.instruments
-    return {**laddered(config, name), "instruments": instruments}
+    quantile, names = config.instruments.null_quantile, config.matching.instruments
+    return {**laddered(config, name), "null_quantile": quantile, "instruments": names}
 
 
 STAGES = (
