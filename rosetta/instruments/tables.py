@@ -88,8 +88,8 @@ def rung_tables(
     A match counts if its r exceeds `instruments.null_quantile` of the scores that the instrument
     finds under the null model, one threshold per ladder and instrument (`LadderNull.threshold`).
     `count` is the mean over the halves of the samples on which the instrument is judged, with its
-    interval over samples; `trainings_mean` that over all groups of trainings, with its interval over these.
-    Of a larger group, anchor neurons count that are matched in every comparison.
+    interval over samples; `trainings_mean` that over all groups of trainings, with its interval
+    over these. Of a larger group, anchor neurons count that are matched in every comparison.
 
     `jaccard` compares the neurons of A that are matched with those that mutual nearest neighbours
     match; `kept` is the share of these matches that the instrument has too, of instruments that

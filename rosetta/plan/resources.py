@@ -77,7 +77,7 @@ def needs_of_job(config: Config, paths: Paths, rule: str, job: Wildcards) -> Nee
     cost = job_cost(known, rule, job)
     resources = find_rule(rule).resources
     if resources is not None and resources.by == "pair":
-        if rule == "intervals":  # in its own process, wherever tiles are computed
+        if rule in ("intervals", "instruments"):  # in their own process, wherever tiles are
             return padded(config, cost, threads=dask.threads_per_worker)
         if not dask.local:  # it waits for workers, which have memory and GPUs of their own
             return Needs(BASE_MB, padded_minutes(cost.operations.work / SLOW_FLOPS))

@@ -103,10 +103,17 @@ def _draw_exponents(axes: plt.Axes, laws: pd.DataFrame, colors: Mapping[str, Any
 def _draw_counts(axes: plt.Axes, counts: pd.DataFrame) -> None:
     """Draw the counts of the first ladder under every instrument."""
     ladder = counts["ladder"].iloc[0]
+    axes.set_title(f"{ladder}, by instrument", loc="left")
+    known = counts[(counts["ladder"] == ladder) & (counts["count"] > 0)]
+    if known.empty:
+        axes.set_title("no instrument counts any match", loc="left")
+        return
     names = list(dict.fromkeys(counts["instrument"]))
     for name, color in zip(names, sns.color_palette("deep", len(names)), strict=True):
-        rows = counts[(counts["instrument"] == name) & (counts["ladder"] == ladder)]
-        rows = rows[rows["count"] > 0]
+        rows = known[known["instrument"] == name]
+        if rows.empty:
+            continue
+        # An interval that reaches 0 has no end on this axis.
         low = rows["count_ci_low"].clip(lower=rows["count"] / 10)
         style = {"color": color, "lw": 1}
         title = INSTRUMENT_TITLES[name]
@@ -114,10 +121,8 @@ def _draw_counts(axes: plt.Axes, counts: pd.DataFrame) -> None:
         axes.vlines(rows["n_neurons"], low, rows["count_ci_high"], **style)
     axes.set(xscale="log", yscale="log", xlabel="neurons per model")
     axes.set_ylabel("matches above the null")
-    axes.set_title(f"{ladder}, by instrument", loc="left")
     label_sizes(axes, counts["n_neurons"], most=6)
-    if axes.has_data():
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), **_LEGEND)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), **_LEGEND)
 
 
 def _draw_similarity(axes: plt.Axes, similarity: pd.DataFrame, colors: Mapping[str, Any]) -> None:

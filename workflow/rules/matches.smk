@@ -101,7 +101,7 @@ use rule step as instruments with:
         **job_of("instruments"),
     wildcard_constraints:
         **only("instruments"),
-    threads: correlation_threads
+    threads: run.dask.threads_per_worker
     resources:
         **needs("instruments"),
     params:
