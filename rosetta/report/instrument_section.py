@@ -55,10 +55,9 @@ def law_sentences(laws: pd.DataFrame) -> str:
     joined = laws[laws["ladder"].str.startswith(ALL_PAIRS)]
     ladder = (joined if len(joined) else laws)["ladder"].iloc[0]
     rows = laws[laws["ladder"] == ladder].set_index("instrument")
-    reference = rows.loc[MUTUAL_NEAREST]
-    if pd.isna(reference["alpha"]):
+    if MUTUAL_NEAREST not in rows.index or pd.isna(rows.loc[MUTUAL_NEAREST, "alpha"]):
         return f"{ladder}: mutual nearest neighbours give no exponent to compare others with."
-    others = rows.drop(MUTUAL_NEAREST)
+    reference, others = rows.loc[MUTUAL_NEAREST], rows.drop(MUTUAL_NEAREST)
     said = [f"{ladder}: α is {_alpha(reference)} under mutual nearest neighbours."]
     known = others["difference_ci_low"].notna() & others["difference_ci_high"].notna()
     above, below = others["difference_ci_low"] > 0, others["difference_ci_high"] < 0

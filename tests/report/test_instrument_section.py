@@ -72,6 +72,8 @@ def test_one_ladder_is_told_of_itself():
 def test_without_an_exponent_nothing_is_compared():
     told = law_sentences(laws(law("x-y", "mutual_nearest", np.nan), law("x-y", "cca", 0.6)))
     assert told == "x-y: mutual nearest neighbours give no exponent to compare others with."
+    told = law_sentences(laws(law("x-y", "mutual_nearest", 0.6), law("all pairs", "cca", 0.6)))
+    assert told.startswith("all pairs: mutual nearest neighbours give no exponent")
 
 
 def similarity():
