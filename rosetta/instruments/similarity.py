@@ -11,8 +11,8 @@ samples of the second model permuted, so the calibrated score
 
     max(0, (score − q) / (1 − q)),   q: 95% quantile under permutation,
 
-is 0 by chance at every depth and width, and 1 for models that are alike. Positions of one sample
-are not independent, samples are: hence one position of each.
+is 0 by chance at every depth and width, and 1 for models that are alike. Samples are independent of
+each other, and positions of one sample are not, so one position of each is taken.
 """
 
 from __future__ import annotations
