@@ -152,7 +152,10 @@ def test_what_is_shared_is_counted_above_the_null(tables):
     for name in ("mutual_nearest", "absolute", "spearman", "hungarian", "cca"):
         rows = counts[counts["instrument"] == name]
         shared = np.array([8, 16, 32])
-        np.testing.assert_allclose(rows["count"], shared, rtol=0.15, err_msg=name)
+        # Every neuron has a partner in an assignment, and every direction one in CCA: of those by
+        # chance, a fifth is above the quantile 0.8.
+        by_chance = 0.2 * shared if name in ("hungarian", "cca") else 0
+        np.testing.assert_allclose(rows["count"], shared + by_chance, rtol=0.15, err_msg=name)
         assert (rows["count_ci_low"] <= rows["count"]).all()
         assert (rows["count"] <= rows["count_ci_high"]).all()
         assert (rows["mean_r"] > 0.5).all()
