@@ -25,16 +25,21 @@ def pooled_reference(stores, spans, side, pooling):
     return np.array(rows)
 
 
-def reference(stores_a, stores_b, pooling):
+def pooled_sides(stores_a, stores_b, pooling):
+    """Pool the positions that two models share, by the definition."""
     spans = [
         aligned_spans(
             [token_ranges(a.positions()), token_ranges(b.positions())], len(a.read("document_ids"))
         )
         for a, b in zip(stores_a, stores_b, strict=True)
     ]
-    a, b = (
+    return [
         pooled_reference(stores, spans, i, pooling) for i, stores in enumerate((stores_a, stores_b))
-    )
+    ]
+
+
+def reference(stores_a, stores_b, pooling):
+    a, b = pooled_sides(stores_a, stores_b, pooling)
     with np.errstate(invalid="ignore", divide="ignore"):
         r = np.corrcoef(a.T, b.T)[: a.shape[1], a.shape[1] :]
     r[np.ptp(a, axis=0) == 0] = -np.inf

@@ -24,6 +24,7 @@ from rosetta.config.devices import Devices, device_problems
 from rosetta.config.exclusions import Exclusions
 from rosetta.config.filtering import Filtering, filtering_problems
 from rosetta.config.images import Images
+from rosetta.config.instruments import Instruments, instrument_problems
 from rosetta.config.intervals import Intervals
 from rosetta.config.judge import Judge, judge_problems
 from rosetta.config.matching import Matching
@@ -109,6 +110,7 @@ class Config(Section):
     )
     exclusions: Exclusions = Exclusions()
     matching: Matching = Matching()
+    instruments: Instruments = Instruments()
     controls: Controls = Controls()
     intervals: Intervals = Intervals()
     sweeps: Sweeps = Sweeps()
@@ -132,7 +134,7 @@ class Config(Section):
             *theory_problems(self.theory),
             *device_problems(self),
         ]
-        problems += matching_problems(self)
+        problems += [*matching_problems(self), *instrument_problems(self)]
         # These need names that hold.
         problems = problems or image_problems(self)
         problems = problems or judge_problems(self)

@@ -191,13 +191,15 @@ def rematch(asked: Rematching, precision: str) -> Resampled:
             )
             to_correlations(r, a, b, n)
             r_of_matches[:, number] = r.numpy()[asked.u, asked.v]
-            replicates.append(_mutual_nearest(r, asked.k))
+            replicates.append(mutual_nearest(r, asked.k))
             shown.update()
     return Resampled(r_of_matches, replicates)
 
 
-def _mutual_nearest(r: torch.Tensor, k: int) -> Replicate:
-    """Return the mutual k-nearest neighbours in a matrix of correlations."""
+def mutual_nearest(r: torch.Tensor, k: int) -> Replicate:
+    """Return the mutual k-nearest neighbours in a matrix of correlations; -inf marks pairs that
+    have none.
+    """
     of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)
     rows, ranks = np.nonzero(of_a.index >= 0)
     columns = of_a.index[rows, ranks]

@@ -38,6 +38,7 @@ from rosetta.report.headline import (
     uncounted_sentence,
 )
 from rosetta.report.image_section import image_section
+from rosetta.report.instrument_section import instrument_section
 from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.report.pictures import embedded
@@ -117,6 +118,7 @@ def render_report(config: Config, paths: Paths) -> str:
         cautions=cautions(config),
         growth=_growth(config, paths),
         controls=_controls(config, paths),
+        instruments=instrument_section(config, paths),
         theory=theory,
         filtering=filtering,
         phases=phase_table(config, paths),

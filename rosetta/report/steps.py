@@ -43,6 +43,13 @@ def neuron_figures_step(config: Config, paths: Paths) -> None:
     _save(paths, draw_neuron_figures(paths))
 
 
+def instrument_figures_step(config: Config, paths: Paths) -> None:
+    """Draw exponents, counts and similarities under all instruments."""
+    from rosetta.report.instrument_figure import InstrumentTables, draw_instruments
+
+    _save(paths, {"instruments": draw_instruments(InstrumentTables.read(paths))})
+
+
 def theory_figures_step(config: Config, paths: Paths) -> None:
     """Draw the theory beside what was measured."""
     from rosetta.report.theory_figures import draw_theory

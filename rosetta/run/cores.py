@@ -6,6 +6,9 @@ from rosetta.config import Config
 from rosetta.run.stages import find_rule
 from rosetta.run.stages.record import Bundle
 
+# Stages on pairs that compute in the job's own process, wherever tiles are computed.
+IN_THEIR_PROCESS = ("intervals", "instruments")
+
 
 def job_cores(config: Config, rule: str, n_jobs: int, cores: int | None) -> int:
     """Return the cores that each job of a rule computes on.
@@ -39,5 +42,4 @@ def waits_for_workers(config: Config, rule: str) -> bool:
     """Tell whether a rule's jobs only start tasks on other machines, and wait for them."""
     resources = find_rule(rule).resources
     on_tasks = resources is not None and resources.cores == "tasks"
-    # Half-samples are matched in the job's own process, wherever tiles are computed.
-    return on_tasks and not config.dask.local and rule != "intervals"
+    return on_tasks and not config.dask.local and rule not in IN_THEIR_PROCESS

@@ -236,6 +236,10 @@ class Paths:
         "sweeps/{pair}.parquet",
         "matches under the settings of the sweeps that correlate again",
     )
+    instruments = Files(
+        "instruments/{pair}.parquet",
+        "matches by other instruments on halves of the samples, and under a null model",
+    )
     theory = File("theory", "what the theory's tables are made from")
     theory_simulation = Files("theory/simulation/beta-{beta}.csv", "simulations of one decay β")
     theory_sweep = Files(

@@ -11,7 +11,12 @@ from rosetta.storage.digests import write_text
 CONFIG = parse_config(
     {**TINY, "activations": {**TINY["activations"], "shards_per_job": "one"}, "results": "results"}
 )
-COMMANDS = {"correlate": "neighbors", "match": "matches", "nulls": "nulls"}
+COMMANDS = {
+    "correlate": "neighbors",
+    "match": "matches",
+    "nulls": "nulls",
+    "instruments": "instruments",
+}
 
 
 @pytest.fixture
@@ -40,6 +45,7 @@ def test_a_command_takes_the_pairs_of_its_rule(folder, stage):
         ("nulls", "pythia-s~2--opt-s"),
         ("intervals", "pythia-s~2--opt-s"),
         ("sweeps", "opt-s--pythia-s"),
+        ("instruments", "opt-s--pythia-s"),
     ],
 )
 def test_a_command_rejects_other_pairs(folder, command, pair):

@@ -23,7 +23,7 @@ def test_shipped_configurations_are_valid():
 def test_the_written_configuration_is_complete_and_reads_back():
     config = parse_config(GOOD)
     assert parse_config(yaml.safe_load(dump_config(config))) == config
-    assert yaml.safe_load(dump_config(config))["matching"] == {"k": 1}
+    assert yaml.safe_load(dump_config(config))["matching"] == {"k": 1, "instruments": []}
 
 
 def test_the_documentation_is_in_step_with_the_model():

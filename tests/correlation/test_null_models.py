@@ -105,7 +105,7 @@ def test_views_of_a_pair_share_its_opened_stores_until_they_change(tmp_path):
         return StoredPair(*map(str, folders), pair_identity(*folders), view).open()
 
     first, permuted = opened(View()), opened(View(permute_seeds=(3,)))
-    assert permuted.b.permute_seed == 3
+    assert permuted.b.permute_seeds == (3,)
     assert permuted.a.stores is first.a.stores
     assert permuted.b.stores is first.b.stores
     for folder in folders:

@@ -37,6 +37,7 @@ ORDER = [
     "correlation",
     "matching",
     "analysis",
+    "instruments",
     "theory",
     "filtering",
     "drawing",

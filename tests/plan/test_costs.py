@@ -220,9 +220,34 @@ def test_intervals_need_their_memory_where_tiles_are_computed_elsewhere(tmp_path
     pair, paths = config.pairs()[0], Paths(tmp_path)
     given = {
         rule: needs_of_job(elsewhere, paths, rule, {"pair": group_name(pair)}).mb
-        for rule in ("correlate", "intervals", "sweeps")
+        for rule in ("correlate", "intervals", "instruments", "sweeps")
     }
-    assert given == {"correlate": BASE_MB, "sweeps": BASE_MB, "intervals": BASE_MB + 2000}
+    here = dict.fromkeys(("intervals", "instruments"), BASE_MB + 2000)
+    assert given == {"correlate": BASE_MB, "sweeps": BASE_MB, **here}
+
+
+def test_instruments_cost_what_they_look_at(tmp_path):
+    """A null and more samples cost more, further trainings less, and what is left out nothing."""
+    config, pair = load(ROOT / "config.yaml"), ("pythia-64", "opt-64")
+    assert set(config.matching.instruments) == {
+        "mutual_nearest",
+        "absolute",
+        "procrustes",
+        "cca",
+        "soft",
+    }
+
+    def flops(pair, **settings):
+        instruments = config.instruments.model_copy(update=settings)
+        changed = config.model_copy(update={"instruments": instruments})
+        known = known_at_most(changed, Paths(tmp_path))
+        return pairs.instruments(known, pair).operations.flops
+
+    first, again = flops(pair), flops(("pythia-64~2", "opt-64"))
+    assert 0 < again < first < 2 * again
+    assert first < flops(pair, max_samples=None)
+    assert flops(("pythia-2048", "opt-2048")) > 100 * first
+    assert flops(("pythia-2048", "opt-2048"), max_neurons=2047) == 0
 
 
 def test_more_documents_than_are_guessed_are_counted(tmp_path):

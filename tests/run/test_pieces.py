@@ -67,6 +67,7 @@ FROM_MATCHES = {
     "filter_tables",
     "filter_figure",
 }
+COMPARED = {"instruments", "instrument_tables", "instrument_figures"}
 FROM_TABLES = {
     "neuron_figures",
     "theory_compare",
@@ -96,13 +97,21 @@ FROM_TABLES = {
                 "viewer",
             },
         ),
-        ({"matching": {"k": 2}}, FROM_MATCHES | {"nulls", "intervals", "sweeps"}),
+        (
+            {"matching": {**TINY["matching"], "k": 2}},
+            FROM_MATCHES | COMPARED | {"nulls", "intervals", "sweeps"},
+        ),
+        ({"instruments": {**TINY["instruments"], "soft_price": 0.1}}, {*COMPARED, "report"}),
         ({"report": {"n_matches": 2}}, {"report"}),
         ({"bootstrap": {"seed": 1}}, FROM_TABLES),
-        # It may decide how half-samples are matched, and intervals stand beside matches.
-        ({"correlation": {**TINY["correlation"], "memory_gb": 1.5}}, {"intervals", *FROM_MATCHES}),
+        # It may decide how half-samples are matched, and intervals stand beside matches; and which
+        # pairs are too large for instruments.
+        (
+            {"correlation": {**TINY["correlation"], "memory_gb": 1.5}},
+            {"intervals", *COMPARED, *FROM_MATCHES},
+        ),
     ],
-    ids=["nothing", "quantile", "k", "report", "bootstrap", "memory"],
+    ids=["nothing", "quantile", "k", "instruments", "report", "bootstrap", "memory"],
 )
 def test_an_edit_makes_outdated_what_depends_on_it_and_nothing_else(finished, change, expected):
     config = parse_config({**TINY, "results": "results", **change})

@@ -31,7 +31,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
 
     base = slices(GOOD)
     cases = {
-        "matching": ({"k": 2}, {"match", *recomputed}),
+        "matching": ({"k": 2}, {"match", "instruments", *recomputed}),
         "correlation": ({"max_k": 12}, {"correlate"}),
         "theory": (
             {"tau": 3.0},
@@ -44,8 +44,11 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
             }
             | {"theory_figures"},
         ),
-        "alignment": ({"pooling": "max"}, {"correlate", "contexts", *recomputed}),
-        "exclusions": ({"first_position": True}, {"correlate", *recomputed}),
+        "alignment": (
+            {"pooling": "max"},
+            {"correlate", "contexts", "instruments", *recomputed},
+        ),
+        "exclusions": ({"first_position": True}, {"correlate", "instruments", *recomputed}),
         "controls": ({"untrained_seeds": [5]}, {"twins", "nulls of untrained"}),
         "intervals": ({"n_blocks": 4}, {"intervals"}),
         "sweeps": ({"budgets": True}, {"sweeps", "control_figures"}),
@@ -70,6 +73,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
             {
                 "counts",
                 "control_tables",
+                "instrument_tables",
                 "describe",
                 "findings",
                 "viewer",
@@ -78,6 +82,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
                 "theory_figures",
             },
         ),
+        "instruments": ({"soft_price": 0.1}, {"instruments"}),
         "results": ("elsewhere", set()),
     }
     for key, (value, expected) in cases.items():
@@ -106,4 +111,12 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     )
     less = slices(changed(correlation={"memory_gb": 1.0}))
     changes = {stage for stage in base if less[stage] != base[stage]}
-    assert changes == {"intervals", "report"}, "which neurons half-samples match"
+    expected = {"intervals", "instruments", "report"}
+    assert changes == expected, "which neurons half-samples match, and which pairs are compared"
+    ways = ["mutual_nearest", "soft"]
+    more = slices(changed(matching={"instruments": ways}))
+    expected = {"instruments", "instrument_tables", "report"}
+    assert {stage for stage in base if more[stage] != base[stage]} == expected
+    other = slices(changed(instruments={"null_quantile": 0.9}))
+    expected = {"instrument_tables", "report"}
+    assert {stage for stage in base if other[stage] != base[stage]} == expected

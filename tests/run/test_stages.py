@@ -51,6 +51,7 @@ EARLIER = {
     "corpus": {"splits": {"train": 0.6, "match": 0.2, "pool": 0.1, "heldout": 0.1}},
     "activations": {"sequence_length": 64},
     "controls": {"untrained_seeds": [0, 1]},
+    "matching": {"instruments": ["mutual_nearest", "soft"]},
     "theory": {"predict_sizes": [1000], "sweep": {"kappa": [2.0]}},
     "filtering": {
         "name": "code",
@@ -116,6 +117,9 @@ STAMPS = {
     "theory_compare": ("", "795cb283d527962569267e9e1d7e330d"),
     "theory_predict": ("", "576e821a6fbfa0641efb338efa218c8f"),
     "theory_figures": ("", "9c10e5fc88e205e7b21c5d221c7ab491"),
+    "instruments": ("", "9c6cca47af4fbb8c8b329c51134db07e"),
+    "instrument_tables": ("", "1dd88643f4466e55596029918dbfafb4"),
+    "instrument_figures": ("", "a638dcf3bb95df6b02839f911e4e5982"),
     "figures": ("", "5b10047a3bb8880dee954412afd223eb"),
 }
 

@@ -75,6 +75,7 @@ FILES = {
     f"intervals/{PAIR}.parquet": (MATCH, None),
     f"intervals/{PAIR}.replicates.parquet": (["counts", *RUN], None),
     f"sweeps/{PAIR}.parquet": (["control-tables", *RUN], None),
+    f"instruments/{PAIR}.parquet": (["instrument-tables", *RUN], None),
     f"matches/{PAIR}.parquet": (
         ["anchors", f"results/matches/{PAIR}.parquet", "--out", "new.parquet"],
         None,
@@ -99,6 +100,7 @@ FILES = {
     "tables/scaling.csv": (["findings", *RUN], None),
     "tables/polarization_by_model.csv": (["neuron-figures", *RUN], None),
     "tables/null_summary.csv": (["control-figures", *RUN], None),
+    "tables/similarity.csv": (["instrument-figures", *RUN], None),
     "tables/depth_agreement.csv": (["report", *RUN], None),
     "tables/findings.csv": (["report", *RUN], None),
     "tables/theory_beta.csv": (["theory", "compare", *RUN], None),

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pooled_reference import reference
 from transformers import AutoModelForCausalLM
-from workflow_runs import read_matches, rosetta
+from workflow_runs import TINY, read_matches, rosetta
 
 from rosetta.activations.folders import open_stores
 from rosetta.config import load_config
@@ -125,6 +125,12 @@ def test_the_contract(finished):
     assert {"count", "fraction", "isolation_gain", "selectivity of rosetta"} <= set(
         predicted["quantity"]
     )
+    compared = pd.read_csv(results / "tables" / "instruments.csv")
+    assert set(compared["instrument"]) == set(TINY["matching"]["instruments"])
+    laws = pd.read_csv(results / "tables" / "instrument_scaling.csv")
+    assert set(laws["ladder"]) == set(TINY["ladders"])
+    similarity = pd.read_csv(results / "tables" / "similarity.csv")
+    assert similarity["calibrated"].between(0, 1).all()
     matches = pd.read_parquet(results / "matches" / "pythia-m--opt-m.parquet")
     assert matches.columns.tolist() == MATCH_COLUMNS
     assert matches["r"].between(-1, 1).all()

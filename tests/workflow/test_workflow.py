@@ -69,7 +69,7 @@ AFTER_MATCHES = {"pair", "part_of_rung", "groups", "tables", "drawings", "viewer
             {"controls": {**TINY["controls"], "null_quantile": 0.8}},
             {"tables", "drawings", "simulations", "viewer", "report"},
         ),
-        ({"matching": {"k": 2}}, {*AFTER_MATCHES, "report"}),
+        ({"matching": {**TINY["matching"], "k": 2}}, {*AFTER_MATCHES, "report"}),
         ({"report": {"n_matches": 2}}, {"report"}),
         ({"bootstrap": {"seed": 1}}, {"tables", "drawings", "report"}),
     ],

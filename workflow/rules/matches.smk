@@ -1,7 +1,8 @@
 """Correlations, matches, Rosetta Neurons.
 
 Needs: the activation stores of both models of a pair; matches under null models and intervals (controls.smk).
-Makes: results/neighbors/{pair}, results/matches/{pair}.parquet, results/rosetta/{group}.parquet. For small models also
+Makes: results/neighbors/{pair}, results/matches/{pair}.parquet, results/instruments/{pair}.parquet,
+results/rosetta/{group}.parquet. For small models also
 what controls.smk and neurons.smk make of a pair or a group.
 """
 
@@ -92,6 +93,24 @@ use rule step as match with:
         **command("match", "matches --config {config:q} --pair {pair}"),
     message:
         "Matching {wildcards.pair}"
+
+
+use rule step as instruments with:
+    input:
+        inputs_of("instruments"),
+    output:
+        outputs_of("instruments"),
+    pathvars:
+        **job_of("instruments"),
+    wildcard_constraints:
+        **only("instruments"),
+    threads: cores_of("instruments")
+    resources:
+        **needs("instruments"),
+    params:
+        **command("instruments", "instruments --config {config:q} --pair {pair} --threads {threads}"),
+    message:
+        "Matching {wildcards.pair} by other instruments"
 
 
 use rule step as anchors with:

@@ -24,6 +24,7 @@ from rosetta.correlation.plan import (
     screen_flops,
     sketch_rows,
 )
+from rosetta.instruments.sizes import instrument_flops
 from rosetta.models.known_sizes import planned_capture, planned_twin
 from rosetta.plan.costs.base import (
     PRODUCT_EFFICIENCY,
@@ -113,6 +114,29 @@ def sweeps(known: Known, pair: tuple[str, str]) -> Cost:
     n_sources = len(shared) + 1 if shared and known.config.sweeps.image_source else 0
     times = n_swept(known.config) + n_sources
     return _within_budget(known, pair, exact_products(known, pair) * times)
+
+
+def instruments(known: Known, pair: tuple[str, str]) -> Cost:
+    """Return the cost of matching a pair by all instruments, under the null model too.
+
+    Models run once for every pass, and once more for ranks.
+    """
+    config, size = known.config, known.pair_size(pair)
+    calibrated = config.is_first(group_name(pair))
+    seen = size._replace(n_positions=round(size.n_positions * _share_of_samples(known, pair)))
+    flops = instrument_flops(seen, config, calibrated=calibrated)
+    n_passes = (1 + calibrated) * (1 + ("spearman" in config.matching.instruments))
+    reads = known.reread(config.stores_of(group_name(pair)), n_passes if flops else 0)
+    return _within_budget(known, pair, Operations.at(PRODUCT_EFFICIENCY, flops) + reads)
+
+
+def _share_of_samples(known: Known, pair: tuple[str, str]) -> float:
+    """Return the share of the samples that instruments look at; 1 where it is not known."""
+    config = known.config
+    most, there = config.instruments.max_samples, config.activations.max_documents
+    if config.modality_of(pair[0]) == "images":
+        there = known.extent.generated if config.is_generator(pair[0]) else known.extent.images
+    return min(1.0, most / there) if most and there else 1.0
 
 
 def n_swept(config: Config) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from rosetta.config import PAIR_SEPARATOR, Config, group_name, twin_name
 from rosetta.config.base import Modality
 from rosetta.config.names import model_of_store
-from rosetta.run.stages import activations, analysis, filtering, images, models, theory
+from rosetta.run.stages import activations, analysis, filtering, images, instruments, models, theory
 from rosetta.run.stages.correlation import ON_PAIRS
 from rosetta.run.stages.record import Bundle, Piece, Sized, Stage, Wildcards
 
@@ -99,7 +99,12 @@ def _pair(config: Config, job: Wildcards) -> list[Piece]:
     nulls = [Piece("nulls", {**job, "control": control}) for control in config.controls.names]
     sweeps = [Piece("sweeps", job)] if config.sweeps_recorrelate else []
     neighbors = Piece("correlate", {**job, "job": 0})
-    return [neighbors, *nulls, Piece("intervals", job), *sweeps, Piece("match", job)]
+    compared = _compared(config, job)
+    return [neighbors, *nulls, Piece("intervals", job), *sweeps, Piece("match", job), *compared]
+
+
+def _compared(config: Config, job: Wildcards) -> list[Piece]:
+    return [Piece("instruments", job)] if config.matching.instruments else []
 
 
 def _image_pair(config: Config, job: Wildcards) -> list[Piece]:
@@ -129,7 +134,11 @@ def _further_pairs(config: Config, job: Wildcards) -> list[Piece]:
     return [
         piece
         for pair in further
-        for piece in (Piece("correlate", {**pair, "job": 0}), Piece("match", pair))
+        for piece in (
+            Piece("correlate", {**pair, "job": 0}),
+            Piece("match", pair),
+            *_compared(config, pair),
+        )
     ]
 
 
@@ -185,9 +194,9 @@ def _small_simulations(config: Config) -> list[Wildcards]:
     return _any_of(*_SIMULATIONS)(config) if config.theory.small else []
 
 
-_OF_MODELS, _OF_STORES, _OF_IMAGES, _OF_COUNTS, _OF_THEORY = (
+_OF_MODELS, _OF_STORES, _OF_IMAGES, _OF_COUNTS, _OF_INSTRUMENTS, _OF_THEORY = (
     {stage.name: stage for stage in part.STAGES}
-    for part in (models, activations, images, analysis, theory)
+    for part in (models, activations, images, analysis, instruments, theory)
 )
 _PROFILES = [_OF_IMAGES["image_neurons"]]
 _TOKENIZERS = (_OF_MODELS["tokenizer"],)
@@ -199,10 +208,12 @@ _SIMULATIONS = [
 _ROUTES = [_OF_THEORY[f"theory_{name}"] for name in ("ngrams", "beta")]
 _TABLES = [
     *(_OF_COUNTS[name] for name in ("counts", "control_tables", "fit", "describe", "findings")),
+    _OF_INSTRUMENTS["instrument_tables"],
     *(_OF_THEORY[f"theory_{name}"] for name in ("compare", "predict")),
 ]
 _FIGURES = [
     *(_OF_COUNTS[name] for name in ("figures", "control_figures", "neuron_figures")),
+    _OF_INSTRUMENTS["instrument_figures"],
     _OF_IMAGES["place_maps"],
     _OF_THEORY["theory_figures"],
 ]

@@ -32,7 +32,7 @@ def _swept(config: Config) -> list[Wildcards]:
     return per_pair(config) if config.sweeps_recorrelate else []
 
 
-def _seen(config: Config) -> Slice:
+def seen(config: Config) -> Slice:
     """Return how stored rows become positions, and which positions are used.
 
     A grid that is not chosen is left out, so that results of before there was a choice stay valid.
@@ -47,22 +47,22 @@ def _seen(config: Config) -> Slice:
 def _recomputed(config: Config) -> Slice:
     """Return what stages that correlate and match again depend on."""
     return {
-        **_seen(config),
+        **seen(config),
         "precision": config.correlation.precision,
-        "matching": config.matching.model_dump(),
+        "matching": config.matching.model_dump(exclude={"instruments"}),
     }
 
 
 def _correlate(config: Config, pair: str) -> Slice:
     # The memory budget changes how the work is cut, not its result; nor does where it runs.
     kept = config.correlation.model_dump(mode="json", exclude={"memory_gb"})
-    seen = {**_seen(config), "correlation": kept}
+    found = {**seen(config), "correlation": kept}
     if permuted := config.permuted_with(pair):
-        seen["permuted"] = permuted
+        found["permuted"] = permuted
     if config.correlation.floor_of_nulls:
         quantile, n_blocks = config.controls.null_quantile, config.intervals.n_blocks
-        seen["floor"] = {"null_quantile": quantile, "n_blocks": n_blocks}
-    return seen
+        found["floor"] = {"null_quantile": quantile, "n_blocks": n_blocks}
+    return found
 
 
 def _nulls(config: Config, control: str) -> Slice:

@@ -11,7 +11,7 @@ from rosetta.run.stages.record import Slice, Stage, Wildcards, per_group, per_pa
 
 
 def _match(config: Config, _pair: str) -> Slice:
-    return {"matching": config.matching.model_dump(mode="json")}
+    return {"matching": config.matching.model_dump(mode="json", exclude={"instruments"})}
 
 
 def _noted_from(config: Config, paths: Paths, job: Wildcards) -> list[Path]:

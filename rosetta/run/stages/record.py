@@ -27,6 +27,7 @@ Phase = Literal[
     "nulls",
     "intervals",
     "sweeps",
+    "instruments",
     "neurons",
     "theory",
     "filtering",

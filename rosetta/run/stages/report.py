@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rosetta.config import Config
 from rosetta.run.paths import Paths
-from rosetta.run.stages import analysis, files, filtering, images, judging, theory
+from rosetta.run.stages import analysis, files, filtering, images, instruments, judging, theory
 from rosetta.run.stages.analysis import laddered
 from rosetta.run.stages.record import Slice, Stage, Wildcards
 
@@ -33,6 +33,7 @@ def _told(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
     """Return all tables and figures that the configuration asks for."""
     made = [
         *analysis.STAGES,
+        *instruments.STAGES,
         *images.STAGES,
         *judging.STAGES,
         *theory.STAGES,
@@ -100,6 +101,8 @@ REPORT = Stage(
         "describe",
         "findings",
         "neuron_figures",
+        "instrument_tables",
+        "instrument_figures",
         "filter_choose",
         "filter_tables",
         "filter_figure",

@@ -1,0 +1,277 @@
+"""What every instrument finds of every rung, above its own null."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rosetta.analysis.counts import model_shape
+from rosetta.analysis.null_thresholds import PLAIN, LadderNull
+from rosetta.analysis.replicates import REPLICATE_COLUMNS, clipped, intervals_of
+from rosetta.analysis.rung_means import rung_table
+from rosetta.config import PAIR_SEPARATOR, Config, group_name, group_pairs
+from rosetta.config.ladders import families_of
+from rosetta.config.matching import MUTUAL_NEAREST
+from rosetta.instruments.columns import INSTRUMENT_COLUMNS, SIMILARITY_COLUMNS
+from rosetta.instruments.counting import NOTHING, Found, anchors, counted, kept_share, overlap
+from rosetta.instruments.sizes import NULL_HALVES, n_halves
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import read_parquet, read_parquet_metadata
+
+_NO_THRESHOLD = "its null has too few matches to read a threshold"
+# What is found on one side only, of which no pair of neurons is told.
+_ONE_SIDED = ("procrustes",)
+Place = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the instruments found of a pair of trainings.
+
+    Attributes
+    ----------
+    found : dict of (str, bool, int) to Found
+        Matches by instrument, null and half.
+    facts : dict
+        Metadata (`rosetta.instruments.steps.instruments_step`).
+    """
+
+    found: dict[tuple[str, bool, int], Found]
+    facts: dict[str, Any]
+
+    def matches(self, instrument: str, half: int, *, null: bool = False) -> Found:
+        """Return what an instrument found on a half."""
+        return self.found.get((instrument, null, half), NOTHING)
+
+
+def read_measured(config: Config, paths: Paths) -> dict[tuple[str, str], Measured]:
+    """Return what the instruments found of all pairs of trainings."""
+    read = {}
+    for a, b in config.all_pairs():
+        path = paths.instruments(group_name((a, b)))
+        parts = read_parquet(path).groupby(["instrument", "null", "half"], sort=False)
+        found = {
+            (str(key[0]), bool(key[1]), int(str(key[2]))): Found.of(part) for key, part in parts
+        }
+        read[a, b] = Measured(found, read_parquet_metadata(path))
+    return read
+
+
+@dataclass(frozen=True)
+class RungTables:
+    """Counts of all rungs under all instruments.
+
+    Attributes
+    ----------
+    rungs : DataFrame
+        `INSTRUMENT_COLUMNS`.
+    points : DataFrame
+        What laws are fitted to: one row per instrument and group of trainings.
+    halves : DataFrame
+        Counts of first trainings on the halves: `instrument` and `REPLICATE_COLUMNS`.
+    """
+
+    rungs: pd.DataFrame
+    points: pd.DataFrame
+    halves: pd.DataFrame
+
+
+def rung_tables(
+    config: Config, paths: Paths, measured: Mapping[tuple[str, str], Measured]
+) -> RungTables:
+    """Return the counts of all rungs under all instruments.
+
+    A match counts if its r exceeds `instruments.null_quantile` of the scores that the instrument
+    finds under the null model, one threshold per ladder and instrument (`LadderNull.threshold`).
+    `count` is the mean over the halves of the samples on which the instrument is judged, with its
+    interval over samples; `trainings_mean` that over all groups of trainings, with its interval
+    over these. Of a larger group, anchor neurons count that are matched in every comparison.
+
+    `jaccard` compares the neurons of A that are matched with those that mutual nearest neighbours
+    match; `kept` is the share of these matches that the instrument has too, of instruments that
+    name two neurons. Both are means over halves.
+
+    Parameters
+    ----------
+    config, paths : Config, Paths
+        The run.
+    measured : mapping
+        What the instruments found, by pair of trainings (`read_measured`).
+    """
+    names = config.matching.instruments
+    points, halves, rungs = [], [], []
+    for ladder in config.ladders:
+        limits = {str(name): null_limit(config, measured, ladder, name) for name in names}
+        for name in names:
+            instrument = _Instrument(config, measured, limits, name)
+            for number, rung in enumerate(map(tuple, config.ladders[ladder])):
+                place = {"instrument": name, "ladder": ladder, "rung": number}
+                groups = {
+                    group: instrument.on_halves(group) for group in config.replicate_groups(rung)
+                }
+                told = _rung_facts(config, ladder, rung)
+                points += [
+                    {**place, **told, **_point(paths, group, on_halves)}
+                    for group, on_halves in groups.items()
+                ]
+                halves += [{**place, "statistic": PLAIN, **row} for row in groups[rung]]
+                rungs.append(place | _first(instrument, rung, groups[rung]))
+    of_points = pd.DataFrame(points)
+    of_halves = pd.DataFrame(halves, columns=["instrument", *REPLICATE_COLUMNS])
+    table = _with_means(pd.DataFrame(rungs), of_points, of_halves)
+    return RungTables(table, of_points, of_halves)
+
+
+def null_limit(
+    config: Config, measured: Mapping[tuple[str, str], Measured], ladder: str, name: str
+) -> float:
+    """Return what r has to exceed in a ladder; NaN where the null has too few matches to tell."""
+    rungs, seeds = [], list(range(NULL_HALVES))
+    for rung in config.ladders[ladder]:
+        found = [
+            pd.DataFrame({"r": measured[pair].matches(name, half, null=True).r, "seed": half})
+            for pair in group_pairs(tuple(rung))
+            for half in seeds
+        ]
+        rungs.append(pd.concat(found))
+    # Halves of one draw have other samples each, as seeds have.
+    null = LadderNull.of(rungs, seeds, one_draw=True)
+    return null.threshold(config.instruments.null_quantile)
+
+
+@dataclass(frozen=True)
+class _Instrument:
+    """An instrument in one ladder."""
+
+    config: Config
+    measured: Mapping[tuple[str, str], Measured]
+    limits: Mapping[str, float]
+    name: str
+
+    @property
+    def halves(self) -> range:
+        return range(n_halves(self.config.instruments))
+
+    def reason(self, group: tuple[str, ...]) -> str:
+        """Return why a group is not counted; empty if it is."""
+        told = [self.measured[pair].facts["reasons"].get(self.name) for pair in group_pairs(group)]
+        left_out = "; ".join(dict.fromkeys(filter(None, told)))
+        return left_out or (_NO_THRESHOLD if np.isnan(self.limits[self.name]) else "")
+
+    def above(self, group: tuple[str, ...], half: int, name: str) -> list[Found]:
+        """Return the matches of a group's pairs that exceed an instrument's threshold."""
+        found = [self.measured[pair].matches(name, half) for pair in group_pairs(group)]
+        return [part.above(self.limits[name]) for part in found]
+
+    def on_halves(self, group: tuple[str, ...]) -> list[Place]:
+        """Return counts and mean r on every half; NaN where the group is not counted."""
+        if self.reason(group):
+            nothing = {"matches": np.nan, "mean_r": np.nan}
+            return [{"half_sample": half, **nothing} for half in self.halves]
+        return [
+            {"half_sample": half, **counted(self.above(group, half, self.name))._asdict()}
+            for half in self.halves
+        ]
+
+
+def _rung_facts(config: Config, ladder: str, rung: tuple[str, ...]) -> Place:
+    families = families_of(config.ladders)
+    named = group_name(tuple(families[model] for model in rung))
+    return {"families": named, "modality": config.ladder_modality(ladder)}
+
+
+def _point(paths: Paths, group: tuple[str, ...], on_halves: list[Place]) -> Place:
+    """Return the mean count of a group of trainings over the halves."""
+    sizes = [model_shape(paths, model).n_neurons for model in group]
+    mean = float(np.mean([row["matches"] for row in on_halves]))
+    return {"models": group_name(group), "n_neurons": float(np.mean(sizes)), "matches": mean}
+
+
+def _first(instrument: _Instrument, rung: tuple[str, ...], on_halves: list[Place]) -> Place:
+    """Return what is told of a rung's first trainings."""
+    pairs = group_pairs(rung)
+    positions = [instrument.measured[pair].facts.get("n_positions") for pair in pairs]
+    row = {
+        "models": group_name(rung),
+        "n_positions": min((n for n in positions if n is not None), default=np.nan),
+        "limit": instrument.limits[instrument.name],
+        "reason": instrument.reason(rung),
+    }
+    halves = pd.DataFrame(on_halves)
+    for column, told, most in (("matches", "count", np.inf), ("mean_r", "mean_r", 1.0)):
+        mean = float(halves[column].mean())
+        ends = clipped(intervals_of(halves, column, mean), 0.0 if most > 1 else -1.0, most)
+        row |= {told: mean, f"{told}_ci_low": ends[0], f"{told}_ci_high": ends[1]}
+    return row if row["reason"] else row | _compared(instrument, rung)
+
+
+def _compared(instrument: _Instrument, rung: tuple[str, ...]) -> Place:
+    """Return how much of a rung's matches the instrument shares with mutual nearest neighbours."""
+    neurons, kept = [], []
+    for half in instrument.halves:
+        mine, theirs = (
+            instrument.above(rung, half, name) for name in (instrument.name, MUTUAL_NEAREST)
+        )
+        neurons.append(overlap(anchors(mine), anchors(theirs)))
+        if len(mine) == 1 and instrument.name not in _ONE_SIDED:
+            kept.append(kept_share(mine[0], theirs[0]))
+    return {"jaccard": _mean(neurons), "kept": _mean(kept)}
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _with_means(rungs: pd.DataFrame, points: pd.DataFrame, halves: pd.DataFrame) -> pd.DataFrame:
+    """Add the means over trainings, with their intervals."""
+    keys, parts = ["instrument", "ladder", "rung"], []
+    renamed = {
+        "mean": "trainings_mean",
+        "mean_ci_low": "trainings_ci_low",
+        "mean_ci_high": "trainings_ci_high",
+    }
+    for name, part in points.groupby("instrument", sort=False):
+        found = rung_table(part, halves[halves["instrument"] == name])
+        parts.append(found.rename(columns=renamed).assign(instrument=name))
+    wanted = [*keys, *renamed.values(), "n_groups"]
+    means = pd.concat(parts).reindex(columns=wanted)
+    sizes = points.groupby(keys, sort=False)["n_neurons"].mean().reset_index()
+    table = rungs.merge(sizes, on=keys, how="left").merge(means, on=keys, how="left")
+    return table.reindex(columns=INSTRUMENT_COLUMNS)
+
+
+def similarity_table(
+    config: Config, paths: Paths, measured: Mapping[tuple[str, str], Measured]
+) -> pd.DataFrame:
+    """Return the calibrated similarity of every rung (`SIMILARITY_COLUMNS`).
+
+    `score`, `by_chance`, `threshold`, `p`, `calibrated` and `n_samples` are those of
+    `rosetta.instruments.similarity`. A larger group is as alike as the least alike of its
+    comparisons, which `pair` names. `svcca` and `pwcca` are means over halves, with what they are
+    under the null model; they are empty where `cca` is not asked for.
+    """
+    rows = []
+    for ladder, rungs in config.ladders.items():
+        for number, rung in enumerate(map(tuple, rungs)):
+            sizes = [model_shape(paths, model).n_neurons for model in rung]
+            told = [_similar(pair, measured[pair].facts) for pair in group_pairs(rung)]
+            known = [row for row in told if "calibrated" in row]
+            place = {"ladder": ladder, "rung": number, "models": group_name(rung)}
+            least = min(known, key=lambda row: row["calibrated"]) if known else {}
+            rows.append({**place, "n_neurons": float(np.mean(sizes)), **least})
+    return pd.DataFrame(rows, columns=SIMILARITY_COLUMNS)
+
+
+def _similar(pair: tuple[str, str], facts: Mapping[str, Any]) -> Place:
+    row = {"pair": PAIR_SEPARATOR.join(pair), **facts.get("similarity", {})}
+    of_cca = [told for told in facts["halves"] if told["instrument"] == "cca"]
+    for null, ending in ((False, ""), (True, "_by_chance")):
+        mine = [told for told in of_cca if told["null"] == null]
+        for name in ("svcca", "pwcca") if mine else ():
+            row[f"{name}{ending}"] = _mean([told[name] for told in mine])
+    return row
