@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -146,29 +145,25 @@ _Matched = Iterator[tuple[pd.DataFrame, dict[str, int]]]
 
 def _permuted(config: Config, paths: Paths, pair: str, scratch: Path) -> _Matched:
     """Yield matches with the positions permuted, of all seeds from the same passes."""
-    from rosetta.correlation.view import View
-    from rosetta.matching.views import match_orders
+    from rosetta.matching.views import match_orders, null_view
 
     for seed in config.permuted_with(pair):
         lists = read_lists(files.neighbors(config, paths, {"pair": pair}), seed)
         yield mutual_matches(*lists, config.matching.k), pair_counts(*lists)
     if config.permuted_with(pair):
         return
-    view = replace(View.of(config), permute_seeds=tuple(config.controls.permutation_seeds))
+    view = null_view(config, None, "permutation", *config.controls.permutation_seeds)
     yield from match_orders(config, *files.store_folders(config, paths, pair), scratch, view)
 
 
 def _exchanged(config: Config, paths: Paths, pair: str, scratch: Path) -> _Matched:
     """Yield matches with samples exchanged."""
-    from rosetta.correlation.view import View
-    from rosetta.matching.views import match_view
+    from rosetta.matching.views import match_view, null_view
 
-    folders, table = (
-        files.store_folders(config, paths, pair),
-        files.sample_table(config, paths, pair),
-    )
-    for seed in config.controls.seeds("documents"):
-        view = replace(View.of(config), exchange_seed=seed, sample_table=table)
+    folders = files.store_folders(config, paths, pair)
+    table = files.sample_table(config, paths, pair)
+    for seed in config.controls.document_seeds:
+        view = null_view(config, table, "documents", seed)
         yield match_view(config, *folders, scratch, view)
 
 

@@ -106,3 +106,16 @@ def _lists_under(request: CorrelationRequest, view: View, scratch: Path) -> list
             write_lists(kept[seed], lists)
         remove_scratch(tiles)
     return [read_lists([path]) for path in kept.values()]
+
+
+def null_view(config: Config, table: Path | None, control: str, *seeds: int) -> View:
+    """Return the main view under a null model that reorders positions: of permuted ones with all
+    seeds, of exchanged samples with one.
+
+    `table` tells the samples' labels and clusters, where there is one.
+    """
+    main = View.of(config)
+    if control == "permutation":
+        return replace(main, permute_seeds=seeds)
+    (seed,) = seeds
+    return replace(main, exchange_seed=seed, sample_table=table)

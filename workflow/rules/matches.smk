@@ -108,7 +108,9 @@ use rule step as instruments with:
     resources:
         **needs("instruments"),
     params:
-        **command("instruments", "instruments --config {config:q} --pair {pair} --threads {threads}"),
+        **command(
+            "instruments", "instruments --config {config:q} --pair {pair} --threads {threads}"
+        ),
     message:
         "Matching {wildcards.pair} by other instruments"
 
