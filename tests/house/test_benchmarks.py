@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from helpers import random_ranges, save_stores
 
+from rosetta.activations.tokens import TokenizedDocument
+from rosetta.alignment.spans import TokenRanges, aligned_spans
 from rosetta.config.theory import TheorySimulation
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -55,14 +57,61 @@ def test_the_benchmark_of_pooling_runs():
     assert "pooling and centring" in done.stdout
 
 
-@pytest.fixture(scope="module")
-def spectrum_route():
-    spec = importlib.util.spec_from_file_location(
-        "spectrum_route", BENCHMARKS / "spectrum_route.py"
+def test_all_sides_work_on_the_same_positions_and_float32_finds_the_float64_matches(tmp_path):
+    """The comparison itself stops if the sides disagree on aligned positions."""
+    size = ["--layers", "3", "--d-model", "16", "--d-mlp", "24", "--threads", "1"]
+    work = ["--tokens", "600", "--length", "64", "--batch", "2", "--memory-gb", "1"]
+    sides = ["--sides", "published", "live float32"]
+    command = [sys.executable, str(BENCHMARKS / "published.py"), str(tmp_path)]
+    done = subprocess.run(
+        [*command, *size, *work, *sides], capture_output=True, text=True, timeout=300, check=False
     )
+    assert done.returncode == 0, done.stderr
+    told = {line.split("  ")[0]: line for line in map(str.strip, done.stdout.splitlines())}
+    assert told["live float32"].endswith("100.00%")
+    assert told["published"].endswith("%")
+    assert not list(tmp_path.iterdir()), "models and stores are removed"
+
+
+def test_spans_found_in_a_loop_are_those_of_the_package():
+    method, rng = load("published_method"), np.random.default_rng(0)
+    for _ in range(50):
+        n_bytes = int(rng.integers(1, 60))
+        ids, starts, ends, owners = zip(
+            *(random_ranges(rng, [n_bytes], special=special) for special in (True, False)),
+            strict=True,
+        )
+        documents = [TokenizedDocument(*arrays) for arrays in zip(ids, starts, ends, strict=True)]
+        bytes_of = [end > start for start, end in zip(starts, ends, strict=True)]
+        ranges = [
+            TokenRanges(owner[has], start[has], end[has])
+            for owner, start, end, has in zip(owners, starts, ends, bytes_of, strict=True)
+        ]
+        aligned = aligned_spans(ranges, 1)
+        special = 1  # the first model's special token is before its content
+        expected = np.stack(
+            [
+                aligned.first[0] + special,
+                aligned.last[0] + special,
+                *aligned.first[1:],
+                *aligned.last[1:],
+            ],
+            axis=1,
+        )
+        np.testing.assert_array_equal(np.array(method.spans(*documents)), expected)
+
+
+def load(name):
+    """Return a script of the benchmarks as a module."""
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def spectrum_route():
+    return load("spectrum_route")
 
 
 def test_the_spectrum_is_that_of_the_covariance(spectrum_route):
