@@ -162,7 +162,7 @@ def _exchanged(config: Config, paths: Paths, pair: str, scratch: Path) -> _Match
 
     folders = files.store_folders(config, paths, pair)
     table = files.sample_table(config, paths, pair)
-    for seed in config.controls.document_seeds:
+    for seed in config.controls.seeds("documents"):
         view = null_view(config, table, "documents", seed)
         yield match_view(config, *folders, scratch, view)
 
