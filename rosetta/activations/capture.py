@@ -25,6 +25,7 @@ from rosetta.models.batches import batches
 from rosetta.models.devices import CPU
 from rosetta.models.loading_within_memory import input_device
 from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.one_pass_at_a_time import one_pass_at_a_time
 from rosetta.models.sites import neuron_sites
 from rosetta.models.tokenizers import check_embedded
 from rosetta.progress import bar, say
@@ -215,7 +216,7 @@ def forward(
     recorder = NeuronRecorder(neuron_sites(model, place), where)
     device = input_device(model)
     total = sum(len(document.token_ids) for document in tokenized)
-    with recorder.recording(), bar(total=total, label=place, unit="tok") as shown:
+    with bar(total=total, label=place, unit="tok") as shown:
         for batch in batches(
             [len(document.token_ids) for document in tokenized], batch_size, model.config
         ):
@@ -225,10 +226,14 @@ def forward(
             ids, mask = padded(rows)
             try:
                 # The language-model head is not needed for neurons, so only the backbone runs.
-                model.base_model(
-                    input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
-                )
+                with one_pass_at_a_time(model), recorder.recording():
+                    model.base_model(
+                        input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
+                    )
+                    recorded = recorder.take()
             except torch.OutOfMemoryError as error:
+                if where.type != "cpu":  # a smaller tile leaves more room beside it
+                    raise
                 raise ModelError(
                     f"{place}: {len(rows)} document(s) at once do not fit the GPU ({error}). Lower "
                     "activations.batch_size, or devices.gpu_memory_gb where it is auto; or give "
@@ -236,5 +241,5 @@ def forward(
                 ) from None
             kept = mask.bool().view(-1)
             here = kept.to(where)
-            yield torch.stack([values[here] for values in recorder.take()])
+            yield torch.stack([values[here] for values in recorded])
             shown.update(int(kept.sum()))

@@ -12,6 +12,7 @@ from rosetta.errors import ModelError
 from rosetta.models.devices import CPU
 from rosetta.models.image_models import ImageModel
 from rosetta.models.loading_within_memory import input_device
+from rosetta.models.one_pass_at_a_time import one_pass_at_a_time
 
 
 @torch.inference_mode()
@@ -43,19 +44,22 @@ def show_images(
     """
     recorder = NeuronRecorder(model.sites, where)
     device = input_device(model.module)
-    with recorder.recording():
-        for images in batches:
-            _check_images(images, model.place)
-            if len(images) == 0:
-                continue
-            try:
+    for images in batches:
+        _check_images(images, model.place)
+        if len(images) == 0:
+            continue
+        try:
+            with one_pass_at_a_time(model.module), recorder.recording():
                 model.module(**model.arguments(torch.from_numpy(images).to(device)))
-            except torch.OutOfMemoryError as error:
-                raise ModelError(
-                    f"{model.place}: {len(images)} image(s) at once do not fit the GPU ({error}). "
-                    "Lower activations.batch_size."
-                ) from None
-            yield _cells(recorder.take(), len(images), model)
+                recorded = recorder.take()
+        except torch.OutOfMemoryError as error:
+            if where.type != "cpu":  # a smaller tile leaves more room beside it
+                raise
+            raise ModelError(
+                f"{model.place}: {len(images)} image(s) at once do not fit the GPU ({error}). "
+                "Lower activations.batch_size."
+            ) from None
+        yield _cells(recorded, len(images), model)
 
 
 def _check_images(images: np.ndarray, place: str) -> None:

@@ -335,8 +335,8 @@ class Run:
         ConfigError
             If the run has no such model; the message lists its models.
         StoreError
-            If they are not captured yet or damaged, or were deleted once they were used, as with
-            `activations.keep: false`.
+            If they are not captured yet or damaged, or were deleted once they were used
+            (`activations.keep: temporary`).
         """
         from rosetta.api.store import ModelStore
 

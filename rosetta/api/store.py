@@ -128,8 +128,8 @@ class ModelStore:
     def _written(self, shard: Any) -> Store:
         if not isinstance(shard, Store):
             raise StoreError(
-                f"{shard.path}: its activations were not written (activations.keep: false, method "
-                "screened). Run with activations.keep: true to keep them."
+                f"{shard.path}: its activations were never written (activations.keep). Run with "
+                "activations.keep: true to keep them."
             )
         return shard
 

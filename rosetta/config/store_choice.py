@@ -18,21 +18,23 @@ ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 
 
 def runs_cost_less_than_stores(config: Config) -> bool:
-    """Tell whether running the models for every pair costs less than stores that are deleted.
+    """Tell whether running the models whenever they are read costs less than temporary stores.
 
     Per neuron and position, a pass takes 2 · parameters / neurons operations. Without stores, both
-    models of every pair make one; with them, every model makes one and writes its stores, which
-    every pair reads. Of a pair that takes many passes, either is as many times as much. The
-    configuration alone decides, so that the jobs of a run do not change while it runs.
+    models of a pair make one each time that the pair is read; with them, every model makes one and
+    writes its stores, which are read as often. The configuration alone decides, so that the jobs of
+    a run do not change while it runs.
     """
     on_gpu = config.devices.gpu_memory_gb is not None
     per_byte = GPU_OPERATIONS_PER_BYTE if on_gpu else CPU_OPERATIONS_PER_BYTE
     moving = per_byte * ITEM_BYTES[config.activations.dtype]
-    read = [name for name in chain.from_iterable(config.pairs())]
+    # Once for the matches and once for intervals, in one tile; more only widens the difference.
+    n_reads = 2 + len(config.controls.document_seeds)
+    read = list(chain.from_iterable(config.pairs()))
     running = {name: _operations(config, name) for name in set(read)}
     # Per neuron: models of a rung have about equally many.
-    live = sum(running[name] for name in read)
-    stored = sum(running[name] + moving for name in set(read)) + moving * len(read)
+    live = n_reads * sum(running[name] for name in read)
+    stored = sum(running[name] + moving for name in set(read)) + n_reads * moving * len(read)
     return live < stored
 
 

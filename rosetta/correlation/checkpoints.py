@@ -14,7 +14,8 @@ from rosetta.errors import DiskFullError
 from rosetta.progress import say
 from rosetta.storage.digests import is_whole
 
-SECONDS = 300  # between two checkpoints of a pass
+SECONDS = 300  # between two checkpoints of a pass, at least
+SHARE = 0.05  # of the time that saving may take
 # Windows of permuted positions between two places where a pass can be interrupted.
 WINDOWS_AT_ONCE = 16
 
@@ -40,7 +41,7 @@ class Checkpoint:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._saved = time.monotonic()
+        self._due = time.monotonic() + SECONDS
 
     def restore(self, sums: Mapping[str, Summed]) -> int:
         """Restore the sums of a killed pass; return the position to go on with, 0 if there is none.
@@ -62,13 +63,15 @@ class Checkpoint:
 
     def save_if_due(self, position: int, sums: Mapping[str, Summed]) -> None:
         """Save the sums over the positions before `position`, if the last time is long ago."""
-        if time.monotonic() - self._saved < SECONDS:
+        start = time.monotonic()
+        if start < self._due:
             return
         arrays = {"position": np.array(position)}
         for name, one in sums.items():
             arrays |= {f"{name}.{key}": value for key, value in one.state().items()}
-        self._saved = time.monotonic()
         try:
             save_arrays(self._path, arrays)
         except DiskFullError as error:  # costs time after a kill, but no result
             say(f"no checkpoint of this pass: {error}")
+        now = time.monotonic()
+        self._due = now + max(SECONDS, (now - start) / SHARE)

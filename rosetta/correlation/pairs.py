@@ -143,12 +143,14 @@ class _Work:
 
     @property
     def budget(self) -> Budget:
-        """Memory of a job, and who shares it; of a GPU no more than it has left."""
+        """Memory of a job, and who shares it; of a GPU no more than it has left, unless other jobs
+        have to cut the same tiles.
+        """
         budget, device = (
             Budget.of(self.request.settings, self.request.dask),
             product_device(self.precision),
         )
-        if device.type != "cuda":
+        if device.type != "cuda" or self.request.settings.n_jobs > 1:
             return budget
         return budget._replace(memory_gb=min(budget.memory_gb, free_memory(device) / GB))
 

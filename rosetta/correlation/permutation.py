@@ -66,6 +66,7 @@ def in_orders(
             here = slice(start, start + rows)
             for order in orders:  # copies, so that no window outlives the next one's beginning
                 yield window[here].clone() if order is None else window[order[here]]
+        del window  # or the next one would lie beside it
 
 
 def _order(seed: int | None, window: int, length: int) -> torch.Tensor | None:

@@ -122,10 +122,11 @@ class Products:
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from a state of products of the same shape and precision."""
-        self._total.copy_(torch.from_numpy(state["total"]))
+        # In place of the zeros, not beside them.
+        self._total = torch.from_numpy(state["total"]).to(self.device)
         self._rows_in_run = int(state["rows"])
         if self._run is not None:
-            self._run.copy_(torch.from_numpy(state["run"]))
+            self._run = torch.from_numpy(state["run"]).to(self.device)
 
     def take(self) -> torch.Tensor:
         """Return the sums, float64 of shape (n_a, n_b), and let go of all memory."""

@@ -96,7 +96,8 @@ def sketch_shards(
         for shard in shards:
             here = replace(neurons, side=neurons.side.of_shard(shard))
             sums, reading = ColumnTotals(width), Reading(pooling, torch.float32, rotation.rows)
-            for run, block in enumerate(prefetched(centred_blocks(here, reading, sums))):
+            blocks = centred_blocks(here, reading, sums)
+            for run, block in enumerate(prefetched(blocks, n_threads=here.n_threads)):
                 drawn = _Draws.of(shard, run, rotation.rows, n_rows)
                 _add_run(result, block, drawn, rotation, threads)
             result.total += sums.total

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from rosetta.activations.reader import runs_the_model
 from rosetta.alignment.pooling import strip_rows
 from rosetta.alignment.positions import AlignedPositions
 from rosetta.correlation.aligned import AlignedPair, Side
@@ -49,6 +50,12 @@ class Neurons:
 
     def __len__(self) -> int:
         return self.high - self.low if self.only is None else len(self.only)
+
+    @property
+    def n_threads(self) -> int:
+        """Threads of torch to read with: one, but all for a model that runs meanwhile."""
+        live = any(map(runs_the_model, self.side.stores))
+        return torch.get_num_threads() if live else 1
 
     @property
     def flat(self) -> np.ndarray:
@@ -291,7 +298,10 @@ def cut_blocks(
     """
     start = 0
     blocks_a, blocks_b = (
-        prefetched(centred_blocks(neurons, reading, ColumnTotals(len(neurons))))
+        prefetched(
+            centred_blocks(neurons, reading, ColumnTotals(len(neurons))),
+            n_threads=neurons.n_threads,
+        )
         for neurons in (a, b)
     )
     for block_a, block_b in zip(blocks_a, blocks_b, strict=True):

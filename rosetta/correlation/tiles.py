@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from rosetta.activations.reader import runs_the_model
 from rosetta.alignment.pooling import strip_rows
 from rosetta.config import Dask
 from rosetta.correlation.aligned import AlignedPair, StoredPair
@@ -130,10 +130,8 @@ class _Pass:
         """Return the blocks of a side, each `times` times, made ahead but for pauses."""
         rows = self.reading.rows
         before = {-(-(pause - first) // rows) * times for pause in pauses if pause > first}
-        # Models run on all cores, in turn with the product.
-        live = any(map(runs_the_model, neurons.side.stores))
-        n_threads = torch.get_num_threads() if live else 1
-        return prefetched(centred_blocks(neurons, self.reading, sums, first), before, n_threads)
+        blocks = centred_blocks(neurons, self.reading, sums, first)
+        return prefetched(blocks, before, neurons.n_threads)
 
 
 class Columns(NamedTuple):
@@ -263,16 +261,11 @@ def _tile_in_orders(
     A tile that a GPU turns out not to hold is computed in two parts, and these in parts.
     """
     try:
-        checkpoint = Checkpoint(partial / f"{'-'.join(map(str, tile))}.npz")
-        a, b = neurons_of(pair, tile)
-        found, dead_a, dead_b = correlate_neurons(a, b, task.pooling, task.precision, checkpoint)
-        nearest = []
-        while found:
-            nearest.append(_nearest(found.pop(0), tile, task.n_kept, dead_a, dead_b))
-        return nearest
+        return _correlated(task, pair, tile, partial)
     except torch.OutOfMemoryError as error:
         if max(tile.size) == 1:
             raise PlanError(f"correlation.memory_gb: the GPU holds no tile ({error}).") from None
+    gc.collect()  # the error and its traceback hold all that was there when it was raised
     torch.cuda.empty_cache()
     say(f"{tile.size[0]} × {tile.size[1]} neurons do not fit the GPU; working on half of them")
     halves = []
@@ -281,6 +274,18 @@ def _tile_in_orders(
         lists = _tile_in_orders(task, pair, part, partial)
         halves.append([one.placed(*tile.size, *where) for one in lists])
     return [one.merge(other) for one, other in zip(*halves, strict=True)]
+
+
+def _correlated(
+    task: TileTask, pair: AlignedPair, tile: Tile, partial: Path
+) -> list[PairNeighbors]:
+    checkpoint = Checkpoint(partial / f"{'-'.join(map(str, tile))}.npz")
+    a, b = neurons_of(pair, tile)
+    found, dead_a, dead_b = correlate_neurons(a, b, task.pooling, task.precision, checkpoint)
+    nearest = []
+    while found:
+        nearest.append(_nearest(found.pop(0), tile, task.n_kept, dead_a, dead_b))
+    return nearest
 
 
 def _arrays(found: PairNeighbors, number: int) -> dict[str, np.ndarray]:

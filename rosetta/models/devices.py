@@ -82,9 +82,10 @@ def best_device() -> torch.device:
 
 
 def free_memory(device: torch.device) -> float:
-    """Return the bytes that a GPU has left for this process."""
+    """Return the bytes that a GPU has left for this process, with what torch holds and uses not."""
     free, _ = torch.cuda.mem_get_info(device)
-    return USABLE * free
+    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return USABLE * (free + idle)
 
 
 def room_here(devices: Devices) -> Room:

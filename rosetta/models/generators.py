@@ -16,6 +16,7 @@ from rosetta.models.generator_inputs import check_labels
 from rosetta.models.generator_sites import CellSite, recording, stacked
 from rosetta.models.loading import load_model
 from rosetta.models.neurons import NeuronShape
+from rosetta.models.one_pass_at_a_time import one_pass_at_a_time
 from rosetta.models.pmf.generator import PmfGenerator
 from rosetta.models.sources import ModelSource
 
@@ -160,7 +161,8 @@ def _batches(
         numbers = np.arange(start, start + batch_size)
         n_images = int((numbers < len(seeds)).sum())
         numbers = numbers.clip(max=len(seeds) - 1)
-        with recording(sites, generator.call, where) as kept:
+        alone = one_pass_at_a_time(sites[0].module)
+        with alone, recording(sites, generator.call, where) as kept:
             images = _generated(generator, seeds[numbers], labels[numbers])
         activations = stacked(kept, (n_layers, batch_size * n_cells, d_mlp), generator.place)
         yield quantised(images[:n_images], generator.place), activations[:, : n_images * n_cells]

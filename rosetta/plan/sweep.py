@@ -262,7 +262,9 @@ def _pair_notes(known: Known) -> list[str]:
             notes.append(f"{neurons}, sketches of {screen.n_rows} rows, {_about(screen)}")
         else:
             n_orders = 1 + len(config.permuted_with(group_name(pair)))
-            plan, at_once = plan_orders(size, budget, n_orders, precision=known.precision)
+            held = pairs.held_rows("permutation" if n_orders > 1 else "")
+            how = {"precision": known.precision, "held": held}
+            plan, at_once = plan_orders(size, budget, n_orders, **how)
             n = n_passes(plan, at_once, n_orders)
             notes.append(f"{neurons} in {n} pass(es), {_about(plan)}")
     if config.activations.keep == "auto":

@@ -19,10 +19,11 @@ from rosetta.activations.steps import activations_step
 from rosetta.analysis.points import values_at
 from rosetta.analysis.profiles import profile_neurons
 from rosetta.analysis.token_positions import TokenPositions
-from rosetta.config import dump_config, group_name, parse_config
+from rosetta.config import Dask, dump_config, group_name, parse_config
 from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.neighbor_tables import read_lists
+from rosetta.correlation.pairs import correlate_pair
 from rosetta.correlation.plan import (
     PairSize,
     ScreenPlan,
@@ -162,6 +163,24 @@ def test_exact_matches_and_those_of_permuted_positions_need_no_store(run):
     for written, live in zip(*found, strict=True):
         assert len(written) > 5
         pd.testing.assert_frame_equal(live, written, rtol=0, atol=1e-6)
+
+
+def test_a_model_that_runs_in_several_threads_records_each_pass_alone(run, monkeypatch):
+    """Both sides of a pair may be one model, and tiles are computed side by side."""
+    edges = (0, 24), (24, 48)
+    tiles = TilePlan(tuple(Tile(*a, *b) for a in edges for b in edges), 0)
+    monkeypatch.setattr(rosetta.correlation.pairs, "plan_orders", lambda *_, **__: (tiles, 1))
+    found = []
+    for keep in (True, False):
+        config, paths = run(keep=keep, method="exact")
+        folder, other = (paths.stores(name, 2) for name in config.models)
+        for folders in ((folder, folder), (folder, other)):
+            dask = Dask(n_workers=4)
+            request = CorrelationRequest(*folders, "mean", config.correlation, dask)
+            neighbors, _ = correlate_pair(request)
+            found.append(neighbors.a.r)
+    for written, live in zip(found[:2], found[2:], strict=True):
+        np.testing.assert_allclose(live, written, atol=1e-6)
 
 
 def test_quiet_neurons_of_live_stores_are_those_of_written_ones(run):

@@ -100,7 +100,7 @@ def write_tile(path: Path, texts) -> None:
     a, b = stores / "a", stores / "b"
     identity = pair_identity(a, b)
     task = TileTask(StoredPair(str(a), str(b), identity), "mean", "float32", 3, str(path.parent))
-    tile_on_disk(task, Tile(0, 300, 0, 300))
+    tile_on_disk(task, Tile(0, 300, 0, 300), (None,))
 
 
 WRITERS = {
@@ -114,7 +114,7 @@ WRITERS = {
     "last.pt": write_checkpoint,
     "model": write_model,
     "tokenizer": lambda path, texts: save_tokenizer(tiny_tokenizer(texts), path),
-    "0-300-0-300.npz": write_tile,
+    "0-300-0-300-None.npz": write_tile,
 }
 
 

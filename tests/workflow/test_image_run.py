@@ -204,7 +204,7 @@ def test_stores_that_are_deleted_or_never_written_are_not_missed(paths, tmp_path
     ]
     assert not list(deleted.root.glob("activations/**/*.zarr"))
     columns = ["layer_a", "unit_a", "layer_b", "unit_b", "r"]
-    close = {"rtol": 0, "atol": 0 if keep else 1e-6}
+    close = {"rtol": 0, "atol": 1e-6}  # on several cores, captures round otherwise
     found, kept = (pd.read_parquet(one.matches(pair), columns=columns) for one in (deleted, paths))
     pd.testing.assert_frame_equal(found, kept, **close)
     found, kept = (pd.read_parquet(one.null_matches("untrained", pair)) for one in (deleted, paths))

@@ -1,8 +1,8 @@
 """Activation stores, and all that one model needs of its stores.
 
 Needs: the corpus and the models.
-Makes: results/activations/{model}/{n}-shards/{shard}.zarr; rules depend on the manifest {shard}.json beside it. With
-activations.keep: false the stores are deleted once they are used, or never written (method screened). For small models
+Makes: results/activations/{model}/{n}-shards/{shard}.zarr; rules depend on the manifest {shard}.json beside it. By
+activations.keep the stores stay, are deleted once they are used, or are never written. For small models
 also results/{vocabulary,neurons,contexts}, and manifests of untrained twins (neurons.smk, controls.smk).
 """
 
