@@ -90,9 +90,8 @@ def rung_tables(
     `count` is the mean over the halves on which the instrument is judged, with its interval over
     samples, and over the threshold, which is drawn again with every half (`LadderNull.redrawn`).
     `trainings_mean` is that of all groups of trainings, with its interval over these. Of a larger
-    group, anchor neurons count that are matched in every comparison. `by_chance` is how many
-    matches under the null exceed the same threshold, per half: on average over the rungs of a
-    ladder, a share 1 − `null_quantile` of all.
+    group, anchor neurons count that are matched in every comparison. `by_chance` is how many of
+    them are expected to be chance's (`_Instrument.by_chance`).
 
     `jaccard` compares the neurons of A that are matched with those that mutual nearest neighbours
     match; `kept` is the share of these matches that the instrument has too, of instruments that
@@ -188,10 +187,23 @@ class _Instrument:
         found = [self.measured[pair].matches(self.name, half, null=null) for pair in pairs]
         return [part.above(limit) for part in found]
 
-    def by_chance(self, rung: tuple[str, ...], limit: float) -> float:
-        """Return how many matches exceed a score under the null, mean over its halves."""
-        nulls = [self.above(rung, half, limit, null=True) for half in range(NULL_HALVES)]
-        return float(np.mean([counted(parts).matches for parts in nulls]))
+    def by_chance(self, below: int, rung: tuple[str, ...], limit: float) -> float:
+        """Return how many matches above a score are expected to be chance's.
+
+        Of the null's matches a share p exceeds it. Matches below it are chance's, which are a share
+        1 − p of all of chance's: `below` · p / (1 − p) are above. With half of 100 matches true and
+        p = 0.2, 60 of them exceed the score, and 40 · 0.2 / 0.8 = 10 by chance.
+        """
+        above, all_ = (
+            sum(
+                counted(self.above(rung, half, least, null=True)).matches
+                for half in range(NULL_HALVES)
+            )
+            for least in (limit, -np.inf)
+        )
+        if above == all_:
+            return np.nan if all_ else 0.0
+        return below * above / (all_ - above)
 
     def counts(
         self, group: tuple[str, ...], rung: tuple[str, ...], limits: np.ndarray
@@ -204,14 +216,13 @@ class _Instrument:
         if self.reason(group) or self.reason(rung):
             nothing = {"matches": np.nan, "mean_r": np.nan, "by_chance": np.nan}
             return [{"half_sample": half, **nothing} for half in self.halves]
-        return [
-            {
-                "half_sample": half,
-                **counted(self.above(group, half, limit))._asdict(),
-                "by_chance": self.by_chance(rung, limit),
-            }
-            for half, limit in zip(self.halves, limits, strict=True)
-        ]
+        rows = []
+        for half, limit in zip(self.halves, limits, strict=True):
+            found = counted(self.above(group, half, limit))
+            below = counted(self.above(group, half, -np.inf)).matches - found.matches
+            by_chance = self.by_chance(below, rung, limit)
+            rows.append({"half_sample": half, **found._asdict(), "by_chance": by_chance})
+        return rows
 
     def on_halves(self, group: tuple[str, ...], rung: tuple[str, ...]) -> pd.DataFrame:
         """Return the same above the threshold of the whole null."""

@@ -165,15 +165,18 @@ def test_what_is_shared_is_counted_above_the_null(tables):
     assert set(counts["n_groups"][counts["rung"] == 0]) == {2}
 
 
-def test_by_chance_counts_what_exceeds_the_limit_under_the_null(run, tables):
+def test_by_chance_follows_from_what_is_below_the_limit(run, tables):
     _, paths, *_ = run
     counts = tables["instruments"].set_index(["instrument", "rung"])
     shares = {name: [] for name in NAMES}
     for (name, rung), row in counts.iterrows():
         found = read_parquet(paths.instruments(row["models"]))
-        null = found[found["null"] & (found["instrument"] == name)]
-        assert row["by_chance"] == (null["r"] > row["limit"]).sum() / 2, (name, rung)
-        shares[name].append(2 * row["by_chance"] / len(null))
+        mine = found[found["instrument"] == name]
+        null, own = mine[mine["null"]], mine[~mine["null"].astype(bool)]
+        share = (null["r"] > row["limit"]).mean()
+        below = (own["r"] <= row["limit"]).sum() / own["half"].nunique()
+        assert row["by_chance"] == pytest.approx(below * share / (1 - share)), (name, rung)
+        shares[name].append(share)
     assert np.mean(shares["hungarian"]) == pytest.approx(0.2, abs=0.05)
 
 
@@ -258,8 +261,7 @@ def test_the_planted_exponent_is_found_with_both_intervals(tables):
         assert planted == pytest.approx(1, abs=0.1), name
         slope, _ = np.polyfit(sizes, np.log(rungs["count"] - rungs["by_chance"]), 1)
         assert law["alpha"] == pytest.approx(slope, abs=0.1), name
-        # Half of all neurons have a true partner, so fewer match by chance than under the null.
-        assert 0.6 < law["alpha"] < 1.1, name
+        assert law["alpha"] == pytest.approx(1, abs=0.15), name
         assert law["alpha_ci_low"] < law["alpha"] < law["alpha_ci_high"]
         assert law["alpha_resampled_low"] <= law["alpha"] <= law["alpha_resampled_high"]
         both, trainings, samples = (
