@@ -22,8 +22,11 @@ import torch
 from rosetta.correlation.resample import Replicate
 from rosetta.instruments.principal import HalfMoments
 
-# Directions whose variance is below this share of the largest one's are left out of whitening.
-_LEAST = 1e-9
+# Directions whose variance is below this share of the largest one's are left out of whitening:
+# products are summed in float32, so below it there is mostly rounding.
+_LEAST = 1e-6
+# Components per position of a half, above which canonical directions mostly fit noise.
+LARGEST_SHARE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,24 @@ class Canonical:
     found: Replicate
     mean: float
     weighted: float
+
+
+def too_many_components(n_components: int, n_positions: int) -> str:
+    """Return why canonical directions are not fitted on a half; empty if they are.
+
+    Parameters
+    ----------
+    n_components : int
+        Of the model that has more of them.
+    n_positions : int
+        Of the smallest half.
+    """
+    if n_components <= LARGEST_SHARE * n_positions:
+        return ""
+    return (
+        f"{n_components:,} components are more than a third of the {n_positions:,} positions of a "
+        "half; lower instruments.max_components"
+    )
 
 
 def directions(fitted: HalfMoments) -> tuple[torch.Tensor, torch.Tensor]:

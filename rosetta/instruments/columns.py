@@ -13,6 +13,7 @@ INSTRUMENT_COLUMNS = [
     "count",
     "count_ci_low",
     "count_ci_high",
+    "by_chance",
     "trainings_mean",
     "trainings_ci_low",
     "trainings_ci_high",
@@ -47,7 +48,7 @@ SIMILARITY_COLUMNS = [
     "models",
     "pair",
     "n_neurons",
-    "n_samples",
+    "n_clusters",
     "score",
     "by_chance",
     "threshold",
@@ -57,4 +58,5 @@ SIMILARITY_COLUMNS = [
     "pwcca",
     "svcca_by_chance",
     "pwcca_by_chance",
+    "reason",
 ]

@@ -43,7 +43,15 @@ class Found:
         return cls(a, b, table["r"].to_numpy(float))
 
     def above(self, limit: float) -> Found:
-        """Return what exceeds a score."""
+        """Return what exceeds a score.
+
+        Raises
+        ------
+        ValueError
+            If the score is NaN: without a threshold nothing is known, which is not a count of 0.
+        """
+        if np.isnan(limit):
+            raise ValueError("there is no threshold to exceed")
         kept = self.r > limit
         return Found(self.a[kept], self.b[kept], self.r[kept])
 

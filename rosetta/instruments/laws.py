@@ -18,21 +18,23 @@ def instrument_laws(points: pd.DataFrame, halves: pd.DataFrame) -> pd.DataFrame:
     """Return the law of every ladder, and of all pairs where several ladders are pooled, under
     every instrument (`INSTRUMENT_SCALING_COLUMNS`).
 
-    The fits are those of `rosetta.analysis.scaling`. `alpha_ci_…` joins both of its intervals:
-    `alpha_trainings_…`, of the fit with trainings as random effects, and `alpha_resampled_…`, over
-    the halves of the samples. `difference` is α minus that of mutual nearest neighbours. Its
-    interval takes both for independent, which is too wide rather than too narrow: they are of the
-    same trainings and samples.
+    The fits are those of `rosetta.analysis.scaling`, of `matches` − `by_chance`, and of 0 where
+    that is not above 0. `alpha_ci_…` joins both of its intervals: `alpha_trainings_…`, of the fit
+    with trainings as random effects, and `alpha_resampled_…`, over the halves of the samples, on
+    which thresholds are drawn again, too. `difference` is α minus that of mutual nearest
+    neighbours. Its interval takes both for independent, though they are of the same trainings and
+    samples.
 
     Parameters
     ----------
     points : DataFrame
         One row per instrument and group of trainings: instrument, ladder, rung, models, families,
-        modality, n_neurons, matches.
+        modality, n_neurons, matches, by_chance.
     halves : DataFrame
-        Counts of first trainings on the halves: instrument and
-        `rosetta.analysis.replicates.REPLICATE_COLUMNS`.
+        Counts of first trainings on the halves: instrument,
+        `rosetta.analysis.replicates.REPLICATE_COLUMNS` and by_chance.
     """
+    points, halves = map(_beyond_chance, (points, halves))
     parts = [
         _laws(part, halves[halves["instrument"] == name]).assign(instrument=name)
         for name, part in points.groupby("instrument", sort=False)
@@ -41,6 +43,10 @@ def instrument_laws(points: pd.DataFrame, halves: pd.DataFrame) -> pd.DataFrame:
     order = {ladder: place for place, ladder in enumerate(dict.fromkeys(laws["ladder"]))}
     laws = laws.sort_values("ladder", key=lambda names: names.map(order), kind="stable")
     return _compared(laws).reindex(columns=INSTRUMENT_SCALING_COLUMNS)
+
+
+def _beyond_chance(counts: pd.DataFrame) -> pd.DataFrame:
+    return counts.assign(matches=(counts["matches"] - counts["by_chance"]).clip(lower=0))
 
 
 def _laws(points: pd.DataFrame, halves: pd.DataFrame) -> pd.DataFrame:

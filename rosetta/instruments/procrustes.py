@@ -1,13 +1,16 @@
 """Orthogonal Procrustes: the second model, rotated onto the first, and matched there.
 
-With P_B the components of B and Z_A the neurons of A at unit variance, the rotation is
+With P_B (n, m_B) the components of B and Z_A (n, D_A) the neurons of A at unit variance, the
+rotation is
 
-    Q = argmin ‖P_B Q − Z_A‖ over Q with orthonormal rows (or columns) = U Vᵀ,  P_Bᵀ Z_A = U S Vᵀ
+    Q = argmax ⟨P_B Q, Z_A⟩ = U Vᵀ,   P_Bᵀ Z_A = U S Vᵀ,
 
-(Schönemann 1966). Column j of P_B Q is a rotated coordinate, made for A's neuron j. Q is fitted on
-one half of the samples; neurons of A and rotated coordinates that are each other's nearest
-neighbours on the other half are matched. The distance is blind to which neurons B has: any rotation
-of B gives the same matches.
+over Q with orthonormal rows, or orthonormal columns where m_B > D_A (Schönemann 1966). With
+orthonormal rows ‖P_B Q‖ is the same for all Q, so this Q is also that with the least
+‖P_B Q − Z_A‖. With orthonormal columns it need not be. Column j of P_B Q is a rotated coordinate,
+made for A's neuron j. Q is fitted on one half of the samples; neurons of A and rotated coordinates
+that are each other's nearest neighbours on the other half are matched. The distance is blind to
+which neurons B has: any rotation of B gives the same matches.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
 """Spearman's correlation: Pearson's of exact ranks.
 
-Ranks are over all positions that are looked at, ties at their mean. So all positions of a neuron
-have to be in memory at once: 8 bytes per value of both models, which limits the instrument.
+Ranks are over all positions that are looked at, ties at their mean. So the value of a half is
+Pearson's r of these ranks on its positions, not of ranks within the half. All positions of a neuron
+have to be in memory at once: 8 bytes per value of both models, which limits the instrument. Ranks
+are multiplied in float32, or in float64 where that is asked for: bfloat16 tells 256 of them apart.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ def rank_sums(read: ReadPair) -> BlockSums:
     for side in sides:
         to_ranks(side)
     parts = zip(labels, *(torch.split(side, lengths) for side in sides), strict=True)
-    return block_sums(parts, read.pair.size, read.n_blocks, read.precision, within=False)
+    precision = "float64" if read.precision == "float64" else "float32"
+    return block_sums(parts, read.pair.size, read.n_blocks, precision, within=False)
 
 
 def to_ranks(rows: torch.Tensor) -> None:

@@ -5,23 +5,28 @@ et al. 2019),
 
     CKA(K, L) = ⟨K, L⟩ / (‖K‖ ‖L‖),   K, L: centred Gram matrices of a layer's neurons,
 
-over one position of every sample. Wide layers on few samples look alike by chance, and the largest
-of many pairs of layers more so. Both are in the distribution of the same largest value with the
-samples of the second model permuted, so the calibrated score
+over one position of every cluster of samples. Wide layers on few samples look alike by chance, and
+the largest of many pairs of layers more so. Both are in the distribution of the same largest value
+with the positions of the second model permuted, so the calibrated score
 
     max(0, (score − q) / (1 − q)),   q: 95% quantile under permutation,
 
-is 0 by chance at every depth and width, and 1 for models that are alike. Samples are independent of
-each other, and positions of one sample are not, so one position of each is taken.
+is 0 in 95% of cases by chance at every depth and width, and 1 for models that are alike. Only
+clusters of samples are independent of each other (`rosetta.alignment.samples`). Positions of one
+sample, and samples of one file, are not, so one position of each cluster is taken, of at most
+`rosetta.instruments.sizes.MOST_CLUSTERS` clusters.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
+
+from rosetta.instruments.sizes import MOST_CLUSTERS
 
 QUANTILE = 0.95
 
@@ -42,8 +47,8 @@ class Similarity:
         (1 + #{permutations that reach the score}) / (1 + their number).
     calibrated : float
         max(0, (score − threshold) / (1 − threshold)).
-    n_samples : int
-        Positions, one per sample.
+    n_clusters : int
+        Positions, one per cluster of samples.
     """
 
     score: float
@@ -51,7 +56,7 @@ class Similarity:
     threshold: float
     p: float
     calibrated: float
-    n_samples: int
+    n_clusters: int
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -59,21 +64,28 @@ class Similarity:
         return asdict(self)
 
 
-def one_per_sample(sample_positions: np.ndarray, seed: int) -> np.ndarray:
-    """Choose one position of every sample at random, bool of shape (n_positions,).
+def one_per_cluster(sample_positions: np.ndarray, clusters: np.ndarray, seed: int) -> np.ndarray:
+    """Choose one position of every cluster at random, bool of shape (n_positions,).
+
+    Of more than `MOST_CLUSTERS` clusters, so many are chosen at random.
 
     Parameters
     ----------
     sample_positions : ndarray of int64, shape (n_samples,)
         Positions of each sample, in the order in which they are read; samples without any have
         none.
+    clusters : ndarray of str, shape (n_samples,)
+        Cluster of each sample.
     seed : int
         Of the choice.
     """
-    some = sample_positions[sample_positions > 0]
-    first = np.cumsum(some) - some
-    chosen = np.zeros(int(some.sum()), bool)
-    chosen[first + np.random.default_rng(seed).integers(some)] = True
+    _, member = np.unique(clusters, return_inverse=True)
+    owner = np.repeat(member, sample_positions)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(owner))
+    _, first = np.unique(owner[order], return_index=True)  # one of each cluster
+    chosen = np.zeros(len(owner), bool)
+    chosen[order[rng.permutation(first)[:MOST_CLUSTERS]]] = True
     return chosen
 
 
@@ -88,11 +100,11 @@ def similarity(
     Parameters
     ----------
     rows : (Tensor, Tensor)
-        Activations of A and of B, shape (n_samples, D), row by row of the same position.
+        Activations of A and of B, shape (n_clusters, D), row by row of the same position.
     d_mlp : (int, int)
         Neurons per layer of either model.
     n_permutations : int
-        Permutations of the samples.
+        Permutations of the positions.
     seed : int
         Of the permutations.
     """
@@ -105,7 +117,7 @@ def similarity(
     by_chance = np.empty(n_permutations)
     for number in range(n_permutations):
         order = torch.from_numpy(rng.permutation(n))
-        by_chance[number] = _largest(of_a, [gram[order][:, order] for gram in of_b])
+        by_chance[number] = _largest(of_a, (gram[order][:, order] for gram in of_b))
     threshold = float(np.quantile(by_chance, QUANTILE))
     return Similarity(
         score=score,
@@ -113,7 +125,7 @@ def similarity(
         threshold=threshold,
         p=float((1 + (by_chance >= score).sum()) / (1 + n_permutations)),
         calibrated=max(0.0, (score - threshold) / (1 - threshold)) if threshold < 1 else 0.0,
-        n_samples=n,
+        n_clusters=n,
     )
 
 
@@ -125,5 +137,5 @@ def _gram(layer: torch.Tensor) -> torch.Tensor:
     return gram / norm if norm else gram
 
 
-def _largest(of_a: list[torch.Tensor], of_b: list[torch.Tensor]) -> float:
-    return max(float((a * b).sum()) for a in of_a for b in of_b)
+def _largest(of_a: Sequence[torch.Tensor], of_b: Iterable[torch.Tensor]) -> float:
+    return max(float(torch.dot(a.ravel(), b.ravel())) for b in of_b for a in of_a)

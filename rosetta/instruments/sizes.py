@@ -24,6 +24,8 @@ _ASSIGNMENT = 4
 _PRINCIPAL = 4 / 3
 # Halves that the null is judged on, each with its complement: scores of any two are enough.
 NULL_HALVES = 2
+# Clusters whose positions the similarity is of, at most: its Gram matrices grow with their square.
+MOST_CLUSTERS = 1024
 
 
 def sums_bytes(size: PairSize, n_blocks: int) -> int:
@@ -38,17 +40,36 @@ def rank_bytes(size: PairSize) -> int:
     return 8 * size.n_positions * (size.n_a + size.n_b)
 
 
-def instrument_flops(size: PairSize, config: Config, *, calibrated: bool) -> float:
+def similarity_bytes(size: PairSize, n_layers: tuple[int, int], n_clusters: int) -> int:
+    """Return the memory of the similarity: Gram matrices of all layers and two permuted copies of
+    one, and the rows in float32 and float64.
+    """
+    return 8 * n_clusters**2 * (sum(n_layers) + 2) + 12 * n_clusters * (size.n_a + size.n_b)
+
+
+def similarity_flops(size: PairSize, n_layers: tuple[int, int], settings: Instruments) -> float:
+    """Return the operations of the similarity, of as many clusters as there may be."""
+    n = min(size.n_positions, settings.max_samples or MOST_CLUSTERS, MOST_CLUSTERS)
+    pairs_of_layers = n_layers[0] * n_layers[1]
+    grams = size.n_a + size.n_b + (1 + settings.n_permutations) * pairs_of_layers
+    return 2.0 * n**2 * grams
+
+
+def instrument_flops(
+    size: PairSize, n_layers: tuple[int, int], config: Config, *, calibrated: bool
+) -> float:
     """Return the operations of all instruments on a pair; 0 of one that is left out.
 
     Parameters
     ----------
     size : PairSize
         Neurons, and the positions that are looked at.
+    n_layers : (int, int)
+        Layers of either model.
     config : Config
         Which instruments, and how they are set.
     calibrated : bool
-        Whether the null model is asked for, too.
+        Whether the null model and the similarity are asked for, too.
     """
     settings, names = config.instruments, config.matching.instruments
     if too_large(size, config):
@@ -62,7 +83,8 @@ def instrument_flops(size: PairSize, config: Config, *, calibrated: bool) -> flo
     per_half += cells * min(n_a, n_b) * _ASSIGNMENT * ("hungarian" in names)
     judged = n_halves(settings) + calibrated * NULL_HALVES
     principal = _PRINCIPAL * (n_a**3 + n_b**3)
-    return float(passes * (sums + ranks) + judged * per_half + principal)
+    alike = calibrated * similarity_flops(size, n_layers, settings)
+    return float(passes * (sums + ranks) + judged * per_half + principal + alike)
 
 
 def too_large(size: PairSize, config: Config) -> str:
@@ -84,6 +106,18 @@ def too_long(size: PairSize, config: Config, names: Sequence[Instrument]) -> dic
         return {}
     told = f"{size.n_positions:,} positions need {needed:.1f} GB, above correlation.memory_gb"
     return {"spearman": f"{told} ({memory_gb:g}); set instruments.max_samples"}
+
+
+def too_many_grams(
+    size: PairSize, n_layers: tuple[int, int], n_clusters: int, config: Config
+) -> str:
+    """Return why the similarity is left out; empty if it is not."""
+    needed = similarity_bytes(size, n_layers, n_clusters) / GB
+    memory_gb = config.correlation.memory_gb
+    if needed <= memory_gb:
+        return ""
+    told = f"{n_clusters:,} clusters of samples and {sum(n_layers)} layers need {needed:.1g} GB"
+    return f"{told}, above correlation.memory_gb ({memory_gb:g}); set instruments.max_samples"
 
 
 def n_halves(settings: Instruments) -> int:

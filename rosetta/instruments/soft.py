@@ -29,6 +29,8 @@ from rosetta.correlation.topk import top_k
 
 _MOST_STEPS = 5000
 _TOLERANCE = 5e-3  # of the mass of a unit
+# The same, above which a matching that stopped at the most steps is left out.
+LARGEST_ERROR = 0.05
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,16 @@ class Coupling:
 
     mass: csr_array
     error: float
+
+
+def not_converged(error: float) -> str:
+    """Return why a soft matching is left out for its `Coupling.error`; empty if it is not."""
+    if error <= LARGEST_ERROR:
+        return ""
+    return (
+        f"after {_MOST_STEPS:,} steps a unit's mass is still off by {error:.2g}, above "
+        f"{LARGEST_ERROR:g}; raise instruments.soft_smoothing"
+    )
 
 
 def couple(gain: csr_array, smoothing: float) -> Coupling:

@@ -15,8 +15,8 @@ def instruments_step(config: Config, paths: Paths, pair: str, threads: int | Non
 
     All cores of its tasks work, unless `threads` says how many.
 
-    Metadata of the matches: `reasons` (why an instrument was left out), `halves` (what instruments
-    tell besides), `n_positions`, `n_components`, `variance_shares`, `similarity`.
+    Metadata of the matches: `reasons` (why an instrument or the similarity was left out), `halves`
+    (what instruments tell besides), `n_positions`, `n_components`, `variance_shares`, `similarity`.
     """
     import torch
 

@@ -102,11 +102,15 @@ def block_sums(
         add_products(cross[block], a, b, precision)
         for total, side in zip(inner, (a, b), strict=bool(inner)):
             _add_within(total[block], side, precision)
-    for total in inner:
-        for block in range(n_blocks):
-            total[block] = total[block].triu() + total[block].triu(1).T
-    of_a, of_b = (total.cpu() for total in inner) if within else (None, None)
+    of_a, of_b = map(_whole, inner) if within else (None, None)
     return BlockSums(cross.cpu(), of_a, of_b, columns[0], columns[1], lengths)
+
+
+def _whole(total: torch.Tensor) -> torch.Tensor:
+    """Return symmetric matrices, of which cells on and to the right of the diagonal are known."""
+    for block in total:
+        block.copy_(block.triu() + block.triu(1).T)
+    return total.cpu()
 
 
 def _add_within(total: torch.Tensor, rows: torch.Tensor, precision: str) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 from instrument_rows import HALVES, measures_of
 from scipy.linalg import orthogonal_procrustes, qr
 
-from rosetta.instruments.cca import canonical
+from rosetta.instruments.cca import canonical, too_many_components
 from rosetta.instruments.procrustes import fit_rotation, rotated_correlations
 
 
@@ -72,3 +72,19 @@ def test_canonical_correlations_are_those_of_the_rows():
     weights = loads.sum(axis=0)
     assert abs(judged.weighted - weights @ expected / weights.sum()) < 1e-3
     assert abs(judged.mean - np.mean(expected)) < 1e-3
+
+
+def test_a_rotation_of_more_components_than_neurons_has_the_largest_product():
+    a, b = related(d_a=3, d_b=9)
+    projected, of_fit, _, (fit_a, fit_b, _, _) = halves_of(a, b)
+    rotation = fit_rotation(of_fit).numpy()
+    assert rotation.shape == (9, 3)
+    np.testing.assert_allclose(rotation.T @ rotation, np.eye(3), atol=1e-9)
+    product = (fit_b @ projected.of_b.basis.numpy()).T @ (fit_a / np.linalg.norm(fit_a, axis=0))
+    sizes = np.linalg.svd(product, compute_uv=False)
+    np.testing.assert_allclose((rotation * product).sum(), sizes.sum(), rtol=1e-5)
+
+
+def test_components_have_to_be_fewer_than_a_third_of_the_positions():
+    assert too_many_components(100, 300) == ""
+    assert too_many_components(101, 300).startswith("101 components are more than a third of the 3")

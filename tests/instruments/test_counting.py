@@ -42,3 +42,8 @@ def test_of_nothing_nothing_is_known():
     assert np.isnan(counted([NOTHING]).mean_r)
     assert np.isnan(kept_share(Found.of(random_matches(0)), NOTHING))
     assert np.isnan(overlap(anchors([NOTHING]), anchors([NOTHING])))
+
+
+def test_without_a_threshold_nothing_is_counted():
+    with pytest.raises(ValueError, match="no threshold"):
+        Found.of(random_matches(0)).above(float("nan"))

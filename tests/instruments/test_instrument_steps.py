@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import save_image_stores, save_stores
+from scipy.stats import t
 
 from rosetta.alignment.samples import deal
 from rosetta.config import parse_config
@@ -17,8 +18,10 @@ from rosetta.instruments.columns import (
     INSTRUMENT_SCALING_COLUMNS,
     SIMILARITY_COLUMNS,
 )
+from rosetta.instruments.laws import instrument_laws
 from rosetta.instruments.measure import FOUND_COLUMNS
 from rosetta.instruments.steps import instrument_tables_step, instruments_step
+from rosetta.instruments.tables import null_limit, read_measured, rung_tables
 from rosetta.models.neurons import NeuronShape
 from rosetta.run.paths import Paths
 from rosetta.storage.manifests import write_manifest
@@ -117,7 +120,7 @@ def test_facts_are_kept_beside_the_matches(run):
     assert known["n_positions"] == N_FILES * PIECES * TOKENS
     assert known["reasons"] == {}
     assert known["similarity"]["p"] == 1 / 40
-    assert known["similarity"]["n_samples"] == N_FILES * PIECES
+    assert known["similarity"]["n_clusters"] == N_FILES
     assert all(0.98 < share <= 1.0001 for share in known["variance_shares"])
     of_cca = [told for told in known["halves"] if told["instrument"] == "cca"]
     assert [told["half"] for told in of_cca] == [0, 1, 2, 3, 4, 5, 0, 1]
@@ -162,6 +165,85 @@ def test_what_is_shared_is_counted_above_the_null(tables):
     assert set(counts["n_groups"][counts["rung"] == 0]) == {2}
 
 
+def test_by_chance_follows_from_what_is_below_the_limit(run, tables):
+    _, paths, *_ = run
+    counts = tables["instruments"].set_index(["instrument", "rung"])
+    shares = {name: [] for name in NAMES}
+    for (name, rung), row in counts.iterrows():
+        found = read_parquet(paths.instruments(row["models"]))
+        mine = found[found["instrument"] == name]
+        null, own = mine[mine["null"]], mine[~mine["null"].astype(bool)]
+        share = (null["r"] > row["limit"]).mean()
+        below = (own["r"] <= row["limit"]).sum() / own["half"].nunique()
+        assert row["by_chance"] == pytest.approx(below * share / (1 - share)), (name, rung)
+        shares[name].append(share)
+    assert np.mean(shares["hungarian"]) == pytest.approx(0.2, abs=0.05)
+
+
+def test_intervals_hold_the_error_of_the_threshold(run, tables):
+    """Thresholds of the two halves of the null differ, so counts of an instrument that pairs all
+    neurons scatter more than above a fixed one.
+    """
+    config, paths, *_ = run
+    measured = read_measured(config, paths)
+    row = tables["instruments"].set_index(["instrument", "rung"]).loc["hungarian", 2]
+    limit = null_limit(config, measured, "ab", "hungarian")
+    assert len(limit.drawn) == 6
+    middle = np.tanh(np.arctanh(limit.drawn).reshape(3, 2).mean(axis=1))
+    np.testing.assert_allclose(middle, row["limit"])
+    found = read_parquet(paths.instruments(row["models"]))
+    real = found[(found["instrument"] == "hungarian") & ~found["null"]]
+    halves = [real["r"][real["half"] == half] for half in range(6)]
+    on_drawn = [(r > one).sum() for r, one in zip(halves, limit.drawn, strict=True)]
+    assert row["count"] == np.mean([(r > limit.whole).sum() for r in halves])
+    half_width = t.ppf(0.975, 3) * np.std(on_drawn)
+    assert half_width > 0
+    assert row["count_ci_high"] == pytest.approx(row["count"] + half_width)
+
+
+def test_overlaps_without_a_threshold_are_not_known(run, tables):
+    config, paths, *_ = run
+    measured = read_measured(config, paths)
+    for one in measured.values():
+        for half in (0, 1):
+            one.found.pop(("mutual_nearest", True, half), None)
+    table = rung_tables(config, paths, measured).rungs
+    assert table["jaccard"].isna().all()
+    assert table["kept"].isna().all()
+    assert table["count"].notna().equals(table["instrument"] != "mutual_nearest")
+    assert tables["instruments"]["jaccard"].notna().all()
+
+
+def test_exponents_are_of_counts_beyond_chance():
+    """Counts 4 · n plus chance, which grows with the square of n, have an exponent of 1."""
+    sizes = np.array([50, 100, 200, 400])
+    points = pd.DataFrame(
+        {
+            "instrument": "mutual_nearest",
+            "ladder": "ab",
+            "rung": range(4),
+            "models": [f"a{n}--b{n}" for n in sizes],
+            "families": "a--b",
+            "modality": "text",
+            "n_neurons": sizes.astype(float),
+            "matches": 4.0 * sizes + sizes**2,
+            "by_chance": sizes**2.0,
+        }
+    )
+    rows = [
+        {**place, "statistic": "plain", "half_sample": half, "mean_r": 0.5}
+        for place in points[["instrument", "ladder", "rung", "matches", "by_chance"]].to_dict(
+            "records"
+        )
+        for half in range(6)
+    ]
+    law = instrument_laws(points, pd.DataFrame(rows)).iloc[0]
+    assert law["alpha"] == pytest.approx(1, abs=1e-3)
+    none = points.assign(by_chance=points["matches"] + 1)
+    law = instrument_laws(none, pd.DataFrame(rows)).iloc[0]
+    assert (np.isnan(law["alpha"]), law["reason"]) == (True, "no rung has a match")
+
+
 def test_sharing_with_mutual_nearest_neighbours_is_told(tables):
     counts = tables["instruments"].set_index(["instrument", "rung"])
     assert (counts.loc["mutual_nearest", ["jaccard", "kept"]] == 1).all(axis=None)
@@ -171,10 +253,15 @@ def test_sharing_with_mutual_nearest_neighbours_is_told(tables):
 
 
 def test_the_planted_exponent_is_found_with_both_intervals(tables):
-    laws = tables["instrument_scaling"].set_index("instrument")
+    counts, laws = tables["instruments"], tables["instrument_scaling"].set_index("instrument")
     for name in ("mutual_nearest", "spearman", "hungarian"):
-        law = laws.loc[name]
-        assert law["alpha"] == pytest.approx(1, abs=0.1), name
+        law, rungs = laws.loc[name], counts[counts["instrument"] == name]
+        sizes = np.log(rungs["n_neurons"])
+        planted, _ = np.polyfit(sizes, np.log(rungs["count"]), 1)
+        assert planted == pytest.approx(1, abs=0.1), name
+        slope, _ = np.polyfit(sizes, np.log(rungs["count"] - rungs["by_chance"]), 1)
+        assert law["alpha"] == pytest.approx(slope, abs=0.1), name
+        assert law["alpha"] == pytest.approx(1, abs=0.15), name
         assert law["alpha_ci_low"] < law["alpha"] < law["alpha_ci_high"]
         assert law["alpha_resampled_low"] <= law["alpha"] <= law["alpha_resampled_high"]
         both, trainings, samples = (
@@ -219,7 +306,7 @@ def test_pairs_that_do_not_fit_are_left_out_with_a_reason(run, tmp_path, case, c
         instruments_step(config, kept, pair)
     assert len(read_parquet(kept.instruments("a2--b2"))) == 0
     told = read_parquet_metadata(kept.instruments("a2--b2"))["reasons"]
-    assert set(told) == set(NAMES)
+    assert set(told) == {*NAMES, "similarity"}
     assert pd.Series(told.values()).str.fullmatch(f".*{reason}.*").all()
     assert "a2--b2: cca is left out: " in capsys.readouterr().err
     instrument_tables_step(config, kept)
@@ -230,6 +317,38 @@ def test_pairs_that_do_not_fit_are_left_out_with_a_reason(run, tmp_path, case, c
     laws = read_csv(kept.table("instrument_scaling"), INSTRUMENT_SCALING_COLUMNS)
     assert laws["alpha"].isna().all()
     assert laws["reason"].notna().all()
+    similarity = read_csv(kept.table("similarity"), SIMILARITY_COLUMNS)
+    assert np.isnan(similarity["calibrated"].iloc[2])
+    assert pd.Series(similarity["reason"].iloc[2]).str.fullmatch(f".*{reason}.*").all()
+
+
+LEFT_OUT = {
+    "cca": ("rosetta.instruments.cca.LARGEST_SHARE", 0.01, "32 components are more than"),
+    "soft": ("rosetta.instruments.soft._MOST_STEPS", 2, "after 2 steps a unit's mass is still off"),
+    "similarity": (
+        "rosetta.instruments.sizes.similarity_bytes",
+        lambda *_: 10**12,
+        "30 clusters of samples and 4 layers need 1e+03 GB",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_what_does_not_serve_is_left_out_alone(run, tmp_path, name, monkeypatch, capsys):
+    config, paths, *_ = run
+    place, value, reason = LEFT_OUT[name]
+    monkeypatch.setattr(place, value)
+    kept = Paths(tmp_path)
+    for folder in ("activations", "corpus"):
+        (tmp_path / folder).symlink_to(paths.root / folder)
+    instruments_step(config, kept, "a2--b2")
+    known = read_parquet_metadata(kept.instruments("a2--b2"))
+    assert set(known["reasons"]) == {name}
+    assert known["reasons"][name].startswith(reason)
+    assert f"a2--b2: {name} is left out: {reason}" in capsys.readouterr().err
+    found = read_parquet(kept.instruments("a2--b2"))
+    assert set(found["instrument"]) == set(NAMES) - {name}
+    assert ("similarity" in known) == (name != "similarity")
 
 
 def test_spearman_alone_is_left_out_where_its_ranks_do_not_fit(run, tmp_path):
@@ -283,7 +402,7 @@ def test_models_that_see_images_are_compared_as_well(tmp_path):
     real = found[(found["instrument"] == "mutual_nearest") & ~found["null"]]
     assert (real["unit_a"] == real["unit_b"]).all()
     assert (real.groupby("half").size() == 6).all()
-    assert read_parquet_metadata(paths.instruments("x--y"))["similarity"]["n_samples"] == 60
+    assert read_parquet_metadata(paths.instruments("x--y"))["similarity"]["n_clusters"] == 60
 
 
 def test_what_others_are_compared_with_has_to_be_asked_for(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rosetta.instruments.similarity import one_per_sample, similarity
+from rosetta.instruments.similarity import one_per_cluster, similarity
 
 
 def layers(rng, n, *widths):
@@ -23,7 +23,7 @@ def test_the_score_is_the_largest_linear_cka():
     expected = max(cka(x, y) for x in a.split(6, dim=1) for y in b.split(4, dim=1))
     found = similarity((a, b), (6, 4), 19, 0)
     assert found.score == pytest.approx(expected)
-    assert found.n_samples == 40
+    assert found.n_clusters == 40
     assert found.p == 1 / 20
     assert found.calibrated == pytest.approx(
         (found.score - found.threshold) / (1 - found.threshold)
@@ -57,10 +57,21 @@ def test_a_dead_layer_is_like_nothing():
     assert (found.score, found.calibrated, found.p) == (0, 0, 1)
 
 
-def test_one_position_of_every_sample_is_chosen():
-    lengths = np.array([3, 0, 1, 5])
-    chosen = one_per_sample(lengths, 0)
-    owner = np.repeat(np.arange(4), lengths)
-    assert np.bincount(owner[chosen], minlength=4).tolist() == [1, 0, 1, 1]
-    several = [one_per_sample(lengths, seed) for seed in range(20)]
-    assert len({tuple(one) for one in several}) > 1
+def test_one_position_of_every_cluster_is_chosen():
+    lengths = np.array([3, 0, 1, 5, 2, 0])
+    clusters = np.array(["x", "x", "y", "x", "z", "w"])
+    owner = np.repeat(clusters, lengths)
+    several = [one_per_cluster(lengths, clusters, seed) for seed in range(300)]
+    assert all(sorted(owner[chosen]) == ["x", "y", "z"] for chosen in several)
+    often = np.mean(several, axis=0)[owner == "x"]
+    np.testing.assert_allclose(often, 1 / 8, atol=0.08)
+
+
+def test_of_very_many_clusters_some_are_chosen(monkeypatch):
+    """As often those of many positions as those of few."""
+    monkeypatch.setattr("rosetta.instruments.similarity.MOST_CLUSTERS", 2)
+    lengths, clusters = np.array([50, 1, 1, 1]), np.array(list("abcd"))
+    owner = np.repeat(clusters, lengths)
+    several = [one_per_cluster(lengths, clusters, seed) for seed in range(300)]
+    assert {chosen.sum() for chosen in several} == {2}
+    assert np.mean([("a" in owner[chosen]) for chosen in several]) == pytest.approx(0.5, abs=0.1)

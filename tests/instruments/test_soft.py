@@ -6,7 +6,7 @@ import torch
 from scipy.optimize import linprog
 from scipy.sparse import csr_array
 
-from rosetta.instruments.soft import couple, nearest_cells, soft_matches
+from rosetta.instruments.soft import couple, nearest_cells, not_converged, soft_matches
 
 
 def random_r(seed, n_a=7, n_b=5):
@@ -92,3 +92,11 @@ def test_copies_share_all_of_their_mass():
     found = soft_matches(torch.eye(50, dtype=torch.float64), 0.005, 0.0, 50)
     assert found.mass == pytest.approx(50, abs=0.1)
     assert found.found.u.tolist() == found.found.v.tolist() == list(range(50))
+
+
+def test_a_matching_that_stops_early_says_so(monkeypatch):
+    r = torch.from_numpy(random_r(0, 30, 30))
+    assert not_converged(soft_matches(r, 0.02, 0.0, 30).error) == ""
+    monkeypatch.setattr("rosetta.instruments.soft._MOST_STEPS", 2)
+    reason = not_converged(soft_matches(r, 0.02, 0.0, 30).error)
+    assert reason.startswith("after 2 steps a unit's mass is still off by ")

@@ -244,7 +244,13 @@ def test_instruments_cost_what_they_look_at(tmp_path):
         return pairs.instruments(known, pair).operations.flops
 
     first, again = flops(pair), flops(("pythia-64~2", "opt-64"))
-    assert 0 < again < first < 2 * again
+    fewer = flops(pair, n_permutations=19)
+    assert 0 < again < fewer < 2 * again
+    # Per permutation one product of 160 × 160 Gram matrices for every pair of layers.
+    n_layers_a, n_layers_b = (
+        known_at_most(config, Paths(tmp_path)).size_of(name).shape.n_layers for name in pair
+    )
+    assert first - fewer == pytest.approx(180 * 2 * 160**2 * n_layers_a * n_layers_b)
     assert first < flops(pair, max_samples=None)
     assert flops(("pythia-2048", "opt-2048")) > 100 * first
     assert flops(("pythia-2048", "opt-2048"), max_neurons=2047) == 0

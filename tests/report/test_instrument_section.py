@@ -11,7 +11,7 @@ from rosetta.instruments.columns import (
     SIMILARITY_COLUMNS,
 )
 from rosetta.report.instrument_figure import InstrumentTables, draw_instruments
-from rosetta.report.instrument_section import law_sentences, similarity_sentence
+from rosetta.report.instrument_section import law_sentences, similarity_sentences, told_ladders
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import write_csv
 
@@ -47,14 +47,14 @@ FIVE = [
 ]
 
 
-def test_what_agrees_is_told_by_rule_of_all_pairs():
+def test_what_differs_is_told_by_rule():
     table = laws(
         *(law("x-y", name, 0.1) for name in NAMES),
         *(law("all pairs", name, alpha) for name, alpha in FIVE),
     )
-    assert law_sentences(table) == (
+    assert law_sentences(table, "all pairs") == (
         "all pairs: α is 0.60 ± 0.10 under mutual nearest neighbours. "
-        "It agrees with it under by |r| (0.65 ± 0.10). "
+        "It cannot be told apart from it under by |r| (0.65 ± 0.10). "
         "It is larger under Procrustes (0.95 ± 0.10). "
         "It is smaller under CCA (0.30 ± 0.10). "
         "It cannot be compared under soft matching."
@@ -62,7 +62,8 @@ def test_what_agrees_is_told_by_rule_of_all_pairs():
 
 
 def test_one_ladder_is_told_of_itself():
-    told = law_sentences(laws(law("x-y", "mutual_nearest", 0.6), law("x-y", "cca", 0.61, np.nan)))
+    table = laws(law("x-y", "mutual_nearest", 0.6), law("x-y", "cca", 0.61, np.nan))
+    told = law_sentences(table, "x-y")
     assert told == (
         "x-y: α is 0.60 ± 0.10 under mutual nearest neighbours. It cannot be compared under "
         "CCA (0.61)."
@@ -70,10 +71,36 @@ def test_one_ladder_is_told_of_itself():
 
 
 def test_without_an_exponent_nothing_is_compared():
-    told = law_sentences(laws(law("x-y", "mutual_nearest", np.nan), law("x-y", "cca", 0.6)))
+    table = laws(law("x-y", "mutual_nearest", np.nan), law("x-y", "cca", 0.6))
+    told = law_sentences(table, "x-y")
     assert told == "x-y: mutual nearest neighbours give no exponent to compare others with."
-    told = law_sentences(laws(law("x-y", "mutual_nearest", 0.6), law("all pairs", "cca", 0.6)))
+    table = laws(law("x-y", "mutual_nearest", 0.6), law("all pairs", "cca", 0.6))
+    told = law_sentences(table, "all pairs")
     assert told.startswith("all pairs: mutual nearest neighbours give no exponent")
+
+
+TEXT_AND_IMAGES = {"x-y": "text", "v-w": "images", "x-z": "text", "v-u": "images"}
+WHOSE = {
+    "one ladder": (["x-y"], {"x-y": "text"}, ["x-y"]),
+    "pooled": (["x-y", "x-z", "all pairs"], {"x-y": "text", "x-z": "text"}, ["all pairs"]),
+    "both": (
+        [*TEXT_AND_IMAGES, "all pairs of text", "all pairs of images"],
+        TEXT_AND_IMAGES,
+        ["all pairs of text", "all pairs of images"],
+    ),
+    "one of each": (
+        ["x-y", "v-w", "x-z", "all pairs of text"],
+        {"x-y": "text", "v-w": "images", "x-z": "text"},
+        ["all pairs of text", "v-w"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WHOSE)
+def test_every_modality_is_told_of(case):
+    ladders, modalities, expected = WHOSE[case]
+    table = laws(*(law(ladder, "mutual_nearest", 0.6) for ladder in ladders))
+    assert told_ladders(table, modalities) == expected
 
 
 def similarity():
@@ -93,13 +120,19 @@ def similarity():
 
 
 def test_similarities_are_told_beyond_chance_and_against_size():
-    assert similarity_sentence(similarity()) == (
-        "The models of 1 of 2 rungs are more alike than permuted samples make them (p ≤ 0.05 "
-        "each). Calibrated, the similarity is 0.00 at 100 neurons (x100--y100) and 0.40 at 200 "
-        "(x200--y200)."
+    said = (
+        "x-y: the models of 1 of 2 rungs are more alike than permuted samples make them (p ≤ 0.05 "
+        "each). Calibrated, the similarity is 0.00 at 100 neurons and 0.40 at 200."
     )
-    none = similarity().assign(calibrated=np.nan)
-    assert similarity_sentence(none) == "No rung has a calibrated similarity."
+    assert similarity_sentences(similarity()) == said
+    none = similarity().assign(calibrated=np.nan, ladder="x-z")
+    single = similarity()[:1].assign(ladder="v-w")
+    several = pd.concat([similarity(), none, single])
+    assert similarity_sentences(several) == (
+        f"{said} x-z: no rung has a calibrated similarity. v-w: the models of 1 of 1 rungs are "
+        "more alike than permuted samples make them (p ≤ 0.05 each). Calibrated, the similarity is "
+        "0.40 at 200 neurons."
+    )
 
 
 def counts(empty=()):
