@@ -23,9 +23,9 @@ from rosetta.inputs.text.documents import document_name
 from rosetta.models.architectures.text import text_config
 from rosetta.models.batches import batches
 from rosetta.models.devices import CPU
+from rosetta.models.forward_pass import forward_pass
 from rosetta.models.loading_within_memory import input_device
 from rosetta.models.neuron_counts import neuron_shape
-from rosetta.models.one_pass_at_a_time import one_pass_at_a_time
 from rosetta.models.sites import neuron_sites
 from rosetta.models.tokenizers import check_embedded
 from rosetta.progress import bar, say
@@ -197,6 +197,12 @@ def padded(rows: list[np.ndarray]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, mask
 
 
+_TOO_MANY = (
+    "Lower activations.batch_size, or devices.gpu_memory_gb where it is auto; or give "
+    "devices.n_gpus."
+)
+
+
 @torch.inference_mode()
 def forward(
     model: Any,
@@ -224,21 +230,13 @@ def forward(
             if not rows:
                 continue
             ids, mask = padded(rows)
-            try:
+            documents = f"{place}: {len(rows)} document(s)"
+            with forward_pass(model, documents, _TOO_MANY, where), recorder.recording():
                 # The language-model head is not needed for neurons, so only the backbone runs.
-                with one_pass_at_a_time(model), recorder.recording():
-                    model.base_model(
-                        input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
-                    )
-                    recorded = recorder.take()
-            except torch.OutOfMemoryError as error:
-                if where.type != "cpu":  # a smaller tile leaves more room beside it
-                    raise
-                raise ModelError(
-                    f"{place}: {len(rows)} document(s) at once do not fit the GPU ({error}). Lower "
-                    "activations.batch_size, or devices.gpu_memory_gb where it is auto; or give "
-                    "devices.n_gpus."
-                ) from None
+                model.base_model(
+                    input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
+                )
+                recorded = recorder.take()
             kept = mask.bool().view(-1)
             here = kept.to(where)
             yield torch.stack([values[here] for values in recorded])

@@ -10,9 +10,9 @@ import torch
 from rosetta.activations.recorder import NeuronRecorder
 from rosetta.errors import ModelError
 from rosetta.models.devices import CPU
+from rosetta.models.forward_pass import FEWER_IMAGES, forward_pass
 from rosetta.models.image_models import ImageModel
 from rosetta.models.loading_within_memory import input_device
-from rosetta.models.one_pass_at_a_time import one_pass_at_a_time
 
 
 @torch.inference_mode()
@@ -48,17 +48,10 @@ def show_images(
         _check_images(images, model.place)
         if len(images) == 0:
             continue
-        try:
-            with one_pass_at_a_time(model.module), recorder.recording():
-                model.module(**model.arguments(torch.from_numpy(images).to(device)))
-                recorded = recorder.take()
-        except torch.OutOfMemoryError as error:
-            if where.type != "cpu":  # a smaller tile leaves more room beside it
-                raise
-            raise ModelError(
-                f"{model.place}: {len(images)} image(s) at once do not fit the GPU ({error}). "
-                "Lower activations.batch_size."
-            ) from None
+        shown = f"{model.place}: {len(images)} image(s)"
+        with forward_pass(model.module, shown, FEWER_IMAGES, where), recorder.recording():
+            model.module(**model.arguments(torch.from_numpy(images).to(device)))
+            recorded = recorder.take()
         yield _cells(recorded, len(images), model)
 
 

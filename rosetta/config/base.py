@@ -19,6 +19,7 @@ MEANT_TO_SNAKEMAKE = re.compile(r"[{}]|<[a-z][a-z0-9_]*>")
 Modality = Literal["text", "images"]
 Recorded = Literal["neurons", "mlp_input"]
 GB = 1_000_000_000  # what keys that end in _gb count
+ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}  # of one value, by its dtype
 
 
 class Section(BaseModel):

@@ -28,7 +28,7 @@ from rosetta.config.instruments import Instruments, instrument_problems
 from rosetta.config.intervals import Intervals
 from rosetta.config.judge import Judge, judge_problems
 from rosetta.config.matching import Matching
-from rosetta.config.models import ModelEntry, Untrained
+from rosetta.config.models import Dimensions, ModelEntry, Untrained
 from rosetta.config.names import (
     PAIR_SEPARATOR,
     REPLICATE_SEPARATOR,
@@ -325,12 +325,20 @@ class Config(Section):
             return False
         if chosen == "all":
             return True
-        twin = self.entry(name).untrained
-        entry = self.models[twin.of] if twin else self.entry(name)
-        if entry.zoo:
-            vocab_size = self.zoo.families[entry.zoo.family].vocab_size
-            return self.zoo.sizes[entry.zoo.size].n_parameters(vocab_size) <= SMALL_MODEL
-        return entry.dimensions is not None and entry.dimensions.n_parameters <= SMALL_MODEL
+        told = self.told_size(name)
+        return told is not None and told.n_parameters <= SMALL_MODEL
+
+    def told_size(self, name: str) -> Dimensions | None:
+        """Return a model's size as far as the configuration alone tells it.
+
+        Of a zoo model its parameters are told about; of a twin its size is that of its model.
+        """
+        entry = self.described(name)
+        if not entry.zoo:
+            return entry.dimensions
+        size, family = self.zoo.sizes[entry.zoo.size], self.zoo.families[entry.zoo.family]
+        n_parameters = size.n_parameters(family.vocab_size)
+        return Dimensions(n_layers=size.n_layers, d_mlp=size.d_mlp, n_parameters=n_parameters)
 
     @property
     def small_pairs(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from rosetta.config.base import ITEM_BYTES
+
 if TYPE_CHECKING:
     from rosetta.config.root import Config
 
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
 GPU_OPERATIONS_PER_BYTE, CPU_OPERATIONS_PER_BYTE = 80_000, 100
 # Parameters per neuron of a model whose size the configuration does not tell: 3 · d_model or more.
 PARAMETERS_PER_NEURON = 6000
-ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 
 
 def runs_cost_less_than_stores(config: Config) -> bool:
@@ -40,16 +41,6 @@ def runs_cost_less_than_stores(config: Config) -> bool:
 
 def _operations(config: Config, name: str) -> float:
     """Return the operations of a model per neuron and position."""
-    entry = config.entry(name)
-    if entry.untrained:
-        entry = config.entry(entry.untrained.of)
-    steps = entry.pipeline.steps if entry.pipeline else 1
-    per_neuron: float = PARAMETERS_PER_NEURON
-    if entry.zoo:
-        size = config.zoo.sizes[entry.zoo.size]
-        vocabulary = config.zoo.families[entry.zoo.family].vocab_size
-        per_neuron = size.n_parameters(vocabulary) / (size.n_layers * size.d_mlp)
-    elif entry.dimensions:
-        told = entry.dimensions
-        per_neuron = told.n_parameters / (told.n_layers * told.d_mlp)
-    return 2 * per_neuron * steps
+    told, pipeline = config.told_size(name), config.described(name).pipeline
+    known = told and told.n_parameters / (told.n_layers * told.d_mlp)
+    return 2 * (known or PARAMETERS_PER_NEURON) * (pipeline.steps if pipeline else 1)

@@ -12,11 +12,11 @@ from rosetta.errors import ModelError
 from rosetta.models.devices import CPU
 from rosetta.models.diffusion.generator import PipelineGenerator
 from rosetta.models.diffusion.loading import facts_of, load_pipeline, settings_of
+from rosetta.models.forward_pass import FEWER_IMAGES, forward_pass
 from rosetta.models.generator_inputs import check_labels
 from rosetta.models.generator_sites import CellSite, recording, stacked
 from rosetta.models.loading import load_model
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.one_pass_at_a_time import one_pass_at_a_time
 from rosetta.models.pmf.generator import PmfGenerator
 from rosetta.models.sources import ModelSource
 
@@ -161,21 +161,13 @@ def _batches(
         numbers = np.arange(start, start + batch_size)
         n_images = int((numbers < len(seeds)).sum())
         numbers = numbers.clip(max=len(seeds) - 1)
-        alone = one_pass_at_a_time(sites[0].module)
+        drawn = seeds[numbers].tolist(), labels[numbers].tolist()
+        shown = f"{generator.place}: {batch_size} image(s)"
+        alone = forward_pass(sites[0].module, shown, FEWER_IMAGES, where)
         with alone, recording(sites, generator.call, where) as kept:
-            images = _generated(generator, seeds[numbers], labels[numbers])
+            images = generator.generate(*drawn)
         activations = stacked(kept, (n_layers, batch_size * n_cells, d_mlp), generator.place)
         yield quantised(images[:n_images], generator.place), activations[:, : n_images * n_cells]
-
-
-def _generated(generator: Generator, seeds: np.ndarray, labels: np.ndarray) -> torch.Tensor:
-    try:
-        return generator.generate(seeds.tolist(), labels.tolist())
-    except torch.OutOfMemoryError as error:
-        raise ModelError(
-            f"{generator.place}: {len(seeds)} image(s) at once do not fit the GPU ({error}). Lower "
-            "activations.batch_size."
-        ) from None
 
 
 def quantised(images: torch.Tensor, place: str) -> np.ndarray:

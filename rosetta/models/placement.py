@@ -10,12 +10,11 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from rosetta.config.activations import CHUNK_POSITIONS
-from rosetta.config.base import GB
+from rosetta.config.base import GB, ITEM_BYTES
 from rosetta.config.devices import AUTO, Devices
 from rosetta.errors import ModelError
 from rosetta.models.neurons import NeuronShape
 
-ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 BLOCK_COPIES = 3  # of the values of a chunk: gathered from batches, then joined and written
 MOMENT_BYTES = 24  # per value of one layer of a block, in float64
 # Interpreter, libraries and allocator: of a process that loads torch, and of one with models too.

@@ -97,6 +97,37 @@ def test_a_killed_pass_goes_on_from_its_checkpoint(
         assert torch.equal(r, expected)
 
 
+def test_saving_takes_a_small_share_of_the_time(stores, small, tmp_path, monkeypatch):
+    """By a clock on which every block takes a second and every checkpoint two: the next one is due
+    40 s after one ended, at 5%.
+    """
+    clock, saved = [0.0], []
+    add = rosetta.correlation.tiles.Products.add
+
+    def second_by_second(self, a, b):
+        clock[0] += 1
+        add(self, a, b)
+
+    def slowly(*_):
+        saved.append(clock[0])
+        clock[0] += 2
+
+    monkeypatch.setattr(rosetta.correlation.tiles.Products, "add", second_by_second)
+    monkeypatch.setattr(rosetta.correlation.checkpoints, "save_arrays", slowly)
+    monkeypatch.setattr(rosetta.correlation.checkpoints.time, "monotonic", lambda: clock[0])
+    for seconds, times in ((0, 1), (5, 1), (10**6, 0)):
+        monkeypatch.setattr(rosetta.correlation.checkpoints, "SECONDS", seconds)
+        saved.clear()
+        correlations(stores, (None,), Checkpoint(tmp_path / "partial.npz"))
+        assert len(saved) == times
+    monkeypatch.setattr(rosetta.correlation.checkpoints, "SECONDS", 0)
+    monkeypatch.setattr(rosetta.correlation.checkpoints, "SHARE", 0.5)
+    saved.clear()
+    correlations(stores, (None,), Checkpoint(tmp_path / "partial.npz"))
+    assert len(saved) > 1
+    assert np.diff(saved).min() >= 2 + 2 / 0.5
+
+
 def test_a_damaged_checkpoint_is_not_used(stores, small, tmp_path, capsys):
     path = tmp_path / "partial.npz"
     (whole,) = correlations(stores, (None,), Checkpoint(path))

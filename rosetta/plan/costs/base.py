@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from rosetta.config import Config, group_name
-from rosetta.config.base import GB
+from rosetta.config.base import GB, ITEM_BYTES
 from rosetta.config.names import generator_of_store, model_of_store
 from rosetta.correlation.plan import PairSize
 from rosetta.models.known_sizes import Size, n_cells
-from rosetta.models.placement import ITEM_BYTES, PROCESS_BYTES
+from rosetta.models.placement import PROCESS_BYTES
 from rosetta.plan.extent import Extent
 
 # Shares of the speed of a plain matrix product. A training step or forward pass of a small model is
