@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from rosetta.filtering.precision_recall import PERCENTILE_COLUMNS, PERCENTILES
 from rosetta.filtering.results import SUMMARY_COLUMNS
 
 NAN = float("nan")
@@ -20,4 +21,13 @@ SUMMARY = pd.DataFrame(
         for name, (f1, mean, low, high, *paired) in ROWS.items()
     ],
     columns=SUMMARY_COLUMNS,
+)
+SWEPT = pd.DataFrame(
+    [
+        (name, None, percentile, percentile / 100, 100, percentile / 100, 1 - percentile / 100)
+        for name in ROWS
+        if name != "base"
+        for percentile in PERCENTILES
+    ],
+    columns=PERCENTILE_COLUMNS,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,13 @@ import pandas as pd
 from rosetta.config.filtering import FILTERS, Filtering, FilterSelection
 from rosetta.errors import CorpusError
 from rosetta.filtering.baselines import random_scores
-from rosetta.filtering.precision_recall import SHARE_COLUMNS, domain_shares, recovery
+from rosetta.filtering.precision_recall import (
+    PERCENTILE_COLUMNS,
+    SHARE_COLUMNS,
+    domain_shares,
+    percentile_sweep,
+    recovery,
+)
 from rosetta.filtering.select import Amount, Scored, check_amount, membership, percentile_of, select
 from rosetta.filtering.stored_scores import read_scores
 from rosetta.run.paths import FilterPaths
@@ -134,8 +141,18 @@ def _blocks(where: FilterPaths, chosen: Filter) -> Iterator[Scored]:
         )
 
 
-def assess(where: FilterPaths, chosen: Filter, selected: Scored) -> tuple[dict, pd.DataFrame]:
-    """Return a filter's row of `RECOVERY_COLUMNS`, and its rows of `SHARE_COLUMNS`.
+class Assessed(NamedTuple):
+    """How well a filter finds the target: its row of `RECOVERY_COLUMNS`, and its rows of
+    `SHARE_COLUMNS` and of `PERCENTILE_COLUMNS`.
+    """
+
+    recovery: dict
+    shares: pd.DataFrame
+    percentiles: pd.DataFrame
+
+
+def assess(where: FilterPaths, chosen: Filter, selected: Scored) -> Assessed:
+    """Return how well a filter finds the target domain.
 
     Only a label, a mark and a score are held per document.
     """
@@ -146,9 +163,11 @@ def assess(where: FilterPaths, chosen: Filter, selected: Scored) -> tuple[dict, 
         labels.append((table["domain"] == chosen.target).to_numpy())
         scores.append(chosen.scores(table))
         parts.append(domain_shares(table["domain"], table["tokens"].to_numpy(), marks[-1]))
-    found = recovery(np.concatenate(marks), np.concatenate(labels), np.concatenate(scores))
+    is_target, column = np.concatenate(labels), np.concatenate(scores)
+    found = recovery(np.concatenate(marks), is_target, column)
     shares = pd.concat(parts).drop(columns="share").groupby("domain", as_index=False).sum()
     shares["share"] = shares["selected_tokens"] / max(1, shares["selected_tokens"].sum())
     place = {"filter": chosen.name, "seed": chosen.seed}
     sizes = {"selected_documents": len(ids), "selected_tokens": int(selected.tokens.sum())}
-    return {**place, **found, **sizes}, shares.assign(**place)[SHARE_COLUMNS]
+    percentiles = percentile_sweep(is_target, column).assign(**place)[PERCENTILE_COLUMNS]
+    return Assessed({**place, **found, **sizes}, shares.assign(**place)[SHARE_COLUMNS], percentiles)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from rosetta.filtering.select import percentile_place
+
 RECOVERY_COLUMNS = [
     "filter",
     "seed",
@@ -25,6 +27,17 @@ SHARE_COLUMNS = [
     "selected_tokens",
     "share",
 ]
+PERCENTILE_COLUMNS = [
+    "filter",
+    "seed",
+    "percentile",
+    "score_threshold",
+    "selected_documents",
+    "precision",
+    "recall",
+]
+# From nearly everything to nearly nothing; the gates that are used in practice lie above 90.
+PERCENTILES = (*range(10, 90, 10), *range(90, 100), 99.5, 99.9)
 
 
 def recovery(selected: np.ndarray, is_target: np.ndarray, scores: np.ndarray) -> dict[str, float]:
@@ -59,6 +72,36 @@ def recovery(selected: np.ndarray, is_target: np.ndarray, scores: np.ndarray) ->
         if is_target.any()
         else float("nan"),
     }
+
+
+def percentile_sweep(is_target: np.ndarray, scores: np.ndarray) -> pd.DataFrame:
+    """Return what the gate takes at each of `PERCENTILES`, and how well that finds the target.
+
+    The gate takes documents whose score exceeds a percentile of all scores; each document counts
+    alike.
+
+    Parameters
+    ----------
+    is_target : ndarray of bool, shape (n_documents,)
+    scores : ndarray of float64, shape (n_documents,)
+
+    Returns
+    -------
+    DataFrame
+        `PERCENTILE_COLUMNS` from the percentile on. Precision is NaN where nothing is taken, recall
+        where there is no target.
+    """
+    order = np.argsort(scores, kind="stable")
+    ascending, hits_from = scores[order], np.cumsum(is_target[order][::-1])[::-1]
+    rows, n, n_target = [], len(scores), int(is_target.sum())
+    for percentile in PERCENTILES:
+        threshold = ascending[percentile_place(percentile, n)]
+        first = int(np.searchsorted(ascending, threshold, side="right"))
+        taken, hits = n - first, int(hits_from[first]) if first < n else 0
+        precision = hits / taken if taken else float("nan")
+        recall = hits / n_target if n_target else float("nan")
+        rows.append((percentile, threshold, taken, precision, recall))
+    return pd.DataFrame(rows, columns=PERCENTILE_COLUMNS[2:])
 
 
 def domain_shares(domains: pd.Series, tokens: np.ndarray, selected: np.ndarray) -> pd.DataFrame:

@@ -103,8 +103,15 @@ def exactly(value: float) -> Fraction:
 def percentile_of(scores: Iterable[np.ndarray], percentile: float) -> float:
     """Return the lowest score that `percentile` percent of scores do not exceed."""
     column = np.concatenate(list(scores))
-    rank = max(1, math.ceil(exactly(percentile) * len(column) / 100))
-    return float(np.partition(column, rank - 1)[rank - 1])
+    place = percentile_place(percentile, len(column))
+    return float(np.partition(column, place)[place])
+
+
+def percentile_place(percentile: float, n: int) -> int:
+    """Return where, of n scores in ascending order, the lowest one stands that `percentile` percent
+    do not exceed.
+    """
+    return max(1, math.ceil(exactly(percentile) * n / 100)) - 1
 
 
 def check_amount(

@@ -30,7 +30,11 @@ from rosetta.filtering.card_points import domain_points, model_point, rule_point
 from rosetta.filtering.choose import CHOICE, best_candidates, candidates, choose, with_roles
 from rosetta.filtering.corpus_card import render_card
 from rosetta.filtering.pool_documents import Fresh, known_names, thinned
-from rosetta.filtering.precision_recall import RECOVERY_COLUMNS, SHARE_COLUMNS
+from rosetta.filtering.precision_recall import (
+    PERCENTILE_COLUMNS,
+    RECOVERY_COLUMNS,
+    SHARE_COLUMNS,
+)
 from rosetta.filtering.request import FilterRequest
 from rosetta.filtering.results import results_table, summary_table
 from rosetta.filtering.select import Amount, read_blocks, select
@@ -205,22 +209,23 @@ def select_step(config: Config, paths: Paths) -> None:
     # All filters take as many tokens as the neuron, whatever the rule by which it took them.
     budget = amount.tokens or int(neuron.tokens.sum())
     held: dict[str, dict[str, int]] = {}
-    rows, shares = [], []
+    found = []
     for chosen in filters_of(filtering.target, filtering.seeds):
         selected = (
             neuron if chosen.name == "rosetta" else apply(where, chosen, Amount(tokens=budget))
         )
-        row, share = assess(where, chosen, selected)
-        rows.append(row)
-        shares.append(share)
+        found.append(assess(where, chosen, selected))
         held[chosen.file] = {"documents": len(selected.id), "tokens": int(selected.tokens.sum())}
         write_parquet(where.selection(chosen.file), pd.DataFrame(selected._asdict()))
         say(
-            f"{chosen.file}: {held[chosen.file]}, precision {row['precision']:.3f}, recall "
-            f"{row['recall']:.3f}"
+            f"{chosen.file}: {held[chosen.file]}, precision "
+            f"{found[-1].recovery['precision']:.3f}, recall {found[-1].recovery['recall']:.3f}"
         )
+    rows = [one.recovery for one in found]
     write_csv(where.recovery, pd.DataFrame(rows, columns=RECOVERY_COLUMNS))
-    write_csv(where.shares, pd.concat(shares, ignore_index=True))
+    write_csv(where.shares, pd.concat([one.shares for one in found], ignore_index=True))
+    swept = pd.concat([one.percentiles for one in found], ignore_index=True)
+    write_csv(where.percentiles, swept)
     write_all_scores(where, np.sort(neuron.id))
     made = made_by(config, "filter_select")
     corpus.write_corpus(where, neuron, counts, card, made)
@@ -231,11 +236,14 @@ def select_step(config: Config, paths: Paths) -> None:
 
 
 def tables_step(config: Config, paths: Paths) -> None:
-    """Write the tables of all filters: per seed, their means, and what they take of each domain."""
+    """Write the tables of all filters: per seed, their means, what they take of each domain, and
+    how they fare at other percentiles.
+    """
     filtering, where = _filtering_of(config, paths)
-    recovered, shares = (
+    recovered, shares, percentiles = (
         read_csv(where.recovery, RECOVERY_COLUMNS),
         read_csv(where.shares, SHARE_COLUMNS),
+        read_csv(where.percentiles, PERCENTILE_COLUMNS),
     )
     trained = pd.DataFrame(
         [
@@ -249,6 +257,7 @@ def tables_step(config: Config, paths: Paths) -> None:
     summary = summary_table(table, recovered, ["base", *FILTERS])
     write_csv(paths.table("filtering_summary"), summary)
     write_csv(paths.table("filtering_domains"), shares)
+    write_csv(paths.table("filtering_percentiles"), percentiles)
     say(summary.to_string(index=False))
 
 

@@ -8,41 +8,78 @@ import pandas as pd
 import seaborn as sns
 
 from rosetta.config import Config
-from rosetta.filtering.precision_recall import SHARE_COLUMNS
+from rosetta.filtering.precision_recall import PERCENTILE_COLUMNS, SHARE_COLUMNS
 from rosetta.filtering.results import SUMMARY_COLUMNS
 from rosetta.report.figures import literal, read_drawn
 from rosetta.report.filtering_section import LABELS
 from rosetta.run.paths import Paths
 
 MAX_SHARES = 10  # colours that can be told apart
+MARKED = (50, 90, 95, 99)  # percentiles whose place on the neuron's curve is marked
+_CURVES = {"rosetta": 0, "non_rosetta": 1, "non_rosetta_best": 2, "classifier": 4, "random": 7}
 
 
 def draw_filtering(config: Config, paths: Paths) -> plt.Figure:
-    """Return a figure of F1, the selected shares of the domains, and perplexity: a panel each."""
+    """Return a figure of F1, precision by recall, the selected shares of the domains, and
+    perplexity: a panel each.
+    """
     assert config.filtering is not None
     summary = read_drawn(paths.table("filtering_summary"), SUMMARY_COLUMNS).set_index("filter")
-    shares, target = (
-        read_drawn(paths.table("filtering_domains"), SHARE_COLUMNS),
-        literal(config.filtering.target),
-    )
-    return _filters(summary, shares, target)
+    shares = read_drawn(paths.table("filtering_domains"), SHARE_COLUMNS)
+    swept = read_drawn(paths.table("filtering_percentiles"), PERCENTILE_COLUMNS)
+    return _filters(summary, shares, swept, literal(config.filtering.target))
 
 
-def _filters(summary: pd.DataFrame, shares: pd.DataFrame, target: str) -> plt.Figure:
-    """F1, selected shares of the domains, and perplexity: a panel each, filters from top down."""
+def _filters(
+    summary: pd.DataFrame, shares: pd.DataFrame, swept: pd.DataFrame, target: str
+) -> plt.Figure:
+    """Draw a panel each, filters from top down."""
     filters = [name for name in summary.index if name != "base"]
     sns.set_theme(context="paper", style="ticks", font_scale=1.1)
-    figure, panels = plt.subplots(1, 3, figsize=(12.5, 3.4), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 4, figsize=(16, 3.6), layout="constrained")
+    panels = [axes[0], axes[2], axes[3]]
+    for panel in panels[1:]:
+        panel.sharey(panels[0])
+        panel.tick_params(labelleft=False)
     rows = np.arange(len(filters))
     colors = [sns.color_palette("colorblind")[0 if name == "rosetta" else 7] for name in filters]
     panels[0].barh(rows, summary.loc[filters, "f1"], color=colors)
     panels[0].set(xlim=(0, 1), xlabel=f"F1, domain {target}", yticks=rows)
     panels[0].set_yticklabels([LABELS[name] for name in filters])
     panels[0].invert_yaxis()
+    _draw_curves(axes[1], swept)
     _draw_shares(panels[1], shares, filters, target)
     _draw_perplexity(panels[2], summary, filters, colors)
     sns.despine(figure)
     return figure
+
+
+def _draw_curves(axes: plt.Axes, swept: pd.DataFrame) -> None:
+    """Draw precision by recall as the gate's percentile rises, from right to left; the oracle, of
+    which a percentile takes all or nothing, is left out.
+    """
+    for name, color in _CURVES.items():
+        curve = swept[swept["filter"] == name].groupby("percentile").mean(numeric_only=True)
+        axes.plot(
+            curve["recall"],
+            curve["precision"],
+            color=sns.color_palette("colorblind")[color],
+            lw=1.8 if name == "rosetta" else 1.1,
+            label=LABELS[name],
+        )
+        if name == "rosetta":
+            marked = curve.loc[list(MARKED)]
+            axes.plot(marked["recall"], marked["precision"], "o", ms=4)
+            for percentile, row in marked.iterrows():
+                axes.annotate(
+                    f"{percentile:g}%",
+                    (row["recall"], row["precision"]),
+                    xytext=(4, 4),
+                    textcoords="offset points",
+                    fontsize="x-small",
+                )
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), xlabel="recall", ylabel="precision")
+    axes.legend(frameon=False, fontsize="x-small", loc="lower left", bbox_to_anchor=(0, 1.0))
 
 
 def _draw_shares(axes: plt.Axes, shares: pd.DataFrame, filters: list[str], target: str) -> None:

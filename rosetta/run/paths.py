@@ -86,6 +86,7 @@ class FilterPaths:
     scores = File("scores.parquet", "scores of all documents of the pool")
     recovery = File("recovery.csv", "how well each filter finds the target domain")
     shares = File("shares.csv", "what each filter selects of each domain")
+    percentiles = File("percentiles.csv", "what the gate would select at other percentiles")
     selection = Files(
         "selections/{filter}.parquet",
         "ids and scores of the documents of one filter, best first",

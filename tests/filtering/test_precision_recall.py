@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from rosetta.filtering.precision_recall import recovery
+from rosetta.filtering.precision_recall import PERCENTILES, percentile_sweep, recovery
+from rosetta.filtering.select import percentile_of
 
 
 def test_recovery_against_counting():
@@ -28,3 +31,19 @@ def test_recovery_against_counting():
 def test_recovery_of_nothing_is_not_a_number():
     found = recovery(np.zeros(3, bool), np.zeros(3, bool), np.arange(3.0))
     assert all(np.isnan(value) for value in found.values())
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=60))
+def test_the_sweep_takes_what_the_gate_takes(documents):
+    scores, labels = (
+        np.array([score for score, _ in documents], float),
+        np.array([label for _, label in documents]),
+    )
+    swept = percentile_sweep(labels, scores)
+    assert list(swept["percentile"]) == list(PERCENTILES)
+    for row in swept.to_dict("records"):
+        taken = scores > percentile_of([scores], row["percentile"])
+        found = recovery(taken, labels, scores)
+        assert row["selected_documents"] == taken.sum()
+        for name in ("precision", "recall"):
+            assert row[name] == pytest.approx(found[name], nan_ok=True)

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
-from filter_summary import SUMMARY
+from filter_summary import SUMMARY, SWEPT
 
 from rosetta.config.filtering import FILTERS
 from rosetta.filtering.precision_recall import SHARE_COLUMNS
@@ -62,8 +62,9 @@ def test_the_figure_has_documents_without_a_label(tmp_path, domains):
         for domain in domains
     ]
     write_csv(paths.table("filtering_domains"), pd.DataFrame(rows, columns=SHARE_COLUMNS))
+    write_csv(paths.table("filtering_percentiles"), SWEPT)
     drawn = filtering_figures.draw_filtering(config, paths)
-    bars = [bar for bar in drawn.axes[1].patches if bar.get_width() > 0]
+    bars = [bar for bar in drawn.axes[2].patches if bar.get_width() > 0]
     assert sum(bar.get_width() for bar in bars) == pytest.approx(len(FILTERS)), (
         "all that each filter takes"
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from commands import assert_rejected, run_here
-from filter_summary import SUMMARY
+from filter_summary import SUMMARY, SWEPT
 from neuron_populations import CONFIG, population
 
 from rosetta.analysis.counts import COUNT_COLUMNS, TRAINING_COLUMNS
@@ -313,6 +313,7 @@ def filtering_tables(paths, domains):
         for i, domain in enumerate(domains)
     ]
     write_csv(paths.table("filtering_domains"), pd.DataFrame(rows, columns=SHARE_COLUMNS))
+    write_csv(paths.table("filtering_percentiles"), SWEPT)
 
 
 def filtered(target):

@@ -124,6 +124,7 @@ FILES = {
     f"{SUMS}/trainings/base-0.json": (["filtering", "tables", *RUN], None),
     f"{SUMS}/recovery.csv": (["filtering", "tables", *RUN], None),
     f"{SUMS}/shares.csv": (["filtering", "tables", *RUN], None),
+    f"{SUMS}/percentiles.csv": (["filtering", "tables", *RUN], None),
     f"{SUMS}/corpus.json": (["report", *RUN], None),
 }
 

@@ -161,7 +161,7 @@ STAGES = (
     ),
     Stage(
         name="filter_select",
-        version=2,
+        version=3,
         phase="filtering",
         reads=("filter_choose", "filter_pool", "filter_score"),
         jobs=_filtered,
@@ -169,7 +169,7 @@ STAGES = (
         resources=Sized(by="stage"),
         inputs=files.both(_filter_files("choice", "candidates"), _pool_files, _score_manifests),
         makes=_filter_files(
-            "corpus_manifest", "selections_manifest", "scores", "recovery", "shares"
+            "corpus_manifest", "selections_manifest", "scores", "recovery", "shares", "percentiles"
         ),
     ),
     Stage(
@@ -188,7 +188,7 @@ STAGES = (
     ),
     Stage(
         name="filter_tables",
-        version=2,
+        version=3,
         phase="filtering",
         reads=("filter_select", "filter_pretrain"),
         jobs=_filtered,
@@ -199,16 +199,18 @@ STAGES = (
             "oracle",
             "filtering_summary": "their means over seeds, and differences from the neuron's",
             "filtering_domains": "what each filter selects of each domain",
+            "filtering_percentiles": "precision and recall of each filter as a gate, by the "
+            "percentile of the scores that a document has to exceed",
         },
-        inputs=files.both(_filter_files("recovery", "shares"), _training_files),
+        inputs=files.both(_filter_files("recovery", "shares", "percentiles"), _training_files),
     ),
     Stage(
         name="filter_figure",
-        version=2,
+        version=3,
         phase="filtering",
         reads=("filter_tables",),
         jobs=_filtered,
-        figures={"filtering": "F1, domains and perplexity of the filters"},
-        inputs=files.tables("filtering_summary", "filtering_domains"),
+        figures={"filtering": "F1, precision by recall, domains and perplexity of the filters"},
+        inputs=files.tables("filtering_summary", "filtering_domains", "filtering_percentiles"),
     ),
 )
