@@ -104,12 +104,13 @@ class LadderNull:
         rungs share them: one fewer than there are, with replacement, which makes the spread that of
         independent seeds also when they are few (Rao and Wu 1988). Each is followed by its mirror
         image about the threshold itself (of Fisher's transform), as each half-sample is by its
-        complement. NaN for a single seed, which tells nothing of the error. `name` determines the
-        draws, so nulls with as many seeds are drawn alike under one name, rung by rung.
+        complement. NaN for a single seed, which tells nothing of the error, and where the seeds of
+        a draw have no match at all, of which no threshold can be read. `name` determines the draws,
+        so nulls with as many seeds are drawn alike under one name, rung by rung.
         """
-        center = self.threshold(quantile)
+        center, unknown = self.threshold(quantile), np.full(2 * n_pairs, np.nan)
         if self.n_seeds < 2 or np.isnan(center):
-            return np.full(2 * n_pairs, np.nan)
+            return unknown
         found = []
         for number in range(n_pairs):
             # Each number has draws of its own, so that ladders of more and of fewer rungs stay in
@@ -119,11 +120,10 @@ class LadderNull:
                 self.n_seeds, size=(1 if self.one_draw else self.n_rungs, self.n_seeds - 1)
             )
             times = np.array([np.bincount(row, minlength=self.n_seeds) for row in drawn], float)
-            found.append(
-                self._z(
-                    self._weights(np.broadcast_to(times, (self.n_rungs, self.n_seeds))), quantile
-                )
-            )
+            weights = self._weights(np.broadcast_to(times, (self.n_rungs, self.n_seeds)))
+            if not weights.any():
+                return unknown
+            found.append(self._z(weights, quantile))
         mirrored = 2 * np.arctanh(center) - np.array(found)
         return np.tanh(np.stack([found, mirrored], axis=1).ravel())
 

@@ -25,7 +25,16 @@ from rosetta.instruments.procrustes import procrustes_matches
 from rosetta.instruments.soft import soft_matches
 from rosetta.instruments.sums import BlockSums
 
-FOUND_COLUMNS = ["instrument", "null", "half", "layer_a", "unit_a", "layer_b", "unit_b", "r"]
+FOUND_COLUMNS = [
+    "instrument",
+    "null",
+    "half_sample",
+    "layer_a",
+    "unit_a",
+    "layer_b",
+    "unit_b",
+    "r",
+]
 NO_LAYER = -1  # of a rotated coordinate, which lies in no layer
 
 

@@ -231,7 +231,7 @@ def _judge(
     tables, told = [], []
     k = asked.config.matching.k
     for half, name, found, facts in measure_halves(measures, halves, names, asked.settings, k):
-        known = {"instrument": name, "null": null, "half": half}
+        known = {"instrument": name, "null": null, "half_sample": half}
         rotated = name == "procrustes"
         tables.append(found_table(found, asked.d_mlp, known, rotated=rotated))
         told.append({**known, **facts})

@@ -33,7 +33,7 @@ def instruments_step(config: Config, paths: Paths, pair: str, threads: int | Non
         say(f"{pair}: {left_out} is left out: {reason}")
     of_pair = measured.found[~measured.found["null"].astype(bool)]
     for name, part in of_pair.groupby("instrument", sort=False):
-        n_halves = part["half"].nunique()
+        n_halves = part["half_sample"].nunique()
         say(f"{pair}, {name}: {len(part) / n_halves:.1f} matches, mean r {part['r'].mean():.3f}")
     facts = {**measured.facts, "halves": measured.halves, "reasons": measured.reasons}
     write_parquet(paths.instruments(pair), measured.found, facts)

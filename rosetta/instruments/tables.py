@@ -53,7 +53,7 @@ def read_measured(config: Config, paths: Paths) -> dict[tuple[str, str], Measure
     read = {}
     for a, b in config.all_pairs():
         path = paths.instruments(group_name((a, b)))
-        parts = read_parquet(path).groupby(["instrument", "null", "half"], sort=False)
+        parts = read_parquet(path).groupby(["instrument", "null", "half_sample"], sort=False)
         found = {
             (str(key[0]), bool(key[1]), int(str(key[2]))): Found.of(part) for key, part in parts
         }
@@ -128,7 +128,8 @@ class Limit:
     whole : float
         Read off the whole null; NaN where it has too few matches to tell.
     drawn : ndarray, shape (n_halves,)
-        Read off a null that is drawn again, for every half of the samples.
+        Read off a null that is drawn again, for every half of the samples; NaN where that cannot
+        be read, and then there is no interval.
     """
 
     whole: float
@@ -209,12 +210,12 @@ class _Instrument:
         self, group: tuple[str, ...], rung: tuple[str, ...], limits: np.ndarray
     ) -> list[Place]:
         """Return counts and mean r on every half above its limit, with how many exceed that limit
-        by chance; NaN where the group, or its rung's null, is not counted.
+        by chance; NaN where the group, or its rung's null, is not counted, or a limit unknown.
 
         Only first trainings have a null model, so that of the rung stands for all of its groups.
         """
-        if self.reason(group) or self.reason(rung):
-            nothing = {"matches": np.nan, "mean_r": np.nan, "by_chance": np.nan}
+        nothing = {"matches": np.nan, "mean_r": np.nan, "by_chance": np.nan}
+        if self.reason(group) or self.reason(rung) or np.isnan(limits).any():
             return [{"half_sample": half, **nothing} for half in self.halves]
         rows = []
         for half, limit in zip(self.halves, limits, strict=True):
@@ -268,14 +269,14 @@ def _first(instrument: _Instrument, rung: tuple[str, ...], drawn: list[Place]) -
     row = {
         "models": group_name(rung),
         "n_positions": min((n for n in positions if n is not None), default=np.nan),
-        "limit": instrument.limit.whole,
+        "r_threshold": instrument.limit.whole,
         "by_chance": float(halves["by_chance"].mean()),
         "reason": instrument.reason(rung),
     }
-    for column, told, most in (("matches", "count", np.inf), ("mean_r", "mean_r", 1.0)):
+    for column, most in (("matches", np.inf), ("mean_r", 1.0)):
         mean = float(halves[column].mean())
         ends = clipped(intervals_of(replicates, column, mean), 0.0 if most > 1 else -1.0, most)
-        row |= {told: mean, f"{told}_ci_low": ends[0], f"{told}_ci_high": ends[1]}
+        row |= {column: mean, f"{column}_ci_low": ends[0], f"{column}_ci_high": ends[1]}
     return row | _compared(instrument, rung)
 
 

@@ -104,7 +104,7 @@ def _draw_counts(axes: plt.Axes, counts: pd.DataFrame) -> None:
     """Draw the counts of the first ladder under every instrument."""
     ladder = counts["ladder"].iloc[0]
     axes.set_title(f"{ladder}, by instrument", loc="left")
-    known = counts[(counts["ladder"] == ladder) & (counts["count"] > 0)]
+    known = counts[(counts["ladder"] == ladder) & (counts["matches"] > 0)]
     if known.empty:
         axes.set_title("no instrument counts any match", loc="left")
         return
@@ -114,11 +114,11 @@ def _draw_counts(axes: plt.Axes, counts: pd.DataFrame) -> None:
         if rows.empty:
             continue
         # An interval that reaches 0 has no end on this axis.
-        low = rows["count_ci_low"].clip(lower=rows["count"] / 10)
+        low = rows["matches_ci_low"].clip(lower=rows["matches"] / 10)
         style = {"color": color, "lw": 1}
         title = INSTRUMENT_TITLES[name]
-        axes.plot(rows["n_neurons"], rows["count"], "o-", ms=3, label=title, **style)
-        axes.vlines(rows["n_neurons"], low, rows["count_ci_high"], **style)
+        axes.plot(rows["n_neurons"], rows["matches"], "o-", ms=3, label=title, **style)
+        axes.vlines(rows["n_neurons"], low, rows["matches_ci_high"], **style)
     axes.set(xscale="log", yscale="log", xlabel="neurons per model")
     axes.set_ylabel("matches above the null")
     label_sizes(axes, counts["n_neurons"], most=6)

@@ -2,6 +2,8 @@
 intervals of counts.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -109,6 +111,14 @@ def test_one_seed_tells_no_error():
     null = draw_null(np.random.default_rng(0), 1)
     assert np.isfinite(null.threshold(QUANTILE))
     assert np.isnan(null.redrawn(QUANTILE, 3, "x")).all()
+
+
+def test_a_seed_without_matches_tells_no_error():
+    """With two seeds each draw is one of them; of one without a match no threshold is read."""
+    whole = draw_null(np.random.default_rng(0), 1)
+    null = replace(whole, n_seeds=2)
+    assert null.threshold(QUANTILE) == pytest.approx(whole.threshold(QUANTILE))
+    assert np.isnan(null.redrawn(QUANTILE, 9, "x")).all()
 
 
 @pytest.mark.parametrize("n_seeds", [3, 5])

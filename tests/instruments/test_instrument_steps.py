@@ -105,7 +105,7 @@ def test_every_half_is_matched_as_by_plain_correlation(run):
     for number, half in enumerate(half_samples(4)):
         kept = np.repeat(half[part], TOKENS)
         real = table[(table["instrument"] == "mutual_nearest") & ~table["null"]]
-        found = real[real["half"] == number]
+        found = real[real["half_sample"] == number]
         expected = mutual(flat(values["a2"])[kept], flat(values["b2"])[kept])
         u, v = (found[f"layer_{side}"] * 16 + found[f"unit_{side}"] for side in "ab")
         got = dict(zip(zip(u, v, strict=True), found["r"], strict=True))
@@ -123,7 +123,7 @@ def test_facts_are_kept_beside_the_matches(run):
     assert known["similarity"]["n_clusters"] == N_FILES
     assert all(0.98 < share <= 1.0001 for share in known["variance_shares"])
     of_cca = [told for told in known["halves"] if told["instrument"] == "cca"]
-    assert [told["half"] for told in of_cca] == [0, 1, 2, 3, 4, 5, 0, 1]
+    assert [told["half_sample"] for told in of_cca] == [0, 1, 2, 3, 4, 5, 0, 1]
     assert min(told["svcca"] for told in of_cca if not told["null"]) > 0.3
     assert max(abs(told["svcca"]) for told in of_cca if told["null"]) < 0.1
 
@@ -158,9 +158,9 @@ def test_what_is_shared_is_counted_above_the_null(tables):
         # Every neuron has a partner in an assignment, and every direction one in CCA: of those by
         # chance, a fifth is above the quantile 0.8.
         by_chance = 0.2 * shared if name in ("hungarian", "cca") else 0
-        np.testing.assert_allclose(rows["count"], shared + by_chance, rtol=0.15, err_msg=name)
-        assert (rows["count_ci_low"] <= rows["count"]).all()
-        assert (rows["count"] <= rows["count_ci_high"]).all()
+        np.testing.assert_allclose(rows["matches"], shared + by_chance, rtol=0.15, err_msg=name)
+        assert (rows["matches_ci_low"] <= rows["matches"]).all()
+        assert (rows["matches"] <= rows["matches_ci_high"]).all()
         assert (rows["mean_r"] > 0.5).all()
     assert set(counts["n_groups"][counts["rung"] == 0]) == {2}
 
@@ -173,8 +173,8 @@ def test_by_chance_follows_from_what_is_below_the_limit(run, tables):
         found = read_parquet(paths.instruments(row["models"]))
         mine = found[found["instrument"] == name]
         null, own = mine[mine["null"]], mine[~mine["null"].astype(bool)]
-        share = (null["r"] > row["limit"]).mean()
-        below = (own["r"] <= row["limit"]).sum() / own["half"].nunique()
+        share = (null["r"] > row["r_threshold"]).mean()
+        below = (own["r"] <= row["r_threshold"]).sum() / own["half_sample"].nunique()
         assert row["by_chance"] == pytest.approx(below * share / (1 - share)), (name, rung)
         shares[name].append(share)
     assert np.mean(shares["hungarian"]) == pytest.approx(0.2, abs=0.05)
@@ -190,15 +190,26 @@ def test_intervals_hold_the_error_of_the_threshold(run, tables):
     limit = null_limit(config, measured, "ab", "hungarian")
     assert len(limit.drawn) == 6
     middle = np.tanh(np.arctanh(limit.drawn).reshape(3, 2).mean(axis=1))
-    np.testing.assert_allclose(middle, row["limit"])
+    np.testing.assert_allclose(middle, row["r_threshold"])
     found = read_parquet(paths.instruments(row["models"]))
     real = found[(found["instrument"] == "hungarian") & ~found["null"]]
-    halves = [real["r"][real["half"] == half] for half in range(6)]
+    halves = [real["r"][real["half_sample"] == half] for half in range(6)]
     on_drawn = [(r > one).sum() for r, one in zip(halves, limit.drawn, strict=True)]
-    assert row["count"] == np.mean([(r > limit.whole).sum() for r in halves])
+    assert row["matches"] == np.mean([(r > limit.whole).sum() for r in halves])
     half_width = t.ppf(0.975, 3) * np.std(on_drawn)
     assert half_width > 0
-    assert row["count_ci_high"] == pytest.approx(row["count"] + half_width)
+    assert row["matches_ci_high"] == pytest.approx(row["matches"] + half_width)
+
+
+def test_a_null_whose_half_is_empty_leaves_a_count_without_an_interval(run, tables):
+    config, paths, *_ = run
+    measured = read_measured(config, paths)
+    for one in measured.values():
+        one.found.pop(("hungarian", True, 0))
+    table = rung_tables(config, paths, measured).rungs.set_index(["instrument", "rung"])
+    assert table.loc["hungarian", "matches"].notna().all()
+    assert table.loc["hungarian", "matches_ci_low"].isna().all()
+    assert table.loc["soft", "matches_ci_low"].notna().all()
 
 
 def test_overlaps_without_a_threshold_are_not_known(run, tables):
@@ -210,7 +221,7 @@ def test_overlaps_without_a_threshold_are_not_known(run, tables):
     table = rung_tables(config, paths, measured).rungs
     assert table["jaccard"].isna().all()
     assert table["kept"].isna().all()
-    assert table["count"].notna().equals(table["instrument"] != "mutual_nearest")
+    assert table["matches"].notna().equals(table["instrument"] != "mutual_nearest")
     assert tables["instruments"]["jaccard"].notna().all()
 
 
@@ -257,9 +268,9 @@ def test_the_planted_exponent_is_found_with_both_intervals(tables):
     for name in ("mutual_nearest", "spearman", "hungarian"):
         law, rungs = laws.loc[name], counts[counts["instrument"] == name]
         sizes = np.log(rungs["n_neurons"])
-        planted, _ = np.polyfit(sizes, np.log(rungs["count"]), 1)
+        planted, _ = np.polyfit(sizes, np.log(rungs["matches"]), 1)
         assert planted == pytest.approx(1, abs=0.1), name
-        slope, _ = np.polyfit(sizes, np.log(rungs["count"] - rungs["by_chance"]), 1)
+        slope, _ = np.polyfit(sizes, np.log(rungs["matches"] - rungs["by_chance"]), 1)
         assert law["alpha"] == pytest.approx(slope, abs=0.1), name
         assert law["alpha"] == pytest.approx(1, abs=0.15), name
         assert law["alpha_ci_low"] < law["alpha"] < law["alpha_ci_high"]
@@ -312,7 +323,7 @@ def test_pairs_that_do_not_fit_are_left_out_with_a_reason(run, tmp_path, case, c
     instrument_tables_step(config, kept)
     counts = read_csv(kept.table("instruments"), INSTRUMENT_COLUMNS)
     largest = counts[counts["rung"] == 2]
-    assert largest["count"].isna().all()
+    assert largest["matches"].isna().all()
     assert largest["reason"].str.contains(reason).all()
     laws = read_csv(kept.table("instrument_scaling"), INSTRUMENT_SCALING_COLUMNS)
     assert laws["alpha"].isna().all()
@@ -375,7 +386,7 @@ def test_permuted_positions_are_a_weaker_null_than_exchanged_samples(run, tmp_pa
     instruments_step(config, kept, "a2--b2")
     found = read_parquet(kept.instruments("a2--b2"))
     null = found[found["null"]]
-    assert set(null["half"]) == {0, 1}
+    assert set(null["half_sample"]) == {0, 1}
     assert null["r"].abs().max() < 5 / np.sqrt(500)
     pd.testing.assert_frame_equal(
         found[~found["null"]].reset_index(drop=True),
@@ -401,7 +412,7 @@ def test_models_that_see_images_are_compared_as_well(tmp_path):
     found = read_parquet(paths.instruments("x--y"))
     real = found[(found["instrument"] == "mutual_nearest") & ~found["null"]]
     assert (real["unit_a"] == real["unit_b"]).all()
-    assert (real.groupby("half").size() == 6).all()
+    assert (real.groupby("half_sample").size() == 6).all()
     assert read_parquet_metadata(paths.instruments("x--y"))["similarity"]["n_clusters"] == 60
 
 

@@ -112,7 +112,7 @@ def test_rows_name_neurons_and_rotated_coordinates(rotated):
     a, b, _ = permuted_copy(np.random.default_rng(7), 200, 6)
     name = "procrustes" if rotated else "mutual_nearest"
     found, _ = found_by_all(a, b)[0, name]
-    known = {"instrument": name, "null": False, "half": 0}
+    known = {"instrument": name, "null": False, "half_sample": 0}
     table = found_table(found, (3, 2), known, rotated=rotated)
     assert (table["layer_a"] * 3 + table["unit_a"]).tolist() == found.u.tolist()
     if rotated:

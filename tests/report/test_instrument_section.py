@@ -142,9 +142,9 @@ def counts(empty=()):
             "rung": rung,
             "instrument": name,
             "n_neurons": size,
-            "count": np.nan if name in empty else size / 2,
-            "count_ci_low": size / 3,
-            "count_ci_high": size,
+            "matches": np.nan if name in empty else size / 2,
+            "matches_ci_low": size / 3,
+            "matches_ci_high": size,
         }
         for name in NAMES
         for rung, size in enumerate((100, 200))

@@ -37,7 +37,7 @@ def _instrument_tables(config: Config, name: str) -> Slice:
 STAGES = (
     Stage(
         name="instruments",
-        version=1,
+        version=2,
         phase="instruments",
         reads=("corpus", "images", "activations", "generate", "captured"),
         job="{pair}",
@@ -49,7 +49,7 @@ STAGES = (
     ),
     Stage(
         name="instrument_tables",
-        version=1,
+        version=2,
         phase="results",
         reads=("train", "model", "instruments"),
         jobs=_once,
@@ -68,7 +68,7 @@ STAGES = (
     ),
     Stage(
         name="instrument_figures",
-        version=1,
+        version=2,
         phase="results",
         reads=("instrument_tables",),
         jobs=_once,
