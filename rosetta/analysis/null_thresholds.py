@@ -104,12 +104,12 @@ class LadderNull:
         rungs share them: one fewer than there are, with replacement, which makes the spread that of
         independent seeds also when they are few (Rao and Wu 1988). Each is followed by its mirror
         image about the threshold itself (of Fisher's transform), as each half-sample is by its
-        complement. NaN for a single seed, which tells nothing of the error, and where the seeds of
-        a draw have no match at all, of which no threshold can be read. `name` determines the draws,
+        complement. NaN where a single seed has matches, which tells nothing of the error, and where
+        those of a draw have none, of which no threshold can be read. `name` determines the draws,
         so nulls with as many seeds are drawn alike under one name, rung by rung.
         """
         center, unknown = self.threshold(quantile), np.full(2 * n_pairs, np.nan)
-        if self.n_seeds < 2 or np.isnan(center):
+        if len(np.unique(self.seed)) < 2 or np.isnan(center):
             return unknown
         found = []
         for number in range(n_pairs):

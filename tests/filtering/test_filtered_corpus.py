@@ -106,8 +106,10 @@ def test_filters_are_assessed_on_the_same_budget(tmp_path):
     rows = {}
     for chosen in filters_of("js", [0, 1]):
         selected = apply(where, chosen, budget)
-        rows[chosen.file], shares = assess(where, chosen, selected)
+        rows[chosen.file], shares, swept = assess(where, chosen, selected)
         assert shares["share"].sum() == pytest.approx(1)
+        assert set(swept["filter"]) == {chosen.name}
+        assert swept["selected_documents"].is_monotonic_decreasing
         assert shares["pool_documents"].sum() == 199
         assert (
             shares["selected_tokens"].sum()

@@ -205,7 +205,7 @@ def test_a_null_whose_half_is_empty_leaves_a_count_without_an_interval(run, tabl
     config, paths, *_ = run
     measured = read_measured(config, paths)
     for one in measured.values():
-        one.found.pop(("hungarian", True, 0))
+        one.found.pop(("hungarian", True, 0), None)
     table = rung_tables(config, paths, measured).rungs.set_index(["instrument", "rung"])
     assert table.loc["hungarian", "matches"].notna().all()
     assert table.loc["hungarian", "matches_ci_low"].isna().all()
