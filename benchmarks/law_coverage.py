@@ -20,7 +20,7 @@ TRIPLE = [("pythia", "opt", "qwen")]
 # Ladders by their families, and trainings per family on each rung.
 DESIGNS = {
     "3 pair ladders, 8 rungs of 2 × 2": (PAIRS, [2] * 8),
-    "3 pair ladders, 8 rungs, 3 to 1 trainings": (PAIRS, [3, 3, 2, 2, 2, 1, 1, 1]),
+    "3 pair ladders, 8 rungs, 2 to 1 trainings": (PAIRS, [2, 2, 2, 1, 1, 1, 1, 1]),
     "3 pair ladders, 8 rungs of 1": (PAIRS, [1] * 8),
     "1 pair ladder, 8 rungs of 2 × 2": (PAIRS[:1], [2] * 8),
     "1 pair ladder, 8 rungs of 1": (PAIRS[:1], [1] * 8),
