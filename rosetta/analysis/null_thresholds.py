@@ -27,7 +27,7 @@ NULL_TITLES = {
 STATISTICS = (PLAIN, *(f"above_{name}" for name in CALIBRATING))
 # Under these, one seed exchanges the same positions or samples in all rungs; twins are each model's
 # own.
-_ONE_DRAW = ("permutation", "documents")
+ONE_DRAW = ("permutation", "documents")
 
 
 def tail_probability(r: np.ndarray, null_r: np.ndarray) -> np.ndarray:
@@ -153,5 +153,5 @@ def read_ladder_nulls(config: Config, paths: Paths, ladder: str) -> dict[str, La
                 rungs.append(
                     pd.concat([read_parquet(file, NULL_COLUMNS)[["seed", "r"]] for file in files])
                 )
-            found[f"above_{name}"] = LadderNull.of(rungs, seeds, one_draw=name in _ONE_DRAW)
+            found[f"above_{name}"] = LadderNull.of(rungs, seeds, one_draw=name in ONE_DRAW)
     return found

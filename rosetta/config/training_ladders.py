@@ -7,6 +7,7 @@ entry (`Config.entry`), so that captures, correlations and null models work by i
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Discriminator, Field, Tag
@@ -35,7 +36,7 @@ class GrownSteps(Section):
 
 
 def _check_growing(steps: list[int]) -> list[int]:
-    if any(later <= earlier for earlier, later in zip(steps, steps[1:], strict=False)):
+    if any(later <= earlier for earlier, later in pairwise(steps)):
         raise ValueError(f"must grow, each above the one before (got {steps})")
     return steps
 

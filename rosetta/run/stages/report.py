@@ -6,7 +6,16 @@ from pathlib import Path
 
 from rosetta.config import Config
 from rosetta.run.paths import Paths
-from rosetta.run.stages import analysis, files, filtering, images, instruments, judging, theory
+from rosetta.run.stages import (
+    analysis,
+    emergence,
+    files,
+    filtering,
+    images,
+    instruments,
+    judging,
+    theory,
+)
 from rosetta.run.stages.analysis import laddered
 from rosetta.run.stages.record import Slice, Stage, Wildcards
 
@@ -34,6 +43,7 @@ def _told(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
     made = [
         *analysis.STAGES,
         *instruments.STAGES,
+        *emergence.STAGES,
         *images.STAGES,
         *judging.STAGES,
         *theory.STAGES,
@@ -103,6 +113,8 @@ REPORT = Stage(
         "neuron_figures",
         "instrument_tables",
         "instrument_figures",
+        "emergence",
+        "emergence_figures",
         "filter_choose",
         "filter_tables",
         "filter_figure",

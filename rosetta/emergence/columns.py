@@ -1,0 +1,100 @@
+"""Columns of the tables on training ladders, whose readers need no torch."""
+
+from __future__ import annotations
+
+from rosetta.matching.mutual import PAIR_KEYS
+
+# The matches that exceed every null model whose threshold can be read.
+ABOVE_ALL = "above_all"
+CHANGES = ("gained", "kept", "lost")
+_WITH_INTERVALS = (
+    "matches",
+    "above_documents",
+    "above_untrained",
+    ABOVE_ALL,
+    "mean_r",
+    *CHANGES,
+    "emerged",
+    "mean_depth",
+)
+EMERGENCE_COLUMNS = [
+    "ladder",
+    "step",
+    "tokens",
+    "models",
+    "n_positions",
+    *_WITH_INTERVALS,
+    *(f"{name}_ci_{end}" for name in _WITH_INTERVALS for end in ("low", "high")),
+    "by_chance",
+    "by_chance_ci_low",
+    "by_chance_ci_high",
+    "r_documents",
+    "r_untrained",
+    "nulls",
+    "train_loss_a",
+    "train_loss_b",
+    "bits_per_byte_a",
+    "bits_per_byte_b",
+]
+SURVIVAL_COLUMNS = [
+    "ladder",
+    "born_step",
+    "born_tokens",
+    "step",
+    "tokens",
+    "n_born",
+    "n_left",
+    "share",
+    "share_ci_low",
+    "share_ci_high",
+]
+CURVE_COLUMNS = [
+    "ladder",
+    "doublings",
+    "at_risk",
+    "lost",
+    "survival",
+    "survival_ci_low",
+    "survival_ci_high",
+    "survival_greenwood_low",
+    "survival_greenwood_high",
+    "half_life",
+    "half_life_ci_low",
+    "half_life_ci_high",
+]
+EMERGENCE_NEURON_COLUMNS = [
+    "ladder",
+    "model_a",
+    "model_b",
+    *PAIR_KEYS,
+    "r",
+    "first_above_step",
+    "first_above_tokens",
+    "nearest_step",
+    "nearest_tokens",
+]
+GROUP_COLUMNS = [
+    "ladder",
+    "step",
+    "tokens",
+    "model",
+    "measure",
+    "group",
+    "n",
+    "mean",
+    "mean_ci_low",
+    "mean_ci_high",
+    "p",
+]
+OWN_R = "own_r"
+OWN_PAST_COLUMNS = [
+    "model",
+    "layer",
+    "unit",
+    OWN_R,
+    "activation_variance",
+    "activation_skewness",
+    "activation_kurtosis",
+]
+R_HALVES = "r_halves"
+FINAL_PAIR_COLUMNS = [*PAIR_KEYS, "r", R_HALVES]
