@@ -66,6 +66,7 @@ EARLIER = {
 STAMPS = {
     "corpus": ("", "f3b6bcd9d35aee8f69ca86290b10e343"),
     "tokenizer": ("f", "81847204856b21c6414d5d20b91da18e"),
+    "train_steps": ("f-s", "596a5c0f3dfa179f5d06ef51a65d4c42"),
     "train": ("f-s", "e4c357d9c5dce876dc1c90a8ae5a0373"),
     "model": ("twin", "5276c0ddfdee2382f4e66572819a7243"),
     "activations": ("f-s", "26058e5c94ef26ee0a81ba63da406912"),
@@ -120,6 +121,9 @@ STAMPS = {
     "instruments": ("", "9c6cca47af4fbb8c8b329c51134db07e"),
     "instrument_tables": ("", "1dd88643f4466e55596029918dbfafb4"),
     "instrument_figures": ("", "a638dcf3bb95df6b02839f911e4e5982"),
+    "past": ("", "e188a26bdead87c66c28fd90493db88e"),
+    "emergence": ("", "aa5cced015be4bccb319bcfc49bfb916"),
+    "emergence_figures": ("", "962f967fa5309efa4e50355a0f27fd94"),
     "figures": ("", "5b10047a3bb8880dee954412afd223eb"),
 }
 
