@@ -79,9 +79,8 @@ def _with_interval(
     name: str, value: float, on_halves: Iterable[float], within: tuple[float, float]
 ) -> dict[str, float]:
     """Return a value with the ends of its interval, from the same on half-samples."""
-    halves = np.fromiter(on_halves, float)
-    low, high = half_sample_interval(value, halves)
-    low, high = clipped((float(low), float(high)), *within)
+    ends = half_sample_interval(value, np.fromiter(on_halves, float))
+    low, high = clipped((float(ends[0]), float(ends[1])), *within)
     return {name: value, f"{name}_ci_low": low, f"{name}_ci_high": high}
 
 
@@ -186,7 +185,7 @@ def _untrained_row(config: Config, paths: Paths, end: StepMatches) -> dict[str, 
 
 def _learnt(paths: Paths, pair: str) -> dict[str, float]:
     """Return how well both models have learnt, if they were trained here."""
-    row = {}
+    row: dict[str, float] = {}
     for side, model in zip("ab", pair.split(PAIR_SEPARATOR), strict=True):
         training = read_manifest(paths.model_manifest(model), "model")["training"] or {}
         row |= {f"{name}_{side}": training.get(key, np.nan) for name, key in _LEARNT.items()}

@@ -36,14 +36,14 @@ def past_step(config: Config, paths: Paths, pair: str) -> None:
     torch.set_num_threads(1)  # sums split over threads round differently
     pooling, n_shards = config.alignment.pooling, config.activations.n_shards
     names, view = pair.split(PAIR_SEPARATOR), View.of(config)
-    at_step = {name: open_stores(paths.stores(name, n_shards)) for name in names}
+    a, b = (open_stores(paths.stores(name, n_shards)) for name in names)
     units = []
-    for name, stores in at_step.items():
+    for name, stores in zip(names, (a, b), strict=True):
         end = open_stores(paths.stores(first_training(name), n_shards))
         units.append(own_past(align_pair(stores, end, view), pooling, name))
     matches = read_parquet(paths.matches(final_pair(pair)), PAIR_KEYS)
     view = replace(view, sample_table=files.sample_table(config, paths, pair))
-    aligned = align_pair(*at_step.values(), view)
+    aligned = align_pair(a, b, view)
     found = final_pairs(aligned, matches, pooling, config.intervals.n_blocks)
     every = pd.concat(units, ignore_index=True)
     say(f"{pair}: own r {every['own_r'].mean():.3f}, r of final pairs {found['r'].mean():.3f}")

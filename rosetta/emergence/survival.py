@@ -45,14 +45,17 @@ class Cohorts(NamedTuple):
     def shares(self) -> np.ndarray:
         """Share of those born at the one step that are there at the other; NaN of none."""
         born = self.n_born[:, None].astype(float)
-        return np.divide(self.n_left, born, out=np.full(self.n_left.shape, np.nan), where=born > 0)
+        shares: np.ndarray = np.divide(
+            self.n_left, born, out=np.full(self.n_left.shape, np.nan), where=born > 0
+        )
+        return shares
 
 
 def cohorts(present: np.ndarray) -> Cohorts:
     """Return matches by the step at which they are born, also those that were lost meanwhile."""
     n_steps = present.shape[1]
     born = present.argmax(axis=1)
-    members = (born[:, None] == np.arange(n_steps)) & present.any(axis=1)[:, None]
+    members = np.equal.outer(born, np.arange(n_steps)) & present.any(axis=1, keepdims=True)
     n_left = members.T.astype(np.int64) @ present.astype(np.int64)
     return Cohorts(members.sum(axis=0), n_left)
 
