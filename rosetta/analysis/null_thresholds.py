@@ -145,13 +145,16 @@ def read_ladder_nulls(config: Config, paths: Paths, ladder: str) -> dict[str, La
     found = {}
     for name in CALIBRATING:
         if seeds := config.controls.seeds(name):
-            rungs = []
-            for rung in config.ladders[ladder]:
-                files = [
-                    paths.null_matches(name, group_name(pair)) for pair in group_pairs(tuple(rung))
-                ]
-                rungs.append(
-                    pd.concat([read_parquet(file, NULL_COLUMNS)[["seed", "r"]] for file in files])
-                )
+            rungs = rung_nulls(config, paths, ladder, name)
             found[f"above_{name}"] = LadderNull.of(rungs, seeds, one_draw=name in ONE_DRAW)
     return found
+
+
+def rung_nulls(config: Config, paths: Paths, ladder: str, control: str) -> list[pd.DataFrame]:
+    """Return the matches of all rungs of a ladder under a null model: columns `seed` and `r`."""
+    rungs = []
+    for rung in config.ladders[ladder]:
+        pairs = map(group_name, group_pairs(tuple(rung)))
+        files = [paths.null_matches(control, pair) for pair in pairs]
+        rungs.append(pd.concat([read_parquet(file, NULL_COLUMNS)[["seed", "r"]] for file in files]))
+    return rungs

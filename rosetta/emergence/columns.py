@@ -7,6 +7,7 @@ from rosetta.matching.mutual import PAIR_KEYS
 # The matches that exceed every null model whose threshold can be read.
 ABOVE_ALL = "above_all"
 CHANGES = ("gained", "kept", "lost")
+KEPT_NEURONS = "kept_neurons"
 _WITH_INTERVALS = (
     "matches",
     "above_documents",
@@ -14,6 +15,7 @@ _WITH_INTERVALS = (
     ABOVE_ALL,
     "mean_r",
     *CHANGES,
+    KEPT_NEURONS,
     "emerged",
     "mean_depth",
 )

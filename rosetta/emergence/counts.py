@@ -14,7 +14,7 @@ from rosetta.analysis.null_counts import null_interval
 from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.replicates import clipped
 from rosetta.config import PAIR_SEPARATOR, Config
-from rosetta.emergence.columns import ABOVE_ALL, CHANGES, EMERGENCE_COLUMNS, R_HALVES
+from rosetta.emergence.columns import ABOVE_ALL, CHANGES, EMERGENCE_COLUMNS, KEPT_NEURONS, R_HALVES
 from rosetta.emergence.rungs import StepMatches, presence, presence_on_halves, read_null
 from rosetta.emergence.survival import changes
 from rosetta.matching.mutual import PAIR_KEYS
@@ -39,11 +39,13 @@ def emergence_table(
     """Return one row per step of a training ladder (`EMERGENCE_COLUMNS`), and one of step 0.
 
     `matches` counts all mutual nearest neighbours, and `mean_r` is of them. `above_documents` and
-    `above_untrained` count those above each null model, by its quantile at this step
+    `above_untrained` count those above each null model, by one quantile of it for all steps
     (`r_documents`, `r_untrained`; NaN where it has too few matches to tell). `above_all` counts
     those above the highest of the limits that can be read, which are those of `nulls`. `gained`,
-    `kept` and `lost` compare these with those of the step before, as pairs of neurons. `emerged` is
-    the share of those of the end whose pair's r is above already, be it a match or not.
+    `kept` and `lost` compare these with those of the step before, as pairs of neurons;
+    `kept_neurons` are the neurons of the first model that are in a match again, whichever their
+    partner. `emerged` is the share of those of the end whose pair's r is above already, be it a
+    match or not.
     `mean_depth` is that of the neurons of `above_all` in both models, from 0 (first layer) to 1.
     `by_chance` is the mean count of matches of exchanged samples over seeds. Intervals are from
     half-samples of the samples, those of `by_chance` over seeds. Step 0 has the untrained twins.
@@ -59,14 +61,14 @@ def emergence_table(
     pasts : list of DataFrame
         r, at every step but the last, of the pairs that match at the end (`FINAL_PAIR_COLUMNS`).
     """
-    gone = _changes(steps)
+    changed = _changes(steps)
     emerged = _emerged(steps, pasts)
     rows = [_untrained_row(config, paths, steps[-1])]
     for number, step in enumerate(steps):
         row = {"step": step.rung.step, "tokens": step.rung.tokens, "models": step.rung.pair}
         row["n_positions"] = match_facts(paths.matches(step.rung.pair))["n_positions"]
         row |= _counts(step) | _depth(paths, step) | _null_facts(config, paths, step)
-        for name, values in zip(CHANGES, gone, strict=True):
+        for name, values in changed.items():
             row |= _with_interval(name, values[0, number], values[1:, number], _COUNT)
         row |= _with_interval("emerged", emerged[0, number], emerged[1:, number], _SHARE)
         rows.append({**row, **_learnt(paths, step.rung.pair)})
@@ -102,13 +104,18 @@ def _counts(step: StepMatches) -> dict[str, Any]:
     return row | _with_interval("mean_r", float(found["r"].mean()), means, _CORRELATION)
 
 
-def _changes(steps: list[StepMatches]) -> list[np.ndarray]:
+def _changes(steps: list[StepMatches]) -> dict[str, np.ndarray]:
     """Return what is gained, kept and lost, each of shape (1 + n_half_samples, n_steps): on all
-    samples, then on every half-sample.
+    samples, then on every half-sample; and the kept neurons of the anchor.
     """
-    _, present = presence([step.shared for step in steps])
-    found = np.stack([changes(part) for part in [present, *presence_on_halves(steps)]])
-    return [found[:, number] for number in range(len(CHANGES))]
+    found = {}
+    for keys in (PAIR_KEYS, PAIR_KEYS[:2]):
+        present = presence([step.shared for step in steps], keys)
+        parts = [present, *presence_on_halves(steps, keys)]
+        found[len(keys)] = np.stack([changes(part) for part in parts])
+    of_pairs, of_anchors = found.values()
+    told = {name: of_pairs[:, number] for number, name in enumerate(CHANGES)}
+    return {**told, KEPT_NEURONS: of_anchors[:, CHANGES.index("kept")]}
 
 
 def _emerged(steps: list[StepMatches], pasts: list[pd.DataFrame]) -> np.ndarray:

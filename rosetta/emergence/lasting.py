@@ -20,7 +20,7 @@ def survival_table(ladder: str, steps: list[StepMatches]) -> pd.DataFrame:
     was lost and is there again counts as there. Intervals are from half-samples of the samples.
     """
     rungs = [step.rung for step in steps]
-    _, present = presence([step.shared for step in steps])
+    present = presence([step.shared for step in steps])
     found = cohorts(present)
     on_halves = [cohorts(half).shares for half in presence_on_halves(steps)]
     halves = np.stack(on_halves, axis=-1) if on_halves else np.empty((*found.shares.shape, 0))
@@ -52,7 +52,7 @@ def curve_table(ladder: str, steps: list[StepMatches]) -> pd.DataFrame:
     trainings. Greenwood's, and the interval of the half-life, take matches as independent.
     """
     tokens = np.array([step.rung.tokens for step in steps])
-    _, present = presence([step.shared for step in steps])
+    present = presence([step.shared for step in steps])
     curve = kaplan_meier(*lifetimes(present, tokens))
     ages = curve["doublings"].to_numpy()
     halves = [
@@ -75,8 +75,8 @@ def curve_table(ladder: str, steps: list[StepMatches]) -> pd.DataFrame:
 def neuron_table(ladder: str, steps: list[StepMatches], pasts: list[pd.DataFrame]) -> pd.DataFrame:
     """Return when each of the final matches above all null models is there.
 
-    `first_above_step` is the first step at which the pair's r exceeds all null models of that step,
-    be it a match or not; `nearest_step` the first from which on both are mutual nearest neighbours
+    `first_above_step` is the first step at which the pair's r exceeds all null models, be it a
+    match or not; `nearest_step` the first from which on both are mutual nearest neighbours
     at every step.
 
     Parameters

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from rosetta.analysis.null_thresholds import NULL_COLUMNS, ONE_DRAW, LadderNull
+from rosetta.analysis.null_thresholds import NULL_COLUMNS, ONE_DRAW, LadderNull, rung_nulls
 from rosetta.analysis.replicates import (
     drawn_limits,
     half_sample_count,
@@ -80,9 +80,11 @@ class StepMatches:
 def read_steps(config: Config, paths: Paths, ladder: str) -> list[StepMatches]:
     """Return the matches of a training ladder, its end last.
 
-    Each step has exchanged samples of its own. All have the untrained twins of the end, because
-    what is not trained has no step. Half-samples are used if all steps have as many: only then are
-    they of the same samples.
+    One threshold per null model holds for all steps, so what is gained and lost is no matter of
+    thresholds. It is that of a ladder (`LadderNull.threshold`) whose rungs are those of the first
+    ladder that counts the end, and of exchanged samples all steps besides; what is not trained has
+    no step. Half-samples are used if all steps have as many: only then are they of the same
+    samples.
     """
     rungs = training_rungs(config, ladder)
     end = rungs[-1].pair
@@ -90,27 +92,33 @@ def read_steps(config: Config, paths: Paths, ladder: str) -> list[StepMatches]:
     n_halves = counted.pop() if len(counted) == 1 else 0
     floors = screened_floors(config, paths)
     floor = max(floors[name] for name in config.ladders_of(end))
-    found = []
-    for rung in rungs:
-        nulls = _nulls(config, paths, rung.pair, end)
-        said = f"{ladder} at step {rung.step}"
-        quantile = config.controls.null_quantile
-        limits = ladder_thresholds({said: nulls}, quantile, {said: floor})[said]
-        least = np.full(n_halves, floor)
-        drawn = {name: drawn_limits(config, nulls, name, least) for name in limits}
-        matches = read_parquet(paths.matches(rung.pair), MATCH_COLUMNS)
-        found.append(StepMatches(rung, matches, _halves(paths, rung.pair, n_halves), limits, drawn))
-    return found
+    nulls = _nulls(config, paths, rungs)
+    quantile = config.controls.null_quantile
+    limits = ladder_thresholds({ladder: nulls}, quantile, {ladder: floor})[ladder]
+    least = np.full(n_halves, floor)
+    drawn = {name: drawn_limits(config, nulls, name, least) for name in limits}
+    return [
+        StepMatches(
+            rung,
+            read_parquet(paths.matches(rung.pair), MATCH_COLUMNS),
+            _halves(paths, rung.pair, n_halves),
+            limits,
+            drawn,
+        )
+        for rung in rungs
+    ]
 
 
-def _nulls(config: Config, paths: Paths, pair: str, end: str) -> dict[str, LadderNull]:
-    found = {}
+def _nulls(config: Config, paths: Paths, rungs: list[TrainingRung]) -> dict[str, LadderNull]:
+    """Return the null models of a training ladder, by statistic (`above_…`)."""
+    found, ladder = {}, config.ladders_of(rungs[-1].pair)[0]
     for name in CALIBRATING:
         if seeds := config.controls.seeds(name):
-            table = read_null(paths, name, end if name == "untrained" else pair)
-            found[f"above_{name}"] = LadderNull.of(
-                [table[["seed", "r"]]], seeds, one_draw=name in ONE_DRAW
-            )
+            tables = rung_nulls(config, paths, ladder, name)
+            for rung in rungs[:-1]:
+                if name in config.controls_of(rung.pair):
+                    tables.append(read_null(paths, name, rung.pair)[["seed", "r"]])
+            found[f"above_{name}"] = LadderNull.of(tables, seeds, one_draw=name in ONE_DRAW)
     return found
 
 
@@ -124,29 +132,31 @@ def _halves(paths: Paths, pair: str, n: int) -> list[pd.DataFrame]:
     return [table[table["half_sample"] == i] for i in range(n)] if table is not None else []
 
 
-def presence(tables: list[pd.DataFrame]) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the pairs of neurons in some tables of matches, and in which of them each is.
+def presence(tables: Iterable[pd.DataFrame], keys: list[str] = PAIR_KEYS) -> np.ndarray:
+    """Return which matches are in which of some tables, bool of shape (n_matches, n_tables).
 
-    Returns
-    -------
-    pairs : DataFrame
-        `PAIR_KEYS`, in their order, none twice.
-    present : ndarray of bool, shape (n_pairs, n_tables)
+    Parameters
+    ----------
+    tables : iterable of DataFrame
+        Of matches.
+    keys : list of str
+        What makes a match the same in two tables: both neurons, or those of one side.
     """
-    every = pd.concat([table[PAIR_KEYS].assign(table=i) for i, table in enumerate(tables)])
-    pair = every.groupby(PAIR_KEYS).ngroup().to_numpy()
-    pairs = every[PAIR_KEYS].drop_duplicates().sort_values(PAIR_KEYS, ignore_index=True)
-    present = np.zeros((len(pairs), len(tables)), bool)
-    present[pair, every["table"].to_numpy(np.int64)] = True
-    return pairs, present
+    parts = list(tables)
+    every = pd.concat([table[keys].assign(table=i) for i, table in enumerate(parts)])
+    match = every.groupby(keys).ngroup().to_numpy()
+    present = np.zeros((match.max(initial=-1) + 1, len(parts)), bool)
+    present[match, every["table"].to_numpy(np.int64)] = True
+    return present
 
 
-def presence_on_halves(steps: list[StepMatches]) -> list[np.ndarray]:
+def presence_on_halves(steps: list[StepMatches], keys: list[str] = PAIR_KEYS) -> list[np.ndarray]:
     """Return which matches are above all null models at which step, on every half-sample.
 
-    None if the steps have no half-samples, or the error of a limit is not known.
+    None if the steps have no half-samples, or the error of a limit is not known. `keys` are those
+    of `presence`.
     """
     if any(np.isnan(step.bars).any() for step in steps):
         return []
     of_halves = zip(*(step.shared_on_halves() for step in steps), strict=True)
-    return [presence(list(tables))[1] for tables in of_halves]
+    return [presence(tables, keys) for tables in of_halves]

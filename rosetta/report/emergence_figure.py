@@ -134,10 +134,11 @@ def _draw_counts(axes: plt.Axes, rows: pd.DataFrame, ladder: str) -> None:
         axes.plot(zero, row["matches"], "s", color="0.25", ms=3.5, mfc="white")
         axes.annotate(
             "untrained\ntwins",
-            (zero, row["matches"]),
-            (5, 5),
+            (zero, ends[0] if np.isfinite(ends[0]) else row["matches"]),
+            (-4, -5),
             textcoords="offset points",
             color="0.25",
+            va="top",
         )
     axes.set(ylabel="matches", ylim=(0, None))
     axes.set_title(f"{ladder}: matches over the training", loc="left")

@@ -86,6 +86,8 @@ def test_what_is_gained_kept_and_lost_is_told(run):
             assert rows.loc[step, f"{name}_ci_low"] <= rows.loc[step, name]
             assert rows.loc[step, name] <= rows.loc[step, f"{name}_ci_high"]
     assert rows.loc[1, ["gained", "kept", "lost"]].isna().all()
+    # In the planted run a neuron has one partner for all time.
+    pd.testing.assert_series_equal(rows["kept"], rows["kept_neurons"], check_names=False)
 
 
 def test_depth_and_what_was_learnt_are_told(run):

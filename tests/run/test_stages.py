@@ -122,7 +122,7 @@ STAMPS = {
     "instrument_tables": ("", "1dd88643f4466e55596029918dbfafb4"),
     "instrument_figures": ("", "a638dcf3bb95df6b02839f911e4e5982"),
     "past": ("", "e188a26bdead87c66c28fd90493db88e"),
-    "emergence": ("", "aa5cced015be4bccb319bcfc49bfb916"),
+    "emergence": ("", "52797db4f7626c133e75ef321c9508c3"),
     "emergence_figures": ("", "962f967fa5309efa4e50355a0f27fd94"),
     "figures": ("", "5b10047a3bb8880dee954412afd223eb"),
 }

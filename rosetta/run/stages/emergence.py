@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rosetta.config import PAIR_SEPARATOR, Config, group_name
+from rosetta.config import PAIR_SEPARATOR, Config, group_name, group_pairs
+from rosetta.config.controls import CALIBRATING
 from rosetta.config.names import first_training
 from rosetta.config.training_ladders import step_models, step_pairs, training_rungs
 from rosetta.run.paths import Paths
@@ -34,8 +35,10 @@ def _past(config: Config, _pair: str) -> Slice:
 
 def _emergence(config: Config, _name: str) -> Slice:
     rungs = {name: training_rungs(config, name) for name in config.training_ladders}
+    counted = {name: config.ladders_of(found[-1].pair)[0] for name, found in rungs.items()}
     told: dict[str, Any] = {
         "training_ladders": {name: list(map(list, found)) for name, found in rungs.items()},
+        "ladders": {name: config.ladders[ladder] for name, ladder in counted.items()},
         "null_quantile": config.controls.null_quantile,
         "bootstrap": config.bootstrap.model_dump(mode="json"),
     }
@@ -55,12 +58,22 @@ def _all_pairs(config: Config) -> list[str]:
     return list(dict.fromkeys([*step_pairs(config), *ends]))
 
 
+def _nulls_of_ladder(config: Config, paths: Paths, end: str) -> list[Path]:
+    """Return the null models' matches of the first ladder that counts the end of a training."""
+    ladders = config.ladders_of(end)[:1]  # none counts a pair at a step
+    rungs = [tuple(rung) for ladder in ladders for rung in config.ladders[ladder]]
+    pairs = dict.fromkeys(group_name(pair) for rung in rungs for pair in group_pairs(rung))
+    named = [name for name in CALIBRATING if config.controls.seeds(name)]
+    return [paths.null_matches(name, pair) for pair in pairs for name in named]
+
+
 def _looked_at(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
     """Return all that is told of the pairs of training ladders at their steps."""
     found: list[Path] = []
     for pair in _all_pairs(config):
         found += [paths.matches(pair), paths.replicates(pair)]
         found += [paths.null_matches(name, pair) for name in config.controls_of(pair)]
+        found += _nulls_of_ladder(config, paths, pair)
     for pair in step_pairs(config):
         found += [paths.own_past(pair), paths.final_pairs(pair)]
     for model in [*step_models(config), *map(first_training, step_models(config))]:
