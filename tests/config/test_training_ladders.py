@@ -131,10 +131,51 @@ def test_a_hub_model_has_a_revision_per_step(revisions, found, tmp_path):
     assert rungs[-1].step == 143_000
 
 
+def steps_of_hub(**checkpoints):
+    ladder = {"early": {"models": MODELS, "steps": [1000]}}
+    return changed(models=hub_models(**checkpoints), training_ladders=ladder)
+
+
+PLAIN_HUB = {name: {"hub": f"a/{name}", "revision": "main"} for name in MODELS}
+TWINS = {**GOOD["models"], "twin": {"untrained": {"of": "g-s"}}}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (steps_of_hub(revisions={5: "x"}), r"models\.f-s\.checkpoints has no step 1000"),
+        (
+            changed(models=PLAIN_HUB, training_ladders={"early": {"models": MODELS, "steps": [5]}}),
+            r"f-s is not trained here; say where its steps are \(models\.f-s\.checkpoints\)",
+        ),
+        (
+            changed(
+                models=TWINS,
+                ladders={"l": [["f-s", "twin"]]},
+                training_ladders={"early": {"models": ["f-s", "twin"], "steps": [5]}},
+            ),
+            "twin is untrained and has no steps",
+        ),
+        (
+            {
+                **VISION,
+                "training_ladders": {
+                    "early": {"models": VISION["ladders"]["pmf-vit"][0], "steps": [1]}
+                },
+            },
+            "makes images, other ones at every step",
+        ),
+    ],
+    ids=["step", "hub", "untrained", "generator"],
+)
+def test_what_has_no_steps_is_rejected(content, message):
+    with pytest.raises(ConfigError, match=message):
+        parse_config(content)
+
+
 def test_checkpoints_change_no_stamp_of_their_model():
     with_steps = parse_config({**changed(models=hub_models(revisions="step{step}"))})
-    plain = {name: {"hub": f"a/{name}", "revision": "main"} for name in MODELS}
-    without = parse_config(changed(models=plain))
+    without = parse_config(changed(models=PLAIN_HUB))
     for stage in ("model", "activations"):
         assert made_by(with_steps, stage, "f-s") == made_by(without, stage, "f-s")
 

@@ -380,7 +380,8 @@ def test_whoever_forces_work_that_other_jobs_do_is_told_which(tmp_path):
     said = run_snakemake(folder, "-n", "-R", "nulls", "place", "pair", config=TINY).stderr
     warned = [line for line in said.splitlines() if line.startswith("warning: ")]
     assert warned == [
-        "warning: nulls has no jobs of its own here: the jobs of pair, part_of_rung do its work; "
+        "warning: nulls has no jobs of its own here: the jobs of pair, part_of_rung, "
+        "over_training do its work; "
         "force those, or single files",
         "warning: place has no jobs of its own here: nothing asks for it",
     ]
