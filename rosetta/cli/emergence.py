@@ -45,4 +45,33 @@ def emergence_figures(config: ConfigOption) -> None:
     emergence_figures_step(*open_run(config))
 
 
-COMMANDS = (train_steps, past, emergence, emergence_figures)
+def seed_matches(config: ConfigOption, model: ModelOption) -> None:
+    """Match the trainings of a model with one another."""
+    from rosetta.emergence.steps import seed_matches_step
+
+    seed_matches_step(*open_run(config), model)
+
+
+def across_seeds(config: ConfigOption) -> None:
+    """Tell how many trainings of one recipe share each neuron, and whether other families do."""
+    from rosetta.emergence.steps import across_seeds_step
+
+    across_seeds_step(*open_run(config))
+
+
+def across_seeds_figures(config: ConfigOption) -> None:
+    """Draw how many trainings share neurons."""
+    from rosetta.report.steps import across_seeds_figures_step
+
+    across_seeds_figures_step(*open_run(config))
+
+
+COMMANDS = (
+    train_steps,
+    past,
+    emergence,
+    emergence_figures,
+    seed_matches,
+    across_seeds,
+    across_seeds_figures,
+)

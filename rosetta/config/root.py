@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from rosetta.config.across_seeds import AcrossSeeds, seed_problems
 from rosetta.config.activations import Activations
 from rosetta.config.alignment import Alignment
 from rosetta.config.base import Folder, Modality, Name, Section
@@ -99,6 +100,7 @@ class Config(Section):
     training_ladders: dict[Name, TrainingLadder] = Field(
         {}, description="by name, pairs of models that are compared over their training, too"
     )
+    across_seeds: AcrossSeeds = AcrossSeeds()
     max_scale_ratio: float = Field(
         2.0,
         ge=1,
@@ -147,7 +149,11 @@ class Config(Section):
         problems += [*matching_problems(self), *instrument_problems(self)]
         # These need names that hold.
         problems = problems or image_problems(self)
-        problems = problems or [*judge_problems(self), *training_problems(self)]
+        problems = problems or [
+            *judge_problems(self),
+            *training_problems(self),
+            *seed_problems(self),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self

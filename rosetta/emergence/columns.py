@@ -100,3 +100,49 @@ OWN_PAST_COLUMNS = [
 ]
 R_HALVES = "r_halves"
 FINAL_PAIR_COLUMNS = [*PAIR_KEYS, "r", R_HALVES]
+NOT_EXCHANGED = -1  # the seed of matches of samples as they are
+SEED_MATCH_COLUMNS = ["training_a", "training_b", "seed", *PAIR_KEYS, "r"]
+_SUMMARY = ("share", "in_all", "dispersion")
+ACROSS_SEEDS_COLUMNS = [
+    "model",
+    "n_trainings",
+    "n_neurons",
+    "n_positions",
+    "r_threshold",
+    "matches",
+    *(f"{name}{end}" for name in _SUMMARY for end in ("", "_ci_low", "_ci_high")),
+    "in_all_by_chance",
+    "reason",
+]
+SEED_UNIT_COLUMNS = [
+    "model",
+    "n_partners",
+    "neurons",
+    "neurons_ci_low",
+    "neurons_ci_high",
+    "by_chance",
+]
+SEED_FAMILY_COLUMNS = [
+    "model",
+    "other",
+    "r_threshold",
+    "n_partners",
+    "n_neurons",
+    "elsewhere",
+    "elsewhere_ci_low",
+    "elsewhere_ci_high",
+    "rank_correlation",
+    "rank_correlation_ci_low",
+    "rank_correlation_ci_high",
+]
+SEED_NEURON_COLUMNS = [
+    "model",
+    "training",
+    "layer",
+    "unit",
+    "n_others",
+    "n_partners",
+    "share",
+    "share_ci_low",
+    "share_ci_high",
+]

@@ -169,6 +169,8 @@ WORK: Mapping[str, Work] = {
     "instrument_tables": _step("instruments", "instrument_tables_step"),
     "instrument_figures": _step("report", "instrument_figures_step"),
     "past": _step("emergence", "past_step", "pair"),
+    "across_seeds": _step("emergence", "across_seeds_step"),
+    "across_seeds_figures": _step("report", "across_seeds_figures_step"),
     "emergence": _step("emergence", "emergence_step"),
     "emergence_figures": _step("report", "emergence_figures_step"),
     "counts": _step("analysis", "counts_step"),

@@ -27,6 +27,7 @@ from rosetta.config.ladders import cautions
 from rosetta.filtering.results import SUMMARY_COLUMNS
 from rosetta.inputs.text.documents import document_name
 from rosetta.models.licences import NOT_STATED
+from rosetta.report.across_seeds_section import across_seeds_section
 from rosetta.report.emergence_section import emergence_section
 from rosetta.report.figures import TITLES
 from rosetta.report.filtering_section import filtering_section
@@ -121,6 +122,7 @@ def render_report(config: Config, paths: Paths) -> str:
         controls=_controls(config, paths),
         instruments=instrument_section(config, paths),
         emergence=emergence_section(config, paths),
+        across_seeds=across_seeds_section(config, paths),
         theory=theory,
         filtering=filtering,
         phases=phase_table(config, paths),

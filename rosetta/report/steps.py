@@ -57,6 +57,13 @@ def emergence_figures_step(config: Config, paths: Paths) -> None:
     _save(paths, {"emergence": draw_emergence(EmergenceTables.read(paths))})
 
 
+def across_seeds_figures_step(config: Config, paths: Paths) -> None:
+    """Draw how many trainings of one recipe share neurons."""
+    from rosetta.report.across_seeds_figure import draw_across_seeds
+
+    _save(paths, {"across_seeds": draw_across_seeds(paths)})
+
+
 def theory_figures_step(config: Config, paths: Paths) -> None:
     """Draw the theory beside what was measured."""
     from rosetta.report.theory_figures import draw_theory

@@ -214,6 +214,11 @@ class Paths:
         "training_steps/{model}.json",
         "how well a zoo model had learnt at the steps that are kept, each a model of its own",
     )
+    seed_matches = Files(
+        "seeds/{model}.parquet",
+        "matches of the trainings of a model with one another; with `seed` 0 or more, of exchanged "
+        "samples",
+    )
     own_past = Files(
         "past/own/{pair}.parquet",
         "all units of both models at a step of their training: r with their own final selves, and "

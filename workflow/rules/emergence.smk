@@ -41,6 +41,23 @@ use rule step as past with:
         "Comparing {wildcards.pair} with the end of its training"
 
 
+use rule step as seed_matches with:
+    input:
+        inputs_of("seed_matches"),
+    output:
+        outputs_of("seed_matches"),
+    pathvars:
+        **job_of("seed_matches"),
+    wildcard_constraints:
+        **only("seed_matches"),
+    resources:
+        **needs("seed_matches"),
+    params:
+        **command("seed_matches", "seed-matches --config {config:q} --model {model}"),
+    message:
+        "Matching the trainings of {wildcards.model} with one another"
+
+
 use rule step as over_training with:
     input:
         inputs_of("over_training"),

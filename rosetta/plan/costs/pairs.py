@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rosetta.config import Config, group_name
+from rosetta.config.across_seeds import seed_pairs
 from rosetta.config.base import GB
 from rosetta.config.image_stores import shared_by_generator
 from rosetta.config.names import first_training
@@ -108,6 +109,16 @@ def intervals(known: Known, pair: tuple[str, str]) -> Cost:
         ways = [of_neighbors, *([of_all] if rematches(fewer, pair) else [])]
         return _within_budget(known, pair, max(ways, key=lambda way: way.work))
     return _within_budget(known, pair, of_all if rematches(known, pair) else of_neighbors)
+
+
+def seed_matches(known: Known, model: str) -> Cost:
+    """Return the cost of matching all trainings of a model with one another, once as they are and
+    once per seed of exchanged samples.
+    """
+    pair, config = (model, model), known.config
+    n_seeds, n_pairs = len(config.controls.document_seeds), len(seed_pairs(config, model))
+    operations = exact_products(known, pair) + exact_products(known, pair, "documents") * n_seeds
+    return _within_budget(known, pair, operations * n_pairs)
 
 
 def past(known: Known, pair: tuple[str, str]) -> Cost:

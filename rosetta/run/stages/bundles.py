@@ -20,6 +20,7 @@ from rosetta.run.stages import (
     images,
     instruments,
     models,
+    seeds,
     theory,
 )
 from rosetta.run.stages.correlation import ON_PAIRS
@@ -258,7 +259,7 @@ _OF_MODELS, _OF_STORES, _OF_IMAGES, _OF_COUNTS, _OF_INSTRUMENTS, _OF_THEORY = (
     {stage.name: stage for stage in part.STAGES}
     for part in (models, activations, images, analysis, instruments, theory)
 )
-_OVER_TRAINING = {stage.name: stage for stage in emergence.STAGES}
+_OVER_TRAINING = {stage.name: stage for stage in (*emergence.STAGES, *seeds.STAGES)}
 _PROFILES = [_OF_IMAGES["image_neurons"]]
 _TOKENIZERS = (_OF_MODELS["tokenizer"],)
 _SIMULATIONS = [
@@ -271,12 +272,14 @@ _TABLES = [
     *(_OF_COUNTS[name] for name in ("counts", "control_tables", "fit", "describe", "findings")),
     _OF_INSTRUMENTS["instrument_tables"],
     _OVER_TRAINING["emergence"],
+    _OVER_TRAINING["across_seeds"],
     *(_OF_THEORY[f"theory_{name}"] for name in ("compare", "predict")),
 ]
 _FIGURES = [
     *(_OF_COUNTS[name] for name in ("figures", "control_figures", "neuron_figures")),
     _OF_INSTRUMENTS["instrument_figures"],
     _OVER_TRAINING["emergence_figures"],
+    _OVER_TRAINING["across_seeds_figures"],
     _OF_IMAGES["place_maps"],
     _OF_THEORY["theory_figures"],
 ]

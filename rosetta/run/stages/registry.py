@@ -29,6 +29,7 @@ from rosetta.run.stages import (
     matching,
     models,
     report,
+    seeds,
     theory,
 )
 from rosetta.run.stages.bundles import BUNDLES
@@ -44,6 +45,7 @@ _ORDER = (
     *analysis.STAGES,
     *instruments.STAGES,
     *emergence.STAGES,
+    *seeds.STAGES,
     *judging.STAGES,
     *images.STAGES,
     report.VIEWER,

@@ -14,6 +14,7 @@ from rosetta.run.stages import (
     images,
     instruments,
     judging,
+    seeds,
     theory,
 )
 from rosetta.run.stages.analysis import laddered
@@ -44,6 +45,7 @@ def _told(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
         *analysis.STAGES,
         *instruments.STAGES,
         *emergence.STAGES,
+        *seeds.STAGES,
         *images.STAGES,
         *judging.STAGES,
         *theory.STAGES,
@@ -115,6 +117,8 @@ REPORT = Stage(
         "instrument_figures",
         "emergence",
         "emergence_figures",
+        "across_seeds",
+        "across_seeds_figures",
         "filter_choose",
         "filter_tables",
         "filter_figure",
