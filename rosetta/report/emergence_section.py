@@ -149,13 +149,13 @@ def _compared(groups: pd.DataFrame) -> list[str]:
     said = []
     for measure, words in _MEASURES.items():
         rows = groups[(groups["measure"] == measure) & (groups["group"] == DIFFERENCE)]
-        known = rows[rows["mean_ci_low"].notna() & rows["mean_ci_high"].notna()]
         if rows.empty:
             continue
+        known = rows[rows["mean_ci_low"].notna() & rows["mean_ci_high"].notna()]
         higher, lower = (known["mean_ci_low"] > 0).sum(), (known["mean_ci_high"] < 0).sum()
-        said.append(
-            f"{words}: higher at {higher} and lower at {lower} of {len(rows)} steps of either "
-            f"model, by 95% intervals that hold no 0"
-            f"{'' if len(known) == len(rows) else f' ({len(rows) - len(known)} have none)'}."
-        )
+        told = f"higher in {higher} and lower in {lower} of {len(known)} comparisons"
+        told = f"{told}, one per step and model, by 95% intervals" if len(known) else "not known"
+        left = len(rows) - len(known)
+        few = f"; {left} have too few neurons for an interval" if left else ""
+        said.append(f"{words}: {told}{few}.")
     return said

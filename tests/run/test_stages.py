@@ -267,6 +267,7 @@ def test_so_do_stages_of_images(tmp_path, monkeypatch, how):
     activations = {**VISION["activations"], **how}
     content = {**VISION, "results": str(tmp_path / "r"), "activations": activations}
     content["judge"] = {**ASKED, "n_validated": 3}
+    content["training_ladders"] = {"early": {"models": ["vit-s", "mae-s"], "steps": [1]}}
     _check_arrows(_rule_graph(tmp_path, content), parse_config(content))
 
 
