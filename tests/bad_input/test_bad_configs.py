@@ -175,6 +175,10 @@ BAD = [
     ("controls/permutation_seeds", [1, 1], r"controls\.permutation_seeds: must differ"),
     ("controls/document_seeds", [1, 1], r"controls\.document_seeds: must differ"),
     ("ladders/x", [["pythia-s", "opt-s"]] * 2, r"ladders\.x: names the same rung twice"),
+    # trainings of one recipe
+    ("across_seeds/models", ["opt-z"], r"across_seeds\.models: opt-z is no model of a rung"),
+    ("across_seeds/models", ["pythia-m"], r"across_seeds\.models: pythia-m is trained once; give"),
+    ("across_seeds/models", ["pythia-s"] * 2, r"across_seeds\.models: pythia-s is named twice"),
     # training ladders
     (
         "training_ladders/x",
