@@ -324,8 +324,8 @@ def _check_arrows(graph, config):
     makers = {rule: stages_of(config, rule) for rule in asked}
     for rule in asked:
         asked_for = {stage for stage in STAGES if STAGES[stage].jobs(config)}
-        needed = {stage for part in makers[rule] for stage in STAGES[part].reads} & asked_for
-        needed -= makers[rule]
+        reads = {stage for part in makers[rule] for stage in STAGES[part].reads} & asked_for
+        needed = reads - makers[rule] - (found if found & makers[rule] else set())
         # Of several rules that make what a stage reads, it may need some only. Models may be shown
         # a generator's images, and Rosetta Neurons of images are not described further. A judge is
         # tested with activations, but of images only. Permuted positions are correlated with the
@@ -337,8 +337,9 @@ def _check_arrows(graph, config):
         for stage in (needed & made) - some_only:
             one_of = found if stage in found else {stage}
             assert any(one_of & makers[other] for other in read[rule]), (rule, stage)
-        # A job may read what another one of its rule has made.
-        assert all(needed & makers[other] for other in read[rule] - {rule}), rule
+        # A job may read what another one of its rule has made, and what is of the same stages as
+        # some of its own pieces: matches at the end of a training beside those at its steps.
+        assert all(reads & makers[other] for other in read[rule] - {rule}), rule
 
 
 def stages_of(config, rule):
