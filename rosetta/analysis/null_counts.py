@@ -73,17 +73,29 @@ def null_summary(config: Config, paths: Paths, controls: pd.DataFrame) -> pd.Dat
             "control": control,
             "n_seeds": len(found),
         }
-        for column, lowest, highest in (("matches", 0.0, np.inf), ("mean_r", -1.0, 1.0)):
-            mean, half = mean_interval(found[column])
-            if (
-                column == "matches"
-            ):  # seeds that agree by chance do not make a count exact; a single one tells nothing
-                half = float(np.maximum(half, _poisson_half_width(found[column])))
-            low, high = clipped((mean - half, mean + half), lowest, highest)
+        for column in ("matches", "mean_r"):
+            mean, low, high = null_interval(found[column], column)
             row |= {column: mean, f"{column}_ci_low": low, f"{column}_ci_high": high}
         row["r_threshold"] = limits[str(ladder)].get(f"above_{control}", float("nan"))
         rows.append(row)
     return pd.DataFrame(rows, columns=NULL_SUMMARY_COLUMNS)
+
+
+def null_interval(values: pd.Series, column: str) -> tuple[float, float, float]:
+    """Return the mean over the seeds of a null model, and the ends of its 95% interval.
+
+    Parameters
+    ----------
+    values : Series
+        One per seed.
+    column : str
+        What they are: counts of `matches`, or their `mean_r`.
+    """
+    mean, half = mean_interval(values)
+    lowest, highest = (0.0, np.inf) if column == "matches" else (-1.0, 1.0)
+    if column == "matches":  # seeds that agree by chance do not make a count exact; a single one
+        half = float(np.maximum(half, _poisson_half_width(values)))  # tells nothing
+    return mean, *clipped((mean - half, mean + half), lowest, highest)
 
 
 def _poisson_half_width(counts: pd.Series) -> float:

@@ -27,7 +27,7 @@ NULL_TITLES = {
 STATISTICS = (PLAIN, *(f"above_{name}" for name in CALIBRATING))
 # Under these, one seed exchanges the same positions or samples in all rungs; twins are each model's
 # own.
-_ONE_DRAW = ("permutation", "documents")
+ONE_DRAW = ("permutation", "documents")
 
 
 def tail_probability(r: np.ndarray, null_r: np.ndarray) -> np.ndarray:
@@ -145,13 +145,16 @@ def read_ladder_nulls(config: Config, paths: Paths, ladder: str) -> dict[str, La
     found = {}
     for name in CALIBRATING:
         if seeds := config.controls.seeds(name):
-            rungs = []
-            for rung in config.ladders[ladder]:
-                files = [
-                    paths.null_matches(name, group_name(pair)) for pair in group_pairs(tuple(rung))
-                ]
-                rungs.append(
-                    pd.concat([read_parquet(file, NULL_COLUMNS)[["seed", "r"]] for file in files])
-                )
-            found[f"above_{name}"] = LadderNull.of(rungs, seeds, one_draw=name in _ONE_DRAW)
+            rungs = rung_nulls(config, paths, ladder, name)
+            found[f"above_{name}"] = LadderNull.of(rungs, seeds, one_draw=name in ONE_DRAW)
     return found
+
+
+def rung_nulls(config: Config, paths: Paths, ladder: str, control: str) -> list[pd.DataFrame]:
+    """Return the matches of all rungs of a ladder under a null model: columns `seed` and `r`."""
+    rungs = []
+    for rung in config.ladders[ladder]:
+        pairs = map(group_name, group_pairs(tuple(rung)))
+        files = [paths.null_matches(control, pair) for pair in pairs]
+        rungs.append(pd.concat([read_parquet(file, NULL_COLUMNS)[["seed", "r"]] for file in files]))
+    return rungs

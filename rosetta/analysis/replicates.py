@@ -90,10 +90,11 @@ def null_floor(config: Config, paths: Paths, pair: str) -> float | None:
     """Return the lowest r that a count above a null takes in, in any ladder of a pair.
 
     Under `correlation.screening.min_r: auto` it is where screening gives up (docs/screening.md,
-    Eq. 6). None if no null model has enough matches to tell one.
+    Eq. 6). None if no null model has enough matches to tell one, and of a pair at a step of its
+    training, which no ladder counts.
     """
     ladders = config.ladders_of(pair)
-    floor = min(_lowest_threshold(config, paths, ladder) for ladder in ladders)
+    floor = min((_lowest_threshold(config, paths, name) for name in ladders), default=np.inf)
     return floor if floor < np.inf else None
 
 
@@ -178,22 +179,36 @@ def replicate_table(
     where a drawn one is below what was screened for. A rung has no rows if one of its pairs has no
     half-samples, or fewer than others of the run: their numbers would not be of the same samples.
     """
-    n = max(_n_half_samples(paths, pair) for pair in config.pairs())
+    n = max(half_sample_count(paths, pair) for pair in config.pairs())
     rows, floors = [], screened_floors(config, paths)
     for ladder, rungs in config.ladders.items():
         tables = [_half_sample_tables(tuple(rung), paths, n) for rung in rungs]
         for statistic in (PLAIN, *nulls[ladder]):
-            limits = _limits(config, nulls[ladder], statistic, np.full(n, floors[ladder]))
+            limits = drawn_limits(config, nulls[ladder], statistic, np.full(n, floors[ladder]))
             for number, found in enumerate(tables):
                 place = {"ladder": ladder, "rung": number, "statistic": statistic}
                 rows += [{**place, **row} for row in _replicates(found, limits)] if found else []
     return pd.DataFrame(rows, columns=REPLICATE_COLUMNS)
 
 
-def _limits(
+def drawn_limits(
     config: Config, nulls: dict[str, LadderNull], statistic: str, floors: np.ndarray
 ) -> np.ndarray:
-    """Return what r has to exceed on every half-sample; `floors` is where screening gave up."""
+    """Return what r has to exceed on every half-sample, by the null models of a ladder.
+
+    NaN without a threshold, and where one that is drawn again is below what was screened for.
+
+    Parameters
+    ----------
+    config : Config
+        `controls.null_quantile`.
+    nulls : dict of str to LadderNull
+        By statistic.
+    statistic : str
+        One of them, or `plain`.
+    floors : ndarray, shape (n_half_samples,)
+        Where screening gave up: what `plain` has to exceed.
+    """
     if statistic == PLAIN:
         return floors
     drawn = nulls[statistic].redrawn(config.controls.null_quantile, len(floors) // 2, statistic)
@@ -207,12 +222,13 @@ def _half_sample_tables(
     of these.
     """
     pairs = group_pairs(group)
-    if any(_n_half_samples(paths, pair) != n_half_samples for pair in pairs):
+    if any(half_sample_count(paths, pair) != n_half_samples for pair in pairs):
         return []
     return [read_parquet(paths.replicates(group_name(pair))).assign(rank_a=1) for pair in pairs]
 
 
-def _n_half_samples(paths: Paths, pair: tuple[str, ...]) -> int:
+def half_sample_count(paths: Paths, pair: tuple[str, ...]) -> int:
+    """Return on how many half-samples a pair is matched again; 0 with too few clusters."""
     return read_parquet_metadata(paths.replicates(group_name(pair)))["n_half_samples"]
 
 

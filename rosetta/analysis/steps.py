@@ -241,7 +241,6 @@ def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
     from rosetta.models.placement import Demand
     from rosetta.models.tokenizers import checked_tokenizer, token_ids, token_texts
 
-    entry_of(config.models, model, "models")
     source = model_source(config, paths, model)
     manifest = checked_manifest(source, paths.model_manifest(model))
     torch.set_num_threads(1)  # sums split over threads round differently

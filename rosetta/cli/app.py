@@ -12,6 +12,7 @@ import typer
 from rosetta.cli import (
     analysis,
     controls,
+    emergence,
     filtering,
     instruments,
     interchange,
@@ -46,6 +47,7 @@ for _module in (
     analysis,
     controls,
     instruments,
+    emergence,
     interchange,
     filtering,
     report,

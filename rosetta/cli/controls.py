@@ -18,9 +18,16 @@ from rosetta.cli.options import (
     on_cores,
     open_run,
 )
+from rosetta.config import Config
 from rosetta.config.controls import NULLS
 from rosetta.config.dask import all_cores
+from rosetta.config.training_ladders import step_pairs
 from rosetta.errors import ConfigError
+
+
+def _checked(config: Config, pair: str, pairs: list[tuple[str, str]]) -> str:
+    """Return the name of one of some pairs, or of a pair at a step of its training."""
+    return checked_pair(pair, pairs, step_pairs(config))
 
 
 def twins(config: ConfigOption, model: ModelOption, threads: ThreadsOption = None) -> None:
@@ -42,7 +49,9 @@ def neighbors(
     from rosetta.correlation.steps import neighbors_step
 
     loaded, paths = open_run(config)
-    neighbors_step(on_cores(loaded, threads), paths, checked_pair(pair, loaded.all_pairs()), job)
+    neighbors_step(
+        on_cores(loaded, threads), paths, _checked(loaded, pair, loaded.all_pairs()), job
+    )
 
 
 def matches(config: ConfigOption, pair: PairOption) -> None:
@@ -50,7 +59,7 @@ def matches(config: ConfigOption, pair: PairOption) -> None:
     from rosetta.matching.steps import matches_step
 
     loaded, paths = open_run(config)
-    matches_step(loaded, paths, checked_pair(pair, loaded.all_pairs()))
+    matches_step(loaded, paths, _checked(loaded, pair, loaded.all_pairs()))
 
 
 def nulls(
@@ -68,7 +77,10 @@ def nulls(
         raise ConfigError(
             f"--control: {control!r} is not a null model of the run; there are {known}."
         )
-    pair = checked_pair(pair, loaded.pairs())
+    pair = _checked(loaded, pair, loaded.pairs())
+    if control not in loaded.controls_of(pair):
+        known = ", ".join(loaded.controls_of(pair)) or "none"
+        raise ConfigError(f"--control: {control!r} is no null model of {pair}; there are {known}.")
     nulls_step(on_cores(loaded, threads), paths, control, pair)
 
 
@@ -77,7 +89,7 @@ def intervals(config: ConfigOption, pair: PairOption, threads: ThreadsOption = N
     from rosetta.matching.steps import intervals_step
 
     loaded, paths = open_run(config)
-    pair = checked_pair(pair, loaded.pairs())
+    pair = _checked(loaded, pair, loaded.pairs())
     intervals_step(loaded, paths, pair, cores_of(loaded, threads))
 
 

@@ -131,15 +131,16 @@ def parse_json(option: str, text: str) -> dict:
     return values
 
 
-def checked_pair(pair: str, pairs: list[tuple[str, str]]) -> str:
-    """Return a pair's name, once it was found among those that a step is on.
+def checked_pair(pair: str, pairs: Iterable[tuple[str, str]], at_steps: Iterable[str] = ()) -> str:
+    """Return a pair's name, once it was found among those that a step is on: pairs of models, and
+    names of pairs at a step of their training.
 
     Raises
     ------
     ConfigError
         If it is none of them.
     """
-    known = [group_name(names) for names in pairs]
+    known = [*map(group_name, pairs), *at_steps]
     if pair not in known:
         raise ConfigError(
             f"--pair: {pair!r} is not a pair of the run; there are {', '.join(known)}."

@@ -7,6 +7,7 @@ from typing import Any
 
 from rosetta.config.corpus import KINDS
 from rosetta.config.images import IMAGE_KINDS
+from rosetta.config.training_ladders import STEP_FORMS
 
 _FIXES = {
     "extra_forbidden": "unknown key; remove it or correct its spelling",
@@ -64,6 +65,7 @@ def _key(location: tuple[Any, ...]) -> str:
             part == "constrained-int" or ("[" in part and part.endswith("]"))
         )
         is_tag = part in {*KINDS, *IMAGE_KINDS} and parts and parts[-1] == ".source"
+        is_tag = is_tag or part in STEP_FORMS
         if not is_kind and not is_tag:
             parts.append(
                 f"[{part}]"

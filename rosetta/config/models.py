@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from rosetta.config.base import Modality, Place, Recorded, Section, Seed
 from rosetta.config.corpus import HubId, Revision
 from rosetta.config.pipelines import Pipeline
+from rosetta.config.training_ladders import MOST_STEPS
 from rosetta.config.zoo import IMAGE_TASKS, Zoo, ZooRecipe
 
 
@@ -30,6 +31,53 @@ class Dimensions(Section):
     n_cells: int = Field(
         256, ge=1, description="cells of an image, for a model that sees images: 16 × 16 of most"
     )
+
+
+_PATTERN = "{step}"
+
+
+class Checkpoints(Section):
+    """Where the steps of a training are that is not made here, for training ladders."""
+
+    n_steps: int = Field(
+        ge=2, le=MOST_STEPS, description="steps of the whole training: what the entry itself is"
+    )
+    tokens_per_step: int = Field(
+        ge=1, le=10**12, description="tokens that a step reads; of images, patches"
+    )
+    revisions: str | dict[int, Revision] | None = Field(
+        None,
+        description="of a hub model, the revision of a step: a pattern such as `step{step}`, or a "
+        "mapping of steps to revisions",
+    )
+    paths: str | dict[int, Place] | None = Field(
+        None,
+        description="of a local model, the folder of a step: a pattern with `{step}`, or a mapping "
+        "of steps to folders",
+    )
+
+    def at(self, step: int) -> str | None:
+        """Return the revision or folder of a step; None if there is none."""
+        places = self.paths if self.revisions is None else self.revisions
+        if isinstance(places, str):
+            return places.replace(_PATTERN, str(step))
+        return (places or {}).get(step)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Checkpoints:
+        if (self.revisions is None) == (self.paths is None):
+            raise ValueError("give one of revisions (of a hub model) and paths (of a local one)")
+        for key, kind in (("revisions", Revision), ("paths", Place)):
+            pattern = getattr(self, key)
+            if not isinstance(pattern, str):
+                continue
+            if pattern.count(_PATTERN) != 1:
+                raise ValueError(f"{key}: {pattern!r} must hold {_PATTERN} once")
+            try:
+                TypeAdapter(kind).validate_python(self.at(1))
+            except ValidationError as error:
+                raise ValueError(f"{key}: {pattern!r}: {error.errors()[0]['msg']}") from None
+        return self
 
 
 class ModelEntry(Section):
@@ -74,6 +122,9 @@ class ModelEntry(Section):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="precision of the forward pass"
     )
+    checkpoints: Checkpoints | None = Field(
+        None, description="of `path` or `hub`: the steps of its training"
+    )
 
     def modality_of(self, zoo: Zoo) -> Modality:
         """Return what the model sees; `zoo` is the section of its family."""
@@ -111,4 +162,14 @@ class ModelEntry(Section):
             raise ValueError("recorded: mlp_input needs modality: images, and no generator")
         if (self.hub is None) != (self.revision is None):
             raise ValueError("`hub` and `revision` go together: pin the model's commit or tag")
+        self._check_checkpoints()
         return self
+
+    def _check_checkpoints(self) -> None:
+        if self.checkpoints is None:
+            return
+        needed = {"hub": "revisions", "path": "paths"}.get(given := self.kind)
+        if needed is None:
+            raise ValueError(f"checkpoints go with path or hub, not with {given}; leave them out")
+        if getattr(self.checkpoints, needed) is None:
+            raise ValueError(f"checkpoints: a model of {given} needs {needed}")

@@ -1,4 +1,4 @@
-"""Names of twins, replicates, stores and groups of models, and entries by their names."""
+"""Names of twins, replicates, steps, stores and groups of models, and entries by their names."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ T = TypeVar("T")
 PAIR_SEPARATOR = "--"
 # No entry's own name holds a ~.
 TWIN_SEPARATOR = "~untrained-"
+STEP_SEPARATOR = "~step-"
 REPLICATE_SEPARATOR = "~"
 SHOWN_SEPARATOR = "@"
 
@@ -38,8 +39,19 @@ def replicate_name(model: str, number: int) -> str:
     return model if number == 1 else f"{model}{REPLICATE_SEPARATOR}{number}"
 
 
+def step_name(model: str, step: int) -> str:
+    """Return the name of a model at a step of its training: `vit-s~step-40`."""
+    return f"{model}{STEP_SEPARATOR}{step}"
+
+
+def step_of(name: str) -> int | None:
+    """Return the step of the training that a model's name tells; None where it tells none."""
+    step = name.partition(STEP_SEPARATOR)[2]
+    return int(step) if step.isdecimal() else None
+
+
 def first_training(name: str) -> str:
-    """Return the model that a training is of: `vit-s` for `vit-s~2`."""
+    """Return the model that a training, or a step of one, is of: `vit-s` for `vit-s~2`."""
     return name.partition(REPLICATE_SEPARATOR)[0]
 
 

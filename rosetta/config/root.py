@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from rosetta.config.across_seeds import AcrossSeeds, seed_problems
 from rosetta.config.activations import Activations
 from rosetta.config.alignment import Alignment
 from rosetta.config.base import Folder, Modality, Name, Section
@@ -39,6 +40,7 @@ from rosetta.config.names import (
     group_pairs,
     model_of_store,
     replicate_name,
+    step_of,
     store_name,
     twin_name,
 )
@@ -62,6 +64,12 @@ from rosetta.config.report import Report
 from rosetta.config.store_choice import runs_cost_less_than_stores
 from rosetta.config.sweeps import Sweeps
 from rosetta.config.theory import Theory, theory_problems
+from rosetta.config.training_ladders import (
+    TrainingLadder,
+    entry_at,
+    step_pairs,
+    training_problems,
+)
 from rosetta.config.zoo import Zoo
 from rosetta.errors import ConfigError
 
@@ -89,6 +97,10 @@ class Config(Section):
         description="by name, rungs of models of matched size; the first model of a rung is its "
         "anchor",
     )
+    training_ladders: dict[Name, TrainingLadder] = Field(
+        {}, description="by name, pairs of models that are compared over their training, too"
+    )
+    across_seeds: AcrossSeeds = AcrossSeeds()
     max_scale_ratio: float = Field(
         2.0,
         ge=1,
@@ -137,7 +149,11 @@ class Config(Section):
         problems += [*matching_problems(self), *instrument_problems(self)]
         # These need names that hold.
         problems = problems or image_problems(self)
-        problems = problems or judge_problems(self)
+        problems = problems or [
+            *judge_problems(self),
+            *training_problems(self),
+            *seed_problems(self),
+        ]
         if problems:
             raise ValueError("; ".join(problems))
         return self
@@ -313,6 +329,21 @@ class Config(Section):
         """Tell whether a pair, by its name, is of first trainings: nulls are only of these."""
         return pair in map(group_name, self.pairs())
 
+    def controls_of(self, pair: str) -> list[str]:
+        """Return the null models that a pair, by its name, is matched under.
+
+        They are all of them for first trainings, exchanged samples for steps of a training, and
+        none for further trainings.
+        """
+        if self.is_first(pair):
+            return self.controls.names
+        exchanged = [name for name in self.controls.names if name == "documents"]
+        return exchanged if pair in step_pairs(self) else []
+
+    def is_resampled(self, pair: str) -> bool:
+        """Tell whether a pair, by its name, has intervals: not if it is of further trainings."""
+        return self.is_first(pair) or pair in step_pairs(self)
+
     def is_small(self, name: str) -> bool:
         """Tell whether one job does all that a model needs of its stores.
 
@@ -353,7 +384,8 @@ class Config(Section):
 
     def entry(self, name: str) -> ModelEntry:
         """Return a model entry by its name, which may be an untrained twin's (`twin_name`), a zoo
-        model's further training's (`replicate_name`) or that of stores (`store_name`).
+        model's further training's (`replicate_name`), a model's at a step of its training
+        (`step_name`) or that of stores (`store_name`).
 
         Raises
         ------
@@ -388,6 +420,8 @@ class Config(Section):
         entry = entry_of(self.models, model, "models")
         if not separator:
             return entry
+        if (step := step_of(name)) is not None:
+            return entry_at(self, model, step)
         if name not in self.replicates(model) or entry.zoo is None:
             trained = ", ".join(self.replicates(model))
             raise ConfigError(f"models: has no {name!r}; the trainings of {model} are {trained}.")

@@ -143,6 +143,7 @@ def _pretrain(config: Config, paths: Paths, job: Wildcards) -> None:
 # What does the work of a stage, where a job does that of several.
 WORK: Mapping[str, Work] = {
     "tokenizer": _step("models", "tokenizer_step", "family"),
+    "train_steps": _step("models", "train_steps_step", "model"),
     "train": _step("models", "train_step", "model"),
     "model": _step("models", "model_step", "model"),
     "activations": _step("activations", "activations_step", "model", "shard"),
@@ -167,6 +168,11 @@ WORK: Mapping[str, Work] = {
     "instruments": _step("instruments", "instruments_step", "pair"),
     "instrument_tables": _step("instruments", "instrument_tables_step"),
     "instrument_figures": _step("report", "instrument_figures_step"),
+    "past": _step("emergence", "past_step", "pair"),
+    "across_seeds": _step("emergence", "across_seeds_step"),
+    "across_seeds_figures": _step("report", "across_seeds_figures_step"),
+    "emergence": _step("emergence", "emergence_step"),
+    "emergence_figures": _step("report", "emergence_figures_step"),
     "counts": _step("analysis", "counts_step"),
     "control_tables": _step("analysis", "control_tables_step"),
     "fit": _fit,

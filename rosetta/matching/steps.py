@@ -95,12 +95,14 @@ def _noted(matches: pd.DataFrame, nulls: dict[str, Path], intervals: Path | None
 
 
 def matches_step(config: Config, paths: Paths, pair: str) -> None:
-    """Match a pair of a run; of first trainings with p-values from null models, and intervals."""
+    """Match a pair of a run; but for further trainings with p-values from null models, and
+    intervals.
+    """
     neighbors, k = files.neighbors(config, paths, {"pair": pair}), config.matching.k
-    if not config.is_first(pair):
+    if not config.is_resampled(pair):
         match_step(neighbors, paths.matches(pair), k)
         return
-    nulls = {control: paths.null_matches(control, pair) for control in config.controls.names}
+    nulls = {name: paths.null_matches(name, pair) for name in config.controls_of(pair)}
     match_step(neighbors, paths.matches(pair), k, nulls, paths.intervals(pair))
 
 

@@ -108,8 +108,9 @@ def check_model(manifest: dict[str, Any], path: Path) -> None:
     if manifest["files"] is None:
         return
     folder, made = Path(manifest["source"]["location"]), manifest["made_by"]
-    base = made.get("base") or {}  # of an untrained twin, whose files are those of its base model
-    made_here = made.get("stage") == "train" or base.get("zoo") is not None
+    # Of an untrained twin, whose files are those of its base model; or of a step of a training.
+    entry = made.get("base") or made.get("entry") or {}
+    made_here = made.get("stage") == "train" or entry.get("zoo") is not None
     if made_here:  # in the results folder, from wherever it is looked at
         folder = path.with_name(folder.name)
     try:

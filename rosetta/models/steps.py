@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rosetta.config import Config, entry_of
+from rosetta.config.names import first_training, step_name, step_of
+from rosetta.config.training_ladders import steps_of_model
 from rosetta.config.zoo import ZooFamily
 from rosetta.errors import ConfigError, ModelError
 from rosetta.inputs.text.build import read_split
@@ -15,11 +17,17 @@ from rosetta.models import sources
 from rosetta.models.architectures.registry import modality_of
 from rosetta.progress import say
 from rosetta.run.paths import Paths
+from rosetta.run.pieces import is_due
 from rosetta.run.stages import made_by
+from rosetta.run.stages.record import Piece
 from rosetta.storage.atomic import replacing
 from rosetta.storage.manifests import check_files, describe_files, read_manifest, write_manifest
 
-TOKENIZER = "tokenizer"
+if TYPE_CHECKING:
+    from rosetta.models.zoo.kept_steps import Write
+    from rosetta.models.zoo.training_loop import Prepared
+
+TOKENIZER, TRAINING_STEPS = "tokenizer", "training-steps"
 # By how many bits per byte a saved model may differ from the trained one. In float32 the sums are
 # the same; weights that are rounded for the forward pass (`dtype`) move them.
 SAME_BITS, SAME_BITS_ROUNDED = {"float32": 1e-4}, 0.01
@@ -47,12 +55,7 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
     from rosetta.models.model_manifest import write_model_manifest
     from rosetta.models.zoo.arithmetic import training_device
 
-    recipe = config.entry(model).zoo
-    if recipe is None:
-        raise ConfigError(f"models.{model}: is not a zoo model, so there is nothing to train.")
-    family, zoo = config.zoo.families[recipe.family], config.zoo
-    if recipe.seed is not None:  # of this training; its tokenizer is the family's
-        family = family.model_copy(update={"seed": recipe.seed})
+    family, zoo = _trained_family(config, model), config.zoo
     source = sources.model_source(config, paths, model)
     on_images = family.modality == "images"
     train, training = (
@@ -63,6 +66,92 @@ def train_step(config: Config, paths: Paths, model: str) -> None:
     made = made_by(config, "train", model)
     write_model_manifest(source, paths.model_manifest(model), made, facts | where)
     shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
+
+
+def _trained_family(config: Config, model: str) -> ZooFamily:
+    """Return the family of a training, with its own seed."""
+    recipe = config.entry(model).zoo
+    if recipe is None:
+        raise ConfigError(f"models.{model}: is not a zoo model, so there is nothing to train.")
+    family = config.zoo.families[recipe.family]
+    # The tokenizer is the family's, whatever the seed of a training.
+    own = recipe.seed
+    return family if own is None else family.model_copy(update={"seed": own})
+
+
+def train_steps_step(config: Config, paths: Paths, model: str) -> None:
+    """Train a zoo model up to the last step that training ladders keep, and write its weights at
+    each. `train_step` goes on from there.
+
+    Raises
+    ------
+    ConfigError
+        If it is no zoo model, or no training ladder names it.
+    """
+    from rosetta.models.zoo.kept_steps import KeptSteps
+    from rosetta.models.zoo.training_loop import run_prepared
+
+    family, steps = _trained_family(config, model), steps_of_model(config, model)
+    if not steps:
+        named = {name for ladder in config.training_ladders.values() for name in ladder.models}
+        known = ", ".join(sorted(named)) or "none"
+        raise ConfigError(f"--model: no training ladder names {model!r}; those named: {known}.")
+    prepare = _prepared_on_images if family.modality == "images" else _prepared_on_text
+    prepared, write = prepare(config, paths, model, family)
+    folders = {step: paths.model(step_name(model, step)) for step in steps}
+    kept = KeptSteps(folders, paths.checkpoints(model), write)
+    run_prepared(prepared, kept)
+    manifest = {"kind": TRAINING_STEPS, "made_by": made_by(config, "train_steps", model)}
+    write_manifest(paths.training_steps(model), {**manifest, "steps": kept.facts()})
+    if not is_due(config, paths, Piece("train", {"model": model})):  # nothing goes on from it
+        shutil.rmtree(paths.checkpoints(model), ignore_errors=True)
+
+
+def _prepared_on_images(
+    config: Config, paths: Paths, model: str, family: ZooFamily
+) -> tuple[Prepared, Write]:
+    """Return the training of a model of images, and what writes it at a step."""
+    from rosetta.inputs.images.image_sets import ImageSet
+    from rosetta.models.zoo.images.captions import CaptionVocabulary
+    from rosetta.models.zoo.images.labelled_images import LabelledImages
+    from rosetta.models.zoo.images.model_files import save_image_model
+    from rosetta.models.zoo.images.model_training import prepare_image_training
+    from rosetta.models.zoo.images.quality import heldout_quality
+
+    recipe, zoo = config.entry(model).zoo, config.zoo
+    assert recipe is not None, "only zoo models are trained"
+    read, heldout = (
+        LabelledImages.of(ImageSet(paths.image_set(split))) for split in ("train", "heldout")
+    )
+    vocabulary = CaptionVocabulary.of(read.captions)
+
+    def write(trained: Any, folder: Path) -> dict[str, float]:
+        save_image_model(trained, vocabulary, folder)
+        return heldout_quality(trained, heldout, vocabulary)
+
+    how = zoo.sizes[recipe.size], zoo.image_training
+    return prepare_image_training(family, *how, read, paths.checkpoints(model)), write
+
+
+def _prepared_on_text(
+    config: Config, paths: Paths, model: str, family: ZooFamily
+) -> tuple[Prepared, Write]:
+    """Return the training of a language model, and what writes it at a step."""
+    from rosetta.models.zoo.heldout_loss import bits_per_byte, training_readings
+    from rosetta.models.zoo.model_training import prepare_training, save_model
+
+    recipe, training = config.entry(model).zoo, config.zoo.training
+    assert recipe is not None, "only zoo models are trained"
+    tokenizer = _tokenizer(paths, recipe.family, model)
+    texts, heldout = (read_split(paths, split)["text"].tolist() for split in ("train", "heldout"))
+
+    def write(trained: Any, folder: Path) -> dict[str, float]:
+        save_model(trained, paths.tokenizer(recipe.family), folder)
+        readings = training_readings(tokenizer, heldout, training.sequence_length)
+        return {"heldout_bits_per_byte": bits_per_byte(trained, readings)}
+
+    how = config.zoo.sizes[recipe.size], training, tokenizer, texts
+    return prepare_training(family, *how, paths.checkpoints(model)), write
 
 
 def _train_on_images(
@@ -183,7 +272,8 @@ def model_step(config: Config, paths: Paths, model: str) -> None:
     entry = config.entry(model)
     source = sources.model_source(config, paths, model)
     made = made_by(config, "model", model)
-    shape = write_model_manifest(source, paths.model_manifest(model), made)
+    learnt = _learnt_at_step(config, paths, model)
+    shape = write_model_manifest(source, paths.model_manifest(model), made, learnt)
     if source.pipeline is None:
         _check_modality(config, paths, model)
     said = entry.dimensions
@@ -193,6 +283,16 @@ def model_step(config: Config, paths: Paths, model: str) -> None:
             f"the model has {shape.n_layers} × {shape.d_mlp}. Correct it."
         )
     say(f"{model}: {shape.n_layers} layers × {shape.d_mlp} units = {shape.n_neurons} neurons")
+
+
+def _learnt_at_step(config: Config, paths: Paths, model: str) -> dict[str, float] | None:
+    """Return how well a zoo model has learnt that is at a step of its training; else None."""
+    step = step_of(model)
+    if step is None or config.entry(model).zoo is None:
+        return None
+    manifest = read_manifest(paths.training_steps(first_training(model)), TRAINING_STEPS)
+    learnt: dict[str, float] = manifest["steps"][str(step)]
+    return learnt
 
 
 def _check_modality(config: Config, paths: Paths, model: str) -> None:

@@ -12,6 +12,8 @@ from rosetta.config.base import MEANT_TO_SNAKEMAKE, Section
 from rosetta.config.filtering import Filtering
 from rosetta.config.image_stores import shared_by_generator
 from rosetta.config.ladders import check_modalities, check_scales
+from rosetta.config.names import step_name
+from rosetta.config.training_ladders import steps_of_model
 from rosetta.correlation.plan import check_budget
 from rosetta.errors import ConfigError
 from rosetta.extras import require_extra
@@ -58,6 +60,9 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     for name, entry in config.models.items():
         if entry.path is not None and not (is_planned(entry) and not need_sources):
             _check_folder(config, name, Path(entry.path))
+            for step in steps_of_model(config, name) if need_sources else []:
+                at_step = step_name(name, step)
+                _check_folder(config, at_step, Path(str(config.entry(at_step).path)))
         if need_sources and entry.pipeline and isinstance(entry.pipeline.class_names, str):
             names_in_file(entry.pipeline.class_names, f"models.{name}.pipeline.class_names")
         if entry.hub is not None and Path(entry.hub).exists():
@@ -81,7 +86,7 @@ def check_config(config: Config, need_sources: bool = True) -> None:
 
 def _check_folder(config: Config, name: str, folder: Path) -> None:
     """Check a model's folder, and that the model sees what its entry says."""
-    key, pipeline = f"models.{name}.path", config.models[name].pipeline
+    key, pipeline = f"models.{name}.path", config.entry(name).pipeline
     if pipeline is not None:
         check_pipeline_folder(folder, pipeline, f"models.{name}")
         _check_names(model_files(folder), key)

@@ -14,6 +14,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 from rosetta.storage.digests import digested
 from rosetta.storage.tables import NAMES, read_csv
 
+FONT_SIZE = 8  # of all that is written in a figure of small panels
+_SIZES = ("font.size", "axes.titlesize", "axes.labelsize", "legend.fontsize")
 DPI = 200
 PICTURE_DPI = 64  # of many small images: a report holds a picture per pair
 MAX_PIXELS = 16_000  # of a side; a figure of hundreds of panels is drawn coarser
@@ -26,6 +28,12 @@ TITLES = {
 }
 RUNG_MARKERS = "osD^vP*X"
 NULL_MARKERS = {"permutation": "v", "documents": "D", "untrained": "s"}
+
+
+def use_one_font_size() -> None:
+    """Set the style of figures of small panels, as wide as a column of a journal each."""
+    rc = dict.fromkeys((*_SIZES, "xtick.labelsize", "ytick.labelsize"), FONT_SIZE)
+    sns.set_theme(context="paper", style="ticks", rc=rc)
 
 
 def panel_grid(

@@ -27,6 +27,8 @@ from rosetta.config.ladders import cautions
 from rosetta.filtering.results import SUMMARY_COLUMNS
 from rosetta.inputs.text.documents import document_name
 from rosetta.models.licences import NOT_STATED
+from rosetta.report.across_seeds_section import across_seeds_section
+from rosetta.report.emergence_section import emergence_section
 from rosetta.report.figures import TITLES
 from rosetta.report.filtering_section import filtering_section
 from rosetta.report.headline import (
@@ -119,6 +121,8 @@ def render_report(config: Config, paths: Paths) -> str:
         growth=_growth(config, paths),
         controls=_controls(config, paths),
         instruments=instrument_section(config, paths),
+        emergence=emergence_section(config, paths),
+        across_seeds=across_seeds_section(config, paths),
         theory=theory,
         filtering=filtering,
         phases=phase_table(config, paths),

@@ -33,13 +33,11 @@ from rosetta.report.exponent_panels import (
     in_columns,
     n_lines,
 )
-from rosetta.report.figures import ladder_palette
+from rosetta.report.figures import ladder_palette, use_one_font_size
 from rosetta.report.headline import headline_statistic
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_csv
 
-FONT_SIZE = 8
-_SIZES = ("font.size", "axes.titlesize", "axes.labelsize", "legend.fontsize")
 _WIDTH, _HEIGHT = 3.4, 2.9  # of a panel, in inches: one column of a journal
 _LINE = 0.15  # inches per row of the forest plot
 _COLUMNS = {  # of each table, by the field that holds it
@@ -89,9 +87,7 @@ class ScalingTables:
 
 def draw_scaling(tables: ScalingTables) -> plt.Figure:
     """Draw a panel of counts per ladder, one of shares, the exponents, and these by floor of r."""
-    rc = {**dict.fromkeys(_SIZES, FONT_SIZE)}
-    rc |= {f"{axis}tick.labelsize": FONT_SIZE for axis in "xy"}
-    sns.set_theme(context="paper", style="ticks", rc=rc)
+    use_one_font_size()
     palette = ladder_palette(tables.ladders)
     groups = forest_groups(tables.scaling, tables.null_scaling, tables.scaling_pooled, palette)
     series = {ladder: tables.series(ladder) for ladder in palette}

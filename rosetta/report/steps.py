@@ -50,6 +50,20 @@ def instrument_figures_step(config: Config, paths: Paths) -> None:
     _save(paths, {"instruments": draw_instruments(InstrumentTables.read(paths))})
 
 
+def emergence_figures_step(config: Config, paths: Paths) -> None:
+    """Draw when the Rosetta Neurons of training ladders emerge."""
+    from rosetta.report.emergence_figure import EmergenceTables, draw_emergence
+
+    _save(paths, {"emergence": draw_emergence(EmergenceTables.read(paths))})
+
+
+def across_seeds_figures_step(config: Config, paths: Paths) -> None:
+    """Draw how many trainings of one recipe share neurons."""
+    from rosetta.report.across_seeds_figure import draw_across_seeds
+
+    _save(paths, {"across_seeds": draw_across_seeds(paths)})
+
+
 def theory_figures_step(config: Config, paths: Paths) -> None:
     """Draw the theory beside what was measured."""
     from rosetta.report.theory_figures import draw_theory

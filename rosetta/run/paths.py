@@ -211,6 +211,24 @@ class Paths:
     model = Files("models/{model}", "a zoo model in Hugging Face format")
     model_manifest = Files("models/{model}.json", "manifest of any model")
     checkpoints = Files("checkpoints/{model}", "checkpoints of a training")
+    training_steps = Files(
+        "training_steps/{model}.json",
+        "how well a zoo model had learnt at the steps that are kept, each a model of its own",
+    )
+    seed_matches = Files(
+        "seeds/{model}.parquet",
+        "matches of the trainings of a model with one another; with `seed` 0 or more, of exchanged "
+        "samples",
+    )
+    own_past = Files(
+        "past/own/{pair}.parquet",
+        "all units of both models at a step of their training: r with their own final selves, and "
+        "how their activations are distributed",
+    )
+    final_pairs = Files(
+        "past/final/{pair}.parquet",
+        "r, at a step of the training, of the pairs of neurons that match at its end",
+    )
     stores = Files(
         "activations/{model}/{n_shards}-shards",
         "activations of a model: one Zarr store per shard, for one way of sharding",

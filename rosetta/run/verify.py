@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rosetta.config import Config, load_config
+from rosetta.config.training_ladders import step_models
 from rosetta.errors import RosettaError, StoreError
 from rosetta.progress import bar
 from rosetta.run.folders import run_config_in, run_near
@@ -141,4 +142,6 @@ def _files(folder: Path, manifest: dict[str, Any], path: Path) -> Iterator[Check
 
 def _is_kept(path: Path, config: Config | None) -> bool:
     """Tell whether a store is not deleted once it is used."""
-    return bool(config) and config.store_mode == "kept" and path.parents[1].name in config.stores()
+    if config is None or config.store_mode != "kept":
+        return False
+    return path.parents[1].name in [*config.stores(), *step_models(config)]

@@ -16,6 +16,7 @@ HUGE = 10**18
 NAN, INF = float("nan"), float("inf")
 ENDPOINT = {"base_url": "http://localhost:1/v1", "model": "m", "api_key_variable": "NO_SUCH_KEY"}
 HUB = {"hub": "somebody/model", "revision": "main"}
+CHECKPOINTS = {"n_steps": 100, "tokens_per_step": 64}
 
 
 def changed(key, value):
@@ -174,6 +175,106 @@ BAD = [
     ("controls/permutation_seeds", [1, 1], r"controls\.permutation_seeds: must differ"),
     ("controls/document_seeds", [1, 1], r"controls\.document_seeds: must differ"),
     ("ladders/x", [["pythia-s", "opt-s"]] * 2, r"ladders\.x: names the same rung twice"),
+    # trainings of one recipe
+    ("across_seeds/models", ["opt-z"], r"across_seeds\.models: opt-z is no model of a rung"),
+    ("across_seeds/models", ["pythia-m"], r"across_seeds\.models: pythia-m is trained once; give"),
+    ("across_seeds/models", ["pythia-s"] * 2, r"across_seeds\.models: pythia-s is named twice"),
+    # training ladders
+    (
+        "training_ladders/x",
+        {"models": ["pythia-m", "opt-m"], "steps": [3, 40]},
+        r"training_ladders\.x\.steps: 40 is not before the end of the training of pythia-m, 12 ",
+    ),
+    (
+        "training_ladders/x",
+        {"models": ["pythia-m", "opt-m"], "steps": [12]},
+        r"training_ladders\.x\.steps: 12 is not before the end .* which is looked at anyway",
+    ),
+    (
+        "training_ladders/x",
+        {"models": ["pythia-m", "opt-m"], "steps": {"first": 20, "n": 3}},
+        r"training_ladders\.x\.steps: 20 is not before the end of the training",
+    ),
+    (
+        "training_ladders/x",
+        {"models": ["pythia-m", "opt-m"], "steps": [4, 2]},
+        r"training_ladders\.x\.steps: must grow, each above the one before \(got \[4, 2\]\)",
+    ),
+    (
+        "training_ladders/x",
+        {"models": ["pythia-m", "opt-m"], "steps": [4, 4]},
+        r"training_ladders\.x\.steps: must grow",
+    ),
+    (
+        "training_ladders/x",
+        {"models": ["pythia-m", "opt-m"], "steps": []},
+        r"training_ladders\.x\.steps: .*at least 1 item",
+    ),
+    (
+        "training_ladders/x",
+        {"models": ["pythia-m", "opt-m"], "steps": {"first": 2}},
+        r"training_ladders\.x\.steps\.n: required key is missing",
+    ),
+    (
+        "training_ladders/x",
+        {"models": ["pythia-m", "opt-m"], "steps": "2"},
+        r"training_ladders\.x\.steps: must be a mapping",
+    ),
+    (
+        "training_ladders/x",
+        {"models": ["pythia-m"], "steps": [2]},
+        r"training_ladders\.x\.models: .*at least 2 items",
+    ),
+    (
+        "training_ladders/x",
+        {"models": ["pythia-m", "nobody"], "steps": [2]},
+        r"training_ladders\.x\.models: no rung of ladders compares pythia-m--nobody, .*; add it",
+    ),
+    (
+        "training_ladders/x",
+        {"models": ["opt-m", "pythia-m"], "steps": [2]},
+        r"training_ladders\.x\.models: no rung of ladders compares opt-m--pythia-m",
+    ),
+    (
+        "training_ladders/pythia-opt",
+        {"models": ["pythia-m", "opt-m"], "steps": [2]},
+        r"training_ladders\.pythia-opt: ladders has a 'pythia-opt', too; .* another name",
+    ),
+    (
+        "training_ladders/x",
+        {"models": ["pythia-m", "opt-m"], "steps": [2], "axis": "neurons"},
+        r"training_ladders\.x\.axis: input should be 'tokens' \(got 'neurons'\)",
+    ),
+    (
+        "models/pythia-m/checkpoints",
+        {**CHECKPOINTS, "paths": "m-{step}"},
+        r"models\.pythia-m: checkpoints go with path or hub, not with zoo; leave them out",
+    ),
+    (
+        "models/x",
+        {**HUB, "checkpoints": {**CHECKPOINTS, "revisions": "step"}},
+        r"models\.x\.checkpoints: revisions: 'step' must hold \{step\} once",
+    ),
+    (
+        "models/x",
+        {**HUB, "checkpoints": {**CHECKPOINTS, "revisions": "../{step}"}},
+        r"models\.x\.checkpoints: revisions: '\.\./\{step\}': String should match",
+    ),
+    (
+        "models/x",
+        {"path": "m", "checkpoints": {**CHECKPOINTS, "paths": "~/m-{step}"}},
+        r"models\.x\.checkpoints: paths: '~/m-\{step\}': .*write the home folder out",
+    ),
+    (
+        "models/x",
+        {**HUB, "checkpoints": {**CHECKPOINTS, "paths": "m-{step}"}},
+        r"models\.x: checkpoints: a model of hub needs revisions",
+    ),
+    (
+        "models/x",
+        {**HUB, "checkpoints": CHECKPOINTS},
+        r"models\.x\.checkpoints: give one of revisions \(of a hub model\) and paths",
+    ),
     # unknown, dangling, cyclic
     ("corelation", {"max_k": 3}, "corelation: unknown key; remove it or correct its spelling"),
     ("zoo/sizes/s/d_mpl", 3, r"zoo\.sizes\.s\.d_mpl: unknown key"),

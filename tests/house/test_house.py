@@ -38,6 +38,7 @@ ORDER = [
     "matching",
     "analysis",
     "instruments",
+    "emergence",
     "theory",
     "filtering",
     "drawing",

@@ -319,3 +319,34 @@ def test_jobs_with_less_text_than_there_can_be_cost_no_more(tmp_path, documents)
     )
     cost = pairs.intervals(replace(less, at_most=False), pair)
     assert cost.operations.work <= pairs.intervals(more, pair).operations.work
+
+
+def test_a_training_costs_the_same_with_kept_steps(tmp_path):
+    """Up to the last of them, and from there on; the weights of each are on disk."""
+    config = load(ROOT / "workflow" / "presets" / "tiny.yaml")
+    plain = config.model_copy(update={"training_ladders": {}})
+    known, without = (expected(one, Paths(tmp_path))[0] for one in (config, plain))
+    parts = [COSTS[stage](known, {"model": "pythia-m"}) for stage in ("train_steps", "train")]
+    whole = COSTS["train"](without, {"model": "pythia-m"})
+    assert sum(part.operations.flops for part in parts) == pytest.approx(whole.operations.flops)
+    assert all(part.operations.flops > 0 for part in parts)
+    copy = 4 * known.size_of("pythia-m").n_parameters
+    assert parts[0].disk_bytes == 2 * copy
+    assert parts[1].disk_bytes == whole.disk_bytes
+
+
+def test_steps_of_a_training_cost_what_their_models_do(tmp_path):
+    """A pair at a step is captured and correlated like any other, and read twice more."""
+    known = expected(load(ROOT / "workflow" / "presets" / "tiny.yaml"), Paths(tmp_path))[0]
+    at_step, end = "pythia-m~step-2--opt-m~step-2", "pythia-m--opt-m"
+    for stage, of_pair in (("correlate", {"job": 0}), ("intervals", {})):
+        costs = [COSTS[stage](known, {"pair": pair, **of_pair}) for pair in (at_step, end)]
+        assert costs[0] == costs[1]
+    captured = [
+        COSTS["activations"](known, {"model": name, "shard": 0})
+        for name in ("pythia-m~step-2", "pythia-m")
+    ]
+    assert captured[0] == captured[1]
+    moved = COSTS["past"](known, {"pair": at_step}).operations.moved_bytes
+    stores = known.store_bytes("pythia-m") + known.store_bytes("opt-m")
+    assert moved == pytest.approx(4 * stores)

@@ -17,7 +17,8 @@ from rosetta.report.count_panels import draw_title, null_means
 from rosetta.report.count_series import CountScale, CountSeries
 from rosetta.report.direct_labels import EndLabel, label_ends, spread
 from rosetta.report.exponent_panels import ForestGroup, in_columns
-from rosetta.report.scaling_figure import FONT_SIZE, ScalingTables, draw_scaling
+from rosetta.report.figures import FONT_SIZE
+from rosetta.report.scaling_figure import ScalingTables, draw_scaling
 
 FAMILIES = [("a", "b"), ("a", "c"), ("b", "c"), ("a", "b", "c"), ("c", "d")]
 

@@ -66,6 +66,7 @@ EARLIER = {
 STAMPS = {
     "corpus": ("", "f3b6bcd9d35aee8f69ca86290b10e343"),
     "tokenizer": ("f", "81847204856b21c6414d5d20b91da18e"),
+    "train_steps": ("f-s", "596a5c0f3dfa179f5d06ef51a65d4c42"),
     "train": ("f-s", "e4c357d9c5dce876dc1c90a8ae5a0373"),
     "model": ("twin", "5276c0ddfdee2382f4e66572819a7243"),
     "activations": ("f-s", "26058e5c94ef26ee0a81ba63da406912"),
@@ -120,6 +121,9 @@ STAMPS = {
     "instruments": ("", "2cc555e78b8371cc876ff9415f5b6a49"),
     "instrument_tables": ("", "26e0d856947acc3e1fc53ac253ac0ec5"),
     "instrument_figures": ("", "37acdef2f48656f3b3583d8a3f3511db"),
+    "past": ("", "e188a26bdead87c66c28fd90493db88e"),
+    "emergence": ("", "52797db4f7626c133e75ef321c9508c3"),
+    "emergence_figures": ("", "962f967fa5309efa4e50355a0f27fd94"),
     "figures": ("", "5b10047a3bb8880dee954412afd223eb"),
 }
 
@@ -263,6 +267,7 @@ def test_so_do_stages_of_images(tmp_path, monkeypatch, how):
     activations = {**VISION["activations"], **how}
     content = {**VISION, "results": str(tmp_path / "r"), "activations": activations}
     content["judge"] = {**ASKED, "n_validated": 3}
+    content["training_ladders"] = {"early": {"models": ["vit-s", "mae-s"], "steps": [1]}}
     _check_arrows(_rule_graph(tmp_path, content), parse_config(content))
 
 
@@ -319,8 +324,8 @@ def _check_arrows(graph, config):
     makers = {rule: stages_of(config, rule) for rule in asked}
     for rule in asked:
         asked_for = {stage for stage in STAGES if STAGES[stage].jobs(config)}
-        needed = {stage for part in makers[rule] for stage in STAGES[part].reads} & asked_for
-        needed -= makers[rule]
+        reads = {stage for part in makers[rule] for stage in STAGES[part].reads} & asked_for
+        needed = reads - makers[rule] - (found if found & makers[rule] else set())
         # Of several rules that make what a stage reads, it may need some only. Models may be shown
         # a generator's images, and Rosetta Neurons of images are not described further. A judge is
         # tested with activations, but of images only. Permuted positions are correlated with the
@@ -332,8 +337,9 @@ def _check_arrows(graph, config):
         for stage in (needed & made) - some_only:
             one_of = found if stage in found else {stage}
             assert any(one_of & makers[other] for other in read[rule]), (rule, stage)
-        # A job may read what another one of its rule has made.
-        assert all(needed & makers[other] for other in read[rule] - {rule}), rule
+        # A job may read what another one of its rule has made, and what is of the same stages as
+        # some of its own pieces: matches at the end of a training beside those at its steps.
+        assert all(reads & makers[other] for other in read[rule] - {rule}), rule
 
 
 def stages_of(config, rule):
@@ -376,7 +382,8 @@ def test_whoever_forces_work_that_other_jobs_do_is_told_which(tmp_path):
     said = run_snakemake(folder, "-n", "-R", "nulls", "place", "pair", config=TINY).stderr
     warned = [line for line in said.splitlines() if line.startswith("warning: ")]
     assert warned == [
-        "warning: nulls has no jobs of its own here: the jobs of pair, part_of_rung do its work; "
+        "warning: nulls has no jobs of its own here: the jobs of pair, part_of_rung, "
+        "over_training do its work; "
         "force those, or single files",
         "warning: place has no jobs of its own here: nothing asks for it",
     ]

@@ -30,6 +30,7 @@ WHOLE = {
     "results": "results",
     "models": {name: TINY["models"][name] for name in ("pythia-s", "opt-s")},
     "ladders": {"pythia-opt": [["pythia-s", "opt-s"]]},
+    "training_ladders": {},
     "activations": {**TINY["activations"], "shards_per_job": "one"},
 }
 TO_MATCHES = {

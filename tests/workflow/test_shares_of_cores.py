@@ -13,6 +13,7 @@ CONFIG = {
     **TINY,
     "results": "results",
     "ladders": {"pythia-opt": [["pythia-m", "opt-m"]]},
+    "training_ladders": {},
     "activations": {**TINY["activations"], "shards_per_job": "one", "n_shards": 2},
 }
 LISTS = "results/neighbors/pythia-m--opt-m/0-of-1.parquet"

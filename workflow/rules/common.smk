@@ -105,6 +105,8 @@ SHOWN = {
     "Scaling": ("counts", "fit", "figures"),
     "Controls": ("control_tables", "control_figures"),
     "Instruments": ("instrument_tables", "instrument_figures"),
+    "Emergence": ("emergence", "emergence_figures"),
+    "Across seeds": ("across_seeds", "across_seeds_figures"),
     "Neurons": ("describe", "neuron_figures"),
     "Images": ("place_maps",),
     "Theory": ("theory_beta", "theory_exponents", "theory_compare", "theory_figures"),

@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from rosetta.config.zoo import ZooFamily, ZooSize, ZooTraining
-from rosetta.models.zoo.arithmetic import fast_and_repeatable, training_device
+from rosetta.models.zoo.arithmetic import training_device
 from rosetta.models.zoo.initialisation import silence_layers
 from rosetta.models.zoo.optimizers import zoo_optimizer
 from rosetta.models.zoo.recipes import zoo_model_config
@@ -20,10 +20,11 @@ from rosetta.models.zoo.token_loss import next_token_loss
 from rosetta.models.zoo.token_stream import packed_tokens
 from rosetta.models.zoo.training_loop import (
     LossOf,
+    Prepared,
     Steps,
     mean_of_last,
     returned_loss,
-    run_steps,
+    run_prepared,
     warmup_linear,
 )
 from rosetta.storage.atomic import replacing
@@ -59,6 +60,24 @@ def train_zoo_model(
     ConfigError
         If `training.device` is `cuda` and there is no GPU.
     """
+    prepared = prepare_training(family, size, training, tokenizer, texts, checkpoints)
+    losses = run_prepared(prepared)
+    model, steps = prepared.model, prepared.steps
+    if steps.loss_of is returned_loss:
+        model.config.output_router_logits = False
+    facts = {"train_loss": mean_of_last(losses), "tokens": float(steps.batches.numel())}
+    return model.to("cpu").eval(), facts
+
+
+def prepare_training(
+    family: ZooFamily,
+    size: ZooSize,
+    training: ZooTraining,
+    tokenizer: Any,
+    texts: list[str],
+    checkpoints: Path,
+) -> Prepared:
+    """Return a training before its first step, or its newest checkpoint; as `train_zoo_model`."""
     device = training_device(training)
     torch.set_num_threads(1)
     model, loss_of = _started(family, size, training)
@@ -71,12 +90,7 @@ def train_zoo_model(
     ]
     steps = _steps(tokens, training, recipe, checkpoints, loss_of)
     model = model.to(device)
-    with fast_and_repeatable(device):
-        losses = run_steps(model, zoo_optimizer(model, training), steps, torch.float32)
-    if loss_of is returned_loss:
-        model.config.output_router_logits = False
-    facts = {"train_loss": mean_of_last(losses), "tokens": float(len(tokens))}
-    return model.to("cpu").eval(), facts
+    return Prepared(model, zoo_optimizer(model, training), steps)
 
 
 def _started(family: ZooFamily, size: ZooSize, training: ZooTraining) -> tuple[Any, LossOf]:

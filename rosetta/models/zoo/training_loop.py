@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from rosetta.errors import ModelError
+from rosetta.models.zoo.arithmetic import fast_and_repeatable
 from rosetta.models.zoo.optimizers import Together
 from rosetta.progress import bar, say
 from rosetta.storage.digests import digested, hash64, is_whole
@@ -21,6 +22,20 @@ MAX_LOSS = 709.0  # nats: e to this is about the largest float64
 
 
 LossOf = Callable[[Any, torch.Tensor], tuple[torch.Tensor, float]]
+
+
+class Keeper(Protocol):
+    """What keeps the weights of some steps (`rosetta.models.zoo.kept_steps`)."""
+
+    @property
+    def last(self) -> int:
+        """The last step that is kept, where the training stops."""
+
+    def keep(self, model: Any, step: int, losses: list[float], run: str) -> None:
+        """Keep a model that has made a step, if it is one of those."""
+
+    def missing(self, until: int, run: str) -> bool:
+        """Tell whether a step up to `until` is not kept."""
 
 
 def returned_loss(model: Any, batch: torch.Tensor) -> tuple[torch.Tensor, float]:
@@ -62,6 +77,9 @@ class Steps:
         What an entry of `batches` is, for the progress bar.
     loss_unit : str
         Of the loss, for messages.
+    keeper : Keeper, optional
+        What keeps some of the steps. The training then ends with the last of these, and leaves a
+        checkpoint to go on from.
     """
 
     batches: torch.Tensor
@@ -74,6 +92,12 @@ class Steps:
     loss_of: LossOf = returned_loss
     unit: str = "tok"
     loss_unit: str = "nats per token"
+    keeper: Keeper | None = None
+
+    @property
+    def n(self) -> int:
+        """How many steps are made."""
+        return self.keeper.last if self.keeper else len(self.batches)
 
 
 def run_steps(
@@ -100,7 +124,7 @@ def run_steps(
     losses = _resume(steps, model, optimizer)
     with bar(total=steps.batches.numel(), label="train", unit=steps.unit) as shown:
         shown.update(len(losses) * n_read)
-        for step in range(len(losses), len(steps.batches)):
+        for step in range(len(losses), steps.n):
             torch.manual_seed(hash64("step", steps.run, step))  # of dropout and losses
             parts = steps.batches[step].split(steps.sequences_at_a_time or len(steps.batches[step]))
             losses.append(_step(model, optimizer, parts, steps, steps.rate(step), dtype))
@@ -109,9 +133,37 @@ def run_steps(
                 f"step {step + 1}/{len(steps.batches)} loss {losses[-1]:.3f}", refresh=False
             )
             shown.update(n_read)
-            if (step + 1) % steps.checkpoint_every == 0 and step + 1 < len(steps.batches):
+            if steps.keeper:
+                steps.keeper.keep(model, step + 1, losses, steps.run)
+            due = (step + 1) % steps.checkpoint_every == 0 or step + 1 == steps.n
+            if due and step + 1 < len(steps.batches):
                 _save_checkpoint(steps, model, optimizer, losses)
     return losses
+
+
+class Prepared(NamedTuple):
+    """A training before its first step, or its newest checkpoint.
+
+    Attributes
+    ----------
+    model : PreTrainedModel
+        On its device.
+    optimizer : Optimizer or Together
+        Of its parameters.
+    steps : Steps
+        What it does.
+    """
+
+    model: Any
+    optimizer: torch.optim.Optimizer | Together
+    steps: Steps
+
+
+def run_prepared(prepared: Prepared, keeper: Keeper | None = None) -> list[float]:
+    """Train in float32 as `run_steps` does, whole, or up to the last step that is kept."""
+    model, optimizer, steps = prepared
+    with fast_and_repeatable(model.device):
+        return run_steps(model, optimizer, replace(steps, keeper=keeper), torch.float32)
 
 
 def _check_loss(loss: float, step: int, steps: Steps) -> None:
@@ -216,6 +268,9 @@ def _resume(steps: Steps, model: Any, optimizer: Any) -> list[float]:
     state = torch.load(path, weights_only=True, map_location=model.device)
     if state["run"] != steps.run:
         say(f"{path} is of another recipe; starting from step 0")
+        return []
+    if steps.keeper and steps.keeper.missing(len(state["losses"]), steps.run):
+        say(f"{path} is beyond a step that is not kept; starting from step 0")
         return []
     for name, parameter in _trained(model).items():
         parameter.copy_(state["model"][name])

@@ -9,6 +9,7 @@ from rosetta.config import Config
 from rosetta.config.image_stores import encoders_of, has_factors
 from rosetta.config.judge import judged_stores
 from rosetta.config.names import generator_of_store, model_of_store, store_name
+from rosetta.config.training_ladders import n_steps_of, steps_of_model
 from rosetta.models import placement
 from rosetta.models.known_sizes import (
     Planned,
@@ -66,14 +67,36 @@ def gpus_of(planned: Planned) -> int:
 
 
 def train(known: Known, model: str) -> Cost:
-    """Return the cost of training a model: six operations per parameter and token."""
+    """Return the cost of training a model: six operations per parameter and token.
+
+    Where steps of it are kept, it is that of the rest of the training.
+    """
+    return _trained(known, model, 1 - _kept_share(known, model), CHECKPOINT_COPIES)
+
+
+def train_steps(known: Known, model: str) -> Cost:
+    """Return the cost of training a model up to the last step that is kept, of each of which the
+    weights lie on disk.
+    """
+    n_kept = len(steps_of_model(known.config, model))
+    return _trained(known, model, _kept_share(known, model), n_kept)
+
+
+def _kept_share(known: Known, model: str) -> float:
+    """Return the share of a training that is over at the last step that is kept."""
+    steps = steps_of_model(known.config, model)
+    return steps[-1] / n_steps_of(known.config, model) if steps else 0.0
+
+
+def _trained(known: Known, model: str, share: float, copies: int) -> Cost:
+    """Return the cost of a share of a training, which leaves so many copies of the weights."""
     size = known.size_of(model)
     tokens, device = _trained_tokens(known, model)
     copy = PARAMETER_BYTES * size.n_parameters
     return Cost(
         placement.MODEL_PROCESS_BYTES + TRAINING_COPIES * copy,
-        Operations.at(MODEL_EFFICIENCY, 6 * size.n_parameters * tokens),
-        CHECKPOINT_COPIES * copy,
+        Operations.at(MODEL_EFFICIENCY, 6 * size.n_parameters * tokens * share),
+        copies * copy,
         n_gpus=int(device != "cpu"),
     )
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rosetta.config import Config, group_name
+from rosetta.config.across_seeds import seed_pairs
 from rosetta.config.base import GB
 from rosetta.config.image_stores import shared_by_generator
+from rosetta.config.names import first_training
 from rosetta.correlation.plan import (
     LISTED_COST,
     REORDERED,
@@ -33,9 +35,16 @@ from rosetta.plan.costs.base import (
     Known,
     Operations,
 )
-from rosetta.plan.costs.models import Plan, reread_models
+from rosetta.plan.costs.models import (
+    PROFILE_EFFICIENCY,
+    PROFILE_OPERATIONS,
+    Plan,
+    reread_models,
+)
 
 NEIGHBOR_BYTES = 16  # one neighbour in the lists of a pair, on disk
+OWN_ROW_BYTES = 40  # of one unit at a step of a training
+HALF_BYTES = 4  # r of a match on one half-sample
 
 
 def correlate(known: Known, pair: tuple[str, str]) -> Cost:
@@ -100,6 +109,34 @@ def intervals(known: Known, pair: tuple[str, str]) -> Cost:
         ways = [of_neighbors, *([of_all] if rematches(fewer, pair) else [])]
         return _within_budget(known, pair, max(ways, key=lambda way: way.work))
     return _within_budget(known, pair, of_all if rematches(known, pair) else of_neighbors)
+
+
+def seed_matches(known: Known, model: str) -> Cost:
+    """Return the cost of matching all trainings of a model with one another, once as they are and
+    once per seed of exchanged samples.
+    """
+    pair, config = (model, model), known.config
+    n_seeds, n_pairs = len(config.controls.document_seeds), len(seed_pairs(config, model))
+    operations = exact_products(known, pair) + exact_products(known, pair, "documents") * n_seeds
+    return _within_budget(known, pair, operations * n_pairs)
+
+
+def past(known: Known, pair: tuple[str, str]) -> Cost:
+    """Return the cost of correlating two models at a step of a training with their final selves,
+    unit by unit, and with each other, match by match; and of the distribution of every unit.
+
+    Each model is read at the step three times, and at its end once.
+    """
+    size, ends = known.pair_size(pair), tuple(map(first_training, pair))
+    n_units = size.n_a + size.n_b
+    listed = LISTED_COST * 2 * size.n_positions * (n_units + min(size.n_a, size.n_b))
+    moments = PROFILE_OPERATIONS * size.n_positions * n_units
+    operations = Operations.at(PRODUCT_EFFICIENCY, listed)
+    operations += Operations.at(PROFILE_EFFICIENCY, moments)
+    operations += known.reread(pair, 3) + known.reread(ends)
+    n_halves = 2 * (known.config.intervals.n_blocks - 1)
+    disk = OWN_ROW_BYTES * n_units + HALF_BYTES * n_halves * min(size.n_a, size.n_b)
+    return _within_budget(known, pair, operations, disk)
 
 
 def rematches(known: Known, pair: tuple[str, str]) -> bool:

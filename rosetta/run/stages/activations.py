@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rosetta.config import Config
 from rosetta.config.names import generator_of_store, model_of_store
+from rosetta.config.training_ladders import step_models
 from rosetta.run.paths import Paths
 from rosetta.run.stages import files
 from rosetta.run.stages.models import model_slice
@@ -15,7 +16,8 @@ from rosetta.run.stages.record import Sized, Slice, Stage, Wildcards, per_image_
 
 def _shards(config: Config, *, generated: bool) -> list[Wildcards]:
     """Return the shards of generators' own stores, or of all others."""
-    names = [name for name in config.stores() if config.is_generator(name) == generated]
+    every = [*config.stores(), *step_models(config)]
+    names = [name for name in every if config.is_generator(name) == generated]
     return [
         {"model": name, "shard": i} for name in names for i in range(config.activations.n_shards)
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rosetta.config import Config
+from rosetta.config.training_ladders import step_models
 from rosetta.run.paths import Paths
 from rosetta.run.stages import files
 from rosetta.run.stages.record import (
@@ -82,6 +83,12 @@ CONTROL_TABLES = {
     "poolings, grids and sources of images",
     "exclusions": "what each set of exclusions leaves out, and the count without it",
 }
+
+
+def _written(config: Config) -> list[Wildcards]:
+    """Return the language models of ladders, also at the steps of their training."""
+    steps: list[Wildcards] = [{"model": name} for name in step_models(config, "text")]
+    return [*per_language_model(config), *steps]
 
 
 def _swept(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
@@ -188,7 +195,7 @@ STAGES = (
         phase="neurons",
         reads=("train", "model"),
         job="{model}",
-        jobs=per_language_model,
+        jobs=_written,
         config_slice=_vocabulary,
         resources=Sized(by="model"),
         inputs=files.model,

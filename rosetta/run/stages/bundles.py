@@ -10,8 +10,19 @@ from collections.abc import Callable, Iterable, Sequence
 
 from rosetta.config import PAIR_SEPARATOR, Config, group_name, twin_name
 from rosetta.config.base import Modality
-from rosetta.config.names import model_of_store
-from rosetta.run.stages import activations, analysis, filtering, images, instruments, models, theory
+from rosetta.config.names import first_training, model_of_store
+from rosetta.config.training_ladders import step_models, step_pairs, steps_of_model
+from rosetta.run.stages import (
+    activations,
+    analysis,
+    emergence,
+    filtering,
+    images,
+    instruments,
+    models,
+    seeds,
+    theory,
+)
 from rosetta.run.stages.correlation import ON_PAIRS
 from rosetta.run.stages.record import Bundle, Piece, Sized, Stage, Wildcards
 
@@ -64,11 +75,21 @@ def _image_stores(config: Config, job: Wildcards) -> list[Piece]:
     stores = [name for name in config.stores() if model_of_store(name) in trained]
     twins = [twin_name(job["model"], seed) for seed in config.controls.untrained_seeds]
     return [
+        *_kept_steps(config, job["model"]),
         *trainings,
         *_shards(config, stores),
         *(Piece("model", {"model": twin}) for twin in twins),
         *(Piece("image_twins", on) for on in activations.twin_shards(config, job["model"])),
     ]
+
+
+def _kept_steps(config: Config, model: str) -> list[Piece]:
+    """Return the part of a training up to the last of its steps that are kept, if any are.
+
+    It comes before the rest of the training, which goes on from its checkpoint.
+    """
+    kept = config.entry(model).zoo is not None and steps_of_model(config, model)
+    return [Piece("train_steps", {"model": model})] if kept else []
 
 
 def _further(config: Config, job: Wildcards) -> tuple[str, ...]:
@@ -179,7 +200,47 @@ def _trained(config: Config, job: Wildcards) -> list[Piece]:
 def _further_trained(config: Config, job: Wildcards) -> list[Piece]:
     further = _further(config, job)
     trained = [Piece("train", {"model": name}) for name in further if config.entry(name).zoo]
-    return [*trained, *_further_shards(config, job)]
+    kept = _kept_steps(config, job["model"])
+    return [*kept, *trained, *_further_shards(config, job)]
+
+
+def _kept_and_large(config: Config) -> list[Wildcards]:
+    """Return the models with kept steps whose trainings are jobs of their own."""
+    trained = [
+        job["model"]
+        for modality in ("text", "images")
+        for job in _small_models(modality, trained=True)(config)
+    ]
+    named = dict.fromkeys(map(first_training, step_models(config)))
+    large = [name for name in named if name not in trained and config.entry(name).zoo]
+    return [{"model": name} for name in large]
+
+
+def _kept_and_trained(_config: Config, job: Wildcards) -> list[Piece]:
+    return [Piece("train_steps", job), Piece("train", job)]
+
+
+def _small_ladders(config: Config) -> list[Wildcards]:
+    return [{}] if config.small_pairs and config.training_ladders else []
+
+
+def _over_training(config: Config, _job: Wildcards) -> list[Piece]:
+    """Return all that training ladders need of the steps before their ends."""
+    names = step_models(config)
+    # Files of other models are inputs of a rule, which runs again when they are replaced.
+    found = [Piece("model", {"model": name}) for name in names if config.entry(name).zoo]
+    found += _shards(config, names)
+    found += [Piece("vocabulary", {"model": name}) for name in step_models(config, "text")]
+    for pair in ({"pair": pair} for pair in step_pairs(config)):
+        nulls = config.controls_of(pair["pair"])
+        found += [
+            Piece("correlate", {**pair, "job": 0}),
+            *(Piece("nulls", {**pair, "control": control}) for control in nulls),
+            Piece("intervals", pair),
+            Piece("match", pair),
+            Piece("past", pair),
+        ]
+    return found
 
 
 def _small_image_models(config: Config) -> list[Wildcards]:
@@ -198,6 +259,7 @@ _OF_MODELS, _OF_STORES, _OF_IMAGES, _OF_COUNTS, _OF_INSTRUMENTS, _OF_THEORY = (
     {stage.name: stage for stage in part.STAGES}
     for part in (models, activations, images, analysis, instruments, theory)
 )
+_OVER_TRAINING = {stage.name: stage for stage in (*emergence.STAGES, *seeds.STAGES)}
 _PROFILES = [_OF_IMAGES["image_neurons"]]
 _TOKENIZERS = (_OF_MODELS["tokenizer"],)
 _SIMULATIONS = [
@@ -209,11 +271,15 @@ _ROUTES = [_OF_THEORY[f"theory_{name}"] for name in ("ngrams", "beta")]
 _TABLES = [
     *(_OF_COUNTS[name] for name in ("counts", "control_tables", "fit", "describe", "findings")),
     _OF_INSTRUMENTS["instrument_tables"],
+    _OVER_TRAINING["emergence"],
+    _OVER_TRAINING["across_seeds"],
     *(_OF_THEORY[f"theory_{name}"] for name in ("compare", "predict")),
 ]
 _FIGURES = [
     *(_OF_COUNTS[name] for name in ("figures", "control_figures", "neuron_figures")),
     _OF_INSTRUMENTS["instrument_figures"],
+    _OVER_TRAINING["emergence_figures"],
+    _OVER_TRAINING["across_seeds_figures"],
     _OF_IMAGES["place_maps"],
     _OF_THEORY["theory_figures"],
 ]
@@ -294,6 +360,19 @@ BUNDLES = (
         pieces=_pair,
         others=_further_pairs,
         resources=ON_PAIRS,
+    ),
+    Bundle(
+        name="train_with_steps",
+        job="{model}",
+        jobs=_kept_and_large,
+        pieces=_kept_and_trained,
+        resources=Sized(by="model"),
+    ),
+    Bundle(
+        name="over_training",
+        jobs=_small_ladders,
+        pieces=_over_training,
+        resources=Sized(by="stage", gpu="always", cores="tasks"),
     ),
     Bundle(
         name="groups",

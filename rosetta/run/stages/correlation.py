@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rosetta.config import Config, group_name
+from rosetta.config import Config
 from rosetta.config.image_stores import shared_by_generator
+from rosetta.config.training_ladders import step_pairs
 from rosetta.run.paths import Paths
 from rosetta.run.stages import files
 from rosetta.run.stages.record import (
@@ -14,18 +15,25 @@ from rosetta.run.stages.record import (
     Stage,
     Wildcards,
     per_pair,
+    per_pair_and_step,
     per_pair_of_trainings,
 )
 
 
 def _parts(config: Config) -> list[Wildcards]:
     jobs = range(config.correlation.n_jobs)
-    return [{**pair, "job": job} for pair in per_pair_of_trainings(config) for job in jobs]
+    pairs = [*per_pair_of_trainings(config), *({"pair": pair} for pair in step_pairs(config))]
+    return [{**pair, "job": job} for pair in pairs for job in jobs]
 
 
 def _nulls_of_pairs(config: Config) -> list[Wildcards]:
-    controls, pairs = config.controls.names, [group_name(pair) for pair in config.pairs()]
-    return [{"control": control, "pair": pair} for control in controls for pair in pairs]
+    pairs = [job["pair"] for job in per_pair_and_step(config)]
+    return [
+        {"control": control, "pair": pair}
+        for control in config.controls.names
+        for pair in pairs
+        if control in config.controls_of(pair)
+    ]
 
 
 def _swept(config: Config) -> list[Wildcards]:
@@ -143,7 +151,7 @@ STAGES = (
         phase="intervals",
         reads=("corpus", "images", "activations", "generate", "captured", "correlate"),
         job="{pair}",
-        jobs=per_pair,
+        jobs=per_pair_and_step,
         config_slice=_intervals,
         resources=ON_PAIRS,
         inputs=files.both(files.samples, files.stores_of_models, files.neighbors),

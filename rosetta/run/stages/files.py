@@ -181,7 +181,8 @@ def neighbors(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
 
 def nulls(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     """Return the matches of a pair under the null models."""
-    return [paths.null_matches(control, job["pair"]) for control in config.controls.names]
+    named = config.controls_of(job["pair"])
+    return [paths.null_matches(control, job["pair"]) for control in named]
 
 
 def nulls_of_ladders(config: Config, paths: Paths, job: Wildcards) -> list[Path]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from rosetta.config import Config, twin_name
 from rosetta.config.models import ModelEntry
+from rosetta.config.names import first_training, step_of
+from rosetta.config.training_ladders import step_models, steps_of_model
 from rosetta.config.zoo import Zoo, ZooFamily, ZooRecipe
 from rosetta.run.paths import Paths
 from rosetta.run.stages import files
@@ -36,6 +38,7 @@ def _trained(config: Config) -> list[Wildcards]:
 def _found(config: Config) -> list[Wildcards]:
     trained, seeds = _recipes(config), config.controls.untrained_seeds
     found = [model for model in _needed(config) if model not in trained]
+    found += step_models(config)
     # One of a language model is found by the job that captures it, which has all its stores.
     twins = [twin_name(model, seed) for model in config.used_models("images") for seed in seeds]
     return [{"model": model} for model in [*found, *twins]]
@@ -74,6 +77,14 @@ def _training(zoo: Zoo, family: ZooFamily) -> dict[str, Any]:
     return {**found, "steps": found["steps"][family.task]}
 
 
+def _kept(config: Config) -> list[Wildcards]:
+    return [{"model": model} for model in _recipes(config) if steps_of_model(config, model)]
+
+
+def _train_steps(config: Config, model: str) -> Slice:
+    return {**_train(config, model), "steps": steps_of_model(config, model)}
+
+
 def model_slice(config: Config, model: str) -> Slice:
     """Return what a model is made of: its entry, and the entry of the model it is a twin of."""
     entry = config.entry(model)
@@ -91,7 +102,8 @@ def _made_of(entry: ModelEntry) -> dict[str, Any]:
     said = {"modality", "generator"} if entry.modality == "text" else set()
     said |= {"recorded"} if entry.recorded == "neurons" else set()
     said |= set() if entry.pipeline else {"pipeline"}
-    content = entry.model_dump(mode="json", exclude={"replicate_of", *said})
+    other = {"replicate_of", "checkpoints"}  # which is of its steps, models of their own
+    content = entry.model_dump(mode="json", exclude={*other, *said})
     if entry.zoo and entry.zoo.seed is None:
         del content["zoo"]["seed"]
     return content
@@ -107,9 +119,15 @@ def _learnt_from(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
 
 
 def _base(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
-    # An untrained twin takes configuration and tokenizer from the model that it is a twin of.
-    twin = config.entry(job["model"]).untrained
-    return [paths.model_manifest(twin.of)] if twin else []
+    # An untrained twin takes configuration and tokenizer from the model that it is a twin of. A
+    # step of a training is kept on the way to its end; no rule may declare what tells it, so the
+    # end, or what its job makes last, has to be there too.
+    name, entry = job["model"], config.entry(job["model"])
+    if step_of(name) is not None and entry.zoo:
+        model = first_training(name)
+        last = [paths.captured(model)] if config.modality_of(name) == "images" else []
+        return [paths.training_steps(model), paths.model_manifest(model), *last]
+    return [paths.model_manifest(entry.untrained.of)] if entry.untrained else []
 
 
 STAGES = (
@@ -125,6 +143,20 @@ STAGES = (
         resources=Sized(by="stage"),
         inputs=files.corpus,
         makes=files.one("tokenizer_manifest", "family"),
+    ),
+    # Before the rest of the training, which goes on from its checkpoint.
+    Stage(
+        name="train_steps",
+        version=1,
+        phase="training",
+        reads=("corpus", "images", "tokenizer"),
+        job="{model}",
+        jobs=_kept,
+        config_slice=_train_steps,
+        slice_by="model",
+        resources=Sized(by="model"),
+        inputs=_learnt_from,
+        makes=files.one("training_steps", "model"),
     ),
     Stage(
         name="train",
@@ -143,7 +175,8 @@ STAGES = (
         name="model",
         version=3,
         phase="models",
-        reads=("train", "model"),  # of an untrained twin: the model that it is a twin of
+        # Of an untrained twin: the model that it is a twin of; of a step: the whole training.
+        reads=("train_steps", "train", "model", "captured"),
         job="{model}",
         jobs=_found,
         config_slice=model_slice,

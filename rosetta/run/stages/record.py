@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 from rosetta.config import Config, group_name
+from rosetta.config.training_ladders import step_pairs
 from rosetta.run.paths import Paths
 
 Slice = dict[str, Any]
@@ -28,6 +29,7 @@ Phase = Literal[
     "intervals",
     "sweeps",
     "instruments",
+    "emergence",
     "neurons",
     "theory",
     "filtering",
@@ -82,6 +84,11 @@ def per_language_model(config: Config) -> list[Wildcards]:
 def per_pair(config: Config) -> list[Wildcards]:
     """Return the wildcards of a stage with one job per pair of models."""
     return [{"pair": group_name(pair)} for pair in config.pairs()]
+
+
+def per_pair_and_step(config: Config) -> list[Wildcards]:
+    """Return the wildcards of a stage with one job per pair, also at the steps of its training."""
+    return [*per_pair(config), *({"pair": pair} for pair in step_pairs(config))]
 
 
 def per_pair_of_trainings(config: Config) -> list[Wildcards]:

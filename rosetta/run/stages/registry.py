@@ -20,6 +20,7 @@ from rosetta.run.stages import (
     activations,
     analysis,
     correlation,
+    emergence,
     filtering,
     images,
     inputs,
@@ -28,6 +29,7 @@ from rosetta.run.stages import (
     matching,
     models,
     report,
+    seeds,
     theory,
 )
 from rosetta.run.stages.bundles import BUNDLES
@@ -42,6 +44,8 @@ _ORDER = (
     *matching.STAGES,
     *analysis.STAGES,
     *instruments.STAGES,
+    *emergence.STAGES,
+    *seeds.STAGES,
     *judging.STAGES,
     *images.STAGES,
     report.VIEWER,

@@ -6,7 +6,17 @@ from pathlib import Path
 
 from rosetta.config import Config
 from rosetta.run.paths import Paths
-from rosetta.run.stages import analysis, files, filtering, images, instruments, judging, theory
+from rosetta.run.stages import (
+    analysis,
+    emergence,
+    files,
+    filtering,
+    images,
+    instruments,
+    judging,
+    seeds,
+    theory,
+)
 from rosetta.run.stages.analysis import laddered
 from rosetta.run.stages.record import Slice, Stage, Wildcards
 
@@ -34,6 +44,8 @@ def _told(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
     made = [
         *analysis.STAGES,
         *instruments.STAGES,
+        *emergence.STAGES,
+        *seeds.STAGES,
         *images.STAGES,
         *judging.STAGES,
         *theory.STAGES,
@@ -103,6 +115,10 @@ REPORT = Stage(
         "neuron_figures",
         "instrument_tables",
         "instrument_figures",
+        "emergence",
+        "emergence_figures",
+        "across_seeds",
+        "across_seeds_figures",
         "filter_choose",
         "filter_tables",
         "filter_figure",

@@ -19,7 +19,7 @@ from transformers import (
 from rosetta.config.zoo import ZooFamily, ZooImageTraining, ZooSize
 from rosetta.models.patch_positions import place_patches
 from rosetta.models.pmf.model import PmfModel
-from rosetta.models.zoo.arithmetic import fast_and_repeatable, training_device
+from rosetta.models.zoo.arithmetic import training_device
 from rosetta.models.zoo.images.captions import CaptionVocabulary
 from rosetta.models.zoo.images.labelled_images import LabelledImages, image_order, input_pixels
 from rosetta.models.zoo.images.losses import (
@@ -33,9 +33,10 @@ from rosetta.models.zoo.initialisation import silence_layers
 from rosetta.models.zoo.optimizers import zoo_optimizer
 from rosetta.models.zoo.training_loop import (
     LossOf,
+    Prepared,
     Steps,
     mean_of_last,
-    run_steps,
+    run_prepared,
     warmup_linear,
 )
 from rosetta.storage.digests import digest_bytes, digest_json
@@ -75,15 +76,27 @@ def train_image_model(
     ConfigError
         If `training.device` is `cuda` and there is no GPU.
     """
+    prepared = prepare_image_training(family, size, training, images, checkpoints)
+    losses = run_prepared(prepared)
+    n_images = float(prepared.steps.batches.numel())
+    facts = {"train_loss": mean_of_last(losses), "images": n_images}
+    return prepared.model.to("cpu").eval(), facts
+
+
+def prepare_image_training(
+    family: ZooFamily,
+    size: ZooSize,
+    training: ZooImageTraining,
+    images: LabelledImages,
+    checkpoints: Path,
+) -> Prepared:
+    """Return a training before its first step, or its newest checkpoint; as `train_image_model`."""
     device = training_device(training, KEY)
     torch.set_num_threads(1)
     vocabulary = CaptionVocabulary.of(images.captions)
     model = started_image_model(family, size, image_targets(images, vocabulary)).to(device)
     steps = _steps(family, training, images, checkpoints, model)
-    with fast_and_repeatable(device):
-        losses = run_steps(model, zoo_optimizer(model, training), steps, torch.float32)
-    facts = {"train_loss": mean_of_last(losses), "images": float(steps.batches.numel())}
-    return model.to("cpu").eval(), facts
+    return Prepared(model, zoo_optimizer(model, training), steps)
 
 
 def image_targets(images: LabelledImages, vocabulary: CaptionVocabulary) -> ImageTargets:

@@ -1,0 +1,1 @@
+"""When Rosetta Neurons emerge over a training, how long matches last, and what units become."""

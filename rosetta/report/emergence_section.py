@@ -1,0 +1,161 @@
+"""The report's section on training ladders: when neurons emerge, in words by rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rosetta.config import Config
+from rosetta.emergence.columns import ABOVE_ALL, OWN_R
+from rosetta.emergence.groups import DIFFERENCE
+from rosetta.report.emergence_figure import TABLE_COLUMNS, short
+from rosetta.report.pictures import embedded
+from rosetta.run.paths import Paths
+from rosetta.storage.tables import read_csv
+
+
+def emergence_section(config: Config, paths: Paths) -> dict[str, Any] | None:
+    """Return the sentences, tables and figure on training ladders; None if the run has none."""
+    if not config.training_ladders:
+        return None
+    tables = {name: read_csv(paths.table(name), columns) for name, columns in TABLE_COLUMNS.items()}
+    quantile = config.controls.null_quantile
+    told = [
+        emergence_sentences(
+            ladder,
+            {name: table[table["ladder"] == ladder] for name, table in tables.items()},
+            quantile,
+        )
+        for ladder in config.training_ladders
+    ]
+    return {
+        "told": " ".join(told),
+        "null_quantile": quantile,
+        "tables": tables,
+        "figure": embedded(paths.figure("emergence", "png")),
+    }
+
+
+def emergence_sentences(ladder: str, tables: dict[str, pd.DataFrame], quantile: float) -> str:
+    """Say of a training ladder when its matches are above chance, when the final ones are there,
+    how long matches last, and how groups of neurons compare.
+
+    Parameters
+    ----------
+    ladder : str
+        The training ladder.
+    tables : dict of str to DataFrame
+        Its rows of the tables (`rosetta.emergence.columns`).
+    quantile : float
+        `controls.null_quantile`.
+    """
+    rows = tables["emergence"][tables["emergence"]["step"] > 0]
+    end = rows.iloc[-1]
+    said = [
+        f"{ladder}: {_count(end)} matches are above all null models at the end, after "
+        f"{short(end['tokens'])} tokens, and {_count(rows.iloc[0])} at step {rows.iloc[0]['step']}."
+    ]
+    return " ".join(
+        [
+            *said,
+            _first_above_chance(rows, quantile),
+            _half_emerged(rows),
+            _lasting(tables["survival_curve"]),
+            *_compared(tables["emergence_groups"]),
+        ]
+    )
+
+
+def _count(row: pd.Series) -> str:
+    return _told(row, ABOVE_ALL, ",.0f")
+
+
+def _told(row: pd.Series, name: str, form: str) -> str:
+    """Return a number of a row with its interval, if that is known."""
+    low, high = row[f"{name}_ci_low"], row[f"{name}_ci_high"]
+    known = np.isfinite([low, high]).all()
+    interval = f" [{low:{form}}, {high:{form}}]" if known else ""
+    return f"{row[name]:{form}}{interval}"
+
+
+def _first_above_chance(rows: pd.DataFrame, quantile: float) -> str:
+    """Say from which step on the count is more than chance makes of it.
+
+    Of matches by chance, a share of 1 − quantile exceeds the quantile.
+    """
+    chance = (1 - quantile) * rows["by_chance_ci_high"]
+    above = (rows[f"{ABOVE_ALL}_ci_low"] > chance).to_numpy()
+    if not (rows[f"{ABOVE_ALL}_ci_low"].notna() & chance.notna()).all():
+        return (
+            "Some of these counts have no interval, or there are no exchanged samples, so when "
+            "they leave chance is not told."
+        )
+    n = int(np.minimum.accumulate(above[::-1]).sum())
+    if not n:
+        return "At the end their interval still holds what chance makes above the quantile."
+    first = rows.iloc[len(rows) - n]
+    return (
+        f"From step {first['step']} on ({short(first['tokens'])} tokens) their interval lies above "
+        "what chance makes above the quantile."
+    )
+
+
+def _half_emerged(rows: pd.DataFrame) -> str:
+    """Say at which step half of the final pairs are above all null models."""
+    reached = rows[rows["emerged"] >= 0.5]
+    if reached.empty:
+        return "There are no final pairs to follow back."
+    first = reached.iloc[0]
+    if first["step"] == rows.iloc[-1]["step"]:
+        return "Half of the final pairs are above all null models at the end only."
+    return (
+        f"Half of the final pairs are above all null models by step {first['step']} "
+        f"({short(first['tokens'])} tokens): {_told(first, 'emerged', '.0%')}."
+    )
+
+
+def _lasting(curve: pd.DataFrame) -> str:
+    """Say how long matches last."""
+    row = curve.iloc[0]
+    if not row["at_risk"]:
+        return "No match is new before the end, so how long they last is not known."
+    if np.isnan(row["half_life"]):
+        last = curve.iloc[-1]
+        return (
+            f"More than half of the matches last as long as they are followed: "
+            f"{_told(last, 'survival', '.0%')} beyond {last['doublings']:.1f} doublings of the "
+            "tokens read."
+        )
+    low, high = row["half_life_ci_low"], row["half_life_ci_high"]
+    upper = f"{high:.1f}" if np.isfinite(high) else "more than is followed"
+    interval = f" [{low:.1f}, {upper}]" if np.isfinite(low) else ""
+    told = f"{row['half_life']:.1f}{interval}"
+    return f"The half-life of a match is {told} doublings of the tokens read."
+
+
+_MEASURES = {
+    "excess_kurtosis": "Vocabulary kurtosis of neurons whose matches will last, against those "
+    "whose will not",
+    "activation_kurtosis": "Kurtosis of the activations of neurons whose matches will last, "
+    "against those whose will not",
+    OWN_R: "r with their own final selves of Rosetta Neurons, against the others",
+}
+
+
+def _compared(groups: pd.DataFrame) -> list[str]:
+    """Say at how many steps the groups of neurons differ, both models taken one by one."""
+    said = []
+    for measure, words in _MEASURES.items():
+        rows = groups[(groups["measure"] == measure) & (groups["group"] == DIFFERENCE)]
+        if rows.empty:
+            continue
+        known = rows[rows["mean_ci_low"].notna() & rows["mean_ci_high"].notna()]
+        higher, lower = (known["mean_ci_low"] > 0).sum(), (known["mean_ci_high"] < 0).sum()
+        told = f"higher in {higher} and lower in {lower} of {len(known)} comparisons"
+        told = f"{told}, one per step and model, by 95% intervals" if len(known) else "not known"
+        left = len(rows) - len(known)
+        few = f"; {left} have too few neurons for an interval" if left else ""
+        said.append(f"{words}: {told}{few}.")
+    return said
