@@ -43,6 +43,7 @@ ORDER = [
     "drawing",
     "judging",
     "report",
+    "atlas",
     "jobs",
     "plan",
     "api",
