@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from rosetta.atlas.columns import TABLES
+from rosetta.atlas.columns import TABLES, records
 from rosetta.filtering.corpus_card import as_code, size_category
 
 _HEAD = """
@@ -128,7 +128,7 @@ def _models(models: pd.DataFrame) -> Iterator[str]:
     yield "| model | source | location | revision | seed | weights | licence |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     columns = ("model", "source", "location", "revision", "seed", "weights", "licence")
-    for row in models.to_dict("records"):
+    for row in records(models):
         cells = ("" if pd.isna(row[name]) else row[name] for name in columns)
         yield f"| {' | '.join(_cell(cell) for cell in cells)} |"
 

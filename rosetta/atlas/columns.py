@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
@@ -259,3 +259,8 @@ def typed(name: str, rows: pd.DataFrame) -> pa.Table:
         for field in schema
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a table by the names of their cells."""
+    return [{str(name): cell for name, cell in row.items()} for row in frame.to_dict("records")]

@@ -160,7 +160,8 @@ def _rows(joined: pd.DataFrame, what: str, names_b: Mapping[str, str]) -> pd.Dat
         difference=joined["r_b"] - joined["r_a"],
     )
     whole = [name for name in ("partner_layer", "partner_unit") if name not in found]
-    return found.assign(**dict.fromkeys(whole, pd.NA)).astype(
+    found[whole] = pd.NA
+    return found.astype(
         {name: "Int64" for name in ("layer", "unit", "partner_layer", "partner_unit")}
     )
 
@@ -231,9 +232,8 @@ def agreement(r_a: np.ndarray, r_b: np.ndarray) -> Iterator[str]:
     if len(r_a) > 3 and np.ptp(r_a) > 0 and np.ptp(r_b) > 0:
         found = pearsonr(r_a, r_b)
         low, high = found.confidence_interval(0.95)
-        yield (
-            f"r with r {found.statistic:.3f} ({low:.3f} to {high:.3f}), p {shown_count(found.pvalue)}"
-        )
+        p = shown_count(found.pvalue)
+        yield f"r with r {found.statistic:.3f} ({low:.3f} to {high:.3f}), p {p}"
     if len(r_a):
         mean, low, high = mean_interval(r_b - r_a)
         interval = "" if np.isnan(low) else f" ({low:+.4f} to {high:+.4f})"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from rosetta.atlas.columns import records
 from rosetta.errors import ConfigError
 
 BY_WEIGHTS = "the same weights"
@@ -87,7 +88,7 @@ def same_models(a: pd.DataFrame, b: pd.DataFrame, told: Mapping[str, str]) -> Id
 
 def _by_name(models: pd.DataFrame) -> dict[str, dict[str, Any]]:
     known = models.astype(object).where(models.notna(), None)
-    return {row["model"]: row for row in known.to_dict("records")}
+    return {str(row["model"]): row for row in records(known)}
 
 
 def _check_told(told: Mapping[str, str], a: Mapping[str, Any], b: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ from rosetta.atlas.imported import NamedModel, check_different, group_rows, matc
 from rosetta.config.base import Section
 from rosetta.config.messages import describe_problems
 from rosetta.errors import ConfigError, StoreError
-from rosetta.matching.interchange import Buddies, read_buddies
+from rosetta.matching.interchange import MAX_R, read_buddies
 from rosetta.matching.mutual import MATCH_COLUMNS
 from rosetta.storage.digests import digest_file, read_bytes
 
@@ -32,7 +32,7 @@ class Partner(Section):
     model: str
     model2_layer: _Index
     model2_neuron: _Index
-    correlation: float = Buddies.model_fields["correlation"]
+    correlation: float = Field(ge=-MAX_R, le=MAX_R)
 
 
 class Anchor(Section):
@@ -137,7 +137,9 @@ class Published:
         yield from (path for path in (self.anchors, *self.buddies) if path is not None)
 
 
-def published_rows(found: Published, k: int | None) -> tuple[dict[str, pd.DataFrame], dict]:
+def published_rows(
+    found: Published, k: int | None
+) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     """Return the rows of an atlas, and the files that they are from with their digests.
 
     Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,9 @@ def _matches_of(paths: Paths, models: tuple[str, ...], limits: dict[str, float])
     ]
     told = pd.concat(pairs, ignore_index=True).rename(columns=renamed)
     keys = [*_ANCHOR, *_PARTNER]
-    found = rosetta.merge(told[[*keys, *_TOLD]], on=keys, how="left", validate="one_to_one")
+    found: pd.DataFrame = rosetta.merge(
+        told[[*keys, *_TOLD]], on=keys, how="left", validate="one_to_one"
+    )
     return found.assign(**{name: _above(found["r"], limits.get(name)) for name in STATISTICS[1:]})
 
 
@@ -91,11 +94,12 @@ def _rosetta_of(
             kept = pd.MultiIndex.from_frame(above[name][_ANCHOR[1:]])
             of_all = pd.Series(pd.MultiIndex.from_frame(found[_ANCHOR[1:]]).isin(kept))
         found[name] = of_all.astype("boolean")
-    return found.assign(rank=np.arange(1, len(found) + 1))
+    ranked: pd.DataFrame = found.assign(rank=np.arange(1, len(found) + 1))
+    return ranked
 
 
 def _placed(
-    found: pd.DataFrame, place: dict[str, object], shapes: dict[str, NeuronShape]
+    found: pd.DataFrame, place: dict[str, Any], shapes: dict[str, NeuronShape]
 ) -> pd.DataFrame:
     """Return rows with their rung, and with the printed names of their neurons."""
     named = {"neuron_anchor": printed(found, _ANCHOR, shapes)}

@@ -1,9 +1,9 @@
 """The site of an atlas: an index with a search, a list per model, and a page per neuron.
 
 A neuron's address is `neurons/MODEL/L3-U12.html`: it follows from the neuron alone, so that it is
-the same in every atlas that has the neuron, whatever its rank or groups. Pages are data of strangers
-in the browser of others: templates escape all text, the one script uses textContent only, and a
-content security policy lets nothing else run or load.
+the same in every atlas that has the neuron, whatever its rank or groups. Pages show what strangers
+wrote: templates escape all text, the one script uses textContent only, and a content security
+policy lets nothing else run or load.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import jinja2
 import pandas as pd
 import pyarrow as pa
 
+from rosetta.atlas.columns import records
 from rosetta.atlas.page_content import Neuron, neuron_content, number, shown_count
 from rosetta.progress import bar
 from rosetta.report.viewer_parts import embedded_json, policy_hash
@@ -59,8 +60,8 @@ class Site:
         # Of images, a neuron has a row for every set of images.
         once = frames["neurons"].drop_duplicates(["model", "layer", "unit"])
         best = once.sort_values("max_r", ascending=False, kind="stable", na_position="last")
-        places = best[["model", "layer", "unit"]].head(max_pages).itertuples(index=False, name=None)
-        return cls(frames, [(str(m), int(l), int(u)) for m, l, u in places], len(once))
+        chosen = best[["model", "layer", "unit"]].head(max_pages)
+        return cls(frames, list(chosen.itertuples(index=False, name=None)), len(once))
 
     @property
     def n_pages(self) -> int:
@@ -158,7 +159,7 @@ class Site:
         }
 
     def _groups(self) -> Iterator[dict[str, str]]:
-        for row in self.frames["groups"].to_dict("records"):
+        for row in records(self.frames["groups"]):
             counts = {}
             for name in ("matches", "above_documents", "above_untrained"):
                 low, high = (shown_count(row[f"{name}_ci_{end}"]) for end in ("low", "high"))
@@ -189,7 +190,7 @@ class Site:
     @cached_property
     def _models(self) -> dict[str, dict[str, Any]]:
         """What pages say of models, by name."""
-        rows = self.frames["models"].to_dict("records")
+        rows = records(self.frames["models"])
         return {
             row["model"]: {
                 "name": row["model"],
@@ -219,8 +220,8 @@ def _by_neuron(
     found: defaultdict[Neuron, list[dict[str, Any]]] = defaultdict(list)
     places = zip(*(frame[f"{name}{suffix}"] for name in ("model", "layer", "unit")), strict=True)
     keep = [place in wanted for place in places]
-    for row in frame[keep].to_dict("records"):
-        found[tuple(row[f"{name}{suffix}"] for name in ("model", "layer", "unit"))].append(row)
+    for row in records(frame[keep]):
+        found[row[f"model{suffix}"], row[f"layer{suffix}"], row[f"unit{suffix}"]].append(row)
     return found
 
 

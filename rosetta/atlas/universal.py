@@ -43,7 +43,7 @@ LEFT_OUT = [
 _MOST_OFF = 1e-3  # excess_corr against the difference that it is
 
 
-def universal_rows(path: Path, model: NamedModel) -> tuple[dict[str, pd.DataFrame], dict]:
+def universal_rows(path: Path, model: NamedModel) -> tuple[dict[str, pd.DataFrame], dict[str, str]]:
     """Return the rows of an atlas, and the file that they are from with its digest.
 
     Kurtosis of the table is not the excess, which is 3 less; `sparsity` is the share of positions

@@ -87,9 +87,7 @@ def render_card(title: str, counts: Counts, sections: Iterable[tuple[str, list[s
     """
     quoted = json.dumps(title, ensure_ascii=False)
     parts = [
-        _HEAD.format(
-            title=title, quoted=quoted, counts=counts, size=size_category(counts.selected)
-        )
+        _HEAD.format(title=title, quoted=quoted, counts=counts, size=size_category(counts.selected))
     ]
     for heading, points in sections:
         parts.append("\n".join([f"## {heading}", "", *(f"- {point}" for point in points), ""]))
