@@ -27,6 +27,7 @@ matches = load_dataset("path/to/this/folder", "matches", split="train")
 
 The tables are Parquet files: `pandas.read_parquet("data/matches.parquet")`,
 `polars.read_parquet(...)` and `SELECT * FROM 'data/matches.parquet'` in duckdb read them, too.
+Those without rows are for these only; `load_dataset` does not open them.
 `index.html` is a site with a page per neuron; it opens from a disk and from any web server.
 """
 _TEXTS = {
@@ -34,7 +35,8 @@ _TEXTS = {
     "none` was asked for.",
     "ids": "Texts are left out: every document stays under the licence of its source, which this "
     "software does not know and does not check. Contexts are told by the id of the document and "
-    "the range of bytes. Whoever has the corpus finds a document by the hash of its text.",
+    "the range of bytes. Whoever has the corpus finds a document, as the run cut it, by the hash of "
+    "its text.",
     "all": "**Texts of the corpus are part of this atlas** (the columns `before`, `token` and "
     "`after`), because `--texts all` was asked for. Each stays under the licence of its source, "
     "which this software does not know and does not check.",
@@ -86,13 +88,15 @@ def card(facts: dict[str, Any], sizes: dict[str, int], models: pd.DataFrame, sit
 
 def _front_matter(facts: dict[str, Any], sizes: dict[str, int]) -> str:
     """Return the YAML that the hub and `datasets` read."""
+    # `datasets` opens no table without rows.
+    held = [name for name in TABLES if sizes[name]]
     configs = [
         {
             "config_name": name,
             "data_files": [{"split": "train", "path": f"data/{name}.parquet"}],
-            **({"default": True} if name == "matches" else {}),
+            **({"default": True} if name == held[0] else {}),
         }
-        for name in TABLES
+        for name in held
     ]
     content = {
         "pretty_name": "Atlas of Rosetta Neurons",
@@ -147,7 +151,6 @@ def _licence(facts: dict[str, Any]) -> Iterator[str]:
     yield "Models are not part of it. Their licences, as their cards or folders state them, are"
     yield "in the table `models`. Tokens in `promoted` and `suppressed` are of the models'"
     yield "vocabularies."
-    yield ""
 
 
 def _tables(sizes: dict[str, int]) -> Iterator[str]:

@@ -137,4 +137,4 @@ def _seeds(config: Config) -> dict[str, Any]:
         if (recipe := config.entry(model).zoo)
     }
     nulls = {name: config.controls.seeds(name) for name in config.controls.names}
-    return {"corpus": config.corpus.seed, **families, **nulls}
+    return {"corpus": config.corpus.seed, "families": families, "null models": nulls}
