@@ -35,8 +35,8 @@ _TEXTS = {
     "none` was asked for.",
     "ids": "Texts are left out: every document stays under the licence of its source, which this "
     "software does not know and does not check. Contexts are told by the id of the document and "
-    "the range of bytes. Whoever has the corpus finds a document, as the run cut it, by the hash of "
-    "its text.",
+    "the range of bytes. Whoever has the corpus finds a document, as the run cut it, by the hash "
+    "of its text.",
     "all": "**Texts of the corpus are part of this atlas** (the columns `before`, `token` and "
     "`after`), because `--texts all` was asked for. Each stays under the licence of its source, "
     "which this software does not know and does not check.",

@@ -234,7 +234,10 @@ def _origin(model: dict[str, Any]) -> Iterator[str]:
     """Yield what is said of where a model comes from."""
     words = {"trained": "trained by the run", "hub": "of the hub", "folder": "a folder"}
     yield words.get(model["source"], str(model["source"]))
-    for name, word in (("location", ""), ("revision", "at "), ("licence", "licence: ")):
+    told = {"location": "", "revision": "at ", "licence": "licence: "}
+    if model["source"] == "trained":  # its name, and that it is trained
+        told = {}
+    for name, word in told.items():
         yield from (f"{word}{value}" for value in _texts(model[name]) if value)
     if pd.notna(model["seed"]):
         yield f"seed {int(model['seed'])}"

@@ -1,4 +1,4 @@
-"""The site of an atlas: hostile texts stay texts, addresses stay, and the search works from a disk."""
+"""The site of an atlas: hostile texts stay texts, addresses last, the search works from a disk."""
 
 import json
 import re
