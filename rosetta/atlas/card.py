@@ -31,6 +31,7 @@ Those without rows are for these only; `load_dataset` does not open them.
 `index.html` is a site with a page per neuron; it opens from a disk and from any web server.
 """
 _TEXTS = {
+    "imported": "The imported files tell of no contexts.",
     "none": "Texts are left out, and so are the places of contexts: `rosetta atlas export --texts "
     "none` was asked for.",
     "ids": "Texts are left out: every document stays under the licence of its source, which this "
@@ -79,7 +80,7 @@ def card(facts: dict[str, Any], sizes: dict[str, int], models: pd.DataFrame, sit
         _HEAD + f"\n{site}\n",
         "\n".join(["## Where it comes from", "", *_provenance(facts), ""]),
         "\n".join(["## Models", "", *_models(models), ""]),
-        "\n".join(["## Licence", "", *_licence(facts), ""]),
+        "\n".join(["## Licence", "", *_licence(facts, sizes), ""]),
         _READING,
         "\n".join(_tables(sizes)),
     ]
@@ -142,11 +143,12 @@ def _cell(value: object) -> str:
     return as_code(text).replace("|", "¦") if text else "–"
 
 
-def _licence(facts: dict[str, Any]) -> Iterator[str]:
+def _licence(facts: dict[str, Any], sizes: dict[str, int]) -> Iterator[str]:
     yield f"The tables of numbers are passed on under: {as_code(facts['licence'])}."
     yield ""
     yield _TEXTS[facts["texts"]]
-    yield _PICTURES[facts["pictures"]]
+    if sizes["images"]:
+        yield _PICTURES[facts["pictures"]]
     yield ""
     yield "Models are not part of it. Their licences, as their cards or folders state them, are"
     yield "in the table `models`. Tokens in `promoted` and `suppressed` are of the models'"

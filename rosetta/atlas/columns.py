@@ -191,7 +191,7 @@ TABLES: dict[str, Table] = {
             "models": Column(_TEXTS, "its models, the anchor first"),
             "modality": Column(_TEXT, "`text` or `images`"),
             "n_positions": Column(_WHOLE, "aligned positions"),
-            "matches": Column(_WHOLE, "Rosetta Neurons"),
+            "matches": Column(_WHOLE, "Rosetta Neurons, as the run counts them"),
             "matches_ci_low": Column(_NUMBER, "lower end of its 95% interval, over samples"),
             "matches_ci_high": Column(_NUMBER, "upper end"),
             "above_documents": Column(_WHOLE, "those above exchanged samples"),

@@ -34,8 +34,9 @@ class Atlas:
     tables : dict of str to pyarrow.Table
         All of `columns.TABLES`, some without rows.
     facts : dict
-        Where they come from, for the card: `origin`, `texts`, `pictures`, `licence`, `versions`,
-        and of a run its `configuration`, `seeds` and `samples`.
+        Where they come from, for the card: `origin`, `texts`, `pictures`, `licence`, `versions`;
+        of a run its `configuration`, `seeds`, `samples`, `k` and `null_quantile`, of imported files
+        their digests (`files`).
     """
 
     tables: dict[str, pa.Table]

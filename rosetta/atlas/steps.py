@@ -91,7 +91,7 @@ def atlas_import_step(
         "files": files,
         "k": k,
         "licence": "other",
-        "texts": "none",
+        "texts": "imported",
         "pictures": False,
         "versions": {"rosetta": __version__, "pyarrow": version("pyarrow")},
     }

@@ -11,15 +11,19 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from commands import assert_rejected, run_here, tree
+from small_configs import ENDPOINT
 
 from rosetta.atlas.columns import TABLES, typed
 from rosetta.atlas.folder import MANIFEST, VERSION, read_atlas
-from rosetta.config import group_name, group_pairs, load_config
+from rosetta.atlas.site import page_of
+from rosetta.config import dump_config, group_name, group_pairs, load_config, parse_config
 from rosetta.inputs.text.documents import document_name
+from rosetta.judging.annotate import ANNOTATION_COLUMNS
+from rosetta.judging.verdicts import VERDICT_COLUMNS
 from rosetta.run.paths import Paths
-from rosetta.storage.digests import hash64
+from rosetta.storage.digests import hash64, write_text
 from rosetta.storage.manifests import read_manifest, write_manifest
-from rosetta.storage.tables import read_parquet
+from rosetta.storage.tables import read_parquet, write_parquet
 
 PLACE = ["model_anchor", "layer_anchor", "unit_anchor", "model", "layer", "unit"]
 
@@ -297,6 +301,47 @@ def test_images_are_told_by_ids_classes_and_peaks(mixed, tmp_path):
         "data:image/webp;base64," in path.read_text() for path in pictured.glob("neurons/*/*")
     )
     assert "default-src 'none'" in page.read_text()
+
+
+def test_names_and_verdicts_are_told_where_there_are_some(atlas, finished, tmp_path):
+    """Planted beside a run's results; the examples that a model quotes are of the corpus."""
+    shutil.copytree(finished / "results", tmp_path / "results")
+    config = load_config(tmp_path / "results" / "run_config.yaml")
+    judge = {**ENDPOINT, "n_validated": 0}
+    content = config.model_dump(mode="json") | {"annotation": ENDPOINT, "judge": judge}
+    asked = dump_config(parse_config(content))
+    write_text(tmp_path / "results" / "run_config.yaml", asked)
+    first, second = table(atlas, "neurons")[["model", "layer", "unit"]].head(2).to_dict("records")
+    paths = Paths(tmp_path / "results")
+    named = {"status": "annotated", "name": "rivers", "examples": ["the Oder"]}
+    annotations = [
+        {**first, **named, "is_monosemantic": True},
+        {**second, "status": "refused", "name": None, "examples": [], "is_monosemantic": None},
+        {**first, "unit": 10_000, **named, "is_monosemantic": True},
+    ]
+    write_parquet(paths.annotations, pd.DataFrame(annotations)[ANNOTATION_COLUMNS])
+    said = {"trial": 0, "is_rosetta": True, "top_k": 20, "judge": "m", "question": "f00"}
+    said |= {"status": "answered", "is_monosemantic": False, "description": "two things"}
+    place = {"store": first["model"], "layer": first["layer"], "unit": first["unit"]}
+    write_parquet(paths.verdicts, pd.DataFrame([{**place, **said}])[VERDICT_COLUMNS])
+
+    out = export(tmp_path, tmp_path / "atlas")
+    neurons = table(out, "neurons").set_index(["model", "layer", "unit"])
+    assert len(neurons) == len(table(atlas, "neurons"))
+    told = ["annotation", "annotation_status", "annotation_monosemantic"]
+    assert neurons.loc[tuple(first.values()), told].tolist() == ["rivers", "annotated", True]
+    assert neurons.loc[tuple(second.values()), "annotation_status"] == "refused"
+    assert neurons["annotation_status"].notna().sum() == 2
+    (verdict,) = table(out, "verdicts").to_dict("records")
+    assert verdict["description"] == "two things"
+    assert (verdict["model"], verdict["is_monosemantic"]) == (first["model"], False)
+    assert pd.isna(verdict["stores"])
+    page = (out / page_of(first["model"], f"L{first['layer']}/U{first['unit']}")).read_text()
+    assert "Named by a model: <code>rivers</code> · one concept" in page
+    assert "Judged by m: <code>two things</code> · not monosemantic" in page
+    assert not [
+        path for path in out.rglob("*") if path.is_file() and b"the Oder" in path.read_bytes()
+    ]
 
 
 def test_a_run_made_by_hand_has_an_atlas_too(small_run, tmp_path):

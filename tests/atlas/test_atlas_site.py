@@ -137,6 +137,7 @@ def test_no_template_trusts_anything_but_its_own_parts():
 
 def test_an_address_follows_from_the_neuron_alone(tmp_path, folder):
     """Whatever else the atlas has, and in which order."""
+    assert page_of("m.1", "L3/E17/U42") == "neurons/m.1/L3-E17-U42.html"
     write_atlas(planted(7), tmp_path / "small", 10)
     mine = {
         path.relative_to(tmp_path / "small") for path in (tmp_path / "small").glob("neurons/*/*")
