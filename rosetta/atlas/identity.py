@@ -11,7 +11,7 @@ from rosetta.atlas.columns import records
 from rosetta.errors import ConfigError
 
 BY_WEIGHTS = "the same weights"
-BY_HUB = "the same id on the hub; the commit of one is not known"
+BY_HUB = "the same id on the hub, and no two revisions; the weights of one are not on record"
 AS_TOLD = "as told with --same"
 
 
@@ -49,8 +49,8 @@ class Identity(NamedTuple):
 def same_models(a: pd.DataFrame, b: pd.DataFrame, told: Mapping[str, str]) -> Identity:
     """Return which models of two tables `models` are the same.
 
-    They are if their weights are, whatever their names; if one has no weights on record, if both
-    name the same id on the hub and no two revisions; or as told.
+    They are if their weights are, whatever their names. If one has no weights on record, they are
+    if both name the same id on the hub, and no two revisions. Or they are as told.
 
     Parameters
     ----------
@@ -107,9 +107,11 @@ def _same_weights(a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 
 def _same_hub_id(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    if a["weights"] and b["weights"]:  # these tell
+        return False
     named = a["source"] == b["source"] == "hub" and a["location"] == b["location"]
     both_known = a["revision"] and b["revision"]
-    return named and not both_known
+    return named and (not both_known or a["revision"] == b["revision"])
 
 
 def _caution(a: dict[str, Any], b: dict[str, Any], same: Same | None) -> str:

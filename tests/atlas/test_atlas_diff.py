@@ -82,8 +82,10 @@ def test_two_copies_of_one_model_keep_their_names():
 def test_a_hub_id_is_enough_where_no_two_revisions_are_known():
     run = model("p", "o/p@abc", "hub", "o/p", "abc")
     imported = model("q", "", "hub", "o/p")
-    other = model("q", "", "hub", "o/p", "other")
-    for one, same in ((imported, [("p", "q", BY_HUB)]), (other, [])):
+    pinned, other = (model("q", "", "hub", "o/p", revision) for revision in ("abc", "other"))
+    moved = model("q", "o/p@def", "hub", "o/p", "abc")
+    found = [("p", "q", BY_HUB)]
+    for one, same in ((imported, found), (pinned, found), (other, []), (moved, [])):
         assert same_models(pd.DataFrame([run]), pd.DataFrame([one]), {}).same == same
 
 
