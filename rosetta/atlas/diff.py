@@ -71,9 +71,7 @@ class Diff:
             joined = joined.sort_values(key, kind="stable", ignore_index=True)
             parts.append(_rows(joined, what, names_b))
         table = pd.concat(parts, ignore_index=True)[DIFF_COLUMNS]
-        known = a.frame("models").set_index("model")["n_neurons"]
-        sizes = {same.a: int(known[same.a]) for same in identity.same if pd.notna(known[same.a])}
-        return cls(table, identity, sizes)
+        return cls(table, identity, _sizes(identity, a, b))
 
     def lines(self) -> Iterator[str]:
         """Yield the summary: models, neurons per model, matches per pair of models."""
@@ -86,26 +84,38 @@ class Diff:
             yield f"{_called(same.a, same.b)}: {same.why}"
             mine = neurons[(neurons["model_a"] == same.a) & (neurons["model_b"] == same.b)]
             yield f"    neurons: {_counted(mine, self.sizes.get(same.a))}"
+        for side, other in ("ab", "ba"):
+            own = neurons[neurons[f"model_{other}"] == ""]
+            for name, n in own[f"model_{side}"].value_counts(sort=False).items():
+                yield f"only in {side.upper()}: {name}, {n} neurons"
         matches = self.table[self.table["what"] == "match"]
         shared = {same.a: same.b for same in self.identity.same}
-        for a, b in self._pairs(matches, shared):
-            rows = matches[_is_of(matches, (a, b), shared)]
+        for a, b in _compared(matches):
+            rows = matches[(matches["model_a"] == a) & (matches["partner_a"] == b)]
             called = f"{_called(a, shared[a])} with {_called(b, shared[b])}"
             yield f"{called}\n    matches: {_counted(rows, None)}"
 
-    def _pairs(self, matches: pd.DataFrame, shared: dict[str, str]) -> list[tuple[str, str]]:
-        """Return the pairs of models, by the names of the first atlas, that both match."""
-        back = {b: a for a, b in shared.items()}
-        found = []
-        for side, names in (("a", {a: a for a in shared}), ("b", back)):
-            own = matches[
-                matches[f"model_{side}"].isin(names) & matches[f"partner_{side}"].isin(names)
-            ]
-            pairs = zip(
-                own[f"model_{side}"].map(names), own[f"partner_{side}"].map(names), strict=True
-            )
-            found.append(set(pairs))
-        return sorted(found[0] & found[1])
+
+def _sizes(identity: Identity, *atlases: Atlas) -> dict[str, int]:
+    """Return the neurons of models that are in both, as far as one of the atlases tells."""
+    tables = [atlas.frame("models").set_index("model")["n_neurons"] for atlas in atlases]
+    told = {
+        same.a: [table[name] for table, name in zip(tables, (same.a, same.b), strict=True)]
+        for same in identity.same
+    }
+    known = {name: [size for size in sizes if pd.notna(size)] for name, sizes in told.items()}
+    return {name: int(sizes[0]) for name, sizes in known.items() if sizes}
+
+
+def _compared(matches: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the pairs of models, by the names of the first atlas, that both atlases match."""
+    names = ["model_a", "partner_a", "model_b", "partner_b"]
+    shared = matches[(matches[names] != "").all(axis=1)]
+    found = [
+        set(shared.loc[shared["where"] != other, names[:2]].itertuples(index=False, name=None))
+        for other in (ONLY_B, ONLY_A)
+    ]
+    return sorted(found[0] & found[1])
 
 
 def _neurons(atlas: Atlas, keys: Mapping[str, str], other: str) -> pd.DataFrame:
@@ -178,16 +188,6 @@ def _names(
     known = dict(zip(names_b, names_b, strict=True)) if side == "a" else dict(names_b)
     own = joined[f"name{end}_{side}"]
     return own.where(own.notna(), keys.map(known)).fillna("")
-
-
-def _is_of(rows: pd.DataFrame, pair: tuple[str, str], shared: Mapping[str, str]) -> pd.Series:
-    """Return which matches are of a pair of models that are in both atlases."""
-    return (
-        (rows["model_a"] == pair[0])
-        & (rows["partner_a"] == pair[1])
-        & (rows["model_b"] == shared[pair[0]])
-        & (rows["partner_b"] == shared[pair[1]])
-    )
 
 
 def _called(a: str, b: str) -> str:

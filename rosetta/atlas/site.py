@@ -26,7 +26,6 @@ from rosetta.atlas.page_content import Neuron, neuron_content, number, shown_cou
 from rosetta.progress import bar
 from rosetta.report.viewer_parts import embedded_json, policy_hash
 
-MAX_PAGES = 20_000
 SEARCHED_CONTEXTS = 3  # of a neuron: their texts are searched from the index
 
 

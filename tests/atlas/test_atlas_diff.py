@@ -135,6 +135,18 @@ def test_the_summary_tells_r_against_r_and_chance():
     )
 
 
+def test_only_pairs_that_both_atlases_match_are_compared():
+    """And the number of a model's neurons may be known to the second only."""
+    rng = np.random.default_rng(3)
+    first = random_matches(rng, "xy", 6)
+    second = random_matches(rng, "xz", 6)
+    models = [model("x", "1"), model("y", "2"), model("z", "3")]
+    sized = [model("x", "1", n_neurons=12), *models[1:]]
+    lines = "\n".join(Diff.of(atlas_of(first, models), atlas_of(second, sized)).lines())
+    assert "matches:" not in lines
+    assert "by chance 3.0 of 12 neurons" in lines
+
+
 def test_chance_is_that_of_random_sets():
     rng = np.random.default_rng(1)
     shared = [len({*rng.permutation(40)[:10]} & {*rng.permutation(40)[:8]}) for _ in range(4000)]
@@ -158,5 +170,7 @@ def test_same_names_with_other_weights_are_said_on_the_command_line(tmp_path):
     ]
     assert set(of_x["where"]) == {"only_a", "only_b"}
     assert not ((of_x["model_a"] == "x") & (of_x["model_b"] == "x")).any()
+    assert "only in A: x, 5 neurons\nonly in B: x, 5 neurons\n" in done.out
+    assert "matches:" not in done.out, "no pair of models is in both"
     done = run_here("atlas", "diff", "a", "b", "--same", "x=x", folder=tmp_path)
     assert "x: as told with --same\n    neurons: 5 in both" in done.out
