@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter, ValidationError
 
 from rosetta.atlas.run_neurons import Matched
+from rosetta.atlas.run_tables import ranked_anchors
 from rosetta.config import group_name
 from rosetta.config.base import Name
 from rosetta.config.corpus import HUB_ID
@@ -19,7 +19,6 @@ from rosetta.errors import ConfigError
 from rosetta.matching.mutual import rosetta_neurons
 
 _FORM = re.compile(r"(?:(?P<name>[^=@/]+)=)?(?P<id>[^=@]+)(?:@(?P<revision>[^=@]+))?")
-_KEY = ["model_anchor", "layer_anchor", "unit_anchor"]
 
 
 class NamedModel(NamedTuple):
@@ -113,14 +112,11 @@ def group_rows(
     )
     keys = ["layer_anchor", "unit_anchor", "model", "layer", "unit"]
     found = rosetta.merge(ranks, on=keys, how="left", validate="one_to_one")
-    best = found.groupby([*_KEY, "model"], as_index=False)["r"].max()
-    lowest = best.groupby(_KEY, as_index=False)["r"].min()
-    lowest = lowest.sort_values("r", ascending=False, kind="stable", ignore_index=True)
-    lowest = lowest.assign(rank=np.arange(1, len(lowest) + 1))
-    counted = {"group": group, "models": names, "modality": "text", "matches": len(lowest)}
+    anchors = ranked_anchors(found)
+    counted = {"group": group, "models": names, "modality": "text", "matches": len(anchors)}
     return {
         "matches": _named(found, group),
-        "rosetta": _named(lowest, group),
+        "rosetta": _named(anchors, group),
         "groups": pd.DataFrame([counted]),
     }
 

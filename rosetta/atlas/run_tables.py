@@ -84,9 +84,7 @@ def _rosetta_of(
 
     One is above a null if it is still one when only matches above the null count.
     """
-    best = matches.groupby([*_ANCHOR, "model"], as_index=False)["r"].max()
-    lowest = best.groupby(_ANCHOR, as_index=False)["r"].min()
-    found = lowest.sort_values("r", ascending=False, kind="stable", ignore_index=True)
+    found = ranked_anchors(matches)
     above = rosetta_above(paths, models, limits)
     for name in STATISTICS[1:]:
         of_all = _above(found["r"], limits.get(name))
@@ -94,6 +92,16 @@ def _rosetta_of(
             kept = pd.MultiIndex.from_frame(above[name][_ANCHOR[1:]])
             of_all = pd.Series(pd.MultiIndex.from_frame(found[_ANCHOR[1:]]).isin(kept))
         found[name] = of_all.astype("boolean")
+    return found
+
+
+def ranked_anchors(matches: pd.DataFrame) -> pd.DataFrame:
+    """Return the anchor neurons of a group's matches with their lowest r, highest first, and their
+    rank; of several matches with a model the best counts.
+    """
+    best = matches.groupby([*_ANCHOR, "model"], as_index=False)["r"].max()
+    lowest = best.groupby(_ANCHOR, as_index=False)["r"].min()
+    found = lowest.sort_values("r", ascending=False, kind="stable", ignore_index=True)
     ranked: pd.DataFrame = found.assign(rank=np.arange(1, len(found) + 1))
     return ranked
 
