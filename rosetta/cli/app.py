@@ -22,6 +22,7 @@ from rosetta.cli import (
     report,
     runs,
 )
+from rosetta.cli.atlas import atlas_app
 from rosetta.cli.filtering import filtering_app
 from rosetta.cli.stores import store_app
 from rosetta.cli.theory import theory_app
@@ -58,6 +59,7 @@ for _module in (
 app.add_typer(store_app, name="store")
 app.add_typer(theory_app, name="theory")
 app.add_typer(filtering_app, name="filtering")
+app.add_typer(atlas_app, name="atlas")
 
 
 @app.callback()

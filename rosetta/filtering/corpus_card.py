@@ -87,9 +87,7 @@ def render_card(title: str, counts: Counts, sections: Iterable[tuple[str, list[s
     """
     quoted = json.dumps(title, ensure_ascii=False)
     parts = [
-        _HEAD.format(
-            title=title, quoted=quoted, counts=counts, size=_size_category(counts.selected)
-        )
+        _HEAD.format(title=title, quoted=quoted, counts=counts, size=size_category(counts.selected))
     ]
     for heading, points in sections:
         parts.append("\n".join([f"## {heading}", "", *(f"- {point}" for point in points), ""]))
@@ -101,7 +99,7 @@ def as_code(text: str) -> str:
     return "`" + " ".join(text.replace("`", "'").split()) + "`"
 
 
-def _size_category(n: int) -> str:
+def size_category(n: int) -> str:
     """Return the hub's name for a number of rows."""
     bounds = [1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000]
     names = ["n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B"]

@@ -17,7 +17,7 @@ from rosetta.matching.mutual import MATCH_COLUMNS, PAIR_KEYS
 from rosetta.storage.digests import read_bytes
 
 # A correlation saved with 8 significant bits may lie this far above 1.
-_MAX_R = 1 + 2**-7
+MAX_R = 1 + 2**-7
 _Index = Annotated[int, Field(ge=0, lt=2**31)]
 _Rank = Annotated[int, Field(ge=1, lt=2**15)]
 
@@ -29,7 +29,7 @@ class Buddies(Section):
     model1_neuron: _Index
     model2_layer: _Index
     model2_neuron: _Index
-    correlation: float = Field(ge=-_MAX_R, le=_MAX_R)
+    correlation: float = Field(ge=-MAX_R, le=MAX_R)
     rank_in_model1: _Rank
     rank_in_model2: _Rank
 

@@ -7,8 +7,6 @@ viewer's own script.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -38,7 +36,7 @@ from rosetta.report.viewer_chance import pair_chance
 from rosetta.report.viewer_images import ImageModel
 from rosetta.report.viewer_links import neuronpedia_name
 from rosetta.report.viewer_numbers import NUMBERS
-from rosetta.report.viewer_parts import embedded_json, split_texts
+from rosetta.report.viewer_parts import embedded_json, policy_hash, split_texts
 from rosetta.run.paths import Paths
 from rosetta.storage.digests import read_bytes
 from rosetta.storage.tables import read_parquet, read_parquet_metadata
@@ -355,15 +353,8 @@ def render_viewer(data: dict[str, Any]) -> str:
     return environment.get_template("viewer.html.jinja").render(
         script=script,
         style=style,
-        script_hash=_hash(script),
-        style_hash=_hash(style),
+        script_hash=policy_hash(script),
+        style_hash=policy_hash(style),
         data=embedded_json(data),
         in_parts=bool(data["parts"]),
-    )
-
-
-def _hash(text: str) -> str:
-    """Return the digest by which a content security policy names an inline element."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode(
-        "ascii"
     )

@@ -44,6 +44,7 @@ ORDER = [
     "drawing",
     "judging",
     "report",
+    "atlas",
     "jobs",
     "plan",
     "api",

@@ -13,7 +13,17 @@ _QUALITY = 80
 
 
 def thumbnail(pixels: np.ndarray) -> str:
-    """Return an image as the address of an `img`, with all its bytes: WebP, at most `SIDE` wide.
+    """Return an image as the address of an `img`, with all its bytes: that of `thumbnail_file`.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (height, width, 3)
+    """
+    return webp_address_of(thumbnail_file(pixels))
+
+
+def thumbnail_file(pixels: np.ndarray) -> bytes:
+    """Return an image as a WebP file, at most `SIDE` wide.
 
     An image that is no larger keeps every pixel.
 
@@ -24,14 +34,23 @@ def thumbnail(pixels: np.ndarray) -> str:
     picture = Image.fromarray(pixels)
     small = max(picture.size) <= SIDE
     picture.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
-    return webp_address(picture, None if small else _QUALITY)
+    return _webp_file(picture, None if small else _QUALITY)
 
 
 def webp_address(picture: Image.Image, quality: int | None = None) -> str:
     """Return a picture as the address of an `img`, with all its bytes: WebP of a quality of 0 to
     100, or with every pixel kept.
     """
+    return webp_address_of(_webp_file(picture, quality))
+
+
+def webp_address_of(file: bytes) -> str:
+    """Return the address of an `img` that holds a WebP file."""
+    return "data:image/webp;base64," + base64.b64encode(file).decode("ascii")
+
+
+def _webp_file(picture: Image.Image, quality: int | None) -> bytes:
     kept = BytesIO()
     how = {"lossless": True} if quality is None else {"quality": quality}
     picture.convert("RGB").save(kept, "webp", **how)
-    return "data:image/webp;base64," + base64.b64encode(kept.getvalue()).decode("ascii")
+    return kept.getvalue()
