@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from rosetta.cli import (
+    ablation,
     analysis,
     controls,
     filtering,
@@ -21,6 +22,7 @@ from rosetta.cli import (
     report,
     runs,
 )
+from rosetta.cli.ablation import ablation_app
 from rosetta.cli.filtering import filtering_app
 from rosetta.cli.stores import store_app
 from rosetta.cli.theory import theory_app
@@ -47,6 +49,7 @@ for _module in (
     controls,
     instruments,
     interchange,
+    ablation,
     filtering,
     report,
 ):
@@ -56,6 +59,7 @@ for _module in (
 app.add_typer(store_app, name="store")
 app.add_typer(theory_app, name="theory")
 app.add_typer(filtering_app, name="filtering")
+app.add_typer(ablation_app, name="ablation")
 
 
 @app.callback()

@@ -40,6 +40,7 @@ ORDER = [
     "instruments",
     "theory",
     "filtering",
+    "ablation",
     "drawing",
     "judging",
     "report",

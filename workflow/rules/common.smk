@@ -107,6 +107,7 @@ SHOWN = {
     "Instruments": ("instrument_tables", "instrument_figures"),
     "Neurons": ("describe", "neuron_figures"),
     "Images": ("place_maps",),
+    "Outputs": ("attribution_tables", "attribution_figures", "ablation_tables", "ablation_figures"),
     "Theory": ("theory_beta", "theory_exponents", "theory_compare", "theory_figures"),
     "Filtering": ("filter_tables", "filter_figure"),
 }

@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from rosetta.config import PAIR_SEPARATOR, Config, group_name, twin_name
 from rosetta.config.base import Modality
 from rosetta.config.names import model_of_store
-from rosetta.run.stages import activations, analysis, filtering, images, instruments, models, theory
+from rosetta.run.stages import (
+    ablation,
+    activations,
+    analysis,
+    filtering,
+    images,
+    instruments,
+    models,
+    theory,
+)
 from rosetta.run.stages.correlation import ON_PAIRS
 from rosetta.run.stages.record import Bundle, Piece, Sized, Stage, Wildcards
 
@@ -194,10 +203,16 @@ def _small_simulations(config: Config) -> list[Wildcards]:
     return _any_of(*_SIMULATIONS)(config) if config.theory.small else []
 
 
-_OF_MODELS, _OF_STORES, _OF_IMAGES, _OF_COUNTS, _OF_INSTRUMENTS, _OF_THEORY = (
+def _small_effects(config: Config) -> list[Wildcards]:
+    return _any_of(*_EFFECTS)(config) if config.small_pairs else []
+
+
+_OF_MODELS, _OF_STORES, _OF_IMAGES, _OF_COUNTS, _OF_INSTRUMENTS, _OF_THEORY, _OF_OUTPUTS = (
     {stage.name: stage for stage in part.STAGES}
-    for part in (models, activations, images, analysis, instruments, theory)
+    for part in (models, activations, images, analysis, instruments, theory, ablation)
 )
+# Both load the models again, which takes less time than to start a process for each.
+_EFFECTS = [_OF_OUTPUTS[name] for name in ("attribution", "ablate")]
 _PROFILES = [_OF_IMAGES["image_neurons"]]
 _TOKENIZERS = (_OF_MODELS["tokenizer"],)
 _SIMULATIONS = [
@@ -209,11 +224,13 @@ _ROUTES = [_OF_THEORY[f"theory_{name}"] for name in ("ngrams", "beta")]
 _TABLES = [
     *(_OF_COUNTS[name] for name in ("counts", "control_tables", "fit", "describe", "findings")),
     _OF_INSTRUMENTS["instrument_tables"],
+    *(_OF_OUTPUTS[name] for name in ("attribution_tables", "ablation_tables")),
     *(_OF_THEORY[f"theory_{name}"] for name in ("compare", "predict")),
 ]
 _FIGURES = [
     *(_OF_COUNTS[name] for name in ("figures", "control_figures", "neuron_figures")),
     _OF_INSTRUMENTS["instrument_figures"],
+    *(_OF_OUTPUTS[name] for name in ("attribution_figures", "ablation_figures")),
     _OF_IMAGES["place_maps"],
     _OF_THEORY["theory_figures"],
 ]
@@ -300,6 +317,12 @@ BUNDLES = (
         jobs=_with_larger_groups,
         pieces=_groups,
         resources=Sized(by="stage"),
+    ),
+    Bundle(
+        name="effects",
+        jobs=_small_effects,
+        pieces=_all_of(*_EFFECTS),
+        resources=Sized(by="stage", gpu="always"),
     ),
     Bundle(
         name="simulations",

@@ -29,6 +29,7 @@ Phase = Literal[
     "sweeps",
     "instruments",
     "neurons",
+    "ablation",
     "theory",
     "filtering",
     "pretraining",
