@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -186,7 +187,7 @@ def confirmation_rows(table: pd.DataFrame, n_strings: int) -> list[dict[str, Any
     """
     known = table[table["confirmed"].notna()]
     rows = [_row(known, R_BINS[0], R_BINS[-1], n_strings)]
-    for low, high in zip(R_BINS[:-1], R_BINS[1:], strict=True):
+    for low, high in pairwise(R_BINS):
         inside = (known["r"] > low) & (known["r"] <= high)
         rows.append(_row(known[inside], low, high, n_strings))
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -36,7 +37,7 @@ def draw_attribution(paths: Paths) -> plt.Figure:
 
 def _draw_by_r(axes: plt.Axes, table: pd.DataFrame, colors: dict[str, Any]) -> None:
     """Draw the share of all matches of each range of r, the pairs of a ladder together."""
-    bins = list(zip(R_BINS[:-1], R_BINS[1:], strict=True))
+    bins = list(pairwise(R_BINS))
     for ladder, color in colors.items():
         rows = table[(table["ladder"] == ladder) & (table["matches"] > 0)]
         sums = rows.assign(n=rows["matches"] * rows["confirmed"]).groupby(["r_low", "r_high"])

@@ -137,12 +137,9 @@ def _compared(rows: pd.DataFrame, treatment: str, begin: str) -> list[str]:
             continue
         row = rows.loc[(treatment, population)]
         low, high = row["rosetta_excess_ci_low"], row["rosetta_excess_ci_high"]
-        if pd.isna(low) or pd.isna(high):
-            verdict = "what cannot be told from"
-        else:
-            verdict = (
-                "more than" if low > 0 else "less than" if high < 0 else "no more or less than"
-            )
+        verdict = "neither shown more nor less than"
+        if low > 0 or high < 0:
+            verdict = "more than" if low > 0 else "less than"
         p = f"; p among draws {row['p_draws']:.2g}" if population == MATCHED else ""
         parts.append(f"{verdict} {words} ({_number(row, 'rosetta_excess')}{p})")
     return [f"{begin} {', '.join(parts)}."] if parts else []

@@ -6,7 +6,16 @@ from pathlib import Path
 
 from rosetta.config import Config
 from rosetta.run.paths import Paths
-from rosetta.run.stages import analysis, files, filtering, images, instruments, judging, theory
+from rosetta.run.stages import (
+    ablation,
+    analysis,
+    files,
+    filtering,
+    images,
+    instruments,
+    judging,
+    theory,
+)
 from rosetta.run.stages.analysis import laddered
 from rosetta.run.stages.record import Slice, Stage, Wildcards
 
@@ -36,6 +45,7 @@ def _told(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
         *instruments.STAGES,
         *images.STAGES,
         *judging.STAGES,
+        *ablation.STAGES,
         *theory.STAGES,
         *filtering.STAGES,
     ]
@@ -77,7 +87,7 @@ VIEWER = Stage(
 )
 REPORT = Stage(
     name="report",
-    version=16,
+    version=17,
     phase="results",
     reads=(
         "corpus",
@@ -103,6 +113,10 @@ REPORT = Stage(
         "neuron_figures",
         "instrument_tables",
         "instrument_figures",
+        "attribution_tables",
+        "attribution_figures",
+        "ablation_tables",
+        "ablation_figures",
         "filter_choose",
         "filter_tables",
         "filter_figure",
