@@ -34,6 +34,7 @@ from rosetta.config import Bootstrap
 QUANTILES = (0.025, 0.975)  # of draws
 Side = tuple[str, str]  # a treatment and a population
 INTACT: Side = (NONE, NONE)
+ROUNDING = 1e-9  # of losses, which float32 passes make and float64 sums
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,17 @@ class Losses:
         found = [samples[k : k + 1] for k in range(len(contrasts))]
         for k, sides in enumerate(contrasts):
             for side in sides:
-                if len(self.totals[side]) > 1:
+                if self._draws_differ(side):
                     found[k] = found[k] - self._of_draws(side, settings)
         return found
 
     def _mean(self, side: Side) -> np.ndarray:
         return self.totals[side].mean(axis=0)
+
+    def _draws_differ(self, side: Side) -> bool:
+        """Tell whether there are draws that differ, by more than rounding leaves."""
+        values = self.value(*side)
+        return bool(np.ptp(values) > ROUNDING * np.abs(values).max())
 
     def _of_draws(self, side: Side, settings: Bootstrap) -> Estimate:
         """Return what the mean over draws is in error by, around 0."""
@@ -107,8 +113,8 @@ def effect_table(losses: pd.DataFrame, settings: Bootstrap, model: str) -> pd.Da
     DataFrame
         `EFFECT_COLUMNS`. `difference` is from the intact model, `rosetta_excess` what the Rosetta
         Neurons' loss (or accuracy) under the same treatment is above the population's.
-        `draws_low` and `draws_high` hold 95% of the draws, and `p_draws` is the two-sided share of
-        draws, the Rosetta Neurons among them, that are as extreme as these.
+        `draws_low` and `draws_high` hold the differences of 95% of the draws, and `p_draws` is the
+        two-sided share of draws, the Rosetta Neurons among them, that are as extreme as these.
     """
     domains = [one for one in losses["domain"].unique() if one]
     rows: list[dict[str, Any]] = []
@@ -156,7 +162,7 @@ def _rows(losses: Losses, settings: Bootstrap) -> Iterator[dict[str, Any]]:
     for side, row in told.items():
         values = losses.value(*side)
         if side[1] == MATCHED:
-            low, high = np.quantile(values, QUANTILES)
+            low, high = np.quantile(values - losses.value(*INTACT), QUANTILES)
             own = losses.value(side[0], ROSETTA)[0]
             p_draws = draw_probability(own, values)
             row |= {"draws_low": low, "draws_high": high, "p_draws": p_draws}

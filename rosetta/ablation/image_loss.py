@@ -131,6 +131,6 @@ def _told(
 ) -> tuple[np.ndarray, np.ndarray]:
     with held.holding(mask):
         logits = model(**arguments).logits.double().cpu()
-    wanted = torch.from_numpy(labels)
+    wanted = torch.tensor(labels)
     bits = functional.cross_entropy(logits, wanted, reduction="none") / np.log(2)
     return bits.numpy(), (logits.argmax(-1) == wanted).double().numpy()

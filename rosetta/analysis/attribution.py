@@ -193,20 +193,22 @@ def confirmation_rows(table: pd.DataFrame, n_strings: int) -> list[dict[str, Any
     return rows
 
 
-def _row(known: pd.DataFrame, low: float, high: float, n_strings: int) -> dict[str, Any]:
+def _row(known: pd.DataFrame, r_low: float, r_high: float, n_strings: int) -> dict[str, Any]:
     n = len(known)
-    row: dict[str, Any] = {"r_low": low, "r_high": high, "n_strings": n_strings, "matches": n}
+    row: dict[str, Any] = {"r_low": r_low, "r_high": r_high, "n_strings": n_strings, "matches": n}
     if not n:
         return row
     for name in ("confirmed", "null_confirmed"):
         share = float(known[name].astype(float).mean())
-        row |= {name: share, **_share_interval(name, share, n)}
+        low, high = share_interval(share, n)
+        row |= {name: share, f"{name}_ci_low": low, f"{name}_ci_high": high}
     significant = float((known["q"] <= FDR).mean())
     return row | {"share_significant": significant, "mean_score": float(known["score"].mean())}
 
 
-def _share_interval(name: str, share: float, n: int) -> dict[str, float]:
+def share_interval(share: float, n: int) -> tuple[float, float]:
+    """Return the exact 95% interval of a share of n (Clopper and Pearson 1934)."""
     from scipy.stats import binomtest  # takes a second to import
 
     found = binomtest(round(share * n), n).proportion_ci(CONFIDENCE)
-    return {f"{name}_ci_low": found.low, f"{name}_ci_high": found.high}
+    return float(found.low), float(found.high)

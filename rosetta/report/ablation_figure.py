@@ -40,7 +40,7 @@ def draw_ablation(paths: Paths) -> plt.Figure:
         _draw_treatment(row[1], whole, KEEP, colors)
         row[0].set_ylabel(f"{UNITS[measure]}, above intact")
         _draw_excess(row[2], part, colors)
-        row[2].set_ylabel(f"{UNITS[measure]}, Rosetta less matched")
+        row[2].set_ylabel(UNITS[measure])
     handles = [
         plt.Line2D([], [], color=color, marker=_MARKERS[name], ls="none", label=TITLES[name])
         for name, color in colors.items()
@@ -99,5 +99,5 @@ def _draw_excess(axes: plt.Axes, table: pd.DataFrame, colors: dict[str, Any]) ->
         draw_estimates(axes, x, mine, "rosetta_excess", limits, label=name, **style)
     axes.set_xticks(range(len(domains)), domains, rotation=30, ha="right")
     axes.set(ylim=limits, xlim=(-0.6, len(domains) - 0.4))
-    axes.set_title("without them, by domain", loc="left")
+    axes.set_title("Rosetta less matched, by domain", loc="left")
     axes.legend(frameon=False, fontsize="small")

@@ -9,13 +9,14 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
 
-from rosetta.analysis.attribution import R_BINS
+from rosetta.analysis.attribution import R_BINS, share_interval
 from rosetta.analysis.columns import ATTRIBUTION_TABLE_COLUMNS
 from rosetta.report.figures import draw_estimates, label_sizes, ladder_palette, literal, panel_grid
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_csv
 
-_LIMITS = (0.0, 1.02)
+_LIMITS = (-0.03, 1.03)
+_WIDTH = 0.3  # of a range of r that its ladders share
 
 
 def draw_attribution(paths: Paths) -> plt.Figure:
@@ -37,13 +38,18 @@ def draw_attribution(paths: Paths) -> plt.Figure:
 
 def _draw_by_r(axes: plt.Axes, table: pd.DataFrame, colors: dict[str, Any]) -> None:
     """Draw the share of all matches of each range of r, the pairs of a ladder together."""
-    bins = list(pairwise(R_BINS))
+    bins, place_of = list(pairwise(R_BINS)), {ladder: i for i, ladder in enumerate(colors)}
+    step = _WIDTH / max(len(colors) - 1, 1)
     for ladder, color in colors.items():
         rows = table[(table["ladder"] == ladder) & (table["matches"] > 0)]
         sums = rows.assign(n=rows["matches"] * rows["confirmed"]).groupby(["r_low", "r_high"])
-        shares = sums["n"].sum() / sums["matches"].sum()
-        x = [bins.index(place) for place in shares.index]
-        axes.plot(x, shares, "o-", ms=4, lw=1.1, color=color)
+        n, n_matches = sums["n"].sum(), sums["matches"].sum()
+        shares = pd.DataFrame({"confirmed": n / n_matches})
+        ends = [share_interval(*one) for one in zip(shares["confirmed"], n_matches, strict=True)]
+        shares[["confirmed_ci_low", "confirmed_ci_high"]] = ends
+        x = pd.Series([bins.index(place) for place in shares.index], index=shares.index)
+        style = {"color": color, "lw": 1.1, "marker": "o", "ms": 4, "ls": "-"}
+        draw_estimates(axes, x + step * place_of[ladder], shares, "confirmed", _LIMITS, **style)
     known = table[table["matches"] > 0]
     if len(known):
         null = (known["null_confirmed"] * known["matches"]).sum() / known["matches"].sum()
