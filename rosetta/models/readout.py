@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -57,17 +58,27 @@ class Readout:
         return token_texts(self.tokenizer, self.ids)
 
     def strings(self) -> dict[str, int]:
-        """Return the row of the first token of every string that is a token by itself."""
+        """Return the row of every string that is a token by itself.
+
+        Of several tokens of one string it is the first; a single byte, to which a tokenizer of
+        pieces falls back, only where no piece says the same.
+        """
+        name_of = self.tokenizer.backend_tokenizer.id_to_token
         found: dict[str, int] = {}
-        for row, string in enumerate(token_strings(self.tokenizer, self.ids)):
-            if string is not None:
-                found.setdefault(string, row)
+        strings = enumerate(token_strings(self.tokenizer, self.ids))
+        told = [(row, string) for row, string in strings if string is not None]
+        for row, string in sorted(told, key=lambda one: _is_byte(name_of(self.ids[one[0]]))):
+            found.setdefault(string, row)
         return found
 
     @property
     def n_left_out(self) -> int:
         """Rows of the unembedding that belong to no token."""
         return len(self.model.get_output_embeddings().weight) - len(self.directions)
+
+
+def _is_byte(name: str) -> bool:
+    return re.fullmatch("<0x[0-9A-Fa-f]{2}>", name) is not None
 
 
 def load_readout(
