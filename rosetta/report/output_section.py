@@ -113,19 +113,18 @@ def model_sentence(effects: pd.DataFrame) -> str:
         return f"{model} has no Rosetta Neuron to ablate."
     said = (
         f"{model}: without its {rosetta['n_ablated']:,.0f} Rosetta Neurons of "
-        f"{rosetta['n_neurons']:,.0f}, held-out samples cost {_number(rosetta, 'difference')} "
-        f"{unit} more (without any neuron {everything['difference']:+.3f})."
+        f"{rosetta['n_neurons']:,.0f}, held-out samples cost {_worded(rosetta, unit)} "
+        f"more, and without any neuron {everything['difference']:+.3f}."
     )
-    parts = [said, *_compared(rows, ABLATE, "Ablating them costs"), *_kept(rows)]
+    parts = [said, *_compared(rows, ABLATE, "Ablating them costs"), *_kept(rows, unit)]
     reason = rosetta["reason"]
     if isinstance(reason, str) and reason:
         parts.append(f"No others match them: {reason}.")
     return " ".join(parts)
 
 
-def _kept(rows: pd.DataFrame) -> list[str]:
-    kept = rows.loc[(KEEP, ROSETTA)]
-    said = f"With nothing but them, they cost {_number(kept, 'difference')} more than intact."
+def _kept(rows: pd.DataFrame, unit: str) -> list[str]:
+    said = f"With nothing but them, it is {_worded(rows.loc[(KEEP, ROSETTA)], unit)} more."
     return [said, *_compared(rows, KEEP, "Keeping only them costs")]
 
 
@@ -143,6 +142,15 @@ def _compared(rows: pd.DataFrame, treatment: str, begin: str) -> list[str]:
         p = f"; p among draws {row['p_draws']:.2g}" if population == MATCHED else ""
         parts.append(f"{verdict} {words} ({_number(row, 'rosetta_excess')}{p})")
     return [f"{begin} {', '.join(parts)}."] if parts else []
+
+
+def _worded(row: pd.Series, unit: str) -> str:
+    """Return the difference from the intact model, with its interval."""
+    low, high = row["difference_ci_low"], row["difference_ci_high"]
+    told = f"{row['difference']:+.3f} {unit}"
+    if pd.isna(low) or pd.isna(high):
+        return f"{told} (no interval)"
+    return f"{told} (95% interval {low:+.3f} to {high:+.3f})"
 
 
 def _number(row: pd.Series, name: str) -> str:

@@ -60,6 +60,7 @@ EARLIER = {
         "scoring": {"sequence_length": 64},
         "pretraining": {"model": "f-s", "sequence_length": 64},
     },
+    "ablation": {"ladder": "l"},
     "annotation": {"base_url": "http://localhost:1/v1", "model": "m"},
     "judge": {"base_url": "http://localhost:1/v1", "model": "m"},
 }
@@ -120,6 +121,12 @@ STAMPS = {
     "instruments": ("", "9c6cca47af4fbb8c8b329c51134db07e"),
     "instrument_tables": ("", "1dd88643f4466e55596029918dbfafb4"),
     "instrument_figures": ("", "a638dcf3bb95df6b02839f911e4e5982"),
+    "attribution": ("", "26eaf985ad04ead394fda7c75d6c8a31"),
+    "ablate": ("", "b4ccaf8bddb55fb8088e52cd8058f419"),
+    "attribution_tables": ("", "1979ce6de3882ad514d18d905f13e308"),
+    "attribution_figures": ("", "87ad5ff9a801432f1dba18542c2ed6c7"),
+    "ablation_tables": ("", "aec7a8fa9282a1a749007ce33aba3f57"),
+    "ablation_figures": ("", "d01bbdee43f12d448ccb8e9bac785e24"),
     "figures": ("", "5b10047a3bb8880dee954412afd223eb"),
 }
 

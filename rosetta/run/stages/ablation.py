@@ -78,13 +78,6 @@ def _of_models(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     return [*manifests, *map(paths.neurons, stores)]
 
 
-def _above(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
-    """Return what tells which matches are above a null model, if that is asked for."""
-    if config.ablation is None or not config.ablation.above:
-        return []
-    return [*files.all_nulls(config, paths, job), *files.group_matches(config, paths, job)]
-
-
 def _losses(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
     return [paths.ablation(job["group"]) for job in _rungs(config)]
 
@@ -125,7 +118,14 @@ STAGES = (
         jobs=_rungs,
         config_slice=_ablate,
         resources=Sized(by="group", gpu="always"),
-        inputs=files.both(_heldout, files.one("rosetta", "group"), _of_models, _above),
+        inputs=files.both(
+            _heldout,
+            files.one("rosetta", "group"),
+            _of_models,
+            # Which matches are above a null model, if that is asked for.
+            files.group_matches,
+            files.all_nulls,
+        ),
         makes=files.one("ablation", "group"),
     ),
     Stage(
