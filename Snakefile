@@ -20,6 +20,7 @@ include: "workflow/rules/matches.smk"
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/emergence.smk"
 include: "workflow/rules/neurons.smk"
+include: "workflow/rules/ablation.smk"
 include: "workflow/rules/theory.smk"
 include: "workflow/rules/filtering.smk"
 include: "workflow/rules/results.smk"
@@ -60,4 +61,4 @@ rule all:
         filter_results(),
         of_pairs(paths.matches),
         of_groups(paths.rosetta),
-        results_of("vocabulary", "neurons", "contexts", "contact_sheet"),
+        results_of("vocabulary", "neurons", "contexts", "contact_sheet", "attribution", "ablate"),

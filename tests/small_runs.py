@@ -30,15 +30,21 @@ CONFIG = {
 }
 
 
-def make_small_run(folder: Path, texts: list[str]) -> Path:
-    """Make the run in a folder, which becomes its project's, and return its results folder."""
+def make_small_run(folder: Path, texts: list[str], changes: dict | None = None) -> Path:
+    """Make the run in a folder, which becomes its project's, and return its results folder.
+
+    Sections of `changes` are merged into those of the configuration.
+    """
+    config = {**CONFIG}
+    for name, section in (changes or {}).items():
+        config[name] = {**config.get(name, {}), **section}
     for seed, (name, architecture) in enumerate(MODELS.items()):
         save_tiny_model(folder / name, texts, architecture, seed=seed, bos=name == "second")
     rows = [
         json.dumps({"text": text, "domain": f"d{number % 3}"}) for number, text in enumerate(texts)
     ]
     (folder / "texts.jsonl").write_text("\n".join(rows))
-    (folder / "config.yaml").write_text(yaml.safe_dump(CONFIG))
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
     run_config = "results/run_config.yaml"
     _run(folder, "check", "--configfile", "config.yaml", "--out", run_config)
     of_run = ("--config", run_config)

@@ -66,3 +66,32 @@ GENERATED_COLUMNS = [
     "feature_distance",
     "chance_distance",
 ]
+# Of matches of language models, and of their pairs: what partners do to the vocabulary.
+MATCH_NEURONS = ["layer_a", "unit_a", "layer_b", "unit_b", "r"]
+ATTRIBUTION_COLUMNS = [
+    *MATCH_NEURONS,
+    "score",
+    "threshold",
+    "p",
+    "q",
+    "confirmed",
+    "null_confirmed",
+]
+ATTRIBUTION_TABLE_COLUMNS = [
+    "ladders",
+    "model_a",
+    "model_b",
+    "n_neurons",
+    "r_low",
+    "r_high",
+    "n_strings",
+    "matches",
+    "confirmed",
+    "confirmed_ci_low",
+    "confirmed_ci_high",
+    "null_confirmed",
+    "null_confirmed_ci_low",
+    "null_confirmed_ci_high",
+    "share_significant",
+    "mean_score",
+]

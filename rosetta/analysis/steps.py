@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from rosetta.analysis.columns import CONTEXT_COLUMNS, PARTNER_IMAGE_COLUMNS
+from rosetta.analysis.columns import (
+    ATTRIBUTION_COLUMNS,
+    ATTRIBUTION_TABLE_COLUMNS,
+    CONTEXT_COLUMNS,
+    PARTNER_IMAGE_COLUMNS,
+)
 from rosetta.analysis.counts import (
     COUNT_COLUMNS,
     FLOOR_OF,
@@ -42,7 +48,7 @@ from rosetta.analysis.stability import (
     stability_table,
     threshold_table,
 )
-from rosetta.config import Config, entry_of, group_name, group_pairs
+from rosetta.config import PAIR_SEPARATOR, Config, entry_of, group_name, group_pairs
 from rosetta.config.image_stores import stores_of_group
 from rosetta.config.ladders import check_scales
 from rosetta.errors import ConfigError
@@ -51,7 +57,17 @@ from rosetta.models.sources import model_source
 from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.storage.digests import write_text
-from rosetta.storage.tables import check_table, read_csv, read_parquet, write_csv, write_parquet
+from rosetta.storage.tables import (
+    check_table,
+    read_csv,
+    read_parquet,
+    read_parquet_metadata,
+    write_csv,
+    write_parquet,
+)
+
+if TYPE_CHECKING:
+    from rosetta.models.readout import Readout
 
 
 def control_tables_step(config: Config, paths: Paths) -> None:
@@ -233,33 +249,60 @@ def vocabulary_step(config: Config, paths: Paths, model: str) -> None:
     import torch
 
     from rosetta.analysis.selectivity import vocabulary_table
-    from rosetta.models.devices import room_here
-    from rosetta.models.loading_within_memory import load_to_read
-    from rosetta.models.model_manifest import checked_manifest
-    from rosetta.models.neurons import NeuronShape
-    from rosetta.models.output_weights import output_weights, unembedding
-    from rosetta.models.placement import Demand
-    from rosetta.models.tokenizers import checked_tokenizer, token_ids, token_texts
 
-    source = model_source(config, paths, model)
-    manifest = checked_manifest(source, paths.model_manifest(model))
     torch.set_num_threads(1)  # sums split over threads round differently
-    shape, n_parameters = NeuronShape.of(manifest), manifest["n_parameters"]
-    demand = Demand.of(shape, n_parameters, source.dtype, 1, stored=None)
-    room = room_here(config.devices).for_model(untrained=source.untrained_seed is not None)
-    loaded, place = load_to_read(source, demand, room), f"models.{model}"
+    read = _readout(config, paths, model)
+    directions, n_left_out = read.directions, read.n_left_out
+    table = vocabulary_table(read.weights(), directions, read.n_layers, model, read.texts())
     fold = config.selectivity.fold_final_norm
-    tokenizer = checked_tokenizer(source, manifest)
-    ids = token_ids(tokenizer)
-    directions = unembedding(loaded, place, ids, fold_final_norm=fold)
-    tokens = token_texts(tokenizer, ids[: len(directions)])
-    n_left_out = len(loaded.get_output_embeddings().weight) - len(directions)
-    weights = output_weights(loaded, place)
-    table = vocabulary_table(weights, directions, manifest["n_layers"], model, tokens)
     facts = {"n_tokens": len(directions), "n_rows_left_out": n_left_out, "fold_final_norm": fold}
     left_out = f"{n_left_out} rows of the unembedding belong to none and are left out"
     say(f"{model}: {len(directions)} tokens; {left_out}")
     write_parquet(paths.vocabulary(model), table, facts)
+
+
+def _readout(config: Config, paths: Paths, model: str) -> Readout:
+    from rosetta.models.readout import load_readout
+
+    source, fold = model_source(config, paths, model), config.selectivity.fold_final_norm
+    return load_readout(source, paths, config.devices, fold_final_norm=fold)
+
+
+def attribution_step(config: Config, paths: Paths, pair: str) -> None:
+    """Write whether the partners of a pair's matches promote the same strings."""
+    import torch
+
+    from rosetta.analysis.attribution import MIN_STRINGS, Attributions, attribution_table
+    from rosetta.models.readout import shared_directions
+
+    assert config.attribution is not None, "the stage runs only with it"
+    torch.set_num_threads(1)
+    names = pair.split(PAIR_SEPARATOR)
+    a, b = (_readout(config, paths, name) for name in names)
+    weights = [[one.numpy() for one in read.weights()] for read in (a, b)]
+    of = Attributions.of((weights[0], weights[1]), shared_directions(a, b))
+    matches = read_parquet(paths.matches(pair), MATCH_COLUMNS)
+    table = attribution_table(matches, of, config.attribution, pair)
+    few = "" if of.n_strings >= MIN_STRINGS else ", too few to compare what neurons do to them"
+    say(f"{pair}: {of.n_strings} strings are tokens of both models{few}")
+    write_parquet(paths.attribution(pair), table, {"n_strings": of.n_strings})
+
+
+def attribution_tables_step(config: Config, paths: Paths) -> None:
+    """Write the share of each pair's matches that their outputs confirm."""
+    from rosetta.analysis.attribution import confirmation_rows
+
+    rows = []
+    for pair in config.pairs("text"):
+        place = paths.attribution(group_name(pair))
+        table = read_parquet(place, ATTRIBUTION_COLUMNS)
+        sizes = [model_shape(paths, name).n_neurons for name in pair]
+        ladders = " ".join(config.ladders_of(group_name(pair)))
+        named = {"ladders": ladders, "model_a": pair[0], "model_b": pair[1]}
+        found = confirmation_rows(table, read_parquet_metadata(place)["n_strings"])
+        rows += [{**named, "n_neurons": sum(sizes) / 2, **row} for row in found]
+    table = pd.DataFrame(rows, columns=ATTRIBUTION_TABLE_COLUMNS)
+    write_csv(paths.table("attribution"), table)
 
 
 def image_neurons_step(config: Config, paths: Paths, model: str) -> None:

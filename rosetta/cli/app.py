@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from rosetta.cli import (
+    ablation,
     analysis,
     controls,
     emergence,
@@ -22,6 +23,7 @@ from rosetta.cli import (
     report,
     runs,
 )
+from rosetta.cli.ablation import ablation_app
 from rosetta.cli.atlas import atlas_app
 from rosetta.cli.filtering import filtering_app
 from rosetta.cli.stores import store_app
@@ -50,6 +52,7 @@ for _module in (
     instruments,
     emergence,
     interchange,
+    ablation,
     filtering,
     report,
 ):
@@ -60,6 +63,7 @@ app.add_typer(store_app, name="store")
 app.add_typer(theory_app, name="theory")
 app.add_typer(filtering_app, name="filtering")
 app.add_typer(atlas_app, name="atlas")
+app.add_typer(ablation_app, name="ablation")
 
 
 @app.callback()

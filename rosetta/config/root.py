@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from rosetta.config.ablation import Ablation, Attribution, ablation_problems
 from rosetta.config.across_seeds import AcrossSeeds, seed_problems
 from rosetta.config.activations import Activations
 from rosetta.config.alignment import Alignment
@@ -129,6 +130,10 @@ class Config(Section):
     selectivity: Selectivity = Selectivity()
     specialization: Specialization = Specialization()
     bootstrap: Bootstrap = Bootstrap()
+    attribution: Attribution | None = Field(
+        Attribution(), description="null: what partners write to the vocabulary is not compared"
+    )
+    ablation: Ablation | None = Field(None, description="null: no neuron is ablated")
     annotation: Annotation | None = Field(None, description="null: neurons are not annotated")
     judge: Judge | None = Field(None, description="null: neurons are not judged")
     viewer: Viewer = Viewer()
@@ -153,6 +158,7 @@ class Config(Section):
             *judge_problems(self),
             *training_problems(self),
             *seed_problems(self),
+            *ablation_problems(self),
         ]
         if problems:
             raise ValueError("; ".join(problems))
@@ -437,13 +443,14 @@ class Config(Section):
         """
         found: dict[str, str] = {}
         for group in self.groups("images"):
-            tasks = {name: self._task(name) for name in group}
+            tasks = {name: self.task_of(name) for name in group}
             classifiers = [name for name, task in tasks.items() if task == "classifier"]
             if tasks[group[0]] == "generator" and classifiers:
                 found.setdefault(group[0], classifiers[0])
         return list(found.items())
 
-    def _task(self, name: str) -> str | None:
+    def task_of(self, name: str) -> str | None:
+        """Return what a model that sees images learns in the zoo; None if it is not of the zoo."""
         recipe = self.entry(name).zoo
         return self.zoo.families[recipe.family].task if recipe else None
 

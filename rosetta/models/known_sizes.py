@@ -21,6 +21,7 @@ from rosetta.storage.manifests import read_manifest
 
 LOADING = 1.3  # bytes of memory per byte of weights while they are loaded
 CELLS = 256  # 16 × 16, of most models of images of 224 or 256 pixels
+VOCABULARY = 50_000  # tokens of a model that is not looked at yet
 TOKENIZING = 300  # bytes of memory per byte of a document that is tokenized whole
 
 
@@ -170,6 +171,24 @@ def planned_scoring(config: Config, size: Size) -> Planned:
     demand = scoring_demand(config, config.entry(name).dtype, size)
     batch_size = config.filtering.scoring.batch_size
     return _planned(config, _Wanted(name, demand, batch_size, what="filtering.scoring: "))
+
+
+def planned_ablation(config: Config, name: str, size: Size) -> Planned:
+    """Return what running a model takes whose neurons are ablated.
+
+    Raises
+    ------
+    ModelError
+        If the model does not fit what the configuration gives; with the numbers.
+    """
+    text, dtype = config.modality_of(name) == "text", config.entry(name).dtype
+    length = config.activations.sequence_length if text else n_cells(config, name)
+    demand = Demand.of(size.shape, size.n_parameters, dtype, length, stored=None)
+    if text:
+        recipe = config.described(name).zoo
+        known = config.zoo.families[recipe.family].vocab_size if recipe else VOCABULARY
+        demand = demand.with_logits(length, known, dtype)
+    return _planned(config, _Wanted(name, demand, config.activations.batch_size, what="ablation: "))
 
 
 def planned_reading(config: Config, name: str, size: Size) -> Planned:

@@ -141,10 +141,13 @@ def load_model(source: ModelSource, where: Where = CPU) -> Any:
     return model.eval()
 
 
-def load_pretrained(source: ModelSource, config: Any, where: Where) -> Any:
+def load_pretrained(
+    source: ModelSource, config: Any, where: Where, loader: str | None = None
+) -> Any:
     """Return a model of saved weights, once they fit its configuration.
 
-    On the device `meta` weights are let go of one by one, so that only the check remains.
+    On the device `meta` weights are let go of one by one, so that only the check remains. `loader`
+    is a class of transformers that takes the place of the architecture's.
 
     Raises
     ------
@@ -162,7 +165,7 @@ def load_pretrained(source: ModelSource, config: Any, where: Where) -> Any:
         scratch = tempfile.mkdtemp(prefix="rosetta-weights-")
         placed = {"device_map": "auto", "max_memory": where, "offload_folder": scratch}
     try:
-        model, info = getattr(transformers, architecture.loader).from_pretrained(
+        model, info = getattr(transformers, loader or architecture.loader).from_pretrained(
             source.location,
             revision=source.revision,
             dtype=getattr(torch, source.dtype),
@@ -171,7 +174,7 @@ def load_pretrained(source: ModelSource, config: Any, where: Where) -> Any:
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are told, and rejected with all others
             **placed,
-            **architecture.loading_options(config),
+            **({} if loader else architecture.loading_options(config)),
         )
     except Exception as error:
         _delete(scratch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -16,7 +17,11 @@ from rosetta.progress import say
 
 
 def load_placed(
-    source: ModelSource, demand: Demand, room: Room, batch_size: int | Literal["auto"]
+    source: ModelSource,
+    demand: Demand,
+    room: Room,
+    batch_size: int | Literal["auto"],
+    load: Callable[[ModelSource, Where], Any] = load_model,
 ) -> tuple[Any, Placement]:
     """Load a model where it fits: one device, several GPUs, or off-loaded weights.
 
@@ -30,6 +35,8 @@ def load_placed(
         What it may use.
     batch_size : int or 'auto'
         Documents per forward pass.
+    load : callable
+        What loads it onto a device, or as split.
 
     Returns
     -------
@@ -44,7 +51,7 @@ def load_placed(
         If it does not fit, or cannot be loaded.
     """
     placement = place(demand, room, batch_size, source.place)
-    model = load_model(source, _claimed(placement))
+    model = load(source, _claimed(placement))
     where = sorted(
         {str(part) for part in getattr(model, "hf_device_map", {"": best_device()}).values()}
     )

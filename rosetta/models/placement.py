@@ -26,6 +26,7 @@ LAYER_WIDTHS = 8
 # Attention scores of a layer, per pair of tokens: as many heads as d_mlp / HEAD_UNITS, and their
 # softmax in float32.
 HEAD_UNITS = 256
+LOGIT_BYTES = 8  # of a logit beside its own: in float32, and while the softmax is taken
 ROUTED_EXPERTS = 4  # × LAYER_WIDTHS holds gate, up and product of ten experts per token
 
 
@@ -100,6 +101,11 @@ class Demand:
             fixed=MODEL_PROCESS_BYTES + CHUNK_POSITIONS * block,
             words=f"{n_parameters:,} parameters in {dtype}",
         )
+
+    def with_logits(self, sequence_length: int, vocabulary: int, dtype: str) -> Demand:
+        """Return the demand of a pass that keeps the logits of all positions of a document."""
+        logit = ITEM_BYTES[dtype] + LOGIT_BYTES
+        return replace(self, on_device=self.on_device + sequence_length * vocabulary * logit)
 
     def of_weights(self) -> Demand:
         """Return the demand of a job that only reads the weights."""

@@ -198,22 +198,35 @@ def token_ids(tokenizer: Any) -> list[int]:
     return sorted(set(tokenizer.get_vocab().values()))
 
 
-def token_texts(tokenizer: Any, ids: Iterable[int]) -> list[str]:
-    """Return what tokens say, each by itself, for people to read.
+def token_strings(tokenizer: Any, ids: Iterable[int]) -> list[str | None]:
+    """Return what tokens say, each by itself; None where that is no text: some bytes of a
+    character, a special token.
 
-    A token that is no text by itself (some bytes of a character, a special token) has its name in
-    the vocabulary. A space at the beginning is kept, also where a decoder removes that of a text.
+    A space at the beginning is kept, also where a decoder removes that of a text.
     """
     backend = tokenizer.backend_tokenizer
-    found = []
+    found: list[str | None] = []
     for id_ in ids:
         name, text = backend.id_to_token(id_), backend.decode([id_], skip_special_tokens=True)
         if not text or "\ufffd" in text:
-            text = name
+            found.append(None)
         elif name.startswith("▁") and not text.startswith(" "):
-            text = f" {text}"
-        found.append(text)
+            found.append(f" {text}")
+        else:
+            found.append(text)
     return found
+
+
+def token_texts(tokenizer: Any, ids: Iterable[int]) -> list[str]:
+    """Return what tokens say (`token_strings`), for people to read: one that is no text by itself
+    has its name in the vocabulary.
+    """
+    numbers, backend = list(ids), tokenizer.backend_tokenizer
+    strings = token_strings(tokenizer, numbers)
+    return [
+        backend.id_to_token(id_) if string is None else string
+        for id_, string in zip(numbers, strings, strict=True)
+    ]
 
 
 def texts_to_ids(tokenizer: Any, texts: Iterable[str]) -> list[list[int]]:

@@ -42,10 +42,12 @@ from rosetta.report.headline import (
 from rosetta.report.image_section import image_section
 from rosetta.report.instrument_section import instrument_section
 from rosetta.report.neuron_section import neuron_section
+from rosetta.report.output_section import ablation_section, attribution_section
 from rosetta.report.phases import phase_table
 from rosetta.report.pictures import embedded
 from rosetta.report.summary import (
     HOW_MANY,
+    MATTER,
     QUESTIONS,
     WHAT_FOR,
     WHY,
@@ -101,12 +103,13 @@ def render_report(config: Config, paths: Paths) -> str:
     environment.filters["neuron"] = lambda model, layer, unit: shapes[model].name(layer, unit)
     texts = "text" in config.modalities
     theory, filtering = _theory(config, paths) if texts else None, filtering_section(config, paths)
-    said = {WHY: theory, WHAT_FOR: filtering}
+    ablation = ablation_section(config, paths)
+    said = {MATTER: ablation, WHY: theory, WHAT_FOR: filtering}
     parts = {key: title for key, title in QUESTIONS.items() if said.get(key, key)}
     return environment.get_template("report.html.jinja").render(
         questions=QUESTIONS,
         parts=parts,
-        summary=_summary(config, paths, filtering),
+        summary=_summary(config, paths, filtering, ablation),
         version=__version__,
         versions={name: version(name) for name in LIBRARIES},
         machine=f"Python {platform.python_version()} on {platform.machine()}",
@@ -123,6 +126,8 @@ def render_report(config: Config, paths: Paths) -> str:
         instruments=instrument_section(config, paths),
         emergence=emergence_section(config, paths),
         across_seeds=across_seeds_section(config, paths),
+        attribution=attribution_section(config, paths),
+        ablation=ablation,
         theory=theory,
         filtering=filtering,
         phases=phase_table(config, paths),
@@ -141,8 +146,13 @@ def words_for(modalities: Sequence[Modality]) -> dict[str, str]:
     }
 
 
-def _summary(config: Config, paths: Paths, filtering: dict[str, Any] | None) -> list[Answer]:
-    """Return the report in a few sentences, by question: five, if the run asks all of them."""
+def _summary(
+    config: Config,
+    paths: Paths,
+    filtering: dict[str, Any] | None,
+    ablation: dict[str, Any] | None,
+) -> list[Answer]:
+    """Return the report in a few sentences, by question, of those that the run asks."""
     counts = read_csv(paths.table("counts"), COUNT_COLUMNS)
     pooled = read_csv(paths.table("scaling_pooled"), POOLED_COLUMNS)
     scaling = read_csv(paths.table("scaling"), SCALING_COLUMNS)
@@ -153,6 +163,8 @@ def _summary(config: Config, paths: Paths, filtering: dict[str, Any] | None) -> 
     if "images" in config.modalities:
         found.append(place_answer(read_csv(paths.table("place"), PLACE_TABLE_COLUMNS)))
     found.append(like_answer(read_csv(paths.table("findings"), FINDING_COLUMNS)))
+    if ablation:
+        found.append(Answer(MATTER, ablation["sentences"][-1], ("ablation",)))
     if "text" in config.modalities:
         compared = read_csv(paths.table("theory_vs_measured"), COMPARISON_COLUMNS)
         found.append(why_answer(compared))

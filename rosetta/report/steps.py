@@ -64,6 +64,20 @@ def across_seeds_figures_step(config: Config, paths: Paths) -> None:
     _save(paths, {"across_seeds": draw_across_seeds(paths)})
 
 
+def attribution_figures_step(config: Config, paths: Paths) -> None:
+    """Draw the share of matches that their outputs confirm."""
+    from rosetta.report.attribution_figure import draw_attribution
+
+    _save(paths, {"attribution": draw_attribution(paths)})
+
+
+def ablation_figures_step(config: Config, paths: Paths) -> None:
+    """Draw what ablations cost."""
+    from rosetta.report.ablation_figure import draw_ablation
+
+    _save(paths, {"ablation": draw_ablation(paths)})
+
+
 def theory_figures_step(config: Config, paths: Paths) -> None:
     """Draw the theory beside what was measured."""
     from rosetta.report.theory_figures import draw_theory

@@ -10,12 +10,21 @@ import pandas as pd
 from rosetta.analysis.null_thresholds import NULL_TITLES, PLAIN
 from rosetta.report.headline import headline_statistic
 
-HOW_MANY, REAL, LIKE, WHY, WHAT_FOR, RUN = "how-many", "real", "like", "why", "what-for", "run"
+HOW_MANY, REAL, LIKE, MATTER, WHY, WHAT_FOR, RUN = (
+    "how-many",
+    "real",
+    "like",
+    "matter",
+    "why",
+    "what-for",
+    "run",
+)
 # Titles of the parts of the report, in their order.
 QUESTIONS = {
     HOW_MANY: "How many are there?",
     REAL: "Are they real?",
     LIKE: "What are they like?",
+    MATTER: "Do they matter?",
     WHY: "Why are there so many?",
     WHAT_FOR: "What are they good for?",
     RUN: "What was run?",

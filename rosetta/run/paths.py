@@ -142,6 +142,14 @@ class Paths:
         "vocabulary/{model}.parquet",
         "vocabulary kurtosis of every neuron, and the tokens that it promotes and suppresses",
     )
+    attribution = Files(
+        "attribution/{pair}.parquet",
+        "whether the partners of a match promote the same strings: one row per match",
+    )
+    ablation = Files(
+        "ablation/{group}.parquet",
+        "what held-out documents or images cost a rung's models, with neurons ablated",
+    )
     contexts = Files("contexts/{model}.parquet", "top contexts of every neuron")
     top_images = Files(
         "top_images/{model}.parquet",

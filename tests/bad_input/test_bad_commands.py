@@ -86,6 +86,8 @@ BAD = [
         f"filtering pretrain {RUN} --filter none --seed 0",
         "--filter, --seed: .* has no training none-0",
     ),
+    (f"attribution {RUN} --pair none", "--pair: 'none' is not a pair of the run"),
+    (f"ablation group {RUN} --group none", "--group: 'none' is no rung that `ablation` asks for"),
     (f"annotate {RUN}", r"annotation: is not configured\. Give base_url"),
     ("plan --configfile run.yaml --tflops -1", "'--tflops': .*greater than"),
     ("plan --configfile run.yaml --tflops nan", "'--tflops': .*greater than"),

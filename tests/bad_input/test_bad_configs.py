@@ -333,6 +333,22 @@ BAD = [
         {**ENDPOINT, "base_url": "file:///etc/passwd"},
         r"annotation\.base_url: must be an address",
     ),
+    ("ablation/ladder", "none", r"ablation\.ladder: 'none' is not in ladders \(pythia-opt,"),
+    ("ablation/rungs", [2], r"ablation\.rungs: ladders\.pythia-opt has 2 rungs, so no number 2"),
+    ("ablation/rungs", [0, 0], r"ablation\.rungs: .*must differ from each other"),
+    ("ablation/n_draws", 19, r"ablation\.n_draws: .*greater than or equal to 20"),
+    ("ablation/method", "median", r"ablation\.method: .*'mean' or 'zero'"),
+    (
+        "ablation",
+        {"ladder": "pythia-opt", "above": "permutation"},
+        r"ablation\.above: .*'documents' or 'untrained'",
+    ),
+    (
+        "corpus/splits",
+        {"train": 0.7, "match": 0.3, "pool": 0.0, "heldout": 0.0},
+        r"ablation: losses are measured on corpus\.splits\.heldout, which is 0",
+    ),
+    ("attribution", {"quantile": 1.0}, r"attribution\.quantile: .*less than 1"),
     (
         "annotation",
         ENDPOINT,

@@ -41,6 +41,7 @@ ORDER = [
     "emergence",
     "theory",
     "filtering",
+    "ablation",
     "drawing",
     "judging",
     "report",

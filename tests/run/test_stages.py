@@ -60,6 +60,7 @@ EARLIER = {
         "scoring": {"sequence_length": 64},
         "pretraining": {"model": "f-s", "sequence_length": 64},
     },
+    "ablation": {"ladder": "l"},
     "annotation": {"base_url": "http://localhost:1/v1", "model": "m"},
     "judge": {"base_url": "http://localhost:1/v1", "model": "m"},
 }
@@ -124,6 +125,12 @@ STAMPS = {
     "past": ("", "e188a26bdead87c66c28fd90493db88e"),
     "emergence": ("", "52797db4f7626c133e75ef321c9508c3"),
     "emergence_figures": ("", "962f967fa5309efa4e50355a0f27fd94"),
+    "attribution": ("", "26eaf985ad04ead394fda7c75d6c8a31"),
+    "ablate": ("", "b4ccaf8bddb55fb8088e52cd8058f419"),
+    "attribution_tables": ("", "1979ce6de3882ad514d18d905f13e308"),
+    "attribution_figures": ("", "87ad5ff9a801432f1dba18542c2ed6c7"),
+    "ablation_tables": ("", "aec7a8fa9282a1a749007ce33aba3f57"),
+    "ablation_figures": ("", "d01bbdee43f12d448ccb8e9bac785e24"),
     "figures": ("", "5b10047a3bb8880dee954412afd223eb"),
 }
 

@@ -109,6 +109,7 @@ SHOWN = {
     "Across seeds": ("across_seeds", "across_seeds_figures"),
     "Neurons": ("describe", "neuron_figures"),
     "Images": ("place_maps",),
+    "Outputs": ("attribution_tables", "attribution_figures", "ablation_tables", "ablation_figures"),
     "Theory": ("theory_beta", "theory_exponents", "theory_compare", "theory_figures"),
     "Filtering": ("filter_tables", "filter_figure"),
 }

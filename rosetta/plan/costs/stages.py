@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from rosetta.config import PAIR_SEPARATOR
 from rosetta.errors import StageError
-from rosetta.plan.costs import filtering, models, pairs, theory
+from rosetta.plan.costs import ablation, filtering, models, pairs, theory
 from rosetta.plan.costs.base import NO_OPERATIONS, TABLES, Cost, Known
 from rosetta.run.stages import STAGES, pieces_of_job
 from rosetta.run.stages.record import Wildcards
@@ -82,6 +82,12 @@ COSTS: Mapping[str, Price] = MappingProxyType(
         "place_maps": _LIGHT,
         "generated_images": _LIGHT,
         "contact_sheet": _LIGHT,
+        "attribution": _on_pair(ablation.attribution),
+        "attribution_tables": _LIGHT,
+        "attribution_figures": _LIGHT,
+        "ablate": _on_group(ablation.ablate),
+        "ablation_tables": _LIGHT,
+        "ablation_figures": _LIGHT,
         "describe": _LIGHT,
         "findings": _LIGHT,
         "neuron_figures": _LIGHT,

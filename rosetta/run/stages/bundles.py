@@ -13,6 +13,7 @@ from rosetta.config.base import Modality
 from rosetta.config.names import first_training, model_of_store
 from rosetta.config.training_ladders import step_models, step_pairs, steps_of_model
 from rosetta.run.stages import (
+    ablation,
     activations,
     analysis,
     emergence,
@@ -255,11 +256,17 @@ def _small_simulations(config: Config) -> list[Wildcards]:
     return _any_of(*_SIMULATIONS)(config) if config.theory.small else []
 
 
-_OF_MODELS, _OF_STORES, _OF_IMAGES, _OF_COUNTS, _OF_INSTRUMENTS, _OF_THEORY = (
+def _small_effects(config: Config) -> list[Wildcards]:
+    return _any_of(*_EFFECTS)(config) if config.small_pairs else []
+
+
+_OF_MODELS, _OF_STORES, _OF_IMAGES, _OF_COUNTS, _OF_INSTRUMENTS, _OF_THEORY, _OF_OUTPUTS = (
     {stage.name: stage for stage in part.STAGES}
-    for part in (models, activations, images, analysis, instruments, theory)
+    for part in (models, activations, images, analysis, instruments, theory, ablation)
 )
 _OVER_TRAINING = {stage.name: stage for stage in (*emergence.STAGES, *seeds.STAGES)}
+# Both load the models again, which takes less time than to start a process for each.
+_EFFECTS = [_OF_OUTPUTS[name] for name in ("attribution", "ablate")]
 _PROFILES = [_OF_IMAGES["image_neurons"]]
 _TOKENIZERS = (_OF_MODELS["tokenizer"],)
 _SIMULATIONS = [
@@ -273,6 +280,7 @@ _TABLES = [
     _OF_INSTRUMENTS["instrument_tables"],
     _OVER_TRAINING["emergence"],
     _OVER_TRAINING["across_seeds"],
+    *(_OF_OUTPUTS[name] for name in ("attribution_tables", "ablation_tables")),
     *(_OF_THEORY[f"theory_{name}"] for name in ("compare", "predict")),
 ]
 _FIGURES = [
@@ -280,6 +288,7 @@ _FIGURES = [
     _OF_INSTRUMENTS["instrument_figures"],
     _OVER_TRAINING["emergence_figures"],
     _OVER_TRAINING["across_seeds_figures"],
+    *(_OF_OUTPUTS[name] for name in ("attribution_figures", "ablation_figures")),
     _OF_IMAGES["place_maps"],
     _OF_THEORY["theory_figures"],
 ]
@@ -379,6 +388,12 @@ BUNDLES = (
         jobs=_with_larger_groups,
         pieces=_groups,
         resources=Sized(by="stage"),
+    ),
+    Bundle(
+        name="effects",
+        jobs=_small_effects,
+        pieces=_all_of(*_EFFECTS),
+        resources=Sized(by="stage", gpu="always"),
     ),
     Bundle(
         name="simulations",

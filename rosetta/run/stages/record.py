@@ -31,6 +31,7 @@ Phase = Literal[
     "instruments",
     "emergence",
     "neurons",
+    "ablation",
     "theory",
     "filtering",
     "pretraining",

@@ -17,6 +17,7 @@ from rosetta.config import Config
 from rosetta.errors import StageError
 from rosetta.run.paths import Paths
 from rosetta.run.stages import (
+    ablation,
     activations,
     analysis,
     correlation,
@@ -48,6 +49,7 @@ _ORDER = (
     *seeds.STAGES,
     *judging.STAGES,
     *images.STAGES,
+    *ablation.STAGES,
     report.VIEWER,
     *filtering.STAGES,
     *theory.STAGES,

@@ -7,6 +7,7 @@ from pathlib import Path
 from rosetta.config import Config
 from rosetta.run.paths import Paths
 from rosetta.run.stages import (
+    ablation,
     analysis,
     emergence,
     files,
@@ -48,6 +49,7 @@ def _told(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
         *seeds.STAGES,
         *images.STAGES,
         *judging.STAGES,
+        *ablation.STAGES,
         *theory.STAGES,
         *filtering.STAGES,
     ]
@@ -89,7 +91,7 @@ VIEWER = Stage(
 )
 REPORT = Stage(
     name="report",
-    version=16,
+    version=17,
     phase="results",
     reads=(
         "corpus",
@@ -119,6 +121,10 @@ REPORT = Stage(
         "emergence_figures",
         "across_seeds",
         "across_seeds_figures",
+        "attribution_tables",
+        "attribution_figures",
+        "ablation_tables",
+        "ablation_figures",
         "filter_choose",
         "filter_tables",
         "filter_figure",

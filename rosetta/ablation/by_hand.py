@@ -1,0 +1,210 @@
+"""Ablating the neurons that a user names, of a model of any folder or of the hub."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from rosetta.ablation.image_loss import check_classifier, classifier_of, load_whole
+from rosetta.ablation.measure import (
+    Measured,
+    Targets,
+    measure_on_images,
+    measure_on_text,
+    named_mask,
+)
+from rosetta.ablation.request import AblationRequest
+from rosetta.ablation.run_inputs import heldout_documents, heldout_images
+from rosetta.ablation.run_models import check_classes, facts_told
+from rosetta.activations.capture import forward, tokenize_shard
+from rosetta.activations.image_capture import show_images
+from rosetta.activations.inputs import ShardInputs
+from rosetta.analysis.selectivity import vocabulary_table
+from rosetta.config import Activations
+from rosetta.config.corpus import HUB_ID
+from rosetta.config.devices import Devices
+from rosetta.errors import ConfigError, CorpusError
+from rosetta.inputs.text.records import Keys, file_texts
+from rosetta.models import loading
+from rosetta.models.architectures.registry import modality_of
+from rosetta.models.devices import room_here
+from rosetta.models.folders import check_model_folder
+from rosetta.models.loading_within_memory import load_placed
+from rosetta.models.model_manifest import count_parameters
+from rosetta.models.neuron_counts import neuron_shape
+from rosetta.models.neurons import NeuronShape
+from rosetta.models.output_weights import output_weights, unembedding
+from rosetta.models.placement import Demand
+from rosetta.models.sources import ModelSource, model_source
+from rosetta.models.tokenizers import (
+    check_vocabulary,
+    load_tokenizer,
+    n_embedded,
+    token_ids,
+)
+from rosetta.moments import HigherMoments
+from rosetta.storage.digests import hash64
+from rosetta.storage.tables import read_csv
+
+LABEL = "--model"
+KEYS = Keys("--texts", "--text-column", "--domain-column")
+
+
+def measure_by_hand(wanted: AblationRequest) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Return the losses of a model under all treatments, and what is told of these.
+
+    What an ablated neuron is held at, and what draws match, is measured on the same samples.
+
+    Raises
+    ------
+    RosettaError
+        If the model has no loss or cannot be loaded, a neuron is not in it, there are too few
+        others to draw, or there are no samples.
+    """
+    source = _source(wanted)
+    config = loading.load_config_of(source)
+    text = modality_of(config.model_type, LABEL) == "text"
+    if not text:
+        check_classifier(config, LABEL)
+    mask = read_mask(wanted.neurons, neuron_shape(config, LABEL))
+    measured = (_on_text if text else _on_images)(wanted, source, config, mask)
+    return measured.losses, facts_told(measured, mask)
+
+
+def _source(wanted: AblationRequest) -> ModelSource:
+    if wanted.run is not None and wanted.model in wanted.run[0].models:
+        return model_source(*wanted.run, wanted.model)
+    local = Path(wanted.model).exists() or not re.match(HUB_ID, wanted.model)
+    if local:
+        check_model_folder(Path(wanted.model), LABEL)
+    revision = None if local else wanted.revision
+    return ModelSource(wanted.model, wanted.model, revision, dtype=wanted.dtype, key=LABEL)
+
+
+def read_mask(path: Path, shape: NeuronShape) -> np.ndarray:
+    """Return the neurons that a CSV names, bool (n_layers, d_mlp).
+
+    Raises
+    ------
+    StoreError
+        If it is not such a table, or has no row.
+    ConfigError
+        If a neuron is not in the model or is there twice, or a layer has fewer others.
+    """
+    table = read_csv(path, ["layer", "unit"], ("layer", "unit"), some=True)
+    for number, (layer, unit) in enumerate(zip(table["layer"], table["unit"], strict=True), 1):
+        if layer != int(layer) or unit != int(unit):
+            raise ConfigError(f"{path}: row {number} names no neuron: {layer}, {unit}.")
+        if layer >= shape.n_layers or unit >= shape.d_mlp:
+            raise ConfigError(
+                f"{path}: row {number}, layer {int(layer)}, unit {int(unit)}, is not in the model, "
+                f"whose {shape.in_words} are counted from 0."
+            )
+    if table.duplicated(["layer", "unit"]).any():
+        number = int(table.duplicated(["layer", "unit"]).to_numpy().argmax()) + 1
+        raise ConfigError(f"{path}: the neuron of row {number} is there before. Leave it out.")
+    mask = named_mask(table["layer"].to_numpy(int), table["unit"].to_numpy(int), shape)
+    crowded = np.flatnonzero(mask.sum(axis=1) > shape.d_mlp // 2)
+    if len(crowded):
+        layer, n = crowded[0], int(mask[crowded[0]].sum())
+        raise ConfigError(
+            f"{path}: names {n} of the {shape.d_mlp} neurons of layer {layer}, so there are not as "
+            "many others to draw. Name fewer."
+        )
+    return mask
+
+
+def _documents(wanted: AblationRequest) -> pd.DataFrame:
+    """Return the documents that are read, each once."""
+    if wanted.texts is None:
+        assert wanted.run is not None, "one of both is given"
+        return heldout_documents(wanted.run[1], wanted.settings.max_documents)
+    found = {hash64(one.text): one for one in file_texts(wanted.source, KEYS) if one.text.strip()}
+    table = pd.DataFrame(
+        {
+            "id": np.array(list(found), dtype=np.uint64),
+            "text": [one.text for one in found.values()],
+            "domain": [one.domain for one in found.values()],
+            "cluster": [str(id_) for id_ in found],
+        }
+    )
+    if table.empty:
+        raise CorpusError(f"--texts: {wanted.texts} holds no document with text. Give others.")
+    # Ids are hashes, so the first are a random sample.
+    return table.sort_values("id", ignore_index=True).head(
+        wanted.settings.max_documents or len(table)
+    )
+
+
+def _on_text(
+    wanted: AblationRequest, source: ModelSource, config: Any, mask: np.ndarray
+) -> Measured:
+    loading.check_context(config, wanted.sequence_length, "--sequence-length")
+    tokenizer, documents = load_tokenizer(source), _documents(wanted)
+    check_vocabulary(tokenizer, config, LABEL)
+    shape, length = neuron_shape(config, LABEL), wanted.sequence_length
+    demand = Demand.of(shape, count_parameters(config), source.dtype, length, stored=None)
+    inputs = ShardInputs(
+        source=source,
+        demand=demand.with_logits(length, n_embedded(config), source.dtype),
+        room=room_here(Devices()),
+        wanted_batch=wanted.batch_size,
+        model_config=config,
+        tokenizer=tokenizer,
+        documents=list(zip(documents["id"].tolist(), documents["text"].tolist(), strict=True)),
+        made_by={},
+    )
+    tokenized, _ = tokenize_shard(inputs, Activations(sequence_length=length))
+    model = inputs.model
+    found = _moments(forward(model, tokenized, inputs.batch_size, LABEL))
+    directions = unembedding(model, LABEL, token_ids(tokenizer))
+    written = vocabulary_table(output_weights(model, LABEL), directions, shape.n_layers, LABEL)
+    kurtosis = written["excess_kurtosis"].to_numpy(np.float64)
+    targets = _targets(wanted, mask, found, kurtosis)
+    return measure_on_text(model, documents, tokenized, targets, inputs.batch_size)
+
+
+def _on_images(
+    wanted: AblationRequest, source: ModelSource, config: Any, mask: np.ndarray
+) -> Measured:
+    if wanted.run is None or wanted.texts is not None:
+        raise ConfigError(
+            f"--texts: {wanted.model} sees images, whose classes a run knows. Give --config, "
+            "and no texts."
+        )
+    images, pixels, n_classes = heldout_images(wanted.run[1], wanted.settings.max_images)
+    shape = neuron_shape(config, LABEL)
+    demand = Demand.of(shape, count_parameters(config), source.dtype, 1024, stored=None)
+    size = wanted.batch_size
+    whole, _ = load_placed(source, demand, room_here(Devices()), size, load_whole)
+    classifier = classifier_of(whole, source)
+    check_classes(classifier, n_classes, LABEL)
+    found = _moments(show_images(classifier.seeing, _cut(pixels, size)))
+    targets = _targets(wanted, mask, found, found.excess_kurtosis)
+    return measure_on_images(classifier, images, pixels, targets, size)
+
+
+def _cut(pixels: np.ndarray, size: int) -> Iterable[np.ndarray]:
+    return (pixels[low : low + size] for low in range(0, len(pixels), size))
+
+
+def _moments(passes: Iterable[torch.Tensor]) -> HigherMoments:
+    """Return the moments of all neurons, from activations (n_layers, n_positions, d_mlp)."""
+    parts = (
+        HigherMoments.of(layers.float().transpose(0, 1).flatten(1).numpy()) for layers in passes
+    )
+    return reduce(HigherMoments.merge, parts)
+
+
+def _targets(
+    wanted: AblationRequest, mask: np.ndarray, found: HigherMoments, kurtosis: np.ndarray
+) -> Targets:
+    statistics = {"mean": found.mean, "variance": found.variance, "kurtosis": kurtosis}
+    return Targets(mask, statistics, wanted.settings, wanted.model)

@@ -1,0 +1,53 @@
+"""What `rosetta ablate` is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rosetta.config import Config, FilesSource
+from rosetta.config.ablation import AblationSettings
+from rosetta.run.paths import Paths
+
+
+@dataclass(frozen=True)
+class AblationRequest:
+    """What `rosetta ablate` was asked for.
+
+    Attributes
+    ----------
+    model, revision, dtype : str
+        Name of a model of the run, folder or hub id; its revision, the precision of its pass.
+    neurons : Path
+        CSV with the columns layer and unit.
+    texts : Path or None
+        File or folder of documents; None for the held-out samples of a run.
+    run : (Config, Paths) or None
+        The run.
+    text_column : str
+        Column of the text.
+    domain_column : str or None
+        Column of a label.
+    settings : AblationSettings
+        Method and draws.
+    sequence_length, batch_size : int
+        Tokens of a document that are read; documents or images per forward pass.
+    """
+
+    model: str
+    revision: str
+    dtype: str
+    neurons: Path
+    texts: Path | None
+    run: tuple[Config, Paths] | None
+    text_column: str
+    domain_column: str | None
+    settings: AblationSettings
+    sequence_length: int
+    batch_size: int
+
+    @property
+    def source(self) -> FilesSource:
+        """The documents as a source of texts."""
+        columns = {"text": self.text_column, "domain": self.domain_column}
+        return FilesSource(kind="files", path=str(self.texts), **columns)

@@ -1,0 +1,176 @@
+"""What ablations cost: planted differences, their intervals, and the trend with size."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import linregress, t
+
+from rosetta.ablation.columns import ACCURACY, BITS_PER_BYTE, LOSS, WHOLE
+from rosetta.ablation.effects import draw_probability, effect_table, loss_table
+from rosetta.ablation.trend import trend, trend_table
+from rosetta.config import Bootstrap
+
+QUICK = Bootstrap(n_resamples=999)
+N_DRAWS = 20
+TREATED = [
+    ("none", "none", 0),
+    ("ablate", "rosetta", 0),
+    *(("ablate", "matched", n) for n in range(N_DRAWS)),
+    ("keep", "rosetta", 0),
+]
+
+
+def planted(rng, n_clusters=40, per_cluster=3, cost=0.5, draw_std=0.05):
+    """Losses of documents in clusters: bits per byte go up by `cost`, for draws by 0.2 on average.
+
+    Documents of a cluster share what their ablation costs, and draws differ.
+    """
+    n = n_clusters * per_cluster
+    cluster = np.repeat(np.arange(n_clusters), per_cluster)
+    size = rng.integers(50, 150, n).astype(float)
+    intact = rng.normal(4, 0.5, n) * size
+    moved = {
+        0: np.zeros(n),
+        1: cost + rng.normal(0, 0.3, n_clusters)[cluster] + rng.normal(0, 0.1, n),
+        2 + N_DRAWS: 2 * cost + rng.normal(0, 0.1, n),
+    }
+    levels = rng.normal(0.2, draw_std, N_DRAWS)
+    for number, level in enumerate(levels):
+        moved[2 + number] = level + rng.normal(0, 0.1, n)
+    bits = np.stack([intact + moved[i] * size for i in range(len(TREATED))])
+    samples = pd.DataFrame({"sample": np.arange(n, dtype=np.uint64), "size": size})
+    samples = samples.assign(domain=np.where(cluster % 2, "a", "b"), cluster=cluster.astype(str))
+    return loss_table(samples, TREATED, bits, None, "m"), bits, size, samples
+
+
+def test_values_and_differences_are_ratios_of_sums():
+    losses, bits, size, samples = planted(np.random.default_rng(0))
+    table = effect_table(losses, QUICK, "m").set_index(["treatment", "population", "domain"])
+    assert set(table["measure"]) == {BITS_PER_BYTE}
+    for domain in (WHOLE, "a", "b"):
+        own = np.ones(len(size), bool) if domain == WHOLE else samples["domain"] == domain
+        value = bits[:, own].sum(axis=1) / size[own].sum()
+        rosetta, draws = value[1], value[2 : 2 + N_DRAWS]
+        row = table.loc[("ablate", "rosetta", domain)]
+        assert row["value"] == pytest.approx(rosetta)
+        assert row["difference"] == pytest.approx(rosetta - value[0])
+        assert row["n_samples"] == own.sum()
+        assert row["n_draws"] == 1
+        assert np.isnan(row["rosetta_excess"])
+        row = table.loc[("ablate", "matched", domain)]
+        assert row["difference"] == pytest.approx(draws.mean() - value[0])
+        assert row["rosetta_excess"] == pytest.approx(rosetta - draws.mean())
+        low, high = np.quantile(draws - value[0], [0.025, 0.975])
+        assert (row["draws_low"], row["draws_high"]) == pytest.approx((low, high))
+        assert row["p_draws"] == pytest.approx(2 / (N_DRAWS + 1))
+    assert np.isnan(table.loc[("none", "none", WHOLE), "difference"])
+
+
+def test_intervals_are_about_as_wide_as_the_errors_of_samples_and_draws():
+    """Normal theory: clusters' ratio, and draws' means, whose squared errors add."""
+    losses, bits, size, samples = planted(np.random.default_rng(1), draw_std=0.3)
+    row = effect_table(losses, Bootstrap(), "m").set_index(["treatment", "population", "domain"])
+    row = row.loc[("ablate", "matched", WHOLE)]
+    moved = bits[1] - bits[2 : 2 + N_DRAWS].mean(axis=0)
+    cluster = samples["cluster"].astype(int).to_numpy()
+    sums, weights = np.bincount(cluster, moved), np.bincount(cluster, size)
+    ratio = sums.sum() / weights.sum()
+    n = len(sums)
+    of_samples = n / (n - 1) * np.square(sums - ratio * weights).sum() / weights.sum() ** 2
+    draws = bits[2 : 2 + N_DRAWS].sum(axis=1) / size.sum()
+    error = np.sqrt(of_samples + draws.var(ddof=1) / N_DRAWS)
+    half = (row["rosetta_excess_ci_high"] - row["rosetta_excess_ci_low"]) / 2
+    assert half == pytest.approx(t.ppf(0.975, 25) * error, rel=0.15)
+    assert error > 1.2 * np.sqrt(of_samples)  # draws count
+
+
+def test_intervals_cover_what_was_planted():
+    """19 times in 20, of 100 data sets: 0.5 less 0.2, over documents and draws."""
+    inside = 0
+    for seed in range(100):
+        losses, *_ = planted(np.random.default_rng(seed + 100), per_cluster=1)
+        settings = Bootstrap(n_resamples=399)
+        rows = effect_table(losses.assign(domain=""), settings, f"m{seed}")
+        rows = rows.set_index(["treatment", "population", "domain"])
+        row = rows.loc[("ablate", "matched", WHOLE)]
+        inside += row["rosetta_excess_ci_low"] <= 0.3 <= row["rosetta_excess_ci_high"]
+    assert 89 <= inside <= 100
+
+
+def test_few_clusters_leave_no_interval():
+    losses, *_ = planted(np.random.default_rng(2), n_clusters=10)
+    table = effect_table(losses, QUICK, "m")
+    assert table["difference_ci_low"].isna().all()
+    assert table.loc[table["population"] != "none", "difference"].notna().all()
+
+
+def test_images_have_a_loss_and_an_accuracy():
+    rng = np.random.default_rng(3)
+    n, treated = 60, TREATED[:2]
+    bits, right = rng.gamma(2.0, size=(2, n)), (rng.random((2, n)) < 0.6).astype(float)
+    samples = pd.DataFrame({"sample": np.arange(n, dtype=np.uint64), "size": 1.0})
+    samples = samples.assign(domain="", cluster=samples["sample"].astype(str))
+    found = effect_table(loss_table(samples, treated, bits, right, "m"), QUICK, "m")
+    rows = found.set_index(["measure", "population"])
+    assert rows.loc[(LOSS, "rosetta"), "value"] == pytest.approx(bits[1].mean())
+    assert rows.loc[(ACCURACY, "rosetta"), "value"] == pytest.approx(right[1].mean())
+    moved = right[1].mean() - right[0].mean()
+    assert rows.loc[(ACCURACY, "rosetta"), "difference"] == pytest.approx(moved)
+    assert set(found["domain"]) == {WHOLE}
+
+
+def test_the_probability_among_draws_is_a_two_sided_rank():
+    draws = np.arange(19.0)
+    assert draw_probability(99.0, draws) == pytest.approx(0.1)
+    assert draw_probability(-1.0, draws) == pytest.approx(0.1)
+    assert draw_probability(17.5, draws) == pytest.approx(2 * 2 / 20)
+    assert draw_probability(9.0, draws) == 1.0
+
+
+def test_the_trend_of_one_family_is_a_regression():
+    rng = np.random.default_rng(4)
+    sizes = np.array([64, 128, 512, 1024, 2048])
+    values = 0.3 * np.log10(sizes) + rng.normal(0, 0.1, 5)
+    expected = linregress(np.log10(sizes), values)
+    found = trend(sizes, values, np.array(["f"] * 5))
+    half = t.ppf(0.975, 3) * expected.stderr
+    assert found["slope"] == pytest.approx(expected.slope)
+    assert found["slope_ci_low"] == pytest.approx(expected.slope - half)
+    assert found["slope_ci_high"] == pytest.approx(expected.slope + half)
+
+
+def test_families_have_levels_of_their_own():
+    sizes = np.array([64, 640, 6400] * 2)
+    families = np.repeat(["f", "g"], 3)
+    values = 0.5 * np.log10(sizes) + np.where(families == "g", 7.0, 0.0)
+    found = trend(sizes, values + np.tile([0.01, -0.02, 0.01], 2), families)
+    assert found["slope"] == pytest.approx(0.5, abs=1e-9)
+    assert found["n_families"] == 2
+    assert trend(sizes[[0, 3]], values[[0, 3]], families[[0, 3]])["reason"]
+    assert trend(sizes[:2], values[:2], families[:2])["reason"] == "too few models for an interval"
+    assert trend(sizes[:0], values[:0], families[:0])["reason"]
+
+
+def test_a_trend_table_has_a_row_per_treatment_and_quantity():
+    rows = [
+        {
+            "ladder": "l",
+            "treatment": treatment,
+            "measure": BITS_PER_BYTE,
+            "population": population,
+            "domain": WHOLE,
+            "model": f"f-{size}",
+            "n_neurons": size,
+            "difference": slope * np.log10(size) + wiggle,
+            "rosetta_excess": (0.2 if population == "matched" else np.nan),
+        }
+        for treatment in ("ablate", "keep")
+        for population, slope in (("rosetta", 0.4), ("matched", 0.1))
+        for size, wiggle in ((64, 0.0), (512, 0.01), (4096, 0.0))
+    ]
+    families = {row["model"]: "f" for row in rows}
+    found = trend_table(pd.DataFrame(rows), families).set_index(["treatment", "quantity"])
+    assert len(found) == 6
+    assert found.loc[("ablate", "rosetta"), "slope"] == pytest.approx(0.4)
+    assert found.loc[("keep", "matched"), "slope"] == pytest.approx(0.1)
+    assert found.loc[("ablate", "rosetta less matched"), "slope"] == pytest.approx(0, abs=1e-9)

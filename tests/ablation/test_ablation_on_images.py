@@ -1,0 +1,125 @@
+"""Ablation of classifiers on the held-out images of a run, from its files."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from commands import assert_rejected, run_here
+from tiny_image_architectures import noise_images, saved, tiny_image_model
+from workflow_runs import VISION
+
+from rosetta.ablation.image_loss import classifier_of, load_whole
+from rosetta.ablation.measure import Targets
+from rosetta.ablation.run_models import _on_images
+from rosetta.config import parse_config
+from rosetta.config.ablation import ablated_models, ablated_rungs
+from rosetta.errors import ModelError
+from rosetta.inputs.images.image_sets import write_image_set
+from rosetta.models.devices import CPU
+from rosetta.run.paths import Paths
+
+N_IMAGES, N_CLASSES = 40, 4
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A folder with a configuration, held-out images of 4 classes, classifiers and an encoder."""
+    folder = tmp_path_factory.mktemp("images")
+    (folder / "run.yaml").write_text(yaml.safe_dump({**VISION, "results": "results"}))
+    labels = np.arange(N_IMAGES) % N_CLASSES
+    table = pd.DataFrame({"label": labels, "domain": [f"c{one}" for one in labels]})
+    table = table.assign(caption="", source="s", index=range(N_IMAGES))
+    write_image_set(
+        Paths(folder / "results").image_set("heldout"),
+        table,
+        [noise_images(n=N_IMAGES)],
+        made_by={},
+        facts={"classes": [f"c{n}" for n in range(N_CLASSES)]},
+    )
+    for name, variant, changes in (
+        ("classifier", "vit-classifier", {"num_labels": N_CLASSES}),
+        ("another", "vit-classifier", {"num_labels": 7}),
+        ("encoder", "vit", {}),
+    ):
+        saved(folder / name, tiny_image_model(variant, **changes))
+    pd.DataFrame({"layer": [0, 1], "unit": [3, 7]}).to_csv(folder / "n.csv", index=False)
+    return folder
+
+
+def ablate(run, model, *options):
+    given = ("--model", model, "--neurons", "n.csv", "--out", "out.csv", *options)
+    return run_here("ablate", *given, folder=run)
+
+
+def test_a_classifier_is_ablated_by_hand(run):
+    done = ablate(run, "classifier", "--config", "run.yaml", "--method", "zero")
+    assert done.code == 0, done
+    rows = pd.read_csv(run / "out.csv").set_index(["measure", "treatment", "population", "domain"])
+    source = saved(run / "classifier", tiny_image_model("vit-classifier", num_labels=N_CLASSES))
+    classifier = classifier_of(load_whole(source, CPU), source)
+    labels = np.arange(N_IMAGES) % N_CLASSES
+    with torch.no_grad():
+        shown = classifier.seeing.arguments(torch.from_numpy(noise_images(n=N_IMAGES)))
+        logits = classifier.whole(**shown).logits.double().numpy()
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    bits = -np.log2(shares[np.arange(N_IMAGES), labels]).mean()
+    assert rows.loc[("loss", "none", "none", "all"), "value"] == pytest.approx(bits, rel=1e-4)
+    right = (logits.argmax(axis=1) == labels).mean()
+    assert rows.loc[("accuracy", "none", "none", "all"), "value"] == pytest.approx(right)
+    assert rows.loc[("loss", "ablate", "rosetta", "all"), "n_ablated"] == 2
+    assert np.isfinite(rows.loc[("loss", "ablate", "matched", "all"), "rosetta_excess_ci_low"])
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("encoder", "--config run.yaml", "--model: vit has no head that tells classes"),
+        ("another", "--config run.yaml", "--model: tells 7 classes, and the run's images have 4"),
+        ("classifier", "--texts n.csv", "--texts: classifier sees images, whose classes a run"),
+    ],
+)
+def test_what_has_no_loss_on_a_runs_images_is_rejected(run, model, options, message):
+    assert_rejected(ablate(run, model, *options.split()), message)
+
+
+def test_a_runs_model_is_measured_on_its_images(run):
+    config = parse_config({**VISION, "results": str(run / "results")})
+    source = saved(run / "classifier", tiny_image_model("vit-classifier", num_labels=N_CLASSES))
+    shape = {"n_layers": 2, "d_mlp": 24}
+    manifest = {**shape, "n_parameters": 5000, "grid": [4, 4], "n_prefix": 1}
+    rng, mask = np.random.default_rng(0), np.zeros((2, 24), bool)
+    mask[1, :5] = True
+    names = ("mean", "variance", "kurtosis")
+    statistics = {name: rng.gamma(1.0, size=48) for name in names}
+    settings = parse_config(with_ablation(max_images=25)).ablation
+    targets = Targets(mask, statistics, settings, "classifier")
+    found = _on_images(config, Paths(run / "results"), source, manifest, targets)
+    assert found.losses["sample"].nunique() == 25
+    assert set(found.losses["domain"]) == {f"c{n}" for n in range(N_CLASSES)}
+    assert found.losses["right"].isin([0.0, 1.0]).all()
+    other = saved(run / "another", tiny_image_model("vit-classifier", num_labels=7))
+    with pytest.raises(ModelError, match="tells 7 classes"):
+        _on_images(config, Paths(run / "results"), other, manifest, targets)
+
+
+def ladder_with(task):
+    """The first ladder of the vision preset that has a model of a task, or has none."""
+    config = parse_config(VISION)
+    tasks = {
+        name: {config.task_of(model) for rung in rungs for model in rung}
+        for name, rungs in config.ladders.items()
+    }
+    return next((name for name, found in tasks.items() if task in found), None)
+
+
+def with_ablation(**changes):
+    return {**VISION, "ablation": {"ladder": ladder_with("classifier"), **changes}}
+
+
+def test_of_a_rung_the_classifiers_are_ablated():
+    config = parse_config(with_ablation())
+    for _, group in ablated_rungs(config):
+        found = ablated_models(config, group)
+        assert found == [name for name in group if config.task_of(name) == "classifier"]
+        assert found
