@@ -20,6 +20,7 @@ from rosetta.cli import (
     models,
     report,
     runs,
+    sae,
 )
 from rosetta.cli.filtering import filtering_app
 from rosetta.cli.stores import store_app
@@ -46,6 +47,7 @@ for _module in (
     analysis,
     controls,
     instruments,
+    sae,
     interchange,
     filtering,
     report,

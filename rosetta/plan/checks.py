@@ -12,6 +12,7 @@ from rosetta.config.base import MEANT_TO_SNAKEMAKE, Section
 from rosetta.config.filtering import Filtering
 from rosetta.config.image_stores import shared_by_generator
 from rosetta.config.ladders import check_modalities, check_scales
+from rosetta.config.sae import Sae
 from rosetta.correlation.plan import check_budget
 from rosetta.errors import ConfigError
 from rosetta.extras import require_extra
@@ -29,6 +30,8 @@ from rosetta.plan.costs.pairs import held_rows
 from rosetta.plan.costs.stages import COSTS
 from rosetta.plan.extent import Extent
 from rosetta.run.paths import Paths
+from rosetta.sae.folders import check_inputs, part_folders, weight_files
+from rosetta.sae.sizes import check_active, sae_size
 
 
 def check_config(config: Config, need_sources: bool = True) -> None:
@@ -66,6 +69,8 @@ def check_config(config: Config, need_sources: bool = True) -> None:
                 "its place. Give it as "
                 "`path`, or run elsewhere."
             )
+    if config.sae and need_sources:
+        _check_autoencoders(config, config.sae)
     _check_training(config)
     _check_shards(config)
     check_modalities(config, partial(known_modality, config, Paths(Path(config.results))))
@@ -143,6 +148,22 @@ def _check_image_sweeps(config: Config) -> None:
             "sweeps.image_source: no two models are compared both with each other and with one "
             "generator, so none saw images of two kinds. Add such ladders, or leave it out."
         )
+
+
+def _check_autoencoders(config: Config, settings: Sae) -> None:
+    """Check autoencoders that are read, and the size of others, as far as sizes are known."""
+    paths = Paths(Path(config.results))
+    for model, path in settings.path.items():
+        _check_names(weight_files(Path(path)), f"sae.path.{model}")
+    for model in config.used_models():
+        size, path = known_size(config, paths, model), settings.path.get(model)
+        if size is None:
+            continue
+        of = sae_size(settings, model, size.shape)
+        for folder in part_folders(Path(path), settings.per, of.n_parts) if path else []:
+            check_inputs(folder, of.d_in, f"sae.path.{model}")
+        if not path:
+            check_active(settings, of)
 
 
 def _check_images(config: Config) -> None:

@@ -42,6 +42,7 @@ from rosetta.report.instrument_section import instrument_section
 from rosetta.report.neuron_section import neuron_section
 from rosetta.report.phases import phase_table
 from rosetta.report.pictures import embedded
+from rosetta.report.sae_section import sae_section
 from rosetta.report.summary import (
     HOW_MANY,
     QUESTIONS,
@@ -119,6 +120,7 @@ def render_report(config: Config, paths: Paths) -> str:
         growth=_growth(config, paths),
         controls=_controls(config, paths),
         instruments=instrument_section(config, paths),
+        sae=sae_section(config, paths),
         theory=theory,
         filtering=filtering,
         phases=phase_table(config, paths),

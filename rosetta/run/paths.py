@@ -240,6 +240,10 @@ class Paths:
         "instruments/{pair}.parquet",
         "matches by other instruments on halves of the samples, and under a null model",
     )
+    autoencoders = Files("sae/{model}", "sparse autoencoders of a model, in the format of SAELens")
+    autoencoder_manifest = Files("sae/{model}.json", "their manifest, with how much they explain")
+    autoencoder_neurons = Files("sae/{model}.parquet", "what they say of every neuron of the model")
+    autoencoder_checkpoints = Files("checkpoints/sae/{model}", "checkpoints of their training")
     theory = File("theory", "what the theory's tables are made from")
     theory_simulation = Files("theory/simulation/beta-{beta}.csv", "simulations of one decay β")
     theory_sweep = Files(
@@ -256,6 +260,23 @@ class Paths:
     def filtering(self, name: str) -> FilterPaths:
         """Return where a filter's results lie."""
         return FilterPaths(self.root / "filtering" / name)
+
+    @property
+    def features(self) -> FeaturePaths:
+        """Where the same results of features of sparse autoencoders lie."""
+        return FeaturePaths(self.root / FEATURES)
+
+
+FEATURES = "features"  # the folder of what is of features, as the run's is of neurons
+
+
+@dataclass(frozen=True)
+class FeaturePaths(Paths):
+    """Where results lie that are of features in place of neurons: `features` of a run."""
+
+    def split(self, split: str) -> Path:
+        """Return the documents of a split, which are the run's own."""
+        return Paths(self.root.parent).split(split)
 
 
 def places(paths: type[Paths] | type[FilterPaths]) -> dict[str, Place]:

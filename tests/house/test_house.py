@@ -38,6 +38,7 @@ ORDER = [
     "matching",
     "analysis",
     "instruments",
+    "sae",
     "theory",
     "filtering",
     "drawing",

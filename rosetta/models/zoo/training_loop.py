@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class Steps:
         What an entry of `batches` is, for the progress bar.
     loss_unit : str
         Of the loss, for messages.
+    state : dict of str to Tensor
+        What steps change in place besides the parameters; saved with these.
     """
 
     batches: torch.Tensor
@@ -74,6 +76,7 @@ class Steps:
     loss_of: LossOf = returned_loss
     unit: str = "tok"
     loss_unit: str = "nats per token"
+    state: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 def run_steps(
@@ -190,6 +193,7 @@ def _save_checkpoint(steps: Steps, model: Any, optimizer: Any, losses: list[floa
         "model": {name: parameter.detach() for name, parameter in _trained(model).items()},
         "optimizer": optimizer.state_dict(),
         "losses": losses,
+        **({"state": steps.state} if steps.state else {}),
     }
     path = _checkpoint(steps.checkpoints)
     with digested(path, _n_bytes(state)) as temporary, open(temporary, "wb") as stream:
@@ -219,6 +223,8 @@ def _resume(steps: Steps, model: Any, optimizer: Any) -> list[float]:
         return []
     for name, parameter in _trained(model).items():
         parameter.copy_(state["model"][name])
+    for name, tensor in steps.state.items():
+        tensor.copy_(state["state"][name])
     optimizer.load_state_dict(state["optimizer"])
     say(f"resuming at step {len(state['losses'])}")
     return list(state["losses"])

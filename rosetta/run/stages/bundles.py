@@ -11,7 +11,16 @@ from collections.abc import Callable, Iterable, Sequence
 from rosetta.config import PAIR_SEPARATOR, Config, group_name, twin_name
 from rosetta.config.base import Modality
 from rosetta.config.names import model_of_store
-from rosetta.run.stages import activations, analysis, filtering, images, instruments, models, theory
+from rosetta.run.stages import (
+    activations,
+    analysis,
+    filtering,
+    images,
+    instruments,
+    models,
+    sae,
+    theory,
+)
 from rosetta.run.stages.correlation import ON_PAIRS
 from rosetta.run.stages.record import Bundle, Piece, Sized, Stage, Wildcards
 
@@ -186,6 +195,10 @@ def _small_image_models(config: Config) -> list[Wildcards]:
     return [{}] if config.small_pairs and config.used_models("images") else []
 
 
+def _small_autoencoders(config: Config) -> list[Wildcards]:
+    return [{}] if config.small_pairs and config.sae else []
+
+
 def _small_filter(config: Config) -> list[Wildcards]:
     return [{}] if config.small_filter else []
 
@@ -194,11 +207,12 @@ def _small_simulations(config: Config) -> list[Wildcards]:
     return _any_of(*_SIMULATIONS)(config) if config.theory.small else []
 
 
-_OF_MODELS, _OF_STORES, _OF_IMAGES, _OF_COUNTS, _OF_INSTRUMENTS, _OF_THEORY = (
+_OF_MODELS, _OF_STORES, _OF_IMAGES, _OF_COUNTS, _OF_INSTRUMENTS, _OF_SAE, _OF_THEORY = (
     {stage.name: stage for stage in part.STAGES}
-    for part in (models, activations, images, analysis, instruments, theory)
+    for part in (models, activations, images, analysis, instruments, sae, theory)
 )
 _PROFILES = [_OF_IMAGES["image_neurons"]]
+_AUTOENCODERS = [_OF_SAE[name] for name in ("sae", "sae_encode", "sae_match")]
 _TOKENIZERS = (_OF_MODELS["tokenizer"],)
 _SIMULATIONS = [
     _OF_THEORY[f"theory_{name}"]
@@ -209,11 +223,13 @@ _ROUTES = [_OF_THEORY[f"theory_{name}"] for name in ("ngrams", "beta")]
 _TABLES = [
     *(_OF_COUNTS[name] for name in ("counts", "control_tables", "fit", "describe", "findings")),
     _OF_INSTRUMENTS["instrument_tables"],
+    _OF_SAE["sae_tables"],
     *(_OF_THEORY[f"theory_{name}"] for name in ("compare", "predict")),
 ]
 _FIGURES = [
     *(_OF_COUNTS[name] for name in ("figures", "control_figures", "neuron_figures")),
     _OF_INSTRUMENTS["instrument_figures"],
+    _OF_SAE["sae_figures"],
     _OF_IMAGES["place_maps"],
     _OF_THEORY["theory_figures"],
 ]
@@ -299,6 +315,12 @@ BUNDLES = (
         name="groups",
         jobs=_with_larger_groups,
         pieces=_groups,
+        resources=Sized(by="stage"),
+    ),
+    Bundle(
+        name="autoencoders",
+        jobs=_small_autoencoders,
+        pieces=_all_of(*_AUTOENCODERS),
         resources=Sized(by="stage"),
     ),
     Bundle(

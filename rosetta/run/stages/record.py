@@ -28,6 +28,7 @@ Phase = Literal[
     "intervals",
     "sweeps",
     "instruments",
+    "autoencoders",
     "neurons",
     "theory",
     "filtering",

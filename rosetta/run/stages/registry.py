@@ -28,6 +28,7 @@ from rosetta.run.stages import (
     matching,
     models,
     report,
+    sae,
     theory,
 )
 from rosetta.run.stages.bundles import BUNDLES
@@ -44,6 +45,7 @@ _ORDER = (
     *instruments.STAGES,
     *judging.STAGES,
     *images.STAGES,
+    *sae.STAGES,
     report.VIEWER,
     *filtering.STAGES,
     *theory.STAGES,

@@ -1,0 +1,241 @@
+"""The autoencoders of a model: trained or read, judged, written, and read again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rosetta.activations.folders import open_stores
+from rosetta.activations.reader import StoreReader
+from rosetta.analysis.bootstrap import mean_estimate
+from rosetta.config import Config
+from rosetta.config.sae import Sae
+from rosetta.errors import ConfigError, ModelError
+from rosetta.models.neurons import NeuronShape
+from rosetta.progress import say
+from rosetta.run.paths import Paths
+from rosetta.sae.checkpoints import load_dictionary
+from rosetta.sae.dictionary import Dictionary, Standard
+from rosetta.sae.folders import check_inputs, part_folders
+from rosetta.sae.measures import Fit, fit_of, neuron_measures
+from rosetta.sae.rows import CountedRows, standard_of
+from rosetta.sae.sizes import check_active, sae_size
+from rosetta.sae.training import train_autoencoder
+from rosetta.storage.manifests import check_files, read_manifest
+
+KIND = "sae"
+
+
+@dataclass(frozen=True)
+class ModelSae:
+    """The autoencoders of a model: one of all layers, or one per layer.
+
+    Attributes
+    ----------
+    dictionaries : list of Dictionary
+        In the order of layers.
+    neurons : DataFrame
+        `rosetta.sae.columns.SAE_NEURON_COLUMNS`.
+    facts : dict
+        `rosetta.sae.columns.SAE_COLUMNS` of the model but its name, and by part what is known.
+    """
+
+    dictionaries: list[Dictionary]
+    neurons: pd.DataFrame
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelRows:
+    """What autoencoders of a model are trained on, and judged on.
+
+    Attributes
+    ----------
+    name : str
+        The model.
+    shape : NeuronShape
+        Its neurons.
+    all_rows, trained_on : CountedRows
+        All rows that count, and those that are not held out.
+    heldout : ndarray of bool, shape (n_rows,)
+        Which are held out.
+    standard : Standard
+        Means and deviations of all neurons.
+    """
+
+    name: str
+    shape: NeuronShape
+    all_rows: CountedRows
+    trained_on: CountedRows
+    heldout: np.ndarray
+    standard: Standard
+
+    @classmethod
+    def of(
+        cls, name: str, stores: Sequence[StoreReader], table: Path | None, one_in: int
+    ) -> ModelRows:
+        """Return the rows of a model's stores; one in so many samples is held out.
+
+        Raises
+        ------
+        ConfigError
+            If no sample is held out, or none is left.
+        """
+        rows = CountedRows.of(stores, table)
+        heldout = rows.heldout(one_in)
+        if heldout.all() or not heldout.any():
+            raise ConfigError(
+                f"sae.heldout_one_in: of {len(set(rows.clusters))} independent samples, one in "
+                f"{one_in} cannot be held out. Lower it, or give more samples."
+            )
+        kept = rows.only(~heldout)
+        return cls(name, stores[0].shape, rows, kept, heldout, standard_of(stores))
+
+    def parts(self, per: str) -> list[tuple[int, int]]:
+        """Return the ranges of neurons that an autoencoder each reads."""
+        n = self.shape.n_layers if per == "layer" else 1
+        width = self.shape.n_layers * self.shape.d_mlp // n
+        return [(part * width, (part + 1) * width) for part in range(n)]
+
+
+def make_autoencoders(config: Config, paths: Paths, rows: ModelRows) -> ModelSae:
+    """Train or read the autoencoders of a model, and judge them on held-out samples.
+
+    Raises
+    ------
+    ConfigError, ModelError
+        If `sae.k` is above the features, the training diverges, or what is to be read does not
+        fit.
+    """
+    settings, checkpoints = _settings(config), paths.autoencoder_checkpoints(rows.name)
+    size, ranges = sae_size(settings, rows.name, rows.shape), rows.parts(settings.per)
+    path = settings.path.get(rows.name)
+    folders = part_folders(Path(path), settings.per, len(ranges)) if path else []
+    if not path:
+        check_active(settings, size)
+    found, parts, fits, tables = [], [], [], []
+    for number, (low, high) in enumerate(ranges):
+        standard, neurons = rows.standard.part(low, high), (low, high)
+        if folders:
+            key = f"sae.path.{rows.name}"
+            check_inputs(folders[number], high - low, key)
+            dictionary, told = load_dictionary(folders[number], key), {}
+        else:
+            say(f"{rows.name}, autoencoder {number + 1} of {len(ranges)}")
+            folder = checkpoints / str(number)
+            trained = train_autoencoder(rows.trained_on, neurons, standard, settings, folder)
+            dictionary = trained.dictionary
+            told = {"train_loss": trained.train_loss, "positions": trained.positions}
+        fit = fit_of(dictionary, rows.all_rows, rows.heldout, neurons, standard)
+        found.append(dictionary)
+        fits.append(fit)
+        tables.append(neuron_measures(dictionary, fit, standard.dead))
+        parts.append({"kind": dictionary.kind, **told, **_part_facts(fit, rows)})
+    _check_same(found, rows.name)
+    facts = {**_facts(config, rows, found, fits, parts), "parts": parts}
+    return ModelSae(found, _named(pd.concat(tables, ignore_index=True), rows.shape), facts)
+
+
+def _settings(config: Config) -> Sae:
+    if config.sae is None:
+        raise ConfigError("sae: is null. Give the section to train or read autoencoders.")
+    return config.sae
+
+
+def _check_same(dictionaries: list[Dictionary], name: str) -> None:
+    sizes = {of.n_features for of in dictionaries}
+    if len(sizes) > 1:
+        raise ModelError(
+            f"sae.path.{name}: its autoencoders have {', '.join(map(str, sorted(sizes)))} features."
+            " Give as many in every layer."
+        )
+
+
+def _part_facts(fit: Fit, rows: ModelRows) -> dict[str, Any]:
+    n_heldout = int(rows.heldout.sum())
+    return {
+        "n_features": len(fit.fires),
+        "n_live": fit.n_live,
+        "l0": fit.n_active / n_heldout,
+        "explained_variance": _explained(fit.error.sum(), fit.total.sum()),
+    }
+
+
+def _explained(error: float, total: float) -> float:
+    return float(1 - error / total) if total else float("nan")
+
+
+def _facts(
+    config: Config,
+    rows: ModelRows,
+    dictionaries: list[Dictionary],
+    fits: list[Fit],
+    parts: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Return what is told of all autoencoders of a model together.
+
+    `explained_variance` is 1 − Σ errors / Σ squared deviations over neurons and held-out positions;
+    its interval is that of this ratio over clusters of samples (`rosetta.analysis.bootstrap`).
+    """
+    error, total = (
+        sum(getattr(fit, name) for fit in fits) for name in ("sample_error", "sample_total")
+    )
+    kept = total > 0
+    ratios = (error[kept] / total[kept])[:, None]
+    clusters = np.unique(rows.all_rows.clusters, return_inverse=True)[1][kept]
+    estimate = mean_estimate(
+        ratios, config.bootstrap, "sae", rows.name, weights=total[kept], clusters=clusters
+    )
+    low, high = estimate.interval()
+    n_features, n_live = (sum(part[name] for part in parts) for name in ("n_features", "n_live"))
+    losses = [part["train_loss"] for part in parts if "train_loss" in part]
+    return {
+        "per": _settings(config).per,
+        "origin": "trained" if losses else "loaded",
+        "architecture": dictionaries[0].kind,
+        "n_neurons": rows.shape.n_neurons,
+        "n_features": n_features,
+        "n_live": n_live,
+        "dead_share": 1 - n_live / n_features,
+        "l0": float(np.mean([part["l0"] for part in parts])),
+        "explained_variance": float(1 - estimate.value[0]),
+        "explained_variance_ci_low": float(1 - high[0]),
+        "explained_variance_ci_high": float(1 - low[0]),
+        "train_explained_variance": float(1 - np.mean(losses)) if losses else float("nan"),
+        "n_heldout": int(rows.heldout.sum()),
+        "n_positions": len(rows.all_rows),
+        "n_trained_on": sum(part.get("positions", 0) for part in parts),
+    }
+
+
+def _named(measures: pd.DataFrame, shape: NeuronShape) -> pd.DataFrame:
+    layer, unit = np.divmod(np.arange(len(measures), dtype=np.int64), shape.d_mlp)
+    places = {"layer": layer.astype(np.int32), "unit": unit.astype(np.int32)}
+    return pd.concat([pd.DataFrame(places), measures], axis=1)
+
+
+def stores_of(config: Config, paths: Paths, model: str) -> list[StoreReader]:
+    """Return all shards that first trainings of a model are matched on."""
+    n_shards = config.activations.n_shards
+    names = config.stores_of_model(model)
+    return [store for name in names for store in open_stores(paths.stores(name, n_shards))]
+
+
+def read_autoencoders(paths: Paths, model: str) -> list[Dictionary]:
+    """Return the autoencoders that `sae_step` wrote of a model.
+
+    Raises
+    ------
+    StoreError
+        If one is missing or damaged.
+    """
+    path = paths.autoencoder_manifest(model)
+    manifest, folder = read_manifest(path, KIND), paths.autoencoders(model)
+    check_files(folder, manifest["files"], path)
+    n = len(manifest["holds"]["parts"])
+    return [load_dictionary(folder / str(part), str(path)) for part in range(n)]
