@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from rosetta.analysis.counts import COUNT_COLUMNS
-from rosetta.analysis.groups import MODEL_POLARIZATION_COLUMNS, POLARIZATION_COLUMNS
+from rosetta.analysis.groups import POLARIZATION_COLUMNS
 from rosetta.analysis.scaling import SCALING_COLUMNS
 
 SAE_MEASURES = ["unexplained", "participation", "interference"]
@@ -27,7 +26,6 @@ SAE_COLUMNS = [
     "n_trained_on",
 ]
 SAE_POLARIZATION_COLUMNS = [*POLARIZATION_COLUMNS[:2], "n_neurons", *POLARIZATION_COLUMNS[2:]]
-SAE_MODEL_POLARIZATION_COLUMNS = MODEL_POLARIZATION_COLUMNS
 SAE_TREND_COLUMNS = [
     "ladder",
     "group",
@@ -61,6 +59,5 @@ SAE_FEATURE_COLUMNS = [
     "interval",
     "modality",
 ]
-assert set(_OF_FEATURES) <= set(COUNT_COLUMNS)
 SIZES = ("n_neurons", "n_live")  # what stands for the size of models in the laws of features
 SAE_FEATURE_SCALING_COLUMNS = ["size", *SCALING_COLUMNS]

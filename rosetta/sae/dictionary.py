@@ -118,7 +118,7 @@ class Standard:
 
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return mean and scale in float32."""
-        return tuple(torch.from_numpy(part).float() for part in (self.mean, self.scale))
+        return torch.from_numpy(self.mean).float(), torch.from_numpy(self.scale).float()
 
 
 def in_own_units(of_standard: Dictionary, standard: Standard) -> Dictionary:

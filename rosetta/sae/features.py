@@ -59,7 +59,7 @@ def _encoded(store: StoreReader, dictionaries: Sequence[Dictionary]) -> Iterator
     """Yield features (n_layers, n_rows, F) of successive rows."""
     for _, parts in store.chunks(0, store.n_layers * store.d_mlp):
         values = torch.cat([part.float() for _, part in parts], dim=1)
-        read = values.split(values.shape[1] // len(dictionaries), dim=1)
+        read = values.tensor_split(len(dictionaries), dim=1)
         coded = [of.encode(part) for of, part in zip(dictionaries, read, strict=True)]
         yield torch.stack(coded)
 
@@ -68,7 +68,7 @@ def feature_config(config: Config) -> Config:
     """Return the configuration by which features are matched: as neurons are, of first trainings,
     exactly, and with the null of exchanged samples alone.
     """
-    controls = {"permutation_seeds": [], "untrained_seeds": []}
+    controls: dict[str, list[int]] = {"permutation_seeds": [], "untrained_seeds": []}
     exactly = {"method": "exact", "n_jobs": 1, "max_k": config.matching.k}
     sizes = {
         name: size.model_copy(update={"replicates": 1}) for name, size in config.zoo.sizes.items()

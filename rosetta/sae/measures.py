@@ -6,8 +6,8 @@ those that training began with.
 
 * `unexplained`: Σ (x_u − x̂_u)² / Σ (x_u − μ_u)² over held-out positions, with the mean of all
   positions.
-* `participation`: (Σ_f w_fu²)² / Σ_f w_fu⁴, the number of features that a neuron's activation takes:
-  1 if all comes from one, n if n add as much each.
+* `participation`: (Σ_f w_fu²)² / Σ_f w_fu⁴, the number of features that a neuron's activation
+  takes: 1 if all comes from one, n if n add as much each.
 * `interference`: the largest |cos(w_u, w_v)| with another neuron v that is not dead.
 """
 

@@ -87,7 +87,7 @@ class CountedRows:
         return torch.cat(found)
 
     def blocks(self, low: int, high: int) -> Iterator[tuple[int, torch.Tensor]]:
-        """Yield (first row, values) of neurons low to high, in order, a chunk of a store at once."""
+        """Yield (first row, values) of neurons low to high, in order, chunk by chunk."""
         yield from self._pieces(0, len(self), low, high)
 
     def _pieces(

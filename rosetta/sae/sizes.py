@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rosetta.config.sae import Sae
-from rosetta.errors import ConfigError, ModelError
+from rosetta.errors import ConfigError
 from rosetta.models.neurons import NeuronShape
 from rosetta.sae.folders import part_folders, stated_size
 
@@ -42,16 +42,18 @@ def sae_size(settings: Sae, model: str, shape: NeuronShape) -> SaeSize:
     """Return the size of a model's autoencoders; of loaded ones as their folder tells it.
 
     A folder that is not there, as where a run is only planned, counts as one of `width`.
+
+    Raises
+    ------
+    ModelError
+        As `rosetta.sae.folders.stated_size`.
     """
     n_parts = shape.n_layers if settings.per == "layer" else 1
     d_in = shape.n_neurons // n_parts
     n_features, path = settings.width * d_in, settings.path.get(model)
-    if path:
+    if path and Path(path).is_dir():
         first = part_folders(Path(path), settings.per, n_parts)[0]
-        try:
-            n_features = stated_size(first, f"sae.path.{model}")[1]
-        except ModelError:  # `rosetta.plan.checks` says so where files are needed
-            pass
+        n_features = stated_size(first, f"sae.path.{model}")[1]
     return SaeSize(n_parts, d_in, n_features, bool(path))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from typing import Any
 
 from rosetta.config import Config, entry_of
 from rosetta.config.names import model_of_store
@@ -51,7 +52,7 @@ def sae_step(config: Config, paths: Paths, model: str) -> None:
     shutil.rmtree(paths.autoencoder_checkpoints(model), ignore_errors=True)
 
 
-def _plain(facts: dict) -> dict:
+def _plain(facts: dict[str, Any]) -> dict[str, Any]:
     """Return facts as JSON has them: what is not known is null."""
     return {name: None if value != value else value for name, value in facts.items()}
 
@@ -83,7 +84,7 @@ def sae_encode_step(config: Config, paths: Paths, model: str) -> None:
         write_features(store, dictionaries, out, config.activations.dtype, made)
 
 
-def _describe_features(paths: Paths, model: str, manifest: dict) -> None:
+def _describe_features(paths: Paths, model: str, manifest: dict[str, Any]) -> None:
     """Write what counts of features ask of a model: how many it has."""
     parts = manifest["holds"]["parts"]
     n_layers, width = len(parts), parts[0]["n_features"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,7 @@ def model_table(config: Config, paths: Paths) -> pd.DataFrame:
     return pd.DataFrame(rows)[SAE_COLUMNS]
 
 
-def _facts(paths: Paths, model: str) -> dict:
+def _facts(paths: Paths, model: str) -> dict[str, Any]:
     holds = dict(read_manifest(paths.autoencoder_manifest(model), KIND)["holds"])
     holds.pop("parts")
     return {name: np.nan if value is None else value for name, value in holds.items()}
@@ -151,7 +152,7 @@ def feature_tables(config: Config, paths: Paths) -> tuple[pd.DataFrame, pd.DataF
     return counts[SAE_FEATURE_COLUMNS], table[SAE_FEATURE_SCALING_COLUMNS]
 
 
-def _mean(models: str, facts: dict[str, dict], column: str) -> float:
+def _mean(models: str, facts: dict[str, dict[str, Any]], column: str) -> float:
     return float(np.mean([facts[name][column] for name in models.split(PAIR_SEPARATOR)]))
 
 

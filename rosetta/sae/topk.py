@@ -114,8 +114,8 @@ class TopKAutoencoder(nn.Module):
     def dictionary(self) -> Dictionary:
         """Return its weights as they are."""
         parts = (self.encoder, self.encoder_bias, self.decoder, self.bias)
-        weights = [part.detach().clone() for part in parts]
-        return Dictionary(*weights, centred=True, k=self.recipe.k)
+        encoder, encoder_bias, decoder, bias = (part.detach().clone() for part in parts)
+        return Dictionary(encoder, encoder_bias, decoder, bias, centred=True, k=self.recipe.k)
 
 
 class UnitAdam(torch.optim.Adam):
@@ -146,5 +146,5 @@ class UnitAdam(torch.optim.Adam):
         if gradient is not None:
             gradient -= (gradient * rows).sum(dim=1, keepdim=True) * rows
         told = super().step(closure)
-        rows /= rows.norm(dim=1, keepdim=True)
+        rows.div_(rows.norm(dim=1, keepdim=True))
         return told

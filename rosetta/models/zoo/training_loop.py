@@ -6,15 +6,17 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from rosetta.errors import ModelError
-from rosetta.models.zoo.optimizers import Together
 from rosetta.progress import bar, say
 from rosetta.storage.digests import digested, hash64, is_whole
+
+if TYPE_CHECKING:
+    from rosetta.models.zoo.optimizers import Together  # brings transformers, seconds for nothing
 
 LAST_STEPS = 20  # the reported training loss is the mean over this many last steps
 MAX_LOSS = 709.0  # nats: e to this is about the largest float64
