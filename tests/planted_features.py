@@ -39,7 +39,7 @@ def save_mixture(folder, features, mixing, noise, rng, n_shards=1, **saved):
 
 
 def best_cosines(planted, found):
-    """Return the largest cosine of every planted direction with a found one; rows are directions."""
+    """Return the largest cosine of every planted direction with a found one, row by row."""
     planted, found = (
         rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (planted, found)
     )

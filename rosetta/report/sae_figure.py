@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from rosetta.analysis.groups import OTHERS, ROSETTA, rosetta_group
 from rosetta.analysis.null_thresholds import PLAIN
@@ -142,5 +143,7 @@ def _draw_features(axes: plt.Axes, tables: SaeTables, colors: Mapping[str, Any])
     axes.set(xscale="log", yscale="log", xlabel="neurons per model")
     axes.set_ylabel("above exchanged samples" if statistic == ABOVE else "all")
     label_sizes(axes, known[NEURONS], most=4)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="upper left", **_LEGEND)

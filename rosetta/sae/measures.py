@@ -5,7 +5,8 @@ neuron u. Features that are active at no position are left out of them, for thei
 those that training began with.
 
 * `unexplained`: Σ (x_u − x̂_u)² / Σ (x_u − μ_u)² over held-out positions, with the mean of all
-  positions.
+  positions; 1 where that is more, because then the mean alone does better, which explains nothing.
+  Without this bound the few neurons that hardly change there would be all that a mean tells of.
 * `participation`: (Σ_f w_fu²)² / Σ_f w_fu⁴, the number of features that a neuron's activation
   takes: 1 if all comes from one, n if n add as much each.
 * `interference`: the largest |cos(w_u, w_v)| with another neuron v that is not dead.
@@ -123,7 +124,7 @@ def neuron_measures(dictionary: Dictionary, fit: Fit, dead: np.ndarray) -> pd.Da
     columns[:, torch.from_numpy(dead)] = 0.0
     squares = columns.square()
     with np.errstate(divide="ignore", invalid="ignore"):
-        unexplained = np.where(fit.total > 0, fit.error / fit.total, np.nan)
+        unexplained = np.where(fit.total > 0, np.minimum(fit.error / fit.total, 1.0), np.nan)
         participation = (squares.sum(dim=0).square() / squares.square().sum(dim=0)).numpy()
     found = {
         "unexplained": np.where(dead, np.nan, unexplained),

@@ -1,4 +1,4 @@
-"""Autoencoders that are read: the formats of SAELens and dictionary_learning, as these write them."""
+"""Autoencoders that are read, in the formats of SAELens and dictionary_learning."""
 
 import json
 
@@ -20,7 +20,9 @@ def arrays(threshold=False):
     shapes = {"W_enc": (D, F), "b_enc": (F,), "W_dec": (F, D), "b_dec": (D,)}
     if threshold:
         shapes["threshold"] = (F,)
-    return {name: torch.from_numpy(rng.normal(size=shape)).float() for name, shape in shapes.items()}
+    return {
+        name: torch.from_numpy(rng.normal(size=shape)).float() for name, shape in shapes.items()
+    }
 
 
 def write_lens(folder, weights=None, **facts):
@@ -51,7 +53,9 @@ def write_learnt(folder, state=None, **facts):
         "decoder.weight": (D, F),
         "b_dec": (D,),
     }
-    made = {name: torch.from_numpy(rng.normal(size=shape)).float() for name, shape in shapes.items()}
+    made = {
+        name: torch.from_numpy(rng.normal(size=shape)).float() for name, shape in shapes.items()
+    }
     made |= {"k": torch.tensor(3, dtype=torch.int), "threshold": torch.tensor(-1.0)}
     torch.save(made if state is None else state, folder / "ae.pt")
     told = {"dict_class": "AutoEncoderTopK", "activation_dim": D, "dict_size": F, "k": 3, **facts}
@@ -117,9 +121,7 @@ def test_what_is_written_is_read_again(tmp_path):
 
 
 def _topk(of):
-    return Dictionary(
-        of.encoder, of.encoder_bias, of.decoder, of.decoder_bias, centred=False, k=2
-    )
+    return Dictionary(of.encoder, of.encoder_bias, of.decoder, of.decoder_bias, centred=False, k=2)
 
 
 def without(name):
@@ -203,5 +205,5 @@ def test_damaged_and_missing_files_are_told(tmp_path):
 def test_inputs_are_compared_with_the_neurons(tmp_path):
     write_lens(tmp_path)
     check_inputs(tmp_path, D, "m")
-    with pytest.raises(ModelError, match="reads 5 inputs, but there are 7 neurons to read. Set sae"):
+    with pytest.raises(ModelError, match=r"reads 5 inputs, but there are 7 neurons to read\. Set"):
         check_inputs(tmp_path, 7, "m")

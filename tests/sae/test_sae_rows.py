@@ -34,7 +34,9 @@ def test_rows_that_count_are_read_in_order(tmp_path, n_shards):
     np.testing.assert_array_equal(rows.read(0, len(rows), 0, 10), values)
     np.testing.assert_array_equal(rows.read(3, 17, 2, 9), values[3:17, 2:9])
     found = list(rows.blocks(5, 10))
-    assert [first for first, _ in found] == np.cumsum([0, *(len(v) for _, v in found)])[:-1].tolist()
+    assert [first for first, _ in found] == np.cumsum([0, *(len(v) for _, v in found)])[
+        :-1
+    ].tolist()
     np.testing.assert_array_equal(np.concatenate([part for _, part in found]), values[:, 5:])
     of_stores = standard_of(stores)
     np.testing.assert_allclose(of_stores.mean, values.mean(axis=0), atol=1e-6)

@@ -74,7 +74,7 @@ def test_the_fit_is_that_of_numpy(planted, tmp_path):
 
 
 def test_a_killed_training_goes_on_to_the_same_bits(planted, tmp_path, monkeypatch):
-    settings = SHORT.model_copy(update={"dead_after": 2})  # so that dead features matter
+    settings = SHORT.model_copy(update={"dead_after": 2, "batch_size": 8})  # many are dead
     whole = train(planted, settings, tmp_path / "whole")
     step, stopped = training_loop._step, 17
 
@@ -95,7 +95,7 @@ def test_a_killed_training_goes_on_to_the_same_bits(planted, tmp_path, monkeypat
 
 
 def test_what_steps_count_is_saved_with_the_checkpoint(planted, tmp_path, monkeypatch, capsys):
-    settings = SHORT.model_copy(update={"dead_after": 2})
+    settings = SHORT.model_copy(update={"batch_size": 8})
     train(planted, settings, tmp_path)
     state = torch.load(tmp_path / "last.pt", weights_only=True)
     assert state["state"]["silent"].max() > 2
