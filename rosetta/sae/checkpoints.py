@@ -24,8 +24,6 @@ from rosetta.sae.folders import (
     lens_facts,
 )
 
-_SUPPORTED = ("standard", "topk", "jumprelu")
-
 
 def save_dictionary(dictionary: Dictionary, folder: Path) -> None:
     """Write a dictionary into a new folder, in the format of SAELens."""

@@ -7,6 +7,7 @@ from rosetta.analysis.scaling import SCALING_COLUMNS
 
 SAE_MEASURES = ["unexplained", "participation", "interference"]
 SAE_NEURON_COLUMNS = ["layer", "unit", *SAE_MEASURES]
+SAE_SAMPLE_COLUMNS = ["cluster", "error", "total"]
 SAE_COLUMNS = [
     "model",
     "per",

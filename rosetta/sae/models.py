@@ -12,7 +12,6 @@ import pandas as pd
 
 from rosetta.activations.folders import open_stores
 from rosetta.activations.reader import StoreReader
-from rosetta.analysis.bootstrap import mean_estimate
 from rosetta.config import Config
 from rosetta.config.sae import Sae
 from rosetta.errors import ConfigError, ModelError
@@ -20,6 +19,7 @@ from rosetta.models.neurons import NeuronShape
 from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.sae.checkpoints import load_dictionary
+from rosetta.sae.columns import SAE_SAMPLE_COLUMNS
 from rosetta.sae.dictionary import Dictionary, Standard
 from rosetta.sae.folders import check_inputs, part_folders
 from rosetta.sae.measures import Fit, fit_of, neuron_measures
@@ -41,12 +41,16 @@ class ModelSae:
         In the order of layers.
     neurons : DataFrame
         `rosetta.sae.columns.SAE_NEURON_COLUMNS`.
+    samples : DataFrame
+        `rosetta.sae.columns.SAE_SAMPLE_COLUMNS`.
     facts : dict
-        `rosetta.sae.columns.SAE_COLUMNS` of the model but its name, and by part what is known.
+        `rosetta.sae.columns.SAE_COLUMNS` of the model but its name and interval, and by part what
+        is known.
     """
 
     dictionaries: list[Dictionary]
     neurons: pd.DataFrame
+    samples: pd.DataFrame
     facts: dict[str, Any]
 
 
@@ -120,7 +124,7 @@ def make_autoencoders(config: Config, paths: Paths, rows: ModelRows) -> ModelSae
         check_active(settings, size)
     found, parts, fits, tables = [], [], [], []
     for number, (low, high) in enumerate(ranges):
-        standard, neurons = rows.standard.part(low, high), (low, high)
+        standard, read = rows.standard.part(low, high), (low, high)
         if folders:
             key = f"sae.path.{rows.name}"
             check_inputs(folders[number], high - low, key)
@@ -128,17 +132,18 @@ def make_autoencoders(config: Config, paths: Paths, rows: ModelRows) -> ModelSae
         else:
             say(f"{rows.name}, autoencoder {number + 1} of {len(ranges)}")
             folder = checkpoints / str(number)
-            trained = train_autoencoder(rows.trained_on, neurons, standard, settings, folder)
+            trained = train_autoencoder(rows.trained_on, read, standard, settings, folder)
             dictionary = trained.dictionary
             told = {"train_loss": trained.train_loss, "positions": trained.positions}
-        fit = fit_of(dictionary, rows.all_rows, rows.heldout, neurons, standard)
+        fit = fit_of(dictionary, rows.all_rows, rows.heldout, read, standard)
         found.append(dictionary)
         fits.append(fit)
         tables.append(neuron_measures(dictionary, fit, standard.dead))
         parts.append({"kind": dictionary.kind, **told, **_part_facts(fit, rows)})
     _check_same(found, rows.name)
     facts = {**_facts(config, rows, found, fits, parts), "parts": parts}
-    return ModelSae(found, _named(pd.concat(tables, ignore_index=True), rows.shape), facts)
+    neurons = _named(pd.concat(tables, ignore_index=True), rows.shape)
+    return ModelSae(found, neurons, _samples(rows, fits), facts)
 
 
 def _settings(config: Config) -> Sae:
@@ -179,19 +184,9 @@ def _facts(
 ) -> dict[str, Any]:
     """Return what is told of all autoencoders of a model together.
 
-    `explained_variance` is 1 − Σ errors / Σ squared deviations over neurons and held-out positions;
-    its interval is that of this ratio over clusters of samples (`rosetta.analysis.bootstrap`).
+    `explained_variance` is 1 − Σ errors / Σ squared deviations over neurons and held-out positions.
     """
-    error, total = (
-        sum(getattr(fit, name) for fit in fits) for name in ("sample_error", "sample_total")
-    )
-    kept = total > 0
-    ratios = (error[kept] / total[kept])[:, None]
-    clusters = np.unique(rows.all_rows.clusters, return_inverse=True)[1][kept]
-    estimate = mean_estimate(
-        ratios, config.bootstrap, "sae", rows.name, weights=total[kept], clusters=clusters
-    )
-    low, high = estimate.interval()
+    error, total = (sum(getattr(fit, name).sum() for fit in fits) for name in ("error", "total"))
     n_features, n_live = (sum(part[name] for part in parts) for name in ("n_features", "n_live"))
     losses = [part["train_loss"] for part in parts if "train_loss" in part]
     return {
@@ -203,14 +198,23 @@ def _facts(
         "n_live": n_live,
         "dead_share": 1 - n_live / n_features,
         "l0": float(np.mean([part["l0"] for part in parts])),
-        "explained_variance": float(1 - estimate.value[0]),
-        "explained_variance_ci_low": float(1 - high[0]),
-        "explained_variance_ci_high": float(1 - low[0]),
+        "explained_variance": _explained(error, total),
         "train_explained_variance": float(1 - np.mean(losses)) if losses else float("nan"),
         "n_heldout": int(rows.heldout.sum()),
         "n_positions": len(rows.all_rows),
         "n_trained_on": sum(part.get("positions", 0) for part in parts),
     }
+
+
+def _samples(rows: ModelRows, fits: list[Fit]) -> pd.DataFrame:
+    """Return `SAE_SAMPLE_COLUMNS` of the samples that are held out and change at all."""
+    error, total = (
+        np.sum([getattr(fit, name) for fit in fits], axis=0)
+        for name in ("sample_error", "sample_total")
+    )
+    kept = total > 0
+    found = {"cluster": rows.all_rows.clusters[kept], "error": error[kept], "total": total[kept]}
+    return pd.DataFrame(found)[SAE_SAMPLE_COLUMNS]
 
 
 def _named(measures: pd.DataFrame, shape: NeuronShape) -> pd.DataFrame:

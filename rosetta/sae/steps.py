@@ -46,6 +46,7 @@ def sae_step(config: Config, paths: Paths, model: str) -> None:
         for part, dictionary in enumerate(made.dictionaries):
             save_dictionary(dictionary, temporary / str(part))
     write_parquet(paths.autoencoder_neurons(model), made.neurons)
+    write_parquet(paths.autoencoder_samples(model), made.samples)
     manifest = {"kind": KIND, "made_by": made_by(config, "sae", model), "holds": _plain(told)}
     write_manifest(paths.autoencoder_manifest(model), {**manifest, "files": describe_files(folder)})
     _describe_features(paths, model, manifest)

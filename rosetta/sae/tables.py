@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rosetta.analysis.bootstrap import Estimate
+from rosetta.analysis.bootstrap import Estimate, mean_estimate
 from rosetta.analysis.counts import count_table
 from rosetta.analysis.groups import polarization, polarization_tables
 from rosetta.analysis.image_populations import load_image_rungs
@@ -25,6 +25,7 @@ from rosetta.sae.columns import (
     SAE_MEASURES,
     SAE_NEURON_COLUMNS,
     SAE_POLARIZATION_COLUMNS,
+    SAE_SAMPLE_COLUMNS,
     SAE_TREND_COLUMNS,
     SIZES,
 )
@@ -37,9 +38,26 @@ _DOCUMENTS = "above_documents"
 
 
 def model_table(config: Config, paths: Paths) -> pd.DataFrame:
-    """Return what is known of every model's autoencoders (`SAE_COLUMNS`)."""
-    rows = [{"model": name, **_facts(paths, name)} for name in config.used_models()]
+    """Return what is known of every model's autoencoders (`SAE_COLUMNS`).
+
+    The interval of `explained_variance` is that of the ratio of its two sums, of clusters of
+    held-out samples that are drawn again (`rosetta.analysis.bootstrap`).
+    """
+    rows = []
+    for name in config.used_models():
+        low, high = _explained_interval(config, paths, name)
+        ends = {"explained_variance_ci_low": low, "explained_variance_ci_high": high}
+        rows.append({"model": name, **_facts(paths, name), **ends})
     return pd.DataFrame(rows)[SAE_COLUMNS]
+
+
+def _explained_interval(config: Config, paths: Paths, model: str) -> tuple[float, float]:
+    samples = read_parquet(paths.autoencoder_samples(model), SAE_SAMPLE_COLUMNS)
+    shares = (samples["error"] / samples["total"]).to_numpy()[:, None]
+    weights, clusters = samples["total"].to_numpy(), pd.factorize(samples["cluster"])[0]
+    left = mean_estimate(shares, config.bootstrap, "sae", model, weights=weights, clusters=clusters)
+    low, high = left.interval()
+    return float(1 - high[0]), float(1 - low[0])
 
 
 def _facts(paths: Paths, model: str) -> dict[str, Any]:

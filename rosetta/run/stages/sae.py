@@ -137,6 +137,7 @@ STAGES = (
         makes=lambda _, paths, job: [
             paths.autoencoder_manifest(job["model"]),
             paths.autoencoder_neurons(job["model"]),
+            paths.autoencoder_samples(job["model"]),
             paths.features.model_manifest(job["model"]),
         ],
     ),
@@ -198,6 +199,7 @@ STAGES = (
         inputs=files.both(
             files.of_models("autoencoder_manifest"),
             files.of_models("autoencoder_neurons"),
+            files.of_models("autoencoder_samples"),
             lambda config, paths, job: files.of_models("model_manifest")(
                 config, paths.features, job
             ),
