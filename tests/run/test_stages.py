@@ -60,6 +60,7 @@ EARLIER = {
         "scoring": {"sequence_length": 64},
         "pretraining": {"model": "f-s", "sequence_length": 64},
     },
+    "sae": {"steps": 3},
     "annotation": {"base_url": "http://localhost:1/v1", "model": "m"},
     "judge": {"base_url": "http://localhost:1/v1", "model": "m"},
 }
@@ -121,6 +122,11 @@ STAMPS = {
     "instrument_tables": ("", "1dd88643f4466e55596029918dbfafb4"),
     "instrument_figures": ("", "a638dcf3bb95df6b02839f911e4e5982"),
     "figures": ("", "5b10047a3bb8880dee954412afd223eb"),
+    "sae": ("f-s", "6cd384047de0af25aba61ee9e30e539c"),
+    "sae_encode": ("", "eedc4665fc4d6e1caae4363234dc5d40"),
+    "sae_match": ("", "06b967a43134bbcc0b88f06ae02f16a3"),
+    "sae_tables": ("", "8f4347d6e3f6ea73ddb2b09f3af752be"),
+    "sae_figures": ("", "0704b7830a1563489d1531a06ae69bdb"),
 }
 
 
