@@ -43,7 +43,7 @@ from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_csv, read_parquet, write_parquet
 
 K = 3
-SIZES = {"1": (16, 12), "2": (32, 24)}  # planted features, and neurons that mix them
+SIZES = {"1": (16, 24), "2": (32, 48)}  # planted features, and neurons that mix them
 RUNGS = [[f"a{number}", f"b{number}"] for number in SIZES]
 MODELS = [name for rung in RUNGS for name in rung]
 SAE = {
@@ -64,7 +64,12 @@ def content(root, **sections):
         "ladders": {"ab": RUNGS},
         "activations": {"n_shards": 2, "dtype": "float32"},
         "correlation": {"max_k": 1, "precision": "float32"},
-        "controls": {"untrained_seeds": [], "permutation_seeds": [], "document_seeds": [0, 1]},
+        "controls": {
+            "untrained_seeds": [],
+            "permutation_seeds": [],
+            "document_seeds": [0, 1, 2],
+            "null_quantile": 0.8,
+        },
         "intervals": {"n_blocks": 4},
         "bootstrap": {"n_resamples": 200, "min_clusters": 5},
         "sae": SAE,
@@ -190,8 +195,8 @@ def tables(run):
 def test_matches_of_features_are_counted_above_exchanged_samples(run, tables):
     _, paths, _ = run
     counts = tables["sae_features"]
-    assert counts["n_neurons"].tolist() == [12, 24]
-    assert counts["n_features"].tolist() == [24, 48]
+    assert counts["n_neurons"].tolist() == [24, 48]
+    assert counts["n_features"].tolist() == [48, 96]
     for row, rung, (n_features, _) in zip(counts.itertuples(), RUNGS, SIZES.values(), strict=True):
         matches = read_parquet(paths.features.matches("--".join(rung)))
         assert row.matches == len(matches)
@@ -238,12 +243,12 @@ def test_means_are_of_rosetta_neurons_and_of_the_others(run, tables):
         assert rows.loc[("rosetta", measure), "mean"] == pytest.approx(own)
         assert rows.loc[("non_rosetta", measure), "mean"] == pytest.approx(others)
         assert rows.loc[("difference", measure), "mean"] == pytest.approx(own - others)
-        assert rows.loc[("difference", measure), "n_neurons"] == 24
+        assert rows.loc[("difference", measure), "n_neurons"] == 48
     trends = tables["sae_trends"].set_index(["group", "statistic"])
     for measure in SAE_MEASURES:
         at = means[(means["group"] == "difference") & (means["statistic"] == measure)]["mean"]
         slope = trends.loc[("difference", measure), "slope"]
-        assert slope == pytest.approx(at.iloc[1] - at.iloc[0])  # from 12 to 24 neurons: a doubling
+        assert slope == pytest.approx(at.iloc[1] - at.iloc[0])  # a doubling
 
 
 def test_weighted_estimates_have_the_error_of_independent_ones():
@@ -284,11 +289,11 @@ def test_one_autoencoder_per_layer(run, tmp_path):
     sae_step(config, paths, "a1")
     sae_encode_step(config, paths, "a1")
     found = read_autoencoders(paths, "a1")
-    assert [of.d_in for of in found] == [12, 12]
+    assert [of.d_in for of in found] == [24, 24]
     table = read_parquet(paths.autoencoder_neurons("a1"))
-    assert table.groupby("layer").size().tolist() == [12, 12]
+    assert table.groupby("layer").size().tolist() == [24, 24]
     features = open_stores(paths.features.stores("a1", 2))[1]
-    assert (features.n_layers, features.d_mlp) == (2, 24)
+    assert (features.n_layers, features.d_mlp) == (2, 48)
     x = open_stores(paths.stores("a1", 2))[1]
     for layer, of in enumerate(found):
         expected = of.encode(x.activations(layer, slice(0, 50), slice(None)))
@@ -330,9 +335,9 @@ def test_models_that_see_images_have_autoencoders_too(tmp_path):
     rng, paths = np.random.default_rng(0), Paths(tmp_path / "results")
     planted = sparse_features(rng, 400 * 4, 16, 2).reshape(1, 400, 4, 16)
     for name in "xy":
-        values = (planted @ directions(rng, 16, 12)).astype(np.float32)
+        values = (planted @ directions(rng, 16, 24)).astype(np.float32)
         save_image_stores(paths.stores(name, 1), values, (2, 2), n_shards=1)
-    size = {"n_layers": 1, "d_mlp": 12, "n_parameters": 9}
+    size = {"n_layers": 1, "d_mlp": 24, "n_parameters": 9}
     entry = {"modality": "images", "dimensions": size}
     sections = {
         "images": {"source": {"kind": "procedural", "n_images": 400}},
@@ -352,9 +357,9 @@ def test_models_that_see_images_have_autoencoders_too(tmp_path):
 
 BAD = {
     "k": (
-        {"k": 25},
+        {"k": 49},
         ConfigError,
-        r"sae\.k: is 25, but an autoencoder of 12 neurons has 24 features",
+        r"sae\.k: is 49, but an autoencoder of 24 neurons has 48 features",
     ),
     "path": (
         {"path": {"a1": "nowhere"}},
@@ -377,7 +382,7 @@ def test_inputs_of_a_loaded_one_are_those_of_the_model(run):
     _, paths, _ = run
     path = {"a1": str(paths.autoencoders("a2") / "0")}
     config = parse_config(content(paths.root, sae={**SAE, "path": path}))
-    with pytest.raises(ModelError, match="reads 24 inputs, but there are 12 neurons to read"):
+    with pytest.raises(ModelError, match="reads 48 inputs, but there are 24 neurons to read"):
         sae_step(config, paths, "a1")
 
 
