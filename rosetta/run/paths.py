@@ -242,11 +242,13 @@ class Paths:
     )
     autoencoders = Files("sae/{model}", "sparse autoencoders of a model, in the format of SAELens")
     autoencoder_manifest = Files("sae/{model}.json", "their manifest, with how much they explain")
-    autoencoder_neurons = Files("sae/{model}.parquet", "what they say of every neuron of the model")
+    autoencoder_neurons = Files(
+        "sae_neurons/{model}.parquet", "what they say of every neuron of the model"
+    )
     autoencoder_samples = Files(
         "sae_samples/{model}.parquet", "what they leave unexplained of every held-out sample"
     )
-    autoencoder_checkpoints = Files("checkpoints/sae/{model}", "checkpoints of their training")
+    autoencoder_checkpoints = Files("checkpoints/{model}~sae", "checkpoints of their training")
     theory = File("theory", "what the theory's tables are made from")
     theory_simulation = Files("theory/simulation/beta-{beta}.csv", "simulations of one decay β")
     theory_sweep = Files(
@@ -271,6 +273,7 @@ class Paths:
 
 
 FEATURES = "features"  # the folder of what is of features, as the run's is of neurons
+OF_FEATURES = "sae"  # what manifests there say for the architecture: no model stands behind them
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rosetta.correlation.steps import neighbors_step
 from rosetta.errors import ConfigError
 from rosetta.matching.steps import intervals_step, matches_step, nulls_step
 from rosetta.progress import say
-from rosetta.run.paths import Paths
+from rosetta.run.paths import OF_FEATURES, Paths
 from rosetta.run.stages import made_by
 from rosetta.storage.atomic import replacing
 from rosetta.storage.manifests import describe_files, read_manifest, write_manifest
@@ -90,7 +90,7 @@ def _describe_features(paths: Paths, model: str, manifest: dict[str, Any]) -> No
     parts = manifest["holds"]["parts"]
     n_layers, width = len(parts), parts[0]["n_features"]
     facts = {"n_layers": n_layers, "d_mlp": width, "n_neurons": n_layers * width}
-    told = {"kind": "model", "made_by": manifest["made_by"], "architecture": "sae", **facts}
+    told = {"kind": "model", "made_by": manifest["made_by"], "architecture": OF_FEATURES, **facts}
     write_manifest(paths.features.model_manifest(model), told)
 
 

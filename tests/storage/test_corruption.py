@@ -79,7 +79,7 @@ FILES = {
     "sae/qwen-s.json": (["sae-encode", *MODEL], None),
     "sae/qwen-s/0/cfg.json": (["sae-encode", *MODEL], "sae/qwen-s.json"),
     "sae/qwen-s/0/sae_weights.safetensors": (["sae-encode", *MODEL], "sae/qwen-s.json"),
-    "sae/qwen-s.parquet": (["sae-tables", *RUN], None),
+    "sae_neurons/qwen-s.parquet": (["sae-tables", *RUN], None),
     "sae_samples/qwen-s.parquet": (["sae-tables", *RUN], None),
     f"features/{STORE}/0.json": (["sae-match", *RUN, "--pair", "pythia-s--qwen-s"], None),
     f"features/matches/{PAIR}.parquet": (["sae-tables", *RUN], None),
