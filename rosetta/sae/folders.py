@@ -124,7 +124,7 @@ def learnt_facts(folder: Path, key: str) -> dict[str, Any]:
 
 def _json(path: Path, key: str) -> dict[str, Any]:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = json.loads(path.read_bytes())
     except (ValueError, OSError):
         told = None
     if not isinstance(told, dict):
