@@ -34,7 +34,7 @@ from rosetta.sae.models import KIND
 from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_parquet
 
-_DOCUMENTS = "above_documents"
+_ABOVE = "above_documents"
 
 
 def model_table(config: Config, paths: Paths) -> pd.DataFrame:
@@ -162,7 +162,7 @@ def feature_tables(config: Config, paths: Paths) -> tuple[pd.DataFrame, pd.DataF
     replicates = replicate_table(of, places, nulls)
     counts = count_table(of, places, limits, replicates)
     facts = {name: _facts(paths, name) for name in config.used_models()}
-    counts = counts.assign(limit=[limits[ladder][_DOCUMENTS] for ladder in counts["ladder"]])
+    counts = counts.assign(limit=[limits[ladder][_ABOVE] for ladder in counts["ladder"]])
     for column in ("n_neurons", "n_features", "n_live"):
         counts[column] = [_mean(models, facts, column) for models in counts["models"]]
     laws = [scaling_table(_sized(counts, size), replicates).assign(size=size) for size in SIZES]
@@ -176,5 +176,5 @@ def _mean(models: str, facts: dict[str, dict[str, Any]], column: str) -> float:
 
 def _sized(counts: pd.DataFrame, size: str) -> pd.DataFrame:
     """Return the counts that laws are fitted to, with what stands for the size of models."""
-    kept = counts[["ladder", "rung", "models", "families", "modality", "matches", _DOCUMENTS]]
+    kept = counts[["ladder", "rung", "models", "families", "modality", "matches", _ABOVE]]
     return kept.assign(n_neurons=counts[size])
