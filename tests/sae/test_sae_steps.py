@@ -42,14 +42,14 @@ from rosetta.sae.tables import weighted
 from rosetta.storage.manifests import read_manifest, write_manifest
 from rosetta.storage.tables import read_csv, read_parquet, write_parquet
 
-K = 3
-SIZES = {"1": (16, 24), "2": (32, 48)}  # planted features, and neurons that mix them
+K = 2
+SIZES = {"1": (40, 24), "2": (80, 48)}  # planted features, and neurons that mix them
 RUNGS = [[f"a{number}", f"b{number}"] for number in SIZES]
 MODELS = [name for rung in RUNGS for name in rung]
 SAE = {
     "width": 2,
     "k": K,
-    "steps": 500,
+    "steps": 400,
     "batch_size": 256,
     "learning_rate": 0.01,
     "dead_after": 50,
@@ -137,7 +137,7 @@ def test_planted_features_are_found_in_every_model(run):
         holds = read_manifest(paths.autoencoder_manifest(name), "sae")["holds"]
         assert holds["explained_variance"] > 0.9
         assert holds["n_heldout"] == 2000
-        assert holds["n_trained_on"] == 500 * 256
+        assert holds["n_trained_on"] == 400 * 256
 
 
 def test_features_are_stored_as_they_are_encoded(run):
@@ -161,7 +161,7 @@ def test_features_match_across_models_and_neurons_do_not(run):
         of_features = read_parquet(paths.features.matches(pair))
         of_neurons = read_parquet(paths.matches(pair))
         alike = of_features[of_features["r"] > 0.9]
-        assert len(alike) > 0.8 * n_features
+        assert len(alike) > 0.6 * n_features
         assert of_neurons["r"].max() < 0.9
         null = read_parquet(paths.features.null_matches("documents", pair))
         assert null["r"].max() < 0.5
@@ -201,7 +201,7 @@ def test_matches_of_features_are_counted_above_exchanged_samples(run, tables):
         matches = read_parquet(paths.features.matches("--".join(rung)))
         assert row.matches == len(matches)
         assert row.above_documents == (matches["r"] > row.limit).sum()
-        assert 0.8 * n_features < row.above_documents < 1.6 * n_features
+        assert 0.8 * n_features < row.above_documents < 1.2 * n_features
         assert row.above_documents_ci_low <= row.above_documents <= row.above_documents_ci_high
         live = [
             read_manifest(paths.autoencoder_manifest(name), "sae")["holds"]["n_live"]
@@ -333,18 +333,18 @@ def test_the_same_configuration_makes_the_same_files(run, tmp_path):
 
 def test_models_that_see_images_have_autoencoders_too(tmp_path):
     rng, paths = np.random.default_rng(0), Paths(tmp_path / "results")
-    planted = sparse_features(rng, 400 * 4, 16, 2).reshape(1, 400, 4, 16)
+    planted = sparse_features(rng, 1500 * 4, 40, K).reshape(1, 1500, 4, 40)
     for name in "xy":
-        values = (planted @ directions(rng, 16, 24)).astype(np.float32)
+        values = (planted @ directions(rng, 40, 24)).astype(np.float32)
         save_image_stores(paths.stores(name, 1), values, (2, 2), n_shards=1)
     size = {"n_layers": 1, "d_mlp": 24, "n_parameters": 9}
     entry = {"modality": "images", "dimensions": size}
     sections = {
-        "images": {"source": {"kind": "procedural", "n_images": 400}},
+        "images": {"source": {"kind": "procedural", "n_images": 1500}},
         "models": {name: {"path": name, **entry} for name in "xy"},
         "ladders": {"xy": [["x", "y"]]},
         "activations": {"n_shards": 1, "dtype": "float32"},
-        "sae": {**SAE, "k": 2},
+        "sae": SAE,
     }
     config = parse_config(content(paths.root, **sections))
     for name in "xy":
@@ -352,7 +352,7 @@ def test_models_that_see_images_have_autoencoders_too(tmp_path):
         sae_encode_step(config, paths, name)
     sae_match_step(config, paths, "x--y", 1)
     matches = read_parquet(paths.features.matches("x--y"))
-    assert (matches["r"] > 0.9).sum() > 0.7 * 16
+    assert (matches["r"] > 0.9).sum() > 0.6 * 40
 
 
 BAD = {
