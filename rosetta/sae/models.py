@@ -100,6 +100,11 @@ class ModelRows:
         kept = rows.only(~heldout)
         return cls(name, stores[0].shape, rows, kept, heldout, standard_of(stores))
 
+    @property
+    def key(self) -> str:
+        """What of the configuration names its autoencoders, if they are read."""
+        return f"sae.path.{self.name}"
+
     def parts(self, per: str) -> list[tuple[int, int]]:
         """Return the ranges of neurons that an autoencoder each reads."""
         n = self.shape.n_layers if per == "layer" else 1
@@ -107,8 +112,17 @@ class ModelRows:
         return [(part * width, (part + 1) * width) for part in range(n)]
 
 
-def make_autoencoders(config: Config, paths: Paths, rows: ModelRows) -> ModelSae:
+def make_autoencoders(settings: Sae, checkpoints: Path, rows: ModelRows) -> ModelSae:
     """Train or read the autoencoders of a model, and judge them on held-out samples.
+
+    Parameters
+    ----------
+    settings : Sae
+        How they are trained, or where they are.
+    checkpoints : Path
+        Folder of checkpoints.
+    rows : ModelRows
+        What they are trained and judged on.
 
     Raises
     ------
@@ -116,47 +130,46 @@ def make_autoencoders(config: Config, paths: Paths, rows: ModelRows) -> ModelSae
         If `sae.k` is above the features, the training diverges, or what is to be read does not
         fit.
     """
-    settings, checkpoints = _settings(config), paths.autoencoder_checkpoints(rows.name)
-    size, ranges = sae_size(settings, rows.name, rows.shape), rows.parts(settings.per)
-    path = settings.path.get(rows.name)
-    folders = part_folders(Path(path), settings.per, len(ranges)) if path else []
-    if not path:
+    size = sae_size(settings, rows.name, rows.shape)
+    if not size.loaded:
         check_active(settings, size)
     found, parts, fits, tables = [], [], [], []
-    for number, (low, high) in enumerate(ranges):
-        standard, read = rows.standard.part(low, high), (low, high)
-        if folders:
-            key = f"sae.path.{rows.name}"
-            check_inputs(folders[number], high - low, key)
-            dictionary, told = load_dictionary(folders[number], key), {}
-        else:
-            say(f"{rows.name}, autoencoder {number + 1} of {len(ranges)}")
-            folder = checkpoints / str(number)
-            trained = train_autoencoder(rows.trained_on, read, standard, settings, folder)
-            dictionary = trained.dictionary
-            told = {"train_loss": trained.train_loss, "positions": trained.positions}
+    for number, read in enumerate(rows.parts(settings.per)):
+        dictionary, told = _dictionary(settings, checkpoints, rows, number)
+        standard = rows.standard.part(*read)
         fit = fit_of(dictionary, rows.all_rows, rows.heldout, read, standard)
         found.append(dictionary)
         fits.append(fit)
         tables.append(neuron_measures(dictionary, fit, standard.dead))
         parts.append({"kind": dictionary.kind, **told, **_part_facts(fit, rows)})
-    _check_same(found, rows.name)
-    facts = {**_facts(config, rows, found, fits, parts), "parts": parts}
+    _check_same(found, rows.key)
+    facts = {"per": settings.per, **_facts(rows, found, fits, parts), "parts": parts}
     neurons = _named(pd.concat(tables, ignore_index=True), rows.shape)
     return ModelSae(found, neurons, _samples(rows, fits), facts)
 
 
-def _settings(config: Config) -> Sae:
-    if config.sae is None:
-        raise ConfigError("sae: is null. Give the section to train or read autoencoders.")
-    return config.sae
+def _dictionary(
+    settings: Sae, checkpoints: Path, rows: ModelRows, number: int
+) -> tuple[Dictionary, dict[str, float]]:
+    """Return one of a model's autoencoders, and what is known of its training."""
+    ranges, path = rows.parts(settings.per), settings.path.get(rows.name)
+    low, high = ranges[number]
+    if path:
+        folder, key = part_folders(Path(path), settings.per, len(ranges))[number], rows.key
+        check_inputs(folder, high - low, key)
+        return load_dictionary(folder, key), {}
+    say(f"{rows.name}, autoencoder {number + 1} of {len(ranges)}")
+    standard, folder = rows.standard.part(low, high), checkpoints / str(number)
+    trained = train_autoencoder(rows.trained_on, (low, high), standard, settings, folder)
+    told = {"train_loss": trained.train_loss, "positions": float(trained.positions)}
+    return trained.dictionary, told
 
 
-def _check_same(dictionaries: list[Dictionary], name: str) -> None:
+def _check_same(dictionaries: list[Dictionary], key: str) -> None:
     sizes = {of.n_features for of in dictionaries}
     if len(sizes) > 1:
         raise ModelError(
-            f"sae.path.{name}: its autoencoders have {', '.join(map(str, sorted(sizes)))} features."
+            f"{key}: its autoencoders have {', '.join(map(str, sorted(sizes)))} features."
             " Give as many in every layer."
         )
 
@@ -176,7 +189,6 @@ def _explained(error: float, total: float) -> float:
 
 
 def _facts(
-    config: Config,
     rows: ModelRows,
     dictionaries: list[Dictionary],
     fits: list[Fit],
@@ -190,7 +202,6 @@ def _facts(
     n_features, n_live = (sum(part[name] for part in parts) for name in ("n_features", "n_live"))
     losses = [part["train_loss"] for part in parts if "train_loss" in part]
     return {
-        "per": _settings(config).per,
         "origin": "trained" if losses else "loaded",
         "architecture": dictionaries[0].kind,
         "n_neurons": rows.shape.n_neurons,
@@ -202,7 +213,7 @@ def _facts(
         "train_explained_variance": float(1 - np.mean(losses)) if losses else float("nan"),
         "n_heldout": int(rows.heldout.sum()),
         "n_positions": len(rows.all_rows),
-        "n_trained_on": sum(part.get("positions", 0) for part in parts),
+        "n_trained_on": int(sum(part.get("positions", 0) for part in parts)),
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from rosetta.config import Config, entry_of
 from rosetta.config.names import model_of_store
+from rosetta.config.sae import Sae
 from rosetta.correlation.steps import neighbors_step
 from rosetta.errors import ConfigError
 from rosetta.matching.steps import intervals_step, matches_step, nulls_step
@@ -27,28 +28,28 @@ def sae_step(config: Config, paths: Paths, model: str) -> None:
     from rosetta.sae.checkpoints import save_dictionary
     from rosetta.sae.models import KIND, ModelRows, make_autoencoders, stores_of
 
-    _check_asked(config)
-    assert config.sae is not None
+    settings = _asked(config)
     entry_of(dict.fromkeys(config.used_models()), model, "--model: the ladders")
     torch.set_num_threads(1)
     table = paths.split("match") if config.modality_of(model) == "text" else None
     stores = stores_of(config, paths, model)
-    rows = ModelRows.of(model, stores, table, config.sae.heldout_one_in)
-    made = make_autoencoders(config, paths, rows)
+    rows = ModelRows.of(model, stores, table, settings.heldout_one_in)
+    made = make_autoencoders(settings, paths.autoencoder_checkpoints(model), rows)
     told = made.facts
     say(
         f"{model}: {told['explained_variance']:.3f} of the variance of {told['n_heldout']} "
         f"held-out positions explained, {told['n_features'] - told['n_live']} of "
         f"{told['n_features']} features dead, {told['l0']:.1f} active at a position"
     )
-    folder = paths.autoencoders(model)
+    folder, listed = paths.autoencoders(model), paths.autoencoder_manifest(model)
+    listed.unlink(missing_ok=True)  # it must never speak of what is being replaced
     with replacing(folder) as temporary:
         for part, dictionary in enumerate(made.dictionaries):
             save_dictionary(dictionary, temporary / str(part))
     write_parquet(paths.autoencoder_neurons(model), made.neurons)
     write_parquet(paths.autoencoder_samples(model), made.samples)
     manifest = {"kind": KIND, "made_by": made_by(config, "sae", model), "holds": _plain(told)}
-    write_manifest(paths.autoencoder_manifest(model), {**manifest, "files": describe_files(folder)})
+    write_manifest(listed, {**manifest, "files": describe_files(folder)})
     _describe_features(paths, model, manifest)
     shutil.rmtree(paths.autoencoder_checkpoints(model), ignore_errors=True)
 
@@ -66,7 +67,7 @@ def sae_encode_step(config: Config, paths: Paths, model: str) -> None:
     from rosetta.sae.features import write_features
     from rosetta.sae.models import KIND, read_autoencoders
 
-    _check_asked(config)
+    _asked(config)
     used = [name for one in config.used_models() for name in config.stores_of_model(one)]
     entry_of(dict.fromkeys(used), model, "--model: the stores")
     torch.set_num_threads(1)
@@ -102,7 +103,7 @@ def sae_match_step(config: Config, paths: Paths, pair: str, threads: int | None 
     """
     from rosetta.sae.features import feature_config
 
-    _check_asked(config)
+    _asked(config)
     of, places = feature_config(config), paths.features
     nulls_step(of, places, "documents", pair)
     neighbors_step(of, places, pair, 0)
@@ -120,7 +121,7 @@ def sae_tables_step(config: Config, paths: Paths) -> None:
         sae_polarization,
     )
 
-    _check_asked(config)
+    _asked(config)
     by_rung, by_model, trends = sae_polarization(measured_rungs(config, paths), config)
     counts, laws = feature_tables(config, paths)
     tables = {
@@ -136,6 +137,8 @@ def sae_tables_step(config: Config, paths: Paths) -> None:
         write_csv(paths.table(name), table)
 
 
-def _check_asked(config: Config) -> None:
+def _asked(config: Config) -> Sae:
+    """Return how autoencoders are made; fail if none is asked for."""
     if config.sae is None:
         raise ConfigError("sae: is null, so no autoencoder is asked for. Give the section.")
+    return config.sae

@@ -50,7 +50,7 @@ def autoencoder(known: Known, model: str) -> Cost:
     encoded = ENCODED_COPIES * ITEM * BLOCK * size.n_features
     return Cost(
         MODEL_PROCESS_BYTES
-        + copies * weights
+        + (copies + size.n_parts) * weights  # those that are made are held until all are
         + 2 * held
         + encoded
         + reread_models(known, stores).n_bytes,
