@@ -13,7 +13,7 @@ import seaborn as sns
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from rosetta.analysis.groups import OTHERS, ROSETTA, rosetta_group
+from rosetta.analysis.groups import OTHERS, ROSETTA, difference_group, rosetta_group
 from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.report.figures import (
     draw_estimates,
@@ -72,9 +72,11 @@ def told_statistic(counts: pd.Series) -> str:
 
 
 def told_group(means: pd.DataFrame) -> str:
-    """Return which Rosetta Neurons are told of, by the same rule."""
-    above = rosetta_group(ABOVE)
-    return above if means.loc[means["group"] == above, "mean"].notna().any() else ROSETTA
+    """Return which Rosetta Neurons are told of: those whose matches are above exchanged samples, if
+    there are enough of them for an interval of a difference, and else all of them.
+    """
+    known = means.loc[means["group"] == difference_group(ABOVE), "ci_low"].notna()
+    return rosetta_group(ABOVE) if known.any() else ROSETTA
 
 
 def draw_sae(tables: SaeTables) -> plt.Figure:

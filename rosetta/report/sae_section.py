@@ -53,6 +53,7 @@ def sae_section(config: Config, paths: Paths) -> dict[str, Any] | None:
             tables["sae_features"], tables["sae_feature_scaling"], list(config.ladders)
         ),
         "per": config.sae.per,
+        "calibrated": told_group(tables["sae_polarization"]) != ROSETTA,
         "null_quantile": config.controls.null_quantile,
         # The page has room for what its text speaks of; the files have it all.
         "tables": {name: tables[name] for name in ("sae", "sae_features", "sae_feature_scaling")},
@@ -93,7 +94,7 @@ def neuron_sentences(means: pd.DataFrame, trends: pd.DataFrame, ladder: str) -> 
     """
     rows = means[means["ladder"] == ladder]
     largest = rows[rows["n_neurons"] == rows["n_neurons"].max()]
-    mine = told_group(rows)
+    mine = told_group(means)
     gap = mine.replace(ROSETTA, DIFFERENCE, 1)
     said = [f"{ladder}, at {largest['n_neurons'].max():,.0f} neurons:"]
     parts = []
