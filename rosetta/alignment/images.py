@@ -47,6 +47,11 @@ def align_shard(a: StoreReader, b: StoreReader, grid: Grid) -> AlignedShard:
     return AlignedShard(side_a, side_b, _rows(cells_a), _rows(cells_b), cells_a.image_ids)
 
 
+def stored_rows(store: StoreReader) -> StoredRows:
+    """Return what the rows of a store of images stand for."""
+    return _rows(StoreCells.of(store))
+
+
 def _rows(cells: StoreCells) -> StoredRows:
     sample = np.repeat(np.arange(len(cells.image_ids), dtype=np.int32), cells.n_cells)
     return StoredRows(sample, cells.counted, in_order=False)

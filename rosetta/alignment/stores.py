@@ -10,7 +10,7 @@ import numpy as np
 
 from rosetta.activations.reader import StoreReader
 from rosetta.alignment import images, text
-from rosetta.alignment.positions import AlignedShard
+from rosetta.alignment.positions import AlignedShard, StoredRows
 from rosetta.alignment.samples import SampleFacts
 from rosetta.config.alignment import Grid
 from rosetta.config.base import Modality
@@ -27,16 +27,19 @@ class Alignment:
         Aligns two models' shards of the same samples, on the grid of the one or the other.
     sample_facts : callable
         From the ids of samples, and a table of them or None, to their labels and clusters.
+    stored_rows : callable
+        From a store to what its rows stand for.
     """
 
     align_shard: Callable[[StoreReader, StoreReader, Grid], AlignedShard]
     sample_facts: Callable[[np.ndarray, Path | None], SampleFacts]
+    stored_rows: Callable[[StoreReader], StoredRows]
 
 
 # A further modality is a further entry.
 ALIGNMENTS: Mapping[Modality, Alignment] = {
-    "text": Alignment(text.align_shard, text.sample_facts),
-    "images": Alignment(images.align_shard, images.sample_facts),
+    "text": Alignment(text.align_shard, text.sample_facts, text.stored_rows),
+    "images": Alignment(images.align_shard, images.sample_facts, images.stored_rows),
 }
 
 
@@ -61,6 +64,11 @@ def align_stores(
         raise StoreError(f"stores of two modalities cannot be aligned ({told}). Give two of one.")
     align = ALIGNMENTS[stores_a[0].modality].align_shard
     return [align(a, b, grid) for a, b in zip(stores_a, stores_b, strict=True)]
+
+
+def rows_of(store: StoreReader) -> StoredRows:
+    """Return what the rows of a store stand for."""
+    return ALIGNMENTS[store.modality].stored_rows(store)
 
 
 def facts_of_samples(

@@ -38,9 +38,7 @@ def align_shard(a: StoreReader, b: StoreReader, _grid: Grid) -> AlignedShard:
         [token_ranges(tokens_a), token_ranges(tokens_b)], len(tokens_a.document_ids)
     )
     document = spans.document_index.astype(np.int32)  # one array for both sides
-    rows_a, rows_b = (
-        StoredRows(tokens.document_index, tokens.counted) for tokens in (tokens_a, tokens_b)
-    )
+    rows_a, rows_b = map(_rows, (tokens_a, tokens_b))
     return AlignedShard(
         _segments(document, rows_a, spans, 0),
         _segments(document, rows_b, spans, 1),
@@ -48,6 +46,15 @@ def align_shard(a: StoreReader, b: StoreReader, _grid: Grid) -> AlignedShard:
         rows_b,
         tokens_a.document_ids,
     )
+
+
+def stored_rows(store: StoreReader) -> StoredRows:
+    """Return what the rows of a store of text stand for."""
+    return _rows(StoreTokens.of(store))
+
+
+def _rows(tokens: StoreTokens) -> StoredRows:
+    return StoredRows(tokens.document_index, tokens.counted)
 
 
 def _segments(document: np.ndarray, rows: StoredRows, spans: AlignedSpans, side: int) -> Segments:

@@ -56,6 +56,16 @@ class Estimate:
             self.n + other.n,
         )
 
+    def __mul__(self, factor: float) -> Estimate:
+        """Return the estimate of so many times the means."""
+        return Estimate(
+            self.value * factor,
+            self.variance * factor**2,
+            self.replicates * factor,
+            self.variances * factor**2,
+            self.n,
+        )
+
     def __getitem__(self, k: int | slice) -> Estimate:
         """Return the estimate of some of the variables."""
         return Estimate(

@@ -108,11 +108,12 @@ def _compared(population: Population) -> np.ndarray:
     """Return what is compared of neurons, (n_neurons, n_measures); the kurtosis under the logarithm
     is not the excess.
     """
-    neurons = population.neurons
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return neurons.assign(**{LOG_KURTOSIS: np.log(neurons["activation_kurtosis"] + 3)})[
-            compared(_measures(population))
-        ].to_numpy()
+    neurons, measures = population.neurons, _measures(population)
+    if "activation_kurtosis" in measures:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logarithm = np.log(neurons["activation_kurtosis"] + 3)
+        neurons = neurons.assign(**{LOG_KURTOSIS: logarithm})
+    return neurons[compared(measures)].to_numpy()
 
 
 def _rosetta_means(

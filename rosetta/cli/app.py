@@ -22,6 +22,7 @@ from rosetta.cli import (
     models,
     report,
     runs,
+    sae,
 )
 from rosetta.cli.ablation import ablation_app
 from rosetta.cli.atlas import atlas_app
@@ -51,6 +52,7 @@ for _module in (
     controls,
     instruments,
     emergence,
+    sae,
     interchange,
     ablation,
     filtering,

@@ -62,6 +62,7 @@ from rosetta.config.references import (
     sampling_problems,
 )
 from rosetta.config.report import Report
+from rosetta.config.sae import Sae, sae_problems
 from rosetta.config.store_choice import runs_cost_less_than_stores
 from rosetta.config.sweeps import Sweeps
 from rosetta.config.theory import Theory, theory_problems
@@ -124,6 +125,7 @@ class Config(Section):
     exclusions: Exclusions = Exclusions()
     matching: Matching = Matching()
     instruments: Instruments = Instruments()
+    sae: Sae | None = Field(None, description="null: no sparse autoencoder is trained or read")
     controls: Controls = Controls()
     intervals: Intervals = Intervals()
     sweeps: Sweeps = Sweeps()
@@ -153,6 +155,7 @@ class Config(Section):
         ]
         problems += [*matching_problems(self), *instrument_problems(self)]
         # These need names that hold.
+        problems = problems or sae_problems(self)
         problems = problems or image_problems(self)
         problems = problems or [
             *judge_problems(self),

@@ -13,6 +13,7 @@ from rosetta.config.filtering import Filtering
 from rosetta.config.image_stores import shared_by_generator
 from rosetta.config.ladders import check_modalities, check_scales
 from rosetta.config.names import step_name
+from rosetta.config.sae import Sae
 from rosetta.config.training_ladders import steps_of_model
 from rosetta.correlation.plan import check_budget
 from rosetta.errors import ConfigError
@@ -31,6 +32,8 @@ from rosetta.plan.costs.pairs import held_rows
 from rosetta.plan.costs.stages import COSTS
 from rosetta.plan.extent import Extent
 from rosetta.run.paths import Paths
+from rosetta.sae.folders import check_inputs, part_folders, weight_files
+from rosetta.sae.sizes import check_active, sae_size
 
 
 def check_config(config: Config, need_sources: bool = True) -> None:
@@ -57,20 +60,10 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     _check_results(Path(config.results))
     if need_sources:
         _check_extras(config)
-    for name, entry in config.models.items():
-        if entry.path is not None and not (is_planned(entry) and not need_sources):
-            _check_folder(config, name, Path(entry.path))
-            for step in steps_of_model(config, name) if need_sources else []:
-                at_step = step_name(name, step)
-                _check_folder(config, at_step, Path(str(config.entry(at_step).path)))
-        if need_sources and entry.pipeline and isinstance(entry.pipeline.class_names, str):
-            names_in_file(entry.pipeline.class_names, f"models.{name}.pipeline.class_names")
-        if entry.hub is not None and Path(entry.hub).exists():
-            raise ConfigError(
-                f"models.{name}.hub: a folder {entry.hub} lies here, which would be loaded in "
-                "its place. Give it as "
-                "`path`, or run elsewhere."
-            )
+    for name in config.models:
+        _check_entry(config, name, need_sources)
+    if config.sae and need_sources:
+        _check_autoencoders(config, config.sae)
     _check_training(config)
     _check_shards(config)
     check_modalities(config, partial(known_modality, config, Paths(Path(config.results))))
@@ -82,6 +75,24 @@ def check_config(config: Config, need_sources: bool = True) -> None:
         _check_images(config)
     if config.judge and need_sources:
         _check_judge(config, config.judge)
+
+
+def _check_entry(config: Config, name: str, need_sources: bool) -> None:
+    """Check the files that a model is read from."""
+    entry = config.models[name]
+    if entry.path is not None and not (is_planned(entry) and not need_sources):
+        _check_folder(config, name, Path(entry.path))
+        for step in steps_of_model(config, name) if need_sources else []:
+            at_step = step_name(name, step)
+            _check_folder(config, at_step, Path(str(config.entry(at_step).path)))
+    if need_sources and entry.pipeline and isinstance(entry.pipeline.class_names, str):
+        names_in_file(entry.pipeline.class_names, f"models.{name}.pipeline.class_names")
+    if entry.hub is not None and Path(entry.hub).exists():
+        raise ConfigError(
+            f"models.{name}.hub: a folder {entry.hub} lies here, which would be loaded in "
+            "its place. Give it as "
+            "`path`, or run elsewhere."
+        )
 
 
 def _check_folder(config: Config, name: str, folder: Path) -> None:
@@ -148,6 +159,22 @@ def _check_image_sweeps(config: Config) -> None:
             "sweeps.image_source: no two models are compared both with each other and with one "
             "generator, so none saw images of two kinds. Add such ladders, or leave it out."
         )
+
+
+def _check_autoencoders(config: Config, settings: Sae) -> None:
+    """Check autoencoders that are read, and the size of others, as far as sizes are known."""
+    paths = Paths(Path(config.results))
+    for model, path in settings.path.items():
+        _check_names(weight_files(Path(path)), f"sae.path.{model}")
+    for model in config.used_models():
+        size, path = known_size(config, paths, model), settings.path.get(model)
+        if size is None:
+            continue
+        of = sae_size(settings, model, size.shape)
+        for folder in part_folders(Path(path), settings.per, of.n_parts) if path else []:
+            check_inputs(folder, of.d_in, f"sae.path.{model}")
+        if not path:
+            check_active(settings, of)
 
 
 def _check_images(config: Config) -> None:

@@ -45,6 +45,7 @@ from rosetta.report.neuron_section import neuron_section
 from rosetta.report.output_section import ablation_section, attribution_section
 from rosetta.report.phases import phase_table
 from rosetta.report.pictures import embedded
+from rosetta.report.sae_section import sae_section
 from rosetta.report.summary import (
     HOW_MANY,
     MATTER,
@@ -128,6 +129,7 @@ def render_report(config: Config, paths: Paths) -> str:
         across_seeds=across_seeds_section(config, paths),
         attribution=attribution_section(config, paths),
         ablation=ablation,
+        sae=sae_section(config, paths),
         theory=theory,
         filtering=filtering,
         phases=phase_table(config, paths),

@@ -78,6 +78,13 @@ def ablation_figures_step(config: Config, paths: Paths) -> None:
     _save(paths, {"ablation": draw_ablation(paths)})
 
 
+def sae_figures_step(config: Config, paths: Paths) -> None:
+    """Draw what autoencoders say of neurons, and how many of their features match."""
+    from rosetta.report.sae_figure import SaeTables, draw_sae
+
+    _save(paths, {"sae": draw_sae(SaeTables.read(paths))})
+
+
 def theory_figures_step(config: Config, paths: Paths) -> None:
     """Draw the theory beside what was measured."""
     from rosetta.report.theory_figures import draw_theory

@@ -7,7 +7,7 @@ from rosetta.run.stages import find_rule
 from rosetta.run.stages.record import Bundle
 
 # Stages on pairs that compute in the job's own process, wherever tiles are computed.
-IN_THEIR_PROCESS = ("intervals", "instruments")
+IN_THEIR_PROCESS = ("intervals", "instruments", "sae_match")
 
 
 def job_cores(config: Config, rule: str, n_jobs: int, cores: int | None) -> int:

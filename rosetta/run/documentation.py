@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from rosetta.run.paths import FilterPaths, Paths, places
+from rosetta.run.paths import FEATURES, FilterPaths, Paths, places
 from rosetta.run.stages import STAGES
 from rosetta.run.stages.record import Stage
 
@@ -22,6 +22,12 @@ Columns and methods are explained in [controls.md](controls.md), [neurons.md](ne
 _FILTER_HEAD = """## A filtered corpus
 
 Under `filtering/{name}/`, or in the folder of `rosetta filter --out`.
+"""
+_FEATURES_HEAD = f"""## Features
+
+If the configuration has `sae`, `{FEATURES}/` holds the same of the features of sparse autoencoders
+as the folder itself of neurons: `activations`, `neighbors`, `nulls`, `intervals` and `matches`
+([sae.md](sae.md)).
 """
 _STAGES_HEAD = """## Stages
 
@@ -43,6 +49,7 @@ def results_reference() -> str:
         _table(("figure", "stage", "what it shows"), _named("figures")),
         _FILTER_HEAD,
         _places(FilterPaths),
+        _FEATURES_HEAD,
         _STAGES_HEAD,
         _table(
             ("stage", "version", "reads the results of", "memory and time"),

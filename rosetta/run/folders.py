@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rosetta.config import load_config
 from rosetta.errors import ConfigError, RosettaError
-from rosetta.run.paths import FilterPaths, Paths, places
+from rosetta.run.paths import FEATURES, FilterPaths, Paths, places
 from rosetta.run.stages import STAGES, rule_jobs, undeclared_files
 from rosetta.storage.damage import Maker
 from rosetta.storage.names import RUN_CONFIG
@@ -80,6 +80,7 @@ def _is_result(inside: Path) -> bool:
 def _results() -> re.Pattern[str]:
     """Return the pattern of all paths of the table `rosetta.run.paths`, whatever the names."""
     patterns = [place.pattern for place in places(Paths).values()]
+    patterns += [f"{FEATURES}/{pattern}" for pattern in patterns]
     patterns += [f"filtering/{{name}}/{place.pattern}" for place in places(FilterPaths).values()]
     return re.compile(
         "|".join(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(pattern)) for pattern in patterns)

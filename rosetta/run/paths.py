@@ -267,6 +267,15 @@ class Paths:
         "instruments/{pair}.parquet",
         "matches by other instruments on halves of the samples, and under a null model",
     )
+    autoencoders = Files("sae/{model}", "sparse autoencoders of a model, in the format of SAELens")
+    autoencoder_manifest = Files("sae/{model}.json", "their manifest, with how much they explain")
+    autoencoder_neurons = Files(
+        "sae_neurons/{model}.parquet", "what they say of every neuron of the model"
+    )
+    autoencoder_samples = Files(
+        "sae_samples/{model}.parquet", "what they leave unexplained of every held-out sample"
+    )
+    autoencoder_checkpoints = Files("checkpoints/{model}~sae", "checkpoints of their training")
     theory = File("theory", "what the theory's tables are made from")
     theory_simulation = Files("theory/simulation/beta-{beta}.csv", "simulations of one decay β")
     theory_sweep = Files(
@@ -283,6 +292,24 @@ class Paths:
     def filtering(self, name: str) -> FilterPaths:
         """Return where a filter's results lie."""
         return FilterPaths(self.root / "filtering" / name)
+
+    @property
+    def features(self) -> FeaturePaths:
+        """Where the same results of features of sparse autoencoders lie."""
+        return FeaturePaths(self.root / FEATURES)
+
+
+FEATURES = "features"  # the folder of what is of features, as the run's is of neurons
+OF_FEATURES = "sae"  # what manifests there say for the architecture: no model stands behind them
+
+
+@dataclass(frozen=True)
+class FeaturePaths(Paths):
+    """Where results lie that are of features in place of neurons: `features` of a run."""
+
+    def split(self, split: str) -> Path:
+        """Return the documents of a split, which are the run's own."""
+        return Paths(self.root.parent).split(split)
 
 
 def places(paths: type[Paths] | type[FilterPaths]) -> dict[str, Place]:

@@ -14,7 +14,7 @@ from rosetta.config.training_ladders import step_models
 from rosetta.errors import RosettaError, StoreError
 from rosetta.progress import bar
 from rosetta.run.folders import run_config_in, run_near
-from rosetta.run.paths import Paths
+from rosetta.run.paths import OF_FEATURES, Paths
 from rosetta.run.provenance import RESUMED
 from rosetta.run.status import started_in
 from rosetta.storage.damage import DamageError, how_to_recompute
@@ -119,7 +119,7 @@ def _listed(path: Path, config: Config | None, check_model: CheckModel) -> Itera
     except (StoreError, ValueError, AttributeError):
         return
     folder = path.parent / path.stem
-    if kind == "model":
+    if kind == "model" and manifest.get("architecture") != OF_FEATURES:
         yield partial(check_model, manifest, path)
     elif kind == "filter-pool":
         for number, shard in enumerate(manifest["shards"]):
@@ -129,7 +129,7 @@ def _listed(path: Path, config: Config | None, check_model: CheckModel) -> Itera
         yield from (
             partial(check_digest, file, piece=path) for file in selections if not file.exists()
         )
-    elif kind in ("tokenizer", "filtered-corpus", "images"):
+    elif kind in ("tokenizer", "filtered-corpus", "images", "sae"):
         yield from _files(folder, manifest, path)
     elif kind == "activations" and (folder.with_suffix(".zarr").exists() or _is_kept(path, config)):
         yield from _files(folder.with_suffix(".zarr"), manifest, path)

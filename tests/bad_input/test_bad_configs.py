@@ -62,6 +62,24 @@ BAD = [
         r"directions\.python: input should be 'rises' or 'falls' \(got 'up'\)",
     ),
     ("specialization/directions", ["python"], r"specialization\.directions: must be a mapping"),
+    # autoencoders
+    ("sae/k", 1000, r"sae\.k: is 1000, but an autoencoder of 32 neurons has 128 features .*Lower"),
+    ("sae/width", 0, r"sae\.width: input should be greater than or equal to 1 \(got 0\)"),
+    ("sae/per", "head", r"sae\.per: input should be 'model' or 'layer' \(got 'head'\)"),
+    ("sae/heldout_one_in", 1, r"sae\.heldout_one_in: .*greater than or equal to 2 \(got 1\)"),
+    ("sae/learning_rate", 0.0, r"sae\.learning_rate: input should be greater than 0"),
+    ("sae/path", {"nobody": "x"}, r"sae\.path: 'nobody' is no model of a ladder; these are pyth"),
+    (
+        "sae/path",
+        {"opt-s": "nowhere"},
+        r"sae\.path\.opt-s: nowhere has neither cfg\.json of SAELens nor config\.json of dict",
+    ),
+    ("sae/path", {"opt-s": "~/x"}, r"sae\.path\.opt-s: '~' is not expanded"),
+    (
+        "controls/document_seeds",
+        [],
+        r"controls\.document_seeds: is empty, but matches of sae's features .*Give a seed",
+    ),
     # ranges, and numbers that are none
     ("matching/k", 0, r"matching\.k: input should be greater than or equal to 1 \(got 0\)"),
     (

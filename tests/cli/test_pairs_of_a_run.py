@@ -16,6 +16,7 @@ COMMANDS = {
     "match": "matches",
     "nulls": "nulls",
     "instruments": "instruments",
+    "sae_match": "sae-match",
 }
 
 
@@ -46,6 +47,7 @@ def test_a_command_takes_the_pairs_of_its_rule(folder, stage):
         ("intervals", "pythia-s~2--opt-s"),
         ("sweeps", "opt-s--pythia-s"),
         ("instruments", "opt-s--pythia-s"),
+        ("sae-match", "pythia-s~2--opt-s"),
     ],
 )
 def test_a_command_rejects_other_pairs(folder, command, pair):

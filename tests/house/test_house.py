@@ -39,6 +39,7 @@ ORDER = [
     "analysis",
     "instruments",
     "emergence",
+    "sae",
     "theory",
     "filtering",
     "ablation",

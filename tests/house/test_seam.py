@@ -28,7 +28,7 @@ BESIDE = {
 OTHERS = {"write_text": "pathlib's and storage's: characters into a file"}
 BELOW = sorted(
     path
-    for part in ("correlation", "matching", "analysis", "instruments")
+    for part in ("correlation", "matching", "analysis", "instruments", "sae")
     for path in (PACKAGE / part).glob("*.py")
     if part != "analysis" or path.stem not in BESIDE
 )

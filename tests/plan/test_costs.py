@@ -10,7 +10,7 @@ import rosetta.plan.speed
 from rosetta.config import group_name, load_config, parse_config
 from rosetta.errors import ModelError, StageError
 from rosetta.plan.checks import check_config
-from rosetta.plan.costs import pairs
+from rosetta.plan.costs import pairs, sae
 from rosetta.plan.costs.base import Operations
 from rosetta.plan.costs.stages import COSTS, check_prices, job_cost
 from rosetta.plan.extent import expected_extent, largest_extent
@@ -254,6 +254,42 @@ def test_instruments_cost_what_they_look_at(tmp_path):
     assert first < flops(pair, max_samples=None)
     assert flops(("pythia-2048", "opt-2048")) > 100 * first
     assert flops(("pythia-2048", "opt-2048"), max_neurons=2047) == 0
+
+
+def test_autoencoders_cost_what_they_train_encode_and_match(tmp_path):
+    config = load(ROOT / "workflow" / "presets" / "sae.yaml")
+
+    def costs(**settings):
+        changed = config.model_copy(update={"sae": config.sae.model_copy(update=settings)})
+        known = replace(known_at_most(changed, Paths(tmp_path)))
+        pair = ("pythia-192", "opt-192")
+        return (
+            sae.autoencoder(known, pair[0]),
+            sae.encoded_store(known, pair[0]),
+            sae.matched_features(known, pair),
+        )
+
+    trained, encoded, matched = costs()
+    d, n_features, positions = 192, 4 * 192, known_at_most(config, Paths(tmp_path)).extent.positions
+    parameters = (2 * d + 1) * n_features + d
+    shown = config.sae.steps * config.sae.batch_size
+    judged = 4 * parameters * positions + 2 * d**2 * n_features
+    assert trained.operations.flops == pytest.approx(6 * parameters * shown + judged)
+    longer, *_ = costs(steps=2 * config.sae.steps)
+    more = longer.operations.flops - trained.operations.flops
+    assert more == pytest.approx(6 * parameters * shown)
+    assert trained.disk_bytes == 4 * parameters
+    assert encoded.disk_bytes == 2 * n_features * positions, "float16"
+    assert encoded.operations.flops == pytest.approx(2 * d * n_features * positions)
+    wider = costs(width=8)
+    assert wider[1].disk_bytes == 2 * encoded.disk_bytes
+    assert wider[2].operations.flops == pytest.approx(4 * matched.operations.flops)
+    per_layer = costs(per="layer")
+    assert per_layer[1].disk_bytes == encoded.disk_bytes
+    assert per_layer[1].operations.flops == pytest.approx(encoded.operations.flops / 2)
+    read = costs(path={"pythia-192": "elsewhere"})[0]
+    assert read.operations.flops == pytest.approx(judged)
+    assert read.scratch_bytes == 0 < trained.scratch_bytes
 
 
 def test_more_documents_than_are_guessed_are_counted(tmp_path):

@@ -8,7 +8,7 @@ from rosetta.run.stages import RULES, rule_jobs
 
 LARGE = {"hub": "a/b", "revision": "x"}
 SHARED = ("activations", "generate", "twins", "image_twins")
-ON_PAIRS = ("correlate", "nulls", "intervals", "sweeps", "instruments")
+ON_PAIRS = ("correlate", "nulls", "intervals", "sweeps", "instruments", "sae_match")
 BUNDLES = ("pair", "part_of_rung", "image_pair", "image_part_of_rung")
 
 

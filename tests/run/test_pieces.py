@@ -67,6 +67,8 @@ FROM_MATCHES = {
     "filter_tables",
     "filter_figure",
 }
+# Autoencoders themselves depend on stores alone.
+OF_FEATURES = {"sae_tables", "sae_figures"}
 COMPARED = {"instruments", "instrument_tables", "instrument_figures"}
 FROM_TABLES = {
     "neuron_figures",
@@ -87,6 +89,7 @@ FROM_TABLES = {
             {"controls": {**TINY["controls"], "null_quantile": 0.8}},
             {
                 *FROM_TABLES,
+                *OF_FEATURES,
                 "counts",
                 "fit",
                 "figures",
@@ -99,19 +102,34 @@ FROM_TABLES = {
         ),
         (
             {"matching": {**TINY["matching"], "k": 2}},
-            FROM_MATCHES | COMPARED | {"nulls", "intervals", "sweeps"},
+            FROM_MATCHES | COMPARED | OF_FEATURES | {"nulls", "intervals", "sweeps", "sae_match"},
         ),
         ({"instruments": {**TINY["instruments"], "soft_price": 0.1}}, {*COMPARED, "report"}),
         ({"report": {"n_matches": 2}}, {"report"}),
-        ({"bootstrap": {"seed": 1}}, FROM_TABLES),
+        ({"bootstrap": {"seed": 1}}, FROM_TABLES | OF_FEATURES),
+        (
+            {"sae": {**TINY["sae"], "k": 4}},
+            {"sae", "sae_encode", "sae_match", *OF_FEATURES, "report"},
+        ),
+        ({"sae": {**TINY["sae"], "checkpoint_every": 7}}, {"report"}),
         # It may decide how half-samples are matched, and intervals stand beside matches; and which
         # pairs are too large for instruments.
         (
             {"correlation": {**TINY["correlation"], "memory_gb": 1.5}},
-            {"intervals", *COMPARED, *FROM_MATCHES},
+            {"intervals", *COMPARED, *FROM_MATCHES, "sae_match", *OF_FEATURES},
         ),
     ],
-    ids=["nothing", "quantile", "k", "instruments", "report", "bootstrap", "memory"],
+    ids=[
+        "nothing",
+        "quantile",
+        "k",
+        "instruments",
+        "report",
+        "bootstrap",
+        "sae",
+        "checkpoints",
+        "memory",
+    ],
 )
 def test_an_edit_makes_outdated_what_depends_on_it_and_nothing_else(finished, change, expected):
     config = parse_config({**TINY, "results": "results", **change})

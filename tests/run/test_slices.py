@@ -16,6 +16,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "twins": "f-s",
         "generate": "f-s",
         "image_twins": "f-s",
+        "sae": "f-s",
     }
     recomputed = {*(f"nulls of {name}" for name in NULLS), "intervals", "sweeps"}
 
@@ -31,7 +32,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
 
     base = slices(GOOD)
     cases = {
-        "matching": ({"k": 2}, {"match", "instruments", *recomputed}),
+        "matching": ({"k": 2}, {"match", "instruments", "sae_match", *recomputed}),
         "correlation": ({"max_k": 12}, {"correlate"}),
         "theory": (
             {"tau": 3.0},
@@ -46,11 +47,14 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         ),
         "alignment": (
             {"pooling": "max"},
-            {"correlate", "contexts", "instruments", *recomputed},
+            {"correlate", "contexts", "instruments", "sae_match", *recomputed},
         ),
-        "exclusions": ({"first_position": True}, {"correlate", "instruments", *recomputed}),
+        "exclusions": (
+            {"first_position": True},
+            {"correlate", "instruments", "sae_match", *recomputed},
+        ),
         "controls": ({"untrained_seeds": [5]}, {"twins", "nulls of untrained"}),
-        "intervals": ({"n_blocks": 4}, {"intervals"}),
+        "intervals": ({"n_blocks": 4}, {"intervals", "sae_match"}),
         "sweeps": ({"budgets": True}, {"sweeps", "control_figures"}),
         "activations": (
             {"sequence_length": 32},
@@ -63,7 +67,8 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
             {"n_contexts": 10},
             {"neurons", "image_neurons", "describe", "findings"},
         ),
-        "bootstrap": ({"seed": 1}, {"describe", "findings"}),
+        "bootstrap": ({"seed": 1}, {"describe", "findings", "sae_tables"}),
+        "sae": ({"k": 4}, {"sae"}),
         "viewer": ({"n_neurons": 10}, {"contexts", "image_excerpts"}),
         "annotation": (ENDPOINT, {"annotate"}),
         "judge": (ENDPOINT, {"judge"}),
@@ -74,6 +79,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
                 "counts",
                 "control_tables",
                 "instrument_tables",
+                "sae_tables",
                 "describe",
                 "findings",
                 "viewer",
@@ -111,7 +117,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     )
     less = slices(changed(correlation={"memory_gb": 1.0}))
     changes = {stage for stage in base if less[stage] != base[stage]}
-    expected = {"intervals", "instruments", "report"}
+    expected = {"intervals", "instruments", "sae_match", "report"}
     assert changes == expected, "which neurons half-samples match, and which pairs are compared"
     ways = ["mutual_nearest", "soft"]
     more = slices(changed(matching={"instruments": ways}))

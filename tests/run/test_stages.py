@@ -61,6 +61,7 @@ EARLIER = {
         "pretraining": {"model": "f-s", "sequence_length": 64},
     },
     "ablation": {"ladder": "l"},
+    "sae": {"steps": 3},
     "annotation": {"base_url": "http://localhost:1/v1", "model": "m"},
     "judge": {"base_url": "http://localhost:1/v1", "model": "m"},
 }
@@ -132,6 +133,11 @@ STAMPS = {
     "ablation_tables": ("", "aec7a8fa9282a1a749007ce33aba3f57"),
     "ablation_figures": ("", "d01bbdee43f12d448ccb8e9bac785e24"),
     "figures": ("", "5b10047a3bb8880dee954412afd223eb"),
+    "sae": ("f-s", "6cd384047de0af25aba61ee9e30e539c"),
+    "sae_encode": ("", "eedc4665fc4d6e1caae4363234dc5d40"),
+    "sae_match": ("", "06b967a43134bbcc0b88f06ae02f16a3"),
+    "sae_tables": ("", "8f4347d6e3f6ea73ddb2b09f3af752be"),
+    "sae_figures": ("", "0704b7830a1563489d1531a06ae69bdb"),
 }
 
 

@@ -131,6 +131,12 @@ def test_the_contract(finished):
     assert set(laws["ladder"]) == set(TINY["ladders"])
     similarity = pd.read_csv(results / "tables" / "similarity.csv")
     assert similarity["calibrated"].between(0, 1).all()
+    coded = pd.read_csv(results / "tables" / "sae.csv")
+    assert coded["explained_variance"].between(0, 1).all()
+    assert coded["n_features"].tolist() == (4 * coded["n_neurons"]).tolist()
+    features = pd.read_csv(results / "tables" / "sae_features.csv")
+    assert features["ladder"].tolist() == ["pythia-opt", "pythia-opt", "pythia-opt-qwen"]
+    assert (features["above_documents"] <= features["matches"]).all()
     matches = pd.read_parquet(results / "matches" / "pythia-m--opt-m.parquet")
     assert matches.columns.tolist() == MATCH_COLUMNS
     assert matches["r"].between(-1, 1).all()

@@ -38,6 +38,7 @@ from rosetta.run.stages import (
     undeclared_files,
 )
 from rosetta.plan.resources import needs_of_job
+from rosetta.sae.folders import weight_files
 
 # Rules call `rosetta`; it lies beside this Snakemake also when their environment is not activated.
 os.environ.update(PATH=os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]))
@@ -78,6 +79,11 @@ def files_of(source):
     return source_files(source.path)
 
 
+def autoencoder_files(settings):
+    """The files of autoencoders that are read, so that replacing one reruns what reads it."""
+    return [path for folder in settings.path.values() for path in weight_files(Path(folder))]
+
+
 # Snakemake's records lie in another folder than the results, and may be of others; what another configuration made is
 # dated back to before this file, which rules without an input of their own have for one. Not so under a live run, whose
 # files would be dated by what a second Snakemake was given, also for a dry run or one that stops at the lock.
@@ -94,6 +100,8 @@ if workflow.is_main_process:
             date_back(run, paths.root)
             if run.filtering:
                 date_back_older({"filter_pool": files_of(run.filtering.pool.source)}, run, paths)
+            if run.sae:
+                date_back_older({"sae": autoencoder_files(run.sae)}, run, paths)
             recall_jobs(run, paths)
 
 jobs = rule_jobs(run)
@@ -108,6 +116,7 @@ SHOWN = {
     "Emergence": ("emergence", "emergence_figures"),
     "Across seeds": ("across_seeds", "across_seeds_figures"),
     "Neurons": ("describe", "neuron_figures"),
+    "Autoencoders": ("sae_tables", "sae_figures"),
     "Images": ("place_maps",),
     "Outputs": ("attribution_tables", "attribution_figures", "ablation_tables", "ablation_figures"),
     "Theory": ("theory_beta", "theory_exponents", "theory_compare", "theory_figures"),

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 
 from rosetta.errors import ModelError
 from rosetta.models.zoo.arithmetic import fast_and_repeatable
-from rosetta.models.zoo.optimizers import Together
 from rosetta.progress import bar, say
 from rosetta.storage.digests import digested, hash64, is_whole
+
+if TYPE_CHECKING:
+    from rosetta.models.zoo.optimizers import Together  # brings transformers, seconds for nothing
 
 LAST_STEPS = 20  # the reported training loss is the mean over this many last steps
 MAX_LOSS = 709.0  # nats: e to this is about the largest float64
@@ -77,6 +79,8 @@ class Steps:
         What an entry of `batches` is, for the progress bar.
     loss_unit : str
         Of the loss, for messages.
+    state : dict of str to Tensor
+        What steps change in place besides the parameters; saved with these.
     keeper : Keeper, optional
         What keeps some of the steps. The training then ends with the last of these, and leaves a
         checkpoint to go on from.
@@ -92,6 +96,7 @@ class Steps:
     loss_of: LossOf = returned_loss
     unit: str = "tok"
     loss_unit: str = "nats per token"
+    state: dict[str, torch.Tensor] = field(default_factory=dict)
     keeper: Keeper | None = None
 
     @property
@@ -242,6 +247,7 @@ def _save_checkpoint(steps: Steps, model: Any, optimizer: Any, losses: list[floa
         "model": {name: parameter.detach() for name, parameter in _trained(model).items()},
         "optimizer": optimizer.state_dict(),
         "losses": losses,
+        **({"state": steps.state} if steps.state else {}),
     }
     path = _checkpoint(steps.checkpoints)
     with digested(path, _n_bytes(state)) as temporary, open(temporary, "wb") as stream:
@@ -274,6 +280,8 @@ def _resume(steps: Steps, model: Any, optimizer: Any) -> list[float]:
         return []
     for name, parameter in _trained(model).items():
         parameter.copy_(state["model"][name])
+    for name, tensor in steps.state.items():
+        tensor.copy_(state["state"][name])
     optimizer.load_state_dict(state["optimizer"])
     say(f"resuming at step {len(state['losses'])}")
     return list(state["losses"])

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from rosetta.config import PAIR_SEPARATOR
 from rosetta.errors import StageError
-from rosetta.plan.costs import ablation, filtering, models, pairs, theory
+from rosetta.plan.costs import ablation, filtering, models, pairs, sae, theory
 from rosetta.plan.costs.base import NO_OPERATIONS, TABLES, Cost, Known
 from rosetta.run.stages import STAGES, pieces_of_job
 from rosetta.run.stages.record import Wildcards
@@ -72,6 +72,11 @@ COSTS: Mapping[str, Price] = MappingProxyType(
         "control_figures": _LIGHT,
         "instrument_tables": _LIGHT,
         "instrument_figures": _LIGHT,
+        "sae": _on_model(sae.autoencoder),
+        "sae_encode": _on_model(sae.encoded_store),
+        "sae_match": _on_pair(sae.matched_features),
+        "sae_tables": _TABLES,
+        "sae_figures": _LIGHT,
         "vocabulary": _on_model(models.vocabulary),
         "neurons": _on_model(models.neurons),
         "contexts": _on_group(models.contexts),

@@ -21,6 +21,7 @@ from rosetta.run.stages import (
     images,
     instruments,
     models,
+    sae,
     seeds,
     theory,
 )
@@ -248,6 +249,10 @@ def _small_image_models(config: Config) -> list[Wildcards]:
     return [{}] if config.small_pairs and config.used_models("images") else []
 
 
+def _small_autoencoders(config: Config) -> list[Wildcards]:
+    return [{}] if config.small_pairs and config.sae else []
+
+
 def _small_filter(config: Config) -> list[Wildcards]:
     return [{}] if config.small_filter else []
 
@@ -260,14 +265,16 @@ def _small_effects(config: Config) -> list[Wildcards]:
     return _any_of(*_EFFECTS)(config) if config.small_pairs else []
 
 
-_OF_MODELS, _OF_STORES, _OF_IMAGES, _OF_COUNTS, _OF_INSTRUMENTS, _OF_THEORY, _OF_OUTPUTS = (
+_OF_MODELS, _OF_STORES, _OF_IMAGES, _OF_COUNTS, _OF_INSTRUMENTS, _OF_THEORY = (
     {stage.name: stage for stage in part.STAGES}
-    for part in (models, activations, images, analysis, instruments, theory, ablation)
+    for part in (models, activations, images, analysis, instruments, theory)
 )
+_OF_OUTPUTS, _OF_SAE = ({stage.name: stage for stage in part.STAGES} for part in (ablation, sae))
 _OVER_TRAINING = {stage.name: stage for stage in (*emergence.STAGES, *seeds.STAGES)}
 # Both load the models again, which takes less time than to start a process for each.
 _EFFECTS = [_OF_OUTPUTS[name] for name in ("attribution", "ablate")]
 _PROFILES = [_OF_IMAGES["image_neurons"]]
+_AUTOENCODERS = [_OF_SAE[name] for name in ("sae", "sae_encode", "sae_match")]
 _TOKENIZERS = (_OF_MODELS["tokenizer"],)
 _SIMULATIONS = [
     _OF_THEORY[f"theory_{name}"]
@@ -281,6 +288,7 @@ _TABLES = [
     _OVER_TRAINING["emergence"],
     _OVER_TRAINING["across_seeds"],
     *(_OF_OUTPUTS[name] for name in ("attribution_tables", "ablation_tables")),
+    _OF_SAE["sae_tables"],
     *(_OF_THEORY[f"theory_{name}"] for name in ("compare", "predict")),
 ]
 _FIGURES = [
@@ -289,6 +297,7 @@ _FIGURES = [
     _OVER_TRAINING["emergence_figures"],
     _OVER_TRAINING["across_seeds_figures"],
     *(_OF_OUTPUTS[name] for name in ("attribution_figures", "ablation_figures")),
+    _OF_SAE["sae_figures"],
     _OF_IMAGES["place_maps"],
     _OF_THEORY["theory_figures"],
 ]
@@ -394,6 +403,12 @@ BUNDLES = (
         jobs=_small_effects,
         pieces=_all_of(*_EFFECTS),
         resources=Sized(by="stage", gpu="always"),
+    ),
+    Bundle(
+        name="autoencoders",
+        jobs=_small_autoencoders,
+        pieces=_all_of(*_AUTOENCODERS),
+        resources=Sized(by="stage"),
     ),
     Bundle(
         name="simulations",

@@ -30,6 +30,7 @@ Phase = Literal[
     "sweeps",
     "instruments",
     "emergence",
+    "autoencoders",
     "neurons",
     "ablation",
     "theory",

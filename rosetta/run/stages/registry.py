@@ -30,6 +30,7 @@ from rosetta.run.stages import (
     matching,
     models,
     report,
+    sae,
     seeds,
     theory,
 )
@@ -50,6 +51,7 @@ _ORDER = (
     *judging.STAGES,
     *images.STAGES,
     *ablation.STAGES,
+    *sae.STAGES,
     report.VIEWER,
     *filtering.STAGES,
     *theory.STAGES,

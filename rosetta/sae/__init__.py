@@ -1,0 +1,1 @@
+"""Sparse autoencoders of stored activations: trained or loaded, and what they say of neurons."""
