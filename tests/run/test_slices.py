@@ -11,6 +11,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     names = {
         "tokenizer": "f",
         "train": "f-s",
+        "train_steps": "f-s",
         "model": "f-s",
         "activations": "f-s",
         "twins": "f-s",
@@ -46,11 +47,14 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         ),
         "alignment": (
             {"pooling": "max"},
-            {"correlate", "contexts", "instruments", *recomputed},
+            {"correlate", "contexts", "instruments", "past", *recomputed},
         ),
-        "exclusions": ({"first_position": True}, {"correlate", "instruments", *recomputed}),
+        "exclusions": (
+            {"first_position": True},
+            {"correlate", "instruments", "past", *recomputed},
+        ),
         "controls": ({"untrained_seeds": [5]}, {"twins", "nulls of untrained"}),
-        "intervals": ({"n_blocks": 4}, {"intervals"}),
+        "intervals": ({"n_blocks": 4}, {"intervals", "past"}),
         "sweeps": ({"budgets": True}, {"sweeps", "control_figures"}),
         "activations": (
             {"sequence_length": 32},
@@ -63,7 +67,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
             {"n_contexts": 10},
             {"neurons", "image_neurons", "describe", "findings"},
         ),
-        "bootstrap": ({"seed": 1}, {"describe", "findings"}),
+        "bootstrap": ({"seed": 1}, {"describe", "findings", "emergence"}),
         "viewer": ({"n_neurons": 10}, {"contexts", "image_excerpts"}),
         "annotation": (ENDPOINT, {"annotate"}),
         "judge": (ENDPOINT, {"judge"}),
