@@ -11,6 +11,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
     names = {
         "tokenizer": "f",
         "train": "f-s",
+        "train_steps": "f-s",
         "model": "f-s",
         "activations": "f-s",
         "twins": "f-s",
@@ -55,6 +56,9 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         ),
         "controls": ({"untrained_seeds": [5]}, {"twins", "nulls of untrained"}),
         "intervals": ({"n_blocks": 4}, {"intervals", "sae_match"}),
+            {"correlate", "contexts", "instruments", "past", *recomputed},
+            {"correlate", "instruments", "past", *recomputed},
+        "intervals": ({"n_blocks": 4}, {"intervals", "past"}),
         "sweeps": ({"budgets": True}, {"sweeps", "control_figures"}),
         "activations": (
             {"sequence_length": 32},
@@ -69,6 +73,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         ),
         "bootstrap": ({"seed": 1}, {"describe", "findings", "sae_tables"}),
         "sae": ({"k": 4}, {"sae"}),
+        "bootstrap": ({"seed": 1}, {"describe", "findings", "emergence"}),
         "viewer": ({"n_neurons": 10}, {"contexts", "image_excerpts"}),
         "annotation": (ENDPOINT, {"annotate"}),
         "judge": (ENDPOINT, {"judge"}),
