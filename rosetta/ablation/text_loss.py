@@ -16,7 +16,12 @@ from rosetta.activations.tokens import TokenizedDocument
 from rosetta.errors import ModelError
 from rosetta.models.batches import batches
 from rosetta.models.loading_within_memory import input_device
+from rosetta.models.tokenizers import n_embedded
 from rosetta.progress import bar
+
+# Of a pass on a CPU. Larger tables are taken from the operating system anew at every pass, which
+# costs small models as much as the pass itself.
+LOGITS_AT_ONCE = 4_000_000
 
 
 @torch.inference_mode()
@@ -59,6 +64,7 @@ def document_bits(
     lengths = np.array([len(document.token_ids) for document in documents])
     order = np.argsort(lengths, kind="stable")
     order = order[lengths[order] > 1]
+    batch_size = _at_a_time(model, int(lengths.max(initial=1)), batch_size)
     bits = np.zeros((len(masks), len(documents)))
     with bar(total=len(order) * len(masks), label="losses", unit="doc") as shown:
         for batch in batches(lengths[order].tolist(), batch_size, model.config):
@@ -69,6 +75,14 @@ def document_bits(
                     bits[number, inside] = _bits(model, ids, mask)
                 shown.update(len(inside))
     return _checked(bits)
+
+
+def _at_a_time(model: Any, length: int, batch_size: int) -> int:
+    """Return how many documents share a pass: on a CPU no more than logits that are soon reused."""
+    if input_device(model).type != "cpu":
+        return batch_size
+    logits = length * n_embedded(model.config)
+    return max(1, min(batch_size, LOGITS_AT_ONCE // logits))
 
 
 def _bits(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> np.ndarray:

@@ -39,6 +39,7 @@ def trend_table(effects: pd.DataFrame, families: dict[str, str]) -> pd.DataFrame
         `ABLATION_SCALING_COLUMNS`; without an interval, the reason why.
     """
     whole = effects[(effects["domain"] == WHOLE) & (effects["treatment"] != NONE)]
+    whole = whole[whole["overlap"].notna()]  # of a population without any neuron
     rows = []
     for (ladder, treatment, measure), part in whole.groupby(
         ["ladder", "treatment", "measure"], sort=False

@@ -159,6 +159,7 @@ def test_a_trend_table_has_a_row_per_treatment_and_quantity():
             "measure": BITS_PER_BYTE,
             "population": population,
             "domain": WHOLE,
+            "overlap": 1.0,
             "model": f"f-{size}",
             "n_neurons": size,
             "difference": slope * np.log10(size) + wiggle,
@@ -168,6 +169,7 @@ def test_a_trend_table_has_a_row_per_treatment_and_quantity():
         for population, slope in (("rosetta", 0.4), ("matched", 0.1))
         for size, wiggle in ((64, 0.0), (512, 0.01), (4096, 0.0))
     ]
+    rows += [{**row, "difference": 9.0, "overlap": np.nan, "model": "f-0"} for row in rows]
     families = {row["model"]: "f" for row in rows}
     found = trend_table(pd.DataFrame(rows), families).set_index(["treatment", "quantity"])
     assert len(found) == 6
