@@ -39,6 +39,7 @@ MEASURE_TITLES = {
 }
 ABOVE = "above_documents"
 NEURONS = "n_neurons"  # what the laws that are drawn are against
+_BESIDE = 1.04  # times the size at which other neurons are drawn
 _LEGEND = {"frameon": False, "fontsize": "small"}
 
 
@@ -107,11 +108,12 @@ def _draw_means(
     rows = rows.rename(columns={"ci_low": "mean_ci_low", "ci_high": "mean_ci_high"})
     limits = interval_limits(rows, "mean", np.inf)
     for ladder, color in colors.items():
-        for group, line, marker in ((mine, "-", "o"), (OTHERS, "--", "s")):
+        # The others stand a little to the right, so that both intervals are seen.
+        for group, line, marker, shift in ((mine, "-", "o", 1.0), (OTHERS, "--", "s", _BESIDE)):
             part = rows[(rows["ladder"] == ladder) & (rows["group"] == group)]
             part = part.sort_values("n_neurons", kind="stable")
             style = {"color": color, "lw": 1.1, "marker": marker, "ms": 4, "ls": line}
-            draw_estimates(axes, part["n_neurons"], part, "mean", limits, **style)
+            draw_estimates(axes, shift * part["n_neurons"], part, "mean", limits, **style)
     axes.set(xscale="log", ylim=limits, xlabel="neurons per model", ylabel="mean")
     label_sizes(axes, rows["n_neurons"], most=4)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

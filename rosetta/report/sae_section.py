@@ -71,10 +71,11 @@ def explained_sentence(models: pd.DataFrame) -> str:
     """
     explained, dead = models["explained_variance"], models["dead_share"]
     ends = f"{100 * explained.min():.0f}% to {100 * explained.max():.0f}%"
+    active = " to ".join(dict.fromkeys(f"{models['l0'].agg(end):.1f}" for end in ("min", "max")))
     return (
         f"Of the variance on samples that they were not trained on, autoencoders explain {ends}, "
-        f"by the model, with {models['l0'].min():.1f} to {models['l0'].max():.1f} active features "
-        f"at a position. At most {100 * dead.max():.0f}% of their features are dead."
+        f"by the model, with {active} active features at a position. "
+        f"At most {100 * dead.max():.0f}% of their features are dead."
     )
 
 
