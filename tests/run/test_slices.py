@@ -48,17 +48,14 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         ),
         "alignment": (
             {"pooling": "max"},
-            {"correlate", "contexts", "instruments", "sae_match", *recomputed},
+            {"correlate", "contexts", "instruments", "past", "sae_match", *recomputed},
         ),
         "exclusions": (
             {"first_position": True},
-            {"correlate", "instruments", "sae_match", *recomputed},
+            {"correlate", "instruments", "past", "sae_match", *recomputed},
         ),
         "controls": ({"untrained_seeds": [5]}, {"twins", "nulls of untrained"}),
-        "intervals": ({"n_blocks": 4}, {"intervals", "sae_match"}),
-            {"correlate", "contexts", "instruments", "past", *recomputed},
-            {"correlate", "instruments", "past", *recomputed},
-        "intervals": ({"n_blocks": 4}, {"intervals", "past"}),
+        "intervals": ({"n_blocks": 4}, {"intervals", "past", "sae_match"}),
         "sweeps": ({"budgets": True}, {"sweeps", "control_figures"}),
         "activations": (
             {"sequence_length": 32},
