@@ -18,6 +18,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         "generate": "f-s",
         "image_twins": "f-s",
         "sae": "f-s",
+        "seed_matches": "f-s",
     }
     recomputed = {*(f"nulls of {name}" for name in NULLS), "intervals", "sweeps"}
 
@@ -33,7 +34,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
 
     base = slices(GOOD)
     cases = {
-        "matching": ({"k": 2}, {"match", "instruments", "sae_match", *recomputed}),
+        "matching": ({"k": 2}, {"match", "instruments", "sae_match", "seed_matches", *recomputed}),
         "correlation": ({"max_k": 12}, {"correlate"}),
         "theory": (
             {"tau": 3.0},
@@ -48,11 +49,19 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
         ),
         "alignment": (
             {"pooling": "max"},
-            {"correlate", "contexts", "instruments", "past", "sae_match", *recomputed},
+            {
+                "correlate",
+                "contexts",
+                "instruments",
+                "past",
+                "sae_match",
+                "seed_matches",
+                *recomputed,
+            },
         ),
         "exclusions": (
             {"first_position": True},
-            {"correlate", "instruments", "past", "sae_match", *recomputed},
+            {"correlate", "instruments", "past", "sae_match", "seed_matches", *recomputed},
         ),
         "controls": ({"untrained_seeds": [5]}, {"twins", "nulls of untrained"}),
         "intervals": ({"n_blocks": 4}, {"intervals", "past", "sae_match"}),
@@ -68,9 +77,8 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
             {"n_contexts": 10},
             {"neurons", "image_neurons", "describe", "findings"},
         ),
-        "bootstrap": ({"seed": 1}, {"describe", "findings", "sae_tables"}),
         "sae": ({"k": 4}, {"sae"}),
-        "bootstrap": ({"seed": 1}, {"describe", "findings", "emergence"}),
+        "bootstrap": ({"seed": 1}, {"describe", "findings", "emergence", "sae_tables"}),
         "viewer": ({"n_neurons": 10}, {"contexts", "image_excerpts"}),
         "annotation": (ENDPOINT, {"annotate"}),
         "judge": (ENDPOINT, {"judge"}),
