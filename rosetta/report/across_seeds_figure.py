@@ -65,7 +65,7 @@ def _draw_families(axes: plt.Axes, rows: pd.DataFrame) -> None:
         told = f"{other}\n(rank r {r:.2f})" if np.isfinite(r) else str(other)
         labels.append(EndLabel(x[-1], y[-1], told, color))
     axes.set(ylim=(-0.02, 1.02), xticks=np.unique(rows["n_partners"]))
-    axes.set_ylabel("share with a partner in another family")
+    axes.set_ylabel("share that has a partner there")
     axes.set_xlabel("other trainings in which a neuron has a partner")
     axes.set_title("shared by another family", loc="left")
     label_ends(axes, labels)
