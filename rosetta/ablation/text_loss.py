@@ -19,8 +19,8 @@ from rosetta.models.loading_within_memory import input_device
 from rosetta.models.tokenizers import n_embedded
 from rosetta.progress import bar
 
-# Of a pass on a CPU. Larger tables are taken from the operating system anew at every pass, which
-# costs small models as much as the pass itself.
+# Of a pass on a CPU. Larger tables are asked of the operating system at every pass, which costs
+# small models as much as the pass itself.
 LOGITS_AT_ONCE = 4_000_000
 
 

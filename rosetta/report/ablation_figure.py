@@ -56,6 +56,11 @@ def _models(table: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(table.sort_values("n_neurons", kind="stable")["model"]))
 
 
+def _places(named: pd.Series, names: list[str]) -> pd.Series:
+    """Return the number of each name, also of none: a table may have no draws."""
+    return pd.Series([names.index(name) for name in named], index=named.index, dtype=float)
+
+
 def _draw_treatment(
     axes: plt.Axes, table: pd.DataFrame, treatment: str, colors: dict[str, Any]
 ) -> None:
@@ -68,7 +73,7 @@ def _draw_treatment(
     step = _WIDTH / (len(TITLES) - 1)
     for place, (population, color) in enumerate(colors.items()):
         mine = rows[rows["population"] == population]
-        x = mine["model"].map(names.index) + (place - (len(TITLES) - 1) / 2) * step
+        x = _places(mine["model"], names) + (place - (len(TITLES) - 1) / 2) * step
         style = {"color": color, "lw": 1.2, "marker": _MARKERS[population], "ms": 4, "ls": "none"}
         draw_estimates(axes, x, mine, "difference", limits, **style)
         axes.vlines(x, mine["draws_low"], mine["draws_high"], color=color, lw=4, alpha=0.25)
@@ -94,10 +99,11 @@ def _draw_excess(axes: plt.Axes, table: pd.DataFrame, colors: dict[str, Any]) ->
     step = _WIDTH / max(len(names) - 1, 1)
     for place, name in enumerate(names):
         mine = largest[(largest["model"] == name) & largest["domain"].isin(domains)]
-        x = mine["domain"].map(domains.index) + (place - (len(names) - 1) / 2) * step
+        x = _places(mine["domain"], domains) + (place - (len(names) - 1) / 2) * step
         style = {"color": shades[place], "lw": 1.2, "marker": "o", "ms": 4, "ls": "none"}
         draw_estimates(axes, x, mine, "rosetta_excess", limits, label=name, **style)
     axes.set_xticks(range(len(domains)), domains, rotation=30, ha="right")
     axes.set(ylim=limits, xlim=(-0.6, len(domains) - 0.4))
     axes.set_title("Rosetta less matched, by domain", loc="left")
-    axes.legend(frameon=False, fontsize="small")
+    if names:
+        axes.legend(frameon=False, fontsize="small")

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from rosetta.ablation.columns import ABLATION_COLUMNS, ABLATION_SCALING_COLUMNS, LOSS_COLUMNS, WHOLE
 from rosetta.analysis.columns import ATTRIBUTION_COLUMNS, ATTRIBUTION_TABLE_COLUMNS
 from rosetta.config import load_config
+from rosetta.report.ablation_figure import draw_ablation
 from rosetta.report.output_section import (
     ablation_section,
     attribution_section,
@@ -21,6 +22,7 @@ from rosetta.report.output_section import (
     trend_sentence,
 )
 from rosetta.run.paths import Paths
+from rosetta.storage.tables import write_csv
 
 ROWS = ["treatment", "population", "domain"]
 
@@ -231,6 +233,17 @@ def test_the_report_says_it_in_words(ablated_run, table):
         assert f"{verdict} as many others that match them" in model_sentence(of_one)
     of_one.loc[matched, columns] = -0.1, 0.1
     assert "costs neither shown more nor less than as many others" in model_sentence(of_one)
+
+
+def test_a_table_without_draws_is_drawn(ablated_run, table, tmp_path):
+    """As of a rung none of whose matches is above its null model."""
+    paths = Paths(tmp_path)
+    write_csv(paths.table("ablation"), table[table["population"] != "matched"])
+    figure = draw_ablation(paths)
+    assert [axes.get_title("left") for axes in figure.axes][:2] == [
+        "without these neurons",
+        "with nothing but these",
+    ]
 
 
 def test_trends_are_told_where_there_is_an_interval():

@@ -195,6 +195,7 @@ def reported(tmp_path):
     models = {"x": {"path": "x"}, "y": {"path": "y-chat"}}
     off = {
         "viewer": {"n_neurons": 8},
+        "attribution": None,
         "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []},
         "sweeps": {"thresholds": []},
     }
