@@ -177,7 +177,7 @@ def test_a_budget_that_holds_a_pair_but_not_its_permuted_rows_is_rejected_before
     """Of 96 neurons each, tiles of 48 fit: without the window of rows that the null model
     permutes.
     """
-    tight = {**TINY, "correlation": {"memory_gb": 0.6125}}
+    tight = {**TINY, "correlation": {"memory_gb": 0.6125}, "sae": None}
     check_config(
         parse_config(
             {

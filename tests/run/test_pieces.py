@@ -108,7 +108,7 @@ FROM_TABLES = {
         ({"report": {"n_matches": 2}}, {"report"}),
         ({"bootstrap": {"seed": 1}}, FROM_TABLES | OF_FEATURES),
         (
-            {"sae": {**TINY["sae"], "k": 4}},
+            {"sae": {**TINY["sae"], "k": 5}},
             {"sae", "sae_encode", "sae_match", *OF_FEATURES, "report"},
         ),
         ({"sae": {**TINY["sae"], "checkpoint_every": 7}}, {"report"}),
