@@ -43,7 +43,10 @@ def due_stages(config, paths):
         due = found
 
 
+EMERGENCE = {"emergence", "emergence_figures"}
 FROM_MATCHES = {
+    *EMERGENCE,
+    "past",
     "match",
     "anchors",
     "counts",
@@ -69,6 +72,7 @@ FROM_MATCHES = {
 }
 COMPARED = {"instruments", "instrument_tables", "instrument_figures"}
 FROM_TABLES = {
+    *EMERGENCE,
     "neuron_figures",
     "theory_compare",
     "theory_predict",
