@@ -93,8 +93,9 @@ def null_interval(values: pd.Series, column: str) -> tuple[float, float, float]:
     """
     mean, half = mean_interval(values)
     lowest, highest = (0.0, np.inf) if column == "matches" else (-1.0, 1.0)
-    if column == "matches":  # seeds that agree by chance do not make a count exact; a single one
-        half = float(np.maximum(half, _poisson_half_width(values)))  # tells nothing
+    if column == "matches":
+        # Seeds that agree by chance do not make a count exact; a single one tells nothing.
+        half = float(np.maximum(half, _poisson_half_width(values)))
     return mean, *clipped((mean - half, mean + half), lowest, highest)
 
 

@@ -43,7 +43,10 @@ def due_stages(config, paths):
         due = found
 
 
+EMERGENCE = {"emergence", "emergence_figures"}
 FROM_MATCHES = {
+    *EMERGENCE,
+    "past",
     "match",
     "anchors",
     "counts",
@@ -71,6 +74,7 @@ FROM_MATCHES = {
 OF_FEATURES = {"sae_tables", "sae_figures"}
 COMPARED = {"instruments", "instrument_tables", "instrument_figures"}
 FROM_TABLES = {
+    *EMERGENCE,
     "neuron_figures",
     "theory_compare",
     "theory_predict",
