@@ -18,6 +18,7 @@ SEED = int(os.environ.get("CHAOS_SEED", "0"))
 TO_MATCHES = {
     **TINY,
     "results": "results",
+    "sae": None,
     "controls": {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []},
     "activations": {**TINY["activations"], "shards_per_job": "one"},
     "correlation": {**TINY["correlation"], "memory_gb": 1.84},

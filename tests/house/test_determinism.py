@@ -33,6 +33,7 @@ def test_cores_shards_and_tiles_change_no_match(finished, tmp_path):
     config = {
         **TINY,
         "results": "results",
+        "sae": None,
         "controls": {
             "permutation_seeds": [],
             "document_seeds": [],

@@ -201,14 +201,16 @@ def test_results_that_nothing_asks_for_any_more_are_named(config, tmp_path):
     assert left_over(config, tmp_path) == {}
     assert "left over" not in status_text(config, Paths(tmp_path), tmp_path)
 
-    without = edited(controls={**TINY["controls"], "document_seeds": []}, filtering=None)
+    without = edited(
+        controls={**TINY["controls"], "document_seeds": []}, filtering=None, sae=None
+    )
     found = left_over(without, tmp_path)
     exchanged = [path for path in found["nulls"] if path.parent.name == "documents"]
     assert (
         exchanged == found["nulls"] == sorted((tmp_path / "nulls" / "documents").glob("*.parquet"))
     )
     assert selections.with_suffix("") / "rosetta.parquet" in found["filter_select"]
-    assert {stage for stage in found if not stage.startswith("filter")} == {"nulls"}
+    assert {stage for stage in found if not stage.startswith(("filter", "sae"))} == {"nulls"}
     said = status_text(without, Paths(tmp_path), tmp_path)
     assert f"left over: nulls: {found['nulls'][0]} and {len(found['nulls']) - 1} more" in said
     assert not set(found) - {"nulls"} & set(stale_results(without, tmp_path)), "not made again"

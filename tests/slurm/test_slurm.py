@@ -31,6 +31,9 @@ WHOLE = {
     "models": {name: TINY["models"][name] for name in ("pythia-s", "opt-s")},
     "ladders": {"pythia-opt": [["pythia-s", "opt-s"]]},
     "training_ladders": {},
+    "ablation": None,
+    "attribution": None,
+    "sae": None,
     "activations": {**TINY["activations"], "shards_per_job": "one"},
 }
 TO_MATCHES = {
