@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
+
 import numpy as np
 
 from rosetta.activations.reader import StoreReader, runs_the_model
@@ -22,3 +25,11 @@ def whole_moments(store: StoreReader) -> Moments:
         values = [part[rows[low:high] - start].float().numpy() for _, part in parts]
         moments = moments.merge(Moments.of(np.concatenate(values, axis=1)))
     return moments
+
+
+def dead_neurons(stores: Sequence[StoreReader]) -> np.ndarray:
+    """Return the flat indices of a model's neurons that have one value at all positions that
+    count.
+    """
+    moments = reduce(Moments.merge, map(whole_moments, stores))
+    return np.flatnonzero(moments.m2 == 0)

@@ -44,16 +44,24 @@ def seed_tables(config: Config, paths: Paths, model: str) -> dict[str, pd.DataFr
         other: _elsewhere(config, paths, model, other, ladder)
         for other, ladder in other_families(config, model).items()
     }
-    shared = Shared(_own(own, trainings, shape), {name: one for name, (one, _) in others.items()})
+    facts = read_parquet_metadata(paths.seed_matches(model))
+    alive = np.ones((len(trainings), shape.n_neurons), bool)
+    for number, name in enumerate(trainings):
+        alive[number, facts["dead"][name]] = False
+    elsewhere = {name: one for name, (one, _) in others.items()}
+    shared = Shared(_own(own, trainings, shape), alive, elsewhere)
     n_pairs = len(trainings) * (len(trainings) - 1) / 2
+    exchanged = _exchanged(found[~(found["r"] <= threshold)], trainings, shape, alive)
     row = {
         "model": model,
         "n_trainings": len(trainings),
         "n_neurons": shape.n_neurons,
-        "n_positions": read_parquet_metadata(paths.seed_matches(model))["n_positions"],
+        "n_positions": facts["n_positions"],
         "r_threshold": threshold,
         "matches": len(own) / n_pairs,
+        "n_dead": float((~alive).sum(axis=1).mean()),
         **summary(shared),
+        **_mean_exchanged(exchanged, n_pairs, len(config.controls.document_seeds)),
         "reason": _UNREAD if np.isnan(threshold) else "",
     }
     families = family_counts(shared)
@@ -65,6 +73,33 @@ def seed_tables(config: Config, paths: Paths, model: str) -> dict[str, pd.DataFr
         "across_seeds_units": unit_counts(shared).assign(model=model)[SEED_UNIT_COLUMNS],
         "across_seeds_families": families.assign(model=model)[SEED_FAMILY_COLUMNS],
         "across_seeds_neurons": neurons.assign(model=model)[SEED_NEURON_COLUMNS],
+    }
+
+
+def _exchanged(
+    counted: pd.DataFrame, trainings: Sequence[str], shape: NeuronShape, alive: np.ndarray
+) -> list[dict[str, float]]:
+    """Return what each seed of exchanged samples makes of the same, counted alike.
+
+    Some neurons match others whatever they read, so matches by chance fall on neurons not quite at
+    random.
+    """
+    by_seed = counted[counted["seed"] != NOT_EXCHANGED].groupby("seed")
+    return [
+        {**summary(Shared(_own(part, trainings, shape), alive, {})), "matches": len(part)}
+        for _, part in by_seed
+    ]
+
+
+def _mean_exchanged(
+    found: list[dict[str, float]], n_pairs: float, n_seeds: int
+) -> dict[str, float]:
+    """Return means over all seeds; a seed without a match has no dispersion."""
+    dispersion = [one["dispersion"] for one in found if np.isfinite(one["dispersion"])]
+    return {
+        "matches_exchanged": sum(one["matches"] for one in found) / n_pairs / n_seeds,
+        "in_all_exchanged": sum(one["in_all"] for one in found) / n_seeds,
+        "dispersion_exchanged": float(np.mean(dispersion)) if dispersion else np.nan,
     }
 
 

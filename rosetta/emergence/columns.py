@@ -110,8 +110,12 @@ ACROSS_SEEDS_COLUMNS = [
     "n_positions",
     "r_threshold",
     "matches",
+    "matches_exchanged",
+    "n_dead",
     *(f"{name}{end}" for name in _SUMMARY for end in ("", "_ci_low", "_ci_high")),
     "in_all_by_chance",
+    "in_all_exchanged",
+    "dispersion_exchanged",
     "reason",
 ]
 SEED_UNIT_COLUMNS = [

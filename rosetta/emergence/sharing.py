@@ -20,11 +20,14 @@ class Shared:
     ----------
     own : ndarray of bool, shape (n_trainings, n_trainings, n_neurons)
         Whether a neuron of the first training is matched in the second; False where these are one.
+    alive : ndarray of bool, shape (n_trainings, n_neurons)
+        Whether a neuron has any variance. The others can have no partner, and are left out.
     elsewhere : dict of str to ndarray of bool, shape (n_trainings, n_other_trainings, n_neurons)
-        The same in trainings of models of other families.
+        The same as `own` in trainings of models of other families.
     """
 
     own: np.ndarray
+    alive: np.ndarray
     elsewhere: dict[str, np.ndarray]
 
     @property
@@ -38,10 +41,16 @@ class Shared:
         return int(self.own.shape[2])
 
     @cached_property
-    def n_partners(self) -> np.ndarray:
-        """Other trainings in which each neuron has a partner, shape (n_trainings, n_neurons)."""
-        counts: np.ndarray = self.own.sum(axis=1)
-        return counts
+    def n_partners(self) -> list[np.ndarray]:
+        """Per training: in how many others each living neuron has a partner, (n_living,)."""
+        return [own[:, alive].sum(axis=0) for own, alive in zip(self.own, self.alive, strict=True)]
+
+    def there(self, other: str) -> list[np.ndarray]:
+        """Return per training in which share of another model's trainings each living neuron has a
+        partner, (n_living,).
+        """
+        found = self.elsewhere[other]
+        return [one[:, alive].mean(axis=0) for one, alive in zip(found, self.alive, strict=True)]
 
 
 def by_chance(rates: np.ndarray) -> np.ndarray:
@@ -64,8 +73,9 @@ def by_chance(rates: np.ndarray) -> np.ndarray:
 
 
 def _rates(shared: Shared) -> np.ndarray:
-    """Return the share of neurons that are matched in each other training, (n, n − 1)."""
-    rates, n = shared.own.mean(axis=2), shared.n_trainings
+    """Return the share of living neurons that are matched in each other training, (n, n − 1)."""
+    n, n_alive = shared.n_trainings, shared.alive.sum(axis=1)
+    rates = shared.own.sum(axis=2) / np.maximum(n_alive, 1)[:, None]
     others: np.ndarray = rates[~np.eye(n, dtype=bool)].reshape(n, n - 1)
     return others
 
@@ -83,15 +93,15 @@ def over_trainings(values: np.ndarray, name: str, low: float, high: float) -> di
 def summary(shared: Shared) -> dict[str, float]:
     """Return how much of a model its trainings share.
 
-    `share` is the mean share of other trainings in which a neuron has a partner, `in_all` the share
-    of neurons that have one in all of them, beside `in_all_by_chance`. `dispersion` is the variance
-    of the number of partners over that of matches that fall on neurons at random: 1 if having a
-    partner in one training says nothing of another one.
+    `share` is the mean share of other trainings in which a living neuron has a partner, `in_all`
+    the share of these that have one in all of them, beside `in_all_by_chance`. `dispersion` is the
+    variance of the number of partners over that of matches that fall on neurons at random: 1 if
+    having a partner in one training says nothing of another one.
     """
     rates, others = _rates(shared), shared.n_trainings - 1
-    in_all = (shared.n_partners == others).mean(axis=1)
+    in_all = np.array([(one == others).mean() if len(one) else np.nan for one in shared.n_partners])
     random = (rates * (1 - rates)).sum(axis=1)
-    variance = shared.n_partners.var(axis=1)
+    variance = np.array([one.var() if len(one) else np.nan for one in shared.n_partners])
     dispersion = np.divide(variance, random, out=np.full(len(random), np.nan), where=random > 0)
     return {
         **over_trainings(rates.mean(axis=1), "share", 0, 1),
@@ -106,9 +116,11 @@ def unit_counts(shared: Shared) -> pd.DataFrame:
     interval, and how many would by chance.
     """
     others, rows = shared.n_trainings - 1, []
-    chance = np.mean([by_chance(rates) for rates in _rates(shared)], axis=0) * shared.n_neurons
+    n_alive = shared.alive.sum(axis=1)
+    pairs = zip(_rates(shared), n_alive, strict=True)
+    chance = np.mean([by_chance(rates) * living for rates, living in pairs], axis=0)
     for n in range(others + 1):
-        counts = (shared.n_partners == n).sum(axis=1).astype(float)
+        counts = np.array([float((one == n).sum()) for one in shared.n_partners])
         told = over_trainings(counts, "neurons", 0, shared.n_neurons)
         rows.append({"n_partners": n, **told, "by_chance": float(chance[n])})
     return pd.DataFrame(rows)
@@ -123,11 +135,11 @@ def family_counts(shared: Shared) -> pd.DataFrame:
     of partners here and there; the same in all rows of another model.
     """
     rows = []
-    for other, found in shared.elsewhere.items():
-        there = found.mean(axis=1)
+    for other in shared.elsewhere:
+        there = shared.there(other)
         told = over_trainings(_rank_correlations(shared.n_partners, there), *_CORRELATION)
         for n in range(shared.n_trainings):
-            mine = shared.n_partners == n
+            mine = [one == n for one in shared.n_partners]
             share = np.array(
                 [
                     values[chosen].mean() if chosen.any() else np.nan
@@ -135,7 +147,11 @@ def family_counts(shared: Shared) -> pd.DataFrame:
                 ]
             )
             elsewhere = over_trainings(share, "elsewhere", 0, 1)
-            row = {"other": other, "n_partners": n, "n_neurons": int(mine.sum())}
+            row = {
+                "other": other,
+                "n_partners": n,
+                "n_neurons": sum(int(one.sum()) for one in mine),
+            }
             rows.append({**row, **elsewhere, **told})
     return pd.DataFrame(rows)
 
@@ -143,24 +159,24 @@ def family_counts(shared: Shared) -> pd.DataFrame:
 _CORRELATION = ("rank_correlation", -1, 1)
 
 
-def _rank_correlations(n_partners: np.ndarray, there: np.ndarray) -> np.ndarray:
+def _rank_correlations(n_partners: list[np.ndarray], there: list[np.ndarray]) -> np.ndarray:
     """Return Spearman's correlation per training; NaN where all neurons are alike."""
     found = np.full(len(n_partners), np.nan)
     for i, (mine, theirs) in enumerate(zip(n_partners, there, strict=True)):
-        if np.ptp(mine) and np.ptp(theirs):
+        if len(mine) and np.ptp(mine) and np.ptp(theirs):
             found[i] = stats.spearmanr(mine, theirs).statistic
     return found
 
 
 def neuron_counts(shared: Shared, trainings: list[str], d_mlp: int) -> pd.DataFrame:
-    """Return in how many other trainings each neuron has a partner, with the 95% interval of the
-    share that it would have of many trainings (Wilson's).
+    """Return in how many other trainings each living neuron has a partner, with the 95% interval of
+    the share that it would have of many trainings (Wilson's).
     """
-    others, n = shared.n_trainings - 1, shared.n_neurons
+    others = shared.n_trainings - 1
     ends = [stats.binomtest(k, others).proportion_ci(method="wilson") for k in range(others + 1)]
-    units = np.arange(n)
     parts = []
-    for name, partners in zip(trainings, shared.n_partners, strict=True):
+    for name, alive, partners in zip(trainings, shared.alive, shared.n_partners, strict=True):
+        units = np.flatnonzero(alive)
         parts.append(
             pd.DataFrame(
                 {

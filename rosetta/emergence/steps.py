@@ -61,6 +61,8 @@ def seed_matches_step(config: Config, paths: Paths, model: str) -> None:
     ConfigError
         If `across_seeds.models` does not name the model.
     """
+    from rosetta.activations.folders import open_stores
+    from rosetta.activations.whole_moments import dead_neurons
     from rosetta.correlation.view import View
     from rosetta.matching.views import match_view, null_view, view_scratch
 
@@ -83,7 +85,9 @@ def seed_matches_step(config: Config, paths: Paths, model: str) -> None:
             of_pair = tables[-1 - len(seeds)]
             say(f"{group_name(pair)}: {len(of_pair)} matches, mean r {of_pair['r'].mean():.3f}")
         found = pd.concat(tables, ignore_index=True)
-        write_parquet(out, found, {"n_positions": min(positions)})
+        stores = {name: paths.stores(name, n_shards) for name in config.replicates(model)}
+        dead = {name: dead_neurons(open_stores(one)).tolist() for name, one in stores.items()}
+        write_parquet(out, found, {"n_positions": min(positions), "dead": dead})
 
 
 def across_seeds_step(config: Config, paths: Paths) -> None:

@@ -57,7 +57,8 @@ def shared_sentences(row: pd.Series, families: pd.DataFrame) -> str:
         f"{row['model']}, {row['n_trainings']} trainings: a neuron has a partner in "
         f"{_told(row, 'share', '.0%')} of the others, and {_told(row, 'in_all', '.1%')} of the "
         f"neurons have one in all of them, where {row['in_all_by_chance']:.1%} would if matches "
-        "fell on neurons at random.",
+        f"fell on neurons at random. Exchanged samples, counted alike, make "
+        f"{row['matches_exchanged']:.1f} matches per pair, where there are {row['matches']:.1f}.",
         _dispersed(row),
         *(_family(mine) for _, mine in families.groupby("other", sort=False)),
     ]
@@ -78,11 +79,12 @@ def _dispersed(row: pd.Series) -> str:
     if np.isnan(row["dispersion"]):
         return ""
     told = f"The number of partners varies {_told(row, 'dispersion', '.1f')} times as much as that"
-    low, high = row["dispersion_ci_low"], row["dispersion_ci_high"]
-    if low > 1:
+    # Neurons that match others whatever they read make chance vary as well.
+    exchanged = row["dispersion_exchanged"]
+    if np.isfinite(exchanged):
+        told += f" ({exchanged:.1f} times where samples are exchanged)"
+    if row["dispersion_ci_low"] > max(1.0, np.nan_to_num(exchanged)):
         return f"{told}: being shared is a property of a neuron."
-    if high < 1:
-        return f"{told}: a neuron that one training shares is shared by others less often."
     return f"{told}, which does not tell whether being shared is a property of a neuron."
 
 

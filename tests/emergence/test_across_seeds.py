@@ -132,6 +132,8 @@ def test_what_trainings_share_is_told_beside_chance_and_the_other_family(run):
     assert row["in_all"] == pytest.approx(3 / (N_LAYERS * D_MLP))
     assert row["in_all_by_chance"] < 0.1 * row["in_all"]
     assert row["dispersion_ci_low"] > 1
+    assert row["matches_exchanged"] < 0.2 * row["matches"]
+    assert row["in_all_exchanged"] == row["n_dead"] == 0
     units = table(run, "across_seeds_units")
     assert units["neurons"].sum() == pytest.approx(N_LAYERS * D_MLP)
     assert units["by_chance"].sum() == pytest.approx(N_LAYERS * D_MLP)
@@ -160,7 +162,8 @@ def test_the_figure_and_the_words_tell_it(run):
 def test_words_claim_nothing_that_intervals_do_not_show():
     row = dict.fromkeys(ACROSS_SEEDS_COLUMNS, 0.5)
     row |= {"model": "m", "n_trainings": 2, "reason": "its exchanged samples are few"}
-    row |= {"dispersion": 1.2, "dispersion_ci_low": 0.8, "dispersion_ci_high": 1.6}
+    row |= {"dispersion": 1.4, "dispersion_ci_low": 1.2, "dispersion_ci_high": 1.6}
+    row |= {"dispersion_exchanged": 1.3}  # hubs make as much
     family = dict.fromkeys(SEED_FAMILY_COLUMNS, 0.1) | {"other": "o"}
     family |= {"rank_correlation_ci_low": np.nan, "rank_correlation_ci_high": np.nan}
     said = shared_sentences(pd.Series(row), pd.DataFrame([family]))
@@ -185,31 +188,40 @@ def test_tables_are_what_counting_gives(n, n_neurons, rate, seed):
     own = rng.random((n, n, n_neurons)) < rate
     own[np.arange(n), np.arange(n)] = False
     there = rng.random((n, 3, n_neurons)) < rate
-    shared = Shared(own, {"o": there})
-    told, units, families = summary(shared), unit_counts(shared), family_counts(shared)
-    partners = [[sum(own[i, :, u]) for u in range(n_neurons)] for i in range(n)]
-    shares = pd.Series([np.mean(one) / (n - 1) for one in partners])
+    alive = rng.random((n, n_neurons)) < 0.9
+    for i, living in enumerate(alive):
+        own[i][:, ~living] = False
+        there[i][:, ~living] = False
+    shared = Shared(own, alive, {"o": there})
+    if not alive.any(axis=1).all():
+        return
+    told, counted, families = summary(shared), unit_counts(shared), family_counts(shared)
+    units = [np.flatnonzero(living) for living in alive]
+    partners = [{u: sum(own[i, :, u]) for u in units[i]} for i in range(n)]
+    shares = pd.Series([np.mean(list(one.values())) / (n - 1) for one in partners])
     mean, half = mean_interval(shares)
     assert told["share"] == pytest.approx(mean)
     assert told["share_ci_high"] == pytest.approx(min(mean + half, 1))
     for k in range(n):
-        counts = [sum(p == k for p in one) for one in partners]
-        assert units.loc[k, "neurons"] == pytest.approx(np.mean(counts))
+        counts = [sum(p == k for p in one.values()) for one in partners]
+        assert counted.loc[k, "neurons"] == pytest.approx(np.mean(counts))
         means = [
-            np.mean([there[i, :, u].mean() for u in range(n_neurons) if partners[i][u] == k])
+            np.mean([there[i, :, u].mean() for u in units[i] if partners[i][u] == k])
             for i in range(n)
             if counts[i]
         ]
         found = families.loc[k, "elsewhere"]
         assert found == pytest.approx(np.mean(means)) if means else np.isnan(found)
-    assert units["by_chance"].sum() == pytest.approx(n_neurons)
+    assert counted["by_chance"].sum() == pytest.approx(alive.sum() / n)
 
 
 def test_matches_at_random_have_dispersion_1():
     rng, n, n_neurons = np.random.default_rng(0), 5, 20_000
     own = rng.random((n, n, n_neurons)) < 0.3
     own[np.arange(n), np.arange(n)] = False
-    assert summary(Shared(own, {}))["dispersion"] == pytest.approx(1, abs=0.03)
+    alive = rng.random((n, n_neurons)) < 0.8
+    own &= alive[:, None]
+    assert summary(Shared(own, alive, {}))["dispersion"] == pytest.approx(1, abs=0.03)
 
 
 def test_only_named_models_are_compared(run):

@@ -30,8 +30,10 @@ def _tables(config: Config, _name: str) -> Slice:
     models = config.across_seeds.models
     families = {model: other_families(config, model) for model in models}
     ladders = {ladder for others in families.values() for ladder in others.values()}
+    named = {*models, *(other for others in families.values() for other in others)}
     return {
         "families": families,
+        "trainings": {name: config.replicates(name) for name in sorted(named)},
         "ladders": {name: config.ladders[name] for name in sorted(ladders)},
         "null_quantile": config.controls.null_quantile,
     }
