@@ -33,6 +33,7 @@ EMERGENCE_COLUMNS = [
     "r_documents",
     "r_untrained",
     "nulls",
+    "reason",
     "train_loss_a",
     "train_loss_b",
     "bits_per_byte_a",
@@ -49,6 +50,7 @@ SURVIVAL_COLUMNS = [
     "share",
     "share_ci_low",
     "share_ci_high",
+    "reason",
 ]
 CURVE_COLUMNS = [
     "ladder",
@@ -63,6 +65,7 @@ CURVE_COLUMNS = [
     "half_life",
     "half_life_ci_low",
     "half_life_ci_high",
+    "reason",
 ]
 EMERGENCE_NEURON_COLUMNS = [
     "ladder",

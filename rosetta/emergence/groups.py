@@ -36,11 +36,11 @@ def group_table(
     activations. Of all neurons: `own_r` is the r of a neuron with its own final self, of those that
     are Rosetta Neurons at the end (`rosetta`) and of the `others`. `difference` is that of the
     first and the second group. Intervals are of a studentised bootstrap over neurons, p is
-    two-sided (`rosetta.analysis.bootstrap`).
+    two-sided (`rosetta.analysis.bootstrap`). There are no groups if no null model can be read.
     """
     rows: list[dict[str, Any]] = []
     final = steps[-1].shared
-    for step in steps[:-1]:
+    for step in steps[:-1] if not steps[-1].reason else []:
         place = {"ladder": ladder, "step": step.rung.step, "tokens": step.rung.tokens}
         own = read_parquet(paths.own_past(step.rung.pair), OWN_PAST_COLUMNS)
         for side, name in zip("ab", step.rung.pair.split(PAIR_SEPARATOR), strict=True):

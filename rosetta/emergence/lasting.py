@@ -12,14 +12,17 @@ from rosetta.emergence.rungs import StepMatches, presence, presence_on_halves
 from rosetta.emergence.survival import cohorts, half_life, kaplan_meier, lifetimes, survival_at
 from rosetta.matching.mutual import PAIR_KEYS
 
+_NONE_FOLLOWED = "no match is new before the end"
+
 
 def survival_table(ladder: str, steps: list[StepMatches]) -> pd.DataFrame:
     """Return how many of the matches that are new at a step are there at each later one.
 
     Matches are those above all null models (`StepMatches.shared`), as pairs of neurons. One that
     was lost and is there again counts as there. Intervals are from half-samples of the samples.
+    If no null model can be read, counts are NaN and `reason` says why.
     """
-    rungs = [step.rung for step in steps]
+    rungs, reason = [step.rung for step in steps], steps[0].reason
     present = presence([step.shared for step in steps])
     found = cohorts(present)
     on_halves = [cohorts(half).shares for half in presence_on_halves(steps)]
@@ -32,11 +35,12 @@ def survival_table(ladder: str, steps: list[StepMatches]) -> pd.DataFrame:
             "born_tokens": rungs[born].tokens,
             "step": rungs[later].step,
             "tokens": rungs[later].tokens,
-            "n_born": found.n_born[born],
-            "n_left": found.n_left[born, later],
+            "n_born": np.nan if reason else found.n_born[born],
+            "n_left": np.nan if reason else found.n_left[born, later],
             "share": found.shares[born, later],
             "share_ci_low": np.clip(low[born, later], 0, 1),
             "share_ci_high": np.clip(high[born, later], 0, 1),
+            "reason": reason,
         }
         for born in range(len(rungs))
         for later in range(born, len(rungs))
@@ -49,11 +53,15 @@ def curve_table(ladder: str, steps: list[StepMatches]) -> pd.DataFrame:
 
     Ages are doublings of the tokens that were read when a match was new. `survival_ci_low` and
     `_high` are from half-samples of the samples: what other samples would tell of these two
-    trainings. Greenwood's, and the interval of the half-life, take matches as independent.
+    trainings. Greenwood's, and the interval of the half-life, take matches as independent. If no
+    match is followed there is one row without a number, and `reason` says why.
     """
     tokens = np.array([step.rung.tokens for step in steps])
     present = presence([step.shared for step in steps])
     curve = kaplan_meier(*lifetimes(present, tokens))
+    reason = steps[0].reason or ("" if curve["at_risk"].iloc[0] else _NONE_FOLLOWED)
+    if reason:
+        return pd.DataFrame([{"ladder": ladder, "reason": reason}], columns=CURVE_COLUMNS)
     ages = curve["doublings"].to_numpy()
     halves = [
         survival_at(kaplan_meier(*lifetimes(half, tokens)), ages)
@@ -69,6 +77,7 @@ def curve_table(ladder: str, steps: list[StepMatches]) -> pd.DataFrame:
         half_life=value,
         half_life_ci_low=first,
         half_life_ci_high=last,
+        reason=reason,
     )[CURVE_COLUMNS]
 
 

@@ -53,6 +53,8 @@ def emergence_sentences(ladder: str, tables: dict[str, pd.DataFrame], quantile: 
     """
     rows = tables["emergence"][tables["emergence"]["step"] > 0]
     end = rows.iloc[-1]
+    if np.isnan(end[ABOVE_ALL]):
+        return _without_nulls(ladder, rows)
     said = [
         f"{ladder}: {_count(end)} matches are above all null models at the end, after "
         f"{short(end['tokens'])} tokens, and {_count(rows.iloc[0])} at step {rows.iloc[0]['step']}."
@@ -65,6 +67,17 @@ def emergence_sentences(ladder: str, tables: dict[str, pd.DataFrame], quantile: 
             _lasting(tables["survival_curve"]),
             *_compared(tables["emergence_groups"]),
         ]
+    )
+
+
+def _without_nulls(ladder: str, rows: pd.DataFrame) -> str:
+    """Say that nothing is known of chance, and what is counted all the same."""
+    first, end = rows.iloc[0], rows.iloc[-1]
+    return (
+        f"{ladder}: no null model could be read: {end['reason']}. So which matches are above "
+        "chance, when they are and how long they last is not told. All mutual nearest neighbours "
+        f"are {_told(end, 'matches', ',.0f')} at the end, after {short(end['tokens'])} tokens, and "
+        f"{_told(first, 'matches', ',.0f')} at step {first['step']}, chance among them."
     )
 
 
@@ -119,8 +132,8 @@ def _half_emerged(rows: pd.DataFrame) -> str:
 def _lasting(curve: pd.DataFrame) -> str:
     """Say how long matches last."""
     row = curve.iloc[0]
-    if not row["at_risk"]:
-        return "No match is new before the end, so how long they last is not known."
+    if np.isnan(row["survival"]):
+        return f"How long matches last is not known: {row['reason']}."
     if np.isnan(row["half_life"]):
         last = curve.iloc[-1]
         return (

@@ -5,10 +5,26 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from planted_training import D_MLP, END, EVERY, MODELS, SHARED, STEPS, activations, pair_at, plant
+from planted_training import (
+    D_MLP,
+    END,
+    EVERY,
+    MODELS,
+    SEEDS,
+    SHARED,
+    STEPS,
+    activations,
+    config_of,
+    pair_at,
+    plant,
+)
 
 from rosetta.correlation.steps import neighbors_step
 from rosetta.emergence.columns import FINAL_PAIR_COLUMNS, OWN_PAST_COLUMNS
+from rosetta.emergence.counts import emergence_table
+from rosetta.emergence.groups import group_table
+from rosetta.emergence.lasting import curve_table, neuron_table, survival_table
+from rosetta.emergence.rungs import read_steps
 from rosetta.emergence.steps import emergence_step, past_step
 from rosetta.matching.mutual import PAIR_KEYS
 from rosetta.matching.steps import intervals_step, matches_step, nulls_step
@@ -141,6 +157,42 @@ def test_the_curve_is_that_of_the_planted_lifetimes(run):
     assert curve["lost"].tolist() == [0, 1]
     np.testing.assert_allclose(curve["survival"], [1, 0.8])
     assert curve["half_life"].isna().all()
+
+
+@pytest.fixture
+def unread(run):
+    """The steps of the planted run where the null has too few matches to read its quantile."""
+    controls = {"permutation_seeds": [], "document_seeds": SEEDS, "untrained_seeds": SEEDS}
+    config = config_of(run[1].root, controls={**controls, "null_quantile": 0.99999})
+    steps = read_steps(config, run[1], "early")
+    pasts = [
+        read_parquet(run[1].final_pairs(pair_at(step)), FINAL_PAIR_COLUMNS) for step in STEPS
+    ]
+    return config, steps, pasts
+
+
+def test_nothing_is_above_a_null_model_that_cannot_be_read(run, unread):
+    config, steps, pasts = unread
+    rows = emergence_table(config, run[1], "early", steps, pasts).set_index("step").loc[EVERY, :]
+    assert (rows["nulls"] == "").all()
+    assert rows["reason"].str.contains("no null model has enough matches").all()
+    unknown = ["above_documents", "above_all", "gained", "kept", "lost", "emerged", "mean_depth"]
+    assert rows[unknown].isna().all(axis=None)
+    assert rows[[f"{name}_ci_low" for name in unknown]].isna().all(axis=None)
+    assert rows["matches"].tolist() == [len(step.matches) for step in steps]
+    survival, curve = survival_table("early", steps), curve_table("early", steps)
+    assert survival[["n_born", "n_left", "share"]].isna().all(axis=None)
+    assert curve.drop(columns=["ladder", "reason"]).isna().all(axis=None)
+    assert set(survival["reason"]) == set(curve["reason"]) == set(rows["reason"])
+    assert neuron_table("early", steps, pasts).empty
+    assert group_table(config, run[1], "early", steps).empty
+
+
+def test_nor_where_there_is_none(run):
+    controls = {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []}
+    steps = read_steps(config_of(run[1].root, controls=controls), run[1], "early")
+    assert all(np.isnan(step.bar) and step.shared.empty for step in steps)
+    assert "neither exchanged samples nor untrained twins" in steps[0].reason
 
 
 def test_units_are_compared_with_their_own_final_selves(run):

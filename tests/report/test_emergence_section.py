@@ -133,8 +133,8 @@ def test_what_a_training_shows_is_told_by_rule():
             "beyond 3.0 doublings",
         ),
         (
-            {"survival_curve": curve().head(1).assign(at_risk=0)},
-            "No match is new before the end, so how long they last is not known.",
+            {"survival_curve": curve().head(1).assign(survival=np.nan, reason="no match is new")},
+            "How long matches last is not known: no match is new.",
         ),
         ({"emergence_groups": groups(low=-0.1)}, "higher in 0 and lower in 0 of 4 comparisons"),
         (
@@ -145,6 +145,26 @@ def test_what_a_training_shows_is_told_by_rule():
 )
 def test_so_is_what_it_does_not_show(changes, said):
     assert said in emergence_sentences("early", tables(**changes), 0.99)
+
+
+def test_nothing_is_told_of_chance_without_a_null_model():
+    """All mutual nearest neighbours are told as what they are, and nothing as above chance."""
+    unknown = dict.fromkeys(("above_all", "emerged"), np.nan)
+    found = counted().assign(**unknown, nulls="", reason="there is none")
+    nothing = curve().head(1).assign(survival=np.nan, reason="there is none")
+    changes = {"survival_curve": nothing, "emergence_groups": groups().head(0)}
+    assert emergence_sentences("early", tables(emergence=found, **changes), 0.99) == (
+        "early: no null model could be read: there is none. So which matches are above chance, "
+        "when they are and how long they last is not told. All mutual nearest neighbours are 70 "
+        "[68, 72] at the end, after 500k tokens, and 12 [10, 14] at step 10, chance among them."
+    )
+    drawn = draw_emergence(EmergenceTables(**tables(emergence=found, **changes)))
+    counts, emerged, survival, _ = drawn.axes
+    assert tuple(COUNTS) not in lines(counts)
+    assert tuple(count + 10 for count in COUNTS) in lines(counts)
+    assert "no final pair is above a null" in [text.get_text() for text in emerged.texts]
+    assert "no match is followed" in [text.get_text() for text in survival.texts]
+    plt.close(drawn)
 
 
 @pytest.fixture
