@@ -14,7 +14,14 @@ from rosetta.analysis.null_counts import null_interval
 from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.replicates import clipped
 from rosetta.config import PAIR_SEPARATOR, Config
-from rosetta.emergence.columns import ABOVE_ALL, CHANGES, EMERGENCE_COLUMNS, KEPT_NEURONS, R_HALVES
+from rosetta.emergence.columns import (
+    ABOVE_ALL,
+    CHANCE_ABOVE_ALL,
+    CHANGES,
+    EMERGENCE_COLUMNS,
+    KEPT_NEURONS,
+    R_HALVES,
+)
 from rosetta.emergence.rungs import StepMatches, presence, presence_on_halves, read_null
 from rosetta.emergence.survival import changes
 from rosetta.matching.mutual import PAIR_KEYS
@@ -48,8 +55,10 @@ def emergence_table(
     partner. `emerged` is the share of those of the end whose pair's r is above already, be it a
     match or not.
     `mean_depth` is that of the neurons of `above_all` in both models, from 0 (first layer) to 1.
-    `by_chance` is the mean count of matches of exchanged samples over seeds. Intervals are from
-    half-samples of the samples, those of `by_chance` over seeds. Step 0 has the untrained twins.
+    `by_chance` is the mean count of matches of exchanged samples over seeds, and `chance_above_all`
+    of those of them that are above all null models as well: one threshold holds for all steps, so
+    steps differ in it. Intervals are from half-samples of the samples, those of both over seeds.
+    Step 0 has the untrained twins.
 
     Parameters
     ----------
@@ -168,12 +177,17 @@ def _null_facts(config: Config, paths: Paths, step: StepMatches) -> dict[str, An
     row["reason"] = step.reason
     if seeds := config.controls.seeds("documents"):
         null = read_null(paths, "documents", step.rung.pair)
-        counts = null.groupby("seed").size().reindex(seeds, fill_value=0)
-        row |= dict(zip(_BY_CHANCE, null_interval(counts, "matches"), strict=True))
+        row |= _over_seeds("by_chance", null, seeds)
+        if not step.reason:
+            row |= _over_seeds(CHANCE_ABOVE_ALL, null[null["r"] > step.bar], seeds)
     return row
 
 
-_BY_CHANCE = ("by_chance", "by_chance_ci_low", "by_chance_ci_high")
+def _over_seeds(name: str, null: pd.DataFrame, seeds: list[int]) -> dict[str, float]:
+    """Return the mean count of matches of a null model over its seeds, with its interval."""
+    counts = null.groupby("seed").size().reindex(seeds, fill_value=0)
+    columns = (name, f"{name}_ci_low", f"{name}_ci_high")
+    return dict(zip(columns, null_interval(counts, "matches"), strict=True))
 
 
 def _untrained_row(config: Config, paths: Paths, end: StepMatches) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from rosetta.emergence.columns import (
     ABOVE_ALL,
+    CHANCE_ABOVE_ALL,
     CURVE_COLUMNS,
     EMERGENCE_COLUMNS,
     EMERGENCE_NEURON_COLUMNS,
@@ -123,9 +124,10 @@ def _draw_counts(axes: plt.Axes, rows: pd.DataFrame, ladder: str) -> None:
     lighter = sns.blend_palette([blue, "white"], 10)[5]
     labels = _draw_band(axes, rows, "matches", {"color": lighter}, "all matches")
     labels += _draw_band(axes, rows, ABOVE_ALL, {"color": blue}, "above all nulls")
-    labels += _draw_band(
-        axes, rows, "by_chance", {"color": grey, "ls": "--"}, "of exchanged\nsamples"
-    )
+    dashed = {"color": grey, "ls": "--"}
+    labels += _draw_band(axes, rows, CHANCE_ABOVE_ALL, dashed, "these of ex-\nchanged samples")
+    dotted = {"color": sns.blend_palette([grey, "white"], 10)[4], "ls": ":"}
+    labels += _draw_band(axes, rows, "by_chance", dotted, "all of exchanged\nsamples")
     untrained = rows[(rows["tokens"] == 0) & rows["matches"].notna()]
     for row in untrained.to_dict("records"):
         ends = row["matches_ci_low"], row["matches_ci_high"]

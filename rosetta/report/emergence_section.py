@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from rosetta.config import Config
-from rosetta.emergence.columns import ABOVE_ALL, OWN_R
+from rosetta.emergence.columns import ABOVE_ALL, CHANCE_ABOVE_ALL, OWN_R
 from rosetta.emergence.groups import DIFFERENCE
 from rosetta.report.emergence_figure import TABLE_COLUMNS, short
 from rosetta.report.pictures import embedded
@@ -21,24 +21,22 @@ def emergence_section(config: Config, paths: Paths) -> dict[str, Any] | None:
     if not config.training_ladders:
         return None
     tables = {name: read_csv(paths.table(name), columns) for name, columns in TABLE_COLUMNS.items()}
-    quantile = config.controls.null_quantile
     told = [
         emergence_sentences(
             ladder,
             {name: table[table["ladder"] == ladder] for name, table in tables.items()},
-            quantile,
         )
         for ladder in config.training_ladders
     ]
     return {
         "told": " ".join(told),
-        "null_quantile": quantile,
+        "null_quantile": config.controls.null_quantile,
         "tables": tables,
         "figure": embedded(paths.figure("emergence", "png")),
     }
 
 
-def emergence_sentences(ladder: str, tables: dict[str, pd.DataFrame], quantile: float) -> str:
+def emergence_sentences(ladder: str, tables: dict[str, pd.DataFrame]) -> str:
     """Say of a training ladder when its matches are above chance, when the final ones are there,
     how long matches last, and how groups of neurons compare.
 
@@ -48,8 +46,6 @@ def emergence_sentences(ladder: str, tables: dict[str, pd.DataFrame], quantile: 
         The training ladder.
     tables : dict of str to DataFrame
         Its rows of the tables (`rosetta.emergence.columns`).
-    quantile : float
-        `controls.null_quantile`.
     """
     rows = tables["emergence"][tables["emergence"]["step"] > 0]
     end = rows.iloc[-1]
@@ -62,7 +58,7 @@ def emergence_sentences(ladder: str, tables: dict[str, pd.DataFrame], quantile: 
     return " ".join(
         [
             *said,
-            _first_above_chance(rows, quantile),
+            _first_above_chance(rows),
             _half_emerged(rows),
             _lasting(tables["survival_curve"]),
             *_compared(tables["emergence_groups"]),
@@ -93,12 +89,9 @@ def _told(row: pd.Series, name: str, form: str) -> str:
     return f"{row[name]:{form}}{interval}"
 
 
-def _first_above_chance(rows: pd.DataFrame, quantile: float) -> str:
-    """Say from which step on the count is more than chance makes of it.
-
-    Of matches by chance, a share of 1 − quantile exceeds the quantile.
-    """
-    chance = (1 - quantile) * rows["by_chance_ci_high"]
+def _first_above_chance(rows: pd.DataFrame) -> str:
+    """Say from which step on the count is more than that of exchanged samples at the same step."""
+    chance = rows[f"{CHANCE_ABOVE_ALL}_ci_high"]
     above = (rows[f"{ABOVE_ALL}_ci_low"] > chance).to_numpy()
     if not (rows[f"{ABOVE_ALL}_ci_low"].notna() & chance.notna()).all():
         return (
@@ -107,11 +100,15 @@ def _first_above_chance(rows: pd.DataFrame, quantile: float) -> str:
         )
     n = int(np.minimum.accumulate(above[::-1]).sum())
     if not n:
-        return "At the end their interval still holds what chance makes above the quantile."
+        return (
+            "At the end their interval is not above that of exchanged samples, of which "
+            f"{_told(rows.iloc[-1], CHANCE_ABOVE_ALL, ',.1f')} are above all null models then."
+        )
     first = rows.iloc[len(rows) - n]
     return (
         f"From step {first['step']} on ({short(first['tokens'])} tokens) their interval lies above "
-        "what chance makes above the quantile."
+        "that of exchanged samples, of which "
+        f"{_told(first, CHANCE_ABOVE_ALL, ',.1f')} are above all null models then."
     )
 
 

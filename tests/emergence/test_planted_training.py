@@ -18,6 +18,7 @@ from planted_training import (
     pair_at,
     plant,
 )
+from scipy import stats
 
 from rosetta.correlation.steps import neighbors_step
 from rosetta.emergence.columns import FINAL_PAIR_COLUMNS, OWN_PAST_COLUMNS
@@ -81,6 +82,25 @@ def test_the_matches_above_all_null_models_are_the_planted_ones(run):
     assert (rows["r_documents"][1:] < 0.3).all()
     low, high = rows["above_all_ci_low"][1:], rows["above_all_ci_high"][1:]
     assert ((low <= rows["above_all"][1:]) & (rows["above_all"][1:] <= high)).all()
+
+
+def test_chance_is_counted_above_the_same_bar(run):
+    _, paths = run
+    rows = table(run, "emergence").set_index("step")
+    bar = rows[["r_documents", "r_untrained"]].max(axis=1)
+    for step in EVERY:
+        null = read_parquet(paths.null_matches("documents", pair_at(step)))
+        counts = [(null["r"][null["seed"] == seed] > bar[step]).sum() for seed in SEEDS]
+        assert rows.loc[step, "chance_above_all"] == pytest.approx(np.mean(counts))
+        assert rows.loc[step, "by_chance"] == len(null) / len(SEEDS)
+        t, poisson = (
+            stats.t.ppf(0.975, 9) * stats.sem(counts),
+            1.959964 * np.sqrt(max(sum(counts), 1)),
+        )
+        half = max(t, poisson / len(SEEDS))
+        ends = rows.loc[step, ["chance_above_all_ci_low", "chance_above_all_ci_high"]]
+        low = max(np.mean(counts) - half, 0)
+        np.testing.assert_allclose(ends.astype(float), [low, np.mean(counts) + half], rtol=1e-5)
 
 
 def test_step_0_has_the_matches_of_untrained_twins(run):
@@ -165,9 +185,7 @@ def unread(run):
     controls = {"permutation_seeds": [], "document_seeds": SEEDS, "untrained_seeds": SEEDS}
     config = config_of(run[1].root, controls={**controls, "null_quantile": 0.99999})
     steps = read_steps(config, run[1], "early")
-    pasts = [
-        read_parquet(run[1].final_pairs(pair_at(step)), FINAL_PAIR_COLUMNS) for step in STEPS
-    ]
+    pasts = [read_parquet(run[1].final_pairs(pair_at(step)), FINAL_PAIR_COLUMNS) for step in STEPS]
     return config, steps, pasts
 
 

@@ -24,7 +24,7 @@ COUNTS = [2, 30, 60]
 
 
 def counted(**changes):
-    """Counts over three steps, ± 2; chance makes 40 matches, of which 1% exceed the quantile."""
+    """Counts over three steps, ± 2; chance makes 40 matches, of which 6 are above all nulls."""
     rows = {
         "step": STEPS,
         "tokens": TOKENS,
@@ -32,10 +32,12 @@ def counted(**changes):
         "matches": [count + 10 for count in COUNTS],
         "emerged": [0.1, 0.6, 1.0],
         "by_chance": [40.0] * 3,
+        "chance_above_all": [6.0] * 3,
         **changes,
     }
     table = pd.DataFrame(rows)
-    for name, half in (("above_all", 2), ("matches", 2), ("emerged", 0.05), ("by_chance", 5)):
+    halves = {"above_all": 2, "matches": 2, "emerged": 0.05, "by_chance": 5}
+    for name, half in {**halves, "chance_above_all": 1}.items():
         table[f"{name}_ci_low"] = table[name] - half
         table[f"{name}_ci_high"] = table[name] + half
     untrained = {"step": 0, "tokens": 0.0, "matches": 50.0}
@@ -99,12 +101,13 @@ def tables(**changes):
 
 
 def test_what_a_training_shows_is_told_by_rule():
-    assert emergence_sentences("early", tables(), 0.99) == (
+    assert emergence_sentences("early", tables()) == (
         "early: 60 [58, 62] matches are above all null models at the end, after 500k tokens, and 2 "
-        "[0, 4] at step 10. From step 100 on (50k tokens) their interval lies above what chance "
-        "makes above the quantile. Half of the final pairs are above all null models by step 100 "
-        "(50k tokens): 60% [55%, 65%]. The half-life of a match is 1.5 [1.5, more than is "
-        "followed] doublings of the tokens read. r with their own final selves of Rosetta Neurons, "
+        "[0, 4] at step 10. From step 100 on (50k tokens) their interval lies above that of "
+        "exchanged samples, of which 6.0 [5.0, 7.0] are above all null models then. Half of the "
+        "final pairs are above all null models by step 100 (50k tokens): 60% [55%, 65%]. The "
+        "half-life of a match is 1.5 [1.5, more than is followed] doublings of the tokens read. r "
+        "with their own final selves of Rosetta Neurons, "
         "against the others: higher in 4 and lower in 0 of 4 comparisons, one per step and model, "
         "by 95% intervals."
     )
@@ -115,9 +118,11 @@ def test_what_a_training_shows_is_told_by_rule():
     [
         (
             {"emergence": counted(above_all=[0, 0, 1])},
-            "At the end their interval still holds what chance makes",
+            "At the end their interval is not above that of exchanged samples, of which 6.0",
         ),
         ({"emergence": counted(above_all=[40, 1, 60])}, "From step 1000 on"),
+        ({"emergence": counted(chance_above_all=[1.0, 26.0, 1.0])}, "From step 100 on"),
+        ({"emergence": counted(chance_above_all=[1.0, 27.0, 1.0])}, "From step 1000 on"),
         (
             {"emergence": counted().assign(above_all_ci_low=np.nan)},
             "when they leave chance is not told",
@@ -144,7 +149,7 @@ def test_what_a_training_shows_is_told_by_rule():
     ],
 )
 def test_so_is_what_it_does_not_show(changes, said):
-    assert said in emergence_sentences("early", tables(**changes), 0.99)
+    assert said in emergence_sentences("early", tables(**changes))
 
 
 def test_nothing_is_told_of_chance_without_a_null_model():
@@ -153,7 +158,7 @@ def test_nothing_is_told_of_chance_without_a_null_model():
     found = counted().assign(**unknown, nulls="", reason="there is none")
     nothing = curve().head(1).assign(survival=np.nan, reason="there is none")
     changes = {"survival_curve": nothing, "emergence_groups": groups().head(0)}
-    assert emergence_sentences("early", tables(emergence=found, **changes), 0.99) == (
+    assert emergence_sentences("early", tables(emergence=found, **changes)) == (
         "early: no null model could be read: there is none. So which matches are above chance, "
         "when they are and how long they last is not told. All mutual nearest neighbours are 70 "
         "[68, 72] at the end, after 500k tokens, and 12 [10, 14] at step 10, chance among them."
@@ -187,6 +192,7 @@ def test_the_figure_draws_what_the_tables_say(figure):
     assert tuple(count + 10 for count in COUNTS) in lines(counts)
     assert (50.0,) in lines(counts), "untrained twins"
     assert (40.0,) * 3 in lines(counts), "chance"
+    assert (6.0,) * 3 in lines(counts), "chance above all null models"
     assert (0.1, 0.6, 1.0) in lines(emerged)
     assert (1 / 3, 2 / 3, 1.0) in lines(emerged)
     assert (1.0, 0.5, 0.4) in lines(survival)
