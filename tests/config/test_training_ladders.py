@@ -211,6 +211,17 @@ def test_what_is_screened_for_follows_from_the_null_models_of_all_ladders(tmp_pa
     assert made_by(found[1], "emergence", "") == made_by(fewer, "emergence", "")
 
 
+@pytest.mark.parametrize("name", ["document_seeds", "untrained_seeds"])
+def test_other_null_models_make_other_results(name):
+    """A null model without seeds is no input, so its lack changes nothing else."""
+    seeds = {"document_seeds": [0, 1], "untrained_seeds": [0, 1]}
+    made = [
+        made_by(parse_config(laddered([5], controls={**seeds, name: of})), "emergence", "")
+        for of in ([0, 1], [0], [])
+    ]
+    assert made[0] != made[1] != made[2] != made[0]
+
+
 def test_steps_of_local_models_are_folders(tmp_path, texts):
     """From a pattern to matches above the null models, without the hub or a training here."""
     for name, architecture in (("f", "gpt2"), ("g", "opt")):

@@ -39,6 +39,7 @@ def _emergence(config: Config, _name: str) -> Slice:
     told: dict[str, Any] = {
         "training_ladders": {name: list(map(list, found)) for name, found in rungs.items()},
         "ladders": {name: config.ladders[ladder] for name, ladder in counted.items()},
+        "nulls": {name: config.controls.seeds(name) for name in CALIBRATING},
         "null_quantile": config.controls.null_quantile,
         "bootstrap": config.bootstrap.model_dump(mode="json"),
     }
