@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rosetta.analysis.groups import LOG_KURTOSIS
 from rosetta.config import Config
 from rosetta.emergence.columns import ABOVE_ALL, CHANCE_ABOVE_ALL, OWN_R
 from rosetta.emergence.groups import DIFFERENCE
@@ -148,8 +149,8 @@ def _lasting(curve: pd.DataFrame) -> str:
 _MEASURES = {
     "excess_kurtosis": "Vocabulary kurtosis of neurons whose matches will last, against those "
     "whose will not",
-    "activation_kurtosis": "Kurtosis of the activations of neurons whose matches will last, "
-    "against those whose will not",
+    LOG_KURTOSIS: "Logarithm of the kurtosis of the activations of neurons whose matches will "
+    "last, against those whose will not",
     OWN_R: "r with their own final selves of Rosetta Neurons, against the others",
 }
 

@@ -233,7 +233,10 @@ def test_units_are_compared_with_their_own_final_selves(run):
             assert means.loc["rosetta", "mean"] == pytest.approx(r[rosetta].mean(), abs=1e-5)
             assert means.loc["others", "mean"] == pytest.approx(r[~rosetta].mean(), abs=1e-5)
             assert means.loc["others", "n"] == (~rosetta).sum()
-            lasting = rows[rows["measure"] == "activation_kurtosis"].set_index("group")
+            lasting = rows[rows["measure"] == "log_activation_kurtosis"].set_index("group")
+            last = list(present(step) & present(END))
+            expected = np.log(kurtosis[last] + 3).mean()
+            assert lasting.loc["lasting", "mean"] == pytest.approx(expected, abs=1e-4)
             assert lasting.loc["lasting", "n"] == len(present(step) & present(END))
             assert lasting.loc["passing", "n"] == len(present(step) - present(END))
 
