@@ -12,7 +12,7 @@ from rosetta.emergence.rungs import StepMatches, presence, presence_on_halves
 from rosetta.emergence.survival import cohorts, half_life, kaplan_meier, lifetimes, survival_at
 from rosetta.matching.mutual import PAIR_KEYS
 
-_NONE_FOLLOWED = "no match is new before the end"
+_NONE_FOLLOWED = "no match is new after the first step and before the last but one"
 
 
 def survival_table(ladder: str, steps: list[StepMatches]) -> pd.DataFrame:
@@ -51,7 +51,9 @@ def survival_table(ladder: str, steps: list[StepMatches]) -> pd.DataFrame:
 def curve_table(ladder: str, steps: list[StepMatches]) -> pd.DataFrame:
     """Return Kaplan and Meier's estimate of how many matches last how long, and their half-life.
 
-    Ages are doublings of the tokens that were read when a match was new. `survival_ci_low` and
+    Ages are doublings of the tokens that were read when a match was new. What is there at the first
+    step is left out, and lost is what is never seen again at two steps at least
+    (`rosetta.emergence.survival`). `survival_ci_low` and
     `_high` are from half-samples of the samples: what other samples would tell of these two
     trainings. Greenwood's, and the interval of the half-life, take matches as independent. If no
     match is followed there is one row without a number, and `reason` says why.

@@ -128,14 +128,15 @@ def _half_emerged(rows: pd.DataFrame) -> str:
 
 
 def _lasting(curve: pd.DataFrame) -> str:
-    """Say how long matches last."""
+    """Say how long matches last; lost is what is seen neither at a step nor at any later one."""
     row = curve.iloc[0]
     if np.isnan(row["survival"]):
         return f"How long matches last is not known: {row['reason']}."
     if np.isnan(row["half_life"]):
         last = curve.iloc[-1]
         return (
-            f"More than half of the matches last as long as they are followed: "
+            "More than half of the matches that are new after the first step last as long as they "
+            "are followed: "
             f"{_told(last, 'survival', '.0%')} beyond {last['doublings']:.1f} doublings of the "
             "tokens read."
         )
@@ -143,7 +144,10 @@ def _lasting(curve: pd.DataFrame) -> str:
     upper = f"{high:.1f}" if np.isfinite(high) else "more than is followed"
     interval = f" [{low:.1f}, {upper}]" if np.isfinite(low) else ""
     told = f"{row['half_life']:.1f}{interval}"
-    return f"The half-life of a match is {told} doublings of the tokens read."
+    return (
+        f"The half-life of the matches that are new after the first step is {told} doublings of "
+        "the tokens read; lost is what is missing at a step and at every later one."
+    )
 
 
 _MEASURES = {

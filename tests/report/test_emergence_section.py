@@ -106,8 +106,9 @@ def test_what_a_training_shows_is_told_by_rule():
         "[0, 4] at step 10. From step 100 on (50k tokens) their interval lies above that of "
         "exchanged samples, of which 6.0 [5.0, 7.0] are above all null models then. Half of the "
         "final pairs are above all null models by step 100 (50k tokens): 60% [55%, 65%]. The "
-        "half-life of a match is 1.5 [1.5, more than is followed] doublings of the tokens read. r "
-        "with their own final selves of Rosetta Neurons, "
+        "half-life of the matches that are new after the first step is 1.5 [1.5, more than is "
+        "followed] doublings of the tokens read; lost is what is missing at a step and at every "
+        "later one. r with their own final selves of Rosetta Neurons, "
         "against the others: higher in 4 and lower in 0 of 4 comparisons, one per step and model, "
         "by 95% intervals."
     )
@@ -134,8 +135,8 @@ def test_what_a_training_shows_is_told_by_rule():
         ({"emergence": counted(emerged=[np.nan] * 3)}, "There are no final pairs to follow back."),
         (
             {"survival_curve": curve(np.nan)},
-            "More than half of the matches last as long as they are followed: 40% [30%, 50%] "
-            "beyond 3.0 doublings",
+            "More than half of the matches that are new after the first step last as long as they "
+            "are followed: 40% [30%, 50%] beyond 3.0 doublings",
         ),
         (
             {"survival_curve": curve().head(1).assign(survival=np.nan, reason="no match is new")},
