@@ -87,8 +87,8 @@ def neuron_table(ladder: str, steps: list[StepMatches], pasts: list[pd.DataFrame
     """Return when each of the final matches above all null models is there.
 
     `first_above_step` is the first step at which the pair's r exceeds all null models, be it a
-    match or not; `nearest_step` the first from which on both are mutual nearest neighbours
-    at every step.
+    match or not; `nearest_step` the first from which on both are each other's nearest neighbours at
+    every step, whatever `matching.k`; NaN if they are not so at the end.
 
     Parameters
     ----------
@@ -103,11 +103,13 @@ def neuron_table(ladder: str, steps: list[StepMatches], pasts: list[pd.DataFrame
     final = end.shared[["model_a", "model_b", *PAIR_KEYS, "r"]].reset_index(drop=True)
     keys = final[PAIR_KEYS]
     above = np.ones((len(final), len(steps)), bool)
-    nearest = np.ones((len(final), len(steps)), bool)
+    nearest = np.empty((len(final), len(steps)), bool)
     for number, (step, past) in enumerate(zip(steps, pasts, strict=False)):
         known = keys.merge(past, on=PAIR_KEYS, how="left", validate="one_to_one")
         above[:, number] = known["r"].to_numpy() > step.bar
-        matched = pd.MultiIndex.from_frame(step.matches[PAIR_KEYS])
+    for number, step in enumerate(steps):
+        first_ranks = (step.matches[["rank_a", "rank_b"]] == 1).all(axis=1)
+        matched = pd.MultiIndex.from_frame(step.matches.loc[first_ranks, PAIR_KEYS])
         nearest[:, number] = pd.MultiIndex.from_frame(keys).isin(matched)
     first = above.argmax(axis=1)
     # The step after the last one at which it is no match.
@@ -120,9 +122,10 @@ def neuron_table(ladder: str, steps: list[StepMatches], pasts: list[pd.DataFrame
     )[EMERGENCE_NEURON_COLUMNS]
 
 
-def _at(name: str, numbers: np.ndarray, rungs: list[TrainingRung]) -> dict[str, list[float]]:
-    """Return the columns of the step and the tokens of some rungs, by their numbers."""
-    return {
-        f"{name}_step": [rungs[number].step for number in numbers],
-        f"{name}_tokens": [rungs[number].tokens for number in numbers],
-    }
+def _at(name: str, numbers: np.ndarray, rungs: list[TrainingRung]) -> dict[str, np.ndarray]:
+    """Return the columns of the step and the tokens of some rungs, by their numbers; NaN where the
+    number is that after the last.
+    """
+    steps = np.array([*(rung.step for rung in rungs), np.nan])
+    tokens = np.array([*(rung.tokens for rung in rungs), np.nan])
+    return {f"{name}_step": steps[numbers], f"{name}_tokens": tokens[numbers]}

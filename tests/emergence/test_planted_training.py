@@ -157,6 +157,26 @@ def test_every_final_neuron_has_the_step_at_which_it_emerges(run):
     assert (rows["first_above_tokens"] == PATCHES * rows["first_above_step"]).all()
 
 
+def test_nearest_are_first_ranks_on_both_sides_only(run):
+    """With several neighbours, a match may be one of a second nearest."""
+    config, paths = run
+    steps = read_steps(config, paths, "early")
+    pasts = [read_parquet(paths.final_pairs(pair_at(step)), FINAL_PAIR_COLUMNS) for step in STEPS]
+
+    def at(step, unit):
+        matches = steps[EVERY.index(step)].matches
+        return matches["layer_a"] * D_MLP + matches["unit_a"] == unit
+
+    steps[2].matches.loc[at(4, 0), "rank_b"] = 2
+    steps[3].matches.loc[at(8, 1), "rank_a"] = 2
+    rows = neuron_table("early", steps, pasts)
+    unit = rows["layer_a"] * D_MLP + rows["unit_a"]
+    found = rows.set_index(unit)[["nearest_step", "nearest_tokens"]]
+    assert found.loc[0].tolist() == [END, PATCHES * END]
+    assert found.loc[1].isna().all()
+    assert found.loc[2].tolist() == [2, PATCHES * 2]
+
+
 def test_matches_born_at_a_step_survive_as_planted(run):
     rows = table(run, "survival").set_index(["born_step", "step"])
     for born in EVERY:
