@@ -104,15 +104,18 @@ def _measures(population: Population) -> list[str]:
     return [name for name in population.neurons if name not in ("layer", "unit")]
 
 
+def with_log_kurtosis(neurons: pd.DataFrame) -> pd.DataFrame:
+    """Return neurons with the logarithm of their kurtosis, not of the excess (`LOG_KURTOSIS`)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logarithm = np.log(neurons["activation_kurtosis"] + 3)
+    return neurons.assign(**{LOG_KURTOSIS: logarithm})
+
+
 def _compared(population: Population) -> np.ndarray:
-    """Return what is compared of neurons, (n_neurons, n_measures); the kurtosis under the logarithm
-    is not the excess.
-    """
+    """Return what is compared of neurons, (n_neurons, n_measures)."""
     neurons, measures = population.neurons, _measures(population)
     if "activation_kurtosis" in measures:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logarithm = np.log(neurons["activation_kurtosis"] + 3)
-        neurons = neurons.assign(**{LOG_KURTOSIS: logarithm})
+        neurons = with_log_kurtosis(neurons)
     return neurons[compared(measures)].to_numpy()
 
 

@@ -6,6 +6,8 @@ from rosetta.matching.mutual import PAIR_KEYS
 
 # The matches that exceed every null model whose threshold can be read.
 ABOVE_ALL = "above_all"
+# Those of exchanged samples that do.
+CHANCE_ABOVE_ALL = "chance_above_all"
 CHANGES = ("gained", "kept", "lost")
 KEPT_NEURONS = "kept_neurons"
 _WITH_INTERVALS = (
@@ -30,9 +32,13 @@ EMERGENCE_COLUMNS = [
     "by_chance",
     "by_chance_ci_low",
     "by_chance_ci_high",
+    CHANCE_ABOVE_ALL,
+    f"{CHANCE_ABOVE_ALL}_ci_low",
+    f"{CHANCE_ABOVE_ALL}_ci_high",
     "r_documents",
     "r_untrained",
     "nulls",
+    "reason",
     "train_loss_a",
     "train_loss_b",
     "bits_per_byte_a",
@@ -49,6 +55,7 @@ SURVIVAL_COLUMNS = [
     "share",
     "share_ci_low",
     "share_ci_high",
+    "reason",
 ]
 CURVE_COLUMNS = [
     "ladder",
@@ -63,6 +70,7 @@ CURVE_COLUMNS = [
     "half_life",
     "half_life_ci_low",
     "half_life_ci_high",
+    "reason",
 ]
 EMERGENCE_NEURON_COLUMNS = [
     "ladder",

@@ -14,7 +14,14 @@ from rosetta.analysis.null_counts import null_interval
 from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.replicates import clipped
 from rosetta.config import PAIR_SEPARATOR, Config
-from rosetta.emergence.columns import ABOVE_ALL, CHANGES, EMERGENCE_COLUMNS, KEPT_NEURONS, R_HALVES
+from rosetta.emergence.columns import (
+    ABOVE_ALL,
+    CHANCE_ABOVE_ALL,
+    CHANGES,
+    EMERGENCE_COLUMNS,
+    KEPT_NEURONS,
+    R_HALVES,
+)
 from rosetta.emergence.rungs import StepMatches, presence, presence_on_halves, read_null
 from rosetta.emergence.survival import changes
 from rosetta.matching.mutual import PAIR_KEYS
@@ -41,14 +48,17 @@ def emergence_table(
     `matches` counts all mutual nearest neighbours, and `mean_r` is of them. `above_documents` and
     `above_untrained` count those above each null model, by one quantile of it for all steps
     (`r_documents`, `r_untrained`; NaN where it has too few matches to tell). `above_all` counts
-    those above the highest of the limits that can be read, which are those of `nulls`. `gained`,
+    those above the highest of the limits that can be read, which are those of `nulls`; if none can
+    be, it is NaN like all that follows from it, and `reason` says why. `gained`,
     `kept` and `lost` compare these with those of the step before, as pairs of neurons;
     `kept_neurons` are the neurons of the first model that are in a match again, whichever their
     partner. `emerged` is the share of those of the end whose pair's r is above already, be it a
     match or not.
     `mean_depth` is that of the neurons of `above_all` in both models, from 0 (first layer) to 1.
-    `by_chance` is the mean count of matches of exchanged samples over seeds. Intervals are from
-    half-samples of the samples, those of `by_chance` over seeds. Step 0 has the untrained twins.
+    `by_chance` is the mean count of matches of exchanged samples over seeds, and `chance_above_all`
+    of those of them that are above all null models as well: one threshold holds for all steps, so
+    steps differ in it. Intervals are from half-samples of the samples, those of both over seeds.
+    Step 0 has the untrained twins.
 
     Parameters
     ----------
@@ -90,13 +100,13 @@ def _counts(step: StepMatches) -> dict[str, Any]:
     """Return the counts of a step above each null model, and their mean r."""
     row: dict[str, Any] = {}
     drawn = {**step.drawn, ABOVE_ALL: step.bars}
-    limits = {name: step.limits[name] for name in step.read} | {ABOVE_ALL: step.bar}
+    limits = {name: step.limits[name] for name in (PLAIN, *step.read)} | {ABOVE_ALL: step.bar}
     for name, limit in limits.items():
         above = [
             float((half["r"] > bar).sum()) if not np.isnan(bar) else np.nan
             for half, bar in zip(step.halves, drawn[name], strict=True)
         ]
-        count = float((step.matches["r"] > limit).sum())
+        count = np.nan if np.isnan(limit) else float((step.matches["r"] > limit).sum())
         column = "matches" if name == PLAIN else name
         row |= _with_interval(column, count, above, _COUNT)
     found = step.matches[step.matches["r"] > step.limits[PLAIN]]
@@ -106,16 +116,18 @@ def _counts(step: StepMatches) -> dict[str, Any]:
 
 def _changes(steps: list[StepMatches]) -> dict[str, np.ndarray]:
     """Return what is gained, kept and lost, each of shape (1 + n_half_samples, n_steps): on all
-    samples, then on every half-sample; and the kept neurons of the anchor.
+    samples, then on every half-sample; and the kept neurons of the anchor. NaN if no null model
+    can be read.
     """
     found = {}
     for keys in (PAIR_KEYS, PAIR_KEYS[:2]):
         present = presence([step.shared for step in steps], keys)
         parts = [present, *presence_on_halves(steps, keys)]
-        found[len(keys)] = np.stack([changes(part) for part in parts])
+        told = np.stack([changes(part) for part in parts])
+        found[len(keys)] = np.full_like(told, np.nan) if steps[0].reason else told
     of_pairs, of_anchors = found.values()
-    told = {name: of_pairs[:, number] for number, name in enumerate(CHANGES)}
-    return {**told, KEPT_NEURONS: of_anchors[:, CHANGES.index("kept")]}
+    named = {name: of_pairs[:, number] for number, name in enumerate(CHANGES)}
+    return {**named, KEPT_NEURONS: of_anchors[:, CHANGES.index("kept")]}
 
 
 def _emerged(steps: list[StepMatches], pasts: list[pd.DataFrame]) -> np.ndarray:
@@ -161,16 +173,21 @@ def _null_facts(config: Config, paths: Paths, step: StepMatches) -> dict[str, An
     """Return what the null models tell of a step: their limits, and matches by chance."""
     limits = {name: limit for name, limit in step.limits.items() if name != PLAIN}
     row: dict[str, Any] = {f"r_{name.removeprefix('above_')}": of for name, of in limits.items()}
-    read = [name.removeprefix("above_") for name in step.read if name != PLAIN]
-    row["nulls"] = ", ".join(read)
+    row["nulls"] = ", ".join(name.removeprefix("above_") for name in step.read)
+    row["reason"] = step.reason
     if seeds := config.controls.seeds("documents"):
         null = read_null(paths, "documents", step.rung.pair)
-        counts = null.groupby("seed").size().reindex(seeds, fill_value=0)
-        row |= dict(zip(_BY_CHANCE, null_interval(counts, "matches"), strict=True))
+        row |= _over_seeds("by_chance", null, seeds)
+        if not step.reason:
+            row |= _over_seeds(CHANCE_ABOVE_ALL, null[null["r"] > step.bar], seeds)
     return row
 
 
-_BY_CHANCE = ("by_chance", "by_chance_ci_low", "by_chance_ci_high")
+def _over_seeds(name: str, null: pd.DataFrame, seeds: list[int]) -> dict[str, float]:
+    """Return the mean count of matches of a null model over its seeds, with its interval."""
+    counts = null.groupby("seed").size().reindex(seeds, fill_value=0)
+    columns = (name, f"{name}_ci_low", f"{name}_ci_high")
+    return dict(zip(columns, null_interval(counts, "matches"), strict=True))
 
 
 def _untrained_row(config: Config, paths: Paths, end: StepMatches) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from rosetta.analysis.bootstrap import Estimate, mean_estimate
 from rosetta.analysis.columns import VOCABULARY_COLUMNS
+from rosetta.analysis.groups import LOG_KURTOSIS, with_log_kurtosis
 from rosetta.config import PAIR_SEPARATOR, Bootstrap, Config
 from rosetta.config.names import first_training
 from rosetta.emergence.columns import GROUP_COLUMNS, OWN_PAST_COLUMNS, OWN_R
@@ -22,7 +23,7 @@ DIFFERENCE = "difference"
 LASTING, PASSING = "lasting", "passing"
 ROSETTA, OTHERS = "rosetta", "others"
 # What is compared of matches that last and those that do not; the first is of the weights.
-_SELECTIVITY = ("excess_kurtosis", "activation_kurtosis", "activation_skewness")
+_SELECTIVITY = ("excess_kurtosis", LOG_KURTOSIS, "activation_skewness")
 
 
 def group_table(
@@ -32,20 +33,22 @@ def group_table(
 
     Of the neurons of the matches above all null models: `lasting` are those of matches that are
     there at the end, too, `passing` the others; their `excess_kurtosis` is that of what they write
-    to the vocabulary at this step, `activation_kurtosis` and `activation_skewness` are of their
-    activations. Of all neurons: `own_r` is the r of a neuron with its own final self, of those that
-    are Rosetta Neurons at the end (`rosetta`) and of the `others`. `difference` is that of the
-    first and the second group. Intervals are of a studentised bootstrap over neurons, p is
-    two-sided (`rosetta.analysis.bootstrap`).
+    to the vocabulary at this step, `log_activation_kurtosis` and `activation_skewness` are of their
+    activations, as in `rosetta.analysis.groups`. Of all neurons: `own_r` is the r of a neuron with
+    its own final self, of those that are Rosetta Neurons at the end (`rosetta`) and of the
+    `others`. `difference` is that of the first and the second group. Intervals are of a studentised
+    bootstrap over neurons, p is two-sided (`rosetta.analysis.bootstrap`). There are no groups if no
+    null model can be read.
     """
     rows: list[dict[str, Any]] = []
     final = steps[-1].shared
-    for step in steps[:-1]:
+    for step in steps[:-1] if not steps[-1].reason else []:
         place = {"ladder": ladder, "step": step.rung.step, "tokens": step.rung.tokens}
         own = read_parquet(paths.own_past(step.rung.pair), OWN_PAST_COLUMNS)
         for side, name in zip("ab", step.rung.pair.split(PAIR_SEPARATOR), strict=True):
             model = first_training(name)
-            units = _with_vocabulary(config, paths, name, own[own["model"] == name])
+            mine = with_log_kurtosis(own[own["model"] == name])
+            units = _with_vocabulary(config, paths, name, mine)
             for measure, groups in _compared(units, step.shared, final, side):
                 named = (ladder, step.rung.step, model, measure)
                 compared = _estimates(units, measure, groups, config.bootstrap, named)

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rosetta.analysis.null_thresholds import NULL_COLUMNS, ONE_DRAW, LadderNull, rung_nulls
+from rosetta.analysis.null_thresholds import (
+    NULL_COLUMNS,
+    ONE_DRAW,
+    PLAIN,
+    LadderNull,
+    rung_nulls,
+)
 from rosetta.analysis.replicates import (
     drawn_limits,
     half_sample_count,
@@ -23,6 +29,9 @@ from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_parquet
 
 _HALF_COLUMNS = [*PAIR_KEYS, "r", "half_sample"]
+# Why nothing is told of matches above all null models.
+_NO_NULL = "there are neither exchanged samples nor untrained twins to compare with"
+_UNREAD = "no null model has enough matches, of those that were looked for, to read its quantile"
 
 
 @dataclass(frozen=True)
@@ -52,23 +61,34 @@ class StepMatches:
 
     @property
     def read(self) -> list[str]:
-        """The statistics whose limits can be read, `plain` first."""
-        return [name for name, limit in self.limits.items() if not np.isnan(limit)]
+        """The null models whose limits can be read, as statistics (`above_…`)."""
+        return [
+            name for name, limit in self.limits.items() if name != PLAIN and not np.isnan(limit)
+        ]
+
+    @property
+    def reason(self) -> str:
+        """Why no match is told to be above all null models; empty if some null can be read."""
+        if self.read:
+            return ""
+        return _UNREAD if len(self.limits) > 1 else _NO_NULL
 
     @property
     def bar(self) -> float:
-        """What r has to exceed to be above all null models whose limit can be read."""
-        return max(self.limits[name] for name in self.read)
+        """What r has to exceed to be above all null models whose limit can be read; NaN if none."""
+        return max(self.limits[name] for name in (PLAIN, *self.read)) if self.read else np.nan
 
     @property
     def bars(self) -> np.ndarray:
         """The same on every half-sample; NaN where the error of a limit is not known."""
-        highest: np.ndarray = np.max([self.drawn[name] for name in self.read], axis=0)
+        if not self.read:
+            return np.full(len(self.halves), np.nan)
+        highest: np.ndarray = np.max([self.drawn[name] for name in (PLAIN, *self.read)], axis=0)
         return highest
 
     @property
     def shared(self) -> pd.DataFrame:
-        """The matches above all null models."""
+        """The matches above all null models; none if no null can be read."""
         return self.matches[self.matches["r"] > self.bar]
 
     def shared_on_halves(self) -> Iterator[pd.DataFrame]:

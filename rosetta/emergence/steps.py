@@ -122,7 +122,7 @@ def emergence_step(config: Config, paths: Paths) -> None:
             "emergence_groups": group_table(config, paths, ladder, steps),
         }
         counted = found["emergence"]["above_all"].dropna().astype(int).tolist()
-        say(f"{ladder}: {counted} matches above all null models")
+        say(f"{ladder}: {steps[0].reason or f'{counted} matches above all null models'}")
         for name, table in found.items():
             tables.setdefault(name, []).append(table)
     for name, parts in tables.items():

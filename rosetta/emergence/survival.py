@@ -1,8 +1,10 @@
 """How long matches last over a training: cohorts, Kaplan and Meier's estimator, half-lives.
 
 Of matches at growing steps, `present` says which are there at which step, bool of shape
-(n_matches, n_steps). A match is born at the first step at which it is there, and lost at the first
-one after at which it is not.
+(n_matches, n_steps). A match is born at the first step at which it is there. It is lost at a step
+if it is there neither then nor at any later one, of which there is one at least: so one look at
+which it misses the threshold is no loss, and the last step only tells whether what was missing
+before is back.
 """
 
 from __future__ import annotations
@@ -64,23 +66,24 @@ def lifetimes(present: np.ndarray, tokens: np.ndarray) -> tuple[np.ndarray, np.n
     """Return the age at which each match is lost, or was seen last, and whether it is lost.
 
     Ages are doublings of the tokens that were read when it was born: log2(tokens / tokens then).
-    What is born at the last step is not seen again, and left out.
+    What is there at the first step is left out, because nobody saw how long before it was born.
+    Others are followed up to the step before the last, which is the last one at which a loss can be
+    told; what is born then or later is left out, too.
 
     Returns
     -------
     age : ndarray of float64, shape (n,)
-        Of lost matches, that of the step at which they are not there any more.
+        Of lost matches, that of the step from which on they are not there any more.
     lost : ndarray of bool, shape (n,)
     """
-    born = present.argmax(axis=1)
-    seen = present.any(axis=1) & (born < present.shape[1] - 1)
-    present, born = present[seen], born[seen]
-    after = np.arange(present.shape[1]) > born[:, None]
-    gone = after & ~present
-    lost = gone.any(axis=1)
-    end = np.where(lost, gone.argmax(axis=1), present.shape[1] - 1)
+    n_steps = present.shape[1]
+    born, end = present.argmax(axis=1), n_steps - 2
+    followed = present.any(axis=1) & (born > 0) & (born < end)
+    present, born = present[followed], born[followed]
+    seen_last = n_steps - 1 - present[:, ::-1].argmax(axis=1)
+    until = np.minimum(seen_last + 1, end)
     # Rounded, so that equal ages of different births are one.
-    return np.round(np.log2(tokens[end] / tokens[born]), 9), lost
+    return np.round(np.log2(tokens[until] / tokens[born]), 9), seen_last < end
 
 
 def kaplan_meier(age: np.ndarray, lost: np.ndarray) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from rosetta.emergence.columns import (
     ABOVE_ALL,
+    CHANCE_ABOVE_ALL,
     CURVE_COLUMNS,
     EMERGENCE_COLUMNS,
     EMERGENCE_NEURON_COLUMNS,
@@ -123,9 +124,10 @@ def _draw_counts(axes: plt.Axes, rows: pd.DataFrame, ladder: str) -> None:
     lighter = sns.blend_palette([blue, "white"], 10)[5]
     labels = _draw_band(axes, rows, "matches", {"color": lighter}, "all matches")
     labels += _draw_band(axes, rows, ABOVE_ALL, {"color": blue}, "above all nulls")
-    labels += _draw_band(
-        axes, rows, "by_chance", {"color": grey, "ls": "--"}, "of exchanged\nsamples"
-    )
+    dashed = {"color": grey, "ls": "--"}
+    labels += _draw_band(axes, rows, CHANCE_ABOVE_ALL, dashed, "these of ex-\nchanged samples")
+    dotted = {"color": sns.blend_palette([grey, "white"], 10)[4], "ls": ":"}
+    labels += _draw_band(axes, rows, "by_chance", dotted, "all of exchanged\nsamples")
     untrained = rows[(rows["tokens"] == 0) & rows["matches"].notna()]
     for row in untrained.to_dict("records"):
         ends = row["matches_ci_low"], row["matches_ci_high"]
@@ -152,7 +154,9 @@ def _draw_emerged(axes: plt.Axes, tables: EmergenceTables) -> None:
     green, orange = sns.color_palette("colorblind")[2], sns.color_palette("colorblind")[1]
     labels = _draw_band(axes, rows, "emerged", {"color": green}, "r of the pair\nabove all nulls")
     tokens = np.unique(rows["tokens"][rows["tokens"] > 0])
-    if len(neurons):
+    if rows["emerged"].isna().all():
+        _draw_nothing(axes, "no final pair is above a null")
+    elif len(neurons):
         share = [(neurons["nearest_tokens"] <= one).mean() for one in tokens]
         axes.plot(tokens, share, color=orange, marker="s", ms=3, lw=1.2)
         nearest = "each other's\nnearest for good"
@@ -162,9 +166,16 @@ def _draw_emerged(axes: plt.Axes, tables: EmergenceTables) -> None:
     label_ends(axes, labels)
 
 
+def _draw_nothing(axes: plt.Axes, why: str) -> None:
+    """Say in a panel why it is empty."""
+    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color="0.35")
+
+
 def _draw_survival(axes: plt.Axes, curve: pd.DataFrame) -> None:
     """Draw the share of matches that last beyond each age, and their half-life."""
     purple = sns.color_palette("colorblind")[4]
+    if curve["survival"].isna().all():
+        _draw_nothing(axes, "no match is followed")
     x, y = curve["doublings"].to_numpy(float), curve["survival"].to_numpy(float)
     for low, high, alpha in (
         ("survival_ci_low", "survival_ci_high", 0.2),

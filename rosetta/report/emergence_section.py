@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rosetta.analysis.groups import LOG_KURTOSIS
 from rosetta.config import Config
-from rosetta.emergence.columns import ABOVE_ALL, OWN_R
+from rosetta.emergence.columns import ABOVE_ALL, CHANCE_ABOVE_ALL, OWN_R
 from rosetta.emergence.groups import DIFFERENCE
 from rosetta.report.emergence_figure import TABLE_COLUMNS, short
 from rosetta.report.pictures import embedded
@@ -21,24 +22,22 @@ def emergence_section(config: Config, paths: Paths) -> dict[str, Any] | None:
     if not config.training_ladders:
         return None
     tables = {name: read_csv(paths.table(name), columns) for name, columns in TABLE_COLUMNS.items()}
-    quantile = config.controls.null_quantile
     told = [
         emergence_sentences(
             ladder,
             {name: table[table["ladder"] == ladder] for name, table in tables.items()},
-            quantile,
         )
         for ladder in config.training_ladders
     ]
     return {
         "told": " ".join(told),
-        "null_quantile": quantile,
+        "null_quantile": config.controls.null_quantile,
         "tables": tables,
         "figure": embedded(paths.figure("emergence", "png")),
     }
 
 
-def emergence_sentences(ladder: str, tables: dict[str, pd.DataFrame], quantile: float) -> str:
+def emergence_sentences(ladder: str, tables: dict[str, pd.DataFrame]) -> str:
     """Say of a training ladder when its matches are above chance, when the final ones are there,
     how long matches last, and how groups of neurons compare.
 
@@ -48,11 +47,11 @@ def emergence_sentences(ladder: str, tables: dict[str, pd.DataFrame], quantile: 
         The training ladder.
     tables : dict of str to DataFrame
         Its rows of the tables (`rosetta.emergence.columns`).
-    quantile : float
-        `controls.null_quantile`.
     """
     rows = tables["emergence"][tables["emergence"]["step"] > 0]
     end = rows.iloc[-1]
+    if np.isnan(end[ABOVE_ALL]):
+        return _without_nulls(ladder, rows)
     said = [
         f"{ladder}: {_count(end)} matches are above all null models at the end, after "
         f"{short(end['tokens'])} tokens, and {_count(rows.iloc[0])} at step {rows.iloc[0]['step']}."
@@ -60,11 +59,22 @@ def emergence_sentences(ladder: str, tables: dict[str, pd.DataFrame], quantile: 
     return " ".join(
         [
             *said,
-            _first_above_chance(rows, quantile),
+            _first_above_chance(rows),
             _half_emerged(rows),
             _lasting(tables["survival_curve"]),
             *_compared(tables["emergence_groups"]),
         ]
+    )
+
+
+def _without_nulls(ladder: str, rows: pd.DataFrame) -> str:
+    """Say that nothing is known of chance, and what is counted all the same."""
+    first, end = rows.iloc[0], rows.iloc[-1]
+    return (
+        f"{ladder}: no null model could be read: {end['reason']}. So which matches are above "
+        "chance, when they are and how long they last is not told. All mutual nearest neighbours "
+        f"are {_told(end, 'matches', ',.0f')} at the end, after {short(end['tokens'])} tokens, and "
+        f"{_told(first, 'matches', ',.0f')} at step {first['step']}, chance among them."
     )
 
 
@@ -80,12 +90,9 @@ def _told(row: pd.Series, name: str, form: str) -> str:
     return f"{row[name]:{form}}{interval}"
 
 
-def _first_above_chance(rows: pd.DataFrame, quantile: float) -> str:
-    """Say from which step on the count is more than chance makes of it.
-
-    Of matches by chance, a share of 1 − quantile exceeds the quantile.
-    """
-    chance = (1 - quantile) * rows["by_chance_ci_high"]
+def _first_above_chance(rows: pd.DataFrame) -> str:
+    """Say from which step on the count is more than that of exchanged samples at the same step."""
+    chance = rows[f"{CHANCE_ABOVE_ALL}_ci_high"]
     above = (rows[f"{ABOVE_ALL}_ci_low"] > chance).to_numpy()
     if not (rows[f"{ABOVE_ALL}_ci_low"].notna() & chance.notna()).all():
         return (
@@ -94,11 +101,15 @@ def _first_above_chance(rows: pd.DataFrame, quantile: float) -> str:
         )
     n = int(np.minimum.accumulate(above[::-1]).sum())
     if not n:
-        return "At the end their interval still holds what chance makes above the quantile."
+        return (
+            "At the end their interval is not above that of exchanged samples, of which "
+            f"{_told(rows.iloc[-1], CHANCE_ABOVE_ALL, ',.1f')} are above all null models then."
+        )
     first = rows.iloc[len(rows) - n]
     return (
         f"From step {first['step']} on ({short(first['tokens'])} tokens) their interval lies above "
-        "what chance makes above the quantile."
+        "that of exchanged samples, of which "
+        f"{_told(first, CHANCE_ABOVE_ALL, ',.1f')} are above all null models then."
     )
 
 
@@ -117,14 +128,15 @@ def _half_emerged(rows: pd.DataFrame) -> str:
 
 
 def _lasting(curve: pd.DataFrame) -> str:
-    """Say how long matches last."""
+    """Say how long matches last; lost is what is seen neither at a step nor at any later one."""
     row = curve.iloc[0]
-    if not row["at_risk"]:
-        return "No match is new before the end, so how long they last is not known."
+    if np.isnan(row["survival"]):
+        return f"How long matches last is not known: {row['reason']}."
     if np.isnan(row["half_life"]):
         last = curve.iloc[-1]
         return (
-            f"More than half of the matches last as long as they are followed: "
+            "More than half of the matches that are new after the first step last as long as they "
+            "are followed: "
             f"{_told(last, 'survival', '.0%')} beyond {last['doublings']:.1f} doublings of the "
             "tokens read."
         )
@@ -132,14 +144,17 @@ def _lasting(curve: pd.DataFrame) -> str:
     upper = f"{high:.1f}" if np.isfinite(high) else "more than is followed"
     interval = f" [{low:.1f}, {upper}]" if np.isfinite(low) else ""
     told = f"{row['half_life']:.1f}{interval}"
-    return f"The half-life of a match is {told} doublings of the tokens read."
+    return (
+        f"The half-life of the matches that are new after the first step is {told} doublings of "
+        "the tokens read; lost is what is missing at a step and at every later one."
+    )
 
 
 _MEASURES = {
     "excess_kurtosis": "Vocabulary kurtosis of neurons whose matches will last, against those "
     "whose will not",
-    "activation_kurtosis": "Kurtosis of the activations of neurons whose matches will last, "
-    "against those whose will not",
+    LOG_KURTOSIS: "Logarithm of the kurtosis of the activations of neurons whose matches will "
+    "last, against those whose will not",
     OWN_R: "r with their own final selves of Rosetta Neurons, against the others",
 }
 

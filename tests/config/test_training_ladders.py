@@ -21,7 +21,7 @@ from rosetta.config.training_ladders import (
 from rosetta.errors import ConfigError
 from rosetta.models.sources import model_source
 from rosetta.run.paths import Paths
-from rosetta.run.stages import made_by, pieces_of_job, rule_jobs, slice_name
+from rosetta.run.stages import STAGES, made_by, pieces_of_job, rule_jobs, slice_name
 
 MODELS = ["f-s", "g-s"]
 TRAINING = {"steps": 100, "batch_size": 2, "sequence_length": 64}
@@ -188,6 +188,38 @@ def test_a_training_ladder_changes_no_stamp_of_what_was_there():
             name = slice_name(stage, on)
             same = made_by(before, stage, name) == made_by(after, stage, name)
             assert same or stage == "report", stage
+
+
+def inputs_of(config, paths):
+    return set(STAGES["emergence"].inputs(config, paths, {}))
+
+
+def test_what_is_screened_for_follows_from_the_null_models_of_all_ladders(tmp_path):
+    """The floor of a ladder is of pairs that other ladders count, too."""
+    paths, ladders = Paths(tmp_path), {"fg": [["f-s", "g-s"]], "gf": [["g-s", "f-s"]]}
+    of_other = {paths.null_matches(name, "g-s--f-s") for name in ("documents", "untrained")}
+    auto = {"method": "screened", "screening": {"min_r": "auto"}}
+    given = {"method": "screened", "screening": {"min_r": 0.3}}
+    found = [
+        parse_config(laddered([5, 20], ladders=ladders, correlation=one)) for one in (auto, given)
+    ]
+    assert of_other <= inputs_of(found[0], paths)
+    assert not of_other & inputs_of(found[1], paths)
+    fewer = parse_config(laddered([5, 20], correlation=auto))
+    assert made_by(found[0], "emergence", "") != made_by(fewer, "emergence", "")
+    fewer = parse_config(laddered([5, 20], correlation=given))
+    assert made_by(found[1], "emergence", "") == made_by(fewer, "emergence", "")
+
+
+@pytest.mark.parametrize("name", ["document_seeds", "untrained_seeds"])
+def test_other_null_models_make_other_results(name):
+    """A null model without seeds is no input, so its lack changes nothing else."""
+    seeds = {"document_seeds": [0, 1], "untrained_seeds": [0, 1]}
+    made = [
+        made_by(parse_config(laddered([5], controls={**seeds, name: of})), "emergence", "")
+        for of in ([0, 1], [0], [])
+    ]
+    assert made[0] != made[1] != made[2] != made[0]
 
 
 def test_steps_of_local_models_are_folders(tmp_path, texts):

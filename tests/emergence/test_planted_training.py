@@ -5,10 +5,27 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
-from planted_training import D_MLP, END, EVERY, MODELS, SHARED, STEPS, activations, pair_at, plant
+from planted_training import (
+    D_MLP,
+    END,
+    EVERY,
+    MODELS,
+    SEEDS,
+    SHARED,
+    STEPS,
+    activations,
+    config_of,
+    pair_at,
+    plant,
+)
+from scipy import stats
 
 from rosetta.correlation.steps import neighbors_step
 from rosetta.emergence.columns import FINAL_PAIR_COLUMNS, OWN_PAST_COLUMNS
+from rosetta.emergence.counts import emergence_table
+from rosetta.emergence.groups import group_table
+from rosetta.emergence.lasting import curve_table, neuron_table, survival_table
+from rosetta.emergence.rungs import read_steps
 from rosetta.emergence.steps import emergence_step, past_step
 from rosetta.matching.mutual import PAIR_KEYS
 from rosetta.matching.steps import intervals_step, matches_step, nulls_step
@@ -67,6 +84,25 @@ def test_the_matches_above_all_null_models_are_the_planted_ones(run):
     assert ((low <= rows["above_all"][1:]) & (rows["above_all"][1:] <= high)).all()
 
 
+def test_chance_is_counted_above_the_same_bar(run):
+    _, paths = run
+    rows = table(run, "emergence").set_index("step")
+    bar = rows[["r_documents", "r_untrained"]].max(axis=1)
+    for step in EVERY:
+        null = read_parquet(paths.null_matches("documents", pair_at(step)))
+        counts = [(null["r"][null["seed"] == seed] > bar[step]).sum() for seed in SEEDS]
+        assert rows.loc[step, "chance_above_all"] == pytest.approx(np.mean(counts))
+        assert rows.loc[step, "by_chance"] == len(null) / len(SEEDS)
+        t, poisson = (
+            stats.t.ppf(0.975, 9) * stats.sem(counts),
+            1.959964 * np.sqrt(max(sum(counts), 1)),
+        )
+        half = max(t, poisson / len(SEEDS))
+        ends = rows.loc[step, ["chance_above_all_ci_low", "chance_above_all_ci_high"]]
+        low = max(np.mean(counts) - half, 0)
+        np.testing.assert_allclose(ends.astype(float), [low, np.mean(counts) + half], rtol=1e-5)
+
+
 def test_step_0_has_the_matches_of_untrained_twins(run):
     config, paths = run
     null = read_parquet(paths.null_matches("untrained", pair_at(END)))
@@ -116,8 +152,29 @@ def test_every_final_neuron_has_the_step_at_which_it_emerges(run):
         row.layer_a * D_MLP + row.unit_a: (row.first_above_step, row.nearest_step)
         for row in rows.itertuples()
     }
-    assert first == {unit: (min(SHARED[unit]),) * 2 for unit in present(END)}
+    for_good = {unit: min(SHARED[unit]) for unit in present(END)} | {17: END}
+    assert first == {unit: (min(SHARED[unit]), for_good[unit]) for unit in present(END)}
     assert (rows["first_above_tokens"] == PATCHES * rows["first_above_step"]).all()
+
+
+def test_nearest_are_first_ranks_on_both_sides_only(run):
+    """With several neighbours, a match may be one of a second nearest."""
+    config, paths = run
+    steps = read_steps(config, paths, "early")
+    pasts = [read_parquet(paths.final_pairs(pair_at(step)), FINAL_PAIR_COLUMNS) for step in STEPS]
+
+    def at(step, unit):
+        matches = steps[EVERY.index(step)].matches
+        return matches["layer_a"] * D_MLP + matches["unit_a"] == unit
+
+    steps[2].matches.loc[at(4, 0), "rank_b"] = 2
+    steps[3].matches.loc[at(8, 1), "rank_a"] = 2
+    rows = neuron_table("early", steps, pasts)
+    unit = rows["layer_a"] * D_MLP + rows["unit_a"]
+    found = rows.set_index(unit)[["nearest_step", "nearest_tokens"]]
+    assert found.loc[0].tolist() == [END, PATCHES * END]
+    assert found.loc[1].isna().all()
+    assert found.loc[2].tolist() == [2, PATCHES * 2]
 
 
 def test_matches_born_at_a_step_survive_as_planted(run):
@@ -132,15 +189,50 @@ def test_matches_born_at_a_step_survive_as_planted(run):
 
 
 def test_the_curve_is_that_of_the_planted_lifetimes(run):
-    """One of two born first is lost after two doublings, when three born at step 2 are last seen,
-    and the one born at step 4 is seen no more; that at the end is not followed.
+    """Five are born at step 2 and followed to step 4, a doubling later, when two are missing: one
+    for good, one is back at the end. Those of the first step, of step 4 and of the end are left
+    out.
     """
     curve = table(run, "survival_curve")
-    assert curve["doublings"].tolist() == [0, 2]
-    assert curve["at_risk"].tolist() == [6, 5]
+    assert curve["doublings"].tolist() == [0, 1]
+    assert curve["at_risk"].tolist() == [5, 5]
     assert curve["lost"].tolist() == [0, 1]
     np.testing.assert_allclose(curve["survival"], [1, 0.8])
-    assert curve["half_life"].isna().all()
+    assert curve[["half_life", "reason"]].isna().all(axis=None)
+
+
+@pytest.fixture
+def unread(run):
+    """The steps of the planted run where the null has too few matches to read its quantile."""
+    controls = {"permutation_seeds": [], "document_seeds": SEEDS, "untrained_seeds": SEEDS}
+    config = config_of(run[1].root, controls={**controls, "null_quantile": 0.99999})
+    steps = read_steps(config, run[1], "early")
+    pasts = [read_parquet(run[1].final_pairs(pair_at(step)), FINAL_PAIR_COLUMNS) for step in STEPS]
+    return config, steps, pasts
+
+
+def test_nothing_is_above_a_null_model_that_cannot_be_read(run, unread):
+    config, steps, pasts = unread
+    rows = emergence_table(config, run[1], "early", steps, pasts).set_index("step").loc[EVERY, :]
+    assert (rows["nulls"] == "").all()
+    assert rows["reason"].str.contains("no null model has enough matches").all()
+    unknown = ["above_documents", "above_all", "gained", "kept", "lost", "emerged", "mean_depth"]
+    assert rows[unknown].isna().all(axis=None)
+    assert rows[[f"{name}_ci_low" for name in unknown]].isna().all(axis=None)
+    assert rows["matches"].tolist() == [len(step.matches) for step in steps]
+    survival, curve = survival_table("early", steps), curve_table("early", steps)
+    assert survival[["n_born", "n_left", "share"]].isna().all(axis=None)
+    assert curve.drop(columns=["ladder", "reason"]).isna().all(axis=None)
+    assert set(survival["reason"]) == set(curve["reason"]) == set(rows["reason"])
+    assert neuron_table("early", steps, pasts).empty
+    assert group_table(config, run[1], "early", steps).empty
+
+
+def test_nor_where_there_is_none(run):
+    controls = {"permutation_seeds": [], "document_seeds": [], "untrained_seeds": []}
+    steps = read_steps(config_of(run[1].root, controls=controls), run[1], "early")
+    assert all(np.isnan(step.bar) and step.shared.empty for step in steps)
+    assert "neither exchanged samples nor untrained twins" in steps[0].reason
 
 
 def test_units_are_compared_with_their_own_final_selves(run):
@@ -163,7 +255,10 @@ def test_units_are_compared_with_their_own_final_selves(run):
             assert means.loc["rosetta", "mean"] == pytest.approx(r[rosetta].mean(), abs=1e-5)
             assert means.loc["others", "mean"] == pytest.approx(r[~rosetta].mean(), abs=1e-5)
             assert means.loc["others", "n"] == (~rosetta).sum()
-            lasting = rows[rows["measure"] == "activation_kurtosis"].set_index("group")
+            lasting = rows[rows["measure"] == "log_activation_kurtosis"].set_index("group")
+            last = list(present(step) & present(END))
+            expected = np.log(kurtosis[last] + 3).mean()
+            assert lasting.loc["lasting", "mean"] == pytest.approx(expected, abs=1e-4)
             assert lasting.loc["lasting", "n"] == len(present(step) & present(END))
             assert lasting.loc["passing", "n"] == len(present(step) - present(END))
 

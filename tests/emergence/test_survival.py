@@ -47,10 +47,56 @@ def test_cohorts_are_by_the_step_of_birth():
     np.testing.assert_allclose(found.shares[0], [1, 2 / 3, 2 / 3, 2 / 3])
 
 
+LATER = np.array(
+    [
+        [1, 1, 1, 0, 0, 0],  # there at the first step, so left out
+        [0, 1, 1, 1, 1, 1],  # lasts
+        [0, 1, 0, 1, 0, 1],  # misses two looks, and is there again
+        [0, 1, 1, 0, 0, 0],  # lost at the fourth step
+        [0, 0, 1, 0, 0, 0],  # lost at the fourth step
+        [0, 0, 1, 0, 1, 0],  # missing at the last step alone, which is no loss
+        [0, 0, 0, 1, 0, 0],  # lost at the step before the last
+        [0, 0, 0, 0, 1, 0],  # born when nothing is followed any more
+        [0, 0, 0, 0, 0, 1],
+        [0, 0, 0, 0, 0, 0],
+    ],
+    bool,
+)
+
+
 def test_lifetimes_are_doublings_of_the_tokens():
-    age, lost = lifetimes(PRESENT, TOKENS)
-    assert age.tolist() == [4, 2, 1, 3]
-    assert lost.tolist() == [False, True, True, True]
+    age, lost = lifetimes(LATER, np.array([100.0, 200.0, 400.0, 1600.0, 3200.0, 6400.0]))
+    assert age.tolist() == [4, 4, 3, 2, 3, 1]
+    assert lost.tolist() == [False, False, True, True, False, True]
+
+
+def test_what_misses_the_threshold_now_and_then_is_not_lost():
+    """Of matches that last for ever and miss one look in five, those that miss the last two are
+    told to be lost.
+    """
+    present = np.random.default_rng(0).random((20_000, 10)) > 0.2
+    age, lost = lifetimes(present, 2.0 ** np.arange(10))
+    assert lost.mean() == pytest.approx(0.2**2, abs=4 * np.sqrt(0.04 * 0.96 / len(lost)))
+    curve = kaplan_meier(age, lost)
+    assert np.isnan(half_life(curve)).all()
+    assert curve["survival"].iloc[-1] > 0.94
+
+
+def test_matches_that_were_there_before_do_not_make_lifetimes_longer():
+    """Of those that are lost at a rate of 1/2 per doubling, half are left after 2 ln 2 ones; beside
+    them lie matches that last for ever, of which nobody saw when they were born.
+    """
+    rng, steps = np.random.default_rng(1), np.arange(0, 12, 0.25)
+    birth = rng.uniform(0.25, 9, size=4000)[:, None]
+    death = birth + rng.exponential(2.0, size=(4000, 1))
+    new = (steps >= birth) & (steps < death)
+    old = np.ones((4000, len(steps)), bool)
+    curve = kaplan_meier(*lifetimes(np.concatenate([new, old]), 2.0**steps))
+    value, low, high = half_life(curve)
+    assert low <= value <= high
+    # A loss is told at the next step. Lives between two steps are not seen, and as the rate is the
+    # same at every age, the others are no longer for it.
+    assert value == pytest.approx(2 * np.log(2), abs=0.26)
 
 
 @given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(2, 6))))
@@ -58,7 +104,7 @@ def test_every_match_is_born_once_and_lost_at_most_once(present):
     tokens = 2.0 ** np.arange(present.shape[1])
     age, lost = lifetimes(present, tokens)
     found = cohorts(present)
-    assert len(age) == found.n_born[:-1].sum()
+    assert len(age) == found.n_born[1:-2].sum()
     assert found.n_born.sum() == present.any(axis=1).sum()
     assert found.n_left.sum(axis=0).tolist() == present.sum(axis=0).tolist()
     assert (age >= 1).all()

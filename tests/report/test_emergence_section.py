@@ -24,7 +24,7 @@ COUNTS = [2, 30, 60]
 
 
 def counted(**changes):
-    """Counts over three steps, ± 2; chance makes 40 matches, of which 1% exceed the quantile."""
+    """Counts over three steps, ± 2; chance makes 40 matches, of which 6 are above all nulls."""
     rows = {
         "step": STEPS,
         "tokens": TOKENS,
@@ -32,10 +32,12 @@ def counted(**changes):
         "matches": [count + 10 for count in COUNTS],
         "emerged": [0.1, 0.6, 1.0],
         "by_chance": [40.0] * 3,
+        "chance_above_all": [6.0] * 3,
         **changes,
     }
     table = pd.DataFrame(rows)
-    for name, half in (("above_all", 2), ("matches", 2), ("emerged", 0.05), ("by_chance", 5)):
+    halves = {"above_all": 2, "matches": 2, "emerged": 0.05, "by_chance": 5}
+    for name, half in {**halves, "chance_above_all": 1}.items():
         table[f"{name}_ci_low"] = table[name] - half
         table[f"{name}_ci_high"] = table[name] + half
     untrained = {"step": 0, "tokens": 0.0, "matches": 50.0}
@@ -99,12 +101,14 @@ def tables(**changes):
 
 
 def test_what_a_training_shows_is_told_by_rule():
-    assert emergence_sentences("early", tables(), 0.99) == (
+    assert emergence_sentences("early", tables()) == (
         "early: 60 [58, 62] matches are above all null models at the end, after 500k tokens, and 2 "
-        "[0, 4] at step 10. From step 100 on (50k tokens) their interval lies above what chance "
-        "makes above the quantile. Half of the final pairs are above all null models by step 100 "
-        "(50k tokens): 60% [55%, 65%]. The half-life of a match is 1.5 [1.5, more than is "
-        "followed] doublings of the tokens read. r with their own final selves of Rosetta Neurons, "
+        "[0, 4] at step 10. From step 100 on (50k tokens) their interval lies above that of "
+        "exchanged samples, of which 6.0 [5.0, 7.0] are above all null models then. Half of the "
+        "final pairs are above all null models by step 100 (50k tokens): 60% [55%, 65%]. The "
+        "half-life of the matches that are new after the first step is 1.5 [1.5, more than is "
+        "followed] doublings of the tokens read; lost is what is missing at a step and at every "
+        "later one. r with their own final selves of Rosetta Neurons, "
         "against the others: higher in 4 and lower in 0 of 4 comparisons, one per step and model, "
         "by 95% intervals."
     )
@@ -115,9 +119,11 @@ def test_what_a_training_shows_is_told_by_rule():
     [
         (
             {"emergence": counted(above_all=[0, 0, 1])},
-            "At the end their interval still holds what chance makes",
+            "At the end their interval is not above that of exchanged samples, of which 6.0",
         ),
         ({"emergence": counted(above_all=[40, 1, 60])}, "From step 1000 on"),
+        ({"emergence": counted(chance_above_all=[1.0, 26.0, 1.0])}, "From step 100 on"),
+        ({"emergence": counted(chance_above_all=[1.0, 27.0, 1.0])}, "From step 1000 on"),
         (
             {"emergence": counted().assign(above_all_ci_low=np.nan)},
             "when they leave chance is not told",
@@ -129,12 +135,12 @@ def test_what_a_training_shows_is_told_by_rule():
         ({"emergence": counted(emerged=[np.nan] * 3)}, "There are no final pairs to follow back."),
         (
             {"survival_curve": curve(np.nan)},
-            "More than half of the matches last as long as they are followed: 40% [30%, 50%] "
-            "beyond 3.0 doublings",
+            "More than half of the matches that are new after the first step last as long as they "
+            "are followed: 40% [30%, 50%] beyond 3.0 doublings",
         ),
         (
-            {"survival_curve": curve().head(1).assign(at_risk=0)},
-            "No match is new before the end, so how long they last is not known.",
+            {"survival_curve": curve().head(1).assign(survival=np.nan, reason="no match is new")},
+            "How long matches last is not known: no match is new.",
         ),
         ({"emergence_groups": groups(low=-0.1)}, "higher in 0 and lower in 0 of 4 comparisons"),
         (
@@ -144,7 +150,27 @@ def test_what_a_training_shows_is_told_by_rule():
     ],
 )
 def test_so_is_what_it_does_not_show(changes, said):
-    assert said in emergence_sentences("early", tables(**changes), 0.99)
+    assert said in emergence_sentences("early", tables(**changes))
+
+
+def test_nothing_is_told_of_chance_without_a_null_model():
+    """All mutual nearest neighbours are told as what they are, and nothing as above chance."""
+    unknown = dict.fromkeys(("above_all", "emerged"), np.nan)
+    found = counted().assign(**unknown, nulls="", reason="there is none")
+    nothing = curve().head(1).assign(survival=np.nan, reason="there is none")
+    changes = {"survival_curve": nothing, "emergence_groups": groups().head(0)}
+    assert emergence_sentences("early", tables(emergence=found, **changes)) == (
+        "early: no null model could be read: there is none. So which matches are above chance, "
+        "when they are and how long they last is not told. All mutual nearest neighbours are 70 "
+        "[68, 72] at the end, after 500k tokens, and 12 [10, 14] at step 10, chance among them."
+    )
+    drawn = draw_emergence(EmergenceTables(**tables(emergence=found, **changes)))
+    counts, emerged, survival, _ = drawn.axes
+    assert tuple(COUNTS) not in lines(counts)
+    assert tuple(count + 10 for count in COUNTS) in lines(counts)
+    assert "no final pair is above a null" in [text.get_text() for text in emerged.texts]
+    assert "no match is followed" in [text.get_text() for text in survival.texts]
+    plt.close(drawn)
 
 
 @pytest.fixture
@@ -167,6 +193,7 @@ def test_the_figure_draws_what_the_tables_say(figure):
     assert tuple(count + 10 for count in COUNTS) in lines(counts)
     assert (50.0,) in lines(counts), "untrained twins"
     assert (40.0,) * 3 in lines(counts), "chance"
+    assert (6.0,) * 3 in lines(counts), "chance above all null models"
     assert (0.1, 0.6, 1.0) in lines(emerged)
     assert (1 / 3, 2 / 3, 1.0) in lines(emerged)
     assert (1.0, 0.5, 0.4) in lines(survival)

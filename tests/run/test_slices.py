@@ -63,7 +63,7 @@ def test_a_slice_changes_with_its_part_of_the_configuration_only():
             {"first_position": True},
             {"correlate", "instruments", "past", "sae_match", "seed_matches", *recomputed},
         ),
-        "controls": ({"untrained_seeds": [5]}, {"twins", "nulls of untrained"}),
+        "controls": ({"untrained_seeds": [5]}, {"twins", "nulls of untrained", "emergence"}),
         "intervals": ({"n_blocks": 4}, {"intervals", "past", "sae_match"}),
         "sweeps": ({"budgets": True}, {"sweeps", "control_figures"}),
         "activations": (

@@ -39,9 +39,12 @@ def _emergence(config: Config, _name: str) -> Slice:
     told: dict[str, Any] = {
         "training_ladders": {name: list(map(list, found)) for name, found in rungs.items()},
         "ladders": {name: config.ladders[ladder] for name, ladder in counted.items()},
+        "nulls": {name: config.controls.seeds(name) for name in CALIBRATING},
         "null_quantile": config.controls.null_quantile,
         "bootstrap": config.bootstrap.model_dump(mode="json"),
     }
+    if config.correlation.floor_of_nulls:
+        told["floor"] = {"ladders": config.ladders, "n_blocks": config.intervals.n_blocks}
     return told
 
 
@@ -59,8 +62,11 @@ def _all_pairs(config: Config) -> list[str]:
 
 
 def _nulls_of_ladder(config: Config, paths: Paths, end: str) -> list[Path]:
-    """Return the null models' matches of the first ladder that counts the end of a training."""
-    ladders = config.ladders_of(end)[:1]  # none counts a pair at a step
+    """Return the null models' matches of the first ladder that counts the end of a training; of
+    all ladders, where these tell what was screened for.
+    """
+    first = config.ladders_of(end)[:1]  # none counts a pair at a step
+    ladders = list(config.ladders) if config.correlation.floor_of_nulls else first
     rungs = [tuple(rung) for ladder in ladders for rung in config.ladders[ladder]]
     pairs = dict.fromkeys(group_name(pair) for rung in rungs for pair in group_pairs(rung))
     named = [name for name in CALIBRATING if config.controls.seeds(name)]
