@@ -437,3 +437,15 @@ def test_tables_and_figures_are_those_that_a_configuration_asks_for():
     assert "filtering" in figure_names(config)
     assert "filtering" not in figure_names(plain)
     assert figure_names(config, "control_figures") == ["nulls", "k_sweep", "threshold_sweep"]
+
+
+def test_the_report_waits_for_every_table_and_figure_that_is_asked_for():
+    config, paths = parse_config(EARLIER), Paths(Path("r"))
+    waited = set(STAGES["report"].inputs(config, paths, {}))
+    for stage in STAGES.values():
+        if not stage.jobs(config):
+            continue
+        figures = [paths.figure(name, "png") for name in stage.figure_names(config)]
+        assert waited >= {*map(paths.table, stage.tables), *figures}, stage.name
+        if stage.tables or figures:
+            assert stage.name in STAGES["report"].reads
