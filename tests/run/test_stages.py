@@ -136,7 +136,7 @@ STAMPS = {
     "ablation_tables": ("", "aec7a8fa9282a1a749007ce33aba3f57"),
     "ablation_figures": ("", "d01bbdee43f12d448ccb8e9bac785e24"),
     "figures": ("", "5b10047a3bb8880dee954412afd223eb"),
-    "sae": ("f-s", "6cd384047de0af25aba61ee9e30e539c"),
+    "sae": ("f-s", "d1947d2ef6fbe4240a62a5b31f2210ca"),
     "sae_encode": ("", "eedc4665fc4d6e1caae4363234dc5d40"),
     "sae_match": ("", "06b967a43134bbcc0b88f06ae02f16a3"),
     "sae_tables": ("", "8f4347d6e3f6ea73ddb2b09f3af752be"),

@@ -125,7 +125,7 @@ def _all_matched(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
 STAGES = (
     Stage(
         name="sae",
-        version=1,
+        version=2,
         phase="autoencoders",
         reads=("corpus", "images", "activations", "generate", "captured"),
         job="{model}",
