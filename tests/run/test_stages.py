@@ -139,7 +139,7 @@ STAMPS = {
     "sae": ("f-s", "d1947d2ef6fbe4240a62a5b31f2210ca"),
     "sae_encode": ("", "eedc4665fc4d6e1caae4363234dc5d40"),
     "sae_match": ("", "06b967a43134bbcc0b88f06ae02f16a3"),
-    "sae_tables": ("", "8f4347d6e3f6ea73ddb2b09f3af752be"),
+    "sae_tables": ("", "dd9f83d91f1e54f3cc363bdb56b62bac"),
     "sae_figures": ("", "0704b7830a1563489d1531a06ae69bdb"),
 }
 

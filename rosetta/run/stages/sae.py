@@ -167,7 +167,7 @@ STAGES = (
     ),
     Stage(
         name="sae_tables",
-        version=1,
+        version=2,
         phase="results",
         reads=(
             "train",
