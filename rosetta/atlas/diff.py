@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from rosetta.analysis.null_counts import mean_interval
 from rosetta.atlas.folder import Atlas
 from rosetta.atlas.identity import Identity, same_models
 from rosetta.atlas.page_content import shown_count
-from rosetta.judging.verdicts import mean_interval
 
 DIFF_COLUMNS = [
     "what",
@@ -235,6 +235,6 @@ def agreement(r_a: np.ndarray, r_b: np.ndarray) -> Iterator[str]:
         p = shown_count(found.pvalue)
         yield f"r with r {found.statistic:.3f} ({low:.3f} to {high:.3f}), p {p}"
     if len(r_a):
-        mean, low, high = mean_interval(r_b - r_a)
-        interval = "" if np.isnan(low) else f" ({low:+.4f} to {high:+.4f})"
+        mean, half = mean_interval(pd.Series(r_b - r_a))
+        interval = "" if np.isnan(half) else f" ({mean - half:+.4f} to {mean + half:+.4f})"
         yield f"mean difference B − A {mean:+.4f}{interval} over {len(r_a)}"

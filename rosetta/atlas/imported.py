@@ -18,6 +18,7 @@ from rosetta.config.messages import describe_problems
 from rosetta.errors import ConfigError
 from rosetta.matching.mutual import rosetta_neurons
 
+PLACES = 2**31  # numbers of layers and units that a table can hold
 _FORM = re.compile(r"(?:(?P<name>[^=@/]+)=)?(?P<id>[^=@]+)(?:@(?P<revision>[^=@]+))?")
 
 

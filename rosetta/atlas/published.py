@@ -12,7 +12,13 @@ import numpy as np
 import pandas as pd
 from pydantic import Field, TypeAdapter, ValidationError
 
-from rosetta.atlas.imported import NamedModel, check_different, group_rows, matched_rows
+from rosetta.atlas.imported import (
+    PLACES,
+    NamedModel,
+    check_different,
+    group_rows,
+    matched_rows,
+)
 from rosetta.config.base import Section
 from rosetta.config.messages import describe_problems
 from rosetta.errors import ConfigError, StoreError
@@ -22,8 +28,9 @@ from rosetta.storage.digests import digest_file, read_bytes
 
 BUDDIES, BUDDIES_STATS = "best_buddies.json", "best_buddies_stats.json"
 ANCHORS, ANCHORS_STATS = "rosetta_anchors.json", "rosetta_avg_corr_stats.json"
+_LONGEST_NAME = 255  # bytes of a part of a path
 _MOST_OFF = 1e-4  # of a mean that a file tells beside its terms
-_Index = Annotated[int, Field(ge=0, lt=2**31)]
+_Index = Annotated[int, Field(ge=0, lt=PLACES)]
 
 
 class Partner(Section):
@@ -113,24 +120,24 @@ class Published:
     def _several(cls, source: Path, anchors: Path, named: Sequence[NamedModel]) -> Published:
         stats = anchors.with_name(ANCHORS_STATS)
         told = _json(stats) if stats.is_file() else {}
-        called = told.get("models") or _models_of(anchors)
+        called = _names_in(stats, told) or _models_of(anchors)
         if not named and not isinstance(told.get("anchor"), str):
             raise ConfigError(
                 f"--model: nothing beside {anchors} names the anchor; give --model for it and "
-                f"for each of {', '.join(map(str, called))}."
+                f"for each of {', '.join(called)}."
             )
         models = list(named) or [
-            NamedModel.parse(str(one), str(stats)) for one in (told["anchor"], *called)
+            NamedModel.parse(one, str(stats)) for one in (told["anchor"], *called)
         ]
         if len(models) != 1 + len(called):
             raise ConfigError(
                 f"--model: {anchors} is of an anchor and {len(called)} models "
-                f"({', '.join(map(str, called))}); give one for each, the anchor first."
+                f"({', '.join(called)}); give one for each, the anchor first."
             )
         check_different(models)
-        folders = (source / str(one).replace("/", "_") / "correlations" for one in called)
+        folders = (source / _folder(one, anchors) / "correlations" for one in called)
         buddies = [_first(folder / BUDDIES) for folder in folders]
-        return cls(models, buddies, anchors, [str(one) for one in called])
+        return cls(models, buddies, anchors, called)
 
     def files(self) -> Iterator[Path]:
         """Yield what is read."""
@@ -233,6 +240,28 @@ def _read_anchors(path: Path) -> list[Anchor]:
 def _models_of(path: Path) -> list[str]:
     anchors = _read_anchors(path)
     return [partner.model for partner in anchors[0].per_model] if anchors else []
+
+
+def _names_in(stats: Path, told: dict[str, Any]) -> list[str]:
+    """Return what the statistics beside the anchors call the other models; none if they do not."""
+    names = told.get("models", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise StoreError(f"{stats}: models is {names!r}, not a list of names. Write it again.")
+    return names
+
+
+def _folder(name: str, file: Path) -> str:
+    """Return the folder of a model: its name, which the files beside it tell, as one part of a
+    path.
+    """
+    part = name.replace("/", "_")
+    fits = part.isprintable() and len(part.encode(errors="replace")) <= _LONGEST_NAME
+    if part in ("", ".", "..") or "\\" in part or not fits:
+        raise StoreError(
+            f"{file}: {name!r} is a model there, which names no folder. Give the files as the "
+            "published code wrote them."
+        )
+    return part
 
 
 def _json(path: Path) -> dict[str, Any]:

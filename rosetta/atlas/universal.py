@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rosetta.atlas.imported import NamedModel, dense_name
+from rosetta.atlas.imported import PLACES, NamedModel, dense_name
 from rosetta.errors import StoreError
 from rosetta.storage.digests import digest_file
 from rosetta.storage.tables import read_csv
@@ -90,13 +90,14 @@ def _check(path: Path, table: pd.DataFrame) -> None:
             f"{path}: has the columns {unknown}, which the universal.csv of universal-neurons has "
             "not. Give that file."
         )
-    whole = (table[["layer", "neuron"]] % 1 == 0).all(axis=1)
+    places = table[["layer", "neuron"]]
+    whole = (places % 1 == 0).all(axis=1) & (places < PLACES).all(axis=1)
     numbers = table[COLUMNS].apply(pd.to_numeric, errors="coerce")
     within = np.isfinite(numbers).all(axis=1) & (numbers[_CORRELATIONS].abs() <= 1).all(axis=1)
     told = (numbers["mean_corr"] - numbers["mean_baseline"] - numbers["excess_corr"]).abs()
     once = ~table.duplicated(["layer", "neuron"])
     for fits, problem in (
-        (whole, "layer or neuron is no whole number"),
+        (whole, f"layer or neuron is no whole number below {PLACES}"),
         (within, f"{', '.join(COLUMNS[2:])} are not all numbers, correlations within −1 to 1"),
         (told <= _MOST_OFF, "excess_corr is not mean_corr − mean_baseline"),
         (once, "the neuron is given a second time"),

@@ -94,7 +94,8 @@ def neuron_sentences(means: pd.DataFrame, trends: pd.DataFrame, ladder: str) -> 
         The ladder.
     """
     rows = means[means["ladder"] == ladder]
-    largest = rows[rows["n_neurons"] == rows["n_neurons"].max()]
+    last = rows.loc[rows["n_neurons"] == rows["n_neurons"].max(), "rung"].max()
+    largest = rows[rows["rung"] == last]  # of rungs of one size the last
     mine = told_group(means)
     gap = mine.replace(ROSETTA, DIFFERENCE, 1)
     said = [f"{ladder}, at {largest['n_neurons'].max():,.0f} neurons:"]
@@ -151,7 +152,7 @@ def feature_sentences(features: pd.DataFrame, laws: pd.DataFrame, ladders: Seque
     which = "match above exchanged samples" if statistic == ABOVE else "match, by chance too"
     said = []
     for ladder in ladders:
-        rows = features[features["ladder"] == ladder].sort_values(NEURONS, kind="stable")
+        rows = features[features["ladder"] == ladder].sort_values([NEURONS, "rung"])
         if rows.empty or pd.isna(rows[column].iloc[-1]):
             said.append(f"{ladder}: matches of features are not counted above the null.")
             continue

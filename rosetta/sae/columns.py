@@ -55,7 +55,7 @@ SAE_FEATURE_COLUMNS = [
     "n_features",
     "n_live",
     "n_positions",
-    "limit",
+    "r_threshold",
     *_OF_FEATURES,
     "interval",
     "modality",

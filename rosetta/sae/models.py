@@ -196,13 +196,14 @@ def _facts(
 ) -> dict[str, Any]:
     """Return what is told of all autoencoders of a model together.
 
-    `explained_variance` is 1 − Σ errors / Σ squared deviations over neurons and held-out positions.
+    `explained_variance` is 1 − Σ errors / Σ squared deviations over neurons and held-out positions,
+    `train_explained_variance` the same of the last steps of the training, by its batches.
     """
     error, total = (sum(getattr(fit, name).sum() for fit in fits) for name in ("error", "total"))
     n_features, n_live = (sum(part[name] for part in parts) for name in ("n_features", "n_live"))
-    losses = [part["train_loss"] for part in parts if "train_loss" in part]
+    trained = _explained_in_training(rows, parts) if "train_loss" in parts[0] else None
     return {
-        "origin": "trained" if losses else "loaded",
+        "origin": "loaded" if trained is None else "trained",
         "architecture": dictionaries[0].kind,
         "n_neurons": rows.shape.n_neurons,
         "n_features": n_features,
@@ -210,11 +211,18 @@ def _facts(
         "dead_share": 1 - n_live / n_features,
         "l0": float(np.mean([part["l0"] for part in parts])),
         "explained_variance": _explained(error, total),
-        "train_explained_variance": float(1 - np.mean(losses)) if losses else float("nan"),
+        "train_explained_variance": float("nan") if trained is None else trained,
         "n_heldout": int(rows.heldout.sum()),
         "n_positions": len(rows.all_rows),
         "n_trained_on": int(sum(part.get("positions", 0) for part in parts)),
     }
+
+
+def _explained_in_training(rows: ModelRows, parts: list[dict[str, Any]]) -> float:
+    """Return it of all parts together: each counts with its living neurons."""
+    living = [int((~dead).sum()) for dead in np.split(rows.standard.dead, len(parts))]
+    left = [n * part["train_loss"] for n, part in zip(living, parts, strict=True) if n]
+    return _explained(sum(left), float(sum(living)))
 
 
 def _samples(rows: ModelRows, fits: list[Fit]) -> pd.DataFrame:

@@ -162,7 +162,8 @@ def feature_tables(config: Config, paths: Paths) -> tuple[pd.DataFrame, pd.DataF
     replicates = replicate_table(of, places, nulls)
     counts = count_table(of, places, limits, replicates)
     facts = {name: _facts(paths, name) for name in config.used_models()}
-    counts = counts.assign(limit=[limits[ladder][_ABOVE] for ladder in counts["ladder"]])
+    thresholds = [limits[ladder][_ABOVE] for ladder in counts["ladder"]]
+    counts = counts.assign(r_threshold=thresholds)
     for column in ("n_neurons", "n_features", "n_live"):
         counts[column] = [_mean(models, facts, column) for models in counts["models"]]
     laws = [scaling_table(_sized(counts, size), replicates).assign(size=size) for size in SIZES]

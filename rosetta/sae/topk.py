@@ -87,8 +87,8 @@ class TopKAutoencoder(nn.Module):
         return self.decoder.device
 
     def loss(self, y: torch.Tensor) -> tuple[torch.Tensor, float]:
-        """Return what is minimised of standard activations (n, d), and the share of the variance
-        that is left unexplained; note which features are active.
+        """Return what is minimised of standard activations (n, d), and the mean square of what is
+        left of them, dead neurons included; note which features are active.
         """
         before = torch.addmm(self.encoder_bias, y - self.bias, self.encoder.T)
         z = strongest(before, self.recipe.k)

@@ -31,7 +31,8 @@ class Trained:
     dictionary : Dictionary
         Of activations in their own units.
     train_loss : float
-        Share of the variance left unexplained in the last steps, on what it was trained on.
+        Share of the variance of living neurons left unexplained in the last steps, on what it was
+        trained on; NaN if all are dead.
     positions : int
         Positions that it was shown, each as often as it was.
     """
@@ -79,7 +80,9 @@ def train_autoencoder(
     optimizer = UnitAdam(model.parameters(), model.decoder, settings.learning_rate)
     with fast_and_repeatable(model.device):
         losses = run_steps(model, optimizer, steps, torch.float32)
-    left = mean_of_last(losses)
+    # Dead neurons are 0 among standard activations: in means over all they count as explained.
+    living = 1 - float(standard.dead.mean())
+    left = mean_of_last(losses) / living if living else float("nan")
     say(f"{recipe.n_features} features of {d_in} neurons: {1 - left:.3f} of the variance explained")
     positions = settings.steps * settings.batch_size
     return Trained(in_own_units(model.dictionary(), standard), left, positions)

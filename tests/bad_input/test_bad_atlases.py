@@ -10,6 +10,7 @@ from planted_atlas import atlas_of, model
 from workflow_runs import TINY
 
 from rosetta.atlas.folder import MANIFEST, write_atlas
+from rosetta.atlas.universal import COLUMNS
 from rosetta.config import dump_config, parse_config
 from rosetta.storage.digests import write_text
 from rosetta.storage.manifests import write_manifest
@@ -24,6 +25,22 @@ PAIR = {
     "rank_in_model1": 1,
     "rank_in_model2": 1,
 }
+ANCHOR = {"model1_layer": 0, "model1_neuron": 1, "avg_correlation": 0.5}
+PARTNER = {"model2_layer": 0, "model2_neuron": 2, "correlation": 0.5}
+# By folder, what the statistics beside anchors tell of other models.
+STATS = {
+    "count": 5,
+    "word": "gpt2",
+    "mixture": ["b", 5],
+    "nothing": None,
+    "up": [".."],
+    "here": ["."],
+    "empty": [""],
+    "nul": ["b\0"],
+    "back": ["..\\b"],
+    "long": ["b" * 300],
+}
+UNITS = {"large": 3_000_000_000, "larger": "1e30", "largest": 10**30, "half": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +70,17 @@ def sound(tmp_path_factory):
     (folder / "binary.csv").write_bytes(bytes(range(256)))
     (folder / "anchors").mkdir()
     (folder / "anchors" / "rosetta_anchors.json").write_text("[]")
+    for name, models in STATS.items():
+        (folder / name).mkdir()
+        partners = [dict(PARTNER, model=one) for one in models] if name == "up" else []
+        anchors = [{**ANCHOR, "per_model": partners}] if partners else []
+        (folder / name / "rosetta_anchors.json").write_text(json.dumps(anchors))
+        told = {"anchor": "a", "models": models}
+        (folder / name / "rosetta_avg_corr_stats.json").write_text(json.dumps(told))
+    for name, unit in UNITS.items():
+        columns = {"layer": 0, "neuron": unit, **dict.fromkeys(COLUMNS[2:], 0)}
+        content = [",".join(columns), ",".join(map(str, columns.values()))]
+        (folder / f"{name}.csv").write_text("\n".join(content))
     return folder
 
 
@@ -108,6 +136,31 @@ BAD = [
     ("atlas import other.csv --out o --model a --k 1", "give it once, and no --k"),
     ("atlas import other.csv --out o --model a", r"other.csv: lacks the columns \['layer'"),
     ("atlas import binary.csv --out o --model a", "binary.csv: not a readable CSV table"),
+    *(
+        (f"atlas import {name}.csv --out o --model a", f"{name}.csv: row 1: layer or neuron is no")
+        for name in UNITS
+    ),
+    *(
+        (
+            f"atlas import {name} --out o{named}",
+            rf"{name}/rosetta_avg_corr_stats.json: models is {told}, not a list of names",
+        )
+        for name, told in (
+            ("count", "5"),
+            ("word", "'gpt2'"),
+            ("mixture", r"\['b', 5\]"),
+            ("nothing", "None"),
+        )
+        for named in ("", " --model x --model y")
+    ),
+    *(
+        (
+            f"atlas import {name} --out o --model x --model y",
+            f"{name}/rosetta_anchors.json: .* is a model there, which names no folder",
+        )
+        for name in ("up", "here", "empty", "nul", "back", "long")
+    ),
+    ("atlas import up --out o", r"stats.json: '\.\.' is not|stats.json: '\.\.': "),
 ]
 
 

@@ -98,6 +98,20 @@ def test_differences_and_trends_are_told_by_rule():
     assert "per doubling" not in neuron_sentences(means(), trends(half=np.nan), "x-y")
 
 
+def test_of_rungs_of_one_size_the_last_is_told():
+    table = means()
+    other = table[table["rung"] == 1].assign(rung=2, mean=7.0)
+    told = neuron_sentences(pd.concat([other, table]), trends(), "x-y")
+    assert told.startswith(
+        "x-y, at 200 neurons: the share of its variance that is left unexplained"
+    )
+    assert told.count("is 7 against 7") == 3
+    again = features()
+    third = again[again["rung"] == 1].assign(rung=2, above_documents=33.0)
+    told = feature_sentences(pd.concat([third, again]), laws(), ["x-y"])
+    assert told.startswith("x-y: at the largest rung 33 of 600")
+
+
 def features(counted=True):
     rows = [
         {

@@ -136,10 +136,10 @@ STAMPS = {
     "ablation_tables": ("", "aec7a8fa9282a1a749007ce33aba3f57"),
     "ablation_figures": ("", "d01bbdee43f12d448ccb8e9bac785e24"),
     "figures": ("", "5b10047a3bb8880dee954412afd223eb"),
-    "sae": ("f-s", "6cd384047de0af25aba61ee9e30e539c"),
+    "sae": ("f-s", "d1947d2ef6fbe4240a62a5b31f2210ca"),
     "sae_encode": ("", "eedc4665fc4d6e1caae4363234dc5d40"),
     "sae_match": ("", "06b967a43134bbcc0b88f06ae02f16a3"),
-    "sae_tables": ("", "8f4347d6e3f6ea73ddb2b09f3af752be"),
+    "sae_tables": ("", "dd9f83d91f1e54f3cc363bdb56b62bac"),
     "sae_figures": ("", "0704b7830a1563489d1531a06ae69bdb"),
 }
 
@@ -437,3 +437,15 @@ def test_tables_and_figures_are_those_that_a_configuration_asks_for():
     assert "filtering" in figure_names(config)
     assert "filtering" not in figure_names(plain)
     assert figure_names(config, "control_figures") == ["nulls", "k_sweep", "threshold_sweep"]
+
+
+def test_the_report_waits_for_every_table_and_figure_that_is_asked_for():
+    config, paths = parse_config(EARLIER), Paths(Path("r"))
+    waited = set(STAGES["report"].inputs(config, paths, {}))
+    for stage in STAGES.values():
+        if not stage.jobs(config):
+            continue
+        figures = [paths.figure(name, "png") for name in stage.figure_names(config)]
+        assert waited >= {*map(paths.table, stage.tables), *figures}, stage.name
+        if stage.tables or figures:
+            assert stage.name in STAGES["report"].reads

@@ -200,7 +200,7 @@ def test_matches_of_features_are_counted_above_exchanged_samples(run, tables):
     for row, rung, (n_features, _) in zip(counts.itertuples(), RUNGS, SIZES.values(), strict=True):
         matches = read_parquet(paths.features.matches("--".join(rung)))
         assert row.matches == len(matches)
-        assert row.above_documents == (matches["r"] > row.limit).sum()
+        assert row.above_documents == (matches["r"] > row.r_threshold).sum()
         assert 0.8 * n_features < row.above_documents < 1.2 * n_features
         assert row.above_documents_ci_low <= row.above_documents <= row.above_documents_ci_high
         live = [

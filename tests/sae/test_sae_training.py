@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from planted_features import best_cosines, directions, save_mixture, sparse_features
+from helpers import save_stores
+from planted_features import best_cosines, byte_ranges, directions, save_mixture, sparse_features
 
 from rosetta.activations.folders import open_stores
 from rosetta.config.sae import Sae
@@ -11,6 +12,7 @@ from rosetta.errors import ModelError
 from rosetta.models.zoo import training_loop
 from rosetta.sae.dictionary import Standard
 from rosetta.sae.measures import fit_of
+from rosetta.sae.models import ModelRows, make_autoencoders
 from rosetta.sae.rows import CountedRows, standard_of
 from rosetta.sae.topk import Recipe, TopKAutoencoder, UnitAdam
 from rosetta.sae.training import train_autoencoder
@@ -138,6 +140,32 @@ def test_a_neuron_that_never_changes_is_left_alone(planted, tmp_path):
     rows, standard, _ = planted
     dead = Standard(standard.mean, np.where(np.arange(D) == 3, 1.0, standard.scale), standard.dead)
     assert train((rows, dead, None), SHORT, tmp_path).dictionary.decoder.isfinite().all()
+
+
+@pytest.mark.parametrize("n_parts", [1, 2])
+def test_dead_neurons_are_not_explained_in_training_either(tmp_path, n_parts):
+    """What is told of the training is near what the same rows tell of living neurons, with half of
+    all dead, and in another share in every layer.
+    """
+    rng = np.random.default_rng(0)
+    mixing = directions(rng, F, D)
+    mixing[:, :9] = mixing[:, 20:23] = 0.0
+    values = (sparse_features(rng, 2000, F, K) @ mixing).reshape(2000, n_parts, -1)
+    save_stores(tmp_path / "a", values.swapaxes(0, 1).astype(np.float32), byte_ranges(20), 20)
+    rows = ModelRows.of("a", open_stores(tmp_path / "a"), None, 10)
+    assert rows.standard.dead.sum() == 12
+    settings = SHORT.model_copy(
+        update={"k": 1, "steps": 200, "batch_size": 256, "per": "layer" if n_parts > 1 else "model"}
+    )
+    made = make_autoencoders(settings, tmp_path / "checkpoints", rows)
+    x = rows.trained_on.read(0, len(rows.trained_on), 0, D).double().numpy()
+    left = 0.0
+    for of, (low, high) in zip(made.dictionaries, rows.parts(settings.per), strict=True):
+        values = torch.from_numpy(x[:, low:high]).float()
+        errors = of.decode(of.encode(values)).double().numpy() - x[:, low:high]
+        left += np.square(errors / rows.standard.scale[low:high]).mean(axis=0).sum()
+    assert made.facts["train_explained_variance"] == pytest.approx(1 - left / 12, abs=0.02)
+    assert left / 12 > 0.3, "or the dead would make no difference"
 
 
 def test_a_training_that_diverges_is_told(planted, tmp_path):

@@ -15,6 +15,7 @@ from rosetta.run.stages import (
     images,
     instruments,
     judging,
+    sae,
     seeds,
     theory,
 )
@@ -50,6 +51,7 @@ def _told(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
         *images.STAGES,
         *judging.STAGES,
         *ablation.STAGES,
+        *sae.STAGES,
         *theory.STAGES,
         *filtering.STAGES,
     ]
@@ -125,6 +127,8 @@ REPORT = Stage(
         "attribution_figures",
         "ablation_tables",
         "ablation_figures",
+        "sae_tables",
+        "sae_figures",
         "filter_choose",
         "filter_tables",
         "filter_figure",

@@ -125,7 +125,7 @@ def _all_matched(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
 STAGES = (
     Stage(
         name="sae",
-        version=1,
+        version=2,
         phase="autoencoders",
         reads=("corpus", "images", "activations", "generate", "captured"),
         job="{model}",
@@ -167,7 +167,7 @@ STAGES = (
     ),
     Stage(
         name="sae_tables",
-        version=1,
+        version=2,
         phase="results",
         reads=(
             "train",
