@@ -124,7 +124,7 @@ STAMPS = {
     "instrument_tables": ("", "26e0d856947acc3e1fc53ac253ac0ec5"),
     "instrument_figures": ("", "37acdef2f48656f3b3583d8a3f3511db"),
     "past": ("", "e188a26bdead87c66c28fd90493db88e"),
-    "emergence": ("", "52797db4f7626c133e75ef321c9508c3"),
+    "emergence": ("", "6219556f1ef8767f67a67a25962eac24"),
     "emergence_figures": ("", "962f967fa5309efa4e50355a0f27fd94"),
     "seed_matches": ("f-s", "50abfe1e38ea97c22cdc932d271fc534"),
     "across_seeds": ("", "aa700d1cb90cdf177f77d4a2643914ee"),
