@@ -4,14 +4,17 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import rosetta.plan.speed
 from rosetta.config import group_name, load_config, parse_config
 from rosetta.errors import ModelError, StageError
+from rosetta.matching.mutual import PAIR_KEYS
 from rosetta.plan.checks import check_config
 from rosetta.plan.costs import pairs, sae
-from rosetta.plan.costs.base import Operations
+from rosetta.plan.costs.base import TABLES, Operations
 from rosetta.plan.costs.stages import COSTS, check_prices, job_cost
 from rosetta.plan.extent import expected_extent, largest_extent
 from rosetta.plan.resources import (
@@ -369,6 +372,20 @@ def test_a_training_costs_the_same_with_kept_steps(tmp_path):
     copy = 4 * known.size_of("pythia-m").n_parameters
     assert parts[0].disk_bytes == 2 * copy
     assert parts[1].disk_bytes == whole.disk_bytes
+
+
+def test_tables_on_training_ladders_hold_all_half_samples_of_all_steps(tmp_path):
+    """Three steps of the preset, as many matches as there are neurons."""
+    known = expected(load(ROOT / "workflow" / "presets" / "tiny.yaml"), Paths(tmp_path))[0]
+    n = min(known.size_of(name).shape.n_neurons for name in ("pythia-m", "opt-m"))
+    n_halves = 2 * (known.config.intervals.n_blocks - 1)
+    halves = pd.DataFrame({name: np.zeros(n_halves * n, np.int32) for name in PAIR_KEYS})
+    halves = halves.assign(r=0.0, half_sample=np.repeat(np.arange(n_halves), n))
+    held = 3 * sum(part.memory_usage().sum() for _, part in halves.groupby("half_sample"))
+    held += halves.memory_usage().sum() + n_halves * np.zeros((3 * n, 3), bool).nbytes
+    assert held <= COSTS["emergence"](known, {}).n_bytes - TABLES <= 1.5 * held
+    without = replace(known, config=known.config.model_copy(update={"training_ladders": {}}))
+    assert COSTS["emergence"](without, {}).n_bytes == TABLES
 
 
 def test_steps_of_a_training_cost_what_their_models_do(tmp_path):

@@ -12,6 +12,8 @@ use rule step as tables with:
         outputs_of("tables"),
     pathvars:
         **job_of("tables"),
+    resources:
+        **needs("tables"),
     params:
         **command("tables"),
     message:

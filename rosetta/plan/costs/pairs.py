@@ -12,6 +12,7 @@ from rosetta.config.across_seeds import seed_pairs
 from rosetta.config.base import GB
 from rosetta.config.image_stores import shared_by_generator
 from rosetta.config.names import first_training
+from rosetta.config.training_ladders import training_rungs
 from rosetta.correlation.plan import (
     LISTED_COST,
     REORDERED,
@@ -45,6 +46,9 @@ from rosetta.plan.costs.models import (
 NEIGHBOR_BYTES = 16  # one neighbour in the lists of a pair, on disk
 OWN_ROW_BYTES = 40  # of one unit at a step of a training
 HALF_BYTES = 4  # r of a match on one half-sample
+HALF_ROW_BYTES = (
+    48  # such a match in a table in memory: both neurons, r, the half-sample, its place
+)
 
 
 def correlate(known: Known, pair: tuple[str, str]) -> Cost:
@@ -137,6 +141,22 @@ def past(known: Known, pair: tuple[str, str]) -> Cost:
     n_halves = 2 * (known.config.intervals.n_blocks - 1)
     disk = OWN_ROW_BYTES * n_units + HALF_BYTES * n_halves * min(size.n_a, size.n_b)
     return _within_budget(known, pair, operations, disk)
+
+
+def emergence(known: Known) -> Cost:
+    """Return the cost of the tables on training ladders.
+
+    The matches on all half-samples of all steps of a ladder are held at once, and whether each is
+    there at each step; those of one step twice while they are split.
+    """
+    config, most = known.config, 0
+    n_halves = 2 * (config.intervals.n_blocks - 1)
+    for name, ladder in config.training_ladders.items():
+        size, n_steps = known.pair_size(tuple(ladder.models)), len(training_rungs(config, name))
+        rows = n_halves * config.matching.k * min(size.n_a, size.n_b)
+        held = (n_steps + 1) * HALF_ROW_BYTES * rows + n_steps**2 * rows
+        most = max(most, held)
+    return Cost(TABLES + most)
 
 
 def rematches(known: Known, pair: tuple[str, str]) -> bool:

@@ -63,7 +63,7 @@ COSTS: Mapping[str, Price] = MappingProxyType(
         "seed_matches": _on_model(pairs.seed_matches),
         "across_seeds": _LIGHT,
         "across_seeds_figures": _LIGHT,
-        "emergence": _LIGHT,
+        "emergence": _on_run(pairs.emergence),
         "emergence_figures": _LIGHT,
         "counts": _LIGHT,
         "fit": _LIGHT,

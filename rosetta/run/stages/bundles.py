@@ -422,7 +422,7 @@ BUNDLES = (
         pieces=_all_of(*_ROUTES),
         resources=Sized(by="stage"),
     ),
-    Bundle(name="tables", pieces=_all_of(*_TABLES)),
+    Bundle(name="tables", pieces=_all_of(*_TABLES), resources=Sized(by="stage")),
     Bundle(
         name="filtering",
         jobs=_small_filter,

@@ -110,7 +110,7 @@ STAGES = (
         reads=("train", "model", "vocabulary", "nulls", "intervals", "match", "past"),
         jobs=_once,
         config_slice=_emergence,
-        local=True,
+        resources=Sized(by="stage"),
         tables={
             "emergence": "per training ladder and step: matches, those above each null model and "
             "above all of them, mean r, those gained, kept and lost since the step before, and "
