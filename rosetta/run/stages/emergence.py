@@ -105,7 +105,7 @@ STAGES = (
     ),
     Stage(
         name="emergence",
-        version=1,
+        version=2,
         phase="results",
         reads=("train", "model", "vocabulary", "nulls", "intervals", "match", "past"),
         jobs=_once,
@@ -113,11 +113,13 @@ STAGES = (
         resources=Sized(by="stage"),
         tables={
             "emergence": "per training ladder and step: matches, those above each null model and "
-            "above all of them, mean r, those gained, kept and lost since the step before, and "
-            "the share of the final ones whose pair is above already; with 95% intervals",
+            "above all of them, beside those of exchanged samples, mean r, those gained, kept and "
+            "lost since the step before, and the share of the final ones whose pair is above "
+            "already; with 95% intervals",
             "survival": "per step at which matches are new: how many there still are at each later "
             "step, with 95% intervals",
-            "survival_curve": "how many matches last how long (Kaplan–Meier), with their half-life",
+            "survival_curve": "how many matches that are new after the first step last how long "
+            "(Kaplan–Meier), with their half-life",
             "emergence_neurons": "per Rosetta Neuron of the end of a training: from which step on "
             "its pair's r is above the null models, and both are nearest to each other",
             "emergence_groups": "per step: means of neurons whose matches will last and will not, "
@@ -127,7 +129,7 @@ STAGES = (
     ),
     Stage(
         name="emergence_figures",
-        version=1,
+        version=2,
         phase="results",
         reads=("emergence",),
         jobs=_once,
