@@ -125,9 +125,8 @@ def _draw_counts(axes: plt.Axes, rows: pd.DataFrame, ladder: str) -> None:
     labels = _draw_band(axes, rows, "matches", {"color": lighter}, "all matches")
     labels += _draw_band(axes, rows, ABOVE_ALL, {"color": blue}, "above all nulls")
     dashed = {"color": grey, "ls": "--"}
-    labels += _draw_band(axes, rows, CHANCE_ABOVE_ALL, dashed, "these of ex-\nchanged samples")
-    dotted = {"color": sns.blend_palette([grey, "white"], 10)[4], "ls": ":"}
-    labels += _draw_band(axes, rows, "by_chance", dotted, "all of exchanged\nsamples")
+    labels += _draw_band(axes, rows, CHANCE_ABOVE_ALL, dashed, "exchanged:\nabove all nulls")
+    labels += _draw_band(axes, rows, "by_chance", {**dashed, "ls": ":"}, "exchanged: all")
     untrained = rows[(rows["tokens"] == 0) & rows["matches"].notna()]
     for row in untrained.to_dict("records"):
         ends = row["matches_ci_low"], row["matches_ci_high"]
