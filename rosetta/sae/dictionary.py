@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from rosetta.sae.sizes import FEATURES_AT_ONCE
+
 
 @dataclass(frozen=True)
 class Dictionary:
@@ -125,15 +127,23 @@ def in_own_units(of_standard: Dictionary, standard: Standard) -> Dictionary:
     """Return the dictionary that does with activations what another does with standard ones.
 
     With x = m + s y, E (y − c) + e = (E / s) x + e − E (m / s + c), and m + s (Dᵀ z + b) is what it
-    decodes.
+    decodes. Sums are in float64, a block of features at a time.
     """
     mean, scale = torch.from_numpy(standard.mean), torch.from_numpy(standard.scale)
-    encoder, bias = of_standard.encoder.double(), of_standard.decoder_bias.double()
+    bias = of_standard.decoder_bias.double()
     shift = mean / scale + (bias if of_standard.centred else 0.0)
+    parts = (of_standard.encoder, of_standard.encoder_bias, of_standard.decoder)
+    encoder, encoder_bias, decoder = (torch.empty_like(part) for part in parts)
+    for low in range(0, of_standard.n_features, FEATURES_AT_ONCE):
+        some = slice(low, low + FEATURES_AT_ONCE)
+        rows = of_standard.encoder[some].double()
+        encoder[some] = (rows / scale).float()
+        encoder_bias[some] = (of_standard.encoder_bias[some].double() - rows @ shift).float()
+        decoder[some] = (of_standard.decoder[some].double() * scale).float()
     return Dictionary(
-        (encoder / scale).float(),
-        (of_standard.encoder_bias.double() - encoder @ shift).float(),
-        (of_standard.decoder.double() * scale).float(),
+        encoder,
+        encoder_bias,
+        decoder,
         (mean + scale * bias).float(),
         centred=False,
         k=of_standard.k,

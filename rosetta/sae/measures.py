@@ -14,7 +14,9 @@ those that training began with.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,7 @@ from rosetta.progress import bar
 from rosetta.sae.columns import SAE_MEASURES
 from rosetta.sae.dictionary import Dictionary, Standard
 from rosetta.sae.rows import CountedRows
+from rosetta.sae.sizes import FEATURES_AT_ONCE
 
 UNITS_AT_ONCE = 1024  # neurons whose cosines with all others are in memory
 
@@ -120,30 +123,61 @@ def neuron_measures(dictionary: Dictionary, fit: Fit, dead: np.ndarray) -> pd.Da
     dead : ndarray of bool, shape (d,)
         Neurons that never change.
     """
-    columns = dictionary.decoder[torch.from_numpy(fit.fires > 0)].double()
-    columns[:, torch.from_numpy(dead)] = 0.0
-    squares = columns.square()
+    columns = _Columns(dictionary.decoder, fit.fires > 0, dead)
+    squares, fourths = np.zeros(len(dead)), np.zeros(len(dead))
+    for block in columns.blocks():
+        square = block.square()
+        squares += square.sum(dim=0).numpy()
+        fourths += square.square().sum(dim=0).numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         unexplained = np.where(fit.total > 0, np.minimum(fit.error / fit.total, 1.0), np.nan)
-        participation = (squares.sum(dim=0).square() / squares.square().sum(dim=0)).numpy()
+        participation = squares**2 / fourths
     found = {
         "unexplained": np.where(dead, np.nan, unexplained),
         "participation": participation,
-        "interference": _interference(columns),
+        "interference": _interference(columns, torch.from_numpy(np.sqrt(squares))),
     }
     return pd.DataFrame(found)[SAE_MEASURES]
 
 
-def _interference(columns: torch.Tensor) -> np.ndarray:
-    """Return the largest |cosine| of each column (F, d) with another one; NaN of zero columns."""
-    lengths = columns.norm(dim=0)
+class _Columns(NamedTuple):
+    """What live features add to neurons that are not dead: 0 to the others."""
+
+    decoder: torch.Tensor
+    live: np.ndarray
+    dead: np.ndarray
+
+    def blocks(self) -> Iterator[torch.Tensor]:
+        """Yield blocks of features of it in float64, (n_live of the block, d)."""
+        for low in range(0, len(self.live), FEATURES_AT_ONCE):
+            some = slice(low, low + FEATURES_AT_ONCE)
+            block = self.decoder[some][torch.from_numpy(self.live[some])].double()
+            block[:, torch.from_numpy(self.dead)] = 0.0
+            yield block
+
+
+def _interference(columns: _Columns, lengths: torch.Tensor) -> np.ndarray:
+    """Return the largest |cosine| of each column with another one; NaN of zero columns.
+
+    Parameters
+    ----------
+    columns : _Columns
+        Columns of the decoder, read once for every `UNITS_AT_ONCE` of them.
+    lengths : Tensor of float64, shape (d,)
+        Their lengths.
+    """
     there = lengths > 0
-    units = (columns / torch.where(there, lengths, 1.0)).float()
-    largest = torch.full((columns.shape[1],), torch.nan, dtype=torch.float64)
+    divisors = torch.where(there, lengths, 1.0)
+    largest = torch.full((len(lengths),), torch.nan, dtype=torch.float64)
     if int(there.sum()) < 2:
         return largest.numpy()
-    for low in range(0, columns.shape[1], UNITS_AT_ONCE):
-        cosines = (units[:, low : low + UNITS_AT_ONCE].T @ units).abs()
+    for low in range(0, len(lengths), UNITS_AT_ONCE):
+        high = min(low + UNITS_AT_ONCE, len(lengths))
+        cosines = torch.zeros(high - low, len(lengths))
+        for block in columns.blocks():
+            units = (block / divisors).float()
+            cosines.addmm_(units[:, low:high].T, units)
+        cosines.abs_()
         cosines[torch.arange(len(cosines)), low + torch.arange(len(cosines))] = 0.0
         largest[low : low + len(cosines)] = cosines.max(dim=1).values.double()
     largest[~there] = torch.nan

@@ -62,7 +62,7 @@ class CountedRows:
         sample = [one.sample[kept] + n for one, kept, n in zip(stored, rows, first, strict=True)]
         ids = np.concatenate([store.read(sample_ids(store.modality)) for store in stores])
         clusters = facts_of_samples(stores, ids, table).clusters
-        return cls(stores, rows, np.concatenate(sample).astype(np.int64), clusters)
+        return cls(stores, rows, np.concatenate(sample).astype(np.int64, copy=False), clusters)
 
     def __len__(self) -> int:
         return len(self.sample)

@@ -11,6 +11,7 @@ from rosetta.models.neurons import NeuronShape
 from rosetta.sae.folders import part_folders, stated_size
 
 BLOCK = 4096  # rows that stay together when they are shuffled, and that are encoded at once
+FEATURES_AT_ONCE = 1024  # whose weights are in memory in float64 together
 WINDOW_BYTES = 2**30  # of rows that are in memory to be mixed
 
 

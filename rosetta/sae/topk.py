@@ -112,9 +112,9 @@ class TopKAutoencoder(nn.Module):
         return share
 
     def dictionary(self) -> Dictionary:
-        """Return its weights as they are."""
+        """Return its weights as they are, which a further step would change in it, too."""
         parts = (self.encoder, self.encoder_bias, self.decoder, self.bias)
-        encoder, encoder_bias, decoder, bias = (part.detach().clone() for part in parts)
+        encoder, encoder_bias, decoder, bias = (part.detach() for part in parts)
         return Dictionary(encoder, encoder_bias, decoder, bias, centred=True, k=self.recipe.k)
 
 

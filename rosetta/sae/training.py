@@ -72,20 +72,31 @@ def train_autoencoder(
         If the training diverges.
     """
     torch.set_num_threads(1)
-    d_in = neurons[1] - neurons[0]
-    recipe = Recipe.of(settings, d_in)
-    model = TopKAutoencoder(d_in, recipe, hash64("sae", settings.seed) >> 1)
     batches = ShuffledBatches(rows, neurons, standard, settings.batch_size, settings.seed)
-    steps = _steps(model, batches, settings, checkpoints, _run(rows, neurons, settings))
-    optimizer = UnitAdam(model.parameters(), model.decoder, settings.learning_rate)
-    with fast_and_repeatable(model.device):
-        losses = run_steps(model, optimizer, steps, torch.float32)
+    run = _run(rows, neurons, settings)
+    of_standard, losses = _train(batches, neurons[1] - neurons[0], settings, checkpoints, run)
+    del batches  # its window of rows, before as much is taken for the weights
     # Dead neurons are 0 among standard activations: in means over all they count as explained.
     living = 1 - float(standard.dead.mean())
     left = mean_of_last(losses) / living if living else float("nan")
-    say(f"{recipe.n_features} features of {d_in} neurons: {1 - left:.3f} of the variance explained")
+    sizes = f"{of_standard.n_features} features of {of_standard.d_in} neurons"
+    say(f"{sizes}: {1 - left:.3f} of the variance explained")
     positions = settings.steps * settings.batch_size
-    return Trained(in_own_units(model.dictionary(), standard), left, positions)
+    return Trained(in_own_units(of_standard, standard), left, positions)
+
+
+def _train(
+    batches: ShuffledBatches, d_in: int, settings: Sae, checkpoints: Path, run: str
+) -> tuple[Dictionary, list[float]]:
+    """Return the dictionary of standard activations, and the loss of every step; gradients and
+    moments are gone by then.
+    """
+    model = TopKAutoencoder(d_in, Recipe.of(settings, d_in), hash64("sae", settings.seed) >> 1)
+    steps = _steps(model, batches, settings, checkpoints, run)
+    optimizer = UnitAdam(model.parameters(), model.decoder, settings.learning_rate)
+    with fast_and_repeatable(model.device):
+        losses = run_steps(model, optimizer, steps, torch.float32)
+    return model.dictionary(), losses
 
 
 def _run(rows: CountedRows, neurons: tuple[int, int], settings: Sae) -> str:

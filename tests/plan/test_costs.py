@@ -293,6 +293,32 @@ def test_autoencoders_cost_what_they_train_encode_and_match(tmp_path):
     read = costs(path={"pythia-192": "elsewhere"})[0]
     assert read.operations.flops == pytest.approx(judged)
     assert read.scratch_bytes == 0 < trained.scratch_bytes
+    window = min(2**30, 4 * d * positions)
+    block = 4096 * (12 * n_features + 48 * d)
+    held = 800_000_000 + 2 * window + block + 41 * positions
+    assert trained.n_bytes == pytest.approx(held + 7 * 4 * parameters), "as it is trained"
+    assert read.n_bytes == pytest.approx(held + 3 * 4 * parameters), "as it is read or written"
+
+
+def test_tables_of_autoencoders_grow_with_neurons_and_matches(tmp_path):
+    config = load(ROOT / "workflow" / "presets" / "sae.yaml")
+
+    def taken(**sections):
+        changed = config.model_copy(
+            update={
+                name: getattr(config, name).model_copy(update=settings)
+                for name, settings in sections.items()
+            }
+        )
+        return sae.tables(known_at_most(changed, Paths(tmp_path))).n_bytes
+
+    neurons = 2 * (48 + 96 + 192 + 384)
+    features = 4 * (48 + 96 + 192 + 384)
+    row = 150 * 9 + 16 * 2 * config.intervals.n_blocks
+    assert taken() == pytest.approx(1e9 + 1000 * neurons + row * config.matching.k * features)
+    assert taken(sae={"width": 8}) - taken() == pytest.approx(row * config.matching.k * features)
+    fewer = taken(controls={"document_seeds": [0]})
+    assert taken() - fewer == pytest.approx(150 * 7 * config.matching.k * features)
 
 
 def test_more_documents_than_are_guessed_are_counted(tmp_path):

@@ -8,6 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rosetta.sae.dictionary
+import rosetta.sae.measures
 from rosetta.sae.dictionary import Dictionary, Standard, in_own_units, strongest
 from rosetta.sae.measures import Fit, neuron_measures
 from rosetta.sae.topk import Recipe, TopKAutoencoder, UnitAdam
@@ -64,10 +66,19 @@ def test_features_and_what_they_make_are_those_of_numpy(n, n_features, d, k, kin
     assert (z.numpy() >= 0).all()
 
 
+@pytest.fixture(params=[1024, 4])
+def features_at_once(request, monkeypatch):
+    """Blocks of features that hold all of them, and smaller ones that do not divide them."""
+    for module in (rosetta.sae.dictionary, rosetta.sae.measures):
+        monkeypatch.setattr(module, "FEATURES_AT_ONCE", request.param)
+    monkeypatch.setattr(rosetta.sae.measures, "UNITS_AT_ONCE", request.param)
+
+
+@pytest.mark.usefixtures("features_at_once")
 @pytest.mark.parametrize("centred", [True, False])
 def test_a_dictionary_of_standard_activations_is_one_of_their_own_units(centred):
     rng = np.random.default_rng(0)
-    of = random_dictionary(rng, 12, 5, "topk", centred, k=3)
+    of = random_dictionary(rng, 14, 5, "topk", centred, k=3)
     mean, std = rng.normal(size=5) * 10, np.array([0.1, 1.0, 5.0, 0.0, 2.0])
     standard = Standard.of(mean, std)
     assert standard.dead.tolist() == [False, False, False, True, False]
@@ -166,6 +177,7 @@ def test_steps_keep_directions_at_length_1_and_move_along_the_sphere():
     assert not np.allclose(before, model.decoder.detach())
 
 
+@pytest.mark.usefixtures("features_at_once")
 def test_measures_of_neurons_are_those_of_brute_force():
     rng = np.random.default_rng(3)
     d, n_features = 7, 11
@@ -191,6 +203,7 @@ def test_measures_of_neurons_are_those_of_brute_force():
         np.testing.assert_allclose(row["unexplained"], share)
 
 
+@pytest.mark.usefixtures("features_at_once")
 def test_one_feature_per_neuron_is_a_participation_of_1_without_interference():
     eye = torch.eye(5)
     of = Dictionary(eye, torch.zeros(5), eye, torch.zeros(5), centred=False, k=2)

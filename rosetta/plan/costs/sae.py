@@ -17,6 +17,14 @@ ITEM = 4  # bytes of a weight, and of a feature at a position
 # A step on few positions is bound by memory: finding the largest features, and Adam.
 TRAINING_EFFICIENCY = 0.25
 ENCODED_COPIES = 3  # of a block's features, before and after some are left out
+LOADED_COPIES = 2  # of weights, besides themselves: as the file has them, and bytes to be written
+# Of a row that counts: its number and its sample (int64), of all rows and of those trained on; one
+# more while they are collected; and whether it is held out.
+ROW_BYTES = 5 * 8 + 1
+BLOCK_ITEM = 48  # of a neuron at a position of a block: what is left of it in float64, and copies
+NEURON_ROW = 1000  # of a neuron in the tables of its model, of all models, and in rungs
+MATCH_ROW = 150  # of a match of features, as it is or under one seed
+REPLICATE_COPIES = 2  # of its r on a half-sample, in float64
 
 
 def _size(known: Known, model: str) -> SaeSize:
@@ -39,7 +47,7 @@ def autoencoder(known: Known, model: str) -> Cost:
         4.0 * size.n_parameters * positions + 2.0 * size.d_in**2 * size.n_features
     )
     operations = Operations.at(PRODUCT_EFFICIENCY, judged) + known.reread(stores)
-    held, copies = min(WINDOW_BYTES, ITEM * size.d_in * positions), 1
+    held, copies = min(WINDOW_BYTES, ITEM * size.d_in * positions), LOADED_COPIES
     if not size.loaded:
         shown = settings.steps * settings.batch_size
         trained = size.n_parts * 6.0 * size.n_parameters * shown
@@ -47,12 +55,13 @@ def autoencoder(known: Known, model: str) -> Cost:
         fits = ITEM * size.d_in * positions <= WINDOW_BYTES
         operations += known.reread(stores, 1 if fits else math.ceil(shown / max(positions, 1)))
         copies = TRAINING_COPIES
-    encoded = ENCODED_COPIES * ITEM * BLOCK * size.n_features
+    block = BLOCK * (ENCODED_COPIES * ITEM * size.n_features + BLOCK_ITEM * size.d_in)
     return Cost(
         MODEL_PROCESS_BYTES
         + (copies + size.n_parts) * weights  # those that are made are held until all are
         + 2 * held
-        + encoded
+        + block
+        + ROW_BYTES * positions
         + reread_models(known, stores).n_bytes,
         operations,
         size.n_parts * weights,
@@ -87,6 +96,17 @@ def matched_features(known: Known, pair: tuple[str, str]) -> Cost:
     operations += Operations(moved_bytes=moved * times)
     n_bytes = known.config.correlation.memory_gb * GB + TABLES
     return Cost(n_bytes, operations, n_gpus=1)
+
+
+def tables(known: Known) -> Cost:
+    """Return the cost of the tables of all rungs: of their neurons, and of features that match."""
+    config = known.config
+    neurons = sum(known.size_of(model).shape.n_neurons for model in config.used_models())
+    seeds, halves = len(config.controls.document_seeds), 2 * config.intervals.n_blocks
+    row = MATCH_ROW * (1 + seeds) + REPLICATE_COPIES * 8 * halves
+    sizes = [[_size(known, model) for model in pair] for pair in config.pairs()]
+    features = sum(min(size.n_parts * size.n_features for size in pair) for pair in sizes)
+    return Cost(TABLES + NEURON_ROW * neurons + row * config.matching.k * features)
 
 
 def _stores(known: Known, pair: tuple[str, str]) -> tuple[str, str]:

@@ -75,7 +75,7 @@ COSTS: Mapping[str, Price] = MappingProxyType(
         "sae": _on_model(sae.autoencoder),
         "sae_encode": _on_model(sae.encoded_store),
         "sae_match": _on_pair(sae.matched_features),
-        "sae_tables": _TABLES,
+        "sae_tables": _on_run(sae.tables),
         "sae_figures": _LIGHT,
         "vocabulary": _on_model(models.vocabulary),
         "neurons": _on_model(models.neurons),
