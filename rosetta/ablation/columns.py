@@ -34,7 +34,14 @@ EFFECT_COLUMNS = [
     "draws_high",
     "p_draws",
 ]
-COMPOSITION_COLUMNS = ["n_ablated", "overlap", "gap_activation", "gap_output_norm", "reason"]
+COMPOSITION_COLUMNS = [
+    "n_ablated",
+    "overlap",
+    "draws_overlap",
+    "gap_activation",
+    "gap_output_norm",
+    "reason",
+]
 ABLATION_COLUMNS = [
     "ladder",
     "rung",

@@ -15,6 +15,7 @@ from rosetta.ablation.columns import (
     LOSS,
     WHOLE,
 )
+from rosetta.ablation.effects import verdict
 from rosetta.ablation.populations import ABLATE, ACTIVE, ALL, KEEP, KURTOTIC, MATCHED, ROSETTA
 from rosetta.analysis.attribution import R_BINS
 from rosetta.analysis.columns import ATTRIBUTION_TABLE_COLUMNS
@@ -30,6 +31,7 @@ _OTHERS = {
     ACTIVE: "as many of the most active neurons",
     KURTOTIC: "as many of the most kurtotic neurons",
 }
+_VERDICTS = {1: "more than", -1: "less than", 0: "neither shown more nor less than"}
 
 
 def attribution_section(config: Config, paths: Paths) -> dict[str, Any] | None:
@@ -97,7 +99,7 @@ def ablation_section(config: Config, paths: Paths) -> dict[str, Any] | None:
 def model_sentence(effects: pd.DataFrame) -> str:
     """Say what ablating the Rosetta Neurons of one model costs, and whether others cost as much.
 
-    They differ if the interval of the difference holds no 0.
+    They differ if `rosetta.ablation.effects.verdict` says so.
 
     Parameters
     ----------
@@ -106,7 +108,8 @@ def model_sentence(effects: pd.DataFrame) -> str:
     """
     whole = effects[effects["domain"] == WHOLE]
     measure = BITS_PER_BYTE if (whole["measure"] == BITS_PER_BYTE).any() else LOSS
-    rows = whole[whole["measure"] == measure].set_index(["treatment", "population"])
+    named = ["treatment", "population"]
+    rows = whole[whole["measure"] == measure].set_index(named, drop=False)
     rosetta, everything = rows.loc[(ABLATE, ROSETTA)], rows.loc[(ABLATE, ALL)]
     model, unit = rosetta["model"], _UNITS[measure]
     if not rosetta["n_ablated"]:
@@ -135,12 +138,8 @@ def _compared(rows: pd.DataFrame, treatment: str, begin: str) -> list[str]:
         if (treatment, population) not in rows.index:
             continue
         row = rows.loc[(treatment, population)]
-        low, high = row["rosetta_excess_ci_low"], row["rosetta_excess_ci_high"]
-        verdict = "neither shown more nor less than"
-        if low > 0 or high < 0:
-            verdict = "more than" if low > 0 else "less than"
-        p = f"; p among draws {row['p_draws']:.2g}" if population == MATCHED else ""
-        parts.append(f"{verdict} {words} ({_number(row, 'rosetta_excess')}{p})")
+        p = f"; p among draws {row['p_draws']:.2g}" if pd.notna(row["p_draws"]) else ""
+        parts.append(f"{_VERDICTS[verdict(row)]} {words} ({_number(row, 'rosetta_excess')}{p})")
     return [f"{begin} {', '.join(parts)}."] if parts else []
 
 
