@@ -66,5 +66,5 @@ ABLATION_SCALING_COLUMNS = [
     "n_families",
     "reason",
 ]
-WHOLE = "all"  # the domain that stands for all samples
+WHOLE = ""  # in place of a domain: all samples. No domain is called so
 BITS_PER_BYTE, LOSS, ACCURACY = "bits_per_byte", "loss", "accuracy"
