@@ -88,12 +88,43 @@ def ablation_section(config: Config, paths: Paths) -> dict[str, Any] | None:
         "sentences": [
             model_sentence(rows) for _, rows in effects.groupby(["rung", "model"], sort=False)
         ],
+        "summary": summary_sentence(effects),
         "trend": trend_sentence(tables["ablation_scaling"]),
         "settings": config.ablation,
         "table": effects[effects["domain"] == WHOLE],
         "scaling": tables["ablation_scaling"],
         "figure": embedded(paths.figure("ablation", "png")),
     }
+
+
+def summary_sentence(effects: pd.DataFrame) -> str:
+    """Say in how many models ablating Rosetta Neurons costs more than ablating others, or less.
+
+    Parameters
+    ----------
+    effects : DataFrame
+        `rosetta.ablation.columns.ABLATION_COLUMNS`.
+    """
+    n_models = len(effects.drop_duplicates(["rung", "model"]))
+    rows = effects[
+        (effects["domain"] == WHOLE)
+        & (effects["treatment"] == ABLATE)
+        & (effects["population"] == MATCHED)
+        & (effects["measure"] != ACCURACY)
+    ]
+    found = [verdict(row) for _, row in rows.iterrows()]
+    said = (
+        f"Ablating Rosetta Neurons costs more than ablating {_OTHERS[MATCHED]} in {found.count(1)} "
+        f"of {_number_of(n_models, 'model')}, less in {found.count(-1)}, and neither is shown in "
+        f"{found.count(0)}"
+    )
+    if without := n_models - len(found):
+        said += f"; {_number_of(without, 'model')} could not be compared"
+    return f"{said}."
+
+
+def _number_of(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def model_sentence(effects: pd.DataFrame) -> str:
