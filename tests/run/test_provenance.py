@@ -201,9 +201,7 @@ def test_results_that_nothing_asks_for_any_more_are_named(config, tmp_path):
     assert left_over(config, tmp_path) == {}
     assert "left over" not in status_text(config, Paths(tmp_path), tmp_path)
 
-    without = edited(
-        controls={**TINY["controls"], "document_seeds": []}, filtering=None, sae=None
-    )
+    without = edited(controls={**TINY["controls"], "document_seeds": []}, filtering=None, sae=None)
     found = left_over(without, tmp_path)
     exchanged = [path for path in found["nulls"] if path.parent.name == "documents"]
     assert (
