@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import re
 from collections.abc import Iterable
 from functools import reduce
@@ -31,6 +32,7 @@ from rosetta.config import Activations
 from rosetta.config.corpus import HUB_ID
 from rosetta.config.devices import Devices
 from rosetta.errors import ConfigError, CorpusError
+from rosetta.inputs.text.documents import Text
 from rosetta.inputs.text.records import Keys, file_texts
 from rosetta.models import loading
 from rosetta.models.architectures.registry import modality_of
@@ -54,6 +56,7 @@ from rosetta.storage.digests import hash64
 from rosetta.storage.tables import read_csv
 
 LABEL = "--model"
+MOST_TOKENS = 1024  # of a document, where neither a user nor a run says how many are read
 KEYS = Keys("--texts", "--text-column", "--domain-column")
 
 
@@ -65,12 +68,13 @@ def measure_by_hand(wanted: AblationRequest) -> tuple[pd.DataFrame, dict[str, An
     Raises
     ------
     RosettaError
-        If the model has no loss or cannot be loaded, a neuron is not in it, there are too few
-        others to draw, or there are no samples.
+        If the model has no loss or cannot be loaded, a neuron is not in it, an option does not
+        apply to it, or there are no samples.
     """
     source = _source(wanted)
     config = loading.load_config_of(source)
     text = modality_of(config.model_type, LABEL) == "text"
+    _check_options(wanted, text, is_folder=source.revision is None)
     if not text:
         check_classifier(config, LABEL)
     mask = read_mask(wanted.neurons, neuron_shape(config, LABEL))
@@ -79,13 +83,32 @@ def measure_by_hand(wanted: AblationRequest) -> tuple[pd.DataFrame, dict[str, An
 
 
 def _source(wanted: AblationRequest) -> ModelSource:
-    if wanted.run is not None and wanted.model in wanted.run[0].models:
+    if wanted.run is not None and wanted.of_run:
         return model_source(*wanted.run, wanted.model)
     local = Path(wanted.model).exists() or not re.match(HUB_ID, wanted.model)
     if local:
         check_model_folder(Path(wanted.model), LABEL)
     revision = None if local else wanted.revision
     return ModelSource(wanted.model, wanted.model, revision, dtype=wanted.dtype, key=LABEL)
+
+
+def _check_options(wanted: AblationRequest, text: bool, *, is_folder: bool) -> None:
+    """Reject an option that would change nothing."""
+    wrong: dict[str, str] = {}
+    if is_folder:
+        wrong["--revision"] = f"{wanted.model} is a folder, and has none"
+    if wanted.of_run:
+        said = f"{wanted.model} is a model of the run, whose configuration says it"
+        wrong |= {"--revision": said, "--dtype": said}
+    if wanted.texts is None:
+        wrong |= dict.fromkeys(("--text-column", "--domain-column"), "no --texts are given")
+    if text:
+        wrong["--max-images"] = f"{wanted.model} reads text (--max-documents)"
+    else:
+        said = f"{wanted.model} sees images (--max-images)"
+        wrong |= {"--max-documents": said, "--sequence-length": said}
+    for option in sorted(wanted.given & wrong.keys()):
+        raise ConfigError(f"{option}: {wrong[option]}. Leave the option out.")
 
 
 def read_mask(path: Path, shape: NeuronShape) -> np.ndarray:
@@ -96,7 +119,7 @@ def read_mask(path: Path, shape: NeuronShape) -> np.ndarray:
     StoreError
         If it is not such a table, or has no row.
     ConfigError
-        If a neuron is not in the model or is there twice, or a layer has fewer others.
+        If a neuron is not in the model or is there twice.
     """
     table = read_csv(path, ["layer", "unit"], ("layer", "unit"), some=True)
     for number, (layer, unit) in enumerate(zip(table["layer"], table["unit"], strict=True), 1):
@@ -110,15 +133,7 @@ def read_mask(path: Path, shape: NeuronShape) -> np.ndarray:
     if table.duplicated(["layer", "unit"]).any():
         number = int(table.duplicated(["layer", "unit"]).to_numpy().argmax()) + 1
         raise ConfigError(f"{path}: the neuron of row {number} is there before. Leave it out.")
-    mask = named_mask(table["layer"].to_numpy(int), table["unit"].to_numpy(int), shape)
-    crowded = np.flatnonzero(mask.sum(axis=1) > shape.d_mlp // 2)
-    if len(crowded):
-        layer, n = crowded[0], int(mask[crowded[0]].sum())
-        raise ConfigError(
-            f"{path}: names {n} of the {shape.d_mlp} neurons of layer {layer}, so there are not as "
-            "many others to draw. Name fewer."
-        )
-    return mask
+    return named_mask(table["layer"].to_numpy(int), table["unit"].to_numpy(int), shape)
 
 
 def _documents(wanted: AblationRequest) -> pd.DataFrame:
@@ -126,8 +141,11 @@ def _documents(wanted: AblationRequest) -> pd.DataFrame:
     if wanted.texts is None:
         assert wanted.run is not None, "one of both is given"
         return heldout_documents(wanted.run[1], wanted.settings.max_documents)
-    found = {hash64(one.text): one for one in file_texts(wanted.source, KEYS) if one.text.strip()}
-    table = pd.DataFrame(
+    # Ids are hashes, so the lowest are a random sample.
+    found = lowest_ids(file_texts(wanted.source, KEYS), wanted.settings.max_documents)
+    if not found:
+        raise CorpusError(f"--texts: {wanted.texts} holds no document with text. Give others.")
+    return pd.DataFrame(
         {
             "id": np.array(list(found), dtype=np.uint64),
             "text": [one.text for one in found.values()],
@@ -135,21 +153,40 @@ def _documents(wanted: AblationRequest) -> pd.DataFrame:
             "cluster": [str(id_) for id_ in found],
         }
     )
-    if table.empty:
-        raise CorpusError(f"--texts: {wanted.texts} holds no document with text. Give others.")
-    # Ids are hashes, so the first are a random sample.
-    return table.sort_values("id", ignore_index=True).head(
-        wanted.settings.max_documents or len(table)
-    )
+
+
+def lowest_ids(texts: Iterable[Text], limit: int | None) -> dict[int, Text]:
+    """Return the different documents of lowest id, by id in ascending order; no more are held.
+
+    Parameters
+    ----------
+    texts : iterable of Text
+        Documents. Of several with one text, the first counts; blank ones do not.
+    limit : int or None
+        How many; None for all.
+    """
+    kept: dict[int, Text] = {}
+    highest: list[int] = []  # ids times -1, so that the heap's first is the highest
+    for one in texts:
+        id_ = hash64(one.text)
+        if not one.text.strip() or id_ in kept:
+            continue
+        if limit is not None and len(kept) == limit:
+            if id_ > -highest[0]:
+                continue
+            del kept[-heapq.heappop(highest)]
+        kept[id_] = one
+        heapq.heappush(highest, -id_)
+    return dict(sorted(kept.items()))
 
 
 def _on_text(
     wanted: AblationRequest, source: ModelSource, config: Any, mask: np.ndarray
 ) -> Measured:
-    loading.check_context(config, wanted.sequence_length, "--sequence-length")
+    length = _sequence_length(wanted, config)
     tokenizer, documents = load_tokenizer(source), _documents(wanted)
     check_vocabulary(tokenizer, config, LABEL)
-    shape, length = neuron_shape(config, LABEL), wanted.sequence_length
+    shape = neuron_shape(config, LABEL)
     demand = Demand.of(shape, count_parameters(config), source.dtype, length, stored=None)
     inputs = ShardInputs(
         source=source,
@@ -169,6 +206,15 @@ def _on_text(
     kurtosis = written["excess_kurtosis"].to_numpy(np.float64)
     targets = _targets(wanted, mask, found, kurtosis)
     return measure_on_text(model, documents, tokenized, targets, inputs.batch_size)
+
+
+def _sequence_length(wanted: AblationRequest, config: Any) -> int:
+    """Return how many tokens of a document are read: as asked, or what a run and the model read."""
+    if wanted.sequence_length is not None:
+        loading.check_context(config, wanted.sequence_length, "--sequence-length")
+        return wanted.sequence_length
+    most = MOST_TOKENS if wanted.run is None else wanted.run[0].activations.sequence_length
+    return min(most, loading.context_of(config) or most)
 
 
 def _on_images(

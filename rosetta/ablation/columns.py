@@ -34,7 +34,14 @@ EFFECT_COLUMNS = [
     "draws_high",
     "p_draws",
 ]
-COMPOSITION_COLUMNS = ["n_ablated", "overlap", "gap_activation", "gap_output_norm", "reason"]
+COMPOSITION_COLUMNS = [
+    "n_ablated",
+    "overlap",
+    "draws_overlap",
+    "gap_activation",
+    "gap_output_norm",
+    "reason",
+]
 ABLATION_COLUMNS = [
     "ladder",
     "rung",
@@ -59,5 +66,5 @@ ABLATION_SCALING_COLUMNS = [
     "n_families",
     "reason",
 ]
-WHOLE = "all"  # the domain that stands for all samples
+WHOLE = ""  # in place of a domain: all samples. No domain is called so
 BITS_PER_BYTE, LOSS, ACCURACY = "bits_per_byte", "loss", "accuracy"

@@ -8,10 +8,18 @@ A matched population is many draws. Its number is their mean, and its error has 
 the samples, of the mean over draws; and that of the draws, of their losses on all samples. They are
 resampled independently of each other, and their squared errors add. Sampling noise is a part of
 what draws differ by, so the sum is on the safe side.
+
+The Rosetta Neurons are one set, which differs from the mean of n draws as a further draw would: by
+more than the error of that mean. Were losses sums over neurons, and each drawn neuron one of k that
+match its target, then the target would differ from these k with variance σ² (1 + 1/k), but draws
+from one another with σ² (1 − 1/k) each. 1/k is the share s of a draw that another draw has too,
+Σ π² / Σ π with π a neuron's chance to be drawn, whatever overlaps. So with the variance v of draws,
+that of the difference is v (1 + s) / (1 − s) + v / n.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +37,7 @@ from rosetta.ablation.columns import (
 )
 from rosetta.ablation.populations import MATCHED, NONE, ROSETTA
 from rosetta.analysis.bootstrap import Estimate, mean_estimate
+from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.config import Bootstrap
 
 QUANTILES = (0.025, 0.975)  # of draws
@@ -51,12 +60,15 @@ class Losses:
         Samples of one number are parts of one whole.
     name : tuple of str
         Names the resamples.
+    overlap : float
+        Mean share of a draw's neurons that another draw has too.
     """
 
     totals: dict[Side, np.ndarray]
     sizes: np.ndarray
     clusters: np.ndarray
     name: tuple[str, ...]
+    overlap: float = 0.0
 
     def value(self, treatment: str, population: str) -> np.ndarray:
         """Return the losses of a population's draws on all samples, (n_draws,)."""
@@ -67,7 +79,8 @@ class Losses:
     ) -> list[Estimate]:
         """Return by what each first side's mean loss is above the second's, with its error.
 
-        All are resampled alike.
+        All are resampled alike. Against the Rosetta Neurons, draws tell how much one set differs
+        from another; where they are all the same, nothing tells it, and there is no interval.
         """
         moved = np.column_stack([self._mean(one) - self._mean(other) for one, other in contrasts])
         known = self.sizes > 0
@@ -77,9 +90,11 @@ class Losses:
         )
         found = [samples[k : k + 1] for k in range(len(contrasts))]
         for k, sides in enumerate(contrasts):
+            of_one_set = any(population == ROSETTA for _, population in sides)
             for side in sides:
-                if self._draws_differ(side):
-                    found[k] = found[k] - self._of_draws(side, settings)
+                if side[1] == MATCHED and (of_one_set or self._draws_differ(side)):
+                    error = self._of_draws(side, settings)
+                    found[k] = found[k] - (error * self._one_set(side) if of_one_set else error)
         return found
 
     def _mean(self, side: Side) -> np.ndarray:
@@ -93,10 +108,32 @@ class Losses:
     def _of_draws(self, side: Side, settings: Bootstrap) -> Estimate:
         """Return what the mean over draws is in error by, around 0."""
         values = self.value(*side)
+        if not self._draws_differ(side):
+            values = np.zeros(len(values))
         return mean_estimate((values - values.mean())[:, None], settings, "draws", *self.name)
 
+    def _one_set(self, side: Side) -> float:
+        """Return how many times the error of the mean over draws one more set differs from it."""
+        return math.sqrt(len(self.totals[side]) * self.spread + 1)
 
-def effect_table(losses: pd.DataFrame, settings: Bootstrap, model: str) -> pd.DataFrame:
+    @property
+    def spread(self) -> float:
+        """How many times the variance of draws is that of targets about the draws' mean."""
+        # All draws are the same at 1, and nothing that they say is used.
+        return (1 + self.overlap) / (1 - self.overlap) if self.overlap < 1 else 1.0
+
+    def p_draws(self, side: Side) -> float:
+        """Return the p of the Rosetta Neurons among draws that differ as much as sets do."""
+        draws = self.value(*side)
+        if not self._draws_differ(side):
+            return math.nan
+        spread = draws.mean() + math.sqrt(self.spread) * (draws - draws.mean())
+        return draw_probability(self.value(side[0], ROSETTA)[0], spread)
+
+
+def effect_table(
+    losses: pd.DataFrame, settings: Bootstrap, model: str, overlap: float = 0.0
+) -> pd.DataFrame:
     """Return what ablations cost a model, on all held-out samples and by domain.
 
     Parameters
@@ -107,6 +144,8 @@ def effect_table(losses: pd.DataFrame, settings: Bootstrap, model: str) -> pd.Da
         Number of resamples, seed, and clusters below which there is no interval.
     model : str
         With the seed, it determines the resamples.
+    overlap : float
+        Mean share of a draw's neurons that another draw has too, from 0 to 1.
 
     Returns
     -------
@@ -114,7 +153,8 @@ def effect_table(losses: pd.DataFrame, settings: Bootstrap, model: str) -> pd.Da
         `EFFECT_COLUMNS`. `difference` is from the intact model, `rosetta_excess` what the Rosetta
         Neurons' loss (or accuracy) under the same treatment is above the population's.
         `draws_low` and `draws_high` hold the differences of 95% of the draws, and `p_draws` is the
-        two-sided share of draws, the Rosetta Neurons among them, that are as extreme as these.
+        two-sided share of draws, the Rosetta Neurons among them, that are as extreme as these, if
+        draws differ as much as sets do; NaN where all draws cost the same.
     """
     domains = [one for one in losses["domain"].unique() if one]
     rows: list[dict[str, Any]] = []
@@ -123,7 +163,7 @@ def effect_table(losses: pd.DataFrame, settings: Bootstrap, model: str) -> pd.Da
         parts += [(name, losses[losses["domain"] == name]) for name in sorted(domains)]
     for domain, part in parts:
         for measure, column in _measures(part):
-            of = _losses(part, column, (model, measure, domain))
+            of = _losses(part, column, (model, measure, domain), overlap)
             place = {"measure": measure, "domain": domain, "n_samples": len(of.sizes)}
             rows += [{**place, **row} for row in _rows(of, settings)]
     return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
@@ -136,14 +176,14 @@ def _measures(losses: pd.DataFrame) -> list[tuple[str, str]]:
     return [(BITS_PER_BYTE, "bits")]
 
 
-def _losses(part: pd.DataFrame, column: str, name: tuple[str, ...]) -> Losses:
+def _losses(part: pd.DataFrame, column: str, name: tuple[str, ...], overlap: float) -> Losses:
     intact = part[part["population"] == NONE]
     clusters = pd.factorize(intact["cluster"])[0]
     totals = {}
     for key, rows in part.groupby(["treatment", "population"], sort=False):
         wide = rows.pivot(index="draw", columns="sample", values=column)
         totals[key] = wide[intact["sample"]].to_numpy(np.float64)
-    return Losses(totals, intact["size"].to_numpy(np.float64), clusters, name)
+    return Losses(totals, intact["size"].to_numpy(np.float64), clusters, name, overlap)
 
 
 def _rows(losses: Losses, settings: Bootstrap) -> Iterator[dict[str, Any]]:
@@ -163,9 +203,7 @@ def _rows(losses: Losses, settings: Bootstrap) -> Iterator[dict[str, Any]]:
         values = losses.value(*side)
         if side[1] == MATCHED:
             low, high = np.quantile(values - losses.value(*INTACT), QUANTILES)
-            own = losses.value(side[0], ROSETTA)[0]
-            p_draws = draw_probability(own, values)
-            row |= {"draws_low": low, "draws_high": high, "p_draws": p_draws}
+            row |= {"draws_low": low, "draws_high": high, "p_draws": losses.p_draws(side)}
         treatment, population = side
         place = {"treatment": treatment, "population": population}
         yield {**place, "n_draws": len(values), "value": values.mean(), **row}
@@ -182,6 +220,25 @@ def draw_probability(value: float, draws: np.ndarray) -> float:
     """
     beyond = min((draws >= value).sum(), (draws <= value).sum())
     return float(min(1.0, 2 * (1 + beyond) / (1 + len(draws))))
+
+
+def verdict(row: pd.Series) -> int:
+    """Return 1 if Rosetta Neurons are shown to cost more than a population, -1 if less, or else 0.
+
+    The interval of the difference holds no 0. Of draws that match, the Rosetta Neurons must also be
+    among the most extreme 5%; or, where p cannot be so low, more extreme than all.
+
+    Parameters
+    ----------
+    row : Series
+        `EFFECT_COLUMNS` of that population.
+    """
+    if row["population"] == MATCHED:
+        lowest = draw_probability(math.inf, np.zeros(int(row["n_draws"])))
+        if not row["p_draws"] <= max(1 - CONFIDENCE, lowest) + ROUNDING:
+            return 0
+    low, high = row["rosetta_excess_ci_low"], row["rosetta_excess_ci_high"]
+    return int(low > 0) - int(high < 0)
 
 
 def loss_table(

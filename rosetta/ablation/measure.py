@@ -63,7 +63,8 @@ class Measured(NamedTuple):
         `LOSS_COLUMNS`.
     composition : DataFrame
         By treatment and population, `COMPOSITION_COLUMNS`: neurons that are ablated, share of the
-        population that are targets, mean distances of draws in rank, why there is no draw.
+        population that are targets, mean share of a draw that another has too, mean distances of
+        draws in rank, why there is no draw.
     """
 
     losses: pd.DataFrame
@@ -180,7 +181,7 @@ def _composition(
         }
         if draws is not None and one.population == MATCHED:
             gaps = dict(zip(("gap_activation", "gap_output_norm"), draws.gaps.mean(0), strict=True))
-            rows[one.treatment, one.population] |= gaps
+            rows[one.treatment, one.population] |= {"draws_overlap": draws.overlap, **gaps}
     return pd.DataFrame(rows.values(), columns=["treatment", "population", *COMPOSITION_COLUMNS])
 
 

@@ -69,6 +69,13 @@ class MatchedDraws(NamedTuple):
     masks: np.ndarray
     gaps: np.ndarray
 
+    @property
+    def overlap(self) -> float:
+        """Mean share of a draw's neurons that another draw has too."""
+        n, times = len(self.masks), self.masks.sum(axis=0)
+        # A neuron that is in so many draws is shared by so many ordered pairs of them.
+        return float((times * (times - 1)).sum() / ((n - 1) * times.sum()))
+
 
 def too_few(targets: np.ndarray, facts: NeuronFacts) -> str:
     """Return why no draw can match the targets, a bool mask (n_layers, d_mlp); empty if one can."""

@@ -16,8 +16,10 @@ class AblationRequest:
 
     Attributes
     ----------
-    model, revision, dtype : str
-        Name of a model of the run, folder or hub id; its revision, the precision of its pass.
+    model : str
+        Name of a model of the run, folder or hub id.
+    revision, dtype : str
+        Of another model: its revision on the hub, the precision of its pass.
     neurons : Path
         CSV with the columns layer and unit.
     texts : Path or None
@@ -30,8 +32,12 @@ class AblationRequest:
         Column of a label.
     settings : AblationSettings
         Method and draws.
-    sequence_length, batch_size : int
-        Tokens of a document that are read; documents or images per forward pass.
+    sequence_length : int or None
+        Tokens of a document that are read; None for those that a run reads, or the model's context.
+    batch_size : int
+        Documents or images per forward pass.
+    given : frozenset of str
+        The options that a user gave, of those that do not apply to every model.
     """
 
     model: str
@@ -43,8 +49,14 @@ class AblationRequest:
     text_column: str
     domain_column: str | None
     settings: AblationSettings
-    sequence_length: int
+    sequence_length: int | None
     batch_size: int
+    given: frozenset[str] = frozenset()
+
+    @property
+    def of_run(self) -> bool:
+        """Whether the model is one of the run."""
+        return self.run is not None and self.model in self.run[0].models
 
     @property
     def source(self) -> FilesSource:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from rosetta.analysis.columns import NEURON_COLUMNS, VOCABULARY_COLUMNS
+from rosetta.analysis.image_tables import read_image_table
 from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.populations import cluster_numbers, rosetta_above
 from rosetta.analysis.replicates import known_thresholds
@@ -44,18 +45,23 @@ def targets_of(rosetta: pd.DataFrame, model: str, shape: NeuronShape) -> np.ndar
     return mask.reshape(shape.n_layers, shape.d_mlp)
 
 
-def statistics_of(config: Config, paths: Paths, store: str, text: bool) -> dict[str, np.ndarray]:
-    """Return what a run has measured of a model's neurons on the match split.
+def statistics_of(paths: Paths, store: str, text: bool) -> dict[str, np.ndarray]:
+    """Return what a run has measured of a model's neurons, by the name of stores.
+
+    A language model has one name of stores, its own. One that sees images has a name per source of
+    images, such as `vit-s@pmf-s`: those on which its rung is matched count.
 
     Returns
     -------
     dict of str to ndarray of float64, shape (n_neurons,)
         `mean`, `variance` and `kurtosis` of `rosetta.ablation.populations.NeuronFacts`.
     """
-    neurons = read_parquet(paths.neurons(store), NEURON_COLUMNS)
-    kurtosis = neurons["activation_kurtosis"]
     if text:
+        neurons = read_parquet(paths.neurons(store), NEURON_COLUMNS)
         kurtosis = read_parquet(paths.vocabulary(store), VOCABULARY_COLUMNS)["excess_kurtosis"]
+    else:
+        neurons = read_image_table(paths, "neurons", store)
+        kurtosis = neurons["activation_kurtosis"]
     columns = (neurons["activation_mean"], neurons["activation_variance"], kurtosis)
     mean, variance, found = (column.to_numpy(np.float64) for column in columns)
     return {"mean": mean, "variance": variance, "kurtosis": found}

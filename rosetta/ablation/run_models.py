@@ -63,11 +63,11 @@ def measure_model(
     source = sources.model_source(config, paths, model)
     manifest = checked_manifest(source, paths.model_manifest(model))
     shape = NeuronShape.of(manifest)
-    statistics = statistics_of(config, paths, store, text)
+    statistics = statistics_of(paths, store, text)
     if len(statistics["mean"]) != shape.n_neurons:
         raise StoreError(
-            f"{paths.neurons(store)}: has {len(statistics['mean'])} neurons and {model} "
-            f"{shape.n_neurons}. {how_to_recompute(paths.neurons(store))}"
+            f"{paths.neurons(model)}: has {len(statistics['mean'])} neurons of {store} and "
+            f"{model} {shape.n_neurons}. {how_to_recompute(paths.neurons(model))}"
         )
     assert config.ablation is not None, "models are measured only for an ablation"
     targets = Targets(targets_of(rosetta, model, shape), statistics, config.ablation, model)

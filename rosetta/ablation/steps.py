@@ -9,6 +9,7 @@ import pandas as pd
 
 from rosetta.ablation.columns import ABLATION_COLUMNS, LOSS_COLUMNS
 from rosetta.ablation.effects import effect_table
+from rosetta.ablation.populations import MATCHED
 from rosetta.ablation.trend import trend_table
 from rosetta.config import Bootstrap, Config, group_name
 from rosetta.config.ablation import ablated_models, ablated_rungs
@@ -87,8 +88,9 @@ def _told(
     losses: pd.DataFrame, facts: dict[str, Any], settings: Bootstrap, model: str
 ) -> pd.DataFrame:
     """Return what is told of a model: its effects, and what each treatment ablates."""
-    effects = effect_table(losses, settings, model)
     composition = pd.DataFrame(facts["composition"])
+    overlap = composition.loc[composition["population"] == MATCHED, "draws_overlap"].max()
+    effects = effect_table(losses, settings, model, 0.0 if pd.isna(overlap) else overlap)
     joined = effects.merge(composition, on=["treatment", "population"], how="left")
     return joined.assign(model=model, n_neurons=facts["n_neurons"], layers=facts["layers"])
 

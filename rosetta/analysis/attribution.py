@@ -12,7 +12,8 @@ less its mean, and C_ab = U_aᵀ U_b,
 
 The activations of matched neurons had no part in it, and the score had none in the match. Scores of
 random pairs between the same two layers say what is usual there: of any two neurons both promote
-what is frequent.
+what is frequent. They are drawn among living neurons: dead ones can be in no match, and many still
+have the output weights of before the training.
 """
 
 from __future__ import annotations
@@ -110,8 +111,26 @@ def _correlations(of: Attributions, w_a: np.ndarray, w_b: np.ndarray) -> np.ndar
     return np.where((own_a > 0) & (own_b > 0), np.clip(found, -1, 1), np.nan)
 
 
+def living(neurons: pd.DataFrame, n_layers: int) -> np.ndarray:
+    """Return which neurons of a model ever change, bool (n_layers, d_mlp).
+
+    Parameters
+    ----------
+    neurons : DataFrame
+        `rosetta.analysis.columns.NEURON_COLUMNS` of all neurons, by layer and unit.
+    n_layers : int
+        The model's layers.
+    """
+    alive: np.ndarray = neurons["activation_variance"].to_numpy() > 0
+    return alive.reshape(n_layers, -1)
+
+
 def attribution_table(
-    matches: pd.DataFrame, of: Attributions, settings: Attribution, pair: str
+    matches: pd.DataFrame,
+    of: Attributions,
+    alive: tuple[np.ndarray, np.ndarray],
+    settings: Attribution,
+    pair: str,
 ) -> pd.DataFrame:
     """Return the score of every match, beside those of random pairs of the same two layers.
 
@@ -121,6 +140,8 @@ def attribution_table(
         `MATCH_NEURONS` of a pair of models.
     of : Attributions
         The same models'.
+    alive : pair of ndarray of bool, each of shape (n_layers, d_mlp)
+        Which neurons of both ever change: those that random pairs are drawn from.
     settings : Attribution
         Random pairs, quantile, seed.
     pair : str
@@ -139,7 +160,11 @@ def attribution_table(
     table = matches[MATCH_NEURONS].reset_index(drop=True).assign(score=of.scores(matches))
     columns = {name: np.full(len(table), np.nan) for name in ("threshold", "p", "null_confirmed")}
     for (layer_a, layer_b), rows in table.groupby(["layer_a", "layer_b"]):
-        null = _null_scores(of, (int(layer_a), int(layer_b)), matches, settings, pair)
+        layers = int(layer_a), int(layer_b)
+        living = [np.flatnonzero(one[k]) for one, k in zip(alive, layers, strict=True)]
+        rng = np.random.default_rng(hash64("attribution", settings.seed, pair, *layers))
+        units = [rng.choice(own, size=settings.n_random) for own in living]
+        null = _null_scores(of, layers, units, matches)
         if not len(null):
             continue
         first, second = null[::2], null[1::2]
@@ -159,20 +184,14 @@ def attribution_table(
 
 
 def _null_scores(
-    of: Attributions,
-    layers: tuple[int, int],
-    matches: pd.DataFrame,
-    settings: Attribution,
-    pair: str,
+    of: Attributions, layers: tuple[int, int], units: list[np.ndarray], matches: pd.DataFrame
 ) -> np.ndarray:
-    """Return the scores of random pairs of two layers that are no matches."""
+    """Return the scores of pairs of units of two layers that are no matches."""
     layer_a, layer_b = layers
-    rng = np.random.default_rng(hash64("attribution", settings.seed, pair, *layers))
-    widths = len(of.a[layer_a]), len(of.b[layer_b])
-    units = [rng.integers(width, size=settings.n_random) for width in widths]
+    width = len(of.b[layer_b])
     own = matches[(matches["layer_a"] == layer_a) & (matches["layer_b"] == layer_b)]
-    matched = own["unit_a"].to_numpy(np.int64) * widths[1] + own["unit_b"].to_numpy(np.int64)
-    kept = ~np.isin(units[0] * widths[1] + units[1], matched)
+    matched = own["unit_a"].to_numpy(np.int64) * width + own["unit_b"].to_numpy(np.int64)
+    kept = ~np.isin(units[0] * width + units[1], matched)
     names = {"layer_a": layer_a, "unit_a": units[0][kept]}
     drawn = pd.DataFrame({**names, "layer_b": layer_b, "unit_b": units[1][kept]})
     scores = of.scores(drawn)

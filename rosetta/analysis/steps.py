@@ -12,6 +12,7 @@ from rosetta.analysis.columns import (
     ATTRIBUTION_COLUMNS,
     ATTRIBUTION_TABLE_COLUMNS,
     CONTEXT_COLUMNS,
+    NEURON_COLUMNS,
     PARTNER_IMAGE_COLUMNS,
 )
 from rosetta.analysis.counts import (
@@ -272,7 +273,7 @@ def attribution_step(config: Config, paths: Paths, pair: str) -> None:
     """Write whether the partners of a pair's matches promote the same strings."""
     import torch
 
-    from rosetta.analysis.attribution import MIN_STRINGS, Attributions, attribution_table
+    from rosetta.analysis.attribution import MIN_STRINGS, Attributions, attribution_table, living
     from rosetta.models.readout import shared_directions
 
     assert config.attribution is not None, "the stage runs only with it"
@@ -282,7 +283,9 @@ def attribution_step(config: Config, paths: Paths, pair: str) -> None:
     weights = [[one.numpy() for one in read.weights()] for read in (a, b)]
     of = Attributions.of((weights[0], weights[1]), shared_directions(a, b))
     matches = read_parquet(paths.matches(pair), MATCH_COLUMNS)
-    table = attribution_table(matches, of, config.attribution, pair)
+    neurons = [read_parquet(paths.neurons(name), NEURON_COLUMNS) for name in names]
+    alive = living(neurons[0], a.n_layers), living(neurons[1], b.n_layers)
+    table = attribution_table(matches, of, alive, config.attribution, pair)
     few = "" if of.n_strings >= MIN_STRINGS else ", too few to compare what neurons do to them"
     say(f"{pair}: {of.n_strings} strings are tokens of both models{few}")
     write_parquet(paths.attribution(pair), table, {"n_strings": of.n_strings})

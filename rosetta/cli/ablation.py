@@ -115,8 +115,36 @@ RunConfig = Annotated[
 ModelOut = Annotated[
     Path | None, typer.Option("--out", callback=check_out, help="CSV to write; or printed")
 ]
-Limit = Annotated[int | None, typer.Option(help="documents that are read at most")]
-SequenceLength = Annotated[int, typer.Option(help="tokens kept from the start of each document")]
+SequenceLength = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        help="tokens kept from the start of each document; if not given, as many as the run reads, "
+        "or the model (1024 at most)",
+    ),
+]
+MostDocuments = Annotated[
+    int | None,
+    typer.Option(help="documents that are read at most", show_default=str(_DEFAULTS.max_documents)),
+]
+MostImages = Annotated[
+    int | None,
+    typer.Option(help="images that are seen at most", show_default=str(_DEFAULTS.max_images)),
+]
+TextColumn = Annotated[
+    str | None, typer.Option(help="column of the text, with --texts", show_default="text")
+]
+DomainColumn = Annotated[str | None, typer.Option(help="column of a label, with --texts")]
+Revision = Annotated[
+    str | None, typer.Option(help="commit or tag of a model on the hub", show_default="main")
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="float32, bfloat16 or float16, of a model that is none of a run's",
+        show_default="float32",
+    ),
+]
 Nearest = Annotated[int, typer.Option(help="a neuron takes one of so many nearest others")]
 
 
@@ -129,14 +157,15 @@ def ablate(
     method: Annotated[str, typer.Option(help="mean or zero")] = _DEFAULTS.method,
     n_draws: Annotated[int, typer.Option(help="draws of other neurons")] = _DEFAULTS.n_draws,
     n_nearest: Nearest = _DEFAULTS.n_nearest,
-    max_documents: Limit = _DEFAULTS.max_documents,
+    max_documents: MostDocuments = None,
+    max_images: MostImages = None,
     seed: Annotated[int, typer.Option(help="of the draws")] = _DEFAULTS.seed,
-    sequence_length: SequenceLength = 1024,
+    sequence_length: SequenceLength = None,
     batch_size: Annotated[int, typer.Option(min=1, help="per forward pass")] = 16,
-    text_column: Annotated[str, typer.Option(help="column of the text")] = "text",
-    domain_column: Annotated[str | None, typer.Option(help="column of a label")] = None,
-    revision: Annotated[str, typer.Option(help="commit or tag of a model on the hub")] = "main",
-    dtype: Annotated[str, typer.Option(help="float32, bfloat16 or float16")] = "float32",
+    text_column: TextColumn = None,
+    domain_column: DomainColumn = None,
+    revision: Revision = None,
+    dtype: Precision = None,
 ) -> None:
     """Ablate named neurons of any model: what that costs, beside as many others."""
     from rosetta.ablation.request import AblationRequest
@@ -144,24 +173,35 @@ def ablate(
 
     if texts is None and config is None:
         raise ConfigError("--texts: is not given, nor is --config. Give documents to read.")
-    if dtype not in ("float32", "bfloat16", "float16"):
+    if dtype not in (None, "float32", "bfloat16", "float16"):
         raise ConfigError(f"--dtype: {dtype!r} is not float32, bfloat16 or float16.")
     check_kept([neurons, texts, config], out=out)
     how: dict[str, Any] = dict(method=method, n_draws=n_draws, n_nearest=n_nearest, seed=seed)
-    settings = checked(AblationSettings, {**how, "max_documents": max_documents}, option_of)
+    limits = {"max_documents": max_documents, "max_images": max_images}
+    how |= {name: limit for name, limit in limits.items() if limit is not None}
+    settings = checked(AblationSettings, how, option_of)
+    not_of_all = dict(
+        **limits,
+        sequence_length=sequence_length,
+        text_column=text_column,
+        domain_column=domain_column,
+        revision=revision,
+        dtype=dtype,
+    )
     run = None if config is None else open_run(config)
     request = AblationRequest(
         model=model,
-        revision=revision,
-        dtype=dtype,
+        revision=revision or "main",
+        dtype=dtype or "float32",
         neurons=neurons,
         texts=texts,
         run=run,
-        text_column=text_column,
+        text_column=text_column or "text",
         domain_column=domain_column,
         settings=settings,
         sequence_length=sequence_length,
         batch_size=batch_size,
+        given=frozenset(option_of(name) for name, one in not_of_all.items() if one is not None),
     )
     table = ablate_step(request, out)
     if out is None:

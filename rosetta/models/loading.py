@@ -86,6 +86,11 @@ def _what_to_check(source: ModelSource) -> str:
     )
 
 
+def context_of(config: Any) -> int | None:
+    """Return how many tokens a model reads at most; None if its configuration sets no limit."""
+    return getattr(text_config(config), "max_position_embeddings", None)
+
+
 def check_context(config: Any, sequence_length: int, key: str) -> None:
     """Check that a model reads so many tokens; `key` says where the number is given.
 
@@ -94,7 +99,7 @@ def check_context(config: Any, sequence_length: int, key: str) -> None:
     ModelError
         If it reads fewer.
     """
-    context = getattr(text_config(config), "max_position_embeddings", None)
+    context = context_of(config)
     if context and sequence_length > context:
         raise ModelError(f"{key}: the model reads {context} tokens; lower {sequence_length}.")
 

@@ -102,7 +102,8 @@ def _draw_excess(axes: plt.Axes, table: pd.DataFrame, colors: dict[str, Any]) ->
         x = _places(mine["domain"], domains) + (place - (len(names) - 1) / 2) * step
         style = {"color": shades[place], "lw": 1.2, "marker": "o", "ms": 4, "ls": "none"}
         draw_estimates(axes, x, mine, "rosetta_excess", limits, label=name, **style)
-    axes.set_xticks(range(len(domains)), domains, rotation=30, ha="right")
+    shown = ["all together" if domain == WHOLE else domain for domain in domains]
+    axes.set_xticks(range(len(domains)), shown, rotation=30, ha="right")
     axes.set(ylim=limits, xlim=(-0.6, len(domains) - 0.4))
     axes.set_title("Rosetta less matched, by domain", loc="left")
     if names:

@@ -15,6 +15,7 @@ from rosetta.ablation.columns import (
     LOSS,
     WHOLE,
 )
+from rosetta.ablation.effects import verdict
 from rosetta.ablation.populations import ABLATE, ACTIVE, ALL, KEEP, KURTOTIC, MATCHED, ROSETTA
 from rosetta.analysis.attribution import R_BINS
 from rosetta.analysis.columns import ATTRIBUTION_TABLE_COLUMNS
@@ -30,6 +31,7 @@ _OTHERS = {
     ACTIVE: "as many of the most active neurons",
     KURTOTIC: "as many of the most kurtotic neurons",
 }
+_VERDICTS = {1: "more than", -1: "less than", 0: "neither shown more nor less than"}
 
 
 def attribution_section(config: Config, paths: Paths) -> dict[str, Any] | None:
@@ -86,6 +88,7 @@ def ablation_section(config: Config, paths: Paths) -> dict[str, Any] | None:
         "sentences": [
             model_sentence(rows) for _, rows in effects.groupby(["rung", "model"], sort=False)
         ],
+        "summary": summary_sentence(effects),
         "trend": trend_sentence(tables["ablation_scaling"]),
         "settings": config.ablation,
         "table": effects[effects["domain"] == WHOLE],
@@ -94,10 +97,40 @@ def ablation_section(config: Config, paths: Paths) -> dict[str, Any] | None:
     }
 
 
+def summary_sentence(effects: pd.DataFrame) -> str:
+    """Say in how many models ablating Rosetta Neurons costs more than ablating others, or less.
+
+    Parameters
+    ----------
+    effects : DataFrame
+        `rosetta.ablation.columns.ABLATION_COLUMNS`.
+    """
+    n_models = len(effects.drop_duplicates(["rung", "model"]))
+    rows = effects[
+        (effects["domain"] == WHOLE)
+        & (effects["treatment"] == ABLATE)
+        & (effects["population"] == MATCHED)
+        & (effects["measure"] != ACCURACY)
+    ]
+    found = [verdict(row) for _, row in rows.iterrows()]
+    said = (
+        f"Ablating Rosetta Neurons costs more than ablating {_OTHERS[MATCHED]} in {found.count(1)} "
+        f"of {_number_of(n_models, 'model')}, less in {found.count(-1)}, and neither is shown in "
+        f"{found.count(0)}"
+    )
+    if without := n_models - len(found):
+        said += f"; {_number_of(without, 'model')} could not be compared"
+    return f"{said}."
+
+
+def _number_of(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
 def model_sentence(effects: pd.DataFrame) -> str:
     """Say what ablating the Rosetta Neurons of one model costs, and whether others cost as much.
 
-    They differ if the interval of the difference holds no 0.
+    They differ if `rosetta.ablation.effects.verdict` says so.
 
     Parameters
     ----------
@@ -106,7 +139,8 @@ def model_sentence(effects: pd.DataFrame) -> str:
     """
     whole = effects[effects["domain"] == WHOLE]
     measure = BITS_PER_BYTE if (whole["measure"] == BITS_PER_BYTE).any() else LOSS
-    rows = whole[whole["measure"] == measure].set_index(["treatment", "population"])
+    named = ["treatment", "population"]
+    rows = whole[whole["measure"] == measure].set_index(named, drop=False)
     rosetta, everything = rows.loc[(ABLATE, ROSETTA)], rows.loc[(ABLATE, ALL)]
     model, unit = rosetta["model"], _UNITS[measure]
     if not rosetta["n_ablated"]:
@@ -135,12 +169,8 @@ def _compared(rows: pd.DataFrame, treatment: str, begin: str) -> list[str]:
         if (treatment, population) not in rows.index:
             continue
         row = rows.loc[(treatment, population)]
-        low, high = row["rosetta_excess_ci_low"], row["rosetta_excess_ci_high"]
-        verdict = "neither shown more nor less than"
-        if low > 0 or high < 0:
-            verdict = "more than" if low > 0 else "less than"
-        p = f"; p among draws {row['p_draws']:.2g}" if population == MATCHED else ""
-        parts.append(f"{verdict} {words} ({_number(row, 'rosetta_excess')}{p})")
+        p = f"; p among draws {row['p_draws']:.2g}" if pd.notna(row["p_draws"]) else ""
+        parts.append(f"{_VERDICTS[verdict(row)]} {words} ({_number(row, 'rosetta_excess')}{p})")
     return [f"{begin} {', '.join(parts)}."] if parts else []
 
 

@@ -166,7 +166,7 @@ def _summary(
         found.append(place_answer(read_csv(paths.table("place"), PLACE_TABLE_COLUMNS)))
     found.append(like_answer(read_csv(paths.table("findings"), FINDING_COLUMNS)))
     if ablation:
-        found.append(Answer(MATTER, ablation["sentences"][-1], ("ablation",)))
+        found.append(Answer(MATTER, ablation["summary"], ("ablation",)))
     if "text" in config.modalities:
         compared = read_csv(paths.table("theory_vs_measured"), COMPARISON_COLUMNS)
         found.append(why_answer(compared))

@@ -1,5 +1,7 @@
 """Which neurons are drawn beside the targets: of the same layers, alike, and never a target."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -58,6 +60,9 @@ def test_draws_are_of_the_same_layers_alive_and_no_targets(model, n_nearest):
     np.testing.assert_array_equal(
         draws.masks.sum(axis=2), np.broadcast_to(targets.sum(axis=1), (20, len(targets)))
     )
+    if targets.any():
+        pairs = [(a & b).sum() / a.sum() for a, b in permutations(draws.masks, 2)]
+        assert draws.overlap == pytest.approx(np.mean(pairs))
     again = matched_draws(targets, facts, settings, "m")
     np.testing.assert_array_equal(draws.masks, again.masks)
 

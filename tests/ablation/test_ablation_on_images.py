@@ -1,5 +1,7 @@
 """Ablation of classifiers on the held-out images of a run, from its files."""
 
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,15 +11,23 @@ from commands import assert_rejected, run_here
 from tiny_image_architectures import noise_images, saved, tiny_image_model
 from workflow_runs import VISION
 
+from rosetta.ablation.columns import ABLATION_COLUMNS, WHOLE
 from rosetta.ablation.image_loss import classifier_of, load_whole
 from rosetta.ablation.measure import Targets
 from rosetta.ablation.run_models import _on_images
+from rosetta.ablation.steps import group_step, tables_step
+from rosetta.analysis.columns import IMAGE_NEURON_COLUMNS
 from rosetta.config import parse_config
 from rosetta.config.ablation import ablated_models, ablated_rungs
 from rosetta.errors import ModelError
 from rosetta.inputs.images.image_sets import write_image_set
+from rosetta.matching.mutual import ROSETTA_COLUMNS
 from rosetta.models.devices import CPU
+from rosetta.models.model_manifest import write_model_manifest
+from rosetta.models.sources import model_source
 from rosetta.run.paths import Paths
+from rosetta.run.stages.registry import STAGES
+from rosetta.storage.tables import read_csv, read_parquet, read_parquet_metadata, write_parquet
 
 N_IMAGES, N_CLASSES = 40, 4
 
@@ -55,7 +65,8 @@ def ablate(run, model, *options):
 def test_a_classifier_is_ablated_by_hand(run):
     done = ablate(run, "classifier", "--config", "run.yaml", "--method", "zero")
     assert done.code == 0, done
-    rows = pd.read_csv(run / "out.csv").set_index(["measure", "treatment", "population", "domain"])
+    rows = read_csv(run / "out.csv", ABLATION_COLUMNS)
+    rows = rows.set_index(["measure", "treatment", "population", "domain"])
     source = saved(run / "classifier", tiny_image_model("vit-classifier", num_labels=N_CLASSES))
     classifier = classifier_of(load_whole(source, CPU), source)
     labels = np.arange(N_IMAGES) % N_CLASSES
@@ -64,16 +75,26 @@ def test_a_classifier_is_ablated_by_hand(run):
         logits = classifier.whole(**shown).logits.double().numpy()
     shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     bits = -np.log2(shares[np.arange(N_IMAGES), labels]).mean()
-    assert rows.loc[("loss", "none", "none", "all"), "value"] == pytest.approx(bits, rel=1e-4)
+    assert rows.loc[("loss", "none", "none", WHOLE), "value"] == pytest.approx(bits, rel=1e-4)
     right = (logits.argmax(axis=1) == labels).mean()
-    assert rows.loc[("accuracy", "none", "none", "all"), "value"] == pytest.approx(right)
-    assert rows.loc[("loss", "ablate", "rosetta", "all"), "n_ablated"] == 2
-    assert np.isfinite(rows.loc[("loss", "ablate", "matched", "all"), "rosetta_excess_ci_low"])
+    assert rows.loc[("accuracy", "none", "none", WHOLE), "value"] == pytest.approx(right)
+    assert rows.loc[("loss", "ablate", "rosetta", WHOLE), "n_ablated"] == 2
+    assert np.isfinite(rows.loc[("loss", "ablate", "matched", WHOLE), "rosetta_excess_ci_low"])
 
 
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
+        (
+            "classifier",
+            "--config run.yaml --max-documents 5",
+            r"--max-documents: classifier sees images \(--max-images\)",
+        ),
+        (
+            "classifier",
+            "--config run.yaml --sequence-length 5",
+            "--sequence-length: classifier sees images",
+        ),
         ("encoder", "--config run.yaml", "--model: vit has no head that tells classes"),
         ("another", "--config run.yaml", "--model: tells 7 classes, and the run's images have 4"),
         ("classifier", "--texts n.csv", "--texts: classifier sees images, whose classes a run"),
@@ -101,6 +122,77 @@ def test_a_runs_model_is_measured_on_its_images(run):
     other = saved(run / "another", tiny_image_model("vit-classifier", num_labels=7))
     with pytest.raises(ModelError, match="tells 7 classes"):
         _on_images(config, Paths(run / "results"), other, manifest, targets)
+
+
+def test_as_many_images_are_seen_as_asked(run):
+    done = ablate(run, "classifier", "--config", "run.yaml", "--max-images", 12)
+    assert done.code == 0, done
+    assert (read_csv(run / "out.csv", ABLATION_COLUMNS)["n_samples"].max()) == 12
+
+
+GROUP, STORE = "pmf-s--vit-s", "vit-s@pmf-s"
+
+
+@pytest.fixture
+def ladder_run(run, tmp_path):
+    """A run whose ladder begins with a generator, before the step that ablates its first rung."""
+    shutil.copytree(run / "results", tmp_path / "results")
+    content = {**VISION, "results": str(tmp_path / "results")}
+    config = parse_config({**content, "ablation": {"ladder": "pmf-vit", "rungs": [0]}})
+    paths = Paths(tmp_path / "results")
+    assert config.stores_of(GROUP) == ("pmf-s", STORE)
+    saved(paths.model("vit-s"), tiny_image_model("vit-classifier", num_labels=N_CLASSES))
+    source = model_source(config, paths, "vit-s")
+    write_model_manifest(source, paths.model_manifest("vit-s"), {"stage": "train"})
+    units = pd.MultiIndex.from_product([range(2), range(24)], names=["layer", "unit"])
+    rows = units.to_frame(index=False).reindex(columns=IMAGE_NEURON_COLUMNS, fill_value=1.0)
+    of_stores = [
+        rows.assign(stores=store, activation_mean=mean)
+        for store, mean in (("vit-s", 5.0), (STORE, 0.0))
+    ]
+    write_parquet(paths.neurons("vit-s"), pd.concat(of_stores, ignore_index=True))
+    found = dict.fromkeys(["layer_anchor", "layer"], 1) | {"unit_anchor": [2, 4], "unit": [3, 7]}
+    found |= {"model_anchor": "pmf-s", "model": "vit-s", "r": 0.5}
+    write_parquet(paths.rosetta(GROUP), pd.DataFrame(found)[ROSETTA_COLUMNS])
+    return config, paths
+
+
+def test_a_rung_with_a_generator_is_ablated_at_the_means_over_its_images(ladder_run):
+    """The classifier's means are 0 on what the generator made, and 5 on other images."""
+    config, paths = ladder_run
+    group_step(config, paths, GROUP)
+    losses = read_parquet(paths.ablation(GROUP))
+    assert set(losses["model"]) == {"vit-s"}
+    told = read_parquet_metadata(paths.ablation(GROUP))["models"]
+    assert (told["vit-s"]["n_targets"], told["vit-s"]["layers"]) == (2, "1")
+    source = model_source(config, paths, "vit-s")
+    classifier = classifier_of(load_whole(source, CPU), source)
+    weight = classifier.seeing.sites[1][0].module.weight
+    with torch.no_grad():
+        weight[:, [3, 7]] = 0
+        shown = classifier.seeing.arguments(torch.from_numpy(noise_images(n=N_IMAGES)))
+        logits = classifier.whole(**shown).logits.double().numpy()
+    shares = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    own = losses[(losses["treatment"] == "ablate") & (losses["population"] == "rosetta")]
+    expected = -np.log2(shares[np.arange(N_IMAGES), np.arange(N_IMAGES) % N_CLASSES])
+    np.testing.assert_allclose(own["bits"], expected, rtol=1e-4)
+    tables_step(config, paths)
+    assert (pd.read_csv(paths.table("ablation"))["model"] == "vit-s").all()
+
+
+@pytest.mark.parametrize("ladder", VISION["ladders"])
+def test_rules_make_all_that_ablating_a_rung_reads(ladder, tmp_path):
+    config = parse_config({**VISION, "ablation": {"ladder": ladder}})
+    paths = Paths(tmp_path)
+    made = {
+        path
+        for stage in STAGES.values()
+        for job in stage.jobs(config)
+        for path in stage.outputs(config, paths, job)
+    }
+    ablate = STAGES["ablate"]
+    for job in ablate.jobs(config):
+        assert set(ablate.inputs(config, paths, job)) <= made
 
 
 def ladder_with(task):

@@ -7,29 +7,36 @@ import pandas as pd
 import pytest
 import torch
 from commands import assert_rejected, run_here, tree
+from hypothesis import given
+from hypothesis import strategies as st
 from small_runs import MODELS, PAIR
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from rosetta.ablation.by_hand import lowest_ids
 from rosetta.ablation.columns import ABLATION_COLUMNS, ABLATION_SCALING_COLUMNS, LOSS_COLUMNS, WHOLE
+from rosetta.ablation.effects import effect_table
 from rosetta.analysis.columns import ATTRIBUTION_COLUMNS, ATTRIBUTION_TABLE_COLUMNS
-from rosetta.config import load_config
+from rosetta.config import Bootstrap, load_config
+from rosetta.inputs.text.documents import Text
 from rosetta.report.ablation_figure import draw_ablation
 from rosetta.report.output_section import (
     ablation_section,
     attribution_section,
     attribution_sentence,
     model_sentence,
+    summary_sentence,
     trend_sentence,
 )
 from rosetta.run.paths import Paths
-from rosetta.storage.tables import write_csv
+from rosetta.storage.digests import hash64
+from rosetta.storage.tables import read_csv, write_csv
 
 ROWS = ["treatment", "population", "domain"]
 
 
 @pytest.fixture(scope="module")
 def table(ablated_run):
-    return pd.read_csv(ablated_run / "tables" / "ablation.csv")
+    return read_csv(ablated_run / "tables" / "ablation.csv", ABLATION_COLUMNS)
 
 
 def test_a_runs_tables_have_a_row_per_model_treatment_and_domain(ablated_run, table):
@@ -94,11 +101,12 @@ def test_by_hand_says_what_the_run_says_of_the_same_neurons(ablated_run, table, 
     """Intact and zero-ablated losses need no statistics, so both are the same."""
     rosetta = pd.read_parquet(ablated_run / "rosetta" / f"{PAIR}.parquet")
     rosetta[["layer", "unit"]].drop_duplicates().to_csv(tmp_path / "n.csv", index=False)
-    fixed = ("--config", "results/run_config.yaml", "--sequence-length", 32, "--method", "zero")
+    # As many tokens are read as the run reads.
+    fixed = ("--config", "results/run_config.yaml", "--method", "zero")
     named = ("--model", "second", "--neurons", tmp_path / "n.csv", "--out", tmp_path / "out.csv")
     done = run_here("ablate", *fixed, *named, folder=ablated_run.parent)
     assert done.code == 0, done
-    found = pd.read_csv(tmp_path / "out.csv").set_index(ROWS)
+    found = read_csv(tmp_path / "out.csv", ABLATION_COLUMNS).set_index(ROWS)
     own = table[table["model"] == "second"].set_index(ROWS)
     for place in (("none", "none", WHOLE), ("none", "none", "d1")):
         assert found.loc[place, "value"] == pytest.approx(own.loc[place, "value"], abs=1e-6)
@@ -112,7 +120,7 @@ def test_by_hand_reads_any_documents(ablated_run, tmp_path):
     pd.DataFrame({"layer": [0, 1], "unit": [3, 7]}).to_csv(tmp_path / "n.csv", index=False)
     texts = pd.read_parquet(ablated_run / "corpus" / "heldout.parquet").head(30)
     texts.rename(columns={"text": "body"})[["body", "domain"]].to_parquet(tmp_path / "t.parquet")
-    given = (
+    options = (
         "--texts",
         tmp_path / "t.parquet",
         "--text-column",
@@ -120,11 +128,11 @@ def test_by_hand_reads_any_documents(ablated_run, tmp_path):
         "--domain-column",
         "domain",
     )
-    how = ("--model", "first", "--neurons", tmp_path / "n.csv", "--sequence-length", 32)
-    done = run_here("ablate", *how, *given, folder=ablated_run.parent)
+    how = ("--model", "first", "--neurons", tmp_path / "n.csv")
+    done = run_here("ablate", *how, *options, folder=ablated_run.parent)
     assert done.code == 0, done
     assert "most_kurtotic" in done.out
-    again = run_here("ablate", *how, *given, "--batch-size", 3, folder=ablated_run.parent)
+    again = run_here("ablate", *how, *options, "--batch-size", 3, folder=ablated_run.parent)
     assert again.code == 0
     assert "matched" in again.out
 
@@ -139,11 +147,10 @@ def test_by_hand_reads_any_documents(ablated_run, tmp_path):
         ("layer,unit\n0,-1\n", "", r"n\.csv: unit in row 1 is '-1', not a number ≥ 0"),
         ("layer,unit\n", "", r"n\.csv: holds no row"),
         ("a,b\n1,2\n", "", r"n\.csv: lacks the columns \['layer', 'unit'\]"),
-        (
-            "layer,unit\n" + "".join(f"1,{unit}\n" for unit in range(13)),
-            "",
-            r"n\.csv: names 13 of the 24 neurons of layer 1, so there are not as many others",
-        ),
+        ("layer,unit\n0,1\n", "--max-images 5", r"--max-images: .* reads text \(--max-documents\)"),
+        ("layer,unit\n0,1\n", "--revision v2", "--revision: .* is a folder, and has none"),
+        ("layer,unit\n0,1\n", "--domain-column d", "--domain-column: no --texts are given"),
+        ("layer,unit\n0,1\n", "--text-column d", "--text-column: no --texts are given"),
         ("layer,unit\n0,1\n", "--n-draws 5", "--n-draws: .*greater than or equal to 20"),
         ("layer,unit\n0,1\n", "--method median", "--method: .*'mean' or 'zero'"),
         ("layer,unit\n0,1\n", "--dtype int8", "--dtype: 'int8' is not"),
@@ -162,12 +169,39 @@ def test_bad_input_by_hand_gets_one_message(ablated_run, tmp_path, rows, options
         "ablate",
         *("--model", ablated_run.parent / "first", "--neurons", "n.csv", "--out", "out.csv"),
         *sources,
-        *([] if "--sequence-length" in words else ["--sequence-length", "32"]),
         *words,
         folder=tmp_path,
     )
     assert_rejected(done, message)
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("option", [("--revision", "v2"), ("--dtype", "bfloat16")])
+def test_what_a_run_says_of_its_model_is_no_option(ablated_run, tmp_path, option):
+    (tmp_path / "n.csv").write_text("layer,unit\n0,1\n")
+    fixed = ("--config", "results/run_config.yaml", "--neurons", tmp_path / "n.csv")
+    done = run_here("ablate", "--model", "first", *fixed, *option, folder=ablated_run.parent)
+    assert_rejected(done, f"{option[0]}: first is a model of the run, whose configuration says it")
+
+
+def test_a_crowded_layer_leaves_the_draws_out(ablated_run, tmp_path):
+    (tmp_path / "n.csv").write_text("layer,unit\n" + "".join(f"1,{unit}\n" for unit in range(13)))
+    fixed = ("--config", "results/run_config.yaml", "--neurons", tmp_path / "n.csv")
+    out = ("--model", "first", "--max-documents", 20, "--out", tmp_path / "out.csv")
+    done = run_here("ablate", *fixed, *out, folder=ablated_run.parent)
+    assert done.code == 0, done
+    found = read_csv(tmp_path / "out.csv", ABLATION_COLUMNS)
+    assert set(found["population"]) == {"none", "all", "rosetta", "most_active", "most_kurtotic"}
+    told = found.loc[found["population"] == "rosetta", "reason"]
+    assert told.str.contains("others that are not dead, and as many as 13 are to be drawn").all()
+
+
+@given(st.lists(st.sampled_from([" ", *"abcdefghij"])), st.none() | st.integers(1, 12))
+def test_the_documents_of_lowest_id_are_kept_each_once(written, limit):
+    texts = [Text(text, str(number), "") for number, text in enumerate(written)]
+    first = {hash64(one.text): one for one in reversed(texts) if one.text != " "}
+    expected = dict(sorted(first.items())[:limit])
+    assert list(lowest_ids(iter(texts), limit).items()) == list(expected.items())
 
 
 def test_a_command_needs_something_to_read(ablated_run, tmp_path):
@@ -225,14 +259,54 @@ def test_the_report_says_it_in_words(ablated_run, table):
     assert section["trend"] == ""
     told = attribution_section(config, paths)["sentence"]
     assert "random pairs of the same layers" in told
-    of_one = table[table["model"] == "first"].copy()
-    matched = (of_one["population"] == "matched") & (of_one["domain"] == WHOLE)
-    for low, high, verdict in ((0.1, 0.3, "costs more than"), (-0.3, -0.1, "costs less than")):
-        columns = ["rosetta_excess_ci_low", "rosetta_excess_ci_high"]
-        of_one.loc[matched, columns] = low, high
-        assert f"{verdict} as many others that match them" in model_sentence(of_one)
-    of_one.loc[matched, columns] = -0.1, 0.1
-    assert "costs neither shown more nor less than as many others" in model_sentence(of_one)
+    one = table[table["model"] == "first"].copy()
+    for bounds, p, words in (
+        ((0.1, 0.3), 2 / 21, "costs more than"),
+        ((-0.3, -0.1), 2 / 21, "costs less than"),
+        ((-0.1, 0.1), 2 / 21, "costs neither shown more nor less than"),
+        ((0.1, 0.3), 4 / 21, "costs neither shown more nor less than"),
+    ):
+        told = model_sentence(with_excess(one, bounds, p))
+        assert f"{words} as many others that match them" in told
+        assert f"p among draws {p:.2g}" in told
+
+
+def with_excess(table, bounds, p):
+    """A table whose Rosetta Neurons differ from those that match by an interval, and a p."""
+    changed = table.copy()
+    matched = (changed["population"] == "matched") & (changed["domain"] == WHOLE)
+    changed.loc[matched, ["rosetta_excess_ci_low", "rosetta_excess_ci_high"]] = bounds
+    changed.loc[matched, "p_draws"] = p
+    return changed
+
+
+def test_the_summary_counts_models(table):
+    parts = [
+        with_excess(table[table["model"] == "first"].assign(model=f"m{number}"), bounds, 2 / 21)
+        for number, bounds in enumerate([(0.1, 0.3), (0.2, 0.3), (-0.3, -0.1), (-0.1, 0.1)])
+    ]
+    lone = parts[0][parts[0]["population"] != "matched"].assign(model="m4")
+    assert summary_sentence(pd.concat([*parts, lone])) == (
+        "Ablating Rosetta Neurons costs more than ablating as many others that match them in 2 of "
+        "5 models, less in 1, and neither is shown in 1; 1 model could not be compared."
+    )
+    assert summary_sentence(parts[0]).endswith(
+        "in 1 of 1 model, less in 0, and neither is shown in 0."
+    )
+
+
+def test_a_domain_may_be_called_all(ablated_run, table, tmp_path):
+    """What is told of all samples is told of no domain."""
+    losses = pd.read_parquet(ablated_run / "ablation" / f"{PAIR}.parquet")
+    own = losses[losses["model"] == "first"].replace({"domain": {"d0": "all"}})
+    found = effect_table(own, Bootstrap(n_resamples=199), "first")
+    assert not found.duplicated([*ROWS, "measure"]).any()
+    renamed = table.replace({"domain": {"d0": "all"}})
+    assert model_sentence(renamed[renamed["model"] == "first"]).startswith("first: without its ")
+    paths = Paths(tmp_path)
+    write_csv(paths.table("ablation"), renamed)
+    labels = [label.get_text() for label in draw_ablation(paths).axes[2].get_xticklabels()]
+    assert labels == ["all together", "all", "d1", "d2"]
 
 
 def test_a_table_without_draws_is_drawn(ablated_run, table, tmp_path):

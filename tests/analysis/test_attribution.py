@@ -13,6 +13,7 @@ from rosetta.analysis.attribution import (
     Attributions,
     attribution_table,
     confirmation_rows,
+    living,
     share_interval,
 )
 from rosetta.analysis.columns import ATTRIBUTION_COLUMNS
@@ -22,6 +23,7 @@ from rosetta.models.tokenizers import token_ids, token_strings
 
 SETTINGS = Attribution()
 N_STRINGS, WIDTH = 300, 60
+ALIVE = (np.ones((2, WIDTH), bool), np.ones((2, WIDTH), bool))
 
 
 def random_models(seed=0, n_layers=2, d_a=12, d_b=17):
@@ -74,7 +76,7 @@ def test_a_neuron_that_writes_nothing_has_no_score():
     weights, directions = random_models()
     weights[0][0][3] = 0
     of = Attributions.of((weights[0], weights[1]), (directions[0], directions[1]))
-    table = attribution_table(matches_of([3, 4]), of, SETTINGS, "a--b")
+    table = attribution_table(matches_of([3, 4]), of, ALIVE, SETTINGS, "a--b")
     assert np.isnan(table.loc[0, ["score", "p", "q", "confirmed"]].astype(float)).all()
     assert table.loc[1, ["score", "p", "q", "confirmed"]].notna().all()
 
@@ -86,7 +88,7 @@ def planted_table(noise=0.0, settings=SETTINGS):
     plant(weights, directions, partners, noise)
     of = Attributions.of((weights[0], weights[1]), (directions[0], directions[1]))
     matches = matches_of(np.concatenate([partners, others]))
-    return attribution_table(matches, of, settings, "a--b"), of, matches
+    return attribution_table(matches, of, ALIVE, settings, "a--b"), of, matches
 
 
 def test_planted_partners_are_confirmed_and_others_as_often_as_chance():
@@ -109,7 +111,7 @@ def test_opposite_partners_are_not_confirmed():
     plant(weights, directions, np.arange(10))
     weights[1][1][:10] *= -1
     of = Attributions.of((weights[0], weights[1]), (directions[0], directions[1]))
-    table = attribution_table(matches_of(np.arange(10)), of, SETTINGS, "a--b")
+    table = attribution_table(matches_of(np.arange(10)), of, ALIVE, SETTINGS, "a--b")
     np.testing.assert_allclose(table["score"], -1, atol=1e-5)
     assert not table["confirmed"].any()
     assert (table["p"] == 1).all()
@@ -121,10 +123,27 @@ def test_matches_are_not_among_the_random_pairs():
     plant(weights, directions, np.arange(WIDTH))
     of = Attributions.of((weights[0], weights[1]), (directions[0], directions[1]))
     settings = Attribution(n_random=20_000)
-    table = attribution_table(matches_of(np.arange(WIDTH)), of, settings, "a--b")
+    table = attribution_table(matches_of(np.arange(WIDTH)), of, ALIVE, settings, "a--b")
     assert table["p"].max() < 1e-4  # 1 / (1 + n), n a little below 20,000
-    again = attribution_table(matches_of(np.arange(WIDTH)), of, settings, "a--b")
+    again = attribution_table(matches_of(np.arange(WIDTH)), of, ALIVE, settings, "a--b")
     pd.testing.assert_frame_equal(table, again)
+
+
+def test_dead_neurons_are_not_among_the_random_pairs():
+    """Of both models a half is dead, and would score 1 with one another."""
+    weights, directions = random_models(d_b=N_STRINGS - 1)
+    dead = np.arange(WIDTH // 2)
+    weights[0][0][dead] = weights[0][0][0]
+    plant(weights, directions, dead)
+    of = Attributions.of((weights[0], weights[1]), (directions[0], directions[1]))
+    alive = np.tile(np.arange(WIDTH) >= WIDTH // 2, (2, 1))
+    neurons = pd.DataFrame({"activation_variance": alive.ravel().astype(float)})
+    np.testing.assert_array_equal(living(neurons, 2), alive)
+    matches = matches_of(np.arange(WIDTH // 2, WIDTH))
+    of_living = attribution_table(matches, of, (alive, alive), SETTINGS, "a--b")
+    of_all = attribution_table(matches, of, ALIVE, SETTINGS, "a--b")
+    assert of_living["threshold"].max() < 0.5
+    assert of_all["threshold"].min() > 0.99
 
 
 def test_random_matches_are_confirmed_at_the_rate_of_the_quantile():
@@ -134,7 +153,7 @@ def test_random_matches_are_confirmed_at_the_rate_of_the_quantile():
     rng, parts = np.random.default_rng(6), []
     for number in range(40):
         matches = matches_of(np.arange(WIDTH)).assign(unit_b=rng.permutation(WIDTH))
-        parts.append(attribution_table(matches, of, SETTINGS, f"pair {number}"))
+        parts.append(attribution_table(matches, of, ALIVE, SETTINGS, f"pair {number}"))
     table = pd.concat(parts)
     assert table["confirmed"].mean() == pytest.approx(0.05, abs=0.015)
     assert table["p"].mean() == pytest.approx(0.5, abs=0.02)
@@ -143,7 +162,7 @@ def test_random_matches_are_confirmed_at_the_rate_of_the_quantile():
 def test_too_few_shared_strings_give_no_score():
     weights, directions = random_models()
     of = Attributions.of((weights[0], weights[1]), (directions[0][:19], directions[1][:19]))
-    table = attribution_table(matches_of(np.arange(5)), of, SETTINGS, "a--b")
+    table = attribution_table(matches_of(np.arange(5)), of, ALIVE, SETTINGS, "a--b")
     assert table[["score", "p", "confirmed"]].isna().all().all()
     (whole, *_) = confirmation_rows(table, 19)
     assert whole == {"r_low": -1.0, "r_high": 1.0, "n_strings": 19, "matches": 0}
@@ -210,7 +229,7 @@ def test_partners_of_two_vocabularies_are_confirmed():
         weights[0][0][unit] = a.directions[rows_a[string]].numpy()
         weights[1][1][unit] = b.directions[rows_b[string]].numpy()
     of = Attributions.of((weights[0], weights[1]), shared_directions(a, b))
-    table = attribution_table(matches_of(np.arange(WIDTH)), of, SETTINGS, "a--b")
+    table = attribution_table(matches_of(np.arange(WIDTH)), of, ALIVE, SETTINGS, "a--b")
     assert table["confirmed"][:30].mean() > 0.5
     assert table["score"][:30].mean() > 5 * abs(table["score"][30:].mean())
     assert table["confirmed"][30:].mean() < 0.2

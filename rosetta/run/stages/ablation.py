@@ -68,16 +68,15 @@ def _heldout(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     return [paths.corpus_manifest if text else paths.image_set("heldout")]
 
 
-def _of_models(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
-    """Return what is known of a rung's models and their neurons."""
+def _of_models(_config: Config, paths: Paths, job: Wildcards) -> list[Path]:
+    """Return what is known of all models of a pair or a rung, and of their neurons."""
+    places = (paths.model_manifest, paths.neurons)
+    return [place(name) for place in places for name in files.models(job)]
+
+
+def _vocabularies(config: Config, paths: Paths, job: Wildcards) -> list[Path]:
     names = files.models(job)
-    manifests = [paths.model_manifest(name) for name in names]
-    if config.modality_of(names[0]) == "text":
-        of_neurons = [path(name) for name in names for path in (paths.neurons, paths.vocabulary)]
-        return [*manifests, *of_neurons]
-    pairs = [config.stores_of(group_name((names[0], other))) for other in names[1:]]
-    stores = dict.fromkeys(store for pair in pairs for store in pair)
-    return [*manifests, *map(paths.neurons, stores)]
+    return [paths.vocabulary(name) for name in names if config.modality_of(name) == "text"]
 
 
 def _losses(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
@@ -87,22 +86,19 @@ def _losses(config: Config, paths: Paths, _job: Wildcards) -> list[Path]:
 STAGES = (
     Stage(
         name="attribution",
-        version=1,
+        version=2,
         phase="neurons",
-        reads=("train", "model", "match"),
+        reads=("train", "model", "match", "neurons"),
         job="{pair}",
         jobs=_pairs,
         config_slice=_attribution,
         resources=Sized(by="pair"),
-        inputs=files.both(
-            files.one("matches", "pair"),
-            lambda _, paths, job: list(map(paths.model_manifest, files.models(job))),
-        ),
+        inputs=files.both(files.one("matches", "pair"), _of_models),
         makes=files.one("attribution", "pair"),
     ),
     Stage(
         name="ablate",
-        version=1,
+        version=2,
         phase="ablation",
         reads=(
             "corpus",
@@ -124,6 +120,7 @@ STAGES = (
             _heldout,
             files.one("rosetta", "group"),
             _of_models,
+            _vocabularies,
             # Which matches are above a null model, if that is asked for.
             files.group_matches,
             files.all_nulls,
@@ -161,7 +158,7 @@ STAGES = (
     ),
     Stage(
         name="ablation_tables",
-        version=1,
+        version=2,
         phase="results",
         reads=("ablate",),
         jobs=_with_rungs,
@@ -176,7 +173,7 @@ STAGES = (
     ),
     Stage(
         name="ablation_figures",
-        version=1,
+        version=2,
         phase="results",
         reads=("ablation_tables",),
         jobs=_with_rungs,
