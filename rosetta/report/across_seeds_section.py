@@ -13,6 +13,7 @@ from rosetta.emergence.columns import (
     SEED_FAMILY_COLUMNS,
     SEED_UNIT_COLUMNS,
 )
+from rosetta.report.numbers_in_words import number
 from rosetta.report.pictures import embedded
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_csv
@@ -55,7 +56,7 @@ def shared_sentences(row: pd.Series, families: pd.DataFrame) -> str:
     """
     said = [
         f"{row['model']}, {row['n_trainings']} trainings: a neuron has a partner in "
-        f"{_told(row, 'share', '.0%')} of the others, and {_told(row, 'in_all', '.1%')} of the "
+        f"{number(row, 'share', '.0%')} of the others, and {number(row, 'in_all', '.1%')} of the "
         f"neurons have one in all of them, where {row['in_all_by_chance']:.1%} would if matches "
         f"fell on neurons at random. Exchanged samples, counted alike, make "
         f"{row['matches_exchanged']:.1f} matches per pair, where there are {row['matches']:.1f}.",
@@ -67,18 +68,11 @@ def shared_sentences(row: pd.Series, families: pd.DataFrame) -> str:
     return " ".join(filter(None, said))
 
 
-def _told(row: pd.Series, name: str, form: str) -> str:
-    """Return a number of a row with its interval, if that is known."""
-    low, high = row[f"{name}_ci_low"], row[f"{name}_ci_high"]
-    known = np.isfinite([low, high]).all()
-    return f"{row[name]:{form}}" + (f" [{low:{form}}, {high:{form}}]" if known else "")
-
-
 def _dispersed(row: pd.Series) -> str:
     """Say whether the number of partners varies more than chance makes it."""
     if np.isnan(row["dispersion"]):
         return ""
-    told = f"The number of partners varies {_told(row, 'dispersion', '.1f')} times as much as that"
+    told = f"The number of partners varies {number(row, 'dispersion', '.1f')} times as much as that"
     # Neurons that match others whatever they read make chance vary as well.
     exchanged = row["dispersion_exchanged"]
     if np.isfinite(exchanged):
@@ -95,7 +89,7 @@ def _family(rows: pd.DataFrame) -> str:
         return f"How this goes with partners in {other} is not known."
     low, high = first["rank_correlation_ci_low"], first["rank_correlation_ci_high"]
     told = f"correlates with being shared by {other} (Spearman's "
-    told += f"{_told(first, 'rank_correlation', '.2f')})"
+    told += f"{number(first, 'rank_correlation', '.2f')})"
     if not low > 0 and not high < 0:
         return f"Being shared by more trainings is not shown to go with it: it {told}."
     return f"Being shared by more trainings {told}."

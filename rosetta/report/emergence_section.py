@@ -12,6 +12,7 @@ from rosetta.config import Config
 from rosetta.emergence.columns import ABOVE_ALL, CHANCE_ABOVE_ALL, OWN_R
 from rosetta.emergence.groups import DIFFERENCE
 from rosetta.report.emergence_figure import TABLE_COLUMNS, short
+from rosetta.report.numbers_in_words import number
 from rosetta.report.pictures import embedded
 from rosetta.run.paths import Paths
 from rosetta.storage.tables import read_csv
@@ -73,21 +74,13 @@ def _without_nulls(ladder: str, rows: pd.DataFrame) -> str:
     return (
         f"{ladder}: no null model could be read: {end['reason']}. So which matches are above "
         "chance, when they are and how long they last is not told. All mutual nearest neighbours "
-        f"are {_told(end, 'matches', ',.0f')} at the end, after {short(end['tokens'])} tokens, and "
-        f"{_told(first, 'matches', ',.0f')} at step {first['step']}, chance among them."
+        f"are {number(end, 'matches', ',.0f')} at the end, after {short(end['tokens'])} tokens, and "
+        f"{number(first, 'matches', ',.0f')} at step {first['step']}, chance among them."
     )
 
 
 def _count(row: pd.Series) -> str:
-    return _told(row, ABOVE_ALL, ",.0f")
-
-
-def _told(row: pd.Series, name: str, form: str) -> str:
-    """Return a number of a row with its interval, if that is known."""
-    low, high = row[f"{name}_ci_low"], row[f"{name}_ci_high"]
-    known = np.isfinite([low, high]).all()
-    interval = f" [{low:{form}}, {high:{form}}]" if known else ""
-    return f"{row[name]:{form}}{interval}"
+    return number(row, ABOVE_ALL, ",.0f")
 
 
 def _first_above_chance(rows: pd.DataFrame) -> str:
@@ -103,13 +96,13 @@ def _first_above_chance(rows: pd.DataFrame) -> str:
     if not n:
         return (
             "At the end their interval is not above that of exchanged samples, of which "
-            f"{_told(rows.iloc[-1], CHANCE_ABOVE_ALL, ',.1f')} are above all null models then."
+            f"{number(rows.iloc[-1], CHANCE_ABOVE_ALL, ',.1f')} are above all null models then."
         )
     first = rows.iloc[len(rows) - n]
     return (
         f"From step {first['step']} on ({short(first['tokens'])} tokens) their interval lies above "
         "that of exchanged samples, of which "
-        f"{_told(first, CHANCE_ABOVE_ALL, ',.1f')} are above all null models then."
+        f"{number(first, CHANCE_ABOVE_ALL, ',.1f')} are above all null models then."
     )
 
 
@@ -123,7 +116,7 @@ def _half_emerged(rows: pd.DataFrame) -> str:
         return "Half of the final pairs are above all null models at the end only."
     return (
         f"Half of the final pairs are above all null models by step {first['step']} "
-        f"({short(first['tokens'])} tokens): {_told(first, 'emerged', '.0%')}."
+        f"({short(first['tokens'])} tokens): {number(first, 'emerged', '.0%')}."
     )
 
 
@@ -137,7 +130,7 @@ def _lasting(curve: pd.DataFrame) -> str:
         return (
             "More than half of the matches that are new after the first step last as long as they "
             "are followed: "
-            f"{_told(last, 'survival', '.0%')} beyond {last['doublings']:.1f} doublings of the "
+            f"{number(last, 'survival', '.0%')} beyond {last['doublings']:.1f} doublings of the "
             "tokens read."
         )
     low, high = row["half_life_ci_low"], row["half_life_ci_high"]
