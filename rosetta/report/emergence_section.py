@@ -74,8 +74,8 @@ def _without_nulls(ladder: str, rows: pd.DataFrame) -> str:
     return (
         f"{ladder}: no null model could be read: {end['reason']}. So which matches are above "
         "chance, when they are and how long they last is not told. All mutual nearest neighbours "
-        f"are {number(end, 'matches', ',.0f')} at the end, after {short(end['tokens'])} tokens, and "
-        f"{number(first, 'matches', ',.0f')} at step {first['step']}, chance among them."
+        f"are {number(end, 'matches', ',.0f')} at the end, after {short(end['tokens'])} tokens, "
+        f"and {number(first, 'matches', ',.0f')} at step {first['step']}, chance among them."
     )
 
 
