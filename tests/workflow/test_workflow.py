@@ -60,7 +60,7 @@ def test_a_deleted_result_is_made_again(project):
 
 
 AFTER_MATCHES = {"pair", "part_of_rung", "groups", "tables", "drawings", "viewer", "filtering"}
-AFTER_MATCHES |= {"over_training", "autoencoders"}
+AFTER_MATCHES |= {"over_training", "autoencoders", "effects"}
 
 
 @pytest.mark.parametrize(
