@@ -140,11 +140,10 @@ def test_a_manifest_tells_the_modality_of_its_own_entry_only(tmp_path):
 
 
 def test_sizes_of_the_zoo_are_known_before_any_job(tmp_path):
-    content = {**TINY, "results": "results", "ladders": {"x": [["pythia-m", "opt-s"]]}}
-    content.pop("training_ladders")
     ladders = {"x": [["pythia-m", "opt-s"]]}
     content = {**TINY, "results": "results", "ladders": ladders, "ablation": None}
-    content.pop("filtering", None)
+    for section in ("filtering", "training_ladders"):
+        content.pop(section)
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(content))
     message = (
         r"ladders\.x\[0\]: pythia-m has 96 neurons and opt-s 32; .*Name models of like "
