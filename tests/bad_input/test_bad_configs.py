@@ -361,11 +361,6 @@ BAD = [
         {"ladder": "pythia-opt", "above": "permutation"},
         r"ablation\.above: .*'documents' or 'untrained'",
     ),
-    (
-        "corpus/splits",
-        {"train": 0.7, "match": 0.3, "pool": 0.0, "heldout": 0.0},
-        r"ablation: losses are measured on corpus\.splits\.heldout, which is 0",
-    ),
     ("attribution", {"quantile": 1.0}, r"attribution\.quantile: .*less than 1"),
     (
         "annotation",

@@ -205,3 +205,11 @@ def test_unreadable_files(tmp_path):
     (tmp_path / "bad.yaml").write_text("a: [1")
     with pytest.raises(ConfigError, match="not YAML"):
         load_config(tmp_path / "bad.yaml")
+
+
+def test_ablations_need_held_out_text():
+    splits = {"train": 0.7, "match": 0.3, "pool": 0.0, "heldout": 0.0}
+    content = changed(ablation={"ladder": "fg"}, corpus={"splits": splits}, filtering=None)
+    message = r"ablation: losses are measured on corpus\.splits\.heldout, which is 0"
+    with pytest.raises(ConfigError, match=message):
+        parse_config(content)
