@@ -267,9 +267,13 @@ def phases_of(plan):
 
 
 def test_the_plan_counts_jobs_and_bytes(tmp_path):
-    config = load_config(ROOT / "config.yaml")
+    whole = load_config(ROOT / "config.yaml")
+    # Steps of a training are captured and matched beside the ladders.
+    config = whole.model_copy(update={"training_ladders": {}})
     plan = plan_run(config, Paths(tmp_path))
     phases = phases_of(plan)
+    over_training = phases_of(plan_run(whole, Paths(tmp_path)))
+    assert over_training["correlation"].flops > phases["correlation"].flops
     n_jobs = {name: phase.jobs for name, phase in phases.items()}
     assert sum(n_jobs.values()) == sum(map(len, job_names(config).values()))
     # A job that does the work of several phases counts in its first.
@@ -288,7 +292,7 @@ def test_the_plan_counts_jobs_and_bytes(tmp_path):
     assert phases["sweeps"].flops == pytest.approx((1 + 1 + 1 + 1) * of_first, rel=1e-4)
     assert of_first < phases["intervals"].flops < 1.1 * of_first
     text = plan.render()
-    for word in ("training", "FLOPs", "disk GB", "memory GB", "minutes", "2,048 × 2,048"):
+    for word in ("training", "FLOPs", "disk GB", "memory GB", "minutes", "1,280 × 1,280"):
         assert word in text
 
 
