@@ -51,6 +51,7 @@ def draw_contact_sheet(config: Config, paths: Paths, pair: str) -> plt.Figure:
     from the lowest to the highest value of its neuron on the images of its row, and is enlarged
     bilinearly.
     """
+    plt.rcdefaults()  # what a process has drawn before must not show
     stores = config.stores_of(pair)
     matches = read_parquet(paths.matches(pair), MATCH_COLUMNS).nlargest(
         config.report.n_matches, "r"

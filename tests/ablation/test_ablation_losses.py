@@ -143,7 +143,7 @@ def test_a_planted_neuron_costs_what_it_should(method):
     excess = rows.loc[("ablate", "matched")]
     assert excess["rosetta_excess"] == pytest.approx(cost.sum() / size, abs=2e-6)
     low, high = excess["rosetta_excess_ci_low"], excess["rosetta_excess_ci_high"]
-    assert low < cost.sum() / size < high
+    assert np.isnan([low, high]).all(), "all draws cost the same, so they tell no error"
     told = measured.composition.set_index(["treatment", "population"])
     assert told.loc[("ablate", "matched"), "n_ablated"] == 1
     assert told.loc[("keep", "rosetta"), "n_ablated"] == shape.n_neurons - 1

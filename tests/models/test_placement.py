@@ -198,7 +198,8 @@ def test_the_planner_rejects_a_model_that_cannot_fit_with_the_numbers(tmp_path, 
 
 def test_weights_that_fit_gpus_but_no_main_memory_are_rejected_before_they_are_to_be_read(tmp_path):
     given = {"gpu_memory_gb": 80, "n_gpus": 4, "cpu_memory_gb": 100}
-    trained = {"controls": {"untrained_seeds": []}}
+    # Attributions hold the weights of both models of a pair.
+    trained = {"controls": {"untrained_seeds": []}, "attribution": None}
     config = parse_config({**large(**given), "results": str(tmp_path), **trained})
     message = (
         r"in main memory: models\.a: does not fit.* 141\.1 GB .*100 GB.* more: "

@@ -255,8 +255,8 @@ def test_instruments_cost_what_they_look_at(tmp_path):
     )
     assert first - fewer == pytest.approx(180 * 2 * 160**2 * n_layers_a * n_layers_b)
     assert first < flops(pair, max_samples=None)
-    assert flops(("pythia-2048", "opt-2048")) > 100 * first
-    assert flops(("pythia-2048", "opt-2048"), max_neurons=2047) == 0
+    assert flops(("pythia-1280", "opt-1280")) > 100 * first
+    assert flops(("pythia-1280", "opt-1280"), max_neurons=1279) == 0
 
 
 def test_autoencoders_cost_what_they_train_encode_and_match(tmp_path):
@@ -354,7 +354,11 @@ def test_a_plan_counts_the_cores_that_jobs_take(tmp_path, monkeypatch):
     small = plan_run(load(tiny), Paths(tmp_path))
     assert "of 8 core(s) a capture takes 1, a correlation takes 1" in small.notes
     config = load(tiny).model_dump(exclude_unset=True)
-    pair = {"ladders": {"pythia-opt": [["pythia-m", "opt-m"]]}}
+    pair = {
+        "ladders": {"pythia-opt": [["pythia-m", "opt-m"]]},
+        "training_ladders": {},
+        "ablation": None,
+    }
     activations = {**config["activations"], "shards_per_job": "one", "n_shards": 1}
     one = plan_run(parse_config({**config, **pair, "activations": activations}), Paths(tmp_path))
     assert "of 8 core(s) a capture takes 4, a correlation takes 8" in one.notes
@@ -377,7 +381,7 @@ def test_jobs_with_less_text_than_there_can_be_cost_no_more(tmp_path, documents)
     """Also where less text means that all neurons are ranked on half-samples, which costs more."""
     config = load(ROOT / "config.yaml")
     most = known_at_most(config, Paths(tmp_path))
-    pair = ("pythia-2048", "opt-2048")
+    pair = ("pythia-1280", "opt-1280")
     less, more = (
         replace(most, extent=replace(most.extent, positions=n * config.activations.sequence_length))
         for n in (documents, documents * 3 // 2)

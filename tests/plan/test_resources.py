@@ -43,17 +43,17 @@ def test_the_default_run_fits_a_workstation(tmp_path):
 
 def test_the_size_of_a_zoo_model_is_near_the_truth_before_and_exact_after(tmp_path):
     config, paths = load_config(ROOT / "config.yaml"), Paths(tmp_path)
-    before = model_size(config, paths, "opt-2048")
+    before = model_size(config, paths, "opt-1280")
     assert before.shape.n_neurons == 2048
     shape = before.shape.facts
     content = {
         "kind": "model",
-        "made_by": made_by(config, "model", "opt-2048"),
+        "made_by": made_by(config, "model", "opt-1280"),
         **shape,
         "n_parameters": 900_000,
     }
-    write_manifest(paths.model_manifest("opt-2048"), content)
-    assert model_size(config, paths, "opt-2048") == (before.shape, 900_000)
+    write_manifest(paths.model_manifest("opt-1280"), content)
+    assert model_size(config, paths, "opt-1280") == (before.shape, 900_000)
     assert before.n_parameters == pytest.approx(900_000, rel=0.5)
 
 
@@ -108,8 +108,8 @@ def test_long_jobs_that_gain_from_a_gpu_ask_for_one_where_the_configuration_says
     data = {**config.model_dump(exclude_unset=True), "models": models, "gpu_from_minutes": 60}
     on_gpu = parse_config(data)
     pair = config.pairs()[0]
-    assert needs_of_job(config, paths, "activations", {"model": "opt-2048"}).gpu == 0
-    assert needs_of_job(on_gpu, paths, "activations", {"model": "opt-2048"}).gpu == 0, "it is short"
+    assert needs_of_job(config, paths, "activations", {"model": "opt-1280"}).gpu == 0
+    assert needs_of_job(on_gpu, paths, "activations", {"model": "opt-1280"}).gpu == 0, "it is short"
     assert needs_of_job(on_gpu, paths, "activations", {"model": "large"}).gpu == 1
     assert needs_of_job(on_gpu, paths, "vocabulary", {"model": "large"}).gpu == 0, (
         "nothing there runs on a GPU"

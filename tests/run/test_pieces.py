@@ -72,6 +72,8 @@ FROM_MATCHES = {
 }
 # Autoencoders themselves depend on stores alone.
 OF_FEATURES = {"sae_tables", "sae_figures"}
+OF_ABLATIONS = {"ablation_tables", "ablation_figures"}
+OF_OUTPUTS = {"ablate", "attribution", "attribution_tables", "attribution_figures", *OF_ABLATIONS}
 COMPARED = {"instruments", "instrument_tables", "instrument_figures"}
 FROM_TABLES = {
     *EMERGENCE,
@@ -106,11 +108,15 @@ FROM_TABLES = {
         ),
         (
             {"matching": {**TINY["matching"], "k": 2}},
-            FROM_MATCHES | COMPARED | OF_FEATURES | {"nulls", "intervals", "sweeps", "sae_match"},
+            FROM_MATCHES
+            | COMPARED
+            | OF_FEATURES
+            | OF_OUTPUTS
+            | {"nulls", "intervals", "sweeps", "sae_match"},
         ),
         ({"instruments": {**TINY["instruments"], "soft_price": 0.1}}, {*COMPARED, "report"}),
         ({"report": {"n_matches": 2}}, {"report"}),
-        ({"bootstrap": {"seed": 1}}, FROM_TABLES | OF_FEATURES),
+        ({"bootstrap": {"seed": 1}}, FROM_TABLES | OF_FEATURES | OF_ABLATIONS),
         (
             {"sae": {**TINY["sae"], "k": 5}},
             {"sae", "sae_encode", "sae_match", *OF_FEATURES, "report"},
@@ -120,7 +126,7 @@ FROM_TABLES = {
         # pairs are too large for instruments.
         (
             {"correlation": {**TINY["correlation"], "memory_gb": 1.5}},
-            {"intervals", *COMPARED, *FROM_MATCHES, "sae_match", *OF_FEATURES},
+            {"intervals", *COMPARED, *FROM_MATCHES, "sae_match", *OF_FEATURES, *OF_OUTPUTS},
         ),
     ],
     ids=[

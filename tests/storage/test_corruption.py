@@ -367,7 +367,7 @@ def test_what_verify_says_makes_exactly_the_damaged_pieces_again(finished, tmp_p
     )
     totals = re.findall(r"^total +(\d+)$", done.stdout + done.stderr, re.MULTILINE)
     # The table is the last: what its job reads of the new weights and stores is made first.
-    assert totals == ["1", "1", "5"]
+    assert totals == ["1", "1", "7"]
     assert contents(copy) == before
 
 
