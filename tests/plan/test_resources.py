@@ -44,7 +44,7 @@ def test_the_default_run_fits_a_workstation(tmp_path):
 def test_the_size_of_a_zoo_model_is_near_the_truth_before_and_exact_after(tmp_path):
     config, paths = load_config(ROOT / "config.yaml"), Paths(tmp_path)
     before = model_size(config, paths, "opt-1280")
-    assert before.shape.n_neurons == 2048
+    assert before.shape.n_neurons == 1280
     shape = before.shape.facts
     content = {
         "kind": "model",
