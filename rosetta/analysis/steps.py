@@ -274,17 +274,17 @@ def attribution_step(config: Config, paths: Paths, pair: str) -> None:
     import torch
 
     from rosetta.analysis.attribution import MIN_STRINGS, Attributions, attribution_table, living
-    from rosetta.models.readout import shared_directions
+    from rosetta.models.readout import Written, shared_directions
 
     assert config.attribution is not None, "the stage runs only with it"
     torch.set_num_threads(1)
     names = pair.split(PAIR_SEPARATOR)
-    a, b = (_readout(config, paths, name) for name in names)
-    weights = [[one.numpy() for one in read.weights()] for read in (a, b)]
-    of = Attributions.of((weights[0], weights[1]), shared_directions(a, b))
+    # One model is in memory at a time; what it writes stays.
+    a, b = (Written.of(_readout(config, paths, name)) for name in names)
+    of = Attributions.of((a.weights, b.weights), shared_directions(a, b))
     matches = read_parquet(paths.matches(pair), MATCH_COLUMNS)
     neurons = [read_parquet(paths.neurons(name), NEURON_COLUMNS) for name in names]
-    alive = living(neurons[0], a.n_layers), living(neurons[1], b.n_layers)
+    alive = living(neurons[0], len(a.weights)), living(neurons[1], len(b.weights))
     table = attribution_table(matches, of, alive, config.attribution, pair)
     few = "" if of.n_strings >= MIN_STRINGS else ", too few to compare what neurons do to them"
     say(f"{pair}: {of.n_strings} strings are tokens of both models{few}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -103,12 +103,33 @@ def load_readout(
     return Readout(loaded, place, shape.n_layers, directions, tokenizer, ids[: len(directions)])
 
 
-def shared_directions(a: Readout, b: Readout) -> tuple[np.ndarray, np.ndarray]:
+class Written(NamedTuple):
+    """What is compared of a model's outputs, once the model itself is let go.
+
+    Attributes
+    ----------
+    weights : list of ndarray of float32, each of shape (d_mlp, d_model)
+        Output weights of every layer.
+    directions : Tensor of float32, shape (|V|, d_model)
+        Unembedding vectors.
+    strings : dict of str to int
+        `Readout.strings`.
+    """
+
+    weights: list[np.ndarray]
+    directions: torch.Tensor
+    strings: dict[str, int]
+
+    @classmethod
+    def of(cls, read: Readout) -> Written:
+        """Return what is compared of a loaded model."""
+        return cls([one.numpy() for one in read.weights()], read.directions, read.strings())
+
+
+def shared_directions(a: Written, b: Written) -> tuple[np.ndarray, np.ndarray]:
     """Return the unembedding vectors of the strings that are tokens of both models, in one order:
     two ndarrays of float64, each of shape (n_strings, d_model).
     """
-    strings_a, strings_b = a.strings(), b.strings()
-    shared = sorted(strings_a.keys() & strings_b.keys())
-    rows = [strings_a[string] for string in shared], [strings_b[string] for string in shared]
-    of_a, of_b = a.directions[rows[0]], b.directions[rows[1]]
+    shared = sorted(a.strings.keys() & b.strings.keys())
+    of_a, of_b = (one.directions[[one.strings[string] for string in shared]] for one in (a, b))
     return of_a.double().numpy(), of_b.double().numpy()

@@ -18,7 +18,7 @@ from rosetta.analysis.attribution import (
 )
 from rosetta.analysis.columns import ATTRIBUTION_COLUMNS
 from rosetta.config.ablation import Attribution
-from rosetta.models.readout import Readout, shared_directions
+from rosetta.models.readout import Readout, Written, shared_directions
 from rosetta.models.tokenizers import token_ids, token_strings
 
 SETTINGS = Attribution()
@@ -198,7 +198,7 @@ def test_strings_are_shared_across_kinds_of_tokenizers():
     shared = sorted(a.strings().keys() & b.strings().keys())
     assert {" f", " tw", "d", "e"} <= set(shared)
     assert not any("\ufffd" in string or string in ("<s>", "</s>") for string in shared)
-    of_a, of_b = shared_directions(a, b)
+    of_a, of_b = shared_directions(*(Written([], one.directions, one.strings()) for one in (a, b)))
     assert (of_a.shape, of_b.shape) == ((len(shared), 8), (len(shared), 11))
     for string, row_a, row_b in zip(shared, of_a, of_b, strict=True):
         for read, row in ((a, row_a), (b, row_b)):
@@ -228,7 +228,9 @@ def test_partners_of_two_vocabularies_are_confirmed():
     for unit, string in enumerate(promoted):
         weights[0][0][unit] = a.directions[rows_a[string]].numpy()
         weights[1][1][unit] = b.directions[rows_b[string]].numpy()
-    of = Attributions.of((weights[0], weights[1]), shared_directions(a, b))
+    sides = zip(weights, (a, b), strict=True)
+    written = [Written(mine, read.directions, read.strings()) for mine, read in sides]
+    of = Attributions.of((weights[0], weights[1]), shared_directions(*written))
     table = attribution_table(matches_of(np.arange(WIDTH)), of, ALIVE, SETTINGS, "a--b")
     assert table["confirmed"][:30].mean() > 0.5
     assert table["score"][:30].mean() > 5 * abs(table["score"][30:].mean())

@@ -20,11 +20,13 @@ PIXEL_BYTES = 2  # of an image, which is copied once
 
 
 def attribution(known: Known, pair: tuple[str, str]) -> Cost:
-    """Return the cost of comparing what the neurons of two models write: both are read."""
+    """Return the cost of comparing what the neurons of two models write: each is read in its
+    turn, and the output weights of both are kept.
+    """
     sizes = [known.size_of(name) for name in pair]
     read = [planned_reading(known.config, *one).n_bytes for one in zip(pair, sizes, strict=True)]
     copies = OUTPUT_BYTES * sum(size.n_parameters for size in sizes)
-    return Cost(sum(read) + copies)
+    return Cost(max(read) + copies)
 
 
 def ablate(known: Known, group: tuple[str, ...]) -> Cost:
