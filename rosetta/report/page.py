@@ -107,45 +107,42 @@ def _environment(config: Config, paths: Paths) -> jinja2.Environment:
 
 def render_report(config: Config, paths: Paths) -> str:
     """Return the page of a finished run, from its tables, figures, manifests and top contexts."""
+    environment = _environment(config, paths)  # reads the models first: a run without any says so
     texts = "text" in config.modalities
     theory, filtering = _theory(config, paths) if texts else None, filtering_section(config, paths)
     ablation = ablation_section(config, paths)
     said = {MATTER: ablation, WHY: theory, WHAT_FOR: filtering}
     parts = {key: title for key, title in QUESTIONS.items() if said.get(key, key)}
-    return (
-        _environment(config, paths)
-        .get_template("report.html.jinja")
-        .render(
-            questions=QUESTIONS,
-            parts=parts,
-            summary=_summary(config, paths, filtering, ablation),
-            version=__version__,
-            versions={name: version(name) for name in LIBRARIES},
-            machine=f"Python {platform.python_version()} on {platform.machine()}",
-            config=dump_config(config),
-            seen=" and the same ".join(config.modalities),
-            said=words_for(config.modalities),
-            corpus=read_manifest(paths.corpus_manifest, "corpus") if texts else None,
-            images=image_section(config, paths),
-            n_read=config.activations.max_documents or float("inf"),
-            models=_model_table(config, paths),
-            cautions=cautions(config),
-            growth=_growth(config, paths),
-            controls=_controls(config, paths),
-            instruments=instrument_section(config, paths),
-            emergence=emergence_section(config, paths),
-            across_seeds=across_seeds_section(config, paths),
-            attribution=attribution_section(config, paths),
-            ablation=ablation,
-            sae=sae_section(config, paths),
-            theory=theory,
-            filtering=filtering,
-            phases=phase_table(config, paths),
-            neurons=neuron_section(config, paths),
-            judge=_judge(config, paths),
-            titles=TITLES,
-            k=config.matching.k,
-        )
+    return environment.get_template("report.html.jinja").render(
+        questions=QUESTIONS,
+        parts=parts,
+        summary=_summary(config, paths, filtering, ablation),
+        version=__version__,
+        versions={name: version(name) for name in LIBRARIES},
+        machine=f"Python {platform.python_version()} on {platform.machine()}",
+        config=dump_config(config),
+        seen=" and the same ".join(config.modalities),
+        said=words_for(config.modalities),
+        corpus=read_manifest(paths.corpus_manifest, "corpus") if texts else None,
+        images=image_section(config, paths),
+        n_read=config.activations.max_documents or float("inf"),
+        models=_model_table(config, paths),
+        cautions=cautions(config),
+        growth=_growth(config, paths),
+        controls=_controls(config, paths),
+        instruments=instrument_section(config, paths),
+        emergence=emergence_section(config, paths),
+        across_seeds=across_seeds_section(config, paths),
+        attribution=attribution_section(config, paths),
+        ablation=ablation,
+        sae=sae_section(config, paths),
+        theory=theory,
+        filtering=filtering,
+        phases=phase_table(config, paths),
+        neurons=neuron_section(config, paths),
+        judge=_judge(config, paths),
+        titles=TITLES,
+        k=config.matching.k,
     )
 
 
