@@ -20,7 +20,7 @@ import torch
 
 from rosetta.correlation.neighbors import Neighbors
 from rosetta.correlation.plan import LISTED_COST, Tile
-from rosetta.correlation.topk import top_k
+from rosetta.correlation.topk import nearest_both_ways
 
 # Relative rounding of an estimate made of bfloat16 directions, and of float32 ones.
 ROUNDING = {torch.bfloat16: 2.0**-7, torch.float32: 1e-5}
@@ -184,7 +184,7 @@ def estimate_neighbors(
     r = (a.T @ b).float()
     r[dead[0]] = -torch.inf
     r[:, dead[1]] = -torch.inf
-    return top_k(r, k, tile.b_low), top_k(r.T, k, tile.a_low)
+    return nearest_both_ways(r, k, tile.a_low, tile.b_low)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from rosetta.errors import PlanError
 from rosetta.models.placement import PROCESS_BYTES
 
 ROWS = 4096  # aligned positions per block of rows
+RUN_ROWS = 16_384  # positions summed in float32 before they are added to float64 sums
 # positions that are permuted, or whose samples are exchanged, among themselves, in memory
 WINDOW = 16_384
 # A listed pair costs about this many times its share of a dense product.
@@ -21,9 +22,6 @@ LISTED_COST = 50
 REORDERED = (
     WINDOW + 2 * ROWS
 )  # rows of a side held to be permuted: a window, and two blocks gathered from it
-# Bytes per cell of a tile: the float64 sums and, but for float64 products, the run summed in
-# float32.
-CELL_BYTES = {"float32": 12, "bfloat16": 12, "float64": 8}
 # Bytes per value of a block of rows: two blocks, the raw chunk and the copies made while it is
 # decoded.
 ROW_VALUE_BYTES = {"float32": 20, "bfloat16": 22, "float64": 28}
@@ -143,7 +141,8 @@ def plan_tiles(
     """
 
     def work(width_a: int, width_b: int) -> int:
-        return tile_bytes(width_a, width_b, precision, held, n_orders)
+        of_cell = cell_bytes(precision, size.n_positions)
+        return tile_bytes(width_a, width_b, precision, held, n_orders * of_cell)
 
     (width_a, width_b), peak = _fit(work, size, budget)
     edges_a, edges_b = _edges(size.n_a, width_a), _edges(size.n_b, width_b)
@@ -328,14 +327,21 @@ def check_budget(
     plan_tiles(size, budget, held=held)
 
 
+def cell_bytes(precision: str, n_positions: int) -> int:
+    """Return the bytes that the sums of one pair of neurons take (see `Products`)."""
+    if precision == "float64":
+        return 8
+    return 4 if n_positions <= RUN_ROWS else 12  # a run in float32, and the runs before it
+
+
 def tile_bytes(
-    width_a: int, width_b: int, precision: str, held: tuple[int, int] = (0, 0), n_orders: int = 1
+    width_a: int, width_b: int, precision: str, held: tuple[int, int], of_cell: int
 ) -> int:
-    """Return the estimated memory of working on one tile."""
+    """Return the estimated memory of working on one tile; `of_cell` bytes are those of its sums."""
     cells = width_a * width_b
     rows = ROW_VALUE_BYTES[precision] * ROWS * (width_a + width_b)
     rows += (8 if precision == "float64" else 4) * (held[0] * width_a + held[1] * width_b)
-    return CELL_BYTES[precision] * cells * n_orders + rows + min(STRIP_BYTES, 8 * cells)
+    return of_cell * cells + rows + min(STRIP_BYTES, 8 * cells)
 
 
 def fits_rematch(

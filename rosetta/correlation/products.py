@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 import torch
 
+from rosetta.correlation.plan import RUN_ROWS
 from rosetta.errors import ConfigError
 from rosetta.models.devices import CPU, best_device
 
-# Rows summed in float32 before they are flushed into float64.
-RUN_ROWS = 16_384
 # On CPUs torch rounds a bfloat16 product to bfloat16 when it is done. Short runs keep those single
 # roundings small and independent: their relative error is 2⁻⁹ at most each, and falls with the
 # square root of the number of runs.
@@ -60,11 +60,14 @@ def product_device(precision: str) -> torch.device:
 
 
 def add_products(sums: torch.Tensor, a: torch.Tensor, b: torch.Tensor, precision: str) -> None:
-    """Add products of rows a (n, n_a) and b (n, n_b) to sums (n_a, n_b), float32."""
-    if precision == "float32":
+    """Add products of rows a (n, n_a) and b (n, n_b) to sums (n_a, n_b)."""
+    if precision == "float64":
+        if sums.dtype == a.dtype:
+            sums.addmm_(a.T, b)
+        else:  # those of a block, which are kept in float32
+            sums += a.T @ b
+    elif precision == "float32":
         sums.addmm_(a.T, b)
-    elif precision == "float64":
-        sums += a.T @ b
     elif sums.device.type == "cuda":
         a, b = a.bfloat16(), b.bfloat16()
         torch.ops.aten.addmm.dtype_out(sums, a.T, b, torch.float32, out=sums)
@@ -94,49 +97,49 @@ class Products:
         Neurons of either side.
     precision : {'float32', 'bfloat16', 'float64'}
         What is multiplied. float32 and bfloat16 products are summed in float32 over runs of at most
-        `RUN_ROWS` rows, and the runs in float64.
+        `RUN_ROWS` rows, and the runs in float64, which takes memory once there is a second run.
     """
 
     def __init__(self, n_a: int, n_b: int, precision: str) -> None:
         self.device = product_device(precision)
-        self._total = torch.zeros((n_a, n_b), dtype=torch.float64, device=self.device)
+        self.shape = n_a, n_b
         self._precision = precision
-        self._run = None if precision == "float64" else torch.zeros((n_a, n_b), device=self.device)
-        self._rows_in_run = 0
+        # float64 sums are one run without an end.
+        dtype = torch.float64 if precision == "float64" else torch.float32
+        self._run_rows = math.inf if precision == "float64" else RUN_ROWS
+        self._run, self._rows_in_run = torch.zeros(self.shape, dtype=dtype, device=self.device), 0
+        self._total: torch.Tensor | None = None  # of the runs before this one
 
     def add(self, a: torch.Tensor, b: torch.Tensor) -> None:
         """Add rows a (n, n_a) and b (n, n_b)."""
         a, b = a.to(self.device), b.to(self.device)
-        if self._run is None:
-            self._total.addmm_(a.T, b)
-            return
-        if self._rows_in_run + len(a) > RUN_ROWS:
+        if self._rows_in_run + len(a) > self._run_rows:
             self._flush()
         self._rows_in_run += len(a)
         add_products(self._run, a, b, self._precision)
 
     def state(self) -> dict[str, np.ndarray]:
         """Return what `add` has summed so far, for `restore`."""
-        found = {"total": self._total.cpu().numpy(), "rows": np.array(self._rows_in_run)}
-        return found if self._run is None else {**found, "run": self._run.cpu().numpy()}
+        found = {"run": self._run.cpu().numpy(), "rows": np.array(self._rows_in_run)}
+        return found if self._total is None else {**found, "total": self._total.cpu().numpy()}
 
     def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from a state of products of the same shape and precision."""
         # In place of the zeros, not beside them.
-        self._total = torch.from_numpy(state["total"]).to(self.device)
+        self._run = torch.from_numpy(state["run"]).to(self.device)
         self._rows_in_run = int(state["rows"])
-        if self._run is not None:
-            self._run = torch.from_numpy(state["run"]).to(self.device)
+        if "total" in state:
+            self._total = torch.from_numpy(state["total"]).to(self.device)
 
-    def take(self) -> torch.Tensor:
-        """Return the sums, float64 of shape (n_a, n_b), and let go of all memory."""
-        self._flush()
-        total, self._total, self._run = self._total, torch.empty(0), None
-        return total
+    def sums(self, rows: slice) -> torch.Tensor:
+        """Return the sums of a range of A's neurons: a new float64 tensor of shape (rows, n_b)."""
+        found = self._run[rows].to(torch.float64, copy=True)
+        return found if self._total is None else found.add_(self._total[rows])
 
     def _flush(self) -> None:
-        if self._run is None or not self._rows_in_run:
-            return
+        """Add the sums of a run to those of the runs before it."""
+        if self._total is None:
+            self._total = torch.zeros_like(self._run, dtype=torch.float64)
         add_converted(self._total, self._run)
         self._run.zero_()
         self._rows_in_run = 0

@@ -33,7 +33,7 @@ from rosetta.correlation.products import add_products, product_device
 from rosetta.correlation.stream import Reading, cut_blocks, neurons_of
 from rosetta.correlation.sums import ColumnSums
 from rosetta.correlation.tiles import reduced, to_correlations
-from rosetta.correlation.topk import top_k
+from rosetta.correlation.topk import nearest_both_ways
 from rosetta.hadamard import hadamard, largest_order
 from rosetta.progress import bar
 
@@ -175,8 +175,8 @@ def rematch(asked: Rematching, precision: str) -> Resampled:
     asked : Rematching
         The pair, and its blocks of samples.
     precision : str
-        As in `rosetta.correlation.tiles.correlate_tile`. Products of a block are summed and kept in
-        float32.
+        As in `rosetta.correlation.tiles.correlate_neurons`. Products of a block are summed and
+        kept in float32.
     """
     blocks = asked.blocks
     products, sums_a, sums_b = _block_sums(asked, precision)
@@ -200,7 +200,7 @@ def mutual_nearest(r: torch.Tensor, k: int) -> Replicate:
     """Return the mutual k-nearest neighbours in a matrix of correlations; -inf marks pairs that
     have none.
     """
-    of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)
+    of_a, of_b = nearest_both_ways(r, k)
     rows, ranks = np.nonzero(of_a.index >= 0)
     columns = of_a.index[rows, ranks]
     mutual = (of_b.index[columns] == rows[:, None]).any(axis=1)

@@ -35,7 +35,6 @@ from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.schedule import run_tasks
 from rosetta.correlation.stream import neurons_of
 from rosetta.correlation.tiles import correlate_neurons
-from rosetta.correlation.topk import top_k
 from rosetta.progress import say
 
 # Above this share of all correlations, computing whole neurons costs as much as the exact method.
@@ -275,8 +274,9 @@ def whole_on_disk(
 
     def make() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         neurons = neurons_of(task.pair.open(), tile, only_a - tile.a_low, only_b - tile.b_low)
-        (r,), *_ = correlate_neurons(*neurons, task.pooling, "float32")
-        of_a, of_b = top_k(r, k, 0), top_k(r.T, k, 0)
+        (found,) = correlate_neurons(*neurons, task.pooling, "float32")
+        nearest = found.nearest(k)
+        of_a, of_b = nearest.a, nearest.b
         i, rank = np.nonzero(of_a.index >= 0)
         j, back = np.nonzero(of_b.index >= 0)
         u = np.concatenate([only_a[i], only_a[of_b.index[j, back]]])

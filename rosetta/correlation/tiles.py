@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -24,24 +24,65 @@ from rosetta.correlation.products import Products, product_device
 from rosetta.correlation.schedule import run_tasks
 from rosetta.correlation.stream import Neurons, Reading, centred_blocks, neurons_of, prefetched
 from rosetta.correlation.sums import ColumnSums
-from rosetta.correlation.topk import top_k
+from rosetta.correlation.topk import NearestBothWays, strip_ranges
 from rosetta.errors import PlanError
 from rosetta.progress import say
 
 
-def correlate_tile(
-    pair: AlignedPair, tile: Tile, pooling: str, precision: str
-) -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
-    """Return the exact correlations of all neurons of a tile, of positions in a single order (see
-    `correlate_neurons`).
+class Columns(NamedTuple):
+    """Totals, reciprocal deviations (1 for dead ones) and dead neurons of one side."""
+
+    total: torch.Tensor
+    scale: torch.Tensor
+    dead: torch.Tensor
+
+    def of(self, neurons: slice) -> Columns:
+        """Return those of some neurons."""
+        return Columns(self.total[neurons], self.scale[neurons], self.dead[neurons])
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """Exact correlations of the neurons of a tile, made from their sums strip by strip: the matrix
+    of r itself takes no memory.
+
+    Attributes
+    ----------
+    products : Products
+        Sums over the positions.
+    a, b : Columns
+        Of either side.
+    n_positions : int
+        Over how many positions.
     """
-    (r,), dead_a, dead_b = correlate_neurons(*neurons_of(pair, tile), pooling, precision)
-    return r, dead_a, dead_b
+
+    products: Products
+    a: Columns
+    b: Columns
+    n_positions: int
+
+    def strips(self, ranges: Iterable[slice]) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Yield ranges of A's neurons and their r with all of B's, float64 of shape (rows, n_b);
+        -inf where one of the neurons is dead.
+        """
+        for rows in ranges:
+            r = self.products.sums(rows)
+            to_correlations(r, self.a.of(rows), self.b, self.n_positions)
+            yield rows, r
+
+    def nearest(self, k: int, a_low: int = 0, b_low: int = 0) -> PairNeighbors:
+        """Return the k nearest neighbours of all neurons of either side (see `NearestBothWays`)."""
+        n_a, n_b = self.products.shape
+        found = NearestBothWays(n_a, n_b, k, a_low, b_low)
+        for rows, r in self.strips(strip_ranges(n_a, n_b, self.products.device)):
+            found.add(rows.start, r)
+        dead_a, dead_b = (side.dead.cpu().numpy() for side in (self.a, self.b))
+        return PairNeighbors(found.of_a, found.of_b, dead_a, dead_b)
 
 
 def correlate_neurons(
     a: Neurons, b: Neurons, pooling: str, precision: str, checkpoint: Checkpoint | None = None
-) -> tuple[list[torch.Tensor], np.ndarray, np.ndarray]:
+) -> list[Correlations]:
     """Return exact Pearson correlations (method, section 3; Dravid 2026, Eq. 2).
 
     One pass over both sides, for all orders of B's positions: threads read, pool and centre the
@@ -59,11 +100,8 @@ def correlate_neurons(
 
     Returns
     -------
-    r : list of Tensor of float64, shape (len(a), len(b))
-        Per order of the positions (`Side.permute_seeds`), where they were multiplied; -inf where
-        one of the neurons is dead.
-    dead_a, dead_b : ndarray of bool
-        Neurons without variance over the aligned positions.
+    found : list of Correlations
+        Per order of the positions (`Side.permute_seeds`), where they were multiplied.
 
     Raises
     ------
@@ -79,11 +117,7 @@ def correlate_neurons(
     products = [Products(len(a), len(b), precision) for _ in b.side.permute_seeds]
     _Pass(a, b, reading, sums_a, sums_b, products).run(checkpoint)
     of_a, of_b = reduced(sums_a, n), reduced(sums_b, n)
-    found = []
-    while products:
-        found.append(products.pop(0).take())
-        to_correlations(found[-1], of_a, of_b, n)
-    return found, of_a.dead.cpu().numpy(), of_b.dead.cpu().numpy()
+    return [Correlations(one, of_a, of_b, n) for one in products]
 
 
 @dataclass(frozen=True)
@@ -134,14 +168,6 @@ class _Pass:
         return prefetched(blocks, before, neurons.n_threads)
 
 
-class Columns(NamedTuple):
-    """Totals, reciprocal deviations (1 for dead ones) and dead neurons of one side."""
-
-    total: torch.Tensor
-    scale: torch.Tensor
-    dead: torch.Tensor
-
-
 def reduced(sums: ColumnSums, n: int) -> Columns:
     """Return what correlations need of the sums over n rows."""
     deviation = sums.deviation(n)
@@ -182,23 +208,6 @@ class TileTask:
     precision: str
     n_kept: int
     scratch: str
-
-
-def tile_neighbors(
-    pair: AlignedPair, tile: Tile, pooling: str, precision: str, n_kept: int
-) -> PairNeighbors:
-    """Return a tile's part of the neighbour lists, for its own neurons in their ranges; positions
-    are in a single order.
-    """
-    r, *dead = correlate_tile(pair, tile, pooling, precision)
-    return _nearest(r, tile, n_kept, *dead)
-
-
-def _nearest(
-    r: torch.Tensor, tile: Tile, n_kept: int, dead_a: np.ndarray, dead_b: np.ndarray
-) -> PairNeighbors:
-    of_a, of_b = top_k(r, n_kept, tile.b_low), top_k(r.T, n_kept, tile.a_low)
-    return PairNeighbors(of_a, of_b, dead_a, dead_b)
 
 
 Work = tuple[Tile, tuple[int | None, ...]]  # a tile, and orders of B's positions
@@ -279,13 +288,10 @@ def _tile_in_orders(
 def _correlated(
     task: TileTask, pair: AlignedPair, tile: Tile, partial: Path
 ) -> list[PairNeighbors]:
-    checkpoint = Checkpoint(partial / f"{'-'.join(map(str, tile))}.npz")
+    checkpoint = Checkpoint(partial / f"sums-{'-'.join(map(str, tile))}.npz")
     a, b = neurons_of(pair, tile)
-    found, dead_a, dead_b = correlate_neurons(a, b, task.pooling, task.precision, checkpoint)
-    nearest = []
-    while found:
-        nearest.append(_nearest(found.pop(0), tile, task.n_kept, dead_a, dead_b))
-    return nearest
+    found = correlate_neurons(a, b, task.pooling, task.precision, checkpoint)
+    return [one.nearest(task.n_kept, tile.a_low, tile.b_low) for one in found]
 
 
 def _arrays(found: PairNeighbors, number: int) -> dict[str, np.ndarray]:

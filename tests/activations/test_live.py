@@ -9,6 +9,7 @@ import pytest
 import torch
 from helpers import save_tiny_model
 from safetensors.torch import load_file, save_file
+from whole_tiles import correlate_tile
 
 import rosetta.correlation.pairs
 import rosetta.correlation.rounds
@@ -34,7 +35,6 @@ from rosetta.correlation.plan import (
 )
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.steps import correlate_step, neighbors_step
-from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
 from rosetta.inputs.text.build import build_corpus, read_split

@@ -9,6 +9,7 @@ from helpers import save_image_stores
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from store_pairs import use_small_chunks
+from whole_tiles import correlate_tile
 
 from rosetta.alignment.grids import Cells, Corners, canonical_grid
 from rosetta.alignment.stores import align_stores
@@ -17,7 +18,6 @@ from rosetta.correlation.aligned import Side, align_pair
 from rosetta.correlation.plan import Tile
 from rosetta.correlation.stream import Neurons, Reading, centred_blocks
 from rosetta.correlation.sums import ColumnTotals
-from rosetta.correlation.tiles import correlate_tile
 from rosetta.correlation.view import View
 from rosetta.errors import ConfigError
 

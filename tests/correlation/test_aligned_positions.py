@@ -13,6 +13,7 @@ from helpers import save_stores
 from hypothesis import given
 from hypothesis import strategies as st
 from store_pairs import brute_force_neighbors, use_small_chunks
+from whole_tiles import correlate_tile, tile_neighbors
 
 from rosetta.alignment.positions import AlignedPositions, AlignedShard, StoredRows
 from rosetta.config.exclusions import Exclusions
@@ -20,7 +21,6 @@ from rosetta.correlation.aligned import Side, pair_of
 from rosetta.correlation.plan import Tile
 from rosetta.correlation.stream import Neurons, Reading, centred_blocks
 from rosetta.correlation.sums import ColumnTotals
-from rosetta.correlation.tiles import correlate_tile, tile_neighbors
 from rosetta.correlation.view import View
 from rosetta.errors import ConfigError
 

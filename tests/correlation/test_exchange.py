@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pooled_reference import pooled_reference
 from store_pairs import use_small_chunks
+from whole_tiles import correlate_tile, tile_neighbors
 
 import rosetta.correlation.exchange
 from rosetta.alignment.samples import SampleFacts
@@ -17,7 +18,6 @@ from rosetta.alignment.text import sample_facts, token_ranges
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.exchange import Reordering, exchange, partners
 from rosetta.correlation.plan import Tile
-from rosetta.correlation.tiles import correlate_tile, tile_neighbors
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
 from rosetta.storage.tables import write_parquet

@@ -4,12 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from helpers import save_image_stores
+from whole_tiles import correlate_tile, tile_neighbors
 
 from rosetta.alignment.images import sample_facts
 from rosetta.config.exclusions import Exclusions
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.plan import Tile
-from rosetta.correlation.tiles import correlate_tile, tile_neighbors
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
 from rosetta.storage.tables import write_parquet

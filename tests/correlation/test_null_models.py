@@ -13,6 +13,7 @@ from helpers import random_ranges, save_stores
 from pooled_reference import pooled_reference
 from scipy import stats
 from store_pairs import DOCUMENTS, make_pair, use_small_chunks
+from whole_tiles import correlate_tile, tile_neighbors
 
 import rosetta.correlation.permutation
 import rosetta.correlation.resample
@@ -40,7 +41,6 @@ from rosetta.correlation.resample import (
 )
 from rosetta.correlation.stream import Neurons, Reading, centred_blocks
 from rosetta.correlation.sums import ColumnSums
-from rosetta.correlation.tiles import correlate_tile, tile_neighbors
 from rosetta.correlation.topk import top_k
 from rosetta.correlation.view import View
 from rosetta.errors import ConfigError

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pooled_reference import reference
 from store_pairs import DOCUMENTS, brute_force_neighbors, make_pair, use_small_chunks
+from whole_tiles import correlate_tile
 
 import rosetta.activations.store
 import rosetta.correlation.pairs
@@ -25,7 +26,6 @@ from rosetta.correlation.pairs import correlate_pair
 from rosetta.correlation.plan import Budget, PairSize, Tile, Workers, plan_tiles
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.steps import correlate_step
-from rosetta.correlation.tiles import correlate_tile
 from rosetta.errors import ConfigError, PlanError, StoreError
 
 
@@ -274,7 +274,7 @@ def test_tiles_are_kept_until_the_lists_are_written(tmp_path, monkeypatch):
             )
     (kept,) = set(tmp_path.glob(".tiles-*")) - {others}
     assert list(kept.glob("*.npz"))
-    monkeypatch.setattr(rosetta.correlation.tiles, "tile_neighbors", lambda *_: 1 / 0)
+    monkeypatch.setattr(rosetta.correlation.tiles, "correlate_neurons", lambda *_: 1 / 0)
     correlate_step(
         CorrelationRequest(tmp_path / "a", tmp_path / "b", "mean", Correlation(), Dask()), out
     )
