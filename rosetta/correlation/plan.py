@@ -141,8 +141,8 @@ def plan_tiles(
     """
 
     def work(width_a: int, width_b: int) -> int:
-        of_cell = cell_bytes(precision, size.n_positions)
-        return tile_bytes(width_a, width_b, precision, held, n_orders * of_cell)
+        widths = PairSize(width_a, width_b, size.n_positions)
+        return tile_bytes(widths, precision, held, n_orders)
 
     (width_a, width_b), peak = _fit(work, size, budget)
     edges_a, edges_b = _edges(size.n_a, width_a), _edges(size.n_b, width_b)
@@ -321,7 +321,7 @@ def check_budget(
     PlanError
         If it does not.
     """
-    size, budget = size._replace(n_positions=0), Budget.of(correlation, dask)
+    size, budget = size._replace(n_positions=ROWS), Budget.of(correlation, dask)
     if correlation.method == "screened":
         plan_screen(size, budget, correlation.screening.sketch_rows)
     plan_tiles(size, budget, held=held)
@@ -335,13 +335,16 @@ def cell_bytes(precision: str, n_positions: int) -> int:
 
 
 def tile_bytes(
-    width_a: int, width_b: int, precision: str, held: tuple[int, int], of_cell: int
+    tile: PairSize, precision: str, held: tuple[int, int] = (0, 0), n_orders: int = 1
 ) -> int:
-    """Return the estimated memory of working on one tile; `of_cell` bytes are those of its sums."""
-    cells = width_a * width_b
-    rows = ROW_VALUE_BYTES[precision] * ROWS * (width_a + width_b)
-    rows += (8 if precision == "float64" else 4) * (held[0] * width_a + held[1] * width_b)
-    return of_cell * cells + rows + min(STRIP_BYTES, 8 * cells)
+    """Return the estimated memory of working on one tile of these neurons and positions."""
+    n_a, n_b, n_positions = tile
+    cells = n_a * n_b
+    rows = ROW_VALUE_BYTES[precision] * min(ROWS, n_positions) * (n_a + n_b)
+    rows += (8 if precision == "float64" else 4) * (held[0] * n_a + held[1] * n_b)
+    return (
+        cell_bytes(precision, n_positions) * cells * n_orders + rows + min(STRIP_BYTES, 8 * cells)
+    )
 
 
 def fits_rematch(

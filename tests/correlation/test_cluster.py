@@ -45,7 +45,9 @@ def lists(folder, settings, dask):
 @pytest.mark.parametrize("settings", [EXACT, SCREENED], ids=["exact", "screened"])
 def test_worker_processes_give_the_same_bits_as_threads(tmp_path, monkeypatch, cluster, settings):
     monkeypatch.setattr(rosetta.correlation.plan, "STRIP_BYTES", 0)
-    monkeypatch.setitem(rosetta.correlation.plan.ROW_VALUE_BYTES, "float32", 150)
+    # so that a small budget means tiles; screening plans for whole blocks of rows, tiles for 22
+    value_bytes = 150 if settings is SCREENED else 28_000
+    monkeypatch.setitem(rosetta.correlation.plan.ROW_VALUE_BYTES, "float32", value_bytes)
     make_pair(tmp_path, 3, (2, 40), (1, 70), 2, "float32")
     here = lists(tmp_path, settings, Dask())
     there = lists(tmp_path, settings, Dask(scheduler=cluster.scheduler_address))
@@ -56,7 +58,7 @@ def test_worker_processes_give_the_same_bits_as_threads(tmp_path, monkeypatch, c
 
 def test_a_worker_that_dies_half_way_changes_nothing(tmp_path, monkeypatch, cluster):
     monkeypatch.setattr(rosetta.correlation.plan, "STRIP_BYTES", 0)
-    monkeypatch.setitem(rosetta.correlation.plan.ROW_VALUE_BYTES, "float32", 150)
+    monkeypatch.setitem(rosetta.correlation.plan.ROW_VALUE_BYTES, "float32", 28_000)
     make_pair(tmp_path, 3, (2, 400), (1, 800), 2, "float32")
     here = lists(tmp_path, EXACT, Dask())
     seen = []
@@ -71,7 +73,7 @@ def test_a_worker_that_dies_half_way_changes_nothing(tmp_path, monkeypatch, clus
     killer.start()
     there = lists(tmp_path, EXACT, Dask(scheduler=cluster.scheduler_address))
     killer.join()
-    n_tiles = len(plan_tiles(PairSize(800, 800, 250), Budget(EXACT.memory_gb)).tiles)
+    n_tiles = len(plan_tiles(PairSize(800, 800, 22), Budget(EXACT.memory_gb)).tiles)
     assert seen[0] < n_tiles / 2, "the worker died with most of the work ahead"
     assert np.array_equal(here.a.index, there.a.index)
     assert np.array_equal(here.a.r, there.a.r, equal_nan=True)

@@ -88,7 +88,7 @@ def test_neighbour_lists_match_brute_force(
     tmp_path, monkeypatch, n_shards, memory_gb, n_jobs, n_workers
 ):
     monkeypatch.setitem(
-        rosetta.correlation.plan.ROW_VALUE_BYTES, "float64", 200
+        rosetta.correlation.plan.ROW_VALUE_BYTES, "float64", 37_000
     )  # so that a small budget means tiles
     stores_a, stores_b = make_pair(tmp_path, 3, (2, 40), (1, 70), n_shards, "float32")
     settings_ = Correlation(max_k=4, memory_gb=memory_gb, n_jobs=n_jobs, precision="float64")
@@ -103,7 +103,7 @@ def test_neighbour_lists_match_brute_force(
         )
     n_tiles = len(
         plan_tiles(
-            PairSize(80, 70, 250), Budget(memory_gb, Workers(n_workers)), precision="float64"
+            PairSize(80, 70, 22), Budget(memory_gb, Workers(n_workers)), precision="float64"
         ).tiles
     )
     assert (n_tiles > 1) == (memory_gb < 1)
@@ -204,7 +204,7 @@ def test_a_true_correlation_survives_a_million_positions(tmp_path):
 
 
 def test_finished_tiles_are_not_computed_again(tmp_path, monkeypatch):
-    monkeypatch.setitem(rosetta.correlation.plan.ROW_VALUE_BYTES, "float64", 200)
+    monkeypatch.setitem(rosetta.correlation.plan.ROW_VALUE_BYTES, "float64", 37_000)
     make_pair(tmp_path, 3, (2, 40), (1, 70), 1, "float32")
     settings_ = Correlation(max_k=2, memory_gb=0.665, precision="float64")
     original, computed = rosetta.correlation.tiles.correlate_neurons, []
@@ -230,7 +230,7 @@ def test_finished_tiles_are_not_computed_again(tmp_path, monkeypatch):
     after = computed[len(done) + 1 :]
     assert not set(done) & set(after)
     assert sorted([*done, *after]) == sorted(
-        plan_tiles(PairSize(80, 70, 250), Budget(0.665), precision="float64").tiles
+        plan_tiles(PairSize(80, 70, 22), Budget(0.665), precision="float64").tiles
     )
 
 
