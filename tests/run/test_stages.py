@@ -395,14 +395,22 @@ def test_no_stage_is_missing_among_the_earlier_ones():
 
 def test_whoever_forces_work_that_other_jobs_do_is_told_which(tmp_path):
     folder = copy_project(tmp_path / "p")
-    said = run_snakemake(folder, "-n", "-R", "nulls", "place", "pair", config=TINY).stderr
+    said = run_snakemake(folder, "-n", "-R", "nulls", "pair", config=TINY).stderr
     warned = [line for line in said.splitlines() if line.startswith("warning: ")]
     assert warned == [
         "warning: nulls has no jobs of its own here: the jobs of pair, part_of_rung, "
         "over_training do its work; "
         "force those, or single files",
-        "warning: place has no jobs of its own here: nothing asks for it",
     ]
+
+
+@pytest.mark.parametrize("rule", ["judge", "place"])
+def test_work_that_nothing_asks_for_cannot_be_forced(tmp_path, rule):
+    folder = copy_project(tmp_path / "p")
+    failed = run_snakemake(folder, "-n", "-R", rule, config=TINY, check=False)
+    assert failed.returncode == 1
+    assert f"rosetta: -R {rule}: nothing in this configuration asks for it" in failed.stderr
+    assert "Traceback" not in failed.stderr
 
 
 def test_the_documentation_of_results_is_in_step():

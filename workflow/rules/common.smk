@@ -306,7 +306,8 @@ def training_options(wildcards):
 def tell_forced_stages():
     """Tell which jobs do the work of rules that are forced and have no jobs of their own here.
 
-    Snakemake passes such a rule over in silence. It has read its options when it asks for inputs.
+    Snakemake passes such a rule over in silence, or runs it although the configuration lacks what it needs; one
+    that nothing asks for is an error. Snakemake has read its options when it asks for inputs.
     """
     for stage in sorted(set(map(str, workflow.dag_settings.forcerun)) & set(STAGES)):
         if jobs[stage]:
@@ -317,10 +318,11 @@ def tell_forced_stages():
             for job in its_jobs
             if any(piece.stage == stage for piece in pieces_of_job(run, name, job))
         ]
+        if not doing:
+            sys.exit(f"rosetta: -R {stage}: nothing in this configuration asks for it. Leave it out.")
         by = ", ".join(dict.fromkeys(doing))
-        told = f"the jobs of {by} do its work" if doing else "nothing asks for it"
-        also = "; force those, or single files" if doing else ""
-        print(f"warning: {stage} has no jobs of its own here: {told}{also}", file=sys.stderr)
+        told = f"the jobs of {by} do its work; force those, or single files"
+        print(f"warning: {stage} has no jobs of its own here: {told}", file=sys.stderr)
 
 
 def forced_files():
