@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
 
 def class_purity(of_sample: np.ndarray, n_classes: int) -> np.ndarray:
@@ -42,11 +41,13 @@ def chance_purity(totals: Sequence[int], n: int) -> float:
     n : int
         How many are drawn, of all at most.
     """
+    from scipy.stats import binom  # takes a second to import
+
     share = n / sum(totals)
     if share == 1:
         return max(totals) / n
     counts = np.arange(n + 1)
-    laws = [stats.binom.pmf(counts, total, share) for total in totals]
+    laws = [binom.pmf(counts, total, share) for total in totals]
     whole = _probability(laws, n, n)
     # The expectation of the highest count: the sum over k of P(some count is above k).
     expected = sum(1 - _probability(laws, k, n) / whole for k in range(n))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtr
 
 from rosetta.analysis.intervals import CONFIDENCE
 from rosetta.analysis.populations import Rung
@@ -76,10 +76,12 @@ def depth_table(rungs: list[Rung], settings: Bootstrap) -> pd.DataFrame:
 
 def _share(inside: int, n: int, settings: Bootstrap) -> tuple[float, float, float]:
     """Return a share of n with the ends of its interval (Wilson 1927)."""
+    from scipy.stats import binomtest  # takes a second to import
+
     share = inside / n if n else float("nan")
     if n < settings.min_clusters:
         return share, float("nan"), float("nan")
-    return share, *stats.binomtest(inside, n).proportion_ci(CONFIDENCE, method="wilson")
+    return share, *binomtest(inside, n).proportion_ci(CONFIDENCE, method="wilson")
 
 
 def layer_pairs(matches: pd.DataFrame, shape_a: NeuronShape, shape_b: NeuronShape) -> pd.DataFrame:
@@ -139,5 +141,5 @@ def _agreement(
         return measured, expected, float("nan")
     centred = distance - (distance @ b)[:, None] - a @ distance + expected
     error = np.sqrt(float(a @ np.square(centred) @ b) / (n - 1))
-    p = 2 * stats.norm.sf(abs(measured - expected) / error) if error > 1e-12 else float("nan")
+    p = 2 * ndtr(-abs(measured - expected) / error) if error > 1e-12 else float("nan")
     return measured, expected, float(p)

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from rosetta.analysis.count_law import FEW, CountLaw, law_of
 from rosetta.analysis.counts import COUNT_OF
@@ -114,13 +113,15 @@ def fit_log_log(sizes: np.ndarray, values: np.ndarray) -> PowerLaw:
     For numbers that are no counts, and for comparison with the study; of counts it would leave out
     those of 0.
     """
+    from scipy.stats import linregress  # takes a second to import
+
     sizes, values = np.asarray(sizes, dtype=float), np.asarray(values, dtype=float)
     used = (values > 0) & (sizes > 0)
     n = int(used.sum())
     if len(np.unique(sizes[used])) < 2:
         return PowerLaw(*[float("nan")] * 5, n_rungs=n)
     log_sizes, log_values = np.log(sizes[used]), np.log(values[used])
-    fit = stats.linregress(log_sizes, log_values)
+    fit = linregress(log_sizes, log_values)
     half = t_quantile(n - 2) * fit.stderr if n > 2 and np.ptp(log_values) else float("nan")
     return PowerLaw(
         alpha=float(fit.slope),

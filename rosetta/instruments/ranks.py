@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.stats import rankdata
 
 from rosetta.instruments.sums import BlockSums, ReadPair, block_sums
 
@@ -42,6 +41,8 @@ def to_ranks(rows: torch.Tensor) -> None:
     rows : Tensor, shape (n, D)
         Becomes (rank − (n + 1)/2) / n, with ranks from 1.
     """
+    from scipy.stats import rankdata  # takes a second to import
+
     n = len(rows)
     for low in range(0, rows.shape[1], _STRIP):
         strip = rows[:, low : low + _STRIP]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -146,6 +147,12 @@ def _log_frontiers(beta: float, budgets: np.ndarray) -> np.ndarray:
     """Return log r0 for an array of budgets, by a spline through exact solutions (log r0 is smooth
     in log budget).
     """
-    knots = np.linspace(math.log(budgets.min()) - 0.1, math.log(budgets.max()) + 0.1, KNOTS)
+    return _frontier_spline(beta, budgets.min(), budgets.max())(np.log(budgets))
+
+
+@lru_cache(len(BETAS))  # the ladders and statistics of a run share their sizes
+def _frontier_spline(beta: float, low: float, high: float) -> CubicSpline:
+    """Return log r0 by log budget, between two budgets."""
+    knots = np.linspace(math.log(low) - 0.1, math.log(high) + 0.1, KNOTS)
     exact = [math.log(continuum_r0(math.exp(knot), beta)) for knot in knots]
-    return CubicSpline(knots, exact)(np.log(budgets))
+    return CubicSpline(knots, exact)

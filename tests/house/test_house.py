@@ -243,3 +243,15 @@ def test_steps_that_only_read_tables_do_not_wait_for_torch():
     )
     modules = [*steps, *(f"rosetta.report.{name}" for name in drawn)]
     assert not {"torch", "transformers", "zarr", "dask", "sklearn"} & loaded_by(*modules)
+
+
+def test_jobs_of_models_and_of_pairs_do_not_wait_for_scipys_statistics():
+    """They take most of a second to import, and a run has dozens of these jobs."""
+    for_models = (
+        "rosetta.activations.capture",
+        "rosetta.analysis.steps",
+        "rosetta.models.steps",
+        "rosetta.models.zoo.model_training",
+    )
+    for_pairs = ("rosetta.instruments.pair", "rosetta.matching.steps", "rosetta.correlation.steps")
+    assert "scipy.stats" not in loaded_by(*for_models, *for_pairs)
