@@ -111,6 +111,30 @@ def draw_scaling(tables: ScalingTables) -> plt.Figure:
     return layout.figure
 
 
+def draw_scaling_column(tables: ScalingTables) -> plt.Figure:
+    """Draw one column of a journal: the first ladder's counts, all ladders' shares and exponents of
+    the headline's counts.
+    """
+    use_one_font_size()
+    palette, headline = ladder_palette(tables.ladders), tables.statistics()[0]
+    scaling, pooled = (
+        table[table["statistic"] == headline] for table in (tables.scaling, tables.scaling_pooled)
+    )
+    groups = forest_groups(scaling, tables.null_scaling.iloc[:0], pooled, palette)
+    heights = [_HEIGHT, _HEIGHT, n_lines(groups) * _LINE + 0.7]
+    figure = plt.figure(figsize=(_WIDTH, sum(heights)), layout="constrained")
+    cells = figure.subfigures(3, 1, height_ratios=heights)
+    counts, shares, forest = (cell.add_subplot() for cell in cells)
+    series = {ladder: tables.series(ladder) for ladder in palette}
+    first = dict(list(series.items())[:1])
+    _draw_counts([counts], first, tables, palette)
+    draw_shares(shares, [found[headline] for found in series.values()], palette, headline)
+    draw_forest([forest], [groups], headline)
+    for axes in (counts, shares, forest):
+        sns.despine(ax=axes)
+    return figure
+
+
 @dataclass(frozen=True)
 class _Layout:
     """The figure's panels, in rows of three; the forest plot has what is left of the last row."""

@@ -24,9 +24,13 @@ if TYPE_CHECKING:
 
 def figures_step(config: Config, paths: Paths) -> None:
     """Draw the scaling law."""
-    from rosetta.report.scaling_figure import ScalingTables, draw_scaling
+    from rosetta.report.scaling_figure import ScalingTables, draw_scaling, draw_scaling_column
 
-    _save(paths, {"scaling": draw_scaling(ScalingTables.read(paths))})
+    tables = ScalingTables.read(paths)
+    _save(
+        paths,
+        {"scaling": draw_scaling(tables), "scaling_column": draw_scaling_column(tables)},
+    )
 
 
 def control_figures_step(config: Config, paths: Paths) -> None:

@@ -18,7 +18,7 @@ from rosetta.report.count_series import CountScale, CountSeries
 from rosetta.report.direct_labels import EndLabel, label_ends, spread
 from rosetta.report.exponent_panels import ForestGroup, in_columns
 from rosetta.report.figures import FONT_SIZE
-from rosetta.report.scaling_figure import ScalingTables, draw_scaling
+from rosetta.report.scaling_figure import ScalingTables, draw_scaling, draw_scaling_column
 
 FAMILIES = [("a", "b"), ("a", "c"), ("b", "c"), ("a", "b", "c"), ("c", "d")]
 
@@ -220,6 +220,7 @@ def test_counts_of_0_are_open_at_the_bottom():
     assert "0" in texts_of(panels["shares"][0])
 
 
+@pytest.mark.parametrize("in_one_column", [False, True], ids=["page", "column"])
 @pytest.mark.parametrize(
     "made",
     [
@@ -232,11 +233,11 @@ def test_counts_of_0_are_open_at_the_bottom():
     ],
     ids=str,
 )
-def test_any_run_is_drawn_in_one_font_size_without_overlaps(made):
-    figure = draw_scaling(make_tables(**made))
+def test_any_run_is_drawn_in_one_font_size_without_overlaps(made, in_one_column):
+    figure = (draw_scaling_column if in_one_column else draw_scaling)(make_tables(**made))
     panels = panels_of(figure)
-    assert len(panels["counts"]) == made["n_ladders"]
-    assert (len(panels["shares"]), len(panels["floors"])) == (1, 1)
+    assert len(panels["counts"]) == (1 if in_one_column else made["n_ladders"])
+    assert (len(panels["shares"]), len(panels["floors"])) == (1, int(not in_one_column))
     texts = [text for text in figure.findobj(plt.Text) if text.get_text() and text.get_visible()]
     assert {text.get_fontsize() for text in texts} == {FONT_SIZE}
     for axes in (*panels["counts"], *panels["shares"], *panels["floors"]):
@@ -248,6 +249,23 @@ def test_any_run_is_drawn_in_one_font_size_without_overlaps(made):
         box = plt.Text.get_window_extent(text)
         assert pixels.x0 <= box.x0, text
         assert box.x1 <= pixels.x1, text
+
+
+def test_one_column_has_the_first_ladder_and_the_exponents_of_all(tables):
+    figure = draw_scaling_column(tables)
+    panels = panels_of(figure)
+    assert figure.get_figwidth() <= 3.5, "inches, a column of a journal"
+    first, *others = tables.ladders
+    (counts,), (forest,) = panels["counts"], panels["forest"]
+    assert counts.get_title(loc="left").startswith(first)
+    headline = tables.statistics()[0]
+    laws = tables.scaling[tables.scaling["statistic"] == headline].set_index("ladder")["alpha"]
+    assert list(laws.index) == [first, *others]
+    texts = texts_of(forest)
+    for ladder, alpha in laws.items():
+        after = texts[texts.index(ladder) + 1]
+        assert after.startswith(f"{alpha:.2f}"), (ladder, after)
+    assert "all pairs" in texts
 
 
 def test_a_ladder_without_a_law_says_why(tables):

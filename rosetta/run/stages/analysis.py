@@ -143,6 +143,8 @@ STAGES = (
         figures={
             "scaling": "number and share of Rosetta Neurons against model size, beside chance, "
             "with the fitted laws; exponents, also against the floor of r",
+            "scaling_column": "the same in one column of a journal: the first ladder's counts, "
+            "and shares and exponents of all ladders",
         },
         inputs=files.tables(
             "trainings",
