@@ -46,6 +46,7 @@ onstart:
     for caution in cautions(run):
         print(f"warning: {caution}", file=sys.stderr)
     write_text(paths.run_config, dump_config(run))
+    remember(user_files(), paths)
     for path in filter(Path.is_file, forced_files()):
         os.utime(path, (STALE, STALE))
 

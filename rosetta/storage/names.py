@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 RUN_CONFIG = "run_config.yaml"  # in the results folder of every run
+USER_FILES = ".user_files.json"  # there, too: `rosetta.run.user_files`
 
 
 def digest_path(path: Path) -> Path:

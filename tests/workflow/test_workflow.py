@@ -1,6 +1,7 @@
 """Reruns of the tiny preset: after edits and deletions, with annotations, and with own models."""
 
 import json
+import os
 import shlex
 import shutil
 
@@ -127,7 +128,7 @@ def write_corpus(path, word):
 
 def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
     """Local model folders, an untrained twin, a local corpus: and an edit of a file in place is
-    noticed.
+    noticed, also of one that is older than what was made of the file before.
     """
     folder = copy_project(tmp_path / "my project")
     for seed, name in enumerate(["gpt2", "llama"]):
@@ -157,6 +158,7 @@ def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
     assert not {"out/my", "my"} & set(words), "every rule quotes the space"
     assert not any(word.startswith("results/") for word in words)
     counts = "out/my results/tables/counts.csv"
+    run_snakemake(folder, "out/my results/corpus/manifest.json")  # which writes down what it reads
     run_jobs_here(folder, counts)
     results = folder / "out" / "my results"
     before = pd.read_csv(results / "tables" / "counts.csv")
@@ -167,5 +169,10 @@ def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
     jobs = jobs_of(run_snakemake(folder, "-n"))
     assert jobs["activations"] >= 1
     assert "corpus" not in jobs
+    for path in (folder / "llama").iterdir():
+        os.utime(path, (1e9, 1e9))
+    assert jobs_of(run_snakemake(folder, "-n")) == jobs, (jobs, "the replaced model has an old time")
     write_corpus(folder / "corpus.jsonl", "second")
+    assert jobs_of(run_snakemake(folder, "-n"))["corpus"] == 1
+    os.utime(folder / "corpus.jsonl", (1e9, 1e9))
     assert jobs_of(run_snakemake(folder, "-n"))["corpus"] == 1

@@ -20,6 +20,7 @@ from rosetta.config.ladders import cautions
 from rosetta.models.folders import model_files
 from rosetta.run.cores import job_cores
 from rosetta.run.paths import Paths
+from rosetta.run.user_files import Reader, date_back_replaced, remember
 from rosetta.storage.locks import hold, is_held
 from rosetta.run.pieces import date_back_older, recall_jobs
 from rosetta.run.provenance import BEGINNING, STALE, date_back, job_stamp
@@ -79,6 +80,25 @@ def files_of(source):
     return source_files(source.path)
 
 
+def user_files():
+    """The user's own files, by who reads them."""
+    found = {Reader("corpus"): files_of(run.corpus.source)} if "text" in run.modalities else {}
+    if "images" in run.modalities:
+        found[Reader("images")] = files_of(run.images.source)
+    if run.filtering:
+        found[Reader("filter_pool")] = files_of(run.filtering.pool.source)
+    if run.sae:
+        found[Reader("sae")] = autoencoder_files(run.sae)
+    models = [job["model"] for job in STAGES["model"].jobs(run)]
+    local = {name: Path(run.entry(name).path or "") for name in models}
+    found |= {
+        Reader("model", name): model_files(path)
+        for name, path in local.items()
+        if path.name and path.is_dir()
+    }
+    return {reader: files for reader, files in found.items() if files}
+
+
 def autoencoder_files(settings):
     """The files of autoencoders that are read, so that replacing one reruns what reads it."""
     return [path for folder in settings.path.values() for path in weight_files(Path(folder))]
@@ -102,6 +122,7 @@ if workflow.is_main_process:
                 date_back_older({"filter_pool": files_of(run.filtering.pool.source)}, run, paths)
             if run.sae:
                 date_back_older({"sae": autoencoder_files(run.sae)}, run, paths)
+            date_back_replaced(user_files(), run, paths)
             recall_jobs(run, paths)
 
 jobs = rule_jobs(run)
@@ -319,7 +340,9 @@ def tell_forced_stages():
             if any(piece.stage == stage for piece in pieces_of_job(run, name, job))
         ]
         if not doing:
-            sys.exit(f"rosetta: -R {stage}: nothing in this configuration asks for it. Leave it out.")
+            sys.exit(
+                f"rosetta: -R {stage}: nothing in this configuration asks for it. Leave it out."
+            )
         by = ", ".join(dict.fromkeys(doing))
         told = f"the jobs of {by} do its work; force those, or single files"
         print(f"warning: {stage} has no jobs of its own here: {told}", file=sys.stderr)
