@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE # the package is compiled once, not by each of 
 
 run: .venv/installed
 	python workflow/scripts/unlock.py
-	snakemake $(if $(CONFIG),--configfile $(CONFIG)) --cores $(CORES) --rerun-incomplete $(TARGETS)
+	snakemake $(if $(CONFIG),--configfile '$(CONFIG)') --cores $(CORES) --rerun-incomplete $(TARGETS)
 
 # The files of tests are spread over workers in the order that tests/conftest.py gives them. A worker is a core: more threads
 # of each would only wait for one another.

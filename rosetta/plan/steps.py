@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rosetta.config import Config, dump_config
 from rosetta.config.ladders import cautions
+from rosetta.config.root import SMALL_MODEL
 from rosetta.plan.checks import check_config
 from rosetta.progress import say
 from rosetta.run.paths import Paths
@@ -23,7 +24,7 @@ def check_step(config: Config, out: Path | None) -> None:
         With the key, the value and the fix, as `rosetta.plan.checks.check_config` does.
     """
     check_config(config)
-    for caution in cautions(config):
+    for caution in (*cautions(config), *small_models_in_many_jobs(config)):
         say(f"warning: {caution}")
     if out:
         with replacing(out) as temporary:
@@ -47,4 +48,25 @@ def plan_step(config: Config, paths: Paths, tflops: float | None, devices: int) 
 
     check_config(config, need_sources=False)
     planned = plan_run(config, paths, tflops, devices)
-    return f"{planned.render()}\n{compare_methods(config, paths, planned)}"
+    text = f"{planned.render()}\n{compare_methods(config, paths, planned)}"
+    return "\n".join([text, *(f"note: {note}" for note in small_models_in_many_jobs(config))])
+
+
+def small_models_in_many_jobs(config: Config) -> list[str]:
+    """Return what to set where models count as large because nothing but their folders tells their
+    size (`Config.is_small`); nothing where one of them is large, or of unknown size.
+    """
+    from rosetta.models.known_sizes import known_size
+    from rosetta.models.weights_fit import listed
+
+    if config.activations.shards_per_job != "auto" or config.store_mode != "kept":
+        return []
+    untold = [name for name in config.used_models() if config.told_size(name) is None]
+    sizes = [known_size(config, Paths(Path(config.results)), name) for name in untold]
+    if not untold or not all(size and size.n_parameters <= SMALL_MODEL for size in sizes):
+        return []
+    return [
+        f"activations.shards_per_job: {listed(untold)} are small, but only their folders say "
+        "so: every step of theirs is a job. `all` makes one job per model, and one per pair, which "
+        "saves the time of starting the others."
+    ]
