@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from commands import run_here
+from commands import assert_rejected, run_here
 from helpers import save_tiny_model
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
@@ -173,7 +173,6 @@ def test_the_model_says_how_much_of_a_text_is_read(project, read):
         ({"texts": "one"}, CorpusError, "texts: one string is given"),
         ({"texts": ["a b", "a b"]}, CorpusError, r"texts\[1\]: is there twice"),
         ({"texts": [" ", "\n"]}, CorpusError, "texts: all are blank"),
-        ({"texts": ["a b"], "sequence_length": 1}, CorpusError, "m: no document has two tokens"),
         ({"domains": "ab"}, ConfigError, "domains: 'ab' is not a list of labels"),
         ({"domains": ["a"]}, ConfigError, "domains: has 1 labels of 40 texts"),
         ({"domains": ["a", 3]}, ConfigError, r"domains\[1\]: 3 is not a label"),
@@ -183,7 +182,7 @@ def test_the_model_says_how_much_of_a_text_is_read(project, read):
         ({"n_nearest": 0}, ConfigError, "n_nearest: .*greater than or equal to 1"),
         ({"seed": "x"}, ConfigError, "seed: 'x' is not a whole number"),
         ({"batch_size": 0}, ConfigError, "batch_size: .*greater than or equal to 1"),
-        ({"sequence_length": 0}, ConfigError, "sequence_length: .*greater than or equal to"),
+        ({"sequence_length": 1}, ConfigError, "sequence_length: .*greater than or equal to 2"),
         ({"name": ""}, ConfigError, "name: '' is not a name"),
         ({"tokenizer": "second"}, ModelError, "m: str is not a fast tokenizer"),
     ],
@@ -193,6 +192,17 @@ def test_what_is_wrong_is_told(project, read, changes, error, message):
     given = dict(model=model, tokenizer=tokenizer, texts=read, neurons=NAMES, name="m")
     with pytest.raises(error, match=message):
         rosetta.ablate(**{**given, **changes})
+
+
+def test_texts_of_one_token_predict_nothing(project, tmp_path):
+    """The first model's tokens begin with those of the text."""
+    message = "no document has two tokens, so nothing is predicted"
+    with pytest.raises(CorpusError, match=f"m: {message}"):
+        rosetta.ablate(*load(project, "first"), ["a", "b"], NAMES, name="m")
+    (tmp_path / "t.jsonl").write_text('{"text": "a"}')
+    TABLE.to_csv(tmp_path / "n.csv", index=False)
+    given = ("--model", project / "first", "--neurons", "n.csv", "--texts", "t.jsonl")
+    assert_rejected(run_here("ablate", *given, folder=tmp_path), message)
 
 
 def test_a_model_without_a_head_is_rejected(project, read):
