@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rosetta.api.ablation import ablate, ablate_images
     from rosetta.api.capture import capture
     from rosetta.api.matching import anchors, correlate, match
     from rosetta.api.run import Run, open_run
@@ -26,6 +27,8 @@ __all__ = [
     "RosettaError",
     "Run",
     "__version__",
+    "ablate",
+    "ablate_images",
     "anchors",
     "capture",
     "correlate",
@@ -41,6 +44,8 @@ _MODULE_OF = {
     "NeighborLists": "rosetta.correlation.neighbor_tables",
     "RosettaError": "rosetta.errors",
     "Run": "rosetta.api.run",
+    "ablate": "rosetta.api.ablation",
+    "ablate_images": "rosetta.api.ablation",
     "anchors": "rosetta.api.matching",
     "capture": "rosetta.api.capture",
     "correlate": "rosetta.api.matching",

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import heapq
 import re
-from collections.abc import Iterable
-from functools import reduce
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from rosetta.ablation.image_loss import check_classifier, classifier_of, load_whole
-from rosetta.ablation.measure import (
-    Measured,
-    Targets,
-    measure_on_images,
-    measure_on_text,
-    named_mask,
+from rosetta.ablation.named import (
+    MOST_TOKENS,
+    NamedNeurons,
+    ablate_on_images,
+    ablate_on_text,
+    mask_of,
+    tokens_read,
 )
 from rosetta.ablation.request import AblationRequest
 from rosetta.ablation.run_inputs import heldout_documents, heldout_images
-from rosetta.ablation.run_models import check_classes, facts_told
-from rosetta.activations.capture import forward, tokenize_shard
-from rosetta.activations.image_capture import show_images
+from rosetta.ablation.run_models import check_classes
 from rosetta.activations.inputs import ShardInputs
-from rosetta.analysis.selectivity import vocabulary_table
-from rosetta.config import Activations
 from rosetta.config.corpus import HUB_ID
 from rosetta.config.devices import Devices
 from rosetta.errors import ConfigError, CorpusError
@@ -42,28 +37,18 @@ from rosetta.models.loading_within_memory import load_placed
 from rosetta.models.model_manifest import count_parameters
 from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.neurons import NeuronShape
-from rosetta.models.output_weights import output_weights, unembedding
 from rosetta.models.placement import Demand
 from rosetta.models.sources import ModelSource, model_source
-from rosetta.models.tokenizers import (
-    check_vocabulary,
-    load_tokenizer,
-    n_embedded,
-    token_ids,
-)
-from rosetta.moments import HigherMoments
+from rosetta.models.tokenizers import check_vocabulary, load_tokenizer, n_embedded
 from rosetta.storage.digests import hash64
 from rosetta.storage.tables import read_csv
 
 LABEL = "--model"
-MOST_TOKENS = 1024  # of a document, where neither a user nor a run says how many are read
 KEYS = Keys("--texts", "--text-column", "--domain-column")
 
 
-def measure_by_hand(wanted: AblationRequest) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Return the losses of a model under all treatments, and what is told of these.
-
-    What an ablated neuron is held at, and what draws match, is measured on the same samples.
+def ablate_by_hand(wanted: AblationRequest) -> pd.DataFrame:
+    """Return what samples cost a model under all treatments: `NAMED_COLUMNS`.
 
     Raises
     ------
@@ -78,8 +63,8 @@ def measure_by_hand(wanted: AblationRequest) -> tuple[pd.DataFrame, dict[str, An
     if not text:
         check_classifier(config, LABEL)
     mask = read_mask(wanted.neurons, neuron_shape(config, LABEL))
-    measured = (_on_text if text else _on_images)(wanted, source, config, mask)
-    return measured.losses, facts_told(measured, mask)
+    named = NamedNeurons(wanted.model, mask, wanted.settings)
+    return (_on_text if text else _on_images)(wanted, source, config, named)
 
 
 def _source(wanted: AblationRequest) -> ModelSource:
@@ -122,18 +107,7 @@ def read_mask(path: Path, shape: NeuronShape) -> np.ndarray:
         If a neuron is not in the model or is there twice.
     """
     table = read_csv(path, ["layer", "unit"], ("layer", "unit"), some=True)
-    for number, (layer, unit) in enumerate(zip(table["layer"], table["unit"], strict=True), 1):
-        if layer != int(layer) or unit != int(unit):
-            raise ConfigError(f"{path}: row {number} names no neuron: {layer}, {unit}.")
-        if layer >= shape.n_layers or unit >= shape.d_mlp:
-            raise ConfigError(
-                f"{path}: row {number}, layer {int(layer)}, unit {int(unit)}, is not in the model, "
-                f"whose {shape.in_words} are counted from 0."
-            )
-    if table.duplicated(["layer", "unit"]).any():
-        number = int(table.duplicated(["layer", "unit"]).to_numpy().argmax()) + 1
-        raise ConfigError(f"{path}: the neuron of row {number} is there before. Leave it out.")
-    return named_mask(table["layer"].to_numpy(int), table["unit"].to_numpy(int), shape)
+    return mask_of(table, shape, str(path))
 
 
 def _documents(wanted: AblationRequest) -> pd.DataFrame:
@@ -145,12 +119,17 @@ def _documents(wanted: AblationRequest) -> pd.DataFrame:
     found = lowest_ids(file_texts(wanted.source, KEYS), wanted.settings.max_documents)
     if not found:
         raise CorpusError(f"--texts: {wanted.texts} holds no document with text. Give others.")
+    return document_table(found)
+
+
+def document_table(texts: Mapping[int, Text]) -> pd.DataFrame:
+    """Return id, text, domain and cluster of documents by id, each a cluster of its own."""
     return pd.DataFrame(
         {
-            "id": np.array(list(found), dtype=np.uint64),
-            "text": [one.text for one in found.values()],
-            "domain": [one.domain for one in found.values()],
-            "cluster": [str(id_) for id_ in found],
+            "id": np.array(list(texts), dtype=np.uint64),
+            "text": [one.text for one in texts.values()],
+            "domain": [one.domain for one in texts.values()],
+            "cluster": [str(id_) for id_ in texts],
         }
     )
 
@@ -181,9 +160,10 @@ def lowest_ids(texts: Iterable[Text], limit: int | None) -> dict[int, Text]:
 
 
 def _on_text(
-    wanted: AblationRequest, source: ModelSource, config: Any, mask: np.ndarray
-) -> Measured:
-    length = _sequence_length(wanted, config)
+    wanted: AblationRequest, source: ModelSource, config: Any, named: NamedNeurons
+) -> pd.DataFrame:
+    most = MOST_TOKENS if wanted.run is None else wanted.run[0].activations.sequence_length
+    length = tokens_read(config, wanted.sequence_length, most, "--sequence-length")
     tokenizer, documents = load_tokenizer(source), _documents(wanted)
     check_vocabulary(tokenizer, config, LABEL)
     shape = neuron_shape(config, LABEL)
@@ -198,28 +178,12 @@ def _on_text(
         documents=list(zip(documents["id"].tolist(), documents["text"].tolist(), strict=True)),
         made_by={},
     )
-    tokenized, _ = tokenize_shard(inputs, Activations(sequence_length=length))
-    model = inputs.model
-    found = _moments(forward(model, tokenized, inputs.batch_size, LABEL))
-    directions = unembedding(model, LABEL, token_ids(tokenizer))
-    written = vocabulary_table(output_weights(model, LABEL), directions, shape.n_layers, LABEL)
-    kurtosis = written["excess_kurtosis"].to_numpy(np.float64)
-    targets = _targets(wanted, mask, found, kurtosis)
-    return measure_on_text(model, documents, tokenized, targets, inputs.batch_size)
-
-
-def _sequence_length(wanted: AblationRequest, config: Any) -> int:
-    """Return how many tokens of a document are read: as asked, or what a run and the model read."""
-    if wanted.sequence_length is not None:
-        loading.check_context(config, wanted.sequence_length, "--sequence-length")
-        return wanted.sequence_length
-    most = MOST_TOKENS if wanted.run is None else wanted.run[0].activations.sequence_length
-    return min(most, loading.context_of(config) or most)
+    return ablate_on_text(inputs, documents, named, length)
 
 
 def _on_images(
-    wanted: AblationRequest, source: ModelSource, config: Any, mask: np.ndarray
-) -> Measured:
+    wanted: AblationRequest, source: ModelSource, config: Any, named: NamedNeurons
+) -> pd.DataFrame:
     if wanted.run is None or wanted.texts is not None:
         raise ConfigError(
             f"--texts: {wanted.model} sees images, whose classes a run knows. Give --config, "
@@ -232,25 +196,4 @@ def _on_images(
     whole, _ = load_placed(source, demand, room_here(Devices()), size, load_whole)
     classifier = classifier_of(whole, source)
     check_classes(classifier, n_classes, LABEL)
-    found = _moments(show_images(classifier.seeing, _cut(pixels, size)))
-    targets = _targets(wanted, mask, found, found.excess_kurtosis)
-    return measure_on_images(classifier, images, pixels, targets, size)
-
-
-def _cut(pixels: np.ndarray, size: int) -> Iterable[np.ndarray]:
-    return (pixels[low : low + size] for low in range(0, len(pixels), size))
-
-
-def _moments(passes: Iterable[torch.Tensor]) -> HigherMoments:
-    """Return the moments of all neurons, from activations (n_layers, n_positions, d_mlp)."""
-    parts = (
-        HigherMoments.of(layers.float().transpose(0, 1).flatten(1).numpy()) for layers in passes
-    )
-    return reduce(HigherMoments.merge, parts)
-
-
-def _targets(
-    wanted: AblationRequest, mask: np.ndarray, found: HigherMoments, kurtosis: np.ndarray
-) -> Targets:
-    statistics = {"mean": found.mean, "variance": found.variance, "kurtosis": kurtosis}
-    return Targets(mask, statistics, wanted.settings, wanted.model)
+    return ablate_on_images(classifier, images, pixels, named, size)

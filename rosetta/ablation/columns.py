@@ -42,6 +42,8 @@ COMPOSITION_COLUMNS = [
     "gap_output_norm",
     "reason",
 ]
+# Of neurons that a user names, of any model.
+NAMED_COLUMNS = ["model", "n_neurons", "layers", "method", *EFFECT_COLUMNS, *COMPOSITION_COLUMNS]
 ABLATION_COLUMNS = [
     "ladder",
     "rung",

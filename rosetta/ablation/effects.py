@@ -169,6 +169,34 @@ def effect_table(
     return pd.DataFrame(rows, columns=EFFECT_COLUMNS)
 
 
+def told_effects(
+    losses: pd.DataFrame, facts: dict[str, Any], settings: Bootstrap, model: str
+) -> pd.DataFrame:
+    """Return what is told of a model: its effects, and what each treatment ablates.
+
+    Parameters
+    ----------
+    losses : DataFrame
+        `LOSS_COLUMNS` of the model.
+    facts : dict
+        What `rosetta.ablation.measure.facts_told` returned.
+    settings : Bootstrap
+        Of the intervals.
+    model : str
+        With the seed, it determines the resamples.
+
+    Returns
+    -------
+    DataFrame
+        `NAMED_COLUMNS` without `method`.
+    """
+    composition = pd.DataFrame(facts["composition"])
+    overlap = composition.loc[composition["population"] == MATCHED, "draws_overlap"].max()
+    effects = effect_table(losses, settings, model, 0.0 if pd.isna(overlap) else overlap)
+    joined = effects.merge(composition, on=["treatment", "population"], how="left")
+    return joined.assign(model=model, n_neurons=facts["n_neurons"], layers=facts["layers"])
+
+
 def _measures(losses: pd.DataFrame) -> list[tuple[str, str]]:
     """Return what is measured, and of which column."""
     if losses["right"].notna().any():

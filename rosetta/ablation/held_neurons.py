@@ -67,19 +67,21 @@ def _hooked(sites: list[Site], mask: np.ndarray, values: np.ndarray) -> list[Any
     for group in by_module([site for site in sites if site in held]):
         module = group[0].module
         if isinstance(group[0], Projection):
-            handles.append(module.register_forward_pre_hook(_set(held[group[0]])))
+            handles.append(module.register_forward_pre_hook(_set(held[group[0]], group[0].width)))
         else:
             chosen = {site: held[site] for site in group}
             handles.append(module.register_forward_hook(_rewrite(chosen)))
     return handles
 
 
-def _set(held: _Held) -> Callable[..., tuple[torch.Tensor, ...]]:
+def _set(held: _Held, width: int) -> Callable[..., tuple[torch.Tensor, ...]]:
+    chosen = torch.zeros(width, dtype=torch.bool)
+    fixed = torch.zeros(width, dtype=held.values.dtype)
+    chosen[held.units], fixed[held.units] = True, held.values
+
     def replace(_module: Any, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-        units, values = held.to(inputs[0])
-        changed = inputs[0].clone()
-        changed[..., units] = values
-        return changed, *inputs[1:]
+        read = inputs[0]
+        return torch.where(chosen.to(read.device), fixed.to(read), read), *inputs[1:]
 
     return replace
 

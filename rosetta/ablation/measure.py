@@ -185,6 +185,17 @@ def _composition(
     return pd.DataFrame(rows.values(), columns=["treatment", "population", *COMPOSITION_COLUMNS])
 
 
+def facts_told(measured: Measured, mask: np.ndarray) -> dict[str, Any]:
+    """Return what a file of losses tells of one model."""
+    composition = measured.composition.astype(object)
+    return {
+        "n_neurons": mask.size,
+        "n_targets": int(mask.sum()),
+        "layers": layers_of(mask),
+        "composition": composition.where(composition.notna(), None).to_dict("records"),
+    }
+
+
 def layers_of(mask: np.ndarray) -> str:
     """Return the layers that have some of the neurons of a mask, as tables tell them."""
     return " ".join(map(str, np.flatnonzero(mask.any(axis=1))))

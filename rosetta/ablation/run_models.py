@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from rosetta.ablation.image_loss import Classifier, classifier_of, load_whole
 from rosetta.ablation.measure import (
     Measured,
     Targets,
-    layers_of,
+    facts_told,
     measure_on_images,
     measure_on_text,
 )
@@ -73,17 +72,6 @@ def measure_model(
     targets = Targets(targets_of(rosetta, model, shape), statistics, config.ablation, model)
     measured = (_on_text if text else _on_images)(config, paths, source, manifest, targets)
     return measured.losses, facts_told(measured, targets.mask)
-
-
-def facts_told(measured: Measured, mask: np.ndarray) -> dict[str, Any]:
-    """Return what a file of losses tells of one model."""
-    composition = measured.composition.astype(object)
-    return {
-        "n_neurons": mask.size,
-        "n_targets": int(mask.sum()),
-        "layers": layers_of(mask),
-        "composition": composition.where(composition.notna(), None).to_dict("records"),
-    }
 
 
 def check_classes(classifier: Classifier, n_classes: int, place: str) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from rosetta.ablation.columns import ABLATION_COLUMNS, LOSS_COLUMNS
-from rosetta.ablation.effects import effect_table
-from rosetta.ablation.populations import MATCHED
+from rosetta.ablation.effects import told_effects
 from rosetta.ablation.trend import trend_table
-from rosetta.config import Bootstrap, Config, group_name
+from rosetta.config import Config, group_name
 from rosetta.config.ablation import ablated_models, ablated_rungs
 from rosetta.config.image_stores import stores_of_group
 from rosetta.config.ladders import families_of
@@ -69,7 +68,8 @@ def tables_step(config: Config, paths: Paths) -> None:
         place = paths.ablation(group_name(group))
         losses, facts = read_parquet(place, LOSS_COLUMNS), read_parquet_metadata(place)
         for model, told in facts["models"].items():
-            found = _told(losses[losses["model"] == model], told, config.bootstrap, model)
+            own = losses[losses["model"] == model]
+            found = told_effects(own, told, config.bootstrap, model)
             parts.append(
                 found.assign(
                     ladder=config.ablation.ladder,
@@ -82,17 +82,6 @@ def tables_step(config: Config, paths: Paths) -> None:
     table = pd.concat(parts, ignore_index=True)[ABLATION_COLUMNS]
     write_csv(paths.table("ablation"), table)
     write_csv(paths.table("ablation_scaling"), trend_table(table, families_of(config.ladders)))
-
-
-def _told(
-    losses: pd.DataFrame, facts: dict[str, Any], settings: Bootstrap, model: str
-) -> pd.DataFrame:
-    """Return what is told of a model: its effects, and what each treatment ablates."""
-    composition = pd.DataFrame(facts["composition"])
-    overlap = composition.loc[composition["population"] == MATCHED, "draws_overlap"].max()
-    effects = effect_table(losses, settings, model, 0.0 if pd.isna(overlap) else overlap)
-    joined = effects.merge(composition, on=["treatment", "population"], how="left")
-    return joined.assign(model=model, n_neurons=facts["n_neurons"], layers=facts["layers"])
 
 
 def ablate_step(wanted: AblationRequest, out: Path | None) -> pd.DataFrame:
@@ -113,14 +102,11 @@ def ablate_step(wanted: AblationRequest, out: Path | None) -> pd.DataFrame:
     """
     import torch
 
-    from rosetta.ablation.by_hand import measure_by_hand
+    from rosetta.ablation.by_hand import ablate_by_hand
 
     torch.set_num_threads(1)
-    losses, facts = measure_by_hand(wanted)
-    found = _told(losses, facts, Bootstrap(), wanted.model)
-    table = found.assign(
-        ladder="", rung=-1, group="", method=wanted.settings.method, statistic="named"
-    )[ABLATION_COLUMNS]
+    found = ablate_by_hand(wanted)
+    table = found.assign(ladder="", rung=-1, group="", statistic="named")[ABLATION_COLUMNS]
     if out is not None:
         write_csv(out, table)
     return table

@@ -89,13 +89,12 @@ def _bits(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> np.ndarray:
     """Return the bits that the tokens of each row cost, (n_rows,)."""
     device = input_device(model)
     logits = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits
-    # The logits of all positions, so that they are not copied: the last predicts nothing.
-    wanted = torch.full_like(ids, -100)
-    wanted[:, :-1] = ids[:, 1:].masked_fill(mask[:, 1:] == 0, -100)
-    losses = functional.cross_entropy(
-        logits.float().flatten(0, 1), wanted.flatten().to(logits.device), reduction="none"
-    )
-    return losses.view(ids.shape).double().sum(dim=1).cpu().numpy() / math.log(2)
+    # Row by row, so that a CPU's cache holds what is made of the logits.
+    losses = [
+        functional.cross_entropy(row[: n - 1].float(), one[1:n].to(row.device), reduction="none")
+        for row, one, n in zip(logits, ids, mask.sum(dim=1).tolist(), strict=True)
+    ]
+    return torch.stack([one.double().sum() for one in losses]).cpu().numpy() / math.log(2)
 
 
 def _checked(bits: np.ndarray) -> np.ndarray:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
-
 from rosetta.activations.capture import capture_shard
 from rosetta.activations.folders import open_store
 from rosetta.activations.layout import KIND
-from rosetta.api.arguments import as_flag, as_float, as_int, as_path, as_text, wrong
+from rosetta.api.arguments import as_flag, as_float, as_int, as_path, as_text
 from rosetta.api.in_memory import (
     ModelInMemory,
     check_model,
+    documents_of,
     evaluating,
     own_tokenizer,
     weights_digest,
@@ -24,13 +23,13 @@ from rosetta.api.in_memory import (
 from rosetta.api.store import ModelStore
 from rosetta.config import Activations
 from rosetta.config.arguments import checked
-from rosetta.errors import ConfigError, CorpusError, StoreError, naming_files, renaming_keys
+from rosetta.errors import ConfigError, StoreError, naming_files, renaming_keys
 from rosetta.inputs.text.build import shard_bounds
 from rosetta.models.architectures.text import text_config
 from rosetta.models.tokenizers import tokenizer_digest
 from rosetta.progress import say
 from rosetta.storage.damage import DamageError
-from rosetta.storage.digests import digest_json, hash64
+from rosetta.storage.digests import digest_json
 from rosetta.storage.manifests import read_manifest
 from rosetta.storage.names import digest_path
 
@@ -107,7 +106,7 @@ def capture(
     as_flag("overwrite", overwrite)
     own = own_tokenizer(tokenizer, place)
     check_model(model, own, place)
-    documents = _documents(texts)
+    documents = documents_of(texts)
     settings = _settings(model, n_shards, sequence_length, batch_size, dtype, max_left_out)
     if settings.n_shards > len(documents):
         raise ConfigError(
@@ -146,34 +145,6 @@ def _settings(
         "max_left_out": as_float("max_left_out", max_left_out),
     }
     return checked(Activations, values)
-
-
-def _documents(texts: Iterable[str]) -> list[tuple[int, str]]:
-    """Return texts with the ids that the corpus of a run gives them: a hash of the text."""
-    if isinstance(texts, str):
-        raise CorpusError("texts: one string is given. Give a list of texts.")
-    # A data frame or mapping would give the names of its columns or keys.
-    if not isinstance(texts, Iterable) or isinstance(texts, pd.DataFrame | Mapping | bytes):
-        raise wrong("texts", texts, "a list of texts", "Give strings, say a column of a table")
-    found: dict[int, str] = {}
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise CorpusError(
-                f"texts[{number}]: {type(text).__name__} is not a text. Give strings."
-            )
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise CorpusError(
-                f"texts[{number}]: has no UTF-8 form ({error.reason}). Leave it out."
-            ) from None
-        id_ = hash64(text)
-        if id_ in found:
-            raise CorpusError(f"texts[{number}]: is there twice. Give each text once.")
-        found[id_] = text
-    if not found:
-        raise CorpusError("texts: there is none. Give one at least.")
-    return list(found.items())
 
 
 def _made_by(

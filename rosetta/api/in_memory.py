@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
 import torch
 from accelerate.utils import align_module_device, has_offloaded_params
 from tokenizers import Tokenizer
 
-from rosetta.errors import ModelError
+from rosetta.api.arguments import wrong
+from rosetta.errors import CorpusError, ModelError
 from rosetta.models.batches import check_length_limits
 from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.tokenizers import check_vocabulary, wrapped
+from rosetta.storage.digests import hash64
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,32 @@ def check_causal(place: str, model: Any) -> None:
     ModelError
         If it is not; `place` is what the message names as the culprit.
     """
+    check_loaded(place, model, "a causal language model", "AutoModelForCausalLM")
+
+
+def check_loaded(place: str, model: Any, what: str, maker: str) -> None:
+    """Check that an object is a model of transformers with a head, whose weights are loaded.
+
+    Parameters
+    ----------
+    place : str
+        What messages name as the culprit.
+    model : object
+        What was given.
+    what, maker : str
+        What it should be, and the class of transformers that loads it.
+
+    Raises
+    ------
+    ModelError
+        If it is not.
+    """
     of_transformers = isinstance(model, torch.nn.Module) and hasattr(model, "base_model")
     if not of_transformers or model.base_model is model:
-        what = repr(model) if isinstance(model, str) else type(model).__name__
+        given = repr(model) if isinstance(model, str) else type(model).__name__
         raise ModelError(
-            f"{place}: {what} is not a causal language model of transformers. "
-            "Give one, as AutoModelForCausalLM.from_pretrained makes it."
+            f"{place}: {given} is not {what} of transformers. "
+            f"Give one, as {maker}.from_pretrained makes it."
         )
     for path, module in model.named_modules():
         # The weights of an off-loaded module are on the meta device until it runs.
@@ -87,8 +110,44 @@ def check_causal(place: str, model: Any) -> None:
         if empty and not has_offloaded_params(module):
             raise ModelError(
                 f"{place}: {path} has no weights: it is on the meta device. Load the model with "
-                "AutoModelForCausalLM.from_pretrained."
+                f"{maker}.from_pretrained."
             )
+
+
+def documents_of(texts: Iterable[str]) -> list[tuple[int, str]]:
+    """Return texts with the ids that the corpus of a run gives them: a hash of the text.
+
+    Raises
+    ------
+    ConfigError
+        If `texts` is no list.
+    CorpusError
+        If there is none, or one is not a string, has no UTF-8 form, or is there twice.
+    """
+    if isinstance(texts, str):
+        raise CorpusError("texts: one string is given. Give a list of texts.")
+    # A data frame or mapping would give the names of its columns or keys.
+    if not isinstance(texts, Iterable) or isinstance(texts, pd.DataFrame | Mapping | bytes):
+        raise wrong("texts", texts, "a list of texts", "Give strings, say a column of a table")
+    found: dict[int, str] = {}
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise CorpusError(
+                f"texts[{number}]: {type(text).__name__} is not a text. Give strings."
+            )
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CorpusError(
+                f"texts[{number}]: has no UTF-8 form ({error.reason}). Leave it out."
+            ) from None
+        id_ = hash64(text)
+        if id_ in found:
+            raise CorpusError(f"texts[{number}]: is there twice. Give each text once.")
+        found[id_] = text
+    if not found:
+        raise CorpusError("texts: there is none. Give one at least.")
+    return list(found.items())
 
 
 def own_tokenizer(tokenizer: Any, place: str) -> Any:

@@ -48,7 +48,7 @@ class Checkpoints(Section):
     revisions: str | dict[int, Revision] | None = Field(
         None,
         description="of a hub model, the revision of a step: a pattern such as `step{step}`, or a "
-        "mapping of steps to revisions",
+        "mapping of steps to revisions, which `rosetta pin` makes of a pattern",
     )
     paths: str | dict[int, Place] | None = Field(
         None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 from huggingface_hub import HfApi, try_to_load_from_cache
@@ -14,6 +15,8 @@ WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PIPELINE_WEIGHTS = tuple(
     f"transformer/diffusion_pytorch_model.safetensors{index}" for index in ("", ".index.json")
 )
+# What conversions are made of.
+PICKLES = re.compile(r"(.*/)?(diffusion_)?pytorch_model.*\.bin")
 # Whose pull requests the hub's own service opens, and their title; anybody else's conversion is not
 # to be trusted.
 CONVERTER = "SFconvertbot"
@@ -42,6 +45,9 @@ def pin_model(
 ) -> Pin:
     """Return the commit of a hub model's revision, or of its safetensors conversion.
 
+    A conversion must hold the same pickles: it is of one branch, and the weights of another, such
+    as those of a step of the training, differ.
+
     Parameters
     ----------
     api : HfApi
@@ -59,20 +65,21 @@ def pin_model(
         If the hub does not answer, or there is neither such a revision nor a conversion to
         safetensors.
     """
-    asked = _told(api.model_info, model, revision, place)
+    asked = _told(api.model_info, model, revision, place, files_metadata=True)
     if _has_one(asked, weights):
         return Pin(asked.sha)
-    for number in sorted(_conversions(api, model, place), reverse=True):
+    pickles = _pickles(asked)
+    for number in sorted(_conversions(api, model, place), reverse=True) if pickles else ():
         reference = f"refs/pr/{number}"
-        converted = _told(api.model_info, model, reference, place)
-        if _has_one(converted, weights):
+        converted = _told(api.model_info, model, reference, place, files_metadata=True)
+        if _has_one(converted, weights) and _pickles(converted) == pickles:
             return Pin(
                 converted.sha,
                 f"{model}@{revision} holds no safetensors; pinned to {reference}, which does",
             )
     raise ModelError(
-        f"{place}: {model}@{revision} holds no safetensors, and nor does a pull request. "
-        f"{CONVERSION}"
+        f"{place}: {model}@{revision} holds no safetensors, and no pull request has its weights "
+        f"in them. {CONVERSION}"
     )
 
 
@@ -115,6 +122,15 @@ def _has_one(info: Any, names: tuple[str, ...]) -> bool:
     return any(file.rfilename in names for file in info.siblings)
 
 
+def _pickles(info: Any) -> dict[str, str]:
+    """Return the content of the pickles of a revision, as git names it, by file."""
+    return {
+        file.rfilename: file.blob_id
+        for file in info.siblings
+        if PICKLES.fullmatch(file.rfilename) and file.blob_id
+    }
+
+
 def _conversions(api: Any, model: str, place: str) -> list[int]:
     """Return the numbers of the pull requests by which the hub's service converted a model."""
     try:
@@ -126,9 +142,9 @@ def _conversions(api: Any, model: str, place: str) -> list[int]:
     return [one.num for one in found if one.author == CONVERTER and one.title == CONVERSION_TITLE]
 
 
-def _told(ask: Any, name: str, revision: str, place: str) -> Any:
+def _told(ask: Any, name: str, revision: str, place: str, **how: bool) -> Any:
     try:
-        return ask(name, revision=revision)
+        return ask(name, revision=revision, **how)
     except UNANSWERED as error:
         raise _unanswered(error, name, revision, place) from None
 

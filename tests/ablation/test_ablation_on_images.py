@@ -9,9 +9,11 @@ import torch
 import yaml
 from commands import assert_rejected, run_here
 from tiny_image_architectures import noise_images, saved, tiny_image_model
+from transformers import AutoModelForImageClassification
 from workflow_runs import VISION
 
-from rosetta.ablation.columns import ABLATION_COLUMNS, WHOLE
+import rosetta
+from rosetta.ablation.columns import ABLATION_COLUMNS, NAMED_COLUMNS, WHOLE
 from rosetta.ablation.image_loss import classifier_of, load_whole
 from rosetta.ablation.measure import Targets
 from rosetta.ablation.run_models import _on_images
@@ -19,7 +21,7 @@ from rosetta.ablation.steps import group_step, tables_step
 from rosetta.analysis.columns import IMAGE_NEURON_COLUMNS
 from rosetta.config import parse_config
 from rosetta.config.ablation import ablated_models, ablated_rungs
-from rosetta.errors import ModelError
+from rosetta.errors import ConfigError, ImageSourceError, ModelError
 from rosetta.inputs.images.image_sets import write_image_set
 from rosetta.matching.mutual import ROSETTA_COLUMNS
 from rosetta.models.devices import CPU
@@ -80,6 +82,65 @@ def test_a_classifier_is_ablated_by_hand(run):
     assert rows.loc[("accuracy", "none", "none", WHOLE), "value"] == pytest.approx(right)
     assert rows.loc[("loss", "ablate", "rosetta", WHOLE), "n_ablated"] == 2
     assert np.isfinite(rows.loc[("loss", "ablate", "matched", WHOLE), "rosetta_excess_ci_low"])
+
+
+def shown_in_memory(**changes):
+    labels = np.arange(N_IMAGES) % N_CLASSES
+    given = dict(images=noise_images(n=N_IMAGES), labels=labels, neurons=["L0/U3", "L1/U7"])
+    return given | changes
+
+
+def test_a_classifier_in_memory_is_ablated_as_by_hand(run, monkeypatch):
+    torch.set_num_threads(1)  # as the command does
+    done = ablate(run, "classifier", "--config", "run.yaml")
+    assert done.code == 0, done
+    written = read_csv(run / "out.csv", ABLATION_COLUMNS)[NAMED_COLUMNS]
+    monkeypatch.chdir(run)
+    model = AutoModelForImageClassification.from_pretrained("classifier").train()
+    domains = [f"c{n}" for n in np.arange(N_IMAGES) % N_CLASSES]
+    found = rosetta.ablate_images(model, domains=domains, **shown_in_memory())
+    told = {"reason": found["reason"].replace("", np.nan).astype(written["reason"].dtype)}
+    pd.testing.assert_frame_equal(
+        found.assign(**told), written, check_dtype=False, rtol=1e-9, atol=1e-12
+    )
+    assert set(found["measure"]) == {"loss", "accuracy"}
+    assert model.training
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"images": [[0]]}, ConfigError, "images: .* is not an array of images"),
+        ({"images": np.zeros((40, 16, 16, 3))}, ModelError, "array of float64.*Give 8-bit"),
+        ({"images": np.zeros((0, 16, 16, 3), np.uint8)}, ImageSourceError, "classes of 0 images"),
+        ({"labels": [0, 1]}, ImageSourceError, r"labels: shape \(2,\) of int64 are not"),
+        ({"labels": ["a"] * 40}, ImageSourceError, "labels: .*Give the number of a class"),
+        ({"labels": [4] * 40}, ImageSourceError, "labels: go from 4 to 4, .* classes 0 to 3"),
+        ({"labels": [-1] * 40}, ImageSourceError, "labels: go from -1 to -1"),
+        ({"domains": ["a"]}, ConfigError, "domains: has 1 labels of 40 images"),
+        ({"neurons": ["L0/U24"]}, ModelError, "neurons: L0/U24 is not in the model"),
+        ({"batch_size": 0}, ConfigError, "batch_size: .*greater than or equal to 1"),
+    ],
+)
+def test_what_cannot_be_shown_in_memory_is_told(run, changes, error, message):
+    model = AutoModelForImageClassification.from_pretrained(run / "classifier")
+    with pytest.raises(error, match=message):
+        rosetta.ablate_images(model, **shown_in_memory(**changes))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("classifier", "classifier: 'classifier' is not a classifier of images"),
+        (tiny_image_model("vit"), "ViTModel is not a classifier of images of transformers"),
+        (tiny_image_model("vit-masked"), "ViTForMaskedImageModeling has no head that tells"),
+        (tiny_image_model("vit-classifier", num_labels=4), "is of no folder and not of the hub"),
+    ],
+)
+def test_what_is_no_classifier_in_memory_is_told(model, message):
+    name = "classifier" if isinstance(model, str) else None
+    with pytest.raises(ModelError, match=message):
+        rosetta.ablate_images(model, name=name, **shown_in_memory())
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
+from tiny_image_architectures import noise_images, tiny_image_model
 
 import rosetta
 
@@ -27,6 +29,10 @@ def project(small_run, texts, tmp_path, monkeypatch):
     """The current folder, with what the examples say that they need."""
     for name in ("first", "second"):
         shutil.copytree(small_run.parent / name, tmp_path / "models" / name)
+    classifier = tiny_image_model("vit-classifier", num_labels=4)
+    classifier.save_pretrained(tmp_path / "models" / "classifier")
+    images = noise_images(n=24)
+    np.savez(tmp_path / "images.npz", images=images, labels=np.arange(24) % 4)
     (tmp_path / "results").symlink_to(small_run)
     (tmp_path / "texts.txt").write_text(
         "\n\n".join(dict.fromkeys(text.strip() for text in texts[:90]))
