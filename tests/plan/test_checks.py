@@ -18,6 +18,7 @@ from rosetta.models.folders import folder_shape
 from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.neurons import NeuronShape
 from rosetta.plan.checks import check_config
+from rosetta.plan.steps import small_models_in_many_jobs
 
 
 def model_folder(folder: Path, **files: str) -> dict:
@@ -162,6 +163,17 @@ def local_models(tmp_path, **more):
     return changed(
         models={**models, **twin, **unused}, results=str(tmp_path / "r"), **unlike, **more
     )
+
+
+def test_small_models_of_folders_are_said_to_make_many_jobs(tmp_path):
+    def notes(*pair, **activations):
+        config = local_models(tmp_path, ladders={"l": [list(pair)]}, activations=activations)
+        return small_models_in_many_jobs(parse_config(config))
+
+    (note,) = notes("gpt2", "opt")
+    assert "activations.shards_per_job: gpt2, opt are small" in note
+    assert notes("gpt2", "opt", shards_per_job="all") == []
+    assert notes("gpt2", "hub") == [], "its size is not known"
 
 
 @pytest.mark.parametrize("pair", [["gpt2", "gpt_neox"], ["gpt_neox", "opt"], ["gpt2", "twin"]])
