@@ -29,7 +29,7 @@ from rosetta.correlation.sketch import MAP
 from rosetta.correlation.tiles import TileTask, correlate_tiles
 from rosetta.correlation.view import View
 from rosetta.errors import ConfigError
-from rosetta.models.devices import free_memory
+from rosetta.models.devices import gpu_memory
 from rosetta.progress import say
 from rosetta.storage.digests import digest_json
 
@@ -143,16 +143,21 @@ class _Work:
 
     @property
     def budget(self) -> Budget:
-        """Memory of a job, and who shares it; of a GPU no more than it has left, unless other jobs
-        have to cut the same tiles.
+        """Memory of a job, and who shares it; of a GPU no more than it has beside live models.
+
+        Where other jobs have to cut the same tiles, only what the configuration gives counts.
         """
-        budget, device = (
-            Budget.of(self.request.settings, self.request.dask),
-            product_device(self.precision),
-        )
-        if device.type != "cuda" or self.request.settings.n_jobs > 1:
+        request, device = self.request, product_device(self.precision)
+        budget, given = Budget.of(request.settings, request.dask), request.gpu_memory_gb
+        if device.type != "cuda":
             return budget
-        return budget._replace(memory_gb=min(budget.memory_gb, free_memory(device) / GB))
+        held = sum(side.stores[0].gpu_bytes for side in (self.pair.a, self.pair.b))
+        if given is not None:
+            budget = budget.on_gpu(given * GB, held)
+        if request.settings.n_jobs > 1:
+            return budget
+        there, used = gpu_memory(device)
+        return budget.on_gpu(there, max(held, used))
 
     def folder(self, plan: list[Any]) -> Path:
         """Return the folder for the finished tiles of this pair under a plan.
