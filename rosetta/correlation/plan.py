@@ -333,7 +333,7 @@ def check_budget(
     PlanError
         If it does not.
     """
-    size = size._replace(n_positions=0)
+    size = size._replace(n_positions=ROWS)
     if correlation.method == "screened":
         plan_screen(size, budget, correlation.screening.sketch_rows)
     plan_tiles(size, budget, held=held)

@@ -279,7 +279,8 @@ def _pair_notes(known: Known) -> list[str]:
 
 def _checkpoint_notes(known: Known) -> list[str]:
     """Return what disk the sums of a pass take while it runs, where that is a gigabyte or more."""
-    saved = max((pairs.saved_bytes(known, pair) for pair in known.config.pairs()), default=0.0)
+    named = [{"pair": group_name(pair), "job": 0} for pair in known.config.pairs()]
+    saved = max((COSTS["correlate"](known, job).scratch_bytes for job in named), default=0.0)
     if saved < GB:
         return []
     disk = f"up to {saved / GB:.1f} GB of disk a job"

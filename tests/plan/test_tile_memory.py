@@ -1,6 +1,5 @@
 """What the tiles of a pair have on a GPU beside live models, and the disk that their sums take."""
 
-import re
 from dataclasses import replace
 
 import pytest
@@ -31,8 +30,7 @@ from rosetta.plan.costs import pairs
 from rosetta.plan.costs.base import Known
 from rosetta.plan.costs.stages import COSTS
 from rosetta.plan.extent import Extent
-from rosetta.plan.sweep import plan_run
-from rosetta.run.paths import Paths
+from rosetta.plan.sweep import _checkpoint_notes, _pair_notes
 
 PAIR = ("a", "b")
 LENGTH, N_LAYERS, D_MLP, N_PARAMETERS, BATCH = 1000, 32, 4096, 10**9, 2
@@ -93,14 +91,16 @@ def test_models_that_leave_no_tile_are_told_before_the_first_job(tmp_path):
 
 
 def test_a_plan_tells_the_gpu_and_the_disk_of_passes(tmp_path):
-    config = config_of(tmp_path)
-    told = plan_run(config, Paths(tmp_path), 1.0).render()
-    assert f" beside {2 * MODEL / 1e9:.1f} GB of a GPU for the models" in told
-    saved = pairs.saved_bytes(known_of(config), PAIR)
-    assert f"save their sums: up to {saved / 1e9:.1f} GB of disk a job" in told
-    stored = config_of(tmp_path, activations={"keep": True}, correlation={"memory_gb": 0.7})
-    told = plan_run(stored, Paths(tmp_path), 1.0).render()
-    assert not re.search("GB of a GPU|save their sums", told)
+    live = known_of(config_of(tmp_path))
+    (told,), (disk,) = _pair_notes(live), _checkpoint_notes(live)
+    assert told.endswith(f" beside {2 * MODEL / 1e9:.1f} GB of a GPU for the models")
+    saved = pairs.saved_bytes(live, PAIR, "permutation", 3)
+    assert disk.endswith(f"5 minutes save their sums: up to {saved / 1e9:.1f} GB of disk a job")
+    changed = {"activations": {"keep": True}, "correlation": {"memory_gb": 0.8}}
+    stored = known_of(config_of(tmp_path, **changed))
+    assert _pair_notes(stored)[0].endswith("GB")
+    assert "of a GPU" not in _pair_notes(stored)[0]
+    assert _checkpoint_notes(stored) == []
 
 
 @given(

@@ -18,7 +18,6 @@ from rosetta.correlation.plan import (
     LISTED_COST,
     REORDERED,
     Budget,
-    PairSize,
     TilePlan,
     cell_bytes,
     checkpoint_bytes,
@@ -233,34 +232,33 @@ def exact_products(
 
 
 def passes(known: Known, pair: tuple[str, str], control: str = "", n_orders: int = 1) -> int:
-    """Return how often both models of a pair are read, as far as its neurons tell.
+    """Return how often both models of a pair are read.
 
     Raises
     ------
     PlanError
         If not even a small tile fits the memory budget.
     """
-    size = known.pair_size(pair)._replace(n_positions=0)
-    return n_passes(*_planned_tiles(known, pair, size, control, n_orders), n_orders)
+    return n_passes(*_planned_tiles(known, pair, control, n_orders), n_orders)
 
 
 def saved_bytes(known: Known, pair: tuple[str, str], control: str = "", n_orders: int = 1) -> float:
     """Return the disk that checkpoints of a pair's passes take at most, in some orders of its
     positions.
     """
-    size = known.pair_size(pair)
-    plan, at_once = _planned_tiles(known, pair, size, control, n_orders)
-    of_cell = at_once * cell_bytes(known.precision, size.n_positions)
+    plan, at_once = _planned_tiles(known, pair, control, n_orders)
+    of_cell = at_once * cell_bytes(known.precision, known.pair_size(pair).n_positions)
     n_workers = tile_budget(known, pair).workers.n
     return checkpoint_bytes(plan, min(n_workers, n_passes(plan, at_once, n_orders)), of_cell)
 
 
 def _planned_tiles(
-    known: Known, pair: tuple[str, str], size: PairSize, control: str, n_orders: int
+    known: Known, pair: tuple[str, str], control: str, n_orders: int
 ) -> tuple[TilePlan, int]:
-    """Return the tiles of a pair of a size under a null model, and how many orders share a pass."""
+    """Return the tiles of a pair under a null model, and how many orders share a pass."""
     budget, held = tile_budget(known, pair), held_rows(control)
-    return plan_orders(size, budget, n_orders, precision=known.precision, held=held)
+    how = {"precision": known.precision, "held": held}
+    return plan_orders(known.pair_size(pair), budget, n_orders, **how)
 
 
 def held_rows(control: str) -> tuple[int, int]:
