@@ -29,17 +29,17 @@ def use_small_chunks(patch):
     patch.setattr(rosetta.correlation.tiles, "ROWS", 10)
 
 
-def make_pair(folder, seed, shape_a, shape_b, n_shards, dtype, special=True):
+def make_pair(folder, seed, shape_a, shape_b, n_shards, dtype, special=True, documents=DOCUMENTS):
     rng = np.random.default_rng(seed)
     stores = []
     for name, (n_layers, d_mlp), max_token in (("a", shape_a, 4), ("b", shape_b, 7)):
         ranges = random_ranges(
-            rng, DOCUMENTS, max_token=max_token, special=special and name == "a", truncate=False
+            rng, documents, max_token=max_token, special=special and name == "a", truncate=False
         )
         values = planted(rng, len(ranges[0]), n_layers, d_mlp, dtype)
         stores.append(
             save_stores(
-                folder / name, values, ranges, len(DOCUMENTS), n_shards=n_shards, dtype=dtype
+                folder / name, values, ranges, len(documents), n_shards=n_shards, dtype=dtype
             )
         )
     return stores

@@ -12,7 +12,7 @@ from rosetta.errors import ConfigError
 from rosetta.inputs.text.build import read_split, shard_bounds
 from rosetta.models import loading, sources
 from rosetta.models.devices import room_here
-from rosetta.models.known_sizes import Size, capture_demand
+from rosetta.models.known_sizes import Size, beside_tile, capture_demand
 from rosetta.models.loading_within_memory import load_placed
 from rosetta.models.model_manifest import checked_manifest
 from rosetta.models.neurons import NeuronShape
@@ -105,14 +105,12 @@ class ShardInputs:
         mine = documents.iloc[low:high]
         source = sources.model_source(config, paths, model)
         manifest = checked_manifest(source, paths.model_manifest(model))
+        size = Size(NeuronShape.of(manifest), manifest["n_parameters"])
+        demand = capture_demand(config, source.dtype, size, settings.sequence_length)
+        demand, room = beside_tile(config, demand, room)
         return cls(
             source=source,
-            demand=capture_demand(
-                config,
-                source.dtype,
-                Size(NeuronShape.of(manifest), manifest["n_parameters"]),
-                settings.sequence_length,
-            ),
+            demand=demand,
             room=room.shared(config.models_at_once).for_model(
                 untrained=source.untrained_seed is not None
             ),

@@ -24,8 +24,10 @@ from rosetta.activations.store import describe
 from rosetta.activations.variables import StorePositions
 from rosetta.config import Config, load_config
 from rosetta.config.base import Modality
+from rosetta.config.names import model_of_store
 from rosetta.errors import StoreError
 from rosetta.models.devices import CPU
+from rosetta.models.known_sizes import known_size, planned_capture
 from rosetta.models.neurons import NeuronShape
 from rosetta.moments import Moments
 from rosetta.run.paths import Paths
@@ -101,6 +103,16 @@ class LiveStore:
         """Return what the positions are."""
         return self._rows().positions()
 
+    @property
+    def gpu_bytes(self) -> float:
+        """What a pass takes of the GPU that it runs on: the model, and a batch with the activations
+        of all layers.
+        """
+        config, model = load_config(self._run_config), model_of_store(self._model)
+        size = known_size(config, Paths(self._run_config.parent), model)
+        assert size is not None, "the model's manifest tells it"
+        return planned_capture(config, model, size).gpu_bytes
+
     def moments(self) -> Moments:
         """Return pilot moments of every neuron: those of the first batch of documents."""
         for start, parts in self.chunks(0, self.n_layers * self.d_mlp):
@@ -133,6 +145,14 @@ class LiveStore:
             yield start, parts
             start += values.shape[1]
 
+    @property
+    def _model(self) -> str:
+        return str(self.manifest["live"]["model"])
+
+    @property
+    def _run_config(self) -> Path:
+        return (self.path.parent / self.manifest["live"]["config"]).resolve()
+
     def _rows(self) -> ShardRows:
         """Return the shard's rows.
 
@@ -141,9 +161,8 @@ class LiveStore:
         DamageError
             If they are of another model, corpus or configuration than the manifest's.
         """
-        path = (self.path.parent / self.manifest["live"]["config"]).resolve()
-        holds, name = self.manifest["holds"], self.manifest["live"]["model"]
-        rows = _rows_of(path, path.stat().st_mtime_ns, name, holds["shard"])
+        path, shard = self._run_config, self.manifest["holds"]["shard"]
+        rows = _rows_of(path, path.stat().st_mtime_ns, self._model, shard)
         if rows.description.made_by != self.manifest["made_by"]:
             raise DamageError(
                 self.path, "not of this run: the model, the corpus or the configuration changed"

@@ -51,6 +51,10 @@ class StoreReader(Protocol):
     def moments(self) -> Moments:
         """Return the moments of every neuron, arrays of shape (n_layers · d_mlp,)."""
 
+    @property
+    def gpu_bytes(self) -> float:
+        """What reading the store takes of a GPU beside what is read: of a live one, its model."""
+
     def chunks(
         self, low: int, high: int, first_row: int = 0, where: torch.device = CPU
     ) -> Iterator[tuple[int, list[tuple[int, torch.Tensor]]]]:

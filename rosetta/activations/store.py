@@ -310,6 +310,11 @@ class Store:
         """Return what the positions are."""
         return POSITIONS[self.modality].of(self)
 
+    @property
+    def gpu_bytes(self) -> float:
+        """What reading the store takes of a GPU beside what is read: nothing."""
+        return 0.0
+
     def moments(self) -> Moments:
         """Return the moments of every neuron, arrays of shape (n_layers · d_mlp,)."""
         return Moments(

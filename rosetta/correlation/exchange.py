@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -40,27 +41,60 @@ class Reordering:
     order: np.ndarray
 
     @property
+    def _starts(self) -> np.ndarray:
+        """Row at which each sample begins, as they are read; at last where the last one ends."""
+        return np.append(0, np.cumsum(self.lengths))
+
+    @property
+    def _goes(self) -> np.ndarray:
+        """Position at which the sample of each place begins; at last where the last one ends."""
+        return np.append(0, np.cumsum(self.lengths[self.order]))
+
+    @property
     def held(self) -> int:
         """Most rows that wait at once."""
-        gone = np.append(0, np.cumsum(self.lengths[self.order]))
         needed = np.maximum.accumulate(
             self.order
         )  # the last sample that has to be read, at each place
         place = np.searchsorted(
             needed, np.arange(len(self.order))
         )  # where reading a sample is waited for
-        return int((np.cumsum(self.lengths) - gone[place]).max(initial=0))
+        return int((self._starts[1:] - self._goes[place]).max(initial=0))
 
-    def applied(self, blocks: Iterator[torch.Tensor], rows: int) -> Iterator[torch.Tensor]:
-        """Yield reordered blocks of `rows` rows (the last may be shorter)."""
-        waiting, lengths = _samples(blocks, self.lengths), self.lengths.tolist()
+    def resumed(self, position: int, rows: int) -> Resumption:
+        """Return where reading begins again, in blocks of `rows` rows, for the pairs from
+        `position` on, the first of such a block.
+        """
+        starts, goes, n = self._starts, self._goes, len(self.order)
+        place = int(np.searchsorted(goes[1:], position, side="right"))
+        sample = int(self.order[place:].min(initial=n))
+        begun = self.order[: np.searchsorted(goes[:-1], position)]
+        n_read = int(begun.max(initial=-1)) + 1
+        row = int(starts[sample]) // rows * rows
+        read = min(-(-int(starts[n_read]) // rows) * rows, int(starts[-1]))
+        return Resumption(place, position - int(goes[place]), sample, row, read - row)
+
+    def applied(
+        self, blocks: Iterator[torch.Tensor], rows: int, position: int = 0
+    ) -> Iterator[torch.Tensor]:
+        """Yield reordered blocks of `rows` rows (the last may be shorter) from `position` on.
+
+        `blocks` begins with the row that `resumed` tells; with the first one for position 0.
+        """
+        begin, lengths = self.resumed(position, rows), self.lengths.tolist()
+        skipped = int(self._starts[begin.sample]) - begin.row
+        waiting = _samples(blocks, self.lengths[begin.sample :], skipped)
+        used = set(self.order[: begin.place].tolist())
         held: dict[int, torch.Tensor] = {}
-        left, n_read, block, filled = int(self.lengths.sum()), 0, None, 0
-        for wanted in self.order.tolist():
+        left, n_read, done = int(self.lengths.sum()) - position, begin.sample, begin.done
+        block, filled = None, 0
+        for wanted in self.order[begin.place :].tolist():
             while n_read <= wanted:
-                held[n_read] = next(waiting)
+                sample = next(waiting)
+                if n_read not in used:
+                    held[n_read] = sample
                 n_read += 1
-            sample, done = held.pop(wanted), 0
+            sample = held.pop(wanted)
             while done < lengths[wanted]:
                 if block is None:
                     block = sample.new_empty((min(rows, left), sample.shape[1]))
@@ -70,11 +104,36 @@ class Reordering:
                 if filled == len(block):
                     yield block
                     block, filled, left = None, 0, left - filled
+            done = 0
 
 
-def _samples(blocks: Iterator[torch.Tensor], lengths: np.ndarray) -> Iterator[torch.Tensor]:
-    """Yield the rows of one sample after the other."""
-    block, start = next(blocks), 0
+class Resumption(NamedTuple):
+    """Where a side whose samples are reordered is read again, after a part of it was done.
+
+    Attributes
+    ----------
+    place, done : int
+        The first place whose sample is not done, and how many of its rows are.
+    sample : int
+        The first sample that is still needed, as they are read.
+    row : int
+        First row of the block that it begins in.
+    n_summed : int
+        Rows from there on that had been read, and so are in the sums of the columns.
+    """
+
+    place: int
+    done: int
+    sample: int
+    row: int
+    n_summed: int
+
+
+def _samples(
+    blocks: Iterator[torch.Tensor], lengths: np.ndarray, start: int
+) -> Iterator[torch.Tensor]:
+    """Yield the rows of one sample after the other; the first begins at row `start` of a block."""
+    block = next(blocks)
     for length in lengths.tolist():
         sample, filled = block.new_empty((length, block.shape[1])), 0
         while filled < length:

@@ -21,7 +21,14 @@ from rosetta.correlation.aligned import WHOLE, AlignedPair, StoredPair, pair_ide
 from rosetta.correlation.estimates import ScreenTask
 from rosetta.correlation.neighbor_tables import NeighborLists, PairFacts
 from rosetta.correlation.neighbors import PairNeighbors
-from rosetta.correlation.plan import Budget, n_passes, plan_orders, plan_screen, shard_ranges
+from rosetta.correlation.plan import (
+    Budget,
+    ScreenPlan,
+    n_passes,
+    plan_orders,
+    plan_screen,
+    shard_ranges,
+)
 from rosetta.correlation.products import product_device, resolve_precision
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.rounds import correlate_screened
@@ -29,7 +36,7 @@ from rosetta.correlation.sketch import MAP
 from rosetta.correlation.tiles import TileTask, correlate_tiles
 from rosetta.correlation.view import View
 from rosetta.errors import ConfigError
-from rosetta.models.devices import free_memory
+from rosetta.models.devices import gpu_memory
 from rosetta.progress import say
 from rosetta.storage.digests import digest_json
 
@@ -83,8 +90,7 @@ def correlate_orders(
     _check(request, job, view, scratch)
     with _kept(scratch) as kept:
         work = _work(request, job, view, kept)
-        found = _screened(work) if request.settings.method == "screened" else None
-        return _exact(work) if found is None else [found]
+        return _screened(work) if request.settings.method == "screened" else _exact(work)
 
 
 def remove_scratch(scratch: Path) -> None:
@@ -143,16 +149,21 @@ class _Work:
 
     @property
     def budget(self) -> Budget:
-        """Memory of a job, and who shares it; of a GPU no more than it has left, unless other jobs
-        have to cut the same tiles.
+        """Memory of a job, and who shares it; of a GPU no more than it has beside live models.
+
+        Where other jobs have to cut the same tiles, only what the configuration gives counts.
         """
-        budget, device = (
-            Budget.of(self.request.settings, self.request.dask),
-            product_device(self.precision),
-        )
-        if device.type != "cuda" or self.request.settings.n_jobs > 1:
+        request, device = self.request, product_device(self.precision)
+        budget, given = Budget.of(request.settings, request.dask), request.gpu_memory_gb
+        if device.type != "cuda":
             return budget
-        return budget._replace(memory_gb=min(budget.memory_gb, free_memory(device) / GB))
+        held = sum(side.stores[0].gpu_bytes for side in (self.pair.a, self.pair.b))
+        if given is not None:
+            budget = budget.on_gpu(given * GB, held)
+        if request.settings.n_jobs > 1:
+            return budget
+        there, used = gpu_memory(device)
+        return budget.on_gpu(there, max(held, used))
 
     def folder(self, plan: list[Any]) -> Path:
         """Return the folder for the finished tiles of this pair under a plan.
@@ -207,18 +218,35 @@ def _facts(pair: AlignedPair, settings: Correlation, job: int) -> PairFacts:
     )
 
 
-def _screened(work: _Work) -> NeighborLists | None:
-    """Return the lists of the screened method; None if so much stays open that the exact one costs
+def _screened(work: _Work) -> list[NeighborLists]:
+    """Return the lists of the screened method; of the exact one if so much stays open that it costs
     no more.
+
+    Each has its part of the scratch folder. That of the exact method is there as soon as it takes
+    over, so that a killed job does not screen again.
     """
     request, pair, screening = work.request, work.pair, work.request.settings.screening
-    floor = screening.floor
     plan = plan_screen(pair.size, work.budget, screening.sketch_rows)
     say(
         f"sketches of {plan.n_rows} rows, {len(plan.tiles)} tile(s), about "
         f"{plan.peak_bytes / GB:.1f} GB"
     )
     folder = work.folder([MAP, asdict(plan), request.settings.model_dump(mode="json")])
+    sketches, exact = folder / "screened", folder / "exact"
+    if not exact.exists():
+        found = _by_sketches(work, plan, sketches)
+        if found:
+            return [found]
+        exact.mkdir()
+    say("screening leaves too much open here; the exact method takes over")
+    shutil.rmtree(sketches, ignore_errors=True)
+    return _exact(work, exact)
+
+
+def _by_sketches(work: _Work, plan: ScreenPlan, folder: Path) -> NeighborLists | None:
+    """Return the lists of the screened method, if it costs less than the exact one."""
+    request, pair, screening = work.request, work.pair, work.request.settings.screening
+    floor = screening.floor  # before long work: there may be none yet
     shards = shard_ranges(len(pair.a.stores), pair.size, plan, request.dask.n_workers)
     held = plan.held and request.dask.scheduler == "threads"
     task = ScreenTask(
@@ -226,8 +254,6 @@ def _screened(work: _Work) -> NeighborLists | None:
     )
     found = correlate_screened(task, pair.size, plan, request)
     if not found:
-        say("screening leaves too much open here; the exact method takes over")
-        shutil.rmtree(folder, ignore_errors=True)
         return None
     say(f"{found.n_listed} pairs and {found.n_whole} whole neurons were correlated exactly")
     facts = replace(
@@ -240,7 +266,8 @@ def _screened(work: _Work) -> NeighborLists | None:
     return NeighborLists(found.neighbors, facts)
 
 
-def _exact(work: _Work) -> list[NeighborLists]:
+def _exact(work: _Work, folder: Path | None = None) -> list[NeighborLists]:
+    """Return the lists of the exact method; finished tiles are kept in `folder`, if it is given."""
     request, pair, facts = work.request, work.pair, work.facts
     seeds = work.stored.view.permute_seeds
     held = pair.a.held, pair.b.held
@@ -253,7 +280,7 @@ def _exact(work: _Work) -> list[NeighborLists]:
         f"{len(mine)} of {n_passes(plan, at_once, len(seeds))} pass(es), about "
         f"{plan.peak_bytes / GB:.1f} GB"
     )
-    folder = work.folder([plan.tiles, asdict(facts)])
+    folder = folder or work.folder([plan.tiles, asdict(facts)])
     task = TileTask(work.stored, request.pooling, work.precision, facts.n_kept, str(folder))
     found = correlate_tiles(task, mine, *pair.size[:2], request.dask)
     nothing = PairNeighbors.empty(*pair.size[:2], facts.n_kept)  # of more jobs than tiles

@@ -50,10 +50,13 @@ class Budget(NamedTuple):
         Of all workers together.
     workers : Workers
         Who shares it.
+    of_gpu : bool
+        Whether it is what a GPU leaves of `correlation.memory_gb`.
     """
 
     memory_gb: float
     workers: Workers = ALONE
+    of_gpu: bool = False
 
     @classmethod
     def of(cls, correlation: Correlation, dask: Dask) -> Budget:
@@ -62,6 +65,18 @@ class Budget(NamedTuple):
         """
         workers = Workers(dask.n_workers, dask.scheduler == "processes") if dask.local else ALONE
         return cls(correlation.memory_gb, workers)
+
+    def on_gpu(self, n_bytes: float, held: float) -> Budget:
+        """Return the budget on a GPU of so many bytes, `held` of which live models take."""
+        left = max(n_bytes - held, 0.0) / GB
+        return self if left >= self.memory_gb else self._replace(memory_gb=left, of_gpu=True)
+
+    @property
+    def words(self) -> str:
+        """The key and the value, for messages."""
+        if self.of_gpu:
+            return f"devices.gpu_memory_gb: {self.memory_gb:.4g} beside the models"
+        return f"correlation.memory_gb: {self.memory_gb:g}"
 
 
 class PairSize(NamedTuple):
@@ -283,7 +298,7 @@ def _fit(
     and in float32: the whole is estimated at 2.01 GB, 4,000 × 3,000 at 1.44, 2,000 × 3,000 at 1.15,
     and 2,000 × 1,500 at 0.97, which fits: 4 × 2 tiles.
     """
-    memory_gb, workers = budget
+    memory_gb, workers, _ = budget
 
     def peak(width_a: int, width_b: int) -> int:
         mine, shared = work(width_a, width_b), PROCESS_BYTES + POSITION_BYTES * size.n_positions
@@ -297,10 +312,7 @@ def _fit(
     while peak(width_a, width_b) > memory_gb * GB:
         if width_a <= 64 and width_b <= 64:
             needed = math.ceil(peak(width_a, width_b) / GB * 100) / 100
-            raise PlanError(
-                f"correlation.memory_gb: {memory_gb:g} is too little; at least {needed:.2f} is "
-                "needed."
-            )
+            raise PlanError(f"{budget.words} is too little; at least {needed:.2f} is needed.")
         # Halve the wider side, in equal parts, until the work fits.
         if width_a >= width_b:
             width_a = -(-width_a // 2)
@@ -310,18 +322,18 @@ def _fit(
 
 
 def check_budget(
-    size: PairSize, correlation: Correlation, dask: Dask, held: tuple[int, int] = (0, 0)
+    size: PairSize, budget: Budget, correlation: Correlation, held: tuple[int, int] = (0, 0)
 ) -> None:
     """Check that some tile of a pair fits the memory budget, before positions are known.
 
-    `size` and `held` are those of `plan_tiles`.
+    `size`, `budget` and `held` are those of `plan_tiles`.
 
     Raises
     ------
     PlanError
         If it does not.
     """
-    size, budget = size._replace(n_positions=ROWS), Budget.of(correlation, dask)
+    size = size._replace(n_positions=ROWS)
     if correlation.method == "screened":
         plan_screen(size, budget, correlation.screening.sketch_rows)
     plan_tiles(size, budget, held=held)
@@ -332,6 +344,15 @@ def cell_bytes(precision: str, n_positions: int) -> int:
     if precision == "float64":
         return 8
     return 4 if n_positions <= RUN_ROWS else 12  # a run in float32, and the runs before it
+
+
+def checkpoint_bytes(plan: TilePlan, n_at_once: int, of_cell: int) -> int:
+    """Return the disk that checkpoints of passes over a pair take at most, so many at once.
+
+    Each has the sums of a tile, `of_cell` bytes per pair of neurons; the last one stays until the
+    next one is whole.
+    """
+    return 2 * n_at_once * of_cell * max(math.prod(tile.size) for tile in plan.tiles)
 
 
 def tile_bytes(

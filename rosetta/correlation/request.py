@@ -29,6 +29,8 @@ class CorrelationRequest:
         Method, budget, neighbours to keep, precision, number of jobs.
     dask : Dask
         Where the tiles are computed.
+    gpu_memory_gb : float, optional
+        Memory of a GPU; what it has left if not given.
     """
 
     folder_a: Path
@@ -36,6 +38,7 @@ class CorrelationRequest:
     pooling: str
     settings: Correlation
     dask: Dask
+    gpu_memory_gb: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from rosetta.correlation.certificates import (
     thresholds,
     within_reach,
 )
+from rosetta.correlation.checkpoints import Checkpoint
 from rosetta.correlation.chosen_pairs import ChosenPairs, correlate_chosen
 from rosetta.correlation.estimates import (
     ScreenTask,
@@ -271,10 +273,13 @@ def whole_on_disk(
     task: ScreenTask, number: int, tile: Tile, only_a: np.ndarray, only_b: np.ndarray, k: int
 ) -> Path:
     """Correlate chosen neurons of a tile unless on disk; return the file of (u, v, r)."""
+    path = Path(task.scratch) / f"whole-{number}-{'-'.join(map(str, tile))}.npz"
+    partial = path.with_suffix("")
 
     def make() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         neurons = neurons_of(task.pair.open(), tile, only_a - tile.a_low, only_b - tile.b_low)
-        (found,) = correlate_neurons(*neurons, task.pooling, "float32")
+        checkpoint = Checkpoint(partial / "sums.npz")
+        (found,) = correlate_neurons(*neurons, task.pooling, "float32", checkpoint)
         nearest = found.nearest(k)
         of_a, of_b = nearest.a, nearest.b
         i, rank = np.nonzero(of_a.index >= 0)
@@ -283,7 +288,9 @@ def whole_on_disk(
         v = np.concatenate([only_b[of_a.index[i, rank]], only_b[j]])
         return u, v, np.concatenate([of_a.r[i, rank], of_b.r[j, back]])
 
-    return _once(Path(task.scratch) / f"whole-{number}-{'-'.join(map(str, tile))}.npz", make)
+    _once(path, make)
+    shutil.rmtree(partial, ignore_errors=True)
+    return path
 
 
 def _once(path: Path, make: Callable[[], tuple[np.ndarray, ...]]) -> Path:

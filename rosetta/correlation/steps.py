@@ -72,7 +72,8 @@ def neighbors_step(config: Config, paths: Paths, pair: str, job: int) -> None:
     if settings.floor_of_nulls:
         settings = _floored(settings, null_floor(config, paths, pair))
     a, b = files.store_folders(config, paths, pair)
-    request = CorrelationRequest(a, b, config.alignment.pooling, settings, config.dask)
+    pooling, gpu_memory_gb = config.alignment.pooling, config.devices.gpu_memory_gb
+    request = CorrelationRequest(a, b, pooling, settings, config.dask, gpu_memory_gb)
     out, seeds = paths.neighbors_part(pair, job, settings.n_jobs), config.permuted_with(pair)
     view = replace(View.of(config), permute_seeds=(None, *seeds))
     main, *permuted = correlate_orders(request, job=job, view=view, scratch=_scratch(out))

@@ -118,17 +118,21 @@ def centred_blocks(
     sums : ColumnTotals
         Sums over the rows; those of permuted ones are the same.
     first : int
-        Position to begin with: the first of a block and, if positions are permuted, of a window. No
-        samples may be exchanged then.
+        Position to begin with: the first of a block and, if positions are permuted, of a window.
+        If samples are exchanged, some are read again that an earlier position needed too; `sums`
+        holds all that was read when this one was reached.
 
     Raises
     ------
     StoreError
         If a store is damaged or holds a non-finite value.
     """
-    side, blocks = neurons.side, _blocks(neurons, reading, sums, first)
+    side = neurons.side
     if side.reordering:
-        return side.reordering.applied(blocks, reading.rows)
+        begin = side.reordering.resumed(first, reading.rows)
+        blocks = _blocks(neurons, reading, sums.after(begin.n_summed), begin.row)
+        return side.reordering.applied(blocks, reading.rows, first)
+    blocks = _blocks(neurons, reading, sums, first)
     return in_orders(blocks, side.n_positions, reading.rows, side.permute_seeds, first)
 
 

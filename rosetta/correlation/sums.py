@@ -31,6 +31,21 @@ class ColumnTotals:
         """Add a strip of rows, few enough that sums in its own precision lose nothing."""
         self.total += rows.sum(dim=0)
 
+    def after(self, n: int) -> ColumnTotals:
+        """Return what adds to these sums all rows but the first n, which are in them already."""
+        return _Later(self, n)
+
+
+class _Later(ColumnTotals):
+    def __init__(self, sums: ColumnTotals, n: int) -> None:
+        self.total, self._sums, self._n_known = sums.total, sums, n
+
+    def add(self, rows: torch.Tensor) -> None:
+        if self._n_known:
+            self._n_known -= len(rows)
+        else:
+            self._sums.add(rows)
+
 
 class ColumnSums(ColumnTotals):
     """Sums and sums of squares over the rows of one side, and whether a neuron ever changes."""

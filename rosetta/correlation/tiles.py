@@ -151,11 +151,9 @@ class _Pass:
             raise AssertionError("the sides of a pair have as many positions")
 
     def _pauses(self) -> list[int]:
-        """Return positions before which nothing is under way: edges of windows, far apart; none if
-        samples wait to be exchanged.
+        """Return positions before which nothing is under way: edges of windows, far apart. Samples
+        that wait there to be exchanged are read again.
         """
-        if self.a.side.reordering:
-            return []
         return window_edges(self.a.side.n_positions, self.reading.rows)[::WINDOWS_AT_ONCE][1:]
 
     def _blocks(

@@ -79,7 +79,8 @@ def match_orders(
     k = config.matching.k
     settings = config.correlation.model_copy(update={"method": "exact", "n_jobs": 1, "max_k": k})
     pooling = pooling or config.alignment.pooling
-    request = CorrelationRequest(folder_a, folder_b, pooling, settings, config.dask)
+    gpu_memory_gb = config.devices.gpu_memory_gb
+    request = CorrelationRequest(folder_a, folder_b, pooling, settings, config.dask, gpu_memory_gb)
     lists = _lists_under(request, view, scratch)
     return [(mutual_matches(*one, k), pair_counts(*one)) for one in lists]
 

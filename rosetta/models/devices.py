@@ -81,11 +81,11 @@ def best_device() -> torch.device:
     return torch.device("cuda", *claim_gpus(1)) if torch.cuda.is_available() else CPU
 
 
-def free_memory(device: torch.device) -> float:
-    """Return the bytes that a GPU has left for this process, with what torch holds and uses not."""
+def gpu_memory(device: torch.device) -> tuple[float, float]:
+    """Return the bytes of a GPU that this process may have, and how many of them it uses now."""
     free, _ = torch.cuda.mem_get_info(device)
-    idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return USABLE * (free + idle)
+    used = torch.cuda.memory_allocated(device)
+    return USABLE * (free + torch.cuda.memory_reserved(device)), used
 
 
 def room_here(devices: Devices) -> Room:

@@ -117,6 +117,15 @@ def capture_demand(config: Config, dtype: str, size: Size, length: int) -> Deman
     return Demand.of(size.shape, size.n_parameters, dtype, length, stored=stored, written=written)
 
 
+def beside_tile(config: Config, demand: Demand, room: Room) -> tuple[Demand, Room]:
+    """Return what a capture takes, and what it may use: where models run live on a GPU, their
+    activations stay there, beside a tile of the correlation that reads them.
+    """
+    if config.store_mode != "live" or not room.gpus:
+        return demand, room
+    return demand.kept_on_device(), room._replace(tile=config.correlation.memory_gb * GB)
+
+
 def scoring_demand(config: Config, dtype: str, size: Size) -> Demand:
     """Return what running a model takes whose neurons score the filter's pool."""
     assert config.filtering is not None, "there is a pool only with a filter"
@@ -136,11 +145,14 @@ class Planned(NamedTuple):
         Documents per forward pass; 1 where it is to be found, in memory of a size that is not said.
     placement : Placement or None
         Where the model goes; None if the configuration does not say what memory there is.
+    gpu_bytes : float
+        What it takes of the first GPU that it runs on, if activations of all layers stay there.
     """
 
     n_bytes: float
     batch_size: int
     placement: Placement | None
+    gpu_bytes: float
 
 
 def planned_capture(config: Config, name: str, size: Size) -> Planned:
@@ -155,7 +167,7 @@ def planned_capture(config: Config, name: str, size: Size) -> Planned:
     length = config.activations.sequence_length if text else n_cells(config, name)
     demand = capture_demand(config, config.entry(name).dtype, size, length)
     batch_size, at_once = config.activations.batch_size, config.models_at_once
-    return _planned(config, _Wanted(name, demand, batch_size, at_once))
+    return _planned(config, _Wanted(name, demand, batch_size, at_once, read_on_gpus=True))
 
 
 def planned_scoring(config: Config, size: Size) -> Planned:
@@ -226,8 +238,8 @@ def _weights_demand(config: Config, name: str, size: Size) -> Demand:
 
 
 class _Wanted(NamedTuple):
-    """A model that is to run: what that takes, how many such run at once, and where; `what` is what
-    messages begin with.
+    """A model that is to run: what that takes, how many such run at once, where, and whether a
+    correlation may read it there; `what` is what messages begin with.
     """
 
     name: str
@@ -235,6 +247,7 @@ class _Wanted(NamedTuple):
     batch_size: int | Literal["auto"]
     at_once: int = 1
     on_gpus: bool = True
+    read_on_gpus: bool = False
     what: str = ""
 
 
@@ -243,10 +256,12 @@ def _planned(config: Config, wanted: _Wanted) -> Planned:
     batch_size = 1 if wanted.batch_size == AUTO else wanted.batch_size
     if room is not None:
         untrained = config.entry(wanted.name).untrained is not None
+        room, placed = room if wanted.on_gpus else room._replace(gpus=()), demand
+        if wanted.read_on_gpus:
+            placed, room = beside_tile(config, demand, room)
         room = room.shared(wanted.at_once).for_model(untrained=untrained)
-        room = room if wanted.on_gpus else room._replace(gpus=())
         key = f"{wanted.what}models.{wanted.name}"
-        placement = place(demand, room, wanted.batch_size, key)
+        placement = place(placed, room, wanted.batch_size, key)
         batch_size = placement.batch_size
     n_bytes = (
         LOADING * demand.weights + demand.fixed + batch_size * (demand.in_memory + demand.on_device)
@@ -254,4 +269,7 @@ def _planned(config: Config, wanted: _Wanted) -> Planned:
     given = config.devices.cpu_memory_gb
     if given is not None:
         n_bytes = min(n_bytes, given * GB / wanted.at_once)
-    return Planned(n_bytes, batch_size, placement)
+    split = placement.max_memory if placement and placement.max_memory else {}
+    weights = min(split.get(0, demand.weights), demand.weights)
+    gpu_bytes = weights + batch_size * demand.kept_on_device().on_device
+    return Planned(n_bytes, batch_size, placement, gpu_bytes)

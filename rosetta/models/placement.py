@@ -28,6 +28,8 @@ LAYER_WIDTHS = 8
 HEAD_UNITS = 256
 LOGIT_BYTES = 8  # of a logit beside its own: in float32, and while the softmax is taken
 ROUTED_EXPERTS = 4  # × LAYER_WIDTHS holds gate, up and product of ten experts per token
+# Share of a GPU that a live model leaves, at least, to the tile that is correlated beside it.
+LEAST_TILE = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,10 @@ class Demand:
         logit = ITEM_BYTES[dtype] + LOGIT_BYTES
         return replace(self, on_device=self.on_device + sequence_length * vocabulary * logit)
 
+    def kept_on_device(self) -> Demand:
+        """Return the demand of a pass whose activations of all layers stay where it runs."""
+        return replace(self, on_device=self.on_device + self.in_memory)
+
     def of_weights(self) -> Demand:
         """Return the demand of a job that only reads the weights."""
         return replace(self, on_device=0.0, in_memory=0.0, fixed=MODEL_PROCESS_BYTES)
@@ -133,11 +139,14 @@ class Room(NamedTuple):
         Bytes of main memory.
     offload : {'none', 'cpu', 'disk'}
         Where weights may wait until they are needed (`rosetta.config.devices.Devices`).
+    tile : float
+        Bytes of each GPU that a correlation wants, which reads the model's activations there.
     """
 
     gpus: tuple[float, ...]
     memory: float
     offload: Literal["none", "cpu", "disk"]
+    tile: float = 0.0
 
     @classmethod
     def given(cls, devices: Devices) -> Room | None:
@@ -152,7 +161,16 @@ class Room(NamedTuple):
 
     def shared(self, n: int) -> Room:
         """Return each one's share where `n` models are held at once."""
-        return Room(tuple(limit / n for limit in self.gpus), self.memory / n, self.offload)
+        gpus = tuple(limit / n for limit in self.gpus)
+        return self._replace(gpus=gpus, memory=self.memory / n, tile=self.tile / n)
+
+    def beside_tile(self, *, whole: bool) -> Room:
+        """Return what is left beside the tile of a correlation: of the whole one, or of as much of
+        it as `LEAST_TILE` of a GPU holds.
+        """
+        tiles = [self.tile if whole else min(self.tile, limit * LEAST_TILE) for limit in self.gpus]
+        left = tuple(limit - tile for limit, tile in zip(self.gpus, tiles, strict=True))
+        return self._replace(gpus=left, tile=0.0)
 
     def for_model(self, *, untrained: bool) -> Room:
         """Return what a model may use; no disk for a random one, made in main memory."""
@@ -196,7 +214,9 @@ def place(demand: Demand, room: Room, batch_size: int | Literal["auto"], key: st
     One GPU is taken if it holds the model, so that others are left to other shards, else all that
     the job may use; weights wait elsewhere only if no batch leaves room for them. A batch that is
     to be found is then what half of a device holds, since each takes the weights through it once;
-    else what is left beside the weights.
+    else what is left beside the weights. Beside the tile of a correlation, a batch of several
+    documents that is to be found leaves the tile whole, since a smaller tile takes more passes of
+    the model.
 
     Parameters
     ----------
@@ -215,9 +235,10 @@ def place(demand: Demand, room: Room, batch_size: int | Literal["auto"], key: st
         If it does not fit; with the numbers.
     """
     sizes = range(MAX_BATCH, 0, -1) if batch_size == AUTO else (batch_size,)
+    rooms = {n: room.beside_tile(whole=batch_size == AUTO and n > 1) for n in sizes}
     for n_gpus in dict.fromkeys((min(1, len(room.gpus)), len(room.gpus))):
         for size in sizes:
-            devices = _beside(demand, room, n_gpus, size)
+            devices = _beside(demand, rooms[size], n_gpus, size)
             spare = (
                 demand.layer if n_gpus > 1 else 0
             )  # layers are not cut, so each GPU may be left with a gap
@@ -226,7 +247,7 @@ def place(demand: Demand, room: Room, batch_size: int | Literal["auto"], key: st
                     size, n_gpus, dict(enumerate(map(int, devices))) if n_gpus > 1 else None
                 )
     for size in sizes if room.offload != "none" else ():
-        held = _offloaded(demand, room, size, halve=batch_size == AUTO and size > 1)
+        held = _offloaded(demand, rooms[size], size, halve=batch_size == AUTO and size > 1)
         if held is not None:
             return Placement(size, len(room.gpus), held)
     raise _refusal(demand, room, 1 if batch_size == AUTO else batch_size, key)

@@ -28,7 +28,7 @@ from rosetta.models.known_sizes import is_planned, known_size
 from rosetta.models.modality import known_modality
 from rosetta.plan.costs.base import Known
 from rosetta.plan.costs.filtering import filter_score
-from rosetta.plan.costs.pairs import held_rows
+from rosetta.plan.costs.pairs import held_rows, tile_budget
 from rosetta.plan.costs.stages import COSTS
 from rosetta.plan.extent import Extent
 from rosetta.run.paths import Paths
@@ -309,4 +309,5 @@ def _check_sizes(config: Config) -> None:
     held = max(held_rows(control) for control in ("", *config.controls.names))
     for a, b in config.pairs():
         if a in sizes and b in sizes:
-            check_budget(known.pair_size((a, b)), config.correlation, config.dask, held)
+            size, budget = known.pair_size((a, b)), tile_budget(known, (a, b))
+            check_budget(size, budget, config.correlation, held)

@@ -13,8 +13,8 @@ from functools import lru_cache, partial
 
 from rosetta.config import Config, group_name
 from rosetta.config.base import GB
+from rosetta.correlation.checkpoints import SECONDS
 from rosetta.correlation.plan import (
-    Budget,
     ScreenPlan,
     TilePlan,
     n_passes,
@@ -27,6 +27,7 @@ from rosetta.judging.budget import check_cost, most_calls
 from rosetta.models.known_sizes import planned_capture
 from rosetta.plan.costs import pairs
 from rosetta.plan.costs.base import NO_OPERATIONS, Cost, Known, Operations
+from rosetta.plan.costs.models import reread_models
 from rosetta.plan.costs.stages import COSTS
 from rosetta.plan.costs.theory import theory_sweep
 from rosetta.plan.extent import expected_extent
@@ -191,6 +192,7 @@ def plan_run(
     plan.notes += [
         *_core_notes(known, speed),
         *_pair_notes(known),
+        *_checkpoint_notes(known),
         *_control_notes(known, speed),
         *_theory_notes(known, speed),
         *_judge_notes(known),
@@ -252,9 +254,9 @@ def _core_notes(known: Known, speed: Speed) -> list[str]:
 def _pair_notes(known: Known) -> list[str]:
     """Return how each pair is cut, which fails where it does not fit its memory budget."""
     config, notes = known.config, []
-    settings, budget = config.correlation, Budget.of(config.correlation, config.dask)
+    settings = config.correlation
     for pair in config.pairs():
-        size = known.pair_size(pair)
+        size, budget = known.pair_size(pair), pairs.tile_budget(known, pair)
         neurons = f"{pair[0]} × {pair[1]}: {size[0]:,} × {size[1]:,} neurons"
         if settings.method == "screened":
             n_rows = settings.screening.sketch_rows
@@ -266,7 +268,7 @@ def _pair_notes(known: Known) -> list[str]:
             how = {"precision": known.precision, "held": held}
             plan, at_once = plan_orders(size, budget, n_orders, **how)
             n = n_passes(plan, at_once, n_orders)
-            notes.append(f"{neurons} in {n} pass(es), {_about(plan)}")
+            notes.append(f"{neurons} in {n} pass(es), {_about(plan)}{_beside(known, pair)}")
     if config.activations.keep == "auto":
         notes.append(f"activations.keep: auto is {_MODES[config.store_mode]}")
     if settings.method == "screened":
@@ -275,10 +277,28 @@ def _pair_notes(known: Known) -> list[str]:
     return notes
 
 
+def _checkpoint_notes(known: Known) -> list[str]:
+    """Return what disk the sums of a pass take while it runs, where that is a gigabyte or more."""
+    named = [{"pair": group_name(pair), "job": 0} for pair in known.config.pairs()]
+    saved = max((COSTS["correlate"](known, job).scratch_bytes for job in named), default=0.0)
+    if saved < GB:
+        return []
+    disk = f"up to {saved / GB:.1f} GB of disk a job"
+    return [f"passes of more than {SECONDS / 60:.0f} minutes save their sums: {disk}"]
+
+
 _MODES = {
     "temporary": "temporary here: a disk reads activations sooner than the models make them again",
     "live": "false here: models make activations again sooner than a disk reads them",
 }
+
+
+def _beside(known: Known, pair: tuple[str, str]) -> str:
+    """Return what live models take of a GPU of a given size beside a tile; nothing elsewhere."""
+    if not known.live or known.config.devices.gpu_memory_gb is None:
+        return ""
+    held = reread_models(known, pair).gpu_bytes
+    return f" beside {held / GB:.1f} GB of a GPU for the models"
 
 
 def _about(plan: TilePlan | ScreenPlan) -> str:

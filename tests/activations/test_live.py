@@ -40,7 +40,7 @@ from rosetta.errors import StoreError
 from rosetta.inputs.text.build import build_corpus, read_split
 from rosetta.matching.mutual import mutual_matches
 from rosetta.matching.steps import nulls_step
-from rosetta.models.known_sizes import Size
+from rosetta.models.known_sizes import Size, planned_capture
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.steps import model_step
 from rosetta.plan.costs import pairs
@@ -49,6 +49,7 @@ from rosetta.plan.extent import Extent
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
 from rosetta.storage.digests import write_text
+from rosetta.storage.manifests import read_manifest
 from rosetta.storage.tables import read_parquet
 
 
@@ -129,6 +130,20 @@ def test_live_rows_are_those_of_a_written_store(run):
         assert np.array_equal(store.read("byte_end"), byte_end)
         assert torch.equal(torch.cat([parts[0][1] for _, parts in store.chunks(5, 20)]), rows)
         assert 0 < rows.abs().max() < 1e-6
+
+
+def test_live_stores_take_their_model_of_a_gpu_and_written_ones_nothing(run):
+    config, paths = run(keep=True)
+    folder = paths.stores("qwen2", 2)
+    assert all(store.gpu_bytes == 0 for store in open_stores(folder))
+    config, paths = run(keep=False)
+    manifest = read_manifest(paths.model_manifest("qwen2"), "model")
+    size = Size(NeuronShape.of(manifest), manifest["n_parameters"])
+    n_neurons = size.shape.n_layers * size.shape.d_mlp
+    for store in open_stores(folder):
+        assert store.gpu_bytes == planned_capture(config, "qwen2", size).gpu_bytes
+        # Weights in float32, and 8 documents of 32 tokens: as captured twice, stored, and checked.
+        assert store.gpu_bytes > 4 * size.n_parameters + 8 * 32 * n_neurons * (4 + 4 + 2 + 1)
 
 
 def test_live_pairs_have_the_matches_of_written_ones(run, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from rosetta.alignment.spans import aligned_spans
 from rosetta.alignment.text import sample_facts, token_ranges
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.exchange import Reordering, exchange, partners
-from rosetta.correlation.plan import Tile
+from rosetta.correlation.plan import ROWS, WINDOW, Tile
 from rosetta.correlation.view import View
 from rosetta.errors import StoreError
 from rosetta.storage.tables import write_parquet
@@ -105,6 +105,50 @@ def test_reordered_rows_are_those_of_numpy_and_no_more_wait_than_was_said(seed, 
         most = max(most, sum(lengths[i] for i in waiting))
         waiting.remove(wanted)
     assert reordering.held == most
+
+
+@settings(max_examples=60)
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(1, 20),
+    rows=st.integers(1, 12),
+    block=st.integers(0, 50),
+)
+def test_reordered_rows_go_on_from_any_block(seed, n, rows, block):
+    """What is read again is told from what an undisturbed pass had not read."""
+    rng = np.random.default_rng(seed)
+    lengths, order = rng.integers(1, 9, n), rng.permutation(n)
+    total = int(lengths.sum())
+    whole, read = torch.arange(total, dtype=torch.float64)[:, None], 0
+
+    def blocks(first):
+        nonlocal read
+        for low in range(first, total, rows):
+            read = min(low + rows, total)
+            yield whole[low : low + rows]
+
+    reordering, position = Reordering(lengths, order), min(block * rows, total // rows * rows)
+    undisturbed = reordering.applied(blocks(0), rows)
+    before = [next(undisturbed) for _ in range(position // rows)]
+    begin, had_read = reordering.resumed(position, rows), read
+    assert begin.row % rows == 0
+    assert begin.row + begin.n_summed == had_read
+    after = list(reordering.applied(blocks(begin.row), rows, position))
+    assert torch.equal(torch.cat([whole[:0], *after]), torch.cat([whole[:0], *undisturbed]))
+    assert sum(map(len, before + after)) == total
+
+
+def test_a_pass_that_goes_on_reads_little_again():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 1024, 2000)
+    place = np.concatenate([np.arange(n) for n in lengths])
+    known = facts(rng.integers(0, 5, 2000), rng.integers(0, 300, 2000))
+    made = exchange(lengths, place, known, 0)
+    for side in (made.of_a, made.of_b):
+        n_positions = int(side.lengths.sum())
+        assert n_positions > 500_000
+        again = [side.resumed(p, ROWS).n_summed for p in range(0, n_positions, ROWS)]
+        assert 0 < max(again) < 3 * WINDOW
 
 
 DOCUMENTS = [40, 12, 25, 0, 60, 33, 7, 51, 44, 19, 38]

@@ -11,6 +11,7 @@ from store_pairs import make_pair, use_small_chunks
 from whole_tiles import all_r
 
 import rosetta.correlation.checkpoints
+import rosetta.correlation.exchange
 import rosetta.correlation.permutation
 import rosetta.correlation.tiles
 from rosetta.config import Correlation, Dask
@@ -35,10 +36,22 @@ def stores(tmp_path_factory):
     return make_pair(tmp_path_factory.mktemp("stores"), 1, (2, 9), (3, 6), 2, "float32")
 
 
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """Stores of more documents, so that many are left when these are exchanged."""
+    lengths = [40, 120, 33, 160, 5, 51, 128, 44, 138, 60, 225, 47, 130, 19]
+    folder = tmp_path_factory.mktemp("many")
+    return make_pair(folder, 1, (2, 9), (3, 6), 2, "float32", documents=lengths)
+
+
 @pytest.fixture
 def small(monkeypatch):
-    """Blocks of 1 position, windows of 2 blocks, and a checkpoint wherever there may be one."""
+    """Blocks of 1 position, windows of 2 blocks, a checkpoint wherever there may be one, and
+    samples exchanged in groups of 2.
+    """
     use_small_chunks(monkeypatch)
+    monkeypatch.setattr(rosetta.correlation.exchange, "SMALLEST_GROUP", 2)
+    monkeypatch.setattr(rosetta.correlation.exchange, "WINDOW", 1)
     monkeypatch.setattr(rosetta.correlation.tiles, "ROWS", 1)
     monkeypatch.setattr(rosetta.correlation.permutation, "WINDOW", 2)
     monkeypatch.setattr(rosetta.correlation.tiles, "WINDOWS_AT_ONCE", 2)
@@ -63,13 +76,19 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("seeds", [(None,), ORDERS])
+@pytest.mark.parametrize(
+    "view",
+    [View(), View(permute_seeds=ORDERS), View(exchange_seed=3)],
+    ids=["in order", "permuted", "exchanged"],
+)
+@pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_a_killed_pass_goes_on_from_its_checkpoint(
-    stores, small, tmp_path, monkeypatch, seeds, precision
+    many, small, tmp_path, monkeypatch, view, rows, precision
 ):
     """However often it is killed, to the same last bit, and with little of it done again."""
-    pair = align_pair(*stores, View(permute_seeds=seeds))
+    monkeypatch.setattr(rosetta.correlation.tiles, "ROWS", rows)
+    pair, seeds = align_pair(*many, view), view.permute_seeds
     neurons = neurons_of(pair, WHOLE)
     undisturbed = correlate_neurons(*neurons, "mean", precision)
     rng, killed, added = np.random.default_rng(0), 0, 0
@@ -90,9 +109,9 @@ def test_a_killed_pass_goes_on_from_its_checkpoint(
             break
         except Killed:
             killed += 1
-    n_blocks = pair.n_positions
+    n_blocks = -(-pair.n_positions // rows)
     assert killed >= 5
-    assert n_blocks > 20
+    assert n_blocks > 16
     # A kill costs at most the blocks between two pauses: two windows of two blocks each.
     assert added <= (n_blocks + killed * 4) * len(seeds)
     for r, expected in zip(found, undisturbed, strict=True):

@@ -15,13 +15,21 @@ import rosetta.correlation.certificates
 import rosetta.correlation.estimates
 import rosetta.correlation.pairs
 import rosetta.correlation.rounds
+import rosetta.correlation.tiles
 from rosetta.config import Correlation, Dask, Screening
 from rosetta.correlation.aligned import align_pair
 from rosetta.correlation.certificates import margin, thresholds, within_reach
 from rosetta.correlation.chosen_pairs import ChosenPairs, correlate_chosen
 from rosetta.correlation.neighbor_tables import read_lists
 from rosetta.correlation.neighbors import Neighbors
-from rosetta.correlation.plan import PairSize, ScreenPlan, Tile, plan_screen, shard_ranges
+from rosetta.correlation.plan import (
+    PairSize,
+    ScreenPlan,
+    Tile,
+    plan_orders,
+    plan_screen,
+    shard_ranges,
+)
 from rosetta.correlation.request import CorrelationRequest
 from rosetta.correlation.row_major import row_major
 from rosetta.correlation.sketch import Sketch, keep_sketch, load_sketch, sketch_shards
@@ -72,6 +80,47 @@ def test_screening_gives_way_where_it_does_not_pay(tmp_path):
     found, facts = matches_by(tmp_path, "screened")
     assert facts.method == "exact", "the result says how it was made"
     assert found.equals(exact)
+
+
+def test_a_killed_job_does_not_screen_again_what_the_exact_method_took_over(tmp_path, monkeypatch):
+    """It goes on with the tiles that the exact method had not finished."""
+    planted_pair(tmp_path, 2, n_shared=20)
+    screened, tiles = [], []
+    screen = rosetta.correlation.pairs.correlate_screened
+    correlate = rosetta.correlation.tiles.correlate_neurons
+
+    def one_tile(a, b, *rest):
+        if len(tiles) == 1:
+            raise KeyboardInterrupt
+        tiles.append((a.low, b.low))
+        return correlate(a, b, *rest)
+
+    def in_two_tiles(*arguments, **named):
+        plan, at_once = plan_orders(*arguments, **named)
+        (tile,) = plan.tiles
+        return replace(plan, tiles=tile.halves()), at_once
+
+    monkeypatch.setattr(
+        rosetta.correlation.pairs,
+        "correlate_screened",
+        lambda *arguments: screened.append(1) or screen(*arguments),
+    )
+    monkeypatch.setattr(rosetta.correlation.pairs, "plan_orders", in_two_tiles)
+    monkeypatch.setattr(rosetta.correlation.tiles, "correlate_neurons", one_tile)
+    with pytest.raises(KeyboardInterrupt):
+        matches_by(tmp_path, "screened")
+    assert not list(tmp_path.glob(".tiles-*/screened")), "its sketches have gone"
+    monkeypatch.setattr(
+        rosetta.correlation.tiles,
+        "correlate_neurons",
+        lambda a, b, *rest: tiles.append((a.low, b.low)) or correlate(a, b, *rest),
+    )
+    found, facts = matches_by(tmp_path, "screened")
+    assert len(screened) == 1
+    assert tiles == [(0, 0), (100, 0)]
+    assert facts.method == "exact"
+    assert not list(tmp_path.glob(".tiles-*"))
+    assert found.equals(matches_by(tmp_path, "exact")[0])
 
 
 def test_a_floor_finds_all_matches_above_it_and_only_those(tmp_path):

@@ -23,7 +23,7 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
     ("script", "options", "told"),
     [
         ("match.py", ["--run", "float32"], "matches, Jaccard"),
-        ("memory.py", ["--budgets", "1"], "peak_gb"),
+        ("memory.py", ["--budgets", "1"], "peak GB"),
     ],
 )
 def test_no_environment_needs_to_be_activated(tmp_path, script, options, told):

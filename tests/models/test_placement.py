@@ -110,6 +110,23 @@ def test_no_device_is_given_more_than_it_has(demand, room, wanted):
             assert sum(limits.values()) >= int(demand.weights) - len(limits)
 
 
+@given(demands, rooms, st.sampled_from(["auto", 1, 3]), st.integers(1, 200))
+def test_live_models_leave_a_gpu_what_tiles_need(demand, room, wanted, tile):
+    """Two models share each GPU, and a tile has the rest: all that it wants where batches are to be
+    found, an eighth of the GPU elsewhere.
+    """
+    shared = room._replace(tile=float(tile)).shared(2)
+    try:
+        placement = place(demand, shared, wanted, "m")
+    except ModelError:
+        return
+    batch = placement.batch_size * demand.on_device
+    limits = placement.max_memory or {0: demand.weights}
+    for number, gpu in enumerate(room.gpus[: placement.n_gpus]):
+        least = tile if wanted == "auto" and placement.batch_size > 1 else min(tile, gpu / 8)
+        assert 2 * (limits[number] + batch) + least <= gpu + 1e-6
+
+
 @given(demands, rooms)
 def test_more_memory_rejects_nothing_that_less_admits(demand, room):
     more = Room(tuple(2 * gpu for gpu in room.gpus), 2 * room.memory, room.offload)

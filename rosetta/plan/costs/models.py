@@ -40,10 +40,13 @@ Plan = Callable[[Config, str, Size], Planned]
 
 
 class Held(NamedTuple):
-    """What the models of a job take: bytes of main memory, and GPUs that they can use."""
+    """What the models of a job take: bytes of main memory, GPUs that they can use, and bytes of the
+    GPU on which a correlation reads them.
+    """
 
     n_bytes: float = 0.0
     n_gpus: int = 0
+    gpu_bytes: float = 0.0
 
 
 def held_models(known: Known, models: Iterable[str], planned: Plan = planned_capture) -> Held:
@@ -52,8 +55,11 @@ def held_models(known: Known, models: Iterable[str], planned: Plan = planned_cap
     Of many models it holds no more than `models_at_once`.
     """
     found = [planned(known.config, name, known.size_of(model_of_store(name))) for name in models]
-    n_bytes = sum(sorted(one.n_bytes for one in found)[-known.config.models_at_once :])
-    return Held(n_bytes + known.extent.tokenizing, max(gpus_of(one) for one in found))
+    most = slice(-known.config.models_at_once, None)
+    n_bytes = sum(sorted(one.n_bytes for one in found)[most])
+    gpu_bytes = sum(sorted(one.gpu_bytes for one in found)[most])
+    n_gpus = max(gpus_of(one) for one in found)
+    return Held(n_bytes + known.extent.tokenizing, n_gpus, gpu_bytes)
 
 
 def reread_models(known: Known, models: Iterable[str], planned: Plan = planned_capture) -> Held:

@@ -1,6 +1,7 @@
 """Costs of jobs on pairs: correlations, null models, intervals, sweeps.
 
-They all keep their tiles within `correlation.memory_gb`; models of live stores lie beside these.
+They all keep their tiles within `correlation.memory_gb`; models of live stores lie beside these,
+on a GPU as well, which leaves less to the tiles where `devices.gpu_memory_gb` tells its size.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from rosetta.correlation.plan import (
     LISTED_COST,
     REORDERED,
     Budget,
+    TilePlan,
+    cell_bytes,
+    checkpoint_bytes,
     correlation_flops,
     fits_rematch,
     n_passes,
@@ -61,14 +65,17 @@ def correlate(known: Known, pair: tuple[str, str]) -> Cost:
         disk = (size.n_a + size.n_b) * (settings.max_k + 1) * NEIGHBOR_BYTES
         share, seeds = 1 / settings.n_jobs, known.config.permuted_with(group_name(pair))
         products = exact_products(known, pair, "permutation" if seeds else "", 1 + len(seeds))
-        return _within_budget(known, pair, products * share, disk * share * (1 + len(seeds)))
+        saved = saved_bytes(known, pair, "permutation" if seeds else "", 1 + len(seeds))
+        disk *= share * (1 + len(seeds))
+        return _within_budget(known, pair, products * share, disk, saved=saved)
     n_rows = sketch_rows(size.n_positions, settings.screening.sketch_rows)
     flops = screen_flops(size, n_rows)
     operations = Operations.at(PRODUCT_EFFICIENCY, flops) + _screened_reads(known, pair, n_rows)
     if known.at_most:
         operations += exact_products(known, pair)
     disk = screen_bytes(size.n_a, size.n_b, n_rows, known.config.activations.n_shards)
-    return _within_budget(known, pair, operations, disk)
+    saved = saved_bytes(known, pair) if known.at_most else 0.0
+    return _within_budget(known, pair, operations, disk, saved=saved)
 
 
 def _screened_reads(known: Known, pair: tuple[str, str], n_rows: int) -> Operations:
@@ -79,7 +86,7 @@ def _screened_reads(known: Known, pair: tuple[str, str], n_rows: int) -> Operati
     3 + 6 and 2 + 6 times.
     """
     size = known.pair_size(pair)._replace(n_positions=0)
-    screen = plan_screen(size, _budget(known), n_rows)
+    screen = plan_screen(size, tile_budget(known, pair), n_rows)
     passes = [len(edges) + len(screen.tiles) for edges in (screen.edges_a, screen.edges_b)]
     reads = [known.reread([model], n) for model, n in zip(pair, passes, strict=True)]
     return reads[0] + reads[1]
@@ -91,10 +98,13 @@ def nulls(known: Known, pair: tuple[str, str], control: str) -> Cost:
     if control == "permutation":
         if known.config.permutes_live:  # read off the pair's own lists
             return Cost(TABLES)
-        return _within_budget(known, pair, exact_products(known, pair, control, n_seeds))
+        operations = exact_products(known, pair, control, n_seeds)
+        saved = saved_bytes(known, pair, control, n_seeds)
+        return _within_budget(known, pair, operations, saved=saved)
     planned = planned_twin if control == "untrained" else planned_capture
     operations = exact_products(known, pair, control) * n_seeds
-    return _within_budget(known, pair, operations, planned=planned)
+    saved = saved_bytes(known, pair, control)
+    return _within_budget(known, pair, operations, planned=planned, saved=saved)
 
 
 def intervals(known: Known, pair: tuple[str, str]) -> Cost:
@@ -122,7 +132,8 @@ def seed_matches(known: Known, model: str) -> Cost:
     pair, config = (model, model), known.config
     n_seeds, n_pairs = len(config.controls.document_seeds), len(seed_pairs(config, model))
     operations = exact_products(known, pair) + exact_products(known, pair, "documents") * n_seeds
-    return _within_budget(known, pair, operations * n_pairs)
+    saved = saved_bytes(known, pair)
+    return _within_budget(known, pair, operations * n_pairs, saved=saved)
 
 
 def past(known: Known, pair: tuple[str, str]) -> Cost:
@@ -162,7 +173,8 @@ def emergence(known: Known) -> Cost:
 def rematches(known: Known, pair: tuple[str, str]) -> bool:
     """Return whether a pair's intervals rank all neurons, not only nearest neighbours."""
     settings = known.config.intervals
-    return fits_rematch(known.pair_size(pair), _budget(known), settings, known.precision)
+    budget = Budget.of(known.config.correlation, known.config.dask)
+    return fits_rematch(known.pair_size(pair), budget, settings, known.precision)
 
 
 def sweeps(known: Known, pair: tuple[str, str]) -> Cost:
@@ -170,7 +182,8 @@ def sweeps(known: Known, pair: tuple[str, str]) -> Cost:
     shared = shared_by_generator(known.config, group_name(pair))
     n_sources = len(shared) + 1 if shared and known.config.sweeps.image_source else 0
     times = n_swept(known.config) + n_sources
-    return _within_budget(known, pair, exact_products(known, pair) * times)
+    operations = exact_products(known, pair) * times
+    return _within_budget(known, pair, operations, saved=saved_bytes(known, pair))
 
 
 def instruments(known: Known, pair: tuple[str, str]) -> Cost:
@@ -219,16 +232,33 @@ def exact_products(
 
 
 def passes(known: Known, pair: tuple[str, str], control: str = "", n_orders: int = 1) -> int:
-    """Return how often both models of a pair are read, as far as its neurons tell.
+    """Return how often both models of a pair are read.
 
     Raises
     ------
     PlanError
         If not even a small tile fits the memory budget.
     """
-    size, held = known.pair_size(pair)._replace(n_positions=0), held_rows(control)
-    plan = plan_orders(size, _budget(known), n_orders, precision=known.precision, held=held)
-    return n_passes(*plan, n_orders)
+    return n_passes(*_planned_tiles(known, pair, control, n_orders), n_orders)
+
+
+def saved_bytes(known: Known, pair: tuple[str, str], control: str = "", n_orders: int = 1) -> float:
+    """Return the disk that checkpoints of a pair's passes take at most, in some orders of its
+    positions.
+    """
+    plan, at_once = _planned_tiles(known, pair, control, n_orders)
+    of_cell = at_once * cell_bytes(known.precision, known.pair_size(pair).n_positions)
+    n_workers = tile_budget(known, pair).workers.n
+    return checkpoint_bytes(plan, min(n_workers, n_passes(plan, at_once, n_orders)), of_cell)
+
+
+def _planned_tiles(
+    known: Known, pair: tuple[str, str], control: str, n_orders: int
+) -> tuple[TilePlan, int]:
+    """Return the tiles of a pair under a null model, and how many orders share a pass."""
+    budget, held = tile_budget(known, pair), held_rows(control)
+    how = {"precision": known.precision, "held": held}
+    return plan_orders(known.pair_size(pair), budget, n_orders, **how)
 
 
 def held_rows(control: str) -> tuple[int, int]:
@@ -237,8 +267,15 @@ def held_rows(control: str) -> tuple[int, int]:
     return REORDERED * reordered[0], REORDERED * reordered[1]
 
 
-def _budget(known: Known) -> Budget:
-    return Budget.of(known.config.correlation, known.config.dask)
+def tile_budget(known: Known, pair: tuple[str, str]) -> Budget:
+    """Return the memory of a pair's tiles: on a GPU of a given size no more than is left beside
+    live models.
+    """
+    config, given = known.config, known.config.devices.gpu_memory_gb
+    budget = Budget.of(config.correlation, config.dask)
+    if given is None or known.precision == "float64":  # which GPUs do not multiply
+        return budget
+    return budget.on_gpu(given * GB, reread_models(known, pair).gpu_bytes)
 
 
 def _within_budget(
@@ -246,8 +283,10 @@ def _within_budget(
     pair: tuple[str, str],
     operations: Operations,
     disk: float = 0.0,
+    *,
     planned: Plan = planned_capture,
+    saved: float = 0.0,
 ) -> Cost:
     held = reread_models(known, pair, planned)
     n_bytes = known.config.correlation.memory_gb * GB + held.n_bytes
-    return Cost(n_bytes, operations, disk, n_gpus=max(held.n_gpus, 1))
+    return Cost(n_bytes, operations, disk, saved, n_gpus=max(held.n_gpus, 1))
