@@ -8,6 +8,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["MPLBACKEND"] = "Agg"
+# Threads that wait for one another sleep. By default they spin, and where tests are run in as many
+# workers as there are cores, two threads of a small product took up to fifty times as long as one.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 from filelock import FileLock
@@ -35,13 +38,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def figures_are_closed():
+def the_next_test_begins_anew():
     """Close what a test has drawn and kept, as matplotlib warns, and so fails a later test, at 20
-    open figures.
+    open figures. Compute on one thread again: commands set a number for the rest of their process.
     """
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
