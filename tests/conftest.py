@@ -1,5 +1,6 @@
 """Settings shared by all tests: no network, few threads, quiet libraries."""
 
+import gc
 import os
 import shutil
 import sys
@@ -35,6 +36,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             0 if item.path.stem == "test_workflow" else 1 + ("finished" in item.fixturenames)
         )
     )
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is there before the first test, such as modules and tests, out of garbage
+    collections, which some tests start often.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
