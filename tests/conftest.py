@@ -1,5 +1,6 @@
 """Settings shared by all tests: no network, few threads, quiet libraries."""
 
+import gc
 import os
 import shutil
 import sys
@@ -8,6 +9,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["MPLBACKEND"] = "Agg"
+# Threads that wait for one another sleep. By default they spin, and where tests are run in as many
+# workers as there are cores, two threads of a small product took up to fifty times as long as one.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 from filelock import FileLock
@@ -34,14 +38,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )
 
 
+def pytest_collection_finish() -> None:
+    """Leave what is there before the first test, such as modules and tests, out of garbage
+    collections, which some tests start often.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
-def figures_are_closed():
+def the_next_test_begins_anew():
     """Close what a test has drawn and kept, as matplotlib warns, and so fails a later test, at 20
-    open figures.
+    open figures. Compute on one thread again: commands set a number for the rest of their process.
     """
     yield
     if "matplotlib.pyplot" in sys.modules:
         sys.modules["matplotlib.pyplot"].close("all")
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

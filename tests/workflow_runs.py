@@ -4,13 +4,13 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from commands import Done, run_here
+from forked_snakemake import snakemake
 
 from rosetta.storage.names import RUN_CONFIG
 
@@ -26,19 +26,7 @@ def run_snakemake(
     """Run Snakemake in a project folder, with one configuration file of its own."""
     if config is not None:
         (folder / "run.yaml").write_text(yaml.safe_dump(config))
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--configfile",
-        "run.yaml",
-        "--cores",
-        CORES,
-        *arguments,
-    ]
-    done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=1800, check=False
-    )
+    done = snakemake(folder, "--configfile", "run.yaml", "--cores", CORES, *arguments)
     if check and done.returncode:
         logs = "\n".join(p.read_text() for p in (folder / "results").rglob("*.log"))
         pytest.fail(f"{done.stderr[-4000:]}\n{logs[-4000:]}")
@@ -70,8 +58,10 @@ def commands_of(planned: subprocess.CompletedProcess) -> list[str]:
     return found
 
 
-def run_jobs_here(folder: Path, *targets: str, config: dict | None = None) -> None:
-    """Have Snakemake plan a run, and do its jobs in this process.
+def run_jobs_here(
+    folder: Path, *targets: str, config: dict | None = None
+) -> subprocess.CompletedProcess:
+    """Have Snakemake plan a run, do its jobs in this process, and return what it planned.
 
     Most of what a small run costs is starting its jobs.
     """
@@ -84,6 +74,7 @@ def run_jobs_here(folder: Path, *targets: str, config: dict | None = None) -> No
         assert words.pop() == "2>"
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(run_of(folder, *words[1:]).err)
+    return planned
 
 
 def run_of(folder: Path, *arguments: object) -> Done:
@@ -101,13 +92,6 @@ def copy_project(folder: Path) -> Path:
         shutil.copytree(source, folder / name) if source.is_dir() else shutil.copy(source, folder)
     (folder / "profiles").symlink_to("workflow/profiles")
     return folder
-
-
-def rosetta(*arguments, folder):
-    command = [sys.executable, "-c", "from rosetta.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
-    )
 
 
 def read_matches(folder):

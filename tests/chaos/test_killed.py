@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from killed_run import KilledRun, finished_jobs, make_project
+from killed_run import EVENTS, KilledRun, finished_jobs, make_project
 from workflow_runs import TINY, run_snakemake
 
 SEED = int(os.environ.get("CHAOS_SEED", "0"))
@@ -41,9 +41,11 @@ def run_killed(folder, config, targets, n_jobs, n_kills):
     return tally
 
 
-def test_a_run_killed_five_times_finishes_with_the_same_matches(finished, tmp_path):
+def test_a_run_killed_once_at_each_kind_of_moment_finishes_with_the_same_matches(
+    finished, tmp_path
+):
     folder = tmp_path / "p"
-    tally = run_killed(folder, TO_MATCHES, (MATCHES,), 12, 5)
+    tally = run_killed(folder, TO_MATCHES, (MATCHES,), 12, len(EVENTS))
     assert tally.interrupted
     found, expected = (pd.read_parquet(project / MATCHES) for project in (folder, finished))
     columns = [

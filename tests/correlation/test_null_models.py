@@ -3,6 +3,7 @@ planted truth.
 """
 
 import shutil
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -308,8 +309,14 @@ def test_every_model_has_twins_of_its_own():
 # Planted truth
 
 
+@cache
+def opened(folder):
+    """Return both sides' stores, opened once for all that is matched of them."""
+    return open_stores(folder / "a"), open_stores(folder / "b")
+
+
 def match_stores(folder, **view):
-    pair = align_pair(open_stores(folder / "a"), open_stores(folder / "b"), View(**view))
+    pair = align_pair(*opened(folder), View(**view))
     n_a, n_b = pair.a.n_neurons, pair.b.n_neurons
     lists = tile_neighbors(pair, Tile(0, n_a, 0, n_b), "mean", "float32", 2)
     facts = PairFacts("a", "b", 1, n_a, 1, n_b, pair.n_positions, 2, 0, 1)
@@ -331,7 +338,7 @@ def simulated(tmp_path_factory):
 
 def test_planted_neurons_correlate_as_the_formula_says(simulated):
     folder, truth = simulated
-    pair = align_pair(open_stores(folder / "a"), open_stores(folder / "b"))
+    pair = align_pair(*opened(folder))
     r, *_ = correlate_tile(pair, Tile(0, 160, 0, 160), "mean", "float64")
     found = pd.Series(r.numpy()[truth["unit_a"], truth["unit_b"]]).groupby(truth["ratio"]).mean()
     for ratio, value in found.items():
@@ -339,7 +346,7 @@ def test_planted_neurons_correlate_as_the_formula_says(simulated):
         assert predicted_correlation(ratio, ratio) == pytest.approx(expected)
         error = (1 - expected**2) / np.sqrt(pair.n_positions * 20)
         assert abs(value - expected) < 4 * error
-    a, b, _ = pooled(open_stores(folder / "a"), open_stores(folder / "b"))
+    a, b, _ = pooled(*opened(folder))
     assert abs(a.std() - 1) < 0.02, "the noise of a span does not depend on its number of tokens"
     assert abs(b.std() - 1) < 0.02
 
@@ -350,10 +357,10 @@ def test_recall_and_precision_follow_from_the_formula(simulated):
     """
     folder, truth = simulated
     matches = match_stores(folder)
-    n = align_pair(open_stores(folder / "a"), open_stores(folder / "b")).n_positions
+    n = align_pair(*opened(folder)).n_positions
     planted = set(zip(truth["unit_a"], truth["unit_b"], strict=True))
     found = set(zip(matches["unit_a"], matches["unit_b"], strict=True))
-    a, b, _ = pooled(open_stores(folder / "a"), open_stores(folder / "b"))
+    a, b, _ = pooled(*opened(folder))
     of_a, of_b = (np.argmax(np.corrcoef(a.T, b.T)[:160, 160:], axis=axis) for axis in (1, 0))
     assert found == {(u, v) for u, v in enumerate(of_a) if of_b[v] == u}, "as by brute force"
     rng = np.random.default_rng(0)
@@ -412,7 +419,7 @@ def test_the_error_of_a_count_tells_its_spread(tmp_path):
                 NeuronShape(1, 60), ratios, n_documents=40, document_bytes=120, seed=seed
             ),
         )
-        pair = align_pair(open_stores(folder / "a"), open_stores(folder / "b"))
+        pair = align_pair(*opened(folder))
         matches = match_stores(folder)
         counts.append(len(matches))
         blocks = sample_blocks(pair, 20)

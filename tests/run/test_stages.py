@@ -3,13 +3,10 @@
 import json
 import re
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from string import Formatter
 
 import pytest
-import yaml
 from workflow_runs import ROOT, TINY, VISION, copy_project, jobs_of, run_snakemake
 
 from rosetta.config import parse_config
@@ -316,17 +313,8 @@ def _undeclared(config):
 
 
 def _rule_graph(folder, content):
-    (folder / "run.yaml").write_text(yaml.safe_dump(content))
-    snakemake = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile"]
-    done = subprocess.run(
-        [*snakemake, "--configfile", "run.yaml", "--rulegraph"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    return done.stdout
+    arguments = ("-s", str(ROOT / "Snakefile"), "--rulegraph")
+    return run_snakemake(folder, *arguments, config=content).stdout
 
 
 def _check_arrows(graph, config):

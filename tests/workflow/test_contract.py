@@ -10,7 +10,7 @@ import pytest
 import yaml
 from pooled_reference import reference
 from transformers import AutoModelForCausalLM
-from workflow_runs import TINY, read_matches, rosetta
+from workflow_runs import TINY, read_matches, run_of
 
 from rosetta.activations.folders import open_stores
 from rosetta.config import load_config
@@ -297,7 +297,8 @@ def test_the_matches_are_what_numpy_finds(finished):
 
 def test_steps_run_by_hand(finished, tmp_path):
     stores = finished / "results" / "activations"
-    done = rosetta(
+    run_of(
+        tmp_path,
         "match",
         "--a",
         stores / "pythia-m/2-shards",
@@ -307,9 +308,7 @@ def test_steps_run_by_hand(finished, tmp_path):
         tmp_path / "m.parquet",
         "--precision",
         "float32",
-        folder=tmp_path,
     )
-    assert done.returncode == 0, done.stderr
     found, expected = (
         pd.read_parquet(tmp_path / "m.parquet"),
         read_matches(finished)["pythia-m--opt-m.parquet"],
@@ -324,11 +323,10 @@ def test_steps_run_by_hand(finished, tmp_path):
     assert found[noted].isna().all(axis=None)
     pd.testing.assert_frame_equal(found.drop(columns=noted), expected.drop(columns=noted))
     assert set(os.listdir(tmp_path)) == {"m.parquet", ".m.parquet.digest"}
-    fitted = rosetta("fit", finished / "results" / "tables" / "counts.csv", folder=tmp_path)
-    assert "pythia-opt" in fitted.stdout
-    plan = rosetta("plan", "--configfile", "run.yaml", folder=finished)
-    assert "per model, from results/corpus" in plan.stdout
-    help_page = rosetta("--help", folder=tmp_path).stdout
+    assert "pythia-opt" in run_of(tmp_path, "fit", finished / "results/tables/counts.csv").out
+    plan = run_of(finished, "plan", "--configfile", "run.yaml").out
+    assert "per model, from results/corpus" in plan
+    help_page = run_of(tmp_path, "--help").out
     for step in (
         "corpus",
         "train",

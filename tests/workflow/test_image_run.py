@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from mixed_config import IMAGE_LADDERS, MIXED
-from workflow_runs import copy_project, jobs_of, run_of, run_snakemake
+from workflow_runs import copy_project, jobs_of, run_jobs_here, run_of, run_snakemake
 
 from rosetta.activations.folders import open_stores
 from rosetta.activations.image_capture import show_images
@@ -179,7 +179,9 @@ def test_neurons_on_images_are_compared_by_size(paths):
 
 @pytest.mark.parametrize("keep", ["temporary", False])
 def test_stores_that_are_deleted_or_never_written_are_not_missed(paths, tmp_path, keep):
-    """The matches of one pair, and of its twins, are those of stores that are kept."""
+    """The matches of one pair, and of its twins, are those of stores that are kept. Only Snakemake
+    deletes; what is never written needs no process of its own.
+    """
     project, pair = copy_project(tmp_path / "p"), "pmf-s--vit-s"
     content = {
         **deepcopy(MIXED),
@@ -192,7 +194,8 @@ def test_stores_that_are_deleted_or_never_written_are_not_missed(paths, tmp_path
     }
     content["zoo"]["sizes"]["s"]["replicates"] = 1
     targets = (f"results/matches/{pair}.parquet", f"results/nulls/untrained/{pair}.parquet")
-    jobs = jobs_of(run_snakemake(project, *targets, config=content))
+    run = run_snakemake if keep == "temporary" else run_jobs_here
+    jobs = jobs_of(run(project, *targets, config=content))
     assert (jobs["generate"], jobs["activations"], jobs["image_twins"]) == (1, 1, 2)
     deleted = Paths(project / "results")
     manifests = sorted(deleted.root.glob("activations/*/1-shards/0.json"))

@@ -1,12 +1,9 @@
 """What `--cores` does to the jobs of a run, as Snakemake plans them."""
 
 import re
-import subprocess
-import sys
 
 import pytest
-import yaml
-from workflow_runs import TINY, commands_of, copy_project
+from workflow_runs import TINY, commands_of, copy_project, run_snakemake
 
 # Of one pair, whose models have a job per stage.
 CONFIG = {
@@ -30,10 +27,7 @@ LISTS = "results/neighbors/pythia-m--opt-m/0-of-1.parquet"
 def test_jobs_are_told_their_share_of_the_cores(tmp_path, given, capture, correlation):
     """Four captures share the cores of one machine, and the one pair of the run takes all."""
     folder = copy_project(tmp_path / "p")
-    (folder / "run.yaml").write_text(yaml.safe_dump(CONFIG))
-    command = [sys.executable, "-m", "snakemake", "--configfile", "run.yaml", *given]
-    command += ["-n", "-p", "--", LISTS]
-    planned = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    planned = run_snakemake(folder, *given, "-n", "-p", "--", LISTS, config=CONFIG)
     told = {}
     for command in commands_of(planned):
         found = re.search(
