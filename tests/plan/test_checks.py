@@ -166,7 +166,8 @@ def local_models(tmp_path, **more):
 
 
 def test_small_models_of_folders_are_said_to_make_many_jobs(tmp_path):
-    def notes(*pair, **activations):
+    def notes(*pair, **given):
+        activations = {**GOOD["activations"], **given}
         config = local_models(tmp_path, ladders={"l": [list(pair)]}, activations=activations)
         return small_models_in_many_jobs(parse_config(config))
 

@@ -171,7 +171,10 @@ def test_own_models_and_corpus_and_their_edits(tmp_path, texts):
     assert "corpus" not in jobs
     for path in (folder / "llama").iterdir():
         os.utime(path, (1e9, 1e9))
-    assert jobs_of(run_snakemake(folder, "-n")) == jobs, (jobs, "the replaced model has an old time")
+    assert jobs_of(run_snakemake(folder, "-n")) == jobs, (
+        jobs,
+        "the replaced model has an old time",
+    )
     write_corpus(folder / "corpus.jsonl", "second")
     assert jobs_of(run_snakemake(folder, "-n"))["corpus"] == 1
     os.utime(folder / "corpus.jsonl", (1e9, 1e9))
