@@ -9,6 +9,7 @@ models, one row each: the trainings of its models, in all combinations.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,15 @@ import pandas as pd
 from rosetta.analysis.count_law import FEW, CountLaw, law_of
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.intervals import half_sample_interval, t_quantile
+from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.pairs_of_models import pairs_by_modality
 from rosetta.analysis.scatter import RESIDUAL, RUNG, TRAINING
 from rosetta.config import PAIR_SEPARATOR
+from rosetta.errors import StoreError
 
+STATISTIC = "statistic"  # a column that says of what the matches of a row are
+# Columns in which rows are counts of the same models, made in another way: no replications.
+_APART = ("control", "half_sample", "sweep", "setting", "threshold", "k", "step")
 _SIGMAS = {f"sigma_{kind}": kind for kind in (TRAINING, RUNG, RESIDUAL)}
 # What every table tells of a fit besides the exponent.
 FIT_COLUMNS = ["df", *_SIGMAS, "n_groups", "n_trainings"]
@@ -157,14 +163,14 @@ def scaling_table(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) 
     counts : DataFrame
         One row per group: ladder, n_neurons, matches, and optionally the counts above each null,
         `above_…`, and rung and models. Without `rung`, groups of one size are a rung; without
-        `models`, each group has trainings of its own.
+        `models`, each group has trainings of its own. With `statistic`, `matches` are of the
+        statistic that each row names (`check_counts`).
     replicates : DataFrame, optional
         Counts on half-samples (`rosetta.analysis.replicates`).
     """
     rows = []
-    for statistic, column in counted_columns(counts):
-        for ladder, part in counts.groupby("ladder", sort=False):
-            points = part.assign(count=part[column])
+    for statistic, counted in _counted(counts):
+        for ladder, points in counted.groupby("ladder", sort=False):
             rows.append(
                 {
                     "ladder": ladder,
@@ -177,6 +183,46 @@ def scaling_table(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) 
         key=lambda row: order[row["ladder"]]
     )  # stable: the statistics of a ladder stay in their order
     return pd.DataFrame(rows, columns=SCALING_COLUMNS)
+
+
+def check_counts(counts: pd.DataFrame, place: str) -> None:
+    """Check that the rows of a table of counts differ by nothing that a law does not know.
+
+    Raises
+    ------
+    StoreError
+        If a size is 0, or rows are of several null models, half-samples or settings, do not all
+        say of which statistic they are, or have counts of others as well; `place` is named.
+    """
+    if (counts["n_neurons"] == 0).any():
+        raise StoreError(f"{place}: n_neurons is 0 in some row. Give the neurons per model.")
+    for name in _APART:
+        if name in counts and counts[name].nunique(dropna=False) > 1:
+            raise StoreError(
+                f"{place}: its rows differ in {name}, and a law is of one. Give the rows of one "
+                f"{name}."
+            )
+    if STATISTIC not in counts:
+        return
+    if counts[STATISTIC].isna().any():
+        row = int(counts[STATISTIC].isna().to_numpy().argmax()) + 1
+        raise StoreError(f"{place}: {STATISTIC} in row {row} is empty. Name it in every row.")
+    others = [name for name in COUNT_OF.values() if name != COUNT_OF[PLAIN] and name in counts]
+    if others:
+        raise StoreError(
+            f"{place}: its rows name a {STATISTIC}, and {others[0]} is one in a column of its own. "
+            "Leave one of the two out."
+        )
+
+
+def _counted(counts: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield the statistics of a table of counts, each with its rows and its `count`."""
+    if STATISTIC in counts:
+        for name, part in counts.groupby(STATISTIC, sort=False):
+            yield str(name), part.assign(count=part[COUNT_OF[PLAIN]])
+        return
+    for name, column in counted_columns(counts):
+        yield name, counts.assign(count=counts[column])
 
 
 def counted_columns(counts: pd.DataFrame) -> list[tuple[str, str]]:

@@ -38,6 +38,8 @@ from rosetta.analysis.replicates import (
 from rosetta.analysis.rung_means import rung_table
 from rosetta.analysis.scaling import (
     SCALING_COLUMNS,
+    STATISTIC,
+    check_counts,
     null_scaling_table,
     pooled_table,
     scaling_table,
@@ -52,7 +54,7 @@ from rosetta.analysis.stability import (
 from rosetta.config import PAIR_SEPARATOR, Config, entry_of, group_name, group_pairs
 from rosetta.config.image_stores import stores_of_group
 from rosetta.config.ladders import check_scales
-from rosetta.errors import ConfigError
+from rosetta.errors import ConfigError, StoreError
 from rosetta.matching.mutual import MATCH_COLUMNS, ROSETTA_COLUMNS
 from rosetta.models.sources import model_source
 from rosetta.progress import say
@@ -111,7 +113,8 @@ def fit_step(
     ----------
     counts : Path
         CSV with the columns ladder, n_neurons and matches; for other outputs than `out`, rung,
-        models and families too. One row per group: several of one rung share trainings.
+        models and families too. One row per group: several of one rung share trainings. With a
+        column `statistic`, each statistic has laws of its own, in `out` alone.
     replicates, controls : Path, optional
         Counts on half-samples, and under the null models.
     **outputs : Path, optional
@@ -122,14 +125,20 @@ def fit_step(
     Raises
     ------
     StoreError
-        If a table lacks columns, holds something else than counts, or half-samples lack their
-        complements.
+        If a table lacks columns, holds something else than counts, or counts of several null
+        models, half-samples or settings; or if half-samples lack their complements.
     """
     needed = ["ladder", "n_neurons", "matches"]
     if any(outputs.get(name) for name in ("pooled", "nulls", "rungs", "floors")):
         needed += ["rung", "models", "families"]
     table = read_csv(counts, needed, ("n_neurons", "matches"), some=True)
     check_table(table, str(counts), [], tuple(name for name in FLOOR_OF if name in table))
+    check_counts(table, str(counts))
+    if STATISTIC in table and len(needed) > 3:
+        raise StoreError(
+            f"{counts}: its rows name a {STATISTIC}, of which there are laws of ladders alone "
+            "(--out). Leave the other tables out, or give the rows of one without that column."
+        )
     on_halves = read_csv(replicates, REPLICATE_COLUMNS) if replicates else None
     if on_halves is not None:
         check_replicates(on_halves, str(replicates))

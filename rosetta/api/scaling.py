@@ -9,7 +9,7 @@ import pandas as pd
 from rosetta.analysis.counts import COUNT_OF
 from rosetta.analysis.null_thresholds import PLAIN
 from rosetta.analysis.replicates import check_replicates
-from rosetta.analysis.scaling import SCALING_COLUMNS, scaling_table
+from rosetta.analysis.scaling import SCALING_COLUMNS, STATISTIC, check_counts, scaling_table
 from rosetta.api.arguments import as_axes, as_one_of
 from rosetta.errors import StoreError
 from rosetta.storage.tables import check_table
@@ -28,7 +28,7 @@ def fit_power_law(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) 
     counts : DataFrame
         One row per size: `n_neurons` (x), `matches` (|R|; 0 counts) and, if there are several,
         `ladder`. A run's counts above null models (`above_…`) are fitted too. `Run.counts` has
-        them all.
+        them all. With a column `statistic`, the matches of each are fitted by themselves.
     replicates : DataFrame, optional
         Counts on half-samples of the documents: a run's table `replicates`. They widen the
         intervals by what the choice of documents does.
@@ -44,11 +44,13 @@ def fit_power_law(counts: pd.DataFrame, replicates: pd.DataFrame | None = None) 
     ------
     StoreError
         If a table is none, is empty or lacks a column, `counts` has something else than numbers
-        ≥ 0, or `replicates` half-samples without their complements.
+        ≥ 0, rows without a ladder or statistic, or of several null models, half-samples or
+        settings, or `replicates` half-samples without their complements.
     """
     check_table(counts, "counts", ["n_neurons", "matches"], ("n_neurons", "matches"), some=True)
-    if (counts["n_neurons"] == 0).any():
-        raise StoreError("counts: n_neurons is 0 in some row. Give the neurons per model.")
+    check_counts(counts, "counts")
+    if "ladder" in counts and counts["ladder"].isna().any():
+        raise StoreError("counts: ladder is missing in some row. Name it, or drop the column.")
     if replicates is not None:
         check_table(counts, "counts", ["ladder", "rung"])
         check_replicates(replicates, "replicates")
@@ -86,13 +88,18 @@ def plot_scaling(
     ConfigError
         If the table has no such statistic, or `ax` is not Axes.
     StoreError
-        If a table is none, is empty or lacks a column.
+        If a table is none, is empty or lacks a column, or `counts` has a column `statistic`.
     """
     # Brings matplotlib and seaborn, which a fit alone does not need.
     from rosetta.report.count_panels import draw_laws
 
-    laws = fit_power_law(counts) if scaling is None else scaling
     check_table(counts, "counts", ["n_neurons", "matches"], some=True)
+    if STATISTIC in counts:
+        raise StoreError(
+            f"counts: its rows name a {STATISTIC}, and a figure is of one. Give the rows of one, "
+            "without that column."
+        )
+    laws = fit_power_law(counts) if scaling is None else scaling
     check_table(laws, "scaling", SCALING_COLUMNS)
     counted = [name for name, column in COUNT_OF.items() if column in counts]
     as_one_of("statistic", statistic, counted, "counts", "statistic")

@@ -29,7 +29,11 @@ def counts(config: ConfigOption) -> None:
 
 def fit(
     counts: Annotated[
-        Path, typer.Argument(metavar="COUNTS.csv", help="columns ladder, n_neurons, matches")
+        Path,
+        typer.Argument(
+            metavar="COUNTS.csv",
+            help="columns ladder, n_neurons, matches; with `statistic`, each is fitted by itself",
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(callback=check_out, help="CSV to write; printed if not given")

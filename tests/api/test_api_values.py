@@ -373,6 +373,32 @@ def test_an_exact_law_is_found_and_a_table_that_is_none_is_named():
         rosetta.fit_power_law(pd.DataFrame({"n_neurons": [], "matches": []}))
 
 
+def test_every_statistic_of_a_long_table_has_the_law_of_its_rows(tmp_path):
+    sizes = np.array([100, 400, 1600, 6400])
+    parts = {
+        name: pd.DataFrame({"ladder": "x", "n_neurons": sizes, "matches": 2 * sizes**exponent})
+        for name, exponent in (("plain", 0.5), ("above", 0.9))
+    }
+    long = pd.concat([part.assign(statistic=name) for name, part in parts.items()])
+    long = long.sample(frac=1, random_state=0)
+    laws = rosetta.fit_power_law(long).set_index("statistic")
+    assert set(laws.index) == set(parts)
+    for name, part in parts.items():
+        alone = rosetta.fit_power_law(part).iloc[0]
+        assert laws.loc[name, "alpha"] == pytest.approx(alone["alpha"], abs=1e-9)
+        assert laws.loc[name, "n_rungs"] == alone["n_rungs"] == 4
+    long.to_csv(tmp_path / "long.csv", index=False)
+    assert run_here("fit", "long.csv", "--out", "laws.csv", folder=tmp_path).code == 0
+    written = pd.read_csv(tmp_path / "laws.csv").set_index("statistic")
+    np.testing.assert_allclose(written.loc[laws.index, "alpha"], laws["alpha"])
+    with pytest.raises(StoreError, match="counts: its rows name a statistic, and a figure is of"):
+        rosetta.plot_scaling(long)
+    with pytest.raises(StoreError, match="counts: its rows differ in half_sample"):
+        rosetta.fit_power_law(parts["plain"].assign(half_sample=range(4)))
+    with pytest.raises(StoreError, match="counts: ladder is missing in some row"):
+        rosetta.fit_power_law(parts["plain"].assign(ladder=["x", "x", None, "x"]))
+
+
 def test_the_figure_has_the_counts_and_the_law_of_every_ladder():
     sizes = np.array([100, 200, 400])
     tables = [

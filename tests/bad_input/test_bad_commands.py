@@ -30,6 +30,12 @@ def sound(tmp_path_factory):
         "below": "ladder,n_neurons,matches\nx,-5,2\n",
         "endless": "ladder,n_neurons,matches\nx,inf,2\n",
         "hole": "ladder,n_neurons,matches\nx,,2\n",
+        "nothing": "ladder,n_neurons,matches\nx,0,2\nx,20,3\n",
+        "unnamed": "ladder,n_neurons,matches,statistic\nx,10,2,plain\nx,20,3,\n",
+        "both": "ladder,n_neurons,matches,above_documents,statistic\nx,10,2,1,a\nx,20,3,1,a\n",
+        "kinds": "ladder,rung,models,families,n_neurons,matches,statistic\n"
+        "x,0,a--b,a--b,10,2,plain\nx,1,c--d,a--b,20,3,plain\n",
+        "nulls": "ladder,n_neurons,matches,control\nx,10,2,documents\nx,20,3,permutation\n",
         "ragged": "a,b\n1,2,3\n4,5,6,7\n",
     }
     for name, content in tables.items():
@@ -250,6 +256,11 @@ BAD = [
     ("fit below.csv", r"below\.csv: n_neurons in row 1 is '-5', not a number ≥ 0"),
     ("fit endless.csv", r"endless\.csv: n_neurons in row 1 is 'inf', not a number"),
     ("fit hole.csv", r"hole\.csv: n_neurons in row 1 is 'nan', not a number"),
+    ("fit nothing.csv", r"nothing\.csv: n_neurons is 0 in some row"),
+    ("fit unnamed.csv", r"unnamed\.csv: statistic in row 2 is empty"),
+    ("fit both.csv", r"both\.csv: its rows name a statistic, and above_documents is one in a col"),
+    ("fit nulls.csv", r"nulls\.csv: its rows differ in control, and a law is of one"),
+    ("fit kinds.csv --rungs r.csv", r"kinds\.csv: its rows name a statistic, of which there are"),
     ("fit good.csv --replicates other.csv", r"other\.csv: lacks the columns"),
     (
         "theory predict --to-size 10 --betas good.csv --counts good.csv",
