@@ -17,6 +17,7 @@ from rosetta.models.architectures.registry import architecture_of, modality_of
 from rosetta.models.neuron_counts import recorded_shape
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.saved_weight_names import ALL_EXPERTS, SavedWeight, saved_weight
+from rosetta.models.tokenizer_files import FILE, saved_tokenizer
 from rosetta.models.weights_fit import ONE_MODEL, listed
 
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -28,7 +29,7 @@ _QUANTISED = re.compile(
     r"(weight|input|output|proj|[kqv])_scale)$"
 )
 _FILES = (".json", ".safetensors", ".model", ".txt")
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json")
+_TOKENIZER_FILES = (FILE, "tokenizer.model", "vocab.json")
 
 
 def check_model_folder(
@@ -55,8 +56,8 @@ def check_model_folder(
     ModelError
         If the folder, its configuration, its safetensors weights or, of a language model, its
         tokenizer is missing, or its architecture is not supported, needs remote code, or reads
-        fewer tokens; if it is an adapter, or its weights are quantised, or of another number of
-        layers or neurons than its configuration.
+        fewer tokens; if its `tokenizer.json` is no tokenizer; if it is an adapter, or its weights
+        are quantised, or of another number of layers or neurons than its configuration.
     """
     place = f"{key}: {folder}"
     if not folder.is_dir():
@@ -83,6 +84,7 @@ def check_model_folder(
                 f"{place} has no tokenizer ({', '.join(_TOKENIZER_FILES)}). Save the tokenizer "
                 "there."
             )
+        saved_tokenizer(folder, place)
     _check_weights(folder, key, config)
 
 

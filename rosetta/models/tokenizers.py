@@ -19,10 +19,10 @@ from rosetta.errors import ModelError, brief
 from rosetta.models.architectures.text import text_config
 from rosetta.models.source_files import source_file, source_json
 from rosetta.models.sources import ModelSource
+from rosetta.models.tokenizer_files import FILE
 from rosetta.progress import say
 from rosetta.storage.digests import digest_bytes
 
-FILE = "tokenizer.json"
 # Where the names, or in the last one the ids, of special tokens are looked up; the first that has
 # the key decides.
 _NAMES, _IDS = ("tokenizer_config.json", "special_tokens_map.json"), "config.json"

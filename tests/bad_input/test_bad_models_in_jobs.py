@@ -46,8 +46,6 @@ def longrope(**limit):
 
 
 LATE = {
-    "tokenizer of nothing": (write("tokenizer.json", "{}"), r"cannot load the tokenizer \("),
-    "tokenizer not JSON": (write("tokenizer.json", "{"), r"cannot load the tokenizer \("),
     "tokenizer's settings not JSON": (
         write("tokenizer_config.json", "{"),
         r"cannot load the tokenizer \(",

@@ -33,7 +33,7 @@ def model_folder(folder: Path, **files: str) -> dict:
 GOOD_FILES = {
     "config__json": '{"model_type": "gpt2"}',
     "model__safetensors": "x",
-    "tokenizer__json": "{}",
+    "tokenizer__json": json.dumps({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": []}}),
 }
 
 
