@@ -13,6 +13,7 @@ from rosetta.errors import ConfigError
 from rosetta.models.known_sizes import known_neurons
 from rosetta.models.modality import known_modality
 from rosetta.models.sources import model_source
+from rosetta.models.trainings import check_trainings
 from rosetta.progress import say
 from rosetta.run.paths import Paths
 from rosetta.run.stages import made_by
@@ -32,6 +33,7 @@ def activations_step(
     config.entry(model)
     # What no check before the run knew.
     check_modalities(config, partial(known_modality, config, paths))
+    check_trainings(config, paths)
     check_scales(config, partial(known_neurons, config, paths))
     if not 0 <= shard < settings.n_shards:
         raise ConfigError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rosetta.config import Config, twin_name
 from rosetta.config.base import GB
@@ -48,11 +48,7 @@ def known_size(config: Config, paths: Paths, name: str) -> Size | None:
             return Size(made.shape, n_pipeline_parameters(folder, f"models.{base}"))
         shape = folder_shape(folder, key, entry.recorded)
         return shape and Size(shape, n_saved_parameters(folder, key))
-    try:
-        manifest = read_manifest(paths.model_manifest(base), "model")
-    except StoreError:
-        manifest = {}
-    if manifest.get("made_by") == made_by(config, "model", base):
+    if manifest := known_manifest(config, paths, base):
         return Size(NeuronShape.of(manifest), manifest["n_parameters"])
     if entry.zoo:
         size, vocabulary = (
@@ -64,6 +60,17 @@ def known_size(config: Config, paths: Paths, name: str) -> Size | None:
         said = entry.dimensions
         return Size(NeuronShape(said.n_layers, said.d_mlp), said.n_parameters)
     return None
+
+
+def known_manifest(config: Config, paths: Paths, name: str) -> dict[str, Any]:
+    """Return the manifest that an earlier run made of a model that is not trained here; nothing if
+    there is none, or its entry says something else by now.
+    """
+    try:
+        manifest = read_manifest(paths.model_manifest(name), "model")
+    except StoreError:
+        return {}
+    return manifest if manifest.get("made_by") == made_by(config, "model", name) else {}
 
 
 def is_planned(entry: ModelEntry) -> bool:

@@ -6,12 +6,10 @@ from pathlib import Path
 
 from rosetta.config import Config
 from rosetta.config.base import Modality
-from rosetta.errors import StoreError
 from rosetta.models.architectures.registry import modality_of
 from rosetta.models.folders import folder_modality
+from rosetta.models.known_sizes import known_manifest
 from rosetta.run.paths import Paths
-from rosetta.run.stages import made_by
-from rosetta.storage.manifests import read_manifest
 
 
 def known_modality(config: Config, paths: Paths, name: str) -> Modality | None:
@@ -35,10 +33,5 @@ def known_modality(config: Config, paths: Paths, name: str) -> Modality | None:
     if entry.zoo:
         architecture = config.zoo.families[entry.zoo.family].architecture
         return modality_of(architecture, f"zoo.families.{entry.zoo.family}")
-    try:
-        manifest = read_manifest(paths.model_manifest(base), "model")
-    except StoreError:
-        return None
-    if manifest.get("made_by") != made_by(config, "model", base):
-        return None
-    return modality_of(manifest["architecture"], f"models.{base}")
+    manifest = known_manifest(config, paths, base)
+    return modality_of(manifest["architecture"], f"models.{base}") if manifest else None

@@ -26,6 +26,7 @@ from rosetta.models.diffusion.folders import check_pipeline_folder
 from rosetta.models.folders import check_model_folder, folder_modality, model_files
 from rosetta.models.known_sizes import is_planned, known_size
 from rosetta.models.modality import known_modality
+from rosetta.models.trainings import check_trainings
 from rosetta.plan.costs.base import Known
 from rosetta.plan.costs.filtering import filter_score
 from rosetta.plan.costs.pairs import held_rows, tile_budget
@@ -52,7 +53,8 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     RosettaError
         With the key, the value and the fix: a results folder that cannot be written, a model
         folder that cannot be used, no text to train on, more shards than documents, models of
-        unlike scale on a rung or of two modalities in a ladder, too little memory for a model or a
+        unlike scale on a rung or of two modalities in a ladder, a replicate of another model, the
+        same weights twice in a rung, too little memory for a model or a
         pair of known size, a corpus that is missing, empty or lacks a column, a domain without a
         category, an endpoint without its key, a judge that may cost more than is allowed, a
         package of an extra that is not installed.
@@ -67,6 +69,7 @@ def check_config(config: Config, need_sources: bool = True) -> None:
     _check_training(config)
     _check_shards(config)
     check_modalities(config, partial(known_modality, config, Paths(Path(config.results))))
+    check_trainings(config, Paths(Path(config.results)))
     _check_sizes(config)
     if "text" in config.modalities:
         _check_corpus(config, need_sources)
@@ -295,15 +298,18 @@ def _check_sizes(config: Config) -> None:
     what it may use.
     """
     paths = Paths(Path(config.results))
-    sizes = {
-        name: size for name in config.needed_models() if (size := known_size(config, paths, name))
-    }
+    needed = dict.fromkeys([*config.needed_models(), *config.all_models()])
+    sizes = {name: size for name in needed if (size := known_size(config, paths, name))}
     check_scales(config, {name: size.shape.n_neurons for name, size in sizes.items()}.get)
     known = Known(config, Extent(), sizes.__getitem__, "float32")
-    used = [name for name in config.used_models() if name in sizes]
-    stages = ["activations", "vocabulary", *(["twins"] if config.controls.untrained_seeds else [])]
-    for stage, name in product(stages, used):
-        COSTS[stage](known, {"model": name})
+    of_first = ["vocabulary", *(["twins"] if config.controls.untrained_seeds else [])]
+    jobs = [
+        *product(["activations"], config.all_models()),
+        *product(of_first, config.used_models()),
+    ]
+    for stage, name in jobs:
+        if name in sizes:
+            COSTS[stage](known, {"model": name})
     if config.filtering and config.filter_model() in sizes:
         filter_score(known)
     held = max(held_rows(control) for control in ("", *config.controls.names))

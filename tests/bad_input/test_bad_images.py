@@ -49,7 +49,7 @@ def write_run(folder, source, **images):
     recipe = {"hub": "somebody/model", "revision": "main", "modality": "images"}
     config = {
         "images": {**section, **images},
-        "models": {"m": recipe, "n": recipe},
+        "models": {"m": recipe, "n": {**recipe, "hub": "somebody/else"}},
         "ladders": {"l": [["m", "n"]]},
         "activations": {"n_shards": 1, "batch_size": 8},
     }

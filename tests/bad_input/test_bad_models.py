@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+import yaml
 from commands import assert_rejected, run_here, tree
 from safetensors.torch import load_file
 from spoilt_models import INDEX, WEIGHTS, add, configured, edit_weights, truncate, write
@@ -73,6 +74,17 @@ EARLY = {
         "holds an adapter",
     ),
     "no tokenizer": (remove("tokenizer.json"), "has no tokenizer .* Save the tokenizer there"),
+    **{
+        f"a tokenizer of {content!r}": (
+            write("tokenizer.json", content),
+            r"tokenizer\.json is no tokenizer \(.*\)\. Save the model's tokenizer there",
+        )
+        for content in ("[]", "{}", "{", "null", '{"model": []}')
+    },
+    "a tokenizer not text": (
+        lambda model: (model / "tokenizer.json").write_bytes(b"\xff\xfe"),
+        "tokenizer.json is no tokenizer",
+    ),
     "pickled weights only": (as_pickle, "safetensors only: convert them"),
     "a pointer for weights": (
         write(WEIGHTS, "version https://git-lfs.github.com/spec/v1"),
@@ -196,3 +208,125 @@ def test_a_quantisation_is_known_by_the_names_of_weights_and_a_plain_scale_is_no
         assert_rejected(done, rf"weights are quantised \({name}\)")
     else:
         assert done.code == 0, done.err
+
+
+def renumbered(model):
+    content = json.loads((model / "tokenizer.json").read_text())
+    vocabulary = content["model"]["vocab"]
+    first, second = sorted(vocabulary, key=vocabulary.get)[-2:]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    (model / "tokenizer.json").write_text(json.dumps(content))
+
+
+def padding(model):
+    content = json.loads((model / "tokenizer.json").read_text())
+    content["truncation"] = {
+        "direction": "Right",
+        "max_length": 8,
+        "strategy": "LongestFirst",
+        "stride": 0,
+    }
+    (model / "tokenizer.json").write_text(json.dumps(content, indent=1))
+
+
+def retrained(model):
+    """Make a further training of a model, with another last weight."""
+
+    def change(weights):
+        weights[max(weights)] += 1
+
+    edit_weights(model, change)
+
+
+def nothing(model):
+    pass
+
+
+NO_TRAINING = r"models\.again\.replicate_of: again is no training of the model that m is: its "
+SAME = r"ladders\.l\[0\]: models\.{} and models\.{}, which it counts, are the same weights"
+HUB = {"hub": "somebody/model", "revision": "main"}
+AGAIN = {**HUB, "replicate_of": "m"}
+# Entries beside those of the run, what is done to the copy of a model that is called `again`, and
+# what is said; None where it is right.
+REPLICATES = {
+    "another training": ({}, retrained, None),
+    "a tokenizer that is written in another way": (
+        {},
+        lambda model: (retrained(model), padding(model)),
+        None,
+    ),
+    "another architecture": (
+        {"again": {"path": "other", "replicate_of": "m"}},
+        nothing,
+        NO_TRAINING + "architecture is opt, and that of m gpt_neox",
+    ),
+    "more layers": (
+        {"again": {**AGAIN, "dimensions": {"n_layers": 9, "d_mlp": 24, "n_parameters": 9}}},
+        nothing,
+        NO_TRAINING + "n_layers is 9, and that of m 2",
+    ),
+    "more neurons": (
+        {"again": {**AGAIN, "dimensions": {"n_layers": 2, "d_mlp": 25, "n_parameters": 9}}},
+        nothing,
+        NO_TRAINING + "d_mlp is 25, and that of m 24",
+    ),
+    "another vocabulary": (
+        {},
+        lambda model: (retrained(model), configured(vocab_size=299)(model)),
+        NO_TRAINING + "vocab_size is 299, and that of m 300",
+    ),
+    "other heads": (
+        {},
+        lambda model: (retrained(model), configured(num_attention_heads=1)(model)),
+        NO_TRAINING + "num_attention_heads is 1",
+    ),
+    "another tokenizer": (
+        {},
+        lambda model: (retrained(model), renumbered(model)),
+        NO_TRAINING + "tokenizer.json is another than that of m",
+    ),
+    "a copy": ({}, nothing, SAME.format("m", "again")),
+    "the same folder": (
+        {"again": {"path": "./again/../m", "replicate_of": "m"}},
+        nothing,
+        SAME.format("m", "again"),
+    ),
+    "twice the same": (
+        {"once": {"path": "again", "replicate_of": "m"}},
+        retrained,
+        SAME.format("again", "once"),
+    ),
+    "a partner": (
+        {"other": {"path": "again"}},
+        retrained,
+        SAME.format("again", "other"),
+    ),
+    "one commit": (
+        {"m": HUB, "other": HUB, "again": {"path": "again"}},
+        nothing,
+        SAME.format("m", "other"),
+    ),
+    "one twin": (
+        {
+            "m": {"untrained": {"of": "again"}},
+            "other": {"untrained": {"of": "again"}},
+            "again": {"path": "again"},
+        },
+        retrained,
+        SAME.format("m", "other"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("entries", "change", "message"), REPLICATES.values(), ids=REPLICATES)
+def test_a_replicate_is_another_training_of_its_model(folder, entries, change, message):
+    shutil.copytree(folder / "m", folder / "again")
+    change(folder / "again")
+    content = yaml.safe_load((folder / "run.yaml").read_text())
+    models = content["models"] | {"again": {"path": "again", "replicate_of": "m"}} | entries
+    (folder / "run.yaml").write_text(yaml.safe_dump({**content, "models": models}))
+    done = run_here("check", "--configfile", "run.yaml", folder=folder)
+    if message is None:
+        assert done.code == 0, done.err
+    else:
+        assert_rejected(done, message)

@@ -38,20 +38,27 @@ ROOT = Path(__file__).parents[2]
 PRESETS = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "presets").glob("*.yaml"))]
 
 
+MODEL = "somebody/model"
+
+
 def hub(n_layers=None, d_mlp=1, **more):
     sizes = (
         {"dimensions": {"n_layers": n_layers, "d_mlp": d_mlp, "n_parameters": 1}}
         if n_layers
         else {}
     )
-    return {"hub": "somebody/model", "revision": "main", **sizes, **more}
+    return {"hub": MODEL, "revision": "main", **sizes, **more}
 
 
 NO_TRAINING = {"splits": {"train": 0.0, "match": 1.0, "pool": 0.0, "heldout": 0.0}}
 
 
 def rung(results="results", **models):
-    """Return a configuration with one rung of all these models."""
+    """Return a configuration with one rung of all these models, each of the hub another one."""
+    models = {
+        name: {**entry, "hub": f"{MODEL}-{number}"} if entry.get("hub") == MODEL else entry
+        for number, (name, entry) in enumerate(models.items())
+    }
     return {
         "models": models,
         "ladders": {"l": [list(models)]},
@@ -210,6 +217,42 @@ def test_the_counts_are_rejected_where_sizes_were_not_known_before(tmp_path):
         write_manifest(paths.model_manifest(name), content)
     with pytest.raises(ConfigError, match=r"ladders\.l\[0\]: b has 21 neurons and a 10"):
         counts_step(config, paths)
+
+
+@pytest.mark.parametrize(
+    ("again", "facts", "message"),
+    [
+        ("opt", {}, "again is no training .*: its architecture is opt, and that of a gpt2"),
+        ("gpt2", {"n_layers": 2}, "again is no training .*: its n_layers is 2, and that of a 1"),
+        ("gpt2", {"d_mlp": 9}, "again is no training .*: its d_mlp is 9, and that of a 8"),
+        ("gpt2", {"tokenizer": "t2"}, "again is no training .*: its tokenizer is another"),
+        ("gpt2", {"weights": "w of a"}, "models.a and models.again, .*, are the same weights"),
+        ("gpt2", {}, None),
+    ],
+)
+def test_replicates_of_the_hub_are_checked_as_soon_as_manifests_tell_of_them(
+    tmp_path, again, facts, message
+):
+    content = rung(tmp_path, a=hub(), b=hub())
+    replicate = {"hub": "somebody/model-0", "revision": "seed2", "replicate_of": "a"}
+    config = parse_config({**content, "models": {**content["models"], "again": replicate}})
+    check_config(config)
+    for name, architecture in (("a", "gpt2"), ("again", again)):
+        manifest = {"kind": "model", "made_by": made_by(config, "model", name)}
+        manifest |= {"n_layers": 1, "d_mlp": 8, "n_neurons": 8, "n_parameters": 100}
+        manifest |= {"architecture": architecture, "tokenizer": "t", "weights": f"w of {name}"}
+        if name == "again":
+            manifest |= facts
+        write_manifest(Paths(tmp_path).model_manifest(name), manifest)
+    if message is None:
+        check_config(config)
+        return
+    for check in (
+        lambda: check_config(config),
+        lambda: activations_step(config, Paths(tmp_path), "again", 0),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            check()
 
 
 def test_captures_are_rejected_as_soon_as_the_sizes_of_a_rung_are_known(tmp_path):

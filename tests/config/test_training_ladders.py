@@ -1,6 +1,7 @@
 """Training ladders: their steps, what models at a step are called, and what entries they have."""
 
 import json
+import shutil
 
 import pytest
 import yaml
@@ -227,6 +228,7 @@ def test_steps_of_local_models_are_folders(tmp_path, texts):
     for name, architecture in (("f", "gpt2"), ("g", "opt")):
         for seed, step in enumerate((10, 20)):
             save_tiny_model(tmp_path / f"{name}-{step}", texts, architecture, seed=seed)
+        shutil.copy(tmp_path / f"{name}-10" / "tokenizer.json", tmp_path / f"{name}-20")
     rows = [json.dumps({"text": text}) for text in texts]
     (tmp_path / "texts.jsonl").write_text("\n".join(rows))
     content = {

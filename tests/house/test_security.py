@@ -81,8 +81,9 @@ def test_no_code_reads_pickles_or_runs_what_it_reads(path):
 @pytest.fixture
 def run(tmp_path, texts):
     """A run of a model of one's own, and the mark that a trap would leave."""
-    save_tiny_model(tmp_path / "m", texts, "gpt2")
-    config = {"models": {"m": {"path": "m"}, "n": {"path": "m"}}, "ladders": {"l": [["m", "n"]]}}
+    for seed, name in enumerate("mn"):
+        save_tiny_model(tmp_path / name, texts, "gpt2", seed=seed)
+    config = {"models": {"m": {"path": "m"}, "n": {"path": "n"}}, "ladders": {"l": [["m", "n"]]}}
     (tmp_path / "run.yaml").write_text(
         yaml.safe_dump({**config, "activations": {"sequence_length": 32}})
     )

@@ -131,7 +131,9 @@ def test_jobs_are_given_their_cost_and_the_stated_margin(config, tmp_path):
 @pytest.mark.parametrize("memory_gb", [2, 20, 40, 48, 60, 120])
 def test_what_does_not_fit_is_told_alike_by_check_plan_and_jobs(tmp_path, memory_gb, live):
     dimensions = {"n_layers": 32, "d_mlp": 4096, "n_parameters": 10**10}
-    models = {name: {"hub": "a/b", "revision": "x", "dimensions": dimensions} for name in "ab"}
+    models = {
+        name: {"hub": f"a/{name}", "revision": "x", "dimensions": dimensions} for name in "ab"
+    }
     activations = {"max_documents": 10, "sequence_length": 64, "batch_size": 1}
     config = parse_config(
         {
