@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from rosetta.ablation.request import AblationRequest
 from rosetta.ablation.run_inputs import heldout_documents, heldout_images
 from rosetta.ablation.run_models import check_classes
 from rosetta.activations.inputs import ShardInputs
-from rosetta.config.corpus import HUB_ID
 from rosetta.config.devices import Devices
 from rosetta.errors import ConfigError, CorpusError
 from rosetta.inputs.text.documents import Text
@@ -32,13 +30,12 @@ from rosetta.inputs.text.records import Keys, file_texts
 from rosetta.models import loading
 from rosetta.models.architectures.registry import modality_of
 from rosetta.models.devices import room_here
-from rosetta.models.folders import check_model_folder
 from rosetta.models.loading_within_memory import load_placed
 from rosetta.models.model_manifest import count_parameters
 from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.neurons import NeuronShape
 from rosetta.models.placement import Demand
-from rosetta.models.sources import ModelSource, model_source
+from rosetta.models.sources import ModelSource, model_source, named_source
 from rosetta.models.tokenizers import check_vocabulary, load_tokenizer, n_embedded
 from rosetta.storage.digests import hash64
 from rosetta.storage.tables import read_csv
@@ -70,11 +67,13 @@ def ablate_by_hand(wanted: AblationRequest) -> pd.DataFrame:
 def _source(wanted: AblationRequest) -> ModelSource:
     if wanted.run is not None and wanted.of_run:
         return model_source(*wanted.run, wanted.model)
-    local = Path(wanted.model).exists() or not re.match(HUB_ID, wanted.model)
-    if local:
-        check_model_folder(Path(wanted.model), LABEL)
-    revision = None if local else wanted.revision
-    return ModelSource(wanted.model, wanted.model, revision, dtype=wanted.dtype, key=LABEL)
+    if wanted.run is not None and "/" not in wanted.model and not Path(wanted.model).exists():
+        raise ConfigError(
+            f"{LABEL}: {wanted.model!r} is no model of the run, which has "
+            f"{', '.join(wanted.run[0].models)}; nor is it a folder. Name one of these, a folder, "
+            "or a model of the hub with its owner (owner/name)."
+        )
+    return named_source(wanted.model, wanted.revision, wanted.dtype, LABEL)
 
 
 def _check_options(wanted: AblationRequest, text: bool, *, is_folder: bool) -> None:
@@ -85,6 +84,10 @@ def _check_options(wanted: AblationRequest, text: bool, *, is_folder: bool) -> N
     if wanted.of_run:
         said = f"{wanted.model} is a model of the run, whose configuration says it"
         wrong |= {"--revision": said, "--dtype": said}
+    elif wanted.run is not None and wanted.texts is not None:
+        wrong["--config"] = (
+            f"with --texts, it tells of the run's own models, and {wanted.model} is none of them"
+        )
     if wanted.texts is None:
         wrong |= dict.fromkeys(("--text-column", "--domain-column"), "no --texts are given")
     if text:

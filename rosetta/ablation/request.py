@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rosetta.config import Config, FilesSource
 from rosetta.config.ablation import AblationSettings
+from rosetta.config.training_ladders import step_models
 from rosetta.run.paths import Paths
 
 
@@ -55,8 +56,11 @@ class AblationRequest:
 
     @property
     def of_run(self) -> bool:
-        """Whether the model is one of the run."""
-        return self.run is not None and self.model in self.run[0].models
+        """Whether the model is one of the run: an entry, a training of one, or a step of it."""
+        if self.run is None:
+            return False
+        config, _ = self.run
+        return self.model in {*config.models, *config.all_models(), *step_models(config)}
 
     @property
     def source(self) -> FilesSource:

@@ -110,7 +110,10 @@ Texts = Annotated[
 ]
 RunConfig = Annotated[
     Path | None,
-    typer.Option("--config", help="a run, whose held-out split is read in place of --texts"),
+    typer.Option(
+        "--config",
+        help="a run: it tells of its models, and without --texts its held-out split is read",
+    ),
 ]
 ModelOut = Annotated[
     Path | None, typer.Option("--out", callback=check_out, help="CSV to write; or printed")
@@ -187,6 +190,7 @@ def ablate(
         domain_column=domain_column,
         revision=revision,
         dtype=dtype,
+        config=config,
     )
     run = None if config is None else open_run(config)
     request = AblationRequest(

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from rosetta.config.corpus import HUB_ID
 from rosetta.config.devices import Devices
 from rosetta.config.filtering import FilterScoring
 from rosetta.errors import ConfigError
@@ -20,13 +18,13 @@ from rosetta.filtering.requested_pool import COLUMN
 from rosetta.filtering.stored_scores import is_scored, write_scores
 from rosetta.models import loading
 from rosetta.models.devices import room_here
-from rosetta.models.folders import check_model_folder, model_files
+from rosetta.models.folders import model_files
 from rosetta.models.loading_within_memory import load_placed
 from rosetta.models.model_manifest import count_parameters
 from rosetta.models.neuron_counts import neuron_shape
 from rosetta.models.neurons import Neuron, NeuronShape, parse_neuron
 from rosetta.models.placement import Demand
-from rosetta.models.sources import ModelSource
+from rosetta.models.sources import ModelSource, named_source
 from rosetta.models.tokenizers import check_vocabulary, load_tokenizer
 from rosetta.progress import say
 from rosetta.run.paths import FilterPaths
@@ -90,14 +88,11 @@ def checked_scoring(wanted: FilterRequest) -> RequestedScoring:
     """
     if wanted.dtype not in ("float32", "bfloat16", "float16"):
         raise ConfigError(f"--dtype: {wanted.dtype!r} is not float32, bfloat16 or float16.")
-    local = Path(wanted.model).exists() or not re.match(HUB_ID, wanted.model)
-    if local:
-        check_model_folder(Path(wanted.model), LABEL)
-    revision = None if local else wanted.revision
-    source = ModelSource(wanted.model, wanted.model, revision, dtype=wanted.dtype, key=LABEL)
+    source = named_source(wanted.model, wanted.revision, wanted.dtype, LABEL)
     config = loading.load_config_of(source)
-    if not local:  # a branch may move, a commit does not
-        source = replace(source, revision=getattr(config, "_commit_hash", None) or revision)
+    if source.revision is not None:  # a branch may move, a commit does not
+        commit = getattr(config, "_commit_hash", None)
+        source = replace(source, revision=commit or source.revision)
     shape = neuron_shape(config, LABEL)
     neuron = parse_neuron(wanted.neuron, shape, "--neuron")
     scoring = wanted.scoring

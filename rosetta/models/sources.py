@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rosetta.config import Config
 from rosetta.config.base import Recorded
+from rosetta.config.corpus import HUB_ID
 from rosetta.config.pipelines import Pipeline
 from rosetta.errors import ModelError
-from rosetta.models.folders import model_files
+from rosetta.models.folders import check_model_folder, model_files
 from rosetta.run.paths import Paths
 from rosetta.storage.damage import DamageError
 from rosetta.storage.manifests import check_files, describe
@@ -75,6 +77,24 @@ def model_source(config: Config, paths: Paths, name: str) -> ModelSource:
         pipeline=entry.pipeline,
         recorded=entry.recorded,
     )
+
+
+def named_source(model: str, revision: str, dtype: str, option: str) -> ModelSource:
+    """Return where the model comes from that an option of a command names: a folder, or the hub.
+
+    What looks like a path is one: the hub is not asked for it.
+
+    Raises
+    ------
+    ModelError
+        If it is a path, and no folder of a model in Hugging Face format.
+    """
+    path = Path(model)
+    in_a_folder = path.parent != Path() and path.parent.is_dir()
+    if path.exists() or in_a_folder or not re.fullmatch(HUB_ID, model):
+        check_model_folder(path, option)
+        return ModelSource(model, model, dtype=dtype, key=option)
+    return ModelSource(model, model, revision, dtype=dtype, key=option)
 
 
 def describe_model(source: ModelSource) -> dict[str, dict[str, Any]] | None:

@@ -1,6 +1,9 @@
 """Ablation of a run, and by hand: what is written, and what both say of the same neurons."""
 
 import math
+import shutil
+from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -18,6 +21,7 @@ from rosetta.ablation.effects import effect_table
 from rosetta.analysis.columns import ATTRIBUTION_COLUMNS, ATTRIBUTION_TABLE_COLUMNS
 from rosetta.config import Bootstrap, load_config
 from rosetta.inputs.text.documents import Text
+from rosetta.models import loading
 from rosetta.report.ablation_figure import draw_ablation
 from rosetta.report.output_section import (
     ablation_section,
@@ -174,6 +178,54 @@ def test_bad_input_by_hand_gets_one_message(ablated_run, tmp_path, rows, options
     )
     assert_rejected(done, message)
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        (
+            "frist",
+            "--config results/run_config.yaml",
+            r"--model: 'frist' is no model of the run, which has first, second; nor is it a folder",
+        ),
+        ("corpora/frist", "", "--model: corpora/frist is not a folder. Give a folder in Hugging"),
+        ("./frist", "", "--model: frist is not a folder"),
+        ("a/b/frist", "", "--model: a/b/frist is not a folder"),
+        (
+            "corpora/first",
+            "--config results/run_config.yaml --texts corpora/t.jsonl",
+            "--config: with --texts, it tells of the run's own models, and corpora/first is none",
+        ),
+    ],
+)
+def test_a_model_that_is_nowhere_is_named_without_asking_the_hub(
+    ablated_run, tmp_path, model, options, message
+):
+    shutil.copytree(ablated_run.parent / "first", tmp_path / "corpora" / "first")
+    (tmp_path / "results").symlink_to(ablated_run)
+    (tmp_path / "n.csv").write_text("layer,unit\n0,1\n")
+    (tmp_path / "corpora" / "t.jsonl").write_text('{"text": "some text"}\n')
+    read = options or "--texts corpora/t.jsonl"
+    named = ("--model", model, "--neurons", "n.csv", *read.split())
+    with mock.patch.object(loading, "AutoConfig", wraps=loading.AutoConfig) as asked:
+        done = run_here("ablate", *named, folder=tmp_path)
+    assert_rejected(done, message)
+    assert all(Path(call.args[0]).is_dir() for call in asked.from_pretrained.call_args_list)
+
+
+def test_a_run_tells_how_its_model_reads_texts(ablated_run, tmp_path):
+    (tmp_path / "n.csv").write_text("layer,unit\n0,1\n")
+    texts = pd.read_parquet(ablated_run / "corpus" / "heldout.parquet")
+    texts[["text"]].head(30).to_parquet(tmp_path / "t.parquet")
+    length = load_config(ablated_run / "run_config.yaml").activations.sequence_length
+    tables = []
+    for how in (("--config", "results/run_config.yaml"), ("--sequence-length", length)):
+        fixed = ("--model", "first", "--neurons", tmp_path / "n.csv", "--method", "zero")
+        given = ("--texts", tmp_path / "t.parquet", "--out", tmp_path / "out.csv", *how)
+        done = run_here("ablate", *fixed, *given, folder=ablated_run.parent)
+        assert done.code == 0, done
+        tables.append(pd.read_csv(tmp_path / "out.csv"))
+    pd.testing.assert_frame_equal(*tables)
 
 
 @pytest.mark.parametrize("option", [("--revision", "v2"), ("--dtype", "bfloat16")])
