@@ -50,15 +50,17 @@ def write_run(folder, name, data, *, domain=None, model=None):
     """Write a corpus of one file and the configuration of a run on it, all of whose text is matched
     on.
     """
-    (folder / name).write_bytes(data)
-    recipe = {"path": model} if model else {"hub": "somebody/model", "revision": "main"}
+    if data is not None:
+        (folder / name).write_bytes(data)
+    other = {"hub": "somebody/model", "revision": "main"}
+    recipe = {"path": model} if model else {**other, "hub": "somebody/else"}
     config = {
         "corpus": {
             "source": {"kind": "files", "path": name, **({"domain": domain} if domain else {})},
             "min_document_bytes": 8,
             "splits": {"train": 0.0, "match": 1.0, "pool": 0.0, "heldout": 0.0},
         },
-        "models": {"m": recipe, "n": recipe},
+        "models": {"m": recipe, "n": other},
         "ladders": {"l": [["m", "n"]]},
         "activations": {"n_shards": 1, "sequence_length": 32},
     }
@@ -95,14 +97,28 @@ EARLY = {
     "one array": (
         "c.jsonl",
         b'[{"text": "a"}]',
-        HEAD + r"text: no column 'text' in record 0 of c\.jsonl; it has",
+        r"c\.jsonl: is one array, and each line must be one record.*jq -c",
+    ),
+    "an array of lines": (
+        "c.jsonl",
+        b'\n[\n  {"text": "a"},\n  {"text": "b"}\n]\n',
+        r"c\.jsonl: is one array, and each line must be one record",
+    ),
+    "an array in a line": (
+        "c.jsonl",
+        b'{"text": "a text"}\n["text"]\n',
+        HEAD + r"text: no column 'text' in record 1 of c\.jsonl; it has: list",
     ),
     "no record": (
         "c.jsonl",
         b"12\n",
         HEAD + r"text: no column 'text' in record 0 of c\.jsonl; it has: int",
     ),
-    "nested without end": ("c.jsonl", b"[" * 200_000, r"c\.jsonl:1: not JSON .*recursion"),
+    "nested without end": (
+        "c.jsonl",
+        b'{"text": ' + b"[" * 200_000,
+        r"c\.jsonl:1: not JSON .*recursion",
+    ),
     "another column": (
         "c.jsonl",
         b'{"body": "x"}\n',
@@ -153,7 +169,7 @@ EARLY = {
     "an array in .json": (
         "c.json",
         b'[{"text": "a"}]',
-        HEAD + r"text: no column 'text' in record 0 of c\.json",
+        r"c\.json: is one array, and each line must be one record",
     ),
     "one record in .json": (
         "c.json",
@@ -165,6 +181,25 @@ EARLY = {
     "a brace in a name": ("{c}.jsonl", GOOD, HEAD + r"path: must not hold '\{'"),
     "a table": ("c.csv", b"text\nhello\n", HEAD + r"path: c\.csv holds no .* Convert the text"),
 }
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b'[{"text": "a"}]', "is one array, and each line must be one record"),
+        (b'{\n  "text": "a"\n}\n', "1: not JSON .*Each line must be one record"),
+        (b"", r"is empty\. Each line must be one record"),
+        (b"7\n", "begins with int, no record"),
+    ],
+    ids=["an array", "over lines", "empty", "a number"],
+)
+def test_a_folder_whose_only_file_is_no_records_says_what_it_is(tmp_path, data, message):
+    (tmp_path / "c").mkdir()
+    write_run(tmp_path, "c", None)
+    (tmp_path / "c" / "x.json").write_bytes(data)
+    (tmp_path / "c" / "notes.txt").write_text("text")
+    done = run_here("check", "--configfile", "run.yaml", folder=tmp_path)
+    assert_rejected(done, HEAD + rf"path: c holds no file with records\. c/x\.json:\s?{message}")
 
 
 @pytest.mark.parametrize(("name", "data", "message"), EARLY.values(), ids=EARLY)

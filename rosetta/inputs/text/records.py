@@ -137,14 +137,15 @@ def source_files(path: str, key: str = CORPUS_KEYS.path) -> list[Path]:
     Raises
     ------
     CorpusError
-        If the path does not exist, or holds no file of a known format.
+        If the path does not exist, or holds no file of a known format, or none with records.
     """
-    usable = _found(path, key).read
-    if not usable:
-        raise CorpusError(
-            f"{key}: {path} holds no file of {FORMATS}. Convert the text to one of them."
-        )
-    return usable
+    found = _found(path, key)
+    if found.read:
+        return found.read
+    called = next((file for file in found.left_out if format_of(file) and file.is_file()), None)
+    if called is not None:
+        raise CorpusError(f"{key}: {path} holds no file with records. {_no_records(called)}")
+    raise CorpusError(f"{key}: {path} holds no file of {FORMATS}. Convert the text to one of them.")
 
 
 def left_out(path: str, key: str = CORPUS_KEYS.path) -> list[str]:
@@ -194,6 +195,17 @@ def _holds_records(path: Path) -> bool:
             return isinstance(next(json_records(path, file, LONGEST_WINDOW), None), dict)
         except CorpusError:  # its first line is not JSON
             return False
+
+
+def _no_records(path: Path) -> str:
+    """Return why a file of JSON is not read, as far as its first line tells."""
+    with reading(path), pa.OSFile(str(path)) as file:
+        try:
+            first = next(json_records(path, file, LONGEST_WINDOW), None)
+        except CorpusError as error:
+            return str(error)
+    told = "is empty" if first is None else f"begins with {type(first).__name__}, no record"
+    return f"{path}: {told}. Each line must be one record."
 
 
 def check_files(source: FilesSource, min_bytes: int, keys: Keys = CORPUS_KEYS) -> None:
@@ -317,9 +329,10 @@ def json_records(path: Path, file: pa.NativeFile, zstd_long: int) -> Iterator[An
     Raises
     ------
     CorpusError
-        If a line is not JSON in UTF-8, or longer than `MAX_RECORD_BYTES`.
+        If a line is not JSON in UTF-8, or longer than `MAX_RECORD_BYTES`; or if the file is an
+        array.
     """
-    lines = open_lines(path, file, zstd_long)
+    lines, begun = open_lines(path, file, zstd_long), False
     for number in itertools.count(1):
         line = lines.readline(MAX_RECORD_BYTES + 1)
         if not line:
@@ -332,6 +345,12 @@ def json_records(path: Path, file: pa.NativeFile, zstd_long: int) -> Iterator[An
         if number == 1:
             line = line.removeprefix(codecs.BOM_UTF8)
         if line.strip():
+            if not begun and line.lstrip().startswith(b"["):
+                raise CorpusError(
+                    f"{path}: is one array, and each line must be one record. Write its records "
+                    "line by line, for example with `jq -c '.[]'`, into a file called .jsonl."
+                )
+            begun = True
             try:
                 yield json.loads(line.decode("utf-8"))
             except UnicodeDecodeError as error:
