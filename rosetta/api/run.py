@@ -15,7 +15,8 @@ from rosetta.analysis.counts import COUNT_COLUMNS, model_shape
 from rosetta.analysis.scaling import POOLED_COLUMNS, SCALING_COLUMNS
 from rosetta.analysis.verdicts import FINDING_COLUMNS
 from rosetta.api.arguments import as_one_of, as_path, as_text
-from rosetta.config import Config, group_name, load_config
+from rosetta.config import PAIR_SEPARATOR, Config, group_name, load_config
+from rosetta.config.training_ladders import step_models, step_pairs
 from rosetta.correlation.neighbor_tables import NeighborLists, read_lists
 from rosetta.errors import ConfigError, StoreError, naming_files
 from rosetta.inputs.text.build import read_split
@@ -148,7 +149,8 @@ class Run:
         Parameters
         ----------
         a, b : str
-            The pair's anchor and its other model, as `pairs` has them.
+            The pair's anchor and its other model: as `pairs` has them, further trainings of these
+            (`pythia-64~2`), or both at a step of their training (`pythia-64~step-40`).
 
         Returns
         -------
@@ -172,7 +174,7 @@ class Run:
         Parameters
         ----------
         a, b : str
-            The pair's anchor and its other model, as `pairs` has them.
+            The pair's anchor and its other model, as in `matches`.
 
         Returns
         -------
@@ -323,7 +325,8 @@ class Run:
         Parameters
         ----------
         model : str
-            A model, as `models` has it.
+            A model, as `models` has it, a further training of one (`pythia-64~2`), or one at a step
+            of its training (`pythia-64~step-40`).
 
         Returns
         -------
@@ -340,7 +343,9 @@ class Run:
         """
         from rosetta.api.store import ModelStore
 
-        folder = self.paths.stores(self._model(model), self.config.activations.n_shards)
+        known = [*self.config.all_models(), *step_models(self.config)]
+        name = as_one_of("model", model, known, str(self.paths.root), "model")
+        folder = self.paths.stores(name, self.config.activations.n_shards)
         self._made(folder)
         with _checked():
             return ModelStore(folder)
@@ -351,8 +356,10 @@ class Run:
     def _pair(self, a: str, b: str) -> str:
         for argument, name in (("a", a), ("b", b)):
             as_text(argument, name, "the name of a model", "Give one that the run matched")
-        if (a, b) not in self.pairs:
-            there = ", ".join(f"({first}, {second})" for first, second in self.pairs)
+        at_steps = [tuple(pair.split(PAIR_SEPARATOR)) for pair in step_pairs(self.config)]
+        known = [*self.config.all_pairs(), *at_steps]
+        if (a, b) not in known:
+            there = ", ".join(f"({first}, {second})" for first, second in known)
             raise ConfigError(f"{self.paths.root}: has no pair ({a}, {b}); it has {there}.")
         return group_name((a, b))
 

@@ -9,14 +9,17 @@ import pyarrow.parquet as pq
 import pytest
 import zarr
 from small_runs import PAIR
+from workflow_runs import TINY
 
 import rosetta
 from rosetta.analysis.counts import COUNT_COLUMNS
-from rosetta.config import load_config
+from rosetta.api.run import Run
+from rosetta.config import load_config, parse_config
 from rosetta.errors import ConfigError, ModelError, StoreError
+from rosetta.run.paths import Paths
 from rosetta.run.provenance import stamp
 from rosetta.storage.digests import stamping
-from rosetta.storage.tables import write_csv
+from rosetta.storage.tables import write_csv, write_parquet
 
 
 @pytest.fixture
@@ -183,6 +186,35 @@ def test_a_table_of_another_configuration_is_rejected(copied):
         write_csv(run.paths.table("counts"), pd.DataFrame(columns=COUNT_COLUMNS))
     with pytest.raises(StoreError, match="made with another configuration"):
         _ = run.counts
+
+
+def test_trainings_and_steps_are_opened_by_their_names(small_run, tmp_path):
+    """`~2` is a further training of a size, `~step-10` a step of it."""
+    content = {
+        **TINY,
+        "zoo": {**TINY["zoo"], "sizes": {**TINY["zoo"]["sizes"]}},
+        "training_ladders": {"early": {"models": ["pythia-s", "opt-s"], "steps": [1]}},
+        "results": str(tmp_path),
+    }
+    content["zoo"]["sizes"]["s"] = {**content["zoo"]["sizes"]["s"], "replicates": 2}
+    run = Run(parse_config(content), Paths(tmp_path))
+    written = pd.read_parquet(small_run / f"matches/{PAIR}.parquet")
+    for pair in (("pythia-s~2", "opt-s"), ("pythia-s~step-1", "opt-s~step-1")):
+        with pytest.raises(StoreError, match=rf"matches/{'--'.join(pair)}\.parquet: is not there"):
+            run.matches(*pair)
+        write_parquet(tmp_path / "matches" / f"{'--'.join(pair)}.parquet", written)
+        assert run.matches(*pair).equals(written)
+        with pytest.raises(StoreError, match=f"neighbors/{'--'.join(pair)}/.*: is not there"):
+            run.neighbors(*pair)
+        with pytest.raises(StoreError, match=f"activations/{pair[0]}/.*: is not there"):
+            run.store(pair[0])
+    for a, b in (("pythia-s~3", "opt-s"), ("pythia-s~step-1", "opt-s"), ("opt-s", "pythia-s")):
+        with pytest.raises(ConfigError, match=rf"has no pair \({a}, {b}\); it has .*opt-s~step-1"):
+            run.matches(a, b)
+    with pytest.raises(ConfigError, match=r"has no model 'pythia-s~step-2'; it has .*~step-1"):
+        run.store("pythia-s~step-2")
+    with pytest.raises(ConfigError, match="has no model 'pythia-s~2'"):
+        run.neurons("pythia-s~2")
 
 
 def test_a_whole_run_of_the_workflow_can_be_read(finished):
