@@ -89,8 +89,8 @@ def _headline(pooled: pd.DataFrame, scaling: pd.DataFrame) -> str:
     left = ""
     if len(without):
         left = (
-            f"; without one family of models, {without['alpha'].min():.2f} to "
-            f"{without['alpha'].max():.2f}"
+            "; with one family of models left out at a time, the lowest of these exponents is "
+            f"{without['alpha'].min():.2f} and the highest {without['alpha'].max():.2f}"
         )
     return (
         f"{start} {_growth(law)}: in the number of neurons, {_exponent(law)}, from {pairs}{left}."

@@ -123,7 +123,12 @@ def test_the_headline_is_the_calibrated_count_and_follows_its_exponent(tmp_path,
         f"α = {law['alpha']:.2f} (95% interval {law['alpha_ci_low']:.2f} to "
         f"{law['alpha_ci_high']:.2f})" in sentence
     )
-    assert "12 pairs of models in 3 ladder(s); without one family of models, " in sentence
+    others = pooled[(pooled["statistic"] == "above_untrained") & (pooled["left_out"] != "none")]
+    assert sentence.endswith(
+        "12 pairs of models in 3 ladder(s); with one family of models left out at a time, the "
+        f"lowest of these exponents is {others['alpha'].min():.2f} and the highest "
+        f"{others['alpha'].max():.2f}."
+    )
 
 
 def test_each_modality_has_a_sentence_and_rows_of_its_own_ladders(tmp_path):
