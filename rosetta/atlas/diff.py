@@ -28,6 +28,7 @@ DIFF_COLUMNS = [
     "r_b",
     "difference",
 ]
+SMALLEST_P = 1e-300  # below, p-values underflow
 BOTH, ONLY_A, ONLY_B = "both", "only_a", "only_b"
 _WHERE = {"both": BOTH, "left_only": ONLY_A, "right_only": ONLY_B}
 _NEURON = ["model", "layer", "unit"]
@@ -218,7 +219,12 @@ def overlap_by_chance(n_a: int, n_b: int, n_both: int, n_neurons: int) -> str:
     from scipy.stats import hypergeom
 
     p = hypergeom.sf(n_both - 1, n_neurons, n_a, n_b)
-    return f"by chance {n_a * n_b / n_neurons:.1f} of {n_neurons:,} neurons, p {shown_count(p)}"
+    return f"by chance {n_a * n_b / n_neurons:.1f} of {n_neurons:,} neurons, {_p_told(p)}"
+
+
+def _p_told(p: float) -> str:
+    """Say a p-value; one that is too small for a float is not 0."""
+    return f"p < {SMALLEST_P:g}" if p < SMALLEST_P else f"p {shown_count(p)}"
 
 
 def agreement(r_a: np.ndarray, r_b: np.ndarray) -> Iterator[str]:
@@ -232,8 +238,8 @@ def agreement(r_a: np.ndarray, r_b: np.ndarray) -> Iterator[str]:
     if len(r_a) > 3 and np.ptp(r_a) > 0 and np.ptp(r_b) > 0:
         found = pearsonr(r_a, r_b)
         low, high = found.confidence_interval(0.95)
-        p = shown_count(found.pvalue)
-        yield f"r with r {found.statistic:.3f} ({low:.3f} to {high:.3f}), p {p}"
+        told = f"r with r {found.statistic:.3f} ({low:.3f} to {high:.3f})"
+        yield f"{told}, {_p_told(found.pvalue)}"
     if len(r_a):
         mean, half = mean_interval(pd.Series(r_b - r_a))
         interval = "" if np.isnan(half) else f" ({mean - half:+.4f} to {mean + half:+.4f})"

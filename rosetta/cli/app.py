@@ -68,12 +68,26 @@ app.add_typer(atlas_app, name="atlas")
 app.add_typer(ablation_app, name="ablation")
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        from rosetta import __version__  # read from the installed package
+
+        print(f"rosetta {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def _job(
     context: typer.Context,
     made_by: Annotated[
         str | None, typer.Option(hidden=True, help="stamp of what the job writes")
     ] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="print the version and exit"
+        ),
+    ] = False,
 ) -> None:
     """Stamp the results of a job of the workflow."""
     context.with_resource(stamping(made_by))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from planted_atlas import atlas_of, model, random_matches
 from scipy import stats
 
-from rosetta.atlas.diff import DIFF_COLUMNS, Diff, overlap_by_chance
+from rosetta.atlas.diff import DIFF_COLUMNS, Diff, agreement, overlap_by_chance
 from rosetta.atlas.folder import write_atlas
 from rosetta.atlas.identity import AS_TOLD, BY_HUB, BY_WEIGHTS, same_models
 from rosetta.errors import ConfigError
@@ -153,6 +153,16 @@ def test_chance_is_that_of_random_sets():
     told = overlap_by_chance(10, 8, 4, 40)
     assert told.startswith("by chance 2.0 of 40 neurons, p ")
     assert float(told.split()[-1]) == pytest.approx(np.mean(np.array(shared) >= 4), abs=0.02)
+
+
+def test_a_p_that_underflows_is_no_0():
+    n = 2000
+    assert overlap_by_chance(n, n, n, 4 * n).endswith(", p < 1e-300")
+    rng = np.random.default_rng(0)
+    (told, *_) = agreement(same := rng.normal(size=n), same)
+    assert told.endswith("p < 1e-300")
+    (other, *_) = agreement(same, rng.normal(size=n))
+    assert 1e-4 < float(other.rsplit(" ", 1)[1]) <= 1
 
 
 def test_same_names_with_other_weights_are_said_on_the_command_line(tmp_path):
