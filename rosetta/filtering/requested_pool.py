@@ -33,8 +33,8 @@ def checked_files(wanted: FilterRequest, where: FilterPaths) -> list[Path]:
     Raises
     ------
     RosettaError
-        If there is none, pool and folder overlap, something else would be replaced, or no file
-        holds a document with text.
+        If there is none, pool and folder overlap, the folder has files of something else, or no
+        file of the pool holds a document with text.
     """
     files = source_files(str(wanted.pool), KEYS.path)
     _check_out(wanted.pool, where)
@@ -45,7 +45,7 @@ def checked_files(wanted: FilterRequest, where: FilterPaths) -> list[Path]:
 
 
 def _check_out(pool: Path, where: FilterPaths) -> None:
-    """Reject a folder in which something would be replaced, or read as part of the pool."""
+    """Reject a folder of other files, or one that would be read as part of the pool."""
     given, root = pool.resolve(), where.root.resolve()
     outputs = [where.pool, where.shard_scores(0).parent, where.corpus, where.scores]
     if root.is_relative_to(given) or any(given.is_relative_to(path.resolve()) for path in outputs):
@@ -54,11 +54,13 @@ def _check_out(pool: Path, where: FilterPaths) -> None:
         )
     if where.root.exists() and not where.root.is_dir():
         raise ConfigError(f"--out: {where.root} is a file. Give a folder.")
-    found = next((path for path in outputs if path.exists()), None)
-    if found and not where.mark.exists():
-        raise ConfigError(
-            f"--out: {found} is not from this command, and would be replaced. Give another folder."
-        )
+    if where.root.exists() and not where.mark.exists():
+        found = next(iter(sorted(where.root.iterdir())), None)
+        if found is not None:
+            raise ConfigError(
+                f"--out: {found} is not from this command, whose files would lie beside it, or "
+                "replace it. Give a new folder, or an empty one."
+            )
 
 
 def write_requested_pool(wanted: FilterRequest, files: list[Path], where: FilterPaths) -> None:

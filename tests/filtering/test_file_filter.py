@@ -198,8 +198,8 @@ def test_a_gate_that_nothing_passes_is_told(monkeypatch, capsys, tmp_path, model
     assert "--percentile: no document's score exceeds it" in printed
 
 
-@pytest.mark.parametrize("name", ["pool", "scores", "corpus"])
-def test_what_lies_there_is_never_replaced(monkeypatch, capsys, tmp_path, model, texts, name):
+@pytest.mark.parametrize("name", ["pool", "scores", "corpus", "notes", ".git"])
+def test_a_folder_of_other_files_is_rejected(monkeypatch, capsys, tmp_path, model, texts, name):
     pool = write_pool(tmp_path / "pool.jsonl", texts)
     mine = tmp_path / "out" / name / "0.parquet"
     mine.parent.mkdir(parents=True)
@@ -208,6 +208,7 @@ def test_what_lies_there_is_never_replaced(monkeypatch, capsys, tmp_path, model,
     assert code == 2
     assert f"{name} is not from this command" in " ".join(printed.split())
     assert mine.read_text() == "mine"
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [mine]
 
 
 @pytest.mark.parametrize(
