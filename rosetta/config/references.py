@@ -10,6 +10,28 @@ from rosetta.config.controls import CALIBRATING
 from rosetta.config.zoo import MIXTURES, WITH_REGISTERS, ZooFamily
 
 
+def name_problems(config: Any) -> list[str]:
+    """Return which names differ in the case of letters only: they are names of files, and some
+    file systems take these for one.
+    """
+    sections = {
+        "models": [config.models],
+        "ladders": [config.ladders, config.training_ladders],
+        "zoo.families": [config.zoo.families],
+    }
+    problems = []
+    for section, mappings in sections.items():
+        first: dict[str, str] = {}
+        for name in dict.fromkeys(name for names in mappings for name in names):
+            other = first.setdefault(name.casefold(), name)
+            if other != name:
+                problems.append(
+                    f"{section}: {other!r} and {name!r} differ in the case of letters only, and "
+                    "are one file where that does not count; rename one of them"
+                )
+    return problems
+
+
 def model_problems(config: Any) -> list[str]:
     """Return what is wrong with the models of a `rosetta.config.root.Config`."""
     problems = []

@@ -59,6 +59,7 @@ from rosetta.config.references import (
     ladder_problems,
     matching_problems,
     model_problems,
+    name_problems,
     sampling_problems,
 )
 from rosetta.config.report import Report
@@ -145,7 +146,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _references(self) -> Config:
-        problems = [*model_problems(self), *ladder_problems(self), *sampling_problems(self)]
+        problems = [*name_problems(self), *model_problems(self), *ladder_problems(self)]
+        problems += sampling_problems(self)
         problems += context_problems(self.specialization, self.viewer, self.annotation)
         problems += bootstrap_problems(self)
         problems += [

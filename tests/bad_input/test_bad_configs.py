@@ -340,6 +340,21 @@ BAD = [
         r"models\.x\.revision: string should match",
     ),
     ("models/x", {"hub": "file", "revision": "main"}, r"models\.x\.hub: a folder file lies here"),
+    (
+        "models/PYTHIA-M",
+        HUB,
+        r"models: 'PYTHIA-M' and 'pythia-m' differ in the case of letters only",
+    ),
+    (
+        "ladders/Pythia-opt",
+        [["pythia-m", "opt-m"]],
+        r"ladders: 'Pythia-opt' and 'pythia-opt' differ in the case",
+    ),
+    (
+        "zoo/families/Opt",
+        {"architecture": "opt", "vocab_size": 300, "seed": 9},
+        r"zoo\.families: 'Opt' and 'opt' differ in the case of letters only",
+    ),
     ("dask", {"scheduler": "http://x"}, r"dask\.scheduler: .*got 'http://x'"),
     (
         "dask",
