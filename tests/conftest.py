@@ -47,7 +47,7 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def the_next_test_begins_anew():
+def the_next_test_begins_again():
     """Close what a test has drawn and kept, as matplotlib warns, and so fails a later test, at 20
     open figures. Compute on one thread again: commands set a number for the rest of their process.
     """

@@ -70,7 +70,7 @@ def test_results_of_before_the_first_record_count_as_made_of_the_files_there(run
     assert is_dated_back(run), "of the same time, but not the same size"
 
 
-def test_a_damaged_record_is_told_and_written_anew(run, capsys):
+def test_a_damaged_record_is_told_and_written_again(run, capsys):
     _, paths, files = run
     replace(files, "first", 1e9)
     remember(files, paths)
