@@ -2,7 +2,6 @@
 
 import math
 import shutil
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -210,7 +209,7 @@ def test_a_model_that_is_nowhere_is_named_without_asking_the_hub(
     with mock.patch.object(loading, "AutoConfig", wraps=loading.AutoConfig) as asked:
         done = run_here("ablate", *named, folder=tmp_path)
     assert_rejected(done, message)
-    assert all(Path(call.args[0]).is_dir() for call in asked.from_pretrained.call_args_list)
+    assert all((tmp_path / call.args[0]).is_dir() for call in asked.from_pretrained.call_args_list)
 
 
 def test_a_run_tells_how_its_model_reads_texts(ablated_run, tmp_path):

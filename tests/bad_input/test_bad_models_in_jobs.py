@@ -214,13 +214,13 @@ def test_the_same_is_told_of_an_option(folder, texts):
     assert_rejected(
         run_here(*arguments, folder=folder), "rosetta: --model: its tokenizer has token 349"
     )
-    write("tokenizer.json", "{}")(folder / "m")
-    assert_rejected(
-        run_here(*arguments, folder=folder), "rosetta: --model: cannot load the tokenizer"
-    )
     truncate(folder / "m")
     assert_rejected(
         run_here(*arguments, folder=folder), "rosetta: --model: m: model.safetensors cannot be read"
+    )
+    write("tokenizer.json", "{}")(folder / "m")
+    assert_rejected(
+        run_here(*arguments, folder=folder), "rosetta: --model: m: tokenizer.json is no tokenizer"
     )
     assert not (folder / "out").exists()
 
