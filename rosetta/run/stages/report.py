@@ -93,7 +93,7 @@ VIEWER = Stage(
 )
 REPORT = Stage(
     name="report",
-    version=17,
+    version=18,
     phase="results",
     reads=(
         "corpus",
