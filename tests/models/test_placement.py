@@ -154,14 +154,15 @@ def test_the_demand_of_a_model_of_known_size():
 
 
 def large(**devices):
-    model = {"hub": "a/b", "revision": "x", "dtype": "bfloat16"}
+    model = {"revision": "x", "dtype": "bfloat16"}
     model["dimensions"] = {"n_layers": 80, "d_mlp": 28672, "n_parameters": 70_553_706_496}
     rest = {
         "ladders": {"l": [["a", "b"]]},
         "correlation": {"memory_gb": 200},
         "activations": {"batch_size": 1},
     }
-    return {"models": {"a": model, "b": model}, **rest, **({"devices": devices} if devices else {})}
+    models = {name: {**model, "hub": f"somebody/{name}"} for name in "ab"}
+    return {"models": models, **rest, **({"devices": devices} if devices else {})}
 
 
 @pytest.mark.parametrize(

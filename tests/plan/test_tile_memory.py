@@ -42,11 +42,11 @@ MODEL = 2 * N_PARAMETERS + BATCH * (ON_DEVICE + KEPT)
 def config_of(tmp_path, **sections):
     dimensions = {"n_layers": N_LAYERS, "d_mlp": D_MLP, "n_parameters": N_PARAMETERS}
     dimensions |= sections.pop("dimensions", {})
-    model = {"hub": "a/b", "revision": "x", "dtype": "bfloat16", "dimensions": dimensions}
+    model = {"revision": "x", "dtype": "bfloat16", "dimensions": dimensions}
     activations = {"max_documents": 100, "sequence_length": LENGTH, "batch_size": BATCH}
     content = {
         "results": str(tmp_path),
-        "models": dict.fromkeys(PAIR, model),
+        "models": {name: {**model, "hub": f"somebody/{name}"} for name in PAIR},
         "ladders": {"l": [list(PAIR)]},
         "activations": {**activations, "keep": False, **sections.pop("activations", {})},
         "correlation": {"memory_gb": 64, "precision": "float32"},
