@@ -10,7 +10,7 @@ os.environ["HF_DATASETS_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["MPLBACKEND"] = "Agg"
 # Threads that wait for one another sleep. By default they spin, and where tests are run in as many
-# workers as there are cores, two threads of a small product took up to fifty times as long as one.
+# workers as there are cores, two threads of a small product took nearly 30 times the time of one.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest

@@ -101,16 +101,6 @@ def recall_jobs(config: Config, paths: Paths) -> None:
                 os.utime(first, ns=(_written(first), _written(first)))
 
 
-def date_back_older(stages: Mapping[str, Iterable[Path]], config: Config, paths: Paths) -> None:
-    """Date results of stages back that are older than a user's own files, by the stage."""
-    for stage, files in stages.items():
-        newest = max((path.stat().st_mtime_ns for path in files), default=0)
-        for job in STAGES[stage].jobs(config):
-            for path in _with_digest(STAGES[stage].outputs(config, paths, job)):
-                if _written(path) < newest:
-                    os.utime(path, (STALE, STALE))
-
-
 def _stamp(config: Config, piece: Piece) -> str:
     return stamp(config, piece.stage, slice_name(*piece))
 

@@ -1,8 +1,9 @@
 """A user's own files that a run reads: what was made of other files than are there now.
 
-Snakemake makes a result again when a file that it was made of is newer. A file that was moved,
-copied with its time, or unpacked from an archive may be another and yet older, so the size and the
-time of each are written down, with the moment from which on results are made of them.
+Snakemake makes a result again when a file that it was made of is newer, if that is an input of the
+job, and not the pieces of a bundle. A file that was moved, copied with its time, or unpacked from
+an archive may be another and yet older, so the size and the time of each are written down, with the
+moment from which on results are made of them.
 """
 
 from __future__ import annotations
@@ -36,15 +37,18 @@ Seen = dict[str, list[int]]  # by path, of each file: bytes, and seconds since t
 def date_back_replaced(
     files: Mapping[Reader, Iterable[Path]], config: Config, paths: Paths
 ) -> None:
-    """Date results back that were made of other files than their readers would read now."""
+    """Date results back that were made of other files than their readers would read now, or before
+    one of these was written.
+    """
     known = _known(paths)
     for reader, mine in files.items():
+        there = [path for path in mine if path.exists()]
         entry = known.get(_key(reader))
-        if entry is None:
-            continue
-        same = entry["files"] == _seen(mine)
+        replaced = entry is not None and entry["files"] != _seen(there)
+        newest = max((path.stat().st_mtime for path in there), default=0.0)
+        since = max(newest, entry["since"]) if entry else newest
         for path in _outputs(reader, config, paths):
-            if not same or digest_path(path).stat().st_mtime < entry["since"]:
+            if replaced or digest_path(path).stat().st_mtime < since:
                 os.utime(path, (STALE, STALE))
 
 

@@ -70,6 +70,15 @@ def test_results_of_before_the_first_record_count_as_made_of_the_files_there(run
     assert is_dated_back(run), "of the same time, but not the same size"
 
 
+def test_a_newer_file_is_noticed_without_a_record(run):
+    _, paths, files = run
+    replace(files, "first", 1e9)
+    make(paths)
+    assert not is_dated_back(run)
+    replace(files, "first", paths.corpus_manifest.stat().st_mtime + 1)
+    assert is_dated_back(run)
+
+
 def test_a_damaged_record_is_told_and_written_again(run, capsys):
     _, paths, files = run
     replace(files, "first", 1e9)

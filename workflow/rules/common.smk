@@ -22,7 +22,7 @@ from rosetta.run.cores import job_cores
 from rosetta.run.paths import Paths
 from rosetta.run.user_files import Reader, date_back_replaced, remember
 from rosetta.storage.locks import hold, is_held
-from rosetta.run.pieces import date_back_older, recall_jobs
+from rosetta.run.pieces import recall_jobs
 from rosetta.run.provenance import BEGINNING, STALE, date_back, job_stamp
 from rosetta.run.stages.record import FIGURE_KINDS
 from rosetta.run.stages import (
@@ -118,10 +118,6 @@ if workflow.is_main_process:
             print(said, file=sys.stderr)
         else:
             date_back(run, paths.root)
-            if run.filtering:
-                date_back_older({"filter_pool": files_of(run.filtering.pool.source)}, run, paths)
-            if run.sae:
-                date_back_older({"sae": autoencoder_files(run.sae)}, run, paths)
             date_back_replaced(user_files(), run, paths)
             recall_jobs(run, paths)
 
